@@ -1,0 +1,27 @@
+"""Models that come with Weft, painted and trained by the modules beside this file.
+
+`path("landscapes")` is the folder that `builtin:landscapes` means, in the layout of a diffusers pipeline. Importing this
+package costs nothing; `train.py` and `evaluate.py` are the two commands, `README.md` is the model card.
+"""
+
+from pathlib import Path
+
+__all__ = ["names", "path"]
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> tuple[str, ...]:
+    """The names that may follow `builtin:`, in alphabetical order."""
+    return tuple(sorted(folder.name for folder in _FOLDER.iterdir() if _is_model(folder)))
+
+
+def path(name: str) -> Path:
+    """The folder of the builtin model `name`; a KeyError that lists the names where there is none."""
+    if name not in names():
+        raise KeyError(f"no builtin model is named {name!r}; there are: {', '.join(names()) or 'none'}")
+    return _FOLDER / name
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file() or (folder / "config.json").is_file()
