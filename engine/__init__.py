@@ -1,0 +1,61 @@
+"""Weft's engine: graphs, types, planning, running, storing. It knows no diffusion; nodes come from node libraries.
+
+A run, as the data sees it: bytes -> `document.read` -> Graph -> `check` -> `plan` -> `run` -> artifacts. Start reading at
+`node` (what a node is), `graph` (what a graph is), `check`, `plan` and `run`; `session.Engine` holds what lasts.
+"""
+
+from __future__ import annotations
+
+from weft.engine.artifact import Artifact, name_fault
+from weft.engine.context import Context
+from weft.engine.errors import (
+    Cancelled,
+    CatalogError,
+    GraphError,
+    InputError,
+    NodeError,
+    Problem,
+    StoreError,
+    WeftError,
+)
+from weft.engine.graph import Graph, Link, Node
+from weft.engine.limits import Limits
+from weft.engine.node import NodeProblem, NodeType, node
+from weft.engine.plan import Plan
+from weft.engine.residency import Loading, Recipe
+from weft.engine.resources import Found, InputFile, Places, Resolved, Resource
+from weft.engine.session import Engine, Result
+from weft.engine.types import Range, value
+
+__all__ = [
+    "Artifact",
+    "Cancelled",
+    "CatalogError",
+    "Context",
+    "Engine",
+    "Found",
+    "Graph",
+    "GraphError",
+    "InputError",
+    "InputFile",
+    "Limits",
+    "Link",
+    "Loading",
+    "Node",
+    "NodeError",
+    "NodeProblem",
+    "NodeType",
+    "Places",
+    "Plan",
+    "Problem",
+    "Range",
+    "Recipe",
+    "Resolved",
+    "Resource",
+    "Result",
+    "StoreError",
+    "WeftError",
+    "name_fault",
+    "node",
+    "value",
+]

@@ -1,0 +1,52 @@
+"""What a sink returns: bytes with a media type and a name, which the engine delivers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from weft.engine.types import value
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')
+
+SUFFIXES = {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg", "application/json": ".json"}
+"""The file name ending of each media type that can be delivered to a folder."""
+
+
+@value
+@dataclass(frozen=True)
+class Artifact:
+    """One file that a run produces.
+
+    Args:
+        data: its bytes.
+        media_type: such as `image/png`; decides the ending of the file's name.
+        name: where it goes under the output folder, without number and ending; `/` makes subfolders.
+    """
+
+    data: bytes
+    media_type: str
+    name: str
+
+    def __repr__(self) -> str:
+        return f"Artifact({self.name!r}, {self.media_type}, {len(self.data):,} bytes)"
+
+
+def name_fault(name: str) -> str | None:
+    """Why `name` cannot be an artifact's name on every system, or None.
+
+    A name is one or more parts joined by `/`; it stays inside the output folder.
+    """
+    if not name.strip():
+        return "the name is empty"
+    if len(name) > 200:
+        return f"the name has {len(name)} characters, at most 200 are taken"
+    if _UNSAFE.search(name):
+        return f"{name!r} has a character that file names cannot have everywhere"
+    for part in name.split("/"):
+        if part in ("", ".", ".."):
+            return f"{name!r} would leave the output folder"
+        if part.split(".")[0].lower() in _RESERVED or part != part.strip() or part.endswith("."):
+            return f"{part!r} is no file name on every system"
+    return None

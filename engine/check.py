@@ -1,0 +1,282 @@
+"""Every static problem of a graph at once, and the calls that it means.
+
+`check` runs the rules in order; each is a small function from a draft to problems. Where there are none, the result has
+every node as a `Call` with its literals in their declared types, in topological order, which is what planning and
+running work from: nothing below looks at raw inputs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from weft.engine.call import Call, Gather
+from weft.engine.catalog import Catalog
+from weft.engine.errors import InputError, Problem, listed, nearest
+from weft.engine.families import clashes
+from weft.engine.graph import Graph, Link, Node, links_of
+from weft.engine.inline import Flat, inline
+from weft.engine.limits import Limits
+from weft.engine.node import Input, NodeType, Output
+from weft.engine.resources import Places, Resolved
+from weft.engine.types import LiteralError, Type, list_item, shown
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A graph that was checked: its calls in topological order, what is wanted of it, and its problems."""
+
+    graph: Graph
+    calls: Mapping[str, Call]
+    wanted: tuple[str, ...]
+    outputs: Mapping[str, Link]
+    problems: tuple[Problem, ...]
+
+
+@dataclass
+class _Draft:
+    """What the rules work on: the flat graph, and the calls as far as they are known."""
+
+    flat: Flat
+    catalog: Catalog
+    places: Places
+    limits: Limits
+    calls: dict[str, Call] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+    def type_of(self, node: Node) -> NodeType | None:
+        return self.catalog.types.get(node.type)
+
+    def typed(self) -> Iterator[tuple[str, Node, NodeType]]:
+        for id, node in self.flat.nodes.items():
+            if (type := self.type_of(node)) is not None:
+                yield id, node, type
+
+
+Rule = Callable[[_Draft], Iterable[Problem]]
+
+
+def known_types(draft: _Draft) -> Iterator[Problem]:
+    """Every node's type is installed."""
+    for id, node in draft.flat.nodes.items():
+        if node.type not in draft.catalog.types:
+            if node.type.startswith("map:"):
+                yield Problem(
+                    "`map:` over a subgraph is not supported by this version", "repeat the subgraph's node", id
+                )
+            else:
+                yield Problem(f"unknown node type `{node.type}`", draft.catalog.suggest(node.type), id)
+
+
+def known_inputs(draft: _Draft) -> Iterator[Problem]:
+    """Every input that is given exists, and every required one is given."""
+    for id, node, type in draft.typed():
+        for name in node.inputs:
+            if name not in type.inputs:
+                mend = nearest(name, type.inputs) or f"{type.name} takes: {listed(type.inputs)}"
+                yield Problem(f"{type.name} has no input `{name}`", mend, id, name)
+        for name, one in type.inputs.items():
+            if one.required and name not in node.inputs:
+                yield Problem(f"the required input `{name}` ({one.type}) is missing", _missing_mend(one), id, name)
+
+
+def _missing_mend(one: Input) -> str:
+    if any(one.type.sockets()):
+        return f'link it: "{one.name}": {{"link": "NODE"}} with an output of type {one.type}'
+    return f'give it: "{one.name}": a value of type {one.type}'
+
+
+def bound_inputs(draft: _Draft) -> Iterator[Problem]:
+    """Literals are of the declared type and in bounds, links lead to outputs of a fitting type. Makes the calls."""
+    for id, node, type in draft.typed():
+        inputs: dict[str, Any] = {}
+        for name, one in type.inputs.items():
+            if name not in node.inputs:
+                inputs[name] = one.default
+                continue
+            try:
+                inputs[name] = _bound(draft, node.inputs[name], one.type)
+            except LiteralError as fault:
+                yield Problem(str(fault), fault.mend, id, name)
+        draft.calls[id] = Call(id, type, inputs)
+
+
+def _bound(draft: _Draft, given: Any, wanted: Type) -> Any:
+    """A literal in the declared type, or a link that fits it."""
+    if isinstance(given, Link):
+        return _fitting(draft, given, wanted)
+    if isinstance(given, tuple) and any(links_of(given)):
+        item = list_item(wanted)
+        if item is None:
+            raise LiteralError(f"expected {wanted}, found {shown(given)}", "link one output, without [ ]")
+        return Gather(tuple(_bound(draft, element, item) for element in given))
+    return wanted.literal(given)
+
+
+def _fitting(draft: _Draft, link: Link, wanted: Type) -> Link:
+    """The link with its output named; `LiteralError` unless `wanted` takes that output."""
+    output = _output(draft, link)
+    if output is None:
+        return link
+    if not wanted.accepts(output.type):
+        raise LiteralError(
+            f"`{link}` gives {output.type}, expected {wanted}",
+            f"link an output of type {wanted}" + _candidates(draft, wanted, link.node),
+        )
+    return Link(link.node, output.name)
+
+
+def _output(draft: _Draft, link: Link) -> Output | None:
+    """The output that a link leads to; None where its node's type is unknown, which is reported there."""
+    node = draft.flat.nodes.get(link.node)
+    if node is None:
+        mend = nearest(link.node, draft.flat.nodes) or f"the nodes are: {listed(draft.flat.nodes)}"
+        raise LiteralError(f"links to `{link}`, but there is no node `{link.node}`", mend)
+    type = draft.type_of(node)
+    if type is None:
+        return None
+    if link.output is None:
+        if len(type.outputs) > 1:
+            raise LiteralError(
+                f"links to `{link.node}`, which has several outputs: {listed(type.outputs)}",
+                f'name one: {{"link": "{link.node}.{next(iter(type.outputs))}"}}',
+            )
+        return next(iter(type.outputs.values()))
+    if link.output not in type.outputs:
+        mend = nearest(link.output, type.outputs) or f"{type.name} gives: {listed(type.outputs)}"
+        raise LiteralError(f"links to `{link}`, but {type.name} has no output `{link.output}`", mend)
+    return type.outputs[link.output]
+
+
+def _candidates(draft: _Draft, wanted: Type, node: str) -> str:
+    """Outputs of the same node that would fit."""
+    type = draft.type_of(draft.flat.nodes[node])
+    fits = [f"{node}.{one.name}" for one in type.outputs.values() if wanted.accepts(one.type)] if type else []
+    return f", such as `{fits[0]}`" if fits else ""
+
+
+def known_outputs(draft: _Draft) -> Iterator[Problem]:
+    """Every output of the graph leads somewhere."""
+    for name, link in draft.flat.outputs.items():
+        try:
+            _output(draft, link)
+        except LiteralError as fault:
+            yield Problem(f"output `{name}` {fault}", fault.mend)
+
+
+def no_cycles(draft: _Draft) -> Iterator[Problem]:
+    """Links lead one way. Finds the topological order."""
+    sorter = TopologicalSorter({id: _sources(node, draft.flat) for id, node in draft.flat.nodes.items()})
+    try:
+        draft.order = list(sorter.static_order())
+    except CycleError as fault:
+        circle: list[str] = fault.args[1]
+        yield Problem(f"a cycle: {' -> '.join(circle)}", "remove one of these links", circle[0])
+
+
+def _sources(node: Node, flat: Flat) -> list[str]:
+    return [link.node for given in node.inputs.values() for link in links_of(given) if link.node in flat.nodes]
+
+
+def own_checks(draft: _Draft) -> Iterator[Problem]:
+    """What node types find wrong with their literals."""
+    for id, call in draft.calls.items():
+        if call.type.check is None:
+            continue
+        literals = {name: given for name, given in call.inputs.items() if not isinstance(given, (Link, Gather))}
+        for found in call.type.check(literals, draft.limits):
+            yield Problem(found.message, found.mend, id, found.input)
+
+
+def reachable_files(draft: _Draft) -> Iterator[Problem]:
+    """Files that inputs name exist, can be read and are what is wanted. Finds model families."""
+    seen: dict[tuple[str, str, str], Resolved | InputError] = {}
+    for id, call in draft.calls.items():
+        resources: dict[str, Resolved] = {}
+        for name, one in call.type.inputs.items():
+            text = call.inputs.get(name)
+            if one.resource is None or not isinstance(text, str):
+                continue
+            place = (call.type.name, name, text)
+            found = seen[place] = seen.get(place) or _resolved(draft, one, text)
+            if isinstance(found, InputError):
+                yield Problem(found.message, found.mend, id, name)
+            else:
+                resources[text] = found
+        if resources:
+            draft.calls[id] = Call(id, call.type, call.inputs, resources)
+
+
+def _resolved(draft: _Draft, one: Input, text: str) -> Resolved | InputError:
+    assert one.resource is not None
+    try:
+        return one.resource.resolve(text, draft.places)
+    except InputError as fault:
+        return fault
+    except OSError as fault:
+        return InputError(f"`{text}` cannot be read: {fault.strerror or fault}", "check the file and its permissions")
+
+
+def one_family(draft: _Draft) -> Iterator[Problem]:
+    """Models, latents and conditionings that meet are of one family."""
+    return clashes(draft.calls, draft.order)
+
+
+RULES: tuple[Rule, ...] = (
+    known_types,
+    known_inputs,
+    bound_inputs,
+    known_outputs,
+    no_cycles,
+    own_checks,
+    reachable_files,
+    one_family,
+)
+"""Every static check, in order; later rules see what earlier ones found out."""
+
+
+def check(graph: Graph, catalog: Catalog, places: Places, limits: Limits, only: Iterable[str] = ()) -> Checked:
+    """Find everything that is wrong with a graph before anything runs.
+
+    Args:
+        graph: what to check; its own node types join the catalogue's.
+        places: where files that it names are looked up.
+        only: nodes to run instead of every sink and output.
+    """
+    flat = inline(graph, places, limits)
+    if graph.types:
+        catalog = Catalog({**catalog.types, **graph.types})
+    draft = _Draft(flat, catalog, places, limits)
+    problems = list(flat.problems)
+    for rule in RULES:
+        problems += rule(draft)
+    wanted, faults = _wanted(draft, tuple(only))
+    problems += faults
+    calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
+    file = str(graph.path) if graph.path else ""
+    return Checked(graph, calls, wanted, flat.outputs, tuple(problem.within(file) for problem in _unique(problems)))
+
+
+def _unique(problems: Iterable[Problem]) -> list[Problem]:
+    return list(dict.fromkeys(problems))
+
+
+def _wanted(draft: _Draft, only: tuple[str, ...]) -> tuple[tuple[str, ...], list[Problem]]:
+    """The nodes that must run: those asked for, or every sink and every node behind an output."""
+    nodes = draft.flat.nodes
+    faults = [
+        Problem(f"--only {id}: there is no such node", nearest(id, nodes) or f"the nodes are: {listed(nodes)}")
+        for id in only
+        if id not in nodes
+    ]
+    if only:
+        return tuple(dict.fromkeys(id for id in only if id in nodes)), faults
+    sinks = [id for id, _, type in draft.typed() if type.sink]
+    wanted = tuple(dict.fromkeys([*sinks, *(link.node for link in draft.flat.outputs.values())]))
+    if not wanted and all(node.type in draft.catalog for node in nodes.values()):
+        found = f"its {len(nodes)} nodes end in no sink" if nodes else "it has no nodes"
+        message = f"nothing to run: {found} (a node that returns an artifact) and the graph has no `outputs`"
+        faults.append(Problem(message, 'add a SaveImage node, or "outputs": {"NAME": {"link": "NODE"}}'))
+    return wanted, faults

@@ -1,0 +1,66 @@
+"""What a running node may ask of the engine: progress, cancel, device, precision, weights, files.
+
+A node gets one by a parameter annotated `Context`; it is injected and is no input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from weft.engine.errors import Cancelled, InputError
+from weft.engine.resources import Found
+
+if TYPE_CHECKING:
+    from weft.engine.residency import Recipe, Residency
+
+M = TypeVar("M")
+
+
+def _silent(step: int, steps: int) -> None:
+    """Progress that nobody listens to."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Context:
+    """The engine, as one call of a node sees it.
+
+    Args:
+        device: where weights run: `cpu`, `cuda:0`, `mps`.
+        precision: `float32`, `float16` or `bfloat16`, resolved.
+        residency: keeps weights on devices.
+    """
+
+    device: str
+    precision: str
+    residency: Residency = field(repr=False)
+    resources: Mapping[str, Found] = field(default_factory=dict, repr=False)
+    on_progress: Callable[[int, int], None] = field(default=_silent, repr=False)
+    cancelled: Callable[[], bool] = field(default=_never, repr=False)
+
+    def progress(self, step: int, steps: int) -> None:
+        """Report that `step` of `steps` is done.
+
+        Raises:
+            Cancelled: where the run was asked to stop.
+        """
+        self.on_progress(step, steps)
+        if self.cancelled():
+            raise Cancelled("the run was cancelled")
+
+    def weights(self, recipe: Recipe[M]) -> AbstractContextManager[M]:
+        """The recipe's module on the device, kept there while the block runs."""
+        return self.residency.hold(recipe, self.device)
+
+    def found(self, text: str) -> Found:
+        """The file or folder that a resource input names, with the digest of its content."""
+        try:
+            return self.resources[text]
+        except KeyError:
+            raise InputError(f"`{text}` is no resource input of this node", "give it as that input") from None

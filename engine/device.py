@@ -1,0 +1,77 @@
+"""Devices and precisions by name, resolved without importing torch, so that keys are known before anything heavy loads."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import re
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from weft.engine.errors import InputError, listed, nearest
+
+PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+
+
+def resolve_device(name: str) -> str:
+    """`auto` becomes `cuda:0`, `mps` or `cpu`, whichever this machine and its torch have; a name is checked.
+
+    Raises:
+        InputError: for a device that is not there.
+    """
+    if name == "auto":
+        return "cuda:0" if cuda_devices() else "mps" if _has_mps() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and (index.isdecimal() or not index):
+        count = cuda_devices()
+        if int(index or 0) < count:
+            return f"cuda:{int(index or 0)}"
+        raise InputError(f"device `{name}`: {count} CUDA devices are usable here", "choose --device cpu or auto")
+    if name == "cpu" or (name == "mps" and _has_mps()):
+        return name
+    options = ("auto", "cpu", "cuda", "cuda:1", "mps")
+    raise InputError(f"there is no device `{name}` here", nearest(name, options) or f"give one of {listed(options)}")
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """`auto` becomes float16 on a GPU and float32 on the CPU; a name is checked.
+
+    Raises:
+        InputError: for an unknown precision.
+    """
+    if name not in PRECISIONS:
+        mend = nearest(name, PRECISIONS) or f"give one of {listed(PRECISIONS)}"
+        raise InputError(f"there is no precision `{name}`", mend)
+    if name != "auto":
+        return name
+    return "float32" if device == "cpu" else "float16"
+
+
+@cache
+def cuda_devices() -> int:
+    """How many CUDA devices the driver shows, where the installed torch is built for CUDA; else 0."""
+    if not _torch_has("cuda"):
+        return 0
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        usable = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    except (OSError, AttributeError):
+        return 0
+    return count.value if usable else 0
+
+
+def _torch_has(backend: str) -> bool:
+    """Whether torch's version file names a version of the backend."""
+    spec = find_spec("torch")
+    if spec is None or not spec.submodule_search_locations:
+        return False
+    version = Path(spec.submodule_search_locations[0]) / "version.py"
+    text = version.read_text() if version.exists() else ""
+    return bool(re.search(rf"^{backend}[^=\n]*= *['\"]", text, re.MULTILINE))
+
+
+def _has_mps() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"

@@ -1,0 +1,116 @@
+"""Every error that Weft raises, in one tree.
+
+    WeftError
+    |-- InputError        a value or a file that cannot be used; raised by nodes and sources
+    |-- CatalogError      a node library that cannot be loaded, or an invalid node type
+    |-- GraphError        a graph or a call with problems: all of them, in `.problems`
+    |-- NodeError         a node failed while it ran
+    |-- StoreError        the store cannot be read or written
+    `-- Cancelled         the run was asked to stop
+
+Each message says where, what was found and what was expected; `mend` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+
+class WeftError(Exception):
+    """The base of every error that Weft raises on purpose."""
+
+
+class InputError(WeftError):
+    """A value or a file that a node or a source cannot use.
+
+    Args:
+        message: what was found and what was expected.
+        mend: what the user can do about it.
+    """
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.mend})" if self.mend else self.message
+
+
+class CatalogError(WeftError):
+    """A node library that cannot be loaded, or a function that is no valid node."""
+
+
+class StoreError(WeftError):
+    """The store cannot be read or written; the message names the path."""
+
+
+class Cancelled(WeftError):  # noqa: N818 - an outcome rather than a fault
+    """The run was asked to stop; raised inside a node by `Context.progress`."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a graph: where, what, and the mend."""
+
+    message: str
+    mend: str = ""
+    node: str = ""
+    input: str = ""
+    file: str = ""
+
+    @property
+    def where(self) -> str:
+        """`file: node.input`, as far as each is known."""
+        place = ".".join(part for part in (self.node, self.input) if part)
+        return ": ".join(part for part in (self.file, place) if part)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\n    {self.mend}" if self.mend else text
+
+    def within(self, file: str) -> Problem:
+        """The same problem, located in `file` unless it names one already."""
+        return self if self.file else replace(self, file=file)
+
+
+class GraphError(WeftError):
+    """A graph, or the call that was to run it, is wrong; `problems` has every problem that was found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class NodeError(WeftError):
+    """A node failed while it ran.
+
+    Args:
+        node: the node's id in the graph.
+        type: the name of its node type.
+        cause: what the node raised.
+    """
+
+    def __init__(self, node: str, type: str, cause: BaseException) -> None:
+        self.node = node
+        self.type = type
+        self.cause = cause
+        text = str(cause) if isinstance(cause, WeftError) else f"{cause.__class__.__name__}: {cause}"
+        super().__init__(f"{node} ({type}): {text}")
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """`did you mean X?` for the nearest of `words`, or the empty string where none is near."""
+    options = list(words)
+    folded = {option.lower(): option for option in options}
+    found = get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
+    return f"did you mean `{folded[found[0]]}`?" if found else ""
+
+
+def listed(words: Iterable[str], limit: int = 12) -> str:
+    """`a, b, c`, cut after `limit` words with a count of the rest."""
+    options = list(words)
+    rest = len(options) - limit
+    return ", ".join(options[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,232 @@
+"""Graph, Node and Link: immutable values. Composing in Python by calling node types inside `with Graph():`.
+
+    with Graph(title="Two numbers") as graph:
+        Show(Add(1, 2))
+
+A graph is what a graph file says, before any node type is looked up; `weft.engine.document` reads and writes files,
+`weft.engine.check` finds what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from weft.engine.errors import GraphError, Problem, listed, nearest
+
+if TYPE_CHECKING:
+    from weft.engine.node import NodeType
+
+ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+
+@dataclass(frozen=True)
+class Link:
+    """An output of another node; `output` is None for the only output of its node."""
+
+    node: str
+    output: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.output}" if self.output else self.node
+
+    @classmethod
+    def parse(cls, text: str) -> Link:
+        """`node` or `node.output`."""
+        node, _, output = text.partition(".")
+        return cls(node, output or None)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of a graph: its type's name, and for each input a literal, a `Link`, or a tuple of these."""
+
+    type: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a graph: the inputs it sets, and what it takes where that is narrower than its targets."""
+
+    sets: tuple[str, ...]
+    type: str | None = None
+    default: Any = None
+    has_default: bool = False
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[Any, ...] = ()
+    description: str = ""
+
+
+def freeze(item: Any) -> Any:
+    """A literal that nobody can change: lists become tuples, objects read-only mappings."""
+    if isinstance(item, (list, tuple)):
+        return tuple(map(freeze, item))
+    if isinstance(item, Mapping):
+        return MappingProxyType({name: freeze(element) for name, element in item.items()})
+    return item
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A graph of nodes by id, with parameters, named outputs and named subgraphs.
+
+    Inside its `with` block the nodes that are called are added to it; when the block ends it is frozen.
+    """
+
+    title: str = ""
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    outputs: Mapping[str, Link] = field(default_factory=dict)
+    graphs: Mapping[str, Graph] = field(default_factory=dict)
+    description: str = ""
+    notes: str = ""
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    types: Mapping[str, NodeType] = field(default_factory=dict, repr=False)
+
+    def __enter__(self) -> Graph:
+        builder = Builder(dict(self.nodes), dict(self.types))
+        object.__setattr__(self, "_token", (_CURRENT.set(builder), builder))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        token: Token[Builder | None]
+        token, builder = self.__dict__.pop("_token")
+        _CURRENT.reset(token)
+        object.__setattr__(self, "nodes", MappingProxyType(builder.nodes))
+        object.__setattr__(self, "types", MappingProxyType(builder.types))
+
+    def set(self, target: str, given: Any) -> Graph:
+        """This graph with an input (`node.input`) or a parameter set to a literal or a `Link`.
+
+        Raises:
+            GraphError: where there is no such node or parameter; unknown inputs are found by the checker.
+        """
+        node, dot, name = target.partition(".")
+        if not dot:
+            return self._set_parameter(target, given)
+        if node not in self.nodes:
+            mend = nearest(node, self.nodes) or f"its nodes are: {listed(self.nodes)}"
+            raise GraphError([Problem(f"cannot set `{target}`: there is no node `{node}`", mend)])
+        old = self.nodes[node]
+        changed = replace(old, inputs=MappingProxyType({**old.inputs, name: freeze(given)}))
+        return replace(self, nodes=MappingProxyType({**self.nodes, node: changed}))
+
+    def _set_parameter(self, name: str, given: Any) -> Graph:
+        if name not in self.parameters:
+            known = f"its parameters are: {listed(self.parameters)}" if self.parameters else "it has no parameters"
+            mend = f"{nearest(name, self.parameters) or known}; an input of a node is set as NODE.INPUT"
+            raise GraphError([Problem(f"cannot set `{name}`: the graph has no such parameter", mend)])
+        changed = replace(self.parameters[name], default=freeze(given), has_default=True)
+        return replace(self, parameters=MappingProxyType({**self.parameters, name: changed}))
+
+    def save(self, path: str | Path) -> None:
+        """Write the graph as a graph file."""
+        from weft.engine.document import write
+
+        Path(path).write_bytes(write(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Graph:
+        """Read a graph file.
+
+        Raises:
+            GraphError: with every problem of the document.
+        """
+        from weft.engine.document import load
+
+        return load(Path(path))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("title", "nodes", "parameters", "outputs", "graphs", "description", "notes", "layout")
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content, and too large to hash by it
+
+    def __str__(self) -> str:
+        head = f"Graph {self.title!r}" if self.title else "Graph"
+        lines = [f"{head}, {len(self.nodes)} nodes"]
+        width = max((len(id) for id in self.nodes), default=0)
+        for id, node in self.nodes.items():
+            inputs = ", ".join(f"{name}={_shown(given)}" for name, given in node.inputs.items())
+            lines.append(f"  {id:<{width}} = {node.type}({inputs})")
+        lines += [f"  -> {name} = {link}" for name, link in self.outputs.items()]
+        return "\n".join(lines)
+
+
+def _shown(given: Any) -> str:
+    if isinstance(given, Link):
+        return str(given)
+    if isinstance(given, tuple):
+        return f"[{', '.join(map(_shown, given))}]"
+    return repr(dict(given) if isinstance(given, Mapping) else given)
+
+
+def links_of(given: Any) -> Iterator[Link]:
+    """The links in an input: itself, or those in its list."""
+    if isinstance(given, Link):
+        yield given
+    elif isinstance(given, tuple):
+        for element in given:
+            if isinstance(element, Link):
+                yield element
+
+
+@dataclass
+class Builder:
+    """Collects the nodes that are called inside a `with Graph():` block."""
+
+    nodes: dict[str, Node]
+    types: dict[str, NodeType]
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, type: NodeType, given: Mapping[str, Any], id: str | None) -> list[Link]:
+        """Add a node; a link to each of its outputs, in order.
+
+        Raises:
+            GraphError: for an id that is taken or no id.
+        """
+        id = self._fresh(type.name) if id is None else self._free(id)
+        self.nodes[id] = Node(type.name, MappingProxyType({name: freeze(item) for name, item in given.items()}))
+        self.types[type.name] = type
+        if len(type.outputs) == 1:
+            return [Link(id)]
+        return [Link(id, output) for output in type.outputs]
+
+    def _free(self, id: str) -> str:
+        if not ID.match(id):
+            raise GraphError([Problem(f"{id!r} is no node id", "use letters, digits, _ and -, a letter first", id)])
+        if id in self.nodes:
+            raise GraphError([Problem(f"the graph has a node `{id}` already", "give another id", id)])
+        return id
+
+    def _fresh(self, name: str) -> str:
+        stem = snake(name)
+        while True:
+            count = self._counts[stem] = self._counts.get(stem, 0) + 1
+            id = stem if count == 1 else f"{stem}_{count}"
+            if id not in self.nodes:
+                return id
+
+
+def snake(name: str) -> str:
+    """`TextEncode` -> `text_encode`, `KSampler` -> `k_sampler`, `VAEDecode` -> `vae_decode`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+_CURRENT: ContextVar[Builder | None] = ContextVar("current graph", default=None)
+
+
+def current() -> Builder | None:
+    """The builder of the innermost `with Graph():` block, or None outside."""
+    return _CURRENT.get()

@@ -1,0 +1,92 @@
+"""One canonical encoder behind every digest: equal bytes exactly when values and their types are equal.
+
+Each value is written as a one-byte tag, a length where the tag does not fix it, and its content, so that no two
+values share an encoding: `1`, `1.0`, `"1"` and `True` differ, and so do `["ab"]` and `["a", "b"]`. A type the
+encoder does not know raises; nothing falls back to `repr` or `hash`.
+
+`recipe_key` names a computation before it runs; content digests (see `weft.engine.store.codec`) name its result.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+
+class Digest(str):
+    """A digest in hexadecimal; encoded under its own tag, so a key never equals a string literal."""
+
+    __slots__ = ()
+
+
+def _sized(tag: bytes, content: bytes) -> bytes:
+    return tag + len(content).to_bytes(8, "big") + content
+
+
+def _sequence(items: list[Any] | tuple[Any, ...]) -> bytes:
+    return _sized(b"L", b"".join(map(encode, items)))
+
+
+def _mapping(items: Mapping[str, Any]) -> bytes:
+    pairs = sorted((encode(name), encode(item)) for name, item in items.items())
+    return _sized(b"M", b"".join(name + item for name, item in pairs))
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda _: b"N",
+    bool: lambda value: b"T" if value else b"F",
+    int: lambda value: _sized(b"I", str(value).encode()),
+    float: lambda value: b"D" + struct.pack(">d", value),
+    str: lambda value: _sized(b"S", value.encode("utf-8", "surrogatepass")),
+    bytes: lambda value: _sized(b"B", value),
+    Digest: lambda value: _sized(b"K", bytes.fromhex(value)),
+    list: _sequence,
+    tuple: _sequence,
+    dict: _mapping,
+}
+
+
+def encode(value: Any) -> bytes:
+    """The canonical bytes of a value made of None, bool, int, float, str, bytes, `Digest`, sequences and mappings.
+
+    A mapping's order does not matter, a sequence's does; lists and tuples are one kind of sequence.
+
+    Raises:
+        TypeError: for any other type.
+    """
+    encoder = _ENCODERS.get(type(value))
+    if encoder is None:
+        if isinstance(value, Mapping):
+            return _mapping(value)
+        raise TypeError(f"a {type(value).__name__} has no canonical encoding")
+    return encoder(value)
+
+
+def digest(value: Any) -> Digest:
+    """BLAKE3 of the value's canonical bytes."""
+    return Digest(blake3(encode(value)).hexdigest())
+
+
+def digest_bytes(content: bytes | memoryview) -> Digest:
+    """BLAKE3 of raw bytes: the name of a blob."""
+    return Digest(blake3(content).hexdigest())
+
+
+def digest_file(path: Path) -> Digest:
+    """BLAKE3 of a file's content, read through a memory map on all cores."""
+    return Digest(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
+
+
+def recipe_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
+    """The key of one call, known before anything runs.
+
+    Args:
+        identity: what tells this node type from every other: name, version, and for a user's file its digest.
+        settings: the resolved engine settings that change this node's bits (running precision).
+        inputs: each input's literal, or for a link `(recipe key, output name)`.
+    """
+    return digest(("recipe", identity, settings, inputs))

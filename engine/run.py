@@ -1,0 +1,230 @@
+"""Execute a plan: get what is cached, call what is to run, put what it gave, and say all along what happens.
+
+State lives in one `_Run` and ends with it. One failing node stops only what takes from it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from weft.engine import events
+from weft.engine.artifact import Artifact
+from weft.engine.call import Call, Gather
+from weft.engine.context import Context
+from weft.engine.errors import Cancelled, InputError, NodeError
+from weft.engine.graph import Link
+from weft.engine.plan import Plan, Step
+from weft.engine.store import Damaged, Handle, Record, Store
+from weft.engine.types import LiteralError, Type
+
+Deliver = Callable[[Artifact, Step], "Delivered"]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Where an artifact went, and whether anything had to be written."""
+
+    path: str
+    new: bool
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run needs beside its plan.
+
+    Args:
+        store: where results are kept.
+        context: makes a node's context from its progress callback and files.
+        deliver: takes one artifact of a sink.
+        listener: hears every event.
+        cancelled: asked before each node and in each step.
+        trace: what is recorded beside each result.
+    """
+
+    store: Store
+    context: Callable[..., Context]
+    deliver: Deliver
+    listener: events.Listener = events.ignore
+    cancelled: Callable[[], bool] = lambda: False
+    trace: Callable[[], Mapping[str, Any]] = dict
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    outputs: dict[str, Any] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+    failures: list[NodeError] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
+    status: str = "done"
+
+
+@dataclass
+class _Run:
+    plan: Plan
+    around: Surroundings
+    outcome: Outcome = field(default_factory=Outcome)
+    results: dict[str, Mapping[str, Handle]] = field(default_factory=dict)
+    faulty: dict[str, str] = field(default_factory=dict)
+    waiting: Counter[str] = field(default_factory=Counter)
+
+    def go(self) -> Outcome:
+        self._count_takers()
+        for step in self.plan.steps:
+            if step.state == "unneeded":
+                continue
+            if self.around.cancelled():
+                self.outcome.status = "cancelled"
+                break
+            try:
+                self._step(step)
+            except Cancelled:
+                self.outcome.status = "cancelled"
+                break
+        if self.outcome.status == "done":
+            self._collect()
+        if self.outcome.failures and self.outcome.status == "done":
+            self.outcome.status = "failed"
+        return self.outcome
+
+    def _count_takers(self) -> None:
+        for step in self.plan.of("run"):
+            self.waiting.update(link.node for _, link in step.call.links())
+        self.waiting.update(link.node for link in self.plan.checked.outputs.values())
+
+    def _step(self, step: Step) -> None:
+        culprit = next((self.faulty[link.node] for _, link in step.call.links() if link.node in self.faulty), None)
+        if culprit and step.state == "run":
+            self.faulty[step.call.id] = culprit
+            self._tell(events.NodeBlocked, step, by=culprit)
+            return
+        record = self._cached(step) if step.state == "cached" else self._called(step)
+        if record is not None:
+            self.results[step.call.id] = record.outputs
+            if step.call.type.sink and step.call.id in self.plan.checked.wanted:
+                self._deliver(step, record)
+        if step.state == "run":
+            self._release(step.call)
+
+    def _cached(self, step: Step) -> Record:
+        record = self.around.store.get(step.key)
+        if record is None:
+            raise Damaged(step.key, "the record is gone")
+        self.outcome.cached.append(step.call.id)
+        self._tell(events.NodeCached, step, tier=step.tier)
+        return record
+
+    def _called(self, step: Step) -> Record | None:
+        """Call a node; None where it failed."""
+        self._tell(events.NodeStarted, step)
+        started = time.perf_counter()
+        try:
+            outputs = self._outputs(step)
+            seconds = time.perf_counter() - started
+            self.around.store.put(step.key, outputs, seconds, {"type": step.call.type.name, **self.around.trace()})
+        except (Cancelled, Damaged):
+            raise
+        except Exception as fault:
+            self._failed(step, fault)
+            return None
+        self.outcome.ran.append(step.call.id)
+        self._tell(events.NodeFinished, step, seconds=round(seconds, 6))
+        return Record({name: Handle(partial(_same, item)) for name, item in outputs.items()}, seconds)
+
+    def _outputs(self, step: Step) -> dict[str, Any]:
+        call = step.call
+        values = {name: self._value(call, name, given) for name, given in call.inputs.items()}
+        progress = partial(self._progress, step)
+        context = self.around.context(resources=step.found, on_progress=progress, cancelled=self.around.cancelled)
+        outputs = call.type.call(values, context)
+        for name, item in outputs.items():
+            if not call.type.outputs[name].type.admits(item):
+                wanted = call.type.outputs[name].type
+                raise TypeError(f"output `{name}` is a {type(item).__name__}, its annotation says {wanted}")
+        return outputs
+
+    def _value(self, call: Call, name: str, given: Any) -> Any:
+        wanted = call.type.inputs[name].type
+        if isinstance(given, Link):
+            return _arrived(wanted, self._load(given), name)
+        if isinstance(given, Gather):
+            return [self._load(item) if isinstance(item, Link) else item for item in given.items]
+        return given
+
+    def _load(self, link: Link) -> Any:
+        outputs = self.results[link.node]
+        return outputs[link.output or next(iter(outputs))].load()
+
+    def _progress(self, step: Step, done: int, steps: int) -> None:
+        self.around.listener(events.NodeProgress(step.call.id, step.call.type.name, done, steps))
+
+    def _failed(self, step: Step, fault: Exception) -> None:
+        error = NodeError(step.call.id, step.call.type.name, fault)
+        error.__cause__ = fault
+        self.outcome.failures.append(error)
+        self.faulty[step.call.id] = step.call.id
+        self._tell(events.NodeFailed, step, error=str(error))
+
+    def _deliver(self, step: Step, record: Record) -> None:
+        for item in _artifacts(handle.load() for handle in record.outputs.values()):
+            try:
+                delivered = self.around.deliver(item, step)
+            except (OSError, InputError) as fault:
+                self._failed(step, fault)
+                return
+            self.outcome.paths.append(delivered.path)
+            media = item.media_type
+            self._tell(events.ArtifactWritten, step, path=delivered.path, media_type=media, new=delivered.new)
+
+    def _release(self, call: Call) -> None:
+        """Let go of values that nothing else in this run takes."""
+        for _, link in call.links():
+            self.waiting[link.node] -= 1
+            if not self.waiting[link.node]:
+                self.results.pop(link.node, None)
+
+    def _collect(self) -> None:
+        for name, link in self.plan.checked.outputs.items():
+            if link.node in self.results:
+                self.outcome.outputs[name] = self._load(link)
+
+    def _tell(self, event: Callable[..., events.Event], step: Step, **details: Any) -> None:
+        self.around.listener(event(node=step.call.id, type=step.call.type.name, **details))
+
+
+def _same(item: Any) -> Any:
+    return item
+
+
+def _arrived(wanted: Type, item: Any, name: str) -> Any:
+    """A linked value in the declared type: an int becomes a float where one is wanted, bounds and choices hold."""
+    if any(wanted.sockets()):
+        return item
+    try:
+        return wanted.literal(item)
+    except LiteralError as fault:
+        raise InputError(f"input `{name}`: {fault}, which came over a link", fault.mend) from None
+
+
+def _artifacts(outputs: Iterable[Any]) -> Iterable[Artifact]:
+    for item in outputs:
+        if isinstance(item, Artifact):
+            yield item
+        elif isinstance(item, (list, tuple)):
+            yield from (one for one in item if isinstance(one, Artifact))
+
+
+def run(plan: Plan, around: Surroundings) -> Outcome:
+    """Execute a plan.
+
+    Raises:
+        Damaged: where a cached result cannot be used after all; the caller drops it and plans again.
+    """
+    return _Run(plan, around).go()

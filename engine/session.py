@@ -1,0 +1,277 @@
+"""Engine: what a program holds. Catalogue, store and weights live here and nowhere else.
+
+    with Engine() as engine:
+        result = engine.run(Graph.load("portrait.json"))
+
+Each step of a run is one function from values to values: `check` -> `plan` -> `run` -> artifacts.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from weft.engine import events
+from weft.engine.catalog import Catalog, from_file, installed
+from weft.engine.check import Checked, check
+from weft.engine.context import Context
+from weft.engine.deliver import Folder, versions
+from weft.engine.device import resolve_device, resolve_precision
+from weft.engine.document import write
+from weft.engine.errors import GraphError, InputError, NodeError
+from weft.engine.graph import Graph
+from weft.engine.inline import self_contained
+from weft.engine.limits import Limits
+from weft.engine.node import NodeType
+from weft.engine.plan import Plan, plan
+from weft.engine.residency import Residency
+from weft.engine.resources import FileDigests, Found, Places
+from weft.engine.run import Delivered, Outcome, Surroundings, run
+from weft.engine.store import Damaged, Nowhere, Store
+from weft.engine.store.disk import DiskStore
+from weft.engine.store.memory import MemoryStore
+from weft.engine.store.tiers import Tiers
+from weft.engine.types import LiteralError
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Args:
+        status: `done`, `failed` (a node raised) or `cancelled`.
+        outputs: the graph's named outputs.
+        paths: the files that were delivered, in order.
+        failures: one error for each node that raised.
+        ran: the nodes that ran, in order; `cached`: those that came from the store.
+    """
+
+    status: str
+    outputs: Mapping[str, Any]
+    paths: tuple[Path, ...]
+    failures: tuple[NodeError, ...]
+    ran: tuple[str, ...]
+    cached: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        counts = f"{len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
+        return "\n".join([f"{self.status}: {counts}", *map(str, self.failures), *map(str, self.paths)])
+
+
+def store_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where results are kept unless a folder is named: `WEFT_STORE`, or the user's cache folder."""
+    if "WEFT_STORE" in environment:
+        return Path(environment["WEFT_STORE"]).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("weft") / "store"
+
+
+@dataclass
+class Engine:
+    """Runs graphs; keeps results and weights between runs.
+
+    Args:
+        store: a folder, a store, or None for one that keeps nothing; by default the user's (`store_folder`).
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        precision: `auto`, `float32`, `float16`, `bfloat16`.
+        models: folders in which models are looked up, before those of `WEFT_MODELS`.
+        inputs: folders in which files named by graphs are looked up, after the graph's and the working one.
+        output: the folder that artifacts are delivered to.
+        nodes: Python files with node types of the user's own.
+        metadata: whether delivered pictures carry their graph.
+        memory: bytes of results to keep in memory.
+        weights: bytes of weights to keep on a device; None keeps all.
+    """
+
+    store: Path | str | Store | None = field(default_factory=store_folder)
+    device: str = "auto"
+    precision: str = "auto"
+    models: Sequence[str | Path] = ()
+    inputs: Sequence[str | Path] = ()
+    output: str | Path = "output"
+    nodes: Sequence[str | Path] = ()
+    metadata: bool = True
+    memory: int = 2**30
+    weights: int | None = None
+    limits: Limits = field(default_factory=Limits.from_environment)
+
+    def __post_init__(self) -> None:
+        self.catalog = _catalog(map(Path, self.nodes))
+        self._store, self._digests = _stores(self.store, self.memory)
+        self._device = resolve_device(self.device)
+        self._settings = {"precision": resolve_precision(self.precision, self._device)}
+        self._residency = Residency(budget=self.weights)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of weights; the store on disk stays."""
+        self._residency.clear()
+
+    def places(self, graph: Graph | None = None) -> Places:
+        """Where files that a graph names are looked up."""
+        given = os.environ.get("WEFT_MODELS", "")
+        models = [*map(Path, self.models), *(Path(part) for part in given.split(os.pathsep) if part)]
+        base = graph.path.parent if graph and graph.path else None
+        return Places(base=base, inputs=tuple(map(Path, self.inputs)), models=tuple(models))
+
+    def check(self, graph: Graph, only: Iterable[str] = ()) -> Checked:
+        """Every static problem of a graph, in `.problems`; nothing is hashed or run."""
+        return check(graph, self.catalog, self.places(graph), self.limits, only)
+
+    def plan(self, graph: Graph, only: Iterable[str] = ()) -> Plan:
+        """What `run` will do.
+
+        Raises:
+            GraphError: with every problem of the graph.
+        """
+        checked = self.check(graph, only)
+        if checked.problems:
+            raise GraphError(checked.problems)
+        return plan(checked, self._store, self._settings, self._digests)
+
+    def run(
+        self,
+        graph: Graph,
+        *,
+        only: Iterable[str] = (),
+        listener: events.Listener = events.ignore,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Result:
+        """Run a graph.
+
+        Raises:
+            GraphError: with every problem of the graph.
+            NodeError: for the first node that failed, after everything that could run has run.
+        """
+        result = self.execute(self.plan(graph, only), listener=listener, cancelled=cancelled)
+        if result.failures:
+            raise result.failures[0]
+        return result
+
+    def execute(
+        self,
+        planned: Plan,
+        *,
+        listener: events.Listener = events.ignore,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Result:
+        """Run a plan; failures of nodes are in the result rather than raised.
+
+        A stored result that turns out damaged is dropped, reported and computed again.
+        """
+        started = time.perf_counter()
+        ran = [*planned.of("run")]
+        listener(events.RunStarted(run=len(ran), cached=len([*planned.of("cached")])))
+        outcome = self._execute(planned, listener, cancelled)
+        seconds = time.perf_counter() - started
+        finished = events.RunFinished(outcome.status, len(outcome.ran), len(outcome.cached), round(seconds, 6))
+        listener(finished)
+        return Result(
+            outcome.status,
+            outcome.outputs,
+            tuple(map(Path, outcome.paths)),
+            tuple(outcome.failures),
+            tuple(outcome.ran),
+            tuple(outcome.cached),
+            seconds,
+        )
+
+    def _execute(self, planned: Plan, listener: events.Listener, cancelled: Callable[[], bool]) -> Outcome:
+        checked = planned.checked
+        while True:
+            for step in planned.steps:
+                for found in step.found.values():
+                    self._residency.sources.learn(found)
+            around = Surroundings(
+                store=self._store,
+                context=partial(Context, self._device, self._settings["precision"], self._residency),
+                deliver=self._folder(checked.graph),
+                listener=listener,
+                cancelled=cancelled,
+                trace=self._trace,
+            )
+            try:
+                return run(planned, around)
+            except Damaged as damage:
+                self._store.drop(damage.key)
+                step = next(step for step in planned.steps if step.key == damage.key)
+                listener(events.StoreDamaged(step.call.id, step.call.type.name, damage.reason))
+                planned = plan(checked, self._store, self._settings, self._digests)
+
+    def _folder(self, graph: Graph) -> Callable[..., Delivered]:
+        text = write(self_contained(graph, self.places(graph), self.limits)).decode() if self.metadata else None
+        return Folder(Path(self.output), text)
+
+    def _trace(self) -> dict[str, Any]:
+        return {"device": self._device, **self._settings, **versions()}
+
+    def run_now(self, type: NodeType, given: Mapping[str, Any]) -> Any:
+        """Call a node type on real values, at once, with nothing kept.
+
+        Raises:
+            InputError: where a value is not of its input's type.
+        """
+        values = {name: _admitted(type, name, item) for name, item in given.items()}
+        resources = {}
+        for name, one in type.inputs.items():
+            text = values.get(name, one.default)
+            if one.resource is not None and isinstance(text, str):
+                resolved = one.resource.resolve(text, self.places())
+                resources[text] = Found(resolved, self._digests.of(resolved))
+                self._residency.sources.learn(resources[text])
+        context = Context(self._device, self._settings["precision"], self._residency, resources)
+        if type.context_name:
+            values[type.context_name] = context
+        return type.function(**values)
+
+
+def _admitted(type: NodeType, name: str, item: Any) -> Any:
+    wanted = type.inputs[name].type
+    if wanted.admits(item):
+        return item
+    try:
+        return wanted.literal(item)
+    except LiteralError as fault:
+        raise InputError(f"{type.name}: `{name}`: {fault}", fault.mend) from None
+
+
+def _catalog(files: Iterable[Path]) -> Catalog:
+    catalog = installed()
+    for path in files:
+        catalog = catalog.joined(from_file(path), str(path))
+    return catalog
+
+
+def _stores(given: Path | str | Store | None, memory: int) -> tuple[Store, FileDigests]:
+    """The store, and the memory of file digests that lies beside one on disk."""
+    if given is None:
+        return Nowhere(), FileDigests()
+    if isinstance(given, (str, Path)):
+        folder = Path(given).expanduser()
+        return Tiers((MemoryStore(memory), DiskStore(folder))), FileDigests(folder / "files.json")
+    return given, FileDigests()
+
+
+_default: list[Engine] = []
+
+
+def run_now(type: NodeType, given: Mapping[str, Any]) -> Any:
+    """Call a node type outside any graph, in an engine that this process keeps for such calls."""
+    if not _default:
+        _default.append(Engine(store=None))
+    return _default[0].run_now(type, given)

@@ -1,0 +1,108 @@
+"""Values to bytes and back, without pickle: a JSON tree, its tensors (one safetensors blob) and its byte strings.
+
+`flatten` takes a value apart; `restore` builds it again. `content_digest` names a value by content: types, field names,
+dtypes, shapes and bytes all count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from weft.engine.errors import StoreError
+from weft.engine.keys import Digest, digest, digest_bytes
+from weft.engine.types import VALUES, field_values
+
+_PLAIN = (type(None), bool, int, str)
+
+
+@dataclass
+class Parts:
+    """A value taken apart: `tree` is JSON, `tensors` and `blobs` are referred to by index."""
+
+    tree: Any = None
+    tensors: list[Any] = field(default_factory=list)
+    blobs: list[bytes] = field(default_factory=list)
+
+
+def flatten(item: object) -> Parts:
+    """Take a value apart.
+
+    Raises:
+        TypeError: for a type that no codec knows.
+    """
+    parts = Parts()
+    parts.tree = _flatten(item, parts)
+    return parts
+
+
+def _flatten(item: Any, parts: Parts) -> Any:
+    if isinstance(item, _PLAIN) and type(item) in (*_PLAIN, Digest):
+        return item if not isinstance(item, int) or abs(item) < 2**63 else {"int": str(item)}
+    if type(item) is float:
+        return item if math.isfinite(item) else {"float": repr(item)}
+    if type(item) is bytes:
+        parts.blobs.append(item)
+        return {"bytes": len(parts.blobs) - 1}
+    if type(item) in (list, tuple):
+        return {type(item).__name__: [_flatten(element, parts) for element in item]}
+    if type(item) is dict:
+        return {"dict": [[_flatten(key, parts), _flatten(element, parts)] for key, element in item.items()]}
+    if VALUES.get(type(item).__name__) is type(item):
+        fields = {name: _flatten(element, parts) for name, element in field_values(item).items()}
+        return {"value": type(item).__name__, "fields": fields}
+    if is_tensor(item):
+        parts.tensors.append(item)
+        return {"tensor": len(parts.tensors) - 1}
+    raise TypeError(f"a {type(item).__name__} cannot cross a link; make it a @value, or of plain values and tensors")
+
+
+def is_tensor(item: object) -> bool:
+    """Whether `item` is a torch tensor; never imports torch."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(item, torch.Tensor)
+
+
+def restore(tree: Any, tensor: Callable[[int], Any], blob: Callable[[int], bytes]) -> Any:
+    """Build a value from its tree; `tensor` and `blob` fetch a part by index.
+
+    Raises:
+        StoreError: for a value class that no installed library has.
+    """
+    if not isinstance(tree, dict):
+        return tree
+    (kind, content), *_ = tree.items()
+    if kind in ("list", "tuple"):
+        elements = [restore(element, tensor, blob) for element in content]
+        return elements if kind == "list" else tuple(elements)
+    if kind == "dict":
+        return {restore(key, tensor, blob): restore(element, tensor, blob) for key, element in content}
+    if kind == "value":
+        fields = {name: restore(element, tensor, blob) for name, element in tree["fields"].items()}
+        return _value_class(content)(**fields)
+    readers: dict[str, Callable[[Any], Any]] = {"tensor": tensor, "bytes": blob, "int": int, "float": float}
+    return readers[kind](content)
+
+
+def _value_class(name: str) -> type:
+    if name not in VALUES:
+        raise StoreError(f"the store has a value of type {name}, which no installed node library defines")
+    return VALUES[name]
+
+
+def tensor_bytes(tensor: Any) -> bytes:
+    """A tensor's elements in row order, as bytes."""
+    import torch
+
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()  # type: ignore[no-any-return]
+
+
+def content_digest(item: object) -> Digest:
+    """The digest of a value's content."""
+    parts = flatten(item)
+    tensors = [(str(one.dtype), list(one.shape), digest_bytes(tensor_bytes(one))) for one in parts.tensors]
+    return digest(("content", parts.tree, tensors, [digest_bytes(blob) for blob in parts.blobs]))

@@ -1,0 +1,186 @@
+"""Results on disk: small trace records by key, and blobs by content.
+
+    STORE/v1/traces/ab/ab12....json     what a call gave: a JSON tree for each output, and the names of its blobs
+    STORE/v1/blobs/cd/cd34....          tensors (safetensors) and byte strings (pictures), named by their BLAKE3
+
+Files are written beside and renamed into place, blobs before the record that names them, so a reader sees whole
+records only; every file is verified when it is read, and a damaged or missing one is a miss. Any number of processes
+may share a store: equal keys mean equal content, so writers cannot disagree.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from weft.engine.errors import StoreError
+from weft.engine.keys import Digest, digest_bytes
+from weft.engine.store import Damaged, Handle, Record
+from weft.engine.store.codec import Parts, flatten, restore
+
+LAYOUT = "v1"
+
+
+@dataclass(frozen=True)
+class DiskStore:
+    """A store in a folder.
+
+    Args:
+        folder: made when something is first put.
+    """
+
+    folder: Path
+
+    def has(self, key: Digest) -> str | None:
+        """`disk` where a whole record and all of its blobs are there (their content is verified when read)."""
+        try:
+            trace = self._trace(key)
+        except Damaged:
+            return None
+        if trace is None or not all(self._blob_path(name).exists() for name in _blob_names(trace)):
+            return None
+        return "disk"
+
+    def get(self, key: Digest) -> Record | None:
+        """The record; damage in it raises `Damaged` here, damage in a blob when its value is loaded."""
+        trace = self._trace(key)
+        if trace is None:
+            return None
+        handles = {name: Handle(_Loader(self, key, one)) for name, one in trace["outputs"].items()}
+        return Record(handles, trace["seconds"], "disk")
+
+    def put(self, key: Digest, values: Mapping[str, Any], seconds: float, trace: Mapping[str, Any]) -> None:
+        """Write blobs, then the record.
+
+        Raises:
+            StoreError: where the disk is full or the folder cannot be written.
+        """
+        try:
+            outputs = {name: self._put_value(flatten(item)) for name, item in values.items()}
+            self._put_trace(key, {"outputs": outputs, "seconds": seconds, "trace": dict(trace)})
+        except OSError as fault:
+            raise StoreError(
+                f"the store {self.folder} cannot be written: {fault.strerror or fault} "
+                "(make room, or choose another folder with --store DIR or WEFT_STORE)"
+            ) from fault
+
+    def drop(self, key: Digest) -> None:
+        """Remove a damaged record and those of its blobs that are not what they should be."""
+        try:
+            trace = self._trace(key)
+        except Damaged:
+            trace = None
+        for name in _blob_names(trace) if trace else ():
+            path = self._blob_path(name)
+            if path.exists() and digest_bytes(path.read_bytes()) != name:
+                path.unlink(missing_ok=True)
+        self._trace_path(key).unlink(missing_ok=True)
+
+    def _trace_path(self, key: Digest) -> Path:
+        return self.folder / LAYOUT / "traces" / key[:2] / f"{key}.json"
+
+    def _blob_path(self, name: str) -> Path:
+        return self.folder / LAYOUT / "blobs" / name[:2] / name
+
+    def _trace(self, key: Digest) -> dict[str, Any] | None:
+        """A record's JSON, verified against the digest in its first line."""
+        try:
+            content = self._trace_path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise Damaged(key, f"its record cannot be read: {fault.strerror}") from None
+        check, _, body = content.partition(b"\n")
+        if check != _check(key, body):
+            raise Damaged(key, "its record is damaged")
+        trace: dict[str, Any] = orjson.loads(body)
+        return trace
+
+    def _put_trace(self, key: Digest, trace: Mapping[str, Any]) -> None:
+        body = orjson.dumps(trace)
+        _write(self._trace_path(key), _check(key, body) + b"\n" + body)
+
+    def _put_value(self, parts: Parts) -> dict[str, Any]:
+        blobs = [self._put_blob(blob) for blob in parts.blobs]
+        tensors = self._put_blob(_pack(parts.tensors)) if parts.tensors else None
+        return {"tree": parts.tree, "blobs": blobs, "tensors": tensors}
+
+    def _put_blob(self, content: bytes) -> Digest:
+        name = digest_bytes(content)
+        path = self._blob_path(name)
+        if not path.exists():
+            _write(path, content)
+        return name
+
+    def blob(self, key: Digest, name: str) -> bytes:
+        """A blob's bytes.
+
+        Raises:
+            Damaged: where it is missing or not what it was.
+        """
+        try:
+            content = self._blob_path(name).read_bytes()
+        except OSError as fault:
+            raise Damaged(key, f"blob {name[:12]} cannot be read: {fault.strerror}") from None
+        if digest_bytes(content) != name:
+            raise Damaged(key, f"blob {name[:12]} is damaged")
+        return content
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Loads one output; a value without tensors is loaded without torch."""
+
+    store: DiskStore
+    key: Digest
+    output: Mapping[str, Any]
+
+    def __call__(self) -> Any:
+        name = self.output["tensors"]
+        tensors = _unpack(self.store.blob(self.key, name)) if name else []
+        blobs = self.output["blobs"]
+        return restore(self.output["tree"], tensors.__getitem__, lambda index: self.store.blob(self.key, blobs[index]))
+
+
+def _check(key: Digest, body: bytes) -> bytes:
+    """What a record's first line must be: it binds the body to its key, so that no record passes for another."""
+    return digest_bytes(key.encode() + body).encode()
+
+
+def _blob_names(trace: Mapping[str, Any]) -> list[str]:
+    outputs = trace["outputs"].values()
+    return [name for one in outputs for name in (*one["blobs"], one["tensors"]) if name]
+
+
+def _pack(tensors: list[Any]) -> bytes:
+    from safetensors.torch import save
+
+    return save({str(index): tensor.detach().cpu().contiguous().clone() for index, tensor in enumerate(tensors)})
+
+
+def _unpack(content: bytes) -> list[Any]:
+    from safetensors.torch import load
+
+    found = load(content)
+    return [found[str(index)] for index in range(len(found))]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside and rename into place; nothing half-written is ever seen, and nothing is left behind."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        try:
+            beside.write_bytes(content)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(content)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,94 @@
+"""Results in memory, under a budget in bytes; what would take longest to compute again, per byte, stays longest."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from weft.engine.keys import Digest
+from weft.engine.store import Handle, Record
+from weft.engine.store.codec import flatten
+
+
+@dataclass
+class _Entry:
+    record: Record
+    size: int
+    worth: float = 0.0
+
+
+@dataclass
+class MemoryStore:
+    """Values as they are, in this process.
+
+    Eviction is GreedyDual-Size (Cao and Irani 1997): an entry is worth the clock at its last use plus its seconds to
+    recompute per byte; the least worthy goes, and the clock rises to its worth.
+
+    Args:
+        budget: bytes of values to keep.
+    """
+
+    budget: int = 2**30
+    _entries: dict[Digest, _Entry] = field(default_factory=dict)
+    _used: int = 0
+    _clock: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def has(self, key: Digest) -> str | None:
+        """`memory`, or None."""
+        return "memory" if key in self._entries else None
+
+    def get(self, key: Digest) -> Record | None:
+        """The record, which is worth more from now on."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            entry.worth = self._clock + entry.record.seconds / entry.size
+            return entry.record
+
+    def put(self, key: Digest, values: Mapping[str, Any], seconds: float, trace: Mapping[str, Any]) -> None:
+        """Keep values, unless they alone are larger than the budget."""
+        handles = {name: Handle(_constant(item)) for name, item in values.items()}
+        size = 200 + sum(size_of(item) for item in values.values())
+        if size > self.budget:
+            return
+        with self._lock:
+            self._remove(key)
+            self._entries[key] = _Entry(Record(handles, seconds, "memory"), size, self._clock + seconds / size)
+            self._used += size
+            self._evict()
+
+    def drop(self, key: Digest) -> None:
+        """Forget a key."""
+        with self._lock:
+            self._remove(key)
+
+    def _remove(self, key: Digest) -> None:
+        entry = self._entries.pop(key, None)
+        self._used -= entry.size if entry else 0
+
+    def _evict(self) -> None:
+        if self._used <= self.budget:
+            return
+        for key in sorted(self._entries, key=lambda key: self._entries[key].worth):
+            if self._used <= self.budget * 0.9:
+                break
+            self._clock = max(self._clock, self._entries[key].worth)
+            self._remove(key)
+
+
+def _constant(item: Any) -> Any:
+    return lambda: item
+
+
+def size_of(item: object) -> int:
+    """About how many bytes a value takes."""
+    if isinstance(item, (bool, int, float, str, bytes)) or item is None:
+        return sys.getsizeof(item)
+    parts = flatten(item)
+    tensors = sum(tensor.numel() * tensor.element_size() for tensor in parts.tensors)
+    return 500 + int(tensors) + sum(map(len, parts.blobs))

@@ -1,0 +1,39 @@
+"""A fast store over a lasting one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from weft.engine.keys import Digest
+from weft.engine.store import Record, Store
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """Asks each store in turn and puts into all of them.
+
+    Args:
+        stores: the fastest first.
+    """
+
+    stores: tuple[Store, ...]
+
+    def has(self, key: Digest) -> str | None:
+        """The first tier that has the key."""
+        return next((tier for store in self.stores if (tier := store.has(key))), None)
+
+    def get(self, key: Digest) -> Record | None:
+        """The record of the first tier that has it."""
+        return next((record for store in self.stores if (record := store.get(key))), None)
+
+    def put(self, key: Digest, values: Mapping[str, Any], seconds: float, trace: Mapping[str, Any]) -> None:
+        """Put into every tier."""
+        for store in self.stores:
+            store.put(key, values, seconds, trace)
+
+    def drop(self, key: Digest) -> None:
+        """Forget in every tier."""
+        for store in self.stores:
+            store.drop(key)

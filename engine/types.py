@@ -1,0 +1,423 @@
+"""Socket types: what an input takes and an output gives.
+
+A `Type` is read from a Python annotation (`read`), accepts a JSON literal strictly (`literal`), says whether an output
+may be linked to an input (`accepts`) and describes itself as JSON Schema (`schema`). Value classes of node libraries
+(Latent, Image, ...) join by the `value` decorator; a `Value` carries the family variable of `Latent[F]`.
+
+Read next: `weft.engine.node`, which makes a node's spec out of these.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar, dataclass_transform
+
+from weft.engine.errors import CatalogError, listed, nearest
+
+C = TypeVar("C", bound=type)
+
+VALUES: dict[str, type] = {}
+"""Every value class, by name: what the store's codec may build when it reads."""
+
+
+@dataclass_transform(frozen_default=True)
+def value(cls: C) -> C:
+    """Register a frozen dataclass as a socket type under its own name.
+
+    Its fields hold None, bool, int, float, str, bytes, tensors, other values, and tuples, lists and dicts of these.
+
+    Raises:
+        CatalogError: where the class is no frozen dataclass, or another class has the name.
+    """
+    if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise CatalogError(f"{cls.__name__}: a value class must be a frozen dataclass")
+    known = VALUES.setdefault(cls.__name__, cls)
+    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise CatalogError(f"{cls.__name__} is a value class of {known.__module__} already")
+    VALUES[cls.__name__] = cls
+    return cls
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number, inclusive; `step` is the grid it lies on, counted from `minimum`. Used in `Annotated`."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+
+    def fault(self, number: float) -> str | None:
+        """What is wrong with `number`, or None."""
+        if self.minimum is not None and number < self.minimum:
+            return f"{number!r} is below the least value, {self.minimum!r}"
+        if self.maximum is not None and number > self.maximum:
+            return f"{number!r} is above the greatest value, {self.maximum!r}"
+        if self.step is not None and not self._on_grid(number):
+            return f"{number!r} is not a multiple of {self.step!r}" + (
+                f" above {self.minimum!r}" if self.minimum else ""
+            )
+        return None
+
+    def _on_grid(self, number: float) -> bool:
+        steps = (number - (self.minimum or 0)) / typing.cast(float, self.step)
+        return abs(steps - round(steps)) < 1e-9
+
+    def schema(self) -> dict[str, Any]:
+        """The bounds as JSON Schema keywords."""
+        given = {"minimum": self.minimum, "maximum": self.maximum}
+        if self.step is not None and not self.minimum:
+            given["multipleOf"] = self.step
+        return {name: bound for name, bound in given.items() if bound is not None}
+
+
+class LiteralError(ValueError):
+    """A literal that an input does not take; the second argument is the mend."""
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message)
+        self.mend = mend
+
+
+@dataclass(frozen=True)
+class NoNumber:
+    """A number in a JSON text that no input takes, such as `NaN`, `1e400` or one beyond 64 bits, and what it is."""
+
+    text: str
+    reason: str = "no finite number"
+
+
+def shown(literal: object) -> str:
+    """A literal as a message shows it: as JSON would spell it, with its type, cut to a line."""
+    if isinstance(literal, NoNumber):
+        return f"{literal.text}, which is {literal.reason}"
+    if literal is None:
+        return "null"
+    if isinstance(literal, bool):
+        return f"{str(literal).lower()} (a bool)"
+    if isinstance(literal, Mapping):
+        return "an object"
+    if isinstance(literal, (list, tuple)):
+        return f"a list of {len(literal)}"
+    text = f'"{literal}"' if isinstance(literal, str) else repr(literal)
+    kind = "a string" if isinstance(literal, str) else type(literal).__name__
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
+
+
+class Type(ABC):
+    """What a socket takes or gives."""
+
+    @abstractmethod
+    def literal(self, given: object) -> Any:
+        """The value that a JSON literal stands for, in this type.
+
+        Raises:
+            LiteralError: where this type does not take it. Nothing is converted but an int where a float is wanted.
+        """
+
+    @abstractmethod
+    def accepts(self, other: Type) -> bool:
+        """Whether an output of type `other` may be linked to an input of this type."""
+
+    @abstractmethod
+    def admits(self, item: object) -> bool:
+        """Whether a value at run time is of this type."""
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the literals that this type takes."""
+
+    def sockets(self) -> Iterator[Value]:
+        """The value classes inside this type."""
+        return iter(())
+
+    def bounded(self, bounds: Range) -> Type:
+        """This type with bounds on its numbers."""
+        return self
+
+
+@dataclass(frozen=True)
+class Anything(Type):
+    """Any value at all; a literal keeps its own type."""
+
+    def literal(self, given: object) -> Any:
+        if isinstance(given, NoNumber):
+            raise LiteralError(f"found {shown(given)}")
+        return given
+
+    def accepts(self, other: Type) -> bool:
+        return True
+
+    def admits(self, item: object) -> bool:
+        return True
+
+    def schema(self) -> dict[str, Any]:
+        return {}
+
+    def __str__(self) -> str:
+        return "any"
+
+
+@dataclass(frozen=True)
+class Nothing(Type):
+    """The null of an optional input: given by leaving the input out."""
+
+    def literal(self, given: object) -> Any:
+        if given is not None:
+            raise LiteralError(f"expected nothing, found {shown(given)}")
+
+    def accepts(self, other: Type) -> bool:
+        return isinstance(other, Nothing)
+
+    def admits(self, item: object) -> bool:
+        return item is None
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "null"}
+
+    def __str__(self) -> str:
+        return "none"
+
+
+_MENDS = {
+    "int": "write a whole number without quotes or a decimal point",
+    "float": "write a number without quotes",
+    "bool": "write true or false without quotes",
+    "str": "write a string in double quotes",
+}
+
+
+@dataclass(frozen=True)
+class Scalar(Type):
+    """A primitive: `int`, `float`, `bool` or `str`."""
+
+    name: str
+    bounds: Range | None = None
+
+    def literal(self, given: object) -> Any:
+        if self.name == "float" and type(given) is int and abs(given) <= 2**1023:
+            given = float(given)
+        if type(given).__name__ != self.name:
+            raise LiteralError(f"expected {self._article()}, found {shown(given)}", _MENDS[self.name])
+        if isinstance(given, float) and not math.isfinite(given):
+            raise LiteralError(f"expected a finite float, found {given!r}", _MENDS["float"])
+        fault = self.bounds.fault(given) if self.bounds and isinstance(given, (int, float)) else None
+        if fault:
+            raise LiteralError(fault, self._bounds_mend())
+        return given
+
+    def _article(self) -> str:
+        return f"an {self.name}" if self.name == "int" else f"a {self.name}"
+
+    def _bounds_mend(self) -> str:
+        bounds = typing.cast(Range, self.bounds)
+        low = "..." if bounds.minimum is None else bounds.minimum
+        high = "..." if bounds.maximum is None else bounds.maximum
+        return f"give a value from {low} to {high}" + (f" in steps of {bounds.step}" if bounds.step is not None else "")
+
+    def accepts(self, other: Type) -> bool:
+        if isinstance(other, Choice):
+            return self.name == "str"
+        return isinstance(other, Scalar) and (other.name == self.name or (other.name, self.name) == ("int", "float"))
+
+    def admits(self, item: object) -> bool:
+        return type(item).__name__ == self.name
+
+    def schema(self) -> dict[str, Any]:
+        name = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}[self.name]
+        return {"type": name, **(self.bounds.schema() if self.bounds else {})}
+
+    def bounded(self, bounds: Range) -> Type:
+        return replace(self, bounds=bounds) if self.name in ("int", "float") else self
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Choice(Type):
+    """One of some strings."""
+
+    options: tuple[str, ...]
+
+    def literal(self, given: object) -> Any:
+        if not isinstance(given, str) or given not in self.options:
+            found = f'"{given}"' if isinstance(given, str) else shown(given)
+            mend = nearest(given, self.options) if isinstance(given, str) else ""
+            choices = f"choose one of: {listed(self.options, 30)}"
+            raise LiteralError(f"{found} is no choice here", f"{mend} {choices}".strip())
+        return given
+
+    def accepts(self, other: Type) -> bool:
+        return other == Scalar("str") or (isinstance(other, Choice) and set(other.options) <= set(self.options))
+
+    def admits(self, item: object) -> bool:
+        return item in self.options
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.options)}
+
+    def __str__(self) -> str:
+        return "choice"
+
+
+@dataclass(frozen=True)
+class Value(Type):
+    """A value class of a node library, with the family variable (`F`) or the family that its annotation names."""
+
+    name: str
+    variable: str | None = None
+    family: str | None = None
+
+    def literal(self, given: object) -> Any:
+        article = "an" if self.name[0] in "AEIOU" else "a"
+        raise LiteralError(
+            f"expected {article} {self.name}, found {shown(given)}",
+            f'link it to an output of type {self.name}: {{"link": "NODE"}} or {{"link": "NODE.OUTPUT"}}',
+        )
+
+    def accepts(self, other: Type) -> bool:
+        return isinstance(other, Value) and other.name == self.name
+
+    def admits(self, item: object) -> bool:
+        return isinstance(item, VALUES[self.name])
+
+    def schema(self) -> dict[str, Any]:
+        return {"not": {}}
+
+    def sockets(self) -> Iterator[Value]:
+        yield self
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class ListOf(Type):
+    """A list of one type; a list is given as a JSON array of literals and links."""
+
+    item: Type
+
+    def literal(self, given: object) -> Any:
+        if not isinstance(given, (list, tuple)):
+            raise LiteralError(f"expected {self}, found {shown(given)}", "write a JSON array: [...]")
+        return [self.item.literal(element) for element in given]
+
+    def accepts(self, other: Type) -> bool:
+        return isinstance(other, ListOf) and self.item.accepts(other.item)
+
+    def admits(self, item: object) -> bool:
+        return isinstance(item, (list, tuple)) and all(map(self.item.admits, item))
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": self.item.schema()}
+
+    def sockets(self) -> Iterator[Value]:
+        return self.item.sockets()
+
+    def bounded(self, bounds: Range) -> Type:
+        return ListOf(self.item.bounded(bounds))
+
+    def __str__(self) -> str:
+        return f"list of {self.item}"
+
+
+@dataclass(frozen=True)
+class Either(Type):
+    """A union; the first option that takes a literal decides what it becomes."""
+
+    options: tuple[Type, ...]
+
+    def literal(self, given: object) -> Any:
+        if given is None and Nothing() in self.options:
+            return None
+        faults = []
+        for option in self.options:
+            try:
+                return option.literal(given)
+            except LiteralError as fault:
+                faults.append((option, fault))
+        raise self._likeliest(given, faults)
+
+    def _likeliest(self, given: object, faults: list[tuple[Type, LiteralError]]) -> LiteralError:
+        """The fault of the option that was meant: the list for an array, else the first that is no list."""
+        array = isinstance(given, (list, tuple))
+        meant = [fault for option, fault in faults if isinstance(option, ListOf) is array]
+        return meant[0] if meant else faults[0][1]
+
+    def accepts(self, other: Type) -> bool:
+        if isinstance(other, Either):
+            return all(self.accepts(option) for option in other.options)
+        return any(option.accepts(other) for option in self.options)
+
+    def admits(self, item: object) -> bool:
+        return any(option.admits(item) for option in self.options)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [option.schema() for option in self.options if option != Nothing()]}
+
+    def sockets(self) -> Iterator[Value]:
+        for option in self.options:
+            yield from option.sockets()
+
+    def bounded(self, bounds: Range) -> Type:
+        return Either(tuple(option.bounded(bounds) for option in self.options))
+
+    def __str__(self) -> str:
+        return " or ".join(str(option) for option in self.options if option != Nothing())
+
+
+def list_item(wanted: Type) -> Type | None:
+    """The item type where `wanted` takes a list, else None."""
+    options = wanted.options if isinstance(wanted, Either) else (wanted,)
+    return next((option.item for option in options if isinstance(option, ListOf)), None)
+
+
+def read(annotation: Any) -> Type:
+    """The socket type that a Python annotation means.
+
+    Raises:
+        CatalogError: for an annotation that is no socket type.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        bounds = next((mark for mark in arguments[1:] if isinstance(mark, Range)), None)
+        inner = read(arguments[0])
+        return inner.bounded(bounds) if bounds else inner
+    if origin in (typing.Union, types.UnionType):
+        return Either(tuple(map(read, arguments)))
+    if origin is typing.Literal and all(isinstance(option, str) for option in arguments):
+        return Choice(arguments)
+    if origin in (list, tuple) and (origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis)):
+        return ListOf(read(arguments[0]))
+    return _read_class(annotation, origin, arguments)
+
+
+def _read_class(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Type:
+    if annotation in (Any, object):
+        return Anything()
+    if annotation in (None, type(None)):
+        return Nothing()
+    if annotation in (int, float, bool, str):
+        return Scalar(annotation.__name__)
+    cls = origin or annotation
+    if isinstance(cls, type) and VALUES.get(cls.__name__) is cls:
+        return Value(cls.__name__, *_family(arguments))
+    raise CatalogError(f"{annotation!r} is no socket type (value classes are registered with @value)")
+
+
+def _family(arguments: tuple[Any, ...]) -> tuple[str | None, str | None]:
+    """`Latent[F]` -> ("F", None); `Latent[SDXL]` -> (None, "SDXL"); `Latent` and `Latent[Any]` -> (None, None)."""
+    if not arguments or arguments[0] is Any:
+        return None, None
+    name = str(arguments[0].__name__)
+    return (name, None) if isinstance(arguments[0], TypeVar) else (None, name)
+
+
+def field_values(item: object) -> dict[str, Any]:
+    """The fields of a registered value, by name, in order."""
+    return {field.name: getattr(item, field.name) for field in fields(typing.cast(Any, item))}
