@@ -1,4 +1,4 @@
-"""A node of a checked graph: its type, and its inputs resolved once, so that nothing below looks at raw inputs again."""
+"""A node of a checked graph: its type and its inputs, resolved once, so that nothing below looks at raw inputs."""
 
 from __future__ import annotations
 

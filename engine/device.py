@@ -1,4 +1,4 @@
-"""Devices and precisions by name, resolved without importing torch, so that keys are known before anything heavy loads."""
+"""Devices and precisions by name, resolved without importing torch: keys are known before anything heavy loads."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Model families unified through a graph: `Latent[F]` and `Guide[F]` of one node are of one family, and so are both ends
-of a link. A family becomes known where a checkpoint's header says it, or an annotation names it.
+"""Model families unified through a graph: `Latent[F]` and `Guide[F]` of one node are of one family, and so are both
+ends of a link. A family becomes known where a checkpoint header says it, or an annotation names it.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class _Inliner:
                     mend = nearest(node, graph.nodes) or f"its nodes are: {listed(graph.nodes)}"
                     self._problem(f"parameter `{name}` sets `{target}`: there is no such node", mend, id)
                 elif name in inputs or parameter.has_default:
-                    value = inputs[name] if name in inputs else parameter.default
+                    value = inputs.get(name, parameter.default)
                     settings.setdefault(node, {})[socket] = self._admitted(parameter, name, value, id)
         return settings
 
