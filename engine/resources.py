@@ -21,12 +21,16 @@ from weft.engine.keys import Digest, digest, digest_file
 
 @dataclass(frozen=True)
 class Places:
-    """The folders a run may read: beside the graph, the working directory, `--input` and `--models` folders."""
+    """The folders a run may read: beside the graph, the working directory, `--input` and `--models` folders.
+
+    `download` says whether a model that is named by hub id and not here may be fetched.
+    """
 
     base: Path | None = None
     working: Path = field(default_factory=Path.cwd)
     inputs: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
+    download: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -107,6 +111,18 @@ class Resource(ABC):
         Raises:
             InputError: where it is missing, unreadable, outside the places or not what is wanted.
         """
+
+    def available(self, places: Places) -> Iterator[tuple[str, Resolved]]:
+        """What can be named here, for `weft models list`: each name with what it stands for."""
+        return iter(())
+
+    def pull(self, text: str, variant: str = "") -> Path:
+        """Fetch what `text` names from a hub; where it lies then.
+
+        Raises:
+            InputError: where this kind is not fetched, or the hub does not give it.
+        """
+        raise InputError(f"`{text}` cannot be fetched", "name a file")
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ class Engine:
         output: the folder that artifacts are delivered to.
         nodes: Python files with node types of the user's own.
         metadata: whether delivered pictures carry their graph.
+        download: whether a run may fetch models that are named by hub id.
         memory: bytes of results to keep in memory.
         weights: bytes of weights to keep on a device; None keeps all.
     """
@@ -99,6 +100,7 @@ class Engine:
     output: str | Path = "output"
     nodes: Sequence[str | Path] = ()
     metadata: bool = True
+    download: bool = False
     memory: int = 2**30
     weights: int | None = None
     limits: Limits = field(default_factory=Limits.from_environment)
@@ -127,7 +129,7 @@ class Engine:
         given = os.environ.get("WEFT_MODELS", "")
         models = [*map(Path, self.models), *(Path(part) for part in given.split(os.pathsep) if part)]
         base = graph.path.parent if graph and graph.path else None
-        return Places(base=base, inputs=tuple(map(Path, self.inputs)), models=tuple(models))
+        return Places(base, inputs=tuple(map(Path, self.inputs)), models=tuple(models), download=self.download)
 
     def check(self, graph: Graph, only: Iterable[str] = ()) -> Checked:
         """Every static problem of a graph, in `.problems`; nothing is hashed or run."""

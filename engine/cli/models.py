@@ -1,0 +1,57 @@
+"""`weft models`: the models that graphs can name here, and fetching one from a hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from weft.engine.cli import options
+from weft.engine.cli.output import Exit, json_line, say, table
+from weft.engine.errors import InputError
+from weft.engine.resources import Resource
+from weft.engine.session import Engine
+
+app = typer.Typer(help="List the models that graphs can name here, or fetch one from a hub.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(models: options.Models = None, nodes: options.NodeFiles = None, json: options.Json = False) -> int:
+    """List the models in the models folders, the hub's cache and the installed libraries."""
+    engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
+    found = [(name, one) for resource in _resources(engine) for name, one in resource.available(engine.places())]
+    rows = sorted({(name, resolved.detail.get("kind", ""), resolved.family or "") for name, resolved in found})
+    if json:
+        for name, kind, family in rows:
+            json_line({"source": name, "kind": kind, "family": family})
+    elif rows:
+        print(table(rows))
+    else:
+        say("no models here; name folders with --models DIR or WEFT_MODELS, or fetch one with `weft models pull ID`")
+    return Exit.DONE
+
+
+@app.command("pull")
+def pull(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="A hub id: organisation/name.")],
+    variant: Annotated[str, typer.Option("--variant", help="The weights variant, such as fp16.")] = "",
+    nodes: options.NodeFiles = None,
+) -> int:
+    """Fetch a model from the hub into the hub's cache, where graphs find it by its id."""
+    engine = Engine(store=None, device="cpu", nodes=nodes or ())
+    resource = next((one for one in _resources(engine) if type(one).pull is not Resource.pull), None)
+    if resource is None:
+        raise InputError("no installed node library fetches models", "install one that does")
+    print(resource.pull(identifier, variant))
+    return Exit.DONE
+
+
+def _resources(engine: Engine) -> Iterator[Resource]:
+    """One resource of each kind that the installed nodes take."""
+    seen = set()
+    for node in engine.catalog.values():
+        for one in node.inputs.values():
+            if one.resource is not None and type(one.resource) not in seen:
+                seen.add(type(one.resource))
+                yield one.resource

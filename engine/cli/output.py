@@ -1,0 +1,64 @@
+"""What the command line prints: results on stdout, problems and progress on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from enum import IntEnum
+from typing import Any
+
+import orjson
+
+from weft.engine.errors import GraphError, InputError, Problem, WeftError
+
+
+class Exit(IntEnum):
+    """What a process ends with."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG = 2
+    INTERRUPTED = 130
+
+
+def json_line(record: Mapping[str, Any]) -> None:
+    """One JSON object as a line on stdout."""
+    sys.stdout.write(orjson.dumps(record).decode() + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line on stderr, for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say_problems(problems: Iterable[Problem], as_json: bool) -> None:
+    """Every problem: for people on stderr, and as JSON lines where they are wanted."""
+    for problem in problems:
+        if as_json:
+            json_line({"event": "problem", **asdict(problem)})
+        say(f"error: {problem}")
+
+
+def say_error(fault: WeftError, as_json: bool) -> None:
+    """An error that ends the command."""
+    if isinstance(fault, GraphError):
+        problems: tuple[Problem, ...] = fault.problems
+    elif isinstance(fault, InputError):
+        problems = (Problem(fault.message, fault.mend),)
+    else:
+        problems = (Problem(str(fault)),)
+    say_problems(problems, as_json)
+    if len(problems) > 1:
+        say(f"{len(problems)} problems")
+
+
+def table(rows: Iterable[tuple[str, ...]], indent: str = "") -> str:
+    """Rows with their columns aligned; the last column is not padded."""
+    rows = list(rows)
+    if not rows:
+        return ""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(indent + line.rstrip() for line in lines)

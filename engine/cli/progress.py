@@ -1,0 +1,89 @@
+"""A run as a person sees it: one line a node with its state and time, and a bar with it/s while a node reports steps.
+
+Lines go to stderr, so that stdout holds the written paths alone. Where stderr is no terminal there is no bar.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from weft.engine import events
+from weft.engine.cli.output import say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Listens to a run and shows it."""
+
+    def __init__(self) -> None:
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._first_step = (0, 0.0)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self._close_bar()
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+        match event:
+            case events.NodeCached(node, type, tier):
+                self._line("cached", node, type, f"from {'memory' if tier == 'memory' else 'the store'}")
+            case events.NodeProgress(node, type, step, steps) if sys.stderr.isatty():
+                self._progress(node, step, steps)
+            case events.NodeFinished(node, type, seconds):
+                self._close_bar()
+                self._line("done", node, type, f"{seconds:.2f} s")
+            case events.NodeFailed(node, type, error):
+                self._close_bar()
+                self._line("FAILED", node, type, "")
+                say(f"error: {error}")
+            case events.NodeBlocked(node, type, by):
+                self._line("blocked", node, type, f"by {by}")
+            case events.StoreDamaged(node, type, reason):
+                self._line("damaged", node, type, f"{reason}; computing it again")
+            case events.RunFinished(status, ran, cached, seconds):
+                self._close_bar()
+                say(f"{status}: {ran} ran, {cached} cached, {seconds:.2f} s")
+
+    def _line(self, state: str, node: str, type: str, detail: str) -> None:
+        say(f"{state:<8} {node:<20} {type:<16} {detail}".rstrip())
+
+    def _progress(self, node: str, step: int, steps: int) -> None:
+        if self._bar is None:
+            self._open_bar(node, steps)
+        assert self._bar is not None and self._task is not None
+        done, since = self._first_step
+        seconds = time.perf_counter() - since
+        rate = f"{(step - done) / seconds:.2f} it/s" if step > done and seconds > 0 else ""
+        self._bar.update(self._task, completed=step, total=steps, rate=rate)
+
+    def _open_bar(self, node: str, steps: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("running  {task.description:<20}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(node, total=steps, rate="")
+        self._first_step = (0, time.perf_counter())
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None

@@ -1,0 +1,104 @@
+"""`weft run`: a saved graph becomes pictures."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from weft.engine import events
+from weft.engine.cli import options
+from weft.engine.cli.output import Exit, json_line, say
+from weft.engine.cli.progress import Progress
+from weft.engine.cli.source import read_graph, with_settings
+from weft.engine.session import Engine, Result, store_folder
+
+
+def command(
+    graph: options.GraphArgument,
+    settings: options.Settings = None,
+    only: options.Only = None,
+    out: options.Out = Path("output"),
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    store: options.StoreFolder = None,
+    no_cache: options.NoCache = False,
+    models: options.Models = None,
+    inputs: options.Inputs = None,
+    nodes: options.NodeFiles = None,
+    download: options.Download = False,
+    no_metadata: options.NoMetadata = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """Run a graph; only what changed since the last run is computed."""
+    engine = Engine(
+        store=None if no_cache else store or store_folder(),
+        device=device,
+        precision=precision,
+        models=models or (),
+        inputs=inputs or (),
+        output=out,
+        nodes=nodes or (),
+        metadata=not no_metadata,
+        download=download,
+    )
+    chosen = with_settings(read_graph(graph, engine.limits), settings, engine.catalog)
+    with engine, _interruptible() as interrupted:
+        planned = engine.plan(chosen, only or ())
+        with _listening(json) as listener:
+            result = engine.execute(planned, listener=listener, cancelled=interrupted.is_set)
+    if not json:
+        _report(result)
+    if debug:
+        for failure in result.failures:
+            _traceback(failure)
+    return {"done": Exit.DONE, "failed": Exit.FAILED, "cancelled": Exit.INTERRUPTED}[result.status]
+
+
+@contextmanager
+def _listening(json: bool) -> Iterator[events.Listener]:
+    if json:
+        yield lambda event: json_line(event.plain())
+    else:
+        with Progress() as progress:
+            yield progress
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """The first Ctrl-C asks the run to stop after its present step; the second stops at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        say("stopping after this step (again to stop at once)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _report(result: Result) -> None:
+    if result.status == "failed":
+        say(f"{len(result.failures)} node{'s' if len(result.failures) > 1 else ''} failed")
+    for name, item in result.outputs.items():
+        print(f"{name} = {item!r}")
+    for path in result.paths:
+        print(path)
+
+
+def _traceback(failure: BaseException) -> None:
+    import traceback
+
+    traceback.print_exception(failure)

@@ -1,0 +1,93 @@
+"""The graph that a command line means: read from a file, a picture or stdin, with its `--set` values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from weft.engine import document
+from weft.engine.catalog import Catalog
+from weft.engine.deliver import graph_of
+from weft.engine.errors import GraphError, Problem
+from weft.engine.graph import Graph, Parameter
+from weft.engine.limits import Limits
+from weft.engine.types import Choice, Either, Scalar, Type
+
+
+def read_graph(name: str, limits: Limits) -> Graph:
+    """Read a graph file, the graph that a picture carries, or stdin (`-`).
+
+    Raises:
+        GraphError: with every problem of the document.
+    """
+    if name == "-":
+        return document.read(sys.stdin.buffer.read())
+    path = Path(name)
+    if path.suffix.lower() == ".png" and path.is_file():
+        text = graph_of(path)
+        if text is None:
+            mend = "only pictures that Weft wrote without --no-metadata carry their graph"
+            raise GraphError([Problem("this picture carries no graph", mend, file=name)])
+        return document.read(text, path)
+    return document.load(path, limits.max_file_bytes)
+
+
+def with_settings(graph: Graph, settings: Iterable[str] | None, catalog: Catalog) -> Graph:
+    """The graph with each `NAME=VALUE` set.
+
+    A value is taken as it stands where the input is text, and is read as JSON elsewhere.
+
+    Raises:
+        GraphError: with every setting that names nothing.
+    """
+    problems: list[Problem] = []
+    for setting in settings or ():
+        target, equals, text = setting.partition("=")
+        try:
+            if not equals:
+                raise GraphError([Problem(f"--set {setting}: there is no `=` in it", "write NAME=VALUE")])
+            graph = graph.set(target, _literal(text, _wanted(graph, target, catalog)))
+        except GraphError as fault:
+            problems += (problem.within(str(graph.path or "")) for problem in fault.problems)
+    if problems:
+        raise GraphError(problems)
+    return graph
+
+
+def _wanted(graph: Graph, target: str, catalog: Catalog) -> Type | None:
+    """The type of what `target` sets; None where it is not known."""
+    scope: Graph | None = graph
+    while scope is not None:
+        node, dot, name = target.partition(".")
+        if not dot:
+            parameter = scope.parameters.get(target, Parameter(()))
+            if parameter.type in ("int", "float", "bool", "str"):
+                return Scalar(parameter.type)
+            target = parameter.sets[0] if parameter.sets else ""
+            if not target:
+                return None
+            continue
+        kind = scope.nodes[node].type if node in scope.nodes else ""
+        if not kind.startswith("graph:"):
+            one = catalog.types[kind].inputs.get(name) if kind in catalog.types else None
+            return one.type if one else None
+        scope, target = scope.graphs.get(kind.removeprefix("graph:")), name
+    return None
+
+
+def _literal(text: str, wanted: Type | None) -> Any:
+    if wanted is not None and _is_text(wanted):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _is_text(wanted: Type) -> bool:
+    if isinstance(wanted, Either):
+        return any(map(_is_text, wanted.options))
+    return isinstance(wanted, Choice) or wanted == Scalar("str")
