@@ -1,0 +1,64 @@
+"""Weft's node library: what a diffusion pipeline is built from.
+
+    with Graph(title="A landscape") as graph:
+        checkpoint = LoadCheckpoint("builtin:landscapes")
+        prompt = TextEncode(checkpoint.text_encoder, "a snowy mountain at sunset")
+        latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
+        SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
+
+Nodes: `loaders`, `text`, `control`, `guidance`, `latent`, `sampler`, `image`. Below them: `values` (what links carry),
+`samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the sampling loop and what it asks),
+`families` (how each family of models is recognised and built). Importing this package imports no torch: heavy imports
+happen in the bodies of nodes.
+"""
+
+from __future__ import annotations
+
+from weft.nodes.control import ApplyControlNet, Controlled
+from weft.nodes.guidance import CFGGuide
+from weft.nodes.image import LoadImage, SaveImage
+from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
+from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet
+from weft.nodes.sampler import KSampler
+from weft.nodes.samplers import SamplerName, ScheduleName
+from weft.nodes.text import TextEncode
+from weft.nodes.values import (
+    VAE,
+    Conditioning,
+    Control,
+    ControlNet,
+    Guide,
+    Image,
+    Latent,
+    Mask,
+    Model,
+    TextEncoder,
+)
+
+__all__ = [
+    "VAE",
+    "ApplyControlNet",
+    "CFGGuide",
+    "Checkpoint",
+    "Conditioning",
+    "Control",
+    "ControlNet",
+    "Controlled",
+    "EmptyLatent",
+    "Guide",
+    "Image",
+    "KSampler",
+    "Latent",
+    "LoadCheckpoint",
+    "LoadControlNet",
+    "LoadImage",
+    "Mask",
+    "Model",
+    "SamplerName",
+    "SaveImage",
+    "ScheduleName",
+    "TextEncode",
+    "TextEncoder",
+    "VAEDecode",
+    "VAEEncode",
+]

@@ -1,0 +1,56 @@
+"""Steering by pictures: ApplyControlNet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Generic, NamedTuple
+
+from weft.engine import Limits, NodeProblem, Range, node
+from weft.nodes.values import Conditioning, Control, ControlNet, F, Image
+
+
+class Controlled(NamedTuple, Generic[F]):
+    """Both prompts under a ControlNet."""
+
+    positive: Conditioning[F]
+    negative: Conditioning[F]
+
+
+def _check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The run's fractions must be in order."""
+    start, end = inputs.get("start"), inputs.get("end")
+    if start is not None and end is not None and start >= end:
+        yield NodeProblem("end", f"the end, {end}, does not lie after the start, {start}", "give a larger `end`")
+
+
+@node(category="conditioning", lane="cpu", check=_check_range)
+def ApplyControlNet(  # noqa: N802 - a node type
+    positive: Conditioning[F],
+    negative: Conditioning[F],
+    control_net: ControlNet[F],
+    image: Image,
+    *,
+    strength: Annotated[float, Range(0.0, 10.0)] = 1.0,
+    start: Annotated[float, Range(0.0, 1.0)] = 0.0,
+    end: Annotated[float, Range(0.0, 1.0)] = 1.0,
+) -> Controlled[F]:
+    """Steer the sampling under both prompts by a picture: edges, depth, a pose, whatever the ControlNet was trained on.
+
+    Several may follow each other; what they add is summed. A picture of another size than the latents is scaled.
+
+    Args:
+        positive: what the picture is to show.
+        negative: what it is not to show.
+        control_net: from LoadControlNet.
+        image: the picture to follow: one for the whole batch, or one for each item. Alpha is left out.
+        strength: what the ControlNet's output is multiplied by.
+        start: the fraction of the steps at which it begins.
+        end: the fraction of the steps at which it ends.
+    """
+    control = Control(control_net, image.pixels[..., :3], strength, start, end)
+    return Controlled(_under(control, positive), _under(control, negative))
+
+
+def _under(control: Control[F], prompt: Conditioning[F]) -> Conditioning[F]:
+    return replace(prompt, controls=(*prompt.controls, control))

@@ -1,0 +1,56 @@
+"""What a family of models must know: how to recognise its files, and how to build its modules.
+
+A family is one file in this folder and its line in `weft.nodes.families`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from weft.engine import Resolved
+    from weft.nodes.modules import Autoencoder, Denoiser, Encoder
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What names and headers say about a folder or a file of weights.
+
+    Args:
+        configs: the JSON configuration of each component of a diffusers folder, by component; that of a folder with one
+            component is under the empty name.
+        shapes: the shape of each tensor of a single file, by name.
+    """
+
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+class Family(Protocol):
+    """A family of models; its builders read sources that `recognises` or `recognises_control` said yes to."""
+
+    @property
+    def name(self) -> str:
+        """As types have it: `SD1`."""
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whether this is a whole checkpoint of the family."""
+
+    def recognises_control(self, contents: Contents) -> bool:
+        """Whether this is a ControlNet of the family."""
+
+    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
+        """The denoiser of a checkpoint."""
+
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+        """The text encoder of a checkpoint."""
+
+    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
+        """The VAE of a checkpoint."""
+
+    def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
+        """A ControlNet."""

@@ -1,0 +1,38 @@
+"""How prompts guide a model: CFGGuide."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from weft.engine import Context, Range, node
+from weft.nodes.values import Conditioning, F, Guide, Model
+
+
+@node(category="guidance", lane="gpu")
+def CFGGuide(  # noqa: N802 - a node type
+    model: Model[F],
+    positive: Conditioning[F],
+    negative: Conditioning[F] | None = None,
+    *,
+    scale: Annotated[float, Range(0.0, 100.0)] = 7.5,
+    context: Context,
+) -> Guide[F]:
+    """Guide a model by prompts: classifier-free guidance (https://arxiv.org/abs/2207.12598).
+
+    A prediction is negative + scale x (positive - negative), both computed in one batch. At scale 1 that is the
+    positive prediction, and the negative prompt is not computed.
+
+    Args:
+        model: from LoadCheckpoint.
+        positive: what the picture is to show.
+        negative: what it is not to show; left out, the empty prompt under the controls of the positive one.
+        scale: how strongly the prompts guide; 1 leaves the negative prompt out, more follows the positive one closer.
+    """
+    if scale == 1:
+        return Guide(model, positive, None, scale)
+    return Guide(model, positive, negative or _empty_prompt(positive, context), scale)
+
+
+def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F]:
+    with context.weights(positive.encoder) as encoder:
+        return Conditioning(encoder.encode([""]), positive.encoder, positive.controls)

@@ -1,0 +1,125 @@
+"""The header of a safetensors file, read without torch, and what its tensor names say about the file.
+
+The format: eight bytes with the header's length (little endian), a JSON object (name -> dtype, shape, offsets into the
+data), then the data (https://github.com/huggingface/safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from weft.engine import InputError
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+LONGEST_HEADER = 100_000_000
+"""Bytes; the limit that the safetensors library itself sets."""
+
+PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl"})
+
+
+def read_shapes(path: Path) -> Shapes:
+    """The shape of each tensor in a safetensors file, by name.
+
+    Raises:
+        InputError: for a pickle, for a file that is no safetensors file, and for one that is cut short.
+    """
+    refuse_pickle(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > LONGEST_HEADER:
+            raise _no_safetensors(path)
+        text = file.read(length)
+    if len(text) < length:
+        raise _truncated(path, size, 8 + length)
+    try:
+        entries = json.loads(text)
+        tensors = {name: entry for name, entry in entries.items() if name != "__metadata__"}
+        expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        shapes = {name: tuple(entry["shape"]) for name, entry in tensors.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise _no_safetensors(path) from None
+    if size < expected:
+        raise _truncated(path, size, expected)
+    return shapes
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise `InputError` where a file's ending says that it is a pickle."""
+    if path.suffix.lower() in PICKLES:
+        raise InputError(
+            f"`{path.name}` is a pickle ({path.suffix}); loading one can run any code that its author put in it",
+            "use the .safetensors file of this model, or convert it where you trust it",
+        )
+
+
+def _no_safetensors(path: Path) -> InputError:
+    return InputError(
+        f"`{path.name}` is no safetensors file: its header cannot be read", "check that this is the file you meant"
+    )
+
+
+def _truncated(path: Path, size: int, expected: int) -> InputError:
+    return InputError(
+        f"`{path.name}` is truncated: it has {size:,} bytes, its header tells of {expected:,}", "download it again"
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file, told by its tensors' names.
+
+    Args:
+        name: with its article, for messages.
+        mend: what to do where something else was wanted.
+    """
+
+    name: str
+    mend: str
+    is_kind: Callable[[Shapes], bool]
+
+
+def _any(*parts: str) -> Callable[[Shapes], bool]:
+    """Whether one of `parts` occurs in a tensor's name."""
+    return lambda shapes: any(part in name for name in shapes for part in parts)
+
+
+_WHOLE = "give a checkpoint: one file with the UNet, the VAE and the text encoder, or a diffusers folder"
+_OTHER_FAMILY = "give a model of a family that Weft loads: SD1"
+
+KINDS: tuple[Kind, ...] = (
+    Kind("a LoRA", _WHOLE, _any("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "hada_w1", "lokr_w1")),
+    Kind(
+        "a ControlNet",
+        "load it with LoadControlNet",
+        _any("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
+    ),
+    Kind("a textual inversion embedding", _WHOLE, _any("emb_params", "string_to_param")),
+    Kind("an SDXL checkpoint", _OTHER_FAMILY, _any("conditioner.embedders.")),
+    Kind("an SD 3 checkpoint", _OTHER_FAMILY, _any("joint_blocks.")),
+    Kind("a Flux checkpoint", _OTHER_FAMILY, _any("double_blocks.")),
+    Kind("an SD 2.x checkpoint", _OTHER_FAMILY, _any("cond_stage_model.model.")),
+    Kind(
+        "an inpainting or editing checkpoint",
+        "give a checkpoint whose UNet takes latents alone (four channels)",
+        lambda shapes: shapes.get("model.diffusion_model.input_blocks.0.0.weight", (0, 4))[1] != 4,
+    ),
+    Kind(
+        "a checkpoint without its VAE or its text encoder",
+        _WHOLE,
+        _any("model.diffusion_model."),
+    ),
+    Kind("a UNet alone", _WHOLE, _any("down_blocks.0.attentions.", "input_blocks.0.0.", "time_embedding.")),
+    Kind("a VAE", _WHOLE, _any("encoder.conv_in.", "decoder.conv_in.")),
+    Kind("a text encoder", _WHOLE, _any("text_model.", "token_embedding.")),
+)
+"""The kinds that are told apart, the first that fits; a family's own whole checkpoints are recognised before."""
+
+
+def kind_of(shapes: Shapes) -> Kind | None:
+    """What a file is by its tensors' names, or None where no kind fits."""
+    return next((kind for kind in KINDS if kind.is_kind(shapes)), None)

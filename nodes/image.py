@@ -1,0 +1,96 @@
+"""Pictures in and out: LoadImage and SaveImage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from weft.engine import Artifact, Context, InputError, InputFile, Limits, NodeProblem, name_fault, node
+from weft.nodes.values import Image
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".webp": b"RIFF"}
+"""How a file of each ending begins."""
+
+Format = Literal["png", "webp", "jpeg"]
+
+SAVE_OPTIONS: Mapping[Format, Mapping[str, Any]] = {
+    "png": {"compress_level": 6},
+    "webp": {"lossless": True},
+    "jpeg": {"quality": 95, "subsampling": 0},
+}
+"""What Pillow is asked for, so that equal pixels make equal bytes."""
+
+
+def _probe(path: Path) -> None:
+    """Raise `InputError` where a file does not begin as a picture of some kind does."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not any(head.startswith(signature) for signature in SIGNATURES.values()):
+        raise InputError(f"`{path.name}` is no picture: it begins as no PNG, JPEG or WebP file does", "give a picture")
+
+
+@node(category="image", lane="io")
+def LoadImage(  # noqa: N802 - a node type
+    path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context
+) -> Image:
+    """Read a picture: PNG, JPEG or WebP, turned upright as its camera noted.
+
+    Args:
+        path: looked up beside the graph, in the working directory and in the input folders. Transparency becomes a
+            fourth channel.
+    """
+    import torch
+
+    found = context.found(path).resolved.files[0]
+    picture = _upright(found)
+    samples = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    pixels = samples.reshape(1, picture.height, picture.width, len(picture.getbands())).float() / 255
+    return Image(pixels)
+
+
+def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The name must be a file name that stays in the output folder."""
+    fault = name_fault(inputs["name"]) if "name" in inputs else None
+    if fault:
+        yield NodeProblem("name", fault, "give a plain name, without folders above it and without an ending")
+
+
+@node(category="image", lane="cpu", check=_check_name)
+def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> list[Artifact]:  # noqa: N802
+    """Save pictures under the output folder, one file an item of the batch.
+
+    Args:
+        image: what to save; each value is rounded to the nearest of 256 levels.
+        name: of the files, without number and ending.
+        format: `png` and `webp` keep every pixel; `jpeg` does not, and leaves alpha out.
+    """
+    levels = (image.pixels * 255).round().byte().numpy()
+    return [Artifact(_encoded(item, format), f"image/{format}", name) for item in levels]
+
+
+def _upright(path: Path) -> PIL.Image.Image:
+    """The picture as it is to be seen, in RGB, or RGBA where it has transparency."""
+    import PIL.Image
+    import PIL.ImageOps
+
+    try:
+        with PIL.Image.open(path, formats=("PNG", "JPEG", "WEBP")) as opened:
+            upright = PIL.ImageOps.exif_transpose(opened)
+            return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
+        raise InputError(f"`{path.name}` cannot be read as a picture: {fault}", "give another file") from None
+
+
+def _encoded(levels: Any, format: Format) -> bytes:
+    """One picture `[height, width, channel]` of bytes, as a file."""
+    import PIL.Image
+
+    picture = PIL.Image.fromarray(levels)
+    packed = BytesIO()
+    (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **SAVE_OPTIONS[format])
+    return packed.getvalue()

@@ -1,0 +1,85 @@
+"""Latents: EmptyLatent, VAEEncode and VAEDecode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from weft.engine import Context, InputError, Limits, NodeProblem, Range, node
+from weft.nodes.values import VAE, F, Image, Latent
+
+
+def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The size must be within the engine's limits."""
+    batch = inputs.get("batch_size", 1)
+    pixels = inputs.get("width", 1) * inputs.get("height", 1) * batch
+    if pixels > limits.max_pixels:
+        message = f"{pixels:,} pixels in all are more than the limit of {limits.max_pixels:,}"
+        yield NodeProblem("width", message, "ask for a smaller or shorter batch, or raise WEFT_MAX_PIXELS")
+    if batch > limits.max_batch:
+        message = f"a batch of {batch:,} is larger than the limit of {limits.max_batch:,}"
+        yield NodeProblem("batch_size", message, "ask for a smaller batch, or raise WEFT_MAX_BATCH")
+
+
+Side = Annotated[int, Range(8, 2**30, step=8)]
+"""Pixels along a side: whole latent elements, which stand for 8 pixels in every family so far."""
+
+
+@node(category="latent", lane="cpu", check=_check_size)
+def EmptyLatent(  # noqa: N802 - a node type
+    width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1
+) -> Latent[Any]:
+    """Ask for pictures of a size, to be sampled from noise alone.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        batch_size: how many pictures.
+    """
+    return Latent(width, height, batch_size)
+
+
+@node(category="latent", lane="gpu")
+def VAEEncode(vae: VAE[F], image: Image, *, context: Context) -> Latent[F]:  # noqa: N802 - a node type
+    """Encode pixels into latents, to start sampling from a picture; the mean of the VAE's distribution is taken.
+
+    Args:
+        vae: from LoadCheckpoint.
+        image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
+    """
+    import torch
+
+    batch, height, width, _ = image.pixels.shape
+    with context.weights(vae) as autoencoder:
+        _check_multiple(width, height, autoencoder.factor)
+        items = [autoencoder.encode(picture[None, ..., :3]) for picture in image.pixels]
+    return Latent(width, height, batch, torch.cat(items))
+
+
+@node(category="latent", lane="gpu")
+def VAEDecode(vae: VAE[F], latent: Latent[F], *, context: Context) -> Image:  # noqa: N802 - a node type
+    """Decode latents into pixels, one item at a time.
+
+    Args:
+        vae: from LoadCheckpoint.
+        latent: from KSampler or VAEEncode.
+    """
+    import torch
+
+    if latent.samples is None:
+        raise InputError("the latent is only a size, with nothing in it to decode", "sample it first, with KSampler")
+    with context.weights(vae) as autoencoder:
+        items = []
+        for index, item in enumerate(latent.samples):
+            items.append(autoencoder.decode(item[None]))
+            context.progress(index + 1, latent.batch_size)
+    return Image(torch.cat(items))
+
+
+def _check_multiple(width: int, height: int, factor: int) -> None:
+    if width % factor or height % factor:
+        nearest = f"{max(width // factor, 1) * factor} x {max(height // factor, 1) * factor}"
+        raise InputError(
+            f"the picture has {width} x {height} pixels, and its sides must be multiples of {factor}",
+            f"crop or scale it, to {nearest} for example",
+        )

@@ -1,0 +1,69 @@
+"""Naming weights: LoadCheckpoint and LoadControlNet. They read headers; the weights come when they are used."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, NamedTuple
+
+from weft.engine import Context, InputError, Resolved, node
+from weft.nodes import folders
+from weft.nodes.sources import CheckpointSource, ControlNetSource
+from weft.nodes.values import VAE, ControlNet, F, Model, TextEncoder
+
+
+class Checkpoint(NamedTuple, Generic[F]):
+    """What a checkpoint holds."""
+
+    model: Model[F]
+    text_encoder: TextEncoder[F]
+    vae: VAE[F]
+
+
+@node(category="loaders", lane="io", settings=("precision",))
+def LoadCheckpoint(  # noqa: N802 - a node type
+    source: Annotated[str, CheckpointSource()], *, variant: str = "", context: Context
+) -> Checkpoint[Any]:
+    """Name a checkpoint's denoiser, text encoder and VAE.
+
+    Only headers are read here; the weights are loaded when a node needs them, in the engine's precision. Nothing is
+    downloaded, and only safetensors are read: a pickle can run code.
+
+    Args:
+        source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
+            in the hub's cache, or `builtin:NAME`.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, ("unet", "vae", "text_encoder"), variant)
+    recipe = (found.digest, str(found.resolved.family), variant, context.precision)
+    return Checkpoint(Model(*recipe), TextEncoder(*recipe), VAE(*recipe))
+
+
+@node(category="loaders", lane="io", settings=("precision",))
+def LoadControlNet(  # noqa: N802 - a node type
+    source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context
+) -> ControlNet[F]:
+    """Name a ControlNet, which steers a model by a picture.
+
+    Args:
+        source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
+            in the hub's cache, or `builtin:NAME`.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, ("",), variant)
+    return ControlNet(found.digest, str(found.resolved.family), variant, context.precision)
+
+
+def _check_variant(resolved: Resolved, components: tuple[str, ...], variant: str) -> None:
+    """Raise `InputError` where no component has the variant."""
+    if not variant:
+        return
+    folder = resolved.root
+    present = {name for one in components for name in folders.weights(folder / one)} if folder.is_dir() else {""}
+    if variant not in present:
+        named = ", ".join(sorted(filter(None, present))) or "none"
+        raise InputError(
+            f"`{resolved.text}` has no variant `{variant}`; its variants: {named}", "leave `variant` empty"
+        )

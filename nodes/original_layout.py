@@ -1,0 +1,144 @@
+"""Single files in the original layout of latent diffusion: configurations from shapes, weights by diffusers' names.
+
+Such a file has no configuration. Widths, depths and where attention sits are read from its tensors' shapes; a family
+gives the rest. The renaming itself is diffusers' own. Importing this module imports no torch; the converters do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.headers import Shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNET = "model.diffusion_model."
+VAE = "first_stage_model."
+TEXT = "cond_stage_model.transformer.text_model."
+CONTROL = "control_model."
+
+Config = dict[str, Any]
+
+
+def below(prefix: str, shapes: Shapes) -> Shapes:
+    """The tensors whose name starts with `prefix`, without it."""
+    return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+
+
+def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a safetensors file whose name starts with `prefix`; no other one is read."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+
+
+def unet_config(shapes: Shapes) -> Config:
+    """The configuration of a UNet2DConditionModel, from shapes below `UNET`."""
+    config = _down_config(shapes)
+    up = [name.replace("Down", "Up") for name in reversed(config["down_block_types"])]
+    return {**config, "up_block_types": up, "out_channels": shapes["out.2.weight"][0]}
+
+
+def control_config(shapes: Shapes) -> Config:
+    """The configuration of a ControlNetModel, from shapes below `CONTROL`."""
+    hint = [shapes[f"input_hint_block.{index}.weight"] for index in (0, 4, 8, 12)]
+    return {
+        **_down_config(shapes),
+        "conditioning_channels": hint[0][1],
+        "conditioning_embedding_out_channels": [shape[0] for shape in hint],
+    }
+
+
+def vae_config(shapes: Shapes) -> Config:
+    """The configuration of an AutoencoderKL, from shapes below `VAE`."""
+    levels = _count(shapes, "encoder.down.{}.block.0.conv1.weight")
+    return {
+        "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
+        "layers_per_block": _count(shapes, "encoder.down.0.block.{}.conv1.weight"),
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+    }
+
+
+def text_config(shapes: Shapes) -> Config:
+    """The configuration of a CLIPTextModel, from shapes below `TEXT`; heads are 64 wide, as in all of CLIP's."""
+    vocabulary, width = shapes["embeddings.token_embedding.weight"]
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "projection_dim": width,
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": _count(shapes, "encoder.layers.{}.mlp.fc1.weight"),
+        "num_attention_heads": width // 64,
+        "max_position_embeddings": shapes["embeddings.position_embedding.weight"][0],
+    }
+
+
+def _down_config(shapes: Shapes) -> Config:
+    """What a UNet and a ControlNet share: the input block, then on each level its residual blocks and a downsampler."""
+    blocks = _blocks(shapes)
+    downsamplers = [index for index, parts in blocks.items() if "0.op.weight" in parts]
+    depth = (downsamplers[0] if downsamplers else len(blocks)) - 1
+    firsts = [blocks[index] for index in range(1, len(blocks), depth + 1)]
+    attention = [any("attn2" in part for part in block) for block in firsts]
+    context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
+    return {
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "block_out_channels": [block["0.out_layers.3.weight"][0] for block in firsts],
+        "layers_per_block": depth,
+        "down_block_types": ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in attention],
+        "cross_attention_dim": context,
+    }
+
+
+def _blocks(shapes: Shapes) -> Mapping[int, Shapes]:
+    """The input blocks by number."""
+    count = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("input_blocks."))
+    return {index: below(f"input_blocks.{index}.", shapes) for index in range(count)}
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    """How many of `pattern`, with 0, 1, 2, ... filled in, there are before the first that is missing."""
+    return sum(1 for _ in _present(shapes, pattern))
+
+
+def _present(shapes: Shapes, pattern: str) -> Iterator[int]:
+    index = 0
+    while pattern.format(index) in shapes:
+        yield index
+        index += 1
+
+
+def unet_weights(path: Path, config: Config) -> dict[str, Tensor]:
+    """A UNet's weights under diffusers' names."""
+    return _renamed("convert_ldm_unet_checkpoint", tensors(path, UNET), config)
+
+
+def vae_weights(path: Path, config: Config) -> dict[str, Tensor]:
+    """An autoencoder's weights under diffusers' names."""
+    return _renamed("convert_ldm_vae_checkpoint", tensors(path, VAE), config)
+
+
+def control_weights(path: Path, config: Config) -> dict[str, Tensor]:
+    """A ControlNet's weights under diffusers' names."""
+    return _renamed("convert_controlnet_checkpoint", tensors(path, CONTROL), config)
+
+
+def text_weights(path: Path) -> dict[str, Tensor]:
+    """A CLIP text model's weights under transformers' names; positions are counted, not stored, in today's models."""
+    found = {name.removeprefix(TEXT): tensor for name, tensor in tensors(path, TEXT).items()}
+    found.pop("embeddings.position_ids", None)
+    return found
+
+
+def _renamed(converter: str, found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """Tensors put through one of diffusers' converters."""
+    from diffusers.loaders import single_file_utils
+
+    converted: dict[str, Tensor] = getattr(single_file_utils, converter)(found, config)
+    return converted

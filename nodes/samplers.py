@@ -1,0 +1,102 @@
+"""The samplers and schedules that KSampler offers, as a table over diffusers' scheduler classes.
+
+A sampler is a row: the class, the options that make it this sampler, and what the class can do. Nothing here imports
+torch or diffusers; that the table tells the truth about the classes is tested (`tests/nodes/test_samplers.py`).
+
+Read next: `weft.nodes.stepper`, which makes a running scheduler out of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+SamplerName = Literal[
+    "ddpm",
+    "ddim",
+    "pndm",
+    "lms",
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "dpm2",
+    "dpm2_ancestral",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "dpmpp_2s",
+    "deis",
+    "unipc",
+    "lcm",
+]
+
+ScheduleName = Literal["model", "karras", "exponential", "beta", "sgm_uniform"]
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+
+EVERY_SCHEDULE: tuple[ScheduleName, ...] = get_args(ScheduleName)
+SPACED: tuple[ScheduleName, ...] = ("model", "sgm_uniform")
+SIGMAS: tuple[ScheduleName, ...] = ("model", "karras", "exponential", "beta")
+
+EVERY_PREDICTION: frozenset[Prediction] = frozenset(get_args(Prediction))
+NO_SAMPLE: frozenset[Prediction] = EVERY_PREDICTION - {"sample"}
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A row of the table.
+
+    Args:
+        scheduler: the name of diffusers' class.
+        schedules: the schedules that the class can follow.
+        options: the configuration that makes the class this sampler, laid over the checkpoint's own.
+        predictions: what a model may predict for the class to understand it.
+        takes_eta: whether a step takes DDIM's eta, the share of fresh noise.
+    """
+
+    scheduler: str
+    schedules: tuple[ScheduleName, ...] = EVERY_SCHEDULE
+    options: Mapping[str, object] = field(default_factory=dict)
+    predictions: frozenset[Prediction] = EVERY_PREDICTION
+    takes_eta: bool = False
+
+
+SAMPLERS: Mapping[SamplerName, Sampler] = {
+    "ddpm": Sampler("DDPMScheduler", SPACED),
+    "ddim": Sampler("DDIMScheduler", SPACED, takes_eta=True),
+    "pndm": Sampler("PNDMScheduler", SPACED, predictions=NO_SAMPLE),
+    "lms": Sampler("LMSDiscreteScheduler"),
+    "euler": Sampler("EulerDiscreteScheduler"),
+    "euler_ancestral": Sampler("EulerAncestralDiscreteScheduler", SPACED, predictions=NO_SAMPLE),
+    "heun": Sampler("HeunDiscreteScheduler"),
+    "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
+    "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
+    "dpmpp_2m": Sampler("DPMSolverMultistepScheduler", options={"algorithm_type": "dpmsolver++"}),
+    "dpmpp_2m_sde": Sampler("DPMSolverMultistepScheduler", options={"algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, {"algorithm_type": "dpmsolver++"}),
+    "deis": Sampler("DEISMultistepScheduler", options={"algorithm_type": "deis"}),
+    "unipc": Sampler("UniPCMultistepScheduler"),
+    "lcm": Sampler("LCMScheduler", ("model",)),
+}
+"""Every sampler. Singlestep DPM-Solver has one spacing of timesteps; LCM has the steps that it was distilled on."""
+
+_PLAIN_SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+
+SCHEDULES: Mapping[ScheduleName, Mapping[str, object]] = {
+    "model": {},
+    "karras": {**_PLAIN_SIGMAS, "use_karras_sigmas": True},
+    "exponential": {**_PLAIN_SIGMAS, "use_exponential_sigmas": True},
+    "beta": {**_PLAIN_SIGMAS, "use_beta_sigmas": True},
+    "sgm_uniform": {**_PLAIN_SIGMAS, "timestep_spacing": "trailing"},
+}
+"""How each schedule is asked for in a scheduler's configuration; `model` keeps the checkpoint's own spacing."""
+
+
+def samplers_for(schedule: ScheduleName) -> tuple[SamplerName, ...]:
+    """The samplers that can follow a schedule."""
+    return tuple(name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules)
+
+
+def samplers_of(prediction: Prediction) -> tuple[SamplerName, ...]:
+    """The samplers that understand a model with this prediction."""
+    return tuple(name for name, sampler in SAMPLERS.items() if prediction in sampler.predictions)

@@ -1,0 +1,167 @@
+"""The sampling loop, and the stepper that puts a diffusers scheduler behind it.
+
+One loop (`sample`) serves every sampler, so progress, cancel and preview have one place. What differs between
+samplers is the stepper: which timesteps there are, how latents start, and what a step makes of a prediction. A
+diffusers scheduler keeps its history on itself; a `SchedulerStepper` is made for one run and thrown away after it.
+
+Latents stay float32 here whatever the model's precision, and noise is drawn on the CPU, one generator an item, so an
+item's picture depends neither on its batch nor on the device.
+
+Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.denoiser`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import diffusers
+import torch
+from torch import Tensor
+
+from weft.engine import InputError
+from weft.nodes.samplers import SAMPLERS, SCHEDULES, Prediction, SamplerName, ScheduleName, samplers_of
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a prediction lies in a run: the `index`-th of `count`, counted from 0."""
+
+    index: int
+    count: int
+
+    def within(self, start: float, end: float) -> bool:
+        """Whether this prediction lies wholly between two fractions of the run."""
+        return self.index / self.count >= start and (self.index + 1) / self.count <= end
+
+
+Denoise = Callable[[Tensor, Tensor, Position], Tensor]
+"""The model's prediction for scaled latents `[batch, channel, height, width]` at a timestep (a scalar)."""
+
+
+class Stepper(Protocol):
+    """What the loop asks of a sampler."""
+
+    @property
+    def timesteps(self) -> Tensor:
+        """The timesteps of this run `[count]`, in the order in which the model sees them."""
+
+    @property
+    def order(self) -> int:
+        """How many predictions make a step."""
+
+    def model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """The latents as the model wants them at a timestep."""
+
+    def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        """The latents after a prediction."""
+
+
+def sample(denoise: Denoise, stepper: Stepper, latents: Tensor, progress: Callable[[int, int], None]) -> Tensor:
+    """Walk `latents` down a stepper's timesteps.
+
+    Args:
+        progress: told `(step, steps)` after each prediction; an exception that it raises ends the run.
+    """
+    count = len(stepper.timesteps)
+    for index, timestep in enumerate(stepper.timesteps):
+        prediction = denoise(stepper.model_input(latents, timestep), timestep, Position(index, count))
+        latents = stepper.step(prediction, timestep, latents)
+        progress(index // stepper.order + 1, -(-count // stepper.order))
+    return latents
+
+
+class SchedulerStepper:
+    """A diffusers scheduler as a stepper.
+
+    Args:
+        scheduler: freshly made; used for this run only.
+        steps: the number of steps of a whole run.
+        denoise: the share of the run that is walked, its end: `int(steps * denoise)` steps, as in diffusers'
+            image-to-image pipelines.
+        generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
+        eta: DDIM's share of fresh noise, 0 to 1; for samplers that take it.
+    """
+
+    def __init__(
+        self,
+        scheduler: Any,
+        *,
+        steps: int,
+        denoise: float = 1.0,
+        generators: Sequence[torch.Generator],
+        eta: float = 0.0,
+        device: str = "cpu",
+    ) -> None:
+        self.scheduler = scheduler
+        self.generators = list(generators)
+        self.device = device
+        _set_timesteps(scheduler, steps, device)
+        self.skipped = (steps - min(int(steps * denoise), steps)) * scheduler.order
+        self.timesteps: Tensor = scheduler.timesteps[self.skipped :]
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(self.skipped)
+        taken = inspect.signature(scheduler.step).parameters
+        options = {"generator": self.generators, "eta": eta}
+        self.step_options = {name: option for name, option in options.items() if name in taken}
+
+    @property
+    def order(self) -> int:
+        return int(self.scheduler.order)
+
+    def from_noise(self, shape: Sequence[int]) -> Tensor:
+        """Latents of pure noise `[batch, *shape]`, scaled for the first timestep."""
+        scaled: Tensor = self._noise(shape) * self.scheduler.init_noise_sigma
+        return scaled
+
+    def from_latents(self, latents: Tensor) -> Tensor:
+        """`latents` with the noise of the first timestep that is walked; unchanged where no step is."""
+        if len(self.timesteps) == 0:
+            return latents
+        first = self.timesteps[:1].repeat(len(latents))
+        noisy: Tensor = self.scheduler.add_noise(latents, self._noise(latents.shape[1:]), first)
+        return noisy
+
+    def model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        scaled: Tensor = self.scheduler.scale_model_input(latents, timestep)
+        return scaled
+
+    def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        stepped: Tensor = self.scheduler.step(prediction, timestep, latents, **self.step_options, return_dict=False)[0]
+        return stepped
+
+    def _noise(self, shape: Sequence[int]) -> Tensor:
+        items = [torch.randn((1, *shape), generator=generator) for generator in self.generators]
+        return torch.cat(items).to(self.device)
+
+
+def make_scheduler(config: Mapping[str, Any], sampler: SamplerName, schedule: ScheduleName) -> Any:
+    """A fresh diffusers scheduler for a sampler and a schedule over a checkpoint's scheduler configuration.
+
+    Raises:
+        InputError: where the sampler does not understand what the checkpoint's model predicts.
+    """
+    row = SAMPLERS[sampler]
+    prediction: Prediction = config.get("prediction_type", "epsilon")
+    if prediction not in row.predictions:
+        raise InputError(
+            f"the sampler `{sampler}` cannot follow a model that predicts `{prediction}`",
+            f"choose one of: {', '.join(samplers_of(prediction))}",
+        )
+    scheduler_class = getattr(diffusers, row.scheduler)
+    return scheduler_class.from_config(dict(config), **row.options, **SCHEDULES[schedule])
+
+
+def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:
+    """A CPU generator for each seed, modulo 2^64."""
+    return [torch.Generator("cpu").manual_seed(seed % 2**64) for seed in seeds]
+
+
+def _set_timesteps(scheduler: Any, steps: int, device: str) -> None:
+    try:
+        scheduler.set_timesteps(steps, device=device)
+    except ValueError as refusal:
+        name = type(scheduler).__name__
+        raise InputError(f"diffusers' {name} cannot do {steps} steps: {refusal}", "ask for fewer steps") from refusal
