@@ -1,7 +1,7 @@
 """Models that come with Weft, painted and trained by the modules beside this file.
 
-`path("landscapes")` is the folder that `builtin:landscapes` means, in the layout of a diffusers pipeline. Importing this
-package costs nothing; `train.py` and `evaluate.py` are the two commands, `README.md` is the model card.
+`path("landscapes")` is the folder that `builtin:landscapes` means, in the layout of a diffusers pipeline. Importing
+this package costs nothing; `train.py` and `evaluate.py` are the two commands, `README.md` is the model card.
 """
 
 from pathlib import Path

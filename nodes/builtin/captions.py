@@ -63,7 +63,9 @@ def draw_caption(scene: Scene, generator: np.random.Generator, dropped: float = 
     if style == 3:
         factors = list(generator.choice(tuple(PHRASES), generator.integers(1, 3), replace=False))
     named = _nameable(scene, factors)
-    words = {factor: str(generator.choice(PHRASES[factor][getattr(scene, factor)])) for factor in PHRASES if factor in named}
+    words = {
+        factor: str(generator.choice(PHRASES[factor][getattr(scene, factor)])) for factor in PHRASES if factor in named
+    }
     return Caption((_sentence, _tags, _picture, _tags)[style](words, generator), named)
 
 

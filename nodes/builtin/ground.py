@@ -14,7 +14,9 @@ WATERS = 5
 """The labels of land and of water in a label map."""
 
 
-def ground(kind: str, above: Array, horizon: float, sun: float, light: Light, generator: np.random.Generator) -> list[Layer]:
+def ground(
+    kind: str, above: Array, horizon: float, sun: float, light: Light, generator: np.random.Generator
+) -> list[Layer]:
     """The ground's layers from y = `horizon` down; `above` is the picture so far (for mirrors), `sun` the sun's x."""
     return _KINDS[kind](above, horizon, sun, light, generator)
 
@@ -40,7 +42,9 @@ def _dune(top: float, amplitude: float, colour: Array, light: Light, generator: 
     """A dune with a sharp crest line that runs down from its summit and parts its lit flank from its shaded one."""
     centre = generator.uniform(20, SIZE - 20)
     away = np.abs(X[0] - centre)
-    heights = (top + amplitude * (1 - 2.2 * np.exp(-away / 30)) + waves(generator, 0.1 * amplitude, 80, 1)).astype(np.float32)
+    heights = (top + amplitude * (1 - 2.2 * np.exp(-away / 30)) + waves(generator, 0.1 * amplitude, 80, 1)).astype(
+        np.float32
+    )
     depth = Y - heights
     crest = centre + 0.9 * depth + 5 * np.sin(depth / 7)
     lit = 0.25 + 0.75 * smooth(X - crest, 1.0, -1.0) if amplitude > 1 else np.ones_like(depth)

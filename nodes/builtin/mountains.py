@@ -45,7 +45,7 @@ def _snowy(horizon: float, scale: float, generator: np.random.Generator) -> tupl
 
 
 def _facets(across: Array, depth: Array, generator: np.random.Generator) -> Array:
-    """How lit a peak's flank is, `across` pixels from its summit line: bright left of a crest that wanders downwards."""
+    """How lit a flank is, `across` pixels from the summit's line: bright left of a crest that wanders downwards."""
     crest = 3.0 * np.sin(depth / 5.0 + generator.uniform(0, 6)) * np.clip(depth / 14, 0, 1)
     return 0.12 + 0.88 * smooth(across + crest - 0.15 * depth, 0.8, -0.8)
 

@@ -32,7 +32,7 @@ class Light:
 
 def rgb(code: str) -> Array:
     """The colour of a six-digit hexadecimal code, float32 `[3]` in 0..1."""
-    return np.frombuffer(bytes.fromhex(code), np.uint8).astype(np.float32) / 255
+    return (np.frombuffer(bytes.fromhex(code), np.uint8) / 255).astype(np.float32)
 
 
 LIGHTS = {

@@ -36,14 +36,16 @@ class Picture:
 
 
 def render(scene: Scene) -> Picture:
-    """Draw `scene`; the parts draw from separate streams of its seed, so changing one factor leaves the rest in place."""
+    """Draw `scene`; each part has its own stream of the seed, so changing one factor leaves the rest in place."""
     light = LIGHTS[scene.time]
     skies, clouds, peaks, lands, things = (np.random.default_rng([scene.seed, part]) for part in range(5))
     horizon = float(np.round(skies.uniform(69, 75)))
     sun = float(skies.uniform(*light.side))
     labels = np.zeros((SIZE, SIZE), np.uint8)
     layers = [*_lamps(scene.time, sun, light, skies), *(_clouds(light, clouds) if scene.weather == "clouds" else [])]
-    above, labels = compose(_sky(light, sun, horizon), labels, [*layers, *mountains(scene.mountains, horizon, light, peaks)])
+    above, labels = compose(
+        _sky(light, sun, horizon), labels, [*layers, *mountains(scene.mountains, horizon, light, peaks)]
+    )
     pixels, labels = compose(above, labels, ground(scene.ground, above, horizon, sun, light, lands))
     pixels, labels = compose(pixels, labels, _subject(scene, light, things))
     return Picture((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8), labels)
@@ -70,7 +72,10 @@ def _lamps(time: str, sun: float, light: Light, generator: np.random.Generator) 
 
 def _clouds(light: Light, generator: np.random.Generator) -> list[Layer]:
     """Four flat-bottomed heaps of puffs, one in each quarter of the sky's width, bright above and shaded below."""
-    return [_cloud(16 + 32 * column + generator.uniform(-6, 6), generator.uniform(14, 42), light, generator) for column in range(4)]
+    return [
+        _cloud(16 + 32 * column + generator.uniform(-6, 6), generator.uniform(14, 42), light, generator)
+        for column in range(4)
+    ]
 
 
 def _cloud(x: float, y: float, light: Light, generator: np.random.Generator) -> Layer:

@@ -1,7 +1,7 @@
 """Anti-aliased coverage of simple shapes on the 128 x 128 canvas, and layers of colour composed over one another.
 
-A coverage is float32 `[height, width]` in 0..1: how much of each pixel lies inside the shape. x runs right, y runs down,
-both in pixels.
+A coverage is float32 `[height, width]` in 0..1: how much of each pixel lies inside the shape. x runs right, y runs
+down, both in pixels.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SIZE", "Array", "Layer", "X", "Y", "below", "compose", "disc", "ellipse", "mix", "polygon", "smooth", "waves"]
+__all__ = [
+    "SIZE",
+    "Array",
+    "Layer",
+    "X",
+    "Y",
+    "below",
+    "compose",
+    "disc",
+    "ellipse",
+    "mix",
+    "polygon",
+    "smooth",
+    "waves",
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -27,8 +41,10 @@ class Layer:
     label: int
 
 
-def compose(pixels: Array, labels: npt.NDArray[np.uint8], layers: Iterable[Layer]) -> tuple[Array, npt.NDArray[np.uint8]]:
-    """Lay `layers` over a picture and its label map, the last on top; a label is taken where coverage reaches a half."""
+def compose(
+    pixels: Array, labels: npt.NDArray[np.uint8], layers: Iterable[Layer]
+) -> tuple[Array, npt.NDArray[np.uint8]]:
+    """Lay `layers` over a picture and its label map, the last on top; a label needs a coverage of a half."""
     for layer in layers:
         pixels = mix(pixels, layer.colour, layer.coverage[..., None])
         labels = np.where(layer.coverage >= 0.5, np.uint8(layer.label), labels)
@@ -37,19 +53,19 @@ def compose(pixels: Array, labels: npt.NDArray[np.uint8], layers: Iterable[Layer
 
 def mix(first: Array, second: Array, share: Array | float) -> Array:
     """`first` where `share` is 0, `second` where it is 1, and linearly between."""
-    return (first + (second - first) * share).astype(np.float32)
+    return np.asarray(first + (second - first) * share, np.float32)
 
 
-def smooth(values: Array, low: float, high: float) -> Array:
+def smooth(values: Array, low: Array | float, high: Array | float) -> Array:
     """Hermite step from 0 at `low` to 1 at `high`; a `high` below `low` falls instead of rising."""
     t = np.clip((values - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def below(heights: Array) -> Array:
     """Everything under the curve y = heights[x] (float32 `[width]`), its edge as sharp on slopes as on flats."""
     slope = np.sqrt(1 + np.gradient(heights) ** 2)
-    return np.clip((Y - heights) / slope + 0.5, 0, 1).astype(np.float32)
+    return _inside((Y - heights) / slope)
 
 
 def polygon(*corners: tuple[float, float]) -> Array:
@@ -58,12 +74,12 @@ def polygon(*corners: tuple[float, float]) -> Array:
     for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True):
         distance = ((x1 - x0) * (Y - y0) - (y1 - y0) * (X - x0)) / np.hypot(x1 - x0, y1 - y0)
         inside = np.minimum(inside, distance)
-    return np.clip(inside + 0.5, 0, 1).astype(np.float32)
+    return _inside(inside)
 
 
 def disc(x: float, y: float, radius: float) -> Array:
     """A disc round (x, y)."""
-    return np.clip(radius - np.hypot(X - x, Y - y) + 0.5, 0, 1).astype(np.float32)
+    return _inside(radius - np.hypot(X - x, Y - y))
 
 
 def ellipse(x: float, y: float, width: float, height: float) -> Array:
@@ -78,3 +94,8 @@ def waves(generator: np.random.Generator, amplitude: float, longest: float, octa
         phase = generator.uniform(0, 2 * np.pi)
         curve += amplitude / 2**octave * np.sin(2 * np.pi * X[0] * 2**octave / longest + phase)
     return curve
+
+
+def _inside(distance: npt.NDArray[np.floating]) -> Array:
+    """Coverage out of the signed distance to an edge, in pixels, positive inside."""
+    return np.asarray(np.clip(distance + 0.5, 0, 1), np.float32)

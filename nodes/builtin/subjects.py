@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from .palette import Light, rgb
 from .shapes import Array, Layer, X, ellipse, mix, polygon, smooth
 
@@ -23,7 +21,10 @@ def _tree(x: float, y: float, scale: float, light: Light) -> list[Layer]:
     trunk = _box(x - 2.5 * scale, y - 9 * scale, 5 * scale, 9 * scale)
     needles = rgb("2f7048") * mix(light.shade * 0.8, light.lit, smooth(X - x, 0.7, -0.7)[..., None])
     tiers = zip((6, 17, 27), (13, 10.5, 8), (22, 19, 18), strict=True)
-    layers = [_shadow(x, y, 16 * scale, light, label), Layer(trunk, rgb("6b4a32") * mix(light.shade, light.lit, 0.5), label)]
+    layers = [
+        _shadow(x, y, 16 * scale, light, label),
+        Layer(trunk, rgb("6b4a32") * mix(light.shade, light.lit, 0.5), label),
+    ]
     for foot, half, height in tiers:
         low = y - foot * scale
         tier = polygon((x, low - height * scale), (x + half * scale, low), (x - half * scale, low))
@@ -46,7 +47,9 @@ def _house(x: float, y: float, scale: float, light: Light) -> list[Layer]:
         _shadow(x, y, 23 * scale, light, label),
         Layer(box(9, -37, 5, 14), rgb("8a4a3c") * light.lit, label),
         Layer(box(-17, -21, 34, 21), wall * mix(light.shade, light.lit, 0.85), label),
-        Layer(shape((-13, -35), (13, -35), (21, -20), (-21, -20)), rgb("5b4650") * mix(light.shade, light.lit, 0.8), label),
+        Layer(
+            shape((-13, -35), (13, -35), (21, -20), (-21, -20)), rgb("5b4650") * mix(light.shade, light.lit, 0.8), label
+        ),
         *(Layer(box(left - 1, -16, 9, 9), white, label) for left in (-13, 6)),
         *(Layer(box(left, -15, 7, 7), pane, label) for left in (-13, 6)),
         Layer(box(-3, -13, 6, 13), rgb("6a3524") * light.lit, label),

@@ -1,6 +1,7 @@
 """A byte-pair vocabulary made from the captions' own words, in the files of a CLIPTokenizer.
 
-Every word of PHRASES becomes one token; any other word falls back to its letters or bytes, so every text has an encoding.
+Every word of PHRASES becomes one token; any other word falls back to its letters or bytes, so every text has an
+encoding.
 """
 
 import json
@@ -28,10 +29,13 @@ def new_tokenizer(folder: Path) -> CLIPTokenizer:
     letters = _byte_letters()
     tokens = [*letters, *(letter + _END for letter in letters), *("".join(pair) for pair in merges), START, STOP]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}, ensure_ascii=False))
+    (folder / "vocab.json").write_text(
+        json.dumps({token: number for number, token in enumerate(tokens)}, ensure_ascii=False)
+    )
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges), ""]))
     (folder / "tokenizer_config.json").write_text(json.dumps(_config(), indent=2) + "\n")
-    return CLIPTokenizer.from_pretrained(folder)
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
+    return tokenizer
 
 
 def _config() -> dict[str, object]:
@@ -76,7 +80,7 @@ def _merge(tokens: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def _byte_letters() -> list[str]:
-    """The 256 printable letters that stand for bytes in CLIP's vocabulary: printable ones for themselves, others from U+0100."""
+    """The 256 letters that stand for bytes in CLIP's vocabulary: printable ones for themselves, others from U+0100."""
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) if byte in printable else chr(256 + others.index(byte)) for byte in range(256)]

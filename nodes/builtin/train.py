@@ -1,0 +1,114 @@
+"""Train `builtin:landscapes` from nothing: draw the pictures, train autoencoder, denoiser and decoder, export.
+
+    python -m weft.nodes.builtin.train [--work DIR] [--stage NAME]... [--steps N] [--threads N] [--out DIR]
+
+Every stage goes on from its checkpoint in the work folder. See README.md beside this file for how long it takes.
+"""
+
+import argparse
+import platform
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor
+
+from .autoencoder import AutoencoderStage, DecoderStage
+from .data import Dataset, draw_dataset
+from .denoiser import DenoiserStage
+from .export import export_pipeline
+from .judge import trained_judge
+from .latents import encode_dataset
+from .loop import Schedule, device, train_stage
+from .recipe import CROPPED_STEPS, PICTURES, SCHEDULES, SEED, default_work
+from .tokenizer import new_tokenizer
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the stages share: the pictures, the work folder, and each stage's schedule."""
+
+    work: Path
+    data: Dataset
+    seed: int
+    schedules: dict[str, Schedule]
+
+    def autoencoder(self) -> AutoencoderKL:
+        """Train encoder and decoder."""
+        stage = AutoencoderStage(self.data, self.seed, CROPPED_STEPS)
+        stage.modules.load_state_dict(train_stage(stage, self.schedules["autoencoder"], self.work).state_dict())
+        return stage.model
+
+    def latents(self) -> tuple[AutoencoderKL, Tensor]:
+        """The autoencoder with its scaling factor, and all pictures' latents at unit variance."""
+        vae = self.autoencoder()
+        return vae, encode_dataset(vae, self.data, self.work / "latents.pt")
+
+    def denoiser(self) -> DenoiserStage:
+        """Train UNet and text encoder; gives the stage with its averaged weights."""
+        stage = DenoiserStage(self.data.scenes, self.latents()[1], new_tokenizer(self.work / "tokenizer"), self.seed)
+        stage.modules.load_state_dict(train_stage(stage, self.schedules["denoiser"], self.work).state_dict())
+        return stage
+
+    def decoder(self) -> AutoencoderKL:
+        """Train the decoder further, its encoder frozen; gives the autoencoder with its averaged weights."""
+        vae, latents = self.latents()
+        stage = DecoderStage(self.data, latents[:, 0].float(), vae, self.seed)
+        stage.modules.load_state_dict(train_stage(stage, self.schedules["decoder"], self.work).state_dict())
+        return vae
+
+    def judge(self) -> None:
+        """Train the classifier that `evaluate.py` measures with."""
+        trained_judge(self.data, self.work, self.seed, self.schedules["judge"])
+
+
+def main() -> None:
+    """The command: train the stages that are asked for, or all of them and export."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    print(f"work folder {options.work}; {device()}, {options.threads} threads on {platform.machine()}")
+    started = time.perf_counter()
+    schedules = SCHEDULES | {
+        name: replace(SCHEDULES[name], steps=options.steps) for name in options.stage if options.steps
+    }
+    shop = Workshop(options.work, draw_dataset(options.work, options.pictures, options.seed), options.seed, schedules)
+    for name in options.stage:
+        getattr(shop, name)()
+    if not options.stage:
+        _export(shop, options.out)
+    print(f"took {(time.perf_counter() - started) / 60:.1f} minutes")
+
+
+def _export(shop: Workshop, folder: Path) -> None:
+    denoiser = shop.denoiser()
+    export_pipeline(shop.decoder(), denoiser.unet, denoiser.text_encoder, folder)
+    print(f"wrote {folder}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m weft.nodes.builtin.train", description=(__doc__ or "").split("\n")[0]
+    )
+    whole = Path(__file__).parent / "landscapes"
+    parser.add_argument(
+        "--work", type=Path, default=default_work(), help="pictures and checkpoints (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--stage", action="append", default=[], choices=list(SCHEDULES), help="train this stage only; may repeat"
+    )
+    parser.add_argument("--steps", type=int, help="as many steps in place of the recipe's, for the stages given")
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="how many to draw (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, help="of pictures, weights and noise (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=whole, help="where the pipeline goes (default: %(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
