@@ -7,7 +7,7 @@ at `node` (what a node is), `graph` (what a graph is), `check`, `plan` and `run`
 from __future__ import annotations
 
 from weft.engine.artifact import Artifact, name_fault
-from weft.engine.context import Context
+from weft.engine.context import INJECTED, Context
 from weft.engine.errors import (
     Cancelled,
     CatalogError,
@@ -20,7 +20,7 @@ from weft.engine.errors import (
 )
 from weft.engine.graph import Graph, Link, Node
 from weft.engine.limits import Limits
-from weft.engine.node import NodeProblem, NodeType, node
+from weft.engine.node import NodeProblem, NodeType, named, node
 from weft.engine.plan import Plan
 from weft.engine.residency import Loading, Recipe
 from weft.engine.resources import Found, InputFile, Places, Resolved, Resource
@@ -28,6 +28,7 @@ from weft.engine.session import Engine, Result
 from weft.engine.types import Range, value
 
 __all__ = [
+    "INJECTED",
     "Artifact",
     "Cancelled",
     "CatalogError",
@@ -56,6 +57,7 @@ __all__ = [
     "StoreError",
     "WeftError",
     "name_fault",
+    "named",
     "node",
     "value",
 ]

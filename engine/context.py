@@ -1,6 +1,7 @@
 """What a running node may ask of the engine: progress, cancel, device, precision, weights, files.
 
-A node gets one by a parameter annotated `Context`; it is injected and is no input.
+A node gets one by a parameter `context: Context = INJECTED`: it is no input, and a type checker sees that callers
+leave it out.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.resources import Found
@@ -64,3 +65,7 @@ class Context:
             return self.resources[text]
         except KeyError:
             raise InputError(f"`{text}` is no resource input of this node", "give it as that input") from None
+
+
+INJECTED = cast(Context, None)
+"""The default of a node's `Context` parameter; the engine always gives a real one."""

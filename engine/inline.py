@@ -7,6 +7,7 @@ links of the result; a subgraph that contains itself is a problem, and so is a r
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,13 +51,13 @@ class _Inliner:
         self.limits = limits
         self.instances: dict[str, Graph] = {}
         self.files: dict[Path, Graph] = {}
-        self.work: list[_Scope] = []
+        self.work: deque[_Scope] = deque()
 
     def run(self, root: Graph) -> Flat:
         given = self._settings(root, {}, "")
         self.work.append(_Scope(root, given=given, visible=dict(root.graphs), trail=(("this graph", _identity(root)),)))
         while self.work and len(self.flat.nodes) + len(self.instances) <= self.limits.max_nodes:
-            self._scope(self.work.pop())
+            self._scope(self.work.popleft())
         if self.work or len(self.flat.nodes) > self.limits.max_nodes:
             self._problem(f"more than {self.limits.max_nodes:,} nodes, subgraphs inlined", "raise WEFT_MAX_NODES")
         if self.instances:

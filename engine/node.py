@@ -12,7 +12,7 @@ import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar, cast, overload
 
 from weft.engine.context import Context
@@ -279,3 +279,11 @@ def _argument_help(doc: str) -> dict[str, str]:
         return {}
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section.group(1), re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}
+
+
+def named(id: str, type: T) -> T:
+    """A node type whose next call in a graph gets this id: `named("sampler", KSampler)(guide, latent)`.
+
+    The same as `KSampler(guide, latent, id="sampler")`, in a form that type checkers follow.
+    """
+    return cast(T, partial(cast(NodeType, type), id=id))
