@@ -17,7 +17,10 @@ from weft.nodes.headers import PICKLES, refuse_pickle
 
 SUFFIXES = frozenset({".json", ".txt", ".safetensors"})
 
-WEIGHTS = re.compile(r"[A-Za-z_]+(?:\.(?P<variant>[A-Za-z0-9_-]+?))?(?:-\d{5}-of-\d{5})?\.safetensors")
+WEIGHTS = re.compile(
+    r"(?:diffusion_pytorch_model|model)(?:-\d{5}-of-\d{5})?(?:\.(?P<variant>\w+))?(?:-\d{5}-of-\d{5})?\.safetensors"
+)
+"""The file names of weights, with the variant; diffusers and transformers put the shard's number in different places."""
 
 
 def read_config(path: Path) -> Mapping[str, Any]:

@@ -1,0 +1,185 @@
+"""Tiny random SD 1.x models, made once a session, and what paints with them through graphs and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from PIL import Image as Pictures
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from weft.engine import Engine, Graph
+from weft.nodes import (
+    ApplyControlNet,
+    CFGGuide,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadControlNet,
+    LoadImage,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+    VAEEncode,
+)
+
+SIZE = 64
+STEPS = 5
+SCALE = 4.0
+PROMPT = "a red house by the lake"
+NEGATIVE = "night"
+SEED = 7
+
+Pixels = Any
+"""Pictures `[batch, height, width, channel]` of bytes."""
+
+WIDTHS = {"block_out_channels": (32, 64), "layers_per_block": 1, "cross_attention_dim": 64}
+
+SCHEDULER = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "skip_prk_steps": True,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+
+
+def tiny_tokenizer() -> CLIPTokenizer:
+    """A tokenizer that spells: a token for each letter, within a word and at its end."""
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={word: index for index, word in enumerate(words)}, merges=[], model_max_length=77)
+
+
+def tiny_text_model(vocabulary: int) -> CLIPTextModel:
+    """Two layers, 64 wide."""
+    config = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=1,
+        projection_dim=64,
+        bos_token_id=vocabulary - 2,
+        eos_token_id=vocabulary - 1,
+    )
+    return CLIPTextModel(config)
+
+
+def tiny_pipeline(prediction: str, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
+    """A random SD 1.x pipeline: 64 pixels become 8 latent elements."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        **WIDTHS,
+        sample_size=SIZE // 8,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(32, 32, 32, 32),
+        layers_per_block=1,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=tiny_text_model(len(tokenizer)),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=PNDMScheduler(**SCHEDULER, prediction_type=prediction),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def tiny_control_net(seed: int) -> ControlNetModel:
+    """A random ControlNet whose output is not zero, as a fresh one's is."""
+    torch.manual_seed(seed)
+    net = ControlNetModel(**WIDTHS, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"))
+    for zero_layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+        torch.nn.init.normal_(zero_layer.weight, std=0.2)
+    return net
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder: `epsilon`, `v_prediction`, `sample`, and the ControlNets `edges` and `depth`."""
+    folder = tmp_path_factory.mktemp("models")
+    for prediction in ("epsilon", "v_prediction", "sample"):
+        tiny_pipeline(prediction, tiny_tokenizer()).save_pretrained(folder / prediction)
+    for seed, name in enumerate(("edges", "depth")):
+        tiny_control_net(seed).save_pretrained(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `ramp.png`, smooth colours under some noise, and `stripes.png`, white on black."""
+    folder = tmp_path_factory.mktemp("pictures")
+    across, down = numpy.meshgrid(numpy.linspace(0, 255, SIZE), numpy.linspace(0, 255, SIZE))
+    ramp = numpy.stack([across, down, 255 - across], -1) + numpy.random.default_rng(0).normal(0, 20, (SIZE, SIZE, 3))
+    stripes = numpy.repeat((across + down > 255)[..., None] * 255, 3, -1)
+    for name, planes in (("ramp", ramp), ("stripes", stripes)):
+        Pictures.fromarray(planes.clip(0, 255).round().astype("uint8")).save(folder / f"{name}.png")
+    return folder
+
+
+def read_pixels(paths: Sequence[Path]) -> Pixels:
+    """Saved pictures as one array."""
+    return numpy.stack([numpy.asarray(Pictures.open(path)) for path in paths])
+
+
+@pytest.fixture(scope="session")
+def engine(models: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """An engine that stores nothing, so that every picture is computed; weights stay loaded."""
+    output = tmp_path_factory.mktemp("output")
+    return Engine(store=None, device="cpu", precision="float32", models=[models], inputs=[pictures], output=output)
+
+
+def controlled(positive: Any, negative: Any, net: str, image: str, **options: Any) -> Any:
+    """Both prompts under a ControlNet of the models folder."""
+    return ApplyControlNet(positive, negative, LoadControlNet(net), LoadImage(image), **options)
+
+
+Weft = Callable[..., Pixels]
+
+
+@pytest.fixture(scope="session")
+def weft_paints(engine: Engine) -> Weft:
+    """Paint with Weft: a graph over a tiny model, run by the engine, read back from the saved PNGs."""
+
+    def paint(
+        model: str = "epsilon",
+        *,
+        batch: int = 1,
+        image: str | None = None,
+        controls: Sequence[Mapping[str, Any]] = (),
+        **sampling: Any,
+    ) -> Pixels:
+        with Graph() as graph:
+            checkpoint = LoadCheckpoint(model)
+            positive = TextEncode(checkpoint.text_encoder, PROMPT)
+            negative = TextEncode(checkpoint.text_encoder, NEGATIVE)
+            for control in controls:
+                positive, negative = controlled(positive, negative, **control)
+            guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE)
+            start = VAEEncode(checkpoint.vae, LoadImage(image)) if image else EmptyLatent(SIZE, SIZE, batch)
+            latent = KSampler(guide, start, **{"seed": SEED, "steps": STEPS, **sampling})
+            SaveImage(VAEDecode(checkpoint.vae, latent))
+        return read_pixels(engine.run(graph).paths)
+
+    return paint
