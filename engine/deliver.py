@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -31,11 +32,11 @@ class Folder:
 
     Args:
         folder: made when the first artifact comes.
-        graph: the graph as JSON text, for pictures to carry; None leaves all metadata out.
+        graph: gives the graph as JSON text, for pictures to carry; None leaves all metadata out.
     """
 
     folder: Path
-    graph: str | None = None
+    graph: Callable[[], str] | None = None
 
     def __call__(self, artifact: Artifact, step: Step) -> Delivered:
         """Write the artifact, or find it written.
@@ -60,7 +61,7 @@ class Folder:
         if self.graph is None or not png.is_png(artifact.data):
             return artifact.data
         run = {"node": step.call.id, "key": step.key, **versions()}
-        return png.with_text(artifact.data, {GRAPH_KEYWORD: self.graph, RUN_KEYWORD: orjson.dumps(run).decode()})
+        return png.with_text(artifact.data, {GRAPH_KEYWORD: self.graph(), RUN_KEYWORD: orjson.dumps(run).decode()})
 
 
 def _place(stem: Path, suffix: str, content: bytes) -> Delivered:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import orjson
 
-from weft.engine.errors import InputError, listed, nearest
+from weft.engine.errors import InputError, StoreError, listed, nearest
 from weft.engine.keys import Digest, digest, digest_file
 
 
@@ -188,8 +188,13 @@ class FileDigests:
         return digest([(name, self.file(path)) for name, path in resolved.names()])
 
     def _save(self) -> None:
-        if self.memory:
+        if self.memory is None:
+            return
+        beside = self.memory.with_suffix(f".{os.getpid()}")
+        try:
             self.memory.parent.mkdir(parents=True, exist_ok=True)
-            beside = self.memory.with_suffix(f".{os.getpid()}")
             beside.write_bytes(orjson.dumps(self._known))
             beside.replace(self.memory)
+        except OSError as fault:
+            mend = "make room, or choose another folder with --store DIR or WEFT_STORE"
+            raise StoreError(f"{self.memory} cannot be written: {fault.strerror or fault} ({mend})") from fault

@@ -16,7 +16,7 @@ from weft.engine import events
 from weft.engine.artifact import Artifact
 from weft.engine.call import Call, Gather
 from weft.engine.context import Context
-from weft.engine.errors import Cancelled, InputError, NodeError
+from weft.engine.errors import Cancelled, InputError, NodeError, StoreError
 from weft.engine.graph import Link
 from weft.engine.plan import Plan, Step
 from weft.engine.store import Damaged, Handle, Record, Store
@@ -129,7 +129,7 @@ class _Run:
             outputs = self._outputs(step)
             seconds = time.perf_counter() - started
             self.around.store.put(step.key, outputs, seconds, {"type": step.call.type.name, **self.around.trace()})
-        except (Cancelled, Damaged):
+        except (Cancelled, Damaged, StoreError):
             raise
         except Exception as fault:
             self._failed(step, fault)
@@ -226,5 +226,6 @@ def run(plan: Plan, around: Surroundings) -> Outcome:
 
     Raises:
         Damaged: where a cached result cannot be used after all; the caller drops it and plans again.
+        StoreError: where a result cannot be kept; what was kept before is whole.
     """
     return _Run(plan, around).go()

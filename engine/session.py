@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,7 +32,7 @@ from weft.engine.node import NodeType
 from weft.engine.plan import Plan, plan
 from weft.engine.residency import Residency
 from weft.engine.resources import FileDigests, Found, Places
-from weft.engine.run import Delivered, Outcome, Surroundings, run
+from weft.engine.run import Outcome, Surroundings, run
 from weft.engine.store import Damaged, Nowhere, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
@@ -215,9 +215,12 @@ class Engine:
                 listener(events.StoreDamaged(step.call.id, step.call.type.name, damage.reason))
                 planned = plan(checked, self._store, self._settings, self._digests)
 
-    def _folder(self, graph: Graph) -> Callable[..., Delivered]:
-        text = write(self_contained(graph, self.places(graph), self.limits)).decode() if self.metadata else None
-        return Folder(Path(self.output), text)
+    def _folder(self, graph: Graph) -> Folder:
+        @cache
+        def text() -> str:
+            return write(self_contained(graph, self.places(graph), self.limits)).decode()
+
+        return Folder(Path(self.output), text if self.metadata else None)
 
     def _trace(self) -> dict[str, Any]:
         return {"device": self._device, **self._settings, **versions()}

@@ -70,7 +70,7 @@ class Range:
     def schema(self) -> dict[str, Any]:
         """The bounds as JSON Schema keywords."""
         given = {"minimum": self.minimum, "maximum": self.maximum}
-        if self.step is not None and not self.minimum:
+        if self.step is not None and not (self.minimum or 0) % self.step:
             given["multipleOf"] = self.step
         return {name: bound for name, bound in given.items() if bound is not None}
 

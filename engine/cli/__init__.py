@@ -14,7 +14,7 @@ import typer
 
 from weft.engine.cli import check, models, nodes, plan, run, schema, show
 from weft.engine.cli.output import Exit, say_error
-from weft.engine.errors import WeftError
+from weft.engine.errors import StoreError, WeftError
 
 app = typer.Typer(
     name="weft",
@@ -51,4 +51,4 @@ def call(arguments: list[str]) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
         say_error(fault, as_json="--json" in arguments)
-        return Exit.WRONG
+        return Exit.FAILED if isinstance(fault, StoreError) else Exit.WRONG
