@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from weft.engine import Context, Range, node
+from weft.engine import INJECTED, Context, Range, node
 from weft.nodes.values import Conditioning, F, Guide, Model
 
 
 @node(category="guidance", lane="gpu")
-def CFGGuide(  # noqa: N802 - a node type
+def CFGGuide(
     model: Model[F],
     positive: Conditioning[F],
     negative: Conditioning[F] | None = None,
     *,
     scale: Annotated[float, Range(0.0, 100.0)] = 7.5,
-    context: Context,
+    context: Context = INJECTED,
 ) -> Guide[F]:
     """Guide a model by prompts: classifier-free guidance (https://arxiv.org/abs/2207.12598).
 

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from weft.engine import Artifact, Context, InputError, InputFile, Limits, NodeProblem, name_fault, node
+from weft.engine import INJECTED, Artifact, Context, InputError, InputFile, Limits, NodeProblem, name_fault, node
 from weft.nodes.values import Image
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def _probe(path: Path) -> None:
 
 
 @node(category="image", lane="io")
-def LoadImage(  # noqa: N802 - a node type
-    path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context
-) -> Image:
+def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context = INJECTED) -> Image:
     """Read a picture: PNG, JPEG or WebP, turned upright as its camera noted.
 
     Args:
@@ -61,7 +59,7 @@ def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
 
 
 @node(category="image", lane="cpu", check=_check_name)
-def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> list[Artifact]:  # noqa: N802
+def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> list[Artifact]:
     """Save pictures under the output folder, one file an item of the batch.
 
     Args:

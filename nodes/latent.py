@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from weft.engine import Context, InputError, Limits, NodeProblem, Range, node
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
 from weft.nodes.values import VAE, F, Image, Latent
 
 
@@ -26,9 +26,7 @@ Side = Annotated[int, Range(8, 2**30, step=8)]
 
 
 @node(category="latent", lane="cpu", check=_check_size)
-def EmptyLatent(  # noqa: N802 - a node type
-    width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1
-) -> Latent[Any]:
+def EmptyLatent(width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1) -> Latent[Any]:
     """Ask for pictures of a size, to be sampled from noise alone.
 
     Args:
@@ -40,7 +38,7 @@ def EmptyLatent(  # noqa: N802 - a node type
 
 
 @node(category="latent", lane="gpu")
-def VAEEncode(vae: VAE[F], image: Image, *, context: Context) -> Latent[F]:  # noqa: N802 - a node type
+def VAEEncode(vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Latent[F]:
     """Encode pixels into latents, to start sampling from a picture; the mean of the VAE's distribution is taken.
 
     Args:
@@ -57,7 +55,7 @@ def VAEEncode(vae: VAE[F], image: Image, *, context: Context) -> Latent[F]:  # n
 
 
 @node(category="latent", lane="gpu")
-def VAEDecode(vae: VAE[F], latent: Latent[F], *, context: Context) -> Image:  # noqa: N802 - a node type
+def VAEDecode(vae: VAE[F], latent: Latent[F], *, context: Context = INJECTED) -> Image:
     """Decode latents into pixels, one item at a time.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, NamedTuple
 
-from weft.engine import Context, InputError, Resolved, node
+from weft.engine import INJECTED, Context, InputError, Resolved, node
 from weft.nodes import folders
 from weft.nodes.sources import CheckpointSource, ControlNetSource
 from weft.nodes.values import VAE, ControlNet, F, Model, TextEncoder
@@ -19,8 +19,8 @@ class Checkpoint(NamedTuple, Generic[F]):
 
 
 @node(category="loaders", lane="io", settings=("precision",))
-def LoadCheckpoint(  # noqa: N802 - a node type
-    source: Annotated[str, CheckpointSource()], *, variant: str = "", context: Context
+def LoadCheckpoint(
+    source: Annotated[str, CheckpointSource()], *, variant: str = "", context: Context = INJECTED
 ) -> Checkpoint[Any]:
     """Name a checkpoint's denoiser, text encoder and VAE.
 
@@ -40,8 +40,8 @@ def LoadCheckpoint(  # noqa: N802 - a node type
 
 
 @node(category="loaders", lane="io", settings=("precision",))
-def LoadControlNet(  # noqa: N802 - a node type
-    source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context
+def LoadControlNet(
+    source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context = INJECTED
 ) -> ControlNet[F]:
     """Name a ControlNet, which steers a model by a picture.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from weft.engine import Context, InputError, Limits, NodeProblem, Range, node
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
 from weft.nodes.samplers import SAMPLERS, SamplerName, ScheduleName, samplers_for
 from weft.nodes.values import F, Guide, Latent
 
@@ -32,7 +32,7 @@ def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
 
 
 @node(category="sampling", lane="gpu", check=_check_pair)
-def KSampler(  # noqa: N802 - a node type
+def KSampler(
     guide: Guide[F],
     latent: Latent[F],
     *,
@@ -42,7 +42,7 @@ def KSampler(  # noqa: N802 - a node type
     schedule: ScheduleName = "model",
     denoise: Annotated[float, Range(0.0, 1.0)] = 1.0,
     eta: Annotated[float, Range(0.0, 1.0)] = 0.0,
-    context: Context,
+    context: Context = INJECTED,
 ) -> Latent[F]:
     """Sample latents from noise, or sample given latents anew.
 
