@@ -11,10 +11,10 @@ from weft.nodes.values import Conditioning, Control, ControlNet, F, Image
 
 
 class Controlled(NamedTuple, Generic[F]):
-    """Both prompts under a ControlNet."""
+    """Both prompts under a ControlNet; no negative one where none was given."""
 
     positive: Conditioning[F]
-    negative: Conditioning[F]
+    negative: Conditioning[F] | None
 
 
 def _check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -25,9 +25,9 @@ def _check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
 
 
 @node(category="conditioning", lane="cpu", check=_check_range)
-def ApplyControlNet(  # noqa: N802 - a node type
+def ApplyControlNet(
     positive: Conditioning[F],
-    negative: Conditioning[F],
+    negative: Conditioning[F] | None,
     control_net: ControlNet[F],
     image: Image,
     *,
@@ -41,7 +41,7 @@ def ApplyControlNet(  # noqa: N802 - a node type
 
     Args:
         positive: what the picture is to show.
-        negative: what it is not to show.
+        negative: what it is not to show; null where guidance is given no negative prompt.
         control_net: from LoadControlNet.
         image: the picture to follow: one for the whole batch, or one for each item. Alpha is left out.
         strength: what the ControlNet's output is multiplied by.
@@ -49,7 +49,7 @@ def ApplyControlNet(  # noqa: N802 - a node type
         end: the fraction of the steps at which it ends.
     """
     control = Control(control_net, image.pixels[..., :3], strength, start, end)
-    return Controlled(_under(control, positive), _under(control, negative))
+    return Controlled(_under(control, positive), _under(control, negative) if negative else None)
 
 
 def _under(control: Control[F], prompt: Conditioning[F]) -> Conditioning[F]:

@@ -20,7 +20,7 @@ Format = Literal["png", "webp", "jpeg"]
 
 SAVE_OPTIONS: Mapping[Format, Mapping[str, Any]] = {
     "png": {"compress_level": 6},
-    "webp": {"lossless": True},
+    "webp": {"lossless": True, "exact": True},
     "jpeg": {"quality": 95, "subsampling": 0},
 }
 """What Pillow is asked for, so that equal pixels make equal bytes."""
@@ -44,11 +44,8 @@ def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, con
     """
     import torch
 
-    found = context.found(path).resolved.files[0]
-    picture = _upright(found)
-    samples = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    pixels = samples.reshape(1, picture.height, picture.width, len(picture.getbands())).float() / 255
-    return Image(pixels)
+    levels, most = _levels(_upright(context.found(path).resolved.files[0]))
+    return Image(torch.from_numpy(levels)[None].float() / most)
 
 
 def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -71,15 +68,27 @@ def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> l
     return [Artifact(_encoded(item, format), f"image/{format}", name) for item in levels]
 
 
+def _levels(picture: PIL.Image.Image) -> tuple[Any, int]:
+    """The levels `[height, width, 3 or 4]` of a picture and the greatest that there can be.
+
+    Four channels where it has transparency; grey levels of 16 bits keep their depth.
+    """
+    import numpy
+
+    if picture.mode.startswith("I"):
+        grey = numpy.asarray(picture).astype(numpy.int32)
+        return numpy.stack([grey] * 3, axis=-1), 2**16 - 1
+    return numpy.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB")), 2**8 - 1
+
+
 def _upright(path: Path) -> PIL.Image.Image:
-    """The picture as it is to be seen, in RGB, or RGBA where it has transparency."""
+    """The picture as it is to be seen."""
     import PIL.Image
     import PIL.ImageOps
 
     try:
         with PIL.Image.open(path, formats=("PNG", "JPEG", "WEBP")) as opened:
-            upright = PIL.ImageOps.exif_transpose(opened)
-            return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+            return PIL.ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
         raise InputError(f"`{path.name}` cannot be read as a picture: {fault}", "give another file") from None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
 from weft.nodes.values import VAE, F, Image, Latent
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -69,9 +72,16 @@ def VAEDecode(vae: VAE[F], latent: Latent[F], *, context: Context = INJECTED) ->
     with context.weights(vae) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
-            items.append(autoencoder.decode(item[None]))
+            items.append(_finite(autoencoder.decode(item[None]), context.precision))
             context.progress(index + 1, latent.batch_size)
     return Image(torch.cat(items))
+
+
+def _finite(pixels: Tensor, precision: str) -> Tensor:
+    """The pixels, if they are numbers; a number format that is too small makes others."""
+    if not pixels.isfinite().all():
+        raise InputError(f"the decoded picture is not finite in {precision}", "run in float32 or bfloat16")
+    return pixels
 
 
 def _check_multiple(width: int, height: int, factor: int) -> None:
