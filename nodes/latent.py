@@ -72,7 +72,7 @@ def VAEDecode(vae: VAE[F], latent: Latent[F], *, context: Context = INJECTED) ->
     with context.weights(vae) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
-            items.append(_finite(autoencoder.decode(item[None]), context.precision))
+            items.append(_finite(autoencoder.decode(item[None]), vae.dtype))
             context.progress(index + 1, latent.batch_size)
     return Image(torch.cat(items))
 

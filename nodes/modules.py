@@ -146,6 +146,20 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: Mapping[str
     return module
 
 
+def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
+    """A transformers model of a configuration with these weights.
+
+    Raises:
+        InputError: where the weights do not fit the configuration.
+    """
+    with _quietly():
+        model, report = model_class.from_pretrained(
+            None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
+        )
+    _refuse_missing(model_class.__name__, report["missing_keys"])
+    return model
+
+
 def ready(module: N, device: str) -> N:
     """The module on a device, for inference only."""
     return module.eval().requires_grad_(False).to(device)

@@ -98,7 +98,7 @@ class StableDiffusion1:
         """CLIP's text model, with the checkpoint's own tokenizer where it has one, else CLIP's."""
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-        from weft.nodes.modules import Encoder, pretrained, ready
+        from weft.nodes.modules import Encoder, assembled_text, pretrained, ready
         from weft.nodes.tokenizer import clip_tokenizer
 
         if source.root.is_dir():
@@ -106,8 +106,7 @@ class StableDiffusion1:
         else:
             shapes = original.below(original.TEXT, read_shapes(source.root))
             config = CLIPTextConfig(**original.text_config(shapes))
-            weights = original.text_weights(source.root)
-            model = CLIPTextModel.from_pretrained(None, config=config, state_dict=weights, dtype=dtype)
+            model = assembled_text(CLIPTextModel, config, original.text_weights(source.root), dtype)
         own = source.root / "tokenizer"
         tokenizer = CLIPTokenizer.from_pretrained(own, local_files_only=True) if own.is_dir() else clip_tokenizer()
         return ready(Encoder(model, tokenizer), device)

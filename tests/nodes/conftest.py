@@ -33,6 +33,7 @@ from weft.nodes import (
     VAEDecode,
     VAEEncode,
 )
+from weft.nodes.tokenizer import clip_tokenizer
 
 SIZE = 64
 STEPS = 5
@@ -117,10 +118,11 @@ def tiny_control_net(seed: int) -> ControlNetModel:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder: `epsilon`, `v_prediction`, `sample`, and the ControlNets `edges` and `depth`."""
+    """A models folder: `epsilon`, `v_prediction`, `sample`, `clip` with CLIP's own tokenizer, and two ControlNets."""
     folder = tmp_path_factory.mktemp("models")
     for prediction in ("epsilon", "v_prediction", "sample"):
         tiny_pipeline(prediction, tiny_tokenizer()).save_pretrained(folder / prediction)
+    tiny_pipeline("epsilon", clip_tokenizer()).save_pretrained(folder / "clip")
     for seed, name in enumerate(("edges", "depth")):
         tiny_control_net(seed).save_pretrained(folder / name)
     return folder
