@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import pytest
@@ -19,7 +19,7 @@ from diffusers import (
 from PIL import Image as Pictures
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from weft.engine import Engine, Graph
+from weft.engine import INJECTED, Context, Engine, Graph, NodeType, node
 from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
@@ -150,6 +150,28 @@ def engine(models: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactor
     """An engine that stores nothing, so that every picture is computed; weights stay loaded."""
     output = tmp_path_factory.mktemp("output")
     return Engine(store=None, device="cpu", precision="float32", models=[models], inputs=[pictures], output=output)
+
+
+@pytest.fixture(scope="session")
+def context(engine: Engine) -> Context:
+    """What a running node is given."""
+    return cast(Context, engine.run_now(cast(NodeType, Lend), {}))
+
+
+@node
+def Lend(*, context: Context = INJECTED) -> Any:
+    """The context of its own call."""
+    return context
+
+
+@pytest.fixture(scope="session")
+def call(engine: Engine) -> Callable[..., Any]:
+    """Call a node at once, in the session's engine: `call(TextEncode, text_encoder, text="...")`."""
+
+    def run(type: Any, **given: Any) -> Any:
+        return engine.run_now(type, given)
+
+    return run
 
 
 def controlled(positive: Any, negative: Any, net: str, image: str, **options: Any) -> Any:

@@ -1,0 +1,138 @@
+"""Guidance: both prompts in one batch, the empty prompt, ControlNets on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from weft.engine import Context, InputError
+from weft.nodes import (
+    ApplyControlNet,
+    CFGGuide,
+    Conditioning,
+    Guide,
+    Image,
+    Latent,
+    LoadCheckpoint,
+    LoadControlNet,
+    TextEncode,
+)
+from weft.nodes.denoiser import guided
+from weft.nodes.stepper import Position
+
+Prompt = Conditioning[Any]
+
+SIZE: Latent[Any] = Latent(64, 64, 1)
+NOISE = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+PICTURE = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+FIRST, SECOND = Position(0, 2), Position(1, 2)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A tiny model with a positive and a negative prompt, and the same two under a ControlNet."""
+
+    call: Callable[..., Any]
+    context: Context
+    model: Any
+    positive: Prompt
+    negative: Prompt
+    steered_positive: Prompt
+    steered_negative: Prompt
+
+    def guide(self, positive: Prompt, negative: Prompt | None, scale: float = 4.0) -> Guide[Any]:
+        made: Guide[Any] = self.call(CFGGuide, model=self.model, positive=positive, negative=negative, scale=scale)
+        return made
+
+    def predict(self, positive: Prompt, negative: Prompt | None, scale: float = 4.0, at: Position = FIRST) -> Tensor:
+        guide = self.guide(positive, negative, scale)
+        with self.context.weights(self.model) as model, guided(guide, model, SIZE, self.context) as denoiser:
+            return denoiser(NOISE, torch.tensor(500), at)
+
+    def steer(self, picture: Tensor = PICTURE, **options: float) -> tuple[Prompt, Prompt]:
+        return steered(self.call, self.positive, self.negative, picture, **options)
+
+
+def steered(call: Any, positive: Prompt, negative: Prompt | None, picture: Tensor = PICTURE, **options: float) -> Any:
+    net = call(LoadControlNet, source="edges")
+    inputs = {"positive": positive, "negative": negative, "control_net": net, "image": Image(picture)}
+    return call(ApplyControlNet, **inputs, **options)
+
+
+@pytest.fixture(scope="module")
+def scene(call: Callable[..., Any], context: Context) -> Scene:
+    checkpoint = call(LoadCheckpoint, source="epsilon")
+    prompts = [call(TextEncode, text_encoder=checkpoint.text_encoder, text=text) for text in ("a house", "night")]
+    return Scene(call, context, checkpoint.model, *prompts, *steered(call, *prompts))
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(4.0, [2]), (1.0, [1])])
+def test_guidance_is_one_batch_and_at_scale_1_one_conditional_forward(
+    scene: Scene, scale: float, expected: list[int]
+) -> None:
+    seen: list[int] = []
+    with scene.context.weights(scene.model) as model:
+        hook = model.unet.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        scene.predict(scene.positive, scene.negative, scale)
+        hook.remove()
+    assert seen == expected
+
+
+def test_guidance_is_linear_in_its_scale(scene: Scene) -> None:
+    none, one, three = (scene.predict(scene.positive, scene.negative, scale) for scale in (0.0, 1.0, 3.0))
+    assert torch.allclose(three, none + 3 * (one - none), atol=1e-5)
+
+
+def test_no_negative_prompt_is_the_empty_one(scene: Scene) -> None:
+    empty = scene.call(TextEncode, text_encoder=scene.positive.encoder, text="")
+    negative = scene.guide(scene.positive, None).negative
+    assert negative is not None and torch.equal(negative.embeddings, empty.embeddings)
+
+
+def test_the_empty_prompt_is_under_the_controls_of_the_positive_one(scene: Scene) -> None:
+    alone = steered(scene.call, scene.positive, None)
+    negative = scene.guide(alone.positive, alone.negative).negative
+    assert alone.negative is None
+    assert negative is not None and negative.controls == alone.positive.controls
+
+
+def test_a_control_acts_on_the_prompt_that_has_it(scene: Scene) -> None:
+    """Guidance is linear in both predictions, so steering both moves the result by what steering each does."""
+    plain = scene.predict(scene.positive, scene.negative)
+    positive = scene.predict(scene.steered_positive, scene.negative) - plain
+    negative = scene.predict(scene.positive, scene.steered_negative) - plain
+    both = scene.predict(scene.steered_positive, scene.steered_negative) - plain
+    assert torch.allclose(both, positive + negative, atol=1e-4)
+    assert positive.abs().max() > 0.01 < negative.abs().max()
+
+
+def test_controls_that_are_equal_but_not_identical_run_once(scene: Scene) -> None:
+    """Values that come out of a store are equal, never identical."""
+    copied = replace(scene.steered_positive.controls[0], image=PICTURE.clone())
+    guide = scene.guide(replace(scene.steered_positive, controls=(copied,)), scene.steered_negative)
+    with scene.context.weights(scene.model) as model, guided(guide, model, SIZE, scene.context) as denoiser:
+        assert [control.rows for control in denoiser.controls] == [slice(0, 2)]
+
+
+def test_a_control_acts_within_its_fractions(scene: Scene) -> None:
+    early = scene.steer(end=0.5)
+    assert not torch.equal(scene.predict(*early), scene.predict(scene.positive, scene.negative))
+    late, plain = scene.predict(*early, at=SECOND), scene.predict(scene.positive, scene.negative, at=SECOND)
+    assert torch.equal(late, plain)
+
+
+def test_a_picture_of_another_size_is_scaled(scene: Scene) -> None:
+    large = PICTURE.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    moved = scene.predict(*scene.steer(large)) - scene.predict(*scene.steer())
+    assert moved.abs().max() < 0.1
+
+
+def test_prompts_come_one_for_all_or_one_an_item(scene: Scene) -> None:
+    three = replace(scene.positive, embeddings=scene.positive.embeddings.repeat(3, 1, 1))
+    with pytest.raises(InputError, match="a prompt comes in a batch of 3, the latents in a batch of 1"):
+        scene.predict(three, scene.negative)

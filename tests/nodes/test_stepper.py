@@ -1,0 +1,100 @@
+"""The sampling loop and the scheduler behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from weft.engine import Cancelled, InputError
+from weft.nodes.samplers import SAMPLERS, SamplerName, ScheduleName
+from weft.nodes.stepper import Position, SchedulerStepper, generators_for, make_scheduler, sample
+
+CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "skip_prk_steps": True}
+PAIRS = [(name, schedule) for name, row in SAMPLERS.items() for schedule in row.schedules]
+SHAPE = (4, 2, 2)
+
+
+def stepper(sampler: SamplerName = "euler", schedule: ScheduleName = "model", **options: Any) -> SchedulerStepper:
+    scheduler = make_scheduler(CONFIG, sampler, schedule)
+    return SchedulerStepper(scheduler, **{"steps": 5, "generators": generators_for([1, 2]), **options})
+
+
+def half(latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
+    """A model that says that half of what it sees is noise."""
+    return latents / 2
+
+
+def silent(step: int, steps: int) -> None:
+    """Progress that nobody listens to."""
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40])
+@pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
+def test_any_number_of_steps_ends_in_numbers(sampler: SamplerName, schedule: ScheduleName, steps: int) -> None:
+    """40 steps of the beta schedule begin with a timestep twice, where counting by timestep would lose the way."""
+    run = stepper(sampler, schedule, steps=steps)
+    samples = sample(half, run, run.from_noise(SHAPE), silent)
+    assert samples.shape == (2, *SHAPE)
+    assert samples.isfinite().all()
+
+
+def test_progress_counts_steps_not_predictions() -> None:
+    told: list[tuple[int, int]] = []
+    run = stepper("heun", steps=3)
+    sample(half, run, run.from_noise(SHAPE), lambda step, steps: told.append((step, steps)))
+    assert told == [(1, 3), (1, 3), (2, 3), (2, 3), (3, 3)]
+
+
+def test_an_exception_of_progress_ends_the_run() -> None:
+    def cancel(step: int, steps: int) -> None:
+        raise Cancelled("enough")
+
+    run = stepper()
+    with pytest.raises(Cancelled):
+        sample(half, run, run.from_noise(SHAPE), cancel)
+
+
+def test_denoise_walks_the_end_of_the_schedule() -> None:
+    whole, part = stepper("heun", steps=10), stepper("heun", steps=10, denoise=0.35)
+    assert part.skipped == 14
+    assert torch.equal(part.timesteps, whole.timesteps[14:])
+
+
+def test_latents_stay_as_they_are_where_no_step_is_left() -> None:
+    run, latents = stepper(steps=10, denoise=0.05), torch.ones(2, *SHAPE)
+    assert sample(half, run, run.from_latents(latents), silent) is latents
+
+
+def test_noise_is_one_generator_an_item() -> None:
+    both = stepper().from_noise(SHAPE)
+    second = stepper(generators=generators_for([2])).from_noise(SHAPE)
+    assert torch.equal(both[1:], second)
+
+
+def test_seeds_wrap_around() -> None:
+    wrapped, zero = (generator.initial_seed() for generator in generators_for([2**64, 0]))
+    assert wrapped == zero
+    assert generators_for([2**64 - 1])[0].initial_seed() % 2**64 == 2**64 - 1
+
+
+def test_more_steps_than_a_scheduler_can_do_are_refused() -> None:
+    with pytest.raises(InputError, match="LCMScheduler cannot do 60 steps"):
+        stepper("lcm", steps=60)
+
+
+def test_a_prediction_that_a_sampler_does_not_understand_is_refused() -> None:
+    with pytest.raises(InputError, match="`dpm2` cannot follow a model that predicts `sample`") as caught:
+        make_scheduler({**CONFIG, "prediction_type": "sample"}, "dpm2", "model")
+    assert "ddim" in caught.value.mend
+
+
+@given(count=st.integers(1, 50), start=st.floats(0, 1), end=st.floats(0, 1))
+def test_positions_lie_within_the_fractions_as_diffusers_counts(count: int, start: float, end: float) -> None:
+    for index in range(count):
+        kept = 1.0 - float(index / count < start or (index + 1) / count > end)
+        assert Position(index, count).within(start, end) == bool(kept)
