@@ -29,11 +29,15 @@ def new_autoencoder() -> AutoencoderKL:
     return autoencoder
 
 
-def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
-    """L1, half as much L1 of the gradients, and half of MSE, for pictures in -1..1 `[batch, 3, height, width]`."""
+def picture_loss(made: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """L1, half as much L1 of the gradients, and half of MSE, for pictures in -1..1 `[batch, 3, height, width]`.
+
+    `weights` `[batch, 1, height, width]` says how much each pixel counts.
+    """
     off = made.float() - wanted
-    edges = off.diff(dim=2).abs().mean() + off.diff(dim=3).abs().mean()
-    return off.abs().mean() + 0.5 * edges + 0.5 * off.square().mean()
+    down = (off.diff(dim=2).abs() * weights[:, :, 1:]).mean()
+    across = (off.diff(dim=3).abs() * weights[:, :, :, 1:]).mean()
+    return (off.abs() * weights).mean() + 0.5 * (down + across) + 0.5 * (off.square() * weights).mean()
 
 
 @dataclass
@@ -44,7 +48,7 @@ class AutoencoderStage:
     seed: int
     crops: int
     batch: int = 4
-    kl_weight: float = 5e-4
+    kl_weight: float = 2e-3
     name: str = "autoencoder"
 
     def __post_init__(self) -> None:
@@ -57,13 +61,17 @@ class AutoencoderStage:
         """Picture loss and KL divergence of one batch; a batch of crops has as many pixels as one of pictures."""
         numbers, noise = generators(self.seed, step)
         cropped = step < self.crops
-        _, pictures = self.data.batch(self.batch * 4 if cropped else self.batch, numbers)
-        pictures = (_crop(pictures, 64, numbers) if cropped else pictures).to(device())
+        rows = self.data.draw_rows(self.batch * 4 if cropped else self.batch, numbers)
+        whole = torch.cat([self.data.pictures(rows), self.data.weights(rows)], dim=1)
+        whole = (_crop(whole, 64, numbers) if cropped else whole).to(device())
+        pictures, weights = whole[:, :3].contiguous(memory_format=torch.channels_last), whole[:, 3:]
         with torch.autocast(device().type, torch.bfloat16):
             moments = self.model.encode(pictures).latent_dist
             drawn = torch.randn(moments.mean.shape, generator=noise).to(device())
             made = self.model.decode(moments.mean + moments.std * drawn).sample
-        return picture_loss(made, pictures) + self.kl_weight * _kl(moments.mean.float(), moments.logvar.float())
+        return picture_loss(made, pictures, weights) + self.kl_weight * _kl(
+            moments.mean.float(), moments.logvar.float()
+        )
 
 
 @dataclass
@@ -87,7 +95,7 @@ class DecoderStage:
     def loss(self, step: int) -> Tensor:
         """Picture loss of one batch of cached latents `[count, 4, 16, 16]` of unit variance."""
         numbers, noise = generators(self.seed, step)
-        rows = numbers.integers(len(self.latents), size=self.batch)
+        rows = self.data.draw_rows(self.batch, numbers)
         pictures = self.data.pictures(rows).to(device())
         latents = self.latents[rows]
         latents = latents + self.noise * torch.rand(self.batch, 1, 1, 1, generator=noise) * torch.randn(
@@ -95,7 +103,7 @@ class DecoderStage:
         )
         with torch.autocast(device().type, torch.bfloat16):
             made = self.vae.decode(latents.to(device()) / self.vae.config["scaling_factor"]).sample
-        return picture_loss(made, pictures)
+        return picture_loss(made, pictures, self.data.weights(rows).to(device()))
 
 
 def _crop(pictures: Tensor, size: int, generator: np.random.Generator) -> Tensor:

@@ -12,28 +12,36 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .render import render
+from .render import LABELS, Picture, render
 from .scene import Scene, draw_scene
 from .shapes import SIZE
 
 __all__ = ["Dataset", "draw_dataset", "draw_scenes", "to_tensor"]
 
 
+_EMPHASIS = np.array([3 if name in ("sun", "tree", "house", "boat") else 1 for name in LABELS], np.float32)
+"""The weight of a pixel by its label: small things would else be the last that an autoencoder learns."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """Scenes with their pictures, uint8 `[count, 128, 128, 3]`."""
+    """Scenes with their pictures, uint8 `[count, 128, 128, 3]`, and label maps, uint8 `[count, 128, 128]`."""
 
     scenes: tuple[Scene, ...]
     pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
 
-    def batch(self, size: int, generator: np.random.Generator) -> tuple[list[Scene], Tensor]:
-        """`size` scenes drawn with replacement and their pictures, float32 `[size, 3, 128, 128]` in -1..1."""
-        rows = generator.integers(len(self.scenes), size=size)
-        return [self.scenes[row] for row in rows], self.pictures(rows)
+    def draw_rows(self, size: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+        """`size` rows drawn with replacement."""
+        return generator.integers(len(self.scenes), size=size)
 
     def pictures(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """The pictures at `rows`, float32 `[len(rows), 3, 128, 128]` in -1..1."""
         return to_tensor(self.pixels[rows])
+
+    def weights(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """How much each pixel counts, float32 `[len(rows), 1, 128, 128]`: subjects and lamps three times."""
+        return torch.from_numpy(_EMPHASIS[self.labels[rows]])[:, None]
 
 
 def draw_scenes(count: int, seed: int) -> tuple[Scene, ...]:
@@ -45,10 +53,10 @@ def draw_scenes(count: int, seed: int) -> tuple[Scene, ...]:
 def draw_dataset(work: Path, count: int, seed: int) -> Dataset:
     """The pictures of `draw_scenes(count, seed)`: read from `work`, or drawn on every core (7 ms each) and kept."""
     scenes = draw_scenes(count, seed)
-    file = work / f"pictures-{count}-{seed}.npy"
-    if not file.exists():
-        _write_pictures(file, scenes)
-    return Dataset(scenes, np.load(file, mmap_mode="r"))
+    pixels, labels = (work / f"{kind}-{count}-{seed}.npy" for kind in ("pixels", "labels"))
+    if not labels.exists():
+        _write_pictures(pixels, labels, scenes)
+    return Dataset(scenes, np.load(pixels, mmap_mode="r"), np.load(labels, mmap_mode="r"))
 
 
 def to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
@@ -58,16 +66,19 @@ def to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
     )
 
 
-def _write_pictures(file: Path, scenes: Sequence[Scene]) -> None:
-    partial = file.with_suffix(".partial.npy")
-    pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(scenes), SIZE, SIZE, 3))
+def _write_pictures(pixels: Path, labels: Path, scenes: Sequence[Scene]) -> None:
+    """Write both files, the label maps last: where they are, both are whole."""
+    whole = np.lib.format.open_memmap(pixels, "w+", np.uint8, (len(scenes), SIZE, SIZE, 3))
+    maps = np.empty((len(scenes), SIZE, SIZE), np.uint8)
     parts = [scenes[start : start + 64] for start in range(0, len(scenes), 64)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for row, drawn in enumerate(chain.from_iterable(pool.map(_render_all, parts))):
-            pixels[row] = drawn
-    pixels.flush()
-    partial.rename(file)
+            whole[row], maps[row] = drawn.pixels, drawn.labels
+    whole.flush()
+    partial = labels.with_suffix(".partial.npy")
+    np.save(partial, maps)
+    partial.rename(labels)
 
 
-def _render_all(scenes: Sequence[Scene]) -> list[npt.NDArray[np.uint8]]:
-    return [render(scene).pixels for scene in scenes]
+def _render_all(scenes: Sequence[Scene]) -> list[Picture]:
+    return [render(scene) for scene in scenes]

@@ -16,7 +16,7 @@ from .loop import channels_last, device, generators
 from .scene import FACTORS, Scene
 from .tokenizer import TOKENS
 
-__all__ = ["SCHEDULER", "DenoiserStage", "alpha_bars", "new_text_encoder", "new_unet"]
+__all__ = ["SCHEDULER", "DenoiserStage", "Noisy", "alpha_bars", "draw_noisy", "new_text_encoder", "new_unet"]
 
 _BETA_START, _BETA_END = 0.00085, 0.012
 SCHEDULER = {
@@ -68,6 +68,20 @@ def alpha_bars() -> Tensor:
     return (1 - betas).cumprod(0).float()
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """A batch of noisy latents at `times` `[batch]`, the noise in them, and how much each item's error weighs."""
+
+    latents: Tensor
+    times: Tensor
+    noise: Tensor
+    weights: Tensor
+
+    def loss(self, guess: Tensor) -> Tensor:
+        """The weighted mean square error of a guess at the noise."""
+        return ((guess.float() - self.noise).square().mean((1, 2, 3)) * self.weights).mean()
+
+
 @dataclass
 class DenoiserStage:
     """Noise prediction with two helps: noisy steps weigh more, and a linear head reads the place off the last token.
@@ -86,7 +100,6 @@ class DenoiserStage:
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.seed)
-        self.alpha_bars = alpha_bars()
         self.unet = channels_last(new_unet())
         self.unet.set_attn_processor(AttnProcessor())
         self.text_encoder = channels_last(new_text_encoder(self.tokenizer))
@@ -99,19 +112,12 @@ class DenoiserStage:
         numbers, noise = generators(self.seed, step)
         rows = numbers.integers(len(self.scenes), size=self.batch)
         captions = [draw_caption(self.scenes[row], numbers) for row in rows]
-        clean = _draw_latents(self.latents[rows], noise)
-        drawn = torch.randn(clean.shape, generator=noise)
-        times = _draw_times(self.batch, noise)
-        left = self.alpha_bars[times].view(-1, 1, 1, 1)
-        noisy = (left.sqrt() * clean + (1 - left).sqrt() * drawn).to(device(), memory_format=torch.channels_last)
+        noisy = draw_noisy(self.latents[rows], noise)
         with torch.autocast(device().type, torch.bfloat16):
             words = self.encode([caption.text for caption in captions])
-            guess = self.unet(noisy, times.to(device()), words.last_hidden_state).sample
+            guess = self.unet(noisy.latents, noisy.times, words.last_hidden_state).sample
             places = self.place_head(words.pooler_output)
-        error = (guess.float() - drawn.to(device())).square().mean((1, 2, 3))
-        placed = self.place_weight * self._place_loss(places, captions, rows)
-        weighted: Tensor = (error * _weights(left.flatten()).to(device())).mean() + placed
-        return weighted
+        return noisy.loss(guess) + self.place_weight * self._place_loss(places, captions, rows)
 
     def encode(self, texts: list[str]) -> BaseModelOutputWithPooling:
         """The text encoder's output for texts padded to 77 tokens."""
@@ -129,9 +135,15 @@ class DenoiserStage:
         return functional.cross_entropy(places.float(), wanted, reduction="sum") / max(1, int((wanted >= 0).sum()))
 
 
-def _draw_latents(moments: Tensor, generator: torch.Generator) -> Tensor:
+def draw_noisy(moments: Tensor, generator: torch.Generator) -> Noisy:
+    """Noise latents whose mean and deviation are given, `[batch, 2, 4, 16, 16]`, each to a timestep of its own."""
     mean, deviation = moments.float().unbind(1)
-    return mean + deviation * torch.randn(mean.shape, generator=generator)
+    clean = mean + deviation * torch.randn(mean.shape, generator=generator)
+    noise = torch.randn(mean.shape, generator=generator)
+    times = _draw_times(len(mean), generator)
+    left = alpha_bars()[times].view(-1, 1, 1, 1)
+    latents = (left.sqrt() * clean + (1 - left).sqrt() * noise).to(device(), memory_format=torch.channels_last)
+    return Noisy(latents, times.to(device()), noise.to(device()), _weights(left.flatten()).to(device()))
 
 
 def _draw_times(count: int, generator: torch.Generator) -> Tensor:

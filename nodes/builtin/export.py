@@ -1,21 +1,25 @@
-"""Write a trained pipeline as a folder in the layout of diffusers, with fp16 weights, whole or not at all."""
+"""Write trained models as folders in the layout of diffusers, with fp16 weights, whole or not at all."""
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import nn
 from transformers import CLIPTextModel
 
 from .denoiser import SCHEDULER
 from .tokenizer import new_tokenizer
 
-__all__ = ["export_pipeline", "new_scheduler"]
+__all__ = ["export_module", "export_pipeline", "new_scheduler"]
 
 _FOR_OTHER_SCHEDULERS = {"clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1}
 """What DPM-Solver++ has no use for, but DDIM, DDPM and PNDM need when they are made from its configuration."""
@@ -30,22 +34,36 @@ def new_scheduler() -> DPMSolverMultistepScheduler:
 
 
 def export_pipeline(vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, folder: Path) -> None:
-    """Write `folder` anew: built beside its place, then renamed there."""
+    """Write a pipeline of these parts into `folder`."""
+    with _written_anew(folder) as partial:
+        parts: dict[str, Any] = {
+            "vae": vae,
+            "text_encoder": text_encoder,
+            "tokenizer": new_tokenizer(partial / "tokenizer"),
+            "unet": unet,
+            "scheduler": new_scheduler(),
+            "safety_checker": None,
+            "feature_extractor": None,
+            "requires_safety_checker": False,
+        }
+        StableDiffusionPipeline(**parts).to(torch.float16).save_pretrained(partial)
+        _load_in_float32(partial / "text_encoder" / "config.json")
+
+
+def export_module(module: ModelMixin, folder: Path) -> None:
+    """Write one module into `folder`."""
+    with _written_anew(folder) as partial:
+        nn.Module.to(module, torch.float16)
+        module.save_pretrained(partial)
+
+
+@contextmanager
+def _written_anew(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write into, which takes its place at the end."""
     partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    parts: dict[str, Any] = {
-        "vae": vae,
-        "text_encoder": text_encoder,
-        "tokenizer": new_tokenizer(partial / "tokenizer"),
-        "unet": unet,
-        "scheduler": new_scheduler(),
-        "safety_checker": None,
-        "feature_extractor": None,
-        "requires_safety_checker": False,
-    }
-    StableDiffusionPipeline(**parts).to(torch.float16).save_pretrained(partial)
-    _load_in_float32(partial / "text_encoder" / "config.json")
+    yield partial
     for file in partial.rglob("*.safetensors"):
         file.chmod(0o644)
     if folder.exists():

@@ -56,7 +56,8 @@ class JudgeStage:
     def loss(self, step: int) -> Tensor:
         """The sum of the factors' cross entropies; the place counts only where a subject stands."""
         numbers, noise = generators(self.seed, step)
-        scenes, pictures = self.data.batch(self.batch, numbers)
+        rows = self.data.draw_rows(self.batch, numbers)
+        scenes, pictures = [self.data.scenes[row] for row in rows], self.data.pictures(rows)
         with torch.autocast(device().type, torch.bfloat16):
             scores = self.judge(_roughen(pictures, noise).to(device(), memory_format=torch.channels_last))
         losses = [functional.cross_entropy(scores[factor].float(), _targets(scenes, factor)) for factor in FACTORS]

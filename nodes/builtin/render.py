@@ -19,7 +19,7 @@ from .subjects import subject
 __all__ = ["LABELS", "Picture", "render"]
 
 LABELS = ("sky", "sun", "cloud", "mountain", "land", "water", "tree", "house", "boat")
-"""What the values of a label map mean, by index."""
+"""What the values of a label map mean, by index; "sun" is sun, moon or star."""
 
 _SUN, _CLOUD = 1, 2
 _PLACES = {"left": 27.0, "centre": 64.0, "right": 101.0}
@@ -66,7 +66,7 @@ def _lamps(time: str, sun: float, light: Light, generator: np.random.Generator) 
     if time != "night":
         return [Layer(face, light.sun, _SUN)]
     dark = disc(sun + 4, height - 2, light.radius * 0.85)
-    stars = [Layer(0.9 * disc(x, y, 0.95), light.sun, 0) for x, y in generator.uniform((3, 3), (125, 60), (11, 2))]
+    stars = [Layer(0.9 * disc(x, y, 0.95), light.sun, _SUN) for x, y in generator.uniform((3, 3), (125, 60), (11, 2))]
     return [*stars, Layer(face * (1 - dark), light.sun, _SUN)]
 
 

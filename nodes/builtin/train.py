@@ -1,8 +1,9 @@
-"""Train `builtin:landscapes` from nothing: draw the pictures, train autoencoder, denoiser and decoder, export.
+"""Train the builtin models from nothing: draw the pictures, train autoencoder, denoiser, decoder and the rest, export.
 
     python -m weft.nodes.builtin.train [--work DIR] [--stage NAME]... [--steps N] [--threads N] [--out DIR]
 
-Every stage goes on from its checkpoint in the work folder. See README.md beside this file for how long it takes.
+Every stage first does those that it builds on, and goes on from its checkpoint in the work folder. README.md beside
+this file says how long each takes, and on what.
 """
 
 import argparse
@@ -13,15 +14,19 @@ from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor
 
 from .autoencoder import AutoencoderStage, DecoderStage
 from .data import Dataset, draw_dataset
 from .denoiser import DenoiserStage
-from .export import export_pipeline
+from .edges import EdgesStage
+from .export import export_module, export_pipeline
 from .judge import trained_judge
 from .latents import encode_dataset
 from .loop import Schedule, device, train_stage
+from .preview import PreviewStage
 from .recipe import CROPPED_STEPS, PICTURES, SCHEDULES, SEED, default_work
 from .tokenizer import new_tokenizer
 
@@ -30,12 +35,13 @@ __all__ = ["main"]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the stages share: the pictures, the work folder, and each stage's schedule."""
+    """What the stages share: the pictures, the work folder, each stage's schedule, where the models go."""
 
     work: Path
     data: Dataset
     seed: int
     schedules: dict[str, Schedule]
+    out: Path
 
     def autoencoder(self) -> AutoencoderKL:
         """Train encoder and decoder."""
@@ -61,9 +67,29 @@ class Workshop:
         stage.modules.load_state_dict(train_stage(stage, self.schedules["decoder"], self.work).state_dict())
         return vae
 
+    def preview(self) -> AutoencoderTiny:
+        """Train the tiny autoencoder; gives its averaged weights."""
+        stage = PreviewStage(self.data, self.latents()[1], self.seed)
+        stage.modules.load_state_dict(train_stage(stage, self.schedules["preview"], self.work).state_dict())
+        return stage.tiny
+
+    def edges(self) -> ControlNetModel:
+        """Train the ControlNet over the finished denoiser; gives its averaged weights."""
+        stage = EdgesStage(self.data, self.latents()[1], self.denoiser(), self.seed)
+        stage.modules.load_state_dict(train_stage(stage, self.schedules["edges"], self.work).state_dict())
+        controlnet: ControlNetModel = stage.controlnet
+        return controlnet
+
     def judge(self) -> None:
         """Train the classifier that `evaluate.py` measures with."""
         trained_judge(self.data, self.work, self.seed, self.schedules["judge"])
+
+    def export(self) -> None:
+        """Write the three models."""
+        denoiser = self.denoiser()
+        export_pipeline(self.decoder(), denoiser.unet, denoiser.text_encoder, self.out / "landscapes")
+        export_module(self.preview(), self.out / "landscapes-tiny-vae")
+        export_module(self.edges(), self.out / "landscapes-edges")
 
 
 def main() -> None:
@@ -77,36 +103,29 @@ def main() -> None:
     schedules = SCHEDULES | {
         name: replace(SCHEDULES[name], steps=options.steps) for name in options.stage if options.steps
     }
-    shop = Workshop(options.work, draw_dataset(options.work, options.pictures, options.seed), options.seed, schedules)
-    for name in options.stage:
+    data = draw_dataset(options.work, options.pictures, options.seed)
+    shop = Workshop(options.work, data, options.seed, schedules, options.out)
+    for name in options.stage or ("export",):
         getattr(shop, name)()
-    if not options.stage:
-        _export(shop, options.out)
     print(f"took {(time.perf_counter() - started) / 60:.1f} minutes")
-
-
-def _export(shop: Workshop, folder: Path) -> None:
-    denoiser = shop.denoiser()
-    export_pipeline(shop.decoder(), denoiser.unet, denoiser.text_encoder, folder)
-    print(f"wrote {folder}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m weft.nodes.builtin.train", description=(__doc__ or "").split("\n")[0]
     )
-    whole = Path(__file__).parent / "landscapes"
+    stages = [*SCHEDULES, "export"]
     parser.add_argument(
         "--work", type=Path, default=default_work(), help="pictures and checkpoints (default: %(default)s)"
     )
-    parser.add_argument(
-        "--stage", action="append", default=[], choices=list(SCHEDULES), help="train this stage only; may repeat"
-    )
+    parser.add_argument("--stage", action="append", default=[], choices=stages, help="this stage only; may repeat")
     parser.add_argument("--steps", type=int, help="as many steps in place of the recipe's, for the stages given")
     parser.add_argument("--pictures", type=int, default=PICTURES, help="how many to draw (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="of pictures, weights and noise (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=whole, help="where the pipeline goes (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where the models go (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
