@@ -45,6 +45,11 @@ class _Draft:
     limits: Limits
     calls: dict[str, Call] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    reported: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        places = ((problem.node, problem.input) for problem in self.flat.problems)
+        self.reported = {".".join(place) if place[1] else place[0] for place in places}
 
     def type_of(self, node: Node) -> NodeType | None:
         return self.catalog.types.get(node.type)
@@ -78,7 +83,7 @@ def known_inputs(draft: _Draft) -> Iterator[Problem]:
                 mend = nearest(name, type.inputs) or f"{type.name} takes: {listed(type.inputs)}"
                 yield Problem(f"{type.name} has no input `{name}`", mend, id, name)
         for name, one in type.inputs.items():
-            if one.required and name not in node.inputs:
+            if one.required and name not in node.inputs and f"{id}.{name}" not in draft.reported:
                 yield Problem(f"the required input `{name}` ({one.type}) is missing", _missing_mend(one), id, name)
 
 
@@ -129,8 +134,12 @@ def _fitting(draft: _Draft, link: Link, wanted: Type) -> Link:
 
 
 def _output(draft: _Draft, link: Link) -> Output | None:
-    """The output that a link leads to; None where its node's type is unknown, which is reported there."""
+    """The output that a link leads to; None where its node cannot be read or is of no known type, reported there."""
     node = draft.flat.nodes.get(link.node)
+    if link.node in draft.flat.subgraphs:
+        raise _no_subgraph_output(link, draft.flat.subgraphs[link.node])
+    if node is None and link.node in draft.reported:
+        return None
     if node is None:
         mend = nearest(link.node, draft.flat.nodes) or f"the nodes are: {listed(draft.flat.nodes)}"
         raise LiteralError(f"links to `{link}`, but there is no node `{link.node}`", mend)
@@ -148,6 +157,17 @@ def _output(draft: _Draft, link: Link) -> Output | None:
         mend = nearest(link.output, type.outputs) or f"{type.name} gives: {listed(type.outputs)}"
         raise LiteralError(f"links to `{link}`, but {type.name} has no output `{link.output}`", mend)
     return type.outputs[link.output]
+
+
+def _no_subgraph_output(link: Link, outputs: tuple[str, ...]) -> LiteralError:
+    """Why a link to a subgraph leads nowhere; one that leads somewhere was replaced when the subgraph was."""
+    if not outputs:
+        return LiteralError(f"links to `{link}`, a subgraph without outputs", "give the subgraph `outputs`")
+    example = f'name one: {{"link": "{link.node}.{outputs[0]}"}}'
+    if link.output is None:
+        return LiteralError(f"links to `{link}`, which has several outputs: {listed(outputs)}", example)
+    mend = nearest(link.output, outputs) or example
+    return LiteralError(f"links to `{link}`, but the subgraph has no output `{link.output}`", mend)
 
 
 def _candidates(draft: _Draft, wanted: Type, node: str) -> str:
@@ -275,7 +295,7 @@ def _wanted(draft: _Draft, only: tuple[str, ...]) -> tuple[tuple[str, ...], list
         return tuple(dict.fromkeys(id for id in only if id in nodes)), faults
     sinks = [id for id, _, type in draft.typed() if type.sink]
     wanted = tuple(dict.fromkeys([*sinks, *(link.node for link in draft.flat.outputs.values())]))
-    if not wanted and all(node.type in draft.catalog for node in nodes.values()):
+    if not wanted and not draft.reported and all(node.type in draft.catalog for node in nodes.values()):
         found = f"its {len(nodes)} nodes end in no sink" if nodes else "it has no nodes"
         message = f"nothing to run: {found} (a node that returns an artifact) and the graph has no `outputs`"
         faults.append(Problem(message, 'add a SaveImage node, or "outputs": {"NAME": {"link": "NODE"}}'))

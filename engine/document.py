@@ -1,31 +1,38 @@
 """Graph files: JSON, format version 1, read into `Graph` values and written from them.
 
-Everything that a file may get wrong by itself is found here, all at once: syntax, duplicate keys, numbers that JSON or
-floats cannot hold, unknown keys, ids. What needs node types is found by `weft.engine.check`.
+What a file may get wrong by itself is found here: syntax, duplicate keys, numbers that JSON or floats cannot hold,
+unknown keys, ids. A text that is no graph at all raises; else what is wrong is set aside and told in `Graph.faults`, so
+that `weft.engine.check`, which finds what needs node types, reports all of it at once.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, WithJsonSchema
 
 from weft.engine.errors import GraphError, Problem, listed, nearest
 from weft.engine.graph import ID, Graph, Link, Node, Parameter, freeze
-from weft.engine.types import NoNumber, shown
+from weft.engine.types import LiteralError, NoNumber, shown
 
 VERSION = 1
 MAX_DEPTH = 200
 """How deep a graph file may nest objects and lists."""
 
-Id = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+Id = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*$"})]
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+"""An escape of a JSON string: a surrogate pair, half of one (in the group), or any other."""
+
 _LINK_MEND = 'write {"link": "NODE"} or {"link": "NODE.OUTPUT"}; an object that is a value: {"value": {...}}'
 
 
@@ -87,7 +94,7 @@ def load(path: Path, limit: int = 2**30) -> Graph:
         limit: the greatest size that is read, in bytes.
 
     Raises:
-        GraphError: with every problem of the document, or because it cannot be read.
+        GraphError: where it cannot be read or is no graph at all.
     """
     try:
         if path.stat().st_size > limit:
@@ -105,30 +112,32 @@ def _neighbour(path: Path) -> str:
 
 
 def read(content: bytes | str, path: Path | None = None) -> Graph:
-    """The graph that a JSON text says.
+    """The graph that a JSON text says; what is wrong with parts of it is in its `faults`.
 
     Args:
         content: the text, UTF-8.
         path: the file it comes from: problems name it, and files it names are looked up beside it.
 
     Raises:
-        GraphError: with every problem of the document.
+        GraphError: where the text is no graph at all.
     """
     file = str(path) if path else ""
+    faults: list[Problem] = []
     try:
-        return _graph(_document(_parse(content)), path)
+        graph = _built(_document(_parse(content, faults), faults), path, "", faults)
     except GraphError as fault:
-        raise GraphError(problem.within(file) for problem in fault.problems) from None
+        raise GraphError(problem.within(file) for problem in (*faults, *fault.problems)) from None
+    return replace(graph, faults=tuple(problem.within(file) for problem in faults))
 
 
 class _Duplicated(dict[str, Any]):
-    """An object whose text gave some keys more than once."""
+    """An object whose text gave some keys more than once; it holds the last of each."""
 
     keys_twice: tuple[str, ...] = ()
 
 
-def _parse(content: bytes | str) -> Any:
-    """JSON to plain values; numbers that no input takes become `NoNumber`, duplicate keys are a problem."""
+def _parse(content: bytes | str, faults: list[Problem]) -> Any:
+    """JSON to plain values; numbers that no input takes become `NoNumber`."""
     duplicated = False
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -138,28 +147,39 @@ def _parse(content: bytes | str) -> Any:
             return plain
         duplicated = True
         marked = _Duplicated(plain)
-        names = [name for name, _ in items]
-        marked.keys_twice = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+        marked.keys_twice = tuple(name for name, count in Counter(name for name, _ in items).items() if count > 1)
         return marked
 
-    def number(text: str) -> float | NoNumber:
-        parsed = float(text)
-        return parsed if math.isfinite(parsed) else NoNumber(text)
-
+    text = _text(content)
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        tree = json.loads(text, object_pairs_hook=pairs, parse_constant=NoNumber, parse_float=number, parse_int=_whole)
-    except UnicodeDecodeError as fault:
-        raise GraphError([Problem(f"not JSON: byte {fault.start} is not UTF-8", "save the file as UTF-8")]) from None
+        tree = json.loads(text, object_pairs_hook=pairs, parse_constant=NoNumber, parse_float=_real, parse_int=_whole)
     except json.JSONDecodeError as fault:
         place = f"line {fault.lineno}, column {fault.colno}"
         raise GraphError([Problem(f"not JSON: {fault.msg} at {place}", "mend the text there")]) from None
     except RecursionError:
         raise GraphError([_too_deep()]) from None
-    problems = [*_depth_problems(tree), *(_duplicates(tree) if duplicated else ())]
-    if problems:
-        raise GraphError(problems)
+    if _too_nested(tree):
+        raise GraphError([_too_deep()])
+    faults += _duplicates(tree) if duplicated else ()
     return tree
+
+
+def _text(content: bytes | str) -> str:
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+    except UnicodeDecodeError as fault:
+        raise GraphError([Problem(f"not JSON: byte {fault.start} is not UTF-8", "save the file as UTF-8")]) from None
+    half = next((escape for escape in _ESCAPE.finditer(text) if escape.group(1)), None)
+    if half:
+        line = text.count("\n", 0, half.start()) + 1
+        message = f"not JSON: {half.group()} in line {line} is half of a surrogate pair, no character"
+        raise GraphError([Problem(message, "write the character itself, or both halves")])
+    return text
+
+
+def _real(text: str) -> float | NoNumber:
+    parsed = float(text)
+    return parsed if math.isfinite(parsed) else NoNumber(text)
 
 
 def _whole(text: str) -> int | NoNumber:
@@ -187,14 +207,14 @@ def _walk(tree: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
             stack += [(element, (*path, str(n))) for n, element in enumerate(item) if isinstance(element, (dict, list))]
 
 
-def _depth_problems(tree: Any) -> list[Problem]:
+def _too_nested(tree: Any) -> bool:
+    """Whether containers lie deeper than `MAX_DEPTH`."""
     level, depth = [tree], 0
     while level and depth <= MAX_DEPTH:
-        children = (item.values() if isinstance(item, dict) else item for item in level)
-        level = [child for group in children if isinstance(group, (list, type({}.values()))) for child in group]
-        level = [child for child in level if isinstance(child, (dict, list))]
+        groups = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list))]
+        level = [child for group in groups for child in group if isinstance(child, (dict, list))]
         depth += 1
-    return [_too_deep()] if level else []
+    return bool(level)
 
 
 def _duplicates(tree: Any) -> Iterator[Problem]:
@@ -218,7 +238,8 @@ def _at(path: tuple[str, ...]) -> tuple[str, str]:
     return node, ".".join(rest[1:] if rest[:1] == ("inputs",) else rest)
 
 
-def _document(tree: Any) -> DocumentModel:
+def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
+    """The document's parts; those that are not what they should be are set aside."""
     if not isinstance(tree, dict):
         raise GraphError([Problem(f"no graph: found {shown(tree)}, expected an object", "a graph file has `nodes`")])
     if "weft" not in tree:
@@ -229,9 +250,38 @@ def _document(tree: Any) -> DocumentModel:
     try:
         return DocumentModel.model_validate(tree)
     except ValidationError as fault:
-        raise GraphError(_translate(error) for error in fault.errors(include_url=False)) from None
-    except RecursionError:
-        raise GraphError([_too_deep()]) from None
+        found = {_place(error): error for error in reversed(fault.errors(include_url=False))}
+        faults += (_translate(place, error) for place, error in reversed(found.items()))
+    for place, error in found.items():
+        _set_aside(tree, place, error["type"])
+    try:
+        return DocumentModel.model_validate(tree)
+    except ValidationError:  # without its nodes, say, there is no graph to go on with
+        raise GraphError([]) from None
+
+
+def _place(error: Any) -> tuple[str, ...]:
+    """Where one of pydantic's errors is, without the branches of unions and elements of lists."""
+    path = tuple(map(str, error["loc"]))
+    return path[: _group(path) + 3]
+
+
+def _group(path: Sequence[str]) -> int:
+    """Where in a path the graph that it is in ends: `graphs, face, nodes, decode` -> 2."""
+    start = 0
+    while len(path) > start + 2 and path[start] == "graphs":
+        start += 2
+    return start
+
+
+def _set_aside(tree: dict[str, Any], place: tuple[str, ...], kind: str) -> None:
+    """Leave out what an error is about: an unknown key, else the whole member (a node, a parameter) that it is in."""
+    start = _group(place)
+    end = len(place) if kind == "extra_forbidden" else start + 2
+    *above, last = place[:end]
+    for name in above:
+        tree = tree.get(name, {})
+    tree.pop(last, None)
 
 
 def _foreign(tree: Mapping[str, Any]) -> Problem:
@@ -244,9 +294,8 @@ def _foreign(tree: Mapping[str, Any]) -> Problem:
     return Problem("no graph: the key `weft` (the format version) is missing", mend)
 
 
-def _translate(error: Any) -> Problem:
+def _translate(path: tuple[str, ...], error: Any) -> Problem:
     """One of pydantic's errors as a problem: where, what was found, what was expected."""
-    path = tuple(str(part) for part in error["loc"] if part != "[key]")
     kind, found = error["type"], error["input"]
     if kind == "extra_forbidden":
         known = _keys_at(path[:-1])
@@ -254,10 +303,6 @@ def _translate(error: Any) -> Problem:
         return Problem(f"unknown key `{path[-1]}`", mend, *_at(path[:-1]))
     if kind == "missing":
         return Problem(f"the key `{path[-1]}` is missing", "add it", *_at(path[:-1]))
-    if kind == "string_pattern_mismatch":
-        return Problem(
-            f"`{path[-1]}` is no id", "use letters, digits, _ and -, beginning with a letter or _", *_at(path)
-        )
     expected = error["msg"].removeprefix("Input should be ")
     return Problem(f"expected {expected}, found {shown(found)}", "", *_at(path))
 
@@ -276,23 +321,10 @@ def _keys_at(path: tuple[str, ...]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _graph(model: GraphModel, path: Path | None) -> Graph:
-    problems: list[Problem] = []
-    graph = _built(model, path, "", problems)
-    if problems:
-        raise GraphError(problems)
-    return graph
-
-
-def _built(model: GraphModel, path: Path | None, scope: str, problems: list[Problem]) -> Graph:
+def _built(model: GraphModel, path: Path | None, scope: str, faults: list[Problem]) -> Graph:
+    faults += _no_ids(model, scope)
     nodes = {
-        id: Node(
-            sys.intern(node.type),
-            MappingProxyType(
-                {name: _given(item, f"{scope}{id}", name, problems) for name, item in node.inputs.items()}
-            ),
-            node.notes,
-        )
+        id: Node(sys.intern(node.type), MappingProxyType(_inputs(node, f"{scope}{id}", faults)), node.notes)
         for id, node in model.nodes.items()
     }
     return Graph(
@@ -300,7 +332,7 @@ def _built(model: GraphModel, path: Path | None, scope: str, problems: list[Prob
         nodes=MappingProxyType(nodes),
         parameters={name: _parameter(one) for name, one in model.parameters.items()},
         outputs={name: Link.parse(one.link) for name, one in model.outputs.items()},
-        graphs={name: _built(one, path, f"{scope}{name}/", problems) for name, one in model.graphs.items()},
+        graphs={name: _built(one, path, f"{scope}{name}/", faults) for name, one in model.graphs.items()},
         description=model.description,
         notes=model.notes,
         layout=freeze(model.layout),
@@ -308,18 +340,35 @@ def _built(model: GraphModel, path: Path | None, scope: str, problems: list[Prob
     )
 
 
-def _given(item: Any, node: str, name: str, problems: list[Problem]) -> Any:
+def _no_ids(model: GraphModel, scope: str) -> Iterator[Problem]:
+    for group in (model.nodes, model.parameters, model.outputs, model.graphs):
+        for name in group:
+            if not ID.match(name):
+                yield Problem(f"`{name}` is no id", "use letters, digits, _ and -, a letter or _ first", scope + name)
+
+
+def _inputs(model: NodeModel, node: str, faults: list[Problem]) -> dict[str, Any]:
+    """A node's inputs; one that is neither literal nor link is a fault and left out."""
+    inputs: dict[str, Any] = {}
+    for name, item in model.inputs.items():
+        try:
+            inputs[name] = _given(item)
+        except LiteralError as fault:
+            faults.append(Problem(str(fault), fault.mend, node, name))
+    return inputs
+
+
+def _given(item: Any) -> Any:
     """An input as a graph holds it: a literal, a Link, or a tuple of these."""
     if isinstance(item, list):
-        return tuple(_given(element, node, name, problems) for element in item)
+        return tuple(map(_given, item))
     if not isinstance(item, dict):
         return item
     if item.keys() == {"link"} and isinstance(item["link"], str):
         return Link.parse(item["link"])
     if item.keys() == {"value"}:
         return freeze(item["value"])
-    problems.append(Problem(f"found an object with the keys {listed(item) or 'none'}", _LINK_MEND, node, name))
-    return None
+    raise LiteralError(f"found an object with the keys {listed(item) or 'none'}", _LINK_MEND)
 
 
 def _parameter(model: ParameterModel) -> Parameter:
@@ -336,7 +385,13 @@ def _parameter(model: ParameterModel) -> Parameter:
 
 
 def write(graph: Graph, schema: str | None = "../schema/graph.schema.json") -> bytes:
-    """The graph as a graph file: JSON, indented, in a fixed order of keys."""
+    """The graph as a graph file: JSON, indented, in a fixed order of keys.
+
+    Raises:
+        GraphError: where the graph was read with faults, so that nothing of its file is lost.
+    """
+    if graph.faults:
+        raise GraphError(graph.faults)
     head = {"$schema": schema} if schema else {}
     return orjson.dumps(
         {**head, "weft": VERSION, **plain(graph)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE

@@ -78,7 +78,8 @@ def freeze(item: Any) -> Any:
 class Graph:
     """A graph of nodes by id, with parameters, named outputs and named subgraphs.
 
-    Inside its `with` block the nodes that are called are added to it; when the block ends it is frozen.
+    Inside its `with` block the nodes that are called are added to it; when the block ends it is frozen. `faults` is
+    what its file says and cannot be read; the checker reports it.
     """
 
     title: str = ""
@@ -91,6 +92,7 @@ class Graph:
     layout: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     types: Mapping[str, NodeType] = field(default_factory=dict, repr=False)
+    faults: tuple[Problem, ...] = ()
 
     def __enter__(self) -> Graph:
         builder = Builder(dict(self.nodes), dict(self.types))
@@ -136,10 +138,10 @@ class Graph:
 
     @classmethod
     def load(cls, path: str | Path) -> Graph:
-        """Read a graph file.
+        """Read a graph file; what is wrong with parts of it is in `faults`.
 
         Raises:
-            GraphError: with every problem of the document.
+            GraphError: where it cannot be read or is no graph at all.
         """
         from weft.engine.document import load
 

@@ -22,13 +22,19 @@ from weft.engine.resources import Places, find
 from weft.engine.types import LiteralError, NoNumber, Range, Scalar, shown
 
 PREFIXES = ("graph:", "file:")
+MAX_DEPTH = 100
+"""How deep subgraphs may stand in subgraphs."""
 
 
 @dataclass
 class Flat:
-    """A graph without subgraphs: nodes by path, outputs as links to them, and the problems on the way."""
+    """A graph without subgraphs: nodes by path, outputs as links to them, and the problems on the way.
+
+    `subgraphs` has the output names of each node that was replaced.
+    """
 
     nodes: dict[str, Node] = field(default_factory=dict)
+    subgraphs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     outputs: dict[str, Link] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -55,11 +61,13 @@ class _Inliner:
 
     def run(self, root: Graph) -> Flat:
         given = self._settings(root, {}, "")
+        self.flat.problems += root.faults
         self.work.append(_Scope(root, given=given, visible=dict(root.graphs), trail=(("this graph", _identity(root)),)))
         while self.work and len(self.flat.nodes) + len(self.instances) <= self.limits.max_nodes:
             self._scope(self.work.popleft())
         if self.work or len(self.flat.nodes) > self.limits.max_nodes:
             self._problem(f"more than {self.limits.max_nodes:,} nodes, subgraphs inlined", "raise WEFT_MAX_NODES")
+            return Flat(problems=self.flat.problems)
         if self.instances:
             self._relink()
         self.flat.outputs = {name: self._target(link) for name, link in root.outputs.items()}
@@ -86,8 +94,13 @@ class _Inliner:
             path = " -> ".join(label for label, _ in trail)
             self._problem(f"a subgraph contains itself: {path}", "break the circle: a subgraph cannot hold itself", id)
             return
-        visible = {**(scope.visible if type.startswith("graph:") else {}), **found.graphs}
+        if len(trail) > MAX_DEPTH:
+            self._problem(f"subgraphs nested deeper than {MAX_DEPTH} levels", "use fewer levels", id)
+            return
+        outer = scope.visible if type.startswith("graph:") else {}
+        visible = {**outer, **found.graphs} if found.graphs else outer
         self.instances[id] = found
+        self.flat.subgraphs[id] = tuple(found.outputs)
         self.work.append(_Scope(found, f"{id}/", self._settings(found, inputs, id), visible, trail))
 
     def _subgraph(self, scope: _Scope, id: str, type: str) -> Graph | None:
@@ -111,6 +124,7 @@ class _Inliner:
             path = path.resolve()
             if path not in self.files:
                 self.files[path] = load(path, self.limits.max_file_bytes)
+                self.flat.problems += self.files[path].faults
             return self.files[path]
         except InputError as fault:
             self._problem(fault.message, fault.mend, id)
@@ -121,7 +135,7 @@ class _Inliner:
     def _settings(self, graph: Graph, inputs: Mapping[str, Any], id: str) -> dict[str, dict[str, Any]]:
         """What each node of `graph` gets through the graph's parameters: `{node: {input: literal or link}}`."""
         settings: dict[str, dict[str, Any]] = {}
-        for name in inputs.keys() - graph.parameters.keys():
+        for name in (name for name in inputs if name not in graph.parameters):
             known = f"its parameters are: {listed(graph.parameters)}" if graph.parameters else "it has no parameters"
             self._problem(f"unknown input `{name}`", nearest(name, graph.parameters) or known, id, name)
         for name, parameter in graph.parameters.items():

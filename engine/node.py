@@ -19,7 +19,7 @@ from weft.engine.context import Context
 from weft.engine.errors import CatalogError
 from weft.engine.limits import Limits
 from weft.engine.resources import Resource
-from weft.engine.types import ListOf, Type, Value, read
+from weft.engine.types import ListOf, LiteralError, Type, Value, read
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -243,9 +243,10 @@ def _input(owner: str, parameter: inspect.Parameter, hints: Mapping[str, Any], h
         raise CatalogError(f"{owner}: `{name}`: {fault}") from None
     marks = typing.get_args(hints[name])[1:] if typing.get_origin(hints[name]) is typing.Annotated else ()
     resource = next((mark for mark in marks if isinstance(mark, Resource)), None)
-    default = parameter.default
-    if default is not REQUIRED and default is not None:
-        default = kind.literal(default)
+    try:
+        default = REQUIRED if parameter.default is REQUIRED else kind.literal(parameter.default)
+    except LiteralError as fault:
+        raise CatalogError(f"{owner}: the default of `{name}`: {fault}") from None
     return Input(name, kind, default, helps.get(name, ""), resource)
 
 

@@ -41,7 +41,7 @@ class Places:
 
 def inside(path: Path, folders: tuple[Path, ...]) -> bool:
     """Whether `path`, with every link followed, lies in one of `folders`."""
-    real = path.resolve()
+    real = Path(os.path.realpath(path))
     return any(real.is_relative_to(folder.resolve()) for folder in folders)
 
 
@@ -51,12 +51,11 @@ def find(text: str, folders: tuple[Path, ...]) -> Path | None:
     Raises:
         InputError: where one exists but lies outside every folder.
     """
-    if "\0" in text:
-        raise InputError("the name has a NUL character", "give a path")
-    candidates = (folder / Path(text).expanduser() for folder in folders)
+    wanted = _path(text)
+    candidates = (folder / wanted for folder in folders)
     found = [candidate for candidate in candidates if os.path.lexists(candidate)]
     allowed = next((candidate for candidate in found if candidate.exists() and inside(candidate, folders)), None)
-    if allowed is None and (found or not _stays(text, folders)):
+    if allowed is None and (found or not any(inside(folder / wanted, folders) for folder in folders)):
         raise InputError(
             f"`{text}` lies outside the folders that this run may read: {listed(map(str, folders))}",
             "move the file beside the graph, or name its folder with --input DIR (models: --models DIR)",
@@ -64,9 +63,15 @@ def find(text: str, folders: tuple[Path, ...]) -> Path | None:
     return allowed
 
 
-def _stays(text: str, folders: tuple[Path, ...]) -> bool:
-    """Whether some `folder / text` is inside the folders at all, existing or not."""
-    return any(inside(folder / Path(text).expanduser(), folders) for folder in folders)
+def _path(text: str) -> Path:
+    """A path that the file system can be asked for."""
+    if "\0" in text:
+        raise InputError("the name has a NUL character", "give a path")
+    try:
+        os.fsencode(text)
+        return Path(text).expanduser()
+    except (UnicodeEncodeError, RuntimeError) as fault:
+        raise InputError(f"{text!r} is no path: {fault}", "give a path") from None
 
 
 @dataclass(frozen=True)
@@ -167,9 +172,10 @@ class FileDigests:
     def __post_init__(self) -> None:
         if self.memory and self.memory.exists():
             try:
-                self._known = orjson.loads(self.memory.read_bytes())
+                known = orjson.loads(self.memory.read_bytes())
             except (OSError, orjson.JSONDecodeError):
-                self._known = {}
+                known = {}
+            self._known = known if isinstance(known, dict) else {}
 
     def file(self, path: Path) -> Digest:
         """The digest of one file's content."""

@@ -155,7 +155,8 @@ class _Run:
         if isinstance(given, Link):
             return _arrived(wanted, self._load(given), name)
         if isinstance(given, Gather):
-            return [self._load(item) if isinstance(item, Link) else item for item in given.items]
+            gathered = [self._load(item) if isinstance(item, Link) else item for item in given.items]
+            return _arrived(wanted, gathered, name)
         return given
 
     def _load(self, link: Link) -> Any:

@@ -39,8 +39,10 @@ def flatten(item: object) -> Parts:
 
 
 def _flatten(item: Any, parts: Parts) -> Any:
-    if isinstance(item, _PLAIN) and type(item) in (*_PLAIN, Digest):
+    if type(item) in _PLAIN:
         return item if not isinstance(item, int) or abs(item) < 2**63 else {"int": str(item)}
+    if type(item) is Digest:
+        return {"digest": str(item)}
     if type(item) is float:
         return item if math.isfinite(item) else {"float": repr(item)}
     if type(item) is bytes:
@@ -84,8 +86,8 @@ def restore(tree: Any, tensor: Callable[[int], Any], blob: Callable[[int], bytes
     if kind == "value":
         fields = {name: restore(element, tensor, blob) for name, element in tree["fields"].items()}
         return _value_class(content)(**fields)
-    readers: dict[str, Callable[[Any], Any]] = {"tensor": tensor, "bytes": blob, "int": int, "float": float}
-    return readers[kind](content)
+    readers: dict[str, Callable[[Any], Any]] = {"digest": Digest, "int": int, "float": float}
+    return {**readers, "tensor": tensor, "bytes": blob}[kind](content)
 
 
 def _value_class(name: str) -> type:
