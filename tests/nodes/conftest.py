@@ -6,16 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import diffusers as untyped
 import numpy
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    ControlNetModel,
-    PNDMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
 from PIL import Image as Pictures
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -34,6 +28,9 @@ from weft.nodes import (
     VAEEncode,
 )
 from weft.nodes.tokenizer import clip_tokenizer
+
+diffusers: Any = untyped
+"""diffusers' classes are called here as they are; they carry no types."""
 
 SIZE = 64
 STEPS = 5
@@ -79,38 +76,38 @@ def tiny_text_model(vocabulary: int) -> CLIPTextModel:
     return CLIPTextModel(config)
 
 
-def tiny_pipeline(prediction: str, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
+def tiny_pipeline(prediction: str, tokenizer: CLIPTokenizer) -> Any:
     """A random SD 1.x pipeline: 64 pixels become 8 latent elements."""
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
+    unet = diffusers.UNet2DConditionModel(
         **WIDTHS,
         sample_size=SIZE // 8,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
     )
-    vae = AutoencoderKL(
+    vae = diffusers.AutoencoderKL(
         block_out_channels=(32, 32, 32, 32),
         layers_per_block=1,
         latent_channels=4,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
     )
-    return StableDiffusionPipeline(
+    return diffusers.StableDiffusionPipeline(
         vae=vae,
         text_encoder=tiny_text_model(len(tokenizer)),
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=PNDMScheduler(**SCHEDULER, prediction_type=prediction),
+        scheduler=diffusers.PNDMScheduler(**SCHEDULER, prediction_type=prediction),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
 
 
-def tiny_control_net(seed: int) -> ControlNetModel:
+def tiny_control_net(seed: int) -> Any:
     """A random ControlNet whose output is not zero, as a fresh one's is."""
     torch.manual_seed(seed)
-    net = ControlNetModel(**WIDTHS, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"))
+    net = diffusers.ControlNetModel(**WIDTHS, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"))
     for zero_layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
         torch.nn.init.normal_(zero_layer.weight, std=0.2)
     return net

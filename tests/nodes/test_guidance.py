@@ -55,7 +55,8 @@ class Scene:
             return denoiser(NOISE, torch.tensor(500), at)
 
     def steer(self, picture: Tensor = PICTURE, **options: float) -> tuple[Prompt, Prompt]:
-        return steered(self.call, self.positive, self.negative, picture, **options)
+        positive, negative = steered(self.call, self.positive, self.negative, picture, **options)
+        return positive, negative
 
 
 def steered(call: Any, positive: Prompt, negative: Prompt | None, picture: Tensor = PICTURE, **options: float) -> Any:

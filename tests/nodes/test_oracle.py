@@ -9,22 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import diffusers
+import diffusers as untyped
 import numpy
 import pytest
 import torch
-from diffusers import (
-    ControlNetModel,
-    PNDMScheduler,
-    StableDiffusionControlNetPipeline,
-    StableDiffusionImg2ImgPipeline,
-    StableDiffusionPipeline,
-)
 from PIL import Image as Pictures
 
 from weft.engine import Engine, Graph, Link
 from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
 from weft.nodes.samplers import SAMPLERS
+
+diffusers: Any = untyped
+"""diffusers' classes are called here as they are; they carry no types."""
 
 Pixels = Any
 
@@ -81,7 +77,7 @@ class Oracle:
         """Pictures of a pipeline class, given a list of CPU generators, one an item."""
         pipe = kind(**self._components(model), **(parts or {}), safety_checker=None, feature_extractor=None)
         name, options = CLASSES[sampler]
-        base = PNDMScheduler.load_config(self.models / model, subfolder="scheduler")
+        base = diffusers.PNDMScheduler.load_config(self.models / model, subfolder="scheduler")
         pipe.scheduler = getattr(diffusers, name).from_config(base, **options, **SPACINGS[schedule])
         pipe.set_progress_bar_config(disable=True)
         made = pipe(
@@ -94,12 +90,12 @@ class Oracle:
         )
         return numpy.stack([numpy.asarray(one) for one in made.images])
 
-    def control_net(self, name: str) -> ControlNetModel:
-        return ControlNetModel.from_pretrained(self.models / name)
+    def control_net(self, name: str) -> Any:
+        return diffusers.ControlNetModel.from_pretrained(self.models / name)
 
     def _components(self, model: str) -> dict[str, Any]:
         if model not in self.components:
-            pipe = StableDiffusionPipeline.from_pretrained(self.models / model)
+            pipe = diffusers.StableDiffusionPipeline.from_pretrained(self.models / model)
             named = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
             self.components[model] = {name: getattr(pipe, name) for name in named}
         return self.components[model]
@@ -126,8 +122,8 @@ def test_there_are_58_pairs() -> None:
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
 def test_text_to_image(weft_paints: Any, oracle: Oracle, sampler: str, schedule: str, model: str) -> None:
     ours = weft_paints(model, sampler=sampler, schedule=schedule, batch=2)
-    size = {"height": SIZE, "width": SIZE}
-    theirs = oracle.paint(StableDiffusionPipeline, sampler, schedule, model=model, batch=2, **size)
+    kind = diffusers.StableDiffusionPipeline
+    theirs = oracle.paint(kind, sampler, schedule, model=model, batch=2, height=SIZE, width=SIZE)
     assert_same(ours, theirs)
 
 
@@ -137,7 +133,7 @@ def test_image_to_image(weft_paints: Any, oracle: Oracle, engine: Engine, sample
     with Graph(outputs={"mean": Link("vae_encode")}) as graph:
         VAEEncode(LoadCheckpoint("epsilon").vae, LoadImage("ramp.png"))
     mean = engine.run(graph).outputs["mean"].samples
-    assert_same(ours, oracle.paint(StableDiffusionImg2ImgPipeline, sampler, image=mean, strength=0.7))
+    assert_same(ours, oracle.paint(diffusers.StableDiffusionImg2ImgPipeline, sampler, image=mean, strength=0.7))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -145,7 +141,7 @@ def test_one_control_net(weft_paints: Any, oracle: Oracle, pictures: Path, sampl
     edges = {"net": "edges", "image": "stripes.png", "strength": 0.8, "end": 0.7}
     ours = weft_paints(sampler=sampler, controls=[edges], batch=2)
     theirs = oracle.paint(
-        StableDiffusionControlNetPipeline,
+        diffusers.StableDiffusionControlNetPipeline,
         sampler,
         batch=2,
         parts={"controlnet": oracle.control_net("edges")},
@@ -162,7 +158,7 @@ def test_two_control_nets(weft_paints: Any, oracle: Oracle, pictures: Path, samp
     depth = {"net": "depth", "image": "ramp.png", "strength": 1.2, "start": 0.2, "end": 0.9}
     ours = weft_paints(sampler=sampler, controls=[edges, depth])
     theirs = oracle.paint(
-        StableDiffusionControlNetPipeline,
+        diffusers.StableDiffusionControlNetPipeline,
         sampler,
         parts={"controlnet": [oracle.control_net("edges"), oracle.control_net("depth")]},
         image=[Pictures.open(pictures / "stripes.png"), Pictures.open(pictures / "ramp.png")],
@@ -175,12 +171,12 @@ def test_two_control_nets(weft_paints: Any, oracle: Oracle, pictures: Path, samp
 
 @pytest.mark.parametrize("sampler", ["ddpm", "lms", "heun", "dpmpp_2m", "lcm"])
 def test_sample_prediction(weft_paints: Any, oracle: Oracle, sampler: str) -> None:
-    theirs = oracle.paint(StableDiffusionPipeline, sampler, model="sample", height=SIZE, width=SIZE)
+    theirs = oracle.paint(diffusers.StableDiffusionPipeline, sampler, model="sample", height=SIZE, width=SIZE)
     assert_same(weft_paints("sample", sampler=sampler), theirs)
 
 
 def test_eta(weft_paints: Any, oracle: Oracle) -> None:
-    theirs = oracle.paint(StableDiffusionPipeline, "ddim", batch=2, eta=0.6, height=SIZE, width=SIZE)
+    theirs = oracle.paint(diffusers.StableDiffusionPipeline, "ddim", batch=2, eta=0.6, height=SIZE, width=SIZE)
     assert_same(weft_paints(sampler="ddim", eta=0.6, batch=2), theirs)
 
 

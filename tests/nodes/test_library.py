@@ -1,0 +1,117 @@
+"""The library as a whole: its face, its catalogue, what importing it costs, and that its nodes are pure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import weft.nodes
+from weft.engine import Engine, Graph, NodeType
+from weft.engine.store.codec import content_digest
+from weft.engine.types import VALUES
+
+NODES: dict[str, NodeType] = {
+    name: cast(NodeType, getattr(weft.nodes, name))
+    for name in weft.nodes.__all__
+    if isinstance(getattr(weft.nodes, name), NodeType)
+}
+
+HEAVY = ("torch", "diffusers", "transformers", "numpy", "PIL", "safetensors", "scipy", "huggingface_hub")
+
+
+def test_importing_the_library_imports_nothing_heavy() -> None:
+    found = f"import sys, weft.nodes; print([name for name in {HEAVY} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_checking_a_graph_imports_nothing_heavy(models: Path, pictures: Path) -> None:
+    script = f"""if True:
+        import sys
+        from weft.engine import Engine, Graph
+        from weft.nodes import *
+        with Graph() as graph:
+            checkpoint = LoadCheckpoint("epsilon")
+            SaveImage(VAEDecode(checkpoint.vae, VAEEncode(checkpoint.vae, LoadImage("ramp.png"))))
+        engine = Engine(store=None, device="cpu", models=[{str(models)!r}], inputs=[{str(pictures)!r}])
+        assert not engine.check(graph).problems, engine.check(graph).problems
+        print([name for name in {HEAVY} if name in sys.modules])"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_nodes_of_the_design_are_there() -> None:
+    assert set(NODES) == {
+        "ApplyControlNet",
+        "CFGGuide",
+        "EmptyLatent",
+        "KSampler",
+        "LoadCheckpoint",
+        "LoadControlNet",
+        "LoadImage",
+        "SaveImage",
+        "TextEncode",
+        "VAEDecode",
+        "VAEEncode",
+    }
+
+
+def test_the_face_is_complete() -> None:
+    values = {name for name, cls in VALUES.items() if cls.__module__ == "weft.nodes.values"}
+    assert values <= set(weft.nodes.__all__)
+    assert sorted(weft.nodes.__all__) == sorted(set(weft.nodes.__all__))
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_explains_itself_and_every_input(name: str) -> None:
+    node = NODES[name]
+    assert node.category and node.summary.endswith((".", ":"))
+    assert all(one.help for one in node.inputs.values())
+
+
+def test_no_node_changes_what_it_is_given(call: Any, models: Path) -> None:
+    """Each node on real values: the digests of its inputs are the same before and after."""
+    for name, given in pure_calls(call):
+        before = {key: content_digest(item) for key, item in given.items()}
+        call(NODES[name], **given)
+        assert {key: content_digest(item) for key, item in given.items()} == before, name
+
+
+def pure_calls(call: Any) -> Any:
+    """Every node with values to call it on, in an order in which each has its inputs."""
+    checkpoint = call(weft.nodes.LoadCheckpoint, source="epsilon")
+    prompt = {"text_encoder": checkpoint.text_encoder, "text": "a house"}
+    yield "TextEncode", prompt
+    positive = call(weft.nodes.TextEncode, **prompt)
+    image = {"vae": checkpoint.vae, "image": call(weft.nodes.LoadImage, path="ramp.png")}
+    yield "VAEEncode", image
+    control = {
+        "positive": positive,
+        "negative": positive,
+        "control_net": call(weft.nodes.LoadControlNet, source="edges"),
+        "image": image["image"],
+    }
+    yield "ApplyControlNet", control
+    steered = call(weft.nodes.ApplyControlNet, **control)
+    guidance = {"model": checkpoint.model, "positive": steered.positive, "negative": steered.negative}
+    yield "CFGGuide", guidance
+    latent = call(weft.nodes.VAEEncode, **image)
+    for denoise in (0.0, 0.5, 1.0):
+        sampling = {"guide": call(weft.nodes.CFGGuide, **guidance), "latent": latent}
+        yield "KSampler", {**sampling, "steps": 2, "denoise": denoise, "sampler": "euler_ancestral"}
+    yield "VAEDecode", {"vae": checkpoint.vae, "latent": latent}
+    yield "SaveImage", {"image": image["image"]}
+
+
+def test_a_graph_in_python_is_the_graph_in_json(models: Path, tmp_path: Path) -> None:
+    with Graph(title="A landscape") as graph:
+        checkpoint = weft.nodes.LoadCheckpoint("epsilon")
+        positive = weft.nodes.TextEncode(checkpoint.text_encoder, "a house")
+        guide = weft.nodes.CFGGuide(checkpoint.model, positive, scale=5.0)
+        latent = weft.nodes.KSampler(guide, weft.nodes.EmptyLatent(64, 64), seed=42, steps=2)
+        weft.nodes.SaveImage(weft.nodes.VAEDecode(checkpoint.vae, latent))
+    graph.save(tmp_path / "graph.json")
+    assert Graph.load(tmp_path / "graph.json").nodes == graph.nodes
+    assert not Engine(store=None, models=[models]).check(Graph.load(tmp_path / "graph.json")).problems

@@ -1,0 +1,91 @@
+"""KSampler's own checks, seeds and edges; its pictures are held to diffusers in `test_oracle.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from weft.engine import Engine, Graph, InputError
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, Latent, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+
+Call = Callable[..., Any]
+
+
+def graph_of(**sampling: Any) -> Graph:
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        guide = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, "a house"))
+        latent = KSampler(guide, EmptyLatent(64, 64), **{"steps": 3, **sampling})
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    return graph
+
+
+@pytest.fixture(scope="module")
+def guide(call: Call) -> Any:
+    checkpoint = call(LoadCheckpoint, source="epsilon")
+    positive = call(TextEncode, text_encoder=checkpoint.text_encoder, text="a house")
+    return call(CFGGuide, model=checkpoint.model, positive=positive)
+
+
+def test_a_pair_that_diffusers_cannot_do_lists_those_it_can(engine: Engine) -> None:
+    (problem,) = engine.check(graph_of(sampler="ddim", schedule="karras")).problems
+    assert (problem.node, problem.input) == ("k_sampler", "schedule")
+    assert "it can: model, sgm_uniform" in problem.message
+    assert "dpmpp_2m" in problem.mend and "ddim" not in problem.mend
+
+
+def test_eta_is_refused_where_it_would_do_nothing(engine: Engine) -> None:
+    (problem,) = engine.check(graph_of(sampler="euler", eta=0.5)).problems
+    assert problem.input == "eta" and "choose: ddim" in problem.mend
+    assert not engine.check(graph_of(sampler="ddim", eta=0.5)).problems
+
+
+def test_a_seed_for_each_item(call: Call, guide: Any) -> None:
+    both = call(KSampler, guide=guide, latent=EmptyLatent(64, 64, 2), seed=[9, 4], steps=3)
+    one = call(KSampler, guide=guide, latent=EmptyLatent(64, 64), seed=4, steps=3)
+    assert torch.allclose(both.samples[1:], one.samples, atol=1e-4)
+
+
+def test_seeds_count_on_from_the_greatest_to_0(call: Call, guide: Any) -> None:
+    both = call(KSampler, guide=guide, latent=EmptyLatent(64, 64, 2), seed=2**64 - 1, steps=3)
+    zero = call(KSampler, guide=guide, latent=EmptyLatent(64, 64), seed=0, steps=3)
+    assert torch.allclose(both.samples[1:], zero.samples, atol=1e-4)
+
+
+def test_seeds_must_be_as_many_as_items(call: Call, guide: Any) -> None:
+    with pytest.raises(InputError, match="2 seeds for a batch of 1"):
+        call(KSampler, guide=guide, latent=EmptyLatent(64, 64), seed=[1, 2])
+
+
+def test_a_size_has_nothing_to_keep(call: Call, guide: Any) -> None:
+    with pytest.raises(InputError, match="denoise is below 1, and the latent is only a size"):
+        call(KSampler, guide=guide, latent=EmptyLatent(64, 64), denoise=0.5)
+
+
+def test_change_rises_with_denoise(call: Call, guide: Any) -> None:
+    start = Latent[Any](64, 64, 1, torch.zeros(1, 4, 8, 8))
+    moved = [
+        float(call(KSampler, guide=guide, latent=start, steps=10, denoise=share).samples.abs().mean())
+        for share in (0.0, 0.3, 0.6, 1.0)
+    ]
+    assert moved[0] == 0 and moved == sorted(moved)
+
+
+def test_a_cancelled_run_stops_at_the_next_step(engine: Engine) -> None:
+    steps: list[int] = []
+
+    def listen(event: Any) -> None:
+        if type(event).__name__ == "NodeProgress":
+            steps.append(event.step)
+
+    result = engine.execute(engine.plan(graph_of(steps=50)), listener=listen, cancelled=lambda: len(steps) >= 2)
+    assert result.status == "cancelled" and not result.paths
+    assert steps == [1, 2]
+
+
+def test_a_model_that_a_sampler_does_not_understand_fails_with_the_mend(weft_paints: Any) -> None:
+    with pytest.raises(Exception, match="`pndm` cannot follow a model that predicts `sample`"):
+        weft_paints("sample", sampler="pndm")
