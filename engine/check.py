@@ -21,7 +21,7 @@ from weft.engine.inline import Flat, inline
 from weft.engine.limits import Limits
 from weft.engine.node import Input, NodeType, Output
 from weft.engine.resources import Places, Resolved
-from weft.engine.types import LiteralError, Type, list_item, shown
+from weft.engine.types import LiteralError, NoNumber, Type, list_item, shown
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,17 @@ def _missing_mend(one: Input) -> str:
     return f'give it: "{one.name}": a value of type {one.type}'
 
 
+def known_targets(draft: _Draft) -> Iterator[Problem]:
+    """Every input that a parameter sets exists, whether or not the parameter has a value."""
+    for target in draft.flat.targets:
+        node = draft.flat.nodes.get(target.node)
+        type = draft.type_of(node) if node else None
+        if node and type and target.input not in type.inputs and target.input not in node.inputs:
+            message = f"parameter `{target.parameter}` sets `{target.input}`: {type.name} has no such input"
+            mend = nearest(target.input, type.inputs) or f"{type.name} takes: {listed(type.inputs)}"
+            yield Problem(message, mend, target.node, target.input)
+
+
 def bound_inputs(draft: _Draft) -> Iterator[Problem]:
     """Literals are of the declared type and in bounds, links lead to outputs of a fitting type. Makes the calls."""
     for id, node, type in draft.typed():
@@ -117,7 +128,24 @@ def _bound(draft: _Draft, given: Any, wanted: Type) -> Any:
         if item is None:
             raise LiteralError(f"expected {wanted}, found {shown(given)}", "link one output, without [ ]")
         return Gather(tuple(_bound(draft, element, item) for element in given))
-    return wanted.literal(given)
+    return wanted.literal(_plain(given))
+
+
+def _plain(given: Any) -> Any:
+    """A literal as nodes get it: arrays are lists, objects are dicts."""
+    if isinstance(given, tuple):
+        return [_plain_part(part) for part in given]
+    if isinstance(given, Mapping):
+        return {name: _plain_part(part) for name, part in given.items()}
+    return given
+
+
+def _plain_part(part: Any) -> Any:
+    if isinstance(part, Link):
+        raise LiteralError(f"found a link to `{part}` inside a literal", "link it as an input or a list's element")
+    if isinstance(part, NoNumber):
+        raise LiteralError(f"found {shown(part)}", "give a number that 64 bits can hold")
+    return _plain(part)
 
 
 def _fitting(draft: _Draft, link: Link, wanted: Type) -> Link:
@@ -247,6 +275,7 @@ def one_family(draft: _Draft) -> Iterator[Problem]:
 RULES: tuple[Rule, ...] = (
     known_types,
     known_inputs,
+    known_targets,
     bound_inputs,
     known_outputs,
     no_cycles,

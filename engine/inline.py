@@ -26,15 +26,26 @@ MAX_DEPTH = 100
 """How deep subgraphs may stand in subgraphs."""
 
 
+@dataclass(frozen=True)
+class Target:
+    """An input that a parameter sets, with the parameter and the subgraph's node that has it, if any."""
+
+    node: str
+    input: str
+    parameter: str
+    owner: str = ""
+
+
 @dataclass
 class Flat:
     """A graph without subgraphs: nodes by path, outputs as links to them, and the problems on the way.
 
-    `subgraphs` has the output names of each node that was replaced.
+    `subgraphs` has the output names of each node that was replaced, `targets` what parameters set.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     subgraphs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: list[Target] = field(default_factory=list)
     outputs: dict[str, Link] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -144,7 +155,9 @@ class _Inliner:
                 if not dot or node not in graph.nodes:
                     mend = nearest(node, graph.nodes) or f"its nodes are: {listed(graph.nodes)}"
                     self._problem(f"parameter `{name}` sets `{target}`: there is no such node", mend, id)
-                elif name in inputs or parameter.has_default:
+                    continue
+                self.flat.targets.append(Target(f"{id}/{node}" if id else node, socket, name, id))
+                if name in inputs or parameter.has_default:
                     value = inputs.get(name, parameter.default)
                     settings.setdefault(node, {})[socket] = self._admitted(parameter, name, value, id)
         return settings

@@ -16,7 +16,7 @@ from weft.engine.check import Checked
 from weft.engine.graph import Link
 from weft.engine.keys import Digest, recipe_key
 from weft.engine.resources import FileDigests, Found
-from weft.engine.store import Store
+from weft.engine.store import Damaged, Store
 
 State = Literal["run", "cached", "unneeded"]
 
@@ -31,6 +31,7 @@ class Step:
         reason: why, in words.
         tier: the store that has it, where it is cached.
         found: its files with their digests, by the name that the graph gives.
+        damage: why its stored result cannot be used, where there is one.
     """
 
     call: Call
@@ -39,6 +40,7 @@ class Step:
     reason: str
     tier: str = ""
     found: Mapping[str, Found] = field(default_factory=dict)
+    damage: str = ""
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -80,8 +82,8 @@ def plan(checked: Checked, store: Store, settings: Mapping[str, str], digests: F
         call = checked.calls[id]
         found[id] = {text: Found(one, digests.of(one)) for text, one in call.resources.items()}
         keys[id] = _key(call, keys, found[id], settings)
-    tiers = _needed(checked, above, keys, store)
-    steps = (_step(checked.calls[id], keys[id], tiers, found[id]) for id in above)
+    tiers, damage = _needed(checked, above, keys, store)
+    steps = (_step(checked.calls[id], keys[id], tiers, found[id], damage.get(id, "")) for id in above)
     return Plan(checked, tuple(steps))
 
 
@@ -111,24 +113,32 @@ def _key(call: Call, keys: Mapping[str, Digest], found: Mapping[str, Found], set
     return recipe_key(call.type.identity, chosen, {name: keyed(name, given) for name, given in call.inputs.items()})
 
 
-def _needed(checked: Checked, above: list[str], keys: Mapping[str, Digest], store: Store) -> dict[str, str | None]:
-    """The needed nodes: for each the tier that has it, or None where it must run."""
+def _needed(
+    checked: Checked, above: list[str], keys: Mapping[str, Digest], store: Store
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """The needed nodes: for each the tier that has it, or None where it must run; and what is damaged, with how."""
     needed = set(checked.wanted)
     tiers: dict[str, str | None] = {}
+    damage: dict[str, str] = {}
     for id in reversed(above):
         if id in needed:
-            tiers[id] = store.has(keys[id])
+            try:
+                tiers[id] = store.has(keys[id])
+            except Damaged as fault:
+                tiers[id], damage[id] = None, fault.reason
             if tiers[id] is None:
                 needed.update(link.node for _, link in checked.calls[id].links())
-    return tiers
+    return tiers, damage
 
 
-def _step(call: Call, key: Digest, tiers: Mapping[str, str | None], found: Mapping[str, Found]) -> Step:
+def _step(call: Call, key: Digest, tiers: Mapping[str, str | None], found: Mapping[str, Found], damage: str) -> Step:
     if call.id not in tiers:
         return Step(call, key, "unneeded", "everything that takes from it is cached", found=found)
     tier = tiers[call.id]
     if tier:
         return Step(call, key, "cached", f"in the {tier} store", tier, found)
+    if damage:
+        return Step(call, key, "run", f"its stored result cannot be used: {damage}", found=found, damage=damage)
     running = next((link.node for _, link in call.links() if tiers.get(link.node, "") is None), None)
     reason = f"not in the store; `{running}` runs before it" if running else "not in the store"
     return Step(call, key, "run", reason, found=found)

@@ -123,6 +123,8 @@ class _Run:
 
     def _called(self, step: Step) -> Record | None:
         """Call a node; None where it failed."""
+        if step.damage:
+            self._tell(events.StoreDamaged, step, reason=step.damage)
         self._tell(events.NodeStarted, step)
         started = time.perf_counter()
         try:

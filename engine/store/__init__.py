@@ -49,7 +49,7 @@ class Store(Protocol):
     """Records by recipe key."""
 
     def has(self, key: Digest) -> str | None:
-        """The tier that has the key, or None."""
+        """The tier that has the key, or None; raises `Damaged` where what it has cannot be used."""
 
     def get(self, key: Digest) -> Record | None:
         """The record, or None; its values may still raise `Damaged` when they are loaded."""

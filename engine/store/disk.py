@@ -38,13 +38,17 @@ class DiskStore:
     folder: Path
 
     def has(self, key: Digest) -> str | None:
-        """`disk` where a whole record and all of its blobs are there (their content is verified when read)."""
-        try:
-            trace = self._trace(key)
-        except Damaged:
+        """`disk` where a whole record and all of its blobs are there (their content is verified when read).
+
+        Raises:
+            Damaged: where there is a record, but not a whole one.
+        """
+        trace = self._trace(key)
+        if trace is None:
             return None
-        if trace is None or not all(self._blob_path(name).exists() for name in _blob_names(trace)):
-            return None
+        missing = next((name for name in _blob_names(trace) if not self._blob_path(name).exists()), None)
+        if missing:
+            raise Damaged(key, f"blob {missing[:12]} is missing")
         return "disk"
 
     def get(self, key: Digest) -> Record | None:
