@@ -20,7 +20,7 @@ SUFFIXES = frozenset({".json", ".txt", ".safetensors"})
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:-\d{5}-of-\d{5})?(?:\.(?P<variant>\w+))?(?:-\d{5}-of-\d{5})?\.safetensors"
 )
-"""The file names of weights, with the variant; diffusers and transformers put the shard's number in different places."""
+"""The file names of weights; diffusers and transformers put the number of a shard in different places."""
 
 
 def read_config(path: Path) -> Mapping[str, Any]:

@@ -49,13 +49,12 @@ def fetch(hub_id: str, components: tuple[str, ...], variant: str) -> Path:
         InputError: where the hub does not give it.
     """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        names = HfApi().list_repo_files(hub_id)
-        return Path(snapshot_download(hub_id, allow_patterns=[*wanted(names, components, variant)]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as fault:
-        reason = str(fault).strip().splitlines()[0]
+        files = [*wanted(HfApi().list_repo_files(hub_id), components, variant)]
+        return Path(snapshot_download(hub_id, cache_dir=cache_folder(), allow_patterns=files))
+    except Exception as fault:  # the client's transport has errors of its own, which differ by version
+        reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
         raise InputError(f"the hub does not give `{hub_id}`: {reason}", "check the id and the network") from fault
 
 

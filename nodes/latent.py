@@ -58,12 +58,20 @@ def VAEEncode(vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Late
 
 
 @node(category="latent", lane="gpu")
-def VAEDecode(vae: VAE[F], latent: Latent[F], *, context: Context = INJECTED) -> Image:
+def VAEDecode(
+    vae: VAE[F],
+    latent: Latent[F],
+    *,
+    tile: Annotated[int, Range(0, 4096, step=64)] = 0,
+    context: Context = INJECTED,
+) -> Image:
     """Decode latents into pixels, one item at a time.
 
     Args:
         vae: from LoadCheckpoint.
         latent: from KSampler or VAEEncode.
+        tile: decode in overlapping tiles of this side, in pixels, and blend them: less memory for large pictures, and
+            not quite the same pixels. 0 decodes each picture whole.
     """
     import torch
 
@@ -72,7 +80,7 @@ def VAEDecode(vae: VAE[F], latent: Latent[F], *, context: Context = INJECTED) ->
     with context.weights(vae) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
-            items.append(_finite(autoencoder.decode(item[None]), vae.dtype))
+            items.append(_finite(autoencoder.decode(item[None], tile), vae.dtype))
             context.progress(index + 1, latent.batch_size)
     return Image(torch.cat(items))
 

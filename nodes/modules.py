@@ -7,7 +7,7 @@ whose weights came from elsewhere, and `ready` freezes it. Imports torch: only f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -95,12 +95,28 @@ class Autoencoder(nn.Module):
         """Pixels to a latent element, along each side."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Pictures `[batch, height, width, channel]` in 0..1 from latents, float32, on the CPU."""
+    def decode(self, latents: Tensor, tile: int = 0) -> Tensor:
+        """Pictures `[batch, height, width, channel]` in 0..1 from latents, float32, on the CPU.
+
+        Args:
+            tile: the side of the tiles in pixels; 0 decodes whole pictures.
+        """
         scaled = latents.to(self.vae.device, self.vae.dtype) / self.vae.config.scaling_factor
-        pixels = self.vae.decode(scaled, return_dict=False)[0]
+        with self._tiled(tile) if tile else nullcontext():
+            pixels = self.vae.decode(scaled, return_dict=False)[0]
         picture: Tensor = (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).float().cpu()
         return picture.contiguous()
+
+    @contextmanager
+    def _tiled(self, tile: int) -> Iterator[None]:
+        """The VAE in tiles of this side, and as it was on exit."""
+        sides = {"tile_sample_min_size": tile, "tile_latent_min_size": tile // self.factor, "use_tiling": True}
+        before = {name: getattr(self.vae, name) for name in sides}
+        self.vae.__dict__.update(sides)
+        try:
+            yield
+        finally:
+            self.vae.__dict__.update(before)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The mean latents of pictures `[batch, height, width, 3]` in 0..1, float32, on the CPU."""

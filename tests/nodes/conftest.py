@@ -76,11 +76,12 @@ def tiny_text_model(vocabulary: int) -> CLIPTextModel:
     return CLIPTextModel(config)
 
 
-def tiny_pipeline(prediction: str, tokenizer: CLIPTokenizer) -> Any:
-    """A random SD 1.x pipeline: 64 pixels become 8 latent elements."""
+def tiny_pipeline(prediction: str, tokenizer: CLIPTokenizer, **options: Any) -> Any:
+    """A random SD 1.x pipeline: 64 pixels become 8 latent elements; `options` are the UNet's."""
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
         **WIDTHS,
+        **options,
         sample_size=SIZE // 8,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
@@ -115,10 +116,11 @@ def tiny_control_net(seed: int) -> Any:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder: `epsilon`, `v_prediction`, `sample`, `clip` with CLIP's own tokenizer, and two ControlNets."""
+    """A models folder: a checkpoint for each prediction, `distilled`, `clip` with CLIP's own tokenizer, ControlNets."""
     folder = tmp_path_factory.mktemp("models")
     for prediction in ("epsilon", "v_prediction", "sample"):
         tiny_pipeline(prediction, tiny_tokenizer()).save_pretrained(folder / prediction)
+    tiny_pipeline("epsilon", tiny_tokenizer(), time_cond_proj_dim=33).save_pretrained(folder / "distilled")
     tiny_pipeline("epsilon", clip_tokenizer()).save_pretrained(folder / "clip")
     for seed, name in enumerate(("edges", "depth")):
         tiny_control_net(seed).save_pretrained(folder / name)

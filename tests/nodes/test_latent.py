@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import diffusers as untyped
 import pytest
 import torch
 
 from weft.engine import Engine, Graph, InputError, Limits
 from weft.nodes import EmptyLatent, Image, Latent, LoadCheckpoint, SaveImage, VAEDecode, VAEEncode
+
+diffusers: Any = untyped
 
 Call = Callable[..., Any]
 
@@ -26,6 +30,18 @@ def test_encoding_is_the_mean_and_decoding_is_one_item_at_a_time(call: Call, vae
     second = call(VAEDecode, vae=vae, latent=Latent(48, 32, 1, latent.samples[1:])).pixels
     assert latent.samples.shape == (2, 4, 4, 6) and (latent.width, latent.height, latent.batch_size) == (48, 32, 2)
     assert both.shape == (2, 32, 48, 3) and torch.equal(both[1:], second)
+
+
+def test_tiles_are_those_of_diffusers_and_end_with_the_call(call: Call, vae: Any, models: Path) -> None:
+    latent = Latent[Any](128, 96, 1, torch.randn(1, 4, 12, 16))
+    whole = call(VAEDecode, vae=vae, latent=latent).pixels
+    tiled = call(VAEDecode, vae=vae, latent=latent, tile=64).pixels
+    oracle = diffusers.AutoencoderKL.from_pretrained(models / "epsilon" / "vae")
+    oracle.enable_tiling()
+    oracle.tile_sample_min_size, oracle.tile_latent_min_size = 64, 8
+    expected = oracle.decode(latent.samples / oracle.config.scaling_factor).sample.detach().permute(0, 2, 3, 1)
+    assert torch.allclose(tiled, (expected / 2 + 0.5).clamp(0, 1), atol=1e-5) and not torch.equal(tiled, whole)
+    assert torch.equal(call(VAEDecode, vae=vae, latent=latent).pixels, whole)
 
 
 def test_alpha_is_left_out(call: Call, vae: Any) -> None:
@@ -53,7 +69,7 @@ def test_a_picture_of_no_numbers_is_refused(call: Call, vae: Any) -> None:
 
 
 @pytest.mark.parametrize(("width", "batch", "found"), [(10**9, 1, "width"), (64, 5000, "batch_size")])
-def test_a_size_beyond_the_limits_is_a_problem_of_the_graph(models: Any, width: int, batch: int, found: str) -> None:
+def test_a_size_beyond_the_limits_is_a_problem_of_the_graph(models: Path, width: int, batch: int, found: str) -> None:
     with Graph() as graph:
         SaveImage(VAEDecode(LoadCheckpoint("epsilon").vae, EmptyLatent(width, 64, batch)))
     (problem,) = Engine(store=None, models=[models], limits=Limits()).check(graph).problems

@@ -175,6 +175,12 @@ def test_sample_prediction(weft_paints: Any, oracle: Oracle, sampler: str) -> No
     assert_same(weft_paints("sample", sampler=sampler), theirs)
 
 
+def test_a_model_distilled_with_guidance(weft_paints: Any, oracle: Oracle) -> None:
+    """Its scale is embedded with the timestep, and no negative prompt is computed."""
+    theirs = oracle.paint(diffusers.StableDiffusionPipeline, "lcm", model="distilled", height=SIZE, width=SIZE)
+    assert_same(weft_paints("distilled", sampler="lcm"), theirs)
+
+
 def test_eta(weft_paints: Any, oracle: Oracle) -> None:
     theirs = oracle.paint(diffusers.StableDiffusionPipeline, "ddim", batch=2, eta=0.6, height=SIZE, width=SIZE)
     assert_same(weft_paints(sampler="ddim", eta=0.6, batch=2), theirs)
