@@ -48,8 +48,8 @@ class _Draft:
     reported: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        places = ((problem.node, problem.input) for problem in self.flat.problems)
-        self.reported = {".".join(place) if place[1] else place[0] for place in places}
+        for problem in self.flat.problems:
+            self.reported |= {problem.node, f"{problem.node}.{problem.input}"}
 
     def type_of(self, node: Node) -> NodeType | None:
         return self.catalog.types.get(node.type)

@@ -22,7 +22,7 @@ class Limits:
 
     max_pixels: int = 2**28
     max_batch: int = 4096
-    max_nodes: int = 1_000_000
+    max_nodes: int = 200_000
     max_file_bytes: int = 2**30
 
     @classmethod
