@@ -168,7 +168,12 @@ def _same(one: Control[Any], other: Control[Any]) -> bool:
 
 
 def _bind(control: Control[Any], rows: slice, latent: Latent[Any], net: Any) -> BoundControl:
-    """A control on the device, its picture scaled to the latents' size in pixels and repeated for its rows."""
+    """A control on the device, its picture scaled to the latents' size in pixels and repeated for its rows.
+
+    A ControlNet that pools its output into one vector, for style, acts on the positive prompt alone.
+    """
+    if net.config.global_pool_conditions:
+        rows = slice(max(rows.start, rows.stop - latent.batch_size), rows.stop)
     image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)
     if image.shape[2:] != size:

@@ -18,7 +18,7 @@ def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
     pixels = inputs.get("width", 1) * inputs.get("height", 1) * batch
     if pixels > limits.max_pixels:
         message = f"{pixels:,} pixels in all are more than the limit of {limits.max_pixels:,}"
-        yield NodeProblem("width", message, "ask for a smaller or shorter batch, or raise WEFT_MAX_PIXELS")
+        yield NodeProblem("width", message, "ask for smaller pictures or fewer, or raise WEFT_MAX_PIXELS")
     if batch > limits.max_batch:
         message = f"a batch of {batch:,} is larger than the limit of {limits.max_batch:,}"
         yield NodeProblem("batch_size", message, "ask for a smaller batch, or raise WEFT_MAX_BATCH")

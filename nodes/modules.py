@@ -11,14 +11,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import diffusers.utils
 import torch
-import transformers.utils
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.folders import component_variant
+from weft.nodes.quiet import quietly
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -137,7 +136,7 @@ def pretrained(module_class: Any, folder: Path, variant: str, **dtype: torch.dty
     """
     options = {"variant": component_variant(folder, variant), "use_safetensors": True, "local_files_only": True}
     try:
-        with _quietly():
+        with quietly():
             module, report = module_class.from_pretrained(folder, output_loading_info=True, **options, **dtype)
     except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
         raise InputError(f"`{folder.name}` cannot be loaded: {fault}", "get the model's folder again") from fault
@@ -151,7 +150,7 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: Mapping[str
     Raises:
         InputError: where the weights do not fit the configuration.
     """
-    with torch.device("meta"), _quietly():
+    with torch.device("meta"), quietly():
         module = module_class.from_config(dict(config))
     converted = {name: tensor.to(dtype) for name, tensor in weights.items()}
     try:
@@ -168,7 +167,7 @@ def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor],
     Raises:
         InputError: where the weights do not fit the configuration.
     """
-    with _quietly():
+    with quietly():
         model, report = model_class.from_pretrained(
             None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
         )
@@ -185,22 +184,3 @@ def _refuse_missing(what: str, missing: Sequence[str]) -> None:
     if missing:
         names = ", ".join(sorted(missing)[:3])
         raise InputError(f"{len(missing)} weights of `{what}` are missing: {names} ...", "get the model's files again")
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Both libraries without progress bars and warnings, and as they were on exit."""
-    bars: Any = transformers.utils.logging
-    libraries: tuple[Any, ...] = (diffusers.utils.logging, transformers.utils.logging)
-    levels = [library.get_verbosity() for library in libraries]
-    barred = bars.is_progress_bar_enabled()
-    for library in libraries:
-        library.set_verbosity_error()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level in zip(libraries, levels, strict=True):
-            library.set_verbosity(level)
-        if barred:
-            bars.enable_progress_bar()

@@ -61,6 +61,8 @@ class Sampler:
     takes_eta: bool = False
 
 
+SECOND_ORDER = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+
 SAMPLERS: Mapping[SamplerName, Sampler] = {
     "ddpm": Sampler("DDPMScheduler", SPACED),
     "ddim": Sampler("DDIMScheduler", SPACED, takes_eta=True),
@@ -71,9 +73,11 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
     "heun": Sampler("HeunDiscreteScheduler"),
     "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
     "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
-    "dpmpp_2m": Sampler("DPMSolverMultistepScheduler", options={"algorithm_type": "dpmsolver++"}),
-    "dpmpp_2m_sde": Sampler("DPMSolverMultistepScheduler", options={"algorithm_type": "sde-dpmsolver++"}),
-    "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, {"algorithm_type": "dpmsolver++"}),
+    "dpmpp_2m": Sampler("DPMSolverMultistepScheduler", options=SECOND_ORDER),
+    "dpmpp_2m_sde": Sampler(
+        "DPMSolverMultistepScheduler", options={**SECOND_ORDER, "algorithm_type": "sde-dpmsolver++"}
+    ),
+    "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, SECOND_ORDER),
     "deis": Sampler("DEISMultistepScheduler", options={"algorithm_type": "deis"}),
     "unipc": Sampler("UniPCMultistepScheduler"),
     "lcm": Sampler("LCMScheduler", ("model",)),

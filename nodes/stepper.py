@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from weft.engine import InputError
+from weft.nodes.quiet import quietly
 from weft.nodes.samplers import SAMPLERS, SCHEDULES, Prediction, SamplerName, ScheduleName, samplers_of
 
 
@@ -151,7 +152,8 @@ def make_scheduler(config: Mapping[str, Any], sampler: SamplerName, schedule: Sc
             f"choose one of: {', '.join(samplers_of(prediction))}",
         )
     scheduler_class = getattr(diffusers, row.scheduler)
-    return scheduler_class.from_config(dict(config), **row.options, **SCHEDULES[schedule])
+    with quietly():
+        return scheduler_class.from_config(dict(config), **row.options, **SCHEDULES[schedule])
 
 
 def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -161,7 +163,8 @@ def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:
 
 def _set_timesteps(scheduler: Any, steps: int, device: str) -> None:
     try:
-        scheduler.set_timesteps(steps, device=device)
+        with quietly():
+            scheduler.set_timesteps(steps, device=device)
     except ValueError as refusal:
         name = type(scheduler).__name__
-        raise InputError(f"diffusers' {name} cannot do {steps} steps: {refusal}", "ask for fewer steps") from refusal
+        raise InputError(f"{name} cannot make {steps} steps of this model's schedule", "ask for fewer") from refusal

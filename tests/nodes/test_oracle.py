@@ -169,6 +169,16 @@ def test_two_control_nets(weft_paints: Any, oracle: Oracle, pictures: Path, samp
     assert_same(ours, theirs)
 
 
+def test_a_control_net_that_pools_its_output(weft_paints: Any, oracle: Oracle, pictures: Path) -> None:
+    theirs = oracle.paint(
+        diffusers.StableDiffusionControlNetPipeline,
+        "euler",
+        parts={"controlnet": oracle.control_net("style")},
+        image=Pictures.open(pictures / "ramp.png"),
+    )
+    assert_same(weft_paints(sampler="euler", controls=[{"net": "style", "image": "ramp.png"}]), theirs)
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "lms", "heun", "dpmpp_2m", "lcm"])
 def test_sample_prediction(weft_paints: Any, oracle: Oracle, sampler: str) -> None:
     theirs = oracle.paint(diffusers.StableDiffusionPipeline, sampler, model="sample", height=SIZE, width=SIZE)

@@ -83,7 +83,7 @@ def test_seeds_wrap_around() -> None:
 
 
 def test_more_steps_than_a_scheduler_can_do_are_refused() -> None:
-    with pytest.raises(InputError, match="LCMScheduler cannot do 60 steps"):
+    with pytest.raises(InputError, match="LCMScheduler cannot make 60 steps"):
         stepper("lcm", steps=60)
 
 
