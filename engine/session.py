@@ -247,7 +247,7 @@ class Engine:
 
 def _admitted(type: NodeType, name: str, item: Any) -> Any:
     wanted = type.inputs[name].type
-    if wanted.admits(item):
+    if any(wanted.sockets()) and wanted.admits(item):
         return item
     try:
         return wanted.literal(item)

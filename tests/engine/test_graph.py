@@ -1,0 +1,130 @@
+"""Graphs are values: composed in Python, printed, changed by `set`, and the same after a file."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weft.engine import Graph, GraphError, Link, Node, named, node
+from weft.engine.document import read, write
+from weft.engine.graph import Parameter, snake
+
+
+@node
+def TextEncode(text: str, weight: float = 1.0) -> str:
+    """Encode."""
+    return text * int(weight)
+
+
+@node
+def Join(texts: list[str]) -> str:
+    """Join."""
+    return "".join(texts)
+
+
+def test_ids_come_from_types_or_from_the_call() -> None:
+    with Graph() as graph:
+        TextEncode("a")
+        TextEncode("b")
+        named("last", TextEncode)("c")
+    assert list(graph.nodes) == ["text_encode", "text_encode_2", "last"]
+    assert [snake(name) for name in ("KSampler", "VAEDecode", "TextEncode")] == ["k_sampler", "vae_decode", "text_encode"]
+
+
+def test_an_id_is_given_once() -> None:
+    with Graph(), pytest.raises(GraphError, match="already"):
+        named("a", TextEncode)("x")
+        named("a", TextEncode)("y")
+    with Graph(), pytest.raises(GraphError, match="'a/b' is no node id"):
+        named("a/b", TextEncode)("x")
+
+
+def test_a_graph_is_frozen() -> None:
+    with Graph() as graph:
+        Join([TextEncode("a"), "b"])
+    with pytest.raises(TypeError):
+        graph.nodes["new"] = Node("Join")  # type: ignore[index]
+    with pytest.raises(FrozenInstanceError):
+        graph.title = "other"  # type: ignore[misc]
+    assert graph.nodes["join"].inputs["texts"] == (Link("text_encode"), "b")
+
+
+def test_set_gives_a_changed_graph_and_leaves_the_old_one() -> None:
+    with Graph() as graph:
+        TextEncode("a")
+    changed = graph.set("text_encode.text", "b")
+    assert changed.nodes["text_encode"].inputs["text"] == "b"
+    assert graph.nodes["text_encode"].inputs["text"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("text_encod.text", "no node `text_encod`\n    did you mean `text_encode`?"),
+        ("promt", "no such parameter\n    did you mean `prompt`?"),
+    ],
+)
+def test_set_on_nothing_is_refused(target: str, words: str) -> None:
+    nodes = {"text_encode": Node("TextEncode")}
+    graph = Graph(nodes=nodes, parameters={"prompt": Parameter(("text_encode.text",))})
+    with pytest.raises(GraphError) as caught:
+        graph.set(target, 1)
+    assert words in str(caught.value)
+
+
+def test_a_printed_graph_can_be_read() -> None:
+    with Graph(title="Two texts") as graph:
+        Join([TextEncode("a"), "b"])
+    lines = str(graph).splitlines()
+    assert lines == [
+        "Graph 'Two texts', 2 nodes",
+        "  text_encode = TextEncode(text='a')",
+        "  join        = Join(texts=[text_encode, 'b'])",
+    ]
+
+
+IDS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,8}", fullmatch=True)
+PLAIN = st.text() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+LINKS = st.builds(Link, IDS, st.none() | IDS)
+OBJECTS = st.dictionaries(st.text(), PLAIN | st.lists(PLAIN, max_size=2).map(tuple), max_size=3)
+INPUTS = st.dictionaries(
+    st.text(), PLAIN | LINKS | OBJECTS | st.lists(PLAIN | LINKS | OBJECTS, max_size=3).map(tuple), max_size=3
+)
+NODES = st.dictionaries(IDS, st.builds(Node, st.text(min_size=1), INPUTS, st.text()), max_size=4)
+PARAMETERS = st.builds(
+    lambda sets, default, text: Parameter(tuple(sets), default=default, has_default=True, description=text),
+    st.lists(st.text(), min_size=1, max_size=2),
+    PLAIN,
+    st.text(),
+)
+INNER = st.builds(Graph, title=st.text(), nodes=NODES)
+GRAPHS = st.builds(
+    Graph,
+    title=st.text(),
+    nodes=NODES,
+    parameters=st.dictionaries(IDS, PARAMETERS, max_size=2),
+    outputs=st.dictionaries(IDS, LINKS, max_size=2),
+    graphs=st.dictionaries(IDS, INNER, max_size=2),
+    description=st.text(),
+    notes=st.text(),
+    layout=OBJECTS,
+)
+
+
+@given(GRAPHS)
+def test_a_graph_is_the_same_after_a_file(graph: Graph) -> None:
+    again = read(write(graph))
+    assert not again.faults and again == graph
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    with Graph(title="Saved") as graph:
+        Join([TextEncode("é"), "b"])
+    graph.save(tmp_path / "graph.json")
+    loaded: Any = Graph.load(tmp_path / "graph.json")
+    assert loaded == graph and loaded.path == tmp_path / "graph.json"
