@@ -107,3 +107,8 @@ def partial_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: 
     Where a store never saw it, no content key of the node can be there either.
     """
     return digest(("partial", identity, settings, inputs))
+
+
+def cost_key(identity: tuple[Any, ...]) -> Digest:
+    """Where a store remembers how long a node type took the last time, whatever it was asked for."""
+    return digest(("cost", identity))

@@ -17,7 +17,7 @@ from weft.engine.call import Call, Gather
 from weft.engine.check import Checked
 from weft.engine.graph import Link
 from weft.engine.history import Snapshot, changes, memo
-from weft.engine.keys import Digest, content_key, partial_key, recipe_key
+from weft.engine.keys import Digest, content_key, cost_key, partial_key, recipe_key
 from weft.engine.resources import FileDigests, Found
 from weft.engine.store import Damaged, Record, Store
 
@@ -36,7 +36,7 @@ class Step:
             would take from it is cached.
         reason: why, in words.
         tier: the store that has it, where it is cached.
-        expected: the seconds that it took the last time, where that is known and it may run.
+        expected: the seconds that it, or else its type, took the last time; None where it will not run or never did.
         after: the nodes that run before an undecided one is decided.
         found: its files with their digests, by the name that the graph gives.
         record: what the store has of it, where it is cached.
@@ -220,7 +220,6 @@ class _Planner:
                 needed.update(link.node for _, link in node.call.links())
 
     def _step(self, node: _Node) -> Step:
-        note = self.store.recall(node.partial) if node.state in ("run", "undecided") else None
         return Step(
             node.call,
             node.recipe,
@@ -229,11 +228,16 @@ class _Planner:
             node.state,
             self._reason(node),
             node.record.tier if node.record else "",
-            _seconds(note),
+            self._expected(node) if node.state in ("run", "undecided") else None,
             node.after,
             node.found,
             node.record,
         )
+
+    def _expected(self, node: _Node) -> float | None:
+        """The seconds that the same node took, else the last one of its type."""
+        keys = (node.partial, cost_key(node.call.type.identity))
+        return next((seconds for key in keys if (seconds := _seconds(self.store.recall(key))) is not None), None)
 
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":

@@ -18,11 +18,14 @@ from weft.engine.call import Call, Gather
 from weft.engine.context import Context
 from weft.engine.errors import Cancelled, InputError, NodeError
 from weft.engine.graph import Link
-from weft.engine.keys import Digest
+from weft.engine.keys import Digest, cost_key
 from weft.engine.plan import Plan, Step, content_key_of
 from weft.engine.store import Damaged, Handle, Made, Record, Store
 from weft.engine.store.codec import content_digest
 from weft.engine.types import LiteralError, Type
+
+WORTH_SAYING = 0.01
+"""Seconds below which a node's time is not remembered for its type."""
 
 Deliver = Callable[[Artifact, Step], "Delivered"]
 
@@ -147,6 +150,8 @@ class _Run:
         self.around.store.put(content, outputs, seconds, {"type": step.call.type.name, **self.around.trace()})
         self._remember(step.recipe, content)
         self._remember(step.partial, repr(round(seconds, 6)), again=False)
+        if seconds >= WORTH_SAYING:
+            self._remember(cost_key(step.call.type.identity), repr(round(seconds, 6)))
         self.outcome.ran.append(step.call.id)
         self._tell(events.NodeFinished, step, seconds=round(seconds, 6))
         return Record(
