@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from weft.engine.store import Damaged, Handle, Made, Record
 from weft.engine.store.codec import flatten, restore
 
 LAYOUT = "v1"
+USE_NOTED_EVERY = 3600.0
+"""Seconds within which a record's use is noted once."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class DiskStore:
             trace = self._trace(key)
         except Damaged:
             return None
-        if trace is None or not all(self._blob_path(name).exists() for name in _blob_names(trace)):
+        if trace is None or not all(self.blob_path(name).exists() for name in _blob_names(trace)):
             return None
         return "disk"
 
@@ -54,6 +57,7 @@ class DiskStore:
         trace = self._trace(key)
         if trace is None:
             return None
+        self._touch(key)
         handles = {name: _handle(self, key, one) for name, one in trace["outputs"].items()}
         return Record(handles, trace["seconds"], "disk")
 
@@ -74,10 +78,10 @@ class DiskStore:
         except Damaged:
             trace = None
         for name in _blob_names(trace) if trace else ():
-            path = self._blob_path(name)
+            path = self.blob_path(name)
             if path.exists() and digest_bytes(path.read_bytes()) != name:
                 path.unlink(missing_ok=True)
-        self._trace_path(key).unlink(missing_ok=True)
+        self.trace_path(key).unlink(missing_ok=True)
 
     def recall(self, key: Digest) -> str | None:
         """The note under a key, or None."""
@@ -95,6 +99,13 @@ class DiskStore:
         with self._writing():
             _write(self._note_path(key), note.encode())
 
+    def _touch(self, key: Digest) -> None:
+        """Note that a record was used: what was not used for longest is pruned first."""
+        path = self.trace_path(key)
+        with suppress(OSError):  # a store that may only be read still serves
+            if time.time() - path.stat().st_mtime > USE_NOTED_EVERY:
+                os.utime(path)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
@@ -105,19 +116,35 @@ class DiskStore:
                 "(make room, or choose another folder with --store DIR or WEFT_STORE)"
             ) from fault
 
+    @property
+    def root(self) -> Path:
+        """The folder of this layout."""
+        return self.folder / LAYOUT
+
     def _note_path(self, key: Digest) -> Path:
-        return self.folder / LAYOUT / "notes" / key[:2] / key
+        return self.root / "notes" / key[:2] / key
 
-    def _trace_path(self, key: Digest) -> Path:
-        return self.folder / LAYOUT / "traces" / key[:2] / f"{key}.json"
+    def trace_path(self, key: Digest) -> Path:
+        """Where the record of a key lies."""
+        return self.root / "traces" / key[:2] / f"{key}.json"
 
-    def _blob_path(self, name: str) -> Path:
-        return self.folder / LAYOUT / "blobs" / name[:2] / name
+    def blob_path(self, name: str) -> Path:
+        """Where a blob lies."""
+        return self.root / "blobs" / name[:2] / name
+
+    def blobs_of(self, key: Digest) -> tuple[str, ...]:
+        """The names of a record's blobs.
+
+        Raises:
+            Damaged: where the record is.
+        """
+        trace = self._trace(key)
+        return tuple(_blob_names(trace)) if trace else ()
 
     def _trace(self, key: Digest) -> dict[str, Any] | None:
         """A record's JSON, verified against the digest in its first line."""
         try:
-            content = self._trace_path(key).read_bytes()
+            content = self.trace_path(key).read_bytes()
         except FileNotFoundError:
             return None
         except OSError as fault:
@@ -130,7 +157,7 @@ class DiskStore:
 
     def _put_trace(self, key: Digest, trace: Mapping[str, Any]) -> None:
         body = orjson.dumps(trace)
-        _write(self._trace_path(key), _check(key, body) + b"\n" + body)
+        _write(self.trace_path(key), _check(key, body) + b"\n" + body)
 
     def _put_value(self, made: Made) -> dict[str, Any]:
         parts = flatten(made.value)
@@ -140,7 +167,7 @@ class DiskStore:
 
     def _put_blob(self, content: bytes) -> Digest:
         name = digest_bytes(content)
-        path = self._blob_path(name)
+        path = self.blob_path(name)
         if not path.exists():
             _write(path, content)
         return name
@@ -152,7 +179,7 @@ class DiskStore:
             Damaged: where it is missing or not what it was.
         """
         try:
-            content = self._blob_path(name).read_bytes()
+            content = self.blob_path(name).read_bytes()
         except OSError as fault:
             raise Damaged(key, f"blob {name[:12]} cannot be read: {fault.strerror}") from None
         if digest_bytes(content) != name:
