@@ -84,14 +84,14 @@ def from_file(path: Path) -> list[NodeType]:
     Raises:
         CatalogError: where the file cannot be imported or has no node.
     """
-    name = f"weft_user_nodes_{path.stem}"
+    name = f"weft_user_nodes_{path.stem}_{digest_bytes(bytes(path.resolve()))[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise CatalogError(f"--nodes {path}: expected a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as fault:
+    except (Exception, SystemExit) as fault:
         raise CatalogError(f"--nodes {path}: {fault.__class__.__name__}: {fault}") from fault
     own = [type for type in types_of(module) if type.function.__module__ == name]
     if not own:

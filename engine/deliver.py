@@ -60,7 +60,7 @@ class Folder:
     def _content(self, artifact: Artifact, step: Step) -> bytes:
         if self.graph is None or not png.is_png(artifact.data):
             return artifact.data
-        run = {"node": step.call.id, "key": step.key, **versions()}
+        run = {"node": step.call.id, "key": step.recipe, **versions()}
         return png.with_text(artifact.data, {GRAPH_KEYWORD: self.graph(), RUN_KEYWORD: orjson.dumps(run).decode()})
 
 

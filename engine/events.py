@@ -23,10 +23,11 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """A plan begins to run: how many nodes will run and how many are cached."""
+    """A plan begins to run: how many nodes will run, are cached, and are undecided until others have run."""
 
     run: int
     cached: int
+    undecided: int
 
 
 @dataclass(frozen=True)

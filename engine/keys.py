@@ -4,7 +4,8 @@ Each value is written as a one-byte tag, a length where the tag does not fix it,
 values share an encoding: `1`, `1.0`, `"1"` and `True` differ, and so do `["ab"]` and `["a", "b"]`. A type the
 encoder does not know raises; nothing falls back to `repr` or `hash`.
 
-`recipe_key` names a computation before it runs; content digests (see `weft.engine.store.codec`) name its result.
+Three keys name a call: `recipe_key` by what it is made from, `content_key` by the values that arrive at it,
+`partial_key` by what it says itself. Digests of values are made by `weft.engine.store.codec`.
 """
 
 from __future__ import annotations
@@ -82,11 +83,32 @@ def digest_file(path: Path) -> Digest:
 
 
 def recipe_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The key of one call, known before anything runs.
+    """The key of one call by what it is made from, known before anything runs.
 
     Args:
         identity: what tells this node type from every other: name, version, and for a user's file its digest.
         settings: the resolved engine settings that change this node's bits (running precision).
-        inputs: each input's literal, or for a link `(recipe key, output name)`.
+        inputs: each input's literal, or for a link the recipe key that it comes from and the output's name.
     """
     return digest(("recipe", identity, settings, inputs))
+
+
+def content_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
+    """The key of one call by what arrives at it: as `recipe_key`, with the digest of the value for each link.
+
+    Results are kept under it, so a change above that comes to an equal value changes nothing below.
+    """
+    return digest(("content", identity, settings, inputs))
+
+
+def partial_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
+    """The key of what a node says by itself: as `recipe_key`, with nothing for each link.
+
+    Where a store never saw it, no content key of the node can be there either.
+    """
+    return digest(("partial", identity, settings, inputs))
+
+
+def cost_key(identity: tuple[Any, ...]) -> Digest:
+    """Where a store remembers how long a node type took the last time, whatever it was asked for."""
+    return digest(("cost", identity))

@@ -1,24 +1,27 @@
-"""What will run, what is cached, and why: records, which `weft plan` prints and `run` executes.
+"""What will run, what is cached, what is undecided, and why: records, which `weft plan` prints and `run` executes.
 
-Keys of every node that something wanted depends on are computed in topological order; then, from the wanted nodes
-upwards, a node is needed where it is wanted or a node that will run takes from it. A needed node whose key is in the
-store is cached, and asks nothing of what is above it.
+A node is looked up twice. By its *recipe key*, from the wanted nodes upwards: where the store knows what a recipe came
+to, nothing above is asked for. By its *content key* where that fails: the recipe is new, but the values that arrive may
+be old, and then so is the result (early cutoff). Below a node that will run the content key is not known yet. Such a
+node will run for certain where neither the store nor an earlier node of the plan has what it says itself (its partial
+key); else it is undecided until what is above it, or that earlier node, has run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from weft.engine.call import Call, Gather
 from weft.engine.check import Checked
 from weft.engine.graph import Link
-from weft.engine.keys import Digest, recipe_key
+from weft.engine.history import Snapshot, changes, memo
+from weft.engine.keys import Digest, content_key, cost_key, partial_key, recipe_key
 from weft.engine.resources import FileDigests, Found
-from weft.engine.store import Damaged, Store
+from weft.engine.store import Damaged, Record, Store
 
-State = Literal["run", "cached", "unneeded"]
+State = Literal["run", "cached", "undecided", "unneeded"]
 
 
 @dataclass(frozen=True)
@@ -26,25 +29,36 @@ class Step:
     """One node of a plan.
 
     Args:
-        key: its recipe key.
-        state: `run`, `cached`, or `unneeded` where everything that would take from it is cached.
+        recipe: its recipe key.
+        partial: its partial key.
+        content: its content key, where every value that arrives is known already.
+        state: `run`; `cached`; `undecided` until the nodes in `after` have run; or `unneeded` where everything that
+            would take from it is cached.
         reason: why, in words.
         tier: the store that has it, where it is cached.
+        expected: the seconds that it, or else its type, took the last time; None where it will not run or never did.
+        after: the nodes that run before an undecided one is decided.
         found: its files with their digests, by the name that the graph gives.
+        record: what the store has of it, where it is cached.
         damage: why its stored result cannot be used, where there is one.
     """
 
     call: Call
-    key: Digest
+    recipe: Digest
+    partial: Digest
+    content: Digest | None
     state: State
     reason: str
     tier: str = ""
+    expected: float | None = None
+    after: tuple[str, ...] = ()
     found: Mapping[str, Found] = field(default_factory=dict)
+    record: Record | None = field(default=None, repr=False, compare=False)
     damage: str = ""
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON values."""
-        names = ("state", "reason", "tier", "key")
+        names = ("state", "reason", "tier", "expected", "after", "recipe", "content")
         return {"node": self.call.id, "type": self.call.type.name, **{name: getattr(self, name) for name in names}}
 
 
@@ -53,20 +67,42 @@ class Plan:
     """What a run will do: its steps in topological order."""
 
     checked: Checked
+    settings: Mapping[str, str]
     steps: tuple[Step, ...]
 
-    def of(self, state: State) -> Iterator[Step]:
-        """The steps in this state."""
-        return (step for step in self.steps if step.state == state)
+    def of(self, *states: State) -> Iterator[Step]:
+        """The steps in these states."""
+        return (step for step in self.steps if step.state in states)
+
+    @property
+    def expected(self) -> float | None:
+        """The seconds that what may run took the last time; None where some of it never ran."""
+        seconds = [step.expected for step in self.of("run", "undecided")]
+        known = [one for one in seconds if one is not None]
+        return sum(known) if len(known) == len(seconds) else None
 
     def __str__(self) -> str:
         width = max((len(step.call.id) for step in self.steps), default=0)
-        lines = [f"{step.call.id:<{width}}  {step.state:<8}  {step.reason}" for step in self.steps]
-        run, cached = len([*self.of("run")]), len([*self.of("cached")])
-        return "\n".join([*lines, f"{run} to run, {cached} cached, {len(self.steps) - run - cached} not needed"])
+        lines = [f"{step.call.id:<{width}}  {step.state:<9}  {_timed(step)}" for step in self.steps]
+        counts = {state: len([*self.of(state)]) for state in ("run", "undecided", "cached", "unneeded")}
+        words = {"run": "to run", "undecided": "undecided", "cached": "cached", "unneeded": "not needed"}
+        total = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count or state == "run")
+        seconds = f", about {self.expected:.1f} s" if self.expected and self.expected >= 0.05 else ""
+        return "\n".join([*lines, total + seconds])
 
 
-def plan(checked: Checked, store: Store, settings: Mapping[str, str], digests: FileDigests) -> Plan:
+def _timed(step: Step) -> str:
+    seconds = f" (about {step.expected:.2f} s)" if step.expected and step.expected >= 0.005 else ""
+    return step.reason + seconds
+
+
+def plan(
+    checked: Checked,
+    store: Store,
+    settings: Mapping[str, str],
+    digests: FileDigests,
+    last: Snapshot | None = None,
+) -> Plan:
     """Decide what a checked graph will run.
 
     Args:
@@ -74,17 +110,185 @@ def plan(checked: Checked, store: Store, settings: Mapping[str, str], digests: F
         store: where results are looked up.
         settings: the resolved engine settings by name (`precision`).
         digests: hashes the files that the graph names, each once.
+        last: the last run of the same graph, for reasons.
     """
-    above = _ancestors(checked)
-    keys: dict[str, Digest] = {}
-    found: dict[str, dict[str, Found]] = {}
-    for id in above:
-        call = checked.calls[id]
-        found[id] = {text: Found(one, digests.of(one)) for text, one in call.resources.items()}
-        keys[id] = _key(call, keys, found[id], settings)
-    tiers, damage = _needed(checked, above, keys, store)
-    steps = (_step(checked.calls[id], keys[id], tiers, found[id], damage.get(id, "")) for id in above)
-    return Plan(checked, tuple(steps))
+    return _Planner(checked, store, settings, digests, last).plan()
+
+
+@dataclass
+class _Node:
+    """What is known of a node while planning."""
+
+    call: Call
+    found: Mapping[str, Found]
+    recipe: Digest
+    partial: Digest
+    content: Digest | None = None
+    record: Record | None = None
+    state: State = "unneeded"
+    after: tuple[str, ...] = ()
+    damage: str = ""
+
+
+class _Planner:
+    def __init__(
+        self,
+        checked: Checked,
+        store: Store,
+        settings: Mapping[str, str],
+        digests: FileDigests,
+        last: Snapshot | None,
+    ) -> None:
+        self.checked = checked
+        self.store = store
+        self.settings = settings
+        self.digests = digests
+        self.last = last
+        self.nodes: dict[str, _Node] = {}
+        self.running: dict[Digest, str] = {}
+
+    def plan(self) -> Plan:
+        for id in _ancestors(self.checked):
+            self.nodes[id] = self._keyed(self.checked.calls[id])
+        for id in self._missed():
+            self._decide(self.nodes[id])
+        self._drop_unneeded()
+        steps = tuple(self._step(node) for node in self.nodes.values())
+        return Plan(self.checked, self.settings, steps)
+
+    def _keyed(self, call: Call) -> _Node:
+        found = {text: Found(one, self.digests.of(one)) for text, one in call.resources.items()}
+        recipes = arrivals(call, found, lambda link: ("link", self.nodes[link.node].recipe, link.output))
+        alone = arrivals(call, found, lambda link: ("link",))
+        identity, chosen = call.type.identity, chosen_settings(call, self.settings)
+        return _Node(call, found, recipe_key(identity, chosen, recipes), partial_key(identity, chosen, alone))
+
+    def _missed(self) -> list[str]:
+        """The nodes that are asked for and whose recipe the store does not know, in topological order."""
+        asked, missed = set(self.checked.wanted), []
+        for id in reversed(self.nodes):
+            if id not in asked:
+                continue
+            node = self.nodes[id]
+            node.content = self._recalled(node.recipe)
+            if not self._look_up(node):
+                missed.append(id)
+                asked.update(link.node for _, link in node.call.links())
+        return missed[::-1]
+
+    def _recalled(self, recipe: Digest) -> Digest | None:
+        note = self.store.recall(recipe)
+        return Digest(note) if note else None
+
+    def _look_up(self, node: _Node) -> bool:
+        """Whether the store has the record under the node's content key; if so the node is cached."""
+        if node.content is None:
+            return False
+        try:
+            node.record = self.store.get(node.content) if self.store.has(node.content) else None
+        except Damaged as damage:
+            node.damage = damage.reason
+        if node.record is not None:
+            node.state = "cached"
+        return node.record is not None
+
+    def _decide(self, node: _Node) -> None:
+        """Whether a node whose recipe is new is cached by content, will run, or is undecided."""
+        above = dict.fromkeys(link.node for _, link in node.call.links())
+        unknown = tuple(id for id in above if self.nodes[id].record is None)
+        if unknown:
+            node.content = None
+        else:
+            node.content = self._content(node)
+            if self._look_up(node):
+                return
+        twin = self.running.setdefault(node.partial, node.call.id)
+        if twin != node.call.id:
+            node.state, node.after = "undecided", (*unknown, twin)
+        elif unknown and self.store.recall(node.partial) is not None:
+            node.state, node.after = "undecided", unknown
+        else:
+            node.state = "run"
+
+    def _content(self, node: _Node) -> Digest:
+        def digest_of(link: Link) -> Digest:
+            record = self.nodes[link.node].record
+            assert record is not None and link.output is not None
+            return record.outputs[link.output].digest
+
+        return content_key_of(node.call, node.found, self.settings, digest_of)
+
+    def _drop_unneeded(self) -> None:
+        """Keep what wanted nodes need: a node that may run needs all that is above it, a cached one nothing."""
+        needed = set(self.checked.wanted)
+        for id in reversed(self.nodes):
+            node = self.nodes[id]
+            if id not in needed:
+                node.state, node.record = "unneeded", None
+            elif node.state != "cached":
+                needed.update(link.node for _, link in node.call.links())
+
+    def _step(self, node: _Node) -> Step:
+        return Step(
+            node.call,
+            node.recipe,
+            node.partial,
+            node.content,
+            node.state,
+            self._reason(node),
+            node.record.tier if node.record else "",
+            self._expected(node) if node.state in ("run", "undecided") else None,
+            node.after,
+            node.found,
+            node.record,
+            node.damage if node.state == "run" else "",
+        )
+
+    def _expected(self, node: _Node) -> float | None:
+        """The seconds that the same node took, else the last one of its type."""
+        keys = (node.partial, cost_key(node.call.type.identity))
+        return next((seconds for key in keys if (seconds := _seconds(self.store.recall(key))) is not None), None)
+
+    def _reason(self, node: _Node) -> str:
+        if node.state == "unneeded":
+            return "everything that takes from it is cached"
+        if node.state == "cached" and node.record:
+            return f"in the {node.record.tier} store"
+        if node.state == "run" and node.damage:
+            return f"its stored result cannot be used: {node.damage}"
+        changed = self._changes(node)
+        running = [id for id in dict.fromkeys(link.node for _, link in node.call.links()) if self._may_run(id)]
+        if node.state == "undecided":
+            return " and ".join([*changed, f"until {listed_ids(node.after)} has run"])
+        if changed:
+            return ", ".join(changed)
+        if running:
+            return (
+                f"upstream {listed_ids(tuple(running))} changed" if self.last else f"{listed_ids(tuple(running))} runs"
+            )
+        return "its result is not in the store any more" if self._was_kept(node) else "not in the store"
+
+    def _changes(self, node: _Node) -> tuple[str, ...]:
+        return changes(memo(node.call, node.found), self.last.get(node.call.id)) if self.last is not None else ()
+
+    def _may_run(self, id: str) -> bool:
+        return self.nodes[id].state in ("run", "undecided")
+
+    def _was_kept(self, node: _Node) -> bool:
+        return self._recalled(node.recipe) is not None
+
+
+def listed_ids(ids: tuple[str, ...]) -> str:
+    """`` `a`, `b` `` with a count after three."""
+    shown = ", ".join(f"`{id}`" for id in ids[:3])
+    return shown + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+
+
+def _seconds(note: str | None) -> float | None:
+    try:
+        return float(note) if note else None
+    except ValueError:
+        return None
 
 
 def _ancestors(checked: Checked) -> list[str]:
@@ -99,46 +303,29 @@ def _ancestors(checked: Checked) -> list[str]:
     return [id for id in checked.calls if id in seen]
 
 
-def _key(call: Call, keys: Mapping[str, Digest], found: Mapping[str, Found], settings: Mapping[str, str]) -> Digest:
+def arrivals(call: Call, found: Mapping[str, Found], of_link: Callable[[Link], Any]) -> dict[str, Any]:
+    """The inputs of a call as a key holds them: literals tagged, files by content, links by `of_link`."""
+
     def keyed(name: str, given: Any) -> Any:
         if isinstance(given, Link):
-            return ("link", keys[given.node], given.output)
+            return of_link(given)
         if isinstance(given, Gather):
             return ("gather", [keyed(name, item) for item in given.items])
         if call.type.inputs[name].resource is not None and given in found:
             return ("file", found[given].digest)
         return ("literal", given)
 
-    chosen = {name: settings[name] for name in call.type.settings}
-    return recipe_key(call.type.identity, chosen, {name: keyed(name, given) for name, given in call.inputs.items()})
+    return {name: keyed(name, given) for name, given in call.inputs.items()}
 
 
-def _needed(
-    checked: Checked, above: list[str], keys: Mapping[str, Digest], store: Store
-) -> tuple[dict[str, str | None], dict[str, str]]:
-    """The needed nodes: for each the tier that has it, or None where it must run; and what is damaged, with how."""
-    needed = set(checked.wanted)
-    tiers: dict[str, str | None] = {}
-    damage: dict[str, str] = {}
-    for id in reversed(above):
-        if id in needed:
-            try:
-                tiers[id] = store.has(keys[id])
-            except Damaged as fault:
-                tiers[id], damage[id] = None, fault.reason
-            if tiers[id] is None:
-                needed.update(link.node for _, link in checked.calls[id].links())
-    return tiers, damage
+def chosen_settings(call: Call, settings: Mapping[str, str]) -> dict[str, str]:
+    """The engine settings that are part of a call's keys."""
+    return {name: settings[name] for name in call.type.settings}
 
 
-def _step(call: Call, key: Digest, tiers: Mapping[str, str | None], found: Mapping[str, Found], damage: str) -> Step:
-    if call.id not in tiers:
-        return Step(call, key, "unneeded", "everything that takes from it is cached", found=found)
-    tier = tiers[call.id]
-    if tier:
-        return Step(call, key, "cached", f"in the {tier} store", tier, found)
-    if damage:
-        return Step(call, key, "run", f"its stored result cannot be used: {damage}", found=found, damage=damage)
-    running = next((link.node for _, link in call.links() if tiers.get(link.node, "") is None), None)
-    reason = f"not in the store; `{running}` runs before it" if running else "not in the store"
-    return Step(call, key, "run", reason, found=found)
+def content_key_of(
+    call: Call, found: Mapping[str, Found], settings: Mapping[str, str], digest_of: Callable[[Link], Digest]
+) -> Digest:
+    """The content key of a call, by the digest of the value behind each of its links."""
+    inputs = arrivals(call, found, lambda link: ("value", digest_of(link)))
+    return content_key(call.type.identity, chosen_settings(call, settings), inputs)

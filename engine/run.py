@@ -16,11 +16,16 @@ from weft.engine import events
 from weft.engine.artifact import Artifact
 from weft.engine.call import Call, Gather
 from weft.engine.context import Context
-from weft.engine.errors import Cancelled, InputError, NodeError, StoreError
+from weft.engine.errors import Cancelled, InputError, NodeError
 from weft.engine.graph import Link
-from weft.engine.plan import Plan, Step
-from weft.engine.store import Damaged, Handle, Record, Store
+from weft.engine.keys import Digest, cost_key
+from weft.engine.plan import Plan, Step, content_key_of
+from weft.engine.store import Damaged, Handle, Made, Record, Store
+from weft.engine.store.codec import content_digest
 from weft.engine.types import LiteralError, Type
+
+WORTH_SAYING = 0.01
+"""Seconds below which a node's time is not remembered for its type."""
 
 Deliver = Callable[[Artifact, Step], "Delivered"]
 
@@ -77,9 +82,7 @@ class _Run:
 
     def go(self) -> Outcome:
         self._count_takers()
-        for step in self.plan.steps:
-            if step.state == "unneeded":
-                continue
+        for step in self.plan.of("run", "cached", "undecided"):
             if self.around.cancelled():
                 self.outcome.status = "cancelled"
                 break
@@ -95,50 +98,72 @@ class _Run:
         return self.outcome
 
     def _count_takers(self) -> None:
-        for step in self.plan.of("run"):
+        for step in self.plan.of("run", "undecided"):
             self.waiting.update(link.node for _, link in step.call.links())
         self.waiting.update(link.node for link in self.plan.checked.outputs.values())
 
     def _step(self, step: Step) -> None:
         culprit = next((self.faulty[link.node] for _, link in step.call.links() if link.node in self.faulty), None)
-        if culprit and step.state == "run":
+        if culprit and step.state != "cached":
             self.faulty[step.call.id] = culprit
             self._tell(events.NodeBlocked, step, by=culprit)
             return
-        record = self._cached(step) if step.state == "cached" else self._called(step)
+        record = self._record(step)
         if record is not None:
             self.results[step.call.id] = record.outputs
             if step.call.type.sink and step.call.id in self.plan.checked.wanted:
                 self._deliver(step, record)
-        if step.state == "run":
+        if step.state != "cached":
             self._release(step.call)
 
-    def _cached(self, step: Step) -> Record:
-        record = self.around.store.get(step.key)
-        if record is None:
-            raise Damaged(step.key, "the record is gone")
+    def _record(self, step: Step) -> Record | None:
+        """What a step comes to: out of the store where it is there, else by a call; None where that failed."""
+        if step.state == "cached":
+            assert step.record is not None and step.content is not None
+            return self._found(step, step.content, step.record)
+        content = step.content or content_key_of(step.call, step.found, self.plan.settings, self._digest)
+        known = self.around.store.get(content) if step.state == "undecided" else None
+        return self._found(step, content, known) if known else self._called(step, content)
+
+    def _found(self, step: Step, content: Digest, record: Record) -> Record:
+        self._remember(step.recipe, content)
         self.outcome.cached.append(step.call.id)
-        self._tell(events.NodeCached, step, tier=step.tier)
+        self._tell(events.NodeCached, step, tier=record.tier)
         return record
 
-    def _called(self, step: Step) -> Record | None:
+    def _digest(self, link: Link) -> Digest:
+        outputs = self.results[link.node]
+        return outputs[link.output or next(iter(outputs))].digest
+
+    def _called(self, step: Step, content: Digest) -> Record | None:
         """Call a node; None where it failed."""
         if step.damage:
             self._tell(events.StoreDamaged, step, reason=step.damage)
         self._tell(events.NodeStarted, step)
         started = time.perf_counter()
         try:
-            outputs = self._outputs(step)
-            seconds = time.perf_counter() - started
-            self.around.store.put(step.key, outputs, seconds, {"type": step.call.type.name, **self.around.trace()})
-        except (Cancelled, Damaged, StoreError):
+            outputs = {name: Made(item, content_digest(item)) for name, item in self._outputs(step).items()}
+        except (Cancelled, Damaged):
             raise
         except Exception as fault:
             self._failed(step, fault)
             return None
+        seconds = time.perf_counter() - started
+        self.around.store.put(content, outputs, seconds, {"type": step.call.type.name, **self.around.trace()})
+        self._remember(step.recipe, content)
+        self._remember(step.partial, repr(round(seconds, 6)), again=False)
+        if seconds >= WORTH_SAYING:
+            self._remember(cost_key(step.call.type.identity), repr(round(seconds, 6)))
         self.outcome.ran.append(step.call.id)
         self._tell(events.NodeFinished, step, seconds=round(seconds, 6))
-        return Record({name: Handle(partial(_same, item)) for name, item in outputs.items()}, seconds)
+        return Record(
+            {name: Handle(made.digest, partial(_same, made.value)) for name, made in outputs.items()}, seconds
+        )
+
+    def _remember(self, key: Digest, note: str, again: bool = True) -> None:
+        known = self.around.store.recall(key)
+        if known is None or (again and known != note):
+            self.around.store.remember(key, note)
 
     def _outputs(self, step: Step) -> dict[str, Any]:
         call = step.call

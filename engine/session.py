@@ -26,6 +26,7 @@ from weft.engine.device import resolve_device, resolve_precision
 from weft.engine.document import write
 from weft.engine.errors import GraphError, InputError, NodeError
 from weft.engine.graph import Graph
+from weft.engine.history import MAX_NODES, history_key, memo, pack, unpack
 from weft.engine.inline import self_contained
 from weft.engine.limits import Limits
 from weft.engine.node import NodeType
@@ -144,7 +145,7 @@ class Engine:
         checked = self.check(graph, only)
         if checked.problems:
             raise GraphError(checked.problems)
-        return plan(checked, self._store, self._settings, self._digests)
+        return self._plan(checked)
 
     def run(
         self,
@@ -177,9 +178,10 @@ class Engine:
         A stored result that turns out damaged is dropped, reported and computed again.
         """
         started = time.perf_counter()
-        ran = [*planned.of("run")]
-        listener(events.RunStarted(run=len(ran), cached=len([*planned.of("cached")])))
+        counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
+        listener(events.RunStarted(**counts))
         outcome = self._execute(planned, listener, cancelled)
+        self._recollect(planned)
         seconds = time.perf_counter() - started
         finished = events.RunFinished(outcome.status, len(outcome.ran), len(outcome.cached), round(seconds, 6))
         listener(finished)
@@ -192,6 +194,16 @@ class Engine:
             tuple(outcome.cached),
             seconds,
         )
+
+    def _plan(self, checked: Checked) -> Plan:
+        last = unpack(self._store.recall(history_key(checked.graph)))
+        return plan(checked, self._store, self._settings, self._digests, last)
+
+    def _recollect(self, planned: Plan) -> None:
+        """Remember what ran, for the reasons of the next plan."""
+        if len(planned.steps) <= MAX_NODES:
+            memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
+            self._store.remember(history_key(planned.checked.graph), pack(memos))
 
     def _execute(self, planned: Plan, listener: events.Listener, cancelled: Callable[[], bool]) -> Outcome:
         checked = planned.checked
@@ -211,9 +223,9 @@ class Engine:
                 return run(planned, around)
             except Damaged as damage:
                 self._store.drop(damage.key)
-                step = next(step for step in planned.steps if step.key == damage.key)
+                step = next(step for step in planned.steps if step.content == damage.key)
                 listener(events.StoreDamaged(step.call.id, step.call.type.name, damage.reason))
-                planned = plan(checked, self._store, self._settings, self._digests)
+                planned = self._plan(checked)
 
     def _folder(self, graph: Graph) -> Folder:
         @cache

@@ -1,6 +1,8 @@
 """Where results are kept: a store has `has`, `get` and `put`, and stores compose (`Tiers`).
 
-A `Record` is what one call gave: for each output a `Handle` that loads its value only when somebody needs it.
+A `Record` is what one call gave, under its content key: for each output the digest of its value, and the value when
+somebody needs it. Beside records a store remembers short notes: which content key a recipe key led to, and how long a
+node took.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any, Protocol
 
 from weft.engine.keys import Digest
 
-__all__ = ["Damaged", "Handle", "Nowhere", "Record", "Store"]
+__all__ = ["Damaged", "Handle", "Made", "Nowhere", "Record", "Store"]
 
 
 class Damaged(Exception):  # noqa: N818 - a state of a record rather than a fault of the caller
@@ -24,9 +26,18 @@ class Damaged(Exception):  # noqa: N818 - a state of a record rather than a faul
 
 
 @dataclass(frozen=True)
-class Handle:
-    """An output: its value comes when asked for."""
+class Made:
+    """An output as a node gave it: its value and the digest of it."""
 
+    value: Any
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class Handle:
+    """An output as a store has it: the digest of its value, and the value when asked for."""
+
+    digest: Digest
     load: Callable[[], Any]
 
 
@@ -46,19 +57,25 @@ class Record:
 
 
 class Store(Protocol):
-    """Records by recipe key."""
+    """Records by content key, and notes by any key."""
 
     def has(self, key: Digest) -> str | None:
-        """The tier that has the key, or None; raises `Damaged` where what it has cannot be used."""
+        """The tier that has the record, or None; raises `Damaged` where what it has cannot be used."""
 
     def get(self, key: Digest) -> Record | None:
-        """The record, or None; its values may still raise `Damaged` when they are loaded."""
+        """The record, or None; `Damaged` where it cannot be used, from here or when a value is loaded."""
 
-    def put(self, key: Digest, values: Mapping[str, Any], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
         """Keep what a call gave. `trace` says what is not in the key: node type, device, versions."""
 
     def drop(self, key: Digest) -> None:
-        """Forget a key, after its record was found damaged."""
+        """Forget a record, after it was found damaged."""
+
+    def recall(self, key: Digest) -> str | None:
+        """The note under a key, or None."""
+
+    def remember(self, key: Digest, note: str) -> None:
+        """Keep a short note under a key, instead of an older one."""
 
 
 class Nowhere:
@@ -72,8 +89,15 @@ class Nowhere:
         """Nothing."""
         return None
 
-    def put(self, key: Digest, values: Mapping[str, Any], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
         """Nothing is kept."""
 
     def drop(self, key: Digest) -> None:
         """Nothing to forget."""
+
+    def recall(self, key: Digest) -> str | None:
+        """Nothing."""
+        return None
+
+    def remember(self, key: Digest, note: str) -> None:
+        """Nothing is kept."""

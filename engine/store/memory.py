@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import Handle, Record
+from weft.engine.store import Handle, Made, Record
 from weft.engine.store.codec import flatten
+
+_RECORD_BYTES = 700
+_NOTE_BYTES = 300
+"""About what a record and a note take by themselves."""
 
 
 @dataclass
@@ -33,6 +37,7 @@ class MemoryStore:
 
     budget: int = 2**30
     _entries: dict[Digest, _Entry] = field(default_factory=dict)
+    _notes: dict[Digest, str] = field(default_factory=dict)
     _used: int = 0
     _clock: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -50,10 +55,10 @@ class MemoryStore:
             entry.worth = self._clock + entry.record.seconds / entry.size
             return entry.record
 
-    def put(self, key: Digest, values: Mapping[str, Any], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
         """Keep values, unless they alone are larger than the budget."""
-        handles = {name: Handle(_constant(item)) for name, item in values.items()}
-        size = 200 + sum(size_of(item) for item in values.values())
+        handles = {name: Handle(made.digest, _constant(made.value)) for name, made in outputs.items()}
+        size = _RECORD_BYTES + sum(size_of(made.value) for made in outputs.values())
         if size > self.budget:
             return
         with self._lock:
@@ -66,6 +71,18 @@ class MemoryStore:
         """Forget a key."""
         with self._lock:
             self._remove(key)
+
+    def recall(self, key: Digest) -> str | None:
+        """The note under a key, or None."""
+        return self._notes.get(key)
+
+    def remember(self, key: Digest, note: str) -> None:
+        """Keep a note; the oldest go where notes take more than a tenth of the budget."""
+        with self._lock:
+            self._notes.pop(key, None)
+            self._notes[key] = note
+            while len(self._notes) > max(self.budget // (10 * _NOTE_BYTES), 1):
+                del self._notes[next(iter(self._notes))]
 
     def _remove(self, key: Digest) -> None:
         entry = self._entries.pop(key, None)

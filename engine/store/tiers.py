@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import Record, Store
+from weft.engine.store import Made, Record, Store
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,21 @@ class Tiers:
         """The record of the first tier that has it."""
         return next((record for store in self.stores if (record := store.get(key))), None)
 
-    def put(self, key: Digest, values: Mapping[str, Any], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
         """Put into every tier."""
         for store in self.stores:
-            store.put(key, values, seconds, trace)
+            store.put(key, outputs, seconds, trace)
 
     def drop(self, key: Digest) -> None:
         """Forget in every tier."""
         for store in self.stores:
             store.drop(key)
+
+    def recall(self, key: Digest) -> str | None:
+        """The note of the first tier that has one."""
+        return next((note for store in self.stores if (note := store.recall(key)) is not None), None)
+
+    def remember(self, key: Digest, note: str) -> None:
+        """Keep a note in every tier."""
+        for store in self.stores:
+            store.remember(key, note)

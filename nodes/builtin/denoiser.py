@@ -96,6 +96,7 @@ class DenoiserStage:
     seed: int
     batch: int = 32
     place_weight: float = 0.05
+    compiled: bool = False
     name: str = "denoiser"
 
     def __post_init__(self) -> None:
@@ -106,6 +107,7 @@ class DenoiserStage:
         self.place_head = nn.Linear(_WIDTH, len(_PLACES)).to(device())
         parts = {"unet": self.unet, "text_encoder": self.text_encoder, "place_head": self.place_head}
         self.modules = nn.ModuleDict(parts)
+        self.predict = torch.compile(self.unet) if self.compiled else self.unet
 
     def loss(self, step: int) -> Tensor:
         """The weighted error of the noise in one batch, and a little of the place head's."""
@@ -115,7 +117,7 @@ class DenoiserStage:
         noisy = draw_noisy(self.latents[rows], noise)
         with torch.autocast(device().type, torch.bfloat16):
             words = self.encode([caption.text for caption in captions])
-            guess = self.unet(noisy.latents, noisy.times, words.last_hidden_state).sample
+            guess = self.predict(noisy.latents, noisy.times, words.last_hidden_state).sample
             places = self.place_head(words.pooler_output)
         return noisy.loss(guess) + self.place_weight * self._place_loss(places, captions, rows)
 

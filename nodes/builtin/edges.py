@@ -53,7 +53,7 @@ class EdgesStage:
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.seed)
-        widths = (16, 32, 64)
+        widths = (16, 32, 64, 96)
         self.controlnet = channels_last(ControlNetModel.from_unet(self.denoiser.unet, "rgb", widths))
         self.modules = nn.ModuleDict({"controlnet": self.controlnet})
         self.denoiser.modules.requires_grad_(False)

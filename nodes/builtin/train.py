@@ -42,6 +42,7 @@ class Workshop:
     seed: int
     schedules: dict[str, Schedule]
     out: Path
+    compiled: bool
 
     def autoencoder(self) -> AutoencoderKL:
         """Train encoder and decoder."""
@@ -56,7 +57,8 @@ class Workshop:
 
     def denoiser(self) -> DenoiserStage:
         """Train UNet and text encoder; gives the stage with its averaged weights."""
-        stage = DenoiserStage(self.data.scenes, self.latents()[1], new_tokenizer(self.work / "tokenizer"), self.seed)
+        tokenizer = new_tokenizer(self.work / "tokenizer")
+        stage = DenoiserStage(self.data.scenes, self.latents()[1], tokenizer, self.seed, compiled=self.compiled)
         stage.modules.load_state_dict(train_stage(stage, self.schedules["denoiser"], self.work).state_dict())
         return stage
 
@@ -104,7 +106,7 @@ def main() -> None:
         name: replace(SCHEDULES[name], steps=options.steps) for name in options.stage if options.steps
     }
     data = draw_dataset(options.work, options.pictures, options.seed)
-    shop = Workshop(options.work, data, options.seed, schedules, options.out)
+    shop = Workshop(options.work, data, options.seed, schedules, options.out, options.compile)
     for name in options.stage or ("export",):
         getattr(shop, name)()
     print(f"took {(time.perf_counter() - started) / 60:.1f} minutes")
@@ -126,6 +128,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent, help="where the models go (default: %(default)s)"
     )
+    parser.add_argument("--compile", action="store_true", help="compile the UNet: a quarter faster after two minutes")
     return parser.parse_args()
 
 

@@ -76,7 +76,7 @@ def test_a_subgraph_sees_the_subgraphs_around_it(storeless: Engine) -> None:
 def test_a_subgraph_has_the_keys_of_its_nodes(storeless: Engine) -> None:
     inside = graph_of({"a": {"type": "graph:around", "inputs": {"width": 3}}}, "a.low", around=AROUND)
     plain = graph_of({"b": {"type": "Around", "inputs": {"middle": 100, "width": 3}}}, "b.low")
-    assert storeless.plan(inside).steps[0].key == storeless.plan(plain).steps[0].key
+    assert storeless.plan(inside).steps[0].recipe == storeless.plan(plain).steps[0].recipe
 
 
 def test_a_bound_of_a_parameter_holds(storeless: Engine) -> None:

@@ -78,7 +78,7 @@ def test_unknown_types_raise(strange: object) -> None:
 def key_of(engine: Engine, graph: Graph) -> str:
     """The recipe key of a graph's output `out`."""
     planned = engine.plan(graph)
-    return next(step.key for step in planned.steps if step.call.id == planned.checked.outputs["out"].node)
+    return next(step.recipe for step in planned.steps if step.call.id == planned.checked.outputs["out"].node)
 
 
 def single(type: Any, **inputs: Any) -> Graph:

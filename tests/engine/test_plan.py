@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine import Engine, Graph, Link, Node, Plan, node
+from weft.engine import Engine, Graph, Link, Node, Plan, named, node
 from weft.engine.store.memory import MemoryStore
 
 
@@ -50,8 +50,8 @@ def test_only_what_an_output_needs_runs(engine: Engine) -> None:
     assert states(plan) == {"first": "run", "second": "run", "third": "run"}
     assert [step.reason for step in plan.steps] == [
         "not in the store",
-        "not in the store; `first` runs before it",
-        "not in the store; `second` runs before it",
+        "`first` runs",
+        "`second` runs",
     ]
 
 
@@ -74,7 +74,8 @@ def test_only_picks_nodes(engine: Engine) -> None:
 
 def test_a_plan_is_json_values(engine: Engine) -> None:
     step = engine.plan(chain()).steps[0].plain()
-    assert step.pop("key").isalnum()
+    assert step.pop("recipe").isalnum() and step.pop("content").isalnum()
+    assert step.pop("expected") is None and step.pop("after") == ()
     assert step == {"node": "first", "type": "Number", "state": "run", "reason": "not in the store", "tier": ""}
 
 
@@ -106,10 +107,55 @@ def test_a_run_does_what_its_plan_says_and_caches_change_no_output(graph: Graph,
         graph = graph if seed is None else edited(graph, seed)
         plan = engine.plan(graph)
         result = engine.execute(plan)
-        assert [*result.ran] == [step.call.id for step in plan.of("run")]
-        assert [*result.cached] == [step.call.id for step in plan.of("cached")]
+        run, cached, undecided = ({step.call.id for step in plan.of(state)} for state in ("run", "cached", "undecided"))
+        assert run <= {*result.ran} and cached <= {*result.cached}
+        assert {*result.ran} ^ {*result.cached} == run | cached | undecided
         assert result.outputs == storeless.run(graph).outputs
     assert not [*engine.plan(graph).of("run")]
+
+
+@node
+def Parity(number: int) -> int:
+    """0 for an even number, 1 for an odd one."""
+    return number % 2
+
+
+def parity_of(value: int) -> Graph:
+    """A number, whether it is odd, and something below that."""
+    with Graph() as graph:
+        named("below", Sum)([named("parity", Parity)(named("number", Number)(value))])
+    return replace(graph, outputs={"out": Link("below")})
+
+
+def test_an_equal_result_leaves_what_is_below_it_cached(engine: Engine) -> None:
+    engine.run(parity_of(3))
+    plan = engine.plan(parity_of(5))
+    assert states(plan) == {"number": "run", "parity": "undecided", "below": "undecided"}
+    result = engine.execute(plan)
+    assert (result.ran, result.cached) == (("number", "parity"), ("below",))
+
+
+def test_an_equal_result_is_known_in_another_process(tmp_path: Path) -> None:
+    for value, ran in ((3, ("number", "parity", "below")), (5, ("number", "parity")), (5, ()), (3, ())):
+        with Engine(store=tmp_path, device="cpu") as engine:
+            assert engine.run(parity_of(value)).ran == ran
+
+
+def test_nodes_that_come_to_the_same_run_once(engine: Engine) -> None:
+    with Graph() as graph:
+        twins = [named(id, Sum)([named(f"number_{id}", Number)(value), 1]) for id, value in (("a", 2), ("b", 2))]
+        named("both", Sum)(twins)
+    result = engine.run(replace(graph, outputs={"out": Link("both")}))
+    assert (result.ran, result.cached) == (("number_a", "a", "both"), ("number_b", "b"))
+
+
+def test_reasons_say_what_changed(engine: Engine) -> None:
+    engine.run(chain())
+    changed = chain().set("first.value", 2).set("third.factor", 3)
+    reasons = {step.call.id: step.reason for step in engine.plan(changed).steps}
+    assert reasons["first"] == "`value` 1 -> 2"
+    assert reasons["second"] == "until `first` has run"
+    assert reasons["third"] == "`factor` 1 -> 3"
 
 
 def test_planning_changes_nothing(engine: Engine, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""`weft nodes`: the node types that graphs can use here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from json import dumps
+from textwrap import fill
+from typing import Annotated, Any
+
+import typer
+
+from weft.engine.catalog import Catalog
+from weft.engine.cli import options
+from weft.engine.cli.output import Exit, json_line, table
+from weft.engine.errors import InputError
+from weft.engine.node import NodeType
+from weft.engine.schema import NodeRecord, record
+from weft.engine.session import Engine
+
+WIDTH = 100
+"""Columns that the text about one type is wrapped to."""
+
+TypeName = Annotated[str | None, typer.Argument(metavar="TYPE", help="Show this node type whole.")]
+
+
+def command(
+    type: TypeName = None, nodes: options.NodeFiles = None, json: options.Json = False, debug: options.Debug = False
+) -> int:
+    """List the node types, or show one with its inputs and outputs."""
+    catalog = Engine(store=None, device="cpu", nodes=nodes or ()).catalog
+    chosen = [_named(catalog, type)] if type is not None else sorted(catalog.values(), key=_place)
+    if json:
+        for one in chosen:
+            json_line(record(one))
+    elif type is not None:
+        print("\n".join(_whole(record(chosen[0]))))
+    else:
+        print("\n".join(_listed(chosen)))
+    return Exit.DONE
+
+
+def _place(type: NodeType) -> tuple[str, str]:
+    return type.category or "other", type.name
+
+
+def _named(catalog: Catalog, name: str) -> NodeType:
+    if name not in catalog:
+        raise InputError(f"there is no node type `{name}`", catalog.suggest(name))
+    return catalog[name]
+
+
+def _listed(types: list[NodeType]) -> Iterator[str]:
+    """The types under their categories, a line each."""
+    width = max((len(type.name) for type in types), default=0)
+    for category, members in groupby(types, key=lambda type: _place(type)[0]):
+        yield category
+        for type in members:
+            yield f"  {type.name:<{width}}  {type.summary}".rstrip()
+
+
+def _whole(type: NodeRecord) -> Iterator[str]:
+    """Everything about one type."""
+    place = f"{type['category'] or 'other'}, lane {type['lane']}, version {type['version']}"
+    yield f"{type['name']}  ({place})"
+    for paragraph in filter(None, type["description"].split("\n\n")):
+        yield fill(paragraph, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    if type["inputs"]:
+        yield "\ninputs"
+    width = max(map(len, type["inputs"]), default=0)
+    for name, one in type["inputs"].items():
+        default = f"default {dumps(one['default'])}" if "default" in one else "required"
+        yield f"  {name:<{width}}  {one['type']}{_bounds(one.get('schema', {}))}, {default}"
+        if one["help"]:
+            indent = " " * (width + 4)
+            yield fill(one["help"], WIDTH, initial_indent=indent, subsequent_indent=indent)
+    yield "\noutputs"
+    yield table(((name, kind) for name, kind in type["outputs"].items()), indent="  ")
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    """What narrows an input's literals: `, 1 to 100 in steps of 8`, or its choices."""
+    for one in (schema, *schema.get("anyOf", ())):
+        if "enum" in one:
+            return f": {', '.join(one['enum'])}"
+        if "minimum" in one or "maximum" in one:
+            step = f" in steps of {one['multipleOf']}" if "multipleOf" in one else ""
+            return f", {one.get('minimum', '...')} to {one.get('maximum', '...')}{step}"
+    return ""

@@ -1,0 +1,32 @@
+"""`weft schema`: what editors complete and check graph files by."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weft.engine.cli import options
+from weft.engine.cli.output import Exit
+from weft.engine.schema import graph_schema, nodes_document, written
+from weft.engine.session import Engine
+
+Folder = Annotated[
+    Path | None, typer.Option("--write", metavar="DIR", help="Write graph.schema.json and nodes.json into this folder.")
+]
+
+
+def command(write: Folder = None, nodes: options.NodeFiles = None, debug: options.Debug = False) -> int:
+    """Print the JSON Schema of graph files, or write it and the catalogue of nodes."""
+    types = Engine(store=None, device="cpu", nodes=nodes or ()).catalog.values()
+    schema = written(graph_schema(types))
+    if write is None:
+        sys.stdout.write(schema.decode())
+        return Exit.DONE
+    write.mkdir(parents=True, exist_ok=True)
+    for name, content in (("graph.schema.json", schema), ("nodes.json", written(nodes_document(types)))):
+        (write / name).write_bytes(content)
+        print(write / name)
+    return Exit.DONE
