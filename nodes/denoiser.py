@@ -120,11 +120,12 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         distilled = model.distilled_guidance(guide.scale, batch)
         negative = guide.negative if distilled is None else None
         sides = [negative, guide.positive] if negative else [guide.positive]
-        embeddings = torch.cat([_embeddings(side, batch) for side in sides])
-        controls = [
-            _bind(control, rows, latent, held.enter_context(context.weights(control.control_net)))
-            for control, rows in _acting(sides, batch)
-        ]
+        embeddings = torch.cat([_embeddings(side, model, batch) for side in sides])
+        controls = []
+        for control, rows in _acting(sides, batch):
+            net = held.enter_context(context.weights(control.control_net))
+            _check_fits(net, model)
+            controls.append(_bind(control, rows, latent, net))
         yield GuidedDenoiser(
             model.unet,
             embeddings.to(context.device, model.dtype),
@@ -134,9 +135,26 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         )
 
 
-def _embeddings(side: Conditioning[Any], batch: int) -> Tensor:
+def _embeddings(side: Conditioning[Any], model: Denoiser, batch: int) -> Tensor:
     """A prompt's embeddings, one row an item."""
+    width, wanted = side.embeddings.shape[-1], model.unet.config.cross_attention_dim
+    if width != wanted:
+        raise InputError(
+            f"the prompt was encoded {width} channels wide, and the model reads {wanted}",
+            "encode it with the text encoder of the model's own checkpoint",
+        )
     return _repeated(side.embeddings, batch, "a prompt")
+
+
+def _check_fits(net: Any, model: Denoiser) -> None:
+    """Raise `InputError` where a ControlNet was made for another UNet."""
+    for name in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
+        given, wanted = net.config[name], model.unet.config[name]
+        if given != wanted:
+            raise InputError(
+                f"the ControlNet was made for another model: its {name} are {given}, the model's {wanted}",
+                "use a ControlNet that was trained with this model, or one like it",
+            )
 
 
 def _repeated(tensor: Tensor, batch: int, what: str) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 from weft.engine import InputError
 from weft.nodes.headers import PICKLES, refuse_pickle
 
-SUFFIXES = frozenset({".json", ".txt", ".safetensors"})
+CONFIGURATIONS = frozenset({".json", ".txt"})
 
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:-\d{5}-of-\d{5})?(?:\.(?P<variant>\w+))?(?:-\d{5}-of-\d{5})?\.safetensors"
@@ -53,7 +53,12 @@ def content(root: Path, components: tuple[str, ...]) -> tuple[Path, ...]:
     """Every file of the components that decides what they are, in a stable order."""
     folders = [root / component for component in components]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-    return tuple(path for path in files if path.suffix in SUFFIXES and path.is_file())
+    return tuple(path for path in files if path.is_file() and belongs(path.name))
+
+
+def belongs(name: str) -> bool:
+    """Whether a file of this name in a component's folder decides what the component is."""
+    return Path(name).suffix in CONFIGURATIONS or WEIGHTS.fullmatch(name) is not None
 
 
 def weights(folder: Path) -> dict[str, list[Path]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from weft.engine import InputError
-from weft.nodes.folders import SUFFIXES, WEIGHTS
+from weft.nodes.folders import CONFIGURATIONS, WEIGHTS
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -65,7 +65,7 @@ def wanted(names: Iterable[str], components: tuple[str, ...], variant: str) -> I
     """
     for component in components:
         mine = [PurePosixPath(name) for name in names if str(PurePosixPath(name).parent) == (component or ".")]
-        yield from (str(path) for path in mine if path.suffix in SUFFIXES - {".safetensors"})
+        yield from (str(path) for path in mine if path.suffix in CONFIGURATIONS)
         matches = [(path, WEIGHTS.fullmatch(path.name)) for path in mine]
         weights = [(str(path), match["variant"] or "") for path, match in matches if match]
         kinds = {kind for _, kind in weights}

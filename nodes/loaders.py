@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, NamedTuple
+from typing import Annotated, Generic, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Resolved, node
 from weft.nodes import folders
@@ -21,7 +21,7 @@ class Checkpoint(NamedTuple, Generic[F]):
 @node(category="loaders", lane="io", settings=("precision",))
 def LoadCheckpoint(
     source: Annotated[str, CheckpointSource()], *, variant: str = "", context: Context = INJECTED
-) -> Checkpoint[Any]:
+) -> Checkpoint[F]:
     """Name a checkpoint's denoiser, text encoder and VAE.
 
     Only headers are read here; the weights are loaded when a node needs them, in the engine's precision. Nothing is

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from weft.engine import InputError, Places, Resolved, Resource
 from weft.engine.errors import listed, nearest
-from weft.engine.resources import find
+from weft.engine.resources import find, inside
 from weft.nodes import builtin, folders, hub
 from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net
 from weft.nodes.headers import kind_of, read_shapes, refuse_pickle
@@ -153,8 +153,9 @@ def _missing(text: str, places: Places) -> InputError:
 
 
 def _near(text: str, searched: tuple[Path, ...]) -> str:
+    """The nearest name in the folders where `text` would lie; only folders that may be read are looked into."""
     wanted = Path(text)
-    beside = (folder / wanted.parent for folder in searched)
+    beside = [folder / wanted.parent for folder in searched if inside(folder / wanted.parent, searched)]
     return nearest(wanted.name, [entry.name for folder in beside if folder.is_dir() for entry in folder.iterdir()])
 
 

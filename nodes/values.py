@@ -4,24 +4,30 @@ Tensors are float32. `Model`, `TextEncoder`, `VAE` and `ControlNet` are recipes:
 of their source and hold none; a node gets the module by `with context.weights(recipe) as module:`.
 
 `F` is the family of models that a value belongs to: `Latent[F]` and `Guide[F]` in one signature must agree, and the
-checker follows this through a graph. Read next: `weft.nodes.families`, which turns recipes into modules.
+checker follows this through a graph. A type checker, which reads no headers, takes an unknown family for any. Read
+next: `weft.nodes.families`, which turns recipes into modules.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from weft.engine import Loading, Recipe, value
+from weft.engine import Loading, Recipe, Resolved, value
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from typing_extensions import TypeVar as VariableWithDefault
 
     from weft.nodes.families import Family
     from weft.nodes.modules import Autoencoder, Denoiser, Encoder
 
-F = TypeVar("F")
+    F = VariableWithDefault("F", default=Any)
+else:
+    F = TypeVar("F")
+
+M_co = TypeVar("M_co", covariant=True)
 
 
 @value
@@ -59,16 +65,15 @@ class Mask:
     coverage: Tensor
 
 
-@value
 @dataclass(frozen=True)
-class Model(Recipe["Denoiser"], Generic[F]):
-    """The network that denoises, with the checkpoint's own scheduler configuration.
+class Weights(Recipe[M_co]):
+    """What names one component's weights.
 
     Args:
-        source: the content digest of the checkpoint.
-        family: the name of the family of models.
+        source: the content digest of the files that they are in.
+        family: the name of the family of models, as types have it.
         variant: the variant of the weights, such as `fp16`; empty takes the plain ones where there are some.
-        dtype: what the weights are loaded in: `float32`, `float16` or `bfloat16`.
+        dtype: what they are loaded in: `float32`, `float16` or `bfloat16`.
     """
 
     source: str
@@ -76,50 +81,53 @@ class Model(Recipe["Denoiser"], Generic[F]):
     variant: str
     dtype: str
 
-    def load(self, loading: Loading) -> Denoiser:
-        return _family(self).denoiser(loading.locate(self.source), self.variant, _dtype(self), loading.device)
+    def parts(self, loading: Loading) -> tuple[Family, Resolved, torch.dtype]:
+        """The family that builds the module, the files, and the dtype."""
+        import torch
+
+        from weft.nodes.families import family
+
+        return family(self.family), loading.locate(self.source), getattr(torch, self.dtype)
 
 
 @value
 @dataclass(frozen=True)
-class TextEncoder(Recipe["Encoder"], Generic[F]):
-    """The network that reads prompts, with its tokenizer; fields as in `Model`."""
+class Model(Weights["Denoiser"], Generic[F]):
+    """The network that denoises, with the checkpoint's own scheduler configuration."""
 
-    source: str
-    family: str
-    variant: str
-    dtype: str
+    def load(self, loading: Loading) -> Denoiser:
+        family, source, dtype = self.parts(loading)
+        return family.denoiser(source, self.variant, dtype, loading.device)
+
+
+@value
+@dataclass(frozen=True)
+class TextEncoder(Weights["Encoder"], Generic[F]):
+    """The network that reads prompts, with its tokenizer."""
 
     def load(self, loading: Loading) -> Encoder:
-        return _family(self).encoder(loading.locate(self.source), self.variant, _dtype(self), loading.device)
+        family, source, dtype = self.parts(loading)
+        return family.encoder(source, self.variant, dtype, loading.device)
 
 
 @value
 @dataclass(frozen=True)
-class VAE(Recipe["Autoencoder"], Generic[F]):
-    """The network between pixels and latents; fields as in `Model`."""
-
-    source: str
-    family: str
-    variant: str
-    dtype: str
+class VAE(Weights["Autoencoder"], Generic[F]):
+    """The network between pixels and latents."""
 
     def load(self, loading: Loading) -> Autoencoder:
-        return _family(self).autoencoder(loading.locate(self.source), self.variant, _dtype(self), loading.device)
+        family, source, dtype = self.parts(loading)
+        return family.autoencoder(source, self.variant, dtype, loading.device)
 
 
 @value
 @dataclass(frozen=True)
-class ControlNet(Recipe["torch.nn.Module"], Generic[F]):
-    """A network that steers a denoiser by a picture; fields as in `Model`."""
-
-    source: str
-    family: str
-    variant: str
-    dtype: str
+class ControlNet(Weights["torch.nn.Module"], Generic[F]):
+    """A network that steers a denoiser by a picture."""
 
     def load(self, loading: Loading) -> torch.nn.Module:
-        return _family(self).control_net(loading.locate(self.source), self.variant, _dtype(self), loading.device)
+        family, source, dtype = self.parts(loading)
+        return family.control_net(source, self.variant, dtype, loading.device)
 
 
 @value
@@ -171,16 +179,3 @@ class Guide(Generic[F]):
     positive: Conditioning[F]
     negative: Conditioning[F] | None
     scale: float
-
-
-def _family(recipe: Model[F] | TextEncoder[F] | VAE[F] | ControlNet[F]) -> Family:
-    from weft.nodes.families import family
-
-    return family(recipe.family)
-
-
-def _dtype(recipe: Model[F] | TextEncoder[F] | VAE[F] | ControlNet[F]) -> torch.dtype:
-    import torch
-
-    dtype: torch.dtype = getattr(torch, recipe.dtype)
-    return dtype

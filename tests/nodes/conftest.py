@@ -108,7 +108,7 @@ def tiny_pipeline(prediction: str, tokenizer: CLIPTokenizer, **options: Any) -> 
 def tiny_control_net(seed: int, **options: Any) -> Any:
     """A random ControlNet whose output is not zero, as a fresh one's is."""
     torch.manual_seed(seed)
-    net = diffusers.ControlNetModel(**WIDTHS, **options, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"))
+    net = diffusers.ControlNetModel(**{**WIDTHS, **options}, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"))
     for zero_layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
         torch.nn.init.normal_(zero_layer.weight, std=0.2)
     return net
@@ -125,6 +125,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("edges", "depth")):
         tiny_control_net(seed).save_pretrained(folder / name)
     tiny_control_net(2, global_pool_conditions=True).save_pretrained(folder / "style")
+    tiny_control_net(3, block_out_channels=(32, 32)).save_pretrained(folder / "other")
     return folder
 
 

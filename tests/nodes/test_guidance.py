@@ -133,6 +133,19 @@ def test_a_picture_of_another_size_is_scaled(scene: Scene) -> None:
     assert moved.abs().max() < 0.1
 
 
+def test_a_prompt_of_another_text_encoder_is_refused(scene: Scene) -> None:
+    wide = replace(scene.positive, embeddings=scene.positive.embeddings.repeat(1, 1, 2))
+    with pytest.raises(InputError, match="encoded 128 channels wide, and the model reads 64"):
+        scene.predict(wide, scene.negative)
+
+
+def test_a_control_net_of_another_model_is_refused(scene: Scene) -> None:
+    other = scene.call(LoadControlNet, source="other")
+    control = replace(scene.steered_positive.controls[0], control_net=other)
+    with pytest.raises(InputError, match="made for another model: its block_out_channels are"):
+        scene.predict(replace(scene.positive, controls=(control,)), scene.negative)
+
+
 def test_prompts_come_one_for_all_or_one_an_item(scene: Scene) -> None:
     three = replace(scene.positive, embeddings=scene.positive.embeddings.repeat(3, 1, 1))
     with pytest.raises(InputError, match="a prompt comes in a batch of 3, the latents in a batch of 1"):

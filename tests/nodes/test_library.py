@@ -105,6 +105,31 @@ def pure_calls(call: Any) -> Any:
     yield "SaveImage", {"image": image["image"]}
 
 
+def test_values_that_come_out_of_a_store_are_as_good_as_new(models: Path, pictures: Path, tmp_path: Path) -> None:
+    """The guide, with its prompts and its ControlNet, is read from the store; sampling from it is the same."""
+
+    def painted(store: Path | None, seed: int) -> Any:
+        engine = Engine(store=store, device="cpu", models=[models], inputs=[pictures], output=tmp_path / "output")
+        return engine.run(steered_graph(seed))
+
+    first, again, fresh = painted(tmp_path / "store", 1), painted(tmp_path / "store", 2), painted(None, 2)
+    assert again.ran == ("k_sampler", "vae_decode", "save_image") and len(first.ran) > len(again.ran)
+    assert again.paths[0].read_bytes() == fresh.paths[0].read_bytes()
+
+
+def steered_graph(seed: int) -> Graph:
+    """A graph with a value of every class on its links."""
+    with Graph() as graph:
+        checkpoint = weft.nodes.LoadCheckpoint("epsilon")
+        positive, negative = (weft.nodes.TextEncode(checkpoint.text_encoder, text) for text in ("a house", "night"))
+        edges, image = weft.nodes.LoadControlNet("edges"), weft.nodes.LoadImage("stripes.png")
+        steered = weft.nodes.ApplyControlNet(positive, negative, edges, image)
+        guide = weft.nodes.CFGGuide(checkpoint.model, steered.positive, steered.negative)
+        latent = weft.nodes.KSampler(guide, weft.nodes.VAEEncode(checkpoint.vae, image), seed=seed, steps=2)
+        weft.nodes.SaveImage(weft.nodes.VAEDecode(checkpoint.vae, latent))
+    return graph
+
+
 def test_a_graph_in_python_is_the_graph_in_json(models: Path, tmp_path: Path) -> None:
     with Graph(title="A landscape") as graph:
         checkpoint = weft.nodes.LoadCheckpoint("epsilon")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
+from PIL import Image as Pictures
 
 from weft.engine import Engine, Graph, InputError
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, Latent, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
@@ -84,6 +87,16 @@ def test_a_cancelled_run_stops_at_the_next_step(engine: Engine) -> None:
     result = engine.execute(engine.plan(graph_of(steps=50)), listener=listen, cancelled=lambda: len(steps) >= 2)
     assert result.status == "cancelled" and not result.paths
     assert steps == [1, 2]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_smaller_precision_paints_nearly_the_same(models: Path, tmp_path: Path, precision: str) -> None:
+    def painted(running: str) -> Any:
+        engine = Engine(store=None, device="cpu", precision=running, models=[models], output=tmp_path)
+        return numpy.asarray(Pictures.open(engine.run(graph_of()).paths[0])).astype(int)
+
+    difference = numpy.abs(painted(precision) - painted("float32"))
+    assert 0 < difference.mean() < 3
 
 
 def test_a_model_that_a_sampler_does_not_understand_fails_with_the_mend(weft_paints: Any) -> None:
