@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 import typer
 
-from weft.engine.cli import check, models, nodes, plan, run, schema, show
+from weft.engine.cli import check, models, nodes, plan, run, schema, show, store
 from weft.engine.cli.output import Exit, say_error
 from weft.engine.errors import StoreError, WeftError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 for verb in (run, check, plan, nodes, schema, show):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(models.app, name="models")
+app.add_typer(store.app, name="store")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
