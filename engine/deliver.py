@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -69,7 +70,7 @@ def _place(stem: Path, suffix: str, content: bytes) -> Delivered:
     for path in taken.values():
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return Delivered(str(path), new=False)
-    beside = stem.with_name(f".{stem.name}.{os.getpid()}{suffix}")
+    beside = stem.with_name(f".{stem.name}.{os.getpid()}.{threading.get_ident()}{suffix}")
     beside.write_bytes(content)
     number = max(taken, default=0) + 1
     try:

@@ -50,5 +50,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     position = len(SIGNATURE)
     while position + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, position)
+        if position + 12 + length > len(content):
+            return
         yield content[position + 4 : position + 8], content[position + 8 : position + 8 + length]
         position += length + 12

@@ -1,0 +1,204 @@
+"""Runs: events, failures that stop only what is below them, cancel, damage, and inputs that stay as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+
+from weft.engine import INJECTED, Artifact, Context, Engine, Graph, NodeError, Range, events, named, node
+
+
+@node
+def Number(value: int) -> int:
+    """A number."""
+    return value
+
+
+@node
+def Sum(numbers: list[float]) -> float:
+    """Add up; the types show in the text of the result."""
+    assert all(type(number) is float for number in numbers)
+    return sum(numbers)
+
+
+@node
+def Invert(number: float) -> float:
+    """Divide by a number, which may be zero."""
+    return 1 / number
+
+
+@node
+def Percent(number: Annotated[int, Range(0, 100)]) -> int:
+    """Take what a link brings, within bounds."""
+    return number
+
+
+@node
+def Lie(value: int) -> str:
+    """Give something else than the annotation says."""
+    return value  # type: ignore[return-value]
+
+
+@node
+def Strange(value: int) -> Any:
+    """Give what no link can carry."""
+    return {value, value + 1}
+
+
+@node
+def Slow(steps: int, context: Context = INJECTED) -> int:
+    """Report each step."""
+    for step in range(steps):
+        context.progress(step + 1, steps)
+    return steps
+
+
+@node
+def Write(text: str, name: str = "text") -> Artifact:
+    """A sink."""
+    return Artifact(text.encode(), "application/json", name)
+
+
+def names(heard: Sequence[events.Event]) -> list[str]:
+    """The events as words: what, and about which node."""
+    return [" ".join(str(event.plain()[key]) for key in ("event", "node") if key in event.plain()) for event in heard]
+
+
+def test_a_run_tells_what_happens(engine: Engine) -> None:
+    with Graph() as graph:
+        Slow(2)
+        Write("x")
+    heard: list[events.Event] = []
+    engine.run(graph, only=["slow", "write"], listener=heard.append)
+    assert names(heard) == [
+        "run_started",
+        "node_started slow",
+        "node_progress slow",
+        "node_progress slow",
+        "node_finished slow",
+        "node_started write",
+        "node_finished write",
+        "artifact write",
+        "run_finished",
+    ]
+
+
+def test_a_cached_run_says_from_where(engine: Engine) -> None:
+    with Graph() as graph:
+        Write("x")
+    engine.run(graph)
+    heard: list[events.Event] = []
+    result = engine.run(graph, listener=heard.append)
+    assert heard[1] == events.NodeCached("write", "Write", "memory")
+    assert result.cached == ("write",) and not result.ran
+
+
+def test_one_failure_stops_only_what_is_below(storeless: Engine) -> None:
+    with Graph() as graph:
+        named("below", Sum)([named("bad", Invert)(0.0), 1.0])
+        named("good", Invert)(2.0)
+    heard: list[events.Event] = []
+    result = storeless.execute(storeless.plan(graph, only=["below", "good"]), listener=heard.append)
+    assert result.status == "failed" and result.ran == ("good",)
+    assert events.NodeBlocked("below", "Sum", by="bad") in heard
+
+
+def test_a_failure_names_node_type_and_cause(storeless: Engine) -> None:
+    with Graph() as graph:
+        named("bad", Invert)(0.0)
+    with pytest.raises(NodeError, match=r"^bad \(Invert\): ZeroDivisionError: ") as caught:
+        storeless.run(graph, only=["bad"])
+    assert (caught.value.node, caught.value.type) == ("bad", "Invert")
+    assert isinstance(caught.value.cause, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("type", "words"),
+    [
+        (Lie, r"bad \(Lie\): TypeError: output `str` is a int, its annotation says str"),
+        (Strange, r"bad \(Strange\): TypeError: a set cannot cross a link"),
+    ],
+)
+def test_a_value_that_is_not_what_it_should_be_is_the_nodes_fault(type: Any, words: str, engine: Engine) -> None:
+    with Graph() as graph:
+        type(1, id="bad")
+    with pytest.raises(NodeError, match=words):
+        engine.run(graph, only=["bad"])
+
+
+def test_an_int_becomes_a_float_alone_and_in_a_list(storeless: Engine) -> None:
+    with Graph() as graph:
+        named("alone", Invert)(Number(4))
+        named("listed", Sum)([Number(4), 5, 6.0])
+    result = storeless.run(graph, only=["alone", "listed"])
+    assert result.status == "done" and not result.failures
+
+
+def test_bounds_hold_for_what_comes_over_a_link(storeless: Engine) -> None:
+    with Graph() as graph:
+        named("percent", Percent)(Number(101))
+    with pytest.raises(NodeError, match=r"input `number`: 101 is above .* came over a link"):
+        storeless.run(graph, only=["percent"])
+
+
+def test_cancel_is_looked_at_in_every_step(engine: Engine) -> None:
+    with Graph() as graph:
+        named("first", Number)(1)
+        named("slow", Slow)(1000)
+    heard: list[events.Event] = []
+    planned = engine.plan(graph, only=["first", "slow"])
+    result = engine.execute(planned, listener=heard.append, cancelled=lambda: len(heard) > 10)
+    assert result.status == "cancelled" and result.ran == ("first",)
+    assert engine.plan(graph, only=["first", "slow"]).steps[0].state == "cached"
+
+
+def damage(folder: Path, kind: str) -> None:
+    """Break every file of a kind in a store."""
+    for path in [path for path in (folder / "v1" / kind).rglob("*") if path.is_file()]:
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+@pytest.mark.parametrize("how", ["broken record", "broken blob", "missing blob"])
+def test_damage_is_told_and_computed_again(how: str, tmp_path: Path) -> None:
+    with Graph() as graph:
+        Write("x")
+    store, output = tmp_path / "store", tmp_path / "output"
+    Engine(store=store, output=output).run(graph)
+    if how == "missing blob":
+        next(path for path in (store / "v1" / "blobs").rglob("*") if path.is_file()).unlink()
+    else:
+        damage(store, {"broken record": "traces", "broken blob": "blobs"}[how])
+    heard: list[events.Event] = []
+    result = Engine(store=store, output=output).run(graph, listener=heard.append)
+    assert [event.node for event in heard if isinstance(event, events.StoreDamaged)] == ["write"]
+    assert result.ran == ("write",) and result.paths[0].read_bytes() == b"x"
+    assert Engine(store=store, output=output).run(graph).cached == ("write",)
+
+
+def test_a_run_does_not_edit_its_file(engine: Engine, tmp_path: Path) -> None:
+    with Graph(title="Kept") as graph:
+        Write("x")
+    path = tmp_path / "graph.json"
+    graph.save(path)
+    before = (path.read_bytes(), path.stat().st_mtime_ns)
+    engine.run(Graph(nodes=Graph.load(path).nodes, types=graph.types, path=path))
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_result_can_be_read(engine: Engine) -> None:
+    with Graph() as graph:
+        Write("x")
+    result = engine.run(graph)
+    head, path = str(result).splitlines()
+    assert head.startswith("done: 1 ran, 0 cached in ") and path.endswith("output/text_0001.json")
+
+
+def test_an_artifact_that_cannot_be_written_is_its_nodes_fault(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("a file where the folder should be")
+    with Graph() as graph:
+        Write("x")
+    with pytest.raises(NodeError, match=r"write \(Write\)"):
+        engine.run(graph)

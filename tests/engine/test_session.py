@@ -1,0 +1,103 @@
+"""Engines: node types of a third party, the default store, and what they keep between runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from weft.engine import CatalogError, Engine, Graph, NodeError
+from weft.engine.document import read
+from weft.engine.session import store_folder
+
+THIRD_PARTY = '''"""A node of a third party."""
+
+from weft.engine import node
+
+
+@node(category="text")
+def Shout(text: str) -> str:
+    """Say it louder."""
+    return text.upper().strip() + "!"
+'''
+
+GRAPH = '{"weft": 1, "nodes": {"a": {"type": "Shout", "inputs": {"text": "hello"}}}, "outputs": {"out": {"link": "a"}}}'
+
+
+def engine_with(source: str, folder: Path) -> Engine:
+    """An engine with a file of nodes."""
+    (folder / "shout.py").write_text(source)
+    return Engine(nodes=[folder / "shout.py"], store=folder / "store", device="cpu")
+
+
+def test_a_third_partys_node_runs_and_is_cached(tmp_path: Path) -> None:
+    engine = engine_with(THIRD_PARTY, tmp_path)
+    assert len(THIRD_PARTY.splitlines()) <= 15 and engine.catalog["Shout"].category == "text"
+    assert engine.run(read(GRAPH)).outputs == {"out": "HELLO!"}
+    assert engine_with(THIRD_PARTY, tmp_path).run(read(GRAPH)).cached == ("a",)
+
+
+def test_a_third_partys_fault_is_reported_as_its_nodes(tmp_path: Path) -> None:
+    engine = engine_with(THIRD_PARTY.replace("text.upper()", "text.uper()"), tmp_path)
+    with pytest.raises(NodeError, match=r"^a \(Shout\): AttributeError: 'str' object has no attribute 'uper'"):
+        engine.run(read(GRAPH))
+
+
+def test_editing_a_third_partys_file_runs_it_again(tmp_path: Path) -> None:
+    engine_with(THIRD_PARTY, tmp_path).run(read(GRAPH))
+    edited = engine_with(THIRD_PARTY.replace('"!"', '"?"'), tmp_path)
+    assert edited.run(read(GRAPH)).outputs == {"out": "HELLO?"}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def Shout(: pass", "shout.py: SyntaxError"),
+        ("import nowhere_at_all", "shout.py: ModuleNotFoundError"),
+        ("x = 1", "no function with @node in it (found: x)"),
+        ("raise SystemExit(3)", "shout.py: SystemExit"),
+        (THIRD_PARTY.replace("text: str", "text"), "shout.py: CatalogError: Shout: `text` has no annotation"),
+    ],
+)
+def test_a_file_that_is_no_node_library(source: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError) as caught:
+        engine_with(source, tmp_path)
+    assert words in str(caught.value)
+
+
+def test_two_files_cannot_give_one_name(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(THIRD_PARTY)
+    with pytest.raises(CatalogError, match=r"two\.py: there is a node type Shout already"):
+        Engine(nodes=[tmp_path / "one.py", tmp_path / "two.py"], store=None)
+
+
+def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> None:
+    paths = [tmp_path / "one" / "mine.py", tmp_path / "two" / "mine.py"]
+    for path, name in zip(paths, ("Shout", "Whisper"), strict=True):
+        path.parent.mkdir()
+        path.write_text(THIRD_PARTY.replace("Shout", name))
+    assert {"Shout", "Whisper"} <= {*Engine(nodes=paths, store=None).catalog}
+
+
+def test_a_missing_file_of_nodes(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="expected a Python file"):
+        Engine(nodes=[tmp_path / "none.py"], store=None)
+
+
+def test_with_the_store_and_without_it_outputs_are_equal(tmp_path: Path) -> None:
+    engine = engine_with(THIRD_PARTY, tmp_path)
+    cold, warm = engine.run(read(GRAPH)), engine.run(read(GRAPH))
+    without = replace(engine, store=None).run(read(GRAPH))
+    assert cold.outputs == warm.outputs == without.outputs and warm.cached and not without.cached
+
+
+def test_the_default_store_is_the_users(tmp_path: Path) -> None:
+    assert store_folder({"WEFT_STORE": str(tmp_path)}) == tmp_path
+    assert store_folder({}).parts[-2:] == ("weft", "store")
+
+
+def test_a_graph_without_nodes_runs_nothing(tmp_path: Path) -> None:
+    problems = Engine(store=None).check(Graph()).problems
+    assert [problem.message[:14] for problem in problems] == ["nothing to run"]
