@@ -1,4 +1,4 @@
-"""Layers from left to right, after Sugiyama, Tagawa and Toda (1981): which layer an item is in, its order there, its top.
+"""Layers from left to right, after Sugiyama, Tagawa and Toda (1981): the layer of each item, its order there, its top.
 
 An item stands to the right of everything that it is linked from. A link that passes layers gets a pin in each, so that
 it runs between the boxes there. Sweeps order each layer by the barycentres of its neighbours; then every item moves as

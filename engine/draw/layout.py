@@ -18,6 +18,9 @@ INSET, GUTTER = 14.0, 18.0
 GAP, MARGIN = 68.0, 32.0
 """Between layers, and around everything."""
 
+BELOW = 14.0
+"""From a box to the wires that run back below it."""
+
 HEADLINE_SIZE, TITLE_SIZE, ROW_SIZE, TYPE_SIZE = 22.0, 14.5, 12.5, 11.5
 """Sizes of letters: the graph's title, a box's title, a row, a box's type."""
 
@@ -28,6 +31,9 @@ LETTER = 0.55
 """The mean width of a letter of a sans-serif font, by its size."""
 
 Point = tuple[float, float]
+
+Swing = tuple[Point, Point, Point, Point]
+"""A cubic Bezier curve: where it starts, two control points, where it ends."""
 
 Pins = Mapping[Wire, tuple[tuple[str, int], ...]]
 """The pins of each wire, with their layers."""
@@ -69,7 +75,7 @@ class Curve:
     points: tuple[Point, ...]
     category: str
 
-    def swings(self) -> Iterator[tuple[Point, Point, Point, Point]]:
+    def swings(self) -> Iterator[Swing]:
         """The cubic Bezier curves across gaps."""
         for start, end in zip(self.points[::2], self.points[1::2], strict=True):
             reach = max(abs(end[0] - start[0]) / 2, GAP / 2)
@@ -94,7 +100,7 @@ def text_width(text: str, size: float) -> float:
 
 def fitted(text: str, room: float, size: float) -> str:
     """The text, cut to a width."""
-    if text_width(text, size) <= room:
+    if text_width(text, size) <= room + 0.01:  # a text that its frame was made for just fits
         return text
     widths = accumulate(text_width(letter, size) for letter in text)
     kept = sum(width <= room - text_width("...", size) for width in widths)
@@ -186,6 +192,9 @@ def _curve(wire: Wire, frames: Mapping[str, Frame], passed: list[tuple[float, tu
     """The curve of a wire, straight through each layer that it passes: its height there, the layer's edge and width."""
     source, target = frames[wire.source], frames[wire.target]
     straight = [point for y, (x, width) in passed for point in ((x, y), (x + width, y))]
+    if target.x <= source.x:  # it closes a circle: back below both boxes
+        below = max(source.y + source.height, target.y + target.height) + BELOW
+        straight = [(source.x + source.width, below), (target.x, below)]
     start = (source.x + source.width, source.y + _output_at(source.box, wire.output))
     end = (target.x, target.y + _input_at(target.box, wire.input))
     return Curve((start, *straight, end), source.box.category)

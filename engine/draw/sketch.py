@@ -1,4 +1,4 @@
-"""A graph as boxes and wires: what the tree and the picture both draw. A graph with problems is taken as far as it goes.
+"""A graph as boxes and wires: what the tree and the picture both draw. One with problems is taken as far as it goes.
 
 Read next: `tree` (text), `layout` (places), `svg` and `png` (pictures).
 """
@@ -140,9 +140,9 @@ def _box(graph: Graph, id: str, given: Mapping[str, Any], types: Mapping[str, No
 
 
 def _shown(given: Any) -> str:
-    """A literal as JSON spells it, with the parameter that sets it."""
+    """A literal as JSON spells it, after the parameter that sets it."""
     if isinstance(given, _Set):
-        return f"{_shown(given.value)} <{given.parameter}>" if given.has_value else f"<{given.parameter}>"
+        return f"<{given.parameter}>" + (f" {_shown(given.value)}" if given.has_value else "")
     return given.text if isinstance(given, NoNumber) else orjson.dumps(given, default=_plain).decode()
 
 

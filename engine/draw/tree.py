@@ -25,7 +25,7 @@ def _sections(graph: Graph, catalog: Catalog) -> Iterator[list[str]]:
     while work:
         name, one = work.pop()
         yield [*_heading(name, one), *_tree(sketch(one, catalog))]
-        work += [(f"{name}/{inner}" if name else inner, part) for inner, part in reversed(one.graphs.items())]
+        work += [(f"{name}/{inner}" if name else inner, part) for inner, part in reversed(list(one.graphs.items()))]
 
 
 def _heading(name: str, graph: Graph) -> Iterator[str]:
@@ -60,11 +60,27 @@ class _Tree:
             self.sources.setdefault(wire.target, []).append(wire)
 
     def lines(self) -> Iterator[str]:
+        for root in list(self._roots()):
+            yield from self._from(_Branch(root))
+
+    def _roots(self) -> Iterator[str]:
+        """What no wire leaves from, and one box of each circle that leads nowhere else."""
         used = {wire.source for wire in self.sketch.wires}
-        roots = [key for key in self.sketch.boxes if key not in used]
-        for root in (*roots, *self.sketch.boxes):  # the second round finds circles, which have no end
-            if root not in self.drawn:
-                yield from self._from(_Branch(root))
+        ends = [key for key in self.sketch.boxes if key not in used]
+        reached: set[str] = set()
+        for key in (*ends, *self.sketch.boxes):
+            if key not in reached:
+                yield key
+                reached |= self._behind(key, reached)
+
+    def _behind(self, key: str, reached: set[str]) -> set[str]:
+        """The boxes that one is made of, itself among them, without those that were reached before."""
+        found, work = {key}, [key]
+        while work:
+            new = {wire.source for wire in self.sources.get(work.pop(), [])} - reached - found
+            found |= new
+            work += new
+        return found
 
     def _from(self, root: _Branch) -> Iterator[str]:
         stack = [root]
@@ -109,7 +125,7 @@ def _cut(text: str) -> str:
 def _tree(sketch: Sketch) -> list[str]:
     """The lines of one graph, as many as anybody reads."""
     tree = _Tree(sketch)
-    lines = []
+    lines: list[str] = []
     for line in tree.lines():
         if len(lines) == MOST_LINES:
             break
