@@ -76,10 +76,13 @@ class Curve:
     category: str
 
     def swings(self) -> Iterator[Swing]:
-        """The cubic Bezier curves across gaps."""
+        """The cubic Bezier curves across gaps; one that ends below or above its start turns back."""
+        heading = 1
         for start, end in zip(self.points[::2], self.points[1::2], strict=True):
-            reach = max(abs(end[0] - start[0]) / 2, GAP / 2)
-            yield start, (start[0] + reach, start[1]), (end[0] - reach, end[1]), end
+            reach = max(abs(end[0] - start[0]), GAP) / 2
+            onward = -heading if start[0] == end[0] else heading
+            yield start, (start[0] + heading * reach, start[1]), (end[0] - onward * reach, end[1]), end
+            heading = onward
 
 
 @dataclass(frozen=True)
