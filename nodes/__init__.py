@@ -8,8 +8,8 @@
 
 Nodes: `loaders`, `text`, `control`, `guidance`, `latent`, `sampler`, `image`. Below them: `values` (what links carry),
 `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the sampling loop and what it asks),
-`families` (how each family of models is recognised and built). Importing this package imports no torch: heavy imports
-happen in the bodies of nodes.
+`sources` (what names weights, and how it is found), `families` (how each family of models is recognised and built).
+Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def LoadCheckpoint(
     """
     found = context.found(source)
     _check_variant(found.resolved, ("unet", "vae", "text_encoder"), variant)
-    recipe = (found.digest, str(found.resolved.family), variant, context.precision)
+    recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
     return Checkpoint(Model(*recipe), TextEncoder(*recipe), VAE(*recipe))
 
 
@@ -53,7 +53,7 @@ def LoadControlNet(
     """
     found = context.found(source)
     _check_variant(found.resolved, ("",), variant)
-    return ControlNet(found.digest, str(found.resolved.family), variant, context.precision)
+    return ControlNet(str(found.digest), str(found.resolved.family), variant, context.precision)
 
 
 def _check_variant(resolved: Resolved, components: tuple[str, ...], variant: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from weft.engine import INJECTED, Context, Engine, InputError, NodeType, node
+from weft.engine.store.codec import content_digest, flatten, restore
 from weft.nodes import LoadCheckpoint, LoadControlNet, Model
 
 Load = Callable[..., Any]
@@ -51,6 +52,15 @@ def test_a_recipe_names_content_not_place(models: Path, tmp_path: Path) -> None:
     assert here == there
     assert (here.model.family, here.model.dtype) == ("SD1", "float32")
     assert str(models) not in repr(here)
+
+
+def test_a_recipe_is_the_same_out_of_a_store(models: Path) -> None:
+    """So that one loaded module serves both."""
+    model = loader(models)(LoadCheckpoint, source="epsilon").model
+    parts = flatten(model)
+    restored = restore(parts.tree, parts.tensors.__getitem__, parts.blobs.__getitem__)
+    assert restored == model and content_digest(restored) == content_digest(model)
+    assert type(model.source) is str
 
 
 def test_precision_is_part_of_a_recipe_and_of_what_loads(models: Path) -> None:
