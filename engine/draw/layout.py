@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -156,7 +156,7 @@ def place(sketch: Sketch) -> Layout:
     }
     curves = tuple(_curve(wire, frames, [(y[pin], columns[rank]) for pin, rank in pins[wire]]) for wire in sketch.wires)
     right = max((sum(column) for column in columns), default=MARGIN)
-    bottom = max((frame.y + frame.height for frame in frames.values()), default=head)
+    bottom = max((*(frame.y + frame.height for frame in frames.values()), *_heights(curves)), default=head)
     width = max(right, MARGIN + text_width(sketch.title, HEADLINE_SIZE)) + MARGIN
     return Layout(sketch, width, bottom + MARGIN, tuple(frames.values()), curves)
 
@@ -201,6 +201,10 @@ def _curve(wire: Wire, frames: Mapping[str, Frame], passed: list[tuple[float, tu
     start = (source.x + source.width, source.y + _output_at(source.box, wire.output))
     end = (target.x, target.y + _input_at(target.box, wire.input))
     return Curve((start, *straight, end), source.box.category)
+
+
+def _heights(curves: Iterable[Curve]) -> Iterator[float]:
+    return (y for curve in curves for _, y in curve.points)
 
 
 def _head_height(sketch: Sketch) -> float:

@@ -143,7 +143,9 @@ def _shown(given: Any) -> str:
     """A literal as JSON spells it, after the parameter that sets it."""
     if isinstance(given, _Set):
         return f"<{given.parameter}>" + (f" {_shown(given.value)}" if given.has_value else "")
-    return given.text if isinstance(given, NoNumber) else orjson.dumps(given, default=_plain).decode()
+    if isinstance(given, NoNumber):
+        return given.text
+    return orjson.dumps(given, default=_plain, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
 
 
 def _plain(item: Any) -> Any:
