@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -134,7 +135,10 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     "title is a number": (document({"type": "Number"}, title=5), "title, string, 5 (int)"),
     "unknown type": (document({"type": "Decod"}), "bad, `Decod`, did you mean `Decode`?"),
     "unknown input": (number(hole=1), "bad.hole, Number has no input `hole`, did you mean `whole`?"),
-    "missing input": (document({"type": "Make"}, outputs={"out": {"link": "bad.pixels"}}), "bad.count, required, (int) is missing, give it"),
+    "missing input": (
+        document({"type": "Make"}, outputs={"out": {"link": "bad.pixels"}}),
+        "bad.count, required, (int) is missing, give it",
+    ),
     "missing link": (document({"type": "Decode"}), 'bad.hidden, (Hidden) is missing, {"link": "NODE"}'),
     "text for an int": (number(whole="20"), 'bad.whole, expected an int, "20" (a string), without quotes'),
     "real for an int": (number(whole=3.9), "bad.whole, expected an int, 3.9 (float), whole number"),
@@ -256,7 +260,7 @@ def test_a_cycle_is_shown_as_its_path(engine: Engine, tmp_path: Path) -> None:
     (problem,) = problems_of(engine, path)
     circle = problem.message.removeprefix("a cycle: ").split(" -> ")
     assert circle[0] == circle[-1] and set(circle) == {"a", "b", "c"}
-    assert all(nodes[later]["inputs"] == {"whole": {"link": sooner}} for sooner, later in zip(circle, circle[1:]))
+    assert all(nodes[later]["inputs"] == {"whole": {"link": sooner}} for sooner, later in pairwise(circle))
 
 
 def test_a_cycle_through_a_subgraph_is_found(engine: Engine, tmp_path: Path) -> None:

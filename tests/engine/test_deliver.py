@@ -38,7 +38,7 @@ def step(engine: Engine) -> Step:
 
 
 GOOD = ("a", "a/b", "portrait 2", "ä", "a.b", "a" * 200, ".hidden")
-BAD = ("", " ", "..", "../a", "a/../../b", "/etc/a", "a//b", "a/", "./a", "C:/a", "a\\b", "a\0", "nul", "con.x", "a.", "a ")
+BAD = ("", " ", "..", "../a", "a/../../b", "/etc/a", "a//b", "a/", "./a", "C:/a", "a\\b", "a\0", "nul", "con.x", "a.")
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -48,7 +48,7 @@ def test_names_that_stay_inside(name: str, step: Step, tmp_path: Path) -> None:
     assert Path(delivered.path).name == f"{name.rsplit('/', 1)[-1]}_0001.webp" and delivered.new
 
 
-@pytest.mark.parametrize("name", [*BAD, "a" * 201, "a*b", "a\nb"])
+@pytest.mark.parametrize("name", [*BAD, "a ", "a" * 201, "a*b", "a\nb"])
 def test_names_that_do_not(name: str, step: Step, tmp_path: Path) -> None:
     assert name_fault(name)
     with pytest.raises(InputError):

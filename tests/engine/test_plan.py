@@ -94,7 +94,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 def edited(graph: Graph, seed: int) -> Graph:
     """The graph with one literal changed and its nodes in another order."""
     chance = random.Random(seed)
-    id = chance.choice([id for id in graph.nodes])
+    id = chance.choice(list(graph.nodes))
     name = "value" if graph.nodes[id].type == "Number" else "factor"
     changed = graph.set(f"{id}.{name}", chance.randint(0, 3))
     return replace(changed, nodes=dict(chance.sample([*changed.nodes.items()], len(changed.nodes))))

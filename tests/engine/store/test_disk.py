@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,11 @@ def test_a_value_without_tensors_is_read_without_torch(store: DiskStore) -> None
 
 
 @pytest.mark.parametrize("change", [lambda content: content[:-1], lambda content: content + b" ", lambda _: b""])
-def test_any_change_is_damage(change: Any, store: DiskStore) -> None:
-    for path in (lambda: files(store)[0], lambda: files(store)[-1]):
+def test_any_change_is_damage(change: Callable[[bytes], bytes], store: DiskStore) -> None:
+    for number in range(2):
         kept(store, b"some bytes")
-        path().write_bytes(change(path().read_bytes()))
+        path = files(store)[number]
+        path.write_bytes(change(path.read_bytes()))
         with pytest.raises(Damaged):
             store.has(KEY)
             record = store.get(KEY)

@@ -1,0 +1,51 @@
+"""Devices, precisions and limits by name: what is not there is refused with what is."""
+
+from __future__ import annotations
+
+import pytest
+
+from weft.engine import InputError, Limits
+from weft.engine.device import cuda_devices, resolve_device, resolve_precision
+
+
+def test_a_device_that_is_there() -> None:
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") in ("cpu", "cuda:0", "mps")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (f"cuda:{cuda_devices()}", f"{cuda_devices()} CUDA devices are usable here"),
+        ("cdua", "there is no device `cdua` here (did you mean `cuda`?)"),
+        ("", "there is no device"),
+        ("cuda:x", "there is no device `cuda:x`"),
+    ],
+)
+def test_a_device_that_is_not(name: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_device(name)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "precision"),
+    [
+        ("auto", "cpu", "float32"),
+        ("auto", "cuda:0", "float16"),
+        ("bfloat16", "cpu", "bfloat16"),
+    ],
+)
+def test_a_precision_is_resolved(name: str, device: str, precision: str) -> None:
+    assert resolve_precision(name, device) == precision
+
+
+def test_an_unknown_precision() -> None:
+    with pytest.raises(InputError, match=r"no precision `flaot16` \(did you mean `float16`\?\)"):
+        resolve_precision("flaot16", "cpu")
+
+
+def test_limits_are_settings() -> None:
+    assert Limits.from_environment({"WEFT_MAX_PIXELS": "5"}) == Limits(max_pixels=5)
+    with pytest.raises(InputError, match="WEFT_MAX_BATCH is '1e3', expected a whole number"):
+        Limits.from_environment({"WEFT_MAX_BATCH": "1e3"})

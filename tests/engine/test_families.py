@@ -1,0 +1,82 @@
+"""Families: models, latents and conditionings that meet are of one family, found before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+from weft.engine import Engine, Graph, named, node, value
+
+F = TypeVar("F")
+
+
+class Small:
+    """A family."""
+
+
+class Large:
+    """Another family."""
+
+
+@value
+@dataclass(frozen=True)
+class Net(Generic[F]):
+    """A model."""
+
+    width: int
+
+
+@value
+@dataclass(frozen=True)
+class Noise(Generic[F]):
+    """A latent."""
+
+    width: int
+
+
+@node
+def SmallNet() -> Net[Small]:
+    """A model of one family."""
+    return Net(1)
+
+
+@node
+def LargeNet() -> Net[Large]:
+    """A model of another."""
+    return Net(2)
+
+
+@node
+def Sample(net: Net[F], noise: Noise[F] | None = None) -> Noise[F]:
+    """Make a latent of the model's family."""
+    return Noise(net.width)
+
+
+@node
+def AnyWidth(noise: Noise[Any]) -> int:
+    """Take a latent of any family."""
+    return noise.width
+
+
+def problems(engine: Engine, graph: Graph) -> list[str]:
+    """What the checker says."""
+    return [problem.message for problem in engine.check(graph, only=[*graph.nodes]).problems]
+
+
+def test_one_family_is_fine(storeless: Engine) -> None:
+    with Graph() as graph:
+        AnyWidth(Sample(SmallNet(), Sample(SmallNet())))
+        AnyWidth(Sample(LargeNet()))
+    assert problems(storeless, graph) == []
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_two_families_do_not_mix(swapped: bool, storeless: Engine) -> None:
+    first, second = (LargeNet, SmallNet) if swapped else (SmallNet, LargeNet)
+    with Graph() as graph:
+        named("last", Sample)(second(), named("inner", Sample)(first()))
+    (message,) = problems(storeless, graph)
+    assert "family Small" in message.replace("expected Small", "family Small")
+    assert "Large" in message and "`small_net`" in message and "`large_net`" in message
