@@ -121,7 +121,8 @@ def tiny_hub(models: Path) -> Iterator[str]:
 def pulled(hub_id: str, address: str, cache: Path) -> subprocess.CompletedProcess[str]:
     """Pull in a process of its own: the hub's client reads its environment once."""
     script = "import sys; from weft.nodes.sources import CheckpointSource; print(CheckpointSource().pull(sys.argv[1]))"
-    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_CACHE": str(cache)}
+    hub_settings = {"HF_ENDPOINT": address, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+    environment = {**os.environ, **hub_settings}
     return subprocess.run([sys.executable, "-c", script, hub_id], env=environment, capture_output=True, text=True)
 
 
