@@ -11,13 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.pipelines.controlnet.pipeline_controlnet import StableDiffusionControlNetPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img import StableDiffusionImg2ImgPipeline
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import StableDiffusionInpaintPipeline
 from torch import Tensor
 
+from . import path
 from .captions import PHRASES, full_caption
 from .data import Dataset, draw_scenes, to_tensor
+from .edges import edges, f1
 from .grids import save_grid
 from .judge import Judge, agreement
 from .render import render
@@ -70,10 +75,8 @@ def round_trip(bench: Bench) -> Figures:
     """Decibels of encoding and decoding renders, pixels in 0..1, and what the judge makes of the result."""
     renders = _renders(bench)
     decoded = torch.cat([_decode(bench.pipeline, part) for part in _parts(renders)])
-    error = ((decoded - renders) / 2).square().mean((1, 2, 3))
     save_grid(torch.cat([renders[:8], decoded[:8], renders[8:16], decoded[8:16]]), bench.out / "round_trip.png", 8)
-    decibels = float((-10 * error.log10()).mean())
-    return {"decibels": decibels, **agreement(list(bench.data.scenes), _see(bench.judge, decoded))}
+    return {"decibels": _decibels(decoded, renders), **agreement(list(bench.data.scenes), _see(bench.judge, decoded))}
 
 
 def text_to_picture(bench: Bench, **settings: Any) -> Figures:
@@ -135,6 +138,41 @@ def inpainting(bench: Bench) -> Figures:
     return {"house": seen["subject"], "place": seen["place"]}
 
 
+def previews(bench: Bench) -> Figures:
+    """Decibels of decoding renders' latents with the tiny autoencoder, and how far its own encoder is off them."""
+    tiny = AutoencoderTiny.from_pretrained(path("landscapes-tiny-vae")).to(bench.pipeline.device)
+    renders = _renders(bench)[:200]
+    with torch.no_grad():
+        latents = bench.pipeline.vae.encode(renders).latent_dist.mean * bench.pipeline.vae.config["scaling_factor"]
+        decoded, encoded = tiny.decode(latents).sample.clamp(-1, 1), tiny.encode(renders).latents
+    save_grid(torch.cat([renders[:8], decoded[:8]]), bench.out / "previews.png", 8)
+    return {
+        "decibels": _decibels(decoded, renders),
+        "encoder's error": float((encoded - latents).square().mean().sqrt()),
+    }
+
+
+def edge_control(bench: Bench) -> Figures:
+    """F1 (within 2 pixels) of painted edges with those of renders, without and with control, under other captions.
+
+    Captions name only a time of day, drawn afresh: `time` says how often the picture has it under control.
+    """
+    control = ControlNetModel.from_pretrained(path("landscapes-edges")).to(bench.pipeline.device)
+    pipeline = StableDiffusionControlNetPipeline(
+        **bench.pipeline.components, controlnet=control, requires_safety_checker=False
+    )
+    pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
+    renders = _renders(bench)[:100]
+    given, times = edges(renders), [scene.time for scene in draw_scenes(100, bench.seed + 3)]
+    prompts = [PHRASES["time"][time][0] for time in times]
+    free = bench.paint(prompts)
+    held = bench.paint(prompts, pipeline=pipeline, image=given.expand(-1, 3, -1, -1))
+    save_grid(torch.cat([renders[:8], given.expand(-1, 3, -1, -1)[:8] * 2 - 1, held[:8]]), bench.out / "edges.png", 8)
+    right = [seen["time"] == time for seen, time in zip(_see(bench.judge, held), times, strict=True)]
+    matches = {name: float(f1(edges(painted), given).mean()) for name, painted in (("without", free), ("with", held))}
+    return matches | {"time": sum(right) / len(right)}
+
+
 def seconds(bench: Bench) -> Figures:
     """Seconds for one picture at guidance 5, by steps, the best of three."""
     prompt = "a snowy mountain at sunset, a lake in front"
@@ -150,6 +188,8 @@ MEASURES: dict[str, Callable[[Bench], Figures]] = {
     "negative prompts": negative_prompts,
     "image to image": image_to_image,
     "inpainting a house": inpainting,
+    "previews": previews,
+    "edge control": edge_control,
     "seconds": seconds,
 }
 """Name -> measurement, in the order of the report."""
@@ -157,6 +197,12 @@ MEASURES: dict[str, Callable[[Bench], Figures]] = {
 
 def _renders(bench: Bench) -> Tensor:
     return bench.data.pictures(np.arange(len(bench.data.scenes)))
+
+
+def _decibels(made: Tensor, wanted: Tensor) -> float:
+    """The mean over pictures in -1..1 of their peak signal-to-noise ratio."""
+    error = ((made - wanted) / 2).square().mean((1, 2, 3))
+    return float((-10 * error.log10()).mean())
 
 
 def _rendered(scene: Scene) -> Tensor:
