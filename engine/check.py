@@ -14,6 +14,7 @@ from typing import Any
 
 from weft.engine.call import Call, Gather
 from weft.engine.catalog import Catalog
+from weft.engine.collection import paused_collection
 from weft.engine.errors import InputError, Problem, listed, nearest
 from weft.engine.families import clashes
 from weft.engine.graph import Graph, Link, Node, links_of
@@ -286,6 +287,7 @@ RULES: tuple[Rule, ...] = (
 """Every static check, in order; later rules see what earlier ones found out."""
 
 
+@paused_collection()
 def check(graph: Graph, catalog: Catalog, places: Places, limits: Limits, only: Iterable[str] = ()) -> Checked:
     """Find everything that is wrong with a graph before anything runs.
 

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, WithJsonSchema
 
+from weft.engine.collection import paused_collection
 from weft.engine.errors import GraphError, Problem, listed, nearest
 from weft.engine.graph import ID, Graph, Link, Node, Parameter, freeze
 from weft.engine.types import LiteralError, NoNumber, shown
@@ -111,6 +112,7 @@ def _neighbour(path: Path) -> str:
     return nearest(path.name, (one.name for one in siblings)) or "check the path"
 
 
+@paused_collection()
 def read(content: bytes | str, path: Path | None = None) -> Graph:
     """The graph that a JSON text says; what is wrong with parts of it is in its `faults`.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,30 @@ class Digest(str):
     __slots__ = ()
 
 
+_LENGTH = struct.Struct(">Q").pack
+
+
 def _sized(tag: bytes, content: bytes) -> bytes:
-    return tag + len(content).to_bytes(8, "big") + content
+    return tag + _LENGTH(len(content)) + content
+
+
+def _text(text: str) -> bytes:
+    content = text.encode("utf-8", "surrogatepass")
+    return b"S" + _LENGTH(len(content)) + content
+
+
+_name = lru_cache(4096)(_text)
+"""Names of inputs and fields: few, and encoded once for each node."""
 
 
 def _sequence(items: list[Any] | tuple[Any, ...]) -> bytes:
-    return _sized(b"L", b"".join(map(encode, items)))
+    content = b"".join([_ENCODERS.get(type(item), encode)(item) for item in items])
+    return b"L" + _LENGTH(len(content)) + content
 
 
 def _mapping(items: Mapping[str, Any]) -> bytes:
-    pairs = sorted((encode(name), encode(item)) for name, item in items.items())
-    return _sized(b"M", b"".join(name + item for name, item in pairs))
+    pairs = [(_name(name) if type(name) is str else encode(name)) + encode(item) for name, item in items.items()]
+    return _sized(b"M", b"".join(sorted(pairs)))
 
 
 _ENCODERS: dict[type, Callable[[Any], bytes]] = {
@@ -42,7 +56,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     bool: lambda value: b"T" if value else b"F",
     int: lambda value: _sized(b"I", str(value).encode()),
     float: lambda value: b"D" + struct.pack(">d", value),
-    str: lambda value: _sized(b"S", value.encode("utf-8", "surrogatepass")),
+    str: _text,
     bytes: lambda value: _sized(b"B", value),
     Digest: lambda value: _sized(b"K", bytes.fromhex(value)),
     list: _sequence,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from weft.engine.call import Call, Gather
 from weft.engine.check import Checked
+from weft.engine.collection import paused_collection
 from weft.engine.graph import Link
 from weft.engine.history import Snapshot, changes, memo
 from weft.engine.keys import Digest, content_key, cost_key, partial_key, recipe_key
@@ -96,6 +97,7 @@ def _timed(step: Step) -> str:
     return step.reason + seconds
 
 
+@paused_collection()
 def plan(
     checked: Checked,
     store: Store,
