@@ -9,12 +9,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-import click
 import typer
 
 from weft.engine.cli import check, models, nodes, plan, run, schema, show, store
 from weft.engine.cli.output import Exit, say_error
-from weft.engine.errors import StoreError, WeftError
+from weft.engine.errors import InputError, StoreError, WeftError
 
 app = typer.Typer(
     name="weft",
@@ -38,12 +37,12 @@ def call(arguments: list[str]) -> int:
     """Run the command line; its exit code."""
     try:
         return app(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as fault:
-        fault.show()
+    except typer.TyperException as fault:
+        if message := fault.format_message():  # else the help was printed
+            mend = "`weft --help` and `weft VERB --help` say what can be given"
+            say_error(InputError(message.rstrip("."), mend), as_json="--json" in arguments)
         return Exit.WRONG
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has left

@@ -1,0 +1,36 @@
+"""`weft nodes`: the catalogue, and one type whole."""
+
+from __future__ import annotations
+
+from tests.engine.cli.conftest import Weft
+
+
+def test_types_stand_under_their_categories(weft: Weft) -> None:
+    lines = weft("nodes").out.splitlines()
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert heads == sorted(heads) and {"numbers", "picture", "other"} <= set(heads)
+    assert lines[lines.index("numbers") + 1].split(maxsplit=1) == ["Add", "Add two numbers."]
+
+
+def test_a_type_is_told_whole(weft: Weft) -> None:
+    assert weft("nodes", "Add").out == (
+        "Add  (numbers, lane cpu, version 2)\n"
+        "  Add two numbers.\n"
+        "\ninputs\n"
+        "  a  int, required\n"
+        "  b  int, 0 to 100, default 1\n"
+        "     the second.\n"
+        "\noutputs\n"
+        "  int  int\n"
+    )
+
+
+def test_types_as_json_lines(weft: Weft) -> None:
+    every = {line["name"]: line for line in weft("nodes", "--json").lines()}
+    assert weft("nodes", "Dot", "--json").lines() == [every["Dot"]]
+    assert every["Dot"]["sink"] and every["Add"]["inputs"]["b"]["default"] == 1
+
+
+def test_an_unknown_type_is_refused(weft: Weft) -> None:
+    said = weft("nodes", "Devide")
+    assert said.code == 2 and "did you mean `Divide`?" in said.err and said.out == ""

@@ -1,0 +1,30 @@
+"""`weft plan`: what a run would do, which is what it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.engine.cli.conftest import Weft
+
+
+def test_a_plan_says_what_will_run_and_runs_nothing(weft: Weft, folder: Path) -> None:
+    said = weft("plan", "sum.json")
+    assert said.code == 0 and said.out.splitlines()[-1] == "2 to run"
+    assert not (folder / "output").exists()
+
+
+def test_a_plan_after_a_run_is_cached(weft: Weft) -> None:
+    weft("run", "sum.json")
+    assert {line["state"] for line in weft("plan", "sum.json", "--json").lines()} == {"cached"}
+
+
+def test_a_plan_says_what_changed(weft: Weft) -> None:
+    weft("run", "sum.json")
+    steps = {line["node"]: line for line in weft("plan", "sum.json", "--set", "sum.b=4", "--json").lines()}
+    assert steps["sum"]["state"] == "run" and "`b` 3 -> 4" in steps["sum"]["reason"]
+    assert weft("plan", "sum.json", "--no-cache").out.splitlines()[-1] == "2 to run"
+
+
+def test_a_bad_graph_has_no_plan(weft: Weft) -> None:
+    said = weft("plan", "sum.json", "--set", "dot.level=high", "--json")
+    assert said.code == 2 and said.lines()[0]["event"] == "problem" and "error: sum.json: dot.level" in said.err

@@ -1,0 +1,175 @@
+"""`weft run`: exit codes, what is written where, settings, and pictures that run again."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engine.cli.conftest import SUM, Weft
+
+
+def test_a_run_writes_its_pictures_and_prints_their_paths(weft: Weft, folder: Path) -> None:
+    said = weft("run", "sum.json")
+    assert (said.code, said.out) == (0, "total = 5\noutput/dot_0001.png\n")
+    assert "done     sum                  Add" in said.err and (folder / "output/dot_0001.png").is_file()
+
+
+def test_a_second_run_is_served_from_the_store(weft: Weft) -> None:
+    weft("run", "sum.json")
+    said = weft("run", "sum.json")
+    assert said.err.splitlines()[-1].startswith("done: 0 ran, 2 cached")
+    assert said.out.endswith("output/dot_0001.png\n")
+
+
+def test_without_a_cache_everything_runs(weft: Weft, folder: Path) -> None:
+    for _ in range(2):
+        assert "done: 2 ran, 0 cached" in weft("run", "sum.json", "--no-cache").err
+    assert not (folder / "store").exists()
+
+
+def test_json_has_the_events_alone_on_stdout(weft: Weft) -> None:
+    said = weft("run", "sum.json", "--json")
+    names = [line["event"] for line in said.lines()]
+    assert names[0] == "run_started" and names[-1] == "run_finished" and names.count("node_finished") == 2
+    assert [line for line in said.lines() if line["event"] == "artifact"] == [
+        {
+            "event": "artifact",
+            "node": "dot",
+            "type": "Dot",
+            "path": "output/dot_0001.png",
+            "media_type": "image/png",
+            "new": True,
+        }
+    ]
+
+
+@pytest.mark.parametrize("setting", ["first=40", "sum.a=40"])
+def test_settings_are_parameters_or_inputs(weft: Weft, setting: str) -> None:
+    assert weft("run", "sum.json", "--set", setting).out.startswith("total = 43\n")
+
+
+def test_text_is_set_as_it_stands(weft: Weft, folder: Path) -> None:
+    graph = {"weft": 1, "nodes": {"a": {"type": "Shout"}}, "outputs": {"o": {"link": "a"}}}
+    (folder / "text.json").write_text(json.dumps(graph))
+    assert weft("run", "text.json", "--set", "a.text=3 = three").out == "o = '3 = THREE'\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("frist=1", "did you mean `first`?"),
+        ("smu.a=1", "did you mean `sum`?"),
+        ("sum.c=1", "Add has no input `c`"),
+        ("sum.a=x", 'expected an int, found "x" (a string)'),
+        ("sum.b=101", "101 is above the greatest value, 100"),
+        ("first", "write NAME=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_refused(weft: Weft, setting: str, words: str) -> None:
+    said = weft("run", "sum.json", "--set", setting)
+    assert said.code == 2 and words in said.err and said.out == ""
+    assert "sum.json" in said.err and "Traceback" not in said.err
+
+
+def test_only_runs_what_is_asked_for(weft: Weft) -> None:
+    said = weft("run", "sum.json", "--only", "sum", "--json")
+    assert [line["node"] for line in said.lines() if line["event"] == "node_finished"] == ["sum"]
+    wrong = weft("run", "sum.json", "--only", "smu")
+    assert wrong.code == 2 and "did you mean `sum`?" in wrong.err
+
+
+def test_a_graph_may_come_from_stdin(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(SUM).encode())))
+    assert weft("run", "-").out.startswith("total = 5\n")
+
+
+def test_a_picture_runs_its_graph_again_from_the_store(weft: Weft) -> None:
+    weft("run", "sum.json", "--set", "first=9")
+    said = weft("run", "output/dot_0001.png")
+    assert said.code == 0 and "0 ran" in said.err and said.out == "total = 12\noutput/dot_0001.png\n"
+
+
+def test_a_picture_without_a_graph_is_refused(weft: Weft) -> None:
+    weft("run", "sum.json", "--no-metadata")
+    said = weft("run", "output/dot_0001.png")
+    assert said.code == 2 and "output/dot_0001.png: this picture carries no graph" in said.err
+
+
+def test_pictures_go_where_they_are_sent_and_replace_nothing(weft: Weft) -> None:
+    assert weft("run", "sum.json", "--out", "elsewhere").out.endswith("elsewhere/dot_0001.png\n")
+    assert weft("run", "sum.json", "--out", "elsewhere", "--set", "first=7").out.endswith("elsewhere/dot_0002.png\n")
+
+
+def test_a_fault_of_a_node_is_reported_as_its_own(weft: Weft, folder: Path) -> None:
+    nodes = {
+        "bad": {"type": "Divide", "inputs": {"a": 1, "b": 0}},
+        "below": {"type": "Add", "inputs": {"a": {"link": "bad"}}},
+        "good": {"type": "Add", "inputs": {"a": 1}},
+    }
+    outputs = {"below": {"link": "below"}, "good": {"link": "good"}}
+    (folder / "bad.json").write_text(json.dumps({"weft": 1, "nodes": nodes, "outputs": outputs}))
+    said = weft("run", "bad.json")
+    assert said.code == 1 and "ZeroDivisionError" in said.err and "Traceback" not in said.err
+    assert "FAILED   bad" in said.err and "blocked  below" in said.err and said.out == "good = 2\n"
+    assert "Traceback" in weft("run", "bad.json", "--debug").err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("not json", "not JSON"), ("[]", "no graph"), ('{"weft": 2, "nodes": {}}', "format version 2")],
+)
+def test_what_is_no_graph_is_refused(weft: Weft, folder: Path, text: str, words: str) -> None:
+    (folder / "wrong.json").write_text(text)
+    said = weft("run", "wrong.json")
+    assert said.code == 2 and "error: wrong.json" in said.err and words in said.err and said.out == ""
+
+
+def test_a_missing_file_is_refused(weft: Weft) -> None:
+    said = weft("run", "smu.json")
+    assert said.code == 2 and "did you mean `sum.json`?" in said.err
+
+
+def test_a_node_type_in_fifteen_lines(weft: Weft, folder: Path) -> None:
+    lines = [
+        "from weft.engine import node",
+        "",
+        "",
+        "@node",
+        "def Half(of: int) -> float:",
+        '    """Halve a number."""',
+    ]
+    (folder / "half.py").write_text("\n".join([*lines, "    return of / 2", ""]))
+    graph = {"weft": 1, "nodes": {"h": {"type": "Half", "inputs": {"of": 5}}}, "outputs": {"o": {"link": "h"}}}
+    (folder / "half.json").write_text(json.dumps(graph))
+    assert weft("run", "half.json", "--nodes", "half.py").out == "o = 2.5\n"
+    assert "0 ran, 1 cached" in weft("run", "half.json", "--nodes", "half.py").err
+    assert "Half" in weft("nodes", "--nodes", "half.py").out
+
+
+def test_an_interrupted_run_ends_with_130(folder: Path) -> None:
+    (folder / "slow.py").write_text(
+        "import time\n\nfrom weft.engine import INJECTED, Context, node\n\n\n@node\n"
+        "def Sleep(seconds: int, context: Context = INJECTED) -> int:\n"
+        '    """Sleep, a little at a time."""\n'
+        "    for step in range(seconds * 100):\n        time.sleep(0.01)\n"
+        "        context.progress(step, seconds * 100)\n    return seconds\n"
+    )
+    graph = {"weft": 1, "nodes": {"a": {"type": "Sleep", "inputs": {"seconds": 60}}}, "outputs": {"o": {"link": "a"}}}
+    (folder / "slow.json").write_text(json.dumps(graph))
+    code = "from weft.engine.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", "slow.json", "--nodes", "slow.py", "--device", "cpu", "--json"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["event"] != "node_progress":
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and json.loads(out.splitlines()[-1])["status"] == "cancelled"
+    assert "Traceback" not in err

@@ -1,0 +1,20 @@
+"""`weft schema`: printed, or written with the catalogue."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.engine.cli.conftest import Weft
+
+
+def test_the_schema_is_printed(weft: Weft) -> None:
+    said = weft("schema")
+    assert said.code == 0 and "Add.inputs" in json.loads(said.out)["$defs"]
+
+
+def test_the_schema_and_the_catalogue_are_written(weft: Weft, folder: Path) -> None:
+    said = weft("schema", "--write", "made/schema")
+    assert said.out == "made/schema/graph.schema.json\nmade/schema/nodes.json\n"
+    assert (folder / "made/schema/graph.schema.json").read_text() == weft("schema").out
+    assert "Add" in json.loads((folder / "made/schema/nodes.json").read_bytes())["nodes"]
