@@ -127,13 +127,23 @@ def test_text_to_image(weft_paints: Any, oracle: Oracle, sampler: str, schedule:
     assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_image_to_image(weft_paints: Any, oracle: Oracle, engine: Engine, sampler: str) -> None:
-    ours = weft_paints(image="ramp.png", sampler=sampler, denoise=0.7)
-    with Graph(outputs={"mean": Link("vae_encode")}) as graph:
+@pytest.fixture(scope="module")
+def mean(engine: Engine) -> torch.Tensor:
+    """The latents of a picture, as VAEEncode makes them."""
+    with Graph(outputs={"latent": Link("vae_encode")}) as graph:
         VAEEncode(LoadCheckpoint("epsilon").vae, LoadImage("ramp.png"))
-    mean = engine.run(graph).outputs["mean"].samples
-    assert_same(ours, oracle.paint(diffusers.StableDiffusionImg2ImgPipeline, sampler, image=mean, strength=0.7))
+    samples: torch.Tensor = engine.run(graph).outputs["latent"].samples
+    return samples
+
+
+@pytest.mark.parametrize("denoise", [0.7, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.2, 0.45, 1.0))])
+@pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
+def test_image_to_image(
+    weft_paints: Any, oracle: Oracle, mean: torch.Tensor, sampler: str, schedule: str, denoise: float
+) -> None:
+    ours = weft_paints(image="ramp.png", sampler=sampler, schedule=schedule, denoise=denoise)
+    kind = diffusers.StableDiffusionImg2ImgPipeline
+    assert_same(ours, oracle.paint(kind, sampler, schedule, image=mean, strength=denoise))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
