@@ -14,14 +14,15 @@ from typing import Any, NotRequired, TypedDict
 import orjson
 
 from weft.engine.document import DocumentModel
+from weft.engine.graph import ID
 from weft.engine.inline import PREFIXES
 from weft.engine.node import Input, NodeType
 from weft.engine.types import Anything, Either, ListOf, Nothing, Type, Value
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-ID_PATTERN = "[A-Za-z_][A-Za-z0-9_-]*"
-LINK_PATTERN = rf"^{ID_PATTERN}(\.[A-Za-z_][A-Za-z0-9_-]*)?$"
+ID_PATTERN = ID.pattern.removesuffix(r"\Z")
+LINK_PATTERN = rf"^{ID_PATTERN}(\.{ID_PATTERN})?$"
 TARGET_PATTERN = rf"^{ID_PATTERN}\.{ID_PATTERN}$"
 SUBGRAPH_PATTERN = f"^({'|'.join(PREFIXES)}).+$"
 
@@ -245,7 +246,12 @@ def _literals(type: Type) -> Iterator[dict[str, Any]]:
             if items := list(_literals(option.item)):
                 yield {"type": "array", "items": _any_of(items)}
         elif not isinstance(option, Value):
-            yield option.schema()
+            yield {name: _whole(bound) for name, bound in option.schema().items()}
+
+
+def _whole(bound: Any) -> Any:
+    """A bound that is a whole number as an int: `Annotated` holds equal ranges as one, and 1 equals 1.0."""
+    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
 
 
 def _options(type: Type) -> tuple[Type, ...]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,6 +27,19 @@ def json_line(record: Mapping[str, Any]) -> None:
     """One JSON object as a line on stdout."""
     sys.stdout.write(orjson.dumps(record).decode() + "\n")
     sys.stdout.flush()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file and the folders above it.
+
+    Raises:
+        InputError: where that cannot be done.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as fault:
+        raise InputError(f"`{path}` cannot be written: {fault.strerror}", "choose another place") from None
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
-from weft.engine.cli.output import Exit
+from weft.engine.cli.output import Exit, write_file
 from weft.engine.schema import graph_schema, nodes_document, written
 from weft.engine.session import Engine
 
@@ -25,8 +25,7 @@ def command(write: Folder = None, nodes: options.NodeFiles = None, debug: option
     if write is None:
         sys.stdout.write(schema.decode())
         return Exit.DONE
-    write.mkdir(parents=True, exist_ok=True)
     for name, content in (("graph.schema.json", schema), ("nodes.json", written(nodes_document(types)))):
-        (write / name).write_bytes(content)
+        write_file(write / name, content)
         print(write / name)
     return Exit.DONE

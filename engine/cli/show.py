@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
-from weft.engine.cli.output import Exit, say_problems
+from weft.engine.cli.output import Exit, say_problems, write_file
 from weft.engine.cli.source import read_graph, with_settings
 from weft.engine.draw import sketch, to_picture, to_text
 from weft.engine.session import Engine
@@ -32,8 +32,6 @@ def command(
     if out is None:
         print(to_text(chosen, engine.catalog))
     else:
-        content = to_picture(sketch(chosen, engine.catalog), out.name)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(content)
+        write_file(out, to_picture(sketch(chosen, engine.catalog), out.name))
         print(out)
     return Exit.DONE

@@ -23,9 +23,9 @@ def read_graph(name: str, limits: Limits) -> Graph:
     Raises:
         GraphError: with every problem of the document.
     """
-    if name == "-":
-        return document.read(sys.stdin.buffer.read())
     path = Path(name)
+    if name == "-":
+        return document.read(sys.stdin.buffer.read(), path)
     if path.suffix.lower() == ".png" and path.is_file():
         text = graph_of(path)
         if text is None:

@@ -10,11 +10,14 @@ from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import orjson
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from weft.engine import NodeType, Range, node, value
 from weft.engine.catalog import installed
 from weft.engine.schema import graph_schema, nodes_document, record, written
+from weft.engine.types import LiteralError
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,6 +174,21 @@ def test_a_record_has_everything_about_a_type() -> None:
     }
     assert found["inputs"]["paints"] == {"type": "list of Paint", "help": ""}
     assert (found["outputs"], found["version"], found["sink"]) == ({"paint": "Paint", "number": "int"}, 3, False)
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-2, 12) | st.floats(-2, 12) | st.sampled_from(["", "wet", "3"])
+
+
+@given(st.sampled_from(["water", "times", "mode", "under"]), SCALARS | st.lists(SCALARS, max_size=2))
+def test_the_schema_takes_what_the_checker_takes(name: str, literal: Any) -> None:
+    items = literal if isinstance(literal, list) else [literal]
+    assume(not any(isinstance(item, float) and item.is_integer() for item in items))  # 3.0 is an integer in JSON Schema
+    try:
+        MIX.inputs[name].type.literal(literal)
+        taken = True
+    except LiteralError:
+        taken = False
+    assert (faults(graph({"paints": LINK, name: literal})) == []) is taken
 
 
 def test_the_order_of_the_catalogue_changes_no_byte() -> None:

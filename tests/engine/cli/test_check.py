@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,8 @@ def test_a_nodes_file_with_a_fault_is_refused(weft: Weft, folder: Path) -> None:
     said = weft("check", "sum.json", "--nodes", "broken.py")
     assert said.code == 2 and "--nodes broken.py: SyntaxError" in said.err and "Traceback" not in said.err
     assert "Traceback" in weft("check", "sum.json", "--nodes", "broken.py", "--debug").err
+
+
+def test_problems_of_stdin_name_it(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(BAD).encode())))
+    assert "error: -: t.x: Add has no input `x`" in weft("check", "-").err

@@ -52,3 +52,9 @@ def test_a_run_served_from_the_store_imports_nothing_heavy(tmp_path: Path) -> No
     run = ("run", str(GRAPH), "--store", "store", "--device", "cpu", "--set", "sampler.steps=1")
     assert "torch" in imported(tmp_path, *run)
     assert imported(tmp_path, *run) == set()
+
+
+def test_the_command_line_itself_is_light() -> None:
+    code = "import sys, weft.engine.cli; print(' '.join(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not (HEAVY | {"rich", "PIL", "numpy", "weft.nodes"}) & set(ended.stdout.split())

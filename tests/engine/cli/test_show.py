@@ -41,3 +41,10 @@ def test_a_graph_with_problems_is_shown_as_far_as_it_goes(weft: Weft, folder: Pa
 def test_what_is_no_graph_is_not_shown(weft: Weft, folder: Path) -> None:
     (folder / "bad.json").write_text("{}")
     assert weft("show", "bad.json").code == 2
+
+
+def test_where_nothing_can_be_written_is_told(weft: Weft, folder: Path) -> None:
+    (folder / "file").write_text("")
+    for command in (("show", "sum.json", "-o", "file/sum.svg"), ("schema", "--write", "file")):
+        said = weft(*command)
+        assert said.code == 2 and "cannot be written" in said.err and "Traceback" not in said.err
