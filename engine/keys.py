@@ -123,6 +123,7 @@ def partial_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: 
     return digest(("partial", identity, settings, inputs))
 
 
+@lru_cache(1024)
 def cost_key(identity: tuple[Any, ...]) -> Digest:
     """Where a store remembers how long a node type took the last time, whatever it was asked for."""
     return digest(("cost", identity))

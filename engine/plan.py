@@ -31,7 +31,7 @@ class Step:
 
     Args:
         recipe: its recipe key.
-        partial: its partial key.
+        partial: its partial key, where its recipe is new.
         content: its content key, where every value that arrives is known already.
         state: `run`; `cached`; `undecided` until the nodes in `after` have run; or `unneeded` where everything that
             would take from it is cached.
@@ -46,7 +46,7 @@ class Step:
 
     call: Call
     recipe: Digest
-    partial: Digest
+    partial: Digest | None
     content: Digest | None
     state: State
     reason: str
@@ -124,7 +124,7 @@ class _Node:
     call: Call
     found: Mapping[str, Found]
     recipe: Digest
-    partial: Digest
+    partial: Digest | None = None
     content: Digest | None = None
     record: Record | None = None
     state: State = "unneeded"
@@ -161,9 +161,7 @@ class _Planner:
     def _keyed(self, call: Call) -> _Node:
         found = {text: Found(one, self.digests.of(one)) for text, one in call.resources.items()}
         recipes = arrivals(call, found, lambda link: ("link", self.nodes[link.node].recipe, link.output))
-        alone = arrivals(call, found, lambda link: ("link",))
-        identity, chosen = call.type.identity, chosen_settings(call, self.settings)
-        return _Node(call, found, recipe_key(identity, chosen, recipes), partial_key(identity, chosen, alone))
+        return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
 
     def _missed(self) -> list[str]:
         """The nodes that are asked for and whose recipe the store does not know, in topological order."""
@@ -204,6 +202,7 @@ class _Planner:
             node.content = self._content(node)
             if self._look_up(node):
                 return
+        node.partial = self._partial(node)
         twin = self.running.setdefault(node.partial, node.call.id)
         if twin != node.call.id:
             node.state, node.after = "undecided", (*unknown, twin)
@@ -211,6 +210,10 @@ class _Planner:
             node.state, node.after = "undecided", unknown
         else:
             node.state = "run"
+
+    def _partial(self, node: _Node) -> Digest:
+        alone = arrivals(node.call, node.found, lambda link: ("link",))
+        return partial_key(node.call.type.identity, chosen_settings(node.call, self.settings), alone)
 
     def _content(self, node: _Node) -> Digest:
         def digest_of(link: Link) -> Digest:
@@ -248,7 +251,7 @@ class _Planner:
 
     def _expected(self, node: _Node) -> float | None:
         """The seconds that the same node took, else the last one of its type."""
-        keys = (node.partial, cost_key(node.call.type.identity))
+        keys = filter(None, (node.partial, cost_key(node.call.type.identity)))
         return next((seconds for key in keys if (seconds := _seconds(self.store.recall(key))) is not None), None)
 
     def _reason(self, node: _Node) -> str:

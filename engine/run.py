@@ -151,7 +151,8 @@ class _Run:
         seconds = time.perf_counter() - started
         self.around.store.put(content, outputs, seconds, {"type": step.call.type.name, **self.around.trace()})
         self._remember(step.recipe, content)
-        self._remember(step.partial, repr(round(seconds, 6)), again=False)
+        if step.partial:
+            self._remember(step.partial, repr(round(seconds, 6)), again=False)
         if seconds >= WORTH_SAYING:
             self._remember(cost_key(step.call.type.identity), repr(round(seconds, 6)))
         self.outcome.ran.append(step.call.id)
