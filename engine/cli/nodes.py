@@ -68,11 +68,12 @@ def _whole(type: NodeRecord) -> Iterator[str]:
     if type["inputs"]:
         yield "\ninputs"
     width = max(map(len, type["inputs"]), default=0)
+    indent = " " * (width + 4)
     for name, one in type["inputs"].items():
         default = f"default {dumps(one['default'])}" if "default" in one else "required"
-        yield f"  {name:<{width}}  {one['type']}{_bounds(one.get('schema', {}))}, {default}"
+        takes = f"{one['type']}{_bounds(one.get('schema', {}))}, {default}"
+        yield fill(takes, WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=indent)
         if one["help"]:
-            indent = " " * (width + 4)
             yield fill(one["help"], WIDTH, initial_indent=indent, subsequent_indent=indent)
     yield "\noutputs"
     yield table(((name, kind) for name, kind in type["outputs"].items()), indent="  ")
