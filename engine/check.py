@@ -235,8 +235,12 @@ def own_checks(draft: _Draft) -> Iterator[Problem]:
         if call.type.check is None:
             continue
         literals = {name: given for name, given in call.inputs.items() if not isinstance(given, (Link, Gather))}
-        for found in call.type.check(literals, draft.limits):
-            yield Problem(found.message, found.mend, id, found.input)
+        try:
+            for found in call.type.check(literals, draft.limits):
+                yield Problem(found.message, found.mend, id, found.input)
+        except Exception as fault:
+            message = f"the check of {call.type.name} failed: {fault.__class__.__name__}: {fault}"
+            yield Problem(message, "mend the node type; linked and refused inputs are not among its literals", id)
 
 
 def reachable_files(draft: _Draft) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ from weft.engine.context import Context
 from weft.engine.errors import CatalogError
 from weft.engine.limits import Limits
 from weft.engine.resources import Resource
-from weft.engine.types import ListOf, LiteralError, Type, Value, read
+from weft.engine.types import ListOf, LiteralError, Type, Value, list_item, read
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -243,6 +243,8 @@ def _input(owner: str, parameter: inspect.Parameter, hints: Mapping[str, Any], h
         raise CatalogError(f"{owner}: `{name}`: {fault}") from None
     marks = typing.get_args(hints[name])[1:] if typing.get_origin(hints[name]) is typing.Annotated else ()
     resource = next((mark for mark in marks if isinstance(mark, Resource)), None)
+    if resource is not None and list_item(kind) is not None:
+        raise CatalogError(f"{owner}: `{name}`: an input that names files takes one of them, no list")
     try:
         default = REQUIRED if parameter.default is REQUIRED else kind.literal(parameter.default)
     except LiteralError as fault:

@@ -39,6 +39,8 @@ def flatten(item: object) -> Parts:
 
 
 def _flatten(item: Any, parts: Parts) -> Any:
+    if type(item) is str and not item.isascii():
+        return _text(item)
     if type(item) in _PLAIN:
         return item if not isinstance(item, int) or abs(item) < 2**63 else {"int": str(item)}
     if type(item) is Digest:
@@ -59,6 +61,15 @@ def _flatten(item: Any, parts: Parts) -> Any:
         parts.tensors.append(item)
         return {"tensor": len(parts.tensors) - 1}
     raise TypeError(f"a {type(item).__name__} cannot cross a link; make it a @value, or of plain values and tensors")
+
+
+def _text(text: str) -> str:
+    """The text, unless it is none that UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as fault:
+        raise TypeError(f"a str with half of a surrogate pair cannot cross a link: {fault}") from None
+    return text
 
 
 def is_tensor(item: object) -> bool:

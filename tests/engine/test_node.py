@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
 
-from weft.engine import INJECTED, Artifact, CatalogError, Context, Graph, InputError, Link, NodeType, Range, named, node
+from weft.engine import (
+    INJECTED,
+    Artifact,
+    CatalogError,
+    Context,
+    Graph,
+    InputError,
+    InputFile,
+    Link,
+    NodeType,
+    Range,
+    named,
+    node,
+)
 
 
 class Parts(NamedTuple):
@@ -116,6 +129,10 @@ def strange(x: set[int]) -> int:
     return 1
 
 
+def files(x: Annotated[list[str], InputFile()]) -> int:
+    return 1
+
+
 def unknown(x: Nowhere) -> int:  # type: ignore[name-defined]  # noqa: F821
     return 1
 
@@ -129,6 +146,7 @@ def unknown(x: Nowhere) -> int:  # type: ignore[name-defined]  # noqa: F821
         (no_default, "no_default: the default of `x`: expected an int, found null"),
         (any_number, "any_number: `x` is no input"),
         (strange, "strange: `x`: set"),
+        (files, "files: `x`: an input that names files takes one of them"),
         (unknown, "unknown: an annotation names something unknown"),
     ],
 )

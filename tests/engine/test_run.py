@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from weft.engine import INJECTED, Artifact, Context, Engine, Graph, NodeError, Range, events, named, node
+from weft.engine import INJECTED, Artifact, Context, Engine, Graph, Link, NodeError, Range, events, named, node
 
 
 @node
@@ -46,6 +46,12 @@ def Lie(value: int) -> str:
 def Strange(value: int) -> Any:
     """Give what no link can carry."""
     return {value, value + 1}
+
+
+@node
+def Keep(anything: Any) -> Any:
+    """Give back what comes."""
+    return anything
 
 
 @node
@@ -142,6 +148,15 @@ def test_bounds_hold_for_what_comes_over_a_link(storeless: Engine) -> None:
         named("percent", Percent)(Number(101))
     with pytest.raises(NodeError, match=r"input `number`: 101 is above .* came over a link"):
         storeless.run(graph, only=["percent"])
+
+
+def test_any_literal_goes_through_the_store_as_it_is(tmp_path: Path) -> None:
+    with Graph() as graph:
+        named("kept", Keep)({"a": [1, 2.0, None, {"b": True}], "c": "ä"})
+    graph = Graph(nodes=graph.nodes, types=graph.types, outputs={"out": Link("kept")})
+    cold, warm = (Engine(store=tmp_path).run(graph) for _ in range(2))
+    assert cold.outputs == warm.outputs == {"out": {"a": [1, 2.0, None, {"b": True}], "c": "ä"}}
+    assert warm.cached == ("kept",)
 
 
 def test_cancel_is_looked_at_in_every_step(engine: Engine) -> None:

@@ -101,3 +101,9 @@ def test_the_default_store_is_the_users(tmp_path: Path) -> None:
 def test_a_graph_without_nodes_runs_nothing(tmp_path: Path) -> None:
     problems = Engine(store=None).check(Graph()).problems
     assert [problem.message[:14] for problem in problems] == ["nothing to run"]
+
+
+def test_a_third_partys_check_that_fails_is_that_nodes_fault(tmp_path: Path) -> None:
+    checked = THIRD_PARTY.replace("(category", "(check=lambda given, limits: given['txt'], category")
+    (problem,) = engine_with(checked, tmp_path).check(read(GRAPH)).problems
+    assert problem.node == "a" and "the check of Shout failed: KeyError: 'txt'" in problem.message

@@ -61,7 +61,7 @@ def test_a_value_keeps_its_classes() -> None:
     assert again == item and type(again.source) is Digest
 
 
-@pytest.mark.parametrize("strange", [{1}, object(), 1j, range(2), type("Loose", (), {})()])
+@pytest.mark.parametrize("strange", [{1}, object(), 1j, range(2), "\ud800", type("Loose", (), {})()])
 def test_what_cannot_cross_a_link(strange: object) -> None:
     with pytest.raises(TypeError, match="cannot cross a link"):
         flatten([strange])
