@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -25,7 +26,6 @@ SCHEDULER = {
     "beta_end": _BETA_END,
     "beta_schedule": "scaled_linear",
 }
-_PLACES = FACTORS["place"]
 _WIDTH = 96
 
 
@@ -84,9 +84,9 @@ class Noisy:
 
 @dataclass
 class DenoiserStage:
-    """Noise prediction with two helps: noisy steps weigh more, and a linear head reads the place off the last token.
+    """Noise prediction with two helps: noisy steps weigh more, and a linear head reads the factors off the last token.
 
-    Without the first, brightness at night comes out wrong; without the second, left and right stay at chance.
+    Without the first, brightness at night comes out wrong; without the second, pictures follow their captions late.
     `latents` holds mean and deviation of each picture's latent, float16 `[count, 2, 4, 16, 16]`, at unit variance.
     """
 
@@ -95,7 +95,7 @@ class DenoiserStage:
     tokenizer: CLIPTokenizer
     seed: int
     batch: int = 32
-    place_weight: float = 0.05
+    factor_weight: float = 0.05
     compiled: bool = False
     name: str = "denoiser"
 
@@ -104,13 +104,13 @@ class DenoiserStage:
         self.unet = channels_last(new_unet())
         self.unet.set_attn_processor(AttnProcessor())
         self.text_encoder = channels_last(new_text_encoder(self.tokenizer))
-        self.place_head = nn.Linear(_WIDTH, len(_PLACES)).to(device())
-        parts = {"unet": self.unet, "text_encoder": self.text_encoder, "place_head": self.place_head}
+        self.heads = nn.ModuleDict({name: nn.Linear(_WIDTH, len(FACTORS[name])) for name in FACTORS}).to(device())
+        parts = {"unet": self.unet, "text_encoder": self.text_encoder, "heads": self.heads}
         self.modules = nn.ModuleDict(parts)
         self.predict = torch.compile(self.unet) if self.compiled else self.unet
 
     def loss(self, step: int) -> Tensor:
-        """The weighted error of the noise in one batch, and a little of the place head's."""
+        """The weighted error of the noise in one batch, and a little of the heads' errors."""
         numbers, noise = generators(self.seed, step)
         rows = numbers.integers(len(self.scenes), size=self.batch)
         captions = [draw_caption(self.scenes[row], numbers) for row in rows]
@@ -118,8 +118,9 @@ class DenoiserStage:
         with torch.autocast(device().type, torch.bfloat16):
             words = self.encode([caption.text for caption in captions])
             guess = self.predict(noisy.latents, noisy.times, words.last_hidden_state).sample
-            places = self.place_head(words.pooler_output)
-        return noisy.loss(guess) + self.place_weight * self._place_loss(places, captions, rows)
+            read = {name: head(words.pooler_output) for name, head in self.heads.items()}
+        losses = [self._reading_loss(name, scores, captions, rows) for name, scores in read.items()]
+        return noisy.loss(guess) + self.factor_weight * torch.stack(losses).sum()
 
     def encode(self, texts: list[str]) -> BaseModelOutputWithPooling:
         """The text encoder's output for texts padded to 77 tokens."""
@@ -127,14 +128,16 @@ class DenoiserStage:
         encoded: BaseModelOutputWithPooling = self.text_encoder(tokens.input_ids.to(device()))
         return encoded
 
-    def _place_loss(self, places: Tensor, captions: list[Caption], rows: np.ndarray) -> Tensor:
-        """Cross entropy of the place, over the captions that name one."""
+    def _reading_loss(
+        self, factor: str, scores: Tensor, captions: list[Caption], rows: npt.NDArray[np.int64]
+    ) -> Tensor:
+        """Cross entropy of a factor's choices, over the captions that name it."""
         targets = [
-            _PLACES.index(self.scenes[row].place) if "place" in caption.named else -100
+            FACTORS[factor].index(getattr(self.scenes[row], factor)) if factor in caption.named else -100
             for row, caption in zip(rows, captions, strict=True)
         ]
-        wanted = torch.tensor(targets, device=places.device)
-        return functional.cross_entropy(places.float(), wanted, reduction="sum") / max(1, int((wanted >= 0).sum()))
+        wanted = torch.tensor(targets, device=scores.device)
+        return functional.cross_entropy(scores.float(), wanted, reduction="sum") / max(1, int((wanted >= 0).sum()))
 
 
 def draw_noisy(moments: Tensor, generator: torch.Generator) -> Noisy:
