@@ -148,6 +148,7 @@ class _Planner:
         self.last = last
         self.nodes: dict[str, _Node] = {}
         self.running: dict[Digest, str] = {}
+        self.notes: dict[Digest, str | None] = {}
 
     def plan(self) -> Plan:
         for id in _ancestors(self.checked):
@@ -176,8 +177,14 @@ class _Planner:
                 asked.update(link.node for _, link in node.call.links())
         return missed[::-1]
 
+    def _note(self, key: Digest) -> str | None:
+        """The store's note under a key, asked for once in a plan."""
+        if key not in self.notes:
+            self.notes[key] = self.store.recall(key)
+        return self.notes[key]
+
     def _recalled(self, recipe: Digest) -> Digest | None:
-        note = self.store.recall(recipe)
+        note = self._note(recipe)
         return Digest(note) if note else None
 
     def _look_up(self, node: _Node) -> bool:
@@ -206,7 +213,7 @@ class _Planner:
         twin = self.running.setdefault(node.partial, node.call.id)
         if twin != node.call.id:
             node.state, node.after = "undecided", (*unknown, twin)
-        elif unknown and self.store.recall(node.partial) is not None:
+        elif unknown and self._note(node.partial) is not None:
             node.state, node.after = "undecided", unknown
         else:
             node.state = "run"
@@ -252,7 +259,7 @@ class _Planner:
     def _expected(self, node: _Node) -> float | None:
         """The seconds that the same node took, else the last one of its type."""
         keys = filter(None, (node.partial, cost_key(node.call.type.identity)))
-        return next((seconds for key in keys if (seconds := _seconds(self.store.recall(key))) is not None), None)
+        return next((seconds for key in keys if (seconds := _seconds(self._note(key))) is not None), None)
 
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":
