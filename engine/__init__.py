@@ -17,13 +17,15 @@ from weft.engine.errors import (
     Problem,
     StoreError,
     WeftError,
+    listed,
+    nearest,
 )
 from weft.engine.graph import Graph, Link, Node
 from weft.engine.limits import Limits
 from weft.engine.node import NodeProblem, NodeType, named, node
 from weft.engine.plan import Plan
 from weft.engine.residency import Loading, Recipe
-from weft.engine.resources import Found, InputFile, Places, Resolved, Resource
+from weft.engine.resources import Found, InputFile, Places, Resolved, Resource, find, inside
 from weft.engine.session import Engine, Result
 from weft.engine.types import Range, value
 
@@ -56,8 +58,12 @@ __all__ = [
     "Result",
     "StoreError",
     "WeftError",
+    "find",
+    "inside",
+    "listed",
     "name_fault",
     "named",
+    "nearest",
     "node",
     "value",
 ]

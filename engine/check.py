@@ -217,12 +217,23 @@ def known_outputs(draft: _Draft) -> Iterator[Problem]:
 
 def no_cycles(draft: _Draft) -> Iterator[Problem]:
     """Links lead one way. Finds the topological order."""
-    sorter = TopologicalSorter({id: _sources(node, draft.flat) for id, node in draft.flat.nodes.items()})
+    above = {id: _sources(node, draft.flat) for id, node in draft.flat.nodes.items()}
     try:
-        draft.order = list(sorter.static_order())
-    except CycleError as fault:
-        circle: list[str] = fault.args[1]
-        yield Problem(f"a cycle: {' -> '.join(circle)}", "remove one of these links", circle[0])
+        draft.order = list(TopologicalSorter(above).static_order())
+    except CycleError:
+        for circle in _circles(above):
+            yield Problem(f"a cycle: {' -> '.join(circle)}", "remove one of these links", circle[0])
+
+
+def _circles(above: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """One circle out of each knot of nodes that depend on each other, in the direction of its links."""
+    import networkx
+
+    links = networkx.DiGraph([(source, id) for id, sources in above.items() for source in sources])
+    for knot in networkx.strongly_connected_components(links):
+        if len(knot) > 1 or any(links.has_edge(id, id) for id in knot):
+            edges = networkx.find_cycle(links.subgraph(knot), min(knot))
+            yield [*(source for source, _ in edges), edges[0][0]]
 
 
 def _sources(node: Node, flat: Flat) -> list[str]:

@@ -159,7 +159,10 @@ class _Inliner:
                 self.flat.targets.append(Target(f"{id}/{node}" if id else node, socket, name, id))
                 if name in inputs or parameter.has_default:
                     value = inputs.get(name, parameter.default)
-                    settings.setdefault(node, {})[socket] = self._admitted(parameter, name, value, id)
+                    if socket in settings.setdefault(node, {}):
+                        message = f"parameter `{name}` sets `{target}`, which another one sets too"
+                        self._problem(message, "let one parameter set it", id)
+                    settings[node][socket] = self._admitted(parameter, name, value, id)
         return settings
 
     def _admitted(self, parameter: Parameter, name: str, value: Any, id: str) -> Any:

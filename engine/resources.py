@@ -168,6 +168,7 @@ class FileDigests:
 
     memory: Path | None = None
     _known: dict[str, list[object]] = field(default_factory=dict)
+    _unsaved: bool = False
 
     def __post_init__(self) -> None:
         if self.memory and self.memory.exists():
@@ -186,12 +187,15 @@ class FileDigests:
             return Digest(str(known[2]))
         content = digest_file(path)
         self._known[str(path.resolve())] = [*stamp, content]
-        self._save()
+        self._unsaved = True
         return content
 
     def of(self, resolved: Resolved) -> Digest:
         """The digest of a resource: its files' names under its root and their contents."""
-        return digest([(name, self.file(path)) for name, path in resolved.names()])
+        content = digest([(name, self.file(path)) for name, path in resolved.names()])
+        if self._unsaved:
+            self._save()
+        return content
 
     def _save(self) -> None:
         if self.memory is None:
@@ -201,6 +205,7 @@ class FileDigests:
             self.memory.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(orjson.dumps(self._known))
             beside.replace(self.memory)
+            self._unsaved = False
         except OSError as fault:
             mend = "make room, or choose another folder with --store DIR or WEFT_STORE"
             raise StoreError(f"{self.memory} cannot be written: {fault.strerror or fault} ({mend})") from fault

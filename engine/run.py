@@ -205,7 +205,11 @@ class _Run:
         for item in _artifacts(handle.load() for handle in record.outputs.values()):
             try:
                 delivered = self.around.deliver(item, step)
-            except (OSError, InputError) as fault:
+            except OSError as fault:
+                message = f"cannot write {fault.filename or 'the output folder'}: {fault.strerror or fault}"
+                self._failed(step, InputError(message, "make room, or choose another folder with --out DIR"))
+                return
+            except InputError as fault:
                 self._failed(step, fault)
                 return
             self.outcome.paths.append(delivered.path)

@@ -59,7 +59,7 @@ class Range:
             return f"{number!r} is above the greatest value, {self.maximum!r}"
         if self.step is not None and not self._on_grid(number):
             return f"{number!r} is not a multiple of {self.step!r}" + (
-                f" above {self.minimum!r}" if self.minimum else ""
+                f" above {self.minimum!r}" if (self.minimum or 0) % self.step else ""
             )
         return None
 

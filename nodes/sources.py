@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from weft.engine import InputError, Places, Resolved, Resource
-from weft.engine.errors import listed, nearest
-from weft.engine.resources import find, inside
+from weft.engine import InputError, Places, Resolved, Resource, find, inside, listed, nearest
 from weft.nodes import builtin, folders, hub
 from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net
 from weft.nodes.headers import kind_of, read_shapes, refuse_pickle

@@ -263,6 +263,25 @@ def test_a_cycle_is_shown_as_its_path(engine: Engine, tmp_path: Path) -> None:
     assert all(nodes[later]["inputs"] == {"whole": {"link": sooner}} for sooner, later in pairwise(circle))
 
 
+def test_every_cycle_is_found(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "graph.json"
+    nodes = {a: {"type": "Number", "inputs": {"whole": {"link": b}}} for a, b in ("ab", "ba", "cd", "dc")}
+    path.write_text(json.dumps({"weft": 1, "nodes": nodes, "outputs": {"out": {"link": "a"}}}))
+    found = [set(problem.message.removeprefix("a cycle: ").split(" -> ")) for problem in problems_of(engine, path)]
+    assert sorted(map(sorted, found)) == [["a", "b"], ["c", "d"]]
+
+
+def test_an_input_that_two_parameters_set_is_a_problem(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "graph.json"
+    parameters = {name: {"sets": ["a.whole"], "default": 1} for name in ("one", "two")}
+    nodes = {"a": {"type": "Number"}}
+    path.write_text(
+        json.dumps({"weft": 1, "parameters": parameters, "nodes": nodes, "outputs": {"out": {"link": "a"}}})
+    )
+    (problem,) = problems_of(engine, path)
+    assert problem.message == "parameter `two` sets `a.whole`, which another one sets too"
+
+
 def test_a_cycle_through_a_subgraph_is_found(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "graph.json"
     one = inner("Number") | {"parameters": {"whole": {"sets": ["inside.whole"]}}}

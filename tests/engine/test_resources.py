@@ -95,12 +95,13 @@ def test_a_file_is_keyed_by_content(folder: Path, tmp_path: Path) -> None:
 
 def test_a_file_is_hashed_once(folder: Path, tmp_path: Path) -> None:
     file, memory = folder / "a.txt", tmp_path / "store" / "files.json"
-    assert FileDigests(memory).file(file) == digest_bytes(b"inside")
-    stamp = file.stat()
+    resolved = Resolved("a.txt", file, (file,))
+    first, stamp = FileDigests(memory).of(resolved), file.stat()
     file.write_bytes(b"INSIDE")
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert FileDigests(memory).file(file) == digest_bytes(b"inside")
+    assert FileDigests(memory).of(resolved) == first
     os.utime(file)
+    assert FileDigests(memory).of(resolved) != first
     assert FileDigests(memory).file(file) == digest_bytes(b"INSIDE")
 
 
