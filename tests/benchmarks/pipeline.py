@@ -26,8 +26,10 @@ GRAPH = Path(__file__).parents[2] / "graphs" / "text_to_image.json"
 
 def pipeline_run(device: str, graph: Graph) -> Callable[[], Any]:
     """The same picture from diffusers: prompt, seed, steps, sampler and scale as the graph has them."""
-    pipe = StableDiffusionPipeline.from_pretrained(builtin.path("landscapes"), local_files_only=True).to(device)
-    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
+    pipelines: Any = StableDiffusionPipeline
+    schedulers: Any = DPMSolverMultistepScheduler
+    pipe = pipelines.from_pretrained(builtin.path("landscapes"), local_files_only=True).to(device)
+    pipe.scheduler = schedulers.from_config(pipe.scheduler.config, use_karras_sigmas=True)
     pipe.set_progress_bar_config(disable=True)
     sampler, guide = graph.nodes["sampler"].inputs, graph.nodes["guide"].inputs
     return lambda: pipe(
