@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 
-from . import path
+from . import names, path
 from .data import draw_dataset
 from .judge import trained_judge
 from .loop import device
-from .measures import MEASURES, Bench, Figures
+from .measures import MEASURES, NEEDS, Bench, Figures
 from .recipe import HELD_OUT, HELD_OUT_SEED, PICTURES, SEED, default_work
 
 __all__ = ["main"]
@@ -32,8 +32,13 @@ def main() -> None:
     torch.set_flush_denormal(True)
     print(f"{options.count} prompts of {options.model}; {device()}, {options.threads} threads on {platform.machine()}")
     bench = _bench(options)
-    figures = {name: _taken(name, bench) for name in options.only or MEASURES}
+    figures = {name: _taken(name, bench) for name in options.only or _possible()}
     (options.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _possible() -> list[str]:
+    """The measurements whose models are there."""
+    return [name for name in MEASURES if NEEDS.get(name, "landscapes") in names()]
 
 
 def _taken(name: str, bench: Bench) -> Figures:

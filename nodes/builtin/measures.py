@@ -28,7 +28,7 @@ from .judge import Judge, agreement
 from .render import render
 from .scene import FACTORS, Scene
 
-__all__ = ["MEASURES", "Bench", "Figures"]
+__all__ = ["MEASURES", "NEEDS", "Bench", "Figures"]
 
 Figures = dict[str, float]
 
@@ -193,6 +193,9 @@ MEASURES: dict[str, Callable[[Bench], Figures]] = {
     "seconds": seconds,
 }
 """Name -> measurement, in the order of the report."""
+
+NEEDS = {"previews": "landscapes-tiny-vae", "edge control": "landscapes-edges"}
+"""The builtin model that a measurement needs besides the pipeline."""
 
 
 def _renders(bench: Bench) -> Tensor:
