@@ -21,3 +21,17 @@ def paused_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def settled_heap() -> Iterator[None]:
+    """Leave what exists already out of garbage collections while the block runs; what it makes is collected as ever.
+
+    A run makes values beside a plan that only stands there: walking the plan anew at each full collection would make
+    a node of a long graph cost more than one of a short graph.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

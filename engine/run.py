@@ -15,6 +15,7 @@ from typing import Any
 from weft.engine import events
 from weft.engine.artifact import Artifact
 from weft.engine.call import Call, Gather
+from weft.engine.collection import settled_heap
 from weft.engine.context import Context
 from weft.engine.errors import Cancelled, InputError, NodeError
 from weft.engine.graph import Link
@@ -261,4 +262,5 @@ def run(plan: Plan, around: Surroundings) -> Outcome:
         Damaged: where a cached result cannot be used after all; the caller drops it and plans again.
         StoreError: where a result cannot be kept; what was kept before is whole.
     """
-    return _Run(plan, around).go()
+    with settled_heap():
+        return _Run(plan, around).go()

@@ -29,4 +29,7 @@ NodeFiles = Annotated[list[Path] | None, typer.Option("--nodes", metavar="FILE.p
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, nothing else there.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave the graph out of pictures.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch models that are named by hub id and not here yet.")]
+HelpParameters = Annotated[
+    bool, typer.Option("--help-parameters", help="List what the graph can be asked for with --set, and run nothing.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]

@@ -6,14 +6,18 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
 from weft.engine import events
+from weft.engine.catalog import Catalog
 from weft.engine.cli import options
-from weft.engine.cli.output import Exit, json_line, say
+from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.cli.progress import Progress
 from weft.engine.cli.source import read_graph, with_settings
+from weft.engine.graph import Graph
+from weft.engine.parameters import asked
 from weft.engine.session import Engine, Result, store_folder
 
 
@@ -32,6 +36,7 @@ def command(
     download: options.Download = False,
     no_metadata: options.NoMetadata = False,
     json: options.Json = False,
+    help_parameters: options.HelpParameters = False,
     debug: options.Debug = False,
 ) -> int:
     """Run a graph; only what changed since the last run is computed."""
@@ -47,6 +52,8 @@ def command(
         download=download,
     )
     chosen = with_settings(read_graph(graph, engine.limits), settings, engine.catalog)
+    if help_parameters:
+        return _list_parameters(chosen, engine.catalog, json)
     with engine, _interruptible() as interrupted:
         planned = engine.plan(chosen, only or ())
         with _listening(json) as listener:
@@ -57,6 +64,19 @@ def command(
         for failure in result.failures:
             _traceback(failure)
     return {"done": Exit.DONE, "failed": Exit.FAILED, "cancelled": Exit.INTERRUPTED}[result.status]
+
+
+def _list_parameters(graph: Graph, catalog: Catalog, json: bool) -> int:
+    found = [*asked(graph, catalog)]
+    if json:
+        for one in found:
+            json_line(asdict(one))
+    elif found:
+        rows = [(one.name, one.type, one.bounds, one.default or "required", one.description) for one in found]
+        print(table([("parameter", "type", "bounds", "default", ""), *rows]))
+    else:
+        say("the graph has no parameters; its inputs are set as NODE.INPUT")
+    return Exit.DONE
 
 
 @contextmanager

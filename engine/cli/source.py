@@ -12,8 +12,9 @@ from weft.engine import document
 from weft.engine.catalog import Catalog
 from weft.engine.deliver import graph_of
 from weft.engine.errors import GraphError, Problem
-from weft.engine.graph import Graph, Parameter
+from weft.engine.graph import Graph
 from weft.engine.limits import Limits
+from weft.engine.parameters import target_input
 from weft.engine.types import Choice, Either, Scalar, Type
 
 
@@ -59,23 +60,11 @@ def with_settings(graph: Graph, settings: Iterable[str] | None, catalog: Catalog
 
 def _wanted(graph: Graph, target: str, catalog: Catalog) -> Type | None:
     """The type of what `target` sets; None where it is not known."""
-    scope: Graph | None = graph
-    while scope is not None:
-        node, dot, name = target.partition(".")
-        if not dot:
-            parameter = scope.parameters.get(target, Parameter(()))
-            if parameter.type in ("int", "float", "bool", "str"):
-                return Scalar(parameter.type)
-            target = parameter.sets[0] if parameter.sets else ""
-            if not target:
-                return None
-            continue
-        kind = scope.nodes[node].type if node in scope.nodes else ""
-        if not kind.startswith("graph:"):
-            one = catalog.types[kind].inputs.get(name) if kind in catalog.types else None
-            return one.type if one else None
-        scope, target = scope.graphs.get(kind.removeprefix("graph:")), name
-    return None
+    parameter = graph.parameters.get(target)
+    if parameter and parameter.type in ("int", "float", "bool", "str"):
+        return Scalar(parameter.type)
+    one = target_input(graph, target, catalog)
+    return one.type if one else None
 
 
 def _literal(text: str, wanted: Type | None) -> Any:

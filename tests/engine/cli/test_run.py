@@ -173,3 +173,9 @@ def test_an_interrupted_run_ends_with_130(folder: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and json.loads(out.splitlines()[-1])["status"] == "cancelled"
     assert "Traceback" not in err
+
+
+def test_parameters_are_listed_and_nothing_runs(weft: Weft, folder: Path) -> None:
+    said = weft("run", "sum.json", "--help-parameters")
+    assert said.code == 0 and said.out.splitlines()[0].split() == ["parameter", "type", "bounds", "default"]
+    assert said.out.splitlines()[1].split()[:2] == ["first", "int"] and not (folder / "output").exists()

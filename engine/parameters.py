@@ -1,0 +1,104 @@
+"""What a graph can be asked for: its parameters with types, bounds and defaults, taken from what they set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from weft.engine.catalog import Catalog
+from weft.engine.graph import Graph, Link, Parameter
+from weft.engine.node import REQUIRED, Input
+from weft.engine.types import Choice, Either, ListOf, Scalar, Type, shown
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A parameter as a person meets it.
+
+    Args:
+        type: in words; `any` where nothing says more.
+        bounds: in words; empty where there are none.
+        default: as JSON would spell it; empty where a value must be given.
+    """
+
+    name: str
+    type: str
+    bounds: str
+    default: str
+    description: str
+    sets: tuple[str, ...]
+
+
+def asked(graph: Graph, catalog: Catalog) -> Iterator[Asked]:
+    """Every parameter of a graph, in its order."""
+    for name, parameter in graph.parameters.items():
+        one = target_input(graph, name, catalog)
+        kind = parameter.type or (str(one.type) if one else "any")
+        yield Asked(
+            name, kind, _bounds(parameter, one), _default(graph, parameter, one), _help(parameter, one), parameter.sets
+        )
+
+
+def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
+    """The input that a parameter or `node.input` reaches, through subgraphs; None where that is not known."""
+    scope: Graph | None = graph
+    while scope is not None:
+        node, dot, name = target.partition(".")
+        if not dot:
+            sets = scope.parameters.get(target, Parameter(())).sets
+            if not sets:
+                return None
+            target = sets[0]
+            continue
+        kind = scope.nodes[node].type if node in scope.nodes else ""
+        if not kind.startswith("graph:"):
+            return catalog.types[kind].inputs.get(name) if kind in catalog.types else None
+        scope, target = scope.graphs.get(kind.removeprefix("graph:")), name
+    return None
+
+
+def _bounds(parameter: Parameter, one: Input | None) -> str:
+    """The parameter's own bounds and choices where it has some, else those of its first target."""
+    if parameter.choices:
+        return "one of " + ", ".join(map(shown, parameter.choices))
+    kind = one.type if one else None
+    number = _number(kind)
+    low, high = (number.bounds.minimum, number.bounds.maximum) if number and number.bounds else (None, None)
+    low = parameter.min if parameter.min is not None else low
+    high = parameter.max if parameter.max is not None else high
+    if low is None and high is None:
+        return "one of " + ", ".join(kind.options) if isinstance(kind, Choice) else ""
+    return f"{'...' if low is None else low} to {'...' if high is None else high}"
+
+
+def _number(kind: Type | None) -> Scalar | None:
+    """The bounded number in a type, where there is one."""
+    if isinstance(kind, Scalar):
+        return kind
+    if isinstance(kind, ListOf):
+        return _number(kind.item)
+    inner = kind.options if isinstance(kind, Either) else ()
+    return next((found for option in inner if (found := _number(option))), None)
+
+
+def _default(graph: Graph, parameter: Parameter, one: Input | None) -> str:
+    value: Any = parameter.default if parameter.has_default else _standing(graph, parameter, one)
+    return "" if value is REQUIRED or isinstance(value, Link) else _spelt(value)
+
+
+def _standing(graph: Graph, parameter: Parameter, one: Input | None) -> Any:
+    """What the first target has without the parameter."""
+    node, _, name = parameter.sets[0].partition(".")
+    inputs = graph.nodes[node].inputs if node in graph.nodes else {}
+    return inputs.get(name, one.default if one else REQUIRED)
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def _help(parameter: Parameter, one: Input | None) -> str:
+    return parameter.description or (one.help if one else "")
