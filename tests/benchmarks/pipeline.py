@@ -32,15 +32,17 @@ def pipeline_run(device: str, graph: Graph) -> Callable[[], Any]:
     pipe.scheduler = schedulers.from_config(pipe.scheduler.config, use_karras_sigmas=True)
     pipe.set_progress_bar_config(disable=True)
     sampler, guide = graph.nodes["sampler"].inputs, graph.nodes["guide"].inputs
-    return lambda: pipe(
-        graph.nodes["positive"].inputs["text"],
-        negative_prompt=graph.nodes["negative"].inputs["text"],
-        width=128,
-        height=128,
-        num_inference_steps=sampler["steps"],
-        guidance_scale=guide["scale"],
-        generator=[torch.Generator("cpu").manual_seed(sampler["seed"])],
-    ).images
+    return lambda: (
+        pipe(
+            graph.nodes["positive"].inputs["text"],
+            negative_prompt=graph.nodes["negative"].inputs["text"],
+            width=128,
+            height=128,
+            num_inference_steps=sampler["steps"],
+            guidance_scale=guide["scale"],
+            generator=[torch.Generator("cpu").manual_seed(sampler["seed"])],
+        ).images
+    )
 
 
 def seconds(call: Callable[[], Any]) -> float:
