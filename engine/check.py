@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from weft.engine.call import Call, Gather
@@ -27,13 +28,17 @@ from weft.engine.types import LiteralError, NoNumber, Type, list_item, shown
 
 @dataclass(frozen=True)
 class Checked:
-    """A graph that was checked: its calls in topological order, what is wanted of it, and its problems."""
+    """A graph that was checked: its calls in topological order, what is wanted of it, and its problems.
+
+    `files` are those that it was made of or names: its own, those of its subgraphs, pictures, models.
+    """
 
     graph: Graph
     calls: Mapping[str, Call]
     wanted: tuple[str, ...]
     outputs: Mapping[str, Link]
     problems: tuple[Problem, ...]
+    files: tuple[Path, ...]
 
 
 @dataclass
@@ -322,7 +327,13 @@ def check(graph: Graph, catalog: Catalog, places: Places, limits: Limits, only: 
     problems += faults
     calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
     file = str(graph.path) if graph.path else ""
-    return Checked(graph, calls, wanted, flat.outputs, tuple(problem.within(file) for problem in _unique(problems)))
+    located = tuple(problem.within(file) for problem in _unique(problems))
+    return Checked(graph, calls, wanted, flat.outputs, located, _files(draft, graph))
+
+
+def _files(draft: _Draft, graph: Graph) -> tuple[Path, ...]:
+    named = (path for call in draft.calls.values() for found in call.resources.values() for path in found.files)
+    return tuple(dict.fromkeys([*([graph.path] if graph.path else []), *draft.flat.files, *named]))
 
 
 def _unique(problems: Iterable[Problem]) -> list[Problem]:

@@ -40,12 +40,14 @@ class Target:
 class Flat:
     """A graph without subgraphs: nodes by path, outputs as links to them, and the problems on the way.
 
-    `subgraphs` has the output names of each node that was replaced, `targets` what parameters set.
+    `subgraphs` has the output names of each node that was replaced, `targets` what parameters set, `files` the graph
+    files that were read.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     subgraphs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     targets: list[Target] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
     outputs: dict[str, Link] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -134,6 +136,7 @@ class _Inliner:
                 return None
             path = path.resolve()
             if path not in self.files:
+                self.flat.files.append(path)
                 self.files[path] = load(path, self.limits.max_file_bytes)
                 self.flat.problems += self.files[path].faults
             return self.files[path]

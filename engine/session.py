@@ -125,6 +125,14 @@ class Engine:
         """Let go of weights; the store on disk stays."""
         self._residency.clear()
 
+    def reload_nodes(self) -> None:
+        """Read the user's node files again, after one of them has changed.
+
+        Raises:
+            CatalogError: where one cannot be loaded; the node types stay as they were.
+        """
+        self.catalog = _catalog(map(Path, self.nodes))
+
     def places(self, graph: Graph | None = None) -> Places:
         """Where files that a graph names are looked up."""
         given = os.environ.get("WEFT_MODELS", "")

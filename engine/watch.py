@@ -1,0 +1,109 @@
+"""A graph that runs again whenever it changes, or a file that it names, or a file of the user's own node types.
+
+The engine stays, and with it the models and the results. A run that is out of date is cancelled; an edit that does not
+read or check is reported, and the last files go on being watched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weft.engine import events
+from weft.engine.errors import WeftError
+from weft.engine.graph import Graph
+from weft.engine.session import Engine, Result
+
+POLL_SECONDS = 0.5
+"""How long a change may go unnoticed that falls between two looks."""
+
+Stamps = Mapping[Path, tuple[int, int] | None]
+"""Size and modification time of files; None for one that is not there."""
+
+
+@dataclass
+class Watch:
+    """Runs a graph at once and then at every change.
+
+    Args:
+        path: the graph's file.
+        read: reads the graph anew.
+        done: hears of each run that was not cancelled.
+        failed: hears of a graph, or node types, that cannot run.
+    """
+
+    engine: Engine
+    path: Path
+    read: Callable[[], Graph]
+    done: Callable[[Result], None]
+    failed: Callable[[WeftError], None]
+    listener: events.Listener = events.ignore
+    _files: tuple[Path, ...] = field(default=(), repr=False)
+
+    def until(self, stop: threading.Event) -> None:
+        """Watch until asked to stop; a run that is going on then is cancelled."""
+        self._files = self._always()
+        while not stop.is_set():
+            stamps = _stamps(self._files)
+            outdated = threading.Event()
+            worker = threading.Thread(target=self._run, args=(outdated,), name="weft run")
+            worker.start()
+            try:
+                self._changed(stamps, stop)
+            finally:
+                outdated.set()
+                worker.join()
+
+    def _always(self) -> tuple[Path, ...]:
+        return (self.path, *map(Path, self.engine.nodes))
+
+    def _run(self, outdated: threading.Event) -> None:
+        try:
+            if self.engine.nodes:
+                self.engine.reload_nodes()
+            graph = self.read()
+            self._files = (*self._always(), *self.engine.check(graph).files)
+            result = self.engine.execute(self.engine.plan(graph), listener=self.listener, cancelled=outdated.is_set)
+        except WeftError as fault:
+            self.failed(fault)
+            return
+        if result.status != "cancelled":
+            self.done(result)
+
+    def _changed(self, before: Stamps, stop: threading.Event) -> None:
+        """Wait until a watched file is not what it was, or `stop`."""
+        from watchfiles import watch
+
+        while not stop.is_set():
+            watched = self._files
+            before = {**_stamps(watched), **before}
+            if _stamps(before) != before:
+                return
+            folders = {path.resolve().parent for path in watched}
+            looks = watch(
+                *(folder for folder in folders if folder.is_dir()),
+                stop_event=stop,
+                rust_timeout=int(POLL_SECONDS * 1000),
+                yield_on_timeout=True,
+                recursive=False,
+                debounce=200,
+            )
+            for _ in looks:
+                if _stamps(before) != before:
+                    return
+                if self._files != watched:
+                    break
+
+
+def _stamps(files: Iterable[Path]) -> Stamps:
+    return {path: _stamp(path) for path in files}
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
