@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from weft.engine.cli import check, models, nodes, plan, run, schema, show, store, watch
+from weft.engine.cli import check, diff, models, nodes, plan, run, schema, show, store, watch
 from weft.engine.cli.output import Exit, say_error
 from weft.engine.errors import InputError, StoreError, WeftError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, check, plan, watch, nodes, schema, show):
+for verb in (run, check, plan, watch, diff, show, nodes, schema):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")

@@ -1,0 +1,47 @@
+"""`weft diff`: what is different between two graphs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from weft.engine.cli import options
+from weft.engine.cli.output import Exit, json_line, say
+from weft.engine.cli.source import read_graph
+from weft.engine.diff import diff
+from weft.engine.errors import GraphError
+from weft.engine.inline import Flat, inline
+from weft.engine.session import Engine
+
+First = Annotated[str, typer.Argument(metavar="A", help="A graph file, or a PNG that Weft wrote.")]
+Second = Annotated[str, typer.Argument(metavar="B", help="Another one.")]
+
+
+def command(
+    first: First,
+    second: Second,
+    inputs: options.Inputs = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """Compare two graphs node by node; titles, layout and the order of nodes do not count."""
+    engine = Engine(store=None, device="cpu", inputs=inputs or ())
+    changes = diff(_flat(engine, first), _flat(engine, second))
+    for change in changes:
+        if json:
+            json_line(asdict(change))
+        else:
+            print(change)
+    if not changes:
+        say("no node is different")
+    return Exit.DONE
+
+
+def _flat(engine: Engine, name: str) -> Flat:
+    graph = read_graph(name, engine.limits)
+    flat = inline(graph, engine.places(graph), engine.limits)
+    if flat.problems:
+        raise GraphError(problem.within(name) for problem in flat.problems)
+    return flat
