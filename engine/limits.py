@@ -11,19 +11,21 @@ from weft.engine.errors import InputError
 
 @dataclass(frozen=True)
 class Limits:
-    """Upper bounds that the checker holds graphs to.
+    """Upper bounds that the checker holds graphs to, and the engine itself.
 
     Args:
         max_pixels: width x height x batch of one image or latent, in pixels.
         max_batch: items in one batch.
         max_nodes: nodes of a graph, subgraphs inlined.
         max_file_bytes: the size of a graph file.
+        max_store_bytes: the size of the store on disk, which keeps itself below it.
     """
 
     max_pixels: int = 2**28
     max_batch: int = 4096
     max_nodes: int = 200_000
     max_file_bytes: int = 2**30
+    max_store_bytes: int = 20 * 10**9
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:

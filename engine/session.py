@@ -38,6 +38,7 @@ from weft.engine.store import Damaged, Nowhere, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.tiers import Tiers
+from weft.engine.store.upkeep import keep_within
 from weft.engine.types import LiteralError
 
 
@@ -190,6 +191,8 @@ class Engine:
         listener(events.RunStarted(**counts))
         outcome = self._execute(planned, listener, cancelled)
         self._recollect(planned)
+        if outcome.ran:
+            self._keep_within()
         seconds = time.perf_counter() - started
         finished = events.RunFinished(outcome.status, len(outcome.ran), len(outcome.cached), round(seconds, 6))
         listener(finished)
@@ -206,6 +209,12 @@ class Engine:
     def _plan(self, checked: Checked) -> Plan:
         last = unpack(self._store.recall(history_key(checked.graph)))
         return plan(checked, self._store, self._settings, self._digests, last)
+
+    def _keep_within(self) -> None:
+        """Keep the stores on disk below their size."""
+        for store in self._store.stores if isinstance(self._store, Tiers) else (self._store,):
+            if isinstance(store, DiskStore):
+                keep_within(store, self.limits.max_store_bytes)
 
     def _recollect(self, planned: Plan) -> None:
         """Remember what ran, for the reasons of the next plan."""

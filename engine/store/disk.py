@@ -32,15 +32,17 @@ USE_NOTED_EVERY = 3600.0
 """Seconds within which a record's use is noted once."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class DiskStore:
     """A store in a folder.
 
     Args:
         folder: made when something is first put.
+        written: bytes written by this process since the store was last weighed (`upkeep.keep_within`).
     """
 
     folder: Path
+    written: int = 0
 
     def has(self, key: Digest) -> str | None:
         """`disk` where a whole record and all of its blobs are there (their content is verified when read).
@@ -101,7 +103,7 @@ class DiskStore:
             StoreError: where the disk is full or the folder cannot be written.
         """
         with self._writing():
-            _write(self._note_path(key), note.encode())
+            self._write(self._note_path(key), note.encode())
 
     def _touch(self, key: Digest) -> None:
         """Note that a record was used: what was not used for longest is pruned first."""
@@ -161,7 +163,7 @@ class DiskStore:
 
     def _put_trace(self, key: Digest, trace: Mapping[str, Any]) -> None:
         body = orjson.dumps(trace)
-        _write(self.trace_path(key), _check(key, body) + b"\n" + body)
+        self._write(self.trace_path(key), _check(key, body) + b"\n" + body)
 
     def _put_value(self, made: Made) -> dict[str, Any]:
         parts = flatten(made.value)
@@ -169,11 +171,15 @@ class DiskStore:
         tensors = self._put_blob(_pack(parts.tensors)) if parts.tensors else None
         return {"digest": made.digest, "tree": parts.tree, "blobs": blobs, "tensors": tensors}
 
+    def _write(self, path: Path, content: bytes) -> None:
+        _place(path, content)
+        self.written += len(content)
+
     def _put_blob(self, content: bytes) -> Digest:
         name = digest_bytes(content)
         path = self.blob_path(name)
         if not path.exists():
-            _write(path, content)
+            self._write(path, content)
         return name
 
     def blob(self, key: Digest, name: str) -> bytes:
@@ -233,7 +239,7 @@ def _unpack(content: bytes) -> list[Any]:
     return [found[str(index)] for index in range(len(found))]
 
 
-def _write(path: Path, content: bytes) -> None:
+def _place(path: Path, content: bytes) -> None:
     """Write beside and rename into place; nothing half-written is ever seen, and nothing is left behind."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:

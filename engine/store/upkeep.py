@@ -18,6 +18,8 @@ from weft.engine.store.disk import DiskStore
 GRACE = 3600.0
 """Seconds for which what nothing refers to is left alone."""
 
+DAY = 86_400.0
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -82,14 +84,18 @@ def prune(store: DiskStore, max_bytes: int | None = None, older_than: float | No
     """
     before, now = stats(store), time.time()
     kept: set[str] = set()
+    let_go: set[str] = set()
     room = float("inf") if max_bytes is None else max_bytes
     for record in sorted(_records(store), key=lambda record: record.used, reverse=True):
         new = [name for name in record.blobs if name not in kept]
         room -= record.bytes + sum(_size(store.blob_path(name)) for name in new)
         if room < 0 or (older_than is not None and now - record.used > older_than):
             record.path.unlink(missing_ok=True)
+            let_go.update(record.blobs)
         else:
             kept.update(new)
+    for name in let_go - kept:
+        store.blob_path(name).unlink(missing_ok=True)
     _remove_leftovers(store, kept, now)
     after = stats(store)
     return Stats(
@@ -98,6 +104,20 @@ def prune(store: DiskStore, max_bytes: int | None = None, older_than: float | No
         before.notes - after.notes,
         before.bytes - after.bytes,
     )
+
+
+def keep_within(store: DiskStore, max_bytes: int) -> None:
+    """Prune a store that has outgrown its size, to nine tenths of it, the longest unused first.
+
+    Weighing walks every file, so it is done once a day, and where this process alone wrote a fiftieth of the size.
+    """
+    stamp = store.root / "weighed"
+    if not store.root.is_dir() or (store.written <= max_bytes // 50 and stamp.exists() and _age(stamp) < DAY):
+        return
+    if stats(store).bytes > max_bytes:
+        prune(store, max_bytes * 9 // 10)
+    store.written = 0
+    stamp.touch()
 
 
 def _records(store: DiskStore) -> Iterator[_Record]:
@@ -122,9 +142,9 @@ def _remove_leftovers(store: DiskStore, kept: set[str], now: float) -> None:
             path.unlink(missing_ok=True)
 
 
-def _age(path: Path, now: float) -> float:
+def _age(path: Path, now: float | None = None) -> float:
     try:
-        return now - path.stat().st_mtime
+        return (time.time() if now is None else now) - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
 
