@@ -6,19 +6,32 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `control`, `guidance`, `latent`, `sampler`, `image`. Below them: `values` (what links carry),
-`samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the sampling loop and what it asks),
-`sources` (what names weights, and how it is found), `families` (how each family of models is recognised and built).
+Nodes: `loaders`, `text`, `control`, `guidance`, `latent`, `sampler`, `image`, `grid`, `primitives`. Below them: `values`
+(what links carry), `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the sampling loop and
+what it asks), `sources` (what names weights, and how it is found), `families` (how each family of models is recognised
+and built).
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
 
 from __future__ import annotations
 
 from weft.nodes.control import ApplyControlNet, Controlled
+from weft.nodes.grid import ImageGrid
 from weft.nodes.guidance import CFGGuide
 from weft.nodes.image import LoadImage, SaveImage
 from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
 from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet
+from weft.nodes.primitives import (
+    Boolean,
+    FormatText,
+    Integer,
+    IntegerMath,
+    JoinText,
+    Number,
+    NumberMath,
+    Seeds,
+    Text,
+)
 from weft.nodes.sampler import KSampler
 from weft.nodes.samplers import SamplerName, ScheduleName
 from weft.nodes.text import TextEncode
@@ -38,6 +51,7 @@ from weft.nodes.values import (
 __all__ = [
     "VAE",
     "ApplyControlNet",
+    "Boolean",
     "CFGGuide",
     "Checkpoint",
     "Conditioning",
@@ -45,8 +59,13 @@ __all__ = [
     "ControlNet",
     "Controlled",
     "EmptyLatent",
+    "FormatText",
     "Guide",
     "Image",
+    "ImageGrid",
+    "Integer",
+    "IntegerMath",
+    "JoinText",
     "KSampler",
     "Latent",
     "LoadCheckpoint",
@@ -54,9 +73,13 @@ __all__ = [
     "LoadImage",
     "Mask",
     "Model",
+    "Number",
+    "NumberMath",
     "SamplerName",
     "SaveImage",
     "ScheduleName",
+    "Seeds",
+    "Text",
     "TextEncode",
     "TextEncoder",
     "VAEDecode",

@@ -1,0 +1,155 @@
+"""Plain values and what is worked out from them: numbers, texts, seeds. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+from weft.engine import InputError, Range, node
+
+Operation = Literal["add", "subtract", "multiply", "divide", "remainder", "minimum", "maximum"]
+
+_LEAST, _GREATEST = -(2**63), 2**64 - 1
+
+_WHOLE: Mapping[Operation, Callable[[int, int], int]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a // b,
+    "remainder": lambda a, b: a % b,
+    "minimum": min,
+    "maximum": max,
+}
+
+_REAL: Mapping[Operation, Callable[[float, float], float]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "remainder": math.fmod,
+    "minimum": min,
+    "maximum": max,
+}
+
+
+@node(category="primitives")
+def Integer(value: int) -> int:
+    """A whole number, for several inputs to share.
+
+    Args:
+        value: the number.
+    """
+    return value
+
+
+@node(category="primitives")
+def Number(value: float) -> float:
+    """A number, for several inputs to share.
+
+    Args:
+        value: the number.
+    """
+    return value
+
+
+@node(category="primitives")
+def Text(value: str) -> str:
+    """A text, for several inputs to share.
+
+    Args:
+        value: the text.
+    """
+    return value
+
+
+@node(category="primitives")
+def Boolean(value: bool) -> bool:
+    """True or false, for several inputs to share.
+
+    Args:
+        value: true or false.
+    """
+    return value
+
+
+@node(category="primitives")
+def IntegerMath(a: int, b: int, operation: Operation = "add") -> int:
+    """Work out a whole number from two.
+
+    Args:
+        a: the first.
+        b: the second.
+        operation: `divide` rounds down, and `remainder` is what it leaves, with the sign of b.
+    """
+    if b == 0 and operation in ("divide", "remainder"):
+        raise InputError(f"{a} cannot be divided by 0", "give another b")
+    result = _WHOLE[operation](a, b)
+    if not _LEAST <= result <= _GREATEST:
+        raise InputError(f"{operation} of {a} and {b} goes beyond 64 bits", "give smaller numbers")
+    return result
+
+
+@node(category="primitives")
+def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
+    """Work out a number from two.
+
+    Args:
+        a: the first.
+        b: the second.
+        operation: `remainder` has the sign of a.
+    """
+    if b == 0 and operation in ("divide", "remainder"):
+        raise InputError(f"{a} cannot be divided by 0", "give another b")
+    result = _REAL[operation](a, b)
+    if not math.isfinite(result):
+        raise InputError(f"{operation} of {a} and {b} is no finite number", "give smaller numbers")
+    return result
+
+
+@node(category="primitives")
+def JoinText(texts: list[str], separator: str = ", ") -> str:
+    """Put texts together, such as the parts of a prompt; empty ones are left out.
+
+    Args:
+        texts: in their order.
+        separator: what stands between two.
+    """
+    return separator.join(text for text in texts if text)
+
+
+@node(category="primitives")
+def FormatText(template: str, values: list[str | int | float]) -> str:
+    """Put values into a text: `a {0} house, {1} trees`.
+
+    Args:
+        template: `{0}` stands for the first value, `{1}` for the second; `{{` and `}}` are braces.
+        values: texts and numbers.
+    """
+
+    def filled(match: re.Match[str]) -> str:
+        if match[0] in ("{{", "}}"):
+            return match[0][0]
+        if match[1] is None or int(match[1]) >= len(values):
+            raise InputError(
+                f"`{match[0]}` in the template stands for none of the {len(values)} values",
+                "number the values from {0}; write {{ and }} for braces",
+            )
+        return str(values[int(match[1])])
+
+    return re.sub(r"\{\{|\}\}|\{(?:(\d{1,6})\}|[^{}]*\}?)|\}", filled, template)
+
+
+@node(category="primitives")
+def Seeds(
+    first: Annotated[int, Range(0, 2**64 - 1)], count: Annotated[int, Range(1, 4096)] = 1, *, step: int = 1
+) -> list[int]:
+    """A list of seeds, one for each item of a batch.
+
+    Args:
+        first: the first seed.
+        count: how many.
+        step: from each to the next; what goes beyond 64 bits begins again at 0.
+    """
+    return [(first + index * step) % 2**64 for index in range(count)]
