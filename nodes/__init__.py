@@ -6,10 +6,11 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `control`, `guidance`, `latent`, `sampler`, `image`, `grid`, `primitives`. Below them: `values`
-(what links carry), `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the sampling loop and
-what it asks), `sources` (what names weights, and how it is found), `families` (how each family of models is recognised
-and built).
+Nodes: `loaders`, `text`, `control`, `guidance`, `latent`, `sampler`, `image`, `grid`, `primitives`. Below them:
+`values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the sampling
+loop and what it asks), `sources` (what names weights, and how it is found), `families` (how each family of models is
+recognised and built).
+
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
 
