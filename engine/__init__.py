@@ -27,6 +27,7 @@ from weft.engine.plan import Plan
 from weft.engine.residency import Loading, Recipe
 from weft.engine.resources import Found, InputFile, Places, Resolved, Resource, find, inside
 from weft.engine.session import Engine, Result
+from weft.engine.submission import Submission
 from weft.engine.types import Range, value
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Resource",
     "Result",
     "StoreError",
+    "Submission",
     "WeftError",
     "find",
     "inside",

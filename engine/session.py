@@ -39,6 +39,7 @@ from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.tiers import Tiers
 from weft.engine.store.upkeep import keep_within
+from weft.engine.submission import Submission
 from weft.engine.types import LiteralError
 
 
@@ -174,6 +175,16 @@ class Engine:
         if result.failures:
             raise result.failures[0]
         return result
+
+    def submit(self, graph: Graph, *, only: Iterable[str] = ()) -> Submission:
+        """Run a graph in a thread; gives its events as they come and its result when it is there.
+
+        Graphs may be submitted while others run: they share results and weights.
+        """
+        wanted = tuple(only)
+        return Submission(
+            lambda listener, cancelled: self.execute(self.plan(graph, wanted), listener=listener, cancelled=cancelled)
+        )
 
     def execute(
         self,
