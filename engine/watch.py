@@ -40,18 +40,18 @@ class Watch:
     done: Callable[[Result], None]
     failed: Callable[[WeftError], None]
     listener: events.Listener = events.ignore
-    _files: tuple[Path, ...] = field(default=(), repr=False)
+    _seen: Stamps = field(default_factory=dict, repr=False)
+    """The watched files as they were before the latest run read them."""
 
     def until(self, stop: threading.Event) -> None:
         """Watch until asked to stop; a run that is going on then is cancelled."""
-        self._files = self._always()
         while not stop.is_set():
-            stamps = _stamps(self._files)
+            self._seen = _stamps(self._seen or self._always())
             outdated = threading.Event()
             worker = threading.Thread(target=self._run, args=(outdated,), name="weft run")
             worker.start()
             try:
-                self._changed(stamps, stop)
+                self._changed(stop)
             finally:
                 outdated.set()
                 worker.join()
@@ -64,7 +64,8 @@ class Watch:
             if self.engine.nodes:
                 self.engine.reload_nodes()
             graph = self.read()
-            self._files = (*self._always(), *self.engine.check(graph).files)
+            files = (*self._always(), *self.engine.check(graph).files)
+            self._seen = {path: self._seen[path] if path in self._seen else _stamp(path) for path in files}
             result = self.engine.execute(self.engine.plan(graph), listener=self.listener, cancelled=outdated.is_set)
         except WeftError as fault:
             self.failed(fault)
@@ -72,18 +73,14 @@ class Watch:
         if result.status != "cancelled":
             self.done(result)
 
-    def _changed(self, before: Stamps, stop: threading.Event) -> None:
+    def _changed(self, stop: threading.Event) -> None:
         """Wait until a watched file is not what it was, or `stop`."""
         from watchfiles import watch
 
-        while not stop.is_set():
-            watched = self._files
-            before = {**_stamps(watched), **before}
-            if _stamps(before) != before:
-                return
-            folders = {path.resolve().parent for path in watched}
+        while not stop.is_set() and _stamps(self._seen) == self._seen:
+            folders = _folders(self._seen)
             looks = watch(
-                *(folder for folder in folders if folder.is_dir()),
+                *folders,
                 stop_event=stop,
                 rust_timeout=int(POLL_SECONDS * 1000),
                 yield_on_timeout=True,
@@ -91,10 +88,13 @@ class Watch:
                 debounce=200,
             )
             for _ in looks:
-                if _stamps(before) != before:
-                    return
-                if self._files != watched:
+                if _stamps(self._seen) != self._seen or _folders(self._seen) != folders:
                     break
+
+
+def _folders(files: Iterable[Path]) -> set[Path]:
+    """The folders of files; an editor that saves by renaming is only seen there."""
+    return {path.resolve().parent for path in files if path.resolve().parent.is_dir()}
 
 
 def _stamps(files: Iterable[Path]) -> Stamps:
