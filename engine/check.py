@@ -20,6 +20,7 @@ from weft.engine.errors import InputError, Problem, listed, nearest
 from weft.engine.families import clashes
 from weft.engine.graph import Graph, Link, Node, links_of
 from weft.engine.inline import Flat, inline
+from weft.engine.keys import Digest
 from weft.engine.limits import Limits
 from weft.engine.node import Input, NodeType, Output
 from weft.engine.resources import Places, Resolved
@@ -283,7 +284,8 @@ def _resolved(draft: _Draft, one: Input, text: str) -> Resolved | InputError:
     try:
         return one.resource.resolve(text, draft.places)
     except InputError as fault:
-        return fault
+        known = draft.places.contents.get(text)
+        return Resolved(text, Path(text), (), digest=Digest(known)) if known else fault
     except OSError as fault:
         return InputError(f"`{text}` cannot be read: {fault.strerror or fault}", "check the file and its permissions")
 

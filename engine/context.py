@@ -61,10 +61,13 @@ class Context:
 
     def found(self, text: str) -> Found:
         """The file or folder that a resource input names, with the digest of its content."""
-        try:
-            return self.resources[text]
-        except KeyError:
-            raise InputError(f"`{text}` is no resource input of this node", "give it as that input") from None
+        found = self.resources.get(text)
+        if found is None:
+            raise InputError(f"`{text}` is no resource input of this node", "give it as that input")
+        if not found.resolved.files:
+            mend = "name its folder with --input DIR (a model's with --models DIR)"
+            raise InputError(f"`{text}` is not here, and what is made from it is not in the store", mend)
+        return found
 
 
 INJECTED = cast(Context, None)

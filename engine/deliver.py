@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,10 +34,12 @@ class Folder:
     Args:
         folder: made when the first artifact comes.
         graph: gives the graph as JSON text, for pictures to carry; None leaves all metadata out.
+        contents: the digests of the files that the graph names, by name, for pictures to carry.
     """
 
     folder: Path
     graph: Callable[[], str] | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, artifact: Artifact, step: Step) -> Delivered:
         """Write the artifact, or find it written.
@@ -61,7 +63,7 @@ class Folder:
     def _content(self, artifact: Artifact, step: Step) -> bytes:
         if self.graph is None or not png.is_png(artifact.data):
             return artifact.data
-        run = {"node": step.call.id, "key": step.recipe, **versions()}
+        run = {"node": step.call.id, "key": step.recipe, "contents": dict(self.contents), **versions()}
         return png.with_text(artifact.data, {GRAPH_KEYWORD: self.graph(), RUN_KEYWORD: orjson.dumps(run).decode()})
 
 
@@ -113,8 +115,32 @@ def versions() -> dict[str, str]:
     return found
 
 
-def graph_of(path: Path) -> bytes | None:
-    """The graph that a picture carries, as JSON text; None where it carries none or is no PNG."""
+@dataclass(frozen=True)
+class Carried:
+    """What a picture carries of its run.
+
+    Args:
+        graph: the graph as JSON text.
+        contents: the digests of the files that the graph names, by name.
+    """
+
+    graph: bytes
+    contents: Mapping[str, str]
+
+
+def carried(path: Path) -> Carried | None:
+    """What a picture carries; None where it carries no graph or is no PNG."""
     content = path.read_bytes()
-    text = png.texts(content).get(GRAPH_KEYWORD) if png.is_png(content) else None
-    return text.encode() if text is not None else None
+    texts = png.texts(content) if png.is_png(content) else {}
+    if GRAPH_KEYWORD not in texts:
+        return None
+    return Carried(texts[GRAPH_KEYWORD].encode(), _contents(texts.get(RUN_KEYWORD, "")))
+
+
+def _contents(text: str) -> dict[str, str]:
+    """The digests in a run's text; what is none is left out, as pictures come from strangers too."""
+    try:
+        found = orjson.loads(text)["contents"]
+        return {name: known for name, known in found.items() if re.fullmatch("[0-9a-f]{64}", known)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -91,6 +91,7 @@ class Graph:
     notes: str = ""
     layout: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False)
     types: Mapping[str, NodeType] = field(default_factory=dict, repr=False)
     faults: tuple[Problem, ...] = ()
 

@@ -32,7 +32,8 @@ class Sources:
 
     def learn(self, found: Found) -> None:
         """Remember where a resource lies."""
-        self._known[found.digest] = found.resolved
+        if found.resolved.files:
+            self._known[found.digest] = found.resolved
 
     def locate(self, digest: str) -> Resolved:
         """The files with this content.

@@ -23,7 +23,8 @@ from weft.engine.keys import Digest, digest, digest_file
 class Places:
     """The folders a run may read: beside the graph, the working directory, `--input` and `--models` folders.
 
-    `download` says whether a model that is named by hub id and not here may be fetched.
+    `download` says whether a model that is named by hub id and not here may be fetched; `contents` has the digests of
+    files that a picture's graph names, by name, so that results are found again where the files are not.
     """
 
     base: Path | None = None
@@ -31,6 +32,7 @@ class Places:
     inputs: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
     download: bool = False
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -84,6 +86,7 @@ class Resolved:
         files: every file whose content counts, in a stable order.
         family: the model family, where there is one.
         detail: what else the header said, for the node that reads it.
+        digest: of the content, where it is known and the files are not here.
     """
 
     text: str
@@ -91,6 +94,7 @@ class Resolved:
     files: tuple[Path, ...]
     family: str | None = None
     detail: Mapping[str, str] = field(default_factory=dict)
+    digest: Digest | None = None
 
     def names(self) -> Iterator[tuple[str, Path]]:
         """Each file with its name under the root, which is what enters a digest beside the content."""
@@ -192,6 +196,8 @@ class FileDigests:
 
     def of(self, resolved: Resolved) -> Digest:
         """The digest of a resource: its files' names under its root and their contents."""
+        if resolved.digest is not None:
+            return resolved.digest
         content = digest([(name, self.file(path)) for name, path in resolved.names()])
         if self._unsaved:
             self._save()

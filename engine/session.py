@@ -139,8 +139,13 @@ class Engine:
         """Where files that a graph names are looked up."""
         given = os.environ.get("WEFT_MODELS", "")
         models = [*map(Path, self.models), *(Path(part) for part in given.split(os.pathsep) if part)]
-        base = graph.path.parent if graph and graph.path else None
-        return Places(base, inputs=tuple(map(Path, self.inputs)), models=tuple(models), download=self.download)
+        return Places(
+            base=graph.path.parent if graph and graph.path else None,
+            inputs=tuple(map(Path, self.inputs)),
+            models=tuple(models),
+            download=self.download,
+            contents=graph.contents if graph else {},
+        )
 
     def check(self, graph: Graph, only: Iterable[str] = ()) -> Checked:
         """Every static problem of a graph, in `.problems`; nothing is hashed or run."""
@@ -242,7 +247,7 @@ class Engine:
             around = Surroundings(
                 store=self._store,
                 context=partial(Context, self._device, self._settings["precision"], self._residency),
-                deliver=self._folder(checked.graph),
+                deliver=self._folder(planned),
                 listener=listener,
                 cancelled=cancelled,
                 trace=self._trace,
@@ -255,12 +260,15 @@ class Engine:
                 listener(events.StoreDamaged(step.call.id, step.call.type.name, damage.reason))
                 planned = self._plan(checked)
 
-    def _folder(self, graph: Graph) -> Folder:
+    def _folder(self, planned: Plan) -> Folder:
+        graph = planned.checked.graph
+
         @cache
         def text() -> str:
             return write(self_contained(graph, self.places(graph), self.limits)).decode()
 
-        return Folder(Path(self.output), text if self.metadata else None)
+        contents = {name: found.digest for step in planned.steps for name, found in step.found.items()}
+        return Folder(Path(self.output), text if self.metadata else None, contents)
 
     def _trace(self) -> dict[str, Any]:
         return {"device": self._device, **self._settings, **versions()}

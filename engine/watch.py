@@ -77,7 +77,7 @@ class Watch:
         """Wait until a watched file is not what it was, or `stop`."""
         from watchfiles import watch
 
-        while not stop.is_set() and _stamps(self._seen) == self._seen:
+        while not stop.is_set() and not self._outdated():
             folders = _folders(self._seen)
             looks = watch(
                 *folders,
@@ -88,8 +88,12 @@ class Watch:
                 debounce=200,
             )
             for _ in looks:
-                if _stamps(self._seen) != self._seen or _folders(self._seen) != folders:
+                if self._outdated() or _folders(self._seen) != folders:
                     break
+
+    def _outdated(self) -> bool:
+        seen = self._seen  # a run that begins replaces it
+        return _stamps(seen) != seen
 
 
 def _folders(files: Iterable[Path]) -> set[Path]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from weft.engine import document
 from weft.engine.catalog import Catalog
-from weft.engine.deliver import graph_of
+from weft.engine.deliver import carried
 from weft.engine.errors import GraphError, Problem
 from weft.engine.graph import Graph
 from weft.engine.limits import Limits
@@ -28,11 +29,11 @@ def read_graph(name: str, limits: Limits) -> Graph:
     if name == "-":
         return document.read(sys.stdin.buffer.read(), path)
     if path.suffix.lower() == ".png" and path.is_file():
-        text = graph_of(path)
-        if text is None:
+        found = carried(path)
+        if found is None:
             mend = "only pictures that Weft wrote without --no-metadata carry their graph"
             raise GraphError([Problem("this picture carries no graph", mend, file=name)])
-        return document.read(text, path)
+        return replace(document.read(found.graph, path), contents=found.contents)
     return document.load(path, limits.max_file_bytes)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from weft.engine import Artifact, Engine, Graph, InputError, NodeError, name_fault, named, node
-from weft.engine.deliver import Folder, graph_of
+from weft.engine import Artifact, Engine, Graph, InputError, NodeError, name_fault, named, node, png
+from weft.engine.deliver import Folder, carried
 from weft.engine.plan import Step
 
 
@@ -83,9 +83,18 @@ def test_a_picture_carries_its_graph(engine: Engine) -> None:
     with Graph(title="Two greys") as graph:
         Paint(5)
     paths = engine.run(graph).paths
-    carried = graph_of(paths[0])
-    assert [path.name for path in paths] == ["0_0001.png", "1_0001.png"] and carried is not None
-    assert json.loads(carried)["nodes"] == {"paint": {"type": "Paint", "inputs": {"level": 5}}}
+    found = carried(paths[0])
+    assert [path.name for path in paths] == ["0_0001.png", "1_0001.png"] and found is not None
+    assert json.loads(found.graph)["nodes"] == {"paint": {"type": "Paint", "inputs": {"level": 5}}}
+
+
+@pytest.mark.parametrize("run", ["", "[]", '{"contents": 1}', '{"contents": {"a": "../b", "c": 3}}', "{"])
+def test_what_a_picture_says_of_files_is_not_trusted(run: str, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    Image.new("L", (1, 1)).save(packed, "PNG")
+    (tmp_path / "a.png").write_bytes(png.with_text(packed.getvalue(), {"weft": "{}", "weft:run": run}))
+    found = carried(tmp_path / "a.png")
+    assert found is not None and found.contents == {}
 
 
 def test_a_repeated_run_writes_nothing_new(engine: Engine) -> None:
@@ -99,7 +108,7 @@ def test_without_metadata_a_picture_is_the_nodes_bytes(tmp_path: Path) -> None:
     with Graph() as graph:
         Paint(5)
     (path, _) = Engine(store=None, output=tmp_path, metadata=False).run(graph).paths
-    assert graph_of(path) is None
+    assert carried(path) is None
 
 
 def test_a_media_type_that_nobody_knows(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,7 +84,8 @@ def test_what_cannot_be_loaded_leaves_nothing_behind() -> None:
     assert residency.used == 0
 
 
-def test_sources_remember_where_content_lies(tmp_path: object) -> None:
-    sources, resolved = Sources(), Resolved("x", None, ())  # type: ignore[arg-type]
+def test_sources_remember_where_content_lies(tmp_path: Path) -> None:
+    sources, resolved = Sources(), Resolved("x", tmp_path, (tmp_path / "x",))
     sources.learn(Found(resolved, digest("content")))
+    sources.learn(Found(Resolved("x", tmp_path, ()), digest("content")))
     assert sources.locate(digest("content")) is resolved

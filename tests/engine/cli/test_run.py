@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from tests.engine.cli.conftest import SUM, Weft
+
+NODES_OF_SUM = cast(dict[str, Any], SUM["nodes"])
 
 
 def test_a_run_writes_its_pictures_and_prints_their_paths(weft: Weft, folder: Path) -> None:
@@ -94,6 +97,26 @@ def test_a_picture_runs_its_graph_again_from_the_store(weft: Weft) -> None:
     weft("run", "sum.json", "--set", "first=9")
     said = weft("run", "output/dot_0001.png")
     assert said.code == 0 and "0 ran" in said.err and said.out == "total = 12\noutput/dot_0001.png\n"
+
+
+def test_a_picture_is_served_without_the_files_that_its_graph_names(weft: Weft, folder: Path) -> None:
+    (folder / "measure.py").write_text(
+        "from typing import Annotated\n\nfrom weft.engine import INJECTED, Context, InputFile, node\n\n\n@node\n"
+        "def Measure(path: Annotated[str, InputFile()], *, context: Context = INJECTED) -> int:\n"
+        '    """The size of a file."""\n'
+        "    return context.found(path).resolved.files[0].stat().st_size\n"
+    )
+    graph = SUM | {
+        "nodes": {**NODES_OF_SUM, "sum": {"type": "Measure", "inputs": {"path": "text.txt"}}},
+        "parameters": {},
+    }
+    (folder / "graph.json").write_text(json.dumps(graph))
+    (folder / "text.txt").write_text("four")
+    path = weft("run", "graph.json", "--nodes", "measure.py").out.splitlines()[-1]
+    (folder / "text.txt").unlink()
+    assert "done: 0 ran, 2 cached" in weft("run", path, "--nodes", "measure.py").err
+    said = weft("run", path, "--nodes", "measure.py", "--no-cache")
+    assert said.code == 1 and "`text.txt` is not here, and what is made from it is not in the store" in said.err
 
 
 def test_a_picture_without_a_graph_is_refused(weft: Weft) -> None:
