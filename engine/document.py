@@ -445,8 +445,3 @@ def _thaw(item: Any) -> Any:
     if isinstance(item, tuple):
         return [_thaw(element) for element in item]
     return item
-
-
-def valid_id(id: str) -> bool:
-    """Whether `id` may name a node, a parameter, an output or a subgraph."""
-    return bool(ID.match(id))
