@@ -21,6 +21,7 @@ from weft.engine.errors import (
     nearest,
 )
 from weft.engine.graph import Graph, Link, Node
+from weft.engine.language import Choose, Collect, Count, Switch
 from weft.engine.limits import Limits
 from weft.engine.node import NodeProblem, NodeType, named, node
 from weft.engine.plan import Plan
@@ -35,7 +36,10 @@ __all__ = [
     "Artifact",
     "Cancelled",
     "CatalogError",
+    "Choose",
+    "Collect",
     "Context",
+    "Count",
     "Engine",
     "Found",
     "Graph",
@@ -59,6 +63,7 @@ __all__ = [
     "Result",
     "StoreError",
     "Submission",
+    "Switch",
     "WeftError",
     "find",
     "inside",

@@ -12,6 +12,7 @@ from types import ModuleType
 
 from weft.engine.errors import CatalogError, listed, nearest
 from weft.engine.keys import digest_bytes
+from weft.engine.language import TYPES
 from weft.engine.node import NodeType
 
 GROUP = "weft.nodes"
@@ -51,12 +52,12 @@ class Catalog(Mapping[str, NodeType]):
 
 
 def installed() -> Catalog:
-    """The node types of every installed library.
+    """The graph language's node types and those of every installed library.
 
     Raises:
         CatalogError: where a library cannot be imported or two of them share a name.
     """
-    catalog = Catalog()
+    catalog = Catalog(TYPES)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.value):
         catalog = catalog.joined(types_of(_imported(point)), point.value)
     return catalog

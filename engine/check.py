@@ -7,10 +7,12 @@ running work from: nothing below looks at raw inputs again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from weft.engine.call import Call, Gather
@@ -18,20 +20,23 @@ from weft.engine.catalog import Catalog
 from weft.engine.collection import paused_collection
 from weft.engine.errors import InputError, Problem, listed, nearest
 from weft.engine.families import clashes
+from weft.engine.generic import literal_type, specialised
 from weft.engine.graph import Graph, Link, Node, links_of
 from weft.engine.inline import Flat, inline
 from weft.engine.keys import Digest
 from weft.engine.limits import Limits
 from weft.engine.node import Input, NodeType, Output
 from weft.engine.resources import Places, Resolved
-from weft.engine.types import LiteralError, NoNumber, Type, list_item, shown
+from weft.engine.types import ListOf, LiteralError, NoNumber, Type, list_item, shown
 
 
 @dataclass(frozen=True)
 class Checked:
     """A graph that was checked: its calls in topological order, what is wanted of it, and its problems.
 
-    `files` are those that it was made of or names: its own, those of its subgraphs, pictures, models.
+    `files` are those that it was made of or names: its own, those of its subgraphs, pictures, models. `pending` has the
+    nodes of which it is not known yet what they take (the branch of a lazy one) or how many there are (in a repeated
+    subgraph), with the links whose values decide it: once these are `known`, the graph is checked again.
     """
 
     graph: Graph
@@ -40,6 +45,9 @@ class Checked:
     outputs: Mapping[str, Link]
     problems: tuple[Problem, ...]
     files: tuple[Path, ...]
+    only: tuple[str, ...] = ()
+    pending: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
+    known: Mapping[Link, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,18 +61,17 @@ class _Draft:
     calls: dict[str, Call] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     reported: set[str] = field(default_factory=set)
+    types: dict[str, NodeType] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        known = self.catalog.types
+        self.types = {id: known[node.type] for id, node in self.flat.nodes.items() if node.type in known}
         for problem in self.flat.problems:
             self.reported |= {problem.node, f"{problem.node}.{problem.input}"}
 
-    def type_of(self, node: Node) -> NodeType | None:
-        return self.catalog.types.get(node.type)
-
     def typed(self) -> Iterator[tuple[str, Node, NodeType]]:
-        for id, node in self.flat.nodes.items():
-            if (type := self.type_of(node)) is not None:
-                yield id, node, type
+        for id, type in self.types.items():
+            yield id, self.flat.nodes[id], type
 
 
 Rule = Callable[[_Draft], Iterable[Problem]]
@@ -73,13 +80,8 @@ Rule = Callable[[_Draft], Iterable[Problem]]
 def known_types(draft: _Draft) -> Iterator[Problem]:
     """Every node's type is installed."""
     for id, node in draft.flat.nodes.items():
-        if node.type not in draft.catalog.types:
-            if node.type.startswith("map:"):
-                yield Problem(
-                    "`map:` over a subgraph is not supported by this version", "repeat the subgraph's node", id
-                )
-            else:
-                yield Problem(f"unknown node type `{node.type}`", draft.catalog.suggest(node.type), id)
+        if id not in draft.types:
+            yield Problem(f"unknown node type `{node.type}`", draft.catalog.suggest(node.type), id)
 
 
 def known_inputs(draft: _Draft) -> Iterator[Problem]:
@@ -104,11 +106,36 @@ def known_targets(draft: _Draft) -> Iterator[Problem]:
     """Every input that a parameter sets exists, whether or not the parameter has a value."""
     for target in draft.flat.targets:
         node = draft.flat.nodes.get(target.node)
-        type = draft.type_of(node) if node else None
+        type = draft.types.get(target.node)
         if node and type and target.input not in type.inputs and target.input not in node.inputs:
             message = f"parameter `{target.parameter}` sets `{target.input}`: {type.name} has no such input"
             mend = nearest(target.input, type.inputs) or f"{type.name} takes: {listed(type.inputs)}"
             yield Problem(message, mend, target.node, target.input)
+
+
+def specialised_types(draft: _Draft) -> Iterator[Problem]:
+    """Node types over any one type are of the type that the graph gives."""
+    generic = {id for id, type in draft.types.items() if type.generic}
+    for id in draft.order or [*draft.types] if generic else ():
+        if id in generic:
+            inputs = draft.flat.nodes[id].inputs
+            given = {name: found for name, item in inputs.items() if (found := _given_type(draft, item))}
+            draft.types[id] = specialised(draft.types[id], given)
+    yield from ()
+
+
+def _given_type(draft: _Draft, given: Any) -> Type | None:
+    """The type of what an input is given; None where it cannot be told, which is reported elsewhere."""
+    if isinstance(given, tuple) and given:
+        found = _given_type(draft, given[0])
+        return ListOf(found) if found else None
+    if not isinstance(given, Link):
+        return literal_type(given)
+    try:
+        output = _output(draft, given)
+    except LiteralError:
+        return None
+    return output.type if output else None
 
 
 def bound_inputs(draft: _Draft) -> Iterator[Problem]:
@@ -178,7 +205,7 @@ def _output(draft: _Draft, link: Link) -> Output | None:
     if node is None:
         mend = nearest(link.node, draft.flat.nodes) or f"the nodes are: {listed(draft.flat.nodes)}"
         raise LiteralError(f"links to `{link}`, but there is no node `{link.node}`", mend)
-    type = draft.type_of(node)
+    type = draft.types.get(link.node)
     if type is None:
         return None
     if link.output is None:
@@ -207,7 +234,7 @@ def _no_subgraph_output(link: Link, outputs: tuple[str, ...]) -> LiteralError:
 
 def _candidates(draft: _Draft, wanted: Type, node: str) -> str:
     """Outputs of the same node that would fit."""
-    type = draft.type_of(draft.flat.nodes[node])
+    type = draft.types.get(node)
     fits = [f"{node}.{one.name}" for one in type.outputs.values() if wanted.accepts(one.type)] if type else []
     return f", such as `{fits[0]}`" if fits else ""
 
@@ -299,9 +326,10 @@ RULES: tuple[Rule, ...] = (
     known_types,
     known_inputs,
     known_targets,
+    no_cycles,
+    specialised_types,
     bound_inputs,
     known_outputs,
-    no_cycles,
     own_checks,
     reachable_files,
     one_family,
@@ -310,27 +338,73 @@ RULES: tuple[Rule, ...] = (
 
 
 @paused_collection()
-def check(graph: Graph, catalog: Catalog, places: Places, limits: Limits, only: Iterable[str] = ()) -> Checked:
+def check(
+    graph: Graph,
+    catalog: Catalog,
+    places: Places,
+    limits: Limits,
+    only: Iterable[str] = (),
+    known: Mapping[Link, Any] = MappingProxyType({}),
+) -> Checked:
     """Find everything that is wrong with a graph before anything runs.
 
     Args:
         graph: what to check; its own node types join the catalogue's.
         places: where files that it names are looked up.
         only: nodes to run instead of every sink and output.
+        known: the values behind links that decide what else is needed, as far as nodes have given them already.
     """
-    flat = inline(graph, places, limits)
     if graph.types:
         catalog = Catalog({**catalog.types, **graph.types})
+    flat = inline(graph, places, limits, catalog.types, known)
     draft = _Draft(flat, catalog, places, limits)
     problems = list(flat.problems)
     for rule in RULES:
         problems += rule(draft)
-    wanted, faults = _wanted(draft, tuple(only))
+    wanted, faults = _wanted(draft, only := tuple(only))
     problems += faults
-    calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
+    calls = {id: _needed(draft.calls[id], known) for id in draft.order if id in draft.calls}
     file = str(graph.path) if graph.path else ""
     located = tuple(problem.within(file) for problem in _unique(problems))
-    return Checked(graph, calls, wanted, flat.outputs, located, _files(draft, graph))
+    pending = _pending(flat, calls, known)
+    return Checked(graph, calls, wanted, flat.outputs, located, _files(draft, graph), only, pending, known)
+
+
+def deciding(checked: Checked) -> Checked:
+    """What of a graph gives the values that its pending nodes wait for, as far as these wait for nothing themselves."""
+    waits: set[str] = set()
+    for id, call in checked.calls.items():
+        if id in checked.pending or any(link.node in waits for _, link in call.links()):
+            waits.add(id)
+    links = (link for found in checked.pending.values() for link in found if link.node not in waits)
+    outputs = {str(link): link for link in links}
+    return replace(checked, wanted=tuple({link.node: None for link in outputs.values()}), outputs=outputs, pending={})
+
+
+def _needed(call: Call, known: Mapping[Link, Any]) -> Call:
+    """The call without the links that it does not need, as far as what decides it is known."""
+    lazy = call.type.lazy
+    if lazy is None:
+        return call
+    decides = call.inputs.get(lazy.by)
+    if isinstance(decides, Link):
+        if decides not in known:
+            return call
+        decides = known[decides]
+    return replace(call, inputs=lazy.keep(decides, call.inputs))
+
+
+def _pending(flat: Flat, calls: Mapping[str, Call], known: Mapping[Link, Any]) -> dict[str, tuple[Link, ...]]:
+    """The nodes that wait for the value of a link to be known, and these links."""
+    pending: dict[str, tuple[Link, ...]] = {}
+    for id, call in calls.items():
+        decides = call.inputs.get(call.type.lazy.by) if call.type.lazy else None
+        if isinstance(decides, Link) and decides not in known:
+            pending[id] = (decides,)
+        for prefix, lists in flat.awaited.items():
+            if id.startswith(prefix):
+                pending[id] = lists
+    return pending
 
 
 def _files(draft: _Draft, graph: Graph) -> tuple[Path, ...]:
@@ -339,7 +413,11 @@ def _files(draft: _Draft, graph: Graph) -> tuple[Path, ...]:
 
 
 def _unique(problems: Iterable[Problem]) -> list[Problem]:
-    return list(dict.fromkeys(problems))
+    """Each problem once; what is wrong with every item of a repeated subgraph is said of the first."""
+    first: dict[Problem, Problem] = {}
+    for problem in problems:
+        first.setdefault(replace(problem, node=re.sub(r"/\d+(?=/|$)", "/*", problem.node)), problem)
+    return list(first.values())
 
 
 def _wanted(draft: _Draft, only: tuple[str, ...]) -> tuple[tuple[str, ...], list[Problem]]:

@@ -19,7 +19,7 @@ from weft.engine.context import Context
 from weft.engine.errors import CatalogError
 from weft.engine.limits import Limits
 from weft.engine.resources import Resource
-from weft.engine.types import ListOf, LiteralError, Type, Value, list_item, read
+from weft.engine.types import Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -39,6 +39,20 @@ class NodeProblem:
 
 
 Check = Callable[[Mapping[str, Any], Limits], Iterable[NodeProblem]]
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Which inputs of a node are needed, said by the value of one of them; the others are not computed for it.
+
+    Args:
+        by: the input that decides.
+        keep: takes the value of `by` and the node's inputs (literals, links, gathered lists); gives inputs that come to
+            the same without what is not needed, such as None in its place.
+    """
+
+    by: str
+    keep: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,7 @@ class NodeType:
         lane: where it runs: `gpu`, `cpu` or `io`.
         settings: the engine settings that change its bits; their resolved values are part of its keys.
         check: finds what is wrong among its literals before anything runs.
+        lazy: says which inputs are needed, where not all are.
         origin: the digest of the file it was loaded from with `--nodes`; part of its keys. Empty for installed types.
     """
 
@@ -87,6 +102,7 @@ class NodeType:
     lane: str = "cpu"
     settings: tuple[str, ...] = ()
     check: Check | None = None
+    lazy: Lazy | None = None
     origin: str = ""
     context_name: str | None = None
     result: type | None = None
@@ -101,6 +117,11 @@ class NodeType:
     def sink(self) -> bool:
         """Whether it returns artifacts, so that every graph with it runs it."""
         return any(socket.name == "Artifact" for output in self.outputs.values() for socket in output.type.sockets())
+
+    @cached_property
+    def generic(self) -> bool:
+        """Whether it is over any one type, which a graph decides."""
+        return any(_has_variable(one.type) for one in self.inputs.values())
 
     @property
     def summary(self) -> str:
@@ -159,6 +180,7 @@ def node(
     lane: str = ...,
     settings: tuple[str, ...] = ...,
     check: Check | None = ...,
+    lazy: Lazy | None = ...,
 ) -> Callable[[T], T]: ...
 def node(
     function: Callable[..., Any] | None = None,
@@ -169,6 +191,7 @@ def node(
     lane: str = "cpu",
     settings: tuple[str, ...] = (),
     check: Check | None = None,
+    lazy: Lazy | None = None,
 ) -> Any:
     """Make a node type of a typed function.
 
@@ -179,13 +202,14 @@ def node(
         settings: engine settings whose resolved values change the result (`precision`).
         check: called with the literals of a node (defaults filled in, linked inputs absent) and the limits; gives
             what is wrong with them.
+        lazy: says which inputs are needed; the others are not computed.
 
     Raises:
         CatalogError: where the function is no valid node; the message names the parameter.
     """
 
     def build(target: Callable[..., Any]) -> Any:
-        return cast(Any, _spec(target, category, version, lane, settings, check))
+        return cast(Any, _spec(target, category, version, lane, settings, check, lazy))
 
     return build(function) if function else build
 
@@ -197,6 +221,7 @@ def _spec(
     lane: str,
     settings: tuple[str, ...],
     check: Check | None,
+    lazy: Lazy | None,
 ) -> NodeType:
     name = function.__name__
     if lane not in LANES:
@@ -207,6 +232,8 @@ def _spec(
     parameters = [one for key, one in signature.parameters.items() if key != context_name]
     helps = _argument_help(inspect.getdoc(function) or "")
     inputs = {one.name: _input(name, one, hints, helps) for one in parameters}
+    if lazy and lazy.by not in inputs:
+        raise CatalogError(f"{name}: `{lazy.by}` is to decide which inputs are needed, but it is none")
     outputs, result = _outputs(name, hints)
     return NodeType(
         name=name,
@@ -218,6 +245,7 @@ def _spec(
         lane=lane,
         settings=settings,
         check=check,
+        lazy=lazy,
         context_name=context_name,
         result=result,
         signature=signature.replace(parameters=parameters),
@@ -270,9 +298,17 @@ def _outputs(owner: str, hints: Mapping[str, Any]) -> tuple[dict[str, Output], t
 def _output_name(kind: Type) -> str:
     """The name of a single output: its type's, in lower case (`image`, `latent`, `int`)."""
     plain = kind.item if isinstance(kind, ListOf) else kind
+    if isinstance(plain, Variable):
+        return "value"
     text = plain.name if isinstance(plain, Value) else str(plain)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower()
     return name if name.isidentifier() else "output"
+
+
+def _has_variable(kind: Type) -> bool:
+    if isinstance(kind, ListOf):
+        return _has_variable(kind.item)
+    return any(map(_has_variable, kind.options)) if isinstance(kind, Either) else isinstance(kind, Variable)
 
 
 def _argument_help(doc: str) -> dict[str, str]:

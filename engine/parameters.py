@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from weft.engine.catalog import Catalog
@@ -43,6 +43,7 @@ def asked(graph: Graph, catalog: Catalog) -> Iterator[Asked]:
 def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
     """The input that a parameter or `node.input` reaches, through subgraphs; None where that is not known."""
     scope: Graph | None = graph
+    lists = 0
     while scope is not None:
         node, dot, name = target.partition(".")
         if not dot:
@@ -52,10 +53,19 @@ def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
             target = sets[0]
             continue
         kind = scope.nodes[node].type if node in scope.nodes else ""
-        if not kind.startswith("graph:"):
-            return catalog.types[kind].inputs.get(name) if kind in catalog.types else None
-        scope, target = scope.graphs.get(kind.removeprefix("graph:")), name
+        if not kind.startswith(("graph:", "map:")):
+            found = catalog.types[kind].inputs.get(name) if kind in catalog.types else None
+            return _listed(found, lists) if found else None
+        lists += kind.startswith("map:")
+        scope, target = scope.graphs.get(kind.partition(":")[2]), name
     return None
+
+
+def _listed(one: Input, lists: int) -> Input:
+    """An input as it is from outside so many repeated subgraphs: what each item takes, or a list of it."""
+    for _ in range(lists):
+        one = replace(one, type=Either((one.type, ListOf(one.type))))
+    return one
 
 
 def _bounds(parameter: Parameter, one: Input | None) -> str:

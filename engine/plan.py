@@ -5,11 +5,14 @@ to, nothing above is asked for. By its *content key* where that fails: the recip
 be old, and then so is the result (early cutoff). Below a node that will run the content key is not known yet. Such a
 node will run for certain where neither the store nor an earlier node of the plan has what it says itself (its partial
 key); else it is undecided until what is above it, or that earlier node, has run.
+
+A node that waits for a value to say what it needs (`Checked.pending`) is undecided until the node that gives the value
+has run, and so is what only it takes from: a branch that may not be taken, an item that stands for all of a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -147,12 +150,16 @@ class _Planner:
         self.digests = digests
         self.last = last
         self.nodes: dict[str, _Node] = {}
+        self.unsettled: set[str] = set()
+        self.uncertain: set[str] = set()
         self.running: dict[Digest, str] = {}
         self.notes: dict[Digest, str | None] = {}
 
     def plan(self) -> Plan:
         for id in _ancestors(self.checked):
             self.nodes[id] = self._keyed(self.checked.calls[id])
+        if self.checked.pending:
+            self._find_unsettled()
         for id in self._missed():
             self._decide(self.nodes[id])
         self._drop_unneeded()
@@ -164,6 +171,24 @@ class _Planner:
         recipes = arrivals(call, found, lambda link: ("link", self.nodes[link.node].recipe, link.output))
         return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
 
+    def _find_unsettled(self) -> None:
+        """The nodes whose recipe is not known yet, and those of which it is not certain that anything needs them."""
+        for id, node in self.nodes.items():
+            if id in self.checked.pending or any(link.node in self.unsettled for _, link in node.call.links()):
+                self.unsettled.add(id)
+        certain = {*self._ends(Link(id) for id in self.checked.wanted)}
+        for id in reversed(self.nodes):
+            if id in certain:
+                pending, call = self.checked.pending, self.nodes[id].call
+                certain.update(self._ends(pending[id] if id in pending else (link for _, link in call.links())))
+        self.uncertain = self.nodes.keys() - certain
+
+    def _ends(self, links: Iterable[Link]) -> Iterator[str]:
+        """The nodes behind links; behind one to what stands for all items of a list, those that give the list."""
+        for link in links:
+            awaited = self.checked.pending[link.node] if stands_for_all(link.node) else (link,)
+            yield from (one.node for one in awaited)
+
     def _missed(self) -> list[str]:
         """The nodes that are asked for and whose recipe the store does not know, in topological order."""
         asked, missed = set(self.checked.wanted), []
@@ -171,7 +196,8 @@ class _Planner:
             if id not in asked:
                 continue
             node = self.nodes[id]
-            node.content = self._recalled(node.recipe)
+            settled = id not in self.unsettled and id not in self.uncertain
+            node.content = self._recalled(node.recipe) if settled else None
             if not self._look_up(node):
                 missed.append(id)
                 asked.update(link.node for _, link in node.call.links())
@@ -201,6 +227,10 @@ class _Planner:
 
     def _decide(self, node: _Node) -> None:
         """Whether a node whose recipe is new is cached by content, will run, or is undecided."""
+        decided_by = self._decided_by(node.call.id)
+        if decided_by:
+            node.state, node.after = "undecided", decided_by
+            return
         above = dict.fromkeys(link.node for _, link in node.call.links())
         unknown = tuple(id for id in above if self.nodes[id].record is None)
         if unknown:
@@ -217,6 +247,18 @@ class _Planner:
             node.state, node.after = "undecided", unknown
         else:
             node.state = "run"
+
+    def _decided_by(self, id: str) -> tuple[str, ...]:
+        """The nodes whose values decide what a node takes, or whether it is needed; none where that is known."""
+        pending = self.checked.pending
+        if id in pending:
+            links = pending[id]
+        elif id in self.uncertain:
+            links = tuple(link for found in pending.values() for link in found)
+        else:
+            items = (link.node for _, link in self.nodes[id].call.links() if stands_for_all(link.node))
+            links = tuple(link for item in items for link in pending[item]) if self.unsettled else ()
+        return tuple(dict.fromkeys(link.node for link in links))
 
     def _partial(self, node: _Node) -> Digest:
         alone = arrivals(node.call, node.found, lambda link: ("link",))
@@ -288,6 +330,11 @@ class _Planner:
 
     def _was_kept(self, node: _Node) -> bool:
         return self._recalled(node.recipe) is not None
+
+
+def stands_for_all(id: str) -> bool:
+    """Whether a node stands for those of every item of a list that is not known yet."""
+    return "/*/" in id
 
 
 def listed_ids(ids: tuple[str, ...]) -> str:

@@ -71,6 +71,10 @@ class Outcome:
     cached: list[str] = field(default_factory=list)
     status: str = "done"
 
+    def continued(self) -> Outcome:
+        """A copy for a later part of the same run to add to; outputs are each part's own."""
+        return Outcome({}, [*self.paths], [*self.failures], [*self.ran], [*self.cached])
+
 
 @dataclass
 class _Run:
@@ -80,6 +84,10 @@ class _Run:
     results: dict[str, Mapping[str, Handle]] = field(default_factory=dict)
     faulty: dict[str, str] = field(default_factory=dict)
     waiting: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.told = {*self.outcome.ran, *self.outcome.cached}
+        self.faulty |= {failure.node: failure.node for failure in self.outcome.failures}
 
     def go(self) -> Outcome:
         self._count_takers()
@@ -104,7 +112,9 @@ class _Run:
         self.waiting.update(link.node for link in self.plan.checked.outputs.values())
 
     def _step(self, step: Step) -> None:
-        culprit = next((self.faulty[link.node] for _, link in step.call.links() if link.node in self.faulty), None)
+        if step.call.id in self.faulty:
+            return
+        culprit = next((self.faulty[id] for id in self._above(step) if id in self.faulty), None)
         if culprit and step.state != "cached":
             self.faulty[step.call.id] = culprit
             self._tell(events.NodeBlocked, step, by=culprit)
@@ -117,6 +127,12 @@ class _Run:
         if step.state != "cached":
             self._release(step.call)
 
+    def _above(self, step: Step) -> Iterable[str]:
+        """The nodes without which a step cannot be: those it takes from, and those that decide what it takes."""
+        yield from (link.node for _, link in step.call.links())
+        if self.plan.checked.pending:
+            yield from step.after
+
     def _record(self, step: Step) -> Record | None:
         """What a step comes to: out of the store where it is there, else by a call; None where that failed."""
         if step.state == "cached":
@@ -128,8 +144,9 @@ class _Run:
 
     def _found(self, step: Step, content: Digest, record: Record) -> Record:
         self._remember(step.recipe, content)
-        self.outcome.cached.append(step.call.id)
-        self._tell(events.NodeCached, step, tier=record.tier)
+        if step.call.id not in self.told:
+            self.outcome.cached.append(step.call.id)
+            self._tell(events.NodeCached, step, tier=record.tier)
         return record
 
     def _digest(self, link: Link) -> Digest:
@@ -255,12 +272,15 @@ def _artifacts(outputs: Iterable[Any]) -> Iterable[Artifact]:
             yield from (one for one in item if isinstance(one, Artifact))
 
 
-def run(plan: Plan, around: Surroundings) -> Outcome:
+def run(plan: Plan, around: Surroundings, before: Outcome | None = None) -> Outcome:
     """Execute a plan.
+
+    Args:
+        before: what an earlier part of the same run came to; what it told is not told again.
 
     Raises:
         Damaged: where a cached result cannot be used after all; the caller drops it and plans again.
         StoreError: where a result cannot be kept; what was kept before is whole.
     """
     with settled_heap():
-        return _Run(plan, around).go()
+        return _Run(plan, around, before.continued() if before else Outcome()).go()

@@ -15,7 +15,7 @@ import orjson
 
 from weft.engine.document import DocumentModel
 from weft.engine.graph import ID
-from weft.engine.inline import PREFIXES
+from weft.engine.inline import PREFIXES, REPEATED
 from weft.engine.node import Input, NodeType
 from weft.engine.types import Anything, Either, ListOf, Nothing, Type, Value
 
@@ -24,7 +24,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ID_PATTERN = ID.pattern.removesuffix(r"\Z")
 LINK_PATTERN = rf"^{ID_PATTERN}(\.{ID_PATTERN})?$"
 TARGET_PATTERN = rf"^{ID_PATTERN}\.{ID_PATTERN}$"
-SUBGRAPH_PATTERN = f"^({'|'.join(PREFIXES)}).+$"
+SUBGRAPH_PATTERN = f"^({'|'.join((*PREFIXES, REPEATED))}).+$"
 
 LINK = {"$ref": "#/$defs/LinkModel"}
 
@@ -176,7 +176,8 @@ def _narrow_node(node: dict[str, Any], types: Iterable[NodeType]) -> None:
     subgraph = {
         "type": "string",
         "pattern": SUBGRAPH_PATTERN,
-        "description": "A subgraph: graph:NAME of this file's `graphs`, or file:PATH of another file.",
+        "description": "A subgraph: graph:NAME of this file's `graphs`, file:PATH of another file, or map:NAME to "
+        "repeat one for each item of the lists that it is given.",
     }
     properties = node["properties"]
     properties["type"] = {"description": "What the node does.", "anyOf": [*names, subgraph]}

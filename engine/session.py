@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -19,15 +20,15 @@ from typing import Any
 
 from weft.engine import events
 from weft.engine.catalog import Catalog, from_file, installed
-from weft.engine.check import Checked, check
+from weft.engine.check import Checked, check, deciding
+from weft.engine.contained import self_contained
 from weft.engine.context import Context
 from weft.engine.deliver import Folder, versions
 from weft.engine.device import resolve_device, resolve_precision
 from weft.engine.document import write
 from weft.engine.errors import GraphError, InputError, NodeError
-from weft.engine.graph import Graph
+from weft.engine.graph import Graph, Link
 from weft.engine.history import MAX_NODES, history_key, memo, pack, unpack
-from weft.engine.inline import self_contained
 from weft.engine.limits import Limits
 from weft.engine.node import NodeType
 from weft.engine.plan import Plan, plan
@@ -157,10 +158,17 @@ class Engine:
         Raises:
             GraphError: with every problem of the graph.
         """
-        checked = self.check(graph, only)
+        planned = self._planned(graph, tuple(only), {}, self._store)
+        while planned.checked.pending and (values := _cached_values(planned)):
+            planned = self._planned(graph, tuple(only), {**planned.checked.known, **values}, self._store)
+        return planned
+
+    def _planned(self, graph: Graph, only: tuple[str, ...], known: Mapping[Link, Any], store: Store) -> Plan:
+        """The plan with what is known by now of the values that decide it."""
+        checked = check(graph, self.catalog, self.places(graph), self.limits, only, known)
         if checked.problems:
             raise GraphError(checked.problems)
-        return self._plan(checked)
+        return self._plan(checked, store)
 
     def run(
         self,
@@ -205,7 +213,7 @@ class Engine:
         started = time.perf_counter()
         counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
         listener(events.RunStarted(**counts))
-        outcome = self._execute(planned, listener, cancelled)
+        outcome, planned = self._execute(planned, listener, cancelled)
         self._recollect(planned)
         if outcome.ran:
             self._keep_within()
@@ -222,9 +230,9 @@ class Engine:
             seconds,
         )
 
-    def _plan(self, checked: Checked) -> Plan:
-        last = unpack(self._store.recall(history_key(checked.graph)))
-        return plan(checked, self._store, self._settings, self._digests, last)
+    def _plan(self, checked: Checked, store: Store) -> Plan:
+        last = unpack(store.recall(history_key(checked.graph)))
+        return plan(checked, store, self._settings, self._digests, last)
 
     def _keep_within(self) -> None:
         """Keep the stores on disk below their size."""
@@ -238,14 +246,36 @@ class Engine:
             memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
             self._store.remember(history_key(planned.checked.graph), pack(memos))
 
-    def _execute(self, planned: Plan, listener: events.Listener, cancelled: Callable[[], bool]) -> Outcome:
-        checked = planned.checked
+    def _execute(self, planned: Plan, listener: events.Listener, cancelled: Callable[[], bool]) -> tuple[Outcome, Plan]:
+        """Run a plan, before it what decides what else is needed; gives the plan of the last part too."""
+        checked, outcome, store = planned.checked, Outcome(), self._store
+        if checked.pending and isinstance(store, Nowhere):
+            store = MemoryStore(self.memory)
+        part = partial(self._part, store=store, listener=listener, cancelled=cancelled)
+        while checked.pending:
+            outcome = part(self._plan(deciding(checked), store), outcome)
+            if outcome.status != "done":
+                break
+            known = {link: outcome.outputs[str(link)] for link in deciding(checked).outputs.values()}
+            planned = self._planned(checked.graph, checked.only, {**checked.known, **known}, store)
+            checked = planned.checked
+        return (outcome if outcome.status == "cancelled" else part(planned, outcome)), planned
+
+    def _part(
+        self,
+        planned: Plan,
+        before: Outcome,
+        store: Store,
+        listener: events.Listener,
+        cancelled: Callable[[], bool],
+    ) -> Outcome:
+        """Run one plan, anew where what it took from the store turns out damaged."""
         while True:
             for step in planned.steps:
                 for found in step.found.values():
                     self._residency.sources.learn(found)
             around = Surroundings(
-                store=self._store,
+                store=store,
                 context=partial(Context, self._device, self._settings["precision"], self._residency),
                 deliver=self._folder(planned),
                 listener=listener,
@@ -253,12 +283,12 @@ class Engine:
                 trace=self._trace,
             )
             try:
-                return run(planned, around)
+                return run(planned, around, before)
             except Damaged as damage:
-                self._store.drop(damage.key)
+                store.drop(damage.key)
                 step = next(step for step in planned.steps if step.content == damage.key)
                 listener(events.StoreDamaged(step.call.id, step.call.type.name, damage.reason))
-                planned = self._plan(checked)
+                planned = self._plan(planned.checked, store)
 
     def _folder(self, planned: Plan) -> Folder:
         graph = planned.checked.graph
@@ -291,6 +321,18 @@ class Engine:
         if type.context_name:
             values[type.context_name] = context
         return type.function(**values)
+
+
+def _cached_values(planned: Plan) -> dict[Link, Any]:
+    """The values in the store that decide what else a plan needs."""
+    records = {step.call.id: step.record for step in planned.of("cached")}
+    values = {}
+    for link in deciding(planned.checked).outputs.values():
+        record = records.get(link.node)
+        if record and link not in planned.checked.known:
+            with suppress(Damaged):
+                values[link] = record.outputs[link.output or next(iter(record.outputs))].load()
+    return values
 
 
 def _admitted(type: NodeType, name: str, item: Any) -> Any:

@@ -163,6 +163,31 @@ class Anything(Type):
 
 
 @dataclass(frozen=True)
+class Variable(Type):
+    """Any one type, the same wherever a node's signature has it: `Switch(condition, then: T, otherwise: T) -> T`.
+
+    The checker puts the type in its place that a graph gives (`weft.engine.generic`).
+    """
+
+    name: str
+
+    def literal(self, given: object) -> Any:
+        return Anything().literal(given)
+
+    def accepts(self, other: Type) -> bool:
+        return True
+
+    def admits(self, item: object) -> bool:
+        return True
+
+    def schema(self) -> dict[str, Any]:
+        return {}
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
 class Nothing(Type):
     """The null of an optional input: given by leaving the input out."""
 
@@ -400,6 +425,8 @@ def read(annotation: Any) -> Type:
 def _read_class(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Type:
     if annotation in (Any, object):
         return Anything()
+    if isinstance(annotation, TypeVar):
+        return Variable(annotation.__name__)
     if annotation in (None, type(None)):
         return Nothing()
     if annotation in (int, float, bool, str):

@@ -196,7 +196,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
         "bad.seed, unknown input `seed`, no parameters",
     ),
     "inside a subgraph": (subgraphs(one=inner("Nmber")), "bad/inside, `Nmber`, did you mean `Number`?"),
-    "map": (document({"type": "map:one"}, graphs={"one": inner("Number")}), "bad, `map:`, not supported"),
+    "map": (document({"type": "map:one"}, graphs={"one": inner("Number")}), "bad, `map:one`, no list to walk over"),
     "parameter of no node": (
         document({"type": "Number"}, parameters={"p": {"sets": ["bda.whole"]}}),
         "parameter `p` sets `bda.whole`, no such node, did you mean `bad`?",

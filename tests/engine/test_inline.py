@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from weft.engine import Engine, Graph, GraphError, Places, node
+from weft.engine.contained import self_contained
 from weft.engine.document import read
-from weft.engine.inline import inline, self_contained
+from weft.engine.inline import inline
 from weft.engine.limits import Limits
 
 
