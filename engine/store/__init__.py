@@ -2,7 +2,7 @@
 
 A `Record` is what one call gave, under its content key: for each output the digest of its value, and the value when
 somebody needs it. Beside records a store remembers short notes: which content key a recipe key led to, and how long a
-node took.
+node took. A claim says that a key is being computed right now.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from weft.engine.keys import Digest
+from weft.engine.store.claims import UNCLAIMED, Claim, Claimant
 
-__all__ = ["Damaged", "Handle", "Made", "Nowhere", "Record", "Store"]
+__all__ = ["UNCLAIMED", "Claim", "Claimant", "Damaged", "Handle", "Made", "Nowhere", "Record", "Store"]
 
 
 class Damaged(Exception):  # noqa: N818 - a state of a record rather than a fault of the caller
@@ -77,6 +78,12 @@ class Store(Protocol):
     def remember(self, key: Digest, note: str) -> None:
         """Keep a short note under a key, instead of an older one."""
 
+    def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
+        """Leave to compute a key, which is expected to take so many seconds; None where it is being computed."""
+
+    def claimed(self, key: Digest) -> Claimant | None:
+        """Who computes a key, or None; `claim` gives leave as soon as this is None."""
+
 
 class Nowhere:
     """A store that keeps nothing."""
@@ -101,3 +108,11 @@ class Nowhere:
 
     def remember(self, key: Digest, note: str) -> None:
         """Nothing is kept."""
+
+    def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
+        """Always: nobody else could use the result."""
+        return UNCLAIMED
+
+    def claimed(self, key: Digest) -> Claimant | None:
+        """Nobody."""
+        return None

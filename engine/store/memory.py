@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import Handle, Made, Record
+from weft.engine.store import UNCLAIMED, Claim, Claimant, Handle, Made, Record
 from weft.engine.store.codec import flatten
 
 _RECORD_BYTES = 700
@@ -83,6 +83,14 @@ class MemoryStore:
             self._notes[key] = note
             while len(self._notes) > max(self.budget // (10 * _NOTE_BYTES), 1):
                 del self._notes[next(iter(self._notes))]
+
+    def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
+        """Always: no other process sees what is here."""
+        return UNCLAIMED
+
+    def claimed(self, key: Digest) -> Claimant | None:
+        """Nobody."""
+        return None
 
     def _remove(self, key: Digest) -> None:
         entry = self._entries.pop(key, None)

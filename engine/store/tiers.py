@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import Made, Record, Store
+from weft.engine.store import UNCLAIMED, Claim, Claimant, Made, Record, Store
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,12 @@ class Tiers:
         """Keep a note in every tier."""
         for store in self.stores:
             store.remember(key, note)
+
+    def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
+        """Claim in the first tier that has claims."""
+        claims = (store.claim(key, expected) for store in self.stores)
+        return next((claim for claim in claims if claim is not UNCLAIMED), UNCLAIMED)
+
+    def claimed(self, key: Digest) -> Claimant | None:
+        """Who computes a key, by the first tier that knows of somebody."""
+        return next((claimant for store in self.stores if (claimant := store.claimed(key))), None)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from weft.engine.keys import Digest, digest_bytes
 from weft.engine.store import Damaged
+from weft.engine.store.claims import machine
 from weft.engine.store.disk import DiskStore
 
 GRACE = 3600.0
@@ -69,6 +70,11 @@ def verify(store: DiskStore) -> list[Fault]:
             continue
         if missing:
             faults.append(Fault(path, f"blob {missing[0][:12]} is missing"))
+    for path in _files(store, "notes"):
+        try:
+            store.note(Digest(path.name))
+        except Damaged as damage:
+            faults.append(Fault(path, damage.reason))
     return faults
 
 
@@ -112,12 +118,13 @@ def keep_within(store: DiskStore, max_bytes: int) -> None:
     Weighing walks every file, so it is done once a day, and where this process alone wrote a fiftieth of the size.
     """
     stamp = store.root / "weighed"
-    if not store.root.is_dir() or (store.written <= max_bytes // 50 and stamp.exists() and _age(stamp) < DAY):
+    if not store.root.is_dir() or (store.files.written <= max_bytes // 50 and stamp.exists() and _age(stamp) < DAY):
         return
     if stats(store).bytes > max_bytes:
         prune(store, max_bytes * 9 // 10)
-    store.written = 0
-    stamp.touch()
+    store.files.written = 0
+    with store.writing():
+        stamp.touch()
 
 
 def _records(store: DiskStore) -> Iterator[_Record]:
@@ -134,12 +141,24 @@ def _remove_leftovers(store: DiskStore, kept: set[str], now: float) -> None:
         if path.name not in kept and _age(path, now) > GRACE:
             path.unlink(missing_ok=True)
     for path in _files(store, "notes"):
-        note = store.recall(Digest(path.name)) or ""
-        if len(note) == len(path.name) and not store.trace_path(Digest(note)).exists() and _age(path, now) > GRACE:
+        if _leads_nowhere(store, Digest(path.name)) and _age(path, now) > GRACE:
+            path.unlink(missing_ok=True)
+    for path in _files(store, "claims"):
+        lost = not store.claimed(Digest(path.name)) if path.parent.name == machine() else _age(path, now) > DAY
+        if lost:
             path.unlink(missing_ok=True)
     for path in _unfinished(store):
         if _age(path, now) > GRACE:
             path.unlink(missing_ok=True)
+
+
+def _leads_nowhere(store: DiskStore, key: Digest) -> bool:
+    """Whether a note is damaged, or names a content key of which no record is there."""
+    try:
+        note = store.note(key) or ""
+    except Damaged:
+        return True
+    return len(note) == len(key) and not store.trace_path(Digest(note)).exists()
 
 
 def _age(path: Path, now: float | None = None) -> float:

@@ -1,0 +1,182 @@
+"""Who computes what right now: small advisory files, so that processes of one machine need not compute a thing twice.
+
+    STORE/v1/claims/MACHINE/ab12....    made when a call begins, removed when its result is in the store
+
+A claim is no lock. It is made by creating a file that must not exist yet, it says which process made it, when, and how
+long that process thinks it will take, and it holds nobody up: one whose process is gone, or that took much longer than
+was expected, counts for nothing and is taken over. Two that take one over at once cost a computation and never a
+result, since equal keys mean equal content. Where claims cannot be written everybody computes.
+
+Each machine has a folder of its own, since no other can tell whether its processes live.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+import orjson
+
+from weft.engine.keys import Digest, digest
+
+PATIENCE = 60.0
+"""Seconds for which a claim holds where nobody knows how long the call will take."""
+
+SLACK = 1.0
+"""Seconds over twice the expected ones after which a claim does not hold any more."""
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """Who computes a content key.
+
+    Args:
+        pid: the process; 0 where the claim is just being written.
+        started: when that process started, as the system counts, so that no later one is taken for it; empty where
+            the system does not say.
+        since: when the claim was made, in seconds since 1970.
+        expected: the seconds that the call was expected to take; None where nobody knew.
+    """
+
+    pid: int
+    started: str
+    since: float
+    expected: float | None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been computing."""
+        return max(time.time() - self.since, 0.0)
+
+    @property
+    def holds(self) -> bool:
+        """Whether waiting for it makes sense: its process lives, and it is not long overdue."""
+        limit = PATIENCE if self.expected is None else 2 * self.expected + SLACK
+        return self.seconds <= limit and (not self.started or process_start(self.pid) == self.started)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Leave to compute a content key, given back by `release` or at the end of a `with`."""
+
+    give_back: Callable[[], None]
+
+    def release(self) -> None:
+        """Let others have it; to be called when the result is in the store, or will never be."""
+        self.give_back()
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+UNCLAIMED = Claim(lambda: None)
+"""What a store gives that has no claims: everybody may compute."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of this machine's processes on a store.
+
+    Args:
+        folder: of the claims of all machines.
+    """
+
+    folder: Path
+
+    def path(self, key: Digest) -> Path:
+        """Where the claim of a key lies."""
+        return self.folder / machine() / key
+
+    def claim(self, key: Digest, expected: float | None) -> Claim | None:
+        """Claim a key; None where somebody computes it already.
+
+        Args:
+            expected: seconds that the call is expected to take.
+        """
+        pid = os.getpid()
+        content = orjson.dumps(asdict(Claimant(pid, process_start(pid), time.time(), expected)))
+        try:
+            return self._made(key, content) or self._taken_over(key, content)
+        except OSError:
+            return UNCLAIMED
+
+    def claimed(self, key: Digest) -> Claimant | None:
+        """Who computes a key; None where nobody does, or nobody that is worth waiting for."""
+        path = self.path(key)
+        try:
+            content, written = path.read_bytes(), path.stat().st_mtime
+        except OSError:
+            return None
+        claimant = _claimant(content) or Claimant(0, "", written, 0.0)
+        return claimant if claimant.holds else None
+
+    def _made(self, key: Digest, content: bytes) -> Claim | None:
+        path = self.path(key)
+        try:
+            _create(path, content)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _create(path, content)
+        except FileExistsError:
+            return None
+        return Claim(lambda: _remove(path, content))
+
+    def _taken_over(self, key: Digest, content: bytes) -> Claim | None:
+        if self.claimed(key):
+            return None
+        self.path(key).unlink(missing_ok=True)
+        return self._made(key, content)
+
+
+def _create(path: Path, content: bytes) -> None:
+    with path.open("xb", buffering=0) as file:
+        file.write(content)  # short, so all of it or nothing
+
+
+def _remove(path: Path, content: bytes) -> None:
+    """Remove a claim unless another process has taken it over."""
+    try:
+        if path.read_bytes() == content:
+            path.unlink()
+    except OSError:
+        return  # nobody is held up by it for longer than `holds` says
+
+
+def _claimant(content: bytes) -> Claimant | None:
+    """The claimant that a file names; None where it is not whole."""
+    try:
+        return Claimant(**orjson.loads(content))
+    except (ValueError, TypeError):
+        return None
+
+
+def process_start(pid: int) -> str:
+    """When a process that lives started, as the system counts; empty where it is gone or the system has no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+@cache
+def machine() -> str:
+    """This machine since it was started; a container that numbers its processes apart counts as another."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return digest((boot, str(Path("/proc/self/ns/pid").readlink())))[:16]
+    except OSError:
+        import platform
+        import uuid
+
+        return digest((platform.node(), uuid.getnode()))[:16]
