@@ -1,23 +1,16 @@
-"""Keys: values that differ have encodings that differ; names and order that mean nothing are in no key."""
+"""Keys: values that differ have encodings that differ; a call is keyed by its literals in their declared types."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.engine.random_values import VALUES, tagged
 from weft.engine import Engine, Graph, Link, Node, node
 from weft.engine.keys import Digest, digest, encode
-
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
-VALUES = st.recursive(
-    SCALARS, lambda parts: st.lists(parts, max_size=4) | st.dictionaries(st.text(), parts, max_size=4), max_leaves=12
-)
 
 
 @node
@@ -36,15 +29,6 @@ def Total(numbers: list[float], scale: float = 1.0) -> float:
 def Keep(anything: Any) -> Any:
     """Give back what comes."""
     return anything
-
-
-def tagged(item: Any) -> Any:
-    """A value with its types made visible, so that `==` tells `1`, `1.0` and `True` apart."""
-    if isinstance(item, list):
-        return ["list", *map(tagged, item)]
-    if isinstance(item, dict):
-        return {name: tagged(part) for name, part in item.items()}
-    return (type(item).__name__, repr(item))
 
 
 @given(VALUES, VALUES)
@@ -101,32 +85,3 @@ def test_a_version_and_a_setting_are_in_the_key(storeless: Engine) -> None:
     changed = [replace(Half, version=2), replace(Half, settings=("precision",)), replace(Half, origin="ab" * 32)]  # type: ignore[type-var]
     keys = {key_of(storeless, single(type, number=1.0)) for type in (Half, *changed)}
     assert len(keys) == 4
-
-
-@given(st.permutations(range(5)), st.integers(0, 4))
-def test_renamed_and_permuted_graphs_have_the_same_keys(order: list[int], rotation: int) -> None:
-    storeless = Engine(store=None, device="cpu")
-    names = {f"n{n}": f"other{(n + rotation) % 5}" for n in range(5)}
-    nodes = {f"n{n}": Node("Half", {"number": Link(f"n{n - 1}") if n else 8.0}) for n in range(4)}
-    nodes["n4"] = Node("Total", {"numbers": (Link("n3"), 1.0, Link("n1")), "scale": 2})
-    graph = Graph(nodes=nodes, outputs={"out": Link("n4")}, types={"Half": Half, "Total": Total})  # type: ignore[dict-item]
-    ids = [f"n{n}" for n in order]
-    changed = replace(
-        graph,
-        title="Another",
-        layout={"n0": (1, 2)},
-        nodes={names[id]: replace(nodes[id], inputs=renamed(nodes[id].inputs, names), notes="x") for id in ids},
-        outputs={"out": Link(names["n4"])},
-    )
-    assert key_of(storeless, changed) == key_of(storeless, graph)
-
-
-def renamed(inputs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Inputs in another order, their links to the new names."""
-
-    def new(item: Any) -> Any:
-        if isinstance(item, tuple):
-            return tuple(map(new, item))
-        return Link(names[item.node], item.output) if isinstance(item, Link) else item
-
-    return {name: new(item) for name, item in random.Random(0).sample([*inputs.items()], len(inputs))}
