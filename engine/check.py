@@ -130,7 +130,7 @@ def _given_type(draft: _Draft, given: Any) -> Type | None:
         found = _given_type(draft, given[0])
         return ListOf(found) if found else None
     if not isinstance(given, Link):
-        return literal_type(given)
+        return None if given is None else literal_type(given)
     try:
         output = _output(draft, given)
     except LiteralError:
@@ -363,7 +363,9 @@ def check(
         problems += rule(draft)
     wanted, faults = _wanted(draft, only := tuple(only))
     problems += faults
-    calls = {id: _needed(draft.calls[id], known) for id in draft.order if id in draft.calls}
+    calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
+    if not problems:
+        calls = {id: _needed(call, known) for id, call in calls.items()}
     file = str(graph.path) if graph.path else ""
     located = tuple(problem.within(file) for problem in _unique(problems))
     pending = _pending(flat, calls, known)

@@ -133,8 +133,8 @@ class NodeType:
         """Its docstring without the sections on arguments."""
         return re.split(r"\n\s*(?:Args|Returns|Raises):\n", inspect.getdoc(self.function) or "")[0].strip()
 
-    def call(self, values: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Run the function; its outputs by name."""
+    def call(self, values: Mapping[str, Any], context: Context | None) -> dict[str, Any]:
+        """Run the function; its outputs by name. The context is asked for where `context_name` says so."""
         given = dict(values)
         if self.context_name:
             given[self.context_name] = context

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
@@ -19,6 +19,7 @@ from weft.engine.errors import InputError
 from weft.engine.keys import Digest
 from weft.engine.resources import Found, Resolved
 from weft.engine.store.codec import content_digest
+from weft.engine.types import VALUES, field_values
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -106,6 +107,12 @@ class Residency:
                 resident.pins -= 1
                 self._shrink(device)
 
+    def at_hand(self, values: Iterable[Any], device: str) -> bool:
+        """Whether every recipe in `values` has its module on `device`."""
+        wanted = {(content_digest(recipe), device) for item in values for recipe in _recipes(item)}
+        with self._lock:
+            return wanted <= self._held.keys()
+
     def _load(self, key: tuple[Digest, str], recipe: Recipe[Any], device: str) -> _Resident:
         module = recipe.load(Loading(device, self.sources))
         resident = self._held[key] = _Resident(module, _bytes(module))
@@ -134,6 +141,17 @@ class Residency:
     def used(self) -> int:
         """Bytes of weights held on all devices."""
         return sum(resident.size for resident in self._held.values())
+
+
+def _recipes(item: Any) -> Iterator[Recipe[Any]]:
+    """The recipes in a value that crosses links."""
+    if isinstance(item, Recipe):
+        yield item
+    elif isinstance(item, (list, tuple)):
+        for element in item:
+            yield from _recipes(element)
+    elif VALUES.get(type(item).__name__) is type(item):
+        yield from _recipes(tuple(field_values(item).values()))
 
 
 def _bytes(module: Any) -> int:

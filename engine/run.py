@@ -1,10 +1,13 @@
 """Execute a plan: get what is cached, call what is to run, put what it gave, and say all along what happens.
 
-State lives in one `_Run` and ends with it. One failing node stops only what takes from it.
+Steps run one after another on the calling thread, those first that what ran last was for; `weft.engine.lanes` says
+which, and holds the threads that read and write files beside it. State lives in one `_Run` and ends with it. One
+failing node stops only what takes from it.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -20,13 +23,21 @@ from weft.engine.context import Context
 from weft.engine.errors import Cancelled, InputError, NodeError
 from weft.engine.graph import Link
 from weft.engine.keys import Digest, cost_key
+from weft.engine.lanes import Lanes
 from weft.engine.plan import Plan, Step, content_key_of
 from weft.engine.store import Damaged, Handle, Made, Record, Store
+from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest
 from weft.engine.types import LiteralError, Type
 
 WORTH_SAYING = 0.01
 """Seconds below which a node's time is not remembered for its type."""
+
+WORTH_CLAIMING = 0.05
+"""Seconds from which on a node is claimed, so that other processes wait for it rather than compute it too."""
+
+WORTH_A_THREAD = 0.002
+"""Seconds from which on a node of the I/O lane runs beside the others."""
 
 Deliver = Callable[[Artifact, Step], "Delivered"]
 
@@ -47,9 +58,11 @@ class Surroundings:
         store: where results are kept.
         context: makes a node's context from its progress callback and files.
         deliver: takes one artifact of a sink.
-        listener: hears every event.
+        listener: hears every event, one at a time.
         cancelled: asked before each node and in each step.
         trace: what is recorded beside each result.
+        at_hand: whether the weights that values name are on the device; None where they all stay there anyway.
+        guarded: whether every node is caught that changes a value on a link.
     """
 
     store: Store
@@ -58,6 +71,8 @@ class Surroundings:
     listener: events.Listener = events.ignore
     cancelled: Callable[[], bool] = lambda: False
     trace: Callable[[], Mapping[str, Any]] = dict
+    at_hand: Callable[[Iterable[Any]], bool] | None = None
+    guarded: bool = False
 
 
 @dataclass
@@ -76,71 +91,106 @@ class Outcome:
         return Outcome({}, [*self.paths], [*self.failures], [*self.ran], [*self.cached])
 
 
-@dataclass
 class _Run:
-    plan: Plan
-    around: Surroundings
-    outcome: Outcome = field(default_factory=Outcome)
-    results: dict[str, Mapping[str, Handle]] = field(default_factory=dict)
-    faulty: dict[str, str] = field(default_factory=dict)
-    waiting: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.told = {*self.outcome.ran, *self.outcome.cached}
-        self.faulty |= {failure.node: failure.node for failure in self.outcome.failures}
+    def __init__(self, plan: Plan, around: Surroundings, outcome: Outcome) -> None:
+        self.plan = plan
+        self.around = around
+        self.outcome = outcome
+        self.results: dict[str, Mapping[str, Handle]] = {}
+        self.told = {*outcome.ran, *outcome.cached}
+        self.faulty = {failure.node: failure.node for failure in outcome.failures}
+        self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
+        self.telling = threading.Lock()
+        sinks = (step.call.id for step in plan.of("run", "cached", "undecided") if self._delivers(step))
+        self.deliveries = _InOrder([*sinks], self._deliver)
 
     def go(self) -> Outcome:
-        self._count_takers()
-        for step in self.plan.of("run", "cached", "undecided"):
-            if self.around.cancelled():
-                self.outcome.status = "cancelled"
-                break
+        steps = [step for step in self.plan.steps if step.state in ("run", "undecided")]
+        for step in steps:
+            self.uses.update(link.node for _, link in step.call.links())
+        with Lanes(steps, self._swaps if self.around.at_hand else None) as lanes:
             try:
-                self._step(step)
+                self._serve_cached()
+                self._work(lanes)
             except Cancelled:
                 self.outcome.status = "cancelled"
-                break
+        self.deliveries.flush()
         if self.outcome.status == "done":
             self._collect()
         if self.outcome.failures and self.outcome.status == "done":
             self.outcome.status = "failed"
         return self.outcome
 
-    def _count_takers(self) -> None:
-        for step in self.plan.of("run", "undecided"):
-            self.waiting.update(link.node for _, link in step.call.links())
-        self.waiting.update(link.node for link in self.plan.checked.outputs.values())
+    def _serve_cached(self) -> None:
+        for step in self.plan.of("cached"):
+            self._look_whether_cancelled()
+            assert step.record is not None and step.content is not None
+            self._hand_over(step, self._found(step, step.content, step.record))
+            self._settle(step, step.record)
 
-    def _step(self, step: Step) -> None:
+    def _work(self, lanes: Lanes) -> None:
+        """Run the steps, each when what it takes from is there."""
+        while lanes.busy:
+            self._look_whether_cancelled()
+            for step, record in lanes.finished():
+                self._settle(step, record)
+                lanes.settle(step)
+            next_step = lanes.next()
+            if next_step is not None:
+                self._start(next_step, lanes)
+
+    def _start(self, step: Step, lanes: Lanes) -> None:
+        culprit = self._culprit(step)
+        if culprit is not None:
+            self._block(step, culprit)
+        else:
+            content = step.content or content_key_of(step.call, step.found, self.plan.settings, self._digest)
+            if step.call.type.lane == "io" and lanes.busy and (step.expected or 1.0) >= WORTH_A_THREAD:
+                lanes.start(step, partial(self._record, step, content))
+                return
+            claim = self._claim(step, content)
+            if claim is None:
+                lanes.put_off(step)
+                return
+            with claim:
+                record = self._record(step, content, claim is not UNCLAIMED)
+            self._settle(step, record)
+        lanes.settle(step)
+
+    def _look_whether_cancelled(self) -> None:
+        if self.around.cancelled():
+            raise Cancelled("the run was cancelled")
+
+    def _culprit(self, step: Step) -> str | None:
+        """The failed node for which a step cannot be; empty where that was told already."""
         if step.call.id in self.faulty:
-            return
-        culprit = next((self.faulty[id] for id in self._above(step) if id in self.faulty), None)
-        if culprit and step.state != "cached":
+            return ""
+        above = [link.node for _, link in step.call.links()]
+        if self.plan.checked.pending:
+            above += step.after
+        return next((self.faulty[id] for id in above if id in self.faulty), None)
+
+    def _block(self, step: Step, culprit: str) -> None:
+        if culprit:
             self.faulty[step.call.id] = culprit
             self._tell(events.NodeBlocked, step, by=culprit)
-            return
-        record = self._record(step)
-        if record is not None:
-            self.results[step.call.id] = record.outputs
-            if step.call.type.sink and step.call.id in self.plan.checked.wanted:
-                self._deliver(step, record)
-        if step.state != "cached":
-            self._release(step.call)
+        self._hand_over(step, None)
+        self._settle(step, None)
 
-    def _above(self, step: Step) -> Iterable[str]:
-        """The nodes without which a step cannot be: those it takes from, and those that decide what it takes."""
-        yield from (link.node for _, link in step.call.links())
-        if self.plan.checked.pending:
-            yield from step.after
+    def _claim(self, step: Step, content: Digest) -> Claim | None:
+        """Leave to compute a step; None while another process computes it."""
+        unknown = WORTH_CLAIMING if step.call.type.lane == "gpu" else 0.0
+        if (unknown if step.expected is None else step.expected) < WORTH_CLAIMING:
+            return UNCLAIMED
+        return self.around.store.claim(content, step.expected)
 
-    def _record(self, step: Step) -> Record | None:
-        """What a step comes to: out of the store where it is there, else by a call; None where that failed."""
-        if step.state == "cached":
-            assert step.record is not None and step.content is not None
-            return self._found(step, step.content, step.record)
-        content = step.content or content_key_of(step.call, step.found, self.plan.settings, self._digest)
-        known = self.around.store.get(content) if step.state == "undecided" else None
-        return self._found(step, content, known) if known else self._called(step, content)
+    def _record(self, step: Step, content: Digest, claimed: bool = False) -> Record | None:
+        """What a step comes to: out of the store where it is there by now, else by a call; None where that failed."""
+        may_be_there = claimed or step.state == "undecided"
+        known = self.around.store.get(content) if may_be_there and not step.damage else None
+        record = self._found(step, content, known) if known else self._called(step, content)
+        self._hand_over(step, record)
+        return record
 
     def _found(self, step: Step, content: Digest, record: Record) -> Record:
         self._remember(step.recipe, content)
@@ -150,11 +200,14 @@ class _Run:
         return record
 
     def _digest(self, link: Link) -> Digest:
+        return self._handle(link).digest
+
+    def _handle(self, link: Link) -> Handle:
         outputs = self.results[link.node]
-        return outputs[link.output or next(iter(outputs))].digest
+        return outputs[link.output or next(iter(outputs))]
 
     def _called(self, step: Step, content: Digest) -> Record | None:
-        """Call a node; None where it failed."""
+        """Call a node and keep what it gives; None where it failed."""
         if step.damage:
             self._tell(events.StoreDamaged, step, reason=step.damage)
         self._tell(events.NodeStarted, step)
@@ -185,32 +238,35 @@ class _Run:
             self.around.store.remember(key, note)
 
     def _outputs(self, step: Step) -> dict[str, Any]:
-        call = step.call
-        values = {name: self._value(call, name, given) for name, given in call.inputs.items()}
-        progress = partial(self._progress, step)
-        context = self.around.context(resources=step.found, on_progress=progress, cancelled=self.around.cancelled)
-        outputs = call.type.call(values, context)
+        """Call a node on the values that arrive at it."""
+        arrived = {link: self._handle(link).load() for _, link in step.call.links()}
+        outputs = step.call.type.call(_values(step.call, arrived), self._context(step))
         for name, item in outputs.items():
-            if not call.type.outputs[name].type.admits(item):
-                wanted = call.type.outputs[name].type
+            if not step.call.type.outputs[name].type.admits(item):
+                wanted = step.call.type.outputs[name].type
                 raise TypeError(f"output `{name}` is a {type(item).__name__}, its annotation says {wanted}")
+        if self.around.guarded:
+            self._look_whether_changed(step.call, arrived)
         return outputs
 
-    def _value(self, call: Call, name: str, given: Any) -> Any:
-        wanted = call.type.inputs[name].type
-        if isinstance(given, Link):
-            return _arrived(wanted, self._load(given), name)
-        if isinstance(given, Gather):
-            gathered = [self._load(item) if isinstance(item, Link) else item for item in given.items]
-            return _arrived(wanted, gathered, name)
-        return given
+    def _context(self, step: Step) -> Context | None:
+        if step.call.type.context_name is None:
+            return None
+        progress = partial(self._progress, step)
+        return self.around.context(resources=step.found, on_progress=progress, cancelled=self.around.cancelled)
 
-    def _load(self, link: Link) -> Any:
-        outputs = self.results[link.node]
-        return outputs[link.output or next(iter(outputs))].load()
+    def _look_whether_changed(self, call: Call, arrived: Mapping[Link, Any]) -> None:
+        for name, link in call.links():
+            if content_digest(arrived[link]) != self._digest(link):
+                raise InputError(
+                    f"{call.type.name} changes its input `{name}`, which came from `{link}`",
+                    "a value on a link is never changed: work on a copy",
+                )
 
-    def _progress(self, step: Step, done: int, steps: int) -> None:
-        self.around.listener(events.NodeProgress(step.call.id, step.call.type.name, done, steps))
+    def _progress(self, step: Step, done: int, steps: int, preview: events.Preview | None) -> None:
+        shown = events.painted(self.around.listener, step.call.id, preview)
+        with self.telling:
+            self.around.listener(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
 
     def _failed(self, step: Step, fault: Exception) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)
@@ -219,7 +275,26 @@ class _Run:
         self.faulty[step.call.id] = step.call.id
         self._tell(events.NodeFailed, step, error=str(error))
 
-    def _deliver(self, step: Step, record: Record) -> None:
+    def _settle(self, step: Step, record: Record | None) -> None:
+        """Keep what a step came to for those that take it, and let go of what nothing takes any more."""
+        if record is not None and self.uses[step.call.id]:
+            self.results[step.call.id] = record.outputs
+        if step.state != "cached":
+            for _, link in step.call.links():
+                self.uses[link.node] -= 1
+                if not self.uses[link.node]:
+                    self.results.pop(link.node, None)
+
+    def _hand_over(self, step: Step, record: Record | None) -> None:
+        """Deliver what a sink came to."""
+        if self._delivers(step):
+            self.deliveries.give(step.call.id, (step, record) if record else None)
+
+    def _delivers(self, step: Step) -> bool:
+        return step.call.type.sink and step.call.id in self.plan.checked.wanted
+
+    def _deliver(self, delivery: tuple[Step, Record]) -> None:
+        step, record = delivery
         for item in _artifacts(handle.load() for handle in record.outputs.values()):
             try:
                 delivered = self.around.deliver(item, step)
@@ -234,24 +309,69 @@ class _Run:
             media = item.media_type
             self._tell(events.ArtifactWritten, step, path=delivered.path, media_type=media, new=delivered.new)
 
-    def _release(self, call: Call) -> None:
-        """Let go of values that nothing else in this run takes."""
-        for _, link in call.links():
-            self.waiting[link.node] -= 1
-            if not self.waiting[link.node]:
-                self.results.pop(link.node, None)
+    def _swaps(self, step: Step) -> bool:
+        """Whether a step needs weights that are not on the device."""
+        assert self.around.at_hand is not None
+        if self._culprit(step) is not None:
+            return False
+        return not self.around.at_hand(self._handle(link).load() for _, link in step.call.links())
 
     def _collect(self) -> None:
         for name, link in self.plan.checked.outputs.items():
             if link.node in self.results:
-                self.outcome.outputs[name] = self._load(link)
+                self.outcome.outputs[name] = self._handle(link).load()
 
     def _tell(self, event: Callable[..., events.Event], step: Step, **details: Any) -> None:
-        self.around.listener(event(node=step.call.id, type=step.call.type.name, **details))
+        with self.telling:
+            self.around.listener(event(node=step.call.id, type=step.call.type.name, **details))
+
+
+class _InOrder:
+    """Deliveries, made in the order of the plan whatever order they come in, so that files are numbered alike.
+
+    Args:
+        ids: the nodes that deliver, in order.
+        deliver: makes one.
+    """
+
+    def __init__(self, ids: list[str], deliver: Callable[[tuple[Step, Record]], None]) -> None:
+        self._ids = ids[::-1]
+        self._deliver = deliver
+        self._given: dict[str, tuple[Step, Record] | None] = {}
+        self._lock = threading.Lock()
+
+    def give(self, id: str, delivery: tuple[Step, Record] | None) -> None:
+        """Take what a node has to deliver, None where it came to nothing, and make all deliveries that are next."""
+        with self._lock:
+            self._given[id] = delivery
+            while self._ids and self._ids[-1] in self._given:
+                self._make(self._ids.pop())
+
+    def flush(self) -> None:
+        """Make those that wait for nodes which will not run any more."""
+        while self._ids:
+            self._make(self._ids.pop())
+
+    def _make(self, id: str) -> None:
+        delivery = self._given.pop(id, None)
+        if delivery is not None:
+            self._deliver(delivery)
 
 
 def _same(item: Any) -> Any:
     return item
+
+
+def _values(call: Call, arrived: Mapping[Link, Any]) -> dict[str, Any]:
+    """What a call's inputs are, linked values in their places."""
+    values = dict(call.inputs)
+    for name, given in call.inputs.items():
+        if isinstance(given, Link):
+            values[name] = _arrived(call.type.inputs[name].type, arrived[given], name)
+        elif isinstance(given, Gather):
+            gathered = [arrived[item] if isinstance(item, Link) else item for item in given.items]
+            values[name] = _arrived(call.type.inputs[name].type, gathered, name)
+    return values
 
 
 def _arrived(wanted: Type, item: Any, name: str) -> Any:

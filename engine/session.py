@@ -94,6 +94,7 @@ class Engine:
         download: whether a run may fetch models that are named by hub id.
         memory: bytes of results to keep in memory.
         weights: bytes of weights to keep on a device; None keeps all.
+        guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
     """
 
     store: Path | str | Store | None = field(default_factory=store_folder)
@@ -107,6 +108,7 @@ class Engine:
     download: bool = False
     memory: int = 2**30
     weights: int | None = None
+    guarded: bool = False
     limits: Limits = field(default_factory=Limits.from_environment)
 
     def __post_init__(self) -> None:
@@ -281,6 +283,8 @@ class Engine:
                 listener=listener,
                 cancelled=cancelled,
                 trace=self._trace,
+                at_hand=self._at_hand if self.weights is not None else None,
+                guarded=self.guarded,
             )
             try:
                 return run(planned, around, before)
@@ -289,6 +293,9 @@ class Engine:
                 step = next(step for step in planned.steps if step.content == damage.key)
                 listener(events.StoreDamaged(step.call.id, step.call.type.name, damage.reason))
                 planned = self._plan(planned.checked, store)
+
+    def _at_hand(self, values: Iterable[Any]) -> bool:
+        return self._residency.at_hand(values, self._device)
 
     def _folder(self, planned: Plan) -> Folder:
         graph = planned.checked.graph

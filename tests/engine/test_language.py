@@ -119,6 +119,24 @@ def test_branches_of_different_types_are_refused(engine: Engine) -> None:
     assert "`right` gives int, expected list of str" in str(engine.check(replace(linked, nodes=nodes)).problems[0])
 
 
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"index": "x", "items": [link("a")]}, "expected an int"),
+        ({"items": [link("a")]}, "the required input `index` (int) is missing"),
+        ({"index": 1, "items": link("a")}, "`a` gives int"),
+        ({"index": -1, "items": [link("a")]}, "below the least value"),
+    ],
+)
+def test_what_decides_is_checked_as_any_input(engine: Engine, inputs: dict[str, Any], words: str) -> None:
+    graph = graph_of({"a": twice(1), "c": {"type": "Choose", "inputs": inputs}}, "c")
+    assert words in str(engine.check(graph).problems[0])
+
+
+def test_a_branch_of_null_is_refused(engine: Engine) -> None:
+    assert "expected an int, found null" in str(engine.check(switched(True).set("pick.then", None)).problems[0])
+
+
 def test_a_branch_keeps_its_type_for_what_takes_it(engine: Engine) -> None:
     nodes = {
         "words": {"type": "Words", "inputs": {"text": "a b"}},
