@@ -1,0 +1,144 @@
+"""Files on another machine, by any URL that fsspec knows; and files that may not answer, which fail nobody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from weft.engine.errors import InputError
+from weft.engine.store.files import Files, LocalFiles
+
+ASK_AGAIN = 60.0
+"""Seconds for which a place that did not answer is not asked."""
+
+T = TypeVar("T")
+
+
+def files_at(url: str, folder: str) -> Files:
+    """The files in a folder of a URL; nothing is asked of it yet. `file://` and plain paths are local files."""
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        return LocalFiles(Path(unquote(parts.path)).expanduser() / folder)
+    return RemoteFiles(url, folder)
+
+
+@dataclass
+class RemoteFiles:
+    """Files at a URL. Object stores show whole files only; elsewhere half of one may be seen, and its digest tells.
+
+    Args:
+        folder: the folder at the URL that they lie in.
+    """
+
+    url: str
+    folder: str
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes."""
+        system, root = self._place
+        content: bytes = system.cat_file(f"{root}/{name}")
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, instead of an older one."""
+        system, root = self._place
+        path = f"{root}/{name}"
+        system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        system.pipe_file(path, content)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        system, root = self._place
+        try:
+            system.info(f"{root}/{name}")
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one."""
+        if self.exists(name):
+            system, root = self._place
+            system.rm_file(f"{root}/{name}")
+
+    @cached_property
+    def _place(self) -> tuple[Any, str]:
+        """The file system and the path in it; what others write must be seen, so no listing is kept.
+
+        Raises:
+            InputError: where nothing is installed that reads such a URL.
+        """
+        import fsspec  # type: ignore[import-untyped]
+
+        try:
+            system, root = fsspec.url_to_fs(self.url, use_listings_cache=False)
+        except (ValueError, ImportError) as fault:
+            raise InputError(
+                f"the shared store {self.url} cannot be used: {fault}", "install what it names, or mend the URL"
+            ) from fault
+        return system, f"{root.rstrip('/')}/{self.folder}"
+
+
+@dataclass
+class TolerantFiles:
+    """Files of a place that may not answer: it is then reported, and for a minute there is nothing in it.
+
+    Args:
+        url: what the place is called in reports.
+        files: its files.
+        report: is told what went wrong.
+    """
+
+    url: str
+    files: Files
+    report: Callable[[str], None]
+    _silent_until: float = 0.0
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is asked at all."""
+        return time.monotonic() >= self._silent_until
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes."""
+        content = self._asked(lambda: _content(self.files, name), None)
+        if content is None:
+            raise FileNotFoundError(f"{self.url} has no {name}, or does not answer")
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, if the place answers."""
+        self._asked(lambda: self.files.write(name, content), None)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file, as far as the place says."""
+        return self._asked(lambda: self.files.exists(name), False)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if the place answers."""
+        self._asked(lambda: self.files.remove(name), None)
+
+    def _asked(self, ask: Callable[[], T], otherwise: T) -> T:
+        """What the place answers. Each kind of place has errors of its own, so all of them are meant."""
+        if not self.answers:
+            return otherwise
+        try:
+            return ask()
+        except InputError:
+            raise
+        except Exception as fault:
+            self._silent_until = time.monotonic() + ASK_AGAIN
+            self.report(f"the shared store {self.url} does not answer, so the run goes on without it: {fault}")
+            return otherwise
+
+
+def _content(files: Files, name: str) -> bytes | None:
+    try:
+        return files.read(name)
+    except FileNotFoundError:
+        return None

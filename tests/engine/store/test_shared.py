@@ -1,0 +1,150 @@
+"""A store that machines share behind their disks: fetched once, verified, and no fault where it is away."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+import pytest
+
+from weft.engine import Engine, Graph, InputError, Link, node
+from weft.engine.keys import digest
+from weft.engine.store import Damaged, Made
+from weft.engine.store.codec import content_digest
+from weft.engine.store.disk import DiskStore
+from weft.engine.store.shared import SharedStore, stacked
+from weft.engine.store.tiers import Tiers
+from weft.engine.store.upkeep import stats, verify
+
+KEY = digest("a key")
+
+NOBODY = "ftp://127.0.0.1:1/weft"
+"""A place that refuses every connection."""
+
+
+@pytest.fixture(params=["memory", "folder"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty place: one that fsspec reaches, and a folder."""
+    if request.param == "folder":
+        yield f"file://{tmp_path / 'shared'}"
+        return
+    place = f"memory://{uuid.uuid4().hex}"
+    yield place
+    system, root = fsspec.url_to_fs(place)
+    if system.exists(root):
+        system.rm(root, recursive=True)
+
+
+def machine(folder: Path, url: str, reports: list[str] | None = None) -> SharedStore:
+    """The shared store as a machine with a disk of its own has it."""
+    return SharedStore(url, DiskStore(folder), (reports if reports is not None else []).append)
+
+
+def put(store: SharedStore, item: Any, seconds: float = 1.0) -> None:
+    """Keep one value, and that its recipe led to it."""
+    store.put(KEY, {"out": Made(item, content_digest(item))}, seconds, {})
+    store.remember(digest("recipe"), KEY)
+
+
+def loaded(store: SharedStore) -> Any:
+    """The value that was kept."""
+    record = store.get(KEY)
+    assert record is not None and record.tier == "shared"
+    return record.outputs["out"].load()
+
+
+def test_what_one_machine_computes_another_has_on_its_disk(url: str, tmp_path: Path) -> None:
+    put(machine(tmp_path / "first", url), [b"picture", 5])
+    second = machine(tmp_path / "second", url)
+    assert second.has(KEY) == "shared" and second.near.has(KEY) is None
+    assert loaded(second) == [b"picture", 5] and second.recall(digest("recipe")) == KEY
+    assert second.near.has(KEY) == "disk" and second.near.recall(digest("recipe")) == KEY
+    assert verify(second.near) == []
+
+
+def test_what_is_quick_to_compute_is_not_sent(url: str, tmp_path: Path) -> None:
+    store = machine(tmp_path, url)
+    put(store, 5, seconds=0.01)
+    store.remember(digest("partial"), "0.01")
+    assert store.has(KEY) is None and store.recall(digest("recipe")) is None and store.recall(digest("partial")) is None
+    store.remember(digest("partial"), "0.5")
+    assert store.recall(digest("partial")) == "0.5"
+
+
+def test_damage_there_is_found_and_mended(url: str, tmp_path: Path) -> None:
+    store, content = machine(tmp_path, url), b"picture"
+    put(store, content)
+    for name in (f"blobs/{digest_name(store)[:2]}/{digest_name(store)}", f"traces/{KEY[:2]}/{KEY}.json"):
+        store.files.write(name, store.files.read(name)[:-1])
+        with pytest.raises(Damaged):
+            loaded(store)
+        store.drop(KEY)
+        put(store, content)
+        assert loaded(machine(tmp_path / name, url)) == content
+
+
+def digest_name(store: SharedStore) -> str:
+    """The name of the one blob that was kept."""
+    return store.blobs_of(KEY)[0]
+
+
+def test_a_record_damaged_nearby_is_fetched_again(url: str, tmp_path: Path) -> None:
+    store = machine(tmp_path, url)
+    put(store, b"picture")
+    assert loaded(store) == b"picture"
+    store.near.blob_path(digest_name(store)).write_bytes(b"")
+    with pytest.raises(Damaged):
+        loaded(store)
+    Tiers((store.near, store)).drop(KEY)
+    assert store.near.has(KEY) is None and loaded(store) == b"picture"
+
+
+def test_a_place_that_does_not_answer_is_reported_once_and_has_nothing(tmp_path: Path) -> None:
+    reports: list[str] = []
+    store = machine(tmp_path, NOBODY, reports)
+    put(store, 5)
+    store.drop(KEY)
+    assert (store.has(KEY), store.get(KEY), store.recall(KEY)) == (None, None, None)
+    assert len(reports) == 1 and reports[0].startswith(f"the shared store {NOBODY} does not answer")
+
+
+def test_a_url_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the shared store nonsense://x/y cannot be used: .*nonsense"):
+        machine(tmp_path, "nonsense://x/y").has(KEY)
+
+
+@node
+def Slow(number: int) -> list[int]:
+    """A number and the next, which takes its time."""
+    import time
+
+    time.sleep(0.11)
+    return [number, number + 1]
+
+
+def ran(store: Tiers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What runs, and what is cached, on a machine with this store."""
+    with Graph() as graph:
+        Slow(5, id="slow")  # type: ignore[call-arg]
+    with Engine(store=store, device="cpu") as engine:
+        result = engine.run(replace(graph, outputs={"out": Link("slow")}))
+    assert result.outputs == {"out": [5, 6]}
+    return result.ran, result.cached
+
+
+def test_engines_share_results(url: str, tmp_path: Path) -> None:
+    assert ran(stacked(tmp_path / "first", 10**6, url)) == (("slow",), ())
+    assert ran(stacked(tmp_path / "second", 10**6, url)) == ((), ("slow",))
+    assert ran(stacked(tmp_path / "second", 10**6)) == ((), ("slow",))
+    assert stats(DiskStore(tmp_path / "second")).records == 1
+
+
+def test_a_run_goes_on_where_the_shared_store_is_away(tmp_path: Path) -> None:
+    reports: list[str] = []
+    assert ran(stacked(tmp_path, 10**6, NOBODY, reports.append)) == (("slow",), ())
+    assert ran(stacked(tmp_path, 10**6, NOBODY, reports.append)) == ((), ("slow",))
+    assert len(reports) == 1
