@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from weft.engine.errors import Cancelled, InputError
+from weft.engine.events import Preview
 from weft.engine.resources import Found
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 
-def _silent(step: int, steps: int) -> None:
+def _silent(step: int, steps: int, preview: Preview | None) -> None:
     """Progress that nobody listens to."""
 
 
@@ -42,16 +43,19 @@ class Context:
     precision: str
     residency: Residency = field(repr=False)
     resources: Mapping[str, Found] = field(default_factory=dict, repr=False)
-    on_progress: Callable[[int, int], None] = field(default=_silent, repr=False)
+    on_progress: Callable[[int, int, Preview | None], None] = field(default=_silent, repr=False)
     cancelled: Callable[[], bool] = field(default=_never, repr=False)
 
-    def progress(self, step: int, steps: int) -> None:
+    def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
         """Report that `step` of `steps` is done.
+
+        Args:
+            preview: paints what there is by now; called where somebody wants to see it, and now is the time.
 
         Raises:
             Cancelled: where the run was asked to stop.
         """
-        self.on_progress(step, steps)
+        self.on_progress(step, steps, preview)
         if self.cancelled():
             raise Cancelled("the run was cancelled")
 

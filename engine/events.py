@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -19,6 +22,9 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+
+Preview = Callable[[], bytes]
+"""Paints a small PNG."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,19 @@ class NodeStarted(Event):
 
 @dataclass(frozen=True)
 class NodeProgress(Event):
-    """A node has done `step` of `steps`."""
+    """A node has done `step` of `steps`; `preview` is a small PNG of what there is by now, or empty."""
 
     node: str
     type: str
     step: int
     steps: int
+    preview: bytes = field(default=b"", repr=False)
+
+    def plain(self) -> dict[str, Any]:
+        """The event as one JSON object, the preview in base64 where there is one."""
+        said = super().plain()
+        preview = b64encode(said.pop("preview")).decode()
+        return {**said, "preview": preview} if preview else said
 
 
 @dataclass(frozen=True)
@@ -120,3 +133,34 @@ class RunFinished(Event):
 
 def ignore(event: Event) -> None:
     """Listen to nothing."""
+
+
+@dataclass
+class Previewed:
+    """A listener that is shown previews; for others none is painted.
+
+    Args:
+        listener: hears every event.
+        per_second: how many previews of one node it is shown at most.
+    """
+
+    listener: Listener
+    per_second: float = 4.0
+    _last: dict[str, float] = field(default_factory=dict, repr=False)
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event on."""
+        self.listener(event)
+
+    def painted(self, node: str, preview: Preview) -> bytes:
+        """A preview of a node; empty where its last one is not long ago."""
+        now = time.monotonic()
+        if now - self._last.get(node, -math.inf) < 1 / self.per_second:
+            return b""
+        self._last[node] = now
+        return preview()
+
+
+def painted(listener: Listener, node: str, preview: Preview | None) -> bytes:
+    """A preview for a listener that is shown them; empty for others."""
+    return listener.painted(node, preview) if preview and isinstance(listener, Previewed) else b""

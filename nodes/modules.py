@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.folders import component_variant
+from weft.nodes.preview import Colours
 from weft.nodes.quiet import quietly
 
 N = TypeVar("N", bound=nn.Module)
@@ -29,14 +30,18 @@ class Denoiser(nn.Module):
         scheduler: the configuration of the diffusers scheduler that came with it.
         latent_channels: channels of the latents that it denoises.
         latent_factor: pixels to a latent element, along each side.
+        colours: what its latents look like.
     """
 
-    def __init__(self, unet: Any, scheduler: Mapping[str, Any], latent_channels: int, latent_factor: int) -> None:
+    def __init__(
+        self, unet: Any, scheduler: Mapping[str, Any], latent_channels: int, latent_factor: int, colours: Colours
+    ) -> None:
         super().__init__()
         self.unet = unet
         self.scheduler = dict(scheduler)
         self.latent_channels = latent_channels
         self.latent_factor = latent_factor
+        self.colours = colours
 
     @property
     def dtype(self) -> torch.dtype:

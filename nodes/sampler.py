@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.modules import Denoiser
-    from weft.nodes.stepper import SchedulerStepper
+    from weft.nodes.preview import Colours
+    from weft.nodes.stepper import Progress, SchedulerStepper
 
 
 def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -73,7 +74,7 @@ def KSampler(
             eta=eta,
             device=context.device,
         )
-        samples = sample(denoiser, stepper, _start(latent, model, stepper), context.progress)
+        samples = sample(denoiser, stepper, _start(latent, model, stepper), _telling(context, model.colours))
     return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
 
 
@@ -84,6 +85,11 @@ def _seeds(seed: int | list[int], batch: int) -> list[int]:
     if len(seed) != batch:
         raise InputError(f"{len(seed)} seeds for a batch of {batch}", "give one seed, or one for each item")
     return seed
+
+
+def _telling(context: Context, colours: Colours) -> Progress:
+    """Tell the engine of each step, and what the picture looks like where it wants to know."""
+    return lambda step, steps, denoised: context.progress(step, steps, lambda: colours.png(denoised()))
 
 
 def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper) -> Tensor:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import diffusers
@@ -59,18 +60,27 @@ class Stepper(Protocol):
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         """The latents after a prediction."""
 
+    def denoised(self, prediction: Tensor, timestep: Tensor, seen: Tensor) -> Tensor:
+        """The latents without the noise that a prediction finds in what the model has `seen`."""
 
-def sample(denoise: Denoise, stepper: Stepper, latents: Tensor, progress: Callable[[int, int], None]) -> Tensor:
+
+Progress = Callable[[int, int, Callable[[], Tensor]], None]
+"""Told `(step, steps, denoised)` after each prediction; `denoised()` is the latents that it leads to, for a preview."""
+
+
+def sample(denoise: Denoise, stepper: Stepper, latents: Tensor, progress: Progress) -> Tensor:
     """Walk `latents` down a stepper's timesteps.
 
     Args:
-        progress: told `(step, steps)` after each prediction; an exception that it raises ends the run.
+        progress: told how far the run is; an exception that it raises ends the run.
     """
     count = len(stepper.timesteps)
     for index, timestep in enumerate(stepper.timesteps):
-        prediction = denoise(stepper.model_input(latents, timestep), timestep, Position(index, count))
+        seen = stepper.model_input(latents, timestep)
+        prediction = denoise(seen, timestep, Position(index, count))
         latents = stepper.step(prediction, timestep, latents)
-        progress(index // stepper.order + 1, -(-count // stepper.order))
+        denoised = partial(stepper.denoised, prediction, timestep, seen)
+        progress(index // stepper.order + 1, -(-count // stepper.order), denoised)
     return latents
 
 
@@ -132,6 +142,21 @@ class SchedulerStepper:
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         stepped: Tensor = self.scheduler.step(prediction, timestep, latents, **self.step_options, return_dict=False)[0]
         return stepped
+
+    def denoised(self, prediction: Tensor, timestep: Tensor, seen: Tensor) -> Tensor:
+        """The x_0 of x = alpha x_0 + sigma epsilon, alpha^2 + sigma^2 = 1, the x that every scheduler shows the model.
+
+        A timestep between two of the training's counts as the nearest.
+        """
+        alpha_squared = self.scheduler.alphas_cumprod[round(float(timestep))]
+        alpha, sigma = alpha_squared.sqrt(), (1 - alpha_squared).sqrt()
+        kind: Prediction = self.scheduler.config.prediction_type
+        if kind == "sample":
+            return prediction
+        found: Tensor = (
+            alpha * seen - sigma * prediction if kind == "v_prediction" else (seen - sigma * prediction) / alpha
+        )
+        return found
 
     def _noise(self, shape: Sequence[int]) -> Tensor:
         items = [torch.randn((1, *shape), generator=generator) for generator in self.generators]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from weft.engine import Resolved
     from weft.nodes.modules import Autoencoder, Denoiser, Encoder
+    from weft.nodes.preview import Colours
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Family(Protocol):
     @property
     def name(self) -> str:
         """As types have it: `SD1`."""
+
+    @property
+    def colours(self) -> Colours:
+        """What its latents look like, where a checkpoint does not say it of its own."""
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole checkpoint of the family."""

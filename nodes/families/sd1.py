@@ -14,6 +14,7 @@ from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
 from weft.nodes.folders import read_config
 from weft.nodes.headers import read_shapes
+from weft.nodes.preview import Colours, colours_of
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +44,17 @@ HEADS = {"attention_head_dim": 8}
 
 SCALE = {"scaling_factor": 0.18215}
 
+COLOURS = Colours(
+    ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
+)
+"""What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
+
 
 class StableDiffusion1:
     """The family as `weft.nodes.families` asks it."""
 
     name = "SD1"
+    colours = COLOURS
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 1.x checkpoint: a UNet over four channels, an autoencoder, one CLIP text model."""
@@ -92,7 +99,8 @@ class StableDiffusion1:
             scheduler = SCHEDULER
             vae = original.vae_config(original.below(original.VAE, shapes))
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
-        return ready(Denoiser(unet, scheduler, LATENT_CHANNELS, factor), device)
+        colours = colours_of(source.root, COLOURS)
+        return ready(Denoiser(unet, scheduler, LATENT_CHANNELS, factor, colours), device)
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """CLIP's text model, with the checkpoint's own tokenizer where it has one, else CLIP's."""

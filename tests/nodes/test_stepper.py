@@ -14,7 +14,13 @@ from weft.engine import Cancelled, InputError
 from weft.nodes.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.stepper import Position, SchedulerStepper, generators_for, make_scheduler, sample
 
-CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "skip_prk_steps": True}
+CONFIG = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "skip_prk_steps": True,
+    "clip_sample": False,
+}
 PAIRS = [(name, schedule) for name, row in SAMPLERS.items() for schedule in row.schedules]
 SHAPE = (4, 2, 2)
 
@@ -29,7 +35,7 @@ def half(latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
     return latents / 2
 
 
-def silent(step: int, steps: int) -> None:
+def silent(step: int, steps: int, denoised: Any) -> None:
     """Progress that nobody listens to."""
 
 
@@ -46,17 +52,39 @@ def test_any_number_of_steps_ends_in_numbers(sampler: SamplerName, schedule: Sch
 def test_progress_counts_steps_not_predictions() -> None:
     told: list[tuple[int, int]] = []
     run = stepper("heun", steps=3)
-    sample(half, run, run.from_noise(SHAPE), lambda step, steps: told.append((step, steps)))
+    sample(half, run, run.from_noise(SHAPE), lambda step, steps, _: told.append((step, steps)))
     assert told == [(1, 3), (1, 3), (2, 3), (2, 3), (3, 3)]
 
 
 def test_an_exception_of_progress_ends_the_run() -> None:
-    def cancel(step: int, steps: int) -> None:
+    def cancel(step: int, steps: int, denoised: Any) -> None:
         raise Cancelled("enough")
 
     run = stepper()
     with pytest.raises(Cancelled):
         sample(half, run, run.from_noise(SHAPE), cancel)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "dpmpp_2m", "heun"])
+def test_a_perfect_prediction_is_seen_through(sampler: SamplerName, prediction: str) -> None:
+    """Latents under known noise: the noise, the velocity and the latents themselves all lead back to the latents."""
+    scheduler = make_scheduler({**CONFIG, "prediction_type": prediction}, sampler, "model")
+    run = SchedulerStepper(scheduler, steps=5, generators=generators_for([1, 2]))
+    clean, timestep = torch.randn(2, *SHAPE), run.timesteps[2]
+    noise = torch.randn(2, *SHAPE)
+    alpha = scheduler.alphas_cumprod[round(float(timestep))].sqrt()
+    sigma = (1 - alpha**2).sqrt()
+    right = {"epsilon": noise, "v_prediction": alpha * noise - sigma * clean, "sample": clean}[prediction]
+    assert torch.allclose(run.denoised(right, timestep, alpha * clean + sigma * noise), clean, atol=1e-4)
+
+
+@pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
+def test_what_the_last_step_is_denoised_to_is_what_comes_out(sampler: SamplerName, schedule: ScheduleName) -> None:
+    told: list[Tensor] = []
+    run = stepper(sampler, schedule, steps=20)
+    samples = sample(half, run, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
+    assert (told[-1] - samples).abs().max() < 0.1 * samples.abs().max()
 
 
 def test_denoise_walks_the_end_of_the_schedule() -> None:
