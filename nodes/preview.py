@@ -80,6 +80,21 @@ def colours_of(root: Path, otherwise: Colours) -> Colours:
         ) from None
 
 
+def fitted(latents: Tensor, pictures: Tensor) -> Colours:
+    """The map that comes nearest, by least squares, to given pictures.
+
+    Args:
+        latents: `[batch, channel, height, width]`, in the scale that their model samples in.
+        pictures: what they stand for, reduced to their size, `[batch, 3, height, width]` in 0..1.
+    """
+    import torch
+
+    known, wanted = (planes.float().movedim(1, -1).flatten(0, -2) for planes in (latents, pictures))
+    found = torch.linalg.lstsq(torch.cat([known, torch.ones(len(known), 1)], dim=1), wanted).solution
+    *weights, offset = (_colour(round(share, 4) for share in row) for row in found.tolist())
+    return Colours(tuple(weights), offset)
+
+
 def _colour(given: Any) -> Colour:
     red, green, blue = map(float, given)
     return red, green, blue

@@ -15,9 +15,9 @@ from PIL import Image as Pictures
 
 from weft.engine import Engine, Graph, InputError
 from weft.engine.events import Event, NodeProgress, Previewed
-from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, builtin
 from weft.nodes.families import FAMILIES
-from weft.nodes.preview import Colours, colours_of
+from weft.nodes.preview import Colours, colours_of, fitted
 
 COLOURS = Colours(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (9.0, 9.0, 9.0)), (0.0, 0.5, 1.0))
 
@@ -63,6 +63,16 @@ def test_a_folder_may_say_its_own_colours(tmp_path: Path) -> None:
     assert colours_of(tmp_path, COLOURS) is COLOURS
     (tmp_path / "preview.json").write_text(json.dumps({"weights": [[1, 2, 3]], "offset": [0, 0, 0]}))
     assert colours_of(tmp_path, COLOURS) == Colours(((1.0, 2.0, 3.0),), (0.0, 0.0, 0.0))
+
+
+def test_a_map_is_fitted_to_pictures() -> None:
+    latents = torch.randn(5, 4, 8, 8)
+    wanted = torch.einsum("bchw,ck->bkhw", latents, torch.tensor(COLOURS.weights)) + 0.25
+    assert fitted(latents, wanted) == Colours(COLOURS.weights, (0.25, 0.25, 0.25))
+
+
+def test_the_builtin_says_its_own_colours() -> None:
+    assert colours_of(builtin.path("landscapes"), COLOURS) != COLOURS
 
 
 @pytest.mark.parametrize("said", [{}, {"weights": [[1, 2]], "offset": [0, 0, 0]}, {"weights": 1, "offset": None}])
