@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from weft.engine.graph import Link
@@ -27,10 +28,13 @@ class Call:
     inputs: Mapping[str, Any]
     resources: Mapping[str, Resolved] = field(default_factory=dict)
 
-    def links(self) -> Iterator[tuple[str, Link]]:
+    @cached_property
+    def links(self) -> tuple[tuple[str, Link], ...]:
         """Every link with the name of its input."""
+        found: list[tuple[str, Link]] = []
         for name, given in self.inputs.items():
-            if isinstance(given, Link):
-                yield name, given
-            elif isinstance(given, Gather):
-                yield from ((name, item) for item in given.items if isinstance(item, Link))
+            if type(given) is Link:
+                found.append((name, given))
+            elif type(given) is Gather:
+                found += [(name, item) for item in given.items if type(item) is Link]
+        return tuple(found)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -167,6 +166,8 @@ def _bound(draft: _Draft, given: Any, wanted: Type) -> Any:
 
 def _plain(given: Any) -> Any:
     """A literal as nodes get it: arrays are lists, objects are dicts."""
+    if isinstance(given, (str, int, float)):
+        return given
     if isinstance(given, tuple):
         return [_plain_part(part) for part in given]
     if isinstance(given, Mapping):
@@ -249,13 +250,37 @@ def known_outputs(draft: _Draft) -> Iterator[Problem]:
 
 
 def no_cycles(draft: _Draft) -> Iterator[Problem]:
-    """Links lead one way. Finds the topological order."""
+    """Links lead one way. Finds the topological order: that of the graph, where its links only lead back."""
     above = {id: _sources(node, draft.flat) for id, node in draft.flat.nodes.items()}
-    try:
-        draft.order = list(TopologicalSorter(above).static_order())
-    except CycleError:
+    draft.order = _ordered(above)
+    if len(draft.order) < len(above):
+        draft.order = []
         for circle in _circles(above):
             yield Problem(f"a cycle: {' -> '.join(circle)}", "remove one of these links", circle[0])
+
+
+def _ordered(above: Mapping[str, list[str]]) -> list[str]:
+    """The nodes in topological order, as far as they are on no circle and below none (Kahn 1962)."""
+    order: list[str] = []
+    missing: dict[str, int] = {}
+    below: dict[str, list[str]] = {}
+    done: set[str] = set()
+    for id, sources in above.items():
+        left = {source for source in sources if source not in done}
+        if left:
+            missing[id] = len(left)
+            for source in left:
+                below.setdefault(source, []).append(id)
+            continue
+        ready = [id]
+        while ready:
+            done.add(found := ready.pop())
+            order.append(found)
+            for taker in below.pop(found, ()):
+                missing[taker] -= 1
+                if not missing[taker]:
+                    ready.append(taker)
+    return order
 
 
 def _circles(above: Mapping[str, list[str]]) -> Iterator[list[str]]:
@@ -270,7 +295,13 @@ def _circles(above: Mapping[str, list[str]]) -> Iterator[list[str]]:
 
 
 def _sources(node: Node, flat: Flat) -> list[str]:
-    return [link.node for given in node.inputs.values() for link in links_of(given) if link.node in flat.nodes]
+    found = []
+    for given in node.inputs.values():
+        if type(given) is Link:
+            found.append(given.node)
+        elif type(given) is tuple:
+            found += [link.node for link in links_of(given)]
+    return [id for id in found if id in flat.nodes]
 
 
 def own_checks(draft: _Draft) -> Iterator[Problem]:
@@ -376,7 +407,7 @@ def deciding(checked: Checked) -> Checked:
     """What of a graph gives the values that its pending nodes wait for, as far as these wait for nothing themselves."""
     waits: set[str] = set()
     for id, call in checked.calls.items():
-        if id in checked.pending or any(link.node in waits for _, link in call.links()):
+        if id in checked.pending or any(link.node in waits for _, link in call.links):
             waits.add(id)
     links = (link for found in checked.pending.values() for link in found if link.node not in waits)
     outputs = {str(link): link for link in links}

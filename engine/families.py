@@ -67,7 +67,7 @@ def clashes(calls: Mapping[str, Call], order: Sequence[str]) -> Iterator[Problem
         if family:
             families.known |= {(id, variable): _Known(family, id) for variable in _variables(call.type)}
     for id in order:
-        for name, link in calls[id].links() if id in calls else ():
+        for name, link in calls[id].links if id in calls else ():
             found = _joined(families, calls, id, name, link)
             if found:
                 given, wanted = found

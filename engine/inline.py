@@ -66,7 +66,7 @@ class _Scope:
 
     graph: Graph
     prefix: str = ""
-    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    given: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     visible: Mapping[str, Graph] = field(default_factory=dict)
     trail: tuple[tuple[str, Any], ...] = ()
 
@@ -138,14 +138,16 @@ class _Inliner:
 
     def _scope(self, scope: _Scope) -> None:
         for id, node in scope.graph.nodes.items():
-            inputs = {name: _within(scope.prefix, item) for name, item in node.inputs.items()}
-            inputs |= scope.given.get(id, {})
+            inputs = node.inputs
+            if scope.prefix or id in scope.given:
+                inner = {name: _within(scope.prefix, item) for name, item in inputs.items()}
+                inputs = MappingProxyType(inner | scope.given.get(id, {}))
             if node.type.startswith(PREFIXES):
                 self._instance(scope, scope.prefix + id, node.type, inputs)
             elif node.type.startswith(REPEATED):
                 self.repeats[scope.prefix + id] = _Repeat(scope, node.type, inputs)
             else:
-                self.flat.nodes[scope.prefix + id] = replace(node, inputs=MappingProxyType(inputs))
+                self.flat.nodes[scope.prefix + id] = node if inputs is node.inputs else replace(node, inputs=inputs)
 
     def _instance(self, scope: _Scope, id: str, type: str, inputs: Mapping[str, Any]) -> None:
         found = self._subgraph(scope, id, type)

@@ -25,6 +25,12 @@ class Digest(str):
     __slots__ = ()
 
 
+class Encoded(bytes):
+    """Canonical bytes, made already; they stand for what they were made from."""
+
+    __slots__ = ()
+
+
 _LENGTH = struct.Struct(">Q").pack
 
 
@@ -36,6 +42,8 @@ def _text(text: str) -> bytes:
     content = text.encode("utf-8", "surrogatepass")
     return b"S" + _LENGTH(len(content)) + content
 
+
+_KEY = b"K" + _LENGTH(32)
 
 _name = lru_cache(4096)(_text)
 """Names of inputs and fields: few, and encoded once for each node."""
@@ -58,7 +66,8 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     float: lambda value: b"D" + struct.pack(">d", value),
     str: _text,
     bytes: lambda value: _sized(b"B", value),
-    Digest: lambda value: _sized(b"K", bytes.fromhex(value)),
+    Digest: lambda value: _KEY + bytes.fromhex(value),
+    Encoded: lambda value: value,
     list: _sequence,
     tuple: _sequence,
     dict: _mapping,
@@ -96,6 +105,12 @@ def digest_file(path: Path) -> Digest:
     return Digest(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
 
 
+def reference(kind: str, digest: Digest, name: str | None = None) -> Encoded:
+    """`(kind, digest, name)` or `(kind, digest)`, encoded: what most inputs of keys are."""
+    content = _name(kind) + _KEY + bytes.fromhex(digest) + (b"" if name is None else _name(name))
+    return Encoded(b"L" + _LENGTH(len(content)) + content)
+
+
 def recipe_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
     """The key of one call by what it is made from, known before anything runs.
 
@@ -104,7 +119,7 @@ def recipe_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: M
         settings: the resolved engine settings that change this node's bits (running precision).
         inputs: each input's literal, or for a link the recipe key that it comes from and the output's name.
     """
-    return digest(("recipe", identity, settings, inputs))
+    return _call_key("recipe", identity, settings, inputs)
 
 
 def content_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
@@ -112,7 +127,7 @@ def content_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: 
 
     Results are kept under it, so a change above that comes to an equal value changes nothing below.
     """
-    return digest(("content", identity, settings, inputs))
+    return _call_key("content", identity, settings, inputs)
 
 
 def partial_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
@@ -120,7 +135,19 @@ def partial_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: 
 
     Where a store never saw it, no content key of the node can be there either.
     """
-    return digest(("partial", identity, settings, inputs))
+    return _call_key("partial", identity, settings, inputs)
+
+
+def _call_key(kind: str, identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
+    """The digest of `(kind, identity, settings, inputs)`."""
+    content = _head(kind, identity, tuple(settings.items())) + _mapping(inputs)
+    return Digest(blake3(b"L" + _LENGTH(len(content)) + content).hexdigest())
+
+
+@lru_cache(4096)
+def _head(kind: str, identity: tuple[Any, ...], settings: tuple[tuple[str, Any], ...]) -> bytes:
+    """What the keys of all calls of a node type begin with."""
+    return encode(kind) + encode(identity) + encode(dict(settings))
 
 
 @lru_cache(1024)

@@ -44,7 +44,7 @@ class Lanes:
         self._pool: ThreadPoolExecutor | None = None
         self._put_off = 0
         for step in steps:
-            above = {link.node for _, link in step.call.links()}.union(step.after) & self._takers.keys()
+            above = {link.node for _, link in step.call.links}.union(step.after) & self._takers.keys()
             self._missing[step.call.id] = len(above)
             for id in above:
                 self._takers[id].append(step)

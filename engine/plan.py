@@ -13,23 +13,25 @@ has run, and so is what only it takes from: a branch that may not be taken, an i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from weft.engine.call import Call, Gather
 from weft.engine.check import Checked
 from weft.engine.collection import paused_collection
 from weft.engine.graph import Link
 from weft.engine.history import Snapshot, changes, memo
-from weft.engine.keys import Digest, content_key, cost_key, partial_key, recipe_key
+from weft.engine.keys import Digest, Encoded, content_key, cost_key, encode, partial_key, recipe_key, reference
 from weft.engine.resources import FileDigests, Found
 from weft.engine.store import Damaged, Record, Store
+
+_LINK = Encoded(encode(("link",)))
 
 State = Literal["run", "cached", "undecided", "unneeded"]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One node of a plan.
 
     Args:
@@ -56,8 +58,8 @@ class Step:
     tier: str = ""
     expected: float | None = None
     after: tuple[str, ...] = ()
-    found: Mapping[str, Found] = field(default_factory=dict)
-    record: Record | None = field(default=None, repr=False, compare=False)
+    found: Mapping[str, Found] = MappingProxyType({})
+    record: Record | None = None
     damage: str = ""
 
     def plain(self) -> dict[str, Any]:
@@ -168,19 +170,19 @@ class _Planner:
 
     def _keyed(self, call: Call) -> _Node:
         found = {text: Found(one, self.digests.of(one)) for text, one in call.resources.items()}
-        recipes = arrivals(call, found, lambda link: ("link", self.nodes[link.node].recipe, link.output))
+        recipes = arrivals(call, found, lambda link: reference("link", self.nodes[link.node].recipe, link.output))
         return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
 
     def _find_unsettled(self) -> None:
         """The nodes whose recipe is not known yet, and those of which it is not certain that anything needs them."""
         for id, node in self.nodes.items():
-            if id in self.checked.pending or any(link.node in self.unsettled for _, link in node.call.links()):
+            if id in self.checked.pending or any(link.node in self.unsettled for _, link in node.call.links):
                 self.unsettled.add(id)
         certain = {*self._ends(Link(id) for id in self.checked.wanted)}
         for id in reversed(self.nodes):
             if id in certain:
                 pending, call = self.checked.pending, self.nodes[id].call
-                certain.update(self._ends(pending[id] if id in pending else (link for _, link in call.links())))
+                certain.update(self._ends(pending[id] if id in pending else (link for _, link in call.links)))
         self.uncertain = self.nodes.keys() - certain
 
     def _ends(self, links: Iterable[Link]) -> Iterator[str]:
@@ -200,7 +202,7 @@ class _Planner:
             node.content = self._recalled(node.recipe) if settled else None
             if not self._look_up(node):
                 missed.append(id)
-                asked.update(link.node for _, link in node.call.links())
+                asked.update(link.node for _, link in node.call.links)
         return missed[::-1]
 
     def _note(self, key: Digest) -> str | None:
@@ -231,7 +233,7 @@ class _Planner:
         if decided_by:
             node.state, node.after = "undecided", decided_by
             return
-        above = dict.fromkeys(link.node for _, link in node.call.links())
+        above = dict.fromkeys(link.node for _, link in node.call.links)
         unknown = tuple(id for id in above if self.nodes[id].record is None)
         if unknown:
             node.content = None
@@ -256,12 +258,12 @@ class _Planner:
         elif id in self.uncertain:
             links = tuple(link for found in pending.values() for link in found)
         else:
-            items = (link.node for _, link in self.nodes[id].call.links() if stands_for_all(link.node))
+            items = (link.node for _, link in self.nodes[id].call.links if stands_for_all(link.node))
             links = tuple(link for item in items for link in pending[item]) if self.unsettled else ()
         return tuple(dict.fromkeys(link.node for link in links))
 
     def _partial(self, node: _Node) -> Digest:
-        alone = arrivals(node.call, node.found, lambda link: ("link",))
+        alone = arrivals(node.call, node.found, lambda _: _LINK)
         return partial_key(node.call.type.identity, chosen_settings(node.call, self.settings), alone)
 
     def _content(self, node: _Node) -> Digest:
@@ -280,7 +282,7 @@ class _Planner:
             if id not in needed:
                 node.state, node.record = "unneeded", None
             elif node.state != "cached":
-                needed.update(link.node for _, link in node.call.links())
+                needed.update(link.node for _, link in node.call.links)
 
     def _step(self, node: _Node) -> Step:
         return Step(
@@ -311,7 +313,7 @@ class _Planner:
         if node.state == "run" and node.damage:
             return f"its stored result cannot be used: {node.damage}"
         changed = self._changes(node)
-        running = [id for id in dict.fromkeys(link.node for _, link in node.call.links()) if self._may_run(id)]
+        running = [id for id in dict.fromkeys(link.node for _, link in node.call.links) if self._may_run(id)]
         if node.state == "undecided":
             return " and ".join([*changed, f"until {listed_ids(node.after)} has run"])
         if changed:
@@ -355,7 +357,7 @@ def _ancestors(checked: Checked) -> list[str]:
     seen = set(checked.wanted)
     stack = list(checked.wanted)
     while stack:
-        for _, link in checked.calls[stack.pop()].links():
+        for _, link in checked.calls[stack.pop()].links:
             if link.node not in seen:
                 seen.add(link.node)
                 stack.append(link.node)
@@ -364,17 +366,18 @@ def _ancestors(checked: Checked) -> list[str]:
 
 def arrivals(call: Call, found: Mapping[str, Found], of_link: Callable[[Link], Any]) -> dict[str, Any]:
     """The inputs of a call as a key holds them: literals tagged, files by content, links by `of_link`."""
-
-    def keyed(name: str, given: Any) -> Any:
-        if isinstance(given, Link):
-            return of_link(given)
-        if isinstance(given, Gather):
-            return ("gather", [keyed(name, item) for item in given.items])
-        if call.type.inputs[name].resource is not None and given in found:
-            return ("file", found[given].digest)
-        return ("literal", given)
-
-    return {name: keyed(name, given) for name, given in call.inputs.items()}
+    keyed: dict[str, Any] = {}
+    for name, given in call.inputs.items():
+        if type(given) is Link:
+            keyed[name] = of_link(given)
+        elif type(given) is Gather:
+            items = [of_link(item) if type(item) is Link else ("literal", item) for item in given.items]
+            keyed[name] = ("gather", items)
+        elif found and type(given) is str and given in found and call.type.inputs[name].resource is not None:
+            keyed[name] = ("file", found[given].digest)
+        else:
+            keyed[name] = ("literal", given)
+    return keyed
 
 
 def chosen_settings(call: Call, settings: Mapping[str, str]) -> dict[str, str]:
@@ -386,5 +389,5 @@ def content_key_of(
     call: Call, found: Mapping[str, Found], settings: Mapping[str, str], digest_of: Callable[[Link], Digest]
 ) -> Digest:
     """The content key of a call, by the digest of the value behind each of its links."""
-    inputs = arrivals(call, found, lambda link: ("value", digest_of(link)))
+    inputs = arrivals(call, found, lambda link: reference("value", digest_of(link)))
     return content_key(call.type.identity, chosen_settings(call, settings), inputs)

@@ -107,7 +107,7 @@ class _Run:
     def go(self) -> Outcome:
         steps = [step for step in self.plan.steps if step.state in ("run", "undecided")]
         for step in steps:
-            self.uses.update(link.node for _, link in step.call.links())
+            self.uses.update(link.node for _, link in step.call.links)
         with Lanes(steps, self._swaps if self.around.at_hand else None) as lanes:
             try:
                 self._serve_cached()
@@ -165,7 +165,7 @@ class _Run:
         """The failed node for which a step cannot be; empty where that was told already."""
         if step.call.id in self.faulty:
             return ""
-        above = [link.node for _, link in step.call.links()]
+        above = [link.node for _, link in step.call.links]
         if self.plan.checked.pending:
             above += step.after
         return next((self.faulty[id] for id in above if id in self.faulty), None)
@@ -239,7 +239,7 @@ class _Run:
 
     def _outputs(self, step: Step) -> dict[str, Any]:
         """Call a node on the values that arrive at it."""
-        arrived = {link: self._handle(link).load() for _, link in step.call.links()}
+        arrived = {link: self._handle(link).load() for _, link in step.call.links}
         outputs = step.call.type.call(_values(step.call, arrived), self._context(step))
         for name, item in outputs.items():
             if not step.call.type.outputs[name].type.admits(item):
@@ -256,7 +256,7 @@ class _Run:
         return self.around.context(resources=step.found, on_progress=progress, cancelled=self.around.cancelled)
 
     def _look_whether_changed(self, call: Call, arrived: Mapping[Link, Any]) -> None:
-        for name, link in call.links():
+        for name, link in call.links:
             if content_digest(arrived[link]) != self._digest(link):
                 raise InputError(
                     f"{call.type.name} changes its input `{name}`, which came from `{link}`",
@@ -280,7 +280,7 @@ class _Run:
         if record is not None and self.uses[step.call.id]:
             self.results[step.call.id] = record.outputs
         if step.state != "cached":
-            for _, link in step.call.links():
+            for _, link in step.call.links:
                 self.uses[link.node] -= 1
                 if not self.uses[link.node]:
                     self.results.pop(link.node, None)
@@ -314,7 +314,7 @@ class _Run:
         assert self.around.at_hand is not None
         if self._culprit(step) is not None:
             return False
-        return not self.around.at_hand(self._handle(link).load() for _, link in step.call.links())
+        return not self.around.at_hand(self._handle(link).load() for _, link in step.call.links)
 
     def _collect(self) -> None:
         for name, link in self.plan.checked.outputs.items():
