@@ -26,6 +26,9 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep
 Models = Annotated[list[Path] | None, typer.Option("--models", help="A folder with models (WEFT_MODELS).")]
 Inputs = Annotated[list[Path] | None, typer.Option("--input", help="A folder with files that graphs name.")]
 NodeFiles = Annotated[list[Path] | None, typer.Option("--nodes", metavar="FILE.py", help="Your own node types.")]
+Previews = Annotated[
+    Path | None, typer.Option("--preview", metavar="DIR", help="Keep writing DIR/NODE.png while a node paints.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, nothing else there.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave the graph out of pictures.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch models that are named by hub id and not here yet.")]

@@ -1,6 +1,7 @@
-"""A run as a person sees it: one line a node with its state and time, and a bar with it/s while a node reports steps.
+"""A run as a person sees it: a line for each node with its state and time; while one reports steps, a bar with it/s.
 
-Lines go to stderr, so that stdout holds the written paths alone. Where stderr is no terminal there is no bar.
+Under the bar stands what a node has painted so far, where there are previews. Lines go to stderr, so that stdout holds
+the written paths alone. Where stderr is no terminal there is no bar.
 """
 
 from __future__ import annotations
@@ -14,8 +15,15 @@ from weft.engine import events
 from weft.engine.cli.output import say
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+
+MOST_COLUMNS = 64
+"""The greatest width of a preview."""
+
+OTHER_ROWS = 4
+"""Rows of the terminal that a preview leaves free."""
 
 
 class Progress:
@@ -23,6 +31,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._bar: RichProgress | None = None
+        self._live: Live | None = None
         self._task: TaskID | None = None
         self._first_step = (0, 0.0)
 
@@ -37,8 +46,9 @@ class Progress:
         match event:
             case events.NodeCached(node, type, tier):
                 self._line("cached", node, type, f"from {'memory' if tier == 'memory' else 'the store'}")
-            case events.NodeProgress(node, type, step, steps) if sys.stderr.isatty():
+            case events.NodeProgress(node, type, step, steps, preview) if sys.stderr.isatty():
                 self._progress(node, step, steps)
+                self._show(preview)
             case events.NodeFinished(node, type, seconds):
                 self._close_bar()
                 self._line("done", node, type, f"{seconds:.2f} s")
@@ -66,8 +76,21 @@ class Progress:
         rate = f"{(step - done) / seconds:.2f} it/s" if step > done and seconds > 0 else ""
         self._bar.update(self._task, completed=step, total=steps, rate=rate)
 
+    def _show(self, preview: bytes) -> None:
+        """Put a preview under the bar, where there is one."""
+        from rich.console import Group
+
+        from weft.engine.cli.blocks import to_blocks
+
+        assert self._live is not None and self._bar is not None
+        if preview:
+            size = self._live.console.size
+            columns, rows = min(size.width, MOST_COLUMNS), max(1, size.height - OTHER_ROWS)
+            self._live.update(Group(self._bar, to_blocks(preview, columns, rows)))
+
     def _open_bar(self, node: str, steps: int) -> None:
         from rich.console import Console
+        from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
@@ -78,12 +101,14 @@ class Progress:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
+        console = Console(stderr=True)
+        self._bar = RichProgress(*columns, console=console)
+        self._live = Live(self._bar, console=console, transient=True)
+        self._live.start()
         self._task = self._bar.add_task(node, total=steps, rate="")
         self._first_step = (0, time.perf_counter())
 
     def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = self._task = None
+        if self._live is not None:
+            self._live.stop()
+            self._bar = self._live = self._task = None

@@ -10,11 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from weft.engine import events
 from weft.engine.catalog import Catalog
 from weft.engine.cli import options
+from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, json_line, say, table
-from weft.engine.cli.progress import Progress
 from weft.engine.cli.source import read_graph, with_settings
 from weft.engine.graph import Graph
 from weft.engine.parameters import asked
@@ -35,6 +34,7 @@ def command(
     nodes: options.NodeFiles = None,
     download: options.Download = False,
     no_metadata: options.NoMetadata = False,
+    preview: options.Previews = None,
     json: options.Json = False,
     help_parameters: options.HelpParameters = False,
     debug: options.Debug = False,
@@ -56,7 +56,7 @@ def command(
         return _list_parameters(chosen, engine.catalog, json)
     with engine, _interruptible() as interrupted:
         planned = engine.plan(chosen, only or ())
-        with _listening(json) as listener:
+        with listening(preview, json) as listener:
             result = engine.execute(planned, listener=listener, cancelled=interrupted.is_set)
     if not json:
         _report(result)
@@ -77,15 +77,6 @@ def _list_parameters(graph: Graph, catalog: Catalog, json: bool) -> int:
     else:
         say("the graph has no parameters; its inputs are set as NODE.INPUT")
     return Exit.DONE
-
-
-@contextmanager
-def _listening(json: bool) -> Iterator[events.Listener]:
-    if json:
-        yield lambda event: json_line(event.plain())
-    else:
-        with Progress() as progress:
-            yield progress
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 from weft.engine.cli import options
+from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, say, say_error
-from weft.engine.cli.progress import Progress
 from weft.engine.cli.source import read_graph, with_settings
 from weft.engine.errors import InputError
 from weft.engine.session import Engine, Result, store_folder
@@ -25,6 +25,7 @@ def command(
     inputs: options.Inputs = None,
     nodes: options.NodeFiles = None,
     no_metadata: options.NoMetadata = False,
+    preview: options.Previews = None,
     debug: options.Debug = False,
 ) -> int:
     """Run a graph, and again whenever it, a file that it names or a --nodes file is saved; Ctrl-C ends it."""
@@ -40,14 +41,14 @@ def command(
         nodes=nodes or (),
         metadata=not no_metadata,
     )
-    with engine, Progress() as progress:
+    with engine, listening(preview) as listener:
         watch = Watch(
             engine,
             Path(graph),
             read=lambda: with_settings(read_graph(graph, engine.limits), settings, engine.catalog),
             done=_done,
             failed=lambda fault: say_error(fault, as_json=False),
-            listener=progress,
+            listener=listener,
         )
         watch.until(threading.Event())
     return Exit.DONE

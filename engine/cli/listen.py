@@ -1,0 +1,53 @@
+"""What hears a run on the command line: JSON lines or a bar, and a folder for previews where one is named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from weft.engine import events
+from weft.engine.cli.output import json_line, write_file
+from weft.engine.cli.progress import Progress
+
+
+@contextmanager
+def listening(previews: Path | None, json: bool = False) -> Iterator[events.Listener]:
+    """A listener that shows a run to people, or to programs as JSON lines.
+
+    Args:
+        previews: a folder that gets NODE.png while a node paints; a JSON line then names the file.
+    """
+    with nullcontext() if json else Progress() as progress:
+
+        def hear(event: events.Event) -> None:
+            kept = _keep(event, previews) if previews else {}
+            if progress:
+                progress(event)
+            else:
+                json_line({**event.plain(), **kept})
+
+        wanted = previews is not None or (not json and shows_pictures())
+        yield events.Previewed(hear) if wanted else hear
+
+
+def shows_pictures() -> bool:
+    """Whether stderr is a terminal in full colour."""
+    return (
+        sys.stderr.isatty()
+        and os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
+        and not os.environ.get("NO_COLOR")
+    )
+
+
+def _keep(event: events.Event, folder: Path) -> dict[str, str]:
+    """Write the preview that an event has, whole and in the place of the node's last one; its path as JSON has it."""
+    if not isinstance(event, events.NodeProgress) or not event.preview:
+        return {}
+    path = folder / f"{event.node}.png"
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    write_file(beside, event.preview)
+    beside.replace(path)
+    return {"preview": str(path)}
