@@ -122,6 +122,15 @@ class ArtifactWritten(Event):
 
 
 @dataclass(frozen=True)
+class NodeAudited(Event):
+    """A node whose result came from the store was computed again; `differ` names the outputs that came out otherwise."""
+
+    node: str
+    type: str
+    differ: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RunFinished(Event):
     """The run is over: `done`, `failed` or `cancelled`."""
 

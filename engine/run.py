@@ -240,18 +240,12 @@ class _Run:
     def _outputs(self, step: Step) -> dict[str, Any]:
         """Call a node on the values that arrive at it."""
         arrived = {link: self._handle(link).load() for _, link in step.call.links}
-        outputs = step.call.type.call(_values(step.call, arrived), self._context(step))
-        for name, item in outputs.items():
-            if not step.call.type.outputs[name].type.admits(item):
-                wanted = step.call.type.outputs[name].type
-                raise TypeError(f"output `{name}` is a {type(item).__name__}, its annotation says {wanted}")
+        outputs = called(step.call, arrived, partial(self._context, step))
         if self.around.guarded:
             self._look_whether_changed(step.call, arrived)
         return outputs
 
-    def _context(self, step: Step) -> Context | None:
-        if step.call.type.context_name is None:
-            return None
+    def _context(self, step: Step) -> Context:
         progress = partial(self._progress, step)
         return self.around.context(resources=step.found, on_progress=progress, cancelled=self.around.cancelled)
 
@@ -360,6 +354,25 @@ class _InOrder:
 
 def _same(item: Any) -> Any:
     return item
+
+
+def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Context]) -> dict[str, Any]:
+    """What a call gives, by output.
+
+    Args:
+        arrived: the value behind each of its links.
+        context: makes its context, where it asks for one.
+
+    Raises:
+        InputError: where a value does not fit its input.
+        TypeError: where an output is not of its type.
+    """
+    outputs = call.type.call(_values(call, arrived), context() if call.type.context_name else None)
+    for name, item in outputs.items():
+        wanted = call.type.outputs[name].type
+        if not wanted.admits(item):
+            raise TypeError(f"output `{name}` is a {type(item).__name__}, its annotation says {wanted}")
+    return outputs
 
 
 def _values(call: Call, arrived: Mapping[Link, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from weft.engine import events
+from weft.engine.audit import audit as audited
 from weft.engine.catalog import Catalog, from_file, installed
 from weft.engine.check import Checked, check, deciding
 from weft.engine.contained import self_contained
@@ -54,6 +55,7 @@ class Result:
         paths: the files that were delivered, in order.
         failures: one error for each node that raised.
         ran: the nodes that ran, in order; `cached`: those that came from the store.
+        unstable: the nodes that came to something else when they were computed again (`audit`).
     """
 
     status: str
@@ -63,6 +65,7 @@ class Result:
     ran: tuple[str, ...]
     cached: tuple[str, ...]
     seconds: float
+    unstable: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         counts = f"{len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
@@ -117,6 +120,7 @@ class Engine:
         self._device = resolve_device(self.device)
         self._settings = {"precision": resolve_precision(self.precision, self._device)}
         self._residency = Residency(budget=self.weights)
+        self._context = partial(Context, self._device, self._settings["precision"], self._residency)
 
     def __enter__(self) -> Engine:
         return self
@@ -207,10 +211,15 @@ class Engine:
         *,
         listener: events.Listener = events.ignore,
         cancelled: Callable[[], bool] = lambda: False,
+        audit: float = 0.0,
     ) -> Result:
         """Run a plan; failures of nodes are in the result rather than raised.
 
         A stored result that turns out damaged is dropped, reported and computed again.
+
+        Args:
+            audit: the share of hits, in 0..1, to compute again and compare, so that nodes show which are not
+                deterministic.
         """
         started = time.perf_counter()
         counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
@@ -219,6 +228,7 @@ class Engine:
         self._recollect(planned)
         if outcome.ran:
             self._keep_within()
+        unstable = self._audited(planned, audit, listener) if audit and outcome.status == "done" else ()
         seconds = time.perf_counter() - started
         finished = events.RunFinished(outcome.status, len(outcome.ran), len(outcome.cached), round(seconds, 6))
         listener(finished)
@@ -230,11 +240,20 @@ class Engine:
             tuple(outcome.ran),
             tuple(outcome.cached),
             seconds,
+            unstable,
         )
 
     def _plan(self, checked: Checked, store: Store) -> Plan:
         last = unpack(store.recall(history_key(checked.graph)))
         return plan(checked, store, self._settings, self._digests, last)
+
+    def _audited(self, planned: Plan, share: float, listener: events.Listener) -> tuple[str, ...]:
+        """Compute hits again; the nodes that came to something else."""
+        unstable = []
+        for found in audited(planned, share, self._store, self._context):
+            listener(found)
+            unstable += [found.node] if found.differ else []
+        return tuple(unstable)
 
     def _keep_within(self) -> None:
         """Keep the stores on disk below their size."""
@@ -278,7 +297,7 @@ class Engine:
                     self._residency.sources.learn(found)
             around = Surroundings(
                 store=store,
-                context=partial(Context, self._device, self._settings["precision"], self._residency),
+                context=self._context,
                 deliver=self._folder(planned),
                 listener=listener,
                 cancelled=cancelled,
