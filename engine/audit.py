@@ -59,10 +59,12 @@ def _record(step: Step, store: Store) -> Record | None:
 
 def _audited(step: Step, records: dict[Link, Record], context: Callable[..., Context]) -> NodeAudited:
     assert step.record is not None
-    arrived = {
-        link: record.outputs[link.output or next(iter(record.outputs))].load() for link, record in records.items()
-    }
-    outputs = called(step.call, arrived, partial(context, resources=step.found))
+    arrived = {link: record.outputs[link.output or next(iter(record.outputs))] for link, record in records.items()}
+    values = {link: handle.load() for link, handle in arrived.items()}
+    try:
+        outputs = called(step.call, values, partial(context, resources=step.found))
+    except Exception as fault:
+        return NodeAudited(step.call.id, step.call.type.name, (f"{fault.__class__.__name__}: {fault}",))
     known = step.record.outputs
     differ = tuple(name for name, item in outputs.items() if content_digest(item) != known[name].digest)
     return NodeAudited(step.call.id, step.call.type.name, differ)

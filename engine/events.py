@@ -123,7 +123,11 @@ class ArtifactWritten(Event):
 
 @dataclass(frozen=True)
 class NodeAudited(Event):
-    """A node whose result came from the store was computed again; `differ` names the outputs that came out otherwise."""
+    """A node whose result came from the store was computed again.
+
+    Args:
+        differ: the outputs that came out otherwise, or what it raised.
+    """
 
     node: str
     type: str
