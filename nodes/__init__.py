@@ -6,9 +6,9 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `control`, `guidance`, `latent`, `sampler`, `image`, `grid`, `primitives`. Below them:
-`values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the sampling
-loop and what it asks), `sources` (what names weights, and how it is found), `families` (how each family of models is
+Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `latent`, `sampler`, `image`, `grid`, `primitives`. Below
+them: `values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the
+sampling loop and what it asks), `preview` (what latents look like), `sources` (what names weights, and how it is found), `families` (how each family of models is
 recognised and built).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
@@ -17,6 +17,7 @@ Importing this package imports no torch: heavy imports happen in the bodies of n
 from __future__ import annotations
 
 from weft.nodes.control import ApplyControlNet, Controlled
+from weft.nodes.edges import FindEdges
 from weft.nodes.grid import ImageGrid
 from weft.nodes.guidance import CFGGuide
 from weft.nodes.image import LoadImage, SaveImage
@@ -60,6 +61,7 @@ __all__ = [
     "ControlNet",
     "Controlled",
     "EmptyLatent",
+    "FindEdges",
     "FormatText",
     "Guide",
     "Image",

@@ -7,6 +7,8 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from weft.nodes.edges import edges_of
+
 from .captions import draw_caption
 from .data import Dataset
 from .denoiser import DenoiserStage, draw_noisy
@@ -15,20 +17,9 @@ from .loop import channels_last, device, generators
 __all__ = ["EdgesStage", "edges", "f1"]
 
 
-def edges(pictures: Tensor, threshold: float = 0.12) -> Tensor:
-    """Thin edges of pictures in -1..1 `[batch, 3, height, width]`: 1 on an edge, else 0, `[batch, 1, height, width]`.
-
-    An edge is a pixel whose gradient (central differences of pixels in 0..1, the largest of the three channels) exceeds
-    `threshold` and is the largest along the axis it mostly points to.
-    """
-    padded = functional.pad(pictures / 2, (1, 1, 1, 1), mode="replicate")
-    across = ((padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) / 2).abs().amax(1, keepdim=True)
-    down = ((padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) / 2).abs().amax(1, keepdim=True)
-    strength = torch.hypot(across, down)
-    along_x = functional.max_pool2d(strength, (1, 3), stride=1, padding=(0, 1))
-    along_y = functional.max_pool2d(strength, (3, 1), stride=1, padding=(1, 0))
-    largest = strength >= torch.where(across >= down, along_x, along_y)
-    return (largest & (strength > threshold)).float()
+def edges(pictures: Tensor) -> Tensor:
+    """What FindEdges finds in pictures in -1..1 `[batch, 3, height, width]`: `[batch, 1, height, width]`."""
+    return edges_of(pictures / 2 + 0.5)
 
 
 def f1(found: Tensor, wanted: Tensor, within: int = 2) -> Tensor:
