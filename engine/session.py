@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ from weft.engine.run import Outcome, Surroundings, run
 from weft.engine.store import Damaged, Nowhere, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
+from weft.engine.store.shared import stacked
 from weft.engine.store.tiers import Tiers
 from weft.engine.store.upkeep import keep_within
 from weft.engine.submission import Submission
@@ -87,6 +89,8 @@ class Engine:
 
     Args:
         store: a folder, a store, or None for one that keeps nothing; by default the user's (`store_folder`).
+        shared: the URL or folder of a store that machines share, behind the folder of `store`; by default that of
+            `WEFT_SHARED_STORE`.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `auto`, `float32`, `float16`, `bfloat16`.
         models: folders in which models are looked up, before those of `WEFT_MODELS`.
@@ -97,10 +101,12 @@ class Engine:
         download: whether a run may fetch models that are named by hub id.
         memory: bytes of results to keep in memory.
         weights: bytes of weights to keep on a device; None keeps all.
+        report: is told what a run goes on without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
     """
 
     store: Path | str | Store | None = field(default_factory=store_folder)
+    shared: str | None = field(default_factory=lambda: os.environ.get("WEFT_SHARED_STORE"))
     device: str = "auto"
     precision: str = "auto"
     models: Sequence[str | Path] = ()
@@ -111,16 +117,26 @@ class Engine:
     download: bool = False
     memory: int = 2**30
     weights: int | None = None
+    report: Callable[[str], None] = warnings.warn
     guarded: bool = False
     limits: Limits = field(default_factory=Limits.from_environment)
 
     def __post_init__(self) -> None:
         self.catalog = _catalog(map(Path, self.nodes))
-        self._store, self._digests = _stores(self.store, self.memory)
+        self._store, self._digests = self._stores()
         self._device = resolve_device(self.device)
         self._settings = {"precision": resolve_precision(self.precision, self._device)}
         self._residency = Residency(budget=self.weights)
         self._context = partial(Context, self._device, self._settings["precision"], self._residency)
+
+    def _stores(self) -> tuple[Store, FileDigests]:
+        """The store, and the memory of file digests that lies beside one on disk."""
+        if self.store is None:
+            return Nowhere(), FileDigests()
+        if isinstance(self.store, (str, Path)):
+            folder = Path(self.store).expanduser()
+            return stacked(folder, self.memory, self.shared, self.report), FileDigests(folder / "files.json")
+        return self.store, FileDigests()
 
     def __enter__(self) -> Engine:
         return self
@@ -376,16 +392,6 @@ def _catalog(files: Iterable[Path]) -> Catalog:
     for path in files:
         catalog = catalog.joined(from_file(path), str(path))
     return catalog
-
-
-def _stores(given: Path | str | Store | None, memory: int) -> tuple[Store, FileDigests]:
-    """The store, and the memory of file digests that lies beside one on disk."""
-    if given is None:
-        return Nowhere(), FileDigests()
-    if isinstance(given, (str, Path)):
-        folder = Path(given).expanduser()
-        return Tiers((MemoryStore(memory), DiskStore(folder))), FileDigests(folder / "files.json")
-    return given, FileDigests()
 
 
 _default: list[Engine] = []

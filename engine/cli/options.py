@@ -22,6 +22,10 @@ StoreFolder = Annotated[
     Path | None,
     typer.Option("--store", help="The folder that results are kept in (WEFT_STORE; else your cache folder)."),
 ]
+SharedStore = Annotated[
+    str | None,
+    typer.Option("--shared-store", metavar="URL", envvar="WEFT_SHARED_STORE", help="A store that machines share."),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep results.")]
 Models = Annotated[list[Path] | None, typer.Option("--models", help="A folder with models (WEFT_MODELS).")]
 Inputs = Annotated[list[Path] | None, typer.Option("--input", help="A folder with files that graphs name.")]
@@ -35,4 +39,11 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch models that ar
 HelpParameters = Annotated[
     bool, typer.Option("--help-parameters", help="List what the graph can be asked for with --set, and run nothing.")
 ]
+Audit = Annotated[
+    float,
+    typer.Option(
+        "--audit", min=0, max=1, metavar="SHARE", help="Compute this share of the hits again; name what differs."
+    ),
+]
+Guard = Annotated[bool, typer.Option("--guard", help="Catch nodes that change their inputs (slower).")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]

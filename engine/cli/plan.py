@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.engine.cli import options
-from weft.engine.cli.output import Exit, json_line
+from weft.engine.cli.output import Exit, json_line, say
 from weft.engine.cli.source import read_graph, with_settings
 from weft.engine.session import Engine, store_folder
 
@@ -15,6 +15,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     store: options.StoreFolder = None,
+    shared_store: options.SharedStore = None,
     no_cache: options.NoCache = False,
     models: options.Models = None,
     inputs: options.Inputs = None,
@@ -25,6 +26,8 @@ def command(
     """Say for every node whether it will run or is cached, and why; nothing runs."""
     engine = Engine(
         store=None if no_cache else store or store_folder(),
+        shared=shared_store,
+        report=say,
         device=device,
         precision=precision,
         models=models or (),

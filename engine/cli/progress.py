@@ -58,6 +58,8 @@ class Progress:
                 say(f"error: {error}")
             case events.NodeBlocked(node, type, by):
                 self._line("blocked", node, type, f"by {by}")
+            case events.NodeAudited(node, type, differ):
+                self._line("DIFFERS" if differ else "same", node, type, ", ".join(differ))
             case events.StoreDamaged(node, type, reason):
                 self._line("damaged", node, type, f"{reason}; computing it again")
             case events.RunFinished(status, ran, cached, seconds):

@@ -28,6 +28,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     store: options.StoreFolder = None,
+    shared_store: options.SharedStore = None,
     no_cache: options.NoCache = False,
     models: options.Models = None,
     inputs: options.Inputs = None,
@@ -35,6 +36,8 @@ def command(
     download: options.Download = False,
     no_metadata: options.NoMetadata = False,
     preview: options.Previews = None,
+    audit: options.Audit = 0.0,
+    guard: options.Guard = False,
     json: options.Json = False,
     help_parameters: options.HelpParameters = False,
     debug: options.Debug = False,
@@ -42,6 +45,8 @@ def command(
     """Run a graph; only what changed since the last run is computed."""
     engine = Engine(
         store=None if no_cache else store or store_folder(),
+        shared=shared_store,
+        report=say,
         device=device,
         precision=precision,
         models=models or (),
@@ -50,6 +55,7 @@ def command(
         nodes=nodes or (),
         metadata=not no_metadata,
         download=download,
+        guarded=guard,
     )
     chosen = with_settings(read_graph(graph, engine.limits), settings, engine.catalog)
     if help_parameters:
@@ -57,12 +63,14 @@ def command(
     with engine, _interruptible() as interrupted:
         planned = engine.plan(chosen, only or ())
         with listening(preview, json) as listener:
-            result = engine.execute(planned, listener=listener, cancelled=interrupted.is_set)
+            result = engine.execute(planned, listener=listener, cancelled=interrupted.is_set, audit=audit)
     if not json:
         _report(result)
     if debug:
         for failure in result.failures:
             _traceback(failure)
+    if result.unstable:
+        return Exit.FAILED
     return {"done": Exit.DONE, "failed": Exit.FAILED, "cancelled": Exit.INTERRUPTED}[result.status]
 
 
@@ -103,6 +111,8 @@ def _interruptible() -> Iterator[threading.Event]:
 def _report(result: Result) -> None:
     if result.status == "failed":
         say(f"{len(result.failures)} node{'s' if len(result.failures) > 1 else ''} failed")
+    if result.unstable:
+        say(f"not deterministic: {', '.join(result.unstable)}")
     for name, item in result.outputs.items():
         print(f"{name} = {item!r}")
     for path in result.paths:

@@ -21,6 +21,7 @@ def command(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     store: options.StoreFolder = None,
+    shared_store: options.SharedStore = None,
     models: options.Models = None,
     inputs: options.Inputs = None,
     nodes: options.NodeFiles = None,
@@ -33,6 +34,8 @@ def command(
         raise InputError(f"`{graph}` is no file that could be watched", "name a graph file")
     engine = Engine(
         store=store or store_folder(),
+        shared=shared_store,
+        report=say,
         device=device,
         precision=precision,
         models=models or (),

@@ -202,3 +202,32 @@ def test_parameters_are_listed_and_nothing_runs(weft: Weft, folder: Path) -> Non
     said = weft("run", "sum.json", "--help-parameters")
     assert said.code == 0 and said.out.splitlines()[0].split() == ["parameter", "type", "bounds", "default"]
     assert said.out.splitlines()[1].split()[:2] == ["first", "int"] and not (folder / "output").exists()
+
+
+def clock_graph(folder: Path, body: str) -> None:
+    """A graph with one node of its own, `body`."""
+    (folder / "own.py").write_text(
+        "import time\n\nfrom weft.engine import node\n\n\n@node\n"
+        f'def Own(items: list[int]) -> int:\n    """A number."""\n    {body}\n'
+    )
+    nodes = {
+        "all": {"type": "Collect", "inputs": {"items": [1, 2]}},
+        "own": {"type": "Own", "inputs": {"items": {"link": "all"}}},
+    }
+    (folder / "own.json").write_text(json.dumps({"weft": 1, "nodes": nodes, "outputs": {"o": {"link": "own"}}}))
+
+
+def test_an_audit_names_nodes_that_are_not_deterministic(weft: Weft, folder: Path) -> None:
+    clock_graph(folder, "return time.perf_counter_ns()")
+    assert weft("run", "own.json", "--nodes", "own.py").code == 0
+    said = weft("run", "own.json", "--nodes", "own.py", "--audit", "1")
+    assert said.code == 1 and "not deterministic: own" in said.err and "DIFFERS  own" in said.err
+    assert weft("run", "sum.json").code == weft("run", "sum.json", "--audit", "1").code == 0
+
+
+def test_results_come_from_a_shared_store(weft: Weft, folder: Path) -> None:
+    clock_graph(folder, "time.sleep(0.15)\n    return len(items)")
+    shared = ("own.json", "--nodes", "own.py", "--shared-store", str(folder / "shared"))
+    assert weft("run", *shared, "--store", "one").code == 0
+    said = weft("run", *shared, "--store", "other")
+    assert said.code == 0 and "cached   own" in said.err
