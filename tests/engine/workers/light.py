@@ -31,25 +31,27 @@ def Mixed(first: Block, second: Block) -> Block:
     return Block(bytes(one ^ other for one, other in zip(first.content, second.content, strict=True)))
 
 
-@node
+@node(lane="gpu")
 def Rested(first: Block, seconds: float) -> Block:
-    """The same bytes, after a while."""
+    """The same bytes, after a while: to the engine it is heavy work."""
     time.sleep(seconds)
     return first
 
 
-def woven(count: int, rest: float = 0.0, first: int = 0) -> Graph:
+def woven(count: int, rest: float | None = None, first: int = 0) -> Graph:
     """A chain of so many noises mixed into one.
 
     Args:
-        rest: seconds that each link of the chain takes besides.
-        first: the first seed; graphs whose seeds overlap have nodes in common.
+        rest: seconds that each noise rests for, in a node of its own, `rested_SEED`.
+        first: the first seed; graphs whose seeds overlap have noises in common.
     """
     with Graph() as graph:
-        mixed = Noise(first)
-        for seed in range(first + 1, first + count):
-            mixed = Mixed(mixed, Noise(seed))
-            mixed = Rested(mixed, rest) if rest else mixed
+        noises = [Noise(seed) for seed in range(first, first + count)]
+        if rest is not None:
+            noises = [Rested(one, rest, id=f"rested_{first + n}") for n, one in enumerate(noises)]  # type: ignore[call-arg]
+        mixed = noises[0]
+        for noise in noises[1:]:
+            mixed = Mixed(mixed, noise)
     last = [*graph.nodes][-1]
     return replace(graph, outputs={"mixed": Link(last)})
 

@@ -1,0 +1,26 @@
+"""A process that runs a graph when told to, and says which nodes it ran and what came of it.
+
+python -m tests.engine.workers.runner STORE FIRST       (the graph is `woven(8, first=FIRST)` with rests)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tests.engine.workers.light import run, woven
+from weft.engine.store.codec import content_digest
+
+
+def main() -> None:
+    """Wait for a word, so that all begin at once."""
+    graph = woven(8, rest=0.1, first=int(sys.argv[2]))
+    print("ready", flush=True)
+    input()
+    result = run(graph, Path(sys.argv[1]))
+    print(json.dumps({"ran": result.ran, "outputs": content_digest(dict(result.outputs))}))
+
+
+if __name__ == "__main__":
+    main()
