@@ -399,7 +399,7 @@ def check(
         calls = {id: _needed(call, known) for id, call in calls.items()}
     file = str(graph.path) if graph.path else ""
     located = tuple(problem.within(file) for problem in _unique(problems))
-    pending = _pending(flat, calls, known)
+    pending = _pending(flat, calls, wanted, known)
     return Checked(graph, calls, wanted, flat.outputs, located, _files(draft, graph), only, pending, known)
 
 
@@ -427,8 +427,10 @@ def _needed(call: Call, known: Mapping[Link, Any]) -> Call:
     return replace(call, inputs=lazy.keep(decides, call.inputs))
 
 
-def _pending(flat: Flat, calls: Mapping[str, Call], known: Mapping[Link, Any]) -> dict[str, tuple[Link, ...]]:
-    """The nodes that wait for the value of a link to be known, and these links."""
+def _pending(
+    flat: Flat, calls: Mapping[str, Call], wanted: Iterable[str], known: Mapping[Link, Any]
+) -> dict[str, tuple[Link, ...]]:
+    """The nodes under what is wanted that wait for the value of a link to be known, and these links."""
     pending: dict[str, tuple[Link, ...]] = {}
     for id, call in calls.items():
         decides = call.inputs.get(call.type.lazy.by) if call.type.lazy else None
@@ -437,7 +439,25 @@ def _pending(flat: Flat, calls: Mapping[str, Call], known: Mapping[Link, Any]) -
         for prefix, lists in flat.awaited.items():
             if id.startswith(prefix):
                 pending[id] = lists
+    if pending:
+        needed = ancestors(calls, wanted, pending)
+        pending = {id: links for id, links in pending.items() if id in needed}
     return pending
+
+
+def ancestors(
+    calls: Mapping[str, Call], wanted: Iterable[str], pending: Mapping[str, Iterable[Link]] = MappingProxyType({})
+) -> set[str]:
+    """Nodes and all that they take from, what their pending ones wait for included."""
+    found = {*wanted}
+    stack = [*found]
+    while stack:
+        id = stack.pop()
+        links = [link for _, link in calls[id].links] if id in calls else []
+        above = {link.node for link in [*links, *pending.get(id, ())]} - found
+        found |= above
+        stack += above
+    return found
 
 
 def _files(draft: _Draft, graph: Graph) -> tuple[Path, ...]:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from weft.engine.call import Call, Gather
-from weft.engine.check import Checked
+from weft.engine.check import Checked, ancestors, deciding
 from weft.engine.collection import paused_collection
 from weft.engine.graph import Link
 from weft.engine.history import Snapshot, changes, memo
@@ -158,11 +158,12 @@ class _Planner:
         self.notes: dict[Digest, str | None] = {}
 
     def plan(self) -> Plan:
-        for id in _ancestors(self.checked):
-            self.nodes[id] = self._keyed(self.checked.calls[id])
-        if self.checked.pending:
-            self._find_unsettled()
-        for id in self._missed():
+        needed = ancestors(self.checked.calls, self.checked.wanted)
+        for id, call in self.checked.calls.items():
+            if id in needed:
+                self.nodes[id] = self._keyed(call)
+        missed = self._missed_while_pending() if self.checked.pending else self._missed()
+        for id in missed:
             self._decide(self.nodes[id])
         self._drop_unneeded()
         steps = tuple(self._step(node) for node in self.nodes.values())
@@ -172,6 +173,14 @@ class _Planner:
         found = {text: Found(one, self.digests.of(one)) for text, one in call.resources.items()}
         recipes = arrivals(call, found, lambda link: reference("link", self.nodes[link.node].recipe, link.output))
         return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
+
+    def _missed_while_pending(self) -> list[str]:
+        """As `_missed`, with what decides about the others first, as it runs first."""
+        self._find_unsettled()
+        calls, pending = self.checked.calls, self.checked.pending
+        first = ancestors(calls, deciding(self.checked).wanted)
+        then = ancestors(calls, (link.node for links in pending.values() for link in links), pending)
+        return sorted(self._missed(), key=lambda id: (id not in first, id not in then))
 
     def _find_unsettled(self) -> None:
         """The nodes whose recipe is not known yet, and those of which it is not certain that anything needs them."""
@@ -350,18 +359,6 @@ def _seconds(note: str | None) -> float | None:
         return float(note) if note else None
     except ValueError:
         return None
-
-
-def _ancestors(checked: Checked) -> list[str]:
-    """The wanted nodes and everything that they depend on, in topological order."""
-    seen = set(checked.wanted)
-    stack = list(checked.wanted)
-    while stack:
-        for _, link in checked.calls[stack.pop()].links:
-            if link.node not in seen:
-                seen.add(link.node)
-                stack.append(link.node)
-    return [id for id in checked.calls if id in seen]
 
 
 def arrivals(call: Call, found: Mapping[str, Found], of_link: Callable[[Link], Any]) -> dict[str, Any]:

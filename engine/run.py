@@ -77,18 +77,19 @@ class Surroundings:
 
 @dataclass
 class Outcome:
-    """What a run came to."""
+    """What a run came to; `faulty` has what failed or was blocked, with what it failed for."""
 
     outputs: dict[str, Any] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
     failures: list[NodeError] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
+    faulty: dict[str, str] = field(default_factory=dict)
     status: str = "done"
 
     def continued(self) -> Outcome:
         """A copy for a later part of the same run to add to; outputs are each part's own."""
-        return Outcome({}, [*self.paths], [*self.failures], [*self.ran], [*self.cached])
+        return Outcome({}, [*self.paths], [*self.failures], [*self.ran], [*self.cached], {**self.faulty})
 
 
 class _Run:
@@ -98,7 +99,7 @@ class _Run:
         self.outcome = outcome
         self.results: dict[str, Mapping[str, Handle]] = {}
         self.told = {*outcome.ran, *outcome.cached}
-        self.faulty = {failure.node: failure.node for failure in outcome.failures}
+        self.faulty = outcome.faulty
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
         self.telling = threading.Lock()
         sinks = (step.call.id for step in plan.of("run", "cached", "undecided") if self._delivers(step))

@@ -288,6 +288,9 @@ class Engine:
         checked, outcome, store = planned.checked, Outcome(), self._store
         if checked.pending and isinstance(store, Nowhere):
             store = MemoryStore(self.memory)
+        for step in planned.of("cached") if checked.pending else ():
+            outcome.cached.append(step.call.id)
+            listener(events.NodeCached(step.call.id, step.call.type.name, step.tier))
         part = partial(self._part, store=store, listener=listener, cancelled=cancelled)
         while checked.pending:
             outcome = part(self._plan(deciding(checked), store), outcome)

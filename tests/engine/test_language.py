@@ -10,6 +10,7 @@ import pytest
 
 from weft.engine import Choose, Collect, Engine, Graph, Link, Node, NodeError, Switch, node
 from weft.engine.document import read
+from weft.engine.events import NodeBlocked
 
 
 @node
@@ -237,3 +238,51 @@ def test_an_index_beyond_the_list_fails_its_node(engine: Engine) -> None:
     graph = graph_of({"c": {"type": "Choose", "inputs": {"index": 3, "items": [1]}}}, "c")
     with pytest.raises(NodeError, match="no item 3 in a list of 1"):
         engine.run(graph)
+
+
+def ran_as_planned(engine: Engine, graph: Graph) -> None:
+    """Whether a run does what its plan says."""
+    planned = engine.plan(graph)
+    result = engine.execute(planned)
+    for state, done in (("run", result.ran), ("cached", result.cached)):
+        assert {step.call.id for step in planned.steps if step.state == state} <= {*done}
+    assert {*result.ran, *result.cached} <= {step.call.id for step in planned.steps if step.state != "unneeded"}
+
+
+def switch(condition: Any, then: Any, otherwise: Any) -> dict[str, Any]:
+    """A node that chooses."""
+    return {"type": "Switch", "inputs": {"condition": condition, "then": then, "otherwise": otherwise}}
+
+
+def even(number: Any) -> dict[str, Any]:
+    """A node that gives a condition."""
+    return {"type": "Even", "inputs": {"number": number}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs"),
+    [
+        pytest.param({"n0": twice(1), "n1": even(link("n0")), "n2": switch(link("n1"), 1, 2)}, ["n0"], id="unwanted"),
+        pytest.param(
+            {"n0": even(2), "n2": even(2), "n3": twice(3), "n4": switch(link("n2"), link("n3"), 1)},
+            ["n4", "n2", "n0"],
+            id="twins",
+        ),
+    ],
+)
+def test_a_plan_with_choices_says_what_runs(engine: Engine, nodes: dict[str, Any], outputs: list[str]) -> None:
+    ran_as_planned(engine, graph_of(nodes, *outputs))
+
+
+def test_a_blocked_node_is_told_once(engine: Engine) -> None:
+    nodes = {
+        "n0": {"type": "Choose", "inputs": {"index": 2, "items": [2]}},
+        "n1": even(link("n0")),
+        "n2": switch(link("n1"), 0, 1),
+    }
+    heard: list[str] = []
+    engine.execute(
+        engine.plan(graph_of(nodes, "n2")),
+        listener=lambda event: heard.append(event.node) if isinstance(event, NodeBlocked) else None,
+    )
+    assert heard == ["n1", "n2"]
