@@ -7,7 +7,8 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 
@@ -17,8 +18,12 @@ class Event:
 
     def plain(self) -> dict[str, Any]:
         """The event as one JSON object."""
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
-        return {"event": name, **asdict(self)}
+        return {"event": _event_name(type(self).__name__), **vars(self)}
+
+
+@cache
+def _event_name(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 Listener = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""Random graphs of light nodes, random edits of them, and a naive model of what running one computes."""
+"""Random graphs of light nodes, some in threads, random edits of them, and a naive model of what must be computed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def Sum(numbers: list[int], factor: int = 1) -> int:
     return factor * sum(numbers)
 
 
-@node
+@node(lane="io")
 def Split(number: int) -> Halves:
     """Halve; many numbers are odd alike."""
     return Halves(number // 2, number % 2)
@@ -48,7 +48,7 @@ def Write(number: int, name: str = "number") -> Artifact:
     return Artifact(str(number).encode(), "application/json", name)
 
 
-@node
+@node(lane="io")
 def Invert(number: int) -> int:
     """Divide by a number, which may be zero."""
     return 12 // number
