@@ -12,17 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from weft.engine.errors import GraphError, Problem, listed, nearest
+from weft.engine.errors import GraphError, Problem
 
 if TYPE_CHECKING:
     from weft.engine.node import NodeType
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -108,28 +110,31 @@ class Graph:
         object.__setattr__(self, "types", MappingProxyType(builder.types))
 
     def set(self, target: str, given: Any) -> Graph:
-        """This graph with an input (`node.input`) or a parameter set to a literal or a `Link`.
+        """This graph with one change, as `replace` makes them.
 
         Raises:
-            GraphError: where there is no such node or parameter; unknown inputs are found by the checker.
+            GraphError: where there is nothing of that name.
         """
-        node, dot, name = target.partition(".")
-        if not dot:
-            return self._set_parameter(target, given)
-        if node not in self.nodes:
-            mend = nearest(node, self.nodes) or f"its nodes are: {listed(self.nodes)}"
-            raise GraphError([Problem(f"cannot set `{target}`: there is no node `{node}`", mend)])
-        old = self.nodes[node]
-        changed = replace(old, inputs=MappingProxyType({**old.inputs, name: freeze(given)}))
-        return replace(self, nodes=MappingProxyType({**self.nodes, node: changed}))
+        return self.replace({target: given})
 
-    def _set_parameter(self, name: str, given: Any) -> Graph:
-        if name not in self.parameters:
-            known = f"its parameters are: {listed(self.parameters)}" if self.parameters else "it has no parameters"
-            mend = f"{nearest(name, self.parameters) or known}; an input of a node is set as NODE.INPUT"
-            raise GraphError([Problem(f"cannot set `{name}`: the graph has no such parameter", mend)])
-        changed = replace(self.parameters[name], default=freeze(given), has_default=True)
-        return replace(self, parameters=MappingProxyType({**self.parameters, name: changed}))
+    def replace(self, changes: Mapping[str, Any] = _NOTHING, /, **parameters: Any) -> Graph:
+        """This graph with several changes at once.
+
+            graph.replace({"sampler.steps": 30, "sampler.seed": 7}, prompt="a lake at night")
+            graph.replace({"upscale": Node("ScaleImage", {"image": Link("decode"), "factor": 2.0})})
+
+        Args:
+            changes: an input (`node.input`) or a parameter by a literal or a `Link`; a node by a `Node`; a subgraph by
+                a `Graph`.
+            parameters: changes by keyword.
+
+        Raises:
+            GraphError: with a problem for each change to something that is not there; unknown inputs are found by the
+                checker.
+        """
+        from weft.engine.edit import edited
+
+        return edited(self, {**changes, **parameters})
 
     def save(self, path: str | Path) -> None:
         """Write the graph as a graph file."""
@@ -157,14 +162,27 @@ class Graph:
     __hash__ = None  # type: ignore[assignment]  # equal by content, and too large to hash by it
 
     def __str__(self) -> str:
-        head = f"Graph {self.title!r}" if self.title else "Graph"
-        lines = [f"{head}, {len(self.nodes)} nodes"]
+        lines = [f"{self._head}, {len(self.nodes)} nodes"]
+        lines += [f"  <{name}> sets {', '.join(parameter.sets)}" for name, parameter in self.parameters.items()]
         width = max((len(id) for id in self.nodes), default=0)
         for id, node in self.nodes.items():
             inputs = ", ".join(f"{name}={_shown(given)}" for name, given in node.inputs.items())
             lines.append(f"  {id:<{width}} = {node.type}({inputs})")
         lines += [f"  -> {name} = {link}" for name, link in self.outputs.items()]
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<{self._head}: {len(self.nodes)} nodes>"
+
+    @property
+    def _head(self) -> str:
+        return f"Graph {self.title!r}" if self.title else "Graph"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows."""
+        from weft.engine.display import of_graph
+
+        return of_graph(self)
 
 
 def _shown(given: Any) -> str:

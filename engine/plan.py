@@ -87,14 +87,28 @@ class Plan:
         known = [one for one in seconds if one is not None]
         return sum(known) if len(known) == len(seconds) else None
 
-    def __str__(self) -> str:
-        width = max((len(step.call.id) for step in self.steps), default=0)
-        lines = [f"{step.call.id:<{width}}  {step.state:<9}  {_timed(step)}" for step in self.steps]
+    @property
+    def summary(self) -> str:
+        """`2 to run, 5 cached, about 1.3 s`."""
         counts = {state: len([*self.of(state)]) for state in ("run", "undecided", "cached", "unneeded")}
         words = {"run": "to run", "undecided": "undecided", "cached": "cached", "unneeded": "not needed"}
         total = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count or state == "run")
         seconds = f", about {self.expected:.1f} s" if self.expected and self.expected >= 0.05 else ""
-        return "\n".join([*lines, total + seconds])
+        return total + seconds
+
+    def __str__(self) -> str:
+        width = max((len(step.call.id) for step in self.steps), default=0)
+        lines = [f"{step.call.id:<{width}}  {step.state:<9}  {_timed(step)}" for step in self.steps]
+        return "\n".join([*lines, self.summary])
+
+    def __repr__(self) -> str:
+        return f"Plan({self.summary})"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows."""
+        from weft.engine.display import of_plan
+
+        return of_plan(self)
 
 
 def _timed(step: Step) -> str:

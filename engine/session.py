@@ -69,9 +69,23 @@ class Result:
     seconds: float
     unstable: tuple[str, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """`done: 2 ran, 5 cached in 1.30 s`."""
+        return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
+
     def __str__(self) -> str:
-        counts = f"{len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
-        return "\n".join([f"{self.status}: {counts}", *map(str, self.failures), *map(str, self.paths)])
+        outputs = (f"{name} = {item!r}" for name, item in self.outputs.items())
+        return "\n".join([self.summary, *map(str, self.failures), *outputs, *map(str, self.paths)])
+
+    def __repr__(self) -> str:
+        return f"Result({self.summary})"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows."""
+        from weft.engine.display import of_result
+
+        return of_result(self)
 
 
 def store_folder(environment: Mapping[str, str] = os.environ) -> Path:

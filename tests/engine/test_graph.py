@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +77,44 @@ def test_set_on_nothing_is_refused(target: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_replace_changes_several_things_at_once() -> None:
+    graph = two_texts()
+    changed = graph.replace(
+        {"a.text": Link("b"), "a.weight": 2.0, "b": Node("Join", {"texts": ["x"]}), "inner": two_texts()}, words="new"
+    )
+    assert changed.nodes["a"].inputs == {"text": Link("b"), "weight": 2.0}
+    assert changed.nodes["b"] == Node("Join", {"texts": ("x",)})
+    assert changed.parameters["words"].default == "new" and list(changed.graphs["inner"].nodes) == ["a", "b"]
+    assert graph == two_texts() and graph.replace() == graph
+
+
+def test_what_is_replaced_must_be_there_and_all_is_said_at_once() -> None:
+    with pytest.raises(GraphError) as caught:
+        two_texts().replace({"c.text": 1, "bb": Node("Join"), "outer": Graph()}, word="x")
+    assert [problem.message for problem in caught.value.problems] == [
+        "cannot set `c.text`: there is no node `c`",
+        "cannot replace `bb`: the graph has no such node",
+        "cannot replace `outer`: the graph has no such subgraph",
+        "cannot set `word`: the graph has no such parameter",
+    ]
+
+
+def two_texts() -> Graph:
+    nodes = {"a": Node("TextEncode", {"text": "a"}), "b": Node("TextEncode", {"text": "b"})}
+    return Graph(nodes=nodes, parameters={"words": Parameter(("a.text", "b.text"))}, graphs={"inner": Graph()})
+
+
 def test_a_printed_graph_can_be_read() -> None:
     with Graph(title="Two texts") as graph:
         Join([TextEncode("a"), "b"])
-    lines = str(graph).splitlines()
-    assert lines == [
+    graph = replace(graph, parameters={"words": Parameter(("join.texts", "text_encode.text"))})
+    assert str(graph).splitlines() == [
         "Graph 'Two texts', 2 nodes",
+        "  <words> sets join.texts, text_encode.text",
         "  text_encode = TextEncode(text='a')",
         "  join        = Join(texts=[text_encode, 'b'])",
     ]
+    assert repr(graph) == "<Graph 'Two texts': 2 nodes>"
 
 
 IDS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,8}", fullmatch=True)
