@@ -10,10 +10,11 @@ next: `weft.nodes.families`, which turns recipes into modules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weft.engine import Loading, Recipe, Resolved, value
+from weft.nodes import display
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +49,10 @@ class Latent(Generic[F]):
     batch_size: int
     samples: Tensor | None = None
 
+    def __repr__(self) -> str:
+        size = display.sized(self.batch_size, self.width, self.height)
+        return f"Latent({size}{', a size alone' if self.samples is None else ''})"
+
 
 @value
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,14 @@ class Image:
 
     pixels: Tensor
 
+    def __repr__(self) -> str:
+        batch, height, width, channels = self.pixels.shape
+        return f"Image({display.sized(batch, width, height)}{', with alpha' if channels == 4 else ''})"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return display.sheet(self.pixels)
+
 
 @value
 @dataclass(frozen=True, eq=False)
@@ -63,6 +76,10 @@ class Mask:
     """Masks `[batch, height, width]` in 0..1."""
 
     coverage: Tensor
+
+    def __repr__(self) -> str:
+        batch, height, width = self.coverage.shape
+        return f"Mask({display.sized(batch, width, height)})"
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,10 @@ class Weights(Recipe[M_co]):
     variant: str
     dtype: str
 
+    def __repr__(self) -> str:
+        variant = f", {self.variant}" if self.variant else ""
+        return f"{type(self).__name__}({self.family}, {self.dtype}{variant}, {self.source[:12]})"
+
     def parts(self, loading: Loading) -> tuple[Family, Resolved, torch.dtype]:
         """The family that builds the module, the files, and the dtype."""
         import torch
@@ -91,7 +112,7 @@ class Weights(Recipe[M_co]):
 
 
 @value
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model(Weights["Denoiser"], Generic[F]):
     """The network that denoises, with the checkpoint's own scheduler configuration."""
 
@@ -101,7 +122,7 @@ class Model(Weights["Denoiser"], Generic[F]):
 
 
 @value
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TextEncoder(Weights["Encoder"], Generic[F]):
     """The network that reads prompts, with its tokenizer."""
 
@@ -111,7 +132,7 @@ class TextEncoder(Weights["Encoder"], Generic[F]):
 
 
 @value
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VAE(Weights["Autoencoder"], Generic[F]):
     """The network between pixels and latents."""
 
@@ -121,7 +142,7 @@ class VAE(Weights["Autoencoder"], Generic[F]):
 
 
 @value
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ControlNet(Weights["torch.nn.Module"], Generic[F]):
     """A network that steers a denoiser by a picture."""
 
@@ -143,7 +164,7 @@ class Control(Generic[F]):
     """
 
     control_net: ControlNet[F]
-    image: Tensor
+    image: Tensor = field(repr=False)
     strength: float
     start: float
     end: float
@@ -163,6 +184,11 @@ class Conditioning(Generic[F]):
     embeddings: Tensor
     encoder: TextEncoder[F]
     controls: tuple[Control[F], ...] = ()
+
+    def __repr__(self) -> str:
+        _, tokens, channels = self.embeddings.shape
+        under = f", under {', '.join(map(repr, self.controls))}" if self.controls else ""
+        return f"Conditioning({tokens} tokens of {channels}{under})"
 
 
 @value

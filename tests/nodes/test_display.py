@@ -1,0 +1,61 @@
+"""Values say in a line what they are, and pictures show themselves in a notebook."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image as Pictures
+
+from weft.nodes import VAE, Conditioning, Control, ControlNet, Guide, Image, Latent, Mask, Model, TextEncoder
+
+RECIPE = ("1234567890abcdef", "SD1", "", "float32")
+PROMPT: Any = Conditioning(torch.zeros(1, 77, 96), TextEncoder(*RECIPE))
+CONTROL: Any = Control(ControlNet(*RECIPE), torch.zeros(1, 8, 8, 3), 0.5, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (Image(torch.zeros(1, 48, 64, 3)), "Image(64 x 48)"),
+        (Image(torch.zeros(2, 48, 64, 4)), "Image(2 of 64 x 48, with alpha)"),
+        (Mask(torch.zeros(1, 48, 64)), "Mask(64 x 48)"),
+        (Latent[Any](64, 48, 3), "Latent(3 of 64 x 48, a size alone)"),
+        (Latent[Any](64, 48, 1, torch.zeros(1, 4, 6, 8)), "Latent(64 x 48)"),
+        (Model[Any](*RECIPE), "Model(SD1, float32, 1234567890ab)"),
+        (VAE[Any]("abc", "SD1", "fp16", "float16"), "VAE(SD1, float16, fp16, abc)"),
+        (PROMPT, "Conditioning(77 tokens of 96)"),
+        (
+            CONTROL,
+            "Control(control_net=ControlNet(SD1, float32, 1234567890ab), strength=0.5, start=0.0, end=1.0)",
+        ),
+        (
+            Guide[Any](Model(*RECIPE), PROMPT, None, 5.0),
+            "Guide(model=Model(SD1, float32, 1234567890ab), positive=Conditioning(77 tokens of 96), negative=None, "
+            "scale=5.0)",
+        ),
+    ],
+)
+def test_a_value_is_one_line(item: Any, words: str) -> None:
+    assert repr(item) == words
+
+
+def test_a_prompt_names_its_controls() -> None:
+    assert "under Control(" in repr(Conditioning[Any](PROMPT.embeddings, PROMPT.encoder, (CONTROL,)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "mode"),
+    [
+        ((1, 6, 8, 3), (8, 6), "RGB"),
+        ((1, 6, 8, 4), (8, 6), "RGBA"),
+        ((10, 6, 8, 3), (92, 16), "RGBA"),
+        ((1, 4096, 8, 3), (4, 2048), "RGB"),
+    ],
+)
+def test_a_picture_shows_itself(shape: tuple[int, ...], size: tuple[int, int], mode: str) -> None:
+    shown = Pictures.open(BytesIO(Image(torch.ones(shape))._repr_png_()))
+    assert (shown.size, shown.mode) == (size, mode)
+    assert shown.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
