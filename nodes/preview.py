@@ -66,18 +66,21 @@ def colours_of(root: Path, otherwise: Colours) -> Colours:
     """The map that a checkpoint's folder says, or another where it says none.
 
     Raises:
-        InputError: where its file holds no such map.
+        InputError: where its file holds no map of as many channels as the other one has.
     """
     if not (root / FILE).is_file():
         return otherwise
-    given = read_config(root / FILE)
+    given, channels = read_config(root / FILE), len(otherwise.weights)
     try:
-        return Colours(tuple(map(_colour, given["weights"])), _colour(given["offset"]))
+        weights, offset = tuple(map(_colour, given["weights"])), _colour(given["offset"])
     except (KeyError, TypeError, ValueError):
+        weights, offset = (), otherwise.offset
+    if len(weights) != channels:
         raise InputError(
-            f"`{root.name}/{FILE}` is no map from latents to colours",
-            "give three numbers for each channel as `weights` and three as `offset`, or remove the file",
-        ) from None
+            f"`{root.name}/{FILE}` is no map from {channels} channels to colours",
+            f"give {channels} times three numbers as `weights` and three as `offset`, or remove the file",
+        )
+    return Colours(weights, offset)
 
 
 def fitted(latents: Tensor, pictures: Tensor) -> Colours:

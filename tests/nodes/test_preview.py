@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from weft.engine import Engine, Graph, InputError
+from weft.engine import Engine, Graph, InputError, Link
 from weft.engine.events import Event, NodeProgress, Previewed
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, builtin
 from weft.nodes.families import FAMILIES
@@ -61,8 +62,8 @@ def test_every_family_has_colours(family: Any) -> None:
 
 def test_a_folder_may_say_its_own_colours(tmp_path: Path) -> None:
     assert colours_of(tmp_path, COLOURS) is COLOURS
-    (tmp_path / "preview.json").write_text(json.dumps({"weights": [[1, 2, 3]], "offset": [0, 0, 0]}))
-    assert colours_of(tmp_path, COLOURS) == Colours(((1.0, 2.0, 3.0),), (0.0, 0.0, 0.0))
+    (tmp_path / "preview.json").write_text(json.dumps({"weights": [[1, 2, 3]] * 4, "offset": [0, 0, 0]}))
+    assert colours_of(tmp_path, COLOURS) == Colours(((1.0, 2.0, 3.0),) * 4, (0.0, 0.0, 0.0))
 
 
 def test_a_map_is_fitted_to_pictures() -> None:
@@ -75,10 +76,18 @@ def test_the_builtin_says_its_own_colours() -> None:
     assert colours_of(builtin.path("landscapes"), COLOURS) != COLOURS
 
 
-@pytest.mark.parametrize("said", [{}, {"weights": [[1, 2]], "offset": [0, 0, 0]}, {"weights": 1, "offset": None}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"weights": 1, "offset": None},
+        {"weights": [[1, 2]] * 4, "offset": [0, 0, 0]},
+        {"weights": [[1, 2, 3]] * 3, "offset": [0, 0, 0]},
+    ],
+)
 def test_what_is_no_map_is_refused(tmp_path: Path, said: Any) -> None:
     (tmp_path / "preview.json").write_text(json.dumps(said))
-    with pytest.raises(InputError, match="no map from latents to colours"):
+    with pytest.raises(InputError, match="no map from 4 channels to colours"):
         colours_of(tmp_path, COLOURS)
 
 
@@ -94,6 +103,12 @@ def test_no_more_previews_than_are_wanted(engine: Engine) -> None:
         False,
         False,
     ]
+
+
+def test_previews_change_nothing(engine: Engine) -> None:
+    graph = replace(graph_of("epsilon"), outputs={"latent": Link("k_sampler")})
+    seen = engine.run(graph, listener=Previewed(lambda event: None, per_second=1e9)).outputs["latent"]
+    assert torch.equal(seen.samples, engine.run(graph).outputs["latent"].samples)
 
 
 def test_other_listeners_are_shown_none(engine: Engine) -> None:
