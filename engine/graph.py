@@ -169,6 +169,7 @@ class Graph:
             inputs = ", ".join(f"{name}={_shown(given)}" for name, given in node.inputs.items())
             lines.append(f"  {id:<{width}} = {node.type}({inputs})")
         lines += [f"  -> {name} = {link}" for name, link in self.outputs.items()]
+        lines += [f"  graph:{name} of {len(inner.nodes)} nodes" for name, inner in self.graphs.items()]
         return "\n".join(lines)
 
     def __repr__(self) -> str:

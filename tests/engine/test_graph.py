@@ -107,12 +107,15 @@ def two_texts() -> Graph:
 def test_a_printed_graph_can_be_read() -> None:
     with Graph(title="Two texts") as graph:
         Join([TextEncode("a"), "b"])
-    graph = replace(graph, parameters={"words": Parameter(("join.texts", "text_encode.text"))})
+    parameters = {"words": Parameter(("join.texts", "text_encode.text"))}
+    graph = replace(graph, parameters=parameters, outputs={"both": Link("join")}, graphs={"tile": two_texts()})
     assert str(graph).splitlines() == [
         "Graph 'Two texts', 2 nodes",
         "  <words> sets join.texts, text_encode.text",
         "  text_encode = TextEncode(text='a')",
         "  join        = Join(texts=[text_encode, 'b'])",
+        "  -> both = join",
+        "  graph:tile of 2 nodes",
     ]
     assert repr(graph) == "<Graph 'Two texts': 2 nodes>"
 
