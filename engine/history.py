@@ -42,7 +42,7 @@ def _text(given: Any, found: Mapping[str, Found]) -> str:
     if isinstance(given, Link):
         return f"link {given}"
     if isinstance(given, Gather):
-        return f"[{', '.join(_text(item, found) for item in given.items)}]"
+        return _cut(f"[{', '.join(_text(item, found) for item in given.items)}]")
     if isinstance(given, str) and given in found:
         return f"{shown(given)} with content {found[given].digest[:8]}"
     if isinstance(given, (str, list, tuple, Mapping)) or given is None or isinstance(given, NoNumber):
@@ -51,8 +51,12 @@ def _text(given: Any, found: Mapping[str, Found]) -> str:
 
 
 def _literal(given: Any) -> str:
-    text = orjson.dumps(given, default=_plain).decode()
-    return text if len(text) <= 40 else f"{text[:37]}... ({digest(given)[:8]})"
+    return _cut(orjson.dumps(given, default=_plain).decode())
+
+
+def _cut(text: str) -> str:
+    """A text cut to a few words, and its digest where something is left out."""
+    return text if len(text) <= 40 else f"{text[:37]}... ({digest(text)[:8]})"
 
 
 def _plain(item: Any) -> Any:

@@ -21,7 +21,7 @@ def _branch(condition: bool, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**inputs, "otherwise" if condition else "then": None}
 
 
-@node(category="logic", lazy=Lazy("condition", _branch))
+@node(category="logic", lazy=Lazy("condition", _branch), instant=True)
 def Switch(condition: bool, then: T, otherwise: T) -> T:
     """One of two branches; the other one is not computed.
 
@@ -40,7 +40,7 @@ def _chosen(index: int, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"index": 0, "items": Gather((items.items[index],))}
 
 
-@node(category="logic", lazy=Lazy("index", _chosen))
+@node(category="logic", lazy=Lazy("index", _chosen), instant=True)
 def Choose(index: Annotated[int, Range(0)], items: list[T]) -> T:
     """One item of a list; of items that are linked one by one the others are not computed.
 
@@ -53,7 +53,7 @@ def Choose(index: Annotated[int, Range(0)], items: list[T]) -> T:
     return items[index]
 
 
-@node(category="logic")
+@node(category="logic", instant=True)
 def Collect(items: list[T]) -> list[T]:
     """Several values as one list, for a node that takes a list or for `map:` to walk over.
 
@@ -63,7 +63,7 @@ def Collect(items: list[T]) -> list[T]:
     return list(items)
 
 
-@node(category="logic")
+@node(category="logic", instant=True)
 def Count(items: list[T]) -> int:
     """How many items a list has.
 

@@ -11,7 +11,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar, cast, overload
 
@@ -90,6 +90,7 @@ class NodeType:
         settings: the engine settings that change its bits; their resolved values are part of its keys.
         check: finds what is wrong among its literals before anything runs.
         lazy: says which inputs are needed, where not all are.
+        instant: whether it takes no time to speak of, so that a plan may call it to learn what it decides.
         origin: the digest of the file it was loaded from with `--nodes`; part of its keys. Empty for installed types.
     """
 
@@ -103,6 +104,7 @@ class NodeType:
     settings: tuple[str, ...] = ()
     check: Check | None = None
     lazy: Lazy | None = None
+    instant: bool = False
     origin: str = ""
     context_name: str | None = None
     result: type | None = None
@@ -181,6 +183,7 @@ def node(
     settings: tuple[str, ...] = ...,
     check: Check | None = ...,
     lazy: Lazy | None = ...,
+    instant: bool = ...,
 ) -> Callable[[T], T]: ...
 def node(
     function: Callable[..., Any] | None = None,
@@ -192,6 +195,7 @@ def node(
     settings: tuple[str, ...] = (),
     check: Check | None = None,
     lazy: Lazy | None = None,
+    instant: bool = False,
 ) -> Any:
     """Make a node type of a typed function.
 
@@ -203,13 +207,15 @@ def node(
         check: called with the literals of a node (defaults filled in, linked inputs absent) and the limits; gives
             what is wrong with them.
         lazy: says which inputs are needed; the others are not computed.
+        instant: takes no time to speak of and no context: a plan may call it, to know what its value decides.
 
     Raises:
         CatalogError: where the function is no valid node; the message names the parameter.
     """
 
     def build(target: Callable[..., Any]) -> Any:
-        return cast(Any, _spec(target, category, version, lane, settings, check, lazy))
+        spec = _spec(target, category, version, lane, settings, check)
+        return cast(Any, replace(spec, lazy=_fitting(spec, lazy), instant=instant and spec.context_name is None))
 
     return build(function) if function else build
 
@@ -221,7 +227,6 @@ def _spec(
     lane: str,
     settings: tuple[str, ...],
     check: Check | None,
-    lazy: Lazy | None,
 ) -> NodeType:
     name = function.__name__
     if lane not in LANES:
@@ -232,8 +237,6 @@ def _spec(
     parameters = [one for key, one in signature.parameters.items() if key != context_name]
     helps = _argument_help(inspect.getdoc(function) or "")
     inputs = {one.name: _input(name, one, hints, helps) for one in parameters}
-    if lazy and lazy.by not in inputs:
-        raise CatalogError(f"{name}: `{lazy.by}` is to decide which inputs are needed, but it is none")
     outputs, result = _outputs(name, hints)
     return NodeType(
         name=name,
@@ -245,11 +248,16 @@ def _spec(
         lane=lane,
         settings=settings,
         check=check,
-        lazy=lazy,
         context_name=context_name,
         result=result,
         signature=signature.replace(parameters=parameters),
     )
+
+
+def _fitting(spec: NodeType, lazy: Lazy | None) -> Lazy | None:
+    if lazy and lazy.by not in spec.inputs:
+        raise CatalogError(f"{spec.name}: `{lazy.by}` is to decide which inputs are needed, but it is no input")
+    return lazy
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

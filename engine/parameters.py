@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+import orjson
 
 from weft.engine.catalog import Catalog
 from weft.engine.graph import Graph, Link, Parameter
 from weft.engine.node import REQUIRED, Input
-from weft.engine.types import Choice, Either, ListOf, Scalar, Type, shown
+from weft.engine.types import Choice, Either, ListOf, NoNumber, Scalar, Type, shown
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,15 @@ def _standing(graph: Graph, parameter: Parameter, one: Input | None) -> Any:
 
 
 def _spelt(value: Any) -> str:
+    """A literal as JSON spells it, cut to a line."""
     if isinstance(value, str):
         return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'
-    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+    text = orjson.dumps(value, default=_plain).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(item: Any) -> Any:
+    return dict(item) if isinstance(item, Mapping) else str(item) if isinstance(item, NoNumber) else list(item)
 
 
 def _help(parameter: Parameter, one: Input | None) -> str:

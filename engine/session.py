@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from typing import Any
 from weft.engine import events
 from weft.engine.audit import audit as audited
 from weft.engine.catalog import Catalog, from_file, installed
-from weft.engine.check import Checked, check, deciding
+from weft.engine.check import Checked, ancestors, check, deciding
 from weft.engine.contained import self_contained
 from weft.engine.context import Context
 from weft.engine.deliver import Folder, versions
@@ -195,9 +195,23 @@ class Engine:
             GraphError: with every problem of the graph.
         """
         planned = self._planned(graph, tuple(only), {}, self._store)
-        while planned.checked.pending and (values := _cached_values(planned)):
+        while planned.checked.pending and (values := {**_cached_values(planned), **self._instant_values(planned)}):
             planned = self._planned(graph, tuple(only), {**planned.checked.known, **values}, self._store)
         return planned
+
+    def _instant_values(self, planned: Plan) -> dict[Link, Any]:
+        """The values that decide what else a plan needs, where only instant nodes give them."""
+        checked = deciding(planned.checked)
+        outputs = {
+            str(link): link
+            for link in checked.outputs.values()
+            if all(checked.calls[id].type.instant for id in ancestors(checked.calls, [link.node]))
+        }
+        if not outputs:
+            return {}
+        part = replace(checked, wanted=tuple({link.node: None for link in outputs.values()}), outputs=outputs)
+        outcome = self._part(self._plan(part, Nowhere()), Outcome(), Nowhere(), events.ignore, lambda: False)
+        return {outputs[name]: given for name, given in outcome.outputs.items()}
 
     def _planned(self, graph: Graph, only: tuple[str, ...], known: Mapping[Link, Any], store: Store) -> Plan:
         """The plan with what is known by now of the values that decide it."""

@@ -393,7 +393,8 @@ class Either(Type):
         return Either(tuple(option.bounded(bounds) for option in self.options))
 
     def __str__(self) -> str:
-        return " or ".join(str(option) for option in self.options if option != Nothing())
+        options = (part for option in self.options if option != Nothing() for part in str(option).split(" or "))
+        return " or ".join(dict.fromkeys(options))
 
 
 def list_item(wanted: Type) -> Type | None:

@@ -34,7 +34,7 @@ _REAL: Mapping[Operation, Callable[[float, float], float]] = {
 }
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def Integer(value: int) -> int:
     """A whole number, for several inputs to share.
 
@@ -44,7 +44,7 @@ def Integer(value: int) -> int:
     return value
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def Number(value: float) -> float:
     """A number, for several inputs to share.
 
@@ -54,7 +54,7 @@ def Number(value: float) -> float:
     return value
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def Text(value: str) -> str:
     """A text, for several inputs to share.
 
@@ -64,7 +64,7 @@ def Text(value: str) -> str:
     return value
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def Boolean(value: bool) -> bool:
     """True or false, for several inputs to share.
 
@@ -74,7 +74,7 @@ def Boolean(value: bool) -> bool:
     return value
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def IntegerMath(a: int, b: int, operation: Operation = "add") -> int:
     """Work out a whole number from two.
 
@@ -91,7 +91,7 @@ def IntegerMath(a: int, b: int, operation: Operation = "add") -> int:
     return result
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
     """Work out a number from two.
 
@@ -108,7 +108,7 @@ def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
     return result
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def JoinText(texts: list[str], separator: str = ", ") -> str:
     """Put texts together, such as the parts of a prompt; empty ones are left out.
 
@@ -119,7 +119,7 @@ def JoinText(texts: list[str], separator: str = ", ") -> str:
     return separator.join(text for text in texts if text)
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def FormatText(template: str, values: list[str | int | float]) -> str:
     """Put values into a text: `a {0} house, {1} trees`.
 
@@ -141,7 +141,7 @@ def FormatText(template: str, values: list[str | int | float]) -> str:
     return re.sub(r"\{\{|\}\}|\{(?:(\d{1,6})\}|[^{}]*\}?)|\}", filled, template)
 
 
-@node(category="primitives")
+@node(category="primitives", instant=True)
 def Seeds(
     first: Annotated[int, Range(0, 2**64 - 1)], count: Annotated[int, Range(1, 4096)] = 1, *, step: int = 1
 ) -> list[int]:

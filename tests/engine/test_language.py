@@ -286,3 +286,15 @@ def test_a_blocked_node_is_told_once(engine: Engine) -> None:
         listener=lambda event: heard.append(event.node) if isinstance(event, NodeBlocked) else None,
     )
     assert heard == ["n1", "n2"]
+
+
+def test_a_plan_knows_what_instant_nodes_decide(engine: Engine) -> None:
+    planned = engine.plan(mapped(link("source"), source={"type": "Collect", "inputs": {"items": [3, 4]}}))
+    assert {step.call.id for step in planned.of("run")} == {"each/0/double", "each/1/double", "@each"}
+    assert engine.execute(planned).outputs == {"each": [6, 8]}
+
+
+def test_an_instant_node_that_fails_is_told_by_the_run(engine: Engine) -> None:
+    index = {"type": "Choose", "inputs": {"index": 5, "items": [True]}}
+    with pytest.raises(NodeError, match="no item 5"):
+        engine.run(graph_of({"no": index, "pick": switch(link("no"), 1, 2)}, "pick"))
