@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 MOST_COLUMNS = 64
-"""The greatest width of a preview."""
-
-OTHER_ROWS = 4
-"""Rows of the terminal that a preview leaves free."""
+"""The greatest width of a preview; its height is at most half the terminal's."""
 
 
 class Progress:
@@ -87,8 +84,8 @@ class Progress:
         assert self._live is not None and self._bar is not None
         if preview:
             size = self._live.console.size
-            columns, rows = min(size.width, MOST_COLUMNS), max(1, size.height - OTHER_ROWS)
-            self._live.update(Group(self._bar, to_blocks(preview, columns, rows)))
+            blocks = to_blocks(preview, min(size.width, MOST_COLUMNS), max(1, size.height // 2))
+            self._live.update(Group(self._bar, blocks))
 
     def _open_bar(self, node: str, steps: int) -> None:
         from rich.console import Console
