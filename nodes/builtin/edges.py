@@ -40,6 +40,7 @@ class EdgesStage:
     denoiser: DenoiserStage
     seed: int
     batch: int = 32
+    compiled: bool = False
     name: str = "edges"
 
     def __post_init__(self) -> None:
@@ -48,6 +49,7 @@ class EdgesStage:
         self.controlnet = channels_last(ControlNetModel.from_unet(self.denoiser.unet, "rgb", widths))
         self.modules = nn.ModuleDict({"controlnet": self.controlnet})
         self.denoiser.modules.requires_grad_(False)
+        self.predict = torch.compile(self._predict) if self.compiled else self._predict
 
     def loss(self, step: int) -> Tensor:
         """The weighted error of the noise in one batch."""
@@ -58,15 +60,15 @@ class EdgesStage:
         hints = edges(self.data.pictures(rows)).expand(-1, 3, -1, -1).to(device())
         with torch.autocast(device().type, torch.bfloat16):
             words = self.denoiser.encode(captions).last_hidden_state
-            down, middle = self.controlnet(noisy.latents, noisy.times, words, hints, return_dict=False)
-            guess = self.denoiser.unet(
-                noisy.latents,
-                noisy.times,
-                words,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=middle,
-            ).sample
-        return noisy.loss(guess)
+            return noisy.loss(self.predict(noisy.latents, noisy.times, words, hints))
+
+    def _predict(self, latents: Tensor, times: Tensor, words: Tensor | None, hints: Tensor) -> Tensor:
+        """The UNet's prediction with the ControlNet at work."""
+        down, middle = self.controlnet(latents, times, words, hints, return_dict=False)
+        guess: Tensor = self.denoiser.unet(
+            latents, times, words, down_block_additional_residuals=down, mid_block_additional_residual=middle
+        ).sample
+        return guess
 
 
 def _met(these: Tensor, those: Tensor, within: int) -> Tensor:

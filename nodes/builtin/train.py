@@ -77,7 +77,7 @@ class Workshop:
 
     def edges(self) -> ControlNetModel:
         """Train the ControlNet over the finished denoiser; gives its averaged weights."""
-        stage = EdgesStage(self.data, self.latents()[1], self.denoiser(), self.seed)
+        stage = EdgesStage(self.data, self.latents()[1], self.denoiser(), self.seed, compiled=self.compiled)
         stage.modules.load_state_dict(train_stage(stage, self.schedules["edges"], self.work).state_dict())
         controlnet: ControlNetModel = stage.controlnet
         return controlnet
@@ -128,7 +128,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent, help="where the models go (default: %(default)s)"
     )
-    parser.add_argument("--compile", action="store_true", help="compile the UNet: a quarter faster after two minutes")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile what paints: a quarter faster"
+    )
     return parser.parse_args()
 
 
