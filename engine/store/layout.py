@@ -102,7 +102,7 @@ class FileStore:
         except Damaged:
             names = ()
         for name in names:
-            if not self._is_whole(name):
+            if not self.is_whole(name):
                 self.files.remove(blob_name(name))
         self.files.remove(trace_name(key))
 
@@ -119,12 +119,12 @@ class FileStore:
         Raises:
             Damaged: where it is not what was written.
         """
-        body = self._opened(note_name(key), key, "note")
+        body = self._body(note_name(key), key, "note")
         return None if body is None else body.decode()
 
     def remember(self, key: Digest, note: str) -> None:
         """Keep a note."""
-        self.files.write(note_name(key), _sealed(key, note.encode()))
+        self.files.write(note_name(key), sealed(key, note.encode()))
 
     def blobs_of(self, key: Digest) -> tuple[str, ...]:
         """The names of a record's blobs.
@@ -149,7 +149,7 @@ class FileStore:
             raise Damaged(key, f"blob {name[:12]} is damaged")
         return content
 
-    def _is_whole(self, name: str) -> bool:
+    def is_whole(self, name: str) -> bool:
         """Whether a blob is what its name says, or is not there."""
         try:
             return digest_bytes(self.files.read(blob_name(name))) == name
@@ -159,10 +159,10 @@ class FileStore:
             return False
 
     def _trace(self, key: Digest) -> dict[str, Any] | None:
-        body = self._opened(trace_name(key), key, "record")
+        body = self._body(trace_name(key), key, "record")
         return None if body is None else orjson.loads(body)
 
-    def _opened(self, name: str, key: Digest, kind: str) -> bytes | None:
+    def _body(self, name: str, key: Digest, kind: str) -> bytes | None:
         """What a sealed file says, verified; None where there is none."""
         try:
             content = self.files.read(name)
@@ -170,13 +170,13 @@ class FileStore:
             return None
         except OSError as fault:
             raise Damaged(key, f"its {kind} cannot be read: {fault.strerror or fault}") from None
-        seal, _, body = content.partition(b"\n")
-        if seal != _seal(key, body):
+        body = opened(key, content)
+        if body is None:
             raise Damaged(key, f"its {kind} is damaged")
         return body
 
     def _put_trace(self, key: Digest, trace: Mapping[str, Any]) -> None:
-        self.files.write(trace_name(key), _sealed(key, orjson.dumps(trace)))
+        self.files.write(trace_name(key), sealed(key, orjson.dumps(trace)))
 
     def _put_value(self, made: Made) -> dict[str, Any]:
         parts = flatten(made.value)
@@ -206,13 +206,15 @@ class _Loader:
         return restore(self.output["tree"], tensors.__getitem__, lambda index: self.store.blob(self.key, blobs[index]))
 
 
-def _seal(key: Digest, body: bytes) -> bytes:
-    """What a file's first line must be: it binds the body to its key, so that no file passes for another."""
-    return digest_bytes(key.encode() + body).encode()
+def sealed(name: str, body: bytes) -> bytes:
+    """A body under a line that binds it to its name, so that no change is missed and no file passes for another."""
+    return digest_bytes(name.encode() + body).encode() + b"\n" + body
 
 
-def _sealed(key: Digest, body: bytes) -> bytes:
-    return _seal(key, body) + b"\n" + body
+def opened(name: str, content: bytes) -> bytes | None:
+    """The body of what was sealed under a name; None where it is not what was written."""
+    body = content.partition(b"\n")[2]
+    return body if content == sealed(name, body) else None
 
 
 def _blobs(trace: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from weft.engine.keys import Digest, digest_bytes
+from weft.engine.keys import Digest
 from weft.engine.store import Damaged
 from weft.engine.store.claims import machine
 from weft.engine.store.disk import DiskStore
@@ -52,7 +52,7 @@ class _Record:
 def stats(store: DiskStore) -> Stats:
     """Count what a store holds."""
     found = {kind: [*_files(store, kind)] for kind in ("traces", "blobs", "notes")}
-    total = sum(path.stat().st_size for paths in found.values() for path in paths)
+    total = sum(_size(path) for paths in found.values() for path in paths)
     return Stats(len(found["traces"]), len(found["blobs"]), len(found["notes"]), total)
 
 
@@ -60,7 +60,7 @@ def verify(store: DiskStore) -> list[Fault]:
     """Every file that is damaged, and every record whose blobs are not all there; unfinished writes do not count."""
     faults = []
     for path in _files(store, "blobs"):
-        if digest_bytes(path.read_bytes()) != path.name:
+        if not store.is_whole(path.name):
             faults.append(Fault(path, "its bytes are not what its name says"))
     for path in _files(store, "traces"):
         try:
