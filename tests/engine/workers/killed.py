@@ -52,21 +52,22 @@ def trial(graph: Graph, store: Path, moment: float) -> dict[str, Any]:
     os.waitpid(victim, 0)
     faults = [str(fault) for fault in verify(DiskStore(store))]
     kept = stats(DiskStore(store)).records
+    claims = sum(path.is_file() for path in DiskStore(store).claims.folder.rglob("*"))
     again = outputs(graph, store)
     faults += [str(fault) for fault in verify(DiskStore(store))]
     shutil.rmtree(store)
-    return {"kept": kept, "faults": faults, "outputs": again}
+    return {"kept": kept, "claims": claims, "faults": faults, "outputs": again}
 
 
 def main() -> None:
     """Print what a whole run keeps and gives, then what a trial does, a line each."""
     trials, moments = int(sys.argv[1]), random.Random(int(sys.argv[2]))
-    graph = Graph.load(sys.argv[3]) if len(sys.argv) > 3 else woven(30)
+    graph = Graph.load(sys.argv[3]) if len(sys.argv) > 3 else woven(20, rest=0.0)
     if len(sys.argv) > 3:
         import diffusers  # noqa: F401 - here, and not in each fork
     with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         folder = Path(name)
-        run(woven(2), folder / "warm")
+        run(woven(2, rest=0.0), folder / "warm")
         started = time.perf_counter()
         whole = outputs(graph, folder / "whole")
         seconds = time.perf_counter() - started
