@@ -32,7 +32,7 @@ def test_runs_killed_at_a_hundred_moments() -> None:
     whole, ends = killed(100)
     assert len(ends) == 100
     assert [end for end in ends if end["faults"] or end["outputs"] != whole["outputs"]] == []
-    assert len({end["kept"] for end in ends}) > 20, "they were killed at different moments"
+    assert len({end["kept"] for end in ends}) > 12, "they were killed at different moments"
     assert sum(end["claims"] for end in ends) > 5, "some left a claim, which held nobody up"
 
 
