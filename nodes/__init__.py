@@ -9,7 +9,7 @@
 Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `latent`, `sampler`, `image`, `grid`, `primitives`. Below
 them: `values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the
 sampling loop and what it asks), `preview` (what latents look like), `sources` (what names weights, and how it is
-found), `families` (how each family of models is recognised and built).
+found), `families` (how each family of models is recognised and built), `modules` (what they are built into).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """

@@ -1,7 +1,7 @@
 """What a sampler asks for a prediction: a denoiser under classifier-free guidance, with its ControlNets.
 
 The negative and the positive prompt go through the network as one batch, `[negative, positive]`, and a ControlNet sees
-that same batch. Where guidance is off, the positive prompt goes alone.
+that same batch. Where guidance is off, or the network takes its scale itself, the positive prompt goes alone.
 
 Imports torch: only the bodies of nodes import this module.
 """
@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from weft.engine import Context, InputError
-from weft.nodes.modules import Denoiser
+from weft.nodes.modules import Conditions, Denoiser, Residuals
 from weft.nodes.stepper import Position
 from weft.nodes.values import Conditioning, Control, Guide, Latent
 
-Residuals = tuple[list[Tensor], Tensor]
-"""What a ControlNet adds to a UNet: one tensor for each skip connection, and one for the middle."""
+CONTROL_CONDITIONS = ("encoder_hidden_states", "text_embeds", "time_ids")
+"""Of what a UNet is called with, what a ControlNet is called with too."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ class BoundControl:
     end: float
     rows: slice
 
-    def residuals(self, sample: Tensor, timestep: Tensor, embeddings: Tensor) -> Residuals:
+    def residuals(self, sample: Tensor, timestep: Tensor, conditions: Conditions, model: Denoiser) -> Residuals:
         """What it adds for a batch; zero in the rows that it does not act on."""
+        mine = {name: conditions[name][self.rows] for name in CONTROL_CONDITIONS if name in conditions}
         down, middle = self.net(
             sample[self.rows],
             timestep,
-            encoder_hidden_states=embeddings[self.rows],
+            **model.arguments(mine),
             controlnet_cond=self.image,
             conditioning_scale=self.strength,
             return_dict=False,
@@ -63,48 +64,35 @@ class BoundControl:
 
 @dataclass(frozen=True)
 class GuidedDenoiser:
-    """Predictions under guidance.
+    """Predictions under guidance, which leads along a chain of sides: away from the first, towards the last.
 
     Args:
-        embeddings: `[row, token, channel]`, the negative rows before the positive ones.
-        scale: the scale of guidance, or None where every row is a positive one.
-        timestep_condition: `[row, channel]`, what joins the timestep in a network that was distilled with guidance.
+        conditions: what the network is called with, the rows of each side after those of the side before.
+        scales: how far guidance goes from each side to the next; none where there is one side.
     """
 
-    unet: nn.Module
-    embeddings: Tensor
-    scale: float | None
+    model: Denoiser
+    conditions: Conditions
+    scales: tuple[float, ...] = ()
     controls: tuple[BoundControl, ...] = ()
-    timestep_condition: Tensor | None = None
 
     def __call__(self, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The prediction `[batch, channel, height, width]` for scaled latents of that shape, in float32."""
-        repeats = len(self.embeddings) // len(latents)
-        sample = torch.cat([latents] * repeats).to(self.embeddings.dtype)
-        prediction = self._predict(sample, timestep, self._residuals(sample, timestep, position)).float()
-        if self.scale is None:
-            return prediction
-        negative, positive = prediction.chunk(2)
-        return negative + self.scale * (positive - negative)
-
-    def _predict(self, sample: Tensor, timestep: Tensor, residuals: Residuals | None) -> Tensor:
-        down, middle = residuals or (None, None)
-        prediction: Tensor = self.unet(
-            sample,
-            timestep,
-            encoder_hidden_states=self.embeddings,
-            timestep_cond=self.timestep_condition,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-            return_dict=False,
-        )[0]
-        return prediction
+        sides = len(self.scales) + 1
+        sample = torch.cat([latents] * sides).to(self.model.dtype)
+        residuals = self._residuals(sample, timestep, position)
+        prediction = self.model.predict(sample, timestep, self.conditions, residuals).float()
+        first, *others = prediction.chunk(sides)
+        guided, before = first, first
+        for scale, side in zip(self.scales, others, strict=True):
+            guided, before = guided + scale * (side - before), side
+        return guided
 
     def _residuals(self, sample: Tensor, timestep: Tensor, position: Position) -> Residuals | None:
         acting = [control for control in self.controls if position.within(control.start, control.end)]
         if not acting:
             return None
-        given = [control.residuals(sample, timestep, self.embeddings) for control in acting]
+        given = [control.residuals(sample, timestep, self.conditions, self.model) for control in acting]
         total_down, total_middle = given[0]
         for down, middle in given[1:]:
             total_down = [total + one for total, one in zip(total_down, down, strict=True)]
@@ -112,44 +100,88 @@ class GuidedDenoiser:
         return total_down, total_middle
 
 
+@dataclass(frozen=True)
+class Side:
+    """One of the prompts that guidance leads between, with what the network sees beside its latents."""
+
+    prompt: Conditioning[Any]
+    negative: bool
+    beside: Tensor | None
+
+
 @contextmanager
 def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Context) -> Iterator[GuidedDenoiser]:
     """A guide's predictions for latents of this size and batch; its ControlNets' weights are held while it is open."""
-    batch = latent.batch_size
+    _check_beside(guide, model, latent)
+    embedded = model.scale_conditions(guide.scale)
+    sides, scales = chain(guide) if embedded is None else ([Side(guide.positive, False, guide.beside)], ())
+    rows = [_rows(side, model, latent, embedded or {}) for side in sides]
+    conditions = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     with ExitStack() as held:
-        distilled = model.distilled_guidance(guide.scale, batch)
-        negative = guide.negative if distilled is None else None
-        sides = [negative, guide.positive] if negative else [guide.positive]
-        embeddings = torch.cat([_embeddings(side, model, batch) for side in sides])
         controls = []
-        for control, rows in _acting(sides, batch):
+        for control, acting in _acting([side.prompt for side in sides], latent.batch_size):
             net = held.enter_context(context.weights(control.control_net))
             _check_fits(net, model)
-            controls.append(_bind(control, rows, latent, net))
-        yield GuidedDenoiser(
-            model.unet,
-            embeddings.to(context.device, model.dtype),
-            guide.scale if negative else None,
-            tuple(controls),
-            distilled,
-        )
+            controls.append(_bind(control, acting, latent, net))
+        placed = {name: _placed(tensor, model.dtype, context.device) for name, tensor in conditions.items()}
+        yield GuidedDenoiser(model, placed, scales, tuple(controls))
 
 
-def _embeddings(side: Conditioning[Any], model: Denoiser, batch: int) -> Tensor:
-    """A prompt's embeddings, one row an item."""
-    width, wanted = side.embeddings.shape[-1], model.unet.config.cross_attention_dim
+def chain(guide: Guide[Any]) -> tuple[list[Side], tuple[float, ...]]:
+    """The sides that guidance leads along, and how far it goes from each to the next."""
+    positive = Side(guide.positive, False, guide.beside)
+    if guide.negative is None:
+        return [positive], ()
+    negative = Side(guide.negative, True, guide.beside)
+    if guide.image_scale is None or guide.beside is None:
+        return [negative, positive], (guide.scale,)
+    blind = Side(guide.negative, True, torch.zeros_like(guide.beside))
+    return [blind, negative, positive], (guide.image_scale, guide.scale)
+
+
+def _rows(side: Side, model: Denoiser, latent: Latent[Any], embedded: Conditions) -> Conditions:
+    """What the network is called with for one side, one row an item."""
+    prompt = side.prompt
+    width, wanted = prompt.embeddings.shape[-1], model.prompt_width
     if width != wanted:
         raise InputError(
             f"the prompt was encoded {width} channels wide, and the model reads {wanted}",
             "encode it with the text encoder of the model's own checkpoint",
         )
-    return _repeated(side.embeddings, batch, "a prompt")
+    told = model.conditions(prompt, latent, negative=side.negative)
+    rows = {name: _repeated(one, latent.batch_size, "a prompt") for name, one in {**told, **embedded}.items()}
+    if side.beside is not None:
+        rows["beside"] = _repeated(side.beside, latent.batch_size, "the picture that a model sees")
+    return rows
+
+
+def _placed(tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:
+    """A condition on the device; numbers of classes stay whole."""
+    return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+
+
+def _check_beside(guide: Guide[Any], model: Denoiser, latent: Latent[Any]) -> None:
+    """Raise `InputError` where the network does not see, beside its latents, what the guide gives."""
+    given, wanted = 0 if guide.beside is None else guide.beside.shape[1], model.channels_beside
+    if given != wanted:
+        mends = {0: "guide it with CFGGuide alone", 4: "guide it with EditGuide", 5: "put InpaintGuide after its guide"}
+        raise InputError(
+            f"the model sees {wanted} channels beside its latents, and the guide gives {given}",
+            mends.get(wanted, "use a guide that was made for this model"),
+        )
+    size = (latent.height // model.latent_factor, latent.width // model.latent_factor)
+    if guide.beside is not None and guide.beside.shape[2:] != size:
+        found = " x ".join(str(side * model.latent_factor) for side in reversed(guide.beside.shape[2:]))
+        raise InputError(
+            f"the guide's picture has {found} pixels, the latents are for {latent.width} x {latent.height}",
+            "start from the same picture, or scale one of them",
+        )
 
 
 def _check_fits(net: Any, model: Denoiser) -> None:
     """Raise `InputError` where a ControlNet was made for another UNet."""
     for name in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
-        given, wanted = net.config[name], model.unet.config[name]
+        given, wanted = net.config[name], model.network.config[name]
         if given != wanted:
             raise InputError(
                 f"the ControlNet was made for another model: its {name} are {given}, the model's {wanted}",
@@ -166,15 +198,16 @@ def _repeated(tensor: Tensor, batch: int, what: str) -> Tensor:
     return tensor if len(tensor) == batch else tensor.repeat_interleave(batch, dim=0)
 
 
-def _acting(sides: Sequence[Conditioning[Any]], batch: int) -> Iterator[tuple[Control[Any], slice]]:
-    """Each control once, with the rows of the sides that have it."""
-    first, last = sides[0], sides[-1]
-    for control in last.controls:
-        shared = any(_same(control, other) for other in first.controls)
-        yield control, slice(0 if shared else batch * (len(sides) - 1), batch * len(sides))
-    for control in first.controls:
-        if not any(_same(control, other) for other in last.controls):
-            yield control, slice(0, batch)
+def _acting(prompts: Sequence[Conditioning[Any]], batch: int) -> Iterator[tuple[Control[Any], slice]]:
+    """Each control once, with the rows of the prompts that have it: those of the last, of those before, or all."""
+    told: list[Control[Any]] = []
+    for control in (control for prompt in reversed(prompts) for control in prompt.controls):
+        if not any(_same(control, other) for other in told):
+            told.append(control)
+            having = [
+                index for index, prompt in enumerate(prompts) if any(_same(control, one) for one in prompt.controls)
+            ]
+            yield control, slice(batch * having[0], batch * (having[-1] + 1))
 
 
 def _same(one: Control[Any], other: Control[Any]) -> bool:

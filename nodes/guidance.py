@@ -35,4 +35,5 @@ def CFGGuide(
 
 def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F]:
     with context.weights(positive.encoder) as encoder:
-        return Conditioning(encoder.encode([""]), positive.encoder, positive.controls)
+        empty = encoder.unprompted()
+    return Conditioning(empty.embeddings, positive.encoder, positive.controls, empty.pooled)

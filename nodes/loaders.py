@@ -34,7 +34,7 @@ def LoadCheckpoint(
             there are.
     """
     found = context.found(source)
-    _check_variant(found.resolved, ("unet", "vae", "text_encoder"), variant)
+    _check_variant(found.resolved, CheckpointSource.components, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
     return Checkpoint(Model(*recipe), TextEncoder(*recipe), VAE(*recipe))
 
@@ -61,7 +61,8 @@ def _check_variant(resolved: Resolved, components: tuple[str, ...], variant: str
     if not variant:
         return
     folder = resolved.root
-    present = {name for one in components for name in folders.weights(folder / one)} if folder.is_dir() else {""}
+    held = [folder / one for one in components if (folder / one / "config.json").is_file()]
+    present = {name for one in held for name in folders.weights(one)} if folder.is_dir() else {""}
     if variant not in present:
         named = ", ".join(sorted(filter(None, present))) or "none"
         raise InputError(

@@ -1,30 +1,33 @@
-"""The torch modules that recipes become: a denoiser, a text encoder and an autoencoder, each with what it needs.
+"""The torch modules that recipes become: a denoiser, what reads prompts, and what stands between pixels and latents.
 
-Below them is what every family's builders share: `pretrained` loads a component of a diffusers folder, `assembled` one
-whose weights came from elsewhere, and `ready` freezes it. Imports torch: only families import this module.
+A family makes them its own by overriding what differs: a `Denoiser` says what its network is called with, an `Encoder`
+what becomes of a text. Imports torch: only families and the bodies of nodes import this module.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from weft.engine import InputError
-from weft.nodes.folders import component_variant
 from weft.nodes.preview import Colours
-from weft.nodes.quiet import quietly
 
-N = TypeVar("N", bound=nn.Module)
+if TYPE_CHECKING:
+    from weft.nodes.values import Conditioning, Latent
+
+Conditions = dict[str, Tensor]
+"""What a network is called with beside latents and timestep: tensors with one row for all items, or one for each."""
+
+Residuals = tuple[list[Tensor], Tensor]
+"""What ControlNets add to a UNet: one tensor for each skip connection, and one for the middle."""
 
 
 class Denoiser(nn.Module):
-    """A UNet with its checkpoint's scheduler configuration.
+    """A network that denoises, with its checkpoint's scheduler configuration.
 
     Args:
         scheduler: the configuration of the diffusers scheduler that came with it.
@@ -33,11 +36,14 @@ class Denoiser(nn.Module):
         colours: what its latents look like.
     """
 
+    multiple = 1
+    """Latent elements that a side must be a multiple of."""
+
     def __init__(
-        self, unet: Any, scheduler: Mapping[str, Any], latent_channels: int, latent_factor: int, colours: Colours
+        self, network: Any, scheduler: Mapping[str, Any], latent_channels: int, latent_factor: int, colours: Colours
     ) -> None:
         super().__init__()
-        self.unet = unet
+        self.network = network
         self.scheduler = dict(scheduler)
         self.latent_channels = latent_channels
         self.latent_factor = latent_factor
@@ -46,45 +52,71 @@ class Denoiser(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """What it computes in."""
-        return cast(torch.dtype, self.unet.dtype)
+        return cast(torch.dtype, self.network.dtype)
 
-    def distilled_guidance(self, scale: float, batch: int) -> Tensor | None:
-        """The scale of guidance embedded `[batch, channel]`, for a network distilled to take it; else None.
+    @property
+    def prompt_width(self) -> int:
+        """Channels of the prompts that it reads."""
+        return int(self.network.config.cross_attention_dim)
 
-        The sinusoidal embedding of 1000 (scale - 1) of "On Distillation of Guided Diffusion Models" (Meng et al.,
-        2023), as latent consistency models are trained with.
+    @property
+    def channels_beside(self) -> int:
+        """Channels that it sees beside its latents: an inpainting model's mask and picture."""
+        return int(self.network.config.in_channels) - self.latent_channels
+
+    def conditions(self, prompt: Conditioning[Any], latent: Latent[Any], *, negative: bool) -> Conditions:
+        """What the network is told of a prompt, for latents of a size.
+
+        Args:
+            negative: whether guidance leads away from this prompt.
         """
-        channels = self.unet.config.time_cond_proj_dim
-        if channels is None:
-            return None
-        half = channels // 2
-        frequencies = torch.exp(torch.arange(half) * -(torch.log(torch.tensor(10_000.0)) / (half - 1)))
-        angles = 1000.0 * (scale - 1) * frequencies
-        embedding = nn.functional.pad(torch.cat([angles.sin(), angles.cos()]), (0, channels % 2))
-        return embedding.repeat(batch, 1).to(self.unet.device, self.dtype)
+        return {"encoder_hidden_states": prompt.embeddings}
 
+    def scale_conditions(self, scale: float) -> Conditions | None:
+        """How a network that was distilled with guidance is told its scale; None where guidance is done outside.
 
-class Encoder(nn.Module):
-    """A CLIP text model with its tokenizer."""
-
-    def __init__(self, text_model: Any, tokenizer: Any) -> None:
-        super().__init__()
-        self.text_model = text_model
-        self.tokenizer = tokenizer
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """The embeddings of some texts `[text, token, channel]`, float32, on the CPU.
-
-        A text is padded to the length that the tokenizer has (77 tokens) and cut to it.
+        Such a network is asked with the positive prompt alone.
         """
-        length = self.tokenizer.model_max_length
-        tokens = self.tokenizer(
-            list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        ).to(self.text_model.device)
-        masked = getattr(self.text_model.config, "use_attention_mask", False)
-        mask = tokens.attention_mask if masked else None
-        embeddings: Tensor = self.text_model(tokens.input_ids, attention_mask=mask)[0]
-        return embeddings.float().cpu()
+        return None
+
+    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """What the scheduler's timesteps depend on beside their number, as arguments of `set_timesteps`."""
+        return {}
+
+    def arguments(self, conditions: Conditions) -> dict[str, Any]:
+        """Conditions as the network's arguments."""
+        return dict(conditions)
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
+    ) -> Tensor:
+        """The network's prediction `[row, channel, height, width]` for latents of that shape at a timestep (a scalar).
+
+        Args:
+            conditions: with a row for each of the sample's.
+            residuals: what ControlNets add.
+        """
+        prediction: Tensor = self.network(sample, timestep, **self.arguments(conditions), return_dict=False)[0]
+        return prediction
+
+
+class Encoded(NamedTuple):
+    """Texts as a denoiser reads them: `[text, token, channel]`, and `[text, channel]` where it reads a vector too."""
+
+    embeddings: Tensor
+    pooled: Tensor | None = None
+
+
+class Encoder(nn.Module, ABC):
+    """What turns texts into what a denoiser reads."""
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Some texts, float32, on the CPU."""
+
+    def unprompted(self) -> Encoded:
+        """What stands where guidance is given no negative prompt: the empty one, unless a family says else."""
+        return self.encode([""])
 
 
 class Autoencoder(nn.Module):
@@ -93,6 +125,8 @@ class Autoencoder(nn.Module):
     def __init__(self, vae: Any) -> None:
         super().__init__()
         self.vae = vae
+        self.scale = float(vae.config.scaling_factor)
+        self.shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
 
     @property
     def factor(self) -> int:
@@ -105,11 +139,10 @@ class Autoencoder(nn.Module):
         Args:
             tile: the side of the tiles in pixels; 0 decodes whole pictures.
         """
-        scaled = latents.to(self.vae.device, self.vae.dtype) / self.vae.config.scaling_factor
+        scaled = latents.to(self.vae.device, self.vae.dtype) / self.scale + self.shift
         with self._tiled(tile) if tile else nullcontext():
             pixels = self.vae.decode(scaled, return_dict=False)[0]
-        picture: Tensor = (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).float().cpu()
-        return picture.contiguous()
+        return picture(pixels)
 
     @contextmanager
     def _tiled(self, tile: int) -> Iterator[None]:
@@ -124,68 +157,17 @@ class Autoencoder(nn.Module):
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The mean latents of pictures `[batch, height, width, 3]` in 0..1, float32, on the CPU."""
-        pixels = (2 * pictures - 1).permute(0, 3, 1, 2).to(self.vae.device, self.vae.dtype)
+        pixels = signed(pictures).to(self.vae.device, self.vae.dtype)
         mean = self.vae.encode(pixels).latent_dist.mean
-        latents: Tensor = (mean * self.vae.config.scaling_factor).float().cpu()
+        latents: Tensor = ((mean - self.shift) * self.scale).float().cpu()
         return latents
 
 
-def pretrained(module_class: Any, folder: Path, variant: str, **dtype: torch.dtype) -> Any:
-    """A component of a diffusers folder, loaded from safetensors.
-
-    Args:
-        dtype: `torch_dtype` for diffusers' classes, `dtype` for transformers'.
-
-    Raises:
-        InputError: where files are damaged, or weights are missing that the configuration asks for.
-    """
-    options = {"variant": component_variant(folder, variant), "use_safetensors": True, "local_files_only": True}
-    try:
-        with quietly():
-            module, report = module_class.from_pretrained(folder, output_loading_info=True, **options, **dtype)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
-        raise InputError(f"`{folder.name}` cannot be loaded: {fault}", "get the model's folder again") from fault
-    _refuse_missing(folder.name, report["missing_keys"])
-    return module
+def picture(pixels: Tensor) -> Tensor:
+    """Pixels `[batch, channel, height, width]` in -1..1 as pictures `[batch, height, width, channel]` in 0..1."""
+    return (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).float().cpu().contiguous()
 
 
-def assembled(module_class: Any, config: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
-    """A diffusers module of a configuration with these weights; nothing is initialised only to be thrown away.
-
-    Raises:
-        InputError: where the weights do not fit the configuration.
-    """
-    with torch.device("meta"), quietly():
-        module = module_class.from_config(dict(config))
-    converted = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    try:
-        report = module.load_state_dict(converted, strict=False, assign=True)
-    except RuntimeError as fault:
-        raise InputError(f"the weights do not fit a {module_class.__name__}: {fault}", "get the file again") from fault
-    _refuse_missing(module_class.__name__, report.missing_keys)
-    return module
-
-
-def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
-    """A transformers model of a configuration with these weights.
-
-    Raises:
-        InputError: where the weights do not fit the configuration.
-    """
-    with quietly():
-        model, report = model_class.from_pretrained(
-            None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
-        )
-    _refuse_missing(model_class.__name__, report["missing_keys"])
-    return model
-
-
-def ready(module: N, device: str) -> N:
-    """The module on a device, for inference only."""
-    return module.eval().requires_grad_(False).to(device)
-
-
-def _refuse_missing(what: str, missing: Sequence[str]) -> None:
-    if missing:
-        names = ", ".join(sorted(missing)[:3])
-        raise InputError(f"{len(missing)} weights of `{what}` are missing: {names} ...", "get the model's files again")
+def signed(pictures: Tensor) -> Tensor:
+    """Pictures `[batch, height, width, channel]` in 0..1 as pixels `[batch, channel, height, width]` in -1..1."""
+    return (2 * pictures - 1).permute(0, 3, 1, 2)

@@ -38,7 +38,7 @@ def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
 
 def unet_config(shapes: Shapes) -> Config:
     """The configuration of a UNet2DConditionModel, from shapes below `UNET`."""
-    config = _down_config(shapes)
+    config = down_config(shapes)
     up = [name.replace("Down", "Up") for name in reversed(config["down_block_types"])]
     return {**config, "up_block_types": up, "out_channels": shapes["out.2.weight"][0]}
 
@@ -47,7 +47,7 @@ def control_config(shapes: Shapes) -> Config:
     """The configuration of a ControlNetModel, from shapes below `CONTROL`."""
     hint = [shapes[f"input_hint_block.{index}.weight"] for index in (0, 4, 8, 12)]
     return {
-        **_down_config(shapes),
+        **down_config(shapes),
         "conditioning_channels": hint[0][1],
         "conditioning_embedding_out_channels": [shape[0] for shape in hint],
     }
@@ -79,7 +79,7 @@ def text_config(shapes: Shapes) -> Config:
     }
 
 
-def _down_config(shapes: Shapes) -> Config:
+def down_config(shapes: Shapes) -> Config:
     """What a UNet and a ControlNet share: the input block, then on each level its residual blocks and a downsampler."""
     blocks = _blocks(shapes)
     downsamplers = [index for index, parts in blocks.items() if "0.op.weight" in parts]

@@ -32,7 +32,24 @@ def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
         yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", f"leave it at 0, or choose: {able}")
 
 
-@node(category="sampling", lane="gpu", check=_check_pair)
+def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The sampler, the schedule and the steps must go together."""
+    yield from _check_pair(inputs, limits)
+    yield from _check_steps(inputs, limits)
+
+
+def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The steps that are walked must lie in the schedule, and their beginning be said once."""
+    start, end, steps = inputs.get("start_step") or 0, inputs.get("end_step"), inputs.get("steps")
+    last = steps if end is None else end
+    if last is not None and start > last:
+        yield NodeProblem("start_step", f"step {start} lies after the end, {last}", "start earlier, or end later")
+    if start and inputs.get("denoise", 1.0) < 1:
+        message = "`start_step` and `denoise` both say where the run begins"
+        yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0")
+
+
+@node(category="sampling", lane="gpu", check=_check)
 def KSampler(
     guide: Guide[F],
     latent: Latent[F],
@@ -43,6 +60,10 @@ def KSampler(
     schedule: ScheduleName = "model",
     denoise: Annotated[float, Range(0.0, 1.0)] = 1.0,
     eta: Annotated[float, Range(0.0, 1.0)] = 0.0,
+    start_step: Annotated[int, Range(0, 10_000)] = 0,
+    end_step: Annotated[int | None, Range(0, 10_000)] = None,
+    add_noise: bool = True,
+    keep_noise: bool = True,
     context: Context = INJECTED,
 ) -> Latent[F]:
     """Sample latents from noise, or sample given latents anew.
@@ -55,11 +76,16 @@ def KSampler(
         latent: a size (EmptyLatent) to fill from noise, or latents to start from.
         seed: of the noise: item i of a batch uses seed + i, modulo 2^64; or a list with one seed for each item.
         steps: of the whole schedule.
-        sampler: how a step is made.
+        sampler: how a step is made; `model` is what the checkpoint came with.
         schedule: how the noise levels are spaced; `model` is the checkpoint's own spacing.
         denoise: the share of the schedule that given latents go through, its end: int(steps x denoise) steps. 1 goes
             through all of it; where not one step is left, the latents are returned as they are. A size needs 1.
         eta: the share of fresh noise in each step, for `ddim`; 0 is deterministic.
+        start_step: the first step that is walked, counted from 0; those before it were walked by another KSampler.
+        end_step: the step before which the walk ends, for another KSampler to go on from there; null walks to the last.
+        add_noise: whether given latents are put under the noise of the first step; not where they come from another
+            KSampler with their noise kept.
+        keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction takes it out.
     """
     from weft.nodes.denoiser import guided
     from weft.nodes.stepper import SchedulerStepper, generators_for, make_scheduler, sample
@@ -70,11 +96,15 @@ def KSampler(
             make_scheduler(model.scheduler, sampler, schedule),
             steps=steps,
             denoise=denoise,
+            start_step=start_step,
+            end_step=end_step,
             generators=generators,
             eta=eta,
+            timing=model.timing(steps, latent),
             device=context.device,
         )
-        samples = sample(denoiser, stepper, _start(latent, model, stepper), _telling(context, model.colours))
+        start = _start(latent, model, stepper, add_noise)
+        samples = sample(denoiser, stepper, start, _telling(context, model.colours), keep_noise=keep_noise)
     return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
 
 
@@ -92,14 +122,25 @@ def _telling(context: Context, colours: Colours) -> Progress:
     return lambda step, steps, denoised: context.progress(step, steps, lambda: colours.png(denoised()))
 
 
-def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper) -> Tensor:
-    """What sampling starts from: noise, or the given latents under noise."""
+def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper, add_noise: bool) -> Tensor:
+    """What sampling starts from: noise, the given latents under noise, or these as they are."""
     if latent.samples is not None:
-        return stepper.from_latents(latent.samples.to(stepper.device))
-    if stepper.skipped:
+        given = latent.samples.to(stepper.device)
+        return stepper.from_latents(given) if add_noise else given
+    if stepper.skipped or not add_noise:
         raise InputError(
-            "denoise is below 1, and the latent is only a size, with nothing in it to keep",
-            "set denoise to 1, or start from a picture (VAEEncode)",
+            "the run begins with given latents, and the latent is only a size, with nothing in it",
+            "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
         )
     factor = model.latent_factor
+    _check_multiple(latent, factor * model.multiple)
     return stepper.from_noise((model.latent_channels, latent.height // factor, latent.width // factor))
+
+
+def _check_multiple(latent: Latent[Any], side: int) -> None:
+    """Raise `InputError` where the size is no whole number of what the model puts together."""
+    if latent.width % side or latent.height % side:
+        raise InputError(
+            f"the model paints sides that are multiples of {side}, not {latent.width} x {latent.height}",
+            f"ask for {max(latent.width // side, 1) * side} x {max(latent.height // side, 1) * side}",
+        )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 SamplerName = Literal[
+    "model",
     "ddpm",
     "ddim",
     "pndm",
@@ -33,6 +34,7 @@ SamplerName = Literal[
 ScheduleName = Literal["model", "karras", "exponential", "beta", "sgm_uniform"]
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
+"""What a model predicts under a noise schedule; flow-matching models predict a velocity from noise to picture."""
 
 EVERY_SCHEDULE: tuple[ScheduleName, ...] = get_args(ScheduleName)
 SPACED: tuple[ScheduleName, ...] = ("model", "sgm_uniform")
@@ -40,6 +42,19 @@ SIGMAS: tuple[ScheduleName, ...] = ("model", "karras", "exponential", "beta")
 
 EVERY_PREDICTION: frozenset[Prediction] = frozenset(get_args(Prediction))
 NO_SAMPLE: frozenset[Prediction] = EVERY_PREDICTION - {"sample"}
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How a sampler follows a flow-matching model.
+
+    Args:
+        scheduler: the name of diffusers' class.
+        schedules: the schedules that the class can follow over a flow.
+    """
+
+    scheduler: str
+    schedules: tuple[ScheduleName, ...] = ("model",)
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,7 @@ class Sampler:
         options: the configuration that makes the class this sampler, laid over the checkpoint's own.
         predictions: what a model may predict for the class to understand it.
         takes_eta: whether a step takes DDIM's eta, the share of fresh noise.
+        flow: what it is for a flow-matching model; None where there is no such sampler.
     """
 
     scheduler: str
@@ -59,30 +75,44 @@ class Sampler:
     options: Mapping[str, object] = field(default_factory=dict)
     predictions: frozenset[Prediction] = EVERY_PREDICTION
     takes_eta: bool = False
+    flow: Flow | None = None
 
 
 SECOND_ORDER = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+
+MULTISTEP = Flow("DPMSolverMultistepScheduler")
 
 SAMPLERS: Mapping[SamplerName, Sampler] = {
     "ddpm": Sampler("DDPMScheduler", SPACED),
     "ddim": Sampler("DDIMScheduler", SPACED, takes_eta=True),
     "pndm": Sampler("PNDMScheduler", SPACED, predictions=NO_SAMPLE),
     "lms": Sampler("LMSDiscreteScheduler"),
-    "euler": Sampler("EulerDiscreteScheduler"),
+    "euler": Sampler("EulerDiscreteScheduler", flow=Flow("FlowMatchEulerDiscreteScheduler", SIGMAS)),
     "euler_ancestral": Sampler("EulerAncestralDiscreteScheduler", SPACED, predictions=NO_SAMPLE),
-    "heun": Sampler("HeunDiscreteScheduler"),
+    "heun": Sampler("HeunDiscreteScheduler", flow=Flow("FlowMatchHeunDiscreteScheduler")),
     "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
     "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
-    "dpmpp_2m": Sampler("DPMSolverMultistepScheduler", options=SECOND_ORDER),
+    "dpmpp_2m": Sampler("DPMSolverMultistepScheduler", options=SECOND_ORDER, flow=MULTISTEP),
     "dpmpp_2m_sde": Sampler(
-        "DPMSolverMultistepScheduler", options={**SECOND_ORDER, "algorithm_type": "sde-dpmsolver++"}
+        "DPMSolverMultistepScheduler", options={**SECOND_ORDER, "algorithm_type": "sde-dpmsolver++"}, flow=MULTISTEP
     ),
     "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, SECOND_ORDER),
     "deis": Sampler("DEISMultistepScheduler", options={"algorithm_type": "deis"}),
-    "unipc": Sampler("UniPCMultistepScheduler"),
+    "unipc": Sampler("UniPCMultistepScheduler", flow=Flow("UniPCMultistepScheduler")),
     "lcm": Sampler("LCMScheduler", ("model",)),
 }
-"""Every sampler. Singlestep DPM-Solver has one spacing of timesteps; LCM has the steps that it was distilled on."""
+"""Every sampler but `model`, which is the one that a checkpoint came with.
+
+Singlestep DPM-Solver has one spacing of timesteps; LCM has the steps that it was distilled on.
+"""
+
+OWN_ONLY: frozenset[str] = frozenset({"CMStochasticIterativeScheduler"})
+"""Classes of schedulers whose models no other sampler understands: consistency models."""
+
+OWN: frozenset[str] = OWN_ONLY.union(
+    (row.scheduler for row in SAMPLERS.values()), (row.flow.scheduler for row in SAMPLERS.values() if row.flow)
+)
+"""Classes of schedulers that a checkpoint may come with and the sampler `model` take."""
 
 _PLAIN_SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
 
@@ -99,6 +129,11 @@ SCHEDULES: Mapping[ScheduleName, Mapping[str, object]] = {
 def samplers_for(schedule: ScheduleName) -> tuple[SamplerName, ...]:
     """The samplers that can follow a schedule."""
     return tuple(name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules)
+
+
+def samplers_of_flow(schedule: ScheduleName = "model") -> tuple[SamplerName, ...]:
+    """The samplers that can follow a schedule over a flow-matching model."""
+    return tuple(name for name, sampler in SAMPLERS.items() if sampler.flow and schedule in sampler.flow.schedules)
 
 
 def samplers_of(prediction: Prediction) -> tuple[SamplerName, ...]:

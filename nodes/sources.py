@@ -76,10 +76,15 @@ class ModelSource(Resource):
 
 
 class CheckpointSource(ModelSource):
-    """A whole checkpoint: a denoiser, a text encoder and a VAE."""
+    """A whole checkpoint: a denoiser with, as far as its family has them, text encoders and a VAE."""
 
     kind = "checkpoint"
-    components = ("", "scheduler", "text_encoder", "tokenizer", "unet", "vae")
+    components = (
+        *("", "scheduler"),
+        *("text_encoder", "text_encoder_2", "text_encoder_3"),
+        *("tokenizer", "tokenizer_2", "tokenizer_3"),
+        *("transformer", "unet", "vae"),
+    )
 
     def family_of(self, contents: Contents) -> Family | None:
         return of_checkpoint(contents)

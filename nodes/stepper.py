@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import diffusers
@@ -24,7 +25,20 @@ from torch import Tensor
 
 from weft.engine import InputError
 from weft.nodes.quiet import quietly
-from weft.nodes.samplers import SAMPLERS, SCHEDULES, Prediction, SamplerName, ScheduleName, samplers_of
+from weft.nodes.samplers import (
+    OWN,
+    OWN_ONLY,
+    SAMPLERS,
+    SCHEDULES,
+    Prediction,
+    SamplerName,
+    ScheduleName,
+    samplers_of,
+    samplers_of_flow,
+)
+
+FLOW: Mapping[str, object] = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+"""What makes a solver of diffusion equations one of a flow; classes for flows alone know it already."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +82,14 @@ Progress = Callable[[int, int, Callable[[], Tensor]], None]
 """Told `(step, steps, denoised)` after each prediction; `denoised()` is the latents that it leads to, for a preview."""
 
 
-def sample(denoise: Denoise, stepper: Stepper, latents: Tensor, progress: Progress) -> Tensor:
+def sample(
+    denoise: Denoise, stepper: Stepper, latents: Tensor, progress: Progress, *, keep_noise: bool = True
+) -> Tensor:
     """Walk `latents` down a stepper's timesteps.
 
     Args:
         progress: told how far the run is; an exception that it raises ends the run.
+        keep_noise: whether the noise that is left after the last timestep stays; else the last prediction takes it out.
     """
     count = len(stepper.timesteps)
     for index, timestep in enumerate(stepper.timesteps):
@@ -81,6 +98,8 @@ def sample(denoise: Denoise, stepper: Stepper, latents: Tensor, progress: Progre
         latents = stepper.step(prediction, timestep, latents)
         denoised = partial(stepper.denoised, prediction, timestep, seen)
         progress(index // stepper.order + 1, -(-count // stepper.order), denoised)
+        if index + 1 == count and not keep_noise:
+            latents = denoised()
     return latents
 
 
@@ -92,8 +111,11 @@ class SchedulerStepper:
         steps: the number of steps of a whole run.
         denoise: the share of the run that is walked, its end: `int(steps * denoise)` steps, as in diffusers'
             image-to-image pipelines.
+        start_step: steps at the beginning that another run has walked.
+        end_step: the step before which the walk ends; None walks to the last.
         generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
         eta: DDIM's share of fresh noise, 0 to 1; for samplers that take it.
+        timing: what a model's timesteps depend on beside their number, as arguments of `set_timesteps`.
     """
 
     def __init__(
@@ -102,16 +124,20 @@ class SchedulerStepper:
         *,
         steps: int,
         denoise: float = 1.0,
+        start_step: int = 0,
+        end_step: int | None = None,
         generators: Sequence[torch.Generator],
         eta: float = 0.0,
+        timing: Mapping[str, Any] = MappingProxyType({}),
         device: str = "cpu",
     ) -> None:
         self.scheduler = scheduler
         self.generators = list(generators)
         self.device = device
-        _set_timesteps(scheduler, steps, device)
-        self.skipped = (steps - min(int(steps * denoise), steps)) * scheduler.order
-        self.timesteps: Tensor = scheduler.timesteps[self.skipped :]
+        _set_timesteps(scheduler, steps, device, timing)
+        self.skipped = (steps - min(int(steps * denoise), steps) + start_step) * scheduler.order
+        end = end_step * scheduler.order if end_step is not None and end_step < steps else None
+        self.timesteps: Tensor = scheduler.timesteps[self.skipped : end]
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(self.skipped)
         taken = inspect.signature(scheduler.step).parameters
@@ -124,18 +150,23 @@ class SchedulerStepper:
 
     def from_noise(self, shape: Sequence[int]) -> Tensor:
         """Latents of pure noise `[batch, *shape]`, scaled for the first timestep."""
-        scaled: Tensor = self._noise(shape) * self.scheduler.init_noise_sigma
-        return scaled
+        return self._noise(shape) * float(getattr(self.scheduler, "init_noise_sigma", 1.0))
 
     def from_latents(self, latents: Tensor) -> Tensor:
         """`latents` with the noise of the first timestep that is walked; unchanged where no step is."""
         if len(self.timesteps) == 0:
             return latents
         first = self.timesteps[:1].repeat(len(latents))
-        noisy: Tensor = self.scheduler.add_noise(latents, self._noise(latents.shape[1:]), first)
+        noise = self._noise(latents.shape[1:])
+        if hasattr(self.scheduler, "scale_noise"):
+            flowing: Tensor = self.scheduler.scale_noise(latents, first, noise)
+            return flowing
+        noisy: Tensor = self.scheduler.add_noise(latents, noise, first)
         return noisy
 
     def model_input(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        if not hasattr(self.scheduler, "scale_model_input"):
+            return latents
         scaled: Tensor = self.scheduler.scale_model_input(latents, timestep)
         return scaled
 
@@ -144,13 +175,24 @@ class SchedulerStepper:
         return stepped
 
     def denoised(self, prediction: Tensor, timestep: Tensor, seen: Tensor) -> Tensor:
-        """The x_0 of x = alpha x_0 + sigma epsilon, alpha^2 + sigma^2 = 1, the x that every scheduler shows the model.
+        """The x_0 of x = alpha x_0 + sigma epsilon, the x that every scheduler shows the model.
 
-        A timestep between two of the training's counts as the nearest.
+        alpha^2 + sigma^2 = 1 under a noise schedule, where a timestep between two of the training's counts as the
+        nearest; alpha + sigma = 1 over a flow. A consistency model predicts x_0 but for what its boundary condition
+        takes from x (https://arxiv.org/abs/2303.01469, eq. 5).
         """
+        name, config = type(self.scheduler).__name__, self.scheduler.config
+        if is_flow(name, config):
+            return seen - float(timestep) / float(config.num_train_timesteps) * prediction
+        if name in OWN_ONLY:
+            sigma = (timestep / 250).exp()
+            skip, out = self.scheduler.get_scalings_for_boundary_condition(sigma)
+            unscaled: Tensor = seen * (sigma**2 + config.sigma_data**2) ** 0.5
+            bounded: Tensor = skip * unscaled + out * prediction
+            return bounded
         alpha_squared = self.scheduler.alphas_cumprod[round(float(timestep))]
         alpha, sigma = alpha_squared.sqrt(), (1 - alpha_squared).sqrt()
-        kind: Prediction = self.scheduler.config.prediction_type
+        kind: Prediction = config.prediction_type
         if kind == "sample":
             return prediction
         found: Tensor = (
@@ -169,16 +211,44 @@ def make_scheduler(config: Mapping[str, Any], sampler: SamplerName, schedule: Sc
     Raises:
         InputError: where the sampler does not understand what the checkpoint's model predicts.
     """
+    name, options = _chosen(config, sampler, schedule)
+    scheduler_class = getattr(diffusers, name)
+    with quietly():
+        return scheduler_class.from_config(dict(config), **options, **SCHEDULES[schedule])
+
+
+def is_flow(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether a scheduler of this class and configuration leads a flow-matching model."""
+    return name.startswith("FlowMatch") or bool(config.get("use_flow_sigmas"))
+
+
+def _chosen(
+    config: Mapping[str, Any], sampler: SamplerName, schedule: ScheduleName
+) -> tuple[str, Mapping[str, object]]:
+    """The scheduler class that a sampler is for a checkpoint, and the options that make it this sampler."""
+    own = str(config.get("_class_name", ""))
+    if sampler == "model":
+        if own not in OWN:
+            raise InputError(f"the model came with `{own}`, which is no sampler of Weft's", f"choose one of: {_ALL}")
+        return own, {}
+    if own in OWN_ONLY:
+        raise InputError(f"the sampler `{sampler}` cannot follow a consistency model", "choose the sampler `model`")
     row = SAMPLERS[sampler]
+    if is_flow(own, config):
+        if row.flow is None or schedule not in row.flow.schedules:
+            able = ", ".join(samplers_of_flow(schedule)) or f"another schedule than `{schedule}`"
+            raise InputError(
+                f"the sampler `{sampler}` cannot follow a flow-matching model on the schedule `{schedule}`",
+                f"choose one of: {able}",
+            )
+        return row.flow.scheduler, {**row.options, **FLOW, "flow_shift": config.get("shift", 1.0)}
     prediction: Prediction = config.get("prediction_type", "epsilon")
     if prediction not in row.predictions:
         raise InputError(
             f"the sampler `{sampler}` cannot follow a model that predicts `{prediction}`",
             f"choose one of: {', '.join(samplers_of(prediction))}",
         )
-    scheduler_class = getattr(diffusers, row.scheduler)
-    with quietly():
-        return scheduler_class.from_config(dict(config), **row.options, **SCHEDULES[schedule])
+    return row.scheduler, row.options
 
 
 def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -186,10 +256,20 @@ def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator("cpu").manual_seed(seed % 2**64) for seed in seeds]
 
 
-def _set_timesteps(scheduler: Any, steps: int, device: str) -> None:
+def _set_timesteps(scheduler: Any, steps: int, device: str, timing: Mapping[str, Any]) -> None:
+    """Space a scheduler's timesteps; one that spaces them over a flow by itself is not given any to shift."""
+    name = type(scheduler).__name__
+    own = scheduler.config.get("use_flow_sigmas")
+    given = {key: value for key, value in timing.items() if key != "sigmas" or not own}
+    unknown = given.keys() - inspect.signature(scheduler.set_timesteps).parameters.keys()
+    if unknown:
+        raise InputError(f"{name} cannot space its steps by this model's {', '.join(sorted(unknown))}", _ANOTHER)
     try:
         with quietly():
-            scheduler.set_timesteps(steps, device=device)
+            scheduler.set_timesteps(steps, device=device, **given)
     except ValueError as refusal:
-        name = type(scheduler).__name__
         raise InputError(f"{name} cannot make {steps} steps of this model's schedule", "ask for fewer") from refusal
+
+
+_ALL = ", ".join(SAMPLERS)
+_ANOTHER = f"choose one of the samplers: {', '.join(name for name in samplers_of_flow() if name != 'heun')}"

@@ -17,4 +17,5 @@ def TextEncode(text_encoder: TextEncoder[F], text: str, *, context: Context = IN
         text: the prompt; empty is a prompt too, the usual negative one.
     """
     with context.weights(text_encoder) as encoder:
-        return Conditioning(encoder.encode([text]), text_encoder)
+        encoded = encoder.encode([text])
+    return Conditioning(encoded.embeddings, text_encoder, pooled=encoded.pooled)

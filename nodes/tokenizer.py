@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from transformers import CLIPTokenizer
@@ -18,14 +19,21 @@ MERGES = 49152 - 256 - 2
 """How many of the file's merges CLIP uses: its vocabulary less the bytes and the two special tokens."""
 
 
-def clip_tokenizer() -> Any:
-    """The tokenizer of OpenAI's CLIP, as SD 1.x has it."""
+def clip_tokenizer(folder: Path | None = None, padding: str | None = None) -> Any:
+    """The tokenizer of a checkpoint's folder, where there is such a folder; else that of OpenAI's CLIP.
+
+    Args:
+        padding: what CLIP's pads with; the end token where left out, as SD 1.x has it.
+    """
+    if folder and folder.is_dir():
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     merges: Any = _merges()
     letters = _byte_letters()
     words = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {word: index for index, word in enumerate(words)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+    own = {"pad_token": padding} if padding else {}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH, **own)
 
 
 def _merges() -> list[tuple[str, str]]:

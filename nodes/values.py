@@ -179,11 +179,13 @@ class Conditioning(Generic[F]):
         embeddings: `[batch, token, channel]`; a batch of 1 serves every item.
         encoder: what made them, and what encodes the empty prompt where guidance is given no negative one.
         controls: the ControlNets that act with it, in the order in which their outputs are added.
+        pooled: the prompt in one vector `[batch, channel]`, for families whose denoisers read one.
     """
 
     embeddings: Tensor
     encoder: TextEncoder[F]
     controls: tuple[Control[F], ...] = ()
+    pooled: Tensor | None = None
 
     def __repr__(self) -> str:
         _, tokens, channels = self.embeddings.shape
@@ -198,10 +200,15 @@ class Guide(Generic[F]):
 
     Args:
         negative: None where the positive prompt alone is asked.
-        scale: negative + scale x (positive - negative).
+        scale: negative + scale x (positive - negative); a model that was distilled with guidance is told it instead.
+        beside: what the network sees beside its latents `[batch, channel, height / factor, width / factor]`: a mask and
+            the latents of a masked picture, or the latents of a picture to edit.
+        image_scale: how strongly a picture to edit guides; None where it does not guide by itself.
     """
 
     model: Model[F]
     positive: Conditioning[F]
     negative: Conditioning[F] | None
     scale: float
+    beside: Tensor | None = None
+    image_scale: float | None = None

@@ -1,6 +1,8 @@
 """What a family of models must know: how to recognise its files, and how to build its modules.
 
-A family is one file in this folder and its line in `weft.nodes.families`.
+A family is one file in this folder and its line in `weft.nodes.families`. Its modules say the rest
+(`weft.nodes.modules`): what the network is called with, what becomes of a text, the scale of latents. The sampler that
+a checkpoint came with is in its scheduler's configuration.
 """
 
 from __future__ import annotations
@@ -30,6 +32,18 @@ class Contents:
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
+    def has(self, *components: str) -> bool:
+        """Whether this is a folder with these components."""
+        return self.configs.keys() >= set(components)
+
+    def class_of(self, component: str) -> str:
+        """The class that a component of a folder names in its configuration; empty where it names none."""
+        return str(self.configs.get(component, {}).get("_class_name", ""))
+
+    def holds(self, *names: str) -> bool:
+        """Whether this is a file with these tensors."""
+        return all(name in self.shapes for name in names)
+
 
 class Family(Protocol):
     """A family of models; its builders read sources that `recognises` or `recognises_control` said yes to."""
@@ -58,4 +72,4 @@ class Family(Protocol):
         """The VAE of a checkpoint."""
 
     def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
-        """A ControlNet."""
+        """A ControlNet; asked only where `recognises_control` said yes."""

@@ -78,7 +78,7 @@ def test_guidance_is_one_batch_and_at_scale_1_one_conditional_forward(
 ) -> None:
     seen: list[int] = []
     with scene.context.weights(scene.model) as model:
-        hook = model.unet.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        hook = model.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
         scene.predict(scene.positive, scene.negative, scale)
         hook.remove()
     assert seen == expected

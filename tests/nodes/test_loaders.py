@@ -34,7 +34,7 @@ def loader(folder: Path, precision: str = "float32") -> Load:
 def FirstWeight(model: Model[Any], *, context: Context = INJECTED) -> Any:
     """The first layer's weight of a loaded denoiser."""
     with context.weights(model) as denoiser:
-        return denoiser.unet.conv_in.weight
+        return denoiser.network.conv_in.weight
 
 
 @pytest.fixture

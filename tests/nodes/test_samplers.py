@@ -63,7 +63,7 @@ def test_eta_is_taken_where_the_table_says(sampler: SamplerName) -> None:
 
 
 def test_every_name_has_its_row() -> None:
-    assert tuple(SAMPLERS) == get_args(SamplerName)
+    assert ("model", *SAMPLERS) == get_args(SamplerName)
     assert tuple(SCHEDULES) == get_args(ScheduleName) == EVERY_SCHEDULE
 
 
