@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -126,12 +127,17 @@ def Slow(number: int) -> list[int]:
     return [number, number + 1]
 
 
-def ran(store: Tiers) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What runs, and what is cached, on a machine with this store."""
+def slow() -> Graph:
+    """A graph of one such node."""
     with Graph() as graph:
         Slow(5, id="slow")  # type: ignore[call-arg]
+    return replace(graph, outputs={"out": Link("slow")})
+
+
+def ran(store: Tiers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What runs, and what is cached, on a machine with this store."""
     with Engine(store=store, device="cpu") as engine:
-        result = engine.run(replace(graph, outputs={"out": Link("slow")}))
+        result = engine.run(slow())
     assert result.outputs == {"out": [5, 6]}
     return result.ran, result.cached
 
@@ -148,3 +154,14 @@ def test_a_run_goes_on_where_the_shared_store_is_away(tmp_path: Path) -> None:
     assert ran(stacked(tmp_path, 10**6, NOBODY, reports.append)) == (("slow",), ())
     assert ran(stacked(tmp_path, 10**6, NOBODY, reports.append)) == ((), ("slow",))
     assert len(reports) == 1
+
+
+def test_what_goes_away_after_the_plan_is_computed(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    ran(stacked(tmp_path / "first", 10**6, str(shared)))
+    with Engine(store=stacked(tmp_path / "second", 10**6, str(shared)), device="cpu") as engine:
+        planned = engine.plan(slow())
+        shutil.rmtree(shared)
+        result = engine.execute(planned)
+    assert [step.tier for step in planned.steps] == ["shared"]
+    assert (result.outputs, result.ran) == ({"out": [5, 6]}, ("slow",))
