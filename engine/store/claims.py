@@ -112,35 +112,38 @@ class Claims:
 
     def claimed(self, key: Digest) -> Claimant | None:
         """Who computes a key; None where nobody does, or nobody that is worth waiting for."""
+        try:
+            claimant = self._claimant(key)
+        except OSError:
+            return None
+        return claimant if claimant and claimant.holds else None
+
+    def _claimant(self, key: Digest) -> Claimant | None:
+        """Whom a claim names, whether it holds or not; a claim that is just being written names nobody."""
         path = self.path(key)
         try:
             content, written = path.read_bytes(), path.stat().st_mtime
-        except OSError:
+        except FileNotFoundError:
             return None
-        claimant = _claimant(content) or Claimant(0, "", written, 0.0)
-        return claimant if claimant.holds else None
+        return _read(content) or Claimant(0, "", written, 0.0)
 
     def _made(self, key: Digest, content: bytes) -> Claim | None:
         path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _create(path, content)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _create(path, content)
+            with path.open("xb", buffering=0) as file:
+                file.write(content)
         except FileExistsError:
             return None
         return Claim(lambda: _remove(path, content))
 
     def _taken_over(self, key: Digest, content: bytes) -> Claim | None:
-        if self.claimed(key):
+        claimant = self._claimant(key)
+        if claimant and claimant.holds:
             return None
-        self.path(key).unlink(missing_ok=True)
+        if claimant:
+            self.path(key).unlink(missing_ok=True)
         return self._made(key, content)
-
-
-def _create(path: Path, content: bytes) -> None:
-    with path.open("xb", buffering=0) as file:
-        file.write(content)  # short, so all of it or nothing
 
 
 def _remove(path: Path, content: bytes) -> None:
@@ -152,7 +155,7 @@ def _remove(path: Path, content: bytes) -> None:
         return  # nobody is held up by it for longer than `holds` says
 
 
-def _claimant(content: bytes) -> Claimant | None:
+def _read(content: bytes) -> Claimant | None:
     """The claimant that a file names; None where it is not whole."""
     try:
         return Claimant(**orjson.loads(content))

@@ -135,6 +135,15 @@ class FileStore:
         trace = self._trace(key)
         return tuple(_blobs(trace)) if trace else ()
 
+    def trace_of(self, key: Digest) -> Mapping[str, Any]:
+        """What is said beside a record: how and by what it was made.
+
+        Raises:
+            Damaged: where the record is.
+        """
+        trace = self._trace(key)
+        return trace["trace"] if trace else {}
+
     def blob(self, key: Digest, name: str) -> bytes:
         """A blob's bytes.
 

@@ -1,11 +1,13 @@
 """A store on disk looked after: how much is in it, whether it is whole, and what to let go of.
 
 A record's modification time says when it was last used. Blobs and notes that nothing refers to are leftovers; those
-of the last hour are left alone, since a run that is going on writes blobs before the record that names them.
+of the last hour are left alone, since a run that is going on writes blobs before the record that names them. Where a
+record's trace says its `partial` key, the note under that key lasts as long as the record.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ GRACE = 3600.0
 """Seconds for which what nothing refers to is left alone."""
 
 DAY = 86_400.0
+
+FORGET = 30 * DAY
+"""Seconds for which is remembered how long a node took whose results are gone, and what a graph last was."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class _Record:
     used: float
     bytes: int
     blobs: tuple[str, ...]
+    partial: str
 
 
 def stats(store: DiskStore) -> Stats:
@@ -90,6 +96,7 @@ def prune(store: DiskStore, max_bytes: int | None = None, older_than: float | No
     """
     before, now = stats(store), time.time()
     kept: set[str] = set()
+    partials: set[str] = set()
     let_go: set[str] = set()
     room = float("inf") if max_bytes is None else max_bytes
     for record in sorted(_records(store), key=lambda record: record.used, reverse=True):
@@ -100,9 +107,10 @@ def prune(store: DiskStore, max_bytes: int | None = None, older_than: float | No
             let_go.update(record.blobs)
         else:
             kept.update(new)
+            partials.add(record.partial)
     for name in let_go - kept:
         store.blob_path(name).unlink(missing_ok=True)
-    _remove_leftovers(store, kept, now)
+    _remove_leftovers(store, kept, partials, now)
     after = stats(store)
     return Stats(
         before.records - after.records,
@@ -130,18 +138,19 @@ def keep_within(store: DiskStore, max_bytes: int) -> None:
 def _records(store: DiskStore) -> Iterator[_Record]:
     for path in _files(store, "traces"):
         try:
-            stat = path.stat()
-            yield _Record(path, Digest(path.stem), stat.st_mtime, stat.st_size, store.blobs_of(Digest(path.stem)))
+            key, stat = Digest(path.stem), path.stat()
+            partial = store.trace_of(key).get("partial") or ""
+            yield _Record(path, key, stat.st_mtime, stat.st_size, store.blobs_of(key), partial)
         except (Damaged, OSError):
             path.unlink(missing_ok=True)
 
 
-def _remove_leftovers(store: DiskStore, kept: set[str], now: float) -> None:
+def _remove_leftovers(store: DiskStore, kept: set[str], partials: set[str], now: float) -> None:
     for path in _files(store, "blobs"):
         if path.name not in kept and _age(path, now) > GRACE:
             path.unlink(missing_ok=True)
     for path in _files(store, "notes"):
-        if _leads_nowhere(store, Digest(path.name)) and _age(path, now) > GRACE:
+        if path.name not in partials and _age(path, now) > _lasts(store, Digest(path.name)):
             path.unlink(missing_ok=True)
     for path in _files(store, "claims"):
         lost = not store.claimed(Digest(path.name)) if path.parent.name == machine() else _age(path, now) > DAY
@@ -152,13 +161,15 @@ def _remove_leftovers(store: DiskStore, kept: set[str], now: float) -> None:
             path.unlink(missing_ok=True)
 
 
-def _leads_nowhere(store: DiskStore, key: Digest) -> bool:
-    """Whether a note is damaged, or names a content key of which no record is there."""
+def _lasts(store: DiskStore, key: Digest) -> float:
+    """Seconds for which a note is kept that no record says it belongs to."""
     try:
         note = store.note(key) or ""
     except Damaged:
-        return True
-    return len(note) == len(key) and not store.trace_path(Digest(note)).exists()
+        return GRACE
+    if len(note) != len(key):
+        return FORGET
+    return math.inf if store.trace_path(Digest(note)).exists() else GRACE
 
 
 def _age(path: Path, now: float | None = None) -> float:

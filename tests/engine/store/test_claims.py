@@ -95,7 +95,8 @@ def test_a_claim_that_is_not_whole_holds_for_a_moment(content: bytes, store: Dis
 
 def test_where_no_claim_can_be_written_everybody_computes(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
-    assert DiskStore(tmp_path / "store").claim(KEY) is UNCLAIMED
+    store = DiskStore(tmp_path / "store")
+    assert store.claim(KEY) is UNCLAIMED and store.claimed(KEY) is None
 
 
 def test_upkeep_knows_claims(store: DiskStore) -> None:

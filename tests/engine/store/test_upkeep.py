@@ -15,7 +15,7 @@ from weft.engine.limits import Limits
 from weft.engine.store import Made
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.upkeep import keep_within, prune, stats, verify
+from weft.engine.store.upkeep import FORGET, keep_within, prune, stats, verify
 
 
 @pytest.fixture
@@ -80,6 +80,17 @@ def test_leftovers_go_after_an_hour(store: DiskStore) -> None:
         os.utime(path, times=(0, 0))
     prune(store)
     assert not lost.exists() and not lost.with_name(".half").exists()
+
+
+def test_notes_last_as_long_as_what_they_are_about(store: DiskStore) -> None:
+    store.put(key(3), {"out": Made(1, content_digest(1))}, 1.0, {"partial": digest("of a record")})
+    notes = {"of a record": "1.0", "of nothing": "1.0", "young": "1.0", "recipe": key(2), "lost": key(4)}
+    for name, note in notes.items():
+        store.remember(digest(name), note)
+        if name != "young":
+            os.utime(store.note_path(digest(name)), times=(time.time() - FORGET - 1,) * 2)
+    prune(store)
+    assert [name for name in notes if store.recall(digest(name))] == ["of a record", "young", "recipe"]
 
 
 def test_a_store_keeps_within_its_size(store: DiskStore) -> None:
