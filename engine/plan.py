@@ -13,7 +13,7 @@ has run, and so is what only it takes from: a branch that may not be taken, an i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -70,11 +70,16 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do: its steps in topological order."""
+    """What a run will do: its steps in topological order.
+
+    Args:
+        waits: for each node that waits for others to decide what it takes, or whether it is needed, these others.
+    """
 
     checked: Checked
     settings: Mapping[str, str]
     steps: tuple[Step, ...]
+    waits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, *states: State) -> Iterator[Step]:
         """The steps in these states."""
@@ -168,6 +173,7 @@ class _Planner:
         self.nodes: dict[str, _Node] = {}
         self.unsettled: set[str] = set()
         self.uncertain: set[str] = set()
+        self.waits: dict[str, tuple[str, ...]] = {}
         self.running: dict[Digest, str] = {}
         self.notes: dict[Digest, str | None] = {}
 
@@ -181,7 +187,7 @@ class _Planner:
             self._decide(self.nodes[id])
         self._drop_unneeded()
         steps = tuple(self._step(node) for node in self.nodes.values())
-        return Plan(self.checked, self.settings, steps)
+        return Plan(self.checked, self.settings, steps, self.waits)
 
     def _keyed(self, call: Call) -> _Node:
         found = {text: Found(one, self.digests.of(one)) for text, one in call.resources.items()}
@@ -207,6 +213,22 @@ class _Planner:
                 pending, call = self.checked.pending, self.nodes[id].call
                 certain.update(self._ends(pending[id] if id in pending else (link for _, link in call.links)))
         self.uncertain = self.nodes.keys() - certain
+        self._find_waits()
+
+    def _find_waits(self) -> None:
+        """For each node that waits for others to decide what it takes, or whether it is needed, these others."""
+        needed_once: dict[str, dict[str, None]] = {}
+        for id in reversed(self.nodes):
+            links = [link.node for _, link in self.nodes[id].call.links]
+            items = [link for link in links if stands_for_all(link)]
+            waits_for = [id] if id in self.checked.pending else items
+            own = dict.fromkeys(link.node for one in waits_for for link in self.checked.pending[one])
+            needed = needed_once.get(id, {})
+            if own or needed:
+                self.waits[id] = tuple({**own, **needed})
+            for source in {**dict.fromkeys(links), **own}:
+                if source in self.uncertain:
+                    needed_once.setdefault(source, {}).update(needed if source in own else {**own, **needed})
 
     def _ends(self, links: Iterable[Link]) -> Iterator[str]:
         """The nodes behind links; behind one to what stands for all items of a list, those that give the list."""
@@ -252,9 +274,8 @@ class _Planner:
 
     def _decide(self, node: _Node) -> None:
         """Whether a node whose recipe is new is cached by content, will run, or is undecided."""
-        decided_by = self._decided_by(node.call.id)
-        if decided_by:
-            node.state, node.after = "undecided", decided_by
+        if node.call.id in self.waits:
+            node.state, node.after = "undecided", self.waits[node.call.id]
             return
         above = dict.fromkeys(link.node for _, link in node.call.links)
         unknown = tuple(id for id in above if self.nodes[id].record is None)
@@ -272,18 +293,6 @@ class _Planner:
             node.state, node.after = "undecided", unknown
         else:
             node.state = "run"
-
-    def _decided_by(self, id: str) -> tuple[str, ...]:
-        """The nodes whose values decide what a node takes, or whether it is needed; none where that is known."""
-        pending = self.checked.pending
-        if id in pending:
-            links = pending[id]
-        elif id in self.uncertain:
-            links = tuple(link for found in pending.values() for link in found)
-        else:
-            items = (link.node for _, link in self.nodes[id].call.links if stands_for_all(link.node))
-            links = tuple(link for item in items for link in pending[item]) if self.unsettled else ()
-        return tuple(dict.fromkeys(link.node for link in links))
 
     def _partial(self, node: _Node) -> Digest:
         alone = arrivals(node.call, node.found, lambda _: _LINK)

@@ -166,9 +166,7 @@ class _Run:
         """The failed node for which a step cannot be; empty where that was told already."""
         if step.call.id in self.faulty:
             return ""
-        above = [link.node for _, link in step.call.links]
-        if self.plan.checked.pending:
-            above += step.after
+        above = [*(link.node for _, link in step.call.links), *self.plan.waits.get(step.call.id, ())]
         return next((self.faulty[id] for id in above if id in self.faulty), None)
 
     def _block(self, step: Step, culprit: str) -> None:

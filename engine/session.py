@@ -323,6 +323,7 @@ class Engine:
         while checked.pending:
             outcome = part(self._plan(deciding(checked), store), outcome)
             if outcome.status != "done":
+                planned = self._plan(checked, store)
                 break
             known = {link: outcome.outputs[str(link)] for link in deciding(checked).outputs.values()}
             planned = self._planned(checked.graph, checked.only, {**checked.known, **known}, store)
