@@ -14,7 +14,7 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
 from weft.engine.errors import CatalogError, listed, nearest
@@ -25,7 +25,7 @@ VALUES: dict[str, type] = {}
 """Every value class, by name: what the store's codec may build when it reads."""
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: C) -> C:
     """Register a frozen dataclass as a socket type under its own name.
 
