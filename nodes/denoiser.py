@@ -47,7 +47,7 @@ class BoundControl:
         down, middle = self.net(
             sample[self.rows],
             timestep,
-            **model.arguments(mine),
+            **model.family.arguments(mine),
             controlnet_cond=self.image,
             conditioning_scale=self.strength,
             return_dict=False,
@@ -81,7 +81,7 @@ class GuidedDenoiser:
         sides = len(self.scales) + 1
         sample = torch.cat([latents] * sides).to(self.model.dtype)
         residuals = self._residuals(sample, timestep, position)
-        prediction = self.model.predict(sample, timestep, self.conditions, residuals).float()
+        prediction = self.model.family.predict(self.model, sample, timestep, self.conditions, residuals).float()
         first, *others = prediction.chunk(sides)
         guided, before = first, first
         for scale, side in zip(self.scales, others, strict=True):
@@ -113,7 +113,7 @@ class Side:
 def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Context) -> Iterator[GuidedDenoiser]:
     """A guide's predictions for latents of this size and batch; its ControlNets' weights are held while it is open."""
     _check_beside(guide, model, latent)
-    embedded = model.scale_conditions(guide.scale)
+    embedded = model.family.scale_conditions(model, guide.scale)
     sides, scales = chain(guide) if embedded is None else ([Side(guide.positive, False, guide.beside)], ())
     rows = [_rows(side, model, latent, embedded or {}) for side in sides]
     conditions = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
@@ -142,13 +142,13 @@ def chain(guide: Guide[Any]) -> tuple[list[Side], tuple[float, ...]]:
 def _rows(side: Side, model: Denoiser, latent: Latent[Any], embedded: Conditions) -> Conditions:
     """What the network is called with for one side, one row an item."""
     prompt = side.prompt
-    width, wanted = prompt.embeddings.shape[-1], model.prompt_width
+    width, wanted = prompt.embeddings.shape[-1], model.family.prompt_width(model)
     if width != wanted:
         raise InputError(
             f"the prompt was encoded {width} channels wide, and the model reads {wanted}",
             "encode it with the text encoder of the model's own checkpoint",
         )
-    told = model.conditions(prompt, latent, negative=side.negative)
+    told = model.family.conditions(model, prompt, latent, side.negative)
     rows = {name: _repeated(one, latent.batch_size, "a prompt") for name, one in {**told, **embedded}.items()}
     if side.beside is not None:
         rows["beside"] = _repeated(side.beside, latent.batch_size, "the picture that a model sees")
@@ -162,7 +162,7 @@ def _placed(tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:
 
 def _check_beside(guide: Guide[Any], model: Denoiser, latent: Latent[Any]) -> None:
     """Raise `InputError` where the network does not see, beside its latents, what the guide gives."""
-    given, wanted = 0 if guide.beside is None else guide.beside.shape[1], model.channels_beside
+    given, wanted = 0 if guide.beside is None else guide.beside.shape[1], model.family.channels_beside(model)
     if given != wanted:
         mends = {0: "guide it with CFGGuide alone", 4: "guide it with EditGuide", 5: "put InpaintGuide after its guide"}
         raise InputError(

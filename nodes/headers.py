@@ -88,8 +88,7 @@ def _any(*parts: str) -> Callable[[Shapes], bool]:
     return lambda shapes: any(part in name for name in shapes for part in parts)
 
 
-_WHOLE = "give a checkpoint: one file with the UNet, the VAE and the text encoder, or a diffusers folder"
-_OTHER_FAMILY = "give a model of a family that Weft loads: SD1"
+_WHOLE = "give a checkpoint: one file with the denoiser, the VAE and the text encoders, or a diffusers folder"
 
 KINDS: tuple[Kind, ...] = (
     Kind("a LoRA", _WHOLE, _any("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "hada_w1", "lokr_w1")),
@@ -99,15 +98,10 @@ KINDS: tuple[Kind, ...] = (
         _any("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
     ),
     Kind("a textual inversion embedding", _WHOLE, _any("emb_params", "string_to_param")),
-    Kind("an SDXL checkpoint", _OTHER_FAMILY, _any("conditioner.embedders.")),
-    Kind("an SD 3 checkpoint", _OTHER_FAMILY, _any("joint_blocks.")),
-    Kind("a Flux checkpoint", _OTHER_FAMILY, _any("double_blocks.")),
-    Kind("an SD 2.x checkpoint", _OTHER_FAMILY, _any("cond_stage_model.model.")),
-    Kind(
-        "an inpainting or editing checkpoint",
-        "give a checkpoint whose UNet takes latents alone (four channels)",
-        lambda shapes: shapes.get("model.diffusion_model.input_blocks.0.0.weight", (0, 4))[1] != 4,
-    ),
+    Kind("a part of an SDXL checkpoint", _WHOLE, _any("conditioner.embedders.")),
+    Kind("a part of an SD 3 checkpoint", _WHOLE, _any("joint_blocks.")),
+    Kind("a part of a FLUX checkpoint", _WHOLE, _any("double_blocks.")),
+    Kind("a part of an SD 2.x checkpoint", _WHOLE, _any("cond_stage_model.model.")),
     Kind(
         "a checkpoint without its VAE or its text encoder",
         _WHOLE,

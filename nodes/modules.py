@@ -1,12 +1,11 @@
 """The torch modules that recipes become: a denoiser, what reads prompts, and what stands between pixels and latents.
 
-A family makes them its own by overriding what differs: a `Denoiser` says what its network is called with, an `Encoder`
-what becomes of a text. Imports torch: only families and the bodies of nodes import this module.
+They are the same for every family, which knows how they are used (`weft.nodes.families.base`). Imports torch: only the
+bodies of nodes and of families import this module.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from weft.nodes.preview import Colours
 
 if TYPE_CHECKING:
-    from weft.nodes.values import Conditioning, Latent
+    from weft.nodes.families.base import Family
 
 Conditions = dict[str, Tensor]
 """What a network is called with beside latents and timestep: tensors with one row for all items, or one for each."""
@@ -30,19 +29,24 @@ class Denoiser(nn.Module):
     """A network that denoises, with its checkpoint's scheduler configuration.
 
     Args:
+        family: which knows how the network is called.
         scheduler: the configuration of the diffusers scheduler that came with it.
         latent_channels: channels of the latents that it denoises.
         latent_factor: pixels to a latent element, along each side.
         colours: what its latents look like.
     """
 
-    multiple = 1
-    """Latent elements that a side must be a multiple of."""
-
     def __init__(
-        self, network: Any, scheduler: Mapping[str, Any], latent_channels: int, latent_factor: int, colours: Colours
+        self,
+        family: Family,
+        network: Any,
+        scheduler: Mapping[str, Any],
+        latent_channels: int,
+        latent_factor: int,
+        colours: Colours,
     ) -> None:
         super().__init__()
+        self.family = family
         self.network = network
         self.scheduler = dict(scheduler)
         self.latent_channels = latent_channels
@@ -54,51 +58,6 @@ class Denoiser(nn.Module):
         """What it computes in."""
         return cast(torch.dtype, self.network.dtype)
 
-    @property
-    def prompt_width(self) -> int:
-        """Channels of the prompts that it reads."""
-        return int(self.network.config.cross_attention_dim)
-
-    @property
-    def channels_beside(self) -> int:
-        """Channels that it sees beside its latents: an inpainting model's mask and picture."""
-        return int(self.network.config.in_channels) - self.latent_channels
-
-    def conditions(self, prompt: Conditioning[Any], latent: Latent[Any], *, negative: bool) -> Conditions:
-        """What the network is told of a prompt, for latents of a size.
-
-        Args:
-            negative: whether guidance leads away from this prompt.
-        """
-        return {"encoder_hidden_states": prompt.embeddings}
-
-    def scale_conditions(self, scale: float) -> Conditions | None:
-        """How a network that was distilled with guidance is told its scale; None where guidance is done outside.
-
-        Such a network is asked with the positive prompt alone.
-        """
-        return None
-
-    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
-        """What the scheduler's timesteps depend on beside their number, as arguments of `set_timesteps`."""
-        return {}
-
-    def arguments(self, conditions: Conditions) -> dict[str, Any]:
-        """Conditions as the network's arguments."""
-        return dict(conditions)
-
-    def predict(
-        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
-    ) -> Tensor:
-        """The network's prediction `[row, channel, height, width]` for latents of that shape at a timestep (a scalar).
-
-        Args:
-            conditions: with a row for each of the sample's.
-            residuals: what ControlNets add.
-        """
-        prediction: Tensor = self.network(sample, timestep, **self.arguments(conditions), return_dict=False)[0]
-        return prediction
-
 
 class Encoded(NamedTuple):
     """Texts as a denoiser reads them: `[text, token, channel]`, and `[text, channel]` where it reads a vector too."""
@@ -107,16 +66,59 @@ class Encoded(NamedTuple):
     pooled: Tensor | None = None
 
 
-class Encoder(nn.Module, ABC):
-    """What turns texts into what a denoiser reads."""
+class Reader(nn.Module):
+    """A text model with its tokenizer.
 
-    @abstractmethod
+    Args:
+        length: tokens that a text is padded to and cut at; the tokenizer's own where left out (CLIP's: 77).
+    """
+
+    def __init__(self, text_model: Any, tokenizer: Any, length: int | None = None) -> None:
+        super().__init__()
+        self.text_model = text_model
+        self.tokenizer = tokenizer
+        self.length = length or tokenizer.model_max_length
+
+    def read(self, texts: Sequence[str], **options: Any) -> Any:
+        """All that the model gives for some texts."""
+        tokens = self.tokenizer(
+            list(texts), padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+        ).to(self.text_model.device)
+        masked = getattr(self.text_model.config, "use_attention_mask", False)
+        mask = tokens.attention_mask if masked else None
+        return self.text_model(tokens.input_ids, attention_mask=mask, **options)
+
+
+class Encoder(nn.Module):
+    """What reads prompts: the text models of a checkpoint, in the order in which their family has them.
+
+    Args:
+        family: which knows what becomes of a text.
+        config: what else the checkpoint says of it.
+    """
+
+    def __init__(self, family: Family, readers: Sequence[nn.Module], config: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.family = family
+        self.readers = nn.ModuleList(readers)
+        self.config = dict(config or {})
+
+    def read(self, texts: Sequence[str], **options: Any) -> list[Any]:
+        """All that each text model gives for some texts."""
+        return [cast(Reader, reader).read(texts, **options) for reader in self.readers]
+
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Some texts, float32, on the CPU."""
+        """Some texts as the family's denoisers read them, float32, on the CPU."""
+        return _at_rest(self.family.encode(self, texts))
 
     def unprompted(self) -> Encoded:
-        """What stands where guidance is given no negative prompt: the empty one, unless a family says else."""
-        return self.encode([""])
+        """What stands where guidance is given no negative prompt, float32, on the CPU."""
+        return _at_rest(self.family.unprompted(self))
+
+
+def _at_rest(encoded: Encoded) -> Encoded:
+    embeddings, pooled = encoded
+    return Encoded(embeddings.float().cpu(), None if pooled is None else pooled.float().cpu())
 
 
 class Autoencoder(nn.Module):

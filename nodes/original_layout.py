@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model."
+OPEN_TEXT = "cond_stage_model.model."
 CONTROL = "control_model."
 
 Config = dict[str, Any]
@@ -40,7 +41,7 @@ def unet_config(shapes: Shapes) -> Config:
     """The configuration of a UNet2DConditionModel, from shapes below `UNET`."""
     config = down_config(shapes)
     up = [name.replace("Down", "Up") for name in reversed(config["down_block_types"])]
-    return {**config, "up_block_types": up, "out_channels": shapes["out.2.weight"][0]}
+    return {**config, **_added(shapes), "up_block_types": up, "out_channels": shapes["out.2.weight"][0]}
 
 
 def control_config(shapes: Shapes) -> Config:
@@ -48,6 +49,7 @@ def control_config(shapes: Shapes) -> Config:
     hint = [shapes[f"input_hint_block.{index}.weight"] for index in (0, 4, 8, 12)]
     return {
         **down_config(shapes),
+        **_added(shapes),
         "conditioning_channels": hint[0][1],
         "conditioning_embedding_out_channels": [shape[0] for shape in hint],
     }
@@ -79,20 +81,51 @@ def text_config(shapes: Shapes) -> Config:
     }
 
 
+def open_text_config(shapes: Shapes) -> Config:
+    """The configuration of a CLIPTextModel, from shapes below the prefix of one of OpenCLIP's."""
+    vocabulary, width = shapes["token_embedding.weight"]
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "projection_dim": shapes.get("text_projection", (width, width))[1],
+        "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
+        "num_hidden_layers": _count(shapes, "transformer.resblocks.{}.mlp.c_fc.weight"),
+        "num_attention_heads": width // 64,
+        "max_position_embeddings": shapes["positional_embedding"][0],
+        "hidden_act": "gelu",
+    }
+
+
 def down_config(shapes: Shapes) -> Config:
     """What a UNet and a ControlNet share: the input block, then on each level its residual blocks and a downsampler."""
     blocks = _blocks(shapes)
     downsamplers = [index for index, parts in blocks.items() if "0.op.weight" in parts]
     depth = (downsamplers[0] if downsamplers else len(blocks)) - 1
     firsts = [blocks[index] for index in range(1, len(blocks), depth + 1)]
-    attention = [any("attn2" in part for part in block) for block in firsts]
+    layers = [_count(block, "1.transformer_blocks.{}.attn2.to_k.weight") for block in firsts]
+    middle = _count(shapes, "middle_block.1.transformer_blocks.{}.attn2.to_k.weight")
+    projections = [shape for name, shape in shapes.items() if name.endswith("1.proj_in.weight")]
     context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
     return {
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "block_out_channels": [block["0.out_layers.3.weight"][0] for block in firsts],
         "layers_per_block": depth,
-        "down_block_types": ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in attention],
+        "transformer_layers_per_block": [*(count or 1 for count in layers[:-1]), layers[-1] or middle or 1],
+        "down_block_types": ["CrossAttnDownBlock2D" if count else "DownBlock2D" for count in layers],
         "cross_attention_dim": context,
+        "use_linear_projection": any(len(shape) == 2 for shape in projections),
+    }
+
+
+def _added(shapes: Shapes) -> Config:
+    """What a UNet of SDXL is told beside the prompt: a vector of it, and sizes, each embedded in 256 channels."""
+    if "label_emb.0.0.weight" not in shapes:
+        return {}
+    width = shapes["label_emb.0.0.weight"][1]
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": width,
     }
 
 
@@ -129,11 +162,25 @@ def control_weights(path: Path, config: Config) -> dict[str, Tensor]:
     return _renamed("convert_controlnet_checkpoint", tensors(path, CONTROL), config)
 
 
-def text_weights(path: Path) -> dict[str, Tensor]:
+def text_weights(path: Path, prefix: str = TEXT) -> dict[str, Tensor]:
     """A CLIP text model's weights under transformers' names; positions are counted, not stored, in today's models."""
-    found = {name.removeprefix(TEXT): tensor for name, tensor in tensors(path, TEXT).items()}
+    found = {name.removeprefix(prefix): tensor for name, tensor in tensors(path, prefix).items()}
     found.pop("embeddings.position_ids", None)
     return found
+
+
+def open_text_weights(path: Path, prefix: str) -> dict[str, Tensor]:
+    """The weights of one of OpenCLIP's text models under transformers' names."""
+    from types import SimpleNamespace
+
+    from diffusers.loaders import single_file_utils
+
+    found = tensors(path, prefix)
+    width = found[f"{prefix}token_embedding.weight"].shape[1]
+    model = SimpleNamespace(config=SimpleNamespace(hidden_size=width))
+    convert: Any = single_file_utils.convert_open_clip_checkpoint
+    converted: dict[str, Tensor] = convert(model, found, prefix)
+    return converted
 
 
 def _renamed(converter: str, found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:

@@ -100,7 +100,7 @@ def KSampler(
             end_step=end_step,
             generators=generators,
             eta=eta,
-            timing=model.timing(steps, latent),
+            timing=model.family.timing(model, steps, latent),
             device=context.device,
         )
         start = _start(latent, model, stepper, add_noise)
@@ -133,7 +133,7 @@ def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper, add_
             "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
         )
     factor = model.latent_factor
-    _check_multiple(latent, factor * model.multiple)
+    _check_multiple(latent, factor * model.family.multiple)
     return stepper.from_noise((model.latent_channels, latent.height // factor, latent.width // factor))
 
 

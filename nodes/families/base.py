@@ -1,22 +1,25 @@
 """What a family of models must know: how to recognise its files, and how to build its modules.
 
-A family is one file in this folder and its line in `weft.nodes.families`. Its modules say the rest
-(`weft.nodes.modules`): what the network is called with, what becomes of a text, the scale of latents. The sampler that
-a checkpoint came with is in its scheduler's configuration.
+A family is one file in this folder and its line in `weft.nodes.families`. Beside building modules it says how they are
+used: what a network is called with, what becomes of a text. The scale of latents and the sampler that a checkpoint came
+with are in its configurations. Importing a family imports no torch. Read next: `weft.nodes.modules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from weft.engine import Resolved
-    from weft.nodes.modules import Autoencoder, Denoiser, Encoder
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
     from weft.nodes.preview import Colours
+    from weft.nodes.values import Conditioning, Latent
 
 
 @dataclass(frozen=True)
@@ -45,31 +48,95 @@ class Contents:
         return all(name in self.shapes for name in names)
 
 
-class Family(Protocol):
+class Family(ABC):
     """A family of models; its builders read sources that `recognises` or `recognises_control` said yes to."""
 
-    @property
-    def name(self) -> str:
-        """As types have it: `SD1`."""
+    name: str
+    """As types have it: `SD1`."""
 
-    @property
-    def colours(self) -> Colours:
-        """What its latents look like, where a checkpoint does not say it of its own."""
+    colours: Colours
+    """What its latents look like, where a checkpoint does not say it of its own."""
 
+    multiple = 1
+    """Latent elements that a side must be a multiple of."""
+
+    @abstractmethod
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole checkpoint of the family."""
 
     def recognises_control(self, contents: Contents) -> bool:
         """Whether this is a ControlNet of the family."""
+        return False
 
+    @abstractmethod
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The denoiser of a checkpoint."""
 
+    @abstractmethod
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """The text encoder of a checkpoint."""
+        """What reads prompts for a checkpoint."""
 
+    @abstractmethod
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
-        """The VAE of a checkpoint."""
+        """What stands between pixels and a checkpoint's latents."""
 
     def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
         """A ControlNet; asked only where `recognises_control` said yes."""
+        raise NotImplementedError(self.name)
+
+    def prompt_width(self, model: Denoiser) -> int:
+        """Channels of the prompts that a model reads."""
+        return int(model.network.config.cross_attention_dim)
+
+    def channels_beside(self, model: Denoiser) -> int:
+        """Channels that a model sees beside its latents: an inpainting model's mask and picture."""
+        return 0
+
+    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        """What a network is told of a prompt, for latents of a size: tensors with one row for all items or for each.
+
+        Args:
+            negative: whether guidance leads away from this prompt.
+        """
+        return {"encoder_hidden_states": prompt.embeddings}
+
+    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions | None:
+        """How a network that was distilled with guidance is told its scale; None where guidance is done outside.
+
+        Such a network is asked with the positive prompt alone.
+        """
+        return None
+
+    def timing(self, model: Denoiser, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """What the scheduler's timesteps depend on beside their number, as arguments of `set_timesteps`."""
+        return {}
+
+    def arguments(self, conditions: Conditions) -> dict[str, Any]:
+        """Conditions as a network's arguments."""
+        return dict(conditions)
+
+    def predict(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        residuals: Residuals | None = None,
+    ) -> Tensor:
+        """A network's prediction `[row, channel, height, width]` for latents of that shape at a timestep (a scalar).
+
+        Args:
+            conditions: with a row for each of the sample's.
+            residuals: what ControlNets add.
+        """
+        given = self.arguments(conditions)
+        prediction: Tensor = model.network(sample, timestep, **given, return_dict=False)[0]
+        return prediction
+
+    @abstractmethod
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        """Some texts as the family's denoisers read them."""
+
+    def unprompted(self, encoder: Encoder) -> Encoded:
+        """What stands where guidance is given no negative prompt: the empty one, unless a family says else."""
+        return self.encode(encoder, [""])

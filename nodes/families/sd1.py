@@ -11,22 +11,16 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
-from weft.nodes.families.unets import FIRST, SEEN_CHANNELS, UNetFamily
+from weft.nodes.families.unets import COLOURS, FIRST, SEEN_CHANNELS, UNetFamily
 from weft.nodes.headers import read_shapes
-from weft.nodes.preview import Colours
 
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.families.unet_modules import ClipEncoder
+    from weft.nodes.modules import Encoder
 
 SD2_WIDTH = 1024
 """The width of the prompts that SD 2.x reads, by which it is told from SD 1.x."""
-
-COLOURS = Colours(
-    ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
-)
-"""What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
 
 
 class StableDiffusion1(UNetFamily):
@@ -60,12 +54,12 @@ class StableDiffusion1(UNetFamily):
     def heads(self, widths: Sequence[int]) -> int:
         return 8
 
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> ClipEncoder:
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """CLIP's text model, with the checkpoint's own tokenizer where it has one, else CLIP's."""
         from transformers import CLIPTextConfig, CLIPTextModel
 
-        from weft.nodes.families.unet_modules import ClipEncoder
         from weft.nodes.loading import assembled_text, pretrained, ready
+        from weft.nodes.modules import Encoder, Reader
         from weft.nodes.tokenizer import clip_tokenizer
 
         if source.root.is_dir():
@@ -74,7 +68,8 @@ class StableDiffusion1(UNetFamily):
             shapes = original.below(original.TEXT, read_shapes(source.root))
             config = CLIPTextConfig(**original.text_config(shapes))
             model = assembled_text(CLIPTextModel, config, original.text_weights(source.root), dtype)
-        return ready(ClipEncoder(model, clip_tokenizer(source.root / "tokenizer")), device)
+        tokenizer = clip_tokenizer(source.root / "tokenizer")
+        return ready(Encoder(self, [Reader(model, tokenizer)]), device)
 
 
 SD1 = StableDiffusion1()

@@ -1,27 +1,27 @@
 """What the families of latent diffusion by a UNet share: SD 1.x, SD 2.x and SDXL are this with other data.
 
 A checkpoint is a diffusers folder, or one safetensors file in the original layout, which carries no configuration: what
-its shapes do not tell is the same for a whole family and stands in the family's file. Importing this module imports no
-torch; the modules are made in `weft.nodes.families.unet_modules`.
+its shapes do not tell is the same for a whole family and stands in the family's file.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
 from weft.nodes import original_layout as original
-from weft.nodes.families.base import Contents
+from weft.nodes.families.base import Contents, Family
 from weft.nodes.folders import read_config
 from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours, colours_of
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-    from weft.nodes.families.unet_modules import UNetDenoiser
-    from weft.nodes.modules import Autoencoder
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
 
 LATENT_CHANNELS = 4
 
@@ -44,23 +44,25 @@ SCHEDULER: Mapping[str, Any] = {
 HEAD = 64
 """Channels of an attention head, in CLIP and in every UNet since SD 2."""
 
+COLOURS = Colours(
+    ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
+)
+"""What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
+
 FIRST = f"{original.UNET}input_blocks.0.0.weight"
-PROJECTION = "input_blocks.1.1.proj_in.weight"
 
 
-class UNetFamily:
+class UNetFamily(Family):
     """A family of UNets over the latents of a VAE."""
 
-    name: str
-    colours: Colours
     scale: float
     """What latents are multiplied by, for files that do not say it."""
 
     scheduler: Mapping[str, Any] = SCHEDULER
 
+    @abstractmethod
     def is_unet(self, config: Mapping[str, Any]) -> bool:
         """Whether the configuration of a UNet or a ControlNet is this family's."""
-        raise NotImplementedError
 
     def heads(self, widths: Sequence[int]) -> Any:
         """Attention heads on each level; diffusers' name for their number is a historical slip."""
@@ -70,14 +72,15 @@ class UNetFamily:
         """Whether this is a ControlNet for a UNet of the family."""
         if contents.shapes:
             shapes = original.below(original.CONTROL, contents.shapes)
-            return "input_hint_block.0.weight" in shapes and self.is_unet(original.down_config(shapes))
+            return "input_hint_block.0.weight" in shapes and self.is_unet(original.control_config(shapes))
         return contents.class_of("") == "ControlNetModel" and self.is_unet(contents.configs[""])
 
-    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> UNetDenoiser:
+    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The UNet with the checkpoint's scheduler configuration."""
         from diffusers import UNet2DConditionModel
 
         from weft.nodes.loading import assembled, pretrained, ready
+        from weft.nodes.modules import Denoiser
 
         if source.root.is_dir():
             unet = pretrained(UNet2DConditionModel, source.root / "unet", variant, torch_dtype=dtype)
@@ -91,15 +94,43 @@ class UNetFamily:
             vae = original.vae_config(original.below(original.VAE, shapes))
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
         colours = colours_of(source.root, self.colours)
-        return ready(self.denoising(unet, scheduler, factor, colours, source), device)
+        return ready(Denoiser(self, unet, scheduler, LATENT_CHANNELS, factor, colours), device)
 
-    def denoising(
-        self, unet: Any, scheduler: Mapping[str, Any], factor: int, colours: Colours, source: Resolved
-    ) -> UNetDenoiser:
-        """The family's denoiser around a UNet."""
-        from weft.nodes.families.unet_modules import UNetDenoiser
+    def channels_beside(self, model: Denoiser) -> int:
+        return int(model.network.config.in_channels) - LATENT_CHANNELS
 
-        return UNetDenoiser(unet, scheduler, LATENT_CHANNELS, factor, colours)
+    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions | None:
+        channels = model.network.config.time_cond_proj_dim
+        return {"timestep_cond": embedded_scale(scale, channels)} if channels is not None else None
+
+    def predict(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        residuals: Residuals | None = None,
+    ) -> Tensor:
+        import torch
+
+        given = dict(conditions)
+        seen = torch.cat([sample, given.pop("beside")], dim=1) if "beside" in given else sample
+        down, middle = residuals or (None, None)
+        prediction: Tensor = model.network(
+            seen,
+            timestep,
+            **self.arguments(given),
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            return_dict=False,
+        )[0]
+        return prediction
+
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        """What the last layer of CLIP's text model says."""
+        from weft.nodes.modules import Encoded
+
+        return Encoded(encoder.read(texts)[0][0])
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""
@@ -133,3 +164,17 @@ class UNetFamily:
     def _unet_config(self, found: original.Config) -> original.Config:
         """What shapes tell of a UNet or a ControlNet, with its heads."""
         return found | {"attention_head_dim": self.heads(found["block_out_channels"])}
+
+
+def embedded_scale(scale: float, channels: int) -> Tensor:
+    """The scale of guidance embedded `[1, channel]`, for a network that was distilled to take it.
+
+    The sinusoidal embedding of 1000 (scale - 1) of "On Distillation of Guided Diffusion Models" (Meng et al., 2023), as
+    latent consistency models are trained with.
+    """
+    import torch
+
+    half = channels // 2
+    frequencies = torch.exp(torch.arange(half) * -(torch.log(torch.tensor(10_000.0)) / (half - 1)))
+    angles = 1000.0 * (scale - 1) * frequencies
+    return torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()]), (0, channels % 2))[None]

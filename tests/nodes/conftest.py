@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import diffusers as untyped
 import numpy
 import pytest
 import torch
 from PIL import Image as Pictures
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, STEPS, Oracle, Pixels, diffusers
+from tests.nodes.oracle import SIZE as SIZE
 from weft.engine import INJECTED, Context, Engine, Graph, NodeType, node
 from weft.nodes import (
     ApplyControlNet,
@@ -28,19 +29,6 @@ from weft.nodes import (
     VAEEncode,
 )
 from weft.nodes.tokenizer import clip_tokenizer
-
-diffusers: Any = untyped
-"""diffusers' classes are called here as they are; they carry no types."""
-
-SIZE = 64
-STEPS = 5
-SCALE = 4.0
-PROMPT = "a red house by the lake"
-NEGATIVE = "night"
-SEED = 7
-
-Pixels = Any
-"""Pictures `[batch, height, width, channel]` of bytes."""
 
 WIDTHS = {"block_out_channels": (32, 64), "layers_per_block": 1, "cross_attention_dim": 64}
 
@@ -180,6 +168,12 @@ def controlled(positive: Any, negative: Any, net: str, image: str, **options: An
     return ApplyControlNet(positive, negative, LoadControlNet(net), LoadImage(image), **options)
 
 
+@pytest.fixture(scope="session")
+def oracle(models: Path) -> Oracle:
+    """diffusers' pipelines over the same models."""
+    return Oracle(models)
+
+
 Weft = Callable[..., Pixels]
 
 
@@ -192,6 +186,7 @@ def weft_paints(engine: Engine) -> Weft:
         *,
         batch: int = 1,
         image: str | None = None,
+        scale: float = SCALE,
         controls: Sequence[Mapping[str, Any]] = (),
         **sampling: Any,
     ) -> Pixels:
@@ -201,7 +196,7 @@ def weft_paints(engine: Engine) -> Weft:
             negative = TextEncode(checkpoint.text_encoder, NEGATIVE)
             for control in controls:
                 positive, negative = controlled(positive, negative, **control)
-            guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE)
+            guide = CFGGuide(checkpoint.model, positive, negative, scale=scale)
             start = VAEEncode(checkpoint.vae, LoadImage(image)) if image else EmptyLatent(SIZE, SIZE, batch)
             latent = KSampler(guide, start, **{"seed": SEED, "steps": STEPS, **sampling})
             SaveImage(VAEDecode(checkpoint.vae, latent))

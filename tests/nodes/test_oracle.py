@@ -1,109 +1,24 @@
 """Pictures equal those of diffusers' own pipelines: at most 1/255 apart in every pixel of the saved PNG.
 
-The oracle is told in diffusers' own words (`CLASSES`, `SPACINGS`), not by Weft's table.
+The other families are in `families/`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import diffusers as untyped
 import numpy
 import pytest
 import torch
 from PIL import Image as Pictures
 
+from tests.nodes.oracle import SEED, SIZE, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph, Link
 from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
 from weft.nodes.samplers import SAMPLERS
 
-diffusers: Any = untyped
-"""diffusers' classes are called here as they are; they carry no types."""
-
-Pixels = Any
-
-CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddpm": ("DDPMScheduler", {}),
-    "ddim": ("DDIMScheduler", {}),
-    "pndm": ("PNDMScheduler", {}),
-    "lms": ("LMSDiscreteScheduler", {}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "euler_ancestral": ("EulerAncestralDiscreteScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "dpm2": ("KDPM2DiscreteScheduler", {}),
-    "dpm2_ancestral": ("KDPM2AncestralDiscreteScheduler", {}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {}),
-    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
-    "dpmpp_2s": ("DPMSolverSinglestepScheduler", {}),
-    "deis": ("DEISMultistepScheduler", {}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-    "lcm": ("LCMScheduler", {}),
-}
-
-SPACINGS: dict[str, dict[str, Any]] = {
-    "model": {},
-    "karras": {"use_karras_sigmas": True},
-    "exponential": {"use_exponential_sigmas": True},
-    "beta": {"use_beta_sigmas": True},
-    "sgm_uniform": {"timestep_spacing": "trailing"},
-}
-
 PAIRS = [(sampler, schedule) for sampler, row in SAMPLERS.items() for schedule in row.schedules]
-
-STEPS, SCALE, SEED, SIZE = 5, 4.0, 7, 64
-PROMPT, NEGATIVE = "a red house by the lake", "night"
-
-
-class Oracle:
-    """diffusers' pipelines over the tiny models, loaded once."""
-
-    def __init__(self, models: Path) -> None:
-        self.models = models
-        self.components: dict[str, dict[str, Any]] = {}
-
-    def paint(
-        self,
-        kind: Any,
-        sampler: str,
-        schedule: str = "model",
-        *,
-        model: str = "epsilon",
-        batch: int = 1,
-        parts: Mapping[str, Any] | None = None,
-        **call: Any,
-    ) -> Pixels:
-        """Pictures of a pipeline class, given a list of CPU generators, one an item."""
-        pipe = kind(**self._components(model), **(parts or {}), safety_checker=None, feature_extractor=None)
-        name, options = CLASSES[sampler]
-        base = diffusers.PNDMScheduler.load_config(self.models / model, subfolder="scheduler")
-        pipe.scheduler = getattr(diffusers, name).from_config(base, **options, **SPACINGS[schedule])
-        pipe.set_progress_bar_config(disable=True)
-        made = pipe(
-            prompt=[PROMPT] * batch,
-            negative_prompt=[NEGATIVE] * batch,
-            guidance_scale=SCALE,
-            num_inference_steps=STEPS,
-            generator=[torch.Generator("cpu").manual_seed(SEED + item) for item in range(batch)],
-            **call,
-        )
-        return numpy.stack([numpy.asarray(one) for one in made.images])
-
-    def control_net(self, name: str) -> Any:
-        return diffusers.ControlNetModel.from_pretrained(self.models / name)
-
-    def _components(self, model: str) -> dict[str, Any]:
-        if model not in self.components:
-            pipe = diffusers.StableDiffusionPipeline.from_pretrained(self.models / model)
-            named = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
-            self.components[model] = {name: getattr(pipe, name) for name in named}
-        return self.components[model]
-
-
-@pytest.fixture(scope="session")
-def oracle(models: Path) -> Oracle:
-    return Oracle(models)
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +28,6 @@ def mean(engine: Engine) -> torch.Tensor:
         VAEEncode(LoadCheckpoint("epsilon").vae, LoadImage("ramp.png"))
     samples: torch.Tensor = engine.run(graph).outputs["latent"].samples
     return samples
-
-
-def assert_same(ours: Pixels, theirs: Pixels) -> None:
-    """At most one level apart in every pixel, and no blank picture."""
-    assert theirs.std() > 5
-    assert ours.shape == theirs.shape
-    assert numpy.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
 
 
 def test_there_are_58_pairs() -> None:

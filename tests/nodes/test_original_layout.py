@@ -2,104 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
+from tests.nodes.layouts import CONTROL, renamed, sd1
 from weft.engine import Engine
 from weft.nodes.headers import read_shapes
 from weft.nodes.original_layout import below, control_config, text_config, unet_config, vae_config
-
-Rules = tuple[tuple[str, str], ...]
-
-RESNET: Rules = (
-    (r"(?<!transformer_blocks\.0)\.norm1\.", ".in_layers.0."),
-    (r"\.conv1\.", ".in_layers.2."),
-    (r"(?<!transformer_blocks\.0)\.norm2\.", ".out_layers.0."),
-    (r"\.conv2\.", ".out_layers.3."),
-    (r"\.time_emb_proj\.", ".emb_layers.1."),
-    (r"\.conv_shortcut\.", ".skip_connection."),
-)
-
-UNET: Rules = (
-    (r"^time_embedding\.linear_1\.", "time_embed.0."),
-    (r"^time_embedding\.linear_2\.", "time_embed.2."),
-    (r"^conv_in\.", "input_blocks.0.0."),
-    (r"^conv_norm_out\.", "out.0."),
-    (r"^conv_out\.", "out.2."),
-    (r"^down_blocks\.0\.resnets\.0\.", "input_blocks.1.0."),
-    (r"^down_blocks\.0\.attentions\.0\.", "input_blocks.1.1."),
-    (r"^down_blocks\.0\.downsamplers\.0\.conv\.", "input_blocks.2.0.op."),
-    (r"^down_blocks\.1\.resnets\.0\.", "input_blocks.3.0."),
-    (r"^mid_block\.resnets\.0\.", "middle_block.0."),
-    (r"^mid_block\.attentions\.0\.", "middle_block.1."),
-    (r"^mid_block\.resnets\.1\.", "middle_block.2."),
-    (r"^up_blocks\.0\.resnets\.([01])\.", r"output_blocks.\1.0."),
-    (r"^up_blocks\.0\.upsamplers\.0\.conv\.", "output_blocks.1.1.conv."),
-    (r"^up_blocks\.1\.resnets\.0\.", "output_blocks.2.0."),
-    (r"^up_blocks\.1\.attentions\.0\.", "output_blocks.2.1."),
-    (r"^up_blocks\.1\.resnets\.1\.", "output_blocks.3.0."),
-    (r"^up_blocks\.1\.attentions\.1\.", "output_blocks.3.1."),
-    *RESNET,
-)
-
-CONTROL: Rules = (
-    (r"^controlnet_cond_embedding\.conv_in\.", "input_hint_block.0."),
-    *((rf"^controlnet_cond_embedding\.blocks\.{i}\.", f"input_hint_block.{2 * i + 2}.") for i in range(6)),
-    (r"^controlnet_cond_embedding\.conv_out\.", "input_hint_block.14."),
-    (r"^controlnet_down_blocks\.(\d)\.", r"zero_convs.\1.0."),
-    (r"^controlnet_mid_block\.", "middle_block_out.0."),
-    *UNET,
-)
-
-VAE: Rules = (
-    (r"\.down_blocks\.(\d)\.resnets\.(\d)\.", r".down.\1.block.\2."),
-    (r"\.down_blocks\.(\d)\.downsamplers\.0\.conv\.", r".down.\1.downsample.conv."),
-    *((rf"\.up_blocks\.{i}\.resnets\.(\d)\.", rf".up.{3 - i}.block.\1.") for i in range(4)),
-    *((rf"\.up_blocks\.{i}\.upsamplers\.0\.conv\.", f".up.{3 - i}.upsample.conv.") for i in range(4)),
-    (r"\.mid_block\.resnets\.0\.", ".mid.block_1."),
-    (r"\.mid_block\.resnets\.1\.", ".mid.block_2."),
-    (r"\.mid_block\.attentions\.0\.group_norm\.", ".mid.attn_1.norm."),
-    (r"\.mid_block\.attentions\.0\.to_([qkv])\.", r".mid.attn_1.\1."),
-    (r"\.mid_block\.attentions\.0\.to_out\.0\.", ".mid.attn_1.proj_out."),
-    (r"\.conv_norm_out\.", ".norm_out."),
-    (r"\.conv_shortcut\.", ".nin_shortcut."),
-)
-
-
-def renamed(weights: Mapping[str, Any], rules: Rules, prefix: str) -> dict[str, Any]:
-    """Weights of a diffusers module under the names of the original layout."""
-    named = {}
-    for name, tensor in weights.items():
-        for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)
-        convolved = ".attn_1." in name and tensor.ndim == 2
-        named[prefix + name] = (tensor[:, :, None, None] if convolved else tensor).contiguous()
-    return named
-
-
-def original(folder: Path) -> dict[str, Any]:
-    """The tensors of a diffusers folder as one file of the original layout has them."""
-    text = load_file(folder / "text_encoder" / "model.safetensors")
-    plain = {name.removeprefix("text_model."): tensor for name, tensor in text.items()}
-    return {
-        **renamed(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"), UNET, "model.diffusion_model."),
-        **renamed(load_file(folder / "vae" / "diffusion_pytorch_model.safetensors"), VAE, "first_stage_model."),
-        **renamed(plain, (), "cond_stage_model.transformer.text_model."),
-        "cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None],
-    }
 
 
 @pytest.fixture(scope="session")
 def single_files(models: Path) -> Path:
     """`single.safetensors` beside the folder `clip` that it was made from, and the ControlNet `edges.safetensors`."""
-    save_file(original(models / "clip"), models / "single.safetensors")
+    save_file(sd1(models / "clip"), models / "single.safetensors")
     edges = load_file(models / "edges" / "diffusion_pytorch_model.safetensors")
     save_file(renamed(edges, CONTROL, "control_model."), models / "edges.safetensors")
     return models

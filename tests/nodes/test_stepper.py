@@ -93,6 +93,25 @@ def test_denoise_walks_the_end_of_the_schedule() -> None:
     assert torch.equal(part.timesteps, whole.timesteps[14:])
 
 
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+def test_a_run_in_two_parts_is_the_whole_run(sampler: SamplerName) -> None:
+    whole, first = stepper(sampler, steps=6), stepper(sampler, steps=6, end_step=4)
+    second = stepper(sampler, steps=6, start_step=4)
+    noise = whole.from_noise(SHAPE)
+    parted = sample(half, second, sample(half, first, noise, silent), silent)
+    assert torch.allclose(parted, sample(half, whole, noise, silent), atol=1e-5)
+
+
+def test_noise_that_is_not_kept_is_taken_out() -> None:
+    """By the last prediction."""
+    told: list[Tensor] = []
+    run = stepper(steps=6, end_step=3)
+    samples = sample(
+        half, run, run.from_noise(SHAPE), lambda _, __, denoised: told.append(denoised()), keep_noise=False
+    )
+    assert len(told) == 3 and torch.equal(samples, told[-1])
+
+
 def test_latents_stay_as_they_are_where_no_step_is_left() -> None:
     run, latents = stepper(steps=10, denoise=0.05), torch.ones(2, *SHAPE)
     assert sample(half, run, run.from_latents(latents), silent) is latents

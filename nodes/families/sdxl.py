@@ -1,0 +1,155 @@
+"""The SDXL family: base, refiner, inpainting, SDXL-Turbo, and what was distilled or trained from them.
+
+Two CLIP text models read a prompt, and the UNet is told a vector of it and the sizes of the picture. The refiner has
+the second text model alone, and is told a score of beauty in place of the size of the target: it is of the same family,
+since it goes on from the base model's latents (SDXL, https://arxiv.org/abs/2307.01952).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import InputError, Resolved
+from weft.nodes import original_layout as original
+from weft.nodes.families.base import Contents
+from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
+from weft.nodes.folders import read_config
+from weft.nodes.headers import read_shapes
+from weft.nodes.preview import Colours
+
+if TYPE_CHECKING:
+    import torch
+
+    from weft.nodes.modules import Conditions, Denoiser, Encoded, Encoder, Reader
+    from weft.nodes.values import Conditioning, Latent
+
+CLIP = "conditioner.embedders.0.transformer.text_model."
+OPEN_CLIP = ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.")
+"""Where OpenCLIP's text model is in a single file: after CLIP's, or alone, in the refiner's."""
+
+SCORE, NEGATIVE_SCORE = 6.0, 2.5
+"""The scores of beauty that the refiner is told of the positive and of the negative prompt, as diffusers has them."""
+
+COLOURS = Colours(
+    ((0.235, 0.235, 0.235), (-0.235, -0.02, 0.039), (0.098, 0.059, -0.02), (-0.275, -0.196, -0.137)),
+    (0.588, 0.549, 0.51),
+)
+"""What latents look like: the map of Timothy Alexis Vass (Explaining the SDXL latent space, 2024), for 0..1."""
+
+
+class StableDiffusionXL(UNetFamily):
+    """The family as `weft.nodes.families` asks it."""
+
+    name = "SDXL"
+    colours = COLOURS
+    scale = 0.13025
+    scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whether this is a whole SDXL checkpoint: a UNet, an autoencoder, OpenCLIP's text model and perhaps CLIP's."""
+        if contents.shapes:
+            first = contents.shapes.get(FIRST, (0, 0))[1] in SEEN_CHANNELS
+            texts = any(f"{prefix}token_embedding.weight" in contents.shapes for prefix in OPEN_CLIP)
+            return first and texts and contents.holds(f"{original.VAE}decoder.conv_in.weight")
+        return (
+            contents.has("unet", "vae", "text_encoder_2", "scheduler")
+            and contents.configs["unet"].get("in_channels") in SEEN_CHANNELS
+            and self.is_unet(contents.configs["unet"])
+        )
+
+    def is_unet(self, config: Mapping[str, Any]) -> bool:
+        return config.get("addition_embed_type") == "text_time"
+
+    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        """The prompt, its vector, and sizes: of the original, the corner of its crop, of the target."""
+        import torch
+
+        if prompt.pooled is None:
+            raise InputError("the prompt has no vector, which SDXL reads", "encode it with SDXL's text encoder")
+        size = (latent.height, latent.width)
+        config = model.network.config
+        told = config.projection_class_embeddings_input_dim - prompt.pooled.shape[-1]
+        last = size if told == 6 * config.addition_time_embed_dim else (NEGATIVE_SCORE if negative else SCORE,)
+        sizes = torch.tensor([[*size, 0, 0, *last]], dtype=torch.float32)
+        return {"encoder_hidden_states": prompt.embeddings, "text_embeds": prompt.pooled, "time_ids": sizes}
+
+    def arguments(self, conditions: Conditions) -> dict[str, Any]:
+        given: dict[str, Any] = dict(conditions)
+        added = {name: given.pop(name) for name in ("text_embeds", "time_ids")}
+        return {**given, "added_cond_kwargs": added}
+
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+        """Both text models, or the refiner's one, each with its tokenizer."""
+        from weft.nodes.loading import ready
+        from weft.nodes.modules import Encoder
+
+        readers = _folder_readers if source.root.is_dir() else _file_readers
+        return ready(Encoder(self, readers(source, variant, dtype), {"zeroed": _zeroed(source)}), device)
+
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        """The layers before the last of all models, side by side, and the projection of the last model."""
+        import torch
+
+        from weft.nodes.modules import Encoded
+
+        given = encoder.read(texts, output_hidden_states=True)
+        return Encoded(torch.cat([one.hidden_states[-2] for one in given], dim=-1), given[-1].text_embeds)
+
+    def unprompted(self, encoder: Encoder) -> Encoded:
+        import torch
+
+        from weft.nodes.modules import Encoded
+
+        embeddings, pooled = self.encode(encoder, [""])
+        if not encoder.config["zeroed"] or pooled is None:
+            return Encoded(embeddings, pooled)
+        return Encoded(torch.zeros_like(embeddings), torch.zeros_like(pooled))
+
+
+def _zeroed(source: Resolved) -> bool:
+    """Whether zeros stand where guidance is given no negative prompt; a single file's refiner has the empty one."""
+    if source.root.is_dir():
+        return bool(read_config(source.root / "model_index.json").get("force_zeros_for_empty_prompt", True))
+    return f"{CLIP}embeddings.token_embedding.weight" in read_shapes(source.root)
+
+
+def _folder_readers(source: Resolved, variant: str, dtype: torch.dtype) -> list[Reader]:
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    from weft.nodes.loading import pretrained
+    from weft.nodes.modules import Reader
+    from weft.nodes.tokenizer import clip_tokenizer
+
+    kinds = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
+    return [
+        Reader(
+            pretrained(kind, source.root / f"text_encoder{suffix}", variant, dtype=dtype),
+            clip_tokenizer(source.root / f"tokenizer{suffix}"),
+        )
+        for suffix, kind in kinds.items()
+        if (source.root / f"text_encoder{suffix}").is_dir()
+    ]
+
+
+def _file_readers(source: Resolved, variant: str, dtype: torch.dtype) -> list[Reader]:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from weft.nodes.loading import assembled_text
+    from weft.nodes.modules import Reader
+    from weft.nodes.tokenizer import clip_tokenizer
+
+    shapes = read_shapes(source.root)
+    readers = []
+    if f"{CLIP}embeddings.token_embedding.weight" in shapes:
+        config = CLIPTextConfig(**original.text_config(original.below(CLIP, shapes)))
+        weights = original.text_weights(source.root, CLIP)
+        readers.append(Reader(assembled_text(CLIPTextModel, config, weights, dtype), clip_tokenizer()))
+    prefix = next(prefix for prefix in OPEN_CLIP if f"{prefix}token_embedding.weight" in shapes)
+    config = CLIPTextConfig(**original.open_text_config(original.below(prefix, shapes)))
+    weights = original.open_text_weights(source.root, prefix)
+    model = assembled_text(CLIPTextModelWithProjection, config, weights, dtype)
+    return [*readers, Reader(model, clip_tokenizer(padding="!"))]
+
+
+SDXL = StableDiffusionXL()

@@ -1,0 +1,34 @@
+"""Tiny random checkpoints of every family, each made once a session beside those of SD 1.x."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.nodes.families.tiny import PIPELINES, SINGLE_FILES
+
+Zoo = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def zoo(models: Path) -> Zoo:
+    """Put a checkpoint into the models folder, where it is not there yet; its name. `NAME.safetensors` is one file.
+
+    Weights are in half precision, as they are published. So they are copied when they are loaded; what is mapped from a
+    file as it stands may be rounded otherwise where the file has it at another alignment.
+    """
+
+    def give(name: str) -> str:
+        stem = name.removesuffix(".safetensors")
+        if not (models / stem).exists():
+            torch.manual_seed(0)
+            PIPELINES[stem]().to(torch.float16).save_pretrained(models / stem)
+        if stem != name and not (models / name).exists():
+            save_file(SINGLE_FILES[stem](models / stem), models / name)
+        return name
+
+    return give

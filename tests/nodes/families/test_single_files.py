@@ -1,0 +1,33 @@
+"""A single file in the original layout paints what the folder that it was made from paints, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+from tests.nodes.families.tiny import SINGLE_FILES
+from weft.nodes.families import Contents, of_checkpoint
+from weft.nodes.headers import read_shapes
+
+
+@pytest.mark.parametrize("model", SINGLE_FILES)
+def test_a_single_file_paints_what_its_folder_paints(zoo: Any, weft_paints: Any, model: str) -> None:
+    one, other = (weft_paints(zoo(name), sampler="model", batch=2) for name in (model, f"{model}.safetensors"))
+    assert one.std() > 5
+    assert numpy.array_equal(one, other)
+
+
+@pytest.mark.parametrize("model", SINGLE_FILES)
+def test_a_single_file_starts_from_a_picture_as_its_folder_does(zoo: Any, weft_paints: Any, model: str) -> None:
+    sampling = {"sampler": "model", "image": "ramp.png", "denoise": 0.6}
+    one, other = (weft_paints(zoo(name), **sampling) for name in (model, f"{model}.safetensors"))
+    assert numpy.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("model", "family"), [("sd2", "SD2"), ("sdxl", "SDXL")])
+def test_headers_tell_the_family(zoo: Any, models: Path, model: str, family: str) -> None:
+    found = of_checkpoint(Contents(shapes=read_shapes(models / zoo(f"{model}.safetensors"))))
+    assert found and found.name == family

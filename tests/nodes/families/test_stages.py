@@ -1,0 +1,87 @@
+"""A run in two stages, and models distilled to take few steps, equal diffusers' own pipelines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.nodes.conftest import read_pixels
+from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
+from weft.engine import Engine, Graph
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+
+STEPS, HAND_OVER, SHARE = 6, 4, 0.69
+"""The stages change at the fourth of six steps, where 0.69 of the training's timesteps are walked."""
+
+
+def guide(checkpoint: Any) -> Any:
+    positive, negative = (TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE))
+    return CFGGuide(checkpoint.model, positive, negative, scale=SCALE)
+
+
+def two_stages(sampler: Any, first: str, second: str, **handed: Any) -> Graph:
+    """The first checkpoint up to the hand-over, the second from there on."""
+    with Graph() as graph:
+        base, refiner = LoadCheckpoint(first), LoadCheckpoint(second)
+        sampling = {"seed": SEED, "steps": STEPS, "sampler": sampler}
+        noisy = KSampler(guide(base), EmptyLatent(SIZE, SIZE), end_step=HAND_OVER, **{**sampling, **handed})
+        latent = KSampler(guide(refiner), noisy, start_step=HAND_OVER, add_noise=False, **sampling)
+        SaveImage(VAEDecode(refiner.vae, latent))
+    return graph
+
+
+@pytest.mark.parametrize("sampler", ["model", "euler", "ddim", "dpmpp_2m"])
+def test_the_refiner_goes_on_from_the_base_model(zoo: Any, engine: Engine, oracle: Oracle, sampler: str) -> None:
+    whole: dict[str, Any] = {"num_inference_steps": STEPS, "height": SIZE, "width": SIZE}
+    latents = oracle.paint(
+        diffusers.StableDiffusionXLPipeline,
+        sampler,
+        model=zoo("sdxl"),
+        denoising_end=SHARE,
+        output_type="latent",
+        **whole,
+    )
+    theirs = oracle.paint(
+        diffusers.StableDiffusionXLImg2ImgPipeline,
+        sampler,
+        model=zoo("sdxl-refiner"),
+        image=latents,
+        denoising_start=SHARE,
+        num_inference_steps=STEPS,
+    )
+    assert_same(read_pixels(engine.run(two_stages(sampler, "sdxl", "sdxl-refiner")).paths), theirs)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "ddim"])
+def test_a_run_in_two_stages_is_the_whole_run(zoo: Any, engine: Engine, weft_paints: Any, sampler: str) -> None:
+    parted = read_pixels(engine.run(two_stages(sampler, zoo("sdxl"), "sdxl")).paths)
+    assert_same(parted, weft_paints("sdxl", sampler=sampler, steps=STEPS))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize(("model", "kind"), [("sd-turbo", "StableDiffusion"), ("sdxl-turbo", "StableDiffusionXL")])
+def test_turbo_takes_few_steps_and_no_guidance(
+    zoo: Any, weft_paints: Any, oracle: Oracle, model: str, kind: str, steps: int
+) -> None:
+    pipeline = getattr(diffusers, f"{kind}Pipeline")
+    size: dict[str, Any] = {"height": SIZE, "width": SIZE, "num_inference_steps": steps}
+    theirs = oracle.paint(pipeline, "model", model=zoo(model), batch=2, guidance_scale=0.0, **size)
+    assert_same(weft_paints(model, sampler="model", steps=steps, scale=1.0, batch=2), theirs)
+
+
+@pytest.mark.parametrize("sampler", ["model", "euler", "ddim", "dpmpp_2m"])
+def test_a_distilled_sdxl_is_told_the_scale(zoo: Any, weft_paints: Any, oracle: Oracle, sampler: str) -> None:
+    theirs = oracle.paint(
+        diffusers.StableDiffusionXLPipeline, sampler, model=zoo("sdxl-lcm"), batch=2, height=SIZE, width=SIZE
+    )
+    assert_same(weft_paints("sdxl-lcm", sampler=sampler, batch=2), theirs)
+
+
+def test_no_negative_prompt_is_zeros_where_the_checkpoint_says_so(zoo: Any, call: Any) -> None:
+    for model, silent in (("sdxl", True), ("sdxl-refiner", False)):
+        checkpoint = call(LoadCheckpoint, source=zoo(model))
+        prompt = call(TextEncode, text_encoder=checkpoint.text_encoder, text=PROMPT)
+        negative = call(CFGGuide, model=checkpoint.model, positive=prompt).negative
+        assert torch.equal(negative.pooled, torch.zeros_like(negative.pooled)) is silent

@@ -1,0 +1,116 @@
+"""diffusers' own pipelines over the tests' models: what Weft's pictures are compared with.
+
+They are told in diffusers' own words (`CLASSES`, `SPACINGS`), not by Weft's table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers as untyped
+import numpy
+import torch
+
+diffusers: Any = untyped
+"""diffusers' classes are called here as they are; they carry no types."""
+
+Pixels = Any
+"""Pictures `[batch, height, width, channel]` of bytes."""
+
+CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddpm": ("DDPMScheduler", {}),
+    "ddim": ("DDIMScheduler", {}),
+    "pndm": ("PNDMScheduler", {}),
+    "lms": ("LMSDiscreteScheduler", {}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "euler_ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "dpm2": ("KDPM2DiscreteScheduler", {}),
+    "dpm2_ancestral": ("KDPM2AncestralDiscreteScheduler", {}),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", {}),
+    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_2s": ("DPMSolverSinglestepScheduler", {}),
+    "deis": ("DEISMultistepScheduler", {}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "lcm": ("LCMScheduler", {}),
+}
+
+SPACINGS: dict[str, dict[str, Any]] = {
+    "model": {},
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "beta": {"use_beta_sigmas": True},
+    "sgm_uniform": {"timestep_spacing": "trailing"},
+}
+
+OVER_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+
+FLOW_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "euler": ("FlowMatchEulerDiscreteScheduler", {}),
+    "heun": ("FlowMatchHeunDiscreteScheduler", {}),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", OVER_FLOW),
+    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {**OVER_FLOW, "algorithm_type": "sde-dpmsolver++"}),
+    "unipc": ("UniPCMultistepScheduler", OVER_FLOW),
+}
+
+STEPS, SCALE, SEED, SIZE = 5, 4.0, 7, 64
+PROMPT, NEGATIVE = "a red house by the lake", "night"
+
+
+class Oracle:
+    """diffusers' pipelines over the models of a folder, each loaded once."""
+
+    def __init__(self, models: Path) -> None:
+        self.models = models
+        self.loaded: dict[str, Any] = {}
+
+    def paint(self, kind: Any, sampler: str, schedule: str = "model", *, batch: int = 1, **call: Any) -> Pixels:
+        """Pictures of a pipeline class for the tests' prompts."""
+        told = {"prompt": [PROMPT] * batch, "negative_prompt": [NEGATIVE] * batch, "guidance_scale": SCALE}
+        return self.run(kind, sampler, schedule, batch=batch, **{**told, **call})
+
+    def run(
+        self,
+        kind: Any,
+        sampler: str,
+        schedule: str = "model",
+        *,
+        model: str = "epsilon",
+        batch: int = 1,
+        parts: Mapping[str, Any] | None = None,
+        **call: Any,
+    ) -> Pixels:
+        """What a pipeline class makes of some arguments, given a list of CPU generators, one an item."""
+        pipe = kind.from_pipe(self._pipeline(model), **(parts or {}))
+        pipe.scheduler = self._scheduler(model, sampler, schedule)
+        pipe.set_progress_bar_config(disable=True)
+        generators = [torch.Generator("cpu").manual_seed(SEED + item) for item in range(batch)]
+        made = pipe(**{"num_inference_steps": STEPS, **call}, generator=generators).images
+        return made if isinstance(made, torch.Tensor) else numpy.stack([numpy.asarray(one) for one in made])
+
+    def control_net(self, name: str) -> Any:
+        return diffusers.ControlNetModel.from_pretrained(self.models / name)
+
+    def _scheduler(self, model: str, sampler: str, schedule: str) -> Any:
+        config = json.loads((self.models / model / "scheduler" / "scheduler_config.json").read_text())
+        own = config["_class_name"]
+        table = FLOW_CLASSES if own.startswith("FlowMatch") else CLASSES
+        name, options = (own, {}) if sampler == "model" else table[sampler]
+        shift = {"flow_shift": config["shift"]} if options.get("use_flow_sigmas") else {}
+        return getattr(diffusers, name).from_config(config, **options, **shift, **SPACINGS[schedule])
+
+    def _pipeline(self, model: str) -> Any:
+        if model not in self.loaded:
+            pipeline = diffusers.DiffusionPipeline.from_pretrained(self.models / model)
+            self.loaded[model] = pipeline.to(torch.float32)
+        return self.loaded[model]
+
+
+def assert_same(ours: Pixels, theirs: Pixels) -> None:
+    """At most one level apart in every pixel, and no blank picture."""
+    assert theirs.std() > 5
+    assert ours.shape == theirs.shape
+    assert numpy.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
