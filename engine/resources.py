@@ -17,6 +17,7 @@ import orjson
 
 from weft.engine.errors import InputError, StoreError, listed, nearest
 from weft.engine.keys import Digest, digest, digest_file
+from weft.engine.store.layout import opened, sealed
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class FileDigests:
     def __post_init__(self) -> None:
         if self.memory and self.memory.exists():
             try:
-                known = orjson.loads(self.memory.read_bytes())
+                known = orjson.loads(opened(self.memory.name, self.memory.read_bytes()) or b"{}")
             except (OSError, orjson.JSONDecodeError):
                 known = {}
             self._known = known if isinstance(known, dict) else {}
@@ -209,7 +210,7 @@ class FileDigests:
         beside = self.memory.with_suffix(f".{os.getpid()}")
         try:
             self.memory.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(orjson.dumps(self._known))
+            beside.write_bytes(sealed(self.memory.name, orjson.dumps(self._known)))
             beside.replace(self.memory)
             self._unsaved = False
         except OSError as fault:

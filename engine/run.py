@@ -102,10 +102,20 @@ class _Run:
         self.faulty = outcome.faulty
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
         self.telling = threading.Lock()
+        self.asked: dict[Digest, Step] = {}
         sinks = (step.call.id for step in plan.of("run", "cached", "undecided") if self._delivers(step))
-        self.deliveries = _InOrder([*sinks], self._deliver)
+        self.deliveries = _InOrder([*sinks])
 
     def go(self) -> Outcome:
+        """Run the plan; damage is told before it is raised."""
+        try:
+            self._go()
+        except Damaged as damage:
+            self._tell(events.StoreDamaged, self.asked[damage.key], reason=damage.reason)
+            raise
+        return self.outcome
+
+    def _go(self) -> None:
         steps = [step for step in self.plan.steps if step.state in ("run", "undecided")]
         for step in steps:
             self.uses.update(link.node for _, link in step.call.links)
@@ -115,12 +125,11 @@ class _Run:
                 self._work(lanes)
             except Cancelled:
                 self.outcome.status = "cancelled"
-        self.deliveries.flush()
+        self.deliveries.flush(self._deliver)
         if self.outcome.status == "done":
             self._collect()
         if self.outcome.failures and self.outcome.status == "done":
             self.outcome.status = "failed"
-        return self.outcome
 
     def _serve_cached(self) -> None:
         for step in self.plan.of("cached"):
@@ -185,6 +194,7 @@ class _Run:
 
     def _record(self, step: Step, content: Digest, claimed: bool = False) -> Record | None:
         """What a step comes to: out of the store where it is there by now, else by a call; None where that failed."""
+        self.asked[content] = step
         may_be_there = claimed or step.state == "undecided"
         known = self.around.store.get(content) if may_be_there and not step.damage else None
         record = self._found(step, content, known) if known else self._called(step, content)
@@ -192,6 +202,7 @@ class _Run:
         return record
 
     def _found(self, step: Step, content: Digest, record: Record) -> Record:
+        self.asked[content] = step
         self._remember(step.recipe, content)
         if step.call.id not in self.told:
             self.outcome.cached.append(step.call.id)
@@ -219,7 +230,9 @@ class _Run:
             self._failed(step, fault)
             return None
         seconds = time.perf_counter() - started
-        self.around.store.put(content, outputs, seconds, {"type": step.call.type.name, **self.around.trace()})
+        self.around.store.put(
+            content, outputs, seconds, {"type": step.call.type.name, "partial": step.partial, **self.around.trace()}
+        )
         self._remember(step.recipe, content)
         if step.partial:
             self._remember(step.partial, repr(round(seconds, 6)), again=False)
@@ -281,7 +294,7 @@ class _Run:
     def _hand_over(self, step: Step, record: Record | None) -> None:
         """Deliver what a sink came to."""
         if self._delivers(step):
-            self.deliveries.give(step.call.id, (step, record) if record else None)
+            self.deliveries.give(step.call.id, (step, record) if record else None, self._deliver)
 
     def _delivers(self, step: Step) -> bool:
         return step.call.type.sink and step.call.id in self.plan.checked.wanted
@@ -319,36 +332,37 @@ class _Run:
             self.around.listener(event(node=step.call.id, type=step.call.type.name, **details))
 
 
+_Delivery = Callable[[tuple[Step, Record]], None]
+
+
 class _InOrder:
     """Deliveries, made in the order of the plan whatever order they come in, so that files are numbered alike.
 
     Args:
         ids: the nodes that deliver, in order.
-        deliver: makes one.
     """
 
-    def __init__(self, ids: list[str], deliver: Callable[[tuple[Step, Record]], None]) -> None:
+    def __init__(self, ids: list[str]) -> None:
         self._ids = ids[::-1]
-        self._deliver = deliver
         self._given: dict[str, tuple[Step, Record] | None] = {}
         self._lock = threading.Lock()
 
-    def give(self, id: str, delivery: tuple[Step, Record] | None) -> None:
+    def give(self, id: str, delivery: tuple[Step, Record] | None, deliver: _Delivery) -> None:
         """Take what a node has to deliver, None where it came to nothing, and make all deliveries that are next."""
         with self._lock:
             self._given[id] = delivery
             while self._ids and self._ids[-1] in self._given:
-                self._make(self._ids.pop())
+                self._make(self._ids.pop(), deliver)
 
-    def flush(self) -> None:
+    def flush(self, deliver: _Delivery) -> None:
         """Make those that wait for nodes which will not run any more."""
         while self._ids:
-            self._make(self._ids.pop())
+            self._make(self._ids.pop(), deliver)
 
-    def _make(self, id: str) -> None:
+    def _make(self, id: str, deliver: _Delivery) -> None:
         delivery = self._given.pop(id, None)
         if delivery is not None:
-            self._deliver(delivery)
+            deliver(delivery)
 
 
 def _same(item: Any) -> Any:

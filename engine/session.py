@@ -357,8 +357,6 @@ class Engine:
                 return run(planned, around, before)
             except Damaged as damage:
                 store.drop(damage.key)
-                step = next(step for step in planned.steps if step.content == damage.key)
-                listener(events.StoreDamaged(step.call.id, step.call.type.name, damage.reason))
                 planned = self._plan(planned.checked, store)
 
     def _at_hand(self, values: Iterable[Any]) -> bool:

@@ -6,12 +6,31 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from tests.engine.workers.light import run, woven
-from weft.engine import Link
+from tests.engine.workers.light import Block, run, woven
+from weft.engine import Engine, Graph, Link, node
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.upkeep import verify
 
 CHANCE = random.Random(7)
+
+
+@node
+def Same(seed: int) -> Block:
+    """A block, whatever the seed."""
+    return Block(b"x" * 1000)
+
+
+@node
+def Longer(block: Block, times: int) -> Block:
+    """The block so many times."""
+    return Block(block.content * times)
+
+
+def chain(seed: int, times: int) -> Graph:
+    """A chain whose middle stays the same when its ends change."""
+    with Graph() as graph:
+        Longer(Longer(Same(seed), 2, id="middle"), times, id="end")  # type: ignore[call-arg]
+    return replace(graph, outputs={"end": Link("end")})
 
 
 def files(store: Path) -> list[Path]:
@@ -42,3 +61,14 @@ def test_two_hundred_damaged_files(tmp_path: Path) -> None:
         path.write_bytes(whole)
         kinds.add(path.parts[-3])
     assert kinds == {"traces", "blobs", "notes"}
+
+
+def test_damage_that_only_the_run_can_find(tmp_path: Path) -> None:
+    with Engine(store=tmp_path, device="cpu") as engine:
+        engine.run(chain(1, 3))
+        middle = next(step.content for step in engine.plan(chain(1, 4)).steps if step.call.id == "middle")
+    store = DiskStore(tmp_path)
+    assert middle is not None
+    store.blob_path(store.blobs_of(middle)[0]).write_bytes(b"y" * 2000)
+    result = run(chain(2, 4), tmp_path)
+    assert result.outputs == {"end": Block(b"x" * 8000)} and verify(store) == []

@@ -1,0 +1,25 @@
+"""A session of a thousand runs stays within its memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="how much memory a process has is read from /proc")
+def test_a_thousand_seeds_in_one_process() -> None:
+    command = [sys.executable, "-m", "tests.engine.workers.seeds", "1000"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    resident = [int(line) for line in said.stdout.splitlines()]
+    early, late = median(resident[180:220]), median(resident[980:])
+    assert early - resident[0] > 150 * MEGABYTE, "the budget is used"
+    assert abs(late - early) < 0.1 * early
