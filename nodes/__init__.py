@@ -6,10 +6,11 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `latent`, `sampler`, `image`, `grid`, `primitives`. Below
-them: `values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and `denoiser` (the
-sampling loop and what it asks), `preview` (what latents look like), `sources` (what names weights, and how it is
-found), `families` (how each family of models is recognised and built), `modules` (what they are built into).
+Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `image`, `grid`,
+`primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and
+`denoiser` (the sampling loop and what it asks), `preview` (what latents look like), `sources` (what names weights, and
+how it is found), `families` (how each family of models is recognised, built and called), `modules` (what they are
+built into).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
@@ -21,6 +22,7 @@ from weft.nodes.edges import FindEdges
 from weft.nodes.grid import ImageGrid
 from weft.nodes.guidance import CFGGuide
 from weft.nodes.image import LoadImage, SaveImage
+from weft.nodes.inpaint import EditGuide, ImageToMask, InpaintGuide
 from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
 from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet
 from weft.nodes.primitives import (
@@ -60,12 +62,15 @@ __all__ = [
     "Control",
     "ControlNet",
     "Controlled",
+    "EditGuide",
     "EmptyLatent",
     "FindEdges",
     "FormatText",
     "Guide",
     "Image",
     "ImageGrid",
+    "ImageToMask",
+    "InpaintGuide",
     "Integer",
     "IntegerMath",
     "JoinText",

@@ -52,7 +52,7 @@ def VAEEncode(vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Late
 
     batch, height, width, _ = image.pixels.shape
     with context.weights(vae) as autoencoder:
-        _check_multiple(width, height, autoencoder.factor)
+        check_multiple(image, autoencoder.factor)
         items = [autoencoder.encode(picture[None, ..., :3]) for picture in image.pixels]
     return Latent(width, height, batch, torch.cat(items))
 
@@ -92,7 +92,9 @@ def _finite(pixels: Tensor, precision: str) -> Tensor:
     return pixels
 
 
-def _check_multiple(width: int, height: int, factor: int) -> None:
+def check_multiple(image: Image, factor: int) -> None:
+    """Raise `InputError` where a picture's sides are not multiples of a VAE's factor."""
+    _, height, width, _ = image.pixels.shape
     if width % factor or height % factor:
         nearest = f"{max(width // factor, 1) * factor} x {max(height // factor, 1) * factor}"
         raise InputError(

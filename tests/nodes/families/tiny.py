@@ -136,6 +136,10 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sdxl": lambda: sdxl(tokenizers=(clip_tokenizer(), clip_tokenizer(padding="!"))),
     "sdxl-refiner": lambda: sdxl(refiner=True),
     "sdxl-turbo": lambda: sdxl(scheduler("EulerAncestralDiscreteScheduler", **TURBO)),
+    "inpaint": lambda: stable_diffusion(scheduler("PNDMScheduler"), in_channels=9),
+    "sd2-inpaint": lambda: stable_diffusion(scheduler("DDIMScheduler"), text=OPEN, in_channels=9, **LINEAR),
+    "sdxl-inpaint": lambda: sdxl(in_channels=9),
+    "edit": lambda: stable_diffusion(scheduler("EulerAncestralDiscreteScheduler"), in_channels=8),
     "sdxl-lcm": lambda: sdxl(scheduler("LCMScheduler"), time_cond_proj_dim=32),
 }
 """A pipeline of each kind, by the name of its folder."""
