@@ -4,13 +4,13 @@
 
 It takes 15 seconds on one core and needs nothing but the model; it must follow every training of the autoencoder and
 every export of its folder. The autoencoder of `landscapes` packs shapes so tightly into its four channels that the map
-shows where things are and little of their colours: 13.2 dB on held-out renders, R^2 0.31 in red, 0.23 in blue, 0 in
-green.
+shows where things are and little of their colours: 13.2 dB on held-out renders reduced to the latents' size, R^2 0.31
+in red, 0.23 in blue, 0 in green. So the tiny autoencoder is named beside it, and shows them at 36.6 dB.
 """
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from weft.nodes.preview import FILE, Colours, fitted
 
-from . import path
+from . import names, path
 from .data import draw_scenes, to_tensor
 from .recipe import HELD_OUT_SEED, SEED
 from .render import render
@@ -42,12 +42,15 @@ def encode_renders(folder: Path, count: int, seed: int) -> tuple[Tensor, Tensor]
 def colour_psnr(colours: Colours, latents: Tensor, pictures: Tensor) -> float:
     """The peak signal-to-noise ratio of the map's pictures, in dB."""
     made = torch.stack([colours.of(item[None]) for item in latents]).movedim(-1, 1)
+    made = functional.adaptive_avg_pool2d(made, pictures.shape[-1])
     return float(-10 * (made - pictures).square().mean().log10())
 
 
 def write_colours(name: str) -> Colours:
-    """Fit a builtin model's map to 300 renders and write it into its folder."""
-    colours = fitted(*encode_renders(path(name), count=300, seed=SEED))
+    """Fit a builtin model's map to 300 renders and write it into its folder, with the tiny autoencoder that it has."""
+    tiny = f"{name}-tiny-vae"
+    mapped = fitted(*encode_renders(path(name), count=300, seed=SEED))
+    colours = replace(mapped, decoder=tiny if tiny in names() else "")
     (path(name) / FILE).write_text(json.dumps(asdict(colours)) + "\n")
     return colours
 

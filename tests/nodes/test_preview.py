@@ -16,7 +16,7 @@ from PIL import Image as Pictures
 
 from weft.engine import Engine, Graph, InputError, Link
 from weft.engine.events import Event, NodeProgress, Previewed
-from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, builtin
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode
 from weft.nodes.families import FAMILIES
 from weft.nodes.preview import Colours, colours_of, fitted
 
@@ -72,8 +72,11 @@ def test_a_map_is_fitted_to_pictures() -> None:
     assert fitted(latents, wanted) == Colours(COLOURS.weights, (0.25, 0.25, 0.25))
 
 
-def test_the_builtin_says_its_own_colours() -> None:
-    assert colours_of(builtin.path("landscapes"), COLOURS) != COLOURS
+def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    said = {"weights": [[1, 2, 3]] * 4, "offset": [0, 0, 0], "decoder": "none"}
+    (tmp_path / "preview.json").write_text(json.dumps(said))
+    with pytest.raises(InputError, match="names no builtin model as its decoder: 'none'"):
+        colours_of(tmp_path, COLOURS)
 
 
 @pytest.mark.parametrize(
