@@ -210,5 +210,5 @@ class Guide(Generic[F]):
     positive: Conditioning[F]
     negative: Conditioning[F] | None
     scale: float
-    beside: Tensor | None = None
+    beside: Tensor | None = field(default=None, repr=False)
     image_scale: float | None = None
