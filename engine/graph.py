@@ -9,12 +9,13 @@ A graph is what a graph file says, before any node type is looked up; `weft.engi
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from weft.engine.errors import GraphError, Problem
@@ -98,7 +99,9 @@ class Graph:
     faults: tuple[Problem, ...] = ()
 
     def __enter__(self) -> Graph:
-        builder = Builder(dict(self.nodes), dict(self.types))
+        builder = Builder(
+            dict(self.nodes), dict(self.types), dict(self.graphs), dict(self.parameters), dict(self.outputs)
+        )
         object.__setattr__(self, "_token", (_CURRENT.set(builder), builder))
         return self
 
@@ -106,8 +109,57 @@ class Graph:
         token: Token[Builder | None]
         token, builder = self.__dict__.pop("_token")
         _CURRENT.reset(token)
-        object.__setattr__(self, "nodes", MappingProxyType(builder.nodes))
-        object.__setattr__(self, "types", MappingProxyType(builder.types))
+        for name in ("nodes", "types", "graphs", "parameters", "outputs"):
+            object.__setattr__(self, name, MappingProxyType(getattr(builder, name)))
+
+    def __call__(self, *, id: str | None = None, **inputs: Any) -> Any:
+        """Add this graph, as a subgraph, to the one that is being composed.
+
+        Args:
+            id: of the node that stands for it.
+            inputs: its parameters, by literals or links.
+
+        Returns:
+            A link to its output; where there are several, an object with one for each as an attribute.
+
+        Raises:
+            GraphError: outside of `with Graph():`.
+        """
+        return self._builder("a graph is called").add_graph("graph", self, inputs, id)
+
+    def each(self, *, id: str | None = None, **inputs: Any) -> Any:
+        """Add this graph once for each item of the lists that it is given, as `map:` does; its outputs are lists.
+
+            images = paint.each(guide=guide, seed=[1, 2, 3])
+
+        Raises:
+            GraphError: outside of `with Graph():`.
+        """
+        return self._builder("a graph is repeated").add_graph("map", self, inputs, id)
+
+    def output(self, name: str, link: Any) -> None:
+        """Name an output, inside the block that composes this graph.
+
+        Args:
+            link: what a node type gave when it was called.
+        """
+        self._builder("an output is named").outputs[name] = link
+
+    def parameter(self, name: str, *sets: str, **details: Any) -> None:
+        """Name a parameter, inside the block that composes this graph.
+
+        Args:
+            sets: the inputs that it sets, as `node.input`.
+            details: its `type`, `default`, `min`, `max`, `choices`, `description`, as a graph file has them.
+        """
+        given = {**details, "default": freeze(details.get("default")), "has_default": "default" in details}
+        self._builder("a parameter is named").parameters[name] = Parameter(sets, **given)
+
+    def _builder(self, what: str) -> Builder:
+        builder = current()
+        if builder is None:
+            raise GraphError([Problem(f"{what} inside of `with Graph():` only", "move the call into the block")])
+        return builder
 
     def set(self, target: str, given: Any) -> Graph:
         """This graph with one change, as `replace` makes them.
@@ -210,6 +262,9 @@ class Builder:
 
     nodes: dict[str, Node]
     types: dict[str, NodeType]
+    graphs: dict[str, Graph]
+    parameters: dict[str, Parameter]
+    outputs: dict[str, Link]
     _counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, type: NodeType, given: Mapping[str, Any], id: str | None) -> list[Link]:
@@ -224,6 +279,25 @@ class Builder:
         if len(type.outputs) == 1:
             return [Link(id)]
         return [Link(id, output) for output in type.outputs]
+
+    def add_graph(self, kind: str, graph: Graph, given: Mapping[str, Any], id: str | None) -> Any:
+        """Add a node that stands for a subgraph, once (`graph`) or for each item of lists (`map`)."""
+        name = next((name for name, known in self.graphs.items() if known is graph), "")
+        if not name:
+            name = self._named(graph)
+            self.graphs[name] = graph
+            self.types.update(graph.types)
+        id = self._fresh(name) if id is None else self._free(id)
+        self.nodes[id] = Node(f"{kind}:{name}", MappingProxyType({key: freeze(item) for key, item in given.items()}))
+        links = {output: Link(id, output) for output in graph.outputs}
+        return next(iter(links.values())) if len(links) == 1 else SimpleNamespace(**links)
+
+    def _named(self, graph: Graph) -> str:
+        """A name for a subgraph that none has: from its title."""
+        stem = re.sub(r"[^A-Za-z0-9]+", "_", graph.title).strip("_").lower() or "subgraph"
+        stem = stem if ID.match(stem) else f"_{stem}"
+        names = (stem if count == 1 else f"{stem}_{count}" for count in itertools.count(1))
+        return next(name for name in names if name not in self.graphs)
 
     def _free(self, id: str) -> str:
         if not ID.match(id):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine import Graph, GraphError, Link, Node, named, node
+from weft.engine import Engine, Graph, GraphError, Link, Node, named, node
 from weft.engine.document import read, write
 from weft.engine.graph import Parameter, snake
 
@@ -160,3 +160,45 @@ def test_save_and_load(tmp_path: Path) -> None:
     graph.save(tmp_path / "graph.json")
     loaded: Any = Graph.load(tmp_path / "graph.json")
     assert loaded == graph and loaded.path == tmp_path / "graph.json"
+
+
+def doubled() -> Graph:
+    """A subgraph that says a text several times."""
+    with Graph(title="Say it") as graph:
+        graph.output("text", TextEncode("a", 2.0))
+        graph.parameter("text", "text_encode.text")
+        graph.parameter("times", "text_encode.weight", default=2.0, max=9)
+    return graph
+
+
+def test_a_subgraph_is_composed_and_called(storeless: Engine) -> None:
+    inner = doubled()
+    with Graph() as graph:
+        graph.output("out", Join([inner(text="x"), inner(text="y", times=3.0, id="thrice")]))
+    assert list(graph.nodes) == ["say_it", "thrice", "join"] and list(graph.graphs) == ["say_it"]
+    assert storeless.run(graph).outputs == {"out": "xxyyy"}
+    assert read(write(graph)) == graph
+
+
+def test_a_subgraph_is_repeated_over_a_list(storeless: Engine) -> None:
+    inner = doubled()
+    with Graph() as graph:
+        graph.output("out", Join(inner.each(text=["a", "b", "c"], times=1.0)))
+    assert storeless.run(graph).outputs == {"out": "abc"}
+
+
+def test_several_outputs_of_a_subgraph_have_names(storeless: Engine) -> None:
+    with Graph(title="2 of them") as inner:
+        inner.output("one", TextEncode("a"))
+        inner.output("two", TextEncode("b"))
+    with Graph() as graph:
+        both = inner()
+        graph.output("out", Join([both.two, both.one]))
+    assert list(graph.graphs) == ["_2_of_them"] and storeless.run(graph).outputs == {"out": "ba"}
+
+
+def test_graphs_are_called_in_graphs_only() -> None:
+    with pytest.raises(GraphError, match="inside of `with Graph"):
+        doubled()(text="x")
+    with pytest.raises(GraphError, match="an output is named inside"):
+        doubled().output("x", Link("text_encode"))
