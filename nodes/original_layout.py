@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from weft.nodes.headers import Shapes
 
@@ -24,9 +24,12 @@ CONTROL = "control_model."
 Config = dict[str, Any]
 
 
-def below(prefix: str, shapes: Shapes) -> Shapes:
-    """The tensors whose name starts with `prefix`, without it."""
-    return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+T = TypeVar("T")
+
+
+def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
+    """What is found under names that start with `prefix`, by the rest of the name."""
+    return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
 
 
 def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
@@ -57,25 +60,32 @@ def control_config(shapes: Shapes) -> Config:
 
 def vae_config(shapes: Shapes) -> Config:
     """The configuration of an AutoencoderKL, from shapes below `VAE`."""
-    levels = _count(shapes, "encoder.down.{}.block.0.conv1.weight")
+    levels = count(shapes, "encoder.down.{}.block.0.conv1.weight")
     return {
         "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
-        "layers_per_block": _count(shapes, "encoder.down.0.block.{}.conv1.weight"),
+        "layers_per_block": count(shapes, "encoder.down.0.block.{}.conv1.weight"),
         "latent_channels": shapes["decoder.conv_in.weight"][1],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
     }
 
 
 def text_config(shapes: Shapes) -> Config:
-    """The configuration of a CLIPTextModel, from shapes below `TEXT`; heads are 64 wide, as in all of CLIP's."""
+    """The configuration of a CLIPTextModel, from shapes below `TEXT`; heads are 64 wide, as in all of CLIP's.
+
+    Where the projection is there too, names begin with `text_model.`.
+    """
+    projection = shapes.get("text_projection.weight")
+    shapes = below("text_model.", shapes) or shapes
     vocabulary, width = shapes["embeddings.token_embedding.weight"]
     return {
         "vocab_size": vocabulary,
         "hidden_size": width,
-        "projection_dim": width,
+        "projection_dim": projection[0] if projection else width,
         "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": _count(shapes, "encoder.layers.{}.mlp.fc1.weight"),
+        "num_hidden_layers": count(shapes, "encoder.layers.{}.mlp.fc1.weight"),
         "num_attention_heads": width // 64,
         "max_position_embeddings": shapes["embeddings.position_embedding.weight"][0],
     }
@@ -89,10 +99,27 @@ def open_text_config(shapes: Shapes) -> Config:
         "hidden_size": width,
         "projection_dim": shapes.get("text_projection", (width, width))[1],
         "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
-        "num_hidden_layers": _count(shapes, "transformer.resblocks.{}.mlp.c_fc.weight"),
+        "num_hidden_layers": count(shapes, "transformer.resblocks.{}.mlp.c_fc.weight"),
         "num_attention_heads": width // 64,
         "max_position_embeddings": shapes["positional_embedding"][0],
         "hidden_act": "gelu",
+    }
+
+
+def t5_config(shapes: Shapes) -> Config:
+    """The configuration of a T5EncoderModel, from shapes; heads are 64 wide, as in T5 1.1."""
+    vocabulary, width = shapes["shared.weight"]
+    block = below("encoder.block.0.layer.", shapes)
+    buckets, heads = block["0.SelfAttention.relative_attention_bias.weight"]
+    return {
+        "vocab_size": vocabulary,
+        "d_model": width,
+        "d_ff": block["1.DenseReluDense.wi_0.weight"][0],
+        "d_kv": block["0.SelfAttention.q.weight"][0] // heads,
+        "num_heads": heads,
+        "num_layers": count(shapes, "encoder.block.{}.layer.0.layer_norm.weight"),
+        "relative_attention_num_buckets": buckets,
+        "feed_forward_proj": "gated-gelu",
     }
 
 
@@ -102,8 +129,8 @@ def down_config(shapes: Shapes) -> Config:
     downsamplers = [index for index, parts in blocks.items() if "0.op.weight" in parts]
     depth = (downsamplers[0] if downsamplers else len(blocks)) - 1
     firsts = [blocks[index] for index in range(1, len(blocks), depth + 1)]
-    layers = [_count(block, "1.transformer_blocks.{}.attn2.to_k.weight") for block in firsts]
-    middle = _count(shapes, "middle_block.1.transformer_blocks.{}.attn2.to_k.weight")
+    layers = [count(block, "1.transformer_blocks.{}.attn2.to_k.weight") for block in firsts]
+    middle = count(shapes, "middle_block.1.transformer_blocks.{}.attn2.to_k.weight")
     projections = [shape for name, shape in shapes.items() if name.endswith("1.proj_in.weight")]
     context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
     return {
@@ -135,7 +162,7 @@ def _blocks(shapes: Shapes) -> Mapping[int, Shapes]:
     return {index: below(f"input_blocks.{index}.", shapes) for index in range(count)}
 
 
-def _count(shapes: Shapes, pattern: str) -> int:
+def count(shapes: Shapes, pattern: str) -> int:
     """How many of `pattern`, with 0, 1, 2, ... filled in, there are before the first that is missing."""
     return sum(1 for _ in _present(shapes, pattern))
 
@@ -152,9 +179,9 @@ def unet_weights(path: Path, config: Config) -> dict[str, Tensor]:
     return _renamed("convert_ldm_unet_checkpoint", tensors(path, UNET), config)
 
 
-def vae_weights(path: Path, config: Config) -> dict[str, Tensor]:
+def vae_weights(path: Path, config: Config, prefix: str = VAE) -> dict[str, Tensor]:
     """An autoencoder's weights under diffusers' names."""
-    return _renamed("convert_ldm_vae_checkpoint", tensors(path, VAE), config)
+    return _renamed("convert_ldm_vae_checkpoint", below(prefix, tensors(path, prefix)), config)
 
 
 def control_weights(path: Path, config: Config) -> dict[str, Tensor]:
@@ -165,8 +192,7 @@ def control_weights(path: Path, config: Config) -> dict[str, Tensor]:
 def text_weights(path: Path, prefix: str = TEXT) -> dict[str, Tensor]:
     """A CLIP text model's weights under transformers' names; positions are counted, not stored, in today's models."""
     found = {name.removeprefix(prefix): tensor for name, tensor in tensors(path, prefix).items()}
-    found.pop("embeddings.position_ids", None)
-    return found
+    return {name: tensor for name, tensor in found.items() if not name.endswith("embeddings.position_ids")}
 
 
 def open_text_weights(path: Path, prefix: str) -> dict[str, Tensor]:

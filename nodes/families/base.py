@@ -130,7 +130,8 @@ class Family(ABC):
             residuals: what ControlNets add.
         """
         given = self.arguments(conditions)
-        prediction: Tensor = model.network(sample, timestep, **given, return_dict=False)[0]
+        times = timestep.expand(len(sample))
+        prediction: Tensor = model.network(sample, timestep=times, **given, return_dict=False)[0]
         return prediction
 
     @abstractmethod

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
+from weft.nodes.families.parts import clip_reader
 from weft.nodes.families.unets import COLOURS, FIRST, SEEN_CHANNELS, UNetFamily
-from weft.nodes.headers import read_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -56,20 +56,13 @@ class StableDiffusion1(UNetFamily):
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """CLIP's text model, with the checkpoint's own tokenizer where it has one, else CLIP's."""
-        from transformers import CLIPTextConfig, CLIPTextModel
+        from transformers import CLIPTextModel
 
-        from weft.nodes.loading import assembled_text, pretrained, ready
-        from weft.nodes.modules import Encoder, Reader
-        from weft.nodes.tokenizer import clip_tokenizer
+        from weft.nodes.loading import ready
+        from weft.nodes.modules import Encoder
 
-        if source.root.is_dir():
-            model = pretrained(CLIPTextModel, source.root / "text_encoder", variant, dtype=dtype)
-        else:
-            shapes = original.below(original.TEXT, read_shapes(source.root))
-            config = CLIPTextConfig(**original.text_config(shapes))
-            model = assembled_text(CLIPTextModel, config, original.text_weights(source.root), dtype)
-        tokenizer = clip_tokenizer(source.root / "tokenizer")
-        return ready(Encoder(self, [Reader(model, tokenizer)]), device)
+        reader = clip_reader(source, "text_encoder", CLIPTextModel, variant, dtype, prefix=original.TEXT)
+        return ready(Encoder(self, [reader]), device)
 
 
 SD1 = StableDiffusion1()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents, Family
+from weft.nodes.families.parts import kl_autoencoder, vae_factor
 from weft.nodes.folders import read_config
 from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours, colours_of
@@ -85,15 +86,12 @@ class UNetFamily(Family):
         if source.root.is_dir():
             unet = pretrained(UNet2DConditionModel, source.root / "unet", variant, torch_dtype=dtype)
             scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
-            vae = read_config(source.root / "vae" / "config.json")
         else:
             shapes = read_shapes(source.root)
             config = self._unet_config(original.unet_config(original.below(original.UNET, shapes)))
             unet = assembled(UNet2DConditionModel, config, original.unet_weights(source.root, config), dtype)
             scheduler = self.scheduler
-            vae = original.vae_config(original.below(original.VAE, shapes))
-        factor = 2 ** (len(vae["block_out_channels"]) - 1)
-        colours = colours_of(source.root, self.colours)
+        factor, colours = vae_factor(source.root), colours_of(source.root, self.colours)
         return ready(Denoiser(self, unet, scheduler, LATENT_CHANNELS, factor, colours), device)
 
     def channels_beside(self, model: Denoiser) -> int:
@@ -134,18 +132,7 @@ class UNetFamily(Family):
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""
-        from diffusers import AutoencoderKL
-
-        from weft.nodes.loading import assembled, pretrained, ready
-        from weft.nodes.modules import Autoencoder
-
-        if source.root.is_dir():
-            vae = pretrained(AutoencoderKL, source.root / "vae", variant, torch_dtype=dtype)
-        else:
-            config = original.vae_config(original.below(original.VAE, read_shapes(source.root)))
-            config |= {"scaling_factor": self.scale}
-            vae = assembled(AutoencoderKL, config, original.vae_weights(source.root, config), dtype)
-        return ready(Autoencoder(vae), device)
+        return kl_autoencoder(source, variant, dtype, device, {"scaling_factor": self.scale})
 
     def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
         """A ControlNet."""

@@ -143,3 +143,90 @@ def sd1(folder: Path) -> Tensors:
         **text_weights(folder, "text_encoder", "cond_stage_model.transformer.text_model."),
         "cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None],
     }
+
+
+SD3: Rules = (
+    (r"^pos_embed\.pos_embed$", "pos_embed"),
+    (r"^pos_embed\.proj\.", "x_embedder.proj."),
+    (r"^time_text_embed\.timestep_embedder\.linear_1\.", "t_embedder.mlp.0."),
+    (r"^time_text_embed\.timestep_embedder\.linear_2\.", "t_embedder.mlp.2."),
+    (r"^time_text_embed\.text_embedder\.linear_1\.", "y_embedder.mlp.0."),
+    (r"^time_text_embed\.text_embedder\.linear_2\.", "y_embedder.mlp.2."),
+    (r"^proj_out\.", "final_layer.linear."),
+    (r"^norm_out\.linear\.", "final_layer.adaLN_modulation.1."),
+    (r"^transformer_blocks\.", "joint_blocks."),
+    (r"\.norm1\.linear\.", ".x_block.adaLN_modulation.1."),
+    (r"\.norm1_context\.linear\.", ".context_block.adaLN_modulation.1."),
+    (r"\.ff\.net\.0\.proj\.", ".x_block.mlp.fc1."),
+    (r"\.ff\.net\.2\.", ".x_block.mlp.fc2."),
+    (r"\.ff_context\.net\.0\.proj\.", ".context_block.mlp.fc1."),
+    (r"\.ff_context\.net\.2\.", ".context_block.mlp.fc2."),
+    (r"\.attn\.norm_added_([qk])\.", r".context_block.attn.ln_\1."),
+    (r"\.(attn2?)\.norm_([qk])\.", r".x_block.\1.ln_\2."),
+    (r"\.attn\.to_add_out\.", ".context_block.attn.proj."),
+    (r"\.(attn2?)\.to_out\.0\.", r".x_block.\1.proj."),
+)
+
+FLUX: Rules = (
+    (r"^time_text_embed\.timestep_embedder\.", "time_in."),
+    (r"^time_text_embed\.guidance_embedder\.", "guidance_in."),
+    (r"^time_text_embed\.text_embedder\.", "vector_in."),
+    (r"_in\.linear_1\.", "_in.in_layer."),
+    (r"_in\.linear_2\.", "_in.out_layer."),
+    (r"^context_embedder\.", "txt_in."),
+    (r"^x_embedder\.", "img_in."),
+    (r"^proj_out\.", "final_layer.linear."),
+    (r"^norm_out\.linear\.", "final_layer.adaLN_modulation.1."),
+    (r"^(single_transformer_blocks\.\d)\.attn\.norm_q\.weight", r"\1.norm.query_norm.scale"),
+    (r"^(single_transformer_blocks\.\d)\.attn\.norm_k\.weight", r"\1.norm.key_norm.scale"),
+    (r"^single_transformer_blocks\.(\d)\.norm\.linear\.", r"single_blocks.\1.modulation.lin."),
+    (r"^single_transformer_blocks\.(\d)\.proj_out\.", r"single_blocks.\1.linear2."),
+    (r"^single_transformer_blocks\.", "single_blocks."),
+    (r"^transformer_blocks\.", "double_blocks."),
+    (r"\.norm1\.linear\.", ".img_mod.lin."),
+    (r"\.norm1_context\.linear\.", ".txt_mod.lin."),
+    (r"\.attn\.norm_q\.weight", ".img_attn.norm.query_norm.scale"),
+    (r"\.attn\.norm_k\.weight", ".img_attn.norm.key_norm.scale"),
+    (r"\.attn\.norm_added_q\.weight", ".txt_attn.norm.query_norm.scale"),
+    (r"\.attn\.norm_added_k\.weight", ".txt_attn.norm.key_norm.scale"),
+    (r"\.attn\.to_out\.0\.", ".img_attn.proj."),
+    (r"\.attn\.to_add_out\.", ".txt_attn.proj."),
+    (r"\.ff\.net\.0\.proj\.", ".img_mlp.0."),
+    (r"\.ff\.net\.2\.", ".img_mlp.2."),
+    (r"\.ff_context\.net\.0\.proj\.", ".txt_mlp.0."),
+    (r"\.ff_context\.net\.2\.", ".txt_mlp.2."),
+)
+
+Joined = tuple[tuple[str, tuple[str, ...], str], ...]
+
+OWN, ADDED = ("to_q", "to_k", "to_v"), ("add_q_proj", "add_k_proj", "add_v_proj")
+
+SD3_JOINED: Joined = (
+    (r"^transformer_blocks\.(\d)\.(attn2?)\.to_q\.", OWN, r"joint_blocks.\1.x_block.\2.qkv."),
+    (r"^transformer_blocks\.(\d)\.(attn)\.add_q_proj\.", ADDED, r"joint_blocks.\1.context_block.attn.qkv."),
+)
+
+FLUX_JOINED: Joined = (
+    (r"^transformer_blocks\.(\d)\.attn\.to_q\.", OWN, r"double_blocks.\1.img_attn.qkv."),
+    (r"^transformer_blocks\.(\d)\.attn\.add_q_proj\.", ADDED, r"double_blocks.\1.txt_attn.qkv."),
+    (r"^single_transformer_blocks\.(\d)\.attn\.to_q\.", (*OWN, "../proj_mlp"), r"single_blocks.\1.linear1."),
+)
+"""What is several tensors in diffusers and one in the original layout: the first of them, all of them, the one."""
+
+
+def transformer(folder: Path, rules: Rules, joined: Joined, swapped: tuple[str, ...]) -> Tensors:
+    """A transformer's weights under the names of its original layout; halves of some are the other way round."""
+    found = dict(weights(folder, "transformer"))
+    whole = {}
+    for pattern, parts, replacement in joined:
+        for name in [name for name in found if re.match(pattern, name)]:
+            names = [name.replace(f".{parts[0]}.", f".{part}.").replace("attn.../", "") for part in parts]
+            whole[re.sub(pattern, replacement, name)] = torch.cat([found.pop(one) for one in names])
+    for name in [name for name in found if any(re.match(pattern, name) for pattern in swapped)]:
+        found[name] = torch.cat([*reversed(found[name].chunk(2))])
+    return renamed({**found, **whole}, rules, "model.diffusion_model.")
+
+
+def under(found: Tensors, prefix: str) -> Tensors:
+    """Tensors with names that begin with `prefix`."""
+    return {prefix + name: tensor for name, tensor in found.items()}

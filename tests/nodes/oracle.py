@@ -104,7 +104,9 @@ class Oracle:
 
     def _pipeline(self, model: str) -> Any:
         if model not in self.loaded:
-            pipeline = diffusers.DiffusionPipeline.from_pretrained(self.models / model)
+            index = json.loads((self.models / model / "model_index.json").read_text())
+            without = {name: None for name, kind in index.items() if kind == [None, None]}
+            pipeline = diffusers.DiffusionPipeline.from_pretrained(self.models / model, **without)
             self.loaded[model] = pipeline.to(torch.float32)
         return self.loaded[model]
 

@@ -9,7 +9,9 @@ import numpy
 import pytest
 
 from tests.nodes.families.tiny import SINGLE_FILES
+from weft.engine import InputError
 from weft.nodes.families import Contents, of_checkpoint
+from weft.nodes.families.flows import t5_tokenizer_folder
 from weft.nodes.headers import read_shapes
 
 
@@ -27,7 +29,16 @@ def test_a_single_file_starts_from_a_picture_as_its_folder_does(zoo: Any, weft_p
     assert numpy.array_equal(one, other)
 
 
-@pytest.mark.parametrize(("model", "family"), [("sd2", "SD2"), ("sdxl", "SDXL")])
+@pytest.mark.parametrize(("model", "family"), [("sd2", "SD2"), ("sdxl", "SDXL"), ("sd3", "SD3"), ("flux-dev", "FLUX")])
 def test_headers_tell_the_family(zoo: Any, models: Path, model: str, family: str) -> None:
     found = of_checkpoint(Contents(shapes=read_shapes(models / zoo(f"{model}.safetensors"))))
     assert found and found.name == family
+
+
+def test_a_t5_without_its_tokenizer_is_refused(
+    zoo: Any, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "alone.safetensors").symlink_to(models / zoo("sd3.safetensors"))
+    with pytest.raises(InputError, match="T5's tokenizer is neither beside it nor in the hub's cache"):
+        t5_tokenizer_folder(tmp_path / "alone.safetensors")

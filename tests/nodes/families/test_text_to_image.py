@@ -19,36 +19,63 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "sd2": ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
     "sdxl": ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
     "sdxl-refiner": ("", "StableDiffusionXLImg2ImgPipeline"),
+    "sd3": ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+    "sd3-short": ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+    "sd35": ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
+    "flux-dev": ("FluxPipeline", "FluxImg2ImgPipeline"),
+    "flux-schnell": ("FluxPipeline", "FluxImg2ImgPipeline"),
 }
 """diffusers' pipelines from text and from a picture, by checkpoint."""
 
-PAIRS = [(model, sampler) for model in FAMILIES for sampler in ("model", *SAMPLERS)]
-
 Paint = Callable[..., Any]
+
+EULER = (("model", "model"), *(("euler", schedule) for schedule in ("model", "karras", "exponential", "beta")))
+SOLVERS = (("dpmpp_2m", "model"), ("unipc", "model"))
+HEUN = (("heun", "model"),)
+
+FLOWS: dict[str, tuple[tuple[str, str], ...]] = {
+    "sd3": (*EULER, *HEUN, *SOLVERS),
+    "sd3-short": (*EULER[:2], *HEUN, *SOLVERS),
+    "sd35": (*EULER[:2], *HEUN, *SOLVERS),
+    "flux-dev": (*EULER, *SOLVERS),
+    "flux-schnell": EULER,
+}
+"""The samplers and schedules that diffusers' own pipelines of flows take."""
+
+NOISE = tuple((sampler, "model") for sampler in ("model", *SAMPLERS))
 
 
 def cases(start: int) -> list[Any]:
-    """Each checkpoint whose family has the pipeline, with each sampler."""
+    """Each checkpoint whose family has the pipeline, with its samplers; solvers put no picture under noise there."""
     return [
-        pytest.param(model, sampler, marks=[] if sampler in NOISY else [pytest.mark.slow])
-        for model, sampler in PAIRS
-        if FAMILIES[model][start]
+        pytest.param(model, sampler, schedule, marks=[] if model in FLOWS or sampler in NOISY else [pytest.mark.slow])
+        for model, pipelines in FAMILIES.items()
+        for sampler, schedule in FLOWS.get(model, NOISE)
+        if pipelines[start] and not (start and model in FLOWS and (sampler, schedule) in SOLVERS)
     ]
 
 
-@pytest.mark.parametrize(("model", "sampler"), cases(0))
-def test_text_to_image(zoo: Any, weft_paints: Paint, oracle: Oracle, model: str, sampler: str) -> None:
+def test_the_pairs_are_counted() -> None:
+    print(f"{len(cases(0))} pairs from text, {len(cases(1))} from a picture")
+    assert len(cases(0)) + len(cases(1)) >= 120
+
+
+@pytest.mark.parametrize(("model", "sampler", "schedule"), cases(0))
+def test_text_to_image(zoo: Any, weft_paints: Paint, oracle: Oracle, model: str, sampler: str, schedule: str) -> None:
     kind = getattr(diffusers, FAMILIES[zoo(model)][0])
-    theirs = oracle.paint(kind, sampler, model=model, batch=2, height=SIZE, width=SIZE)
-    assert_same(weft_paints(model, sampler=sampler, batch=2), theirs)
+    theirs = oracle.paint(kind, sampler, schedule, model=model, batch=2, height=SIZE, width=SIZE)
+    assert_same(weft_paints(model, sampler=sampler, schedule=schedule, batch=2), theirs)
 
 
-@pytest.mark.parametrize(("model", "sampler"), cases(1))
-def test_image_to_image(zoo: Any, call: Paint, weft_paints: Paint, oracle: Oracle, model: str, sampler: str) -> None:
+@pytest.mark.parametrize(("model", "sampler", "schedule"), cases(1))
+def test_image_to_image(
+    zoo: Any, call: Paint, weft_paints: Paint, oracle: Oracle, model: str, sampler: str, schedule: str
+) -> None:
     """The picture's mean latents are given to the pipeline, which would draw them from the VAE's distribution."""
     mean: torch.Tensor = call(
         VAEEncode, vae=call(LoadCheckpoint, source=zoo(model)).vae, image=call(LoadImage, path="ramp.png")
     ).samples
     kind = getattr(diffusers, FAMILIES[model][1])
-    theirs = oracle.paint(kind, sampler, model=model, image=mean, strength=0.6)
-    assert_same(weft_paints(model, image="ramp.png", sampler=sampler, denoise=0.6), theirs)
+    size = {"height": SIZE, "width": SIZE} if model.startswith("flux") else {}
+    theirs = oracle.paint(kind, sampler, schedule, model=model, image=mean, strength=0.6, **size)
+    assert_same(weft_paints(model, image="ramp.png", sampler=sampler, schedule=schedule, denoise=0.6), theirs)

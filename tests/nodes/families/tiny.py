@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from tests.nodes import layouts
 from tests.nodes.conftest import SCHEDULER, tiny_tokenizer
@@ -16,6 +23,12 @@ from weft.nodes.tokenizer import clip_tokenizer
 
 WIDTH = 64
 """Channels of every text model."""
+
+T5_WIDTH = 160
+"""Channels of T5's, more than both CLIP models have."""
+
+SIXTEEN = {"latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+"""What tells the VAEs of flow-matching families."""
 
 LATENTS = 8
 """Latent elements along a side of 64 pixels."""
@@ -128,6 +141,77 @@ def sdxl(
     )
 
 
+def t5_tokenizer() -> Any:
+    """A tokenizer of T5's that spells."""
+    letters = [(chr(code), -3.0) for code in range(ord("!"), ord("~") + 1) if chr(code) not in "<>"]
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0), *letters]
+    return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512)
+
+
+def t5() -> Any:
+    """T5's encoder, of two layers."""
+    sizes: dict[str, Any] = {"d_model": T5_WIDTH, "d_ff": WIDTH, "d_kv": WIDTH, "num_heads": 1, "num_layers": 2}
+    return T5EncoderModel(T5Config(vocab_size=len(t5_tokenizer()), feed_forward_proj="gated-gelu", **sizes))
+
+
+def flow(**options: Any) -> Any:
+    return diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0, **options)
+
+
+def sd3(*, with_t5: bool = True, **options: Any) -> Any:
+    """A pipeline of SD 3, with or without T5; `options` are the transformer's."""
+    words, large = clip_tokenizer(), clip_tokenizer(padding="!")
+    return diffusers.StableDiffusion3Pipeline(
+        vae=vae(scaling_factor=1.5305, shift_factor=0.0609, **SIXTEEN),
+        text_encoder=text_model(CLIPTextModelWithProjection, len(words)),
+        tokenizer=words,
+        text_encoder_2=text_model(CLIPTextModelWithProjection, len(large), 3, **OPEN),
+        tokenizer_2=large,
+        text_encoder_3=t5() if with_t5 else None,
+        tokenizer_3=t5_tokenizer() if with_t5 else None,
+        transformer=diffusers.SD3Transformer2DModel(
+            sample_size=16,
+            patch_size=2,
+            in_channels=16,
+            num_layers=2,
+            attention_head_dim=64,
+            num_attention_heads=1,
+            joint_attention_dim=T5_WIDTH,
+            caption_projection_dim=64,
+            pooled_projection_dim=2 * WIDTH,
+            out_channels=16,
+            pos_embed_max_size=16,
+            **options,
+        ),
+        scheduler=flow(),
+    )
+
+
+def flux(*, guided: bool) -> Any:
+    """A pipeline of FLUX.1: dev, which takes a scale, or schnell."""
+    words = clip_tokenizer()
+    shifting = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
+    return diffusers.FluxPipeline(
+        vae=vae(scaling_factor=0.3611, shift_factor=0.1159, **SIXTEEN),
+        text_encoder=text_model(vocabulary=len(words)),
+        tokenizer=words,
+        text_encoder_2=t5(),
+        tokenizer_2=t5_tokenizer(),
+        transformer=diffusers.FluxTransformer2DModel(
+            in_channels=64,
+            num_layers=2,
+            num_single_layers=2,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            joint_attention_dim=T5_WIDTH,
+            pooled_projection_dim=WIDTH,
+            guidance_embeds=guided,
+            axes_dims_rope=(4, 14, 14),
+        ),
+        scheduler=flow(**(shifting if guided else {})),
+    )
+
+
 PIPELINES: dict[str, Callable[[], Any]] = {
     "sd2": lambda: stable_diffusion(
         scheduler("DDIMScheduler", prediction_type="v_prediction"), clip_tokenizer(padding="!"), OPEN, **LINEAR
@@ -136,6 +220,11 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sdxl": lambda: sdxl(tokenizers=(clip_tokenizer(), clip_tokenizer(padding="!"))),
     "sdxl-refiner": lambda: sdxl(refiner=True),
     "sdxl-turbo": lambda: sdxl(scheduler("EulerAncestralDiscreteScheduler", **TURBO)),
+    "sd3": sd3,
+    "sd3-short": lambda: sd3(with_t5=False),
+    "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
+    "flux-dev": lambda: flux(guided=True),
+    "flux-schnell": lambda: flux(guided=False),
     "inpaint": lambda: stable_diffusion(scheduler("PNDMScheduler"), in_channels=9),
     "sd2-inpaint": lambda: stable_diffusion(scheduler("DDIMScheduler"), text=OPEN, in_channels=9, **LINEAR),
     "sdxl-inpaint": lambda: sdxl(in_channels=9),
@@ -168,5 +257,46 @@ def unet_and_vae(folder: Path, rules: layouts.Rules) -> Tensors:
     return {**named, **layouts.vae(folder)}
 
 
-SINGLE_FILES: dict[str, Callable[[Path], Tensors]] = {"sd2": sd2_file, "sdxl": sdxl_file}
+def sd3_file(folder: Path) -> Tensors:
+    """An SD 3 folder as one file; T5's tokenizer is put beside it."""
+    t5_tokenizer().save_pretrained(folder.parent / "t5_tokenizer")
+    texts = {"clip_l": "text_encoder", "clip_g": "text_encoder_2", "t5xxl": "text_encoder_3"}
+    present = {name: component for name, component in texts.items() if (folder / component).is_dir()}
+    swapped = (r"^norm_out\.", r"^transformer_blocks\.1\.norm1_context\.")
+    return {
+        **layouts.transformer(folder, layouts.SD3, layouts.SD3_JOINED, swapped),
+        **layouts.vae(folder),
+        **_texts(folder, present),
+    }
+
+
+def flux_file(folder: Path) -> Tensors:
+    """A FLUX.1 folder as one file; T5's tokenizer is put beside it."""
+    t5_tokenizer().save_pretrained(folder.parent / "t5_tokenizer")
+    return {
+        **layouts.transformer(folder, layouts.FLUX, layouts.FLUX_JOINED, (r"^norm_out\.",)),
+        **layouts.vae(folder, "vae."),
+        **_texts(folder, {"clip_l": "text_encoder", "t5xxl": "text_encoder_2"}),
+    }
+
+
+def _texts(folder: Path, components: Mapping[str, str]) -> Tensors:
+    """Text encoders under the names that single files of flows have for them."""
+    named: Tensors = {}
+    for name, component in components.items():
+        found = layouts.weights(folder, component)
+        clip = name.startswith("clip") and not any(one.startswith("text_model.") for one in found)
+        own = {one if not clip or "projection" in one else f"text_model.{one}": found[one] for one in found}
+        named |= layouts.under(own, f"text_encoders.{name}.transformer.")
+    return named
+
+
+SINGLE_FILES: dict[str, Callable[[Path], Tensors]] = {
+    "sd2": sd2_file,
+    "sdxl": sdxl_file,
+    "sd3": sd3_file,
+    "sd3-short": sd3_file,
+    "sd35": sd3_file,
+    "flux-dev": flux_file,
+}
 """How each folder becomes one file in the original layout."""

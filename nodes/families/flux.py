@@ -1,0 +1,130 @@
+"""The FLUX.1 family: dev, which was distilled with guidance and takes its scale, and schnell, which takes none.
+
+T5 reads a prompt, and CLIP makes a vector of it. The transformer sees latents in packs of two by two, and the schedule
+of dev is shifted by the size of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import InputError, Resolved
+from weft.nodes import original_layout as original
+from weft.nodes import original_transformers as transformers_layout
+from weft.nodes.families.base import Contents
+from weft.nodes.families.flows import CLIP, T5, FlowFamily, t5_reader
+from weft.nodes.families.parts import clip_reader
+from weft.nodes.headers import Shapes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from weft.nodes.modules import Conditions, Denoiser, Encoded, Encoder, Residuals
+    from weft.nodes.values import Latent
+
+T5_TOKENS = 512
+"""Tokens of T5's that the transformer reads."""
+
+BLOCKS = f"{original.UNET}double_blocks.0.img_attn.qkv.weight"
+
+
+class Flux1(FlowFamily):
+    """The family as `weft.nodes.families` asks it."""
+
+    name = "FLUX"
+    multiple = 2
+    transformer_class = "FluxTransformer2DModel"
+    scheduler: Mapping[str, Any] = {
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": 1000,
+        "shift": 3.0,
+        "use_dynamic_shifting": True,
+        "base_shift": 0.5,
+        "max_shift": 1.15,
+        "base_image_seq_len": 256,
+        "max_image_seq_len": 4096,
+    }
+    scale: Mapping[str, float] = {"scaling_factor": 0.3611, "shift_factor": 0.1159}
+    vae_prefix = "vae."
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whether this is a whole FLUX.1 checkpoint: a transformer, an autoencoder, CLIP's text model and T5."""
+        if contents.shapes:
+            texts = (f"{CLIP}text_model.final_layer_norm.weight", f"{T5}shared.weight")
+            return contents.holds(BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
+        parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
+        return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
+
+    def transformer_config(self, shapes: Shapes) -> original.Config:
+        return transformers_layout.flux_config(shapes)
+
+    def transformer_weights(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        return transformers_layout.flux_weights(found)
+
+    def latent_channels(self, config: Mapping[str, Any]) -> int:
+        return int(config["in_channels"]) // 4
+
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+        """CLIP's text model and T5."""
+        from transformers import CLIPTextModel
+
+        from weft.nodes.loading import ready
+        from weft.nodes.modules import Encoder
+
+        first = clip_reader(source, "text_encoder", CLIPTextModel, variant, dtype, prefix=CLIP)
+        second = t5_reader(source, 2, variant, dtype, T5_TOKENS)
+        if second is None:
+            raise InputError("the checkpoint has no T5, which FLUX.1 reads prompts with", "get the whole checkpoint")
+        return ready(Encoder(self, [first, second]), device)
+
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        """T5's tokens, and the vector that CLIP's last layer has at the end of the text."""
+        from weft.nodes.modules import Encoded
+
+        clip, t5 = encoder.read(texts)
+        return Encoded(t5[0], clip.pooler_output)
+
+    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:
+        """The scale for dev; schnell, distilled to none, is asked with the positive prompt all the same."""
+        import torch
+
+        return {"guidance": torch.tensor([scale])} if model.network.config.guidance_embeds else {}
+
+    def timing(self, model: Denoiser, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """Sigmas from 1 to 1 / steps, before they are shifted."""
+        import numpy
+
+        return {"sigmas": numpy.linspace(1.0, 1 / steps, steps), **super().timing(model, steps, latent)}
+
+    def predict(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        residuals: Residuals | None = None,
+    ) -> Tensor:
+        """The transformer over packs of two by two latent elements, which are numbered by row and column."""
+        import torch
+
+        rows, channels, height, width = sample.shape
+        down, across = height // 2, width // 2
+        pairs = sample.reshape(rows, channels, down, 2, across, 2).permute(0, 2, 4, 1, 3, 5)
+        numbers = torch.zeros(down, across, 3, device=sample.device, dtype=sample.dtype)
+        numbers[..., 1] = torch.arange(down)[:, None]
+        numbers[..., 2] = torch.arange(across)
+        prediction: Tensor = model.network(
+            hidden_states=pairs.reshape(rows, down * across, 4 * channels),
+            timestep=(timestep / 1000).expand(rows).to(sample.dtype),
+            img_ids=numbers.flatten(0, 1),
+            txt_ids=numbers.new_zeros(conditions["encoder_hidden_states"].shape[1], 3),
+            **conditions,
+            return_dict=False,
+        )[0]
+        spread = prediction.reshape(rows, down, across, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
+        return spread.reshape(rows, channels, height, width)
+
+
+FLUX = Flux1()

@@ -1,0 +1,99 @@
+"""The SD 3 family: Stable Diffusion 3 and 3.5.
+
+Two CLIP models and T5 read a prompt, and T5 may be left out: zeros stand in its place (SD 3,
+https://arxiv.org/abs/2403.03206). The transformer predicts the velocity of a flow whose schedule is shifted by 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import Resolved
+from weft.nodes import original_layout as original
+from weft.nodes import original_transformers as transformers_layout
+from weft.nodes.families.base import Contents
+from weft.nodes.families.flows import CLIP, FlowFamily, t5_reader
+from weft.nodes.families.parts import clip_reader
+from weft.nodes.folders import read_config
+from weft.nodes.headers import Shapes, read_shapes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from weft.nodes.modules import Encoded, Encoder
+
+LARGE_CLIP = "text_encoders.clip_g.transformer."
+
+T5_TOKENS = 256
+"""Tokens of T5's that the transformer reads, or zeros."""
+
+BLOCKS = f"{original.UNET}joint_blocks.0.x_block.attn.qkv.weight"
+
+
+class StableDiffusion3(FlowFamily):
+    """The family as `weft.nodes.families` asks it."""
+
+    name = "SD3"
+    transformer_class = "SD3Transformer2DModel"
+    scheduler: Mapping[str, Any] = {
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": 1000,
+        "shift": 3.0,
+    }
+    scale: Mapping[str, float] = {"scaling_factor": 1.5305, "shift_factor": 0.0609}
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whether this is a whole SD 3 checkpoint: a transformer, an autoencoder, two CLIP text models, perhaps T5."""
+        if contents.shapes:
+            texts = (f"{prefix}text_model.final_layer_norm.weight" for prefix in (CLIP, LARGE_CLIP))
+            return contents.holds(BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
+        parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
+        return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
+
+    def transformer_config(self, shapes: Shapes) -> original.Config:
+        return transformers_layout.sd3_config(shapes)
+
+    def transformer_weights(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        return transformers_layout.sd3_weights(found)
+
+    def latent_channels(self, config: Mapping[str, Any]) -> int:
+        return int(config["in_channels"])
+
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+        """Both CLIP models with projections, and T5 where there is one."""
+        from transformers import CLIPTextModelWithProjection
+
+        from weft.nodes.loading import ready
+        from weft.nodes.modules import Encoder
+
+        kind = CLIPTextModelWithProjection
+        first = clip_reader(source, "text_encoder", kind, variant, dtype, prefix=CLIP)
+        large = {"prefix": LARGE_CLIP, "padding": "!", "hidden_act": "gelu"}
+        second = clip_reader(source, "text_encoder_2", kind, variant, dtype, **large)
+        third = t5_reader(source, 3, variant, dtype, T5_TOKENS)
+        readers = [first, second, *([third] if third else [])]
+        return ready(Encoder(self, readers, {"width": _width(source)}), device)
+
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        """CLIP's layers before the last, side by side and padded to T5's width, then T5's tokens; both projections."""
+        import torch
+
+        from weft.nodes.modules import Encoded
+
+        first, second, *third = encoder.read(texts, output_hidden_states=True)
+        clip = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        clip = torch.nn.functional.pad(clip, (0, encoder.config["width"] - clip.shape[-1]))
+        t5 = third[0][0] if third else clip.new_zeros(len(texts), T5_TOKENS, clip.shape[-1])
+        return Encoded(torch.cat([clip, t5], dim=1), torch.cat([first.text_embeds, second.text_embeds], dim=-1))
+
+
+def _width(source: Resolved) -> int:
+    """Channels of the prompts that a checkpoint's transformer reads."""
+    if source.root.is_dir():
+        return int(read_config(source.root / "transformer" / "config.json")["joint_attention_dim"])
+    return read_shapes(source.root)[f"{original.UNET}context_embedder.weight"][1]
+
+
+SD3 = StableDiffusion3()
