@@ -165,6 +165,24 @@ class Autoencoder(nn.Module):
         return latents
 
 
+class Pixels(Autoencoder):
+    """What stands for a VAE where a model paints pixels themselves: its latents are pixels in -1..1."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.scale, self.shift = 1.0, 0.0
+
+    @property
+    def factor(self) -> int:
+        return 1
+
+    def decode(self, latents: Tensor, tile: int = 0) -> Tensor:
+        return picture(latents)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return signed(pictures)
+
+
 def picture(pixels: Tensor) -> Tensor:
     """Pixels `[batch, channel, height, width]` in -1..1 as pictures `[batch, height, width, channel]` in 0..1."""
     return (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).float().cpu().contiguous()

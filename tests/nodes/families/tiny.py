@@ -212,6 +212,19 @@ def flux(*, guided: bool) -> Any:
     )
 
 
+def pixels(kind: str, noise: Any, **options: Any) -> Any:
+    """A pipeline of a UNet over 32 x 32 pixels."""
+    network = diffusers.UNet2DModel(
+        sample_size=32,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        **options,
+    )
+    return getattr(diffusers, kind)(unet=network, scheduler=noise)
+
+
 PIPELINES: dict[str, Callable[[], Any]] = {
     "sd2": lambda: stable_diffusion(
         scheduler("DDIMScheduler", prediction_type="v_prediction"), clip_tokenizer(padding="!"), OPEN, **LINEAR
@@ -225,6 +238,11 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
     "flux-dev": lambda: flux(guided=True),
     "flux-schnell": lambda: flux(guided=False),
+    "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
+    "consistency": lambda: pixels("ConsistencyModelPipeline", diffusers.CMStochasticIterativeScheduler()),
+    "consistency-classes": lambda: pixels(
+        "ConsistencyModelPipeline", diffusers.CMStochasticIterativeScheduler(), num_class_embeds=10
+    ),
     "inpaint": lambda: stable_diffusion(scheduler("PNDMScheduler"), in_channels=9),
     "sd2-inpaint": lambda: stable_diffusion(scheduler("DDIMScheduler"), text=OPEN, in_channels=9, **LINEAR),
     "sdxl-inpaint": lambda: sdxl(in_channels=9),

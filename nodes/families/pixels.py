@@ -1,0 +1,65 @@
+"""What the families share that paint pixels themselves by a UNet, without a VAE and without a text model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import Resolved
+from weft.nodes.families.base import Contents, Family
+from weft.nodes.families.classes import nothing
+from weft.nodes.folders import read_config
+from weft.nodes.preview import Colours
+
+if TYPE_CHECKING:
+    import torch
+
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder
+    from weft.nodes.values import Conditioning, Latent
+
+
+class PixelFamily(Family):
+    """A family of UNet2DModels over pixels in -1..1; a checkpoint is a diffusers folder."""
+
+    colours = Colours(((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5)))
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whether this is a UNet over pixels with its scheduler, and neither a VAE nor a text encoder."""
+        alone = contents.has("unet", "scheduler") and not (contents.has("vae") or contents.has("text_encoder"))
+        return alone and contents.class_of("unet") == "UNet2DModel"
+
+    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
+        """The UNet with the checkpoint's scheduler configuration."""
+        from diffusers import UNet2DModel
+
+        from weft.nodes.loading import pretrained, ready
+        from weft.nodes.modules import Denoiser
+
+        unet = pretrained(UNet2DModel, source.root / "unet", variant, torch_dtype=dtype)
+        scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
+        return ready(Denoiser(self, unet, scheduler, unet.config.in_channels, 1, self.colours), device)
+
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+        """What takes empty prompts, or the numbers of classes."""
+        from weft.nodes.modules import Encoder
+
+        return Encoder(self, [], {"classes": read_config(source.root / "unet" / "config.json").get("num_class_embeds")})
+
+    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
+        """Pixels as they are."""
+        from weft.nodes.modules import Pixels
+
+        return Pixels()
+
+    def prompt_width(self, model: Denoiser) -> int:
+        return 0
+
+    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        return {}
+
+    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:
+        """There is nothing to guide by."""
+        return {}
+
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        return nothing(texts)

@@ -1,0 +1,61 @@
+"""Models that paint pixels themselves, and of classes, equal diffusers' own pipelines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.nodes.conftest import read_pixels
+from tests.nodes.oracle import SEED, STEPS, Oracle, assert_same, diffusers
+from weft.engine import Engine, Graph
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+
+SIDE = 32
+
+
+def painted(engine: Engine, model: str, text: str = "", batch: int = 2, side: int = SIDE, **options: Any) -> Any:
+    """Pictures of a checkpoint by the same nodes as of any other."""
+    guidance = {name: options.pop(name) for name in ("scale",) if name in options}
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(model)
+        guide = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, text), **guidance)
+        latent = KSampler(guide, EmptyLatent(side, side, batch), **{"seed": SEED, "steps": STEPS, **options})
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    return read_pixels(engine.run(graph).paths)
+
+
+@pytest.mark.parametrize("sampler", ["model", "ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde"])
+def test_ddpm(zoo: Any, engine: Engine, oracle: Oracle, sampler: str) -> None:
+    theirs = oracle.run(diffusers.DDPMPipeline, sampler, model=zoo("ddpm"), batch=2, batch_size=2)
+    assert_same(painted(engine, "ddpm", sampler=sampler), theirs)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize(("model", "text"), [("consistency", ""), ("consistency-classes", "7")])
+def test_consistency_models(zoo: Any, engine: Engine, oracle: Oracle, model: str, text: str, steps: int) -> None:
+    kind = diffusers.ConsistencyModelPipeline
+    labels = {"class_labels": [int(text)] * 2} if text else {}
+    options: dict[str, Any] = {"batch_size": 2, "num_inference_steps": steps, **labels}
+    theirs = oracle.run(kind, "model", model=zoo(model), batch=2, **options)
+    assert_same(painted(engine, model, text, sampler="model", steps=steps), theirs)
+
+
+def test_a_consistency_model_has_its_own_sampler(zoo: Any, engine: Engine) -> None:
+    with pytest.raises(Exception, match=r"`euler` cannot follow a consistency model[\s\S]*sampler `model`"):
+        painted(engine, zoo("consistency"), sampler="euler")
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "reason"),
+    [
+        ("ddpm", "a house", "the model reads no prompt, found `a house`"),
+        ("consistency-classes", "", "`` is no class of the model"),
+        ("consistency-classes", "10", "give a class's number, 0 to 9"),
+    ],
+)
+def test_a_text_that_a_model_does_not_read_is_refused(
+    zoo: Any, engine: Engine, model: str, text: str, reason: str
+) -> None:
+    with pytest.raises(Exception, match=reason):
+        painted(engine, zoo(model), text, sampler="model")
