@@ -5,6 +5,7 @@ from __future__ import annotations
 from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.consistency import CM
 from weft.nodes.families.ddpm import DDPM
+from weft.nodes.families.dit import DIT
 from weft.nodes.families.flux import FLUX
 from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
@@ -13,7 +14,7 @@ from weft.nodes.families.sdxl import SDXL
 
 __all__ = ["FAMILIES", "Contents", "Family", "family", "of_checkpoint", "of_control_net"]
 
-FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, DDPM, CM)
+FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, DIT, DDPM, CM)
 
 
 def family(name: str) -> Family:

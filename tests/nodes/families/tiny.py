@@ -225,6 +225,22 @@ def pixels(kind: str, noise: Any, **options: Any) -> Any:
     return getattr(diffusers, kind)(unet=network, scheduler=noise)
 
 
+def dit() -> Any:
+    """A pipeline of DiT, over a thousand classes of which two have names."""
+    network = diffusers.DiTTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=4,
+        out_channels=8,
+        num_layers=2,
+        sample_size=LATENTS,
+        num_embeds_ada_norm=1000,
+    )
+    pipeline = diffusers.DiTPipeline(transformer=network, vae=vae(), scheduler=diffusers.DDIMScheduler())
+    pipeline.register_to_config(id2label={"0": "tench, Tinca tinca", "207": "golden retriever"})
+    return pipeline
+
+
 PIPELINES: dict[str, Callable[[], Any]] = {
     "sd2": lambda: stable_diffusion(
         scheduler("DDIMScheduler", prediction_type="v_prediction"), clip_tokenizer(padding="!"), OPEN, **LINEAR
@@ -238,6 +254,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
     "flux-dev": lambda: flux(guided=True),
     "flux-schnell": lambda: flux(guided=False),
+    "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "consistency": lambda: pixels("ConsistencyModelPipeline", diffusers.CMStochasticIterativeScheduler()),
     "consistency-classes": lambda: pixels(

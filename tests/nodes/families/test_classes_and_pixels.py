@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.nodes.conftest import read_pixels
-from tests.nodes.oracle import SEED, STEPS, Oracle, assert_same, diffusers
+from tests.nodes.oracle import SEED, SIZE, STEPS, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
 
@@ -41,6 +41,16 @@ def test_consistency_models(zoo: Any, engine: Engine, oracle: Oracle, model: str
     assert_same(painted(engine, model, text, sampler="model", steps=steps), theirs)
 
 
+@pytest.mark.parametrize("scale", [4.0, 1.0])
+@pytest.mark.parametrize("sampler", ["model", "ddim", "dpmpp_2m", "deis", "unipc", "pndm"])
+def test_dit(zoo: Any, engine: Engine, oracle: Oracle, sampler: str, scale: float) -> None:
+    """By the name and by the number of a class."""
+    labels: dict[str, Any] = {"class_labels": [207, 207], "guidance_scale": scale}
+    theirs = oracle.run(diffusers.DiTPipeline, sampler, model=zoo("dit"), batch=2, **labels)
+    for text in ("golden retriever", "207"):
+        assert_same(painted(engine, "dit", text, side=SIZE, sampler=sampler, scale=scale), theirs)
+
+
 def test_a_consistency_model_has_its_own_sampler(zoo: Any, engine: Engine) -> None:
     with pytest.raises(Exception, match=r"`euler` cannot follow a consistency model[\s\S]*sampler `model`"):
         painted(engine, zoo("consistency"), sampler="euler")
@@ -50,6 +60,7 @@ def test_a_consistency_model_has_its_own_sampler(zoo: Any, engine: Engine) -> No
     ("model", "text", "reason"),
     [
         ("ddpm", "a house", "the model reads no prompt, found `a house`"),
+        ("dit", "golden retreiver", "did you mean `golden retriever`"),
         ("consistency-classes", "", "`` is no class of the model"),
         ("consistency-classes", "10", "give a class's number, 0 to 9"),
     ],

@@ -1,0 +1,91 @@
+"""The DiT family: transformers over the latents of a VAE, of a class of ImageNet (https://arxiv.org/abs/2212.09748).
+
+A prompt is the name or the number of a class, and the empty prompt is no class, which guidance leads away from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import Resolved
+from weft.nodes.families.base import Contents, Family
+from weft.nodes.families.classes import numbers
+from weft.nodes.families.parts import kl_autoencoder, vae_factor
+from weft.nodes.families.unets import COLOURS
+from weft.nodes.folders import read_config
+from weft.nodes.preview import colours_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
+    from weft.nodes.values import Conditioning, Latent
+
+
+class DiffusionTransformer(Family):
+    """The family as `weft.nodes.families` asks it."""
+
+    name = "DiT"
+    colours = COLOURS
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whether this is a transformer of classes with an autoencoder."""
+        whole = contents.has("transformer", "vae", "scheduler")
+        return whole and contents.class_of("transformer") in ("DiTTransformer2DModel", "Transformer2DModel")
+
+    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
+        """The transformer with the checkpoint's scheduler configuration."""
+        from diffusers import DiTTransformer2DModel
+
+        from weft.nodes.loading import pretrained, ready
+        from weft.nodes.modules import Denoiser
+
+        network = pretrained(DiTTransformer2DModel, source.root / "transformer", variant, torch_dtype=dtype)
+        scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
+        factor, colours = vae_factor(source.root), colours_of(source.root, COLOURS)
+        return ready(Denoiser(self, network, scheduler, network.config.in_channels, factor, colours), device)
+
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+        """The names of the classes."""
+        from weft.nodes.modules import Encoder
+
+        count = read_config(source.root / "transformer" / "config.json")["num_embeds_ada_norm"]
+        named = read_config(source.root / "model_index.json").get("id2label", {})
+        return Encoder(self, [], {"classes": count, "names": _names(named)})
+
+    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
+        """The VAE."""
+        return kl_autoencoder(source, variant, dtype, device, {})
+
+    def prompt_width(self, model: Denoiser) -> int:
+        return 1
+
+    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        """The number of the class."""
+        return {"class_labels": prompt.embeddings[:, 0, 0].long()}
+
+    def predict(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        residuals: Residuals | None = None,
+    ) -> Tensor:
+        """The noise; where the network predicts its variance too, that is left out."""
+        return super().predict(model, sample, timestep, conditions)[:, : model.latent_channels]
+
+    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        """The numbers of classes; the one after the last is that of no class."""
+        count = encoder.config["classes"]
+        return numbers(texts, count, encoder.config["names"], empty=count)
+
+
+def _names(labels: Mapping[str, str]) -> dict[str, int]:
+    """The number of each name; the names of a class stand in one text, with commas between them."""
+    return {name.strip(): int(number) for number, names in labels.items() for name in names.split(",")}
+
+
+DIT = DiffusionTransformer()
