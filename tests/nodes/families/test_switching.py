@@ -1,0 +1,77 @@
+"""A graph goes from any family to any other by its `source` alone; parts of two families are refused before a run."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests.nodes.conftest import read_pixels
+from tests.nodes.oracle import SIZE
+from weft.engine import Engine, Graph
+from weft.nodes import (
+    ApplyControlNet,
+    CFGGuide,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadControlNet,
+    LoadImage,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+    VAEEncode,
+)
+
+FAMILIES = {"epsilon": "SD1", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux-dev": "FLUX"}
+"""A checkpoint of each family that paints from text."""
+
+
+PAIRS = tuple(permutations(FAMILIES, 2))
+
+load: Any = LoadCheckpoint
+load_control: Any = LoadControlNet
+
+
+def painting(source: str, *, encoder: str = "", start: str = "", control: str = "") -> Graph:
+    """A graph over a checkpoint, whose prompts, start and ControlNet may come from others."""
+    with Graph() as graph:
+        model = load(source, id="checkpoint")
+        other = load(encoder, id="encoder") if encoder else model
+        positive: Any = TextEncode(other.text_encoder, "a house")
+        negative: Any = TextEncode(other.text_encoder, "night")
+        if control:
+            steered = ApplyControlNet(positive, negative, load_control(control, id="control"), LoadImage("stripes.png"))
+            positive, negative = steered.positive, steered.negative
+        given = VAEEncode(load(start, id="start").vae, LoadImage("ramp.png")) if start else None
+        latent = KSampler(CFGGuide(model.model, positive, negative), given or EmptyLatent(SIZE, SIZE), steps=2)
+        SaveImage(VAEDecode(model.vae, latent))
+    return graph
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_another_source_is_another_family(zoo: Any, engine: Engine, one: str, other: str) -> None:
+    zoo(one), zoo(other)
+    switched = painting(one).set("checkpoint.source", other)
+    assert read_pixels(engine.run(switched).paths).std() > 5
+
+
+@pytest.mark.parametrize("part", ["encoder", "start"])
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_parts_of_two_families_are_refused(zoo: Any, engine: Engine, one: str, other: str, part: str) -> None:
+    zoo(one), zoo(other)
+    mixed = painting(one, encoder=other) if part == "encoder" else painting(one, start=other)
+    message = engine.check(mixed).problems[0].message
+    assert f"{FAMILIES[one]} (from `checkpoint`)" in message
+    assert f"{FAMILIES[other]} (from `{part}`)" in message
+
+
+@pytest.mark.parametrize("other", list(FAMILIES)[1:])
+def test_a_control_net_of_the_old_family_is_refused(zoo: Any, engine: Engine, other: str) -> None:
+    assert not engine.check(painting("epsilon", control="edges")).problems
+    switched = painting("epsilon", control="edges").set("checkpoint.source", zoo(other))
+    assert any(
+        "SD1 (from `control`)" in problem.message and f"{FAMILIES[other]} (from `checkpoint`)" in problem.message
+        for problem in engine.check(switched).problems
+    )
