@@ -13,7 +13,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,13 @@ class Parameter:
     max: float | None = None
     choices: tuple[Any, ...] = ()
     description: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The value of a parameter, while a graph is composed."""
+
+    parameter: str
 
 
 def freeze(item: Any) -> Any:
@@ -145,15 +152,22 @@ class Graph:
         """
         self._builder("an output is named").outputs[name] = link
 
-    def parameter(self, name: str, *sets: str, **details: Any) -> None:
+    def parameter(self, name: str, *sets: str, **details: Any) -> Any:
         """Name a parameter, inside the block that composes this graph.
 
+            seed = graph.parameter("seed", default=0)
+            KSampler(guide, latent, seed=seed)
+
         Args:
-            sets: the inputs that it sets, as `node.input`.
+            sets: inputs that it sets, as `node.input`; those that what this returns is given to are added.
             details: its `type`, `default`, `min`, `max`, `choices`, `description`, as a graph file has them.
+
+        Returns:
+            What stands for its value where a node type or a graph is called.
         """
         given = {**details, "default": freeze(details.get("default")), "has_default": "default" in details}
         self._builder("a parameter is named").parameters[name] = Parameter(sets, **given)
+        return Asked(name)
 
     def _builder(self, what: str) -> Builder:
         builder = current()
@@ -274,7 +288,7 @@ class Builder:
             GraphError: for an id that is taken or no id.
         """
         id = self._fresh(type.name) if id is None else self._free(id)
-        self.nodes[id] = Node(type.name, MappingProxyType({name: freeze(item) for name, item in given.items()}))
+        self._put(id, type.name, given)
         self.types[type.name] = type
         if len(type.outputs) == 1:
             return [Link(id)]
@@ -288,9 +302,18 @@ class Builder:
             self.graphs[name] = graph
             self.types.update(graph.types)
         id = self._fresh(name) if id is None else self._free(id)
-        self.nodes[id] = Node(f"{kind}:{name}", MappingProxyType({key: freeze(item) for key, item in given.items()}))
+        self._put(id, f"{kind}:{name}", given)
         links = {output: Link(id, output) for output in graph.outputs}
         return next(iter(links.values())) if len(links) == 1 else SimpleNamespace(**links)
+
+    def _put(self, id: str, type: str, given: Mapping[str, Any]) -> None:
+        """Add a node; the parameters that it is given set its inputs from now on."""
+        for name, item in given.items():
+            if isinstance(item, Asked):
+                known = self.parameters[item.parameter]
+                self.parameters[item.parameter] = replace(known, sets=(*known.sets, f"{id}.{name}"))
+        inputs = {name: freeze(item) for name, item in given.items() if not isinstance(item, Asked)}
+        self.nodes[id] = Node(type, MappingProxyType(inputs))
 
     def _named(self, graph: Graph) -> str:
         """A name for a subgraph that none has: from its title."""

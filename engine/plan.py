@@ -345,15 +345,14 @@ class _Planner:
         if node.state == "run" and node.damage:
             return f"its stored result cannot be used: {node.damage}"
         changed = self._changes(node)
-        running = [id for id in dict.fromkeys(link.node for _, link in node.call.links) if self._may_run(id)]
+        running = tuple(id for id in dict.fromkeys(link.node for _, link in node.call.links) if self._may_run(id))
         if node.state == "undecided":
-            return " and ".join([*changed, f"until {listed_ids(node.after)} has run"])
+            return " and ".join([*changed, f"until {listed_ids(node.after)} {'have' if node.after[1:] else 'has'} run"])
         if changed:
             return ", ".join(changed)
         if running:
-            return (
-                f"upstream {listed_ids(tuple(running))} changed" if self.last else f"{listed_ids(tuple(running))} runs"
-            )
+            runs = f"{listed_ids(running)} {'run' if running[1:] else 'runs'}"
+            return f"upstream {listed_ids(running)} changed" if self.last else runs
         return "its result is not in the store any more" if self._was_kept(node) else "not in the store"
 
     def _changes(self, node: _Node) -> tuple[str, ...]:

@@ -239,15 +239,21 @@ class Engine:
             raise result.failures[0]
         return result
 
-    def submit(self, graph: Graph, *, only: Iterable[str] = ()) -> Submission:
+    def submit(self, graph: Graph, *, only: Iterable[str] = (), previews: bool = False) -> Submission:
         """Run a graph in a thread; gives its events as they come and its result when it is there.
 
         Graphs may be submitted while others run: they share results and weights.
+
+        Args:
+            previews: whether its `NodeProgress` events carry what is painted so far.
         """
         wanted = tuple(only)
-        return Submission(
-            lambda listener, cancelled: self.execute(self.plan(graph, wanted), listener=listener, cancelled=cancelled)
-        )
+
+        def work(listener: events.Listener, cancelled: Callable[[], bool]) -> Result:
+            shown = events.Previewed(listener) if previews else listener
+            return self.execute(self.plan(graph, wanted), listener=shown, cancelled=cancelled)
+
+        return Submission(work)
 
     def execute(
         self,

@@ -165,9 +165,8 @@ def test_save_and_load(tmp_path: Path) -> None:
 def doubled() -> Graph:
     """A subgraph that says a text several times."""
     with Graph(title="Say it") as graph:
-        graph.output("text", TextEncode("a", 2.0))
-        graph.parameter("text", "text_encode.text")
-        graph.parameter("times", "text_encode.weight", default=2.0, max=9)
+        times = graph.parameter("times", default=2.0, max=9)
+        graph.output("text", TextEncode(graph.parameter("text"), times))
     return graph
 
 
@@ -185,6 +184,15 @@ def test_a_subgraph_is_repeated_over_a_list(storeless: Engine) -> None:
     with Graph() as graph:
         graph.output("out", Join(inner.each(text=["a", "b", "c"], times=1.0)))
     assert storeless.run(graph).outputs == {"out": "abc"}
+
+
+def test_a_parameter_goes_through_to_a_subgraph(storeless: Engine) -> None:
+    inner = doubled()
+    with Graph() as graph:
+        words = graph.parameter("words")
+        graph.output("out", Join([inner(text=words), TextEncode(words)]))
+    assert graph.parameters["words"].sets == ("say_it.text", "text_encode.text")
+    assert storeless.run(graph.replace(words="z")).outputs == {"out": "zzz"}
 
 
 def test_several_outputs_of_a_subgraph_have_names(storeless: Engine) -> None:
