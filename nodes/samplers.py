@@ -26,9 +26,12 @@ SamplerName = Literal[
     "dpmpp_2m",
     "dpmpp_2m_sde",
     "dpmpp_2s",
+    "dpmpp_3m",
     "deis",
     "unipc",
+    "sa_solver",
     "lcm",
+    "tcd",
 ]
 
 ScheduleName = Literal["model", "karras", "exponential", "beta", "sgm_uniform"]
@@ -97,13 +100,16 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
         "DPMSolverMultistepScheduler", options={**SECOND_ORDER, "algorithm_type": "sde-dpmsolver++"}, flow=MULTISTEP
     ),
     "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, SECOND_ORDER),
-    "deis": Sampler("DEISMultistepScheduler", options={"algorithm_type": "deis"}),
+    "dpmpp_3m": Sampler("DPMSolverMultistepScheduler", options={**SECOND_ORDER, "solver_order": 3}, flow=MULTISTEP),
+    "deis": Sampler("DEISMultistepScheduler", options={"algorithm_type": "deis"}, flow=Flow("DEISMultistepScheduler")),
     "unipc": Sampler("UniPCMultistepScheduler", flow=Flow("UniPCMultistepScheduler")),
+    "sa_solver": Sampler("SASolverScheduler"),
     "lcm": Sampler("LCMScheduler", ("model",)),
+    "tcd": Sampler("TCDScheduler", ("model",), takes_eta=True),
 }
 """Every sampler but `model`, which is the one that a checkpoint came with.
 
-Singlestep DPM-Solver has one spacing of timesteps; LCM has the steps that it was distilled on.
+Singlestep DPM-Solver has one spacing of timesteps; LCM and TCD have the steps that they were distilled on.
 """
 
 OWN_ONLY: frozenset[str] = frozenset({"CMStochasticIterativeScheduler"})

@@ -33,9 +33,12 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "dpmpp_2m": ("DPMSolverMultistepScheduler", {}),
     "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
     "dpmpp_2s": ("DPMSolverSinglestepScheduler", {}),
+    "dpmpp_3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
     "deis": ("DEISMultistepScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
+    "sa_solver": ("SASolverScheduler", {}),
     "lcm": ("LCMScheduler", {}),
+    "tcd": ("TCDScheduler", {}),
 }
 
 SPACINGS: dict[str, dict[str, Any]] = {
@@ -53,6 +56,8 @@ FLOW_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "heun": ("FlowMatchHeunDiscreteScheduler", {}),
     "dpmpp_2m": ("DPMSolverMultistepScheduler", OVER_FLOW),
     "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {**OVER_FLOW, "algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_3m": ("DPMSolverMultistepScheduler", {**OVER_FLOW, "solver_order": 3}),
+    "deis": ("DEISMultistepScheduler", OVER_FLOW),
     "unipc": ("UniPCMultistepScheduler", OVER_FLOW),
 }
 

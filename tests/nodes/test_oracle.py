@@ -30,9 +30,9 @@ def mean(engine: Engine) -> torch.Tensor:
     return samples
 
 
-def test_there_are_58_pairs() -> None:
+def test_there_are_69_pairs() -> None:
     print(f"{len(PAIRS)} pairs of sampler and schedule, {2 * len(PAIRS)} with both predictions")
-    assert len(PAIRS) == 58
+    assert len(PAIRS) == 69
 
 
 @pytest.mark.parametrize("model", ["epsilon", "v_prediction"])

@@ -30,7 +30,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 Paint = Callable[..., Any]
 
 EULER = (("model", "model"), *(("euler", schedule) for schedule in ("model", "karras", "exponential", "beta")))
-SOLVERS = (("dpmpp_2m", "model"), ("unipc", "model"))
+SOLVERS = tuple((sampler, "model") for sampler in ("dpmpp_2m", "dpmpp_3m", "deis", "unipc"))
 HEUN = (("heun", "model"),)
 
 FLOWS: dict[str, tuple[tuple[str, str], ...]] = {
