@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError, Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
+from weft.nodes.families.parts import clip_reader
 from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
 from weft.nodes.folders import read_config
 from weft.nodes.headers import read_shapes
@@ -81,11 +82,19 @@ class StableDiffusionXL(UNetFamily):
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """Both text models, or the refiner's one, each with its tokenizer."""
+        from transformers import CLIPTextModel
+
         from weft.nodes.loading import ready
         from weft.nodes.modules import Encoder
 
-        readers = _folder_readers if source.root.is_dir() else _file_readers
-        return ready(Encoder(self, readers(source, variant, dtype), {"zeroed": _zeroed(source)}), device)
+        readers = [_open_clip_reader(source, variant, dtype)]
+        base = _has_clip(source)
+        if base:
+            readers.insert(0, clip_reader(source, "text_encoder", CLIPTextModel, variant, dtype, prefix=CLIP))
+        zeroed = base
+        if source.root.is_dir():
+            zeroed = read_config(source.root / "model_index.json").get("force_zeros_for_empty_prompt", base)
+        return ready(Encoder(self, readers, {"zeroed": zeroed}), device)
 
     def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
         """The layers before the last of all models, side by side, and the projection of the last model."""
@@ -107,49 +116,30 @@ class StableDiffusionXL(UNetFamily):
         return Encoded(torch.zeros_like(embeddings), torch.zeros_like(pooled))
 
 
-def _zeroed(source: Resolved) -> bool:
-    """Whether zeros stand where guidance is given no negative prompt; a single file's refiner has the empty one."""
+def _has_clip(source: Resolved) -> bool:
+    """Whether CLIP's text model is there beside OpenCLIP's, as in all but the refiner."""
     if source.root.is_dir():
-        return bool(read_config(source.root / "model_index.json").get("force_zeros_for_empty_prompt", True))
+        return (source.root / "text_encoder" / "config.json").is_file()
     return f"{CLIP}embeddings.token_embedding.weight" in read_shapes(source.root)
 
 
-def _folder_readers(source: Resolved, variant: str, dtype: torch.dtype) -> list[Reader]:
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+def _open_clip_reader(source: Resolved, variant: str, dtype: torch.dtype) -> Reader:
+    """OpenCLIP's text model with its projection."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    from weft.nodes.loading import pretrained
+    from weft.nodes.loading import assembled_text, pretrained
     from weft.nodes.modules import Reader
     from weft.nodes.tokenizer import clip_tokenizer
 
-    kinds = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
-    return [
-        Reader(
-            pretrained(kind, source.root / f"text_encoder{suffix}", variant, dtype=dtype),
-            clip_tokenizer(source.root / f"tokenizer{suffix}"),
-        )
-        for suffix, kind in kinds.items()
-        if (source.root / f"text_encoder{suffix}").is_dir()
-    ]
-
-
-def _file_readers(source: Resolved, variant: str, dtype: torch.dtype) -> list[Reader]:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    from weft.nodes.loading import assembled_text
-    from weft.nodes.modules import Reader
-    from weft.nodes.tokenizer import clip_tokenizer
-
-    shapes = read_shapes(source.root)
-    readers = []
-    if f"{CLIP}embeddings.token_embedding.weight" in shapes:
-        config = CLIPTextConfig(**original.text_config(original.below(CLIP, shapes)))
-        weights = original.text_weights(source.root, CLIP)
-        readers.append(Reader(assembled_text(CLIPTextModel, config, weights, dtype), clip_tokenizer()))
-    prefix = next(prefix for prefix in OPEN_CLIP if f"{prefix}token_embedding.weight" in shapes)
-    config = CLIPTextConfig(**original.open_text_config(original.below(prefix, shapes)))
-    weights = original.open_text_weights(source.root, prefix)
-    model = assembled_text(CLIPTextModelWithProjection, config, weights, dtype)
-    return [*readers, Reader(model, clip_tokenizer(padding="!"))]
+    kind = CLIPTextModelWithProjection
+    if source.root.is_dir():
+        model = pretrained(kind, source.root / "text_encoder_2", variant, dtype=dtype)
+    else:
+        shapes = read_shapes(source.root)
+        prefix = next(prefix for prefix in OPEN_CLIP if f"{prefix}token_embedding.weight" in shapes)
+        config = CLIPTextConfig(**original.open_text_config(original.below(prefix, shapes)))
+        model = assembled_text(kind, config, original.open_text_weights(source.root, prefix), dtype)
+    return Reader(model, clip_tokenizer(source.root / "tokenizer_2", padding="!"))
 
 
 SDXL = StableDiffusionXL()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image as Pictures
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
@@ -85,3 +87,25 @@ def test_no_negative_prompt_is_zeros_where_the_checkpoint_says_so(zoo: Any, call
         prompt = call(TextEncode, text_encoder=checkpoint.text_encoder, text=PROMPT)
         negative = call(CFGGuide, model=checkpoint.model, positive=prompt).negative
         assert torch.equal(negative.pooled, torch.zeros_like(negative.pooled)) is silent
+
+
+def test_a_latent_consistency_model_in_its_own_pipeline(weft_paints: Any, oracle: Oracle) -> None:
+    size: dict[str, Any] = {"height": SIZE, "width": SIZE, "num_inference_steps": 4}
+    kind = diffusers.LatentConsistencyModelPipeline
+    theirs = oracle.run(kind, "lcm", model="distilled", prompt=[PROMPT], guidance_scale=SCALE, **size)
+    assert_same(weft_paints("distilled", sampler="lcm", steps=4), theirs)
+
+
+@pytest.mark.parametrize("sampler", ["model", "ddim", "heun", "dpmpp_2m"])
+def test_a_control_net_of_sdxl(zoo: Any, weft_paints: Any, oracle: Oracle, pictures: Path, sampler: str) -> None:
+    edges = {"net": zoo("sdxl-edges"), "image": "stripes.png", "strength": 0.8, "end": 0.7}
+    theirs = oracle.paint(
+        diffusers.StableDiffusionXLControlNetPipeline,
+        sampler,
+        model=zoo("sdxl"),
+        parts={"controlnet": oracle.control_net("sdxl-edges").float()},
+        image=Pictures.open(pictures / "stripes.png"),
+        controlnet_conditioning_scale=0.8,
+        control_guidance_end=0.7,
+    )
+    assert_same(weft_paints("sdxl", sampler=sampler, controls=[edges]), theirs)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -141,6 +142,14 @@ def sdxl(
     )
 
 
+def sdxl_control_net() -> Any:
+    """A ControlNet for SDXL whose output is not zero, as a fresh one's is."""
+    net = diffusers.ControlNetModel.from_unet(sdxl().unet)
+    for zero_layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+        torch.nn.init.normal_(zero_layer.weight, std=0.2)
+    return net
+
+
 def t5_tokenizer() -> Any:
     """A tokenizer of T5's that spells."""
     letters = [(chr(code), -3.0) for code in range(ord("!"), ord("~") + 1) if chr(code) not in "<>"]
@@ -249,6 +258,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sdxl": lambda: sdxl(tokenizers=(clip_tokenizer(), clip_tokenizer(padding="!"))),
     "sdxl-refiner": lambda: sdxl(refiner=True),
     "sdxl-turbo": lambda: sdxl(scheduler("EulerAncestralDiscreteScheduler", **TURBO)),
+    "sdxl-edges": sdxl_control_net,
     "sd3": sd3,
     "sd3-short": lambda: sd3(with_t5=False),
     "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
