@@ -1,0 +1,57 @@
+"""The example graph of each family paints, here on a tiny checkpoint of the family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.nodes.conftest import read_pixels
+from weft.engine import Engine, Graph
+
+GRAPHS = Path(__file__).parents[3] / "graphs" / "families"
+
+TINY = {
+    "sd1": "clip",
+    "sd2": "sd2",
+    "sd_turbo": "sd-turbo",
+    "sdxl": "sdxl",
+    "sdxl_refiner": "sdxl",
+    "sdxl_turbo": "sdxl-turbo",
+    "lcm": "distilled",
+    "sd3": "sd3",
+    "flux_dev": "flux-dev",
+    "flux_schnell": "flux-schnell",
+    "inpaint": "inpaint",
+    "edit": "edit",
+    "dit": "dit",
+    "ddpm": "ddpm",
+    "consistency": "consistency-classes",
+}
+"""A checkpoint for each graph."""
+
+
+def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
+    """The graph over tiny checkpoints, for small pictures, in few steps."""
+    graph = graph.set("checkpoint.source", zoo(TINY[name])).set("checkpoint.variant", "")
+    if "refiner" in graph.nodes:
+        graph = graph.set("refiner.source", zoo("sdxl-refiner")).set("refiner.variant", "")
+        graph = graph.set("sampler.end_step", 2).set("refine.start_step", 2).set("refine.steps", 4)
+    if "picture" not in graph.nodes:
+        graph = graph.set("latent.width", 64).set("latent.height", 64)
+    if TINY[name] == "consistency-classes":
+        graph = graph.set("prompt", "7")
+    return graph.set("sampler.steps", 4)
+
+
+def test_every_family_has_its_graph() -> None:
+    assert {path.stem for path in GRAPHS.glob("*.json")} == set(TINY)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_example_paints(zoo: Any, models: Path, tmp_path: Path, name: str) -> None:
+    graph = tiny(Graph.load(GRAPHS / f"{name}.json"), zoo, name)
+    places: dict[str, Any] = {"models": [models], "inputs": [GRAPHS.parent / "pictures"], "output": tmp_path}
+    with Engine(store=None, device="cpu", precision="float32", **places) as engine:
+        assert read_pixels(engine.run(graph).paths).std() > 5
