@@ -39,5 +39,5 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
-    assert len(blocks) == 2
-    assert [path.name for path in (tmp_path / "output").iterdir()] == ["landscape_0001.png"]
+    assert len(blocks) == 3
+    assert {path.name for path in (tmp_path / "output").iterdir()} == {"landscape_0001.png", "four_seeds_0001.png"}
