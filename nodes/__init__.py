@@ -38,7 +38,7 @@ from weft.nodes.primitives import (
 )
 from weft.nodes.sampler import KSampler
 from weft.nodes.samplers import SamplerName, ScheduleName
-from weft.nodes.text import TextEncode
+from weft.nodes.text import Framing, TextEncode
 from weft.nodes.values import (
     VAE,
     Conditioning,
@@ -66,6 +66,7 @@ __all__ = [
     "EmptyLatent",
     "FindEdges",
     "FormatText",
+    "Framing",
     "Guide",
     "Image",
     "ImageGrid",

@@ -148,6 +148,8 @@ def _rows(side: Side, model: Denoiser, latent: Latent[Any], embedded: Conditions
             f"the prompt was encoded {width} channels wide, and the model reads {wanted}",
             "encode it with the text encoder of the model's own checkpoint",
         )
+    if prompt.framing and not model.family.told_framing:
+        raise InputError(f"{model.family.name} is told of no framing", "leave Framing out")
     told = model.family.conditions(model, prompt, latent, side.negative)
     rows = {name: _repeated(one, latent.batch_size, "a prompt") for name, one in {**told, **embedded}.items()}
     if side.beside is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from weft.engine import INJECTED, Context, Range, node
@@ -25,7 +26,8 @@ def CFGGuide(
     Args:
         model: from LoadCheckpoint.
         positive: what the picture is to show.
-        negative: what it is not to show; left out, the empty prompt under the controls of the positive one.
+        negative: what it is not to show; left out, what the family has for none (the empty prompt, or zeros), under the
+            controls of the positive one.
         scale: how strongly the prompts guide; 1 leaves the negative prompt out, more follows the positive one closer.
     """
     if scale == 1:
@@ -36,4 +38,4 @@ def CFGGuide(
 def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F]:
     with context.weights(positive.encoder) as encoder:
         empty = encoder.unprompted()
-    return Conditioning(empty.embeddings, positive.encoder, positive.controls, empty.pooled)
+    return replace(positive, embeddings=empty.embeddings, pooled=empty.pooled)

@@ -1,8 +1,11 @@
-"""Prompts: TextEncode."""
+"""Prompts: TextEncode, and what else a model is told: Framing."""
 
 from __future__ import annotations
 
-from weft.engine import INJECTED, Context, node
+from dataclasses import replace
+from typing import Annotated
+
+from weft.engine import INJECTED, Context, Range, node
 from weft.nodes.values import Conditioning, F, TextEncoder
 
 
@@ -10,7 +13,8 @@ from weft.nodes.values import Conditioning, F, TextEncoder
 def TextEncode(text_encoder: TextEncoder[F], text: str, *, context: Context = INJECTED) -> Conditioning[F]:
     """Turn a prompt into what a model is guided by.
 
-    SD 1.x reads 77 tokens, its start and its end token among them; what is longer is cut there.
+    Each text model of a checkpoint reads as many tokens as it was made for (CLIP's 77, its start and its end token
+    among them); what is longer is cut there. A model of classes reads the name or the number of one.
 
     Args:
         text_encoder: from LoadCheckpoint.
@@ -19,3 +23,25 @@ def TextEncode(text_encoder: TextEncoder[F], text: str, *, context: Context = IN
     with context.weights(text_encoder) as encoder:
         encoded = encoder.encode([text])
     return Conditioning(encoded.embeddings, text_encoder, pooled=encoded.pooled)
+
+
+Pixels = Annotated[int, Range(0, 2**30)]
+
+
+@node(category="conditioning", lane="cpu")
+def Framing(
+    prompt: Conditioning[F], *, width: Pixels, height: Pixels, left: Pixels = 0, top: Pixels = 0
+) -> Conditioning[F]:
+    """Tell SDXL from what original the picture is to look cut out; without this, from one of its own size.
+
+    SDXL was trained with the sizes and crops of its pictures (https://arxiv.org/abs/2307.01952, section 2.2): a small
+    original paints a coarse picture, a corner away from 0 a picture that is cut.
+
+    Args:
+        prompt: from TextEncode; the negative prompt is told by a node of its own.
+        width: of the original, in pixels.
+        height: of the original, in pixels.
+        left: where the crop begins in it, in pixels.
+        top: where the crop begins in it, in pixels.
+    """
+    return replace(prompt, framing=(height, width, top, left))

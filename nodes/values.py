@@ -180,12 +180,14 @@ class Conditioning(Generic[F]):
         encoder: what made them, and what encodes the empty prompt where guidance is given no negative one.
         controls: the ControlNets that act with it, in the order in which their outputs are added.
         pooled: the prompt in one vector `[batch, channel]`, for families whose denoisers read one.
+        framing: height and width of the original, top and left of its crop, in pixels, for families that are told them.
     """
 
     embeddings: Tensor
     encoder: TextEncoder[F]
     controls: tuple[Control[F], ...] = ()
     pooled: Tensor | None = None
+    framing: tuple[int, int, int, int] | None = None
 
     def __repr__(self) -> str:
         _, tokens, channels = self.embeddings.shape

@@ -57,6 +57,9 @@ class Family(ABC):
     colours: Colours
     """What its latents look like, where a checkpoint does not say it of its own."""
 
+    told_framing = False
+    """Whether its networks are told the framing of a conditioning."""
+
     multiple = 1
     """Latent elements that a side must be a multiple of."""
 

@@ -45,6 +45,7 @@ class StableDiffusionXL(UNetFamily):
     name = "SDXL"
     colours = COLOURS
     scale = 0.13025
+    told_framing = True
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
 
     def recognises(self, contents: Contents) -> bool:
@@ -72,7 +73,7 @@ class StableDiffusionXL(UNetFamily):
         config = model.network.config
         told = config.projection_class_embeddings_input_dim - prompt.pooled.shape[-1]
         last = size if told == 6 * config.addition_time_embed_dim else (NEGATIVE_SCORE if negative else SCORE,)
-        sizes = torch.tensor([[*size, 0, 0, *last]], dtype=torch.float32)
+        sizes = torch.tensor([[*(prompt.framing or (*size, 0, 0)), *last]], dtype=torch.float32)
         return {"encoder_hidden_states": prompt.embeddings, "text_embeds": prompt.pooled, "time_ids": sizes}
 
     def arguments(self, conditions: Conditions) -> dict[str, Any]:

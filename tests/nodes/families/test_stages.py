@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph
-from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+from weft.nodes import CFGGuide, EmptyLatent, Framing, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
 
 STEPS, HAND_OVER, SHARE = 6, 4, 0.69
 """The stages change at the fourth of six steps, where 0.69 of the training's timesteps are walked."""
@@ -109,3 +109,36 @@ def test_a_control_net_of_sdxl(zoo: Any, weft_paints: Any, oracle: Oracle, pictu
         control_guidance_end=0.7,
     )
     assert_same(weft_paints("sdxl", sampler=sampler, controls=[edges]), theirs)
+
+
+def framed(model: str, left: int) -> Graph:
+    """A picture as if cut out of one of 96 x 80 pixels, away from what looks like a small one."""
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(model)
+        positive = Framing(TextEncode(checkpoint.text_encoder, PROMPT), width=96, height=80, left=left, top=8)
+        negative = Framing(TextEncode(checkpoint.text_encoder, NEGATIVE), width=32, height=32)
+        guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE)
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=5, sampler="ddim")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    return graph
+
+
+def test_sdxl_is_told_the_framing(zoo: Any, engine: Engine, oracle: Oracle) -> None:
+    theirs = oracle.paint(
+        diffusers.StableDiffusionXLPipeline,
+        "ddim",
+        model=zoo("sdxl"),
+        height=SIZE,
+        width=SIZE,
+        original_size=(80, 96),
+        crops_coords_top_left=(8, 16),
+        target_size=(SIZE, SIZE),
+        negative_original_size=(32, 32),
+        negative_target_size=(SIZE, SIZE),
+    )
+    assert_same(read_pixels(engine.run(framed("sdxl", left=16)).paths), theirs)
+
+
+def test_a_family_that_is_told_no_framing_says_so(engine: Engine) -> None:
+    with pytest.raises(Exception, match="SD1 is told of no framing"):
+        engine.run(framed("epsilon", left=0))
