@@ -25,7 +25,7 @@ def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
 
 
 Side = Annotated[int, Range(8, 2**30, step=8)]
-"""Pixels along a side: whole latent elements, which stand for 8 pixels in every family so far."""
+"""Pixels along a side: whole latent elements, which stand for 8 pixels in most families."""
 
 
 @node(category="latent", lane="cpu", check=_check_size)

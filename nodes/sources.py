@@ -118,7 +118,7 @@ class ControlNetSource(ModelSource):
         return InputError(f"`{root.name}` is {found}, expected a ControlNet", mend)
 
 
-_CHECKPOINT = "give a diffusers folder, or a safetensors file with the UNet, the VAE and the text encoder"
+_CHECKPOINT = "give a diffusers folder, or a safetensors file with the denoiser, the VAE and the text encoders"
 _CONTROL_NET = "give a diffusers folder of a ControlNet, or a safetensors file in the original layout"
 
 

@@ -22,7 +22,7 @@ from weft.nodes.preview import Colours
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.modules import Conditions, Denoiser, Encoded, Encoder, Reader
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Reader
     from weft.nodes.values import Conditioning, Latent
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
@@ -62,6 +62,15 @@ class StableDiffusionXL(UNetFamily):
 
     def is_unet(self, config: Mapping[str, Any]) -> bool:
         return config.get("addition_embed_type") == "text_time"
+
+    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
+        """The VAE; in float32 where the checkpoint says that float16 is too small, as it is for SDXL's own."""
+        import torch
+
+        folder = source.root / "vae"
+        wide = not folder.is_dir() or read_config(folder / "config.json").get("force_upcast", True)
+        fitting = torch.float32 if wide and dtype is torch.float16 else dtype
+        return super().autoencoder(source, variant, fitting, device)
 
     def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
         """The prompt, its vector, and sizes: of the original, the corner of its crop, of the target."""

@@ -11,8 +11,10 @@ from PIL import Image as Pictures
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
-from weft.engine import Engine, Graph
+from weft.engine import Engine, Graph, Places
 from weft.nodes import CFGGuide, EmptyLatent, Framing, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+from weft.nodes.families import family
+from weft.nodes.sources import CheckpointSource
 
 STEPS, HAND_OVER, SHARE = 6, 4, 0.69
 """The stages change at the fourth of six steps, where 0.69 of the training's timesteps are walked."""
@@ -109,6 +111,15 @@ def test_a_control_net_of_sdxl(zoo: Any, weft_paints: Any, oracle: Oracle, pictu
         control_guidance_end=0.7,
     )
     assert_same(weft_paints("sdxl", sampler=sampler, controls=[edges]), theirs)
+
+
+@pytest.mark.parametrize(("model", "expected"), [("sdxl", torch.float32), ("sd2", torch.float16)])
+def test_the_vae_of_sdxl_is_wide_enough_in_half_precision(
+    zoo: Any, models: Path, model: str, expected: torch.dtype
+) -> None:
+    found = CheckpointSource().resolve(zoo(model), Places(working=models, models=(models,)))
+    loaded = family(str(found.family)).autoencoder(found, "", torch.float16, "cpu")
+    assert loaded.vae.dtype is expected
 
 
 def framed(model: str, left: int) -> Graph:
