@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.nodes.families.tiny import PIPELINES, SINGLE_FILES
+from tests.nodes.families.single_files import SINGLE_FILES
+from tests.nodes.families.tiny import PIPELINES
 
 Zoo = Callable[[str], str]
 

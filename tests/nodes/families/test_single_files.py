@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 import pytest
 
-from tests.nodes.families.tiny import SINGLE_FILES
+from tests.nodes.families.single_files import SINGLE_FILES
 from weft.engine import InputError
 from weft.nodes.families import Contents, of_checkpoint
 from weft.nodes.families.flows import t5_tokenizer_folder
