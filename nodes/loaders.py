@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, NamedTuple
+from typing import Annotated, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Resolved, node
 from weft.nodes import folders
@@ -20,7 +20,11 @@ class Checkpoint(NamedTuple, Generic[F]):
 
 @node(category="loaders", lane="io", settings=("precision",))
 def LoadCheckpoint(
-    source: Annotated[str, CheckpointSource()], *, variant: str = "", context: Context = INJECTED
+    source: Annotated[str, CheckpointSource()],
+    *,
+    variant: str = "",
+    prediction: Literal["checkpoint", "epsilon", "v_prediction", "sample"] = "checkpoint",
+    context: Context = INJECTED,
 ) -> Checkpoint[F]:
     """Name a checkpoint's denoiser, text encoder and VAE.
 
@@ -32,11 +36,14 @@ def LoadCheckpoint(
             in the hub's cache, or `builtin:NAME`.
         variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
             there are.
+        prediction: what the denoiser predicts. `checkpoint` is what its configuration says, or, for a single file, what
+            most of its family do: SD 2.x predicts v, but its 512 pixel base models predict epsilon.
     """
     found = context.found(source)
     _check_variant(found.resolved, CheckpointSource.components, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
-    return Checkpoint(Model(*recipe), TextEncoder(*recipe), VAE(*recipe))
+    said = "" if prediction == "checkpoint" else prediction
+    return Checkpoint(Model(*recipe, said), TextEncoder(*recipe), VAE(*recipe))
 
 
 @node(category="loaders", lane="io", settings=("precision",))

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from weft.engine import InputError
 from weft.nodes.preview import Colours
+from weft.nodes.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
     from weft.nodes.families.base import Family
@@ -57,6 +59,18 @@ class Denoiser(nn.Module):
     def dtype(self) -> torch.dtype:
         """What it computes in."""
         return cast(torch.dtype, self.network.dtype)
+
+    def predicting(self, prediction: str) -> Denoiser:
+        """This denoiser, whose network is said to predict something else.
+
+        Raises:
+            InputError: where that is no matter of a setting: for flows and for consistency models.
+        """
+        own = str(self.scheduler.get("_class_name", ""))
+        if own.startswith("FlowMatch") or own in OWN_ONLY:
+            raise InputError(f"what a model of {self.family.name} predicts is settled", "leave `prediction` out")
+        self.scheduler["prediction_type"] = prediction
+        return self
 
 
 class Encoded(NamedTuple):

@@ -114,11 +114,18 @@ class Weights(Recipe[M_co]):
 @value
 @dataclass(frozen=True, repr=False)
 class Model(Weights["Denoiser"], Generic[F]):
-    """The network that denoises, with the checkpoint's own scheduler configuration."""
+    """The network that denoises, with the checkpoint's own scheduler configuration.
+
+    Args:
+        prediction: what the network predicts, where that configuration does not say it; empty takes its word.
+    """
+
+    prediction: str = ""
 
     def load(self, loading: Loading) -> Denoiser:
         family, source, dtype = self.parts(loading)
-        return family.denoiser(source, self.variant, dtype, loading.device)
+        denoiser = family.denoiser(source, self.variant, dtype, loading.device)
+        return denoiser.predicting(self.prediction) if self.prediction else denoiser
 
 
 @value

@@ -87,3 +87,10 @@ def test_a_variant_is_loaded_where_there_is_no_other(halves: Path) -> None:
 def test_an_unknown_variant_is_refused_with_those_there_are(halves: Path) -> None:
     with pytest.raises(InputError, match="`half` has no variant `fp8`; its variants: fp16"):
         loader(halves)(LoadCheckpoint, source="half", variant="fp8")
+
+
+def test_what_a_model_predicts_can_be_said(call: Load, context: Context) -> None:
+    """Where the checkpoint does not: a single file."""
+    own, said = (call(LoadCheckpoint, source="epsilon", **said).model for said in ({}, {"prediction": "v_prediction"}))
+    with context.weights(own) as one, context.weights(said) as other:
+        assert (one.scheduler["prediction_type"], other.scheduler["prediction_type"]) == ("epsilon", "v_prediction")

@@ -75,3 +75,8 @@ def test_a_control_net_of_the_old_family_is_refused(zoo: Any, engine: Engine, ot
         "SD1 (from `control`)" in problem.message and f"{FAMILIES[other]} (from `checkpoint`)" in problem.message
         for problem in engine.check(switched).problems
     )
+
+
+def test_what_a_flow_predicts_is_settled(zoo: Any, engine: Engine) -> None:
+    with pytest.raises(Exception, match="what a model of SD3 predicts is settled"):
+        engine.run(painting(zoo("sd3")).set("checkpoint.prediction", "epsilon"))
