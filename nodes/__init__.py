@@ -6,7 +6,7 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `image`, `grid`,
+Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `sigmas`, `image`, `grid`,
 `primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and
 `denoiser` (the sampling loop and what it asks), `preview` (what latents look like), `sources` (what names weights, and
 how it is found), `families` (how each family of models is recognised, built and called), `modules` (what they are
@@ -38,6 +38,7 @@ from weft.nodes.primitives import (
 )
 from weft.nodes.sampler import KSampler
 from weft.nodes.samplers import SamplerName, ScheduleName
+from weft.nodes.sigmas import FlipSigmas, ListSigmas, MakeSigmas, Parts, PlotSigmas, Sigmas, SplitSigmas
 from weft.nodes.text import Framing, TextEncode
 from weft.nodes.values import (
     VAE,
@@ -65,6 +66,7 @@ __all__ = [
     "EditGuide",
     "EmptyLatent",
     "FindEdges",
+    "FlipSigmas",
     "FormatText",
     "Framing",
     "Guide",
@@ -77,17 +79,23 @@ __all__ = [
     "JoinText",
     "KSampler",
     "Latent",
+    "ListSigmas",
     "LoadCheckpoint",
     "LoadControlNet",
     "LoadImage",
+    "MakeSigmas",
     "Mask",
     "Model",
     "Number",
     "NumberMath",
+    "Parts",
+    "PlotSigmas",
     "SamplerName",
     "SaveImage",
     "ScheduleName",
     "Seeds",
+    "Sigmas",
+    "SplitSigmas",
     "Text",
     "TextEncode",
     "TextEncoder",

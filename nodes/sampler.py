@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
-from weft.nodes.samplers import SAMPLERS, SamplerName, ScheduleName, samplers_for
+from weft.nodes.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
+from weft.nodes.sigma_samplers import SIGMA_SAMPLERS
+from weft.nodes.sigmas import Sigmas
 from weft.nodes.values import F, Guide, Latent
 
 if TYPE_CHECKING:
@@ -14,28 +17,56 @@ if TYPE_CHECKING:
 
     from weft.nodes.modules import Denoiser
     from weft.nodes.preview import Colours
+    from weft.nodes.sigma_stepper import SigmaStepper
     from weft.nodes.stepper import Progress, SchedulerStepper
 
 
 def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The sampler must be able to follow the schedule, and to take an eta where one is given."""
+    """The sampler must be able to follow the schedule."""
     sampler, schedule = inputs.get("sampler"), inputs.get("schedule")
     row = SAMPLERS.get(sampler) if sampler else None
+    if sampler in SIGMAS_ALONE:
+        yield NodeProblem("sampler", f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas")
     if row and schedule and schedule not in row.schedules:
         yield NodeProblem(
             "schedule",
             f"the sampler `{sampler}` cannot follow the schedule `{schedule}`; it can: {', '.join(row.schedules)}",
             f"choose one of these, or a sampler that follows `{schedule}`: {', '.join(samplers_for(schedule))}",
         )
-    if row and inputs.get("eta") and not row.takes_eta:
-        able = ", ".join(name for name, other in SAMPLERS.items() if other.takes_eta)
-        yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", f"leave it at 0, or choose: {able}")
+
+
+def _check_eta(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
+    """The sampler must take an eta where one is given."""
+    sampler, able = inputs.get("sampler", "model"), [name for name, row in SAMPLERS.items() if row.takes_eta]
+    if inputs.get("eta") and sampler not in ("model", *able):
+        mend = f"leave it at 0, or choose: {', '.join(able)}"
+        yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", mend)
 
 
 def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The sampler, the schedule and the steps must go together."""
+    """The sampler, the schedule and the steps must go together, or the sampler and the sigmas."""
+    yield from _check_eta(inputs)
+    if inputs.get("sigmas", "linked") is not None:
+        yield from _check_sigmas(inputs)
+        return
     yield from _check_pair(inputs, limits)
     yield from _check_steps(inputs, limits)
+
+
+SAID_BY_SIGMAS = {"steps": 20, "schedule": "model", "denoise": 1.0, "start_step": 0, "end_step": None}
+"""What KSampler is not told where it is given sigmas, with what stands there where nothing is said."""
+
+
+def _check_sigmas(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
+    """The sampler must walk sigmas, and nothing else say which steps there are."""
+    sampler = inputs.get("sampler")
+    if sampler is not None and sampler not in SIGMA_SAMPLERS:
+        mend = f"choose one of: {', '.join(SIGMA_SAMPLERS)}"
+        yield NodeProblem("sampler", f"the sampler `{sampler}` does not walk sigmas", mend)
+    for name, default in SAID_BY_SIGMAS.items():
+        if inputs.get(name, "linked") != default:
+            message = f"`{name}` and `sigmas` both say which steps there are"
+            yield NodeProblem(name, message, f"leave `{name}` out; MakeSigmas and SplitSigmas say it")
 
 
 def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -53,6 +84,7 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
 def KSampler(
     guide: Guide[F],
     latent: Latent[F],
+    sigmas: Sigmas[F] | None = None,
     *,
     seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
     steps: Annotated[int, Range(1, 10_000)] = 20,
@@ -74,6 +106,8 @@ def KSampler(
     Args:
         guide: from CFGGuide.
         latent: a size (EmptyLatent) to fill from noise, or latents to start from.
+        sigmas: the noise levels to walk (MakeSigmas, ListSigmas), instead of `steps`, `schedule`, `denoise`,
+            `start_step` and `end_step`.
         seed: of the noise: item i of a batch uses seed + i, modulo 2^64; or a list with one seed for each item.
         steps: of the whole schedule.
         sampler: how a step is made; `model` is what the checkpoint came with.
@@ -88,23 +122,30 @@ def KSampler(
         keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction takes it out.
     """
     from weft.nodes.denoiser import guided
+    from weft.nodes.sigma_stepper import SigmaStepper
     from weft.nodes.stepper import SchedulerStepper, generators_for, make_scheduler, sample
 
-    generators = generators_for(_seeds(seed, latent.batch_size))
     with context.weights(guide.model) as model, guided(guide, model, latent, context) as denoiser:
-        stepper = SchedulerStepper(
-            make_scheduler(model.scheduler, sampler, schedule),
-            steps=steps,
-            denoise=denoise,
-            start_step=start_step,
-            end_step=end_step,
-            generators=generators,
-            eta=eta,
-            timing=model.family.timing(model, steps, latent),
-            device=context.device,
-        )
+        drawing: Any = {"generators": generators_for(_seeds(seed, latent.batch_size)), "eta": eta}
+        stepper: SchedulerStepper | SigmaStepper
+        if sigmas is None:
+            stepper = SchedulerStepper(
+                make_scheduler(model.scheduler, sampler, schedule),
+                steps=steps,
+                denoise=denoise,
+                start_step=start_step,
+                end_step=end_step,
+                timing=model.family.timing(model, steps, latent),
+                device=context.device,
+                **drawing,
+            )
+            walk: Any = partial(sample, denoiser, stepper)
+        else:
+            levels = sigmas.levels.tolist()
+            stepper = SigmaStepper(model.scheduler, denoiser, sampler, levels, device=context.device, **drawing)
+            walk = stepper.sample
         start = _start(latent, model, stepper, add_noise)
-        samples = sample(denoiser, stepper, start, _telling(context, model.colours), keep_noise=keep_noise)
+        samples = walk(start, _telling(context, model.colours), keep_noise=keep_noise)
     return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
 
 
@@ -122,7 +163,7 @@ def _telling(context: Context, colours: Colours) -> Progress:
     return lambda step, steps, denoised: context.progress(step, steps, lambda: colours.png(denoised()))
 
 
-def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper, add_noise: bool) -> Tensor:
+def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper | SigmaStepper, add_noise: bool) -> Tensor:
     """What sampling starts from: noise, the given latents under noise, or these as they are."""
     if latent.samples is not None:
         given = latent.samples.to(stepper.device)

@@ -25,6 +25,7 @@ SamplerName = Literal[
     "dpm2_ancestral",
     "dpmpp_2m",
     "dpmpp_2m_sde",
+    "dpmpp_sde",
     "dpmpp_2s",
     "dpmpp_3m",
     "deis",
@@ -107,10 +108,13 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
     "lcm": Sampler("LCMScheduler", ("model",)),
     "tcd": Sampler("TCDScheduler", ("model",), takes_eta=True),
 }
-"""Every sampler but `model`, which is the one that a checkpoint came with.
+"""Every sampler but `model`, which is the one that a checkpoint came with, and those over sigmas alone.
 
 Singlestep DPM-Solver has one spacing of timesteps; LCM and TCD have the steps that they were distilled on.
 """
+
+SIGMAS_ALONE: frozenset[SamplerName] = frozenset({"dpmpp_sde"})
+"""Samplers that no class of diffusers is: the one for `dpmpp_sde` draws one noise, whatever the seeds."""
 
 OWN_ONLY: frozenset[str] = frozenset({"CMStochasticIterativeScheduler"})
 """Classes of schedulers whose models no other sampler understands: consistency models."""

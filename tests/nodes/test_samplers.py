@@ -13,11 +13,13 @@ from weft.nodes.samplers import (
     EVERY_SCHEDULE,
     SAMPLERS,
     SCHEDULES,
+    SIGMAS_ALONE,
     SamplerName,
     ScheduleName,
     samplers_for,
     samplers_of,
 )
+from weft.nodes.sigma_samplers import SIGMA_SAMPLERS
 
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "timestep_spacing": "leading"}
 
@@ -63,7 +65,8 @@ def test_eta_is_taken_where_the_table_says(sampler: SamplerName) -> None:
 
 
 def test_every_name_has_its_row() -> None:
-    assert ("model", *SAMPLERS) == get_args(SamplerName)
+    assert {"model", *SAMPLERS, *SIGMAS_ALONE} == set(get_args(SamplerName))
+    assert SIGMA_SAMPLERS.keys() - SAMPLERS.keys() == SIGMAS_ALONE
     assert tuple(SCHEDULES) == get_args(ScheduleName) == EVERY_SCHEDULE
 
 
