@@ -404,14 +404,36 @@ def check(
 
 
 def deciding(checked: Checked) -> Checked:
-    """What of a graph gives the values that its pending nodes wait for, as far as these wait for nothing themselves."""
+    """What of a graph gives the values that nodes wait for which are needed for certain, and waits for none itself."""
     waits: set[str] = set()
     for id, call in checked.calls.items():
         if id in checked.pending or any(link.node in waits for _, link in call.links):
             waits.add(id)
-    links = (link for found in checked.pending.values() for link in found if link.node not in waits)
+    needed = certain(checked)
+    links = (link for id, found in checked.pending.items() if id in needed for link in found if link.node not in waits)
     outputs = {str(link): link for link in links}
     return replace(checked, wanted=tuple({link.node: None for link in outputs.values()}), outputs=outputs, pending={})
+
+
+def certain(checked: Checked) -> set[str]:
+    """The nodes that are needed whatever is decided, of a pending one no more than what decides; and those that stand for
+    the items of a list that is needed.
+    """
+    found: set[str] = set()
+    stack = [*checked.wanted]
+    while stack:
+        id = stack.pop()
+        if id in found:
+            continue
+        found.add(id)
+        links = checked.pending[id] if id in checked.pending else (link for _, link in checked.calls[id].links)
+        stack += [link.node for link in links]
+    return found
+
+
+def stands_for_all(id: str) -> bool:
+    """Whether a node stands for those of every item of a list that is not known yet."""
+    return "/*/" in id
 
 
 def _needed(call: Call, known: Mapping[Link, Any]) -> Call:

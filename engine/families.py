@@ -66,6 +66,8 @@ def clashes(calls: Mapping[str, Call], order: Sequence[str]) -> Iterator[Problem
         family = next((found.family for found in call.resources.values() if found.family), None)
         if family:
             families.known |= {(id, variable): _Known(family, id) for variable in _variables(call.type)}
+    if not families.known and not any(map(_names_family, {call.type for call in calls.values()})):
+        return
     for id in order:
         for name, link in calls[id].links if id in calls else ():
             found = _joined(families, calls, id, name, link)
@@ -80,10 +82,18 @@ def clashes(calls: Mapping[str, Call], order: Sequence[str]) -> Iterator[Problem
                 )
 
 
-def _variables(type: NodeType) -> set[str]:
+def _sockets(type: NodeType) -> Iterator[Value]:
     kinds = [*(one.type for one in type.inputs.values()), *(one.type for one in type.outputs.values())]
-    sockets = (socket for kind in kinds for socket in kind.sockets())
-    return {socket.variable for socket in sockets if socket.variable}
+    return (socket for kind in kinds for socket in kind.sockets())
+
+
+def _names_family(type: NodeType) -> bool:
+    """Whether an annotation of a node type names a family."""
+    return any(socket.family for socket in _sockets(type))
+
+
+def _variables(type: NodeType) -> set[str]:
+    return {socket.variable for socket in _sockets(type) if socket.variable}
 
 
 def _joined(

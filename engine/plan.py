@@ -12,13 +12,13 @@ has run, and so is what only it takes from: a branch that may not be taken, an i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from weft.engine.call import Call, Gather
-from weft.engine.check import Checked, ancestors, deciding
+from weft.engine.check import Checked, ancestors, certain, deciding, stands_for_all
 from weft.engine.collection import paused_collection
 from weft.engine.graph import Link
 from weft.engine.history import Snapshot, changes, memo
@@ -207,12 +207,7 @@ class _Planner:
         for id, node in self.nodes.items():
             if id in self.checked.pending or any(link.node in self.unsettled for _, link in node.call.links):
                 self.unsettled.add(id)
-        certain = {*self._ends(Link(id) for id in self.checked.wanted)}
-        for id in reversed(self.nodes):
-            if id in certain:
-                pending, call = self.checked.pending, self.nodes[id].call
-                certain.update(self._ends(pending[id] if id in pending else (link for _, link in call.links)))
-        self.uncertain = self.nodes.keys() - certain
+        self.uncertain = self.nodes.keys() - {id for id in certain(self.checked) if not stands_for_all(id)}
         self._find_waits()
 
     def _find_waits(self) -> None:
@@ -229,12 +224,6 @@ class _Planner:
             for source in {**dict.fromkeys(links), **own}:
                 if source in self.uncertain:
                     needed_once.setdefault(source, {}).update(needed if source in own else {**own, **needed})
-
-    def _ends(self, links: Iterable[Link]) -> Iterator[str]:
-        """The nodes behind links; behind one to what stands for all items of a list, those that give the list."""
-        for link in links:
-            awaited = self.checked.pending[link.node] if stands_for_all(link.node) else (link,)
-            yield from (one.node for one in awaited)
 
     def _missed(self) -> list[str]:
         """The nodes that are asked for and whose recipe the store does not know, in topological order."""
@@ -363,11 +352,6 @@ class _Planner:
 
     def _was_kept(self, node: _Node) -> bool:
         return self._recalled(node.recipe) is not None
-
-
-def stands_for_all(id: str) -> bool:
-    """Whether a node stands for those of every item of a list that is not known yet."""
-    return "/*/" in id
 
 
 def listed_ids(ids: tuple[str, ...]) -> str:

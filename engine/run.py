@@ -97,7 +97,7 @@ class _Run:
         self.plan = plan
         self.around = around
         self.outcome = outcome
-        self.results: dict[str, Mapping[str, Handle]] = {}
+        self.results: dict[str, Mapping[str, Handle | Made]] = {}
         self.told = {*outcome.ran, *outcome.cached}
         self.faulty = outcome.faulty
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
@@ -212,7 +212,7 @@ class _Run:
     def _digest(self, link: Link) -> Digest:
         return self._handle(link).digest
 
-    def _handle(self, link: Link) -> Handle:
+    def _handle(self, link: Link) -> Handle | Made:
         outputs = self.results[link.node]
         return outputs[link.output or next(iter(outputs))]
 
@@ -240,9 +240,7 @@ class _Run:
             self._remember(cost_key(step.call.type.identity), repr(round(seconds, 6)))
         self.outcome.ran.append(step.call.id)
         self._tell(events.NodeFinished, step, seconds=round(seconds, 6))
-        return Record(
-            {name: Handle(made.digest, partial(_same, made.value)) for name, made in outputs.items()}, seconds
-        )
+        return Record(outputs, seconds)
 
     def _remember(self, key: Digest, note: str, again: bool = True) -> None:
         known = self.around.store.recall(key)
@@ -363,10 +361,6 @@ class _InOrder:
         delivery = self._given.pop(id, None)
         if delivery is not None:
             deliver(delivery)
-
-
-def _same(item: Any) -> Any:
-    return item
 
 
 def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Context]) -> dict[str, Any]:

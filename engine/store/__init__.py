@@ -33,6 +33,10 @@ class Made:
     value: Any
     digest: Digest
 
+    def load(self) -> Any:
+        """The value, as a `Handle` gives it."""
+        return self.value
+
 
 @dataclass(frozen=True)
 class Handle:
@@ -52,7 +56,7 @@ class Record:
         tier: the store that it came from.
     """
 
-    outputs: Mapping[str, Handle]
+    outputs: Mapping[str, Handle | Made]
     seconds: float
     tier: str = ""
 

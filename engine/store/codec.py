@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.errors import StoreError
-from weft.engine.keys import Digest, digest, digest_bytes
+from weft.engine.keys import Digest, Encoded, digest, digest_bytes, encode
 from weft.engine.types import VALUES, field_values
 
 _PLAIN = (type(None), bool, int, str)
+_SCALARS = (*_PLAIN, float)
+
+_CONTENT = Encoded(encode("content"))
+_NOTHING = Encoded(encode([]))
 
 
 @dataclass
@@ -25,6 +29,10 @@ class Parts:
     tree: Any = None
     tensors: list[Any] = field(default_factory=list)
     blobs: list[bytes] = field(default_factory=list)
+
+
+_NO_PARTS = Parts()
+"""Where scalars are taken apart, which have none."""
 
 
 def flatten(item: object) -> Parts:
@@ -116,6 +124,8 @@ def tensor_bytes(tensor: Any) -> bytes:
 
 def content_digest(item: object) -> Digest:
     """The digest of a value's content."""
+    if type(item) in _SCALARS:
+        return digest((_CONTENT, _flatten(item, _NO_PARTS), _NOTHING, _NOTHING))
     parts = flatten(item)
     tensors = [(str(one.dtype), list(one.shape), digest_bytes(tensor_bytes(one))) for one in parts.tensors]
     return digest(("content", parts.tree, tensors, [digest_bytes(blob) for blob in parts.blobs]))

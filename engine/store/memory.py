@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import UNCLAIMED, Claim, Claimant, Handle, Made, Record
+from weft.engine.store import UNCLAIMED, Claim, Claimant, Made, Record
 from weft.engine.store.codec import flatten
 
 _RECORD_BYTES = 700
@@ -57,13 +57,12 @@ class MemoryStore:
 
     def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
         """Keep values, unless they alone are larger than the budget."""
-        handles = {name: Handle(made.digest, _constant(made.value)) for name, made in outputs.items()}
         size = _RECORD_BYTES + sum(size_of(made.value) for made in outputs.values())
         if size > self.budget:
             return
         with self._lock:
             self._remove(key)
-            self._entries[key] = _Entry(Record(handles, seconds, "memory"), size, self._clock + seconds / size)
+            self._entries[key] = _Entry(Record(outputs, seconds, "memory"), size, self._clock + seconds / size)
             self._used += size
             self._evict()
 
@@ -104,10 +103,6 @@ class MemoryStore:
                 break
             self._clock = max(self._clock, self._entries[key].worth)
             self._remove(key)
-
-
-def _constant(item: Any) -> Any:
-    return lambda: item
 
 
 def size_of(item: object) -> int:
