@@ -19,6 +19,7 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor
 
 from .autoencoder import AutoencoderStage, DecoderStage
+from .colours import write_colours
 from .data import Dataset, draw_dataset
 from .denoiser import DenoiserStage
 from .edges import EdgesStage
@@ -87,11 +88,12 @@ class Workshop:
         trained_judge(self.data, self.work, self.seed, self.schedules["judge"])
 
     def export(self) -> None:
-        """Write the three models."""
+        """Write the three models, and what the first one's latents look like."""
         denoiser = self.denoiser()
         export_pipeline(self.decoder(), denoiser.unet, denoiser.text_encoder, self.out / "landscapes")
         export_module(self.preview(), self.out / "landscapes-tiny-vae")
         export_module(self.edges(), self.out / "landscapes-edges")
+        write_colours(self.out / "landscapes")
 
 
 def main() -> None:
@@ -128,9 +130,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent, help="where the models go (default: %(default)s)"
     )
-    parser.add_argument(
-        "--compile", action="store_true", help="compile what paints: a quarter faster"
-    )
+    parser.add_argument("--compile", action="store_true", help="compile what paints: a quarter faster")
     return parser.parse_args()
 
 
