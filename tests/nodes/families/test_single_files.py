@@ -9,9 +9,11 @@ import numpy
 import pytest
 
 from tests.nodes.families.single_files import SINGLE_FILES
+from tests.nodes.families.tiny import PIPELINES
 from weft.engine import InputError
-from weft.nodes.families import Contents, of_checkpoint
+from weft.nodes.families import FAMILIES, Contents, of_checkpoint
 from weft.nodes.families.flows import t5_tokenizer_folder
+from weft.nodes.folders import configs
 from weft.nodes.headers import read_shapes
 
 
@@ -33,6 +35,14 @@ def test_a_single_file_starts_from_a_picture_as_its_folder_does(zoo: Any, weft_p
 def test_headers_tell_the_family(zoo: Any, models: Path, model: str, family: str) -> None:
     found = of_checkpoint(Contents(shapes=read_shapes(models / zoo(f"{model}.safetensors"))))
     assert found and found.name == family
+
+
+@pytest.mark.parametrize("model", [name for name in PIPELINES if name != "sdxl-edges"])
+def test_one_family_recognises_each_checkpoint(zoo: Any, models: Path, model: str) -> None:
+    folder = Contents(configs=configs(models / zoo(model)))
+    files = [Contents(shapes=read_shapes(models / zoo(f"{model}.safetensors")))] if model in SINGLE_FILES else []
+    known = [[one.name for one in FAMILIES if one.recognises(found)] for found in (folder, *files)]
+    assert all(names == known[0] and len(names) == 1 for names in known)
 
 
 def test_a_t5_without_its_tokenizer_is_refused(
