@@ -2,9 +2,10 @@
 
     python -m weft.nodes.builtin.colours landscapes
 
-It takes 15 seconds on one core and needs nothing but the model; training does it too when it exports. The autoencoder of `landscapes` packs shapes so tightly into its four channels that the map
-shows where things are and little of their colours: 13.2 dB on held-out renders reduced to the latents' size, R^2 0.31
-in red, 0.23 in blue, 0 in green. So the tiny autoencoder is named beside it, and shows them at 36.6 dB.
+It takes 15 seconds on one core and needs nothing but the model; training does it too when it exports. The autoencoder
+of `landscapes` packs shapes so tightly into its four channels that the map shows where things are and little of their
+colours: 13.2 dB on held-out renders at the latents' size, R^2 0.31 in red, 0.23 in blue, 0 in green. So a tiny
+autoencoder is named beside the map, which shows them at 36.6 dB.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def colour_psnr(colours: Colours, latents: Tensor, pictures: Tensor) -> float:
 
 
 def write_colours(folder: Path) -> Colours:
-    """Fit a model's map to 300 renders and write it into its folder, with the tiny autoencoder that stands beside it."""
+    """Fit a model's map to 300 renders and write it into its folder, with the tiny autoencoder beside it."""
     tiny = f"{folder.name}-tiny-vae"
     decoder = tiny if (folder.parent / tiny).is_dir() else ""
     colours = replace(fitted(*encode_renders(folder, count=300, seed=SEED)), decoder=decoder)
