@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -55,9 +56,9 @@ class Denoiser(nn.Module):
         self.latent_factor = latent_factor
         self.colours = colours
 
-    @property
+    @cached_property
     def dtype(self) -> torch.dtype:
-        """What it computes in."""
+        """What it computes in, as it was loaded; a network finds it among all its parameters, which takes a while."""
         return cast(torch.dtype, self.network.dtype)
 
     def predicting(self, prediction: str) -> Denoiser:
