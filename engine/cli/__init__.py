@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from weft.engine.cli import check, diff, models, nodes, plan, run, schema, show, store, watch
+from weft.engine.cli import check, diff, farm, models, nodes, plan, run, schema, show, store, watch
 from weft.engine.cli.output import Exit, say_error
 from weft.engine.errors import InputError, StoreError, WeftError
 
@@ -26,6 +26,7 @@ for verb in (run, check, plan, watch, diff, show, nodes, schema):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
 app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")
+app.add_typer(farm.app, name="farm")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

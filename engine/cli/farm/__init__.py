@@ -1,0 +1,8 @@
+"""`weft farm`: one graph over many values, worked by many processes, resumed after anything."""
+
+from __future__ import annotations
+
+from weft.engine.cli.farm import manage, work
+from weft.engine.cli.farm.app import app
+
+__all__ = ["app", "manage", "work"]

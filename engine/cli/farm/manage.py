@@ -1,0 +1,135 @@
+"""The verbs that look after a job, from `status` to `manifest`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weft.engine.cli import options
+from weft.engine.cli.farm.app import FolderArgument, Items, app, opened
+from weft.engine.cli.output import Exit, json_line
+from weft.engine.errors import InputError
+from weft.engine.farm.manifest import write_contact_sheet, write_manifest
+from weft.engine.farm.progress import progress
+from weft.engine.farm.publish import HIDDEN
+from weft.engine.farm.schema import job_schema
+from weft.engine.schema import written
+
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="The beginning of an item's id, its name or its number.")]
+
+
+@app.command("status")
+def status(
+    folder: FolderArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the job is over.")] = False,
+    json: options.Json = False,
+) -> int:
+    """Show how a job goes: counts, rate, time left, failures."""
+    ledger = opened(folder)
+    while True:
+        told = progress(ledger)
+        if json:
+            json_line(told.plain())
+        else:
+            print(told, flush=True)
+        if not watch or told.state != "running":
+            ledger.close()
+            return Exit.FAILED if told.failures or told.state == "stopped" else Exit.DONE
+        time.sleep(1.0)
+
+
+@app.command("schema")
+def schema() -> int:
+    """Print the JSON Schema of job files."""
+    sys.stdout.write(written(job_schema()).decode())
+    return Exit.DONE
+
+
+@app.command("pause")
+def pause(folder: FolderArgument) -> int:
+    """Let workers finish the item that they are at, and take no more."""
+    return _state(folder, "paused")
+
+
+@app.command("resume")
+def resume(folder: FolderArgument) -> int:
+    """Let workers take items again; `weft farm work FOLDER` starts one."""
+    ledger = opened(folder)
+    ledger.change(["cancelled"], "waiting")
+    ledger.close()
+    return _state(folder, "running")
+
+
+@app.command("cancel")
+def cancel(folder: FolderArgument) -> int:
+    """Give up everything that waits; what is published stays."""
+    ledger = opened(folder)
+    ledger.change(["waiting"], "cancelled")
+    ledger.close()
+    return _state(folder, "cancelled")
+
+
+def _state(folder: Path, state: str) -> int:
+    ledger = opened(folder)
+    ledger.note(state=state)
+    print(progress(ledger))
+    ledger.close()
+    return Exit.DONE
+
+
+@app.command("retry")
+def retry(folder: FolderArgument) -> int:
+    """Have every failed item wait again, with nothing charged."""
+    return _move(folder, ["failed"], "waiting", None)
+
+
+@app.command("requeue")
+def requeue(folder: FolderArgument, items: Items = None) -> int:
+    """Have items that failed, were skipped or cancelled wait again."""
+    return _move(folder, ["failed", "skipped", "cancelled"], "waiting", items)
+
+
+@app.command("skip")
+def skip(folder: FolderArgument, items: Items = None) -> int:
+    """Leave out items that wait or failed."""
+    return _move(folder, ["waiting", "failed"], "skipped", items)
+
+
+def _move(folder: Path, old: list[str], new: str, items: list[str] | None) -> int:
+    ledger = opened(folder)
+    print(f"{ledger.change(old, new, items)} items are {new}")
+    ledger.close()
+    return Exit.DONE
+
+
+@app.command("logs")
+def logs(folder: FolderArgument, item: Item) -> int:
+    """Print what happened in every attempt of an item, and the cause of its failure."""
+    ledger = opened(folder)
+    chosen = [one for one in ledger.entries() if one.id.startswith(item) or item in (one.name, str(one.number))]
+    ledger.close()
+    if not chosen:
+        raise InputError(f"no item is {item!r}", "give the beginning of an id, a name or a number")
+    for one in chosen:
+        for path in sorted((folder / HIDDEN / "logs").glob(f"{one.id[:16]}.*.log")):
+            sys.stdout.write(path.read_text())
+        if one.error:
+            print(f"{one.name}: {one.state}: {one.error}")
+    return Exit.DONE
+
+
+@app.command("manifest")
+def manifest(
+    folder: FolderArgument,
+    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write contact_sheet.png too.")] = False,
+) -> int:
+    """Write manifest.jsonl anew from what is published."""
+    count = write_manifest(folder)
+    if contact_sheet:
+        print(write_contact_sheet(folder))
+    print(f"{folder / 'manifest.jsonl'}: {count} items")
+    return Exit.DONE

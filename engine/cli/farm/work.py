@@ -1,0 +1,165 @@
+"""The verbs that plan and work: `plan`, `submit`, `work`, `run`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weft.engine.cli import options
+from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, opened, setup_of, stopping
+from weft.engine.cli.output import Exit, json_line, say, table
+from weft.engine.farm.job import load
+from weft.engine.farm.launch import Launcher
+from weft.engine.farm.ledger import Ledger
+from weft.engine.farm.manifest import write_contact_sheet, write_manifest
+from weft.engine.farm.merged import JobPlan, planned
+from weft.engine.farm.progress import progress
+from weft.engine.farm.submit import submit as submitted
+from weft.engine.farm.worker import Worker
+
+TERMINATED = 143
+"""The exit code of a worker that SIGTERM ended."""
+
+Workers = Annotated[int, typer.Option("--workers", min=1, help="How many worker processes.")]
+Devices = Annotated[str, typer.Option("--devices", metavar="D,D", help="One worker for each: cuda:0,cuda:1.")]
+Price = Annotated[float, typer.Option("--price", min=0, help="What an hour of one worker costs.")]
+
+
+@app.command("plan")
+def plan(
+    job: JobArgument,
+    workers: Workers = 1,
+    price: Price = 0.0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    store: options.StoreFolder = None,
+    shared_store: options.SharedStore = None,
+    models: options.Models = None,
+    inputs: options.Inputs = None,
+    nodes: options.NodeFiles = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """Say what a job will do: items, node executions after sharing, cache hits, time and cost; nothing runs."""
+    read = load(job)
+    setup = setup_of(store, shared_store, device, precision, models, [*(inputs or ()), job.parent], nodes)
+    found = planned(read, setup.engine())
+    if json:
+        json_line({"event": "job_plan", **_figures(found, workers, price)})
+    else:
+        print(_told(found, workers, price))
+    return Exit.DONE
+
+
+def _figures(found: JobPlan, workers: int, price: float) -> dict[str, object]:
+    seconds = found.seconds
+    return {
+        "items": len(found.items),
+        "pictures": len({*found.ids}),
+        "executions": dict(found.executions),
+        "cached": found.cached,
+        "seconds": None if seconds is None else seconds / workers,
+        "cost": None if seconds is None else seconds / 3600 * price,
+    }
+
+
+def _told(found: JobPlan, workers: int, price: float) -> str:
+    figures = _figures(found, workers, price)
+    runs = table([(str(count), name) for name, count in sorted(found.executions.items())], indent="  ")
+    total = sum(found.executions.values())
+    head = f"{figures['items']} items, {figures['pictures']} different"
+    lines = [head, f"{total} node executions at the most, {found.cached} cached", *([runs] if runs else [])]
+    if found.seconds is None:
+        lines.append("time: not known yet, some node types never ran in this store")
+    else:
+        lines.append(f"time: about {found.seconds / workers:,.0f} s with {workers} worker{'s' if workers > 1 else ''}")
+        lines += [f"cost: about {found.seconds / 3600 * price:,.2f}"] if price else []
+    return "\n".join(lines)
+
+
+@app.command("submit")
+def submit(
+    job: JobArgument,
+    out: Out = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    store: options.StoreFolder = None,
+    shared_store: options.SharedStore = None,
+    models: options.Models = None,
+    inputs: options.Inputs = None,
+    nodes: options.NodeFiles = None,
+    debug: options.Debug = False,
+) -> int:
+    """Put a job into its folder for `weft farm work`; what is published there already stays."""
+    folder = job_folder(job, out)
+    submitted(load(job), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    ledger = opened(folder)
+    print(progress(ledger))
+    ledger.close()
+    return Exit.DONE
+
+
+@app.command("work")
+def work(
+    folder: FolderArgument,
+    device: Annotated[str | None, typer.Option("--device", help="Instead of the job's.")] = None,
+    parent: Annotated[int, typer.Option("--parent", hidden=True, help="End when this process does.")] = 0,
+    debug: options.Debug = False,
+) -> int:
+    """Work at a job until nothing is left to do; any number of these may work at one job."""
+    opened(folder).close()
+    with stopping() as asked:
+        worker = Worker(folder, device, lambda: asked.is_set() or bool(parent and os.getppid() != parent))
+        worker.work()
+    return TERMINATED if asked.is_set() else Exit.DONE
+
+
+@app.command("run")
+def run(
+    job: JobArgument,
+    out: Out = None,
+    workers: Workers = 1,
+    devices: Devices = "",
+    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write contact_sheet.png at the end.")] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    store: options.StoreFolder = None,
+    shared_store: options.SharedStore = None,
+    models: options.Models = None,
+    inputs: options.Inputs = None,
+    nodes: options.NodeFiles = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """Submit a job and work at it; run it again to go on where it was."""
+    folder = job_folder(job, out)
+    submitted(load(job), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    last = [""]
+
+    def show(ledger: Ledger) -> None:
+        told = progress(ledger)
+        if f"{told.counts}" != last[0]:
+            last[0] = f"{told.counts}"
+            json_line({"event": "progress", **told.plain()}) if json else say(str(told).splitlines()[0])
+
+    with stopping() as asked:
+        Launcher(folder, devices.split(",") if devices else [device] * workers, show, asked.is_set).run()
+    return _ended(folder, contact_sheet, json, asked.is_set())
+
+
+def _ended(folder: Path, contact_sheet: bool, json: bool, interrupted: bool) -> int:
+    ledger = opened(folder)
+    told = progress(ledger)
+    ledger.close()
+    write_manifest(folder)
+    if contact_sheet:
+        write_contact_sheet(folder)
+    if not json:
+        print(told)
+        print(folder / "manifest.jsonl")
+    if interrupted:
+        return Exit.INTERRUPTED
+    return Exit.FAILED if told.failures or told.state == "stopped" else Exit.DONE

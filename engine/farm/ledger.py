@@ -1,0 +1,285 @@
+"""The ledger of a job: who works at what, in SQLite (WAL), shared by any number of processes of a machine.
+
+An item is waiting, leased, done, cached, failed, skipped or cancelled. A lease ends when it is completed, given back,
+when its time is over, or when its process is gone. Completion is fenced: only the worker and attempt that hold the
+lease complete an item, and publishing happens inside that transaction. The ledger may be lost: what is published says
+what is done.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from weft.engine.store.claims import machine, process_start
+
+LEASE = 30.0
+"""Seconds for which a lease holds unless it is renewed."""
+
+HEARTBEAT = 5.0
+"""Seconds after which a worker renews its leases."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS items(
+  id TEXT PRIMARY KEY, number INTEGER NOT NULL, rank INTEGER NOT NULL, shared TEXT NOT NULL, name TEXT NOT NULL,
+  settings TEXT NOT NULL, state TEXT NOT NULL, worker TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL DEFAULT 0,
+  until REAL NOT NULL DEFAULT 0, charge REAL NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '',
+  seconds REAL NOT NULL DEFAULT 0, ended REAL NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS by_state ON items(state, rank);
+CREATE TABLE IF NOT EXISTS workers(
+  name TEXT PRIMARY KEY, machine TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL, seen REAL NOT NULL,
+  item TEXT NOT NULL DEFAULT '');
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An item as the ledger has it.
+
+    Args:
+        shared: the group of items that it shares most with.
+        settings: the values that it sets, by target.
+        attempt: how often it was leased.
+        charge: what it has been blamed for: a failure counts 1, the death of the process that ran it one half.
+    """
+
+    id: str
+    number: int
+    rank: int
+    shared: str
+    name: str
+    settings: Mapping[str, Any]
+    state: str = "waiting"
+    worker: str = ""
+    attempt: int = 0
+    until: float = 0.0
+    charge: float = 0.0
+    error: str = ""
+    seconds: float = 0.0
+    ended: float = 0.0
+
+
+_NAMES = tuple(Entry.__dataclass_fields__)
+_COLUMNS = ", ".join(_NAMES)
+
+
+class Ledger:
+    """The ledger in a file; each process opens its own.
+
+    Args:
+        path: made where it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._base = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        self._base.execute("PRAGMA journal_mode=WAL")
+        self._base.execute("PRAGMA synchronous=NORMAL")
+        with self._transaction():
+            for statement in _TABLES.split(";"):
+                self._base.execute(statement)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._base.execute("ROLLBACK")
+            raise
+        self._base.execute("COMMIT")
+
+    def note(self, **facts: Any) -> None:
+        """Keep facts of the job, as JSON."""
+        rows = [(name, orjson.dumps(value).decode()) for name, value in facts.items()]
+        with self._transaction():
+            self._base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+
+    def fact(self, name: str, otherwise: Any = None) -> Any:
+        """A fact of the job."""
+        row = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return orjson.loads(row[0]) if row else otherwise
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add items; one that is there keeps its history and takes its new place, and one that left is dropped."""
+        rows = [
+            (one.id, one.number, one.rank, one.shared, one.name, orjson.dumps(one.settings).decode(), one.state)
+            for one in entries
+        ]
+        with self._transaction():
+            self._base.execute("CREATE TEMP TABLE IF NOT EXISTS wanted(id TEXT PRIMARY KEY)")
+            self._base.execute("DELETE FROM wanted")
+            self._base.executemany("INSERT INTO wanted VALUES (?)", [(row[0],) for row in rows])
+            self._base.execute("DELETE FROM items WHERE id NOT IN (SELECT id FROM wanted)")
+            self._base.executemany(
+                "INSERT INTO items(id, number, rank, shared, name, settings, state) VALUES (?,?,?,?,?,?,?) "
+                "ON CONFLICT(id) DO UPDATE SET number=excluded.number, rank=excluded.rank, shared=excluded.shared, "
+                "name=excluded.name, settings=excluded.settings, "
+                "state=CASE WHEN excluded.state='cached' OR items.state IN ('done', 'cached') "
+                "THEN excluded.state ELSE items.state END",
+                rows,
+            )
+
+    def entries(self, *states: str) -> list[Entry]:
+        """The items in these states, or all, in the order of the job."""
+        where = f"WHERE state IN ({','.join('?' * len(states))})" if states else ""
+        return self._read(f"{where} ORDER BY number", states)
+
+    def _read(self, where: str, values: Iterable[Any] = ()) -> list[Entry]:
+        rows = self._base.execute(f"SELECT {_COLUMNS} FROM items {where}", tuple(values))
+        return [Entry(**{**dict(zip(_NAMES, row, strict=True)), "settings": orjson.loads(row[5])}) for row in rows]
+
+    def counts(self) -> Counter[str]:
+        """How many items are in each state."""
+        return Counter(dict(self._base.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall()))
+
+    def ended_since(self, moment: float) -> int:
+        """How many items were done since a moment, in seconds since 1970."""
+        row = self._base.execute("SELECT count(*) FROM items WHERE state='done' AND ended>?", (moment,)).fetchone()
+        return int(row[0])
+
+    def enter(self, worker: str) -> None:
+        """Make a worker known: this process."""
+        pid = os.getpid()
+        row = (worker, machine(), pid, process_start(pid), time.time())
+        with self._transaction():
+            self._base.execute(
+                "INSERT OR REPLACE INTO workers(name, machine, pid, started, seen) VALUES (?,?,?,?,?)", row
+            )
+
+    def leave(self, worker: str) -> None:
+        """Forget a worker; what it leased and did not do waits again, charged with nothing."""
+        with self._transaction():
+            self._give_back(worker)
+
+    def _give_back(self, worker: str) -> None:
+        self._base.execute("UPDATE items SET state='waiting' WHERE state='leased' AND worker=?", (worker,))
+        self._base.execute("DELETE FROM workers WHERE name=?", (worker,))
+
+    def lease(self, worker: str, most: int, shared: str = "") -> list[Entry]:
+        """Lease items that share most: of the group that the worker holds where it has some left.
+
+        An item is given to another worker than the one that failed at it, where the next one to ask is another.
+        """
+        now = time.time()
+        with self._transaction():
+            if self.fact("state", "running") != "running":
+                return []
+            order = "ORDER BY (charge > 0 AND worker = ?), (shared != ?), rank"
+            first = self._read(f"WHERE state='waiting' {order} LIMIT 1", (worker, shared))
+            if not first:
+                return []
+            where = f"WHERE state='waiting' AND shared = ? {order} LIMIT ?"
+            found = self._read(where, (first[0].shared, worker, shared, most))
+            self._base.executemany(
+                "UPDATE items SET state='leased', worker=?, attempt=attempt+1, until=? WHERE id=?",
+                [(worker, now + LEASE, one.id) for one in found],
+            )
+        return self._read(f"WHERE id IN ({','.join('?' * len(found))}) ORDER BY rank", [one.id for one in found])
+
+    def renew(self, worker: str) -> None:
+        """Hold on to everything that a worker leased."""
+        now = time.time()
+        with self._transaction():
+            self._base.execute("UPDATE items SET until=? WHERE state='leased' AND worker=?", (now + LEASE, worker))
+            self._base.execute("UPDATE workers SET seen=? WHERE name=?", (now, worker))
+
+    def begin(self, worker: str, entry: Entry) -> bool:
+        """Say what a worker executes, so that its death is charged to this item; False where the lease is lost."""
+        with self._transaction():
+            self._base.execute("UPDATE workers SET item=? WHERE name=?", (entry.id, worker))
+            return self._holds(worker, entry)
+
+    def _holds(self, worker: str, entry: Entry) -> bool:
+        row = self._base.execute("SELECT state, worker, attempt FROM items WHERE id=?", (entry.id,)).fetchone()
+        return bool(row == ("leased", worker, entry.attempt))
+
+    def complete(self, worker: str, entry: Entry, seconds: float, publish: Callable[[], None]) -> bool:
+        """Publish an item and have it done, both or neither; False where the lease is another's by now."""
+        with self._transaction():
+            if not self._holds(worker, entry):
+                return False
+            publish()
+            self._base.execute(
+                "UPDATE items SET state='done', seconds=?, ended=?, error='' WHERE id=?",
+                (seconds, time.time(), entry.id),
+            )
+            self._base.execute("UPDATE workers SET item='' WHERE name=?", (worker,))
+        return True
+
+    def fail(self, worker: str, entry: Entry, error: str) -> None:
+        """Charge a failure to an item that a worker holds."""
+        with self._transaction():
+            if self._holds(worker, entry):
+                self._charge(entry.id, 1.0, error)
+            self._base.execute("UPDATE workers SET item='' WHERE name=?", (worker,))
+
+    def _charge(self, id: str, amount: float, error: str) -> None:
+        """Blame an item; it waits for another attempt unless it has used them up."""
+        retries = self.fact("retries", 2)
+        self._base.execute(
+            "UPDATE items SET charge=charge+?, error=?, ended=?, "
+            "state=CASE WHEN charge+? > ? THEN 'failed' ELSE 'waiting' END WHERE id=?",
+            (amount, error, time.time(), amount, retries, id),
+        )
+        most = self.fact("max_failures", 0)
+        if most and self.counts()["failed"] >= most:
+            self._base.execute("INSERT OR REPLACE INTO facts VALUES ('state', '\"stopped\"')")
+
+    def bury(self) -> list[str]:
+        """End the leases of workers of this machine that are gone, and those whose time is over; the workers' names.
+
+        The item that a dead worker was executing is charged one half; the others of its lease with nothing.
+        """
+        here, now = machine(), time.time()
+        rows = self._base.execute("SELECT name, machine, pid, started, item FROM workers").fetchall()
+        gone = [(row[0], row[4]) for row in rows if row[1] == here and process_start(row[2]) != row[3]]
+        late = self._base.execute(
+            "SELECT DISTINCT worker FROM items WHERE state='leased' AND until<?", (now,)
+        ).fetchall()
+        if not gone and not late:
+            return []
+        executing = {row[0]: row[4] for row in rows}
+        gone += [(name, executing.get(name, "")) for (name,) in late if name not in dict(gone)]
+        with self._transaction():
+            for name, item in gone:
+                held = self._base.execute(
+                    "SELECT 1 FROM items WHERE id=? AND worker=? AND state='leased'", (item, name)
+                )
+                if held.fetchone():
+                    self._charge(item, 0.5, f"worker {name} died, or did not answer, while it ran this")
+                self._give_back(name)
+        return [name for name, _ in gone]
+
+    def change(self, old: Iterable[str], new: str, ids: Iterable[str] | None = None) -> int:
+        """Move items from some states to another; how many there were.
+
+        Args:
+            ids: beginnings of the ids of those that are meant; None for all.
+        """
+        states = tuple(old)
+        chosen = [one.id for one in self.entries(*states) if ids is None or one.id.startswith(tuple(ids))]
+        with self._transaction():
+            self._base.executemany(
+                "UPDATE items SET state=?, charge=0, error='' WHERE id=?", [(new, id) for id in chosen]
+            )
+        return len(chosen)
+
+    def workers(self) -> list[tuple[str, float, str]]:
+        """The workers: name, when it was last seen, the id of what it executes."""
+        return self._base.execute("SELECT name, seen, item FROM workers ORDER BY name").fetchall()

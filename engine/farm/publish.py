@@ -1,0 +1,94 @@
+"""Publishing exactly once: pictures get their names by `link`, which never replaces, and a sidecar comes last.
+
+A sidecar `NAME.sidecar.json` says what a picture is: item, settings, graph, digests, versions, device, seconds. What
+has one is done, whatever a ledger says; the manifest is made from them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from weft.engine.errors import InputError
+from weft.engine.keys import digest_bytes
+
+SIDECAR = ".sidecar.json"
+HIDDEN = ".farm"
+"""The folder of a job's own files within its folder."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An item's files, whole and on disk, and the names that they are to get; the sidecar is the last."""
+
+    moves: tuple[tuple[Path, Path], ...]
+
+    def publish(self) -> None:
+        """Give each file its name.
+
+        Raises:
+            InputError: where another file has it.
+        """
+        for source, final in self.moves:
+            try:
+                os.link(source, final)
+            except FileExistsError:
+                if final.name.endswith(SIDECAR) or final.read_bytes() == source.read_bytes():
+                    continue
+                raise InputError(
+                    f"{final} is there already and is another picture", "move it away, or change the job's `name`"
+                ) from None
+
+
+def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, Any]) -> Staged:
+    """Make an item's files ready: what is slow happens here, before the ledger is held.
+
+    Args:
+        folder: the job's.
+        name: the item's, without ending; further pictures of the item get `_2`, `_3`.
+        pictures: as delivered into a folder of the attempt.
+        sidecar: what is known of them; their names and digests are added.
+    """
+    moves, files = [], []
+    for index, picture in enumerate(pictures):
+        final = folder / f"{name}{f'_{index + 1}' if index else ''}{picture.suffix}"
+        final.parent.mkdir(parents=True, exist_ok=True)
+        content = picture.read_bytes()
+        _settle(picture)
+        files.append(
+            {"path": final.relative_to(folder).as_posix(), "bytes": len(content), "blake3": digest_bytes(content)}
+        )
+        moves.append((picture, final))
+    beside = pictures[0].with_name(f"item{SIDECAR}")
+    beside.write_bytes(orjson.dumps({"weft_item": 1, **sidecar, "files": files}, option=orjson.OPT_APPEND_NEWLINE))
+    _settle(beside)
+    return Staged((*moves, (beside, folder / f"{name}{SIDECAR}")))
+
+
+def _settle(path: Path) -> None:
+    """Have a file on the disk, not in the system's memory."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def published(folder: Path) -> Iterator[dict[str, Any]]:
+    """The sidecars of a folder whose files are there whole, in the order of the job."""
+    found = []
+    for path in folder.rglob(f"*{SIDECAR}"):
+        if HIDDEN in path.relative_to(folder).parts:
+            continue
+        try:
+            sidecar = orjson.loads(path.read_bytes())
+            if all((folder / one["path"]).stat().st_size == one["bytes"] for one in sidecar["files"]):
+                found.append(sidecar)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not whole, so not published: the item runs again
+    return iter(sorted(found, key=lambda sidecar: int(sidecar.get("number", 0))))

@@ -1,0 +1,100 @@
+"""Submitting: a job becomes entries of a ledger in its folder. Submitting again goes on where the job was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from weft.engine.contained import self_contained
+from weft.engine.document import write
+from weft.engine.errors import GraphError, Problem
+from weft.engine.farm.items import by_sharing
+from weft.engine.farm.job import Job
+from weft.engine.farm.ledger import Entry, Ledger
+from weft.engine.farm.merged import JobPlan, planned
+from weft.engine.farm.naming import named
+from weft.engine.farm.publish import HIDDEN, published
+from weft.engine.session import Engine, store_folder
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the engines of a job's workers are made with."""
+
+    store: str = ""
+    shared: str | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    models: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+    def engine(self, **changes: Any) -> Engine:
+        """An engine of this setup."""
+        given = {**asdict(self), **changes}
+        return Engine(**{**given, "store": given["store"] or store_folder()})
+
+
+def ledger_path(folder: Path) -> Path:
+    """Where the ledger of a job lies."""
+    return folder / HIDDEN / "ledger.sqlite"
+
+
+def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
+    """Write a job into the ledger of its folder; what is published there already is done.
+
+    Raises:
+        GraphError: with every problem of the job.
+    """
+    engine = setup.engine(inputs=(*setup.inputs, str(job.folder.resolve())))
+    plan = planned(job, engine)
+    done = {sidecar["id"] for sidecar in published(folder)}
+    entries = [*_entries(job, plan, done)]
+    if problems := [*_collisions(entries)]:
+        raise GraphError(problems)
+    ledger = Ledger(ledger_path(folder))
+    ledger.note(
+        title=job.title,
+        retries=job.retries,
+        max_failures=job.max_failures,
+        graph=write(self_contained(job.graph, engine.places(job.graph), engine.limits), schema=None).decode(),
+        path=str(job.graph.path.resolve()) if job.graph.path else "",
+        setup={**asdict(setup), "inputs": engine.inputs},
+        state="running",
+        submitted=time.time(),
+        items=len(plan.items),
+    )
+    ledger.add(entries)
+    ledger.close()
+    return plan
+
+
+def _entries(job: Job, plan: JobPlan, done: set[str]) -> Iterator[Entry]:
+    """The entries in the order of work; items of equal ids are one."""
+    ids = dict(zip((item.number for item in plan.items), plan.ids, strict=True))
+    seen: set[str] = set()
+    for rank, (shared, item) in enumerate(by_sharing(job, [*plan.items])):
+        id = ids[item.number]
+        if id not in seen:
+            seen.add(id)
+            name = named(job.name, item.tokens(id))
+            state = "cached" if id in done else "waiting"
+            yield Entry(id, item.number, rank, shared, name, item.values, state)
+
+
+def _collisions(entries: list[Entry]) -> Iterator[Problem]:
+    """Items that would get one name, told for the first such name; names that differ by case only are one."""
+    seen: dict[str, Entry] = {}
+    clashes = []
+    for entry in entries:
+        other = seen.setdefault(entry.name.casefold(), entry)
+        if other is not entry:
+            clashes.append((other, entry))
+    if clashes:
+        one, two = clashes[0]
+        both = f"items {one.number} and {two.number} are both `{two.name}`"
+        message = f"`name` does not tell items apart: {both}" + (f", {len(clashes)} more" if clashes[1:] else "")
+        yield Problem(message, "put every axis that changes into `name`, or {index:04} or {key:8}")

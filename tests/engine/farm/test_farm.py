@@ -1,0 +1,199 @@
+"""Jobs as they are run: resumed, killed, refused, failing."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from collections import Counter
+from subprocess import Popen
+
+import pytest
+
+from tests.engine.farm.conftest import Place, kill, until
+from weft.engine import GraphError
+from weft.engine.farm import Ledger
+from weft.engine.farm.ledger import LEASE
+from weft.engine.farm.manifest import write_manifest
+from weft.engine.farm.progress import progress
+from weft.engine.farm.publish import published, stage
+from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.worker import Worker, chunk_size
+
+
+def worked(place: Place) -> Counter[str]:
+    """Work here until nothing is left; the states of the items then."""
+    Worker(place.out).work()
+    ledger = Ledger(ledger_path(place.out))
+    counts = ledger.counts()
+    ledger.close()
+    return counts
+
+
+def ran(place: Place) -> Counter[str]:
+    """How many nodes ran, by id, as the sidecars say."""
+    return Counter(node for sidecar in published(place.out) for node in sidecar["ran"])
+
+
+def test_a_job_runs_each_shared_node_once(place: Place) -> None:
+    submit(place.job({"prompt": ["a", "b"], "seed": {"count": 5}}), place.out, place.setup)
+    assert worked(place) == {"done": 10}
+    assert ran(place) == {"encode": 2, "sample": 10, "paint": 10} and len(place.pictures()) == 10
+
+
+def test_a_job_that_is_done_runs_nothing_and_one_more_prompt_its_items(place: Place) -> None:
+    submit(place.job({"prompt": ["a"], "seed": [1, 2]}), place.out, place.setup)
+    worked(place)
+    before = place.pictures()
+    shutil.rmtree(place.out / ".farm")
+    submit(place.job({"prompt": ["b", "a"], "seed": [1, 2]}), place.out, place.setup)
+    assert worked(place) == {"cached": 2, "done": 2}
+    assert before.items() <= place.pictures().items() and len(place.pictures()) == 4
+
+
+def test_failures_are_tried_again_and_stop_nothing_else(place: Place) -> None:
+    submit(place.job({"prompt": ["a", "fail", "memory", "b"]}, retries=1), place.out, place.setup)
+    assert worked(place) == {"done": 2, "failed": 2}
+    ledger = Ledger(ledger_path(place.out))
+    failed = ledger.entries("failed")
+    assert [one.attempt for one in failed] == [2, 2]
+    assert "this text fails" in failed[0].error and "MemoryError" in str(progress(ledger))
+
+
+def test_too_many_failures_stop_a_job(place: Place) -> None:
+    submit(place.job({"prompt": ["fail", "a"]}, retries=0, max_failures=1), place.out, place.setup)
+    assert worked(place) == {"failed": 1, "waiting": 1}
+
+
+def test_a_poison_item_kills_no_other(place: Place) -> None:
+    place.job({"prompt": ["a", "crash", "b"], "seed": [1, 2]}, retries=0)
+    assert place.run() == 1
+    ledger = Ledger(ledger_path(place.out))
+    assert ledger.counts() == {"done": 4, "failed": 2}
+    assert all("died" in one.error for one in ledger.entries("failed"))
+
+
+def test_names_that_collide_are_refused(place: Place) -> None:
+    with pytest.raises(GraphError, match="does not tell items apart"):
+        submit(place.job({"seed": [1, 2]}, name="same"), place.out, place.setup)
+    assert not place.out.exists()
+
+
+def test_a_missing_file_is_refused(place: Place) -> None:
+    with pytest.raises(GraphError, match="beside the job file"):
+        place.job({"prompt": {"file": "none.txt"}})
+
+
+def test_a_picture_of_somebody_else_is_not_replaced(place: Place) -> None:
+    place.out.mkdir()
+    (place.out / "x1.png").write_bytes(b"mine")
+    submit(place.job({"seed": [1, 2]}, name="x{seed}", retries=0), place.out, place.setup)
+    assert worked(place) == {"done": 1, "failed": 1}
+    assert (place.out / "x1.png").read_bytes() == b"mine"
+
+
+def test_a_full_disk_stops_the_job_and_blames_no_item(place: Place) -> None:
+    submit(place.job({"seed": [1, 2]}), place.out, place.setup)
+    (place.out / ".farm" / "attempts").write_bytes(b"no folder")
+    assert worked(place) == {"waiting": 2}
+    ledger = Ledger(ledger_path(place.out))
+    assert progress(ledger).state == "stopped" and progress(ledger).cause
+
+
+def test_late_workers_are_refused(place: Place) -> None:
+    submit(place.job({"seed": {"count": 100}}), place.out, place.setup)
+    ledger, refused = Ledger(ledger_path(place.out)), 0
+    ledger.enter("stopped")
+    late = ledger.lease("stopped", 100)
+    ledger._base.execute("UPDATE items SET until = until - ?", (LEASE + 1,))
+    assert ledger.bury() == ["stopped"]
+    ledger.enter("other")
+    ledger.lease("other", 50)
+    for entry in late:
+        picture = place.folder / f"{entry.number}.png"
+        picture.write_bytes(b"late")
+        staged = stage(place.out, entry.name, [picture], {"id": entry.id})
+        refused += not ledger.complete("stopped", entry, 0.0, staged.publish)
+    assert refused == 100 and not place.pictures()
+
+
+def test_the_death_of_a_worker_is_charged_to_what_it_executed(place: Place) -> None:
+    submit(place.job({"seed": {"count": 4}}), place.out, place.setup)
+    ledger = Ledger(ledger_path(place.out))
+    ledger.enter("gone")
+    held = ledger.lease("gone", 4)
+    ledger.begin("gone", held[1])
+    ledger._base.execute("UPDATE workers SET started = 'long ago'")
+    assert ledger.bury() == ["gone"]
+    assert [one.charge for one in ledger.entries()] == [0.0, 0.5, 0.0, 0.0]
+    assert ledger.counts() == {"waiting": 4}
+
+
+def test_a_paused_job_gives_no_lease(place: Place) -> None:
+    submit(place.job({"seed": {"count": 4}}), place.out, place.setup)
+    ledger = Ledger(ledger_path(place.out))
+    ledger.note(state="paused")
+    assert ledger.lease("one", 4) == [] and worked(place) == {"waiting": 4}
+
+
+def test_leases_are_a_fair_part_of_what_remains() -> None:
+    assert [chunk_size(seconds, 1000, 2) for seconds in (None, 0.001, 1.0, 60.0)] == [1, 125, 30, 1]
+
+
+def test_the_manifest_is_made_from_what_is_published(place: Place) -> None:
+    submit(place.job({"seed": [1, 2]}), place.out, place.setup)
+    worked(place)
+    next(place.out.glob("*.png")).unlink()
+    assert write_manifest(place.out) == 1
+    line = json.loads((place.out / "manifest.jsonl").read_text())
+    assert line["settings"] in ({"seed": 1}, {"seed": 2}) and line["versions"]["weft-engine"]
+
+
+def kill_some(place: Place, coordinator: Popen[bytes], number: int, chance: random.Random) -> int:
+    """Kill so many workers of a coordinator, as long as it lives; how many were killed."""
+    until(lambda: ledger_path(place.out).is_file() or coordinator.poll() is not None)
+    ledger, killed = Ledger(ledger_path(place.out)), 0
+    for _ in range(number):
+        until(lambda: ledger.workers() or coordinator.poll() is not None)
+        time.sleep(chance.uniform(0.02, 0.3))
+        names = [name for name, _, _ in ledger.workers()]
+        if names and coordinator.poll() is None:
+            kill(int(chance.choice(names).partition("-")[0]))
+            killed += 1
+    return killed
+
+
+def killed_job(place: Place, items: int, workers: int, coordinators: int) -> int:
+    """Run a job whose processes are killed at random moments; how many were."""
+    place.job({"seed": {"count": items}, "sample.seconds": [0.05]}, retries=100)
+    options = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu", "--workers", "2"]
+    chance, kills = random.Random(7), 0
+    for _ in range(coordinators):
+        coordinator = place.start("run", "job.json", *options)
+        kills += kill_some(place, coordinator, workers // coordinators, chance)
+        kills += coordinator.poll() is None
+        coordinator.kill()
+        coordinator.wait()
+    assert place.start("run", "job.json", *options).wait(300) == 0
+    began = [*(place.out / ".farm" / "logs").glob("????????????????.*.log")]
+    assert len(began) <= items + 2 * kills, "no more ran again than was in flight"
+    return kills
+
+
+def whole(place: Place, items: int) -> None:
+    """Nothing is lost, doubled or cut short."""
+    sidecars = [*published(place.out)]
+    assert len({one["id"] for one in sidecars}) == len(sidecars) == len(place.pictures()) == items
+    assert all(content.endswith(b"IEND\xaeB`\x82") for content in place.pictures().values())
+
+
+def test_processes_killed_at_random_moments(place: Place) -> None:
+    assert killed_job(place, 100, 4, 1) >= 3
+    whole(place, 100)
+
+
+@pytest.mark.slow
+def test_a_thousand_items_and_a_hundred_and_twenty_kills(place: Place) -> None:
+    assert killed_job(place, 1000, 100, 20) >= 100
+    whole(place, 1000)
