@@ -8,9 +8,9 @@
 
 Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `sigmas`, `image`, `grid`,
 `primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and
-`denoiser` (the sampling loop and what it asks), `preview` (what latents look like), `sources` (what names weights, and
-how it is found), `families` (how each family of models is recognised, built and called), `modules` (what they are
-built into).
+`denoiser` (the sampling loop and what it asks), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas),
+`preview` (what latents look like), `sources` (what names weights, and how it is found), `families` (how each family of
+models is recognised, built and called), `modules` (what they are built into).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 SamplerName = Literal[
     "model",
@@ -72,6 +72,7 @@ class Sampler:
         predictions: what a model may predict for the class to understand it.
         takes_eta: whether a step takes DDIM's eta, the share of fresh noise.
         flow: what it is for a flow-matching model; None where there is no such sampler.
+        edm: the name of diffusers' class for a model with EDM's preconditioning, which has one schedule.
     """
 
     scheduler: str
@@ -80,28 +81,33 @@ class Sampler:
     predictions: frozenset[Prediction] = EVERY_PREDICTION
     takes_eta: bool = False
     flow: Flow | None = None
+    edm: str | None = None
 
 
 SECOND_ORDER = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 
-MULTISTEP = Flow("DPMSolverMultistepScheduler")
+MULTISTEP: Mapping[str, Any] = {
+    "scheduler": "DPMSolverMultistepScheduler",
+    "flow": Flow("DPMSolverMultistepScheduler"),
+    "edm": "EDMDPMSolverMultistepScheduler",
+}
 
 SAMPLERS: Mapping[SamplerName, Sampler] = {
     "ddpm": Sampler("DDPMScheduler", SPACED),
     "ddim": Sampler("DDIMScheduler", SPACED, takes_eta=True),
     "pndm": Sampler("PNDMScheduler", SPACED, predictions=NO_SAMPLE),
     "lms": Sampler("LMSDiscreteScheduler"),
-    "euler": Sampler("EulerDiscreteScheduler", flow=Flow("FlowMatchEulerDiscreteScheduler", SIGMAS)),
+    "euler": Sampler(
+        "EulerDiscreteScheduler", flow=Flow("FlowMatchEulerDiscreteScheduler", SIGMAS), edm="EDMEulerScheduler"
+    ),
     "euler_ancestral": Sampler("EulerAncestralDiscreteScheduler", SPACED, predictions=NO_SAMPLE),
     "heun": Sampler("HeunDiscreteScheduler", flow=Flow("FlowMatchHeunDiscreteScheduler")),
     "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
     "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
-    "dpmpp_2m": Sampler("DPMSolverMultistepScheduler", options=SECOND_ORDER, flow=MULTISTEP),
-    "dpmpp_2m_sde": Sampler(
-        "DPMSolverMultistepScheduler", options={**SECOND_ORDER, "algorithm_type": "sde-dpmsolver++"}, flow=MULTISTEP
-    ),
+    "dpmpp_2m": Sampler(**MULTISTEP, options=SECOND_ORDER),
+    "dpmpp_2m_sde": Sampler(**MULTISTEP, options={**SECOND_ORDER, "algorithm_type": "sde-dpmsolver++"}),
     "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, SECOND_ORDER),
-    "dpmpp_3m": Sampler("DPMSolverMultistepScheduler", options={**SECOND_ORDER, "solver_order": 3}, flow=MULTISTEP),
+    "dpmpp_3m": Sampler(**MULTISTEP, options={**SECOND_ORDER, "solver_order": 3}),
     "deis": Sampler("DEISMultistepScheduler", options={"algorithm_type": "deis"}, flow=Flow("DEISMultistepScheduler")),
     "unipc": Sampler("UniPCMultistepScheduler", flow=Flow("UniPCMultistepScheduler")),
     "sa_solver": Sampler("SASolverScheduler"),
@@ -120,7 +126,9 @@ OWN_ONLY: frozenset[str] = frozenset({"CMStochasticIterativeScheduler"})
 """Classes of schedulers whose models no other sampler understands: consistency models."""
 
 OWN: frozenset[str] = OWN_ONLY.union(
-    (row.scheduler for row in SAMPLERS.values()), (row.flow.scheduler for row in SAMPLERS.values() if row.flow)
+    (row.scheduler for row in SAMPLERS.values()),
+    (row.flow.scheduler for row in SAMPLERS.values() if row.flow),
+    (row.edm for row in SAMPLERS.values() if row.edm),
 )
 """Classes of schedulers that a checkpoint may come with and the sampler `model` take."""
 
@@ -144,6 +152,11 @@ def samplers_for(schedule: ScheduleName) -> tuple[SamplerName, ...]:
 def samplers_of_flow(schedule: ScheduleName = "model") -> tuple[SamplerName, ...]:
     """The samplers that can follow a schedule over a flow-matching model."""
     return tuple(name for name, sampler in SAMPLERS.items() if sampler.flow and schedule in sampler.flow.schedules)
+
+
+def samplers_of_edm() -> tuple[SamplerName, ...]:
+    """The samplers that can follow a model with EDM's preconditioning."""
+    return tuple(name for name, sampler in SAMPLERS.items() if sampler.edm)
 
 
 def samplers_of(prediction: Prediction) -> tuple[SamplerName, ...]:

@@ -22,7 +22,7 @@ from weft.engine import InputError
 from weft.nodes import stepper
 from weft.nodes.samplers import OWN_ONLY, Prediction, SamplerName
 from weft.nodes.sigma_samplers import SIGMA_SAMPLERS, Noise, State, ddim, walk
-from weft.nodes.stepper import Position, Progress, is_flow, make_scheduler
+from weft.nodes.stepper import EDM, Position, Progress, is_flow, make_scheduler
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,36 @@ class NoiseDenoiser:
         return above - 1 + float((logarithm - low) / (high - low))
 
 
+class EDMDenoiser:
+    """A model with EDM's preconditioning, which sees x / sqrt(sigma^2 + sigma_data^2) (Karras et al., 2022, eq. 7).
+
+    Args:
+        predicted: what the model predicts; a velocity has the other sign.
+        data: the deviation of its training's latents, sigma_data.
+    """
+
+    def __init__(self, asked: Asked, predicted: Prediction, data: float) -> None:
+        self.asked = asked
+        self.sign = -1 if predicted == "v_prediction" else 1
+        self.data = data
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        scale = self.scale(sigma)
+        prediction = self.asked(x / scale, self.timestep(sigma))
+        return (self.data / scale) ** 2 * x + self.sign * sigma * self.data / scale * prediction
+
+    def alpha(self, sigma: float) -> float:
+        return 1.0
+
+    def scale(self, sigma: float) -> float:
+        """What latents at a level are divided by for the model."""
+        return math.hypot(sigma, self.data)
+
+    def timestep(self, sigma: float) -> float:
+        """What the model is told of a level."""
+        return math.log(sigma) / 4
+
+
 class FlowDenoiser:
     """A flow-matching model, which predicts the velocity from picture to noise.
 
@@ -107,7 +137,7 @@ class FlowDenoiser:
         return sigma * self.timesteps
 
 
-def denoiser_of(config: Mapping[str, Any], asked: Asked) -> NoiseDenoiser | FlowDenoiser:
+def denoiser_of(config: Mapping[str, Any], asked: Asked) -> NoiseDenoiser | EDMDenoiser | FlowDenoiser:
     """A model with this scheduler configuration, as samplers in sigma form ask it.
 
     Raises:
@@ -120,8 +150,11 @@ def denoiser_of(config: Mapping[str, Any], asked: Asked) -> NoiseDenoiser | Flow
         )
     if is_flow(own, config):
         return FlowDenoiser(asked, int(config.get("num_train_timesteps", 1000)))
+    predicted: Prediction = config.get("prediction_type", "epsilon")
+    if own.startswith(EDM):
+        return EDMDenoiser(asked, predicted, float(config.get("sigma_data", 0.5)))
     cumulated = make_scheduler(config, "euler", "model").alphas_cumprod
-    return NoiseDenoiser(asked, config.get("prediction_type", "epsilon"), ((1 - cumulated) / cumulated).sqrt())
+    return NoiseDenoiser(asked, predicted, ((1 - cumulated) / cumulated).sqrt())
 
 
 class SigmaStepper:

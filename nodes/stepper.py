@@ -34,8 +34,12 @@ from weft.nodes.samplers import (
     SamplerName,
     ScheduleName,
     samplers_of,
+    samplers_of_edm,
     samplers_of_flow,
 )
+
+EDM = "EDM"
+"""What the names of the classes for models with EDM's preconditioning begin with (Karras et al., 2022, table 1)."""
 
 FLOW: Mapping[str, object] = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 """What makes a solver of diffusion equations one of a flow; classes for flows alone know it already."""
@@ -179,7 +183,8 @@ class SchedulerStepper:
 
         alpha^2 + sigma^2 = 1 under a noise schedule, where a timestep between two of the training's counts as the
         nearest; alpha + sigma = 1 over a flow. A consistency model predicts x_0 but for what its boundary condition
-        takes from x (https://arxiv.org/abs/2303.01469, eq. 5).
+        takes from x (https://arxiv.org/abs/2303.01469, eq. 5). A network of EDM is told log(sigma) / 4, and x_0 is made
+        of x and of what it gives (https://arxiv.org/abs/2206.00364, eq. 7).
         """
         name, config = type(self.scheduler).__name__, self.scheduler.config
         if is_flow(name, config):
@@ -190,6 +195,11 @@ class SchedulerStepper:
             unscaled: Tensor = seen * (sigma**2 + config.sigma_data**2) ** 0.5
             bounded: Tensor = skip * unscaled + out * prediction
             return bounded
+        if name.startswith(EDM):
+            sigma = (4 * timestep).exp()
+            given = seen * (sigma**2 + config.sigma_data**2) ** 0.5
+            conditioned: Tensor = self.scheduler.precondition_outputs(given, prediction, sigma)
+            return conditioned
         alpha_squared = self.scheduler.alphas_cumprod[round(float(timestep))]
         alpha, sigma = alpha_squared.sqrt(), (1 - alpha_squared).sqrt()
         kind: Prediction = config.prediction_type
@@ -235,13 +245,9 @@ def _chosen(
         raise InputError(f"the sampler `{sampler}` cannot follow a consistency model", "choose the sampler `model`")
     row = SAMPLERS[sampler]
     if is_flow(own, config):
-        if row.flow is None or schedule not in row.flow.schedules:
-            able = ", ".join(samplers_of_flow(schedule)) or f"another schedule than `{schedule}`"
-            raise InputError(
-                f"the sampler `{sampler}` cannot follow a flow-matching model on the schedule `{schedule}`",
-                f"choose one of: {able}",
-            )
-        return row.flow.scheduler, {**row.options, **FLOW, "flow_shift": config.get("shift", 1.0)}
+        return _over_flow(sampler, schedule, config.get("shift", 1.0))
+    if own.startswith(EDM):
+        return _over_edm(sampler, schedule)
     prediction: Prediction = config.get("prediction_type", "epsilon")
     if prediction not in row.predictions:
         raise InputError(
@@ -249,6 +255,27 @@ def _chosen(
             f"choose one of: {', '.join(samplers_of(prediction))}",
         )
     return row.scheduler, row.options
+
+
+def _over_flow(sampler: SamplerName, schedule: ScheduleName, shift: float) -> tuple[str, Mapping[str, object]]:
+    row = SAMPLERS[sampler]
+    if row.flow is None or schedule not in row.flow.schedules:
+        able = ", ".join(samplers_of_flow(schedule)) or f"another schedule than `{schedule}`"
+        raise InputError(
+            f"the sampler `{sampler}` cannot follow a flow-matching model on the schedule `{schedule}`",
+            f"choose one of: {able}",
+        )
+    return row.flow.scheduler, {**row.options, **FLOW, "flow_shift": shift}
+
+
+def _over_edm(sampler: SamplerName, schedule: ScheduleName) -> tuple[str, Mapping[str, object]]:
+    row = SAMPLERS[sampler]
+    if row.edm is None or schedule != "model":
+        raise InputError(
+            f"the sampler `{sampler}` cannot follow a model of EDM on the schedule `{schedule}`",
+            f"choose the schedule `model`, and one of: {', '.join(samplers_of_edm())}",
+        )
+    return row.edm, row.options
 
 
 def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:

@@ -61,6 +61,13 @@ FLOW_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "unipc": ("UniPCMultistepScheduler", OVER_FLOW),
 }
 
+EDM_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "euler": ("EDMEulerScheduler", {}),
+    "dpmpp_2m": ("EDMDPMSolverMultistepScheduler", {}),
+    "dpmpp_2m_sde": ("EDMDPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_3m": ("EDMDPMSolverMultistepScheduler", {"solver_order": 3}),
+}
+
 STEPS, SCALE, SEED, SIZE = 5, 4.0, 7, 64
 PROMPT, NEGATIVE = "a red house by the lake", "night"
 
@@ -102,7 +109,7 @@ class Oracle:
     def _scheduler(self, model: str, sampler: str, schedule: str) -> Any:
         config = json.loads((self.models / model / "scheduler" / "scheduler_config.json").read_text())
         own = config["_class_name"]
-        table = FLOW_CLASSES if own.startswith("FlowMatch") else CLASSES
+        table = FLOW_CLASSES if own.startswith("FlowMatch") else EDM_CLASSES if own.startswith("EDM") else CLASSES
         name, options = (own, {}) if sampler == "model" else table[sampler]
         shift = {"flow_shift": config["shift"]} if options.get("use_flow_sigmas") else {}
         return getattr(diffusers, name).from_config(config, **options, **shift, **SPACINGS[schedule])

@@ -5,6 +5,7 @@ The other families are in `families/`.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from tests.nodes.oracle import SEED, SIZE, Oracle, assert_same, diffusers
+from tests.nodes.oracle import EDM_CLASSES, SEED, SIZE, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph, Link
 from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
 from weft.nodes.samplers import SAMPLERS
@@ -101,6 +102,14 @@ def test_a_control_net_that_pools_its_output(weft_paints: Any, oracle: Oracle, p
 def test_sample_prediction(weft_paints: Any, oracle: Oracle, sampler: str) -> None:
     theirs = oracle.paint(diffusers.StableDiffusionPipeline, sampler, model="sample", height=SIZE, width=SIZE)
     assert_same(weft_paints("sample", sampler=sampler), theirs)
+
+
+@pytest.mark.parametrize("sampler", ["model", *EDM_CLASSES])
+def test_a_model_with_the_preconditioning_of_edm(weft_paints: Any, oracle: Oracle, models: Path, sampler: str) -> None:
+    shutil.copytree(models / "epsilon", models / "edm", dirs_exist_ok=True)
+    diffusers.EDMEulerScheduler().save_pretrained(models / "edm" / "scheduler")
+    theirs = oracle.paint(diffusers.StableDiffusionPipeline, sampler, model="edm", batch=2, height=SIZE, width=SIZE)
+    assert_same(weft_paints("edm", sampler=sampler, batch=2), theirs)
 
 
 def test_a_model_distilled_with_guidance(weft_paints: Any, oracle: Oracle) -> None:

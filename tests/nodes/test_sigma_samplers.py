@@ -118,6 +118,13 @@ def test_a_sampler_of_a_flow_equals_its_adapter(sampler: SamplerName) -> None:
     assert_same(*Painter("epsilon").both(FLOW, sampler, "model"))
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("sampler", [name for name in SIGMA_SAMPLERS if name in SAMPLERS and SAMPLERS[name].edm])
+def test_a_sampler_of_a_model_of_edm_equals_its_adapter(sampler: SamplerName, prediction: str) -> None:
+    config = {"_class_name": "EDMEulerScheduler", "prediction_type": prediction}
+    assert_same(*Painter("epsilon").both(config, sampler, "model"))
+
+
 @pytest.mark.parametrize("sampler", SIGMA_SAMPLERS)
 def test_an_item_is_the_same_alone(sampler: SamplerName) -> None:
     painter, levels = Painter("epsilon"), [10.0, 3.0, 1.0, 0.3, 0.0]

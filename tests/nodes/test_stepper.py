@@ -140,6 +140,21 @@ def test_a_prediction_that_a_sampler_does_not_understand_is_refused() -> None:
     assert "ddim" in caught.value.mend
 
 
+def test_a_model_of_edm_names_the_samplers_that_can_follow_it() -> None:
+    with pytest.raises(InputError, match="`ddim` cannot follow a model of EDM") as caught:
+        make_scheduler({"_class_name": "EDMEulerScheduler"}, "ddim", "model")
+    assert "euler, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m" in caught.value.mend
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_what_a_model_of_edm_finds_is_what_the_last_step_leaves(prediction: str) -> None:
+    told: list[Tensor] = []
+    config = {"_class_name": "EDMEulerScheduler", "prediction_type": prediction}
+    run = SchedulerStepper(make_scheduler(config, "euler", "model"), steps=6, generators=generators_for([1, 2]))
+    samples = sample(half, run, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
+    assert torch.allclose(told[-1], samples, rtol=1e-3)
+
+
 @given(count=st.integers(1, 50), start=st.floats(0, 1), end=st.floats(0, 1))
 def test_positions_lie_within_the_fractions_as_diffusers_counts(count: int, start: float, end: float) -> None:
     for index in range(count):
