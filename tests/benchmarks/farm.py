@@ -1,0 +1,108 @@
+"""What a job costs beside its work: submit, status, a rerun that has nothing to do, overhead an item, memory.
+
+    python -m tests.benchmarks.farm [--items 10000]
+
+Nodes are light: a text, a number and one pixel, so what is measured is the farm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.engine.farm.conftest import GRAPH, NODES, Place
+from weft.engine.farm import Ledger
+from weft.engine.farm.progress import progress
+from weft.engine.farm.publish import published
+from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.worker import Worker
+
+REST = 0.05
+"""Seconds that an item takes where overhead is measured."""
+
+RESIDENT = """
+import resource, sys
+from pathlib import Path
+from weft.engine.farm.worker import Worker
+worker, sizes = Worker(Path(sys.argv[1])), []
+complete = worker.ledger.complete
+def counted(*given):
+    sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
+    return complete(*given)
+worker.ledger.complete = counted
+worker.work()
+print(sizes[49], sizes[-1])
+"""
+
+
+def made(folder: Path) -> Place:
+    """A place for a job."""
+    folder.mkdir()
+    (folder / "nodes.py").write_text(NODES)
+    (folder / "graph.json").write_text(json.dumps(GRAPH))
+    return Place(folder)
+
+
+def large(place: Place, items: int) -> dict[str, float]:
+    """Seconds to submit, to tell the status, and to submit again what is done."""
+    job = place.job({"prompt": [f"prompt {number}" for number in range(100)], "seed": {"count": items // 100}})
+    figures = {"submit": seconds(lambda: submit(job, place.out, place.setup))}
+    ledger = Ledger(ledger_path(place.out))
+    figures["status"] = seconds(lambda: progress(ledger))
+    figures["work, an item"] = seconds(Worker(place.out).work) / items
+    figures["submit again"] = seconds(lambda: submit(job, place.out, place.setup))
+    assert ledger.counts() == {"cached": items}
+    return figures
+
+
+def overhead(place: Place, items: int) -> float:
+    """Median seconds of an item beside the work of its nodes, with 2 workers."""
+    place.job({"seed": {"count": items}, "sample.seconds": [REST]})
+    assert place.run("--workers", "2") == 0
+    ledger = Ledger(ledger_path(place.out))
+    ends: dict[str, list[float]] = {}
+    for entry in ledger.entries():
+        ends.setdefault(entry.worker, []).append(entry.ended)
+    ledger.close()
+    pairs = [(sorted(times), sorted(times)[1:]) for times in ends.values()]
+    return statistics.median(two - one for times, later in pairs for one, two in zip(times, later, strict=False)) - REST
+
+
+def resident(place: Place, items: int) -> float:
+    """A worker's resident size after all items, of that after 50."""
+    submit(place.job({"seed": {"count": items}}), place.out, place.setup)
+    told = subprocess.run([sys.executable, "-c", RESIDENT, str(place.out)], capture_output=True, text=True, check=True)
+    early, late = map(int, told.stdout.split())
+    assert len([*published(place.out)]) == items
+    return late / early
+
+
+def seconds(work: object) -> float:
+    """How long something takes."""
+    assert callable(work)
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=10_000)
+    items = parser.parse_args().items
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, figure in large(made(root / "large"), items).items():
+            print(f"{items} items, {name}: {figure:.4f} s")
+        print(f"overhead an item, {REST} s each, 2 workers: {1000 * overhead(made(root / 'rest'), 200):.2f} ms")
+        print(f"resident size after 500 items, of that after 50: {resident(made(root / 'resident'), 500):.3f}")
+
+
+if __name__ == "__main__":
+    main()
