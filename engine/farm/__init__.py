@@ -13,5 +13,7 @@ from __future__ import annotations
 from weft.engine.farm.items import Item, expand
 from weft.engine.farm.job import Job, load, read
 from weft.engine.farm.ledger import Ledger
+from weft.engine.farm.library import Farm, Running
+from weft.engine.farm.submit import Setup
 
-__all__ = ["Item", "Job", "Ledger", "expand", "load", "read"]
+__all__ = ["Farm", "Item", "Job", "Ledger", "Running", "Setup", "expand", "load", "read"]

@@ -130,6 +130,15 @@ def _model(content: bytes | str) -> JobModel:
         raise GraphError(
             [Problem(f"no job of version {VERSION}: {found}", f'a job file begins {{"weft_job": {VERSION}')]
         )
+    return modelled(tree)
+
+
+def modelled(tree: Mapping[str, Any]) -> JobModel:
+    """The model of a job's parts.
+
+    Raises:
+        GraphError: with a problem for each part that is not what it should be.
+    """
     try:
         return JobModel.model_validate(tree)
     except ValidationError as fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
     """
     engine = setup.engine(inputs=(*setup.inputs, str(job.folder.resolve())))
     plan = planned(job, engine)
-    done = {sidecar["id"] for sidecar in published(folder)}
+    done = {sidecar["id"]: sidecar["name"] for sidecar in published(folder)}
     entries = [*_entries(job, plan, done)]
     if problems := [*_collisions(entries)]:
         raise GraphError(problems)
@@ -72,15 +72,15 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
     return plan
 
 
-def _entries(job: Job, plan: JobPlan, done: set[str]) -> Iterator[Entry]:
-    """The entries in the order of work; items of equal ids are one."""
+def _entries(job: Job, plan: JobPlan, done: Mapping[str, str]) -> Iterator[Entry]:
+    """The entries in the order of work; items of equal ids are one, and what is published keeps its name."""
     ids = dict(zip((item.number for item in plan.items), plan.ids, strict=True))
     seen: set[str] = set()
     for rank, (shared, item) in enumerate(by_sharing(job, [*plan.items])):
         id = ids[item.number]
         if id not in seen:
             seen.add(id)
-            name = named(job.name, item.tokens(id))
+            name = done.get(id) or named(job.name, item.tokens(id))
             state = "cached" if id in done else "waiting"
             yield Entry(id, item.number, rank, shared, name, item.values, state)
 
