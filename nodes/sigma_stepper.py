@@ -21,7 +21,7 @@ from torch import Tensor
 from weft.engine import InputError
 from weft.nodes import stepper
 from weft.nodes.samplers import OWN_ONLY, Prediction, SamplerName
-from weft.nodes.sigma_samplers import SIGMA_SAMPLERS, Noise, State, ddim, walk
+from weft.nodes.sigma_samplers import SIGMA_SAMPLERS, Noise, SigmaSampler, State, ddim, walk
 from weft.nodes.stepper import EDM, Position, Progress, is_flow, make_scheduler
 
 
@@ -181,14 +181,13 @@ class SigmaStepper:
         eta: float = 0.0,
         device: str = "cpu",
     ) -> None:
-        row = SIGMA_SAMPLERS[sampler]
-        if levels[-1] > levels[0] and (row.draws or eta):
-            able = ", ".join(name for name, other in SIGMA_SAMPLERS.items() if not other.draws)
-            raise InputError(f"the sigmas rise, and the sampler `{sampler}` draws noise", f"choose one of: {able}")
-        self.levels = list(levels)
-        self.row = row
+        self.row = row = _row(sampler, levels, eta)
         self.step = partial(ddim, eta=eta) if sampler == "ddim" else row.step
         self.denoise = denoiser_of(config, Asked(predict, row.predictions(levels), device))
+        self.levels = list(levels)
+        if self.denoise.alpha(max(levels)) < 0:
+            message = f"the levels of a flow lie in 0 to 1, and the sigmas reach {max(levels):.4g}"
+            raise InputError(message, "make them of this model (MakeSigmas)")
         self.generators = list(generators)
         self.device = device
 
@@ -225,6 +224,21 @@ class SigmaStepper:
     def _drawn(self, shape: Sequence[int]) -> Tensor:
         items = [torch.randn((1, *shape), generator=generator) for generator in self.generators]
         return torch.cat(items).to(self.device)
+
+
+def _row(sampler: SamplerName, levels: Sequence[float], eta: float) -> SigmaSampler:
+    """A sampler that can walk these levels."""
+    row = SIGMA_SAMPLERS.get(sampler)
+    if row is None:
+        raise InputError(f"the sampler `{sampler}` does not walk sigmas", f"choose one of: {', '.join(SIGMA_SAMPLERS)}")
+    if levels[0] == 0:
+        raise InputError("a run over sigmas cannot begin at level 0", "begin above it, as FlipSigmas does")
+    if levels[-1] > levels[0] and (row.draws or eta):
+        able = ", ".join(name for name, other in SIGMA_SAMPLERS.items() if not other.draws)
+        raise InputError(
+            f"the sigmas rise, and the sampler `{sampler}` draws noise", f"choose one of: {able}; with `eta` 0"
+        )
+    return row
 
 
 def _denoised(state: State) -> Tensor:

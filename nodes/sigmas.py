@@ -110,6 +110,9 @@ def ListSigmas(levels: list[float]) -> Sigmas[Any]:
 def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 10) -> Parts[F]:
     """Part a run at a step, for two samplers: the first goes down to a level from which the second goes on.
 
+    The second is given the latents as they are (`add_noise` false). A sampler that looks back (dpmpp_2m) has nothing to
+    look back at there, and noise that steps draw is drawn from the seed again.
+
     Args:
         sigmas: of the whole run.
         step: how many steps lie before.

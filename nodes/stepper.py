@@ -30,6 +30,7 @@ from weft.nodes.samplers import (
     OWN_ONLY,
     SAMPLERS,
     SCHEDULES,
+    SIGMAS_ALONE,
     Prediction,
     SamplerName,
     ScheduleName,
@@ -241,6 +242,8 @@ def _chosen(
         if own not in OWN:
             raise InputError(f"the model came with `{own}`, which is no sampler of Weft's", f"choose one of: {_ALL}")
         return own, {}
+    if sampler in SIGMAS_ALONE:
+        raise InputError(f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas")
     if own in OWN_ONLY:
         raise InputError(f"the sampler `{sampler}` cannot follow a consistency model", "choose the sampler `model`")
     row = SAMPLERS[sampler]

@@ -218,12 +218,21 @@ def test_ddim_at_eta_1_is_euler_ancestral() -> None:
     assert torch.equal(*(one.sample(one.from_noise(SHAPE), silent) for one in (run, other)))
 
 
-def test_noise_cannot_be_drawn_on_the_way_up() -> None:
-    with pytest.raises(InputError, match="the sigmas rise, and the sampler `lcm` draws noise"):
-        SigmaStepper(NOISE_SCHEDULE, Painter("epsilon").predict, "lcm", [0.1, 1.0], generators=[])
+@pytest.mark.parametrize(
+    ("config", "sampler", "levels", "message"),
+    [
+        (NOISE_SCHEDULE, "lcm", [0.1, 1.0], "the sigmas rise, and the sampler `lcm` draws noise"),
+        (NOISE_SCHEDULE, "euler", [0.0, 1.0], "cannot begin at level 0"),
+        (NOISE_SCHEDULE, "deis", [1.0, 0.0], "`deis` does not walk sigmas"),
+        (FLOW, "euler", [14.6, 0.0], "lie in 0 to 1, and the sigmas reach 14.6"),
+        ({"_class_name": "CMStochasticIterativeScheduler"}, "euler", [1.0, 0.0], "a consistency model"),
+    ],
+)
+def test_what_cannot_be_walked_is_refused(config: Any, sampler: Any, levels: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Painter("epsilon").stepper(config, sampler, levels)
 
 
-def test_a_consistency_model_has_no_form_over_sigmas() -> None:
-    with pytest.raises(InputError, match="a consistency model"):
-        config = {"_class_name": "CMStochasticIterativeScheduler"}
-        SigmaStepper(config, Painter("epsilon").predict, "euler", [1.0, 0.0], generators=[])
+def test_a_sampler_over_sigmas_alone_has_no_class() -> None:
+    with pytest.raises(InputError, match="`dpmpp_sde` walks sigmas alone"):
+        make_scheduler(NOISE_SCHEDULE, "dpmpp_sde", "model")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.nodes.families.tiny import PIPELINES
 from weft.engine import Engine, Graph, InputError
 from weft.nodes import (
     CFGGuide,
@@ -68,9 +70,7 @@ def test_sigmas_of_a_model_are_those_that_euler_walks(call: Call, sampled: Call,
     assert repr(made) == "Sigmas(4 steps, 4.117 to 0)"
 
 
-def test_sigmas_of_a_flow(call: Call, sampled: Call, models: Any) -> None:
-    from tests.nodes.families.tiny import PIPELINES
-
+def test_sigmas_of_a_flow(call: Call, sampled: Call, models: Path) -> None:
     torch.manual_seed(0)
     PIPELINES["sd3-short"]().save_pretrained(models / "flow")
     made = call(MakeSigmas, model=call(LoadCheckpoint, source="flow").model, steps=4)
@@ -164,8 +164,9 @@ def test_a_split_leaves_a_step_on_both_sides(call: Call) -> None:
 
 
 def test_a_flip_begins_above_0(call: Call) -> None:
-    flipped = call(FlipSigmas, sigmas=levels(call, 2, 1, 0), least=0.5)
-    assert flipped.levels.tolist() == [0.5, 1, 2]
+    down = levels(call, 2, 1, 0)
+    assert call(FlipSigmas, sigmas=down, least=0.5).levels.tolist() == [0.5, 1, 2]
+    assert down.levels.tolist() == [2, 1, 0]
     with pytest.raises(InputError, match="`least` is 1"):
         call(FlipSigmas, sigmas=levels(call, 2, 1, 0), least=1.0)
 
