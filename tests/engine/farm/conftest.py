@@ -17,6 +17,7 @@ import pytest
 
 from weft.engine.farm import Job, load
 from weft.engine.farm.submit import Setup
+from weft.engine.store.claims import process_start
 
 NODES = '''"""Light nodes: what a text and a number come to, in one pixel."""
 
@@ -123,9 +124,9 @@ def until(fact: Callable[[], Any], seconds: float = 30.0) -> None:
         time.sleep(0.01)
 
 
-def kill(pid: int) -> None:
-    """End a process at once, if it is still there."""
-    try:
+def kill(pid: int) -> bool:
+    """End a process at once; False where it has ended already."""
+    lives = bool(process_start(pid))
+    if lives:
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    return lives

@@ -154,13 +154,12 @@ def kill_some(place: Place, coordinator: Popen[bytes], number: int, chance: rand
     """Kill so many workers of a coordinator, as long as it lives; how many were killed."""
     until(lambda: ledger_path(place.out).is_file() or coordinator.poll() is not None)
     ledger, killed = Ledger(ledger_path(place.out)), 0
-    for _ in range(number):
+    while killed < number and coordinator.poll() is None:
         until(lambda: ledger.workers() or coordinator.poll() is not None)
         time.sleep(chance.uniform(0.02, 0.3))
         names = [name for name, _, _ in ledger.workers()]
         if names and coordinator.poll() is None:
-            kill(int(chance.choice(names).partition("-")[0]))
-            killed += 1
+            killed += kill(int(chance.choice(names).partition("-")[0]))
     return killed
 
 
