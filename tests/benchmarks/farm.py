@@ -83,6 +83,40 @@ def resident(place: Place, items: int) -> float:
     return late / early
 
 
+BARE = """
+import sys, time
+from weft.engine import Engine, Graph
+graph, engine = Graph.load(sys.argv[1]), Engine(store=sys.argv[2], output=sys.argv[2], device="cpu")
+for seed in range(int(sys.argv[3]), int(sys.argv[4])):
+    engine.run(graph.replace({"sampler.seed": seed}))
+    print(time.time(), flush=True)
+"""
+"""A process that runs a graph in a loop."""
+
+
+def throughput(place: Place, items: int) -> float:
+    """Pictures a second of two workers on the model that comes with Weft, of those of two bare processes."""
+    graph = Path(__file__).parents[2] / "graphs" / "text_to_image.json"
+    half = items // 2
+    bare = []
+    for first in (0, half):
+        given = [str(graph), str(place.folder / f"bare{first}"), str(first), str(first + half)]
+        bare.append(subprocess.Popen([sys.executable, "-c", BARE, *given], stdout=subprocess.PIPE, text=True))
+    alone = rate([[float(line) for line in process.communicate()[0].split()] for process in bare])
+    (place.folder / "graph.json").write_bytes(graph.read_bytes())
+    place.job({"seed": {"count": items}})
+    assert place.run("--workers", "2") == 0
+    ledger = Ledger(ledger_path(place.out))
+    ends = ledger.entries()
+    ledger.close()
+    return rate([[one.ended for one in ends if one.worker == name] for name in {one.worker for one in ends}]) / alone
+
+
+def rate(ends: list[list[float]]) -> float:
+    """Items a second of processes together, by the times at which each ended one, its first left out."""
+    return sum((len(times) - 1) / (max(times) - min(times)) for times in ends if len(times) > 1)
+
+
 def seconds(work: object) -> float:
     """How long something takes."""
     assert callable(work)
@@ -101,6 +135,7 @@ def main() -> None:
         for name, figure in large(made(root / "large"), items).items():
             print(f"{items} items, {name}: {figure:.4f} s")
         print(f"overhead an item, {REST} s each, 2 workers: {1000 * overhead(made(root / 'rest'), 200):.2f} ms")
+        print(f"pictures a second, of two bare processes: {throughput(made(root / 'model'), 24):.2f}")
         print(f"resident size after 500 items, of that after 50: {resident(made(root / 'resident'), 500):.3f}")
 
 
