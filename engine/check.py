@@ -416,8 +416,9 @@ def deciding(checked: Checked) -> Checked:
 
 
 def certain(checked: Checked) -> set[str]:
-    """The nodes that are needed whatever is decided, of a pending one no more than what decides; and those that stand for
-    the items of a list that is needed.
+    """The nodes that are needed whatever is decided, of a pending one no more than what decides.
+
+    With them those that stand for the items of a list that is needed.
     """
     found: set[str] = set()
     stack = [*checked.wanted]

@@ -100,6 +100,10 @@ class NodeError(WeftError):
         text = str(cause) if isinstance(cause, WeftError) else f"{cause.__class__.__name__}: {cause}"
         super().__init__(f"{node} ({type}): {text}")
 
+    def __reduce__(self) -> tuple[type[NodeError], tuple[str, str, BaseException]]:
+        """How it goes to another process."""
+        return NodeError, (self.node, self.type, self.cause)
+
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """`did you mean X?` for the nearest of `words`, or the empty string where none is near."""

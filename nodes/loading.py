@@ -39,15 +39,17 @@ def pretrained(module_class: Any, folder: Path, variant: str, **dtype: torch.dty
     return module
 
 
-def assembled(module_class: Any, config: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
+def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, Tensor], dtype: torch.dtype) -> Any:
     """A diffusers module of a configuration with these weights; nothing is initialised only to be thrown away.
+
+    The weights are taken out of their dict one by one, so that a model is not in memory twice while they are cast.
 
     Raises:
         InputError: where the weights do not fit the configuration.
     """
     with torch.device("meta"), quietly():
         module = module_class.from_config(dict(config))
-    converted = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    converted = {name: weights.pop(name).to(dtype) for name in [*weights]}
     try:
         report = module.load_state_dict(converted, strict=False, assign=True)
     except RuntimeError as fault:

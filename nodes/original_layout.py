@@ -33,11 +33,15 @@ def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
 
 
 def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose name starts with `prefix`; no other one is read."""
+    """The tensors of a safetensors file whose name starts with `prefix`; no other one is read.
+
+    Each has memory of its own, so that it can be let go of before the others; what the library gives are windows of the
+    whole file, which stays in memory as long as one of them does.
+    """
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+        return {name: file.get_tensor(name).clone() for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
 
 
 def unet_config(shapes: Shapes) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -217,3 +218,8 @@ def test_an_artifact_that_cannot_be_written_is_its_nodes_fault(engine: Engine, t
         Write("x")
     with pytest.raises(NodeError, match=r"write \(Write\)"):
         engine.run(graph)
+
+
+def test_a_failure_goes_to_another_process() -> None:
+    error = pickle.loads(pickle.dumps(NodeError("n", "Type", ValueError("no"))))
+    assert str(error) == "n (Type): ValueError: no" and error.node == "n"
