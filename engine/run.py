@@ -304,7 +304,9 @@ class _Run:
                 delivered = self.around.deliver(item, step)
             except OSError as fault:
                 message = f"cannot write {fault.filename or 'the output folder'}: {fault.strerror or fault}"
-                self._failed(step, InputError(message, "make room, or choose another folder with --out DIR"))
+                error = InputError(message, "make room, or choose another folder with --out DIR")
+                error.__cause__ = fault
+                self._failed(step, error)
                 return
             except InputError as fault:
                 self._failed(step, fault)

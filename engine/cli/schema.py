@@ -10,22 +10,28 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, write_file
+from weft.engine.farm.schema import job_schema
 from weft.engine.schema import graph_schema, nodes_document, written
 from weft.engine.session import Engine
 
 Folder = Annotated[
-    Path | None, typer.Option("--write", metavar="DIR", help="Write graph.schema.json and nodes.json into this folder.")
+    Path | None, typer.Option("--write", metavar="DIR", help="Write all schemas and nodes.json into this folder.")
 ]
 
 
 def command(write: Folder = None, nodes: options.NodeFiles = None, debug: options.Debug = False) -> int:
-    """Print the JSON Schema of graph files, or write it and the catalogue of nodes."""
+    """Print the JSON Schema of graph files; or write it, that of job files and the catalogue of nodes."""
     types = Engine(store=None, device="cpu", nodes=nodes or ()).catalog.values()
     schema = written(graph_schema(types))
     if write is None:
         sys.stdout.write(schema.decode())
         return Exit.DONE
-    for name, content in (("graph.schema.json", schema), ("nodes.json", written(nodes_document(types)))):
+    files = {
+        "graph.schema.json": schema,
+        "job.schema.json": written(job_schema()),
+        "nodes.json": written(nodes_document(types)),
+    }
+    for name, content in files.items():
         write_file(write / name, content)
         print(write / name)
     return Exit.DONE

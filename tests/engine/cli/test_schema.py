@@ -15,6 +15,6 @@ def test_the_schema_is_printed(weft: Weft) -> None:
 
 def test_the_schema_and_the_catalogue_are_written(weft: Weft, folder: Path) -> None:
     said = weft("schema", "--write", "made/schema")
-    assert said.out == "made/schema/graph.schema.json\nmade/schema/nodes.json\n"
+    assert said.out == "made/schema/graph.schema.json\nmade/schema/job.schema.json\nmade/schema/nodes.json\n"
     assert (folder / "made/schema/graph.schema.json").read_text() == weft("schema").out
     assert "Add" in json.loads((folder / "made/schema/nodes.json").read_bytes())["nodes"]
