@@ -27,7 +27,7 @@ from weft.engine.lanes import Lanes
 from weft.engine.plan import Plan, Step, content_key_of
 from weft.engine.store import Damaged, Handle, Made, Record, Store
 from weft.engine.store.claims import UNCLAIMED, Claim
-from weft.engine.store.codec import content_digest
+from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.types import LiteralError, Type
 
 WORTH_SAYING = 0.01
@@ -223,7 +223,8 @@ class _Run:
         self._tell(events.NodeStarted, step)
         started = time.perf_counter()
         try:
-            outputs = {name: Made(item, content_digest(item)) for name, item in self._outputs(step).items()}
+            given = {name: laid_out(item) for name, item in self._outputs(step).items()}
+            outputs = {name: Made(item, content_digest(item)) for name, item in given.items()}
         except (Cancelled, Damaged):
             raise
         except Exception as fault:

@@ -80,6 +80,20 @@ def _text(text: str) -> str:
     return text
 
 
+def laid_out(item: Any) -> Any:
+    """The value with every tensor in row order, as it will come out of a store.
+
+    Arithmetic takes other ways for other layouts, so a value that keeps the layout which a node happened to give it
+    could lead to other pictures than the same value out of a store.
+    """
+    if type(item) in _SCALARS:
+        return item
+    parts = flatten(item)
+    if all(tensor.is_contiguous() for tensor in parts.tensors):
+        return item
+    return restore(parts.tree, lambda index: parts.tensors[index].contiguous(), parts.blobs.__getitem__)
+
+
 def is_tensor(item: object) -> bool:
     """Whether `item` is a torch tensor; never imports torch."""
     import sys

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import torch
 
-from weft.engine import INJECTED, Artifact, Context, Engine, Graph, Link, NodeError, Range, events, named, node
+from weft.engine import INJECTED, Artifact, Context, Engine, Graph, Link, NodeError, Range, events, named, node, value
 
 
 @node
@@ -223,3 +225,29 @@ def test_an_artifact_that_cannot_be_written_is_its_nodes_fault(engine: Engine, t
 def test_a_failure_goes_to_another_process() -> None:
     error = pickle.loads(pickle.dumps(NodeError("n", "Type", ValueError("no"))))
     assert str(error) == "n (Type): ValueError: no" and error.node == "n"
+
+
+@value
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """Numbers in rows and columns."""
+
+    numbers: torch.Tensor
+
+
+@node
+def Turned(size: int) -> Sheet:
+    """A sheet whose columns lie in memory one after another."""
+    return Sheet(torch.arange(size * size).reshape(size, size).T)
+
+
+@node
+def Stride(sheet: Sheet) -> int:
+    """How far two rows are apart in memory."""
+    return sheet.numbers.stride()[0]
+
+
+def test_values_are_laid_out_as_a_store_gives_them(engine: Engine, storeless: Engine) -> None:
+    with Graph() as graph:
+        graph.output("stride", Stride(Turned(3)))
+    assert engine.run(graph).outputs == storeless.run(graph).outputs == {"stride": 3}

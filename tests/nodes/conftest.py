@@ -94,10 +94,11 @@ def tiny_pipeline(prediction: str, tokenizer: CLIPTokenizer, **options: Any) -> 
 
 
 def tiny_control_net(seed: int, **options: Any) -> Any:
-    """A random ControlNet whose output is not zero, as a fresh one's is."""
+    """A random ControlNet that sees its picture and gives something, where a fresh one has zeros at both ends."""
     torch.manual_seed(seed)
     net = diffusers.ControlNetModel(**{**WIDTHS, **options}, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"))
-    for zero_layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+    ends = (net.controlnet_cond_embedding.conv_out, *net.controlnet_down_blocks, net.controlnet_mid_block)
+    for zero_layer in ends:
         torch.nn.init.normal_(zero_layer.weight, std=0.2)
     return net
 
@@ -138,7 +139,8 @@ def read_pixels(paths: Sequence[Path]) -> Pixels:
 def engine(models: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """An engine that stores nothing, so that every picture is computed; weights stay loaded."""
     output = tmp_path_factory.mktemp("output")
-    return Engine(store=None, device="cpu", precision="float32", models=[models], inputs=[pictures], output=output)
+    folders: dict[str, Any] = {"models": [models], "inputs": [pictures], "output": output}
+    return Engine(store=None, device="cpu", precision="float32", guarded=True, **folders)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ from tests.engine.cli.conftest import SUM, Weft
 
 
 def test_it_runs_at_every_save_until_ctrl_c(folder: Path) -> None:
-    code = "from weft.engine.cli import main; main()"
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # ignored in background jobs
+    code = f"{heed}; from weft.engine.cli import main; main()"
     command = [sys.executable, "-c", code, "watch", "sum.json", "--nodes", "nodes.py"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

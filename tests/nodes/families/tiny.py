@@ -142,7 +142,8 @@ def sdxl(
 def sdxl_control_net() -> Any:
     """A ControlNet for SDXL whose output is not zero, as a fresh one's is."""
     net = diffusers.ControlNetModel.from_unet(sdxl().unet)
-    for zero_layer in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+    ends = (net.controlnet_cond_embedding.conv_out, *net.controlnet_down_blocks, net.controlnet_mid_block)
+    for zero_layer in ends:
         torch.nn.init.normal_(zero_layer.weight, std=0.2)
     return net
 
