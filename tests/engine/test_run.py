@@ -229,22 +229,22 @@ def test_a_failure_goes_to_another_process() -> None:
 
 @value
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class Matrix:
     """Numbers in rows and columns."""
 
     numbers: torch.Tensor
 
 
 @node
-def Turned(size: int) -> Sheet:
-    """A sheet whose columns lie in memory one after another."""
-    return Sheet(torch.arange(size * size).reshape(size, size).T)
+def Turned(size: int) -> Matrix:
+    """A matrix whose columns lie in memory one after another."""
+    return Matrix(torch.arange(size * size).reshape(size, size).T)
 
 
 @node
-def Stride(sheet: Sheet) -> int:
+def Stride(matrix: Matrix) -> int:
     """How far two rows are apart in memory."""
-    return sheet.numbers.stride()[0]
+    return matrix.numbers.stride()[0]
 
 
 def test_values_are_laid_out_as_a_store_gives_them(engine: Engine, storeless: Engine) -> None:
