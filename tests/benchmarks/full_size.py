@@ -48,8 +48,8 @@ def Lend(*, context: Context = INJECTED) -> Any:
 
 def make(path: Path) -> None:
     """Write the file, under the names of the original layout."""
+    import diffusers
     import torch
-    from diffusers import AutoencoderKL, UNet2DConditionModel
     from safetensors.torch import save_file
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -60,9 +60,14 @@ def make(path: Path) -> None:
     text = CLIPTextModel(CLIPTextConfig(**TEXT, vocab_size=49408, projection_dim=768))
     plain = {name.removeprefix("text_model."): one for name, one in text.state_dict().items()}
     tensors = {f"cond_stage_model.transformer.text_model.{name}": one for name, one in plain.items()}
-    tensors |= renamed(UNet2DConditionModel(**UNET).state_dict(), [*unet_names()], "model.diffusion_model.")
-    tensors |= renamed(AutoencoderKL(**VAE).state_dict(), VAE_NAMES, "first_stage_model.")
+    tensors |= renamed(state_of(diffusers.UNet2DConditionModel, UNET), tuple(unet_names()), "model.diffusion_model.")
+    tensors |= renamed(state_of(diffusers.AutoencoderKL, VAE), VAE_NAMES, "first_stage_model.")
     save_file({name: one.half() for name, one in tensors.items() if "position_ids" not in name}, path)
+
+
+def state_of(module_class: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """The random weights of one of diffusers' modules, which have no type hints."""
+    return dict(module_class(**settings).state_dict())
 
 
 def unet_names() -> Iterator[tuple[str, str]]:
@@ -87,7 +92,7 @@ def graph_of(folder: Path) -> Graph:
     with Graph() as graph:
         checkpoint = LoadCheckpoint(NAME)
         guide = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, "a lake"), scale=1.0)
-        latent = KSampler(guide, EmptyLatent(width=SIDE, height=SIDE), steps=STEPS, sampler="ddim", id="sampler")
+        latent = KSampler(guide, EmptyLatent(width=SIDE, height=SIDE), steps=STEPS, sampler="ddim")
         SaveImage(VAEDecode(checkpoint.vae, latent))
     return graph
 
@@ -134,14 +139,15 @@ def loading(folder: Path) -> float:
 
 def sampling(folder: Path) -> float:
     """Seconds of KSampler, over those of a bare loop over the same modules: the least of three of each."""
+    import diffusers
     import torch
-    from diffusers import DDIMScheduler
 
+    scheduler_class: Any = diffusers.DDIMScheduler
     with Engine(store=None, device="cpu", models=[folder]) as engine:
         made = recipes_of(engine)
         latent = EmptyLatent(width=SIDE, height=SIDE)
         with made["context"].weights(made["model"]) as model, torch.no_grad():
-            scheduler = DDIMScheduler.from_config(model.scheduler)
+            scheduler = scheduler_class.from_config(model.scheduler)
             prompt = made["guide"].positive.embeddings
 
             def bare() -> None:
