@@ -50,6 +50,7 @@ from weft.nodes.values import (
     Latent,
     Mask,
     Model,
+    Prompt,
     TextEncoder,
 )
 
@@ -90,6 +91,7 @@ __all__ = [
     "NumberMath",
     "Parts",
     "PlotSigmas",
+    "Prompt",
     "SamplerName",
     "SaveImage",
     "ScheduleName",

@@ -17,14 +17,14 @@ class Controlled(NamedTuple, Generic[F]):
     negative: Conditioning[F] | None
 
 
-def _check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+def check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The run's fractions must be in order."""
     start, end = inputs.get("start"), inputs.get("end")
     if start is not None and end is not None and start >= end:
         yield NodeProblem("end", f"the end, {end}, does not lie after the start, {start}", "give a larger `end`")
 
 
-@node(category="conditioning", lane="cpu", check=_check_range)
+@node(category="conditioning", lane="cpu", check=check_range)
 def ApplyControlNet(
     positive: Conditioning[F],
     negative: Conditioning[F] | None,
@@ -53,4 +53,4 @@ def ApplyControlNet(
 
 
 def _under(control: Control[F], prompt: Conditioning[F]) -> Conditioning[F]:
-    return replace(prompt, controls=(*prompt.controls, control))
+    return Conditioning(tuple(replace(one, controls=(*one.controls, control)) for one in prompt.prompts))

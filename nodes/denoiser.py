@@ -1,26 +1,80 @@
-"""What a sampler asks for a prediction: a denoiser under classifier-free guidance, with its ControlNets.
+"""What a sampler asks for a prediction: a denoiser under guidance, with its prompts and their ControlNets.
 
-The negative and the positive prompt go through the network as one batch, `[negative, positive]`, and a ControlNet sees
-that same batch. Where guidance is off, or the network takes its scale itself, the positive prompt goes alone.
+Guidance leads along sides: away from the negative prompt, towards the positive one. Each side is one prompt or several
+that act together. All that act at a step go through the network as one batch, `[negative, positive]`, and a ControlNet
+sees its rows of that batch; prompts of different lengths go one after the other. Where guidance is off, or the network
+takes its scale itself, the positive prompt goes alone.
 
-Imports torch: only the bodies of nodes import this module. `weft.nodes.residuals` is what ControlNets add.
+Imports torch: only the bodies of nodes import this module. `weft.nodes.residuals` is what ControlNets add,
+`weft.nodes.blending` what becomes of several predictions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from weft.engine import Context, InputError
-from weft.nodes.modules import Conditions, Denoiser, Residuals
-from weft.nodes.residuals import BoundControl, acting, bind, check_fits, repeated
+from weft.nodes.blending import averaged, rescaled, share
+from weft.nodes.modules import Conditions, Denoiser
+from weft.nodes.residuals import BoundControl, bound, distinct, repeated, total
 from weft.nodes.stepper import Position
-from weft.nodes.values import Conditioning, Guide, Latent
+from weft.nodes.values import Guide, Latent, Prompt
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of what guidance leads between: prompts, with what the network sees beside its latents."""
+
+    prompts: tuple[Prompt[Any], ...]
+    negative: bool
+    beside: Tensor | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One prompt of a side, on the device.
+
+    Args:
+        side: the number of its side.
+        conditions: what the network is called with, a row for each item.
+        controls: the numbers of the ControlNets that act with it.
+        share: its weight, `[batch or 1, 1, height, width]` in latent elements; a number where it is the same all
+            over.
+    """
+
+    side: int
+    prompt: Prompt[Any]
+    conditions: Conditions
+    controls: tuple[int, ...]
+    share: Tensor | float
+
+    def joins(self, other: Part) -> bool:
+        """Whether both can stand in one batch."""
+        return {name: tensor.shape for name, tensor in self.conditions.items()} == {
+            name: tensor.shape for name, tensor in other.conditions.items()
+        }
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Parts that go through the network together."""
+
+    parts: tuple[Part, ...]
+    conditions: Conditions
+    controls: tuple[BoundControl, ...]
+
+    def predict(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Sequence[Tensor]:
+        """What the network predicts for each part, in float32."""
+        sample = torch.cat([latents] * len(self.parts)).to(model.dtype)
+        residuals = total(self.controls, sample, timestep, self.conditions, model, position)
+        prediction = model.family.predict(model, sample, timestep, self.conditions, residuals).float()
+        return prediction.chunk(len(self.parts))
 
 
 @dataclass(frozen=True)
@@ -28,46 +82,62 @@ class GuidedDenoiser:
     """Predictions under guidance, which leads along a chain of sides: away from the first, towards the last.
 
     Args:
-        conditions: what the network is called with, the rows of each side after those of the side before.
         scales: how far guidance goes from each side to the next; none where there is one side.
+        nets: what each number of a part's controls stands for.
     """
 
     model: Denoiser
-    conditions: Conditions
-    scales: tuple[float, ...] = ()
-    controls: tuple[BoundControl, ...] = ()
+    guide: Guide[Any]
+    parts: tuple[Part, ...]
+    scales: tuple[float, ...]
+    nets: tuple[BoundControl, ...]
+    batches: dict[tuple[int, ...], tuple[Batch, ...]] = field(default_factory=dict)
 
     def __call__(self, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The prediction `[batch, channel, height, width]` for scaled latents of that shape, in float32."""
-        sides = len(self.scales) + 1
-        sample = torch.cat([latents] * sides).to(self.model.dtype)
-        residuals = self._residuals(sample, timestep, position)
-        prediction = self.model.family.predict(self.model, sample, timestep, self.conditions, residuals).float()
-        first, *others = prediction.chunk(sides)
+        first, *others = self._sides(latents, timestep, position)
         guided, before = first, first
-        for scale, side in zip(self.scales, others, strict=True):
+        for scale, side in zip(self.scales, others, strict=False):
             guided, before = guided + scale * (side - before), side
-        return guided
+        return rescaled(guided, before, self.guide.rescale) if others and self.guide.rescale else guided
 
-    def _residuals(self, sample: Tensor, timestep: Tensor, position: Position) -> Residuals | None:
-        active = [control for control in self.controls if position.within(control.start, control.end)]
-        if not active:
-            return None
-        given = [control.residuals(sample, timestep, self.conditions, self.model) for control in active]
-        total_down, total_middle = given[0]
-        for down, middle in given[1:]:
-            total_down = [total + one for total, one in zip(total_down, down, strict=True)]
-            total_middle = total_middle + middle
-        return total_down, total_middle
+    def _sides(self, latents: Tensor, timestep: Tensor, position: Position) -> list[Tensor]:
+        """What each side predicts here; the last alone where guidance is off."""
+        last = len(self.scales)
+        sides = range(last + 1) if position.among(self.guide.start, self.guide.end) else (last,)
+        found: dict[int, list[tuple[Tensor, Tensor | float]]] = {side: [] for side in sides}
+        for batch in self._batches(sides, position):
+            for part, prediction in zip(
+                batch.parts, batch.predict(self.model, latents, timestep, position), strict=True
+            ):
+                found[part.side].append((prediction, part.share))
+        return [averaged(predictions) for predictions in found.values()]
 
+    def _batches(self, sides: Sequence[int], position: Position) -> tuple[Batch, ...]:
+        """What goes through the network here; the same prompts are put together once in a run."""
+        acting = tuple(
+            number
+            for number, part in enumerate(self.parts)
+            if part.side in sides and position.among(part.prompt.start, part.prompt.end)
+        )
+        if {self.parts[number].side for number in acting} != set(sides):
+            raise InputError(
+                f"no prompt acts at {position.index} of {position.count} predictions",
+                "let the fractions of the prompts cover the whole run (PromptSteps)",
+            )
+        if acting not in self.batches:
+            self.batches[acting] = tuple(self._joined([self.parts[number] for number in acting]))
+        return self.batches[acting]
 
-@dataclass(frozen=True)
-class Side:
-    """One of the prompts that guidance leads between, with what the network sees beside its latents."""
-
-    prompt: Conditioning[Any]
-    negative: bool
-    beside: Tensor | None
+    def _joined(self, parts: list[Part]) -> Iterator[Batch]:
+        while parts:
+            together = tuple(part for part in parts if part.joins(parts[0]))
+            parts = [part for part in parts if part not in together]
+            conditions = {
+                name: torch.cat([part.conditions[name] for part in together]) for name in together[0].conditions
+            }
+            having = [(net, [number in part.controls for part in together]) for number, net in enumerate(self.nets)]
+            yield Batch(together, conditions, tuple(net.on(rows) for net, rows in having if any(rows)))
 
 
 @contextmanager
@@ -75,34 +145,61 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     """A guide's predictions for latents of this size and batch; its ControlNets' weights are held while it is open."""
     _check_beside(guide, model, latent)
     embedded = model.family.scale_conditions(model, guide.scale)
-    sides, scales = chain(guide) if embedded is None else ([Side(guide.positive, False, guide.beside)], ())
-    rows = [_rows(side, model, latent, embedded or {}) for side in sides]
-    conditions = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    alone = [Side(guide.positive.prompts, False, guide.beside)]
+    sides, scales = chain(guide) if embedded is None else (alone, ())
+    asked = [(number, prompt) for number, side in enumerate(sides) for prompt in side.prompts]
+    controls, having = distinct([prompt for _, prompt in asked])
     with ExitStack() as held:
-        controls = []
-        for control, where in acting([side.prompt for side in sides], latent.batch_size):
+        nets = []
+        for control in controls:
             net = held.enter_context(context.weights(control.control_net))
-            check_fits(net, model)
-            controls.append(bind(control, where, latent, net))
-        placed = {name: _placed(tensor, model.dtype, context.device) for name, tensor in conditions.items()}
-        yield GuidedDenoiser(model, placed, scales, tuple(controls))
+            nets.append(bound(control, latent, net, model))
+        steering = _steering(nets, [side for side, _ in asked], having)
+        parts = [
+            Part(
+                side,
+                prompt,
+                _rows(sides[side], prompt, model, latent, embedded or {}, context.device),
+                acting,
+                share(prompt, latent, model, context.device),
+            )
+            for (side, prompt), acting in zip(asked, steering, strict=True)
+        ]
+        yield GuidedDenoiser(model, guide, tuple(parts), scales, tuple(nets))
+
+
+def _steering(
+    nets: Sequence[BoundControl], sides: Sequence[int], having: Sequence[tuple[int, ...]]
+) -> Iterator[tuple[int, ...]]:
+    """The numbers of the ControlNets that act with each prompt, of those that it has.
+
+    One that pools its output into one vector, for style, acts on the last side alone that has it.
+    """
+    lasts = {
+        one: max(side for side, numbers in zip(sides, having, strict=True) if one in numbers)
+        for one, net in enumerate(nets)
+        if net.pools
+    }
+    for side, numbers in zip(sides, having, strict=True):
+        yield tuple(one for one in numbers if lasts.get(one, side) == side)
 
 
 def chain(guide: Guide[Any]) -> tuple[list[Side], tuple[float, ...]]:
     """The sides that guidance leads along, and how far it goes from each to the next."""
-    positive = Side(guide.positive, False, guide.beside)
+    positive = Side(guide.positive.prompts, False, guide.beside)
     if guide.negative is None:
         return [positive], ()
-    negative = Side(guide.negative, True, guide.beside)
+    negative = Side(guide.negative.prompts, True, guide.beside)
     if guide.image_scale is None or guide.beside is None:
         return [negative, positive], (guide.scale,)
-    blind = Side(guide.negative, True, torch.zeros_like(guide.beside))
+    blind = Side(guide.negative.prompts, True, torch.zeros_like(guide.beside))
     return [blind, negative, positive], (guide.image_scale, guide.scale)
 
 
-def _rows(side: Side, model: Denoiser, latent: Latent[Any], embedded: Conditions) -> Conditions:
-    """What the network is called with for one side, one row an item."""
-    prompt = side.prompt
+def _rows(
+    side: Side, prompt: Prompt[Any], model: Denoiser, latent: Latent[Any], embedded: Conditions, device: str
+) -> Conditions:
+    """What the network is called with for one prompt, one row an item, on the device."""
     width, wanted = prompt.embeddings.shape[-1], model.family.prompt_width(model)
     if width != wanted:
         raise InputError(
@@ -115,7 +212,7 @@ def _rows(side: Side, model: Denoiser, latent: Latent[Any], embedded: Conditions
     rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in {**told, **embedded}.items()}
     if side.beside is not None:
         rows["beside"] = repeated(side.beside, latent.batch_size, "the picture that a model sees")
-    return rows
+    return {name: _placed(tensor, model.dtype, device) for name, tensor in rows.items()}
 
 
 def _placed(tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:

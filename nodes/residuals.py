@@ -5,8 +5,8 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.modules import Conditions, Denoiser, Residuals
-from weft.nodes.values import Conditioning, Control, Latent
+from weft.nodes.stepper import Position
+from weft.nodes.values import Control, Latent, Prompt
 
 CONTROL_CONDITIONS = ("encoder_hidden_states", "text_embeds", "time_ids")
 """Of what a UNet is called with, what a ControlNet is called with too."""
@@ -26,21 +27,31 @@ class BoundControl:
 
     Args:
         image: `[row, 3, height, width]` in 0..1, for the rows that it acts on.
-        rows: the rows of the batch that it acts on.
+        parts: for each part of the batch, whether it acts on it.
     """
 
-    net: nn.Module
+    net: Any
     image: Tensor
     strength: float
     start: float
     end: float
-    rows: slice
+    parts: tuple[bool, ...] = (True,)
+
+    @property
+    def pools(self) -> bool:
+        """Whether it pools its output into one vector, for style."""
+        return bool(self.net.config.global_pool_conditions)
+
+    def on(self, parts: Sequence[bool]) -> BoundControl:
+        """This one, whose picture is for one part, acting on some parts of a batch."""
+        return replace(self, image=torch.cat([self.image] * sum(parts)), parts=tuple(parts))
 
     def residuals(self, sample: Tensor, timestep: Tensor, conditions: Conditions, model: Denoiser) -> Residuals:
         """What it adds for a batch; zero in the rows that it does not act on."""
-        mine = {name: conditions[name][self.rows] for name in CONTROL_CONDITIONS if name in conditions}
+        rows = self._rows(len(sample))
+        mine = {name: conditions[name][rows] for name in CONTROL_CONDITIONS if name in conditions}
         down, middle = self.net(
-            sample[self.rows],
+            sample[rows],
             timestep,
             **model.family.arguments(mine),
             controlnet_cond=self.image,
@@ -49,35 +60,51 @@ class BoundControl:
         )
         return [self._spread(one, len(sample)) for one in down], self._spread(middle, len(sample))
 
+    def _rows(self, count: int) -> slice | list[int]:
+        """The rows that it acts on, of a batch of so many."""
+        if all(self.parts):
+            return slice(None)
+        each = count // len(self.parts)
+        return [row for row in range(count) if self.parts[row // each]]
+
     def _spread(self, residual: Tensor, rows: int) -> Tensor:
-        if len(residual) == rows:
+        if all(self.parts):
             return residual
         spread = residual.new_zeros((rows, *residual.shape[1:]))
-        spread[self.rows] = residual
+        spread[self._rows(rows)] = residual
         return spread
 
 
-def check_fits(net: Any, model: Denoiser) -> None:
-    """Raise `InputError` where a ControlNet was made for another UNet."""
-    for name in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
-        given, wanted = net.config[name], model.network.config[name]
-        if given != wanted:
-            raise InputError(
-                f"the ControlNet was made for another model: its {name} are {given}, the model's {wanted}",
-                "use a ControlNet that was trained with this model, or one like it",
-            )
+def total(
+    controls: Sequence[BoundControl],
+    sample: Tensor,
+    timestep: Tensor,
+    conditions: Conditions,
+    model: Denoiser,
+    position: Position,
+) -> Residuals | None:
+    """What all ControlNets together add at a step; None where none acts."""
+    active = [control for control in controls if position.within(control.start, control.end)]
+    if not active:
+        return None
+    (total_down, total_middle), *others = [one.residuals(sample, timestep, conditions, model) for one in active]
+    for down, middle in others:
+        total_down = [total + one for total, one in zip(total_down, down, strict=True)]
+        total_middle = total_middle + middle
+    return total_down, total_middle
 
 
-def acting(prompts: Sequence[Conditioning[Any]], batch: int) -> Iterator[tuple[Control[Any], slice]]:
-    """Each control once, with the rows of the prompts that have it: those of the last, of those before, or all."""
-    told: list[Control[Any]] = []
+def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[tuple[int, ...]]]:
+    """Each control once, those of the last prompt first; and for each prompt the numbers of those that it has."""
+    controls: list[Control[Any]] = []
     for control in (control for prompt in reversed(prompts) for control in prompt.controls):
-        if not any(_same(control, other) for other in told):
-            told.append(control)
-            having = [
-                index for index, prompt in enumerate(prompts) if any(_same(control, one) for one in prompt.controls)
-            ]
-            yield control, slice(batch * having[0], batch * (having[-1] + 1))
+        if not any(_same(control, other) for other in controls):
+            controls.append(control)
+    numbers = [
+        tuple(number for number, one in enumerate(controls) if any(_same(one, other) for other in prompt.controls))
+        for prompt in prompts
+    ]
+    return controls, numbers
 
 
 def _same(one: Control[Any], other: Control[Any]) -> bool:
@@ -88,20 +115,25 @@ def _same(one: Control[Any], other: Control[Any]) -> bool:
     )
 
 
-def bind(control: Control[Any], rows: slice, latent: Latent[Any], net: Any) -> BoundControl:
-    """A control on the device, its picture scaled to the latents' size in pixels and repeated for its rows.
+def bound(control: Control[Any], latent: Latent[Any], net: Any, model: Denoiser) -> BoundControl:
+    """A control on the device, its picture scaled to the latents' size in pixels, one for each item.
 
-    A ControlNet that pools its output into one vector, for style, acts on the positive prompt alone.
+    Raises:
+        InputError: where the ControlNet was made for another UNet.
     """
-    if net.config.global_pool_conditions:
-        rows = slice(max(rows.start, rows.stop - latent.batch_size), rows.stop)
+    for name in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
+        given, wanted = net.config[name], model.network.config[name]
+        if given != wanted:
+            raise InputError(
+                f"the ControlNet was made for another model: its {name} are {given}, the model's {wanted}",
+                "use a ControlNet that was trained with this model, or one like it",
+            )
     image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)
     if image.shape[2:] != size:
         image = nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
     image = repeated(image, latent.batch_size, "the picture of a ControlNet")
-    image = torch.cat([image] * ((rows.stop - rows.start) // latent.batch_size))
-    return BoundControl(net, image.to(net.device, net.dtype), control.strength, control.start, control.end, rows)
+    return BoundControl(net, image.to(net.device, net.dtype), control.strength, control.start, control.end)
 
 
 def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:

@@ -57,6 +57,13 @@ class Position:
         """Whether this prediction lies wholly between two fractions of the run."""
         return self.index / self.count >= start and (self.index + 1) / self.count <= end
 
+    def among(self, start: float, end: float) -> bool:
+        """Whether this is one of the predictions between two fractions, so counted that ranges may follow each other.
+
+        As diffusers' guiders count: those before `int(start * count)` are before, those from `int(end * count)` after.
+        """
+        return int(start * self.count) <= self.index < int(end * self.count)
+
 
 Denoise = Callable[[Tensor, Tensor, Position], Tensor]
 """The model's prediction for scaled latents `[batch, channel, height, width]` at a timestep (a scalar)."""

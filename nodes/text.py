@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from weft.engine import INJECTED, Context, Range, node
-from weft.nodes.values import Conditioning, F, TextEncoder
+from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 
 @node(category="conditioning", lane="gpu")
@@ -22,7 +22,7 @@ def TextEncode(text_encoder: TextEncoder[F], text: str, *, context: Context = IN
     """
     with context.weights(text_encoder) as encoder:
         encoded = encoder.encode([text])
-    return Conditioning(encoded.embeddings, text_encoder, pooled=encoded.pooled)
+    return Conditioning((Prompt(encoded.embeddings, text_encoder, pooled=encoded.pooled),))
 
 
 Pixels = Annotated[int, Range(0, 2**30)]
@@ -44,4 +44,5 @@ def Framing(
         left: where the crop begins in it, in pixels.
         top: where the crop begins in it, in pixels.
     """
-    return replace(prompt, framing=(height, width, top, left))
+    framing = (height, width, top, left)
+    return Conditioning(tuple(replace(one, framing=framing) for one in prompt.prompts))

@@ -179,8 +179,8 @@ class Control(Generic[F]):
 
 @value
 @dataclass(frozen=True, eq=False)
-class Conditioning(Generic[F]):
-    """A prompt as the denoiser reads it.
+class Prompt(Generic[F]):
+    """One prompt as the denoiser reads it, and where and when it acts.
 
     Args:
         embeddings: `[batch, token, channel]`; a batch of 1 serves every item.
@@ -188,6 +188,11 @@ class Conditioning(Generic[F]):
         controls: the ControlNets that act with it, in the order in which their outputs are added.
         pooled: the prompt in one vector `[batch, channel]`, for families whose denoisers read one.
         framing: height and width of the original, top and left of its crop, in pixels, for families that are told them.
+        strength: its weight among the prompts that act beside it.
+        area: where it acts: left, top, width and height in shares of the picture; None acts everywhere.
+        mask: how much it acts, `[batch, height, width]` in 0..1, stretched over the picture; None is 1 everywhere.
+        start: the fraction of the steps at which it begins.
+        end: the fraction of the steps at which it ends.
     """
 
     embeddings: Tensor
@@ -195,11 +200,32 @@ class Conditioning(Generic[F]):
     controls: tuple[Control[F], ...] = ()
     pooled: Tensor | None = None
     framing: tuple[int, int, int, int] | None = None
+    strength: float = 1.0
+    area: tuple[float, float, float, float] | None = None
+    mask: Tensor | None = None
+    start: float = 0.0
+    end: float = 1.0
 
     def __repr__(self) -> str:
         _, tokens, channels = self.embeddings.shape
-        under = f", under {', '.join(map(repr, self.controls))}" if self.controls else ""
-        return f"Conditioning({tokens} tokens of {channels}{under})"
+        where = ["in an area"] * (self.area is not None) + ["under a mask"] * (self.mask is not None)
+        when = [f"from {self.start:g} to {self.end:g}"] * ((self.start, self.end) != (0, 1))
+        under = [f"under {', '.join(map(repr, self.controls))}"] if self.controls else []
+        return f"Prompt({', '.join([f'{tokens} tokens of {channels}', *where, *when, *under])})"
+
+
+@value
+@dataclass(frozen=True, eq=False)
+class Conditioning(Generic[F]):
+    """What a model is told: the prompts that act together.
+
+    Where and when several act, predictions are averaged by their strengths, areas and masks.
+    """
+
+    prompts: tuple[Prompt[F], ...]
+
+    def __repr__(self) -> str:
+        return f"Conditioning({', '.join(map(repr, self.prompts))})"
 
 
 @value
@@ -213,6 +239,9 @@ class Guide(Generic[F]):
         beside: what the network sees beside its latents `[batch, channel, height / factor, width / factor]`: a mask and
             the latents of a masked picture, or the latents of a picture to edit.
         image_scale: how strongly a picture to edit guides; None where it does not guide by itself.
+        rescale: how far the deviation of a guided prediction is brought back to that of the positive one, in 0..1.
+        start: the fraction of the steps at which guidance begins; outside of it the positive prompt alone is asked.
+        end: the fraction of the steps at which guidance ends.
     """
 
     model: Model[F]
@@ -221,3 +250,6 @@ class Guide(Generic[F]):
     scale: float
     beside: Tensor | None = field(default=None, repr=False)
     image_scale: float | None = None
+    rescale: float = 0.0
+    start: float = 0.0
+    end: float = 1.0

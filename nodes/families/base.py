@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from weft.engine import Resolved
     from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
     from weft.nodes.preview import Colours
-    from weft.nodes.values import Conditioning, Latent
+    from weft.nodes.values import Latent, Prompt
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Family(ABC):
         """Channels that a model sees beside its latents: an inpainting model's mask and picture."""
         return 0
 
-    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         """What a network is told of a prompt, for latents of a size: tensors with one row for all items or for each.
 
         Args:

@@ -16,7 +16,7 @@ from weft.nodes.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
     from weft.nodes.modules import Conditions, Denoiser, Encoded, Encoder
-    from weft.nodes.values import Conditioning, Latent
+    from weft.nodes.values import Latent, Prompt
 
 
 class Consistency(PixelFamily):
@@ -30,7 +30,7 @@ class Consistency(PixelFamily):
     def prompt_width(self, model: Denoiser) -> int:
         return 0 if model.network.config.num_class_embeds is None else 1
 
-    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         """The number of the class, where the model has classes."""
         return {"class_labels": prompt.embeddings[:, 0, 0].long()} if self.prompt_width(model) else {}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
-    from weft.nodes.values import Conditioning, Latent
+    from weft.nodes.values import Latent, Prompt
 
 
 class DiffusionTransformer(Family):
@@ -62,7 +62,7 @@ class DiffusionTransformer(Family):
     def prompt_width(self, model: Denoiser) -> int:
         return 1
 
-    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         """The number of the class."""
         return {"class_labels": prompt.embeddings[:, 0, 0].long()}
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Reader
-    from weft.nodes.values import Conditioning, Latent
+    from weft.nodes.values import Latent, Prompt
 
 CLIP = "text_encoders.clip_l.transformer."
 T5 = "text_encoders.t5xxl.transformer."
@@ -103,7 +103,7 @@ class FlowFamily(Family):
     def prompt_width(self, model: Denoiser) -> int:
         return int(model.network.config.joint_attention_dim)
 
-    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         if prompt.pooled is None:
             raise InputError(f"the prompt has no vector, which {self.name} reads", "encode it with the model's encoder")
         return {"encoder_hidden_states": prompt.embeddings, "pooled_projections": prompt.pooled}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder
-    from weft.nodes.values import Conditioning, Latent
+    from weft.nodes.values import Latent, Prompt
 
 
 class PixelFamily(Family):
@@ -54,7 +54,7 @@ class PixelFamily(Family):
     def prompt_width(self, model: Denoiser) -> int:
         return 0
 
-    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         return {}
 
     def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:

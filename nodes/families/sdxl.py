@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Reader
-    from weft.nodes.values import Conditioning, Latent
+    from weft.nodes.values import Latent, Prompt
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
 OPEN_CLIP = ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.")
@@ -72,7 +72,7 @@ class StableDiffusionXL(UNetFamily):
         fitting = torch.float32 if wide and dtype is torch.float16 else dtype
         return super().autoencoder(source, variant, fitting, device)
 
-    def conditions(self, model: Denoiser, prompt: Conditioning[Any], latent: Latent[Any], negative: bool) -> Conditions:
+    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         """The prompt, its vector, and sizes: of the original, the corner of its crop, of the target."""
         import torch
 

@@ -148,7 +148,7 @@ def sampling(folder: Path) -> float:
         latent = EmptyLatent(width=SIDE, height=SIDE)
         with made["context"].weights(made["model"]) as model, torch.no_grad():
             scheduler = scheduler_class.from_config(model.scheduler)
-            prompt = made["guide"].positive.embeddings
+            prompt = made["guide"].positive.prompts[0].embeddings
 
             def bare() -> None:
                 scheduler.set_timesteps(STEPS)

@@ -76,7 +76,7 @@ def sampling_calls(engine: Engine, graph: Graph, model: Denoiser, values: Any) -
     inputs = graph.nodes["sampler"].inputs
     literals = {name: given for name, given in inputs.items() if not isinstance(given, Link)}
     given = {**literals, "guide": values["guide"], "latent": values["latent"]}
-    prompts = (values["guide"].negative, values["guide"].positive)
+    prompts = (*values["guide"].negative.prompts, *values["guide"].positive.prompts)
     embeddings = torch.cat([prompt.embeddings for prompt in prompts]).to(model.network.device)
     latents = torch.randn(2, 4, 16, 16).to(embeddings)
     timesteps = torch.linspace(999, 0, inputs["steps"], device=embeddings.device).long()

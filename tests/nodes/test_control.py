@@ -32,13 +32,13 @@ def inputs(call: Call) -> dict[str, Any]:
 def test_controls_follow_each_other(call: Call, inputs: Any) -> None:
     first = call(ApplyControlNet, **inputs)
     second = call(ApplyControlNet, **{**inputs, "positive": first.positive, "negative": first.negative}, strength=0.5)
-    assert [control.strength for control in second.positive.controls] == [1.0, 0.5]
-    assert [control.strength for control in second.negative.controls] == [1.0, 0.5]
-    assert inputs["positive"].controls == ()
+    assert [control.strength for control in second.positive.prompts[0].controls] == [1.0, 0.5]
+    assert [control.strength for control in second.negative.prompts[0].controls] == [1.0, 0.5]
+    assert inputs["positive"].prompts[0].controls == ()
 
 
 def test_alpha_is_left_out(call: Call, inputs: Any) -> None:
-    (control,) = call(ApplyControlNet, **inputs).positive.controls
+    (control,) = call(ApplyControlNet, **inputs).positive.prompts[0].controls
     assert torch.equal(control.image, inputs["image"].pixels[..., :3])
 
 
@@ -63,4 +63,4 @@ def test_a_picture_with_alpha_goes_through_a_store(models: Path, tmp_path: Path)
         graph_of("clear.png")
     )
     assert not again.ran
-    assert again.outputs["positive"].controls[0].image.shape == (1, 8, 8, 3)
+    assert again.outputs["positive"].prompts[0].controls[0].image.shape == (1, 8, 8, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from weft.nodes import VAE, Conditioning, Control, ControlNet, Guide, Image, Latent, Mask, Model, TextEncoder
+from weft.nodes import VAE, Conditioning, Control, ControlNet, Guide, Image, Latent, Mask, Model, Prompt, TextEncoder
 
 RECIPE = ("1234567890abcdef", "SD1", "", "float32")
-PROMPT: Any = Conditioning(torch.zeros(1, 77, 96), TextEncoder(*RECIPE))
+PROMPT: Any = Prompt(torch.zeros(1, 77, 96), TextEncoder(*RECIPE))
 CONTROL: Any = Control(ControlNet(*RECIPE), torch.zeros(1, 8, 8, 3), 0.5, 0.0, 1.0)
 
 
@@ -26,7 +27,8 @@ CONTROL: Any = Control(ControlNet(*RECIPE), torch.zeros(1, 8, 8, 3), 0.5, 0.0, 1
         (Latent[Any](64, 48, 1, torch.zeros(1, 4, 6, 8)), "Latent(64 x 48)"),
         (Model[Any](*RECIPE), "Model(SD1, float32, 1234567890ab)"),
         (VAE[Any]("abc", "SD1", "fp16", "float16"), "VAE(SD1, float16, fp16, abc)"),
-        (PROMPT, "Conditioning(77 tokens of 96)"),
+        (Conditioning[Any]((PROMPT,)), "Conditioning(Prompt(77 tokens of 96))"),
+        (replace(PROMPT, area=(0, 0, 1, 0.5), end=0.5), "Prompt(77 tokens of 96, in an area, from 0 to 0.5)"),
         (
             CONTROL,
             "Control(control_net=ControlNet(SD1, float32, 1234567890ab), strength=0.5, start=0.0, end=1.0)",
@@ -38,12 +40,12 @@ def test_a_value_is_one_line(item: Any, words: str) -> None:
 
 
 def test_no_value_prints_its_numbers() -> None:
-    guide = Guide[Any](Model(*RECIPE), PROMPT, None, 5.0, beside=torch.zeros(1, 5, 6, 8))
+    guide = Guide[Any](Model(*RECIPE), Conditioning((PROMPT,)), None, 5.0, beside=torch.zeros(1, 5, 6, 8))
     assert "Model(SD1, float32, 1234567890ab)" in repr(guide) and "tensor" not in repr(guide)
 
 
 def test_a_prompt_names_its_controls() -> None:
-    assert "under Control(" in repr(Conditioning[Any](PROMPT.embeddings, PROMPT.encoder, (CONTROL,)))
+    assert "under Control(" in repr(replace(PROMPT, controls=(CONTROL,)))
 
 
 @pytest.mark.parametrize(

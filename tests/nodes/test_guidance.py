@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from torch import Tensor
 
 from weft.engine import Context, InputError
@@ -20,12 +21,13 @@ from weft.nodes import (
     Latent,
     LoadCheckpoint,
     LoadControlNet,
+    Prompt,
     TextEncode,
 )
 from weft.nodes.denoiser import guided
 from weft.nodes.stepper import Position
 
-Prompt = Conditioning[Any]
+Told = Conditioning[Any]
 
 SIZE: Latent[Any] = Latent(64, 64, 1)
 NOISE = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -40,29 +42,37 @@ class Scene:
     call: Callable[..., Any]
     context: Context
     model: Any
-    positive: Prompt
-    negative: Prompt
-    steered_positive: Prompt
-    steered_negative: Prompt
+    positive: Told
+    negative: Told
+    steered_positive: Told
+    steered_negative: Told
 
-    def guide(self, positive: Prompt, negative: Prompt | None, scale: float = 4.0) -> Guide[Any]:
-        made: Guide[Any] = self.call(CFGGuide, model=self.model, positive=positive, negative=negative, scale=scale)
+    def guide(self, positive: Told, negative: Told | None, scale: float = 4.0, **options: float) -> Guide[Any]:
+        prompts = {"positive": positive, "negative": negative}
+        made: Guide[Any] = self.call(CFGGuide, model=self.model, **prompts, scale=scale, **options)
         return made
 
-    def predict(self, positive: Prompt, negative: Prompt | None, scale: float = 4.0, at: Position = FIRST) -> Tensor:
-        guide = self.guide(positive, negative, scale)
+    def predict(
+        self, positive: Told, negative: Told | None, scale: float = 4.0, at: Position = FIRST, **options: float
+    ) -> Tensor:
+        guide = self.guide(positive, negative, scale, **options)
         with self.context.weights(self.model) as model, guided(guide, model, SIZE, self.context) as denoiser:
             return denoiser(NOISE, torch.tensor(500), at)
 
-    def steer(self, picture: Tensor = PICTURE, **options: float) -> tuple[Prompt, Prompt]:
+    def steer(self, picture: Tensor = PICTURE, **options: float) -> tuple[Told, Told]:
         positive, negative = steered(self.call, self.positive, self.negative, picture, **options)
         return positive, negative
 
 
-def steered(call: Any, positive: Prompt, negative: Prompt | None, picture: Tensor = PICTURE, **options: float) -> Any:
+def steered(call: Any, positive: Told, negative: Told | None, picture: Tensor = PICTURE, **options: float) -> Any:
     net = call(LoadControlNet, source="edges")
     inputs = {"positive": positive, "negative": negative, "control_net": net, "image": Image(picture)}
     return call(ApplyControlNet, **inputs, **options)
+
+
+def told(prompt: Prompt[Any], **changed: Any) -> Told:
+    """One prompt with something else in it."""
+    return Conditioning((replace(prompt, **changed),))
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +99,38 @@ def test_guidance_is_linear_in_its_scale(scene: Scene) -> None:
     assert torch.allclose(three, none + 3 * (one - none), atol=1e-5)
 
 
+def test_guidance_acts_within_its_fractions(scene: Scene) -> None:
+    plain, alone = (scene.predict(scene.positive, scene.negative, scale, at=SECOND) for scale in (4.0, 1.0))
+    late = scene.predict(scene.positive, scene.negative, at=SECOND, start=0.5)
+    over = scene.predict(scene.positive, scene.negative, at=SECOND, end=0.5)
+    assert torch.equal(late, plain) and torch.equal(over, alone)
+
+
+def test_rescaled_guidance_is_what_diffusers_makes_of_it(scene: Scene) -> None:
+    plain, positive = (scene.predict(scene.positive, scene.negative, scale) for scale in (4.0, 1.0))
+    rescale: Any = rescale_noise_cfg
+    wanted = rescale(plain, positive, guidance_rescale=0.7)
+    assert torch.allclose(scene.predict(scene.positive, scene.negative, rescale=0.7), wanted, atol=1e-6)
+
+
+def test_fractions_that_follow_each_other_leave_no_step_out() -> None:
+    for count in range(1, 30):
+        for middle in (0.1, 0.3, 0.5, 0.77):
+            positions = [Position(index, count) for index in range(count)]
+            assert all(one.among(0, middle) != one.among(middle, 1) for one in positions)
+
+
 def test_no_negative_prompt_is_the_empty_one(scene: Scene) -> None:
-    empty = scene.call(TextEncode, text_encoder=scene.positive.encoder, text="")
+    empty = scene.call(TextEncode, text_encoder=scene.positive.prompts[0].encoder, text="")
     negative = scene.guide(scene.positive, None).negative
-    assert negative is not None and torch.equal(negative.embeddings, empty.embeddings)
+    assert negative is not None and torch.equal(negative.prompts[0].embeddings, empty.prompts[0].embeddings)
 
 
 def test_the_empty_prompt_is_under_the_controls_of_the_positive_one(scene: Scene) -> None:
     alone = steered(scene.call, scene.positive, None)
     negative = scene.guide(alone.positive, alone.negative).negative
     assert alone.negative is None
-    assert negative is not None and negative.controls == alone.positive.controls
+    assert negative is not None and negative.prompts[0].controls == alone.positive.prompts[0].controls
 
 
 def test_a_control_acts_on_the_prompt_that_has_it(scene: Scene) -> None:
@@ -114,10 +145,11 @@ def test_a_control_acts_on_the_prompt_that_has_it(scene: Scene) -> None:
 
 def test_controls_that_are_equal_but_not_identical_run_once(scene: Scene) -> None:
     """Values that come out of a store are equal, never identical."""
-    copied = replace(scene.steered_positive.controls[0], image=PICTURE.clone())
-    guide = scene.guide(replace(scene.steered_positive, controls=(copied,)), scene.steered_negative)
+    (prompt,) = scene.steered_positive.prompts
+    copied = replace(prompt.controls[0], image=PICTURE.clone())
+    guide = scene.guide(told(prompt, controls=(copied,)), scene.steered_negative)
     with scene.context.weights(scene.model) as model, guided(guide, model, SIZE, scene.context) as denoiser:
-        assert [control.rows for control in denoiser.controls] == [slice(0, 2)]
+        assert len(denoiser.nets) == 1 and [part.controls for part in denoiser.parts] == [(0,), (0,)]
 
 
 def test_a_control_acts_within_its_fractions(scene: Scene) -> None:
@@ -134,19 +166,22 @@ def test_a_picture_of_another_size_is_scaled(scene: Scene) -> None:
 
 
 def test_a_prompt_of_another_text_encoder_is_refused(scene: Scene) -> None:
-    wide = replace(scene.positive, embeddings=scene.positive.embeddings.repeat(1, 1, 2))
+    (prompt,) = scene.positive.prompts
+    wide = told(prompt, embeddings=prompt.embeddings.repeat(1, 1, 2))
     with pytest.raises(InputError, match="encoded 128 channels wide, and the model reads 64"):
         scene.predict(wide, scene.negative)
 
 
 def test_a_control_net_of_another_model_is_refused(scene: Scene) -> None:
     other = scene.call(LoadControlNet, source="other")
-    control = replace(scene.steered_positive.controls[0], control_net=other)
+    (prompt,) = scene.steered_positive.prompts
+    control = replace(prompt.controls[0], control_net=other)
     with pytest.raises(InputError, match="made for another model: its block_out_channels are"):
-        scene.predict(replace(scene.positive, controls=(control,)), scene.negative)
+        scene.predict(told(prompt, controls=(control,)), scene.negative)
 
 
 def test_prompts_come_one_for_all_or_one_an_item(scene: Scene) -> None:
-    three = replace(scene.positive, embeddings=scene.positive.embeddings.repeat(3, 1, 1))
+    (prompt,) = scene.positive.prompts
+    three = told(prompt, embeddings=prompt.embeddings.repeat(3, 1, 1))
     with pytest.raises(InputError, match="a prompt comes in a batch of 3, the latents in a batch of 1"):
         scene.predict(three, scene.negative)
