@@ -6,17 +6,26 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `sigmas`, `image`, `grid`,
-`primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and schedules), `stepper` and
-`denoiser` (the sampling loop and what it asks), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas),
-`preview` (what latents look like), `sources` (what names weights, and how it is found), `families` (how each family of
-models is recognised, built and called), `modules` (what they are built into).
+Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `sigmas`,
+`image`, `grid`, `primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and
+schedules), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` (what becomes of several
+predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what latents look like),
+`sources` (what names weights, and how it is found), `families` (how each family of models is recognised, built and
+called), `modules` (what they are built into).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
 
 from __future__ import annotations
 
+from weft.nodes.conditioning import (
+    AveragePrompts,
+    CombinePrompts,
+    ConcatPrompts,
+    PromptArea,
+    PromptMask,
+    PromptSteps,
+)
 from weft.nodes.control import ApplyControlNet, Controlled
 from weft.nodes.edges import FindEdges
 from weft.nodes.grid import ImageGrid
@@ -57,9 +66,12 @@ from weft.nodes.values import (
 __all__ = [
     "VAE",
     "ApplyControlNet",
+    "AveragePrompts",
     "Boolean",
     "CFGGuide",
     "Checkpoint",
+    "CombinePrompts",
+    "ConcatPrompts",
     "Conditioning",
     "Control",
     "ControlNet",
@@ -92,6 +104,9 @@ __all__ = [
     "Parts",
     "PlotSigmas",
     "Prompt",
+    "PromptArea",
+    "PromptMask",
+    "PromptSteps",
     "SamplerName",
     "SaveImage",
     "ScheduleName",
