@@ -7,6 +7,7 @@ at `node` (what a node is), `graph` (what a graph is), `check`, `plan` and `run`
 from __future__ import annotations
 
 from weft.engine.artifact import Artifact, name_fault
+from weft.engine.batch import batched
 from weft.engine.context import INJECTED, Context
 from weft.engine.errors import (
     Cancelled,
@@ -65,6 +66,7 @@ __all__ = [
     "Submission",
     "Switch",
     "WeftError",
+    "batched",
     "find",
     "inside",
     "listed",

@@ -56,6 +56,19 @@ class Lazy:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What a node type that makes several calls of another one does (`weft.engine.batch`).
+
+    Args:
+        of: the name of the node type whose calls it makes.
+        inputs: those that are a list here, with one element for each call.
+    """
+
+    of: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Input:
     """One input of a node type."""
 
@@ -91,6 +104,7 @@ class NodeType:
         check: finds what is wrong among its literals before anything runs.
         lazy: says which inputs are needed, where not all are.
         instant: whether it takes no time to speak of, so that a plan may call it to learn what it decides.
+        batch: the node type whose calls it makes together, where it is such a one.
         origin: the digest of the file it was loaded from with `--nodes`; part of its keys. Empty for installed types.
     """
 
@@ -105,6 +119,7 @@ class NodeType:
     check: Check | None = None
     lazy: Lazy | None = None
     instant: bool = False
+    batch: Batch | None = None
     origin: str = ""
     context_name: str | None = None
     result: type | None = None

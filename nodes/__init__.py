@@ -6,8 +6,8 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `sigmas`,
-`image`, `grid`, `primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and
+Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `batch`,
+`sigmas`, `image`, `grid`, `primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and
 schedules), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` (what becomes of several
 predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what latents look like),
 `sources` (what names weights, and how it is found), `families` (how each family of models is recognised, built and
@@ -18,6 +18,7 @@ Importing this package imports no torch: heavy imports happen in the bodies of n
 
 from __future__ import annotations
 
+from weft.nodes.batch import KSamplerBatch
 from weft.nodes.conditioning import (
     AveragePrompts,
     CombinePrompts,
@@ -91,6 +92,7 @@ __all__ = [
     "IntegerMath",
     "JoinText",
     "KSampler",
+    "KSamplerBatch",
     "Latent",
     "ListSigmas",
     "LoadCheckpoint",

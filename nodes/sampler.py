@@ -126,7 +126,7 @@ def KSampler(
     from weft.nodes.stepper import SchedulerStepper, generators_for, make_scheduler, sample
 
     with context.weights(guide.model) as model, guided(guide, model, latent, context) as denoiser:
-        drawing: Any = {"generators": generators_for(_seeds(seed, latent.batch_size)), "eta": eta}
+        drawing: Any = {"generators": generators_for(seeds_of(seed, latent.batch_size)), "eta": eta}
         stepper: SchedulerStepper | SigmaStepper
         if sigmas is None:
             stepper = SchedulerStepper(
@@ -149,8 +149,12 @@ def KSampler(
     return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
 
 
-def _seeds(seed: int | list[int], batch: int) -> list[int]:
-    """One seed an item."""
+def seeds_of(seed: int | list[int], batch: int) -> list[int]:
+    """One seed an item.
+
+    Raises:
+        InputError: where a list has another number of them.
+    """
     if isinstance(seed, int):
         return [seed + item for item in range(batch)]
     if len(seed) != batch:
