@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from weft.engine.farm.job import Axis, Job
 from weft.engine.graph import Graph, links_of
+from weft.engine.keys import Digest, digest
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,42 @@ def touched(graph: Graph, axis: Axis) -> list[str]:
     for target in axis.targets:
         sets = (target,) if "." in target else graph.parameters[target].sets
         found += [one.partition(".")[0] for one in sets]
+    return found
+
+
+def reached(graph: Graph, sources: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    """For each node what reaches it over links, where some nodes are the source of something."""
+    reach = {id: {*sources.get(id, ())} for id in graph.nodes}
+    below = defaultdict(set)
+    for id, node in graph.nodes.items():
+        for given in node.inputs.values():
+            for link in links_of(given):
+                below[link.node].add(id)
+    work = [id for id, found in reach.items() if found]
+    while work:
+        id = work.pop()
+        for taker in below[id]:
+            if not reach[id] <= reach[taker]:
+                reach[taker] |= reach[id]
+                work.append(taker)
+    return reach
+
+
+def sources(job: Job) -> defaultdict[str, set[str]]:
+    """For each node the axes that set its inputs, each by its first target."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for axis in job.axes:
+        for id in touched(job.graph, axis):
+            found[id].add(axis.targets[0])
+    return found
+
+
+def distinct(job: Job) -> dict[str, list[int]]:
+    """For each axis, by its first target, and each of its rows the first row that is equal to it."""
+    found = {}
+    for axis in job.axes:
+        first: dict[Digest, int] = {}
+        found[axis.targets[0]] = [first.setdefault(digest([*row]), place) for place, row in enumerate(axis.rows)]
     return found
 
 

@@ -50,6 +50,9 @@ class JobModel(BaseModel):
     )
     retries: StrictInt = Field(2, ge=0, le=100, description="How often an item that failed is tried again.")
     max_failures: StrictInt = Field(0, ge=0, description="Failed items after which the job stops; 0 is never.")
+    batch: StrictInt = Field(
+        1, ge=1, le=4096, description="How many items that differ in texts and seeds alone are sampled at once."
+    )
     max_items: StrictInt = Field(100_000, ge=1, description="The most items that the sweep may come to.")
     priority: StrictInt = Field(0, description="Of the jobs of one folder, the greatest goes first.")
 
@@ -74,6 +77,7 @@ class Job:
     priority: int = 0
     title: str = ""
     folder: Path = Path()
+    batch: int = 1
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -182,7 +186,15 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     if problems or graph is None:
         raise GraphError(problems)
     job = Job(
-        graph, axes, model.name, model.retries, model.max_failures, model.priority, model.title or graph.title, folder
+        graph=graph,
+        axes=axes,
+        name=model.name,
+        retries=model.retries,
+        max_failures=model.max_failures,
+        priority=model.priority,
+        title=model.title or graph.title,
+        folder=folder,
+        batch=model.batch,
     )
     if job.count > model.max_items:
         mend = "make the sweep smaller, or raise `max_items`"

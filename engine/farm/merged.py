@@ -1,21 +1,23 @@
 """All items of a job as one graph, each node that items share once, planned as any other graph is.
 
 A node is repeated for each combination of the axes that reach it: P prompts and S seeds make P text encodes and P x S
-samplers. `sampler@3` is the fourth of `sampler`. What `weft.engine.plan` says of this graph is what the job needs, and
-recipe keys name its items.
+samplers. `sampler@3` is the fourth of `sampler`, and `sampler@batch3` makes the calls of the fourth batch. What
+`weft.engine.plan` says of this graph is what the job needs, and recipe keys name its items.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from weft.engine.check import Checked
 from weft.engine.errors import GraphError, Problem
-from weft.engine.farm.items import Item, expand, touched
-from weft.engine.farm.job import Job
+from weft.engine.farm.batching import Types, batchable, numbered, put_together
+from weft.engine.farm.items import Item, distinct, expand, reached, sources
+from weft.engine.farm.job import Axis, Job
 from weft.engine.graph import Graph, Link, Node, links_of
 from weft.engine.inline import parameter_fault
 from weft.engine.keys import Digest, digest
@@ -25,10 +27,16 @@ from weft.engine.session import Engine
 
 @dataclass
 class Merged:
-    """One graph for many items; `nodes` has for each item the ids that stand for its nodes."""
+    """One graph for many items.
+
+    Args:
+        nodes: for each item the ids that stand for the nodes of the job's graph, in the order of these.
+        batches: the items of each batch in which calls are made together.
+    """
 
     graph: Graph
     nodes: list[tuple[str, ...]] = field(default_factory=list)
+    batches: list[tuple[Item, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,13 @@ class JobPlan:
     Args:
         ids: of each item, by content; equal ids are one picture.
         steps: the nodes that its items need, each shared one once.
+        batches: the items of each batch in which calls are made together.
     """
 
     items: tuple[Item, ...]
     ids: tuple[Digest, ...]
     steps: tuple[Step, ...]
+    batches: tuple[tuple[Item, ...], ...] = ()
 
     @property
     def executions(self) -> Mapping[str, int]:
@@ -73,13 +83,14 @@ def planned(job: Job, engine: Engine) -> JobPlan:
     """
     items = tuple(expand(job))
     _refuse(engine.check(job.graph.replace(items[0].values)).problems)
-    merged = merge(job, items)
+    numbers = numbered(job, items, engine.catalog) if job.batch > 1 else {}
+    merged = merge(job, items, engine.catalog, numbers)
     try:
         found = engine.plan(merged.graph)
     except GraphError as fault:
         raise GraphError(_located(fault.problems)) from None
     told = Engine.plan(_storeless(engine), merged.graph) if found.checked.known else found
-    return JobPlan(items, tuple(_ids(merged, told)), found.steps)
+    return JobPlan(items, tuple(_ids(merged, told)), found.steps, tuple(merged.batches))
 
 
 def _storeless(engine: Engine) -> Engine:
@@ -119,58 +130,131 @@ def _sinks(checked: Checked, steps: Iterable[Step]) -> Iterator[Step]:
     return iter(found)
 
 
-def merge(job: Job, items: Sequence[Item]) -> Merged:
+def merge(job: Job, items: Sequence[Item], catalog: Types, numbers: Mapping[int, int] = MappingProxyType({})) -> Merged:
     """All items as one graph.
+
+    Args:
+        numbers: for each item, by its number, that of its batch; nothing where no calls are made together.
 
     Raises:
         GraphError: for values that parameters of the graph do not take.
     """
     _refuse(_refused_values(job))
-    graph = job.graph
-    reach = _reach(job)
-    targets = {id: tuple(target for target in job.targets if target in found) for id, found in reach.items()}
-    names: dict[tuple[str, tuple[int, ...]], str] = {}
-    counts: Counter[str] = Counter()
-    nodes: dict[str, Node] = {}
-    merged = Merged(replace(graph, nodes=nodes, parameters={}, outputs={}, layout={}))
+    merge = _Merge(job, catalog, numbers)
     for item in items:
+        merge.add(item)
+    merge.put_together(items)
+    return merge.merged
+
+
+_BATCH = "a batch"
+"""What stands for the number of its batch among what tells copies of a node apart; no target of an axis is so named."""
+
+
+class _Merge:
+    """A merged graph in the making."""
+
+    def __init__(self, job: Job, catalog: Types, numbers: Mapping[int, int]) -> None:
+        self.graph = job.graph
+        self.catalog = catalog
+        self.numbers = numbers
+        self.rows = distinct(job)
+        self.together = {*(batchable(job.graph, catalog) if numbers else ())}
+        self.nodes: dict[str, Node] = {}
+        self.merged = Merged(replace(job.graph, nodes=self.nodes, parameters={}, outputs={}, layout={}))
+        self.names: dict[tuple[str, tuple[int, ...]], str] = {}
+        self.counts: Counter[str] = Counter()
+        self.calls: dict[tuple[str, int], list[str]] = defaultdict(list)
+        above = sources(job)
+        for id in self.together:
+            above[id].add(_BATCH)
+        reach = reached(job.graph, above)
+        self.targets = {id: [target for target in (*self.rows, _BATCH) if target in reach[id]] for id in reach}
+
+    def add(self, item: Item) -> None:
+        """Add the nodes of an item that no item before has."""
+        places = {target: first[item.indices[target]] for target, first in self.rows.items()}
+        places[_BATCH] = self.numbers.get(item.number, 0)
         own: dict[str, str] = {}
-        fresh: list[str] = []
-        for id, reaching in targets.items():
-            key = (id, tuple(item.indices[target] for target in reaching))
-            if key not in names:
-                names[key] = f"{id}@{counts[id]}" if reaching else id
-                counts[id] += 1
+        fresh = []
+        for id, reaching in self.targets.items():
+            key = (id, tuple([places[target] for target in reaching]))
+            if key not in self.names:
+                self.names[key] = f"{id}@{self.counts[id]}" if reaching else id
+                self.counts[id] += 1
                 fresh.append(id)
-            own[id] = names[key]
-        settings = _settings(graph, item) if fresh else {}
+            own[id] = self.names[key]
+        self._copy(fresh, own, item)
+        for id in self.together.intersection(fresh):
+            self.calls[id, places[_BATCH]].append(own[id])
+        self.merged.nodes.append(tuple(own.values()))
+
+    def _copy(self, fresh: Sequence[str], names: Mapping[str, str], item: Item) -> None:
+        settings = _settings(self.graph, item) if fresh else {}
         for id in fresh:
-            inputs = {**graph.nodes[id].inputs, **settings.get(id, {})}
-            linked = {name: _relinked(given, own) for name, given in inputs.items()}
-            nodes[own[id]] = Node(graph.nodes[id].type, linked)
-        merged.nodes.append(tuple(own.values()))
-    return merged
+            inputs = {**self.graph.nodes[id].inputs, **settings.get(id, {})}
+            linked = {name: _relinked(given, names, self.together) for name, given in inputs.items()}
+            self.nodes[names[id]] = Node(self.graph.nodes[id].type, linked)
+
+    def put_together(self, items: Sequence[Item]) -> None:
+        """Make the calls of each batch one."""
+        found = set()
+        for (id, number), copies in self.calls.items():
+            if len(copies) > 1:
+                self.nodes.update(put_together(f"{id}@batch{number}", copies, self.nodes, self.catalog))
+                found.add(number)
+        members: dict[int, list[Item]] = defaultdict(list)
+        for item in items:
+            members[self.numbers.get(item.number, 0)].append(item)
+        self.merged.batches += [tuple(members[number]) for number in sorted(found)]
 
 
-def _reach(job: Job) -> dict[str, set[str]]:
-    """For each node the targets of axes whose values reach it, over links."""
-    reach: dict[str, set[str]] = {id: set() for id in job.graph.nodes}
-    for axis in job.axes:
-        for id in touched(job.graph, axis):
-            reach[id].add(axis.targets[0])
-    below = defaultdict(set)
-    for id, node in job.graph.nodes.items():
-        for given in node.inputs.values():
-            for link in links_of(given):
-                below[link.node].add(id)
-    work = [id for id, found in reach.items() if found]
+def graph_in_batch(
+    graph: Graph,
+    axes: Sequence[Sequence[str]],
+    members: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    catalog: Types,
+) -> Graph:
+    """What one item of a batch needs, as a graph: its own nodes by their names, and those that its batch takes from.
+
+    Args:
+        graph: the job's.
+        axes: the targets of each axis of the job.
+        members: what each item of the batch sets, in the order of the job.
+        settings: what this item sets.
+    """
+    rows = [Axis(tuple(one), tuple(tuple(member[target] for target in one) for member in members)) for one in axes]
+    job = Job(graph, tuple(rows), batch=len(members))
+    items = [Item(place, one, dict.fromkeys(job.targets, place)) for place, one in enumerate(members)]
+    merged = merge(job, items, catalog, dict.fromkeys(range(len(items)), 0))
+    place = [digest(member) for member in members].index(digest(settings))
+    own = dict(zip(merged.nodes[place], job.graph.nodes, strict=True))
+    needed, work = {*own}, [*own]
     while work:
-        id = work.pop()
-        for taker in below[id]:
-            if not reach[id] <= reach[taker]:
-                reach[taker] |= reach[id]
-                work.append(taker)
-    return reach
+        above = {link.node for given in merged.graph.nodes[work.pop()].inputs.values() for link in links_of(given)}
+        work += above - needed
+        needed |= above
+    names = _plain_names(needed, own)
+    nodes = {
+        names[id]: Node(node.type, {name: _relinked(given, names) for name, given in node.inputs.items()})
+        for id, node in merged.graph.nodes.items()
+        if id in needed
+    }
+    return replace(merged.graph, nodes=nodes)
+
+
+def _plain_names(ids: Iterable[str], own: Mapping[str, str]) -> dict[str, str]:
+    """Names that a graph file takes: for the other items' `sampler@3` it is `sampler-3`."""
+    names = dict(own)
+    taken = {*own.values()}
+    for id in sorted({*ids} - {*own}):
+        name = id.replace("@", "-")
+        while name in taken:
+            name += "-"
+        taken.add(name)
+        names[id] = name
+    return names
 
 
 def _settings(graph: Graph, item: Item) -> dict[str, dict[str, Any]]:
@@ -186,11 +270,16 @@ def _settings(graph: Graph, item: Item) -> dict[str, dict[str, Any]]:
     return settings
 
 
-def _relinked(given: Any, names: Mapping[str, str]) -> Any:
+def _relinked(given: Any, names: Mapping[str, str], single: Collection[str] = ()) -> Any:
+    """An input whose links lead to nodes by their new names.
+
+    Args:
+        single: nodes whose one output may come to have another name.
+    """
     if isinstance(given, Link):
-        return Link(names.get(given.node, given.node), given.output)
+        return Link(names.get(given.node, given.node), None if given.node in single else given.output)
     if isinstance(given, tuple):
-        return tuple(_relinked(element, names) for element in given)
+        return tuple(_relinked(element, names, single) for element in given)
     return given
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from weft.engine.contained import self_contained
 from weft.engine.document import write
 from weft.engine.errors import GraphError, Problem
+from weft.engine.farm.batching import batch_name
 from weft.engine.farm.items import by_sharing
 from weft.engine.farm.job import Job
 from weft.engine.farm.ledger import Entry, Ledger
@@ -66,6 +67,9 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
         state="running",
         submitted=time.time(),
         items=len(plan.items),
+        batch=job.batch,
+        axes=[axis.targets for axis in job.axes],
+        **{batch_name(batch): [item.values for item in batch] for batch in plan.batches},
     )
     ledger.add(entries)
     ledger.close()
@@ -73,7 +77,11 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
 
 
 def _entries(job: Job, plan: JobPlan, done: Mapping[str, str]) -> Iterator[Entry]:
-    """The entries in the order of work; items of equal ids are one, and what is published keeps its name."""
+    """The entries in the order of work; items of equal ids are one, and what is published keeps its name.
+
+    The items of a batch are a group of their own, so that one worker takes them all.
+    """
+    batches = {item.number: batch_name(batch) for batch in plan.batches for item in batch}
     ids = dict(zip((item.number for item in plan.items), plan.ids, strict=True))
     seen: set[str] = set()
     for rank, (shared, item) in enumerate(by_sharing(job, [*plan.items])):
@@ -82,7 +90,8 @@ def _entries(job: Job, plan: JobPlan, done: Mapping[str, str]) -> Iterator[Entry
             seen.add(id)
             name = done.get(id) or named(job.name, item.tokens(id))
             state = "cached" if id in done else "waiting"
-            yield Entry(id, item.number, rank, shared, name, item.values, state)
+            group = batches.get(item.number, shared)
+            yield Entry(id, item.number, rank, group, name, item.values, state)
 
 
 def _collisions(entries: list[Entry]) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from weft.engine import document
 from weft.engine.farm.attempt import Bench, settle
 from weft.engine.farm.ledger import HEARTBEAT, Entry, Ledger
+from weft.engine.farm.merged import graph_in_batch
 from weft.engine.farm.submit import Setup, ledger_path
 
 TARGET = 30.0
@@ -54,6 +55,7 @@ class Worker:
         path = self.ledger.fact("path")
         graph = document.read(self.ledger.fact("graph"), Path(path) if path else None)
         self.bench = Bench(self.folder, graph, engine, self.name)
+        self.batch = self.ledger.fact("batch", 1)
         self.shared = ""
         self.seconds: float | None = None
 
@@ -70,6 +72,7 @@ class Worker:
                 self.ledger.enter(self.name)
                 counts = self.ledger.counts()
                 size = chunk_size(self.seconds, counts["waiting"], len(self.ledger.workers()))
+                size = max(size, self.batch)
                 chunk = self.ledger.lease(self.name, size, self.shared)
                 if not chunk and not counts["waiting"] + counts["leased"]:
                     break

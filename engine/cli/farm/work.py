@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, opened, setup_of, stopping
 from weft.engine.cli.output import Exit, json_line, say, table
-from weft.engine.farm.job import load
+from weft.engine.farm.job import Job, load
 from weft.engine.farm.launch import Launcher
 from weft.engine.farm.ledger import Ledger
 from weft.engine.farm.manifest import write_contact_sheet, write_manifest
@@ -25,12 +26,29 @@ TERMINATED = 143
 
 Workers = Annotated[int, typer.Option("--workers", min=1, help="How many worker processes.")]
 Devices = Annotated[str, typer.Option("--devices", metavar="D,D", help="One worker for each: cuda:0,cuda:1.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        min=1,
+        metavar="N",
+        help="Sample up to N items at once that differ in texts and seeds alone, instead of the job's `batch`. It is "
+        "part of the keys: items have other ids than without it, and pictures differ by rounding alone.",
+    ),
+]
 Price = Annotated[float, typer.Option("--price", min=0, help="What an hour of one worker costs.")]
+
+
+def read_job(path: Path, batch: int | None) -> Job:
+    """A job, with the batch that a call asks for."""
+    job = load(path)
+    return replace(job, batch=batch) if batch else job
 
 
 @app.command("plan")
 def plan(
     job: JobArgument,
+    batch: BatchSize = None,
     workers: Workers = 1,
     price: Price = 0.0,
     device: options.Device = "auto",
@@ -44,7 +62,7 @@ def plan(
     debug: options.Debug = False,
 ) -> int:
     """Say what a job will do: items, node executions after sharing, cache hits, time and cost; nothing runs."""
-    read = load(job)
+    read = read_job(job, batch)
     setup = setup_of(store, shared_store, device, precision, models, [*(inputs or ()), job.parent], nodes)
     found = planned(read, setup.engine())
     if json:
@@ -84,6 +102,7 @@ def _told(found: JobPlan, workers: int, price: float) -> str:
 def submit(
     job: JobArgument,
     out: Out = None,
+    batch: BatchSize = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     store: options.StoreFolder = None,
@@ -95,7 +114,7 @@ def submit(
 ) -> int:
     """Put a job into its folder for `weft farm work`; what is published there already stays."""
     folder = job_folder(job, out)
-    submitted(load(job), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    submitted(read_job(job, batch), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
     ledger = opened(folder)
     print(progress(ledger))
     ledger.close()
@@ -121,6 +140,7 @@ def work(
 def run(
     job: JobArgument,
     out: Out = None,
+    batch: BatchSize = None,
     workers: Workers = 1,
     devices: Devices = "",
     contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write contact_sheet.png at the end.")] = False,
@@ -136,7 +156,7 @@ def run(
 ) -> int:
     """Submit a job and work at it; run it again to go on where it was."""
     folder = job_folder(job, out)
-    submitted(load(job), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    submitted(read_job(job, batch), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
     last = [""]
 
     def show(ledger: Ledger) -> None:
