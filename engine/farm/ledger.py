@@ -258,13 +258,20 @@ class Ledger:
         gone += [(name, executing.get(name, "")) for (name,) in late if name not in dict(gone)]
         with self._transaction():
             for name, item in gone:
-                held = self._base.execute(
-                    "SELECT 1 FROM items WHERE id=? AND worker=? AND state='leased'", (item, name)
-                )
-                if held.fetchone():
-                    self._charge(item, 0.5, f"worker {name} died, or did not answer, while it ran this")
-                self._give_back(name)
+                self._died(name, item)
         return [name for name, _ in gone]
+
+    def died(self, worker: str) -> None:
+        """End the lease of a worker that somebody saw die, as `bury` does."""
+        with self._transaction():
+            row = self._base.execute("SELECT item FROM workers WHERE name=?", (worker,)).fetchone()
+            self._died(worker, row[0] if row else "")
+
+    def _died(self, name: str, item: str) -> None:
+        held = self._base.execute("SELECT 1 FROM items WHERE id=? AND worker=? AND state='leased'", (item, name))
+        if held.fetchone():
+            self._charge(item, 0.5, f"worker {name} died, or did not answer, while it ran this")
+        self._give_back(name)
 
     def change(self, old: Iterable[str], new: str, ids: Iterable[str] | None = None) -> int:
         """Move items from some states to another; how many there were.
