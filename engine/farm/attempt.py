@@ -17,6 +17,7 @@ import orjson
 from weft.engine import document, events
 from weft.engine.deliver import versions
 from weft.engine.errors import StoreError, WeftError
+from weft.engine.farm.batches import dissolve, failed_together, graph_of
 from weft.engine.farm.ledger import Entry, Ledger
 from weft.engine.farm.publish import HIDDEN, Staged, stage
 from weft.engine.graph import Graph
@@ -77,13 +78,16 @@ class Bench:
 
     def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: _Log) -> Outcome:
         log.write(event="attempt", item=entry.id, attempt=entry.attempt, worker=self.worker, settings=entry.settings)
-        graph = self.graph.replace(entry.settings)
+        graph = graph_of(self.folder, self.graph, entry, self.engine.catalog)
         started = time.perf_counter()
         self.engine.output = staging
         plan = self.engine.plan(graph)
         result = self.engine.execute(plan, listener=log, cancelled=stopped)
         if result.status == "cancelled":
             return Outcome(staging)
+        if result.failures and failed_together(plan, result) and dissolve(self.folder, entry):
+            log.write(event="batch_dissolved", batch=entry.shared)
+            return self._run(entry, staging, stopped, log)
         if result.failures:
             return Outcome(staging, error="\n".join(map(str, result.failures)))
         seconds = time.perf_counter() - started

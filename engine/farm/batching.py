@@ -17,7 +17,6 @@ from weft.engine.errors import GraphError, Problem, listed
 from weft.engine.farm.items import Item, by_sharing, distinct, reached, sources
 from weft.engine.farm.job import Axis, Job
 from weft.engine.graph import Graph, Link, Node, links_of
-from weft.engine.keys import digest
 from weft.engine.node import REQUIRED, NodeType
 from weft.engine.types import Scalar
 
@@ -100,11 +99,6 @@ def _together(graph: Graph, target: str, catalog: Types) -> bool:
         return name in together.batch.inputs
     one = type.inputs[name]
     return one.resource is None and isinstance(one.type, Scalar) and one.type.name in ("str", "int")
-
-
-def batch_name(items: Sequence[Item]) -> str:
-    """What a batch is known by, whatever else a job comes to hold."""
-    return f"batch-{digest([item.values for item in items])[:16]}"
 
 
 def put_together(id: str, names: Sequence[str], nodes: Mapping[str, Node], catalog: Types) -> dict[str, Node]:

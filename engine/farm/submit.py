@@ -11,7 +11,7 @@ from typing import Any
 from weft.engine.contained import self_contained
 from weft.engine.document import write
 from weft.engine.errors import GraphError, Problem
-from weft.engine.farm.batching import batch_name
+from weft.engine.farm.batches import batch_name, write_batches
 from weft.engine.farm.items import by_sharing
 from weft.engine.farm.job import Job
 from weft.engine.farm.ledger import Entry, Ledger
@@ -68,9 +68,8 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
         submitted=time.time(),
         items=len(plan.items),
         batch=job.batch,
-        axes=[axis.targets for axis in job.axes],
-        **{batch_name(batch): [item.values for item in batch] for batch in plan.batches},
     )
+    write_batches(folder, job, plan.batches)
     ledger.add(entries)
     ledger.close()
     return plan

@@ -13,7 +13,6 @@ from pathlib import Path
 from weft.engine import document
 from weft.engine.farm.attempt import Bench, settle
 from weft.engine.farm.ledger import HEARTBEAT, Entry, Ledger
-from weft.engine.farm.merged import graph_in_batch
 from weft.engine.farm.submit import Setup, ledger_path
 
 TARGET = 30.0

@@ -1,0 +1,67 @@
+"""What an attempt runs: an item's graph, in its batch where it has one.
+
+Each batch is a file in the job's folder, named by its content, so that whoever works there finds it without a ledger.
+A batch that fails is dissolved: its file goes, and its items are run by themselves, until the job is submitted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from weft.engine.farm.batching import Types
+from weft.engine.farm.items import Item
+from weft.engine.farm.job import Job
+from weft.engine.farm.ledger import Entry
+from weft.engine.farm.merged import graph_in_batch
+from weft.engine.farm.publish import HIDDEN
+from weft.engine.graph import Graph
+from weft.engine.keys import digest
+from weft.engine.plan import Plan
+from weft.engine.session import Result
+
+
+def batch_name(items: Sequence[Item]) -> str:
+    """The name of a batch, which is also that of the group that its items share most with."""
+    return f"batch-{digest([item.values for item in items])[:16]}"
+
+
+def write_batches(folder: Path, job: Job, batches: Sequence[Sequence[Item]]) -> None:
+    """Write a file for each batch of a job."""
+    axes = [axis.targets for axis in job.axes]
+    for items in batches:
+        path = _path(folder, batch_name(items))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(orjson.dumps({"axes": axes, "items": [item.values for item in items]}))
+
+
+def graph_of(folder: Path, graph: Graph, entry: Entry, catalog: Types) -> Graph:
+    """What is run for an item: the job's graph with its settings, in its batch.
+
+    By itself where it has none, where the batch is dissolved, or where a worker died of it.
+    """
+    path = _path(folder, entry.shared)
+    if entry.charge or not path.is_file():
+        return graph.replace(entry.settings)
+    batch = orjson.loads(path.read_bytes())
+    return graph_in_batch(graph, batch["axes"], batch["items"], entry.settings, catalog)
+
+
+def failed_together(plan: Plan, result: Result) -> bool:
+    """Whether calls that were to be made together were not made, so that another item may be at fault."""
+    made = {*result.ran, *result.cached}
+    return any(step.call.type.batch and step.call.id not in made for step in plan.of("run", "undecided"))
+
+
+def dissolve(folder: Path, entry: Entry) -> bool:
+    """Have the items of a batch run by themselves from now on; whether there was one."""
+    path = _path(folder, entry.shared)
+    there = path.is_file()
+    path.unlink(missing_ok=True)
+    return there
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / HIDDEN / "batches" / f"{name}.json"
