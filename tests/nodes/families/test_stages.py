@@ -12,7 +12,18 @@ from PIL import Image as Pictures
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph, Places
-from weft.nodes import CFGGuide, EmptyLatent, Framing, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+from weft.nodes import (
+    CFGGuide,
+    EmptyLatent,
+    Framing,
+    KSampler,
+    LoadCheckpoint,
+    LoadImage,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+    VAEEncode,
+)
 from weft.nodes.families import family
 from weft.nodes.sources import CheckpointSource
 
@@ -64,23 +75,53 @@ def test_a_run_in_two_stages_is_the_whole_run(zoo: Any, engine: Engine, weft_pai
     assert_same(parted, weft_paints("sdxl", sampler=sampler, steps=STEPS))
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4])
-@pytest.mark.parametrize(("model", "kind"), [("sd-turbo", "StableDiffusion"), ("sdxl-turbo", "StableDiffusionXL")])
+TURBO = (("sd-turbo", "StableDiffusion"), ("sdxl-turbo", "StableDiffusionXL"))
+"""Turbo checkpoints, and what diffusers calls their pipelines."""
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps"), [*(("model", steps) for steps in (1, 2, 4)), ("ddim", 1), ("dpmpp_2m", 2), ("lcm", 4)]
+)
+@pytest.mark.parametrize(("model", "kind"), TURBO)
 def test_turbo_takes_few_steps_and_no_guidance(
-    zoo: Any, weft_paints: Any, oracle: Oracle, model: str, kind: str, steps: int
+    zoo: Any, weft_paints: Any, oracle: Oracle, model: str, kind: str, sampler: Any, steps: int
 ) -> None:
     pipeline = getattr(diffusers, f"{kind}Pipeline")
     size: dict[str, Any] = {"height": SIZE, "width": SIZE, "num_inference_steps": steps}
-    theirs = oracle.paint(pipeline, "model", model=zoo(model), batch=2, guidance_scale=0.0, **size)
-    assert_same(weft_paints(model, sampler="model", steps=steps, scale=1.0, batch=2), theirs)
+    theirs = oracle.paint(pipeline, sampler, model=zoo(model), batch=2, guidance_scale=0.0, **size)
+    assert_same(weft_paints(model, sampler=sampler, steps=steps, scale=1.0, batch=2), theirs)
 
 
-@pytest.mark.parametrize("sampler", ["model", "euler", "ddim", "dpmpp_2m"])
-def test_a_distilled_sdxl_is_told_the_scale(zoo: Any, weft_paints: Any, oracle: Oracle, sampler: str) -> None:
-    theirs = oracle.paint(
-        diffusers.StableDiffusionXLPipeline, sampler, model=zoo("sdxl-lcm"), batch=2, height=SIZE, width=SIZE
-    )
-    assert_same(weft_paints("sdxl-lcm", sampler=sampler, batch=2), theirs)
+def latents(call: Any, model: str) -> torch.Tensor:
+    """The mean latents of a picture, which a pipeline would draw from the VAE's distribution."""
+    vae = call(LoadCheckpoint, source=model).vae
+    mean: torch.Tensor = call(VAEEncode, vae=vae, image=call(LoadImage, path="ramp.png")).samples
+    return mean
+
+
+@pytest.mark.parametrize("sampler", ["model", "ddim", "dpmpp_2m", "lcm"])
+@pytest.mark.parametrize(("model", "kind"), TURBO)
+def test_turbo_starts_from_a_picture(
+    zoo: Any, call: Any, weft_paints: Any, oracle: Oracle, model: str, kind: str, sampler: Any
+) -> None:
+    told: dict[str, Any] = {
+        "image": latents(call, zoo(model)),
+        "strength": 0.5,
+        "guidance_scale": 0.0,
+        "num_inference_steps": 4,
+    }
+    theirs = oracle.paint(getattr(diffusers, f"{kind}Img2ImgPipeline"), sampler, model=model, **told)
+    assert_same(weft_paints(model, image="ramp.png", sampler=sampler, steps=4, denoise=0.5, scale=1.0), theirs)
+
+
+@pytest.mark.parametrize("sampler", ["model", "lcm", "euler", "ddim", "dpmpp_2m"])
+@pytest.mark.parametrize(("model", "kind"), [("distilled", "StableDiffusion"), ("sdxl-lcm", "StableDiffusionXL")])
+def test_a_distilled_model_is_told_the_scale(
+    zoo: Any, weft_paints: Any, oracle: Oracle, model: str, kind: str, sampler: str
+) -> None:
+    size: dict[str, Any] = {"height": SIZE, "width": SIZE}
+    theirs = oracle.paint(getattr(diffusers, f"{kind}Pipeline"), sampler, model=zoo(model), batch=2, **size)
+    assert_same(weft_paints(model, sampler=sampler, batch=2), theirs)
 
 
 def test_no_negative_prompt_is_zeros_where_the_checkpoint_says_so(zoo: Any, call: Any) -> None:
@@ -92,10 +133,18 @@ def test_no_negative_prompt_is_zeros_where_the_checkpoint_says_so(zoo: Any, call
 
 
 def test_a_latent_consistency_model_in_its_own_pipeline(weft_paints: Any, oracle: Oracle) -> None:
+    """No other scheduler takes what this pipeline tells it."""
     size: dict[str, Any] = {"height": SIZE, "width": SIZE, "num_inference_steps": 4}
     kind = diffusers.LatentConsistencyModelPipeline
     theirs = oracle.run(kind, "lcm", model="distilled", prompt=[PROMPT], guidance_scale=SCALE, **size)
     assert_same(weft_paints("distilled", sampler="lcm", steps=4), theirs)
+
+
+@pytest.mark.parametrize("sampler", ["model", "euler", "ddim", "dpmpp_2m"])
+def test_a_distilled_model_starts_from_a_picture(call: Any, weft_paints: Any, oracle: Oracle, sampler: Any) -> None:
+    told: dict[str, Any] = {"image": latents(call, "distilled"), "strength": 0.6}
+    theirs = oracle.paint(diffusers.StableDiffusionImg2ImgPipeline, sampler, model="distilled", **told)
+    assert_same(weft_paints("distilled", image="ramp.png", sampler=sampler, denoise=0.6), theirs)
 
 
 @pytest.mark.parametrize("sampler", ["model", "ddim", "heun", "dpmpp_2m"])

@@ -27,6 +27,8 @@ from weft.nodes import (
 FAMILIES = {"epsilon": "SD1", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux-dev": "FLUX"}
 """A checkpoint of each family that paints from text."""
 
+RELATIVES = ("sd-turbo", "sdxl-turbo", "distilled", "sdxl-lcm", "sd3-short", "sd35", "flux-schnell")
+"""What was distilled or made from them in other ways."""
 
 PAIRS = tuple(permutations(FAMILIES, 2))
 
@@ -55,6 +57,13 @@ def test_another_source_is_another_family(zoo: Any, engine: Engine, one: str, ot
     zoo(one), zoo(other)
     switched = painting(one).set("checkpoint.source", other)
     assert read_pixels(engine.run(switched).paths).std() > 5
+
+
+@pytest.mark.parametrize("other", RELATIVES)
+def test_another_source_is_a_relative_of_a_family(zoo: Any, engine: Engine, other: str) -> None:
+    graphs = [painting(zoo(one)).set("checkpoint.source", zoo(other)) for one in FAMILIES]
+    assert all(graph == graphs[0] for graph in graphs)
+    assert read_pixels(engine.run(graphs[0]).paths).std() > 5
 
 
 @pytest.mark.parametrize("part", ["encoder", "start"])
