@@ -6,6 +6,7 @@ A batch that fails is dissolved: its file goes, and its items are run by themsel
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def write_batches(folder: Path, job: Job, batches: Sequence[Sequence[Item]]) -> 
     for items in batches:
         path = _path(folder, batch_name(items))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(orjson.dumps({"axes": axes, "items": [item.values for item in items]}))
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.write_bytes(orjson.dumps({"axes": axes, "items": [item.values for item in items]}))
+        beside.replace(path)
 
 
 def graph_of(folder: Path, graph: Graph, entry: Entry, catalog: Types) -> Graph:
@@ -42,10 +45,12 @@ def graph_of(folder: Path, graph: Graph, entry: Entry, catalog: Types) -> Graph:
 
     By itself where it has none, where the batch is dissolved, or where a worker died of it.
     """
-    path = _path(folder, entry.shared)
-    if entry.charge or not path.is_file():
+    try:
+        batch = None if entry.charge else orjson.loads(_path(folder, entry.shared).read_bytes())
+    except FileNotFoundError:
+        batch = None
+    if batch is None:
         return graph.replace(entry.settings)
-    batch = orjson.loads(path.read_bytes())
     return graph_in_batch(graph, batch["axes"], batch["items"], entry.settings, catalog)
 
 

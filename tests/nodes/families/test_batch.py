@@ -1,0 +1,116 @@
+"""Pictures that are sampled together equal the single ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from weft.engine import InputError
+from weft.nodes import (
+    ApplyControlNet,
+    CFGGuide,
+    ConcatPrompts,
+    EmptyLatent,
+    Image,
+    KSampler,
+    KSamplerBatch,
+    Latent,
+    LoadCheckpoint,
+    LoadControlNet,
+    TextEncode,
+    VAEDecode,
+)
+from weft.nodes.batch import sampled_together
+
+Call = Callable[..., Any]
+
+TEXTS = ("a house", "a lake at night, with snow", "")
+
+
+def guides(call: Call, checkpoint: Any, texts: Sequence[str] = TEXTS, **options: Any) -> list[Any]:
+    """A guide for each text."""
+    encoded = (call(TextEncode, text_encoder=checkpoint.text_encoder, text=text) for text in texts)
+    return [call(CFGGuide, model=checkpoint.model, positive=prompt, **options) for prompt in encoded]
+
+
+def assert_same_alone(call: Call, vae: Any, guides: Sequence[Any], latents: Sequence[Any], **options: Any) -> None:
+    """Sampled together and one by one, the pictures are the same within 1/255."""
+    seeds = [*range(7, 7 + len(guides))]
+    together = call(KSamplerBatch, guide=[*guides], latent=[*latents], seed=seeds, steps=3, **options)
+    for guide, latent, seed, found in zip(guides, latents, seeds, together, strict=True):
+        alone = call(KSampler, guide=guide, latent=latent, seed=seed, steps=3, **options)
+        assert found.batch_size == latent.batch_size == len(found.samples)
+        one, other = (call(VAEDecode, vae=vae, latent=sampled).pixels for sampled in (alone, found))
+        assert (one - other).abs().max() <= 1 / 255
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "euler_ancestral"])
+@pytest.mark.parametrize("model", ["epsilon", "sdxl"])
+def test_texts_and_seeds_go_together(call: Call, zoo: Any, model: str, sampler: str) -> None:
+    checkpoint = call(LoadCheckpoint, source=model if model == "epsilon" else zoo(model))
+    latents = [EmptyLatent(64, 64)] * 3
+    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint), latents, sampler=sampler)
+
+
+@pytest.mark.parametrize("model", ["flux-dev", "sd3"])
+def test_flows_go_together(call: Call, zoo: Any, model: str) -> None:
+    checkpoint = call(LoadCheckpoint, source=zoo(model))
+    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint, scale=3.5), [EmptyLatent(64, 64)] * 3)
+
+
+def test_control_nets_see_each_its_picture(call: Call) -> None:
+    checkpoint, net = call(LoadCheckpoint, source="epsilon"), call(LoadControlNet, source="edges")
+    found = []
+    for guide in guides(call, checkpoint):
+        given = {"positive": guide.positive, "negative": guide.negative, "control_net": net}
+        prompts = call(ApplyControlNet, **given, image=Image(torch.rand(1, 64, 64, 3)))
+        found.append(replace(guide, positive=prompts.positive, negative=prompts.negative))
+    assert_same_alone(call, checkpoint.vae, found, [EmptyLatent(64, 64)] * 3, sampler="euler_ancestral")
+
+
+def test_what_does_not_fit_is_sampled_by_itself(call: Call) -> None:
+    checkpoint = call(LoadCheckpoint, source="epsilon")
+    long = guides(call, checkpoint)[0]
+    prompt = call(ConcatPrompts, prompts=[long.positive, long.positive])
+    mixed = [
+        *guides(call, checkpoint),
+        *guides(call, checkpoint, ["a house"], scale=2.0),
+        replace(long, positive=prompt),
+    ]
+    sizes = [EmptyLatent(64, 64), EmptyLatent(64, 32), *[EmptyLatent(64, 64)] * 3]
+    assert_same_alone(call, checkpoint.vae, mixed, sizes)
+
+
+def test_batches_and_pictures_to_start_from_go_together(call: Call) -> None:
+    checkpoint = call(LoadCheckpoint, source="epsilon")
+    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint), [EmptyLatent(64, 64, size) for size in (2, 1, 3)])
+    starts = [Latent[Any](64, 64, 1, torch.randn(1, 4, 8, 8)) for _ in range(3)]
+    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint), starts, denoise=0.7)
+
+
+def test_what_fits_goes_through_the_model_once(call: Call) -> None:
+    checkpoint = call(LoadCheckpoint, source="epsilon")
+    latents = [EmptyLatent(64, 64), EmptyLatent(64, 32), EmptyLatent(64, 64, 2)]
+    calls = [{"guide": guides(call, checkpoint, ["a"])[0], "latent": one, "seed": 3, "steps": 2} for one in latents]
+    seen: list[tuple[int, list[int]]] = []
+
+    def sample(latent: Latent[Any], seed: list[int], **_: Any) -> Latent[Any]:
+        seen.append((latent.height, seed))
+        return replace(latent, samples=torch.arange(latent.batch_size).reshape(-1, 1, 1, 1))
+
+    found = sampled_together(sample, calls)
+    assert seen == [(64, [3, 3, 4]), (32, [3])]
+    assert [one.samples.flatten().tolist() for one in found if one.samples is not None] == [[0], [0], [1, 2]]
+
+
+def test_seeds_belong_to_their_own_call(call: Call) -> None:
+    checkpoint = call(LoadCheckpoint, source="epsilon")
+    given = {"guide": guides(call, checkpoint)[:2], "latent": [EmptyLatent(64, 64, 2), EmptyLatent(64, 64)]}
+    first, second = call(KSamplerBatch, **given, seed=[[5, 9], 9], steps=2)
+    assert first.batch_size == 2 and second.batch_size == 1
+    with pytest.raises(InputError, match="1 seeds for a batch of 2"):
+        call(KSamplerBatch, **given, seed=[[5], [9, 9]], steps=2)
