@@ -81,14 +81,16 @@ def _settle(path: Path) -> None:
 
 def published(folder: Path) -> Iterator[dict[str, Any]]:
     """The sidecars of a folder whose files are there whole, in the order of the job."""
-    found = []
-    for path in folder.rglob(f"*{SIDECAR}"):
-        if HIDDEN in path.relative_to(folder).parts:
-            continue
-        try:
-            sidecar = orjson.loads(path.read_bytes())
-            if all((folder / one["path"]).stat().st_size == one["bytes"] for one in sidecar["files"]):
-                found.append(sidecar)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not whole, so not published: the item runs again
+    paths = (path for path in folder.rglob(f"*{SIDECAR}") if HIDDEN not in path.relative_to(folder).parts)
+    found = [sidecar for path in paths if (sidecar := whole(folder, path))]
     return iter(sorted(found, key=lambda sidecar: int(sidecar.get("number", 0))))
+
+
+def whole(folder: Path, path: Path) -> dict[str, Any] | None:
+    """What a sidecar says; None where it or a file that it names is not there whole, so that the item runs again."""
+    try:
+        sidecar: dict[str, Any] = orjson.loads(path.read_bytes())
+        sizes = [(folder / one["path"]).stat().st_size == one["bytes"] for one in sidecar["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return sidecar if all(sizes) else None

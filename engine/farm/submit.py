@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from weft.engine.farm.ledger import Entry, Ledger
 from weft.engine.farm.merged import JobPlan, planned
 from weft.engine.farm.naming import named
 from weft.engine.farm.publish import HIDDEN, published
+from weft.engine.farm.tasks import write_tasks
 from weft.engine.session import Engine, store_folder
 
 
@@ -44,8 +45,22 @@ def ledger_path(folder: Path) -> Path:
     return folder / HIDDEN / "ledger.sqlite"
 
 
-def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
-    """Write a job into the ledger of its folder; what is published there already is done.
+@dataclass(frozen=True)
+class Prepared:
+    """A job in its folder, ready to be worked at.
+
+    Args:
+        entries: its items in the order of work; what is published already is `cached`.
+        facts: what a worker needs besides.
+    """
+
+    plan: JobPlan
+    entries: tuple[Entry, ...]
+    facts: Mapping[str, Any]
+
+
+def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
+    """Write the tasks of a job, and its batches, into its folder: all that launchers without a ledger need.
 
     Raises:
         GraphError: with every problem of the job.
@@ -53,26 +68,40 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
     engine = setup.engine(inputs=(*setup.inputs, str(job.folder.resolve())))
     plan = planned(job, engine)
     done = {sidecar["id"]: sidecar["name"] for sidecar in published(folder)}
-    entries = [*_entries(job, plan, done)]
+    entries = tuple(_entries(job, plan, done))
     if problems := [*_collisions(entries)]:
         raise GraphError(problems)
+    facts = {
+        "title": job.title,
+        "graph": write(self_contained(job.graph, engine.places(job.graph), engine.limits), schema=None).decode(),
+        "path": str(job.graph.path.resolve()) if job.graph.path else "",
+        "setup": {**asdict(setup), "inputs": engine.inputs},
+    }
+    write_batches(folder, job, plan.batches)
+    write_tasks(folder, facts, entries)
+    return Prepared(plan, entries, facts)
+
+
+def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
+    """Write a job into the ledger of its folder; what is published there already is done.
+
+    Raises:
+        GraphError: with every problem of the job.
+    """
+    made = prepare(job, folder, setup)
     ledger = Ledger(ledger_path(folder))
     ledger.note(
-        title=job.title,
+        **made.facts,
         retries=job.retries,
         max_failures=job.max_failures,
-        graph=write(self_contained(job.graph, engine.places(job.graph), engine.limits), schema=None).decode(),
-        path=str(job.graph.path.resolve()) if job.graph.path else "",
-        setup={**asdict(setup), "inputs": engine.inputs},
         state="running",
         submitted=time.time(),
-        items=len(plan.items),
+        items=len(made.plan.items),
         batch=job.batch,
     )
-    write_batches(folder, job, plan.batches)
-    ledger.add(entries)
+    ledger.add(made.entries)
     ledger.close()
-    return plan
+    return made.plan
 
 
 def _entries(job: Job, plan: JobPlan, done: Mapping[str, str]) -> Iterator[Entry]:
@@ -93,7 +122,7 @@ def _entries(job: Job, plan: JobPlan, done: Mapping[str, str]) -> Iterator[Entry
             yield Entry(id, item.number, rank, group, name, item.values, state)
 
 
-def _collisions(entries: list[Entry]) -> Iterator[Problem]:
+def _collisions(entries: Sequence[Entry]) -> Iterator[Problem]:
     """Items that would get one name, told for the first such name; names that differ by case only are one."""
     seen: dict[str, Entry] = {}
     clashes = []
