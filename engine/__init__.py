@@ -31,6 +31,7 @@ from weft.engine.resources import Found, InputFile, Places, Resolved, Resource, 
 from weft.engine.session import Engine, Result
 from weft.engine.submission import Submission
 from weft.engine.types import Range, value
+from weft.engine.upstream import Upstream
 
 __all__ = [
     "INJECTED",
@@ -65,6 +66,7 @@ __all__ = [
     "StoreError",
     "Submission",
     "Switch",
+    "Upstream",
     "WeftError",
     "batched",
     "find",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,9 +25,10 @@ from weft.engine.graph import Graph, Link, Node, links_of
 from weft.engine.inline import Flat, inline
 from weft.engine.keys import Digest
 from weft.engine.limits import Limits
-from weft.engine.node import Input, NodeType, Output
+from weft.engine.node import Input, NodeProblem, NodeType, Output
 from weft.engine.resources import Places, Resolved
 from weft.engine.types import ListOf, LiteralError, NoNumber, Type, list_item, shown
+from weft.engine.upstream import Upstream
 
 
 @dataclass(frozen=True)
@@ -306,16 +308,27 @@ def _sources(node: Node, flat: Flat) -> list[str]:
 
 def own_checks(draft: _Draft) -> Iterator[Problem]:
     """What node types find wrong with their literals."""
-    for id, call in draft.calls.items():
-        if call.type.check is None:
-            continue
-        literals = {name: given for name, given in call.inputs.items() if not isinstance(given, (Link, Gather))}
-        try:
-            for found in call.type.check(literals, draft.limits):
-                yield Problem(found.message, found.mend, id, found.input)
-        except Exception as fault:
-            message = f"the check of {call.type.name} failed: {fault.__class__.__name__}: {fault}"
-            yield Problem(message, "mend the node type; linked and refused inputs are not among its literals", id)
+    for call in draft.calls.values():
+        if call.type.check:
+            yield from _found(call, partial(call.type.check, Upstream(call, draft.calls).literals, draft.limits))
+
+
+def fitting_calls(draft: _Draft) -> Iterator[Problem]:
+    """What node types find wrong between their literals and the nodes that they are linked to."""
+    for id in draft.order:
+        call = draft.calls.get(id)
+        if call and call.type.fits:
+            yield from _found(call, partial(call.type.fits, Upstream(call, draft.calls)))
+
+
+def _found(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> Iterator[Problem]:
+    """What a node type finds wrong with a call; that its own check failed, where it did."""
+    try:
+        for found in find():
+            yield Problem(found.message, found.mend, call.id, found.input)
+    except Exception as fault:
+        message = f"the check of {call.type.name} failed: {fault.__class__.__name__}: {fault}"
+        yield Problem(message, "mend the node type; linked and refused inputs are not among its literals", call.id)
 
 
 def reachable_files(draft: _Draft) -> Iterator[Problem]:
@@ -364,6 +377,7 @@ RULES: tuple[Rule, ...] = (
     own_checks,
     reachable_files,
     one_family,
+    fitting_calls,
 )
 """Every static check, in order; later rules see what earlier ones found out."""
 

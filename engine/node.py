@@ -13,13 +13,16 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from weft.engine.context import Context
 from weft.engine.errors import CatalogError
 from weft.engine.limits import Limits
 from weft.engine.resources import Resource
 from weft.engine.types import Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
+
+if TYPE_CHECKING:
+    from weft.engine.upstream import Upstream
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -31,7 +34,7 @@ LANES = ("gpu", "cpu", "io")
 
 @dataclass(frozen=True)
 class NodeProblem:
-    """What a node type's own check finds wrong with the literals of one of its nodes."""
+    """What a node type's own check finds wrong with one of its nodes."""
 
     input: str
     message: str
@@ -39,6 +42,8 @@ class NodeProblem:
 
 
 Check = Callable[[Mapping[str, Any], Limits], Iterable[NodeProblem]]
+
+Fits = Callable[["Upstream"], Iterable[NodeProblem]]
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class NodeType:
         lane: where it runs: `gpu`, `cpu` or `io`.
         settings: the engine settings that change its bits; their resolved values are part of its keys.
         check: finds what is wrong among its literals before anything runs.
+        fits: finds what is wrong between these and what it is linked to, as far as headers tell (`engine.upstream`).
         lazy: says which inputs are needed, where not all are.
         instant: whether it takes no time to speak of, so that a plan may call it to learn what it decides.
         batch: the node type whose calls it makes together, where it is such a one.
@@ -117,6 +123,7 @@ class NodeType:
     lane: str = "cpu"
     settings: tuple[str, ...] = ()
     check: Check | None = None
+    fits: Fits | None = None
     lazy: Lazy | None = None
     instant: bool = False
     batch: Batch | None = None
@@ -197,6 +204,7 @@ def node(
     lane: str = ...,
     settings: tuple[str, ...] = ...,
     check: Check | None = ...,
+    fits: Fits | None = ...,
     lazy: Lazy | None = ...,
     instant: bool = ...,
 ) -> Callable[[T], T]: ...
@@ -209,6 +217,7 @@ def node(
     lane: str = "cpu",
     settings: tuple[str, ...] = (),
     check: Check | None = None,
+    fits: Fits | None = None,
     lazy: Lazy | None = None,
     instant: bool = False,
 ) -> Any:
@@ -221,6 +230,8 @@ def node(
         settings: engine settings whose resolved values change the result (`precision`).
         check: called with the literals of a node (defaults filled in, linked inputs absent) and the limits; gives
             what is wrong with them.
+        fits: called with a node of the type in a graph whose files were found; gives what of it does not go together
+            with the nodes that it is linked to.
         lazy: says which inputs are needed; the others are not computed.
         instant: takes no time to speak of and no context: a plan may call it, to know what its value decides.
 
@@ -230,7 +241,8 @@ def node(
 
     def build(target: Callable[..., Any]) -> Any:
         spec = _spec(target, category, version, lane, settings, check)
-        return cast(Any, replace(spec, lazy=_fitting(spec, lazy), instant=instant and spec.context_name is None))
+        quick = instant and spec.context_name is None
+        return cast(Any, replace(spec, fits=fits, lazy=_fitting(spec, lazy), instant=quick))
 
     return build(function) if function else build
 

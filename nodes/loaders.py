@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Generic, Literal, NamedTuple
 
-from weft.engine import INJECTED, Context, InputError, Resolved, node
+from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes import folders
+from weft.nodes.fitting import prediction_fits
 from weft.nodes.sources import CheckpointSource, ControlNetSource
 from weft.nodes.values import VAE, ControlNet, F, Model, TextEncoder
 
@@ -18,7 +20,22 @@ class Checkpoint(NamedTuple, Generic[F]):
     vae: VAE[F]
 
 
-@node(category="loaders", lane="io", settings=("precision",))
+def _variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """The variant must be among those of the source."""
+    source, variant = loader.source("source"), loader.literals.get("variant")
+    if source and variant:
+        try:
+            _check_variant(source, variant)
+        except InputError as refusal:
+            yield NodeProblem("variant", refusal.message, refusal.mend)
+
+
+def _fits(loader: Upstream) -> Iterator[NodeProblem]:
+    yield from _variant_fits(loader)
+    yield from prediction_fits(loader)
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_fits)
 def LoadCheckpoint(
     source: Annotated[str, CheckpointSource()],
     *,
@@ -40,13 +57,13 @@ def LoadCheckpoint(
             most of its family do: SD 2.x predicts v, but its 512 pixel base models predict epsilon.
     """
     found = context.found(source)
-    _check_variant(found.resolved, CheckpointSource.components, variant)
+    _check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
     said = "" if prediction == "checkpoint" else prediction
     return Checkpoint(Model(*recipe, said), TextEncoder(*recipe), VAE(*recipe))
 
 
-@node(category="loaders", lane="io", settings=("precision",))
+@node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)
 def LoadControlNet(
     source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context = INJECTED
 ) -> ControlNet[F]:
@@ -59,17 +76,16 @@ def LoadControlNet(
             there are.
     """
     found = context.found(source)
-    _check_variant(found.resolved, ("",), variant)
+    _check_variant(found.resolved, variant)
     return ControlNet(str(found.digest), str(found.resolved.family), variant, context.precision)
 
 
-def _check_variant(resolved: Resolved, components: tuple[str, ...], variant: str) -> None:
+def _check_variant(resolved: Resolved, variant: str) -> None:
     """Raise `InputError` where no component has the variant."""
     if not variant:
         return
-    folder = resolved.root
-    held = [folder / one for one in components if (folder / one / "config.json").is_file()]
-    present = {name for one in held for name in folders.weights(one)} if folder.is_dir() else {""}
+    held = {path.parent for path in resolved.files if path.name == "config.json"}
+    present = {name for folder in held for name in folders.weights(folder)}
     if variant not in present:
         named = ", ".join(sorted(filter(None, present))) or "none"
         raise InputError(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.nodes.fitting import sampling_fits
 from weft.nodes.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
 from weft.nodes.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.sigmas import Sigmas
@@ -80,7 +81,7 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
         yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0")
 
 
-@node(category="sampling", lane="gpu", check=_check)
+@node(category="sampling", lane="gpu", check=_check, fits=sampling_fits)
 def KSampler(
     guide: Guide[F],
     latent: Latent[F],

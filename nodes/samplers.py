@@ -55,10 +55,12 @@ class Flow:
     Args:
         scheduler: the name of diffusers' class.
         schedules: the schedules that the class can follow over a flow.
+        told_spacing: whether the class takes the spacing of a model that spaces its steps itself.
     """
 
     scheduler: str
     schedules: tuple[ScheduleName, ...] = ("model",)
+    told_spacing: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
         "EulerDiscreteScheduler", flow=Flow("FlowMatchEulerDiscreteScheduler", SIGMAS), edm="EDMEulerScheduler"
     ),
     "euler_ancestral": Sampler("EulerAncestralDiscreteScheduler", SPACED, predictions=NO_SAMPLE),
-    "heun": Sampler("HeunDiscreteScheduler", flow=Flow("FlowMatchHeunDiscreteScheduler")),
+    "heun": Sampler("HeunDiscreteScheduler", flow=Flow("FlowMatchHeunDiscreteScheduler", told_spacing=False)),
     "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
     "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
     "dpmpp_2m": Sampler(**MULTISTEP, options=SECOND_ORDER),
@@ -152,6 +154,11 @@ def samplers_for(schedule: ScheduleName) -> tuple[SamplerName, ...]:
 def samplers_of_flow(schedule: ScheduleName = "model") -> tuple[SamplerName, ...]:
     """The samplers that can follow a schedule over a flow-matching model."""
     return tuple(name for name, sampler in SAMPLERS.items() if sampler.flow and schedule in sampler.flow.schedules)
+
+
+def samplers_told_spacing() -> tuple[SamplerName, ...]:
+    """The samplers that can follow a flow-matching model which spaces its steps itself."""
+    return tuple(name for name, sampler in SAMPLERS.items() if sampler.flow and sampler.flow.told_spacing)
 
 
 def samplers_of_edm() -> tuple[SamplerName, ...]:

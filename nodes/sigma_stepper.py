@@ -21,8 +21,9 @@ from torch import Tensor
 from weft.engine import InputError
 from weft.nodes import stepper
 from weft.nodes.samplers import OWN_ONLY, Prediction, SamplerName
+from weft.nodes.scheduling import EDM, is_flow
 from weft.nodes.sigma_samplers import SIGMA_SAMPLERS, Noise, SigmaSampler, State, ddim, walk
-from weft.nodes.stepper import EDM, Position, Progress, is_flow, make_scheduler
+from weft.nodes.stepper import Position, Progress, make_scheduler
 
 
 @dataclass(frozen=True)

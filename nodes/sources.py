@@ -6,6 +6,7 @@ hub's cache, or `builtin:NAME`. Imports no torch; nothing is downloaded unless a
 
 from __future__ import annotations
 
+import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ class ModelSource(Resource):
         if family is None:
             raise self.refusal(root, contents)
         files = self._files(root) if root.is_dir() else (root,)
-        return Resolved(text, root, files, family.name, {"kind": self.kind})
+        return Resolved(text, root, files, family.name, {"kind": self.kind, **self.detail(family, contents)})
 
     def available(self, places: Places) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -70,6 +71,10 @@ class ModelSource(Resource):
     def family_of(self, contents: Contents) -> Family | None:
         """The family of what was found; None where it is not what is wanted."""
 
+    def detail(self, family: Family, contents: Contents) -> dict[str, str]:
+        """What checks of nodes may want to know of it."""
+        return {}
+
     @abstractmethod
     def refusal(self, root: Path, contents: Contents) -> InputError:
         """What was found instead."""
@@ -88,6 +93,13 @@ class CheckpointSource(ModelSource):
 
     def family_of(self, contents: Contents) -> Family | None:
         return of_checkpoint(contents)
+
+    def detail(self, family: Family, contents: Contents) -> dict[str, str]:
+        """The configuration of its scheduler, and how many channels its network sees beside its latents."""
+        return {
+            "scheduler": json.dumps(dict(family.scheduler_of(contents))),
+            "beside": str(family.seen_beside(contents)),
+        }
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         known = ", ".join(family.name for family in FAMILIES)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class Family(ABC):
     told_framing = False
     """Whether its networks are told the framing of a conditioning."""
 
+    scheduler: Mapping[str, Any] = MappingProxyType({})
+    """The configuration of the scheduler, for files that carry none."""
+
+    spaces_steps = False
+    """Whether its models space the steps of a run themselves, which not every scheduler can be told."""
+
     multiple = 1
     """Latent elements that a side must be a multiple of."""
 
@@ -70,6 +77,14 @@ class Family(ABC):
     def recognises_control(self, contents: Contents) -> bool:
         """Whether this is a ControlNet of the family."""
         return False
+
+    def scheduler_of(self, contents: Contents) -> Mapping[str, Any]:
+        """The configuration of the scheduler that a checkpoint came with."""
+        return contents.configs.get("scheduler", self.scheduler)
+
+    def seen_beside(self, contents: Contents) -> int:
+        """Channels that a checkpoint's network sees beside its latents, as headers tell."""
+        return 0
 
     @abstractmethod
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:

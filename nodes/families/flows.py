@@ -56,9 +56,6 @@ class FlowFamily(Family):
     transformer_class: str
     """The name of diffusers' class."""
 
-    scheduler: Mapping[str, Any]
-    """The configuration of the scheduler, for files that carry none."""
-
     scale: Mapping[str, float]
     """How latents are scaled and shifted, for files that do not say it."""
 

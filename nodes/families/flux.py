@@ -34,6 +34,7 @@ class Flux1(FlowFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "FLUX"
+    spaces_steps = True
     multiple = 2
     transformer_class = "FluxTransformer2DModel"
     scheduler: Mapping[str, Any] = {

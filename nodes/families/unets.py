@@ -76,6 +76,10 @@ class UNetFamily(Family):
             return "input_hint_block.0.weight" in shapes and self.is_unet(original.control_config(shapes))
         return contents.class_of("") == "ControlNetModel" and self.is_unet(contents.configs[""])
 
+    def seen_beside(self, contents: Contents) -> int:
+        seen = contents.shapes[FIRST][1] if contents.shapes else contents.configs["unet"]["in_channels"]
+        return int(seen) - LATENT_CHANNELS
+
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The UNet with the checkpoint's scheduler configuration."""
         from diffusers import UNet2DConditionModel

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from weft.engine import INJECTED, Context, Engine, InputError, NodeType, node
+from weft.engine import INJECTED, Context, Engine, Graph, InputError, NodeType, node
 from weft.engine.store.codec import content_digest, flatten, restore
 from weft.nodes import LoadCheckpoint, LoadControlNet, Model
 
@@ -87,6 +87,14 @@ def test_a_variant_is_loaded_where_there_is_no_other(halves: Path) -> None:
 def test_an_unknown_variant_is_refused_with_those_there_are(halves: Path) -> None:
     with pytest.raises(InputError, match="`half` has no variant `fp8`; its variants: fp16"):
         loader(halves)(LoadCheckpoint, source="half", variant="fp8")
+
+
+def test_an_unknown_variant_is_refused_before_a_run(halves: Path) -> None:
+    with Graph() as graph:
+        graph.output("model", LoadCheckpoint("half", variant="fp8").model)
+    (problem,) = Engine(store=None, models=[halves]).check(graph).problems
+    assert (problem.node, problem.input) == ("load_checkpoint", "variant")
+    assert problem.message == "`half` has no variant `fp8`; its variants: fp16"
 
 
 def test_what_a_model_predicts_can_be_said(call: Load, context: Context) -> None:

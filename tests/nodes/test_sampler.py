@@ -40,6 +40,20 @@ def test_a_pair_that_diffusers_cannot_do_lists_those_it_can(engine: Engine) -> N
     assert "dpmpp_2m" in problem.mend and "ddim" not in problem.mend
 
 
+@pytest.mark.parametrize("told", [{"denoise": 0.5}, {"start_step": 1}, {"add_noise": False}])
+def test_a_size_has_nothing_to_keep_which_is_said_before_a_run(engine: Engine, told: dict[str, Any]) -> None:
+    (problem,) = engine.check(graph_of(**told)).problems
+    assert (problem.node, problem.input) == ("k_sampler", next(iter(told)))
+    assert "`empty_latent` is only a size" in problem.message
+
+
+def test_a_model_that_a_sampler_does_not_understand_is_refused_before_a_run(engine: Engine) -> None:
+    (problem,) = engine.check(graph_of(sampler="pndm").set("load_checkpoint.prediction", "sample")).problems
+    assert (problem.node, problem.input) == ("k_sampler", "sampler")
+    assert "predicts `sample`; `load_checkpoint` is of family SD1" in problem.message
+    assert "ddim" in problem.mend and "pndm" not in problem.mend
+
+
 def test_eta_is_refused_where_it_would_do_nothing(engine: Engine) -> None:
     (problem,) = engine.check(graph_of(sampler="euler", eta=0.5)).problems
     assert problem.input == "eta" and "choose: ddim" in problem.mend
@@ -97,8 +111,3 @@ def test_a_smaller_precision_paints_nearly_the_same(models: Path, tmp_path: Path
 
     difference = numpy.abs(painted(precision) - painted("float32"))
     assert 0 < difference.mean() < 3
-
-
-def test_a_model_that_a_sampler_does_not_understand_fails_with_the_mend(weft_paints: Any) -> None:
-    with pytest.raises(Exception, match="`pndm` cannot follow a model that predicts `sample`"):
-        weft_paints("sample", sampler="pndm")

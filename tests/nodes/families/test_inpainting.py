@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,20 @@ def test_instruct_pix2pix(zoo: Any, engine: Engine, oracle: Oracle, pictures: Pa
 
 
 @pytest.mark.parametrize(("model", "mend"), [("inpaint", "InpaintGuide"), ("edit", "EditGuide")])
-def test_a_model_that_wants_to_see_a_picture_says_so(zoo: Any, weft_paints: Any, model: str, mend: str) -> None:
-    with pytest.raises(Exception, match=f"channels beside its latents, and the guide gives 0.*{mend}"):
-        weft_paints(zoo(model))
+def test_a_model_that_wants_to_see_a_picture_says_so_before_a_run(
+    zoo: Any, engine: Engine, model: str, mend: str
+) -> None:
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(zoo(model), id="checkpoint")  # type: ignore[call-arg]
+        SaveImage(VAEDecode(checkpoint.vae, KSampler(guide(checkpoint), EmptyLatent(SIZE, SIZE))))
+    (problem,) = engine.check(graph).problems
+    assert re.match(r"`checkpoint` sees . channels beside its latents, and `cfg_guide` gives 0", problem.message)
+    assert mend in problem.mend
+
+
+def test_a_model_that_sees_no_picture_is_given_none(engine: Engine) -> None:
+    (problem,) = engine.check(inpainted("epsilon")).problems
+    assert "sees 0 channels beside its latents, and `inpaint_guide` gives 5" in problem.message
 
 
 def test_a_mask_is_a_channel_of_a_picture(call: Any) -> None:

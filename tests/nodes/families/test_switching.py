@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from weft.nodes import (
     VAEDecode,
     VAEEncode,
 )
+from weft.nodes.samplers import SAMPLERS, SamplerName
 
 FAMILIES = {"epsilon": "SD1", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux-dev": "FLUX"}
 """A checkpoint of each family that paints from text."""
@@ -87,5 +88,23 @@ def test_a_control_net_of_the_old_family_is_refused(zoo: Any, engine: Engine, ot
 
 
 def test_what_a_flow_predicts_is_settled(zoo: Any, engine: Engine) -> None:
-    with pytest.raises(Exception, match="what a model of SD3 predicts is settled"):
-        engine.run(painting(zoo("sd3")).set("checkpoint.prediction", "epsilon"))
+    (problem,) = engine.check(painting(zoo("sd3")).set("checkpoint.prediction", "epsilon")).problems
+    assert problem.message == "what a model of SD3 predicts is settled"
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("other", FAMILIES)
+def test_a_sampler_goes_with_another_family_or_is_refused_before_a_run(
+    zoo: Any, engine: Engine, other: str, sampler: str
+) -> None:
+    """Both ends are named, and what is not refused runs."""
+    switched = painting(zoo(other)).set("k_sampler.sampler", sampler)
+    problems = engine.check(switched).problems
+    flow = SAMPLERS[cast(SamplerName, sampler)].flow
+    able = flow and (flow.told_spacing or other != "flux-dev") if other in ("sd3", "flux-dev") else True
+    assert bool(able) is not bool(problems)
+    if able:
+        assert read_pixels(engine.run(switched).paths).std() > 5
+    else:
+        assert problems[0].node == "k_sampler" and f"`{sampler}` cannot" in problems[0].message
+        assert problems[0].message.endswith(f"; `checkpoint` is of family {FAMILIES[other]}")

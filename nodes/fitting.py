@@ -1,0 +1,122 @@
+"""What a sampler is told must fit the model that it is linked to: checks of KSampler and of loaders, before a run.
+
+They follow links from a guide to the loader of its model, and read what the loader's source says in names and headers.
+Where links lead to no loader (a branch that is chosen while a graph runs), nothing is said until the node runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from weft.engine import InputError, NodeProblem, Upstream
+from weft.nodes.families import Family, family
+from weft.nodes.samplers import OWN_ONLY, SAMPLERS, samplers_told_spacing
+from weft.nodes.scheduling import chosen, is_flow
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model of a checkpoint, as its loader and its headers tell.
+
+    Args:
+        node: the id of the loader.
+        scheduler: the configuration of the scheduler that it came with.
+        beside: channels that it sees beside its latents.
+    """
+
+    node: str
+    family: Family
+    scheduler: dict[str, Any]
+    beside: int
+
+    def __str__(self) -> str:
+        return f"`{self.node}` is of family {self.family.name}"
+
+
+def loaded(loader: Upstream) -> Loaded | None:
+    """What a loader names; None for a node that is none, and where its files are not here."""
+    source, said = loader.source("source"), loader.literals.get("prediction")
+    if source is None or source.family is None or "scheduler" not in source.detail or said is None:
+        return None
+    scheduler = json.loads(source.detail["scheduler"])
+    if said != "checkpoint":
+        scheduler["prediction_type"] = said
+    return Loaded(loader.call.id, family(source.family), scheduler, int(source.detail["beside"]))
+
+
+def model_behind(sampler: Upstream) -> Loaded | None:
+    """The model that a sampler's guide leads to, as far as links tell."""
+    node = sampler.above("guide")
+    while node and node.source("source") is None:
+        node = node.above("guide") or node.above("model")
+    return loaded(node) if node else None
+
+
+def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
+    """What of a KSampler does not go together with its model and its latent."""
+    yield from _begins_with_latents(sampler)
+    model = model_behind(sampler)
+    if model:
+        yield from _follows(sampler, model)
+        yield from _sees(sampler, model)
+
+
+def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
+    """A size alone holds nothing to keep."""
+    latent, told = sampler.above("latent"), sampler.literals
+    if latent is None or latent.call.type.name != "EmptyLatent":
+        return
+    for name, whole in (("denoise", 1.0), ("start_step", 0), ("add_noise", True)):
+        if told.get(name, whole) != whole:
+            message = f"the run begins with given latents, and `{latent.call.id}` is only a size, with nothing in it"
+            yield NodeProblem(name, message, f"leave `{name}` out, or give latents (VAEEncode, KSampler)")
+
+
+def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """The sampler must be able to follow what the model predicts, on the schedule."""
+    name, schedule = sampler.literals.get("sampler"), sampler.literals.get("schedule")
+    if name is None or schedule is None or sampler.literals.get("sigmas", "linked") is not None:
+        return
+    try:
+        chosen(model.scheduler, name, schedule)
+    except InputError as refusal:
+        yield NodeProblem("sampler", f"{refusal.message}; {model}", refusal.mend)
+        return
+    flow = SAMPLERS[name].flow if name in SAMPLERS else None
+    if model.family.spaces_steps and flow and not flow.told_spacing:
+        message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
+        yield NodeProblem("sampler", message, f"choose one of: {', '.join(samplers_told_spacing())}")
+
+
+GIVEN_BESIDE = {"CFGGuide": 0, "InpaintGuide": 5, "EditGuide": 4}
+"""Channels that guides give beside the latents."""
+
+MENDS = {
+    0: "guide it with CFGGuide alone",
+    4: "put EditGuide after its guide",
+    5: "put InpaintGuide after its guide",
+}
+"""How a model gets as many channels as it sees."""
+
+
+def _sees(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """The guide must give what the model sees beside its latents."""
+    guide = sampler.above("guide")
+    given = GIVEN_BESIDE.get(guide.call.type.name, model.beside) if guide else model.beside
+    if guide and given != model.beside:
+        message = f"`{model.node}` sees {model.beside} channels beside its latents, and `{guide.call.id}` gives {given}"
+        yield NodeProblem("guide", message, MENDS.get(model.beside, "use a guide that was made for this model"))
+
+
+def prediction_fits(loader: Upstream) -> Iterable[NodeProblem]:
+    """What some models predict is no matter of a setting."""
+    model, said = loaded(loader), loader.literals.get("prediction", "checkpoint")
+    if model is None or said == "checkpoint":
+        return
+    own = str(model.scheduler.get("_class_name", ""))
+    if own in OWN_ONLY or is_flow(own, model.scheduler):
+        message = f"what a model of {model.family.name} predicts is settled"
+        yield NodeProblem("prediction", message, "leave `prediction` out")
