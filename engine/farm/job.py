@@ -14,12 +14,12 @@ in one list of `zip` are walked together. `values` reads their values, `items` e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from weft.engine import document
 from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
@@ -54,6 +54,9 @@ class JobModel(BaseModel):
         1, ge=1, le=4096, description="How many items that differ in texts and seeds alone are sampled at once."
     )
     max_items: StrictInt = Field(100_000, ge=1, description="The most items that the sweep may come to.")
+    resources: dict[StrictStr, Annotated[StrictFloat, Field(gt=0)]] = Field(
+        {}, description="What each worker takes of its machine on Ray: CPU, GPU, parts of one, names of the cluster."
+    )
     priority: StrictInt = Field(0, description="Of the jobs of one folder, the greatest goes first.")
 
 
@@ -78,6 +81,7 @@ class Job:
     title: str = ""
     folder: Path = Path()
     batch: int = 1
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -195,6 +199,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
         title=model.title or graph.title,
         folder=folder,
         batch=model.batch,
+        resources=model.resources,
     )
     if job.count > model.max_items:
         mend = "make the sweep smaller, or raise `max_items`"

@@ -21,6 +21,14 @@ FRUITLESS = 3
 """Workers that die before they lease anything, after which it is no use to start more."""
 
 
+def goes_on(ledger: Ledger, stopped: Callable[[], bool]) -> bool:
+    """Whether a job has something left to do, and nobody asked to stop."""
+    if stopped() or ledger.fact("state") != "running":
+        return False
+    counts = ledger.counts()
+    return bool(counts["waiting"] + counts["leased"])
+
+
 @dataclass
 class Launcher:
     """Runs workers until a job is over.
@@ -46,7 +54,7 @@ class Launcher:
         ledger.bury()
         fruitless, leased = 0, -1
         try:
-            while self._goes_on(ledger):
+            while goes_on(ledger, self.stopped):
                 for place in range(len(self.devices)):
                     fruitless, leased = self._look_after(place, ledger, fruitless, leased)
                 if fruitless >= FRUITLESS:
@@ -58,12 +66,6 @@ class Launcher:
             ledger.bury()
             self.each(ledger)
             ledger.close()
-
-    def _goes_on(self, ledger: Ledger) -> bool:
-        counts = ledger.counts()
-        if self.stopped() or ledger.fact("state") != "running":
-            return False
-        return bool(counts["waiting"] + counts["leased"])
 
     def _look_after(self, place: int, ledger: Ledger, fruitless: int, leased: int) -> tuple[int, int]:
         """Start the worker of a place where it does not run."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +14,13 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, opened, setup_of, stopping
 from weft.engine.cli.output import Exit, json_line, say, table
+from weft.engine.errors import InputError
 from weft.engine.farm.job import Job, load
 from weft.engine.farm.launch import Launcher
 from weft.engine.farm.ledger import Ledger
 from weft.engine.farm.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.merged import JobPlan, planned
+from weft.engine.farm.pool import Pool
 from weft.engine.farm.progress import progress
 from weft.engine.farm.submit import submit as submitted
 from weft.engine.farm.worker import Worker
@@ -35,6 +39,11 @@ BatchSize = Annotated[
         help="Sample up to N items at once that differ in texts and seeds alone, instead of the job's `batch`. It is "
         "part of the keys: items have other ids than without it, and pictures differ by rounding alone.",
     ),
+]
+Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help="Workers on Ray: local, auto, HOST:PORT.")]
+Resource = Annotated[
+    list[str] | None,
+    typer.Option("--resource", metavar="NAME=AMOUNT", help="What a worker takes on Ray: GPU=0.5, CPU=2, a name."),
 ]
 Price = Annotated[float, typer.Option("--price", min=0, help="What an hour of one worker costs.")]
 
@@ -143,6 +152,8 @@ def run(
     batch: BatchSize = None,
     workers: Workers = 1,
     devices: Devices = "",
+    ray: Ray = None,
+    resource: Resource = None,
     contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write contact_sheet.png at the end.")] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -155,8 +166,10 @@ def run(
     debug: options.Debug = False,
 ) -> int:
     """Submit a job and work at it; run it again to go on where it was."""
-    folder = job_folder(job, out)
-    submitted(read_job(job, batch), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    folder, read = job_folder(job, out), read_job(job, batch)
+    needs = {**read.resources, **amounts(resource or ())}
+    refuse_what_ray_decides(ray, devices, resource)
+    submitted(read, folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
     last = [""]
 
     def show(ledger: Ledger) -> None:
@@ -166,8 +179,41 @@ def run(
             json_line({"event": "progress", **told.plain()}) if json else say(str(told).splitlines()[0])
 
     with stopping() as asked:
-        Launcher(folder, devices.split(",") if devices else [device] * workers, show, asked.is_set).run()
+        if ray:
+            Pool(folder, ray, workers, needs, show, asked.is_set).run()
+        else:
+            Launcher(folder, devices.split(",") if devices else [device] * workers, show, asked.is_set).run()
     return _ended(folder, contact_sheet, json, asked.is_set())
+
+
+def amounts(given: Iterable[str]) -> dict[str, float]:
+    """What `--resource` says, by name.
+
+    Raises:
+        InputError: for what is no amount.
+    """
+    found = {}
+    for one in given:
+        name, _, amount = one.partition("=")
+        try:
+            found[name] = float(amount)
+        except ValueError:
+            found[name] = 0.0
+        if not name or not 0 < found[name] < inf:
+            raise InputError(f"--resource {one!r} is no amount of a resource", "write GPU=0.5 or CPU=2")
+    return found
+
+
+def refuse_what_ray_decides(ray: str | None, devices: str, resource: list[str] | None) -> None:
+    """Options that mean nothing beside each other.
+
+    Raises:
+        InputError: naming them.
+    """
+    if ray and devices:
+        raise InputError("--devices and --ray do not go together", "say what a worker takes: --resource GPU=1")
+    if resource and not ray:
+        raise InputError("--resource is for workers on Ray", "give --ray ADDRESS too")
 
 
 def _ended(folder: Path, contact_sheet: bool, json: bool, interrupted: bool) -> int:

@@ -1,0 +1,131 @@
+"""Jobs on Ray: the pictures of the embedded workers, and what is left when workers and nodes die."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from tests.engine.farm.conftest import Place, kill, until
+from weft.engine.cli import call
+from weft.engine.farm import Ledger
+from weft.engine.farm.publish import published
+from weft.engine.farm.ray import Order, hired, joined
+from weft.engine.farm.submit import ledger_path, submit
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'weft-engine[ray]'")
+
+MEMORY = 80_000_000
+"""Bytes of each node's object store: the least that Ray takes, nearly."""
+
+
+def told(place: Place) -> dict[str, tuple[str, str]]:
+    """For each published item its name and the digest of its picture."""
+    return {one["id"]: (one["name"], one["files"][0]["blake3"]) for one in published(place.out)}
+
+
+@needs_ray
+def test_ray_paints_what_embedded_workers_paint_and_a_poison_item_kills_no_other(place: Place) -> None:
+    place.job({"prompt": ["a", "crash", "b"], "seed": [1, 2]}, retries=0)
+    assert place.run("--ray", "local", "--workers", "2") == 1
+    ledger = Ledger(ledger_path(place.out))
+    assert ledger.counts() == {"done": 4, "failed": 2} and not ledger.workers()
+    assert all("died" in one.error for one in ledger.entries("failed"))
+    ledger.close()
+    found = told(place), place.pictures()
+    place.out.rename(place.folder / "ray")
+    assert place.run() == 1
+    assert (told(place), place.pictures()) == found
+
+
+@needs_ray
+def test_an_actor_that_does_not_see_the_folder_of_the_job_says_so(place: Place) -> None:
+    with joined("local", 1, {}) as ray:
+        actor = hired(ray, Order(place.folder / "nowhere", place.setup, "{}", ""), {"CPU": 0.5})
+        assert "does not see" in ray.get(actor.ready.remote()).fault
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ray", "local", "--resource", "GPU=64"], "a worker needs GPU 64, and this machine has"),
+        (["--ray", "127.0.0.1:1"], "there is no Ray cluster at '127.0.0.1:1'"),
+        (["--ray", "nowhere"], "start one with `ray start --head`"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_said(place: Place, options: list[str], said: str) -> None:
+    place.job({"seed": [1]})
+    assert place.run(*options) == 2
+    assert said in (place.folder / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ray", "local", "--devices", "cpu"], "--devices and --ray do not go together"),
+        (["--resource", "GPU=1"], "give --ray ADDRESS too"),
+        (["--ray", "local", "--resource", "GPU=none"], "write GPU=0.5 or CPU=2"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    place: Place, options: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.job({"seed": [1]})
+    assert call(["farm", "run", str(place.folder / "job.json"), *options]) == 2
+    assert said in capfd.readouterr().err
+
+
+def test_without_ray_the_extra_is_named(place: Place) -> None:
+    submit(place.job({"seed": [1]}), place.out, place.setup)
+    code = (
+        "import sys; sys.modules['ray'] = None; from pathlib import Path; from weft.engine.farm.pool import Pool;"
+        f"Pool(Path({str(place.out)!r}), 'local').run()"
+    )
+    fault = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+    assert "--ray needs the package ray (pip install 'weft-engine[ray]')" in fault
+
+
+def kill_workers(place: Place, driver: Popen[bytes], number: int, chance: random.Random) -> None:
+    """Kill so many actors' processes at random moments, while they work."""
+    ledger, killed = Ledger(ledger_path(place.out)), 0
+    while killed < number and driver.poll() is None:
+        time.sleep(chance.uniform(0.1, 0.8))
+        names = [name for name, _, _ in ledger.workers()]
+        killed += bool(names) and kill(int(chance.choice(names).partition("-")[0]))
+    ledger.close()
+    assert killed == number
+
+
+@needs_ray
+@pytest.mark.slow
+def test_ten_workers_and_a_node_are_killed_and_nothing_is_lost(place: Place) -> None:
+    from ray.cluster_utils import Cluster
+
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": MEMORY}
+    place.job({"seed": {"count": 200}, "sample.seconds": [0.2]}, retries=20)
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(**node) for _ in range(2)]
+        options = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu", "--workers", "3"]
+        driver = place.start("run", "job.json", *options, "--ray", cluster.address)
+        until(lambda: len(told(place)) > 3)
+        kill_workers(place, driver, 5, random.Random(7))
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        kill_workers(place, driver, 5, random.Random(8))
+        assert driver.wait(120) == 0
+    finally:
+        cluster.shutdown()
+    ledger = Ledger(ledger_path(place.out))
+    assert ledger.counts() == {"done": 200} and len(told(place)) == len(place.pictures()) == 200
+    began = [*(place.out / ".farm" / "logs").glob("????????????????.*.log")]
+    assert len(began) <= 200 + 10 + 3, "no more ran again than was in flight"
+    ends = sorted(one.ended for one in ledger.entries())
+    assert max(later - one for one, later in itertools.pairwise(ends)) < 5.0
