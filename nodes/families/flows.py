@@ -18,7 +18,7 @@ from weft.nodes.families.base import Family
 from weft.nodes.families.parts import kl_autoencoder, vae_factor
 from weft.nodes.folders import read_config
 from weft.nodes.headers import Shapes, read_shapes
-from weft.nodes.preview import Colours, colours_of
+from weft.nodes.preview import colours_of
 
 if TYPE_CHECKING:
     import torch
@@ -42,16 +42,9 @@ T5_IN_HUB = {
 }
 """Where the hub's cache may have T5's tokenizer: a folder of a model, by the model's id."""
 
-COLOURS = Colours(
-    (*((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1)), *((0.0, 0.0, 0.0),) * 13),
-)
-"""Sixteen channels, of which no fit is at hand: the first three as red, green and blue."""
-
 
 class FlowFamily(Family):
     """A family of transformers over the latents of a VAE with sixteen channels."""
-
-    colours = COLOURS
 
     transformer_class: str
     """The name of diffusers' class."""
@@ -91,7 +84,9 @@ class FlowFamily(Family):
             scheduler = self.scheduler
         channels = self.latent_channels(network.config)
         factor = vae_factor(source.root, self.vae_prefix)
-        return ready(Denoiser(self, network, scheduler, channels, factor, colours_of(source.root, COLOURS)), device)
+        return ready(
+            Denoiser(self, network, scheduler, channels, factor, colours_of(source.root, self.colours)), device
+        )
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""

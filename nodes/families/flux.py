@@ -16,6 +16,7 @@ from weft.nodes.families.base import Contents
 from weft.nodes.families.flows import CLIP, T5, FlowFamily, t5_reader
 from weft.nodes.families.parts import clip_reader
 from weft.nodes.headers import Shapes
+from weft.nodes.preview import Colours
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 T5_TOKENS = 512
 """Tokens of T5's that the transformer reads."""
 
+COLOURS = Colours(
+    (*((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1)), *((0.0, 0.0, 0.0),) * 13),
+)
+"""A stand-in, since no fit is at hand: three of sixteen channels as red, green and blue, which show shapes alone."""
+
 BLOCKS = f"{original.UNET}double_blocks.0.img_attn.qkv.weight"
 
 
@@ -34,6 +40,7 @@ class Flux1(FlowFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "FLUX"
+    colours = COLOURS
     spaces_steps = True
     multiple = 2
     transformer_class = "FluxTransformer2DModel"

@@ -17,6 +17,7 @@ from weft.nodes.families.flows import CLIP, FlowFamily, t5_reader
 from weft.nodes.families.parts import clip_reader
 from weft.nodes.folders import read_config
 from weft.nodes.headers import Shapes, read_shapes
+from weft.nodes.preview import Colours
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,28 @@ LARGE_CLIP = "text_encoders.clip_g.transformer."
 T5_TOKENS = 256
 """Tokens of T5's that the transformer reads, or zeros."""
 
+COLOURS = Colours(
+    (
+        (-0.0262, 0.01625, 0.03745),
+        (-0.02905, 0.0038, 0.02865),
+        (0.0807, 0.00635, -0.01885),
+        (0.0721, 0.0423, 0.0797),
+        (0.02445, 0.0028, -0.03345),
+        (0.02595, 0.0961, 0.0313),
+        (0.07695, 0.0241, 0.0355),
+        (-0.043, 0.04505, 0.05445),
+        (-0.062, -0.03385, 0.0017),
+        (-0.022, 0.03915, 0.0113),
+        (0.0155, 0.0319, 0.03875),
+        (-0.0066, 0.04275, -0.04385),
+        (0.0323, 0.02955, 0.0663),
+        (-0.0393, -0.0113, -0.0638),
+        (-0.0496, -0.04005, -0.0313),
+        (-0.01695, -0.0402, -0.0304),
+    )
+)
+"""What latents look like: the factors that the InvokeAI team fitted to version 3.5 (2024), for 0..1."""
+
 BLOCKS = f"{original.UNET}joint_blocks.0.x_block.attn.qkv.weight"
 
 
@@ -36,6 +59,7 @@ class StableDiffusion3(FlowFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "SD3"
+    colours = COLOURS
     transformer_class = "SD3Transformer2DModel"
     scheduler: Mapping[str, Any] = {
         "_class_name": "FlowMatchEulerDiscreteScheduler",
