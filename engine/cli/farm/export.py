@@ -1,0 +1,101 @@
+"""The verbs for farms that are there already: `export` writes what they read, `run-chunk` is what they call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from weft.engine.cli import options
+from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, setup_of, stopping
+from weft.engine.cli.farm.work import TERMINATED, BatchSize, read_job
+from weft.engine.cli.output import Exit, json_line, write_file
+from weft.engine.errors import InputError
+from weft.engine.farm import openjd
+from weft.engine.farm.chunk import Ended, numbers, run_chunk
+from weft.engine.farm.publish import HIDDEN
+from weft.engine.farm.slurm import array_script
+from weft.engine.farm.submit import prepare
+from weft.engine.farm.tasks import read_tasks
+from weft.engine.farm.worker import chunk_size
+
+ItemNumbers = Annotated[str, typer.Argument(metavar="ITEMS", help="Numbers of items from 0: 0-9,12.")]
+Template = Annotated[Path | None, typer.Option("--openjd", metavar="FILE", help="Write an Open Job Description.")]
+Script = Annotated[Path | None, typer.Option("--slurm", metavar="FILE", help="Write an array script for sbatch.")]
+Chunk = Annotated[
+    int | None,
+    typer.Option("--chunk", min=1, metavar="N", help="How many items a task runs; else what takes half a minute."),
+]
+
+
+@app.command("export")
+def export(
+    job: JobArgument,
+    openjd_file: Template = None,
+    slurm_file: Script = None,
+    chunk: Chunk = None,
+    out: Out = None,
+    batch: BatchSize = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    store: options.StoreFolder = None,
+    shared_store: options.SharedStore = None,
+    models: options.Models = None,
+    inputs: options.Inputs = None,
+    nodes: options.NodeFiles = None,
+    debug: options.Debug = False,
+) -> int:
+    """Put a job into its folder for another farm, and write what that farm reads; its tasks call `run-chunk`."""
+    if not openjd_file and not slurm_file:
+        raise InputError("nothing to write", "give --openjd FILE or --slurm FILE")
+    folder = job_folder(job, out)
+    read = read_job(job, batch)
+    made = prepare(read, folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    tasks = read_tasks(folder)
+    seconds = made.plan.seconds
+    size = chunk or max(read.batch, chunk_size(seconds and seconds / len(made.plan.items), len(tasks.lines), 1))
+    if openjd_file:
+        template = openjd.job_template(tasks, size, openjd_file.parent)
+        write_file(openjd_file, orjson.dumps(template, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if slurm_file:
+        (folder / HIDDEN / "logs").mkdir(exist_ok=True)
+        write_file(slurm_file, array_script(tasks, size).encode())
+    print(f"{folder}: {len(tasks.lines)} items, {size} in a task")
+    return Exit.DONE
+
+
+@app.command("run-chunk")
+def run_items(
+    folder: FolderArgument,
+    items: ItemNumbers,
+    device: Annotated[str, typer.Option("--device", help="Instead of the job's.")] = "",
+    key: Annotated[str, typer.Option("--key", help="Refuse where the job's items are others by now.")] = "",
+    protocol: Annotated[bool, typer.Option("--openjd", help="Say how it goes as Open Job Description asks.")] = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """Run items of a job that lies in its folder; what is published already is left alone."""
+    chosen = numbers(items)
+    counts: Counter[str] = Counter()
+    with stopping() as asked:
+        chunk = run_chunk(read_tasks(folder, key), chosen, device, asked.is_set)
+        for count, (ended, number) in enumerate(zip(chunk, chosen, strict=False), 1):
+            counts[ended.state] += 1
+            _tell(number, ended, count / len(chosen), protocol, json)
+    if counts["stopped"] and asked.is_set():
+        return TERMINATED
+    return Exit.FAILED if counts["failed"] + counts["stopped"] else Exit.DONE
+
+
+def _tell(number: int, ended: Ended, part: float, protocol: bool, json: bool) -> None:
+    entry, lines = ended.entry, [*openjd.lines(number, ended, part)] if protocol else []
+    if json:
+        told = {"number": number, "id": entry.id, "name": entry.name, "state": ended.state}
+        json_line({"event": "item", **told, "error": ended.error, "seconds": ended.seconds, "part": part})
+    elif not protocol:
+        lines = [f"{100 * part:5.1f} %  item {number}  {ended.state}  {entry.name}  {ended.error}".rstrip()]
+    for line in lines:
+        print(line, flush=True)
