@@ -7,13 +7,16 @@ place of calls that differ in nothing but its lists (`weft.engine.farm.batching`
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from weft.engine.call import Gather
 from weft.engine.errors import CatalogError, InputError, listed
-from weft.engine.node import REQUIRED, Batch, Input, NodeType, Output
+from weft.engine.limits import Limits
+from weft.engine.node import REQUIRED, Batch, Input, NodeProblem, NodeType, Output
 from weft.engine.types import ListOf
+from weft.engine.upstream import Upstream
 
 Together = Callable[[Callable[..., Any], Sequence[Mapping[str, Any]]], Sequence[Any]]
 """Takes the single function and the values of each call, by input; gives what each comes to, in order."""
@@ -45,6 +48,15 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
         calls = [{**given, **dict(zip(lists, own, strict=True))} for own in zip(*lists.values(), strict=True)]
         return [*run(type.function, calls)]
 
+    def check(literals: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+        found = (type.check(own, limits) for own in _each(literals, inputs)) if type.check else ()
+        return {problem: None for problems in found for problem in problems}
+
+    def fits(upstream: Upstream) -> Iterable[NodeProblem]:
+        calls = (replace(upstream.call, inputs=own) for own in _each(upstream.call.inputs, inputs))
+        found = (type.fits(Upstream(call, upstream.calls)) for call in calls) if type.fits else ()
+        return {problem: None for problems in found for problem in problems}
+
     together.__name__, together.__module__ = f"{type.name}Batch", type.function.__module__
     together.__doc__ = f"Several calls of {type.name}, made together: a list for each of {listed(inputs)}."
     return replace(
@@ -53,11 +65,22 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
         function=together,
         inputs={name: _listed(one) if name in inputs else one for name, one in type.inputs.items()},
         outputs={name: Output(name, ListOf(one.type)) for name, one in type.outputs.items()},
+        check=check,
+        fits=fits,
         lazy=None,
         instant=False,
         batch=Batch(type.name, tuple(inputs)),
         signature=_required(type.signature, inputs),
     )
+
+
+def _each(given: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The inputs of each call, without those whose lists are not known yet."""
+    common = {name: one for name, one in given.items() if name not in names}
+    items = {name: one.items if isinstance(one, Gather) else one for name in names if (one := given.get(name))}
+    lists = {name: one for name, one in items.items() if isinstance(one, (list, tuple))}
+    for own in zip(*lists.values(), strict=False) if lists else [()]:
+        yield {**common, **dict(zip(lists, own, strict=True))}
 
 
 def _listed(one: Input) -> Input:

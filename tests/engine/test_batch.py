@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
 
-from weft.engine import CatalogError, Choose, Engine, Graph, InputError, batched, node
+from weft.engine import CatalogError, Choose, Collect, Engine, Graph, InputError, Limits, NodeProblem, batched, node
 from weft.engine.types import ListOf, Scalar
+from weft.engine.upstream import Upstream
 
 
 @node(category="numbers")
@@ -68,3 +69,30 @@ def test_several_outputs_and_unknown_inputs_are_refused() -> None:
     for single, inputs in ((Both, ["number"]), (Sum, ["third"])):
         with pytest.raises(CatalogError, match="cannot be made together"):
             batched(single, inputs, together)
+
+
+def small(literals: Mapping[str, Any], limits: Limits) -> Iterator[NodeProblem]:
+    if literals.get("number", 0) > 9:
+        yield NodeProblem("number", f"{literals['number']} is too much")
+
+
+def below_a_sum(upstream: Upstream) -> Iterator[NodeProblem]:
+    above = upstream.above("number")
+    if above and above.literals["first"] > 9:
+        yield NodeProblem("number", "comes from too much")
+
+
+@node(check=small, fits=below_a_sum)
+def Double(number: int) -> int:
+    """Twice a number."""
+    return 2 * number
+
+
+DoubleBatch = batched(Double, ["number"], together)
+
+
+def test_what_is_wrong_with_one_call_is_found_before_anything_runs() -> None:
+    with Graph() as graph:
+        Collect([Choose(0, DoubleBatch(number=[1, 20])), Choose(0, DoubleBatch(number=[Sum(1), Sum(20), Sum(30)]))])
+    found = [problem.message for problem in Engine(store=None).check(graph, only=["collect"]).problems]
+    assert found == ["20 is too much", "comes from too much"]
