@@ -7,14 +7,14 @@ Where links lead to no loader (a branch that is chosen while a graph runs), noth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream
 from weft.nodes.families import Family, family
-from weft.nodes.samplers import OWN_ONLY, SAMPLERS, samplers_told_spacing
-from weft.nodes.scheduling import chosen, is_flow
+from weft.nodes.samplers import SAMPLERS, samplers_told_spacing
+from weft.nodes.scheduling import chosen, settled
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,10 @@ def _sees(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         yield NodeProblem("guide", message, MENDS.get(model.beside, "use a guide that was made for this model"))
 
 
-def prediction_fits(loader: Upstream) -> Iterable[NodeProblem]:
-    """What some models predict is no matter of a setting."""
-    model, said = loaded(loader), loader.literals.get("prediction", "checkpoint")
-    if model is None or said == "checkpoint":
-        return
-    own = str(model.scheduler.get("_class_name", ""))
-    if own in OWN_ONLY or is_flow(own, model.scheduler):
-        message = f"what a model of {model.family.name} predicts is settled"
-        yield NodeProblem("prediction", message, "leave `prediction` out")
+def training_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """How some models were trained is no matter of a setting."""
+    model, told = loaded(loader), loader.literals
+    for name, option in (("prediction", "prediction_type"), ("noise", "beta_schedule")):
+        if model and told.get(name, "checkpoint") != "checkpoint" and option in settled(model.scheduler):
+            message = f"how a model of {model.family.name} was trained is settled"
+            yield NodeProblem(name, message, f"leave `{name}` out")

@@ -7,9 +7,12 @@ from typing import Annotated, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes import folders
-from weft.nodes.fitting import prediction_fits
+from weft.nodes.fitting import training_fits
 from weft.nodes.sources import CheckpointSource, ControlNetSource
 from weft.nodes.values import VAE, ControlNet, F, Model, TextEncoder
+
+NOISES = {"checkpoint": "", "cosine": "squaredcos_cap_v2"}
+"""What diffusers calls schedules of noise, where it calls them otherwise."""
 
 
 class Checkpoint(NamedTuple, Generic[F]):
@@ -32,7 +35,7 @@ def _variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
 
 def _fits(loader: Upstream) -> Iterator[NodeProblem]:
     yield from _variant_fits(loader)
-    yield from prediction_fits(loader)
+    yield from training_fits(loader)
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_fits)
@@ -41,6 +44,7 @@ def LoadCheckpoint(
     *,
     variant: str = "",
     prediction: Literal["checkpoint", "epsilon", "v_prediction", "sample"] = "checkpoint",
+    noise: Literal["checkpoint", "linear", "scaled_linear", "cosine"] = "checkpoint",
     context: Context = INJECTED,
 ) -> Checkpoint[F]:
     """Name a checkpoint's denoiser, text encoder and VAE.
@@ -55,12 +59,14 @@ def LoadCheckpoint(
             there are.
         prediction: what the denoiser predicts. `checkpoint` is what its configuration says, or, for a single file, what
             most of its family do: SD 2.x predicts v, but its 512 pixel base models predict epsilon.
+        noise: how the variance of the noise grows over the timesteps of the training: linearly, its root linearly, or
+            as the square of a cosine (https://arxiv.org/abs/2102.09672). `checkpoint` is what its configuration says.
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
-    said = "" if prediction == "checkpoint" else prediction
-    return Checkpoint(Model(*recipe, said), TextEncoder(*recipe), VAE(*recipe))
+    said = ("" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise))
+    return Checkpoint(Model(*recipe, *said), TextEncoder(*recipe), VAE(*recipe))
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)

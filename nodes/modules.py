@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.preview import Colours
-from weft.nodes.samplers import OWN_ONLY
+from weft.nodes.scheduling import settled
 
 if TYPE_CHECKING:
     from weft.nodes.families.base import Family
@@ -61,16 +61,21 @@ class Denoiser(nn.Module):
         """What it computes in, as it was loaded; a network finds it among all its parameters, which takes a while."""
         return cast(torch.dtype, self.network.dtype)
 
-    def predicting(self, prediction: str) -> Denoiser:
-        """This denoiser, whose network is said to predict something else.
+    def trained(self, said: Mapping[str, str]) -> Denoiser:
+        """This denoiser, of whose training something else is said than its configuration does.
+
+        Args:
+            said: `prediction_type` and `beta_schedule`, as diffusers' configurations have them.
 
         Raises:
-            InputError: where that is no matter of a setting: for flows and for consistency models.
+            InputError: where that is no matter of a setting: for flows, consistency models and EDM's noise.
         """
-        own = str(self.scheduler.get("_class_name", ""))
-        if own.startswith("FlowMatch") or own in OWN_ONLY:
-            raise InputError(f"what a model of {self.family.name} predicts is settled", "leave `prediction` out")
-        self.scheduler["prediction_type"] = prediction
+        if settled(self.scheduler) & said.keys():
+            mend = "leave `prediction` and `noise` out"
+            raise InputError(f"how a model of {self.family.name} was trained is settled", mend)
+        self.scheduler |= said
+        if "beta_schedule" in said:
+            self.scheduler["trained_betas"] = None
         return self
 
 

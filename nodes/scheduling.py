@@ -31,6 +31,14 @@ def is_flow(name: str, config: Mapping[str, Any]) -> bool:
     return name.startswith("FlowMatch") or bool(config.get("use_flow_sigmas"))
 
 
+def settled(config: Mapping[str, Any]) -> frozenset[str]:
+    """What of a scheduler's configuration no setting says otherwise, since the model has it by its kind."""
+    own = str(config.get("_class_name", ""))
+    if is_flow(own, config) or own in OWN_ONLY:
+        return frozenset({"prediction_type", "beta_schedule"})
+    return frozenset({"beta_schedule"}) if own.startswith(EDM) else frozenset()
+
+
 def chosen(config: Mapping[str, Any], sampler: SamplerName, schedule: ScheduleName) -> tuple[str, Mapping[str, object]]:
     """The name of diffusers' class that a sampler is for a model, and the options that make it this sampler.
 

@@ -118,14 +118,17 @@ class Model(Weights["Denoiser"], Generic[F]):
 
     Args:
         prediction: what the network predicts, where that configuration does not say it; empty takes its word.
+        noise: the schedule of the noise that it was trained under, as diffusers calls it; empty takes its word.
     """
 
     prediction: str = ""
+    noise: str = ""
 
     def load(self, loading: Loading) -> Denoiser:
         family, source, dtype = self.parts(loading)
         denoiser = family.denoiser(source, self.variant, dtype, loading.device)
-        return denoiser.predicting(self.prediction) if self.prediction else denoiser
+        said = {"prediction_type": self.prediction, "beta_schedule": self.noise}
+        return denoiser.trained({name: told for name, told in said.items() if told})
 
 
 @value

@@ -87,9 +87,10 @@ def test_a_control_net_of_the_old_family_is_refused(zoo: Any, engine: Engine, ot
     )
 
 
-def test_what_a_flow_predicts_is_settled(zoo: Any, engine: Engine) -> None:
-    (problem,) = engine.check(painting(zoo("sd3")).set("checkpoint.prediction", "epsilon")).problems
-    assert problem.message == "what a model of SD3 predicts is settled"
+@pytest.mark.parametrize(("input", "told"), [("prediction", "epsilon"), ("noise", "cosine")])
+def test_how_a_flow_was_trained_is_settled(zoo: Any, engine: Engine, input: str, told: str) -> None:
+    (problem,) = engine.check(painting(zoo("sd3")).set(f"checkpoint.{input}", told)).problems
+    assert (problem.message, problem.input) == ("how a model of SD3 was trained is settled", input)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
