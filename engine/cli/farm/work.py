@@ -14,14 +14,15 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, opened, setup_of, stopping
 from weft.engine.cli.output import Exit, json_line, say, table
-from weft.engine.errors import InputError
+from weft.engine.errors import InputError, WeftError
 from weft.engine.farm.job import Job, load
 from weft.engine.farm.launch import Launcher
 from weft.engine.farm.ledger import Ledger
 from weft.engine.farm.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.merged import JobPlan, planned
+from weft.engine.farm.notify import Notifier, listeners
 from weft.engine.farm.pool import Pool
-from weft.engine.farm.progress import progress
+from weft.engine.farm.progress import Progress, progress
 from weft.engine.farm.submit import submit as submitted
 from weft.engine.farm.worker import Worker
 
@@ -44,6 +45,14 @@ Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help="Worke
 Resource = Annotated[
     list[str] | None,
     typer.Option("--resource", metavar="NAME=AMOUNT", help="What a worker takes on Ray: GPU=0.5, CPU=2, a name."),
+]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--notify",
+        metavar="COMMAND|URL",
+        help="Tell of the first failure and of the end: JSON on the command's input, or posted (WEFT_NOTIFY too).",
+    ),
 ]
 Price = Annotated[float, typer.Option("--price", min=0, help="What an hour of one worker costs.")]
 
@@ -155,6 +164,7 @@ def run(
     ray: Ray = None,
     resource: Resource = None,
     contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write contact_sheet.png at the end.")] = False,
+    notify: Notify = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     store: options.StoreFolder = None,
@@ -171,18 +181,25 @@ def run(
     refuse_what_ray_decides(ray, devices, resource)
     submitted(read, folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
     last = [""]
+    notifier = Notifier(listeners(notify or ()), folder, say)
 
     def show(ledger: Ledger) -> None:
         told = progress(ledger)
+        notifier.look(told)
         if f"{told.counts}" != last[0]:
             last[0] = f"{told.counts}"
             json_line({"event": "progress", **told.plain()}) if json else say(str(told).splitlines()[0])
 
     with stopping() as asked:
-        if ray:
-            Pool(folder, ray, workers, needs, show, asked.is_set).run()
-        else:
-            Launcher(folder, devices.split(",") if devices else [device] * workers, show, asked.is_set).run()
+        try:
+            if ray:
+                Pool(folder, ray, workers, needs, show, asked.is_set).run()
+            else:
+                Launcher(folder, devices.split(",") if devices else [device] * workers, show, asked.is_set).run()
+        except WeftError as fault:
+            notifier.end(_progress(folder), cause=str(fault))
+            raise
+    notifier.end(_progress(folder), asked.is_set())
     return _ended(folder, contact_sheet, json, asked.is_set())
 
 
@@ -216,10 +233,15 @@ def refuse_what_ray_decides(ray: str | None, devices: str, resource: list[str] |
         raise InputError("--resource is for workers on Ray", "give --ray ADDRESS too")
 
 
-def _ended(folder: Path, contact_sheet: bool, json: bool, interrupted: bool) -> int:
+def _progress(folder: Path) -> Progress:
     ledger = opened(folder)
     told = progress(ledger)
     ledger.close()
+    return told
+
+
+def _ended(folder: Path, contact_sheet: bool, json: bool, interrupted: bool) -> int:
+    told = _progress(folder)
     write_manifest(folder)
     if contact_sheet:
         write_contact_sheet(folder)
