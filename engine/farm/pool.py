@@ -67,11 +67,11 @@ class Pool:
             while (more := goes_on(ledger, self.stopped)) or (crew.busy and not self.stopped()):
                 if more:
                     crew.hand_out()
-                crew.collect(TICK)
                 now = time.monotonic()
                 if now - shown > TICK:
                     self.each(ledger)
                     shown = now
+                crew.collect(TICK)
                 if now - renewed > HEARTBEAT:
                     crew.renew()
                     renewed = now

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
+import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
@@ -22,8 +25,19 @@ from weft.engine.farm.submit import ledger_path, submit
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'weft-engine[ray]'")
 
+GRAPHS = Path(__file__).parents[3] / "graphs"
+
 MEMORY = 80_000_000
 """Bytes of each node's object store: the least that Ray takes, nearly."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_token() -> Iterator[None]:
+    """A token for the clusters of these tests alone, so that Ray keeps none in the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        yield
 
 
 def told(place: Place) -> dict[str, tuple[str, str]]:
@@ -102,6 +116,19 @@ def kill_workers(place: Place, driver: Popen[bytes], number: int, chance: random
         killed += bool(names) and kill(int(chance.choice(names).partition("-")[0]))
     ledger.close()
     assert killed == number
+
+
+@needs_ray
+@pytest.mark.slow
+def test_ray_paints_what_embedded_workers_paint_with_a_model(place: Place) -> None:
+    (place.folder / "graph.json").write_bytes((GRAPHS / "text_to_image.json").read_bytes())
+    place.job({"prompt": ["a lake at night", "a desert at sunrise"], "seed": [1, 2], "sampler.steps": [4]})
+    assert place.run("--ray", "local", "--workers", "2") == 0
+    found = told(place), place.pictures()
+    place.out.rename(place.folder / "ray")
+    (place.folder / "store").rename(place.folder / "store of ray")
+    assert place.run("--workers", "2") == 0
+    assert (told(place), place.pictures()) == found and len(found[1]) == 4
 
 
 @needs_ray
