@@ -1,8 +1,8 @@
 """Every static problem of a graph at once, and the calls that it means.
 
-`check` runs the rules of `weft.engine.rules` in order. Where they find no problem, the result has every node as a `Call`
-with its literals in their declared types, in topological order, which is what planning and running work from: nothing
-below looks at raw inputs again.
+`check` runs the rules of `weft.engine.rules` in order. Where they find no problem, the result has every node as a
+`Call` with its literals in their declared types, in topological order, which is what planning and running work from:
+nothing below looks at raw inputs again.
 """
 
 from __future__ import annotations
