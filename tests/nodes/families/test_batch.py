@@ -14,17 +14,20 @@ from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
     ConcatPrompts,
+    EditGuide,
     EmptyLatent,
     Image,
     KSampler,
     KSamplerBatch,
     Latent,
+    ListSigmas,
     LoadCheckpoint,
     LoadControlNet,
     TextEncode,
     VAEDecode,
 )
 from weft.nodes.batch import sampled_together
+from weft.nodes.samplers import SAMPLERS
 
 Call = Callable[..., Any]
 
@@ -39,10 +42,11 @@ def guides(call: Call, checkpoint: Any, texts: Sequence[str] = TEXTS, **options:
 
 def assert_same_alone(call: Call, vae: Any, guides: Sequence[Any], latents: Sequence[Any], **options: Any) -> None:
     """Sampled together and one by one, the pictures are the same within 1/255."""
+    options = {"steps": 3, **options}
     seeds = [*range(7, 7 + len(guides))]
-    together = call(KSamplerBatch, guide=[*guides], latent=[*latents], seed=seeds, steps=3, **options)
+    together = call(KSamplerBatch, guide=[*guides], latent=[*latents], seed=seeds, **options)
     for guide, latent, seed, found in zip(guides, latents, seeds, together, strict=True):
-        alone = call(KSampler, guide=guide, latent=latent, seed=seed, steps=3, **options)
+        alone = call(KSampler, guide=guide, latent=latent, seed=seed, **options)
         assert found.batch_size == latent.batch_size == len(found.samples)
         one, other = (call(VAEDecode, vae=vae, latent=sampled).pixels for sampled in (alone, found))
         assert (one - other).abs().max() <= 1 / 255
@@ -52,14 +56,47 @@ def assert_same_alone(call: Call, vae: Any, guides: Sequence[Any], latents: Sequ
 @pytest.mark.parametrize("model", ["epsilon", "sdxl"])
 def test_texts_and_seeds_go_together(call: Call, zoo: Any, model: str, sampler: str) -> None:
     checkpoint = call(LoadCheckpoint, source=model if model == "epsilon" else zoo(model))
-    latents = [EmptyLatent(64, 64)] * 3
-    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint), latents, sampler=sampler)
+    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint), [EmptyLatent(64, 64)] * 3, sampler=sampler)
 
 
-@pytest.mark.parametrize("model", ["flux-dev", "sd3"])
-def test_flows_go_together(call: Call, zoo: Any, model: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_keeps_items_apart(call: Call, sampler: str) -> None:
+    checkpoint = call(LoadCheckpoint, source="epsilon")
+    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint), [EmptyLatent(64, 64)] * 3, sampler=sampler)
+
+
+def test_samplers_over_sigmas_keep_items_apart(call: Call) -> None:
+    checkpoint, levels = call(LoadCheckpoint, source="epsilon"), call(ListSigmas, levels=[14.0, 5.0, 1.0, 0.0])
+    for sampler in ("dpmpp_2m", "euler_ancestral"):
+        given = {"sigmas": levels, "sampler": sampler, "steps": 20}
+        assert_same_alone(call, checkpoint.vae, guides(call, checkpoint), [EmptyLatent(64, 64)] * 3, **given)
+
+
+OTHERS = ("sd2", "sd-turbo", "sdxl-turbo", "sdxl-lcm", "sd3", "sd35", "sd3-short", "flux-schnell")
+
+
+@pytest.mark.parametrize("model", ["flux-dev", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+def test_every_family_goes_together(call: Call, zoo: Any, model: str) -> None:
     checkpoint = call(LoadCheckpoint, source=zoo(model))
-    assert_same_alone(call, checkpoint.vae, guides(call, checkpoint, scale=3.5), [EmptyLatent(64, 64)] * 3)
+    told = guides(call, checkpoint, scale=1.0 if model == "flux-schnell" else 3.5)
+    assert_same_alone(call, checkpoint.vae, told, [EmptyLatent(64, 64)] * 3, sampler="model")
+
+
+@pytest.mark.parametrize("model", ["dit", pytest.param("consistency-classes", marks=pytest.mark.slow)])
+def test_classes_go_together(call: Call, zoo: Any, model: str) -> None:
+    checkpoint = call(LoadCheckpoint, source=zoo(model))
+    told = guides(call, checkpoint, ["1", "2", "3"], scale=1.0)
+    assert_same_alone(call, checkpoint.vae, told, [EmptyLatent(32, 32)] * 3, sampler="model")
+
+
+def test_pictures_to_edit_go_together(call: Call, zoo: Any) -> None:
+    checkpoint = call(LoadCheckpoint, source=zoo("edit"))
+    seen = [
+        call(EditGuide, guide=guide, vae=checkpoint.vae, image=Image(torch.rand(1, 64, 64, 3)))
+        for guide in guides(call, checkpoint)
+    ]
+    assert_same_alone(call, checkpoint.vae, seen, [EmptyLatent(64, 64)] * 3)
 
 
 def test_control_nets_see_each_its_picture(call: Call) -> None:
