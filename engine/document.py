@@ -123,13 +123,32 @@ def read(content: bytes | str, path: Path | None = None) -> Graph:
     Raises:
         GraphError: where the text is no graph at all.
     """
-    file = str(path) if path else ""
     faults: list[Problem] = []
     try:
-        graph = _built(_document(_parse(content, faults), faults), path, "", faults)
+        tree = parse(content, faults)
     except GraphError as fault:
-        raise GraphError(problem.within(file) for problem in (*faults, *fault.problems)) from None
-    return replace(graph, faults=tuple(problem.within(file) for problem in faults))
+        raise GraphError(problem.within(str(path or "")) for problem in fault.problems) from None
+    return built(tree, path, faults)
+
+
+def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -> Graph:
+    """The graph that a parsed text says.
+
+    Args:
+        tree: as `parse` gives it; it may be changed.
+        path: the file it comes from.
+        faults: that parsing found.
+
+    Raises:
+        GraphError: where it is no graph at all.
+    """
+    file = str(path) if path else ""
+    found = [*faults]
+    try:
+        graph = _built(_document(tree, found), path, "", found)
+    except GraphError as fault:
+        raise GraphError(problem.within(file) for problem in (*found, *fault.problems)) from None
+    return replace(graph, faults=tuple(problem.within(file) for problem in found))
 
 
 class _Duplicated(dict[str, Any]):
@@ -138,8 +157,15 @@ class _Duplicated(dict[str, Any]):
     keys_twice: tuple[str, ...] = ()
 
 
-def _parse(content: bytes | str, faults: list[Problem]) -> Any:
-    """JSON to plain values; numbers that no input takes become `NoNumber`."""
+def parse(content: bytes | str, faults: list[Problem]) -> Any:
+    """JSON to plain values; numbers that no input takes become `NoNumber`.
+
+    Args:
+        faults: where what is wrong with parts of it is added, such as a key that stands twice.
+
+    Raises:
+        GraphError: where the text is no JSON.
+    """
     duplicated = False
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from weft.engine import document
@@ -122,17 +121,17 @@ def read(content: bytes | str, path: Path) -> Job:
     Raises:
         GraphError: with every problem of the job.
     """
+    faults: list[Problem] = []
     try:
-        return made(_model(content), path.parent)
+        job = made(_model(document.parse(content, faults)), path.parent)
+        if faults:
+            raise GraphError([])
     except GraphError as fault:
-        raise GraphError(problem.within(str(path)) for problem in fault.problems) from None
+        raise GraphError(problem.within(str(path)) for problem in (*faults, *fault.problems)) from None
+    return job
 
 
-def _model(content: bytes | str) -> JobModel:
-    try:
-        tree = orjson.loads(content)
-    except ValueError as fault:
-        raise GraphError([Problem(f"not JSON: {fault}", "mend the text there")]) from None
+def _model(tree: Any) -> JobModel:
     if not isinstance(tree, dict) or tree.get("weft_job") != VERSION:
         found = shown(tree.get("weft_job")) if isinstance(tree, dict) and "weft_job" in tree else "no version"
         raise GraphError(
@@ -211,7 +210,7 @@ def _graph(given: str | dict[str, Any], folder: Path, problems: list[Problem]) -
     try:
         if isinstance(given, str):
             return document.load(folder / given)
-        return document.read(orjson.dumps(given), folder / "graph")
+        return document.built(given, folder / "graph")
     except GraphError as fault:
         problems += fault.problems
         return None

@@ -10,6 +10,7 @@ import pytest
 from tests.engine.farm.conftest import Place
 from weft.engine import GraphError, InputError
 from weft.engine.farm import expand
+from weft.engine.farm import read as read_job
 from weft.engine.farm.naming import named
 from weft.engine.farm.values import ranged, read
 
@@ -94,6 +95,22 @@ def test_all_problems_of_a_job_come_at_once(place: Place) -> None:
 def test_a_wrong_part_is_a_problem(parts: dict[str, Any], place: Place) -> None:
     with pytest.raises(GraphError):
         place.job({"prompt": ["a"], "seed": [1, 2]}, **parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"weft_job": 1, "title": "a", "title": "b", "graph": GRAPH}', "the key `title` stands twice"),
+        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": [1], "n.a": [2]}}', "sweep: the key `n.a` stands twice"),
+        ('{"weft_job": 1, "graph": {"weft": 1, "nodes": {"n": 1, "n": 2}}, "nam": ""}', "the node id `n` stands twice"),
+        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": {"count": 1e999}}}', "no finite number"),
+        ('{"weft_job": 1, ', "not JSON"),
+    ],
+)
+def test_a_job_file_is_read_as_strictly_as_a_graph(text: str, told: str, tmp_path: Path) -> None:
+    graph = '{"weft": 1, "nodes": {"n": {"type": "A"}}}'
+    with pytest.raises(GraphError, match=told):
+        read_job(text.replace("GRAPH", graph), tmp_path / "job.json")
 
 
 def test_names_are_made_of_tokens() -> None:
