@@ -104,6 +104,12 @@ def KSampler(
     Noise is drawn on the CPU in float32, one generator an item, so an item comes out the same alone and in a batch.
     Samplers and schedules mean the formulas of diffusers, whose pipelines are matched within 1/255.
 
+    Two in a row, the first up to `end_step` and the second from this `start_step` on with the noise kept, walk as one
+    does where a step knows nothing of those before it: `ddim` and `tcd` without eta, `euler`, `heun`, `dpm2`, and
+    `dpmpp_2s` where the first walks an even number of steps. Nothing but latents crosses the seam: samplers that
+    remember steps (`dpmpp_2m` and the other solvers of several steps) begin there without a memory, and those that draw
+    noise draw it anew, so give the second another seed.
+
     Args:
         guide: from CFGGuide.
         latent: a size (EmptyLatent) to fill from noise, or latents to start from.
