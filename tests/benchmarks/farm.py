@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.engine.farm.conftest import GRAPH, NODES, Place
@@ -61,10 +62,10 @@ def large(place: Place, items: int) -> dict[str, float]:
     return figures
 
 
-def overhead(place: Place, items: int) -> float:
+def overhead(place: Place, items: int, *options: str) -> float:
     """Median seconds of an item beside the work of its nodes, with 2 workers."""
     place.job({"seed": {"count": items}, "sample.seconds": [REST]})
-    assert place.run("--workers", "2") == 0
+    assert place.run("--workers", "2", *options) == 0
     ledger = Ledger(ledger_path(place.out))
     ends: dict[str, list[float]] = {}
     for entry in ledger.entries():
@@ -135,6 +136,9 @@ def main() -> None:
         for name, figure in large(made(root / "large"), items).items():
             print(f"{items} items, {name}: {figure:.4f} s")
         print(f"overhead an item, {REST} s each, 2 workers: {1000 * overhead(made(root / 'rest'), 200):.2f} ms")
+        if find_spec("ray"):
+            on_ray = overhead(made(root / "ray"), 200, "--ray", "local")
+            print(f"overhead an item, {REST} s each, 2 workers on Ray: {1000 * on_ray:.2f} ms")
         print(f"pictures a second, of two bare processes: {throughput(made(root / 'model'), 24):.2f}")
         print(f"resident size after 500 items, of that after 50: {resident(made(root / 'resident'), 500):.3f}")
 
