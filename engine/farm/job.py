@@ -50,7 +50,7 @@ class JobModel(BaseModel):
     retries: StrictInt = Field(2, ge=0, le=100, description="How often an item that failed is tried again.")
     max_failures: StrictInt = Field(0, ge=0, description="Failed items after which the job stops; 0 is never.")
     batch: StrictInt = Field(
-        1, ge=1, le=4096, description="How many items that differ in texts and seeds alone are sampled at once."
+        1, ge=1, description="How many items that differ in texts and seeds alone are sampled at once."
     )
     max_items: StrictInt = Field(100_000, ge=1, description="The most items that the sweep may come to.")
     resources: dict[StrictStr, Annotated[StrictFloat, Field(gt=0)]] = Field(

@@ -21,6 +21,7 @@ from weft.engine.farm.job import Axis, Job
 from weft.engine.graph import Graph, Link, Node, links_of
 from weft.engine.inline import parameter_fault
 from weft.engine.keys import Digest, digest
+from weft.engine.limits import Limits
 from weft.engine.plan import Plan, Step
 from weft.engine.session import Engine
 
@@ -82,7 +83,7 @@ def planned(job: Job, engine: Engine) -> JobPlan:
         GraphError: with every problem of its items, each once.
     """
     items = tuple(expand(job))
-    _refuse(engine.check(job.graph.replace(items[0].values)).problems)
+    _refuse([*_beyond(job, engine.limits), *engine.check(job.graph.replace(items[0].values)).problems])
     numbers = numbered(job, items, engine.catalog) if job.batch > 1 else {}
     merged = merge(job, items, engine.catalog, numbers)
     try:
@@ -101,6 +102,12 @@ def _storeless(engine: Engine) -> Engine:
 def _refuse(problems: Iterable[Problem]) -> None:
     if found := tuple(problems):
         raise GraphError(found)
+
+
+def _beyond(job: Job, limits: Limits) -> Iterator[Problem]:
+    if job.batch > limits.max_batch:
+        message = f"a batch of {job.batch:,} is larger than the limit of {limits.max_batch:,}"
+        yield Problem(message, "ask for a smaller batch, or raise WEFT_MAX_BATCH")
 
 
 def _located(problems: Iterable[Problem]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.engine.farm.conftest import NODES, Place
-from weft.engine import Engine, GraphError, document
-from weft.engine.farm import Ledger
+from weft.engine import Engine, Graph, GraphError, Limits, document
+from weft.engine.cli import call
+from weft.engine.farm import Farm, Ledger
 from weft.engine.farm.merged import planned
 from weft.engine.farm.publish import published
 from weft.engine.farm.submit import ledger_path, submit
@@ -150,3 +152,24 @@ def test_a_graph_without_samplers_has_no_batches(place: Place) -> None:
     (place.folder / "nodes.py").write_text(NODES)
     with pytest.raises(GraphError, match="no node of the graph can be batched"):
         planned(place.job({"seed": [1, 2]}, batch=2), place.setup.engine())
+
+
+def test_a_call_may_ask_for_batches(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    place.job({"seed": {"count": 8}}, batch=2)
+    options = ["--nodes", str(place.folder / "nodes.py"), "--store", str(place.folder / "store"), "--json"]
+    for given, calls in ([], 4), (["--batch", "4"], 2):
+        assert call(["farm", "plan", str(place.folder / "job.json"), *options, *given]) == 0
+        assert orjson.loads(capfd.readouterr().out)["executions"]["SampleBatch"] == calls
+
+
+def test_jobs_from_python_may_ask_for_batches(place: Place) -> None:
+    graph = Graph.load(place.folder / "graph.json")
+    with Farm(place.out, setup=place.setup).submit(graph, {"seed": range(4)}, batch=4) as running:
+        assert len([*running]) == 4
+    assert ran(place)["SampleBatch"] == 1
+
+
+def test_a_batch_beyond_the_limit_is_refused(place: Place) -> None:
+    engine = replace(place.setup.engine(), limits=Limits(max_batch=4))
+    with pytest.raises(GraphError, match="larger than the limit of 4"):
+        planned(place.job({"seed": {"count": 8}}, batch=5), engine)
