@@ -5,7 +5,8 @@
 
 The ledger (`ledger`, SQLite) says who works at what; what is published (`publish`) says what is done, so that a job
 goes on when its ledger is lost. A worker runs items as `weft run` runs graphs: what items share comes from the store.
-Start reading at `job`, `items`, `submit` and `worker`.
+Farms that are there already call one command, and need no ledger (`chunk`, `tasks`). On Ray (`pool`, `ray`) one driver
+holds the ledger and sends items to actors. Start reading at `job`, `items`, `submit` and `worker`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from weft.engine.errors import GraphError, Problem, listed
 from weft.engine.farm.job import VERSION, Job, made, modelled
 from weft.engine.farm.launch import Launcher
 from weft.engine.farm.ledger import Entry, Ledger
+from weft.engine.farm.pool import Pool
 from weft.engine.farm.progress import Progress, progress
 from weft.engine.farm.publish import SIDECAR
 from weft.engine.farm.submit import Setup, ledger_path, submit
@@ -32,17 +33,19 @@ POLL = 0.1
 
 @dataclass(frozen=True)
 class Farm:
-    """Workers of this machine, and the folder that they publish into.
+    """Workers of this machine or of a Ray cluster, and the folder that they publish into.
 
     Args:
         workers: how many processes.
         devices: one worker for each, instead of `workers`.
+        ray: the address of a cluster (`auto`, `local`, HOST:PORT) for workers on Ray, each with the job's `resources`.
         setup: what their engines are made with.
     """
 
     folder: str | Path
     workers: int = 1
     devices: Sequence[str] = ()
+    ray: str = ""
     setup: Setup = field(default_factory=Setup)
 
     def submit(self, graph: Graph, sweep: Mapping[str, Iterable[Any]], **parts: Any) -> Running:
@@ -59,7 +62,14 @@ class Farm:
         job = made(modelled({"weft_job": VERSION, "graph": "", "sweep": axes, **parts}), Path.cwd(), graph)
         self._refuse_types_of_this_process(job)
         submit(job, Path(self.folder), self.setup)
-        return Running(Path(self.folder), self.devices or [self.setup.device] * self.workers)
+        stop = threading.Event()
+        return Running(self._launcher(job, stop.is_set), stop)
+
+    def _launcher(self, job: Job, stopped: Callable[[], bool]) -> Launcher | Pool:
+        folder = Path(self.folder)
+        if self.ray:
+            return Pool(folder, self.ray, self.workers, job.resources, stopped=stopped)
+        return Launcher(folder, self.devices or [self.setup.device] * self.workers, stopped=stopped)
 
     def _refuse_types_of_this_process(self, job: Job) -> None:
         known = self.setup.engine().catalog
@@ -71,11 +81,11 @@ class Farm:
 class Running:
     """A job under way: iterate over it for items with their sidecars, as they are published, each once."""
 
-    def __init__(self, folder: Path, devices: Sequence[str]) -> None:
-        self.folder = folder
-        self._stop = threading.Event()
+    def __init__(self, launcher: Launcher | Pool, stop: threading.Event) -> None:
+        self.folder = launcher.folder
+        self._stop = stop
         self._ended: Future[None] = Future()
-        self._launcher = Launcher(folder, devices, stopped=self._stop.is_set)
+        self._launcher = launcher
         threading.Thread(target=self._run, name="weft farm", daemon=True).start()
 
     def _run(self) -> None:

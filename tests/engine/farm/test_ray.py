@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from tests.engine.farm.conftest import Place, kill, until
+from weft.engine import Graph
 from weft.engine.cli import call
-from weft.engine.farm import Ledger
+from weft.engine.farm import Farm, Ledger
 from weft.engine.farm.publish import published
 from weft.engine.farm.ray import Order, hired, joined
 from weft.engine.farm.submit import ledger_path, submit
@@ -27,8 +28,8 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
 
 GRAPHS = Path(__file__).parents[3] / "graphs"
 
-MEMORY = 80_000_000
-"""Bytes of each node's object store: the least that Ray takes, nearly."""
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
+"""A node as small as Ray takes it, nearly."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,14 +134,39 @@ def test_ray_paints_what_embedded_workers_paint_with_a_model(place: Place) -> No
 
 @needs_ray
 @pytest.mark.slow
+def test_items_of_a_job_from_python_come_from_ray(place: Place) -> None:
+    graph = Graph.load(place.folder / "graph.json")
+    with Farm(place.out, ray="local", setup=place.setup).submit(graph, {"seed": range(3)}) as running:
+        assert sorted(entry.number for entry, _ in running) == [0, 1, 2]
+    assert running.result().state == "finished"
+
+
+@needs_ray
+@pytest.mark.slow
+def test_workers_are_where_their_parts_of_gpus_and_own_resources_are(place: Place) -> None:
+    from ray.cluster_utils import Cluster
+
+    place.job({"seed": {"count": 20}, "sample.seconds": [0.2]}, resources={"GPU": 0.5, "CPU": 0.5})
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    try:
+        node = cluster.add_node(**NODE, num_gpus=1, resources={"studio": 1})
+        options = ["--ray", cluster.address, "--workers", "3", "--resource", "studio=0.5"]
+        assert place.run(*options) == 0
+    finally:
+        cluster.shutdown()
+    workers = {one["worker"] for one in published(place.out)}
+    assert len(workers) == 2 and {name.partition("-")[2] for name in workers} == {node.node_id[:6]}
+
+
+@needs_ray
+@pytest.mark.slow
 def test_ten_workers_and_a_node_are_killed_and_nothing_is_lost(place: Place) -> None:
     from ray.cluster_utils import Cluster
 
-    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": MEMORY}
     place.job({"seed": {"count": 200}, "sample.seconds": [0.2]}, retries=20)
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     try:
-        nodes = [cluster.add_node(**node) for _ in range(2)]
+        nodes = [cluster.add_node(**NODE) for _ in range(2)]
         options = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu", "--workers", "3"]
         driver = place.start("run", "job.json", *options, "--ray", cluster.address)
         until(lambda: len(told(place)) > 3)
