@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.engine.farm.conftest import WEFT, Place
+from tests.engine.farm.conftest import WEFT, Place, until
 from weft.engine import InputError
 from weft.engine.cli import call
 from weft.engine.farm.chunk import numbers, run_chunk
@@ -74,6 +76,21 @@ def test_a_picture_that_went_is_made_again(place: Place) -> None:
 def test_a_chunk_that_is_stopped_ends(place: Place) -> None:
     ended = [*run_chunk(prepared(place, "a"), (0, 1), stopped=lambda: True)]
     assert [one.state for one in ended] == ["stopped"] and not place.pictures()
+
+
+def test_chunks_at_once_killed_and_asked_to_stop_come_to_the_same(place: Place) -> None:
+    prepare(place.job({"seed": {"count": 8}, "sample.seconds": [0.3]}, name="{seed}"), place.out, place.setup)
+    attempts = place.out / ".farm" / "attempts"
+    stopped = place.start("run-chunk", "out", "0-7")
+    until(lambda: [*attempts.glob("*")])
+    stopped.terminate()
+    assert stopped.wait() == 143 and not [*attempts.glob("*")]
+    killed, other = (place.start("run-chunk", "out", "0-7") for _ in range(2))
+    until(lambda: [*attempts.glob("*")])
+    killed.kill()
+    assert (killed.wait(), other.wait()) == (-signal.SIGKILL, 0)
+    assert place.start("run-chunk", "out", "0-7").wait() == 0
+    assert len(place.pictures()) == len(ids(place.out)) == 8
 
 
 def test_items_of_another_submission_are_refused(place: Place) -> None:
@@ -177,6 +194,11 @@ class Ways:
         for task in range((count + 1) // 2):
             self.call("bash", "job.sh", SLURM_ARRAY_TASK_ID=str(task))
 
+    def ray(self) -> None:
+        """Workers on a cluster of this machine."""
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self.call(*self.out("ray", "run", "--ray", "local", "--workers", "2"), **token)
+
     def loop(self) -> None:
         """A plain loop in a shell."""
         self.call(*self.out("loop", "export", "--slurm", "unused.sh"))
@@ -193,9 +215,10 @@ class Ways:
         self.embedded()
         self.slurm()
         self.loop()
-        if importlib.util.find_spec("openjd"):
-            self.openjd()
-        return [name for name in ("slurm", "loop", "openjd") if (self.place.folder / name).is_dir()]
+        for name in ("openjd", "ray"):
+            if importlib.util.find_spec(name):
+                getattr(self, name)()
+        return [name for name in ("slurm", "loop", "openjd", "ray") if (self.place.folder / name).is_dir()]
 
 
 def test_every_way_gives_the_same_items_and_pictures(place: Place) -> None:
