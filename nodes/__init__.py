@@ -6,12 +6,12 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `inpaint`, `latent`, `sampler`, `batch`,
-`sigmas`, `image`, `grid`, `primitives`. Below them: `values` (what links carry), `samplers` (the table of samplers and
-schedules), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` (what becomes of several
-predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what latents look like),
-`sources` (what names weights, and how it is found), `families` (how each family of models is recognised, built and
-called), `modules` (what they are built into).
+Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `guiders`, `inpaint`, `latent`, `sampler`,
+`batch`, `sigmas`, `image`, `grid`, `primitives`. Below them: `values` (what links carry), `samplers` (the table of
+samplers and schedules), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` (what becomes of
+several predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what latents look
+like), `sources` (what names weights, and how it is found), `families` (how each family of models is recognised, built
+and called), `modules` (what they are built into).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
@@ -31,6 +31,7 @@ from weft.nodes.control import ApplyControlNet, Controlled
 from weft.nodes.edges import FindEdges
 from weft.nodes.grid import ImageGrid
 from weft.nodes.guidance import CFGGuide
+from weft.nodes.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.image import LoadImage, SaveImage
 from weft.nodes.inpaint import EditGuide, ImageToMask, InpaintGuide
 from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
@@ -60,6 +61,8 @@ from weft.nodes.values import (
     Latent,
     Mask,
     Model,
+    Perturbation,
+    Projection,
     Prompt,
     TextEncoder,
 )
@@ -104,7 +107,11 @@ __all__ = [
     "Number",
     "NumberMath",
     "Parts",
+    "Perturbation",
+    "PerturbedAttention",
     "PlotSigmas",
+    "ProjectedGuidance",
+    "Projection",
     "Prompt",
     "PromptArea",
     "PromptMask",

@@ -1,19 +1,20 @@
-"""What becomes of several predictions: averages over the picture, and the deviation that guidance leaves.
+"""What becomes of several predictions: averages over the picture, where guidance leads, and the deviation it leaves.
 
 Imports torch: only the bodies of nodes import this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from weft.nodes.modules import Denoiser
+from weft.nodes.quiet import quietly
 from weft.nodes.residuals import repeated
-from weft.nodes.values import Latent, Prompt
+from weft.nodes.values import Latent, Projection, Prompt
 
 
 def share(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, device: str) -> Tensor | float:
@@ -43,6 +44,30 @@ def averaged(predictions: Sequence[tuple[Tensor, Tensor | float]]) -> Tensor:
     weights = torch.where(weights.sum(0) == 0, 1.0, weights)
     blended: Tensor = (weights * torch.stack([tensor for tensor, _ in predictions])).sum(0) / weights.sum(0)
     return blended
+
+
+Lead = Callable[[Tensor, Tensor, float], Tensor]
+"""What guidance adds `[batch, channel, height, width]` on its way from one prediction to the next, by its scale."""
+
+
+def straight(before: Tensor, after: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance."""
+    return scale * (after - before)
+
+
+def projected(projection: Projection) -> Lead:
+    """Adaptive projected guidance of one run, whose steps it remembers: diffusers', on predictions as they are."""
+    with quietly():
+        from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer, normalized_guidance
+    directions = MomentumBuffer(projection.momentum)
+
+    def lead(before: Tensor, after: Tensor, scale: float) -> Tensor:
+        guided: Tensor = normalized_guidance(
+            after, before, scale, directions, projection.eta, projection.norm_threshold
+        )
+        return guided - before
+
+    return lead
 
 
 def rescaled(guided: Tensor, positive: Tensor, amount: float) -> Tensor:

@@ -1,27 +1,29 @@
 """What a sampler asks for a prediction: a denoiser under guidance, with its prompts and their ControlNets.
 
-Guidance leads along sides: away from the negative prompt, towards the positive one. Each side is one prompt or several
-that act together. All that act at a step go through the network as one batch, `[negative, positive]`, and a ControlNet
-sees its rows of that batch; prompts of different lengths go one after the other. Where guidance is off, or the network
-takes its scale itself, the positive prompt goes alone.
+Guidance leads along sides: away from the negative prompt, towards the positive one, and away from what this one is
+under perturbed attention. Each side is one prompt or several that act together. All that act at a step go through the
+network as one batch, `[negative, positive, perturbed]`, and a ControlNet sees its rows of that batch; prompts of
+different lengths go one after the other. Where guidance is off, the positive prompt goes alone; where the network takes
+its scale itself, without a negative one.
 
 Imports torch: only the bodies of nodes import this module. `weft.nodes.residuals` is what ControlNets add,
-`weft.nodes.blending` what becomes of several predictions.
+`weft.nodes.perturbing` how attention is perturbed, `weft.nodes.blending` what becomes of several predictions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from weft.engine import Context, InputError
-from weft.nodes.blending import averaged, rescaled, share
+from weft.nodes.blending import Lead, averaged, projected, rescaled, share, straight
 from weft.nodes.modules import Conditions, Denoiser
+from weft.nodes.perturbing import perturbed, self_attentions
 from weft.nodes.residuals import BoundControl, bound, distinct, repeated, total
 from weft.nodes.stepper import Position
 from weft.nodes.values import Guide, Latent, Prompt
@@ -34,6 +36,7 @@ class Side:
     prompts: tuple[Prompt[Any], ...]
     negative: bool
     beside: Tensor | None
+    perturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Part:
         controls: the numbers of the ControlNets that act with it.
         share: its weight, `[batch or 1, 1, height, width]` in latent elements; a number where it is the same all
             over.
+        perturbed: whether it is asked under perturbed attention.
     """
 
     side: int
@@ -53,6 +57,7 @@ class Part:
     conditions: Conditions
     controls: tuple[int, ...]
     share: Tensor | float
+    perturbed: bool
 
     def joins(self, other: Part) -> bool:
         """Whether both can stand in one batch."""
@@ -63,27 +68,37 @@ class Part:
 
 @dataclass(frozen=True)
 class Batch:
-    """Parts that go through the network together."""
+    """Parts that go through the network together.
+
+    Args:
+        attentions: the modules of the network whose attention is perturbed, in the last parts, where these ask for it.
+    """
 
     parts: tuple[Part, ...]
     conditions: Conditions
     controls: tuple[BoundControl, ...]
+    attentions: tuple[Any, ...]
 
     def predict(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Sequence[Tensor]:
         """What the network predicts for each part, in float32."""
         sample = torch.cat([latents] * len(self.parts)).to(model.dtype)
         residuals = total(self.controls, sample, timestep, self.conditions, model, position)
-        prediction = model.family.predict(model, sample, timestep, self.conditions, residuals).float()
+        kept = sum(not part.perturbed for part in self.parts)
+        with perturbed(self.attentions, kept, len(self.parts)) if kept < len(self.parts) else nullcontext():
+            prediction = model.family.predict(model, sample, timestep, self.conditions, residuals).float()
         return prediction.chunk(len(self.parts))
 
 
 @dataclass(frozen=True)
 class GuidedDenoiser:
-    """Predictions under guidance, which leads along a chain of sides: away from the first, towards the last.
+    """Predictions under guidance, which leads along a chain of sides: away from the first, towards the positive one.
 
     Args:
-        scales: how far guidance goes from each side to the next; none where there is one side.
+        scales: how far guidance goes from each side to the next, up to the positive one, whose number is their count;
+            the perturbed side comes after it.
         nets: what each number of a part's controls stands for.
+        attentions: the modules of the network whose attention is perturbed.
+        lead: how guidance goes from one side to the next; it may remember the steps before.
     """
 
     model: Denoiser
@@ -91,20 +106,28 @@ class GuidedDenoiser:
     parts: tuple[Part, ...]
     scales: tuple[float, ...]
     nets: tuple[BoundControl, ...]
+    attentions: tuple[Any, ...]
+    lead: Lead
     batches: dict[tuple[int, ...], tuple[Batch, ...]] = field(default_factory=dict)
 
     def __call__(self, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The prediction `[batch, channel, height, width]` for scaled latents of that shape, in float32."""
-        first, *others = self._sides(latents, timestep, position)
-        guided, before = first, first
-        for scale, side in zip(self.scales, others, strict=False):
-            guided, before = guided + scale * (side - before), side
-        return rescaled(guided, before, self.guide.rescale) if others and self.guide.rescale else guided
+        sides = self._sides(latents, timestep, position)
+        if len(sides) == 1:
+            return sides[0]
+        positive = sides[len(self.scales)]
+        guided = sides[0]
+        for scale, before, after in zip(self.scales, sides, sides[1:], strict=False):
+            guided = guided + self.lead(before, after, scale)
+        if self.guide.perturbation:
+            guided = guided + self.guide.perturbation.scale * (positive - sides[-1])
+        return rescaled(guided, positive, self.guide.rescale) if self.guide.rescale else guided
 
     def _sides(self, latents: Tensor, timestep: Tensor, position: Position) -> list[Tensor]:
-        """What each side predicts here; the last alone where guidance is off."""
-        last = len(self.scales)
-        sides = range(last + 1) if position.among(self.guide.start, self.guide.end) else (last,)
+        """What each side predicts here; the positive one alone where guidance is off."""
+        count = len(self.scales) + 1 + bool(self.attentions)
+        acts = position.among(self.guide.start, self.guide.end)
+        sides = range(count) if acts else (len(self.scales),)
         found: dict[int, list[tuple[Tensor, Tensor | float]]] = {side: [] for side in sides}
         for batch in self._batches(sides, position):
             for part, prediction in zip(
@@ -137,7 +160,8 @@ class GuidedDenoiser:
                 name: torch.cat([part.conditions[name] for part in together]) for name in together[0].conditions
             }
             having = [(net, [number in part.controls for part in together]) for number, net in enumerate(self.nets)]
-            yield Batch(together, conditions, tuple(net.on(rows) for net, rows in having if any(rows)))
+            controls = tuple(net.on(rows) for net, rows in having if any(rows))
+            yield Batch(together, conditions, controls, self.attentions)
 
 
 @contextmanager
@@ -145,8 +169,10 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     """A guide's predictions for latents of this size and batch; its ControlNets' weights are held while it is open."""
     _check_beside(guide, model, latent)
     embedded = model.family.scale_conditions(model, guide.scale)
-    alone = [Side(guide.positive.prompts, False, guide.beside)]
-    sides, scales = chain(guide) if embedded is None else (alone, ())
+    distilled = embedded is not None
+    lead = _lead(guide, distilled)
+    attentions = self_attentions(model, guide.perturbation.layers) if guide.perturbation else ()
+    sides, scales = chain(guide, distilled)
     asked = [(number, prompt) for number, side in enumerate(sides) for prompt in side.prompts]
     controls, having = distinct([prompt for _, prompt in asked])
     with ExitStack() as held:
@@ -154,7 +180,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         for control in controls:
             net = held.enter_context(context.weights(control.control_net))
             nets.append(bound(control, latent, net, model))
-        steering = _steering(nets, [side for side, _ in asked], having)
+        steering = _steering(nets, [min(side, len(scales)) for side, _ in asked], having)
         parts = [
             Part(
                 side,
@@ -162,10 +188,11 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
                 _rows(sides[side], prompt, model, latent, embedded or {}, context.device),
                 acting,
                 share(prompt, latent, model, context.device),
+                sides[side].perturbed,
             )
             for (side, prompt), acting in zip(asked, steering, strict=True)
         ]
-        yield GuidedDenoiser(model, guide, tuple(parts), scales, tuple(nets))
+        yield GuidedDenoiser(model, guide, tuple(parts), scales, tuple(nets), attentions, lead)
 
 
 def _steering(
@@ -174,6 +201,9 @@ def _steering(
     """The numbers of the ControlNets that act with each prompt, of those that it has.
 
     One that pools its output into one vector, for style, acts on the last side alone that has it.
+
+    Args:
+        sides: the number of each prompt's side; that of the positive one for those that are perturbed.
     """
     lasts = {
         one: max(side for side, numbers in zip(sides, having, strict=True) if one in numbers)
@@ -184,16 +214,40 @@ def _steering(
         yield tuple(one for one in numbers if lasts.get(one, side) == side)
 
 
-def chain(guide: Guide[Any]) -> tuple[list[Side], tuple[float, ...]]:
-    """The sides that guidance leads along, and how far it goes from each to the next."""
+def _lead(guide: Guide[Any], distilled: bool) -> Lead:
+    """How guidance goes from one side to the next.
+
+    Raises:
+        InputError: where it is to be projected, and there is not one direction to project.
+    """
+    if guide.projection is None:
+        return straight
+    if distilled:
+        raise InputError("the model was distilled with guidance, so there is none to project", _LEAVE_OUT)
+    if guide.image_scale is not None:
+        raise InputError(
+            "a picture to edit and its prompt lead in two directions, and one can be projected", _LEAVE_OUT
+        )
+    return projected(guide.projection)
+
+
+_LEAVE_OUT = "leave ProjectedGuidance out"
+
+
+def chain(guide: Guide[Any], distilled: bool) -> tuple[list[Side], tuple[float, ...]]:
+    """The sides that guidance leads along, up to the positive one, and how far it goes from each to the next.
+
+    The perturbed side, where there is one, comes after these. A model that was distilled with guidance has no others.
+    """
     positive = Side(guide.positive.prompts, False, guide.beside)
-    if guide.negative is None:
-        return [positive], ()
+    last = [positive, *([replace(positive, perturbed=True)] if guide.perturbation else [])]
+    if guide.negative is None or distilled:
+        return last, ()
     negative = Side(guide.negative.prompts, True, guide.beside)
     if guide.image_scale is None or guide.beside is None:
-        return [negative, positive], (guide.scale,)
+        return [negative, *last], (guide.scale,)
     blind = Side(guide.negative.prompts, True, torch.zeros_like(guide.beside))
-    return [blind, negative, positive], (guide.image_scale, guide.scale)
+    return [blind, negative, *last], (guide.image_scale, guide.scale)
 
 
 def _rows(

@@ -232,6 +232,35 @@ class Conditioning(Generic[F]):
 
 
 @value
+@dataclass(frozen=True)
+class Perturbation:
+    """Perturbed-attention guidance: guided + scale x (positive - perturbed).
+
+    Args:
+        layers: the parts of the network whose self-attention is perturbed; its middle where there are none.
+    """
+
+    scale: float
+    layers: tuple[str, ...] = ()
+
+
+@value
+@dataclass(frozen=True)
+class Projection:
+    """Adaptive projected guidance.
+
+    Args:
+        eta: what is left of the share of guidance along the positive prediction, in 0..1.
+        norm_threshold: the longest that the direction of guidance may be; 0 sets no limit.
+        momentum: what is added of the directions of the steps before.
+    """
+
+    eta: float
+    norm_threshold: float
+    momentum: float
+
+
+@value
 @dataclass(frozen=True, eq=False)
 class Guide(Generic[F]):
     """A model with the prompts that guide it: what a sampler asks for predictions.
@@ -245,6 +274,8 @@ class Guide(Generic[F]):
         rescale: how far the deviation of a guided prediction is brought back to that of the positive one, in 0..1.
         start: the fraction of the steps at which guidance begins; outside of it the positive prompt alone is asked.
         end: the fraction of the steps at which guidance ends.
+        perturbation: what leads away from a prediction with perturbed attention; None leaves it out.
+        projection: how the direction of guidance is changed; None leaves it as it is.
     """
 
     model: Model[F]
@@ -256,3 +287,5 @@ class Guide(Generic[F]):
     rescale: float = 0.0
     start: float = 0.0
     end: float = 1.0
+    perturbation: Perturbation | None = None
+    projection: Projection | None = None

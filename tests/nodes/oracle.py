@@ -96,7 +96,7 @@ class Oracle:
         **call: Any,
     ) -> Pixels:
         """What a pipeline class makes of some arguments, given a list of CPU generators, one an item."""
-        pipe = kind.from_pipe(self._pipeline(model), **(parts or {}))
+        pipe = kind.from_pipe(self.pipeline(model), **(parts or {}))
         pipe.scheduler = self._scheduler(model, sampler, schedule)
         pipe.set_progress_bar_config(disable=True)
         generators = [torch.Generator("cpu").manual_seed(SEED + item) for item in range(batch)]
@@ -114,7 +114,8 @@ class Oracle:
         shift = {"flow_shift": config["shift"]} if options.get("use_flow_sigmas") else {}
         return getattr(diffusers, name).from_config(config, **options, **shift, **SPACINGS[schedule])
 
-    def _pipeline(self, model: str) -> Any:
+    def pipeline(self, model: str) -> Any:
+        """A checkpoint of the folder as diffusers loads it, in float32."""
         if model not in self.loaded:
             index = json.loads((self.models / model / "model_index.json").read_text())
             without = {name: None for name, kind in index.items() if kind == [None, None]}
