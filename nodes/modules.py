@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.preview import Colours
+from weft.nodes.prompts import PLAIN, Reading, Weighted
 from weft.nodes.scheduling import settled
 
 if TYPE_CHECKING:
@@ -90,23 +91,44 @@ class Reader(nn.Module):
     """A text model with its tokenizer.
 
     Args:
-        length: tokens that a text is padded to and cut at; the tokenizer's own where left out (CLIP's: 77).
+        length: tokens that T5 has a text padded to and cut at; left out for CLIP, whose tokenizer says it (77).
     """
 
     def __init__(self, text_model: Any, tokenizer: Any, length: int | None = None) -> None:
         super().__init__()
         self.text_model = text_model
         self.tokenizer = tokenizer
+        self.is_clip = length is None
         self.length = length or tokenizer.model_max_length
 
-    def read(self, texts: Sequence[str], **options: Any) -> Any:
-        """All that the model gives for some texts."""
-        tokens = self.tokenizer(
-            list(texts), padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
-        ).to(self.text_model.device)
+    def read(self, prompts: Sequence[Weighted], layer: int | None = None) -> Encoded:
+        """What the model makes of some prompts; each token lies as far from the empty prompt's as it weighs.
+
+        Args:
+            layer: which of the model's hidden states is taken, as it stands; its last one, normed, where left out.
+        """
+        embeddings, pooled = self._encode([prompt.text for prompt in prompts], layer)
+        if all(prompt.is_plain for prompt in prompts):
+            return Encoded(embeddings, pooled)
+        weights = embeddings.new_tensor([self._weights(prompt) for prompt in prompts])
+        empty = self._encode([""], layer).embeddings
+        return Encoded(torch.lerp(empty, embeddings, weights[..., None]), pooled)
+
+    def _encode(self, texts: Sequence[str], layer: int | None) -> Encoded:
+        tokens = self._tokens(texts, return_tensors="pt").to(self.text_model.device)
         masked = getattr(self.text_model.config, "use_attention_mask", False)
         mask = tokens.attention_mask if masked else None
-        return self.text_model(tokens.input_ids, attention_mask=mask, **options)
+        given = self.text_model(tokens.input_ids, attention_mask=mask, output_hidden_states=layer is not None)
+        embeddings = given.last_hidden_state if layer is None else given.hidden_states[layer]
+        return Encoded(embeddings, given.get("text_embeds", given.get("pooler_output")))
+
+    def _weights(self, prompt: Weighted) -> list[float]:
+        """The weight of each token; those that stand for no characters weigh 1."""
+        (spans,) = self._tokens([prompt.text], return_offsets_mapping=True).offset_mapping
+        return [prompt.weight(start, end) if end > start else 1.0 for start, end in spans]
+
+    def _tokens(self, texts: Sequence[str], **options: Any) -> Any:
+        return self.tokenizer(list(texts), padding="max_length", max_length=self.length, truncation=True, **options)
 
 
 class Encoder(nn.Module):
@@ -123,13 +145,19 @@ class Encoder(nn.Module):
         self.readers = nn.ModuleList(readers)
         self.config = dict(config or {})
 
-    def read(self, texts: Sequence[str], **options: Any) -> list[Any]:
-        """All that each text model gives for some texts."""
-        return [cast(Reader, reader).read(texts, **options) for reader in self.readers]
+    def read(self, texts: Sequence[str], reading: Reading, layer: int | None = None) -> list[Encoded]:
+        """What each text model makes of some texts.
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
+        Args:
+            layer: which hidden state of CLIP's models is taken (see `Reader.read`); T5's is always the last one.
+        """
+        prompts = [reading.of(text) for text in texts]
+        readers = [cast(Reader, reader) for reader in self.readers]
+        return [reader.read(prompts, layer if reader.is_clip else None) for reader in readers]
+
+    def encode(self, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """Some texts as the family's denoisers read them, float32, on the CPU."""
-        return _at_rest(self.family.encode(self, texts))
+        return _at_rest(self.family.encode(self, texts, reading))
 
     def unprompted(self) -> Encoded:
         """What stands where guidance is given no negative prompt, float32, on the CPU."""

@@ -6,22 +6,30 @@ from dataclasses import replace
 from typing import Annotated
 
 from weft.engine import INJECTED, Context, Range, node
+from weft.nodes.prompts import Reading
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 
-@node(category="conditioning", lane="gpu")
-def TextEncode(text_encoder: TextEncoder[F], text: str, *, context: Context = INJECTED) -> Conditioning[F]:
+@node(category="conditioning", lane="gpu", version=2)
+def TextEncode(
+    text_encoder: TextEncoder[F], text: str, *, weights: bool = True, context: Context = INJECTED
+) -> Conditioning[F]:
     """Turn a prompt into what a model is guided by.
 
     Each text model of a checkpoint reads as many tokens as it was made for (CLIP's 77, its start and its end token
-    among them); what is longer is cut there. A model of classes reads the name or the number of one.
+    among them); what is longer is cut there. A model of classes reads the name or the number of one, as it stands.
+
+    Parentheses weigh words: `(words)` 1.1, `(words:1.2)` 1.2, and one within the other multiply, up to 100. By so much
+    is what the model reads of a word moved away from what it reads in the empty prompt. `\\(`, `\\)` and `\\\\` are the
+    characters, and so is a parenthesis without its partner.
 
     Args:
         text_encoder: from LoadCheckpoint.
         text: the prompt; empty is a prompt too, the usual negative one.
+        weights: whether parentheses weigh words; without, the text is read as it stands.
     """
     with context.weights(text_encoder) as encoder:
-        encoded = encoder.encode([text])
+        encoded = encoder.encode([text], Reading(weights))
     return Conditioning((Prompt(encoded.embeddings, text_encoder, pooled=encoded.pooled),))
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from weft.nodes.prompts import PLAIN, Reading
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -153,8 +155,8 @@ class Family(ABC):
         return prediction
 
     @abstractmethod
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
-        """Some texts as the family's denoisers read them."""
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
+        """Some texts as the family's denoisers read them; names and numbers of classes are taken as they stand."""
 
     def unprompted(self, encoder: Encoder) -> Encoded:
         """What stands where guidance is given no negative prompt: the empty one, unless a family says else."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weft.nodes.families.base import Contents
 from weft.nodes.families.classes import numbers
 from weft.nodes.families.pixels import PixelFamily
+from weft.nodes.prompts import PLAIN, Reading
 from weft.nodes.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class Consistency(PixelFamily):
         """The number of the class, where the model has classes."""
         return {"class_labels": prompt.embeddings[:, 0, 0].long()} if self.prompt_width(model) else {}
 
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         count = encoder.config["classes"]
-        return super().encode(encoder, texts) if count is None else numbers(texts, count, {})
+        return super().encode(encoder, texts, reading) if count is None else numbers(texts, count, {})
 
     def unprompted(self, encoder: Encoder) -> Encoded:
         """The first class: no such model is asked for a negative prompt."""

@@ -15,6 +15,7 @@ from weft.nodes.families.parts import kl_autoencoder, vae_factor
 from weft.nodes.families.unets import COLOURS
 from weft.nodes.folders import read_config
 from weft.nodes.preview import colours_of
+from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,7 @@ class DiffusionTransformer(Family):
         """The noise; where the network predicts its variance too, that is left out."""
         return super().predict(model, sample, timestep, conditions)[:, : model.latent_channels]
 
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """The numbers of classes; the one after the last is that of no class."""
         count = encoder.config["classes"]
         return numbers(texts, count, encoder.config["names"], empty=count)

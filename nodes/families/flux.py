@@ -17,6 +17,7 @@ from weft.nodes.families.flows import CLIP, T5, FlowFamily, t5_reader
 from weft.nodes.families.parts import clip_reader
 from weft.nodes.headers import Shapes
 from weft.nodes.preview import Colours
+from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -87,12 +88,12 @@ class Flux1(FlowFamily):
             raise InputError("the checkpoint has no T5, which FLUX.1 reads prompts with", "get the whole checkpoint")
         return ready(Encoder(self, [first, second]), device)
 
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """T5's tokens, and the vector that CLIP's last layer has at the end of the text."""
         from weft.nodes.modules import Encoded
 
-        clip, t5 = encoder.read(texts)
-        return Encoded(t5[0], clip.pooler_output)
+        clip, t5 = encoder.read(texts, reading)
+        return Encoded(t5.embeddings, clip.pooled)
 
     def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:
         """The scale for dev; schnell, distilled to none, is asked with the positive prompt all the same."""

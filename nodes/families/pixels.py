@@ -10,6 +10,7 @@ from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.classes import nothing
 from weft.nodes.folders import read_config
 from weft.nodes.preview import Colours
+from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -61,5 +62,5 @@ class PixelFamily(Family):
         """There is nothing to guide by."""
         return {}
 
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         return nothing(texts)

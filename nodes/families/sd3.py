@@ -18,6 +18,7 @@ from weft.nodes.families.parts import clip_reader
 from weft.nodes.folders import read_config
 from weft.nodes.headers import Shapes, read_shapes
 from weft.nodes.preview import Colours
+from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -100,17 +101,18 @@ class StableDiffusion3(FlowFamily):
         readers = [first, second, *([third] if third else [])]
         return ready(Encoder(self, readers, {"width": _width(source)}), device)
 
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """CLIP's layers before the last, side by side and padded to T5's width, then T5's tokens; both projections."""
         import torch
 
         from weft.nodes.modules import Encoded
 
-        first, second, *third = encoder.read(texts, output_hidden_states=True)
-        clip = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        first, second, *third = encoder.read(texts, reading, layer=-2)
+        clip = torch.cat([first.embeddings, second.embeddings], dim=-1)
         clip = torch.nn.functional.pad(clip, (0, encoder.config["width"] - clip.shape[-1]))
-        t5 = third[0][0] if third else clip.new_zeros(len(texts), T5_TOKENS, clip.shape[-1])
-        return Encoded(torch.cat([clip, t5], dim=1), torch.cat([first.text_embeds, second.text_embeds], dim=-1))
+        t5 = third[0].embeddings if third else clip.new_zeros(len(texts), T5_TOKENS, clip.shape[-1])
+        pooled = [one.pooled for one in (first, second) if one.pooled is not None]
+        return Encoded(torch.cat([clip, t5], dim=1), torch.cat(pooled, dim=-1))
 
 
 def _width(source: Resolved) -> int:

@@ -18,6 +18,7 @@ from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamil
 from weft.nodes.folders import read_config
 from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours
+from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -106,14 +107,14 @@ class StableDiffusionXL(UNetFamily):
             zeroed = read_config(source.root / "model_index.json").get("force_zeros_for_empty_prompt", base)
         return ready(Encoder(self, readers, {"zeroed": zeroed}), device)
 
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """The layers before the last of all models, side by side, and the projection of the last model."""
         import torch
 
         from weft.nodes.modules import Encoded
 
-        given = encoder.read(texts, output_hidden_states=True)
-        return Encoded(torch.cat([one.hidden_states[-2] for one in given], dim=-1), given[-1].text_embeds)
+        given = encoder.read(texts, reading, layer=-2)
+        return Encoded(torch.cat([one.embeddings for one in given], dim=-1), given[-1].pooled)
 
     def unprompted(self, encoder: Encoder) -> Encoded:
         import torch

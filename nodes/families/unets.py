@@ -17,6 +17,7 @@ from weft.nodes.families.parts import kl_autoencoder, vae_factor
 from weft.nodes.folders import read_config
 from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours, colours_of
+from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -128,11 +129,11 @@ class UNetFamily(Family):
         )[0]
         return prediction
 
-    def encode(self, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """What the last layer of CLIP's text model says."""
         from weft.nodes.modules import Encoded
 
-        return Encoded(encoder.read(texts)[0][0])
+        return Encoded(encoder.read(texts, reading)[0].embeddings)
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""
