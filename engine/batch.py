@@ -14,7 +14,7 @@ from typing import Any, cast
 from weft.engine.call import Gather
 from weft.engine.errors import CatalogError, InputError, listed
 from weft.engine.limits import Limits
-from weft.engine.node import REQUIRED, Batch, Input, NodeProblem, NodeType, Output
+from weft.engine.node import REQUIRED, Batch, Check, Fits, Input, NodeProblem, NodeType, Output
 from weft.engine.types import ListOf
 from weft.engine.upstream import Upstream
 
@@ -39,6 +39,23 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
         found = f"it has no input {listed(unknown)}" if unknown else f"it has {len(type.outputs)} outputs"
         raise CatalogError(f"calls of {type.name} cannot be made together: {found}")
 
+    function = _together(type, inputs, run)
+    return replace(
+        type,
+        name=function.__name__,
+        function=function,
+        inputs={name: _listed(one) if name in inputs else one for name, one in type.inputs.items()},
+        outputs={name: Output(name, ListOf(one.type)) for name, one in type.outputs.items()},
+        check=_check(type.check, inputs) if type.check else None,
+        fits=_fits(type.fits, inputs) if type.fits else None,
+        lazy=None,
+        instant=False,
+        batch=Batch(type.name, tuple(inputs)),
+        signature=_required(type.signature, inputs),
+    )
+
+
+def _together(type: NodeType, inputs: Sequence[str], run: Together) -> Callable[..., list[Any]]:
     def together(**given: Any) -> list[Any]:
         lists = {name: given[name] for name in inputs}
         lengths = {name: len(elements) for name, elements in lists.items()}
@@ -48,30 +65,28 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
         calls = [{**given, **dict(zip(lists, own, strict=True))} for own in zip(*lists.values(), strict=True)]
         return [*run(type.function, calls)]
 
+    together.__name__, together.__module__ = f"{type.name}Batch", type.function.__module__
+    together.__doc__ = f"Several calls of {type.name}, made together: a list for each of {listed(inputs)}."
+    return together
+
+
+def _check(single: Check, inputs: Sequence[str]) -> Check:
+    """What is wrong with the literals of any call, each problem once."""
+
     def check(literals: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-        found = (type.check(own, limits) for own in _each(literals, inputs)) if type.check else ()
-        return {problem: None for problems in found for problem in problems}
+        return {problem: None for own in _each(literals, inputs) for problem in single(own, limits)}
+
+    return check
+
+
+def _fits(single: Fits, inputs: Sequence[str]) -> Fits:
+    """What does not go together in any call, each problem once."""
 
     def fits(upstream: Upstream) -> Iterable[NodeProblem]:
         calls = (replace(upstream.call, inputs=own) for own in _each(upstream.call.inputs, inputs))
-        found = (type.fits(Upstream(call, upstream.calls)) for call in calls) if type.fits else ()
-        return {problem: None for problems in found for problem in problems}
+        return {problem: None for call in calls for problem in single(Upstream(call, upstream.calls))}
 
-    together.__name__, together.__module__ = f"{type.name}Batch", type.function.__module__
-    together.__doc__ = f"Several calls of {type.name}, made together: a list for each of {listed(inputs)}."
-    return replace(
-        type,
-        name=together.__name__,
-        function=together,
-        inputs={name: _listed(one) if name in inputs else one for name, one in type.inputs.items()},
-        outputs={name: Output(name, ListOf(one.type)) for name, one in type.outputs.items()},
-        check=check,
-        fits=fits,
-        lazy=None,
-        instant=False,
-        batch=Batch(type.name, tuple(inputs)),
-        signature=_required(type.signature, inputs),
-    )
+    return fits
 
 
 def _each(given: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:

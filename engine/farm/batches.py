@@ -7,18 +7,20 @@ A batch that fails is dissolved: its file goes, and its items are run by themsel
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from weft.engine.farm.batching import Types
 from weft.engine.farm.items import Item
-from weft.engine.farm.job import Job
+from weft.engine.farm.job import Axis, Job
 from weft.engine.farm.ledger import Entry
-from weft.engine.farm.merged import graph_in_batch
+from weft.engine.farm.merged import merge, relinked
 from weft.engine.farm.publish import HIDDEN
-from weft.engine.graph import Graph
+from weft.engine.graph import Graph, Node, links_of
 from weft.engine.keys import digest
 from weft.engine.plan import Plan
 from weft.engine.session import Result
@@ -52,6 +54,54 @@ def graph_of(folder: Path, graph: Graph, entry: Entry, catalog: Types) -> Graph:
     if batch is None:
         return graph.replace(entry.settings)
     return graph_in_batch(graph, batch["axes"], batch["items"], entry.settings, catalog)
+
+
+def graph_in_batch(
+    graph: Graph,
+    axes: Sequence[Sequence[str]],
+    members: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    catalog: Types,
+) -> Graph:
+    """What one item of a batch needs, as a graph: its own nodes by their names, and those that its batch takes from.
+
+    Args:
+        graph: the job's.
+        axes: the targets of each axis of the job.
+        members: what each item of the batch sets, in the order of the job.
+        settings: what this item sets.
+    """
+    rows = [Axis(tuple(one), tuple(tuple(member[target] for target in one) for member in members)) for one in axes]
+    job = Job(graph, tuple(rows), batch=len(members))
+    items = [Item(place, one, dict.fromkeys(job.targets, place)) for place, one in enumerate(members)]
+    merged = merge(job, items, catalog, dict.fromkeys(range(len(items)), 0))
+    place = [digest(member) for member in members].index(digest(settings))
+    own = dict(zip(merged.nodes[place], job.graph.nodes, strict=True))
+    needed, work = {*own}, [*own]
+    while work:
+        above = {link.node for given in merged.graph.nodes[work.pop()].inputs.values() for link in links_of(given)}
+        work += above - needed
+        needed |= above
+    names = _plain_names(needed, own)
+    nodes = {
+        names[id]: Node(node.type, {name: relinked(given, names) for name, given in node.inputs.items()})
+        for id, node in merged.graph.nodes.items()
+        if id in needed
+    }
+    return replace(merged.graph, nodes=nodes)
+
+
+def _plain_names(ids: Iterable[str], own: Mapping[str, str]) -> dict[str, str]:
+    """Names that a graph file takes: for the other items' `sampler@3` it is `sampler-3`."""
+    names = dict(own)
+    taken = {*own.values()}
+    for id in sorted({*ids} - {*own}):
+        name = id.replace("@", "-")
+        while name in taken:
+            name += "-"
+        taken.add(name)
+        names[id] = name
+    return names
 
 
 def failed_together(plan: Plan, result: Result) -> bool:

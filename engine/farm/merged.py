@@ -17,8 +17,8 @@ from weft.engine.check import Checked
 from weft.engine.errors import GraphError, Problem
 from weft.engine.farm.batching import Types, batchable, numbered, put_together
 from weft.engine.farm.items import Item, distinct, expand, reached, sources
-from weft.engine.farm.job import Axis, Job
-from weft.engine.graph import Graph, Link, Node, links_of
+from weft.engine.farm.job import Job
+from weft.engine.graph import Graph, Link, Node
 from weft.engine.inline import parameter_fault
 from weft.engine.keys import Digest, digest
 from weft.engine.limits import Limits
@@ -200,7 +200,7 @@ class _Merge:
         settings = _settings(self.graph, item) if fresh else {}
         for id in fresh:
             inputs = {**self.graph.nodes[id].inputs, **settings.get(id, {})}
-            linked = {name: _relinked(given, names, self.together) for name, given in inputs.items()}
+            linked = {name: relinked(given, names, self.together) for name, given in inputs.items()}
             self.nodes[names[id]] = Node(self.graph.nodes[id].type, linked)
 
     def put_together(self, items: Sequence[Item]) -> None:
@@ -216,54 +216,6 @@ class _Merge:
         self.merged.batches += [tuple(members[number]) for number in sorted(found)]
 
 
-def graph_in_batch(
-    graph: Graph,
-    axes: Sequence[Sequence[str]],
-    members: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    catalog: Types,
-) -> Graph:
-    """What one item of a batch needs, as a graph: its own nodes by their names, and those that its batch takes from.
-
-    Args:
-        graph: the job's.
-        axes: the targets of each axis of the job.
-        members: what each item of the batch sets, in the order of the job.
-        settings: what this item sets.
-    """
-    rows = [Axis(tuple(one), tuple(tuple(member[target] for target in one) for member in members)) for one in axes]
-    job = Job(graph, tuple(rows), batch=len(members))
-    items = [Item(place, one, dict.fromkeys(job.targets, place)) for place, one in enumerate(members)]
-    merged = merge(job, items, catalog, dict.fromkeys(range(len(items)), 0))
-    place = [digest(member) for member in members].index(digest(settings))
-    own = dict(zip(merged.nodes[place], job.graph.nodes, strict=True))
-    needed, work = {*own}, [*own]
-    while work:
-        above = {link.node for given in merged.graph.nodes[work.pop()].inputs.values() for link in links_of(given)}
-        work += above - needed
-        needed |= above
-    names = _plain_names(needed, own)
-    nodes = {
-        names[id]: Node(node.type, {name: _relinked(given, names) for name, given in node.inputs.items()})
-        for id, node in merged.graph.nodes.items()
-        if id in needed
-    }
-    return replace(merged.graph, nodes=nodes)
-
-
-def _plain_names(ids: Iterable[str], own: Mapping[str, str]) -> dict[str, str]:
-    """Names that a graph file takes: for the other items' `sampler@3` it is `sampler-3`."""
-    names = dict(own)
-    taken = {*own.values()}
-    for id in sorted({*ids} - {*own}):
-        name = id.replace("@", "-")
-        while name in taken:
-            name += "-"
-        taken.add(name)
-        names[id] = name
-    return names
-
-
 def _settings(graph: Graph, item: Item) -> dict[str, dict[str, Any]]:
     """What an item sets, by node and input; parameters go over inputs, as when a graph is run."""
     settings: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -277,7 +229,7 @@ def _settings(graph: Graph, item: Item) -> dict[str, dict[str, Any]]:
     return settings
 
 
-def _relinked(given: Any, names: Mapping[str, str], single: Collection[str] = ()) -> Any:
+def relinked(given: Any, names: Mapping[str, str], single: Collection[str] = ()) -> Any:
     """An input whose links lead to nodes by their new names.
 
     Args:
@@ -286,7 +238,7 @@ def _relinked(given: Any, names: Mapping[str, str], single: Collection[str] = ()
     if isinstance(given, Link):
         return Link(names.get(given.node, given.node), None if given.node in single else given.output)
     if isinstance(given, tuple):
-        return tuple(_relinked(element, names, single) for element in given)
+        return tuple(relinked(element, names, single) for element in given)
     return given
 
 
