@@ -10,10 +10,8 @@ import os
 import shlex
 import subprocess
 import threading
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -99,7 +97,7 @@ class Notifier:
     def _send(self, listener: str, content: bytes) -> None:
         try:
             (_post if is_address(listener) else _execute)(listener, content)
-        except (OSError, ValueError, HTTPException, subprocess.SubprocessError) as fault:
+        except (OSError, ValueError, subprocess.SubprocessError) as fault:
             self.complain(f"could not tell `{shown(listener)}` how the job goes: {_cause(fault)}")
 
 
@@ -118,13 +116,18 @@ def _cause(fault: Exception) -> str:
         return f"it ended with exit code {fault.returncode}"
     if isinstance(fault, subprocess.TimeoutExpired):
         return f"it did not end within {fault.timeout:.0f} s"
-    return str(fault) if isinstance(fault, OSError) else f"it is not well formed ({type(fault).__name__})"
+    return str(fault) if isinstance(fault, OSError) else "it, or its answer, is not well formed"
 
 
 def _post(address: str, content: bytes) -> None:
-    request = urllib.request.Request(address, content, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-        answer.read(1)
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(address, content, {"Content-Type": "application/json"}), timeout=PATIENCE) as answer:
+            answer.read(1)
+    except HTTPException as fault:
+        raise ValueError(type(fault).__name__) from None
 
 
 def _execute(command: str, content: bytes) -> None:

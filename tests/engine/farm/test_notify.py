@@ -83,9 +83,9 @@ def test_a_command_gets_it_on_its_input(place: Place) -> None:
     [
         ("no-such-command --at all", "No such file"),
         (f"'{sys.executable}' -c 'raise SystemExit(3)'", "exit code 3"),
-        ("'unclosed", "not well formed"),
+        ("'unclosed", "is not well formed"),
         ("http://127.0.0.1:1/secret", "refused"),
-        ("http://127.0.0.1:1/sec ret", "not well formed"),
+        ("http://127.0.0.1:1/sec ret", "is not well formed"),
     ],
 )
 def test_who_cannot_be_told_is_said_and_secrets_are_not(place: Place, name: str, why: str) -> None:
