@@ -21,6 +21,9 @@ from weft.engine.farm.ray import Order, Ready, hired, joined
 from weft.engine.farm.submit import ledger_path
 from weft.engine.farm.worker import chunk_size
 
+PATIENCE = 30.0
+"""Seconds without a ready worker, after which that is said, and said again."""
+
 FRUITLESS = 10
 """Deaths in a row before an actor is ready, after which it is given up."""
 
@@ -33,6 +36,7 @@ class Pool:
         address: `auto`, `local` or HOST:PORT.
         needs: what each worker takes of its machine: CPU, GPU, parts of one, resources of the cluster's own.
         each: called now and then, to show how the job goes.
+        tell: called where there is no place for any worker, which may change.
     """
 
     folder: Path
@@ -41,6 +45,7 @@ class Pool:
     needs: Mapping[str, float] = field(default_factory=dict)
     each: Callable[[Ledger], None] = lambda ledger: None
     stopped: Callable[[], bool] = lambda: False
+    tell: Callable[[str], None] = lambda told: None
 
     def run(self) -> None:
         """Hire workers and give them items until nothing waits.
@@ -62,21 +67,46 @@ class Pool:
         order = Order.of(self.folder, ledger)
         seats = [Seat(hired(ray, order, self.needs)) for _ in range(self.workers)]
         crew = Crew(ray, ledger, seats, ledger.fact("batch", 1))
-        shown = renewed = time.monotonic()
+        show, renew, missing = Every(TICK), Every(HEARTBEAT), Every(PATIENCE)
         try:
             while (more := goes_on(ledger, self.stopped)) or (crew.busy and not self.stopped()):
                 if more:
                     crew.hand_out()
-                now = time.monotonic()
-                if now - shown > TICK:
+                if show.again():
                     self.each(ledger)
-                    shown = now
                 crew.collect(TICK)
-                if now - renewed > HEARTBEAT:
+                if renew.again():
                     crew.renew()
-                    renewed = now
+                if crew.ready:
+                    missing.restart()
+                elif missing.again():
+                    self.tell(self._no_place(ray))
         finally:
             crew.dismiss()
+
+    def _no_place(self, ray: Any) -> str:
+        needs = ", ".join(f"{name} {amount:g}" for name, amount in {"CPU": 1, **self.needs}.items())
+        free = ", ".join(f"{name} {amount:g}" for name, amount in ray.available_resources().items() if name in needs)
+        return f"no worker is ready: each needs {needs}; free in the cluster: {free or 'none of it'}; waiting"
+
+
+@dataclass
+class Every:
+    """Something that is done now and then."""
+
+    seconds: float
+    last: float = field(default_factory=time.monotonic)
+
+    def again(self) -> bool:
+        """Whether it is time; if so, the time runs anew."""
+        due = time.monotonic() - self.last > self.seconds
+        if due:
+            self.restart()
+        return due
+
+    def restart(self) -> None:
+        """Have the time run anew."""
+        self.last = time.monotonic()
 
 
 @dataclass
@@ -119,6 +149,11 @@ class Crew:
     def busy(self) -> bool:
         """Whether an item is being executed."""
         return any(seat.running for seat in self.seats)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a worker that can take items."""
+        return any(seat.name for seat in self.seats)
 
     def hand_out(self) -> None:
         """Ask those that wait for the next thing."""

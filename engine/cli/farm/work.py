@@ -193,7 +193,7 @@ def run(
     with stopping() as asked:
         try:
             if ray:
-                Pool(folder, ray, workers, needs, show, asked.is_set).run()
+                Pool(folder, ray, workers, needs, show, asked.is_set, say).run()
             else:
                 Launcher(folder, devices.split(",") if devices else [device] * workers, show, asked.is_set).run()
         except WeftError as fault:

@@ -31,6 +31,8 @@ GRAPHS = Path(__file__).parents[3] / "graphs"
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 """A node as small as Ray takes it, nearly."""
 
+OPTIONS = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu"]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def own_token() -> Iterator[None]:
@@ -160,6 +162,27 @@ def test_workers_are_where_their_parts_of_gpus_and_own_resources_are(place: Plac
 
 @needs_ray
 @pytest.mark.slow
+def test_a_job_waits_for_a_node_and_goes_on_when_it_comes(place: Place) -> None:
+    from ray.cluster_utils import Cluster
+
+    place.job({"seed": {"count": 30}, "sample.seconds": [0.2]}, retries=20)
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
+    try:
+        node = cluster.add_node(**NODE)
+        driver = place.start("run", "job.json", *OPTIONS, "--workers", "2", "--ray", cluster.address)
+        until(lambda: len(told(place)) > 3)
+        cluster.remove_node(node, allow_graceful=False)
+        until(lambda: "no worker is ready: each needs CPU 1" in (place.folder / "log").read_text(), 60)
+        before = len(told(place))
+        cluster.add_node(**NODE)
+        until(lambda: len(told(place)) > before, 5)
+        assert driver.wait(60) == 0 and len(told(place)) == len(place.pictures()) == 30
+    finally:
+        cluster.shutdown()
+
+
+@needs_ray
+@pytest.mark.slow
 def test_ten_workers_and_a_node_are_killed_and_nothing_is_lost(place: Place) -> None:
     from ray.cluster_utils import Cluster
 
@@ -167,8 +190,7 @@ def test_ten_workers_and_a_node_are_killed_and_nothing_is_lost(place: Place) -> 
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     try:
         nodes = [cluster.add_node(**NODE) for _ in range(2)]
-        options = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu", "--workers", "3"]
-        driver = place.start("run", "job.json", *options, "--ray", cluster.address)
+        driver = place.start("run", "job.json", *OPTIONS, "--workers", "3", "--ray", cluster.address)
         until(lambda: len(told(place)) > 3)
         kill_workers(place, driver, 5, random.Random(7))
         cluster.remove_node(nodes[0], allow_graceful=False)
