@@ -32,8 +32,7 @@ Event = Literal["job_failing", "job_finished", "job_failed", "job_interrupted"]
 
 def listeners(given: Sequence[str]) -> tuple[str, ...]:
     """Who is told: what a call gives, and what the environment names."""
-    named = os.environ.get(VARIABLE, "").strip()
-    return (*given, named) if named else (*given,)
+    return tuple(one for one in (*given, os.environ.get(VARIABLE, "")) if one.strip())
 
 
 def message(event: Event, folder: Path, told: Progress) -> dict[str, Any]:
@@ -108,7 +107,12 @@ def is_address(listener: str) -> bool:
 
 def shown(listener: str) -> str:
     """A listener as a message names it: addresses of hooks are secrets, so of these the host alone."""
-    return urlsplit(listener).hostname or "web address" if is_address(listener) else listener
+    if not is_address(listener):
+        return listener
+    try:
+        return urlsplit(listener).hostname or "a web address"
+    except ValueError:
+        return "a web address"
 
 
 def _cause(fault: Exception) -> str:

@@ -85,6 +85,7 @@ def test_a_command_gets_it_on_its_input(place: Place) -> None:
         (f"'{sys.executable}' -c 'raise SystemExit(3)'", "exit code 3"),
         ("'unclosed", "is not well formed"),
         ("http://127.0.0.1:1/secret", "refused"),
+        ("http://[1/secret", "a web address"),
         ("http://127.0.0.1:1/sec ret", "is not well formed"),
     ],
 )
