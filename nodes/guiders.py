@@ -5,14 +5,24 @@ What becomes of predictions is in `weft.nodes.blending`, how attention is pertur
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
-from weft.engine import Range, node
+from weft.engine import NodeProblem, Range, Upstream, node
+from weft.nodes.fitting import model_behind
 from weft.nodes.values import F, Guide, Perturbation, Projection
 
 
-@node(category="guidance", lane="cpu")
+def _perturbed_fits(guider: Upstream) -> Iterator[NodeProblem]:
+    """The model must have attention that can be perturbed."""
+    model = model_behind(guider)
+    if model and not model.family.perturbable:
+        message = f"the network of {model.family.name} has no self-attention that can be perturbed; {model}"
+        yield NodeProblem("guide", message, "leave PerturbedAttention out")
+
+
+@node(category="guidance", lane="cpu", fits=_perturbed_fits)
 def PerturbedAttention(
     guide: Guide[F], *, scale: Annotated[float, Range(0.0, 100.0)] = 3.0, layers: list[str] | None = None
 ) -> Guide[F]:

@@ -72,6 +72,9 @@ class Family(ABC):
     multiple = 1
     """Latent elements that a side must be a multiple of."""
 
+    perturbable = True
+    """Whether its networks have self-attention that can be perturbed."""
+
     @abstractmethod
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole checkpoint of the family."""

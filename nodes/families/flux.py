@@ -44,6 +44,7 @@ class Flux1(FlowFamily):
     colours = COLOURS
     spaces_steps = True
     multiple = 2
+    perturbable = False
     transformer_class = "FluxTransformer2DModel"
     scheduler: Mapping[str, Any] = {
         "_class_name": "FlowMatchEulerDiscreteScheduler",

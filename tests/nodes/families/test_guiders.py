@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.nodes.conftest import read_pixels
 from tests.nodes.families.conftest import Zoo
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Oracle, Pixels, assert_same, diffusers
-from weft.engine import Engine, Graph
+from weft.engine import Context, Engine, Graph, InputError
 from weft.nodes import (
     CFGGuide,
     EditGuide,
@@ -27,6 +27,7 @@ from weft.nodes import (
     TextEncode,
     VAEDecode,
 )
+from weft.nodes.perturbing import self_attentions
 
 EDGE = SIZE // 8
 """Latent elements along a side."""
@@ -132,7 +133,6 @@ def test_perturbed_attention_needs_neither_text_nor_a_scale_of_its_own(zoo: Zoo,
 @pytest.mark.parametrize(
     ("model", "lead", "reason"),
     [
-        ("flux-dev", perturbing(), "the network of FLUX has no self-attention that can be perturbed"),
         ("epsilon", perturbing(["middle"]), "has no self-attention in `middle`[\\s\\S]*mid_block"),
         ("sdxl-lcm", projecting(), "the model was distilled with guidance"),
     ],
@@ -142,6 +142,17 @@ def test_what_has_no_meaning_is_refused(
 ) -> None:
     with pytest.raises(Exception, match=reason):
         painted(engine, graph_of(zoo(model), lead))
+
+
+def test_a_family_that_cannot_be_perturbed_says_so_before_a_run(zoo: Zoo, engine: Engine) -> None:
+    (problem,) = engine.check(graph_of(zoo("flux-dev"), perturbing())).problems
+    assert problem.where == "perturbed_attention.guide" and "`load_checkpoint` is of family FLUX" in problem.message
+
+
+def test_a_network_that_cannot_be_perturbed_says_so_in_a_run(zoo: Zoo, context: Context, call: Any) -> None:
+    model = call(LoadCheckpoint, source=zoo("flux-schnell")).model
+    with context.weights(model) as module, pytest.raises(InputError, match="the network of FLUX has no self-attention"):
+        self_attentions(module, ())
 
 
 @pytest.mark.parametrize("refused", [False, True])
