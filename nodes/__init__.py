@@ -35,7 +35,7 @@ from weft.nodes.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.image import LoadImage, SaveImage
 from weft.nodes.inpaint import EditGuide, ImageToMask, InpaintGuide
 from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
-from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet
+from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet, LoadDiffusionModel, LoadVAE
 from weft.nodes.primitives import (
     Boolean,
     FormatText,
@@ -100,7 +100,9 @@ __all__ = [
     "ListSigmas",
     "LoadCheckpoint",
     "LoadControlNet",
+    "LoadDiffusionModel",
     "LoadImage",
+    "LoadVAE",
     "MakeSigmas",
     "Mask",
     "Model",

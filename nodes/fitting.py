@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from weft.engine import InputError, NodeProblem, Upstream
+from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.samplers import SAMPLERS, samplers_told_spacing
 from weft.nodes.scheduling import chosen, settled
@@ -109,6 +109,18 @@ def _sees(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     if guide and given != model.beside:
         message = f"`{model.node}` sees {model.beside} channels beside its latents, and `{guide.call.id}` gives {given}"
         yield NodeProblem("guide", message, MENDS.get(model.beside, "use a guide that was made for this model"))
+
+
+def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """A VAE must make the latents of the model that it is for."""
+    vae, model = loader.source("source"), loader.above("model")
+    while model and model.source("source") is None:
+        model = model.above("model")
+    found = model.source("source") if model else None
+    able = vae.detail["families"].split() if vae else []
+    if vae and model and found and found.family and found.family not in able:
+        message = f"`{vae.text}` is a VAE of {listed(able)}, and `{model.call.id}` is of family {found.family}"
+        yield NodeProblem("source", message, "give a VAE of the model's family")
 
 
 def training_fits(loader: Upstream) -> Iterator[NodeProblem]:

@@ -49,6 +49,11 @@ def configs(root: Path) -> dict[str, Mapping[str, Any]]:
     return {component: read_config(path) for component, path in found.items()}
 
 
+def component(root: Path, name: str) -> Path:
+    """The folder of a component: one in a model's folder, or `root` itself where that is one component alone."""
+    return root if (root / "config.json").is_file() else root / name
+
+
 def content(root: Path, components: tuple[str, ...]) -> tuple[Path, ...]:
     """Every file of the components that decides what they are, in a stable order."""
     folders = [root / component for component in components]

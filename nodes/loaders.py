@@ -1,4 +1,7 @@
-"""Naming weights: LoadCheckpoint and LoadControlNet. They read headers; the weights come when they are used."""
+"""Naming weights: LoadCheckpoint, its parts from files of their own, and LoadControlNet.
+
+They read headers; the weights come when they are used.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ from typing import Annotated, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes import folders
-from weft.nodes.fitting import training_fits
-from weft.nodes.sources import CheckpointSource, ControlNetSource
+from weft.nodes.fitting import training_fits, vae_fits
+from weft.nodes.sources import CheckpointSource, ControlNetSource, DenoiserSource, VAESource
 from weft.nodes.values import VAE, ControlNet, F, Model, TextEncoder
+
+Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
+
+Noise = Literal["checkpoint", "linear", "scaled_linear", "cosine"]
 
 NOISES = {"checkpoint": "", "cosine": "squaredcos_cap_v2"}
 """What diffusers calls schedules of noise, where it calls them otherwise."""
@@ -43,8 +50,8 @@ def LoadCheckpoint(
     source: Annotated[str, CheckpointSource()],
     *,
     variant: str = "",
-    prediction: Literal["checkpoint", "epsilon", "v_prediction", "sample"] = "checkpoint",
-    noise: Literal["checkpoint", "linear", "scaled_linear", "cosine"] = "checkpoint",
+    prediction: Prediction = "checkpoint",
+    noise: Noise = "checkpoint",
     context: Context = INJECTED,
 ) -> Checkpoint[F]:
     """Name a checkpoint's denoiser, text encoder and VAE.
@@ -67,6 +74,57 @@ def LoadCheckpoint(
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
     said = ("" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise))
     return Checkpoint(Model(*recipe, *said), TextEncoder(*recipe), VAE(*recipe))
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_fits)
+def LoadDiffusionModel(
+    source: Annotated[str, DenoiserSource()],
+    *,
+    variant: str = "",
+    prediction: Prediction = "checkpoint",
+    noise: Noise = "checkpoint",
+    context: Context = INJECTED,
+) -> Model[F]:
+    """Name a denoiser that comes alone, without a VAE and without text encoders.
+
+    It is sampled as most of its family are, since such a file says nothing of schedulers.
+
+    Args:
+        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), or a .safetensors file that has it alone
+            in the original layout, as FLUX.1's transformers are published.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+        prediction: what the denoiser predicts; `checkpoint` is what most of its family do.
+        noise: how the variance of the noise grows over the timesteps of the training, as for LoadCheckpoint;
+            `checkpoint` is as for most of its family.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, variant)
+    said = ("" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise))
+    return Model(str(found.digest), str(found.resolved.family), variant, context.precision, *said)
+
+
+def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    yield from _variant_fits(loader)
+    yield from vae_fits(loader)
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_vae_fits)
+def LoadVAE(
+    model: Model[F], source: Annotated[str, VAESource()], *, variant: str = "", context: Context = INJECTED
+) -> VAE[F]:
+    """Name a VAE that comes alone, to go with a model.
+
+    Args:
+        model: whose latents it is for: files of VAEs do not say how latents are scaled, which is the same for a family.
+        source: a diffusers folder of an AutoencoderKL (`MODEL/vae`), or a .safetensors file that has it alone in the
+            original layout.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, variant)
+    return VAE(str(found.digest), model.family, variant, context.precision)
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)

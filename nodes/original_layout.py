@@ -32,6 +32,11 @@ def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
     return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
 
 
+def prefix_of(entry: str, found: Mapping[str, T], *prefixes: str) -> str:
+    """Which of `prefixes` the names of a component begin with, told by one of its names; none where it is alone."""
+    return next((prefix for prefix in prefixes if prefix + entry in found), "")
+
+
 def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
     """The tensors of a safetensors file whose name starts with `prefix`; no other one is read.
 
@@ -180,7 +185,8 @@ def _present(shapes: Shapes, pattern: str) -> Iterator[int]:
 
 def unet_weights(path: Path, config: Config) -> dict[str, Tensor]:
     """A UNet's weights under diffusers' names."""
-    return _renamed("convert_ldm_unet_checkpoint", tensors(path, UNET), config)
+    found = tensors(path, UNET) or {UNET + name: tensor for name, tensor in tensors(path).items()}
+    return _renamed("convert_ldm_unet_checkpoint", found, config)
 
 
 def vae_weights(path: Path, config: Config, prefix: str = VAE) -> dict[str, Tensor]:

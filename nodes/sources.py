@@ -11,11 +11,12 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from weft.engine import InputError, Places, Resolved, Resource, find, inside, listed, nearest
 from weft.nodes import builtin, folders, hub
-from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net
+from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
 from weft.nodes.headers import kind_of, read_shapes, refuse_pickle
 
 BUILTIN = "builtin:"
@@ -43,7 +44,7 @@ class ModelSource(Resource):
             root = self.pull(text)
         if root is None:
             raise _missing(text, places)
-        contents = Contents(configs=folders.configs(root)) if root.is_dir() else Contents(shapes=read_shapes(root))
+        contents = Contents.of(root)
         family = self.family_of(contents)
         if family is None:
             raise self.refusal(root, contents)
@@ -84,7 +85,7 @@ class CheckpointSource(ModelSource):
     """A whole checkpoint: a denoiser with, as far as its family has them, text encoders and a VAE."""
 
     kind = "checkpoint"
-    components = (
+    components: tuple[str, ...] = (
         *("", "scheduler"),
         *("text_encoder", "text_encoder_2", "text_encoder_3"),
         *("tokenizer", "tokenizer_2", "tokenizer_3"),
@@ -113,6 +114,40 @@ class CheckpointSource(ModelSource):
         return InputError(f"`{root.name}` ({parts}) is no checkpoint of a family that Weft loads: {known}", _CHECKPOINT)
 
 
+class DenoiserSource(CheckpointSource):
+    """A denoiser alone: a UNet or a transformer."""
+
+    kind = "denoiser"
+    components = ("",)
+
+    def family_of(self, contents: Contents) -> Family | None:
+        return None if of_checkpoint(contents) else of_denoiser(contents)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a denoiser", "give a folder or a safetensors file of a UNet or a transformer")
+
+
+class VAESource(ModelSource):
+    """A VAE alone, of any family whose latents have as many channels."""
+
+    kind = "VAE"
+    components = ("",)
+
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """The VAE of that name; whose latents it makes is said by the model that it is for."""
+        return replace(super().resolve(text, places), family=None)
+
+    def family_of(self, contents: Contents) -> Family | None:
+        return next(iter(of_vae(contents)), None)
+
+    def detail(self, family: Family, contents: Contents) -> dict[str, str]:
+        """The families whose latents it may make."""
+        return {"families": " ".join(one.name for one in of_vae(contents))}
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a VAE", "give a folder or a safetensors file of an AutoencoderKL")
+
+
 class ControlNetSource(ModelSource):
     """A ControlNet alone."""
 
@@ -123,11 +158,16 @@ class ControlNetSource(ModelSource):
         return of_control_net(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        kind = kind_of(contents.shapes)
-        whole = of_checkpoint(contents)
-        found = f"a checkpoint ({whole.name})" if whole else kind.name if kind else "nothing that Weft knows"
-        mend = "load it with LoadCheckpoint" if whole else _CONTROL_NET
-        return InputError(f"`{root.name}` is {found}, expected a ControlNet", mend)
+        return _refused(root, contents, "a ControlNet", _CONTROL_NET)
+
+
+def _refused(root: Path, contents: Contents, wanted: str, mend: str) -> InputError:
+    """What was found where a part was wanted."""
+    kind, whole = kind_of(contents.shapes), of_checkpoint(contents)
+    found = kind.name if kind else contents.class_of("") or "nothing that Weft knows"
+    if whole:
+        found, mend = f"a checkpoint ({whole.name})", "load it with LoadCheckpoint"
+    return InputError(f"`{root.name}` is {found}, expected {wanted}", mend)
 
 
 _CHECKPOINT = "give a diffusers folder, or a safetensors file with the denoiser, the VAE and the text encoders"

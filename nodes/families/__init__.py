@@ -12,7 +12,7 @@ from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
 
-__all__ = ["FAMILIES", "Contents", "Family", "family", "of_checkpoint", "of_control_net"]
+__all__ = ["FAMILIES", "Contents", "Family", "family", "of_checkpoint", "of_control_net", "of_denoiser", "of_vae"]
 
 FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, DIT, DDPM, CM)
 
@@ -25,6 +25,21 @@ def family(name: str) -> Family:
 def of_checkpoint(contents: Contents) -> Family | None:
     """The family whose checkpoint this is."""
     return next((known for known in FAMILIES if known.recognises(contents)), None)
+
+
+def of_denoiser(contents: Contents) -> Family | None:
+    """The family whose denoiser this is, alone."""
+    return next((known for known in FAMILIES if known.recognises_denoiser(contents)), None)
+
+
+def of_vae(contents: Contents) -> tuple[Family, ...]:
+    """The families whose latents a VAE alone may make: by their channels, and by their scale where it is said."""
+    config = contents.configs.get("", {}) if contents.class_of("") == "AutoencoderKL" else {}
+    single = contents.shapes if "decoder.mid.block_1.norm1.weight" in contents.shapes else {}
+    channels = config.get("latent_channels") or single.get("decoder.conv_in.weight", (0, 0))[1]
+    fitting = tuple(known for known in FAMILIES if channels and known.vae_channels == channels)
+    scaled = tuple(known for known in fitting if known.scale.get("scaling_factor") == config.get("scaling_factor"))
+    return scaled or fitting
 
 
 def of_control_net(contents: Contents) -> Family | None:

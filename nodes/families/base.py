@@ -10,9 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from weft.nodes import folders
+from weft.nodes.headers import read_shapes
 from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
@@ -37,6 +40,15 @@ class Contents:
 
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path) -> Contents:
+        """The contents of a folder or of a safetensors file.
+
+        Raises:
+            InputError: where it is damaged or a pickle.
+        """
+        return cls(configs=folders.configs(root)) if root.is_dir() else cls(shapes=read_shapes(root))
 
     def has(self, *components: str) -> bool:
         """Whether this is a folder with these components."""
@@ -69,6 +81,12 @@ class Family(ABC):
     spaces_steps = False
     """Whether its models space the steps of a run themselves, which not every scheduler can be told."""
 
+    vae_channels = 0
+    """Channels of the latents that its VAEs make; 0 where it has none."""
+
+    scale: Mapping[str, float] = MappingProxyType({})
+    """How latents are scaled and shifted, for files that do not say it."""
+
     multiple = 1
     """Latent elements that a side must be a multiple of."""
 
@@ -78,6 +96,10 @@ class Family(ABC):
     @abstractmethod
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole checkpoint of the family."""
+
+    def recognises_denoiser(self, contents: Contents) -> bool:
+        """Whether this is a denoiser of the family alone: a component's folder, or a file with nothing else in it."""
+        return False
 
     def recognises_control(self, contents: Contents) -> bool:
         """Whether this is a ControlNet of the family."""

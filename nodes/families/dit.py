@@ -12,7 +12,7 @@ from weft.engine import Resolved
 from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.classes import numbers
 from weft.nodes.families.parts import kl_autoencoder, vae_factor
-from weft.nodes.families.unets import COLOURS
+from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
 from weft.nodes.folders import read_config
 from weft.nodes.preview import colours_of
 from weft.nodes.prompts import PLAIN, Reading
@@ -29,6 +29,8 @@ class DiffusionTransformer(Family):
     """The family as `weft.nodes.families` asks it."""
 
     name = "DiT"
+    vae_channels = LATENT_CHANNELS
+    scale: Mapping[str, float] = {"scaling_factor": 0.18215}
     colours = COLOURS
 
     def recognises(self, contents: Contents) -> bool:

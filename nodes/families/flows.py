@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError, Resolved
 from weft.nodes import hub
 from weft.nodes import original_layout as original
-from weft.nodes.families.base import Family
+from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.parts import kl_autoencoder, vae_factor
-from weft.nodes.folders import read_config
+from weft.nodes.folders import component
 from weft.nodes.headers import Shapes, read_shapes
 from weft.nodes.preview import colours_of
 
@@ -49,10 +49,16 @@ class FlowFamily(Family):
     transformer_class: str
     """The name of diffusers' class."""
 
-    scale: Mapping[str, float]
-    """How latents are scaled and shifted, for files that do not say it."""
-
+    vae_channels = 16
     vae_prefix = original.VAE
+
+    entry: str
+    """A tensor of every transformer's in the original layout, by which it is found in a file."""
+
+    def recognises_denoiser(self, contents: Contents) -> bool:
+        if contents.shapes:
+            return contents.holds(original.prefix_of(self.entry, contents.shapes, original.UNET) + self.entry)
+        return contents.class_of("") == self.transformer_class
 
     @abstractmethod
     def transformer_config(self, shapes: Shapes) -> original.Config:
@@ -75,13 +81,14 @@ class FlowFamily(Family):
 
         kind = getattr(diffusers, self.transformer_class)
         if source.root.is_dir():
-            network = pretrained(kind, source.root / "transformer", variant, torch_dtype=dtype)
-            scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
+            network = pretrained(kind, component(source.root, "transformer"), variant, torch_dtype=dtype)
         else:
-            config = self.transformer_config(original.below(original.UNET, read_shapes(source.root)))
-            found = original.below(original.UNET, original.tensors(source.root, original.UNET))
+            shapes = read_shapes(source.root)
+            prefix = original.prefix_of(self.entry, shapes, original.UNET)
+            config = self.transformer_config(original.below(prefix, shapes))
+            found = original.below(prefix, original.tensors(source.root, prefix))
             network = assembled(kind, config, self.transformer_weights(found), dtype)
-            scheduler = self.scheduler
+        scheduler = self.scheduler_of(Contents.of(source.root))
         channels = self.latent_channels(network.config)
         factor = vae_factor(source.root, self.vae_prefix)
         return ready(

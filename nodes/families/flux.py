@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 T5_TOKENS = 512
 """Tokens of T5's that the transformer reads."""
 
+GUIDANCE = "guidance_in.in_layer.weight"
+"""The tensor of a transformer that takes the scale of guidance, as dev's does."""
+
 COLOURS = Colours(
     (*((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1)), *((0.0, 0.0, 0.0),) * 13),
 )
 """A stand-in, since no fit is at hand: three of sixteen channels as red, green and blue, which show shapes alone."""
 
-BLOCKS = f"{original.UNET}double_blocks.0.img_attn.qkv.weight"
+BLOCKS = "double_blocks.0.img_attn.qkv.weight"
 
 
 class Flux1(FlowFamily):
@@ -45,6 +48,7 @@ class Flux1(FlowFamily):
     spaces_steps = True
     multiple = 2
     perturbable = False
+    entry = BLOCKS
     transformer_class = "FluxTransformer2DModel"
     scheduler: Mapping[str, Any] = {
         "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -63,9 +67,15 @@ class Flux1(FlowFamily):
         """Whether this is a whole FLUX.1 checkpoint: a transformer, an autoencoder, CLIP's text model and T5."""
         if contents.shapes:
             texts = (f"{CLIP}text_model.final_layer_norm.weight", f"{T5}shared.weight")
-            return contents.holds(BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
+            return contents.holds(original.UNET + BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
         parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
         return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
+
+    def scheduler_of(self, contents: Contents) -> Mapping[str, Any]:
+        """Schnell, whose network takes no scale, has a schedule of its own, which is not shifted."""
+        told = super().scheduler_of(contents)
+        guided = any(GUIDANCE in name for name in contents.shapes)
+        return told if guided or not contents.shapes else {**told, "shift": 1.0, "use_dynamic_shifting": False}
 
     def transformer_config(self, shapes: Shapes) -> original.Config:
         return transformers_layout.flux_config(shapes)

@@ -28,7 +28,7 @@ class StableDiffusion1(UNetFamily):
 
     name = "SD1"
     colours = COLOURS
-    scale = 0.18215
+    scale: Mapping[str, float] = {"scaling_factor": 0.18215}
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 1.x checkpoint: a UNet, an autoencoder, one CLIP text model."""

@@ -28,7 +28,7 @@ class StableDiffusion2(UNetFamily):
 
     name = "SD2"
     colours = COLOURS
-    scale = 0.18215
+    scale: Mapping[str, float] = {"scaling_factor": 0.18215}
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
 
     def recognises(self, contents: Contents) -> bool:

@@ -53,7 +53,7 @@ COLOURS = Colours(
 )
 """What latents look like: the factors that the InvokeAI team fitted to version 3.5 (2024), for 0..1."""
 
-BLOCKS = f"{original.UNET}joint_blocks.0.x_block.attn.qkv.weight"
+BLOCKS = "joint_blocks.0.x_block.attn.qkv.weight"
 
 
 class StableDiffusion3(FlowFamily):
@@ -61,6 +61,7 @@ class StableDiffusion3(FlowFamily):
 
     name = "SD3"
     colours = COLOURS
+    entry = BLOCKS
     transformer_class = "SD3Transformer2DModel"
     scheduler: Mapping[str, Any] = {
         "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -73,7 +74,7 @@ class StableDiffusion3(FlowFamily):
         """Whether this is a whole SD 3 checkpoint: a transformer, an autoencoder, two CLIP text models, perhaps T5."""
         if contents.shapes:
             texts = (f"{prefix}text_model.final_layer_norm.weight" for prefix in (CLIP, LARGE_CLIP))
-            return contents.holds(BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
+            return contents.holds(original.UNET + BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
         parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
         return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
 

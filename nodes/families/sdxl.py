@@ -15,7 +15,7 @@ from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
 from weft.nodes.families.parts import clip_reader
 from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
-from weft.nodes.folders import read_config
+from weft.nodes.folders import component, read_config
 from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours
 from weft.nodes.prompts import PLAIN, Reading
@@ -45,7 +45,7 @@ class StableDiffusionXL(UNetFamily):
 
     name = "SDXL"
     colours = COLOURS
-    scale = 0.13025
+    scale: Mapping[str, float] = {"scaling_factor": 0.13025}
     told_framing = True
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
 
@@ -68,8 +68,8 @@ class StableDiffusionXL(UNetFamily):
         """The VAE; in float32 where the checkpoint says that float16 is too small, as it is for SDXL's own."""
         import torch
 
-        folder = source.root / "vae"
-        wide = not folder.is_dir() or read_config(folder / "config.json").get("force_upcast", True)
+        told = component(source.root, "vae") / "config.json"
+        wide = not told.is_file() or read_config(told).get("force_upcast", True)
         fitting = torch.float32 if wide and dtype is torch.float16 else dtype
         return super().autoencoder(source, variant, fitting, device)
 

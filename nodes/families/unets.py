@@ -14,7 +14,7 @@ from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.parts import kl_autoencoder, vae_factor
-from weft.nodes.folders import read_config
+from weft.nodes.folders import component
 from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours, colours_of
 from weft.nodes.prompts import PLAIN, Reading
@@ -51,16 +51,16 @@ COLOURS = Colours(
 )
 """What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
 
-FIRST = f"{original.UNET}input_blocks.0.0.weight"
+ENTRY = "input_blocks.0.0.weight"
+FIRST = f"{original.UNET}{ENTRY}"
 
 
 class UNetFamily(Family):
     """A family of UNets over the latents of a VAE."""
 
-    scale: float
-    """What latents are multiplied by, for files that do not say it."""
-
     scheduler: Mapping[str, Any] = SCHEDULER
+
+    vae_channels = LATENT_CHANNELS
 
     @abstractmethod
     def is_unet(self, config: Mapping[str, Any]) -> bool:
@@ -70,6 +70,14 @@ class UNetFamily(Family):
         """Attention heads on each level; diffusers' name for their number is a historical slip."""
         return [max(1, width // HEAD) for width in widths]
 
+    def recognises_denoiser(self, contents: Contents) -> bool:
+        if not contents.shapes:
+            config = contents.configs.get("", {})
+            known = contents.class_of("") == "UNet2DConditionModel" and config.get("in_channels") in SEEN_CHANNELS
+            return known and self.is_unet(config)
+        shapes = original.below(original.prefix_of(ENTRY, contents.shapes, original.UNET), contents.shapes)
+        return shapes.get(ENTRY, (0, 0))[1] in SEEN_CHANNELS and self.is_unet(original.unet_config(shapes))
+
     def recognises_control(self, contents: Contents) -> bool:
         """Whether this is a ControlNet for a UNet of the family."""
         if contents.shapes:
@@ -78,8 +86,9 @@ class UNetFamily(Family):
         return contents.class_of("") == "ControlNetModel" and self.is_unet(contents.configs[""])
 
     def seen_beside(self, contents: Contents) -> int:
-        seen = contents.shapes[FIRST][1] if contents.shapes else contents.configs["unet"]["in_channels"]
-        return int(seen) - LATENT_CHANNELS
+        if contents.shapes:
+            return (contents.shapes.get(FIRST) or contents.shapes[ENTRY])[1] - LATENT_CHANNELS
+        return int((contents.configs.get("unet") or contents.configs[""])["in_channels"]) - LATENT_CHANNELS
 
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The UNet with the checkpoint's scheduler configuration."""
@@ -89,13 +98,13 @@ class UNetFamily(Family):
         from weft.nodes.modules import Denoiser
 
         if source.root.is_dir():
-            unet = pretrained(UNet2DConditionModel, source.root / "unet", variant, torch_dtype=dtype)
-            scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
+            unet = pretrained(UNet2DConditionModel, component(source.root, "unet"), variant, torch_dtype=dtype)
         else:
             shapes = read_shapes(source.root)
-            config = self._unet_config(original.unet_config(original.below(original.UNET, shapes)))
+            prefix = original.prefix_of(ENTRY, shapes, original.UNET)
+            config = self._unet_config(original.unet_config(original.below(prefix, shapes)))
             unet = assembled(UNet2DConditionModel, config, original.unet_weights(source.root, config), dtype)
-            scheduler = self.scheduler
+        scheduler = self.scheduler_of(Contents.of(source.root))
         factor, colours = vae_factor(source.root), colours_of(source.root, self.colours)
         return ready(Denoiser(self, unet, scheduler, LATENT_CHANNELS, factor, colours), device)
 
@@ -137,7 +146,7 @@ class UNetFamily(Family):
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""
-        return kl_autoencoder(source, variant, dtype, device, {"scaling_factor": self.scale})
+        return kl_autoencoder(source, variant, dtype, device, self.scale)
 
     def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
         """A ControlNet."""

@@ -80,5 +80,6 @@ SINGLE_FILES: dict[str, Callable[[Path], Tensors]] = {
     "sd3-short": sd3_file,
     "sd35": sd3_file,
     "flux-dev": flux_file,
+    "flux-schnell": flux_file,
 }
 """How each folder becomes one file in the original layout."""

@@ -161,8 +161,8 @@ def t5() -> Any:
     return T5EncoderModel(T5Config(vocab_size=len(t5_tokenizer()), feed_forward_proj="gated-gelu", **sizes))
 
 
-def flow(**options: Any) -> Any:
-    return diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0, **options)
+def flow(shift: float = 3.0, **options: Any) -> Any:
+    return diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=shift, **options)
 
 
 def sd3(*, with_t5: bool = True, **options: Any) -> Any:
@@ -215,7 +215,7 @@ def flux(*, guided: bool) -> Any:
             guidance_embeds=guided,
             axes_dims_rope=(4, 14, 14),
         ),
-        scheduler=flow(**(shifting if guided else {})),
+        scheduler=flow(**shifting) if guided else flow(1.0),
     )
 
 
