@@ -13,6 +13,7 @@ from weft.engine import InputError
 from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
+    CombinePrompts,
     ConcatPrompts,
     EditGuide,
     EmptyLatent,
@@ -23,6 +24,10 @@ from weft.nodes import (
     ListSigmas,
     LoadCheckpoint,
     LoadControlNet,
+    Mask,
+    PerturbedAttention,
+    ProjectedGuidance,
+    PromptMask,
     TextEncode,
     VAEDecode,
 )
@@ -97,6 +102,19 @@ def test_pictures_to_edit_go_together(call: Call, zoo: Any) -> None:
         for guide in guides(call, checkpoint)
     ]
     assert_same_alone(call, checkpoint.vae, seen, [EmptyLatent(64, 64)] * 3)
+
+
+def test_what_changes_guidance_and_where_prompts_act_goes_along(call: Call) -> None:
+    checkpoint, latents = call(LoadCheckpoint, source="epsilon"), [EmptyLatent(64, 64)] * 3
+    plain = guides(call, checkpoint)
+    for type in (PerturbedAttention, ProjectedGuidance):
+        assert_same_alone(call, checkpoint.vae, [call(type, guide=guide) for guide in plain], latents)
+    masked = [
+        call(PromptMask, prompt=guide.positive, mask=Mask(torch.rand(1, 64, 64)), strength=2.0) for guide in plain
+    ]
+    both = [call(CombinePrompts, prompts=[guide.positive, mask]) for guide, mask in zip(plain, masked, strict=True)]
+    beside = [replace(guide, positive=prompt) for guide, prompt in zip(plain, both, strict=True)]
+    assert_same_alone(call, checkpoint.vae, beside, latents)
 
 
 def test_control_nets_see_each_its_picture(call: Call) -> None:
