@@ -163,8 +163,24 @@ def kill_some(place: Place, coordinator: Popen[bytes], number: int, chance: rand
     return killed
 
 
-def killed_job(place: Place, items: int, workers: int, coordinators: int) -> int:
-    """Run a job whose processes are killed at random moments; how many were."""
+def forget(place: Place) -> None:
+    """Remove the ledger, whatever still has it open."""
+    for path in ledger_path(place.out).parent.glob("ledger.sqlite*"):
+        path.unlink(missing_ok=True)
+
+
+def attempts(place: Place) -> int:
+    """How many attempts were begun, as the logs say: numbers of attempts begin anew with a ledger."""
+    logs = (place.out / ".farm" / "logs").glob("????????????????.*.log")
+    return sum(log.read_bytes().count(b'"event":"attempt"') for log in logs)
+
+
+def killed_job(place: Place, items: int, workers: int, coordinators: int, forgetting: float = 0.0) -> int:
+    """Run a job whose processes are killed at random moments; how many were.
+
+    Args:
+        forgetting: how often the ledger is removed after a coordinator was killed, in 0..1.
+    """
     place.job({"seed": {"count": items}, "sample.seconds": [0.05]}, retries=100)
     options = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu", "--workers", "2"]
     chance, kills = random.Random(7), 0
@@ -174,9 +190,10 @@ def killed_job(place: Place, items: int, workers: int, coordinators: int) -> int
         kills += coordinator.poll() is None
         coordinator.kill()
         coordinator.wait()
+        if chance.random() < forgetting:
+            forget(place)
     assert place.start("run", "job.json", *options).wait(300) == 0
-    began = [*(place.out / ".farm" / "logs").glob("????????????????.*.log")]
-    assert len(began) <= items + 2 * kills, "no more ran again than was in flight"
+    assert items <= attempts(place) <= items + 2 * kills, "no more ran again than was in flight"
     return kills
 
 
@@ -192,7 +209,13 @@ def test_processes_killed_at_random_moments(place: Place) -> None:
     whole(place, 100)
 
 
+def test_processes_killed_and_the_ledger_removed(place: Place) -> None:
+    assert killed_job(place, 60, 4, 2, forgetting=1.0) >= 3
+    whole(place, 60)
+
+
 @pytest.mark.slow
-def test_a_thousand_items_and_a_hundred_and_twenty_kills(place: Place) -> None:
-    assert killed_job(place, 1000, 100, 20) >= 100
+@pytest.mark.parametrize("forgetting", [0.0, 0.7])
+def test_a_thousand_items_and_a_hundred_and_twenty_kills(place: Place, forgetting: float) -> None:
+    assert killed_job(place, 1000, 100, 20, forgetting) >= 100
     whole(place, 1000)
