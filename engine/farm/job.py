@@ -56,7 +56,7 @@ class JobModel(BaseModel):
     resources: dict[StrictStr, Annotated[StrictFloat, Field(gt=0)]] = Field(
         {}, description="What each worker takes of its machine on Ray: CPU, GPU, parts of one, names of the cluster."
     )
-    priority: StrictInt = Field(0, description="Of the jobs of one folder, the greatest goes first.")
+    priority: StrictInt = Field(0, description="Of the jobs that one worker is given, the greatest goes first.")
 
 
 @dataclass(frozen=True)

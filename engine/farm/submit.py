@@ -94,6 +94,7 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
         **made.facts,
         retries=job.retries,
         max_failures=job.max_failures,
+        priority=job.priority,
         state="running",
         submitted=time.time(),
         items=len(made.plan.items),

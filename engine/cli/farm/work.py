@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
-from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, opened, setup_of, stopping
+from weft.engine.cli.farm.app import JobArgument, Out, app, job_folder, opened, setup_of, stopping
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError, WeftError
 from weft.engine.farm.job import Job, load
@@ -54,6 +54,7 @@ Notify = Annotated[
         help="Tell of the first failure and of the end: JSON on the command's input, or posted (WEFT_NOTIFY too).",
     ),
 ]
+Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="The folders of jobs, as `--out` named them.")]
 Price = Annotated[float, typer.Option("--price", min=0, help="What an hour of one worker costs.")]
 
 
@@ -141,17 +142,32 @@ def submit(
 
 @app.command("work")
 def work(
-    folder: FolderArgument,
+    folders: Folders,
     device: Annotated[str | None, typer.Option("--device", help="Instead of the job's.")] = None,
     parent: Annotated[int, typer.Option("--parent", hidden=True, help="End when this process does.")] = 0,
     debug: options.Debug = False,
 ) -> int:
-    """Work at a job until nothing is left to do; any number of these may work at one job."""
-    opened(folder).close()
+    """Work at jobs until nothing is left to do, the greatest priority first; many of these may work at one job."""
     with stopping() as asked:
-        worker = Worker(folder, device, lambda: asked.is_set() or bool(parent and os.getppid() != parent))
-        worker.work()
+        for folder in by_priority(folders):
+            Worker(folder, device, lambda: asked.is_set() or bool(parent and os.getppid() != parent)).work()
     return TERMINATED if asked.is_set() else Exit.DONE
+
+
+def by_priority(folders: Iterable[Path]) -> list[Path]:
+    """The folders of jobs, the greatest priority first; equal ones stay as they are given.
+
+    Raises:
+        InputError: where there is no job in one.
+    """
+    return sorted(folders, key=_priority, reverse=True)
+
+
+def _priority(folder: Path) -> int:
+    ledger = opened(folder)
+    found = int(ledger.fact("priority", 0))
+    ledger.close()
+    return found
 
 
 @app.command("run")

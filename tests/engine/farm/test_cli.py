@@ -10,7 +10,8 @@ import pytest
 
 from tests.engine.farm.conftest import Place
 from weft.engine.cli import call
-from weft.engine.farm.submit import submit
+from weft.engine.farm.ledger import Ledger
+from weft.engine.farm.submit import ledger_path, submit
 from weft.engine.farm.worker import Worker
 
 
@@ -75,3 +76,12 @@ def test_planning_and_status_are_light(failed: Place) -> None:
     arguments = ["farm", "status", str(failed.out)]
     code = f"import sys; from weft.engine.cli import call; call({arguments}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_a_worker_takes_the_job_of_the_greatest_priority_first(place: Place) -> None:
+    folders = [place.folder / name for name in ("low", "high", "middle")]
+    for folder, priority in zip(folders, (-1, 5, 0), strict=True):
+        submit(place.job({"seed": [1, 2]}, priority=priority), folder, place.setup)
+    assert call(["farm", "work", *map(str, folders)]) == 0
+    ended = {entry.ended: folder.name for folder in folders for entry in Ledger(ledger_path(folder)).entries("done")}
+    assert [ended[moment] for moment in sorted(ended)] == ["high", "high", "middle", "middle", "low", "low"]
