@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.farm.app import FolderArgument, Items, app, opened
+from weft.engine.cli.farm.board import Show, shown_on
 from weft.engine.cli.output import Exit, json_line
 from weft.engine.errors import InputError
 from weft.engine.farm.manifest import write_contact_sheet, write_manifest
@@ -30,16 +32,20 @@ def status(
 ) -> int:
     """Show how a job goes: counts, rate, time left, failures."""
     ledger = opened(folder)
-    while True:
-        told = progress(ledger)
-        if json:
-            json_line(told.plain())
-        else:
-            print(told, flush=True)
-        if not watch or told.state != "running":
-            ledger.close()
-            return Exit.FAILED if told.failures or told.state == "stopped" else Exit.DONE
-        time.sleep(1.0)
+    told = progress(ledger)
+    if watch:
+        with nullcontext(_tell(json)) if json else shown_on(sys.stdout, _tell(json)) as show:
+            while told.state == "running":
+                show(told, ledger)
+                time.sleep(1.0)
+                told = progress(ledger)
+    _tell(json)(told, ledger)
+    ledger.close()
+    return Exit.FAILED if told.failures or told.state == "stopped" else Exit.DONE
+
+
+def _tell(json: bool) -> Show:
+    return lambda told, ledger: json_line(told.plain()) if json else print(told, flush=True)
 
 
 @app.command("schema")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -13,6 +15,7 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.farm.app import JobArgument, Out, app, job_folder, opened, setup_of, stopping
+from weft.engine.cli.farm.board import changes, shown_on
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError, WeftError
 from weft.engine.farm.job import Job, load
@@ -196,22 +199,21 @@ def run(
     needs = {**read.resources, **amounts(resource or ())}
     refuse_what_ray_decides(ray, devices, resource)
     submitted(read, folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
-    last = [""]
     notifier = Notifier(listeners(notify or ()), folder, say)
-
-    def show(ledger: Ledger) -> None:
-        told = progress(ledger)
-        notifier.look(told)
-        if f"{told.counts}" != last[0]:
-            last[0] = f"{told.counts}"
-            json_line({"event": "progress", **told.plain()}) if json else say(str(told).splitlines()[0])
-
+    lines = changes(json)
     with stopping() as asked:
+
+        def look(ledger: Ledger) -> None:
+            told = progress(ledger)
+            notifier.look(told)
+            show(told, ledger)
+
         try:
-            if ray:
-                Pool(folder, ray, workers, needs, show, asked.is_set, say).run()
-            else:
-                Launcher(folder, devices.split(",") if devices else [device] * workers, show, asked.is_set).run()
+            with nullcontext(lines) if json else shown_on(sys.stderr, lines) as show:
+                if ray:
+                    Pool(folder, ray, workers, needs, look, asked.is_set, say).run()
+                else:
+                    Launcher(folder, devices.split(",") if devices else [device] * workers, look, asked.is_set).run()
         except WeftError as fault:
             notifier.end(_progress(folder), cause=str(fault))
             raise
