@@ -1,0 +1,81 @@
+"""What goes wrong around a job: workers that are stopped and wake late, a disk that is full, files that go missing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from contextlib import closing
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from tests.engine.farm.conftest import Place, until
+from tests.engine.farm.test_farm import whole
+from weft.engine.farm import Ledger
+from weft.engine.farm.attempt import log_path
+from weft.engine.farm.ledger import Entry
+from weft.engine.farm.submit import ledger_path, submit
+
+CHANCE = random.Random(7)
+
+
+def held_by(ledger: Ledger, pid: int) -> Entry | None:
+    """What a worker's process executes and holds; None where it is between items."""
+    items = [item for name, _, item in ledger.workers() if name.startswith(f"{pid}-")]
+    return next((one for one in ledger.entries("leased") if one.id in items and one.worker.startswith(f"{pid}-")), None)
+
+
+def overslept(place: Place, ledger: Ledger, pid: int, ready: bool) -> Entry | None:
+    """Stop a worker, end its lease, and wake it; what it held, None where that was nothing.
+
+    The ledger is held meanwhile, so that no worker is stopped while it holds the ledger itself.
+
+    Args:
+        ready: stop it when its pictures are ready and it waits for the ledger to publish them; otherwise at any moment.
+    """
+    with ledger._transaction():
+        if (entry := held_by(ledger, pid)) is None:
+            return None
+        staging = place.out / ".farm" / "attempts" / f"{entry.id[:16]}.{entry.attempt}.{entry.worker}"
+        if ready:
+            until((staging / "item.sidecar.json").is_file)
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "T")
+        ledger._base.execute("UPDATE items SET until=0 WHERE worker=? AND state='leased'", (entry.worker,))
+    ledger.bury()
+    os.kill(pid, signal.SIGCONT)
+    return entry
+
+
+def refused(place: Place, entry: Entry) -> bool:
+    """Whether an attempt ended with its pictures refused, as its log says when it has ended."""
+    log = log_path(place.out, entry)
+    until(lambda: log.is_file() and (b'"refused"' in log.read_bytes() or b'"published"' in log.read_bytes()))
+    return b'"published"' not in log.read_bytes()
+
+
+def late(place: Place, ledger: Ledger, workers: list[Popen[bytes]], stops: int) -> int:
+    """Have workers oversleep in turn, so many times; how often what they brought was refused."""
+    count = 0
+    for stop in range(stops):
+        pid, entry = workers[stop % len(workers)].pid, None
+        while entry is None:
+            time.sleep(CHANCE.uniform(0.0, 0.1))
+            entry = overslept(place, ledger, pid, ready=stop % 2 == 1)
+        count += refused(place, entry)
+    return count
+
+
+@pytest.mark.parametrize("stops", [5, pytest.param(100, marks=pytest.mark.slow)])
+def test_workers_that_were_stopped_and_wake_late_are_refused(place: Place, stops: int) -> None:
+    items = 40 + 10 * stops
+    submit(place.job({"seed": {"count": items}, "sample.seconds": [0.1]}, retries=100), place.out, place.setup)
+    workers = [place.start("work", "out", "--device", "cpu") for _ in range(5)]
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        assert late(place, ledger, workers, stops) == stops
+        assert [worker.wait(120) for worker in workers] == [0] * 5
+        assert ledger.counts() == {"done": items}
+    whole(place, items)
