@@ -28,6 +28,9 @@ LEASE = 30.0
 HEARTBEAT = 5.0
 """Seconds after which a worker renews its leases."""
 
+FAULTS = 3
+"""Items that a worker fails at, with none done between, after which it is set aside."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items(
@@ -39,6 +42,7 @@ CREATE INDEX IF NOT EXISTS by_state ON items(state, rank);
 CREATE TABLE IF NOT EXISTS workers(
   name TEXT PRIMARY KEY, machine TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL, seen REAL NOT NULL,
   item TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS faults(item TEXT NOT NULL, worker TEXT NOT NULL, PRIMARY KEY(item, worker));
 """
 
 
@@ -167,8 +171,11 @@ class Ledger:
         with self._transaction():
             self._give_back(worker)
 
-    def _give_back(self, worker: str) -> None:
+    def _free(self, worker: str) -> None:
         self._base.execute("UPDATE items SET state='waiting' WHERE state='leased' AND worker=?", (worker,))
+
+    def _give_back(self, worker: str) -> None:
+        self._free(worker)
         self._base.execute("DELETE FROM workers WHERE name=?", (worker,))
 
     def lease(self, worker: str, most: int, shared: str = "") -> list[Entry]:
@@ -178,7 +185,7 @@ class Ledger:
         """
         now = time.time()
         with self._transaction():
-            if self.fact("state", "running") != "running":
+            if self.fact("state", "running") != "running" or worker in self.aside():
                 return []
             order = "ORDER BY (charge > 0 AND worker = ?), (shared != ?), rank"
             first = self._read(f"WHERE state='waiting' {order} LIMIT 1", (worker, shared))
@@ -220,14 +227,36 @@ class Ledger:
                 (seconds, time.time(), entry.id),
             )
             self._base.execute("UPDATE workers SET item='' WHERE name=?", (worker,))
+            self._base.execute("DELETE FROM faults WHERE worker=?", (worker,))
         return True
 
     def fail(self, worker: str, entry: Entry, error: str) -> None:
-        """Charge a failure to an item that a worker holds."""
+        """Charge a failure to an item that a worker holds; one that is set aside for it gives the others back."""
         with self._transaction():
             if self._holds(worker, entry):
                 self._charge(entry.id, 1.0, error)
+                self._suspect(worker, entry.id)
             self._base.execute("UPDATE workers SET item='' WHERE name=?", (worker,))
+            if worker in self.aside():
+                self._free(worker)
+
+    def _suspect(self, worker: str, item: str) -> None:
+        """Hold a failure against a worker, unless another failed at the same item: then against neither."""
+        others = self._base.execute("SELECT 1 FROM faults WHERE item=? AND worker!=?", (item, worker)).fetchone()
+        if others:
+            self._base.execute("DELETE FROM faults WHERE item=?", (item,))
+        else:
+            self._base.execute("INSERT OR IGNORE INTO faults VALUES (?, ?)", (item, worker))
+
+    def aside(self) -> list[str]:
+        """The workers that get nothing: they failed at `FAULTS` items with none done between, and others did not.
+
+        None where all that answer did, since then it is not the worker.
+        """
+        counted = "SELECT name, (SELECT count(*) FROM faults WHERE worker=name) FROM workers WHERE seen>?"
+        faults = dict(self._base.execute(counted, (time.time() - LEASE,)).fetchall())
+        found = sorted(name for name, count in faults.items() if count >= FAULTS)
+        return found if len(found) < len(faults) else []
 
     def _charge(self, id: str, amount: float, error: str) -> None:
         """Blame an item; it waits for another attempt unless it has used them up."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from weft.engine.farm.ledger import Ledger
+from weft.engine.farm.ledger import FAULTS, Ledger
 
 WINDOW = 60.0
 """Seconds over which the rate is measured."""
@@ -23,6 +23,7 @@ class Progress:
         left: seconds until all is done at this rate; None where that is not known.
         failures: for each failed item its number, name and cause.
         workers: for each worker the item that it executes.
+        aside: the workers that get nothing, since they fail where others do not.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Progress:
     left: float | None
     failures: tuple[tuple[int, str, str], ...]
     workers: Mapping[str, str]
+    aside: tuple[str, ...] = ()
 
     @property
     def ended(self) -> int:
@@ -52,7 +54,8 @@ class Progress:
         cause = [f"  stopped: {self.cause}"] if self.state == "stopped" and self.cause else []
         failures = [f"  failed  {name}: {error}" for _, name, error in self.failures[:10]]
         more = [f"  and {len(self.failures) - 10} more"] if len(self.failures) > 10 else []
-        return "\n".join([head, *cause, *failures, *more])
+        aside = [f"  set aside: worker {name}, which failed at {FAULTS} items in a row" for name in self.aside]
+        return "\n".join([head, *cause, *aside, *failures, *more])
 
 
 def progress(ledger: Ledger) -> Progress:
@@ -73,4 +76,5 @@ def progress(ledger: Ledger) -> Progress:
         left=waiting / rate if rate else None,
         failures=tuple((one.number, one.name, one.error) for one in ledger.entries("failed")),
         workers={name: item for name, _, item in ledger.workers()},
+        aside=tuple(ledger.aside()),
     )

@@ -91,7 +91,8 @@ def _measure(told: Progress) -> Table:
 
 def _workers(told: Progress, names: Mapping[str, str]) -> Iterator[Text]:
     for worker, item in told.workers.items():
-        yield _line(f"  {worker:<16}  {names.get(item, item[:16]) or 'waits'}")
+        doing = "set aside: it fails where others do not" if worker in told.aside else "waits"
+        yield _line(f"  {worker:<16}  {names.get(item, item[:16]) or doing}")
 
 
 def _failures(told: Progress) -> Iterator[Text]:

@@ -1,0 +1,79 @@
+"""A worker that fails where others do not is set aside; items at which every worker fails set nobody aside."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from weft.engine.farm.ledger import LEASE, Entry, Ledger
+from weft.engine.farm.progress import progress
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger with twelve items and two workers."""
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.note(retries=2, state="running")
+    ledger.add(Entry(f"item-{number}", number, number, "all", f"{number}", {}) for number in range(12))
+    for worker in ("good", "bad"):
+        ledger.enter(worker)
+    yield ledger
+    ledger.close()
+
+
+def fail(ledger: Ledger, worker: str, times: int) -> None:
+    """Have a worker fail at items that it leases one by one."""
+    for _ in range(times):
+        (entry,) = ledger.lease(worker, 1)
+        ledger.fail(worker, entry, "no")
+
+
+def do(ledger: Ledger, worker: str) -> None:
+    """Have a worker do an item."""
+    (entry,) = ledger.lease(worker, 1)
+    assert ledger.complete(worker, entry, 1.0, lambda: None)
+
+
+def test_a_bad_worker_gives_back_what_it_holds_and_gets_nothing(ledger: Ledger) -> None:
+    held = ledger.lease("bad", 6)
+    for entry in held[:3]:
+        ledger.fail("bad", entry, "the device is broken")
+    assert ledger.counts() == {"waiting": 12} and not ledger.begin("bad", held[3]) and not ledger.lease("bad", 6)
+    assert len(ledger.lease("good", 20)) == 12
+    assert "set aside: worker bad, which failed at 3 items in a row" in str(progress(ledger))
+
+
+def test_an_item_done_between_clears_a_worker(ledger: Ledger) -> None:
+    fail(ledger, "bad", 2)
+    do(ledger, "bad")
+    fail(ledger, "bad", 2)
+    assert ledger.aside() == []
+
+
+def test_failing_at_one_item_again_and_again_is_the_item(ledger: Ledger) -> None:
+    ledger.change(["waiting"], "skipped", [f"item-{number}" for number in range(1, 12)])
+    fail(ledger, "bad", 3)
+    assert ledger.aside() == [] and ledger.counts()["failed"] == 1
+
+
+def test_a_worker_is_cleared_of_items_at_which_another_fails_too(ledger: Ledger) -> None:
+    fail(ledger, "bad", 3)
+    assert ledger.aside() == ["bad"]
+    fail(ledger, "good", 1)
+    assert ledger.aside() == [] and ledger.lease("bad", 1)
+
+
+def test_a_worker_is_not_set_aside_for_one_that_is_silent(ledger: Ledger) -> None:
+    fail(ledger, "bad", 3)
+    with sqlite3.connect(ledger.path) as base:
+        base.execute("UPDATE workers SET seen=seen-? WHERE name='good'", (LEASE,))
+    assert ledger.aside() == [] and ledger.lease("bad", 1)
+
+
+def test_all_workers_failing_is_no_worker(ledger: Ledger) -> None:
+    ledger.leave("good")
+    fail(ledger, "bad", 4)
+    assert ledger.aside() == [] and ledger.lease("bad", 1)
