@@ -6,9 +6,11 @@ bodies of nodes and of families import this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -87,11 +89,28 @@ class Encoded(NamedTuple):
     pooled: Tensor | None = None
 
 
+class Token(NamedTuple):
+    """A token of a text, and what it weighs."""
+
+    number: int
+    weight: float
+
+
+Chunk = Sequence[Token]
+"""What a text model reads in one go, without the tokens around it."""
+
+T5_LONGEST = 512
+"""Tokens that T5 was trained to read at most, its end token among them."""
+
+MOST_CHUNKS = 100
+"""Chunks that a prompt may have; a denoiser takes longer with each."""
+
+
 class Reader(nn.Module):
     """A text model with its tokenizer.
 
     Args:
-        length: tokens that T5 has a text padded to and cut at; left out for CLIP, whose tokenizer says it (77).
+        length: tokens that T5 has a text padded to; left out for CLIP, whose tokenizer says it (77).
     """
 
     def __init__(self, text_model: Any, tokenizer: Any, length: int | None = None) -> None:
@@ -101,34 +120,71 @@ class Reader(nn.Module):
         self.is_clip = length is None
         self.length = length or tokenizer.model_max_length
 
-    def read(self, prompts: Sequence[Weighted], layer: int | None = None) -> Encoded:
-        """What the model makes of some prompts; each token lies as far from the empty prompt's as it weighs.
+    def split(self, prompt: Weighted) -> list[Chunk]:
+        """A prompt in chunks: CLIP has as many as it fills, one at least; T5 has one, cut at what it can read."""
+        found = self.tokenizer(prompt.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        weights = (prompt.weight(*span) for span in found.offset_mapping)
+        tokens = list(map(Token, found.input_ids, weights))
+        if not self.is_clip:
+            return [tokens[: max(self.length, T5_LONGEST) - 1]]
+        room = self.length - 2
+        if len(tokens) > MOST_CHUNKS * room:
+            raise InputError(f"the prompt has {len(tokens):,} tokens, over {MOST_CHUNKS * room:,}", "shorten it")
+        return [tokens[at : at + room] for at in range(0, max(len(tokens), 1), room)]
+
+    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+        """What the model makes of some texts: what it reads in all chunks, in a row, and the vector of the first ones.
 
         Args:
+            count: chunks of each text; those that are missing are empty.
             layer: which of the model's hidden states is taken, as it stands; its last one, normed, where left out.
+            skip: how many layers before that one.
         """
-        embeddings, pooled = self._encode([prompt.text for prompt in prompts], layer)
-        if all(prompt.is_plain for prompt in prompts):
-            return Encoded(embeddings, pooled)
-        weights = embeddings.new_tensor([self._weights(prompt) for prompt in prompts])
-        empty = self._encode([""], layer).embeddings
-        return Encoded(torch.lerp(empty, embeddings, weights[..., None]), pooled)
+        chunks = [chunk for text in texts for chunk in (*text, *([()] * (count - len(text))))]
+        fits = self.is_clip or all(len(chunk) < self.length for chunk in chunks)
+        encode = partial(self._encode, length=self.length if fits else T5_LONGEST, layer=layer, skip=skip)
+        embeddings, pooled = encode(chunks)
+        embeddings = torch.stack([self._weighed(*one, encode) for one in zip(chunks, embeddings, strict=True)])
+        rows = embeddings.reshape(len(texts), -1, embeddings.shape[-1])
+        return Encoded(rows, None if pooled is None else pooled[::count])
 
-    def _encode(self, texts: Sequence[str], layer: int | None) -> Encoded:
-        tokens = self._tokens(texts, return_tensors="pt").to(self.text_model.device)
+    def _weighed(self, chunk: Chunk, embeddings: Tensor, encode: Callable[[Sequence[Chunk]], Encoded]) -> Tensor:
+        """What is read of a chunk, moved by the weight of its words away from what is read without them.
+
+        Tokens after these words are compared with themselves, the padding with what stands there without them, and the
+        words with the empty text: full + sum of (weight - 1) x (full - without).
+        """
+        moved, at, begin = embeddings, 0, int(self.is_clip)
+        end = begin + len(chunk) + 1
+        for weight, run in groupby(chunk, key=attrgetter("weight")):
+            first, last = at, at + len([*run])
+            at = last
+            if weight != 1:
+                without, empty = encode([[*chunk[:first], *chunk[last:]], ()]).embeddings
+                words = slice(begin + first, begin + last)
+                after = without[words.start : end - (last - first)]
+                base = torch.cat([without[: words.start], empty[words], after, without[end:]])
+                moved = moved + (weight - 1) * (embeddings - base)
+        return moved
+
+    def _encode(self, chunks: Sequence[Chunk], length: int, layer: int | None, skip: int) -> Encoded:
+        begin = [self.tokenizer.bos_token_id] if self.is_clip else []
+        end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        rows = [[*begin, *(token.number for token in chunk), end] for chunk in chunks]
+        device = self.text_model.device
+        numbers = torch.tensor([row + [padding] * (length - len(row)) for row in rows], device=device)
         masked = getattr(self.text_model.config, "use_attention_mask", False)
-        mask = tokens.attention_mask if masked else None
-        given = self.text_model(tokens.input_ids, attention_mask=mask, output_hidden_states=layer is not None)
-        embeddings = given.last_hidden_state if layer is None else given.hidden_states[layer]
+        mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device)
+        deep = layer is not None or skip > 0
+        given = self.text_model(numbers, attention_mask=mask if masked else None, output_hidden_states=deep)
+        last = (layer or -1) - skip
+        if deep and -last > len(given.hidden_states):
+            left = len(given.hidden_states) + (layer or -1)
+            raise InputError(f"`clip_skip` is {skip}, and the text model can leave out {left} layers", "skip fewer")
+        embeddings = given.hidden_states[last] if deep else given.last_hidden_state
+        if skip and layer is None:
+            embeddings = getattr(self.text_model, "text_model", self.text_model).final_layer_norm(embeddings)
         return Encoded(embeddings, given.get("text_embeds", given.get("pooler_output")))
-
-    def _weights(self, prompt: Weighted) -> list[float]:
-        """The weight of each token; those that stand for no characters weigh 1."""
-        (spans,) = self._tokens([prompt.text], return_offsets_mapping=True).offset_mapping
-        return [prompt.weight(start, end) if end > start else 1.0 for start, end in spans]
-
-    def _tokens(self, texts: Sequence[str], **options: Any) -> Any:
-        return self.tokenizer(list(texts), padding="max_length", max_length=self.length, truncation=True, **options)
 
 
 class Encoder(nn.Module):
@@ -146,14 +202,17 @@ class Encoder(nn.Module):
         self.config = dict(config or {})
 
     def read(self, texts: Sequence[str], reading: Reading, layer: int | None = None) -> list[Encoded]:
-        """What each text model makes of some texts.
+        """What each text model makes of some texts; CLIP's models have the same number of chunks.
 
         Args:
             layer: which hidden state of CLIP's models is taken (see `Reader.read`); T5's is always the last one.
         """
         prompts = [reading.of(text) for text in texts]
         readers = [cast(Reader, reader) for reader in self.readers]
-        return [reader.read(prompts, layer if reader.is_clip else None) for reader in readers]
+        split = [[reader.split(prompt) for prompt in prompts] for reader in readers]
+        count = max((len(chunks) for each in split for chunks in each), default=1)
+        told = [(count, layer, reading.skip) if reader.is_clip else (1, None, 0) for reader in readers]
+        return [reader.read(each, *how) for reader, each, how in zip(readers, split, told, strict=True)]
 
     def encode(self, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """Some texts as the family's denoisers read them, float32, on the CPU."""

@@ -44,11 +44,6 @@ class Weighted:
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether all weigh 1."""
-        return all(segment.weight == 1 for segment in self.segments)
-
     def weight(self, start: int, end: int) -> float:
         """The weight of a token that stands for these characters of the text: that of its first one but for spaces."""
         token = self.text[start:end]
@@ -67,9 +62,11 @@ class Reading:
 
     Args:
         weights: whether parentheses weigh words; else they are characters.
+        skip: layers of CLIP that are left out before those that the family leaves out.
     """
 
     weights: bool = False
+    skip: int = 0
 
     def of(self, text: str) -> Weighted:
         """A text read so."""

@@ -10,26 +10,35 @@ from weft.nodes.prompts import Reading
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 
-@node(category="conditioning", lane="gpu", version=2)
+@node(category="conditioning", lane="gpu", version=3)
 def TextEncode(
-    text_encoder: TextEncoder[F], text: str, *, weights: bool = True, context: Context = INJECTED
+    text_encoder: TextEncoder[F],
+    text: str,
+    *,
+    weights: bool = True,
+    clip_skip: Annotated[int, Range(0, 32)] = 0,
+    context: Context = INJECTED,
 ) -> Conditioning[F]:
     """Turn a prompt into what a model is guided by.
 
-    Each text model of a checkpoint reads as many tokens as it was made for (CLIP's 77, its start and its end token
-    among them); what is longer is cut there. A model of classes reads the name or the number of one, as it stands.
+    CLIP reads 75 tokens at a time: a longer text is read in chunks, and the denoiser reads them all in a row; where it
+    reads a vector of the prompt too, that is the first chunk's. T5 reads a text whole, and what is longer than 512
+    tokens is cut there. A model of classes reads the name or the number of one, as it stands.
 
     Parentheses weigh words: `(words)` 1.1, `(words:1.2)` 1.2, and one within the other multiply, up to 100. By so much
-    is what the model reads of a word moved away from what it reads in the empty prompt. `\\(`, `\\)` and `\\\\` are the
-    characters, and so is a parenthesis without its partner.
+    is what the model reads of the prompt moved away from what it reads of it without these words: 0 is as if they were
+    not there, below 1 they count less, above it more. `\\(`, `\\)` and `\\\\` are the characters, and so is a
+    parenthesis without its partner.
 
     Args:
         text_encoder: from LoadCheckpoint.
         text: the prompt; empty is a prompt too, the usual negative one.
         weights: whether parentheses weigh words; without, the text is read as it stands.
+        clip_skip: layers of CLIP that are left out at its end, beside the one that SDXL and SD 3 leave out anyway;
+            some SD 1.x models were trained with 1. It changes nothing of T5, nor of vectors, and so not FLUX.1.
     """
     with context.weights(text_encoder) as encoder:
-        encoded = encoder.encode([text], Reading(weights))
+        encoded = encoder.encode([text], Reading(weights, clip_skip))
     return Conditioning((Prompt(encoded.embeddings, text_encoder, pooled=encoded.pooled),))
 
 
