@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +16,7 @@ import orjson
 
 from weft.engine import document, events
 from weft.engine.deliver import versions
-from weft.engine.errors import StoreError, WeftError
+from weft.engine.errors import NodeError, StoreError, WeftError
 from weft.engine.farm.batches import dissolve, failed_together, graph_of
 from weft.engine.farm.ledger import Entry, Ledger
 from weft.engine.farm.publish import HIDDEN, Staged, stage
@@ -33,6 +33,7 @@ class Outcome:
         staging: the folder of the attempt, which goes when the outcome is settled.
         seconds: that it took.
         error: what the item is blamed for.
+        exhausted: whether memory ran out, so that the same would fail again.
         cause: what is wrong with the place that it ran at, such as a full disk, so that the whole job stops.
     """
 
@@ -40,6 +41,7 @@ class Outcome:
     staged: Staged | None = None
     seconds: float = 0.0
     error: str = ""
+    exhausted: bool = False
     cause: str = ""
 
 
@@ -51,12 +53,14 @@ class Bench:
         folder: the job's.
         graph: the job's, before an item sets anything.
         worker: the name of who works here.
+        spare: what is set besides, once, where an item runs out of memory; the job's `on_out_of_memory`.
     """
 
     folder: Path
     graph: Graph
     engine: Engine
     worker: str
+    spare: Mapping[str, Any] = field(default_factory=dict)
 
     def attempt(self, entry: Entry, stopped: Callable[[], bool]) -> Outcome:
         """Run one item.
@@ -78,21 +82,44 @@ class Bench:
 
     def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: _Log) -> Outcome:
         log.write(event="attempt", item=entry.id, attempt=entry.attempt, worker=self.worker, settings=entry.settings)
-        graph = graph_of(self.folder, self.graph, entry, self.engine.catalog)
+        outcome = self._try(entry, staging, stopped, log, {})
+        if outcome.exhausted and self.spare:
+            log.write(event="out_of_memory", item=entry.id, settings=self.spare)
+            outcome = self._try(entry, staging, stopped, log, self.spare)
+        return outcome
+
+    def _try(
+        self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: _Log, spare: Mapping[str, Any]
+    ) -> Outcome:
+        """Run an item: in its batch, or by itself with what spares memory."""
+        if spare:
+            graph = self.graph.replace({**entry.settings, **spare})
+        else:
+            graph = graph_of(self.folder, self.graph, entry, self.engine.catalog)
         started = time.perf_counter()
         self.engine.output = staging
         plan = self.engine.plan(graph)
         result = self.engine.execute(plan, listener=log, cancelled=stopped)
         if result.status == "cancelled":
             return Outcome(staging)
-        if result.failures and failed_together(plan, result) and dissolve(self.folder, entry):
+        if result.failures and not spare and failed_together(plan, result) and dissolve(self.folder, entry):
             log.write(event="batch_dissolved", batch=entry.shared)
-            return self._run(entry, staging, stopped, log)
+            del result  # its errors hold on to the memory of the calls that failed
+            return self._try(entry, staging, stopped, log, {})
         if result.failures:
-            return Outcome(staging, error="\n".join(map(str, result.failures)))
+            return self._failed(staging, result.failures, spare)
         seconds = time.perf_counter() - started
         sidecar = {**self._sidecar(entry, graph, plan, seconds), "ran": result.ran}
+        sidecar |= {"on_out_of_memory": spare} if spare else {}
         return Outcome(staging, stage(self.folder, entry.name, result.paths, sidecar), seconds)
+
+    def _failed(self, staging: Path, failures: Sequence[NodeError], spare: Mapping[str, Any]) -> Outcome:
+        error = "\n".join(map(str, failures))
+        exhausted = any(map(ran_out_of_memory, failures))
+        if exhausted:
+            tried = f"with {', '.join(map(str, spare))} set too" if spare else "`on_out_of_memory` says nothing to try"
+            error = f"{error}\n    out of memory, {tried}: an item is not tried again as it was"
+        return Outcome(staging, error=error, exhausted=exhausted)
 
     def _sidecar(self, entry: Entry, graph: Graph, plan: Plan, seconds: float) -> dict[str, Any]:
         """All that is known of an item."""
@@ -113,13 +140,21 @@ class Bench:
         }
 
 
+def ran_out_of_memory(fault: NodeError) -> bool:
+    """Whether a node had too little memory, of the machine or of a device: torch says so in words."""
+    if isinstance(fault.cause, RuntimeError):
+        said = str(fault.cause).lower()
+        return "out of memory" in said or "allocate memory" in said
+    return isinstance(fault.cause, MemoryError)
+
+
 def settle(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
     """Have a ledger know what an attempt came to; whether that published the item."""
     try:
         if outcome.cause:
             ledger.note(state="stopped", cause=outcome.cause)
         elif outcome.error:
-            ledger.fail(worker, entry, outcome.error)
+            ledger.fail(worker, entry, outcome.error, outcome.exhausted)
         elif outcome.staged:
             return _published(ledger, worker, entry, outcome.seconds, outcome.staged)
     except OSError as fault:

@@ -65,7 +65,8 @@ def run_chunk(
     path = Path(tasks.facts["path"]) if tasks.facts["path"] else None
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:6]}"
     with setup.engine(**({"device": device} if device else {})) as engine:
-        bench = Bench(tasks.folder, document.read(tasks.facts["graph"], path), engine, worker)
+        graph = document.read(tasks.facts["graph"], path)
+        bench = Bench(tasks.folder, graph, engine, worker, tasks.facts.get("on_out_of_memory", {}))
         for entry in entries:
             ended = Ended(entry, "stopped") if stopped() else _run(bench, entry, stopped)
             yield ended

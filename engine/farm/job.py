@@ -13,7 +13,7 @@ in one list of `zip` are walked together. `values` reads their values, `items` e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,6 +48,9 @@ class JobModel(BaseModel):
         "{index:04}_{key:8}", description="The name of a picture: {prompt_index:03}_{seed}_{key:8}."
     )
     retries: StrictInt = Field(2, ge=0, le=100, description="How often an item that failed is tried again.")
+    on_out_of_memory: dict[StrictStr, Any] = Field(
+        {}, description="What a parameter or NODE.INPUT is set to where an item runs out of memory, once: decode.tile."
+    )
     max_failures: StrictInt = Field(0, ge=0, description="Failed items after which the job stops; 0 is never.")
     batch: StrictInt = Field(
         1, ge=1, description="How many items that differ in texts and seeds alone are sampled at once."
@@ -81,6 +84,7 @@ class Job:
     folder: Path = Path()
     batch: int = 1
     resources: Mapping[str, float] = field(default_factory=dict)
+    on_out_of_memory: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -182,7 +186,8 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     problems: list[Problem] = []
     graph = graph or _graph(model.graph, folder, problems)
     values = _values(model, folder, problems)
-    problems += _unknown_targets(graph, model.sweep) if graph else ()
+    problems += _unknown_targets(graph, "sweep over", model.sweep) if graph else ()
+    problems += _unknown_targets(graph, "on_out_of_memory:", model.on_out_of_memory) if graph else ()
     fault = template_fault(model.name, model.sweep)
     problems += [Problem(fault.message, fault.mend)] if fault else []
     axes = tuple(_axes(values, model.zip, problems))
@@ -199,6 +204,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
         folder=folder,
         batch=model.batch,
         resources=model.resources,
+        on_out_of_memory=model.on_out_of_memory,
     )
     if job.count > model.max_items:
         mend = "make the sweep smaller, or raise `max_items`"
@@ -226,17 +232,15 @@ def _values(model: JobModel, folder: Path, problems: list[Problem]) -> dict[str,
     return values
 
 
-def _unknown_targets(graph: Graph, sweep: Mapping[str, Any]) -> Iterator[Problem]:
-    """Axes that set nothing; inputs that a node type does not have are found by the checker."""
-    for target in sweep:
+def _unknown_targets(graph: Graph, where: str, targets: Iterable[str]) -> Iterator[Problem]:
+    """Targets that set nothing; inputs that a node type does not have are found by the checker."""
+    for target in targets:
         node, dot, _ = target.partition(".")
         known = graph.nodes if dot else graph.parameters
         if node not in known:
             what = f"node `{node}`" if dot else "such parameter"
             names = listed(known) or "none"
-            yield Problem(
-                f"sweep over `{target}`: the graph has no {what}", nearest(node, known) or f"there are: {names}"
-            )
+            yield Problem(f"{where} `{target}`: the graph has no {what}", nearest(node, known) or f"there are: {names}")
 
 
 def _axes(

@@ -230,11 +230,15 @@ class Ledger:
             self._base.execute("DELETE FROM faults WHERE worker=?", (worker,))
         return True
 
-    def fail(self, worker: str, entry: Entry, error: str) -> None:
-        """Charge a failure to an item that a worker holds; one that is set aside for it gives the others back."""
+    def fail(self, worker: str, entry: Entry, error: str, for_good: bool = False) -> None:
+        """Charge a failure to an item that a worker holds; one that is set aside for it gives the others back.
+
+        Args:
+            for_good: whether it is of no use to try again, so that all retries are charged.
+        """
         with self._transaction():
             if self._holds(worker, entry):
-                self._charge(entry.id, 1.0, error)
+                self._charge(entry.id, 1.0 + (self.fact("retries", 2) if for_good else 0), error)
                 self._suspect(worker, entry.id)
             self._base.execute("UPDATE workers SET item='' WHERE name=?", (worker,))
             if worker in self.aside():

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,15 @@ class Order:
     setup: Setup
     graph: str
     path: str
+    spare: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path, ledger: Ledger) -> Order:
         """That of a job; paths hold in any working directory."""
         setup = Setup(**ledger.fact("setup"))
         stored = Setup(**{**asdict(setup), "store": str(Path(setup.store or store_folder()).resolve())})
-        return cls(folder.resolve(), stored, ledger.fact("graph"), ledger.fact("path"))
+        spare = ledger.fact("on_out_of_memory", {})
+        return cls(folder.resolve(), stored, ledger.fact("graph"), ledger.fact("path"), spare)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Actor:
             return Ready(name, f"worker {name} on {os.uname().nodename} does not see {order.folder}")
         try:
             graph = document.read(order.graph, Path(order.path) if order.path else None)
-            self._bench = Bench(order.folder, graph, order.setup.engine(), name)
+            self._bench = Bench(order.folder, graph, order.setup.engine(), name, order.spare)
         except WeftError as fault:
             return Ready(name, f"worker {name} on {os.uname().nodename}: {fault}")
         return Ready(name)

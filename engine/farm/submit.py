@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +69,14 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
     plan = planned(job, engine)
     done = {sidecar["id"]: sidecar["name"] for sidecar in published(folder)}
     entries = tuple(_entries(job, plan, done))
-    if problems := [*_collisions(entries)]:
+    if problems := [*_collisions(entries), *_unfit_for_memory(job, plan, engine)]:
         raise GraphError(problems)
     facts = {
         "title": job.title,
         "graph": write(self_contained(job.graph, engine.places(job.graph), engine.limits), schema=None).decode(),
         "path": str(job.graph.path.resolve()) if job.graph.path else "",
         "setup": {**asdict(setup), "inputs": engine.inputs},
+        "on_out_of_memory": job.on_out_of_memory,
     }
     write_batches(folder, job, plan.batches)
     write_tasks(folder, facts, entries)
@@ -121,6 +122,14 @@ def _entries(job: Job, plan: JobPlan, done: Mapping[str, str]) -> Iterator[Entry
             state = "cached" if id in done else "waiting"
             group = batches.get(item.number, shared)
             yield Entry(id, item.number, rank, group, name, item.values, state)
+
+
+def _unfit_for_memory(job: Job, plan: JobPlan, engine: Engine) -> Iterator[Problem]:
+    """What the checker has against a first item that ran out of memory."""
+    if job.on_out_of_memory:
+        graph = job.graph.replace({**plan.items[0].values, **job.on_out_of_memory})
+        for problem in engine.check(graph).problems:
+            yield replace(problem, message=f"`on_out_of_memory`: {problem.message}")
 
 
 def _collisions(entries: Sequence[Entry]) -> Iterator[Problem]:

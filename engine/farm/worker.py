@@ -53,7 +53,7 @@ class Worker:
         engine = setup.engine(**({"device": self.device} if self.device else {}))
         path = self.ledger.fact("path")
         graph = document.read(self.ledger.fact("graph"), Path(path) if path else None)
-        self.bench = Bench(self.folder, graph, engine, self.name)
+        self.bench = Bench(self.folder, graph, engine, self.name, self.ledger.fact("on_out_of_memory", {}))
         self.batch = self.ledger.fact("batch", 1)
         self.shared = ""
         self.seconds: float | None = None
