@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -167,14 +167,17 @@ GAUSSIANS = st.builds(Gaussian, st.floats(-1, 1), st.floats(0.3, 2), st.booleans
 
 @given(model=GAUSSIANS, start=st.floats(1, 3))
 @pytest.mark.parametrize(("sampler", "order"), [("euler", 1), ("ddim", 1), ("heun", 2), ("dpm2", 2), ("dpmpp_2m", 2)])
+@example(model=Gaussian(0.0, 0.96875, True), start=1.0)
 def test_errors_shrink_by_the_order_or_faster(sampler: SamplerName, order: int, model: Gaussian, start: float) -> None:
+    """At one of some doublings, since where an error changes its sign it is small by chance."""
+
     def error(steps: int) -> float:
         levels = model.levels(steps)
         first = State(torch.tensor(8 * start, dtype=torch.float64), levels[0])
         *_, last = walk(model, SIGMA_SAMPLERS[sampler].step, first, levels[1:], quiet)
         return float((last.x - model.exact(first.x, levels[0], levels[-1])).abs())
 
-    assert math.log2(error(64) / error(128)) > order - 0.3
+    assert any(math.log2(error(steps) / error(2 * steps)) > order - 0.3 for steps in (64, 128, 256))
 
 
 def quiet(sigma: float, target: float) -> Tensor:
