@@ -7,11 +7,12 @@
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
 Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `guiders`, `inpaint`, `latent`, `sampler`,
-`batch`, `sigmas`, `image`, `grid`, `primitives`. Below them: `values` (what links carry), `samplers` (the table of
-samplers and schedules), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` (what becomes of
-several predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what latents look
-like), `sources` (what names weights, and how it is found), `families` (how each family of models is recognised, built
-and called), `modules` (what they are built into).
+`batch`, `sigmas`, `image`, `grid`, `primitives`. Below them: `values` (what links carry), `prompts` (what parentheses
+say), `samplers` and `scheduling` (the table of samplers and schedules, and what a model can follow), `fitting` (what is
+told before a run), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` and `perturbing` (what
+becomes of several predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what
+latents look like), `sources` (what names weights, and how it is found), `families` (how each family of models is
+recognised, built and called), `modules` (what they are built into).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
