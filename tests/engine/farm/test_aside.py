@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.farm.conftest import NODES, Place, until
 from weft.engine.farm.ledger import LEASE, Entry, Ledger
 from weft.engine.farm.progress import progress
+from weft.engine.farm.submit import ledger_path, submit
 
 
 @pytest.fixture
@@ -77,3 +79,33 @@ def test_all_workers_failing_is_no_worker(ledger: Ledger) -> None:
     ledger.leave("good")
     fail(ledger, "bad", 4)
     assert ledger.aside() == [] and ledger.lease("bad", 1)
+
+
+BROKEN = NODES.replace(
+    "    time.sleep(seconds)\n",
+    """    time.sleep(seconds)
+    first = Path(__file__).with_name("first")
+    if not first.exists():
+        first.write_text(str(os.getpid()))
+    if first.read_text() != str(os.getpid()):
+        raise RuntimeError("the device is broken")
+""",
+).replace("import os\n", "import os\nfrom pathlib import Path\n")
+"""The second process that comes here fails at everything."""
+
+
+def test_a_worker_on_a_broken_device_costs_three_attempts(place: Place) -> None:
+    (place.folder / "nodes.py").write_text(BROKEN)
+    submit(place.job({"seed": {"count": 200}, "sample.seconds": [0.1]}), place.out, place.setup)
+    ledger = Ledger(ledger_path(place.out))
+    good = place.start("work", "out")
+    until(lambda: ledger.counts()["done"])
+    bad = place.start("work", "out")
+    until(ledger.aside)
+    done = ledger.counts()["done"]
+    until(lambda: ledger.counts()["done"] > done + 3)
+    ledger.change(["waiting"], "skipped")
+    assert good.wait(60) == bad.wait(60) == 0
+    failed = [path for path in place.out.glob(".farm/logs/*.*.log") if b"node_failed" in path.read_bytes()]
+    assert len(failed) == 3 and {*ledger.counts()} == {"done", "skipped"}
+    ledger.close()

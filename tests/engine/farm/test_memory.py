@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.engine.farm.conftest import GRAPH, NODES, Place
+from tests.engine.farm.test_batching import TOGETHER
 from weft.engine import GraphError
 from weft.engine.errors import NodeError
 from weft.engine.farm.attempt import ran_out_of_memory
@@ -32,7 +33,7 @@ def Decode(level: int, tile: int = 0) -> int:
 @pytest.fixture
 def hungry(place: Place) -> Place:
     """A place whose graph decodes: odd levels take more memory than there is, unless in tiles."""
-    (place.folder / "nodes.py").write_text(NODES + DECODE)
+    (place.folder / "nodes.py").write_text(NODES + TOGETHER + DECODE)
     graph = json.loads(json.dumps(GRAPH))
     graph["nodes"]["decode"] = {"type": "Decode", "inputs": {"level": {"link": "sample"}}}
     graph["nodes"]["paint"]["inputs"]["level"] = {"link": "decode"}
@@ -59,6 +60,13 @@ def test_an_item_is_run_once_more_with_what_spares_memory(hungry: Place) -> None
     spared = next(one for one in sidecars if "on_out_of_memory" in one)
     assert spared["graph"]["nodes"]["decode"]["inputs"]["tile"] == 256
     assert {one["id"] for one in sidecars} == {one.id for one in entries}
+
+
+def test_an_item_of_a_batch_is_run_by_itself_where_memory_runs_out(hungry: Place) -> None:
+    entries = worked(hungry, batch=4, on_out_of_memory={"decode.tile": 256})
+    assert [(one.state, one.attempt) for one in entries] == [("done", 1)] * 4
+    spared = {"on_out_of_memory" in one: {*one["graph"]["nodes"]} for one in published(hungry.out)}
+    assert spared[True] == {"encode", "sample", "decode", "paint"} and len(spared[False]) > 4
 
 
 @pytest.mark.parametrize(
