@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,6 +116,8 @@ class Bench:
 
     def _failed(self, staging: Path, failures: Sequence[NodeError], spare: Mapping[str, Any]) -> Outcome:
         error = "\n".join(map(str, failures))
+        if any(map(ran_out_of_room, failures)):
+            return Outcome(staging, cause=error)
         exhausted = any(map(ran_out_of_memory, failures))
         if exhausted:
             tried = f"with {', '.join(map(str, spare))} set too" if spare else "`on_out_of_memory` says nothing to try"
@@ -140,6 +143,12 @@ class Bench:
         }
 
 
+def ran_out_of_room(fault: NodeError) -> bool:
+    """Whether a node's picture had no room on the disk, which is no fault of the item's."""
+    causes = (fault.cause, getattr(fault.cause, "__cause__", None))
+    return any(isinstance(cause, OSError) and cause.errno in (ENOSPC, EDQUOT, EFBIG) for cause in causes)
+
+
 def ran_out_of_memory(fault: NodeError) -> bool:
     """Whether a node had too little memory, of the machine or of a device: torch says so in words."""
     if isinstance(fault.cause, RuntimeError):
@@ -152,13 +161,14 @@ def settle(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
     """Have a ledger know what an attempt came to; whether that published the item."""
     try:
         if outcome.cause:
-            ledger.note(state="stopped", cause=outcome.cause)
+            ledger.stop(outcome.cause)
         elif outcome.error:
             ledger.fail(worker, entry, outcome.error, outcome.exhausted)
         elif outcome.staged:
             return _published(ledger, worker, entry, outcome.seconds, outcome.staged)
-    except OSError as fault:
-        ledger.note(state="stopped", cause=str(fault))
+    except (StoreError, OSError) as fault:
+        shutil.rmtree(outcome.staging, ignore_errors=True)
+        ledger.stop(str(fault))
     except WeftError as fault:
         ledger.fail(worker, entry, str(fault))
     finally:

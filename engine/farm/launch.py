@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.engine.errors import InputError
+from weft.engine.errors import InputError, StoreError
 from weft.engine.farm.ledger import Ledger
 from weft.engine.farm.publish import HIDDEN
 from weft.engine.farm.submit import ledger_path
@@ -61,6 +61,8 @@ class Launcher:
                     raise InputError("workers end before they do anything", f"read {self._logs()}/worker-*.log")
                 self.each(ledger)
                 time.sleep(TICK)
+        except StoreError as fault:
+            ledger.stop(str(fault))
         finally:
             self._end()
             ledger.bury()

@@ -13,13 +13,14 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from weft.engine.errors import StoreError
 from weft.engine.store.claims import machine, process_start
 
 LEASE = 30.0
@@ -30,6 +31,8 @@ HEARTBEAT = 5.0
 
 FAULTS = 3
 """Items that a worker fails at, with none done between, after which it is set aside."""
+
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -100,19 +103,31 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._base.execute("BEGIN IMMEDIATE")
         try:
+            self._base.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._base.execute("ROLLBACK")
+            self._base.execute("COMMIT")
+        except BaseException as fault:
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
+            if isinstance(fault, sqlite3.OperationalError) and fault.sqlite_errorcode & 0xFF in _NO_ROOM:
+                raise StoreError(f"the ledger {self.path} cannot be written: {fault} (make room, resume)") from fault
             raise
-        self._base.execute("COMMIT")
 
     def note(self, **facts: Any) -> None:
         """Keep facts of the job, as JSON."""
         rows = [(name, orjson.dumps(value).decode()) for name, value in facts.items()]
         with self._transaction():
             self._base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+
+    def stop(self, cause: str) -> None:
+        """Stop the job for a cause that lies in no item, such as a full disk.
+
+        What SQLite wrote ahead is moved into the ledger first: on a full disk that is the room for the cause.
+        """
+        with suppress(sqlite3.OperationalError):
+            self._base.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        self.note(state="stopped", cause=cause)
 
     def fact(self, name: str, otherwise: Any = None) -> Any:
         """A fact of the job."""

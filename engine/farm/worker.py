@@ -7,10 +7,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine import document
+from weft.engine.errors import StoreError
 from weft.engine.farm.attempt import Bench, settle
 from weft.engine.farm.ledger import HEARTBEAT, Entry, Ledger
 from weft.engine.farm.submit import Setup, ledger_path
@@ -78,6 +80,8 @@ class Worker:
                 done += self._chunk(chunk)
                 if not chunk:
                     time.sleep(IDLE)
+        except StoreError as fault:
+            self.ledger.stop(str(fault))
         finally:
             over.set()
             beat.join()
@@ -89,7 +93,8 @@ class Worker:
     def _beat(self, over: threading.Event) -> None:
         ledger = Ledger(self.ledger.path)
         while not over.wait(HEARTBEAT):
-            ledger.renew(self.name)
+            with suppress(StoreError):
+                ledger.renew(self.name)
         ledger.close()
 
     def _chunk(self, chunk: list[Entry]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +13,9 @@ from subprocess import Popen
 
 import pytest
 
-from tests.engine.farm.conftest import Place, until
+from tests.engine.farm.conftest import WEFT, Place, until
 from tests.engine.farm.test_farm import whole
+from tests.engine.test_robust_full import may_mount
 from weft.engine.farm import Ledger
 from weft.engine.farm.attempt import log_path
 from weft.engine.farm.ledger import Entry
@@ -79,3 +81,28 @@ def test_workers_that_were_stopped_and_wake_late_are_refused(place: Place, stops
         assert [worker.wait(120) for worker in workers] == [0] * 5
         assert ledger.counts() == {"done": items}
     whole(place, items)
+
+
+FULL = """
+mount -t tmpfs -o size={room}k tmpfs out
+run() {{ "$@" farm run job.json --out out --nodes nodes.py --store store --device cpu --workers 2; }}
+run "$@" && exit 9
+"$@" farm status out
+mount -o remount,size=10m out
+run "$@" >again 2>&1 || exit 8
+"$@" farm status out
+ls out/*.png | wc -l
+"""
+
+
+@pytest.mark.parametrize("room", [500, 900])
+def test_a_disk_that_is_full_stops_the_job_and_blames_no_item(place: Place, room: int) -> None:
+    if not may_mount(place.folder):
+        pytest.skip("mounting a small file system needs rights that are not given here")
+    place.job({"seed": {"count": 60}}, retries=0)
+    place.out.mkdir()
+    shell = ["unshare", "-rm", "sh", "-c", FULL.format(room=room), "sh", *WEFT]
+    said = subprocess.run(shell, cwd=place.folder, capture_output=True, text=True, timeout=120)
+    assert said.returncode == 0, said.stderr
+    assert ("  stopped: " in said.stdout and "full" in said.stdout) or "No space left" in said.stdout
+    assert "failed" not in said.stdout and said.stdout.endswith("60\n")
