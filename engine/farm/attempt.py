@@ -24,6 +24,7 @@ from weft.engine.farm.publish import HIDDEN, Staged, stage
 from weft.engine.graph import Graph
 from weft.engine.plan import Plan
 from weft.engine.session import Engine
+from weft.engine.store.claims import machine, process_start
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Bench:
         Args:
             stopped: asked in every step.
         """
-        staging = self.folder / HIDDEN / "attempts" / f"{entry.id[:16]}.{entry.attempt}.{self.worker}"
+        staging = staging_path(self.folder, entry, self.worker)
         path = log_path(self.folder, entry)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,6 +182,18 @@ def _published(ledger: Ledger, worker: str, entry: Entry, seconds: float, staged
     with log_path(ledger.path.parent.parent, entry).open("ab", buffering=0) as log:
         _Log(log).write(event="published" if published else "refused", item=entry.id, attempt=entry.attempt)
     return published
+
+
+def staging_path(folder: Path, entry: Entry, worker: str) -> Path:
+    """Where an attempt keeps what it makes until it is published."""
+    return folder / HIDDEN / "attempts" / f"{entry.id[:16]}.{entry.attempt}.{worker}.{machine()}"
+
+
+def clear(folder: Path) -> None:
+    """Remove what attempts left behind whose process, of this machine, is gone."""
+    for left in (folder / HIDDEN / "attempts").glob(f"*.*.*-*.{machine()}"):
+        if not process_start(int(left.name.split(".")[2].partition("-")[0])):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def log_path(folder: Path, entry: Entry) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine.errors import InputError, StoreError
+from weft.engine.farm.attempt import clear
 from weft.engine.farm.ledger import Ledger
 from weft.engine.farm.publish import HIDDEN
 from weft.engine.farm.submit import ledger_path
@@ -65,6 +66,7 @@ class Launcher:
             ledger.stop(str(fault))
         finally:
             self._end()
+            clear(self.folder)
             ledger.bury()
             self.each(ledger)
             ledger.close()

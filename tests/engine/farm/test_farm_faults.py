@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -12,12 +13,14 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from PIL import Image
 
 from tests.engine.farm.conftest import WEFT, Place, until
-from tests.engine.farm.test_farm import whole
+from tests.engine.farm.test_farm import whole, worked
 from tests.engine.test_robust_full import may_mount
+from weft.engine.cli import call
 from weft.engine.farm import Ledger
-from weft.engine.farm.attempt import log_path
+from weft.engine.farm.attempt import log_path, staging_path
 from weft.engine.farm.ledger import Entry
 from weft.engine.farm.submit import ledger_path, submit
 
@@ -41,7 +44,7 @@ def overslept(place: Place, ledger: Ledger, pid: int, ready: bool) -> Entry | No
     with ledger._transaction():
         if (entry := held_by(ledger, pid)) is None:
             return None
-        staging = place.out / ".farm" / "attempts" / f"{entry.id[:16]}.{entry.attempt}.{entry.worker}"
+        staging = staging_path(place.out, entry, entry.worker)
         if ready:
             until((staging / "item.sidecar.json").is_file)
         os.kill(pid, signal.SIGSTOP)
@@ -106,3 +109,30 @@ def test_a_disk_that_is_full_stops_the_job_and_blames_no_item(place: Place, room
     assert said.returncode == 0, said.stderr
     assert ("  stopped: " in said.stdout and "full" in said.stdout) or "No space left" in said.stdout
     assert "failed" not in said.stdout and said.stdout.endswith("60\n")
+
+
+def test_an_input_file_that_goes_missing_fails_its_items_alone(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    graph = json.loads((place.folder / "graph.json").read_text())
+    graph["parameters"]["picture"] = {"sets": ["picture.path"]}
+    graph["nodes"]["picture"] = {"type": "LoadImage", "inputs": {"path": "one.png"}}
+    graph["nodes"]["show"] = {"type": "SaveImage", "inputs": {"image": {"link": "picture"}}}
+    (place.folder / "graph.json").write_text(json.dumps(graph))
+    pictures = ["one.png", "two.png", "three.png"]
+    for level, name in enumerate(pictures):
+        Image.new("RGB", (8, 8), (level, 0, 0)).save(place.folder / name)
+    submit(place.job({"picture": pictures}, retries=0, name="{index}"), place.out, place.setup)
+    (place.folder / "two.png").unlink()
+    assert worked(place) == {"done": 2, "failed": 1}
+    assert call(["farm", "status", str(place.out)]) == 1 and "two.png" in capfd.readouterr().out
+    assert call(["farm", "logs", str(place.out), "1"]) == 0 and "two.png" in capfd.readouterr().out
+
+
+def test_what_killed_workers_left_is_cleared(place: Place) -> None:
+    submit(place.job({"seed": [1, 2]}), place.out, place.setup)
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        entry = ledger.entries()[0]
+    dead, lives = (staging_path(place.out, entry, f"{pid}-worker") for pid in (9999999, os.getpid()))
+    for left in (dead, lives):
+        left.mkdir(parents=True)
+    assert place.run() == 0
+    assert [*lives.parent.iterdir()] == [lives]
