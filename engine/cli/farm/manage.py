@@ -114,8 +114,9 @@ def _move(folder: Path, old: list[str], new: str, items: list[str] | None) -> in
 
 @app.command("logs")
 def logs(folder: FolderArgument, item: Item) -> int:
-    """Print what happened in every attempt of an item, and the cause of its failure."""
+    """Print what happened in every attempt of an item, the cause of its failure, and why the job stopped."""
     ledger = opened(folder)
+    cause = ledger.fact("cause", "")
     chosen = [one for one in ledger.entries() if one.id.startswith(item) or item in (one.name, str(one.number))]
     ledger.close()
     if not chosen:
@@ -125,6 +126,8 @@ def logs(folder: FolderArgument, item: Item) -> int:
             sys.stdout.write(path.read_text())
         if one.error:
             print(f"{one.name}: {one.state}: {one.error}")
+    if cause:
+        print(f"the job stopped: {cause}")
     return Exit.DONE
 
 

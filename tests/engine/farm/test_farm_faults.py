@@ -91,6 +91,7 @@ mount -t tmpfs -o size={room}k tmpfs out
 run() {{ "$@" farm run job.json --out out --nodes nodes.py --store store --device cpu --workers 2; }}
 run "$@" && exit 9
 "$@" farm status out
+"$@" farm logs out 59
 mount -o remount,size=10m out
 run "$@" >again 2>&1 || exit 8
 "$@" farm status out
@@ -108,6 +109,7 @@ def test_a_disk_that_is_full_stops_the_job_and_blames_no_item(place: Place, room
     said = subprocess.run(shell, cwd=place.folder, capture_output=True, text=True, timeout=120)
     assert said.returncode == 0, said.stderr
     assert ("  stopped: " in said.stdout and "full" in said.stdout) or "No space left" in said.stdout
+    assert "the job stopped: " in said.stdout
     assert "failed" not in said.stdout and said.stdout.endswith("60\n")
 
 
