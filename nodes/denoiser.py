@@ -22,6 +22,7 @@ from torch import Tensor
 
 from weft.engine import Context, InputError
 from weft.nodes.blending import Lead, averaged, projected, rescaled, share, straight
+from weft.nodes.fitting import MENDS
 from weft.nodes.modules import Conditions, Denoiser
 from weft.nodes.perturbing import perturbed, self_attentions
 from weft.nodes.residuals import BoundControl, bound, distinct, repeated, total
@@ -278,10 +279,9 @@ def _check_beside(guide: Guide[Any], model: Denoiser, latent: Latent[Any]) -> No
     """Raise `InputError` where the network does not see, beside its latents, what the guide gives."""
     given, wanted = 0 if guide.beside is None else guide.beside.shape[1], model.family.channels_beside(model)
     if given != wanted:
-        mends = {0: "guide it with CFGGuide alone", 4: "guide it with EditGuide", 5: "put InpaintGuide after its guide"}
         raise InputError(
             f"the model sees {wanted} channels beside its latents, and the guide gives {given}",
-            mends.get(wanted, "use a guide that was made for this model"),
+            MENDS.get(wanted, "use a guide that was made for this model"),
         )
     size = (latent.height // model.latent_factor, latent.width // model.latent_factor)
     if guide.beside is not None and guide.beside.shape[2:] != size:

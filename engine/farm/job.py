@@ -25,6 +25,7 @@ from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
 from weft.engine.farm.naming import template_fault
 from weft.engine.farm.values import read as read_values
 from weft.engine.graph import Graph
+from weft.engine.parsing import parse
 from weft.engine.types import shown
 
 VERSION = 1
@@ -127,7 +128,7 @@ def read(content: bytes | str, path: Path) -> Job:
     """
     faults: list[Problem] = []
     try:
-        job = made(_model(document.parse(content, faults)), path.parent)
+        job = made(_model(parse(content, faults)), path.parent)
         if faults:
             raise GraphError([])
     except GraphError as fault:

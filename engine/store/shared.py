@@ -50,7 +50,7 @@ class SharedStore(FileStore):
     """A store at a URL.
 
     Args:
-        url: `s3://bucket/folder`, `file:///mnt/farm/store`, `/mnt/farm/store`.
+        url: `s3://bucket/folder`, any other that fsspec knows, or a folder.
         near: what is fetched is copied into it.
         report: is told where the place does not answer.
         worth: seconds that a call must have taken for its result to be sent.

@@ -240,7 +240,7 @@ def test_an_index_beyond_the_list_fails_its_node(engine: Engine) -> None:
         engine.run(graph)
 
 
-def ran_as_planned(engine: Engine, graph: Graph) -> None:
+def assert_ran_as_planned(engine: Engine, graph: Graph) -> None:
     """Whether a run does what its plan says."""
     planned = engine.plan(graph)
     result = engine.execute(planned)
@@ -271,7 +271,7 @@ def even(number: Any) -> dict[str, Any]:
     ],
 )
 def test_a_plan_with_choices_says_what_runs(engine: Engine, nodes: dict[str, Any], outputs: list[str]) -> None:
-    ran_as_planned(engine, graph_of(nodes, *outputs))
+    assert_ran_as_planned(engine, graph_of(nodes, *outputs))
 
 
 def test_a_blocked_node_is_told_once(engine: Engine) -> None:

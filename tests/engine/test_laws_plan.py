@@ -26,23 +26,23 @@ ENDS: Mapping[State, tuple[type, ...]] = {
 """How a node may end, by what the plan said of it."""
 
 
-def sessions(chance: Random, graph: Graph, engine: Callable[[], Engine]) -> None:
+def assert_sessions(chance: Random, graph: Graph, engine: Callable[[], Engine]) -> None:
     """Run a graph, edits of it and earlier ones of these again, in one engine or in a new one each time."""
     versions, model, current = [graph], Model(), engine()
     for _ in range(4):
         current = engine() if chance.random() < 0.4 else current
-        obeyed(current, graph, model)
+        assert_obeyed(current, graph, model)
         graph = chance.choice(versions) if chance.random() < 0.3 else edited(chance, graph)
         versions.append(graph)
 
 
-def obeyed(engine: Engine, graph: Graph, model: Model) -> None:
+def assert_obeyed(engine: Engine, graph: Graph, model: Model) -> None:
     """A run does what its plan said, computes what the model says must be, and gives what the model gives."""
     planned, heard = engine.plan(graph), list[events.Event]()
     assert all(is_open(step, planned, model) for step in planned.of("undecided"))
     result = engine.execute(planned, listener=heard.append)
     model.run(graph)
-    follows(planned, heard)
+    assert_follows(planned, heard)
     assert sorted(model.keys[id] for id in told(heard, events.NodeStarted)) == sorted(model.computed)
     assert set(told(heard, events.NodeBlocked)) == model.outputs.keys() - model.keys.keys()
     given = {name: (model.outputs[link.node], str(link.output)) for name, link in graph.outputs.items()}
@@ -61,7 +61,7 @@ def told(heard: Sequence[events.Event], *kinds: type) -> list[str]:
     return [event.plain()["node"] for event in heard if isinstance(event, kinds)]
 
 
-def follows(planned: Plan, heard: Sequence[events.Event]) -> None:
+def assert_follows(planned: Plan, heard: Sequence[events.Event]) -> None:
     """Each node ends as the plan said; an undecided one after those that it waits for; others are not heard of."""
     steps = [*planned.of("run", "cached", "undecided")]
     assert sorted(told(heard, *ENDS["undecided"])) == sorted(step.call.id for step in steps)
@@ -76,14 +76,16 @@ def follows(planned: Plan, heard: Sequence[events.Event]) -> None:
 def test_a_run_does_what_its_plan_says(chance: Random) -> None:
     with TemporaryDirectory() as folder:
         store = MemoryStore()
-        sessions(chance, grown(chance), lambda: Engine(store=store, output=folder, device="cpu"))
+        assert_sessions(chance, grown(chance), lambda: Engine(store=store, output=folder, device="cpu"))
 
 
 @settings(max_examples=100, deadline=None)
 @given(RANDOM)
 def test_a_run_does_what_its_plan_says_after_restarts(chance: Random) -> None:
     with TemporaryDirectory() as folder:
-        sessions(chance, grown(chance), lambda: Engine(store=Path(folder) / "store", output=folder, device="cpu"))
+        assert_sessions(
+            chance, grown(chance), lambda: Engine(store=Path(folder) / "store", output=folder, device="cpu")
+        )
 
 
 @settings(max_examples=100, deadline=None)
@@ -91,4 +93,4 @@ def test_a_run_does_what_its_plan_says_after_restarts(chance: Random) -> None:
 def test_a_run_does_what_its_plan_says_where_nodes_fail(chance: Random) -> None:
     with TemporaryDirectory() as folder:
         store = MemoryStore()
-        sessions(chance, grown(chance, tuple(TYPES)), lambda: Engine(store=store, output=folder, device="cpu"))
+        assert_sessions(chance, grown(chance, tuple(TYPES)), lambda: Engine(store=store, output=folder, device="cpu"))
