@@ -110,11 +110,13 @@ class Reader(nn.Module):
     """A text model with its tokenizer.
 
     Args:
+        name: what its family calls it.
         length: tokens that T5 has a text padded to; left out for CLIP, whose tokenizer says it (77).
     """
 
-    def __init__(self, text_model: Any, tokenizer: Any, length: int | None = None) -> None:
+    def __init__(self, name: str, text_model: Any, tokenizer: Any, length: int | None = None) -> None:
         super().__init__()
+        self.name = name
         self.text_model = text_model
         self.tokenizer = tokenizer
         self.is_clip = length is None

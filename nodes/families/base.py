@@ -14,7 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from weft.engine import InputError
 from weft.nodes import folders
+from weft.nodes.families.texts import TextModel
 from weft.nodes.headers import read_shapes
 from weft.nodes.prompts import PLAIN, Reading
 
@@ -93,6 +95,9 @@ class Family(ABC):
     perturbable = True
     """Whether its networks have self-attention that can be perturbed."""
 
+    texts: tuple[TextModel, ...] = ()
+    """The text models that prompts are read with, in order."""
+
     @abstractmethod
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole checkpoint of the family."""
@@ -117,9 +122,26 @@ class Family(ABC):
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The denoiser of a checkpoint."""
 
-    @abstractmethod
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """What reads prompts for a checkpoint."""
+        """What reads prompts for a checkpoint: its text models, each with its tokenizer.
+
+        Raises:
+            InputError: where one is missing.
+        """
+        from weft.nodes.loading import ready
+        from weft.nodes.modules import Encoder
+
+        places = {text: place for text in self.texts if (place := text.within(source.root))}
+        for text in self.texts:
+            if text not in places and not text.optional:
+                message = f"`{source.text}` has no {text.name}, which {self.name} reads prompts with"
+                raise InputError(message, "get the whole checkpoint")
+        readers = [text.read(place, variant, dtype) for text, place in places.items()]
+        return ready(Encoder(self, readers, self.reading_of(source)), device)
+
+    def reading_of(self, source: Resolved) -> Mapping[str, Any]:
+        """What else a checkpoint says of how its prompts are read."""
+        return {}
 
     @abstractmethod
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError, Resolved
 from weft.nodes import original_layout as original
 from weft.nodes import original_transformers as transformers_layout
 from weft.nodes.families.base import Contents
-from weft.nodes.families.flows import CLIP, T5, FlowFamily, t5_reader
-from weft.nodes.families.parts import clip_reader
+from weft.nodes.families.flows import CLIP, T5, FlowFamily
+from weft.nodes.families.texts import TextModel
 from weft.nodes.headers import Shapes
 from weft.nodes.preview import Colours
 from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from weft.nodes.modules import Conditions, Denoiser, Encoded, Encoder, Residuals
@@ -62,6 +60,10 @@ class Flux1(FlowFamily):
     }
     scale: Mapping[str, float] = {"scaling_factor": 0.3611, "shift_factor": 0.1159}
     vae_prefix = "vae."
+    texts = (
+        TextModel("clip_l", "text_encoder", (CLIP,)),
+        TextModel("t5xxl", "text_encoder_2", (T5,), length=T5_TOKENS),
+    )
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole FLUX.1 checkpoint: a transformer, an autoencoder, CLIP's text model and T5."""
@@ -85,19 +87,6 @@ class Flux1(FlowFamily):
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // 4
-
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """CLIP's text model and T5."""
-        from transformers import CLIPTextModel
-
-        from weft.nodes.loading import ready
-        from weft.nodes.modules import Encoder
-
-        first = clip_reader(source, "text_encoder", CLIPTextModel, variant, dtype, prefix=CLIP)
-        second = t5_reader(source, 2, variant, dtype, T5_TOKENS)
-        if second is None:
-            raise InputError("the checkpoint has no T5, which FLUX.1 reads prompts with", "get the whole checkpoint")
-        return ready(Encoder(self, [first, second]), device)
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """T5's tokens, and the vector that CLIP's last layer has at the end of the text."""

@@ -1,10 +1,10 @@
-"""Parts that families share: AutoencoderKL and CLIP's text models, from folders and from single files."""
+"""What families share: AutoencoderKL, from folders and from single files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from weft.engine import Resolved
 from weft.nodes import original_layout as original
@@ -14,7 +14,7 @@ from weft.nodes.headers import read_shapes
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.modules import Autoencoder, Reader
+    from weft.nodes.modules import Autoencoder
 
 
 FACTOR = 8
@@ -68,39 +68,3 @@ def vae_factor(root: Path, prefix: str = original.VAE) -> int:
             return FACTOR
         config = original.vae_config(shapes)
     return int(2 ** (len(config["block_out_channels"]) - 1))
-
-
-def clip_reader(
-    source: Resolved,
-    part: str,
-    kind: Any,
-    variant: str,
-    dtype: torch.dtype,
-    *,
-    prefix: str,
-    padding: str | None = None,
-    **config: Any,
-) -> Reader:
-    """One of CLIP's text models with its tokenizer.
-
-    Args:
-        part: its folder; the tokenizer's is named alike.
-        kind: transformers' class.
-        prefix: what the names of its tensors begin with in a single file, under transformers' own names.
-        padding: what its tokenizer pads with, where the checkpoint has none of its own.
-        config: of the model in a single file, beside what shapes tell.
-    """
-    from transformers import CLIPTextConfig
-
-    from weft.nodes.loading import assembled_text, pretrained
-    from weft.nodes.modules import Reader
-    from weft.nodes.tokenizer import clip_tokenizer
-
-    if source.root.is_dir():
-        model = pretrained(kind, source.root / part, variant, dtype=dtype)
-    else:
-        found = original.text_config(original.below(prefix, read_shapes(source.root)))
-        weights = original.text_weights(source.root, prefix)
-        model = assembled_text(kind, CLIPTextConfig(**{**found, **config}), weights, dtype)
-    own = source.root / part.replace("text_encoder", "tokenizer")
-    return Reader(model, clip_tokenizer(own, padding))

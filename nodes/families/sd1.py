@@ -6,18 +6,12 @@ Inpainting and InstructPix2Pix checkpoints are of the family too: their UNets se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
-from weft.nodes.families.parts import clip_reader
+from weft.nodes.families.texts import TextModel
 from weft.nodes.families.unets import COLOURS, FIRST, SEEN_CHANNELS, UNetFamily
-
-if TYPE_CHECKING:
-    import torch
-
-    from weft.nodes.modules import Encoder
 
 SD2_WIDTH = 1024
 """The width of the prompts that SD 2.x reads, by which it is told from SD 1.x."""
@@ -29,6 +23,7 @@ class StableDiffusion1(UNetFamily):
     name = "SD1"
     colours = COLOURS
     scale: Mapping[str, float] = {"scaling_factor": 0.18215}
+    texts = (TextModel("clip_l", "text_encoder", (original.TEXT,)),)
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 1.x checkpoint: a UNet, an autoencoder, one CLIP text model."""
@@ -53,16 +48,6 @@ class StableDiffusion1(UNetFamily):
 
     def heads(self, widths: Sequence[int]) -> int:
         return 8
-
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """CLIP's text model, with the checkpoint's own tokenizer where it has one, else CLIP's."""
-        from transformers import CLIPTextModel
-
-        from weft.nodes.loading import ready
-        from weft.nodes.modules import Encoder
-
-        reader = clip_reader(source, "text_encoder", CLIPTextModel, variant, dtype, prefix=original.TEXT)
-        return ready(Encoder(self, [reader]), device)
 
 
 SD1 = StableDiffusion1()

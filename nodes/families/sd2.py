@@ -6,18 +6,12 @@ Their text encoder is OpenCLIP's ViT-H without its last layer, and the larger on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
+from weft.nodes.families.texts import TextModel
 from weft.nodes.families.unets import COLOURS, FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
-from weft.nodes.headers import read_shapes
-
-if TYPE_CHECKING:
-    import torch
-
-    from weft.nodes.modules import Encoder
 
 WIDTH = 1024
 """The width of the prompts that it reads."""
@@ -30,6 +24,7 @@ class StableDiffusion2(UNetFamily):
     colours = COLOURS
     scale: Mapping[str, float] = {"scaling_factor": 0.18215}
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
+    texts = (TextModel("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),)
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 2.x checkpoint: a UNet, an autoencoder, OpenCLIP's text model."""
@@ -46,25 +41,6 @@ class StableDiffusion2(UNetFamily):
     def is_unet(self, config: Mapping[str, Any]) -> bool:
         linear = config.get("use_linear_projection") or config.get("cross_attention_dim") == WIDTH
         return bool(linear) and config.get("addition_embed_type") is None
-
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """OpenCLIP's text model, with the checkpoint's own tokenizer where it has one, else CLIP's."""
-        from transformers import CLIPTextConfig, CLIPTextModel
-
-        from weft.nodes.loading import assembled_text, pretrained, ready
-        from weft.nodes.modules import Encoder, Reader
-        from weft.nodes.tokenizer import clip_tokenizer
-
-        if source.root.is_dir():
-            model = pretrained(CLIPTextModel, source.root / "text_encoder", variant, dtype=dtype)
-        else:
-            shapes = original.below(original.OPEN_TEXT, read_shapes(source.root))
-            config = original.open_text_config(shapes)
-            config["num_hidden_layers"] -= 1
-            weights = original.open_text_weights(source.root, original.OPEN_TEXT)
-            model = assembled_text(CLIPTextModel, CLIPTextConfig(**config), weights, dtype)
-        tokenizer = clip_tokenizer(source.root / "tokenizer", padding="!")
-        return ready(Encoder(self, [Reader(model, tokenizer)]), device)
 
 
 SD2 = StableDiffusion2()

@@ -13,15 +13,14 @@ from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes import original_transformers as transformers_layout
 from weft.nodes.families.base import Contents
-from weft.nodes.families.flows import CLIP, FlowFamily, t5_reader
-from weft.nodes.families.parts import clip_reader
+from weft.nodes.families.flows import CLIP, T5, FlowFamily
+from weft.nodes.families.texts import TextModel
 from weft.nodes.folders import read_config
 from weft.nodes.headers import Shapes, read_shapes
 from weft.nodes.preview import Colours
 from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from weft.nodes.modules import Encoded, Encoder
@@ -69,6 +68,11 @@ class StableDiffusion3(FlowFamily):
         "shift": 3.0,
     }
     scale: Mapping[str, float] = {"scaling_factor": 1.5305, "shift_factor": 0.0609}
+    texts = (
+        TextModel("clip_l", "text_encoder", (CLIP,), projects=True),
+        TextModel("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),
+        TextModel("t5xxl", "text_encoder_3", (T5,), optional=True, length=T5_TOKENS),
+    )
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 3 checkpoint: a transformer, an autoencoder, two CLIP text models, perhaps T5."""
@@ -87,20 +91,11 @@ class StableDiffusion3(FlowFamily):
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"])
 
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """Both CLIP models with projections, and T5 where there is one."""
-        from transformers import CLIPTextModelWithProjection
-
-        from weft.nodes.loading import ready
-        from weft.nodes.modules import Encoder
-
-        kind = CLIPTextModelWithProjection
-        first = clip_reader(source, "text_encoder", kind, variant, dtype, prefix=CLIP)
-        large = {"prefix": LARGE_CLIP, "padding": "!", "hidden_act": "gelu"}
-        second = clip_reader(source, "text_encoder_2", kind, variant, dtype, **large)
-        third = t5_reader(source, 3, variant, dtype, T5_TOKENS)
-        readers = [first, second, *([third] if third else [])]
-        return ready(Encoder(self, readers, {"width": _width(source)}), device)
+    def reading_of(self, source: Resolved) -> Mapping[str, Any]:
+        """How many channels the prompts have that its transformer reads."""
+        if source.root.is_dir():
+            return {"width": int(read_config(source.root / "transformer" / "config.json")["joint_attention_dim"])}
+        return {"width": read_shapes(source.root)[f"{original.UNET}context_embedder.weight"][1]}
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """CLIP's layers before the last, side by side and padded to T5's width, then T5's tokens; both projections."""
@@ -114,13 +109,6 @@ class StableDiffusion3(FlowFamily):
         t5 = third[0].embeddings if third else clip.new_zeros(len(texts), T5_TOKENS, clip.shape[-1])
         pooled = [one.pooled for one in (first, second) if one.pooled is not None]
         return Encoded(torch.cat([clip, t5], dim=1), torch.cat(pooled, dim=-1))
-
-
-def _width(source: Resolved) -> int:
-    """Channels of the prompts that a checkpoint's transformer reads."""
-    if source.root.is_dir():
-        return int(read_config(source.root / "transformer" / "config.json")["joint_attention_dim"])
-    return read_shapes(source.root)[f"{original.UNET}context_embedder.weight"][1]
 
 
 SD3 = StableDiffusion3()

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError, Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents
-from weft.nodes.families.parts import clip_reader
+from weft.nodes.families.texts import TextModel
 from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
 from weft.nodes.folders import component, read_config
-from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours
 from weft.nodes.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Reader
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
@@ -47,6 +46,10 @@ class StableDiffusionXL(UNetFamily):
     colours = COLOURS
     scale: Mapping[str, float] = {"scaling_factor": 0.13025}
     told_framing = True
+    texts = (
+        TextModel("clip_l", "text_encoder", (CLIP,), optional=True),
+        TextModel("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),
+    )
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
 
     def recognises(self, contents: Contents) -> bool:
@@ -91,21 +94,11 @@ class StableDiffusionXL(UNetFamily):
         added = {name: given.pop(name) for name in ("text_embeds", "time_ids")}
         return {**given, "added_cond_kwargs": added}
 
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """Both text models, or the refiner's one, each with its tokenizer."""
-        from transformers import CLIPTextModel
-
-        from weft.nodes.loading import ready
-        from weft.nodes.modules import Encoder
-
-        readers = [_open_clip_reader(source, variant, dtype)]
-        base = _has_clip(source)
-        if base:
-            readers.insert(0, clip_reader(source, "text_encoder", CLIPTextModel, variant, dtype, prefix=CLIP))
-        zeroed = base
-        if source.root.is_dir():
-            zeroed = read_config(source.root / "model_index.json").get("force_zeros_for_empty_prompt", base)
-        return ready(Encoder(self, readers, {"zeroed": zeroed}), device)
+    def reading_of(self, source: Resolved) -> Mapping[str, Any]:
+        """Whether zeros stand where there is no negative prompt, as for all but the refiner unless a folder says it."""
+        base = self.texts[0].within(source.root) is not None
+        told = read_config(source.root / "model_index.json") if source.root.is_dir() else {}
+        return {"zeroed": told.get("force_zeros_for_empty_prompt", base)}
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """The layers before the last of all models, side by side, and the projection of the last model."""
@@ -125,32 +118,6 @@ class StableDiffusionXL(UNetFamily):
         if not encoder.config["zeroed"] or pooled is None:
             return Encoded(embeddings, pooled)
         return Encoded(torch.zeros_like(embeddings), torch.zeros_like(pooled))
-
-
-def _has_clip(source: Resolved) -> bool:
-    """Whether CLIP's text model is there beside OpenCLIP's, as in all but the refiner."""
-    if source.root.is_dir():
-        return (source.root / "text_encoder" / "config.json").is_file()
-    return f"{CLIP}embeddings.token_embedding.weight" in read_shapes(source.root)
-
-
-def _open_clip_reader(source: Resolved, variant: str, dtype: torch.dtype) -> Reader:
-    """OpenCLIP's text model with its projection."""
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-
-    from weft.nodes.loading import assembled_text, pretrained
-    from weft.nodes.modules import Reader
-    from weft.nodes.tokenizer import clip_tokenizer
-
-    kind = CLIPTextModelWithProjection
-    if source.root.is_dir():
-        model = pretrained(kind, source.root / "text_encoder_2", variant, dtype=dtype)
-    else:
-        shapes = read_shapes(source.root)
-        prefix = next(prefix for prefix in OPEN_CLIP if f"{prefix}token_embedding.weight" in shapes)
-        config = CLIPTextConfig(**original.open_text_config(original.below(prefix, shapes)))
-        model = assembled_text(kind, config, original.open_text_weights(source.root, prefix), dtype)
-    return Reader(model, clip_tokenizer(source.root / "tokenizer_2", padding="!"))
 
 
 SDXL = StableDiffusionXL()

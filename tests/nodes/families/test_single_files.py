@@ -12,7 +12,7 @@ from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.families.tiny import PIPELINES
 from weft.engine import InputError
 from weft.nodes.families import FAMILIES, Contents, of_checkpoint
-from weft.nodes.families.flows import t5_tokenizer_folder
+from weft.nodes.families.texts import Place, t5_tokenizer_folder
 from weft.nodes.folders import configs
 from weft.nodes.headers import read_shapes
 
@@ -51,4 +51,4 @@ def test_a_t5_without_its_tokenizer_is_refused(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     (tmp_path / "alone.safetensors").symlink_to(models / zoo("sd3.safetensors"))
     with pytest.raises(InputError, match="T5's tokenizer is neither beside it nor in the hub's cache"):
-        t5_tokenizer_folder(tmp_path / "alone.safetensors")
+        t5_tokenizer_folder(Place(tmp_path / "alone.safetensors"))
