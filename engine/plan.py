@@ -324,7 +324,7 @@ class _Planner:
     def _expected(self, node: _Node) -> float | None:
         """The seconds that the same node took, else the last one of its type."""
         keys = filter(None, (node.partial, cost_key(node.call.type.identity)))
-        return next((seconds for key in keys if (seconds := _seconds(self._note(key))) is not None), None)
+        return next((seconds for key in keys if (seconds := noted_seconds(self._note(key))) is not None), None)
 
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":
@@ -360,7 +360,8 @@ def listed_ids(ids: tuple[str, ...]) -> str:
     return shown + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
 
 
-def _seconds(note: str | None) -> float | None:
+def noted_seconds(note: str | None) -> float | None:
+    """The seconds that a note says; None where there is none, or another one."""
     try:
         return float(note) if note else None
     except ValueError:

@@ -7,6 +7,7 @@ failing node stops only what takes from it.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from weft.engine.errors import Cancelled, InputError, NodeError
 from weft.engine.graph import Link
 from weft.engine.keys import Digest, cost_key
 from weft.engine.lanes import Lanes
-from weft.engine.plan import Plan, Step, content_key_of
+from weft.engine.plan import Plan, Step, content_key_of, noted_seconds
 from weft.engine.store import Damaged, Handle, Made, Record, Store
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
@@ -33,8 +34,9 @@ from weft.engine.types import LiteralError, Type
 WORTH_SAYING = 0.01
 """Seconds below which a node's time is not remembered for its type."""
 
-WORTH_CLAIMING = 0.05
-"""Seconds from which on a node is claimed, so that other processes wait for it rather than compute it too."""
+WORTH_CLAIMING = 0.2
+"""Seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten times
+what they wait before they look again."""
 
 WORTH_A_THREAD = 0.002
 """Seconds from which on a node of the I/O lane runs beside the others."""
@@ -238,7 +240,7 @@ class _Run:
         if step.partial:
             self._remember(step.partial, repr(round(seconds, 6)), again=False)
         if seconds >= WORTH_SAYING:
-            self._remember(cost_key(step.call.type.identity), repr(round(seconds, 6)))
+            self._remember_pace(cost_key(step.call.type.identity), seconds)
         self.outcome.ran.append(step.call.id)
         self._tell(events.NodeFinished, step, seconds=round(seconds, 6))
         return Record(outputs, seconds)
@@ -247,6 +249,12 @@ class _Run:
         known = self.around.store.recall(key)
         if known is None or (again and known != note):
             self.around.store.remember(key, note)
+
+    def _remember_pace(self, key: Digest, seconds: float) -> None:
+        """Keep how long a type of node takes, unless it is known to within a tenth."""
+        known = noted_seconds(self.around.store.recall(key))
+        if known is None or not math.isclose(known, seconds, rel_tol=0.1):
+            self.around.store.remember(key, repr(round(seconds, 6)))
 
     def _outputs(self, step: Step) -> dict[str, Any]:
         """Call a node on the values that arrive at it."""

@@ -117,6 +117,7 @@ class Engine:
         weights: bytes of weights to keep on a device; None keeps all.
         report: is told what a run goes on without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
+        history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
     """
 
     store: Path | str | Store | None = field(default_factory=store_folder)
@@ -133,6 +134,7 @@ class Engine:
     weights: int | None = None
     report: Callable[[str], None] = warnings.warn
     guarded: bool = False
+    history: bool = True
     limits: Limits = field(default_factory=Limits.from_environment)
 
     def __post_init__(self) -> None:
@@ -294,7 +296,7 @@ class Engine:
         )
 
     def _plan(self, checked: Checked, store: Store) -> Plan:
-        last = unpack(store.recall(history_key(checked.graph)))
+        last = unpack(store.recall(history_key(checked.graph)) if self.history else None)
         return plan(checked, store, self._settings, self._digests, last)
 
     def _audited(self, planned: Plan, share: float, listener: events.Listener) -> tuple[str, ...]:
@@ -313,7 +315,7 @@ class Engine:
 
     def _recollect(self, planned: Plan) -> None:
         """Remember what ran, for the reasons of the next plan."""
-        if len(planned.steps) <= MAX_NODES:
+        if self.history and len(planned.steps) <= MAX_NODES:
             memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
             self._store.remember(history_key(planned.checked.graph), pack(memos))
 

@@ -1,15 +1,17 @@
 """An attempt at an item: run it as `weft run` runs a graph, and have what it came to ready to be published.
 
-A bench needs no ledger, so attempts are the same wherever they are made; `settle` has a ledger know what one came to.
+A bench needs no ledger, so attempts are the same wherever they are made; `settling` has a ledger know what one came to.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from errno import EDQUOT, EFBIG, ENOSPC
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,12 +21,15 @@ from weft.engine import document, events
 from weft.engine.deliver import versions
 from weft.engine.errors import NodeError, StoreError, WeftError
 from weft.engine.farm.batches import dissolve, failed_together, graph_of
-from weft.engine.farm.ledger import Entry, Ledger
+from weft.engine.farm.ledger import Entry
 from weft.engine.farm.publish import HIDDEN, Staged, stage
 from weft.engine.graph import Graph
 from weft.engine.plan import Plan
 from weft.engine.session import Engine
 from weft.engine.store.claims import machine, process_start
+
+TURNS = 2
+"""Attempts of one worker that may be under way at once: one that runs, and one that is settled."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ class Outcome:
     """What an attempt came to: files, or why there are none; neither where it was stopped.
 
     Args:
-        staging: the folder of the attempt, which goes when the outcome is settled.
+        staging: the folder of the attempt, which is emptied when the outcome is settled.
+        finished: makes its files ready, which waits for the disk.
+        staged: its files, when they are.
         seconds: that it took.
         error: what the item is blamed for.
         exhausted: whether memory ran out, so that the same would fail again.
@@ -40,11 +47,29 @@ class Outcome:
     """
 
     staging: Path
+    finished: Callable[[], Staged] | None = None
     staged: Staged | None = None
     seconds: float = 0.0
     error: str = ""
     exhausted: bool = False
     cause: str = ""
+
+    def ready(self) -> Outcome:
+        """The outcome with its files ready to be published, or why they cannot be."""
+        if self.finished is None:
+            return self
+        try:
+            return replace(self, finished=None, staged=self.finished())
+        except OSError as fault:
+            return replace(self, finished=None, cause=str(fault))
+
+    def clear(self) -> None:
+        """Empty the folder for a later attempt."""
+        try:
+            for file in self.staging.iterdir():
+                file.unlink()
+        except OSError:
+            shutil.rmtree(self.staging, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,12 @@ class Bench:
     engine: Engine
     worker: str
     spare: Mapping[str, Any] = field(default_factory=dict)
+    _turns: Iterator[int] = field(default_factory=count, repr=False)
+
+    def close(self) -> None:
+        """Remove the folders of attempts, when all are settled."""
+        for turn in range(TURNS):
+            shutil.rmtree(staging_path(self.folder, self.worker, turn), ignore_errors=True)
 
     def attempt(self, entry: Entry, stopped: Callable[[], bool]) -> Outcome:
         """Run one item.
@@ -70,19 +101,19 @@ class Bench:
         Args:
             stopped: asked in every step.
         """
-        staging = staging_path(self.folder, entry, self.worker)
+        staging = staging_path(self.folder, self.worker, next(self._turns))
         path = log_path(self.folder, entry)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             staging.mkdir(parents=True, exist_ok=True)
             with path.open("ab", buffering=0) as log:
-                return self._run(entry, staging, stopped, _Log(log))
+                return self._run(entry, staging, stopped, Log(log))
         except (StoreError, OSError) as fault:
             return Outcome(staging, cause=str(fault))
         except WeftError as fault:
             return Outcome(staging, error=str(fault))
 
-    def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: _Log) -> Outcome:
+    def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log) -> Outcome:
         log.write(event="attempt", item=entry.id, attempt=entry.attempt, worker=self.worker, settings=entry.settings)
         outcome = self._try(entry, staging, stopped, log, {})
         if outcome.exhausted and self.spare:
@@ -91,7 +122,7 @@ class Bench:
         return outcome
 
     def _try(
-        self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: _Log, spare: Mapping[str, Any]
+        self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log, spare: Mapping[str, Any]
     ) -> Outcome:
         """Run an item: in its batch, or by itself with what spares memory."""
         if spare:
@@ -113,7 +144,8 @@ class Bench:
         seconds = time.perf_counter() - started
         sidecar = {**self._sidecar(entry, graph, plan, seconds), "ran": result.ran}
         sidecar |= {"on_out_of_memory": spare} if spare else {}
-        return Outcome(staging, stage(self.folder, entry.name, result.paths, sidecar), seconds)
+        finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
+        return Outcome(staging, finished, seconds=seconds)
 
     def _failed(self, staging: Path, failures: Sequence[NodeError], spare: Mapping[str, Any]) -> Outcome:
         error = "\n".join(map(str, failures))
@@ -158,41 +190,18 @@ def ran_out_of_memory(fault: NodeError) -> bool:
     return isinstance(fault.cause, MemoryError)
 
 
-def settle(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
-    """Have a ledger know what an attempt came to; whether that published the item."""
-    try:
-        if outcome.cause:
-            ledger.stop(outcome.cause)
-        elif outcome.error:
-            ledger.fail(worker, entry, outcome.error, outcome.exhausted)
-        elif outcome.staged:
-            return _published(ledger, worker, entry, outcome.seconds, outcome.staged)
-    except (StoreError, OSError) as fault:
-        shutil.rmtree(outcome.staging, ignore_errors=True)
-        ledger.stop(str(fault))
-    except WeftError as fault:
-        ledger.fail(worker, entry, str(fault))
-    finally:
-        shutil.rmtree(outcome.staging, ignore_errors=True)
-    return False
+def staging_path(folder: Path, worker: str, turn: int) -> Path:
+    """Where an attempt keeps what it makes until it is published: in turns, so that the one before may be settled yet.
 
-
-def _published(ledger: Ledger, worker: str, entry: Entry, seconds: float, staged: Staged) -> bool:
-    published = ledger.complete(worker, entry, seconds, staged.publish)
-    with log_path(ledger.path.parent.parent, entry).open("ab", buffering=0) as log:
-        _Log(log).write(event="published" if published else "refused", item=entry.id, attempt=entry.attempt)
-    return published
-
-
-def staging_path(folder: Path, entry: Entry, worker: str) -> Path:
-    """Where an attempt keeps what it makes until it is published."""
-    return folder / HIDDEN / "attempts" / f"{entry.id[:16]}.{entry.attempt}.{worker}.{machine()}"
+    The folders are used again, since file systems are slow to make files where many were just removed.
+    """
+    return folder / HIDDEN / "attempts" / f"{worker}.{turn % TURNS}.{machine()}"
 
 
 def clear(folder: Path) -> None:
     """Remove what attempts left behind whose process, of this machine, is gone."""
-    for left in (folder / HIDDEN / "attempts").glob(f"*.*.*-*.{machine()}"):
-        if not process_start(int(left.name.split(".")[2].partition("-")[0])):
+    for left in (folder / HIDDEN / "attempts").glob(f"*-*.*.{machine()}"):
+        if not process_start(int(left.name.partition("-")[0])):
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -202,7 +211,7 @@ def log_path(folder: Path, entry: Entry) -> Path:
 
 
 @dataclass(frozen=True)
-class _Log:
+class Log:
     """Writes what happens in an attempt as JSON lines, each at once, so that a crash leaves what went before."""
 
     file: IO[bytes]

@@ -7,7 +7,6 @@ several machines at once, or be cut short at any moment. Trying again is the lau
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -67,21 +66,24 @@ def run_chunk(
     with setup.engine(**({"device": device} if device else {})) as engine:
         graph = document.read(tasks.facts["graph"], path)
         bench = Bench(tasks.folder, graph, engine, worker, tasks.facts.get("on_out_of_memory", {}))
-        for entry in entries:
-            ended = Ended(entry, "stopped") if stopped() else _run(bench, entry, stopped)
-            yield ended
-            if ended.state == "stopped":
-                return
+        try:
+            for entry in entries:
+                ended = Ended(entry, "stopped") if stopped() else _run(bench, entry, stopped)
+                yield ended
+                if ended.state == "stopped":
+                    return
+        finally:
+            bench.close()
 
 
 def _run(bench: Bench, entry: Entry, stopped: Callable[[], bool]) -> Ended:
     if is_published(bench.folder, entry):
         return Ended(entry, "cached")
-    outcome = bench.attempt(_next_attempt(bench.folder, entry), stopped)
+    outcome = bench.attempt(_next_attempt(bench.folder, entry), stopped).ready()
     try:
         return _settled(entry, outcome)
     finally:
-        shutil.rmtree(outcome.staging, ignore_errors=True)
+        outcome.clear()
 
 
 def _settled(entry: Entry, outcome: Outcome) -> Ended:

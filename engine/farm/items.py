@@ -48,10 +48,11 @@ def by_sharing(job: Job, items: list[Item]) -> Iterator[tuple[str, Item]]:
     """The items in the order of work, each with the name of the group that shares most with it.
 
     What stands early in the graph (a checkpoint, a prompt) changes last, since most hangs below it; a group has all
-    but the axis that changes first in common.
+    but the axis that changes first in common. An axis of one value never changes, and parts nothing.
     """
     depths = _depths(job.graph)
-    axes = sorted(job.axes, key=lambda axis: min(depths.get(node, 0) for node in touched(job.graph, axis)))
+    changing = [axis for axis in job.axes if len(axis.rows) > 1]
+    axes = sorted(changing, key=lambda axis: min(depths.get(node, 0) for node in touched(job.graph, axis)))
     places = [axis.targets[0] for axis in axes]
 
     def place(item: Item) -> tuple[int, ...]:

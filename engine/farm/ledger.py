@@ -194,7 +194,7 @@ class Ledger:
         self._base.execute("DELETE FROM workers WHERE name=?", (worker,))
 
     def lease(self, worker: str, most: int, shared: str = "") -> list[Entry]:
-        """Lease items that share most: of the group that the worker holds where it has some left.
+        """Lease items that share most: of the group that the worker holds, then whole groups in the order of work.
 
         An item is given to another worker than the one that failed at it, where the next one to ask is another.
         """
@@ -203,11 +203,9 @@ class Ledger:
             if self.fact("state", "running") != "running" or worker in self.aside():
                 return []
             order = "ORDER BY (charge > 0 AND worker = ?), (shared != ?), rank"
-            first = self._read(f"WHERE state='waiting' {order} LIMIT 1", (worker, shared))
-            if not first:
-                return []
-            where = f"WHERE state='waiting' AND shared = ? {order} LIMIT ?"
-            found = self._read(where, (first[0].shared, worker, shared, most))
+            found = _whole_groups(
+                self._read(f"WHERE state='waiting' {order} LIMIT ?", (worker, shared, most + 1)), most
+            )
             self._base.executemany(
                 "UPDATE items SET state='leased', worker=?, attempt=attempt+1, until=? WHERE id=?",
                 [(worker, now + LEASE, one.id) for one in found],
@@ -241,9 +239,13 @@ class Ledger:
                 "UPDATE items SET state='done', seconds=?, ended=?, error='' WHERE id=?",
                 (seconds, time.time(), entry.id),
             )
-            self._base.execute("UPDATE workers SET item='' WHERE name=?", (worker,))
+            self._ended(worker, entry)
             self._base.execute("DELETE FROM faults WHERE worker=?", (worker,))
         return True
+
+    def _ended(self, worker: str, entry: Entry) -> None:
+        """Say that a worker executes an item no more; it may have begun another."""
+        self._base.execute("UPDATE workers SET item='' WHERE name=? AND item=?", (worker, entry.id))
 
     def fail(self, worker: str, entry: Entry, error: str, for_good: bool = False) -> None:
         """Charge a failure to an item that a worker holds; one that is set aside for it gives the others back.
@@ -255,7 +257,7 @@ class Ledger:
             if self._holds(worker, entry):
                 self._charge(entry.id, 1.0 + (self.fact("retries", 2) if for_good else 0), error)
                 self._suspect(worker, entry.id)
-            self._base.execute("UPDATE workers SET item='' WHERE name=?", (worker,))
+            self._ended(worker, entry)
             if worker in self.aside():
                 self._free(worker)
 
@@ -338,3 +340,10 @@ class Ledger:
     def workers(self) -> list[tuple[str, float, str]]:
         """The workers: name, when it was last seen, the id of what it executes."""
         return self._base.execute("SELECT name, seen, item FROM workers ORDER BY name").fetchall()
+
+
+def _whole_groups(waiting: list[Entry], most: int) -> list[Entry]:
+    """At most so many items, without those of a group that would be parted; a group by itself may be."""
+    found = waiting[:most]
+    parted = waiting[most].shared if len(waiting) > most else None
+    return [one for one in found if one.shared != parted] or found

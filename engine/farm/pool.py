@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from weft.engine.errors import InputError
-from weft.engine.farm.attempt import Outcome, settle
+from weft.engine.farm.attempt import Outcome, clear
 from weft.engine.farm.launch import TICK, goes_on
 from weft.engine.farm.ledger import HEARTBEAT, Entry, Ledger
 from weft.engine.farm.ray import Order, Ready, hired, joined
+from weft.engine.farm.settling import settle
 from weft.engine.farm.submit import ledger_path
 from weft.engine.farm.worker import chunk_size
 
@@ -60,6 +61,7 @@ class Pool:
                 with joined(self.address, self.workers, self.needs) as ray:
                     self._drive(ray, ledger)
         finally:
+            clear(self.folder)
             self.each(ledger)
             ledger.close()
 

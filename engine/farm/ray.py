@@ -90,7 +90,7 @@ class Actor:
 
     def run(self, entry: Entry) -> Outcome:
         """Run an item; its files lie ready in the job's folder then."""
-        return self._bench.attempt(entry, lambda: False)
+        return self._bench.attempt(entry, lambda: False).ready()
 
 
 def hired(ray: Any, order: Order, needs: Mapping[str, float]) -> Any:

@@ -35,9 +35,9 @@ class Setup:
     nodes: tuple[str, ...] = ()
 
     def engine(self, **changes: Any) -> Engine:
-        """An engine of this setup."""
+        """An engine of this setup; it keeps no history, since the graph of a job is another one with each item."""
         given = {**asdict(self), **changes}
-        return Engine(**{**given, "store": given["store"] or store_folder()})
+        return Engine(**{**given, "store": given["store"] or store_folder()}, history=False)
 
 
 def ledger_path(folder: Path) -> Path:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from weft.engine import document
 from weft.engine.errors import StoreError
-from weft.engine.farm.attempt import Bench, settle
+from weft.engine.farm.attempt import Bench
 from weft.engine.farm.ledger import HEARTBEAT, Entry, Ledger
+from weft.engine.farm.settling import Settler
 from weft.engine.farm.submit import Setup, ledger_path
 
 TARGET = 30.0
@@ -66,7 +67,7 @@ class Worker:
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
         beat.start()
-        done = 0
+        settler = Settler(self.ledger.path, self.name)
         try:
             while not self.stopped() and self.ledger.fact("state") == "running":
                 self.ledger.bury()
@@ -77,18 +78,20 @@ class Worker:
                 chunk = self.ledger.lease(self.name, size, self.shared)
                 if not chunk and not counts["waiting"] + counts["leased"]:
                     break
-                done += self._chunk(chunk)
+                self._chunk(chunk, settler)
                 if not chunk:
                     time.sleep(IDLE)
         except StoreError as fault:
             self.ledger.stop(str(fault))
         finally:
+            settler.close()
+            self.bench.close()
             over.set()
             beat.join()
             self.ledger.leave(self.name)
             self.ledger.close()
             self.bench.engine.close()
-        return done
+        return settler.done
 
     def _beat(self, over: threading.Event) -> None:
         ledger = Ledger(self.ledger.path)
@@ -97,17 +100,17 @@ class Worker:
                 ledger.renew(self.name)
         ledger.close()
 
-    def _chunk(self, chunk: list[Entry]) -> int:
-        done = 0
+    def _chunk(self, chunk: list[Entry], settler: Settler) -> None:
+        """Run leased items; each is settled while the next one runs."""
         for entry in chunk:
             if self.stopped() or self.ledger.fact("state") != "running":
+                settler.wait()
                 self.ledger.leave(self.name)
                 break
             if self.ledger.begin(self.name, entry):
                 started = time.monotonic()
-                outcome = self.bench.attempt(entry, self.stopped)
-                done += settle(self.ledger, self.name, entry, outcome)
+                settler.take(entry, self.bench.attempt(entry, self.stopped))
                 taken = time.monotonic() - started
                 self.seconds = taken if self.seconds is None else 0.8 * self.seconds + 0.2 * taken
                 self.shared = entry.shared
-        return done
+        settler.wait()

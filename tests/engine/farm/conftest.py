@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -116,12 +116,16 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def until(fact: Callable[[], Any], seconds: float = 30.0) -> None:
-    """Wait for something."""
+T = TypeVar("T")
+
+
+def until(fact: Callable[[], T], seconds: float = 30.0) -> T:
+    """Wait for something; what it is when it came."""
     end = time.monotonic() + seconds
-    while not fact():
+    while not (found := fact()):
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.01)
+    return found
 
 
 def kill(pid: int) -> bool:

@@ -8,7 +8,8 @@ import random
 import signal
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
@@ -33,6 +34,15 @@ def held_by(ledger: Ledger, pid: int) -> Entry | None:
     return next((one for one in ledger.entries("leased") if one.id in items and one.worker.startswith(f"{pid}-")), None)
 
 
+def staged_by(place: Place, ledger: Ledger, worker: str) -> Entry | None:
+    """What a worker holds and has ready to be published."""
+    ready = set()
+    for path in (place.out / ".farm" / "attempts").glob(f"{worker}.*/item.sidecar.json"):
+        with suppress(OSError, ValueError):
+            ready.add(json.loads(path.read_bytes())["id"])
+    return next((one for one in ledger.entries("leased") if one.id in ready), None)
+
+
 def overslept(place: Place, ledger: Ledger, pid: int, ready: bool) -> Entry | None:
     """Stop a worker, end its lease, and wake it; what it held, None where that was nothing.
 
@@ -44,9 +54,9 @@ def overslept(place: Place, ledger: Ledger, pid: int, ready: bool) -> Entry | No
     with ledger._transaction():
         if (entry := held_by(ledger, pid)) is None:
             return None
-        staging = staging_path(place.out, entry, entry.worker)
         if ready:
-            until((staging / "item.sidecar.json").is_file)
+            entry = until(partial(staged_by, place, ledger, entry.worker))
+            assert entry
         os.kill(pid, signal.SIGSTOP)
         until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "T")
         ledger._base.execute("UPDATE items SET until=0 WHERE worker=? AND state='leased'", (entry.worker,))
@@ -131,9 +141,7 @@ def test_an_input_file_that_goes_missing_fails_its_items_alone(place: Place, cap
 
 def test_what_killed_workers_left_is_cleared(place: Place) -> None:
     submit(place.job({"seed": [1, 2]}), place.out, place.setup)
-    with closing(Ledger(ledger_path(place.out))) as ledger:
-        entry = ledger.entries()[0]
-    dead, lives = (staging_path(place.out, entry, f"{pid}-worker") for pid in (9999999, os.getpid()))
+    dead, lives = (staging_path(place.out, f"{pid}-worker", 0) for pid in (9999999, os.getpid()))
     for left in (dead, lives):
         left.mkdir(parents=True)
     assert place.run() == 0
