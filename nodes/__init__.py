@@ -12,7 +12,8 @@ say), `samplers` and `scheduling` (the table of samplers and schedules, and what
 told before a run), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` and `perturbing` (what
 becomes of several predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what
 latents look like), `sources` (what names weights, and how it is found), `families` (how each family of models is
-recognised, built and called), `modules` (what they are built into).
+recognised, built and called), `modules` (what they are built into),
+`embeddings` (words that stand for vectors).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
@@ -36,7 +37,7 @@ from weft.nodes.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.image import LoadImage, SaveImage
 from weft.nodes.inpaint import EditGuide, ImageToMask, InpaintGuide
 from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
-from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet, LoadDiffusionModel, LoadVAE
+from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet, LoadDiffusionModel, LoadEmbedding, LoadVAE
 from weft.nodes.primitives import (
     Boolean,
     FormatText,
@@ -57,6 +58,7 @@ from weft.nodes.values import (
     Conditioning,
     Control,
     ControlNet,
+    Embedding,
     Guide,
     Image,
     Latent,
@@ -82,6 +84,7 @@ __all__ = [
     "ControlNet",
     "Controlled",
     "EditGuide",
+    "Embedding",
     "EmptyLatent",
     "FindEdges",
     "FlipSigmas",
@@ -102,6 +105,7 @@ __all__ = [
     "LoadCheckpoint",
     "LoadControlNet",
     "LoadDiffusionModel",
+    "LoadEmbedding",
     "LoadImage",
     "LoadVAE",
     "MakeSigmas",

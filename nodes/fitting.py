@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream, listed
+from weft.nodes.embeddings import check_word, matched
 from weft.nodes.families import Family, family
 from weft.nodes.samplers import SAMPLERS, samplers_told_spacing
 from weft.nodes.scheduling import chosen, settled
@@ -121,6 +122,32 @@ def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
     if vae and model and found and found.family and found.family not in able:
         message = f"`{vae.text}` is a VAE of {listed(able)}, and `{model.call.id}` is of family {found.family}"
         yield NodeProblem("source", message, "give a VAE of the model's family")
+
+
+def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """An embedding must be of the text encoder's size, and its word must not be another one's."""
+    source, others, node = loader.source("source"), list[str](), loader.above("text_encoder")
+    while node and node.call.type is loader.call.type:
+        others += _words(node)
+        node = node.above("text_encoder")
+    for word in _words(loader):
+        try:
+            check_word(word, others)
+        except InputError as refusal:
+            yield NodeProblem("token", refusal.message, refusal.mend)
+    clips = node.source("source") if node else None
+    if source and clips and "clips" in clips.detail:
+        try:
+            matched(source.text, json.loads(source.detail["sizes"]), json.loads(clips.detail["clips"]))
+        except InputError as refusal:
+            yield NodeProblem("source", refusal.message, refusal.mend)
+
+
+def _words(loader: Upstream) -> list[str]:
+    """The word that a LoadEmbedding loads; none where it is linked, or its file is not here."""
+    token, source = loader.literals.get("token"), loader.source("source")
+    own = source.detail["word"] if source and token == "" else token
+    return [own] if own else []
 
 
 def training_fits(loader: Upstream) -> Iterator[NodeProblem]:

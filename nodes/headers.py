@@ -88,6 +88,9 @@ def _any(*parts: str) -> Callable[[Shapes], bool]:
     return lambda shapes: any(part in name for name in shapes for part in parts)
 
 
+EMBEDDED = frozenset({"emb_params", "clip_l", "clip_g"})
+"""What tensors of textual inversion embeddings are called, where it is not by the word that they stand for."""
+
 _WHOLE = "give a checkpoint: one file with the denoiser, the VAE and the text encoders, or a diffusers folder"
 
 KINDS: tuple[Kind, ...] = (
@@ -97,7 +100,11 @@ KINDS: tuple[Kind, ...] = (
         "load it with LoadControlNet",
         _any("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
     ),
-    Kind("a textual inversion embedding", _WHOLE, _any("emb_params", "string_to_param")),
+    Kind(
+        "a textual inversion embedding",
+        "load it with LoadEmbedding, behind the text encoder of a checkpoint",
+        lambda shapes: bool(EMBEDDED & shapes.keys()),
+    ),
     Kind("a part of an SDXL checkpoint", _WHOLE, _any("conditioner.embedders.")),
     Kind("a part of an SD 3 checkpoint", _WHOLE, _any("joint_blocks.")),
     Kind("a part of a FLUX checkpoint", _WHOLE, _any("double_blocks.")),

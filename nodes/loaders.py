@@ -1,4 +1,4 @@
-"""Naming weights: LoadCheckpoint, its parts from files of their own, and LoadControlNet.
+"""Naming weights: LoadCheckpoint, its parts from files of their own, LoadControlNet and LoadEmbedding.
 
 They read headers; the weights come when they are used.
 """
@@ -6,13 +6,15 @@ They read headers; the weights come when they are used.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes import folders
-from weft.nodes.fitting import training_fits, vae_fits
-from weft.nodes.sources import CheckpointSource, ControlNetSource, DenoiserSource, VAESource
-from weft.nodes.values import VAE, ControlNet, F, Model, TextEncoder
+from weft.nodes.embeddings import check_word
+from weft.nodes.fitting import embedding_fits, training_fits, vae_fits
+from weft.nodes.sources import CheckpointSource, ControlNetSource, DenoiserSource, EmbeddingSource, VAESource
+from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
 Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
 
@@ -142,6 +144,34 @@ def LoadControlNet(
     found = context.found(source)
     _check_variant(found.resolved, variant)
     return ControlNet(str(found.digest), str(found.resolved.family), variant, context.precision)
+
+
+@node(category="loaders", lane="io", fits=embedding_fits)
+def LoadEmbedding(
+    text_encoder: TextEncoder[F],
+    source: Annotated[str, EmbeddingSource()],
+    *,
+    token: str = "",
+    context: Context = INJECTED,
+) -> TextEncoder[F]:
+    """Let a word of prompts stand for an embedding: textual inversion (https://arxiv.org/abs/2208.01618).
+
+    The word is found whatever the case that it is written in, as in diffusers, but not inside other words; parentheses
+    weigh it like any other, and T5 reads its letters. An embedding of several vectors takes as many of the 75 tokens
+    that CLIP reads at a time, all in one chunk: where they do not fit into the rest of one, they begin the next.
+    Several of these nodes in a row load several embeddings.
+
+    Args:
+        text_encoder: from LoadCheckpoint or another LoadEmbedding.
+        source: a .safetensors file under a models folder, with vectors for one CLIP text model (`emb_params`, or as
+            diffusers saves them), or for each by its name (`clip_l` and `clip_g` for SDXL and SD 3);
+            what it has for others is left out.
+        token: the word, or words; left empty, the one that the file names, or the name of the file without its ending.
+    """
+    found = context.found(source)
+    word = token or found.resolved.detail["word"]
+    check_word(word, (one.word for one in text_encoder.embeddings))
+    return replace(text_encoder, embeddings=(*text_encoder.embeddings, Embedding(str(found.digest), word)))
 
 
 def _check_variant(resolved: Resolved, variant: str) -> None:

@@ -11,12 +11,14 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from itertools import groupby
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from weft.engine import InputError
+from weft.nodes.embeddings import matched, spoken
 from weft.nodes.preview import Colours
 from weft.nodes.prompts import PLAIN, Reading, Weighted
 from weft.nodes.scheduling import settled
@@ -90,10 +92,19 @@ class Encoded(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A token of a text, and what it weighs."""
+    """A token of a text, and what it weighs.
+
+    Args:
+        vector: what is read in its place `[channel]`; left out, what the text model has for its number.
+    """
 
     number: int
     weight: float
+    vector: Tensor | None = None
+
+
+Words = Mapping[str, Mapping[str, Tensor]]
+"""Vectors `[vector, channel]` that stand for words: by word, and by the name of the text model."""
 
 
 Chunk = Sequence[Token]
@@ -122,17 +133,33 @@ class Reader(nn.Module):
         self.is_clip = length is None
         self.length = length or tokenizer.model_max_length
 
-    def split(self, prompt: Weighted) -> list[Chunk]:
-        """A prompt in chunks: CLIP has as many as it fills, one at least; T5 has one, cut at what it can read."""
-        found = self.tokenizer(prompt.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        weights = (prompt.weight(*span) for span in found.offset_mapping)
-        tokens = list(map(Token, found.input_ids, weights))
-        if not self.is_clip:
-            return [tokens[: max(self.length, T5_LONGEST) - 1]]
-        room = self.length - 2
-        if len(tokens) > MOST_CHUNKS * room:
-            raise InputError(f"the prompt has {len(tokens):,} tokens, over {MOST_CHUNKS * room:,}", "shorten it")
-        return [tokens[at : at + room] for at in range(0, max(len(tokens), 1), room)]
+    def split(self, prompt: Weighted, words: Words = MappingProxyType({})) -> list[Chunk]:
+        """A prompt in chunks: CLIP has as many as it fills, one at least; T5 has one, cut at what it can read.
+
+        The vectors of a word stay together: where they do not fit into the rest of a chunk, they begin the next.
+        """
+        known = {word: vectors[self.name] for word, vectors in words.items() if self.name in vectors}
+        chunks: list[list[Token]] = [[]]
+        room = self.length - 2 if self.is_clip else max(self.length, T5_LONGEST) - 1
+        for run in self._runs(prompt, known):
+            if len(chunks[-1]) + len(run) > room:
+                chunks.append([])
+            chunks[-1].extend(run)
+        if len(chunks) > MOST_CHUNKS and self.is_clip:
+            count = sum(map(len, chunks))
+            raise InputError(f"the prompt has {count:,} tokens, over {MOST_CHUNKS * room:,}", "shorten it")
+        return list(chunks) if self.is_clip else [chunks[0]]
+
+    def _runs(self, prompt: Weighted, known: Mapping[str, Tensor]) -> Iterator[Chunk]:
+        """The tokens of a prompt, each by itself, but for those that stand for one word together."""
+        for start, text, word in spoken(prompt.text, known):
+            if word is not None:
+                weight = prompt.weight(start, start + len(text))
+                yield [Token(self.tokenizer.bos_token_id, weight, vector) for vector in known[word]]
+                continue
+            found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            for number, (first, last) in zip(found.input_ids, found.offset_mapping, strict=True):
+                yield (Token(number, prompt.weight(start + first, start + last)),)
 
     def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
         """What the model makes of some texts: what it reads in all chunks, in a row, and the vector of the first ones.
@@ -178,7 +205,8 @@ class Reader(nn.Module):
         masked = getattr(self.text_model.config, "use_attention_mask", False)
         mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device)
         deep = layer is not None or skip > 0
-        given = self.text_model(numbers, attention_mask=mask if masked else None, output_hidden_states=deep)
+        with self._placed(chunks):
+            given = self.text_model(numbers, attention_mask=mask if masked else None, output_hidden_states=deep)
         last = (layer or -1) - skip
         if deep and -last > len(given.hidden_states):
             left = len(given.hidden_states) + (layer or -1)
@@ -188,6 +216,31 @@ class Reader(nn.Module):
             embeddings = getattr(self.text_model, "text_model", self.text_model).final_layer_norm(embeddings)
         return Encoded(embeddings, given.get("text_embeds", given.get("pooler_output")))
 
+    @contextmanager
+    def _placed(self, chunks: Sequence[Chunk]) -> Iterator[None]:
+        """Vectors in the places of tokens that have their own; on exit the text model is as it was."""
+        own = [
+            (row, place + int(self.is_clip), token.vector)
+            for row, chunk in enumerate(chunks)
+            for place, token in enumerate(chunk)
+            if token.vector is not None
+        ]
+        if not own:
+            yield
+            return
+        rows, places, vectors = zip(*own, strict=True)
+
+        def put(table: nn.Module, given: Any, embedded: Tensor) -> Tensor:
+            changed = embedded.clone()
+            changed[list(rows), list(places)] = torch.stack(vectors).to(embedded)
+            return changed
+
+        hook = self.text_model.get_input_embeddings().register_forward_hook(put)
+        try:
+            yield
+        finally:
+            hook.remove()
+
 
 class Encoder(nn.Module):
     """What reads prompts: the text models of a checkpoint, in the order in which their family has them.
@@ -195,13 +248,38 @@ class Encoder(nn.Module):
     Args:
         family: which knows what becomes of a text.
         config: what else the checkpoint says of it.
+        words: those that stand for vectors of their own, whose names are those of the text models.
     """
 
-    def __init__(self, family: Family, readers: Sequence[nn.Module], config: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        family: Family,
+        readers: Sequence[nn.Module],
+        config: Mapping[str, Any] | None = None,
+        words: Words = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.family = family
         self.readers = nn.ModuleList(readers)
         self.config = dict(config or {})
+        self.words = words
+
+    def knowing(self, words: Words) -> Encoder:
+        """The same text models, which read vectors where these words stand.
+
+        Args:
+            words: what files of embeddings have, by their tensors' names.
+
+        Raises:
+            InputError: where vectors do not fit the text models.
+        """
+        readers = [cast(Reader, reader) for reader in self.readers]
+        clips = {reader.name: int(reader.text_model.config.hidden_size) for reader in readers if reader.is_clip}
+        fitting = {}
+        for word, found in words.items():
+            sizes = {name: (len(vectors), vectors.shape[1]) for name, vectors in found.items()}
+            fitting[word] = {clip: found[name] for clip, name in matched(word, sizes, clips).items()}
+        return Encoder(self.family, readers, self.config, fitting)
 
     def read(self, texts: Sequence[str], reading: Reading, layer: int | None = None) -> list[Encoded]:
         """What each text model makes of some texts; CLIP's models have the same number of chunks.
@@ -211,7 +289,7 @@ class Encoder(nn.Module):
         """
         prompts = [reading.of(text) for text in texts]
         readers = [cast(Reader, reader) for reader in self.readers]
-        split = [[reader.split(prompt) for prompt in prompts] for reader in readers]
+        split = [[reader.split(prompt, self.words) for prompt in prompts] for reader in readers]
         count = max((len(chunks) for each in split for chunks in each), default=1)
         told = [(count, layer, reading.skip) if reader.is_clip else (1, None, 0) for reader in readers]
         return [reader.read(each, *how) for reader, each, how in zip(readers, split, told, strict=True)]

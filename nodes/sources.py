@@ -11,13 +11,13 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from weft.engine import InputError, Places, Resolved, Resource, find, inside, listed, nearest
 from weft.nodes import builtin, folders, hub
+from weft.nodes.embeddings import sizes_of, word_of
 from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
-from weft.nodes.headers import kind_of, read_shapes, refuse_pickle
+from weft.nodes.headers import PICKLES, kind_of, read_shapes, refuse_pickle
 
 BUILTIN = "builtin:"
 
@@ -45,11 +45,11 @@ class ModelSource(Resource):
         if root is None:
             raise _missing(text, places)
         contents = Contents.of(root)
-        family = self.family_of(contents)
-        if family is None:
+        if not self.recognises(contents):
             raise self.refusal(root, contents)
-        files = self._files(root) if root.is_dir() else (root,)
-        return Resolved(text, root, files, family.name, {"kind": self.kind, **self.detail(family, contents)})
+        family = self.family_of(contents)
+        detail = {"kind": self.kind, **self.detail(contents, root)}
+        return Resolved(text, *self.placed(root), family.name if family else None, detail)
 
     def available(self, places: Places) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -61,18 +61,27 @@ class ModelSource(Resource):
         """Fetch a hub id into the hub's cache."""
         return hub.fetch(text, self.components, variant)
 
-    def _files(self, root: Path) -> tuple[Path, ...]:
-        """The files of a folder whose content counts; their headers are read, so that damage shows."""
+    def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
+        """What the names of files are counted from, and the files whose content counts.
+
+        The headers of a folder's files are read, so that damage shows.
+        """
+        if not root.is_dir():
+            return root, (root,)
         for component in self.components:
             if (root / component / "config.json").is_file():
                 _read_headers(root / component)
-        return folders.content(root, self.components)
+        return root, folders.content(root, self.components)
 
-    @abstractmethod
+    def recognises(self, contents: Contents) -> bool:
+        """Whether what was found is what is wanted."""
+        return self.family_of(contents) is not None
+
     def family_of(self, contents: Contents) -> Family | None:
-        """The family of what was found; None where it is not what is wanted."""
+        """The family of what was found; None where it is of no single one."""
+        return None
 
-    def detail(self, family: Family, contents: Contents) -> dict[str, str]:
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
         """What checks of nodes may want to know of it."""
         return {}
 
@@ -95,11 +104,14 @@ class CheckpointSource(ModelSource):
     def family_of(self, contents: Contents) -> Family | None:
         return of_checkpoint(contents)
 
-    def detail(self, family: Family, contents: Contents) -> dict[str, str]:
-        """The configuration of its scheduler, and how many channels its network sees beside its latents."""
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """The configuration of its scheduler, what its network sees beside its latents, and its CLIP models' widths."""
+        family = self.family_of(contents)
+        assert family is not None
         return {
             "scheduler": json.dumps(dict(family.scheduler_of(contents))),
             "beside": str(family.seen_beside(contents)),
+            "clips": json.dumps(family.clips(contents)),
         }
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
@@ -128,19 +140,15 @@ class DenoiserSource(CheckpointSource):
 
 
 class VAESource(ModelSource):
-    """A VAE alone, of any family whose latents have as many channels."""
+    """A VAE alone, of any family whose latents have as many channels: whose it is is said by the model it is for."""
 
     kind = "VAE"
     components = ("",)
 
-    def resolve(self, text: str, places: Places) -> Resolved:
-        """The VAE of that name; whose latents it makes is said by the model that it is for."""
-        return replace(super().resolve(text, places), family=None)
+    def recognises(self, contents: Contents) -> bool:
+        return bool(of_vae(contents))
 
-    def family_of(self, contents: Contents) -> Family | None:
-        return next(iter(of_vae(contents)), None)
-
-    def detail(self, family: Family, contents: Contents) -> dict[str, str]:
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
         """The families whose latents it may make."""
         return {"families": " ".join(one.name for one in of_vae(contents))}
 
@@ -159,6 +167,49 @@ class ControlNetSource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a ControlNet", _CONTROL_NET)
+
+
+class EmbeddingSource(ModelSource):
+    """A textual inversion embedding, for any text encoder that reads as many channels."""
+
+    kind = "embedding"
+    components = ()
+
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """The embedding of that name.
+
+        Raises:
+            InputError: for a pickle, with how to convert it, and for what any other source is refused for.
+        """
+        try:
+            return super().resolve(text, places)
+        except InputError as refusal:
+            raise InputError(refusal.message, _CONVERT) if _is_pickle(text) else refusal from None
+
+    def recognises(self, contents: Contents) -> bool:
+        return bool(sizes_of(contents.shapes))
+
+    def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
+        """Its name counts too, since it may be the word that it stands for."""
+        return root.parent, (root,)
+
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """The word that it stands for, and its vectors."""
+        sizes = sizes_of(contents.shapes)
+        return {"word": word_of(sizes, root), "sizes": json.dumps(sizes)}
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a textual inversion embedding", "give a safetensors file of vectors alone")
+
+
+def _is_pickle(text: str) -> bool:
+    return Path(text).suffix.lower() in PICKLES
+
+
+_CONVERT = (
+    "convert it where you trust it: read it by `torch.load(FILE, weights_only=True)`, and write its vectors as "
+    "`emb_params` by `safetensors.torch.save_file`"
+)
 
 
 def _refused(root: Path, contents: Contents, wanted: str, mend: str) -> InputError:

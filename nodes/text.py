@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from weft.engine import INJECTED, Context, Range, node
 from weft.nodes.prompts import Reading
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
+
+if TYPE_CHECKING:
+    from weft.nodes.modules import Encoder
 
 
 @node(category="conditioning", lane="gpu", version=3)
@@ -31,15 +36,24 @@ def TextEncode(
     parenthesis without its partner.
 
     Args:
-        text_encoder: from LoadCheckpoint.
+        text_encoder: from LoadCheckpoint; by way of LoadEmbedding where words stand for embeddings.
         text: the prompt; empty is a prompt too, the usual negative one.
         weights: whether parentheses weigh words; without, the text is read as it stands.
         clip_skip: layers of CLIP that are left out at its end, beside the one that SDXL and SD 3 leave out anyway;
             some SD 1.x models were trained with 1. It changes nothing of T5, nor of vectors, and so not FLUX.1.
     """
-    with context.weights(text_encoder) as encoder:
+    with _held(text_encoder, context) as encoder:
         encoded = encoder.encode([text], Reading(weights, clip_skip))
-    return Conditioning((Prompt(encoded.embeddings, text_encoder, pooled=encoded.pooled),))
+    return Conditioning((Prompt(encoded.embeddings, text_encoder.plain, pooled=encoded.pooled),))
+
+
+@contextmanager
+def _held(text_encoder: TextEncoder[F], context: Context) -> Iterator[Encoder]:
+    """What reads prompts, with its embeddings; its text models are those that are held without these, as they are."""
+    with ExitStack() as held:
+        encoder = held.enter_context(context.weights(text_encoder.plain))
+        words = {one.word: held.enter_context(context.weights(one)) for one in text_encoder.embeddings}
+        yield encoder.knowing(words)
 
 
 Pixels = Annotated[int, Range(0, 2**30)]

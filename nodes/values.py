@@ -10,7 +10,8 @@ next: `weft.nodes.families`, which turns recipes into modules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weft.engine import Loading, Recipe, Resolved, value
@@ -132,13 +133,46 @@ class Model(Weights["Denoiser"], Generic[F]):
 
 
 @value
+@dataclass(frozen=True)
+class Embedding(Recipe["Mapping[str, Tensor]"]):
+    """Vectors that stand for a word of prompts: textual inversion.
+
+    Args:
+        source: the content digest of the file that they are in.
+        word: as it is written in prompts.
+    """
+
+    source: str
+    word: str
+
+    def load(self, loading: Loading) -> Mapping[str, Tensor]:
+        from weft.nodes.embeddings import vectors_of
+
+        (file,) = loading.locate(self.source).files
+        found = vectors_of(file)
+        return {name: vectors.to(loading.device) for name, vectors in found.items()}
+
+
+@value
 @dataclass(frozen=True, repr=False)
 class TextEncoder(Weights["Encoder"], Generic[F]):
-    """The network that reads prompts, with its tokenizer."""
+    """The network that reads prompts, with its tokenizer.
+
+    Args:
+        embeddings: words that stand for vectors of their own.
+    """
+
+    embeddings: tuple[Embedding, ...] = ()
+
+    @property
+    def plain(self) -> TextEncoder[F]:
+        """The same without embeddings, whose weights all that differ in these alone share."""
+        return replace(self, embeddings=())
 
     def load(self, loading: Loading) -> Encoder:
         family, source, dtype = self.parts(loading)
-        return family.encoder(source, self.variant, dtype, loading.device)
+        encoder = family.encoder(source, self.variant, dtype, loading.device)
+        return encoder.knowing({one.word: one.load(loading) for one in self.embeddings})
 
 
 @value

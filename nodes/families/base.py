@@ -114,6 +114,11 @@ class Family(ABC):
         """The configuration of the scheduler that a checkpoint came with."""
         return contents.configs.get("scheduler", self.scheduler)
 
+    def clips(self, contents: Contents) -> dict[str, int]:
+        """How many channels the tokens of each CLIP text model of a checkpoint have, as headers tell."""
+        found = {text.name: text.header(contents) for text in self.texts}
+        return {name: header.width for name, header in found.items() if header and not header.is_t5}
+
     def seen_beside(self, contents: Contents) -> int:
         """Channels that a checkpoint's network sees beside its latents, as headers tell."""
         return 0
