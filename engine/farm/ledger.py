@@ -220,10 +220,15 @@ class Ledger:
             self._base.execute("UPDATE workers SET seen=? WHERE name=?", (now, worker))
 
     def begin(self, worker: str, entry: Entry) -> bool:
-        """Say what a worker executes, so that its death is charged to this item; False where the lease is lost."""
+        """Say what a worker executes, so that its death is charged to this item.
+
+        False where the lease is lost, or the job does not run.
+        """
         with self._transaction():
+            if self.fact("state", "running") != "running" or not self._holds(worker, entry):
+                return False
             self._base.execute("UPDATE workers SET item=? WHERE name=?", (entry.id, worker))
-            return self._holds(worker, entry)
+        return True
 
     def _holds(self, worker: str, entry: Entry) -> bool:
         row = self._base.execute("SELECT state, worker, attempt FROM items WHERE id=?", (entry.id,)).fetchone()

@@ -103,14 +103,14 @@ class Worker:
     def _chunk(self, chunk: list[Entry], settler: Settler) -> None:
         """Run leased items; each is settled while the next one runs."""
         for entry in chunk:
-            if self.stopped() or self.ledger.fact("state") != "running":
-                settler.wait()
-                self.ledger.leave(self.name)
-                break
-            if self.ledger.begin(self.name, entry):
+            if not self.stopped() and self.ledger.begin(self.name, entry):
                 started = time.monotonic()
                 settler.take(entry, self.bench.attempt(entry, self.stopped))
                 taken = time.monotonic() - started
                 self.seconds = taken if self.seconds is None else 0.8 * self.seconds + 0.2 * taken
                 self.shared = entry.shared
+            elif self.stopped() or self.ledger.fact("state") != "running":
+                settler.wait()
+                self.ledger.leave(self.name)
+                break
         settler.wait()

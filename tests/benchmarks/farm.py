@@ -15,17 +15,20 @@ import sys
 import tempfile
 import time
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 from tests.engine.farm.conftest import GRAPH, NODES, Place
 from weft.engine.farm import Ledger
+from weft.engine.farm.attempt import log_path
+from weft.engine.farm.ledger import Entry
 from weft.engine.farm.progress import progress
 from weft.engine.farm.publish import published
 from weft.engine.farm.submit import ledger_path, submit
 from weft.engine.farm.worker import Worker
 
 REST = 0.05
-"""Seconds that an item takes where overhead is measured."""
+"""Seconds that a node waits where overhead is measured."""
 
 RESIDENT = """
 import resource, sys
@@ -67,12 +70,18 @@ def overhead(place: Place, items: int, *options: str) -> float:
     place.job({"seed": {"count": items}, "sample.seconds": [REST]})
     assert place.run("--workers", "2", *options) == 0
     ledger = Ledger(ledger_path(place.out))
-    ends: dict[str, list[float]] = {}
-    for entry in ledger.entries():
-        ends.setdefault(entry.worker, []).append(entry.ended)
+    ended: dict[str, list[Entry]] = {}
+    for entry in sorted(ledger.entries(), key=lambda entry: entry.ended):
+        ended.setdefault(entry.worker, []).append(entry)
     ledger.close()
-    pairs = [(sorted(times), sorted(times)[1:]) for times in ends.values()]
-    return statistics.median(two - one for times, later in pairs for one, two in zip(times, later, strict=False)) - REST
+    pairs = [pair for entries in ended.values() for pair in pairwise(entries)]
+    return statistics.median(later.ended - one.ended - worked(place, later) for one, later in pairs)
+
+
+def worked(place: Place, entry: Entry) -> float:
+    """Seconds that the nodes of an item took, as the log of its attempt says."""
+    lines = map(json.loads, log_path(place.out, entry).read_text().splitlines())
+    return sum(line["seconds"] for line in lines if line["event"] == "node_finished")
 
 
 def resident(place: Place, items: int) -> float:
