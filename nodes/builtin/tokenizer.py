@@ -13,13 +13,13 @@ from transformers import CLIPTokenizer
 
 from .captions import PHRASES
 
-__all__ = ["START", "STOP", "TOKENS", "new_tokenizer"]
+__all__ = ["GLUE", "START", "STOP", "TOKENS", "new_tokenizer"]
 
 START, STOP = "<|startoftext|>", "<|endoftext|>"
 TOKENS = 77
 """How many tokens a prompt is padded or cut to."""
 
-_GLUE = ("a", "picture", "of", "with", "and", "by", "in", "front", "on", "the", ",")
+GLUE = ("a", "picture", "of", "with", "and", "by", "in", "front", "on", "the", ",")
 _END = "</w>"
 
 
@@ -46,7 +46,7 @@ def _config() -> dict[str, object]:
 def _words() -> Counter[str]:
     """The captions' words, each as often as phrases use it."""
     phrases = [phrase for choices in PHRASES.values() for wordings in choices.values() for phrase in wordings]
-    return Counter([word for phrase in phrases for word in phrase.split()] + list(_GLUE))
+    return Counter([word for phrase in phrases for word in phrase.split()] + list(GLUE))
 
 
 def _merges(words: Counter[str]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor
+from transformers import CLIPTextModel
 
 from .autoencoder import AutoencoderStage, DecoderStage
 from .colours import write_colours
@@ -26,6 +27,7 @@ from .edges import EdgesStage
 from .export import export_module, export_pipeline
 from .judge import trained_judge
 from .latents import encode_dataset
+from .long_captions import LongCaptionsStage
 from .loop import Schedule, device, train_stage
 from .preview import PreviewStage
 from .recipe import CROPPED_STEPS, PICTURES, SCHEDULES, SEED, default_work
@@ -63,6 +65,12 @@ class Workshop:
         stage.modules.load_state_dict(train_stage(stage, self.schedules["denoiser"], self.work).state_dict())
         return stage
 
+    def long_captions(self) -> CLIPTextModel:
+        """Train the text encoder further, on long captions; gives its averaged weights."""
+        stage = LongCaptionsStage(self.denoiser(), self.seed)
+        stage.modules.load_state_dict(train_stage(stage, self.schedules["long_captions"], self.work).state_dict())
+        return stage.text_encoder
+
     def decoder(self) -> AutoencoderKL:
         """Train the decoder further, its encoder frozen; gives the autoencoder with its averaged weights."""
         vae, latents = self.latents()
@@ -89,8 +97,7 @@ class Workshop:
 
     def export(self) -> None:
         """Write the three models, and what the first one's latents look like."""
-        denoiser = self.denoiser()
-        export_pipeline(self.decoder(), denoiser.unet, denoiser.text_encoder, self.out / "landscapes")
+        export_pipeline(self.decoder(), self.denoiser().unet, self.long_captions(), self.out / "landscapes")
         export_module(self.preview(), self.out / "landscapes-tiny-vae")
         export_module(self.edges(), self.out / "landscapes-edges")
         write_colours(self.out / "landscapes")

@@ -81,7 +81,7 @@ def overhead(place: Place, items: int, *options: str) -> float:
 def worked(place: Place, entry: Entry) -> float:
     """Seconds that the nodes of an item took, as the log of its attempt says."""
     lines = map(json.loads, log_path(place.out, entry).read_text().splitlines())
-    return sum(line["seconds"] for line in lines if line["event"] == "node_finished")
+    return sum(float(line["seconds"]) for line in lines if line["event"] == "node_finished")
 
 
 def resident(place: Place, items: int) -> float:

@@ -11,7 +11,7 @@ guides    `right`: the share of pictures that show all that their prompt names; 
           are in 0..1; the last row is true renders.
 weights   the share of pictures that show a phrase, by its weight, at scale 1, where not all do; and the mean change of
           a pixel from weight 1.
-lengths   `right`, and the share of factors that are right, for prompts as they are and after as many other tokens.
+lengths   `right`, and the share of pictures that show each factor, for prompts as they are and among other words.
 """
 
 from __future__ import annotations
@@ -171,23 +171,38 @@ def rest(scene: Scene, factor: str) -> str:
     return ", ".join(PHRASES[other][getattr(scene, other)][0] for other in named)
 
 
-FILLERS = {
-    "as they are": "",
-    "after 50 commas": "," * 50,
-    "after 150 commas": "," * 150,
-    "after 50 x a picture of": "a picture of " * 50,
+TAGS = (
+    "masterpiece, best quality, highly detailed, award winning photograph, wide angle lens, cinematic composition, "
+    "volumetric, sharp focus, intricate, elegant, 8k, concept art, ultra realistic, film grain"
+)
+
+PROSE = (
+    "Nobody could remember who had asked for the report, and so the secretary read the minutes aloud while the others "
+    "drank their coffee. When the committee met again that week, it was raining and they forgot about all of it once more."
+)
+
+AROUND = {
+    "as they are": ("", ""),
+    "after tags": (f"{TAGS}, ", ""),
+    "before tags": ("", f", {TAGS}"),
+    "after prose": (f"{PROSE} ", ""),
+    "after 50 x a picture of": ("a picture of " * 50, ""),
+    "after 150 commas": ("," * 150 + " ", ""),
+    "after 50 commas": ("," * 50 + " ", ""),
 }
-"""What stands before a prompt."""
+"""What stands before a prompt and after it: 150 tokens of the embedded model's, where nothing else is said."""
 
 
 def lengths(painter: Painter, _: Tensor) -> Iterator[str]:
     """Whether prompts are followed at the end of a long text."""
-    for name, filler in FILLERS.items():
-        texts = [f"{filler} {caption}" for caption in painter.captions()]
-        tokens = painter.told(texts[0]).prompts[0].embeddings.shape[1]
+    yield f"{'':24}{'all':>6}" + "".join(f"{factor:>10}" for factor in FACTORS)
+    for name, (before, after) in AROUND.items():
+        texts = [f"{before}{caption}{after}" for caption in painter.captions()]
         shares = agreement(list(painter.scenes), painter.seen(painter.paint(texts, scale=5.0)))
-        mean = sum(shares[factor] for factor in FACTORS) / len(FACTORS)
-        yield f"{name:24}{shares['all']:6.2f} {mean:6.2f}   {tokens} tokens"
+        tokens = painter.told(texts[0]).prompts[0].embeddings.shape[1]
+        yield (
+            f"{name:24}{shares['all']:6.2f}" + "".join(f"{shares[one]:10.2f}" for one in FACTORS) + f"   {tokens} read"
+        )
 
 
 TABLES = {"guides": guides, "weights": weights, "lengths": lengths}
