@@ -37,7 +37,15 @@ from weft.nodes.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.image import LoadImage, SaveImage
 from weft.nodes.inpaint import EditGuide, ImageToMask, InpaintGuide
 from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
-from weft.nodes.loaders import Checkpoint, LoadCheckpoint, LoadControlNet, LoadDiffusionModel, LoadEmbedding, LoadVAE
+from weft.nodes.loaders import (
+    Checkpoint,
+    LoadCheckpoint,
+    LoadControlNet,
+    LoadDiffusionModel,
+    LoadEmbedding,
+    LoadTextEncoder,
+    LoadVAE,
+)
 from weft.nodes.primitives import (
     Boolean,
     FormatText,
@@ -107,6 +115,7 @@ __all__ = [
     "LoadDiffusionModel",
     "LoadEmbedding",
     "LoadImage",
+    "LoadTextEncoder",
     "LoadVAE",
     "MakeSigmas",
     "Mask",

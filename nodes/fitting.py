@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.embeddings import check_word, matched
 from weft.nodes.families import Family, family
+from weft.nodes.families.texts import Header, assigned
 from weft.nodes.samplers import SAMPLERS, samplers_told_spacing
 from weft.nodes.scheduling import chosen, settled
 
@@ -114,14 +116,45 @@ def _sees(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
 
 def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """A VAE must make the latents of the model that it is for."""
-    vae, model = loader.source("source"), loader.above("model")
-    while model and model.source("source") is None:
-        model = model.above("model")
+    vae, model = loader.source("source"), _model_of(loader)
     found = model.source("source") if model else None
     able = vae.detail["families"].split() if vae else []
     if vae and model and found and found.family and found.family not in able:
         message = f"`{vae.text}` is a VAE of {listed(able)}, and `{model.call.id}` is of family {found.family}"
         yield NodeProblem("source", message, "give a VAE of the model's family")
+
+
+def _model_of(loader: Upstream) -> Upstream | None:
+    """The loader that a loader's model comes from."""
+    model = loader.above("model")
+    while model and model.source("source") is None:
+        model = model.above("model")
+    return model
+
+
+def texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
+    """Text models that come alone must be those of the model's family."""
+    try:
+        _texts(loader)
+    except InputError as refusal:
+        yield NodeProblem("source", refusal.message, refusal.mend)
+
+
+def _texts(loader: Upstream) -> dict[str, int] | None:
+    """The channels of each CLIP text model of a LoadTextEncoder; None where it cannot be told yet.
+
+    Raises:
+        InputError: where they are not the model's.
+    """
+    model = _model_of(loader)
+    found, names = model.source("source") if model else None, ("source", "source_2", "source_3")
+    told = [name for name in names if loader.call.inputs.get(name) is not None]
+    sources = [one for name in told if (one := loader.source(name))]
+    if found is None or found.family is None or len(sources) < len(told):
+        return None
+    headers = [(one.text, Header(**json.loads(one.detail["header"]))) for one in sources]
+    given = assigned(family(found.family), headers, int(found.detail["width"]))
+    return {text.name: headers[number][1].width for text, number in given.items() if not text.length}
 
 
 def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -135,12 +168,23 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
             check_word(word, others)
         except InputError as refusal:
             yield NodeProblem("token", refusal.message, refusal.mend)
-    clips = node.source("source") if node else None
-    if source and clips and "clips" in clips.detail:
+    clips = _clips(node) if node else None
+    if source and clips is not None:
         try:
-            matched(source.text, json.loads(source.detail["sizes"]), json.loads(clips.detail["clips"]))
+            matched(source.text, json.loads(source.detail["sizes"]), clips)
         except InputError as refusal:
             yield NodeProblem("source", refusal.message, refusal.mend)
+
+
+def _clips(loader: Upstream) -> dict[str, int] | None:
+    """The channels of each CLIP text model that a loader names; None where it cannot be told."""
+    source = loader.source("source")
+    if source and "clips" in source.detail:
+        clips: dict[str, int] = json.loads(source.detail["clips"])
+        return clips
+    with suppress(InputError):
+        return _texts(loader) if source and "header" in source.detail else None
+    return None
 
 
 def _words(loader: Upstream) -> list[str]:

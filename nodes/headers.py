@@ -93,6 +93,8 @@ EMBEDDED = frozenset({"emb_params", "clip_l", "clip_g"})
 
 _WHOLE = "give a checkpoint: one file with the denoiser, the VAE and the text encoders, or a diffusers folder"
 
+_PART = "load it with LoadDiffusionModel, and what it is without with LoadTextEncoder and LoadVAE"
+
 KINDS: tuple[Kind, ...] = (
     Kind("a LoRA", _WHOLE, _any("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "hada_w1", "lokr_w1")),
     Kind(
@@ -106,17 +108,21 @@ KINDS: tuple[Kind, ...] = (
         lambda shapes: bool(EMBEDDED & shapes.keys()),
     ),
     Kind("a part of an SDXL checkpoint", _WHOLE, _any("conditioner.embedders.")),
-    Kind("a part of an SD 3 checkpoint", _WHOLE, _any("joint_blocks.")),
-    Kind("a part of a FLUX checkpoint", _WHOLE, _any("double_blocks.")),
+    Kind("a part of an SD 3 checkpoint", _PART, _any("joint_blocks.")),
+    Kind("a part of a FLUX checkpoint", _PART, _any("double_blocks.")),
     Kind("a part of an SD 2.x checkpoint", _WHOLE, _any("cond_stage_model.model.")),
     Kind(
         "a checkpoint without its VAE or its text encoder",
-        _WHOLE,
+        _PART,
         _any("model.diffusion_model."),
     ),
-    Kind("a UNet alone", _WHOLE, _any("down_blocks.0.attentions.", "input_blocks.0.0.", "time_embedding.")),
-    Kind("a VAE", _WHOLE, _any("encoder.conv_in.", "decoder.conv_in.")),
-    Kind("a text encoder", _WHOLE, _any("text_model.", "token_embedding.")),
+    Kind("a UNet alone", _PART, _any("down_blocks.0.attentions.", "input_blocks.0.0.", "time_embedding.")),
+    Kind("a VAE", "load it with LoadVAE, behind a model", _any("encoder.conv_in.", "decoder.conv_in.")),
+    Kind(
+        "a text encoder",
+        "load it with LoadTextEncoder, behind a model",
+        _any("text_model.", "token_embedding.", "encoder.block.0.layer."),
+    ),
 )
 """The kinds that are told apart, the first that fits; a family's own whole checkpoints are recognised before."""
 

@@ -5,6 +5,7 @@ They read headers; the weights come when they are used.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Generic, Literal, NamedTuple
@@ -12,8 +13,17 @@ from typing import Annotated, Generic, Literal, NamedTuple
 from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes import folders
 from weft.nodes.embeddings import check_word
-from weft.nodes.fitting import embedding_fits, training_fits, vae_fits
-from weft.nodes.sources import CheckpointSource, ControlNetSource, DenoiserSource, EmbeddingSource, VAESource
+from weft.nodes.families import family
+from weft.nodes.families.texts import Header, assigned
+from weft.nodes.fitting import embedding_fits, texts_fit, training_fits, vae_fits
+from weft.nodes.sources import (
+    CheckpointSource,
+    ControlNetSource,
+    DenoiserSource,
+    EmbeddingSource,
+    TextEncoderSource,
+    VAESource,
+)
 from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
 Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
@@ -129,6 +139,37 @@ def LoadVAE(
     return VAE(str(found.digest), model.family, variant, context.precision)
 
 
+@node(category="loaders", lane="io", settings=("precision",), fits=texts_fit)
+def LoadTextEncoder(
+    model: Model[F],
+    source: Annotated[str, TextEncoderSource()],
+    source_2: Annotated[str | None, TextEncoderSource()] = None,
+    source_3: Annotated[str | None, TextEncoderSource()] = None,
+    *,
+    context: Context = INJECTED,
+) -> TextEncoder[F]:
+    """Name text models that come alone, to go with a model.
+
+    SD 1.x and 2.x read prompts with one (`clip_l`, `clip_h`), SDXL with two (`clip_l`, `clip_g`), its refiner with
+    `clip_g`, SD 3 with these and `t5xxl`, which may be left out, FLUX.1 with `clip_l` and `t5xxl`. Their order is told
+    by their headers. CLIP's tokenizer comes with Weft; T5's is looked for beside its weights, as `t5_tokenizer` or as a
+    folder has it, and in the hub's cache.
+
+    Args:
+        model: which they are for.
+        source: a text encoder's folder in a diffusers folder (`MODEL/text_encoder`), or a .safetensors file that has it
+            alone, in transformers' layout or in OpenCLIP's.
+        source_2: another one.
+        source_3: a third.
+    """
+    found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
+    width = int(context.residency.sources.locate(model.source).detail["width"])
+    headers = [(one.resolved.text, Header(**json.loads(one.resolved.detail["header"]))) for one in found]
+    given = assigned(family(model.family), headers, width)
+    files = tuple((text.name, str(found[number].digest)) for text, number in given.items())
+    return TextEncoder(files[0][1], model.family, "", context.precision, files=files, width=width)
+
+
 @node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)
 def LoadControlNet(
     source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context = INJECTED
@@ -162,7 +203,7 @@ def LoadEmbedding(
     Several of these nodes in a row load several embeddings.
 
     Args:
-        text_encoder: from LoadCheckpoint or another LoadEmbedding.
+        text_encoder: from LoadCheckpoint, LoadTextEncoder or another LoadEmbedding.
         source: a .safetensors file under a models folder, with vectors for one CLIP text model (`emb_params`, or as
             diffusers saves them), or for each by its name (`clip_l` and `clip_g` for SDXL and SD 3);
             what it has for others is left out.

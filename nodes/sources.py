@@ -11,12 +11,14 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from weft.engine import InputError, Places, Resolved, Resource, find, inside, listed, nearest
 from weft.nodes import builtin, folders, hub
 from weft.nodes.embeddings import sizes_of, word_of
 from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
+from weft.nodes.families.texts import header_of
 from weft.nodes.headers import PICKLES, kind_of, read_shapes, refuse_pickle
 
 BUILTIN = "builtin:"
@@ -105,13 +107,14 @@ class CheckpointSource(ModelSource):
         return of_checkpoint(contents)
 
     def detail(self, contents: Contents, root: Path) -> dict[str, str]:
-        """The configuration of its scheduler, what its network sees beside its latents, and its CLIP models' widths."""
+        """The configuration of its scheduler, what its network sees beside its latents, how wide its prompts are."""
         family = self.family_of(contents)
         assert family is not None
         return {
             "scheduler": json.dumps(dict(family.scheduler_of(contents))),
             "beside": str(family.seen_beside(contents)),
             "clips": json.dumps(family.clips(contents)),
+            "width": str(family.width_of(contents)),
         }
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
@@ -167,6 +170,35 @@ class ControlNetSource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a ControlNet", _CONTROL_NET)
+
+
+class TextEncoderSource(ModelSource):
+    """A text model alone: CLIP's, OpenCLIP's or T5's, whichever family it is for."""
+
+    kind = "text encoder"
+    components = ("",)
+
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """The text model of that name, with the tokenizer that stands beside it in a model's folder."""
+        found = super().resolve(text, places)
+        folder = found.root.name
+        beside = found.root.parent / folder.replace("text_encoder", "tokenizer")
+        if beside == found.root or not (beside.is_dir() and inside(beside, _searched(places))):
+            return found
+        root = found.root.parent
+        files = folders.content(root, (folder, beside.name))
+        return replace(found, root=root, files=files, detail={**found.detail, "folder": folder})
+
+    def recognises(self, contents: Contents) -> bool:
+        return header_of(contents) is not None and not of_checkpoint(contents)
+
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """Which component of the folder it is, and what its headers tell."""
+        header = header_of(contents)
+        return {"folder": "", "header": json.dumps(asdict(header) if header else None)}
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a text encoder", "give a folder or a safetensors file of a text model")
 
 
 class EmbeddingSource(ModelSource):

@@ -36,7 +36,7 @@ def TextEncode(
     parenthesis without its partner.
 
     Args:
-        text_encoder: from LoadCheckpoint; by way of LoadEmbedding where words stand for embeddings.
+        text_encoder: from LoadCheckpoint or LoadTextEncoder; by way of LoadEmbedding where words stand for embeddings.
         text: the prompt; empty is a prompt too, the usual negative one.
         weights: whether parentheses weigh words; without, the text is read as it stands.
         clip_skip: layers of CLIP that are left out at its end, beside the one that SDXL and SD 3 leave out anyway;

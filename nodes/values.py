@@ -160,9 +160,14 @@ class TextEncoder(Weights["Encoder"], Generic[F]):
 
     Args:
         embeddings: words that stand for vectors of their own.
+        files: the name of each text model with the content digest of its own source, where they come alone: `source` is
+            the first of these then.
+        width: channels of the prompts that the denoiser reads, where text models come alone.
     """
 
     embeddings: tuple[Embedding, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    width: int = 0
 
     @property
     def plain(self) -> TextEncoder[F]:
@@ -171,7 +176,9 @@ class TextEncoder(Weights["Encoder"], Generic[F]):
 
     def load(self, loading: Loading) -> Encoder:
         family, source, dtype = self.parts(loading)
-        encoder = family.encoder(source, self.variant, dtype, loading.device)
+        how = (self.variant, dtype, loading.device)
+        files = {name: loading.locate(digest) for name, digest in self.files}
+        encoder = family.encoder_in_parts(files, self.width, *how) if files else family.encoder(source, *how)
         return encoder.knowing({one.word: one.load(loading) for one in self.embeddings})
 
 

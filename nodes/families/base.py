@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes import folders
-from weft.nodes.families.texts import TextModel
+from weft.nodes.families.texts import Place, TextModel, alone
 from weft.nodes.headers import read_shapes
 from weft.nodes.prompts import PLAIN, Reading
 
@@ -133,19 +133,47 @@ class Family(ABC):
         Raises:
             InputError: where one is missing.
         """
-        from weft.nodes.loading import ready
-        from weft.nodes.modules import Encoder
-
         places = {text: place for text in self.texts if (place := text.within(source.root))}
         for text in self.texts:
             if text not in places and not text.optional:
                 message = f"`{source.text}` has no {text.name}, which {self.name} reads prompts with"
                 raise InputError(message, "get the whole checkpoint")
-        readers = [text.read(place, variant, dtype) for text, place in places.items()]
-        return ready(Encoder(self, readers, self.reading_of(source)), device)
+        contents = Contents.of(source.root)
+        told = {"width": self.width_of(contents), **self.reading_of(source.root)}
+        return self._encoder(places, told, variant, dtype, device)
 
-    def reading_of(self, source: Resolved) -> Mapping[str, Any]:
-        """What else a checkpoint says of how its prompts are read."""
+    def encoder_in_parts(
+        self, sources: Mapping[str, Resolved], width: int, variant: str, dtype: torch.dtype, device: str
+    ) -> Encoder:
+        """What reads prompts, from text models that come each alone.
+
+        Args:
+            sources: by the names of the text models.
+            width: channels of the prompts that the denoiser reads.
+        """
+        places = {text: alone(sources[text.name]) for text in self.texts if text.name in sources}
+        return self._encoder(places, {"width": width}, variant, dtype, device)
+
+    def _encoder(
+        self,
+        places: Mapping[TextModel, Place],
+        told: Mapping[str, Any],
+        variant: str,
+        dtype: torch.dtype,
+        device: str,
+    ) -> Encoder:
+        from weft.nodes.loading import ready
+        from weft.nodes.modules import Encoder
+
+        readers = [text.read(place, variant, dtype) for text, place in places.items()]
+        return ready(Encoder(self, readers, told), device)
+
+    def width_of(self, contents: Contents) -> int:
+        """Channels of the prompts that a denoiser reads, as headers tell; 0 where it reads no words."""
+        return 0
+
+    def reading_of(self, root: Path) -> Mapping[str, Any]:
+        """What else a whole checkpoint says of how its prompts are read."""
         return {}
 
     @abstractmethod

@@ -85,6 +85,13 @@ class FlowFamily(Family):
         """The VAE."""
         return kl_autoencoder(source, variant, dtype, device, self.scale, self.vae_prefix)
 
+    def width_of(self, contents: Contents) -> int:
+        if not contents.shapes:
+            return int((contents.configs.get("transformer") or contents.configs[""])["joint_attention_dim"])
+        prefix = original.prefix_of(self.entry, contents.shapes, original.UNET)
+        config = self.transformer_config(original.below(prefix, contents.shapes))
+        return int(config["joint_attention_dim"])
+
     def prompt_width(self, model: Denoiser) -> int:
         return int(model.network.config.joint_attention_dim)
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes import original_transformers as transformers_layout
 from weft.nodes.families.base import Contents
 from weft.nodes.families.flows import CLIP, T5, FlowFamily
 from weft.nodes.families.texts import TextModel
-from weft.nodes.folders import read_config
-from weft.nodes.headers import Shapes, read_shapes
+from weft.nodes.headers import Shapes
 from weft.nodes.preview import Colours
 from weft.nodes.prompts import PLAIN, Reading
 
@@ -90,12 +88,6 @@ class StableDiffusion3(FlowFamily):
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"])
-
-    def reading_of(self, source: Resolved) -> Mapping[str, Any]:
-        """How many channels the prompts have that its transformer reads."""
-        if source.root.is_dir():
-            return {"width": int(read_config(source.root / "transformer" / "config.json")["joint_attention_dim"])}
-        return {"width": read_shapes(source.root)[f"{original.UNET}context_embedder.weight"][1]}
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """CLIP's layers before the last, side by side and padded to T5's width, then T5's tokens; both projections."""

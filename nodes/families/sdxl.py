@@ -8,6 +8,7 @@ since it goes on from the base model's latents (SDXL, https://arxiv.org/abs/2307
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved
@@ -94,11 +95,10 @@ class StableDiffusionXL(UNetFamily):
         added = {name: given.pop(name) for name in ("text_embeds", "time_ids")}
         return {**given, "added_cond_kwargs": added}
 
-    def reading_of(self, source: Resolved) -> Mapping[str, Any]:
-        """Whether zeros stand where there is no negative prompt, as for all but the refiner unless a folder says it."""
-        base = self.texts[0].within(source.root) is not None
-        told = read_config(source.root / "model_index.json") if source.root.is_dir() else {}
-        return {"zeroed": told.get("force_zeros_for_empty_prompt", base)}
+    def reading_of(self, root: Path) -> Mapping[str, Any]:
+        """Whether zeros stand where there is no negative prompt, if a folder says it."""
+        told = read_config(root / "model_index.json") if root.is_dir() else {}
+        return {"zeroed": told.get("force_zeros_for_empty_prompt")}
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """The layers before the last of all models, side by side, and the projection of the last model."""
@@ -110,12 +110,14 @@ class StableDiffusionXL(UNetFamily):
         return Encoded(torch.cat([one.embeddings for one in given], dim=-1), given[-1].pooled)
 
     def unprompted(self, encoder: Encoder) -> Encoded:
+        """Zeros, but for the refiner, which has one text model, unless a checkpoint says it."""
         import torch
 
         from weft.nodes.modules import Encoded
 
         embeddings, pooled = self.encode(encoder, [""])
-        if not encoder.config["zeroed"] or pooled is None:
+        said = encoder.config.get("zeroed")
+        if pooled is None or not (len(encoder.readers) > 1 if said is None else said):
             return Encoded(embeddings, pooled)
         return Encoded(torch.zeros_like(embeddings), torch.zeros_like(pooled))
 

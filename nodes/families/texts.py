@@ -1,18 +1,18 @@
 """The text models that families read prompts with: CLIP's, OpenCLIP's and T5's, told by headers, and built.
 
 A family lists its own (`Family.texts`). In a whole checkpoint each is a component's folder, or names of a single file
-below a prefix. T5's tokenizer is in no single file: it is looked for beside it, then in the hub's cache. Importing this
-module imports no torch.
+below a prefix; or it comes alone, and which one it is is told by what comes beside it (`assigned`). T5's tokenizer is
+in no single file: it is looked for beside it, then in the hub's cache. Importing this module imports no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError
+from weft.engine import InputError, Resolved, listed
 from weft.nodes import hub
 from weft.nodes import original_layout as original
 from weft.nodes.headers import Shapes, read_shapes
@@ -20,7 +20,7 @@ from weft.nodes.headers import Shapes, read_shapes
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.families.base import Contents
+    from weft.nodes.families.base import Contents, Family
     from weft.nodes.modules import Reader
 
 T5_TOKENIZER = "t5_tokenizer"
@@ -55,6 +55,9 @@ class Header:
     width: int
     layers: int
     projects: bool = False
+
+    def __str__(self) -> str:
+        return f"{'T5' if self.is_t5 else 'CLIP'}, {self.layers} layers of {self.width} channels"
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,61 @@ class TextModel:
             weights = original.below(place.prefix, original.tensors(place.root, place.prefix))
             model = assembled_text(T5EncoderModel, config, weights, dtype)
         return Reader(self.name, model, AutoTokenizer.from_pretrained(words, local_files_only=True), self.length)
+
+
+def alone(source: Resolved) -> Place:
+    """Where a text model is that is a source by itself."""
+    if not source.root.is_dir():
+        return Place(source.root)
+    folder = source.detail["folder"]
+    words = source.root / folder.replace("text_encoder", "tokenizer")
+    return Place(source.root / folder, words if (words / "tokenizer_config.json").is_file() else None)
+
+
+def assigned(family: Family, found: Sequence[tuple[str, Header]], width: int) -> dict[TextModel, int]:
+    """Which of some text models, by number, is which of a family's: of two of CLIP's, the smaller is the first.
+
+    Args:
+        found: the name of each source, with what its headers tell.
+        width: channels of the prompts that the denoiser reads.
+
+    Raises:
+        InputError: where one is missing or there twice, or is not of the denoiser's size.
+    """
+    named = ", ".join(f"`{text}` ({header})" for text, header in found)
+    message = f"{family.name} reads prompts with {listed(text.name for text in family.texts) or 'none'}; found {named}"
+    given: dict[TextModel, int] = {}
+    for is_t5 in (False, True):
+        wanted = [text for text in family.texts if bool(text.length) is is_t5]
+        numbers = [number for number, (_, header) in enumerate(found) if header.is_t5 is is_t5]
+        sizes = {number: (found[number][1].width, found[number][1].layers) for number in numbers}
+        if len(numbers) > len(wanted) or len(set(sizes.values())) < len(numbers):
+            raise InputError(message, "give each of them once")
+        fewer = wanted if len(numbers) == len(wanted) else [text for text in wanted if not text.optional]
+        if len(numbers) < len(fewer):
+            raise InputError(message, "give what is missing too")
+        given |= zip(fewer, sorted(numbers, key=sizes.__getitem__), strict=True)
+    _check_sizes(family, {text: found[number] for text, number in given.items()}, width)
+    return given
+
+
+def _check_sizes(family: Family, given: Mapping[TextModel, tuple[str, Header]], width: int) -> None:
+    """Raise `InputError` where text models have no projection that is read, or other channels than are read."""
+    for text, (source, header) in given.items():
+        if text.projects and not header.projects:
+            message = f"`{source}` has no projection, which {family.name} reads of {text.name}"
+            raise InputError(message, "give a file of the text model with its projection")
+    t5 = [header.width for _, header in given.values() if header.is_t5]
+    made = t5[0] if t5 else sum(header.width for _, header in given.values())
+    if made != width and (t5 or not any(text.length for text in family.texts)):
+        named = listed(source for source, _ in given.values())
+        mend = f"{family.name} reads prompts with {listed(text.name for text in family.texts)}; give those of the model"
+        raise InputError(f"{named} make prompts of {made} channels, and the model reads {width}", mend)
+
+
+def header_of(contents: Contents) -> Header | None:
+    """What the headers of a text model tell that comes alone; None where it is none."""
+    return of_shapes(contents.shapes) if contents.shapes else of_config(contents.configs.get("", {}))
 
 
 def of_config(config: Mapping[str, Any]) -> Header | None:

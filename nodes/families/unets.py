@@ -90,6 +90,12 @@ class UNetFamily(Family):
             return (contents.shapes.get(FIRST) or contents.shapes[ENTRY])[1] - LATENT_CHANNELS
         return int((contents.configs.get("unet") or contents.configs[""])["in_channels"]) - LATENT_CHANNELS
 
+    def width_of(self, contents: Contents) -> int:
+        if not contents.shapes:
+            return int((contents.configs.get("unet") or contents.configs[""])["cross_attention_dim"])
+        prefix = original.prefix_of(ENTRY, contents.shapes, original.UNET)
+        return int(original.unet_config(original.below(prefix, contents.shapes))["cross_attention_dim"])
+
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The UNet with the checkpoint's scheduler configuration."""
         from diffusers import UNet2DConditionModel

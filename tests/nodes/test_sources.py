@@ -133,6 +133,22 @@ def test_another_kind_of_file_is_said_to_be_one(tmp_path: Path, tensor: str, kin
     assert error.mend
 
 
+@pytest.mark.parametrize(
+    ("tensor", "loader"),
+    [
+        ("down_blocks.0.attentions.0.proj_in.weight", "LoadDiffusionModel"),
+        ("double_blocks.0.img_attn.qkv.weight", "LoadDiffusionModel"),
+        ("decoder.conv_in.weight", "LoadVAE"),
+        ("text_model.final_layer_norm.weight", "LoadTextEncoder"),
+        ("encoder.block.0.layer.0.layer_norm.weight", "LoadTextEncoder"),
+        ("clip_g", "LoadEmbedding"),
+    ],
+)
+def test_a_part_is_sent_to_what_loads_it(tmp_path: Path, tensor: str, loader: str) -> None:
+    header_only(tmp_path / "file.safetensors", tensor)
+    assert f"load it with {loader}" in refusal(CHECKPOINT, "file.safetensors", tmp_path).mend
+
+
 def test_a_checkpoint_is_no_control_net_and_the_reverse(models: Path) -> None:
     assert refusal(CONTROL_NET, "epsilon", models).mend == "load it with LoadCheckpoint"
     assert refusal(CHECKPOINT, "edges", models).mend == "load it with LoadControlNet"

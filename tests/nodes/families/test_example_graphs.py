@@ -23,6 +23,7 @@ TINY = {
     "sd3": "sd3",
     "flux_dev": "flux-dev",
     "flux_schnell": "flux-schnell",
+    "flux_parts": "flux-dev",
     "inpaint": "inpaint",
     "edit": "edit",
     "dit": "dit",
@@ -31,10 +32,21 @@ TINY = {
 }
 """A checkpoint for each graph."""
 
+PARTS = {
+    "model.source": "transformer",
+    "texts.source": "text_encoder",
+    "texts.source_2": "text_encoder_2",
+    "vae.source": "vae",
+}
+"""The folder of each part of FLUX.1."""
+
 
 def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
     """The graph over tiny checkpoints, for small pictures, in few steps."""
-    graph = graph.set("checkpoint.source", zoo(TINY[name])).set("checkpoint.variant", "")
+    if "checkpoint" in graph.nodes:
+        graph = graph.set("checkpoint.source", zoo(TINY[name])).set("checkpoint.variant", "")
+    for part, folder in PARTS.items() if name == "flux_parts" else ():
+        graph = graph.set(part, f"{zoo(TINY[name])}/{folder}")
     if "refiner" in graph.nodes:
         graph = graph.set("refiner.source", zoo("sdxl-refiner")).set("refiner.variant", "")
         graph = graph.set("sampler.end_step", 2).set("refine.start_step", 2).set("refine.steps", 4)

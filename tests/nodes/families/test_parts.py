@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from tests.nodes import layouts
@@ -19,6 +20,8 @@ from weft.nodes import (
     KSampler,
     LoadCheckpoint,
     LoadDiffusionModel,
+    LoadEmbedding,
+    LoadTextEncoder,
     LoadVAE,
     SaveImage,
     TextEncode,
@@ -29,6 +32,32 @@ DENOISERS = {"clip": "unet", "sd2": "unet", "sdxl": "unet", "sd3": "transformer"
 """The folder of each checkpoint's denoiser."""
 
 load: Any = LoadVAE
+load_texts: Any = LoadTextEncoder
+load_embedding: Any = LoadEmbedding
+
+TEXTS = {
+    "clip": {"text_encoder": "cond_stage_model.transformer."},
+    "sd2": {"text_encoder": "cond_stage_model.model."},
+    "sdxl": {
+        "text_encoder": "conditioner.embedders.0.transformer.",
+        "text_encoder_2": "conditioner.embedders.1.model.",
+    },
+    "sdxl-refiner": {"text_encoder_2": "conditioner.embedders.0.model."},
+    "sd3": {
+        "text_encoder": "text_encoders.clip_l.transformer.",
+        "text_encoder_2": "text_encoders.clip_g.transformer.",
+        "text_encoder_3": "text_encoders.t5xxl.transformer.",
+    },
+    "sd3-short": {
+        "text_encoder": "text_encoders.clip_l.transformer.",
+        "text_encoder_2": "text_encoders.clip_g.transformer.",
+    },
+    "flux-dev": {
+        "text_encoder": "text_encoders.clip_l.transformer.",
+        "text_encoder_2": "text_encoders.t5xxl.transformer.",
+    },
+}
+"""The folder of each text model, and what the names of its tensors begin with in a whole file."""
 
 
 def in_parts(text: str, denoiser: str, vae: str) -> Graph:
@@ -39,6 +68,23 @@ def in_parts(text: str, denoiser: str, vae: str) -> Graph:
         guide = CFGGuide(model, *(TextEncode(encoder, text) for text in (PROMPT, NEGATIVE)), scale=SCALE)
         latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
         SaveImage(VAEDecode(load(model, vae, id="vae"), latent))
+    return graph
+
+
+def with_texts(model: str, texts: list[str], *, alone: bool = True, embedding: str = "") -> Graph:
+    """A model whose text models come alone, in this order."""
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint(model)
+        denoiser: Any = (
+            LoadDiffusionModel(f"{model}/{DENOISERS.get(model, 'transformer')}") if alone else checkpoint.model
+        )
+        named = dict(zip(("source", "source_2", "source_3"), texts, strict=False))
+        encoder = load_texts(denoiser, **named, id="texts")
+        if embedding:
+            encoder = load_embedding(encoder, embedding)
+        guide = CFGGuide(denoiser, TextEncode(encoder, PROMPT), TextEncode(encoder, NEGATIVE), scale=SCALE)
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
     return graph
 
 
@@ -77,6 +123,75 @@ def prefix_of(part: str, model: str) -> str:
     if part == "denoiser":
         return "model.diffusion_model."
     return "vae." if model.startswith("flux") else "first_stage_model."
+
+
+@pytest.mark.parametrize("form", ["folders", "files"])
+@pytest.mark.parametrize("model", TEXTS)
+def test_text_models_alone_read_what_the_whole_reads(
+    zoo: Any, models: Path, engine: Engine, weft_paints: Any, model: str, form: str
+) -> None:
+    """In the reverse of the order in which families have them."""
+    file = whole_file(zoo, models, model)
+    texts = [f"{model}/{folder}" for folder in TEXTS[model]]
+    if form == "files":
+        texts = [parted(models / file, prefix, f"{model}-{one}.safetensors") for one, prefix in TEXTS[model].items()]
+    whole: Pixels = weft_paints(model, sampler="model")
+    assert whole.std() > 5
+    painted = engine.run(with_texts(model, texts[::-1], alone=False))
+    assert numpy.array_equal(read_pixels(painted.paths), whole)
+
+
+def test_a_model_in_parts_alone_needs_no_checkpoint(zoo: Any, engine: Engine, weft_paints: Any) -> None:
+    """How wide SD 3's prompts are is told by its transformer."""
+    whole = weft_paints(zoo("sd3-short"), sampler="model")
+    graph = with_texts("sd3-short", ["sd3-short/text_encoder_2", "sd3-short/text_encoder"])
+    assert numpy.array_equal(read_pixels(engine.run(graph).paths), whole)
+
+
+def test_a_recipe_names_every_text_model_whatever_their_order(zoo: Any, call: Any) -> None:
+    zoo("sd3")
+    model = call(LoadCheckpoint, source="sd3").model
+    texts = [f"sd3/{folder}" for folder in TEXTS["sd3"]]
+    one, other = (
+        call(load_texts, model=model, source=first, source_2=second, source_3=third)
+        for first, second, third in (texts, texts[::-1])
+    )
+    assert one == other and [name for name, _ in one.files] == ["clip_l", "clip_g", "t5xxl"]
+    assert len({digest for _, digest in one.files}) == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "texts", "found"),
+    [
+        ("sdxl", ["sdxl/text_encoder_2"], "make prompts of 64 channels, and the model reads 128"),
+        (
+            "sd3",
+            ["sd3/text_encoder"],
+            "reads prompts with clip_l, clip_g, t5xxl; found `sd3/text_encoder` (CLIP, 2",
+        ),
+        ("sd3", ["sd3/text_encoder", "sdxl/text_encoder"], "`sdxl/text_encoder` (CLIP, 2 layers of 64 channels)"),
+        ("sd3", ["sd3/text_encoder_2", "sdxl/text_encoder"], "`sdxl/text_encoder` has no projection, which SD3 reads"),
+        ("flux-dev", ["sd3/text_encoder"], "FLUX reads prompts with clip_l, t5xxl; found `sd3/text_encoder`"),
+        ("sd2", ["sd3/text_encoder_3"], "SD2 reads prompts with clip_h; found `sd3/text_encoder_3` (T5, 2 layers"),
+        ("sd2", ["sd2/vae"], "`vae` is AutoencoderKL, expected a text encoder"),
+        ("sd2", ["sd2"], "`sd2` is a checkpoint (SD2), expected a text encoder"),
+    ],
+)
+def test_text_models_that_are_not_the_models_are_refused_before_a_run(
+    zoo: Any, engine: Engine, model: str, texts: list[str], found: str
+) -> None:
+    for name in ("sdxl", "sd3", "flux-dev", "sd2"):
+        zoo(name)
+    (problem,) = engine.check(with_texts(model, texts)).problems
+    assert found in problem.message and problem.mend
+    assert (problem.node, problem.input) == ("texts", "source")
+
+
+def test_an_embedding_is_checked_behind_text_models_alone(zoo: Any, models: Path, engine: Engine) -> None:
+    zoo("sd2")
+    save_file({"emb_params": torch.ones(1, 32)}, models / "slim.safetensors")
+    (problem,) = engine.check(with_texts("sd2", ["sd2/text_encoder"], embedding="slim.safetensors")).problems
+    assert problem.message == "`slim.safetensors` has vectors of 32 channels, and clip_h reads 64"
 
 
 def test_a_vae_of_another_family_is_refused_before_a_run(zoo: Any, engine: Engine) -> None:
