@@ -123,15 +123,19 @@ class Reader(nn.Module):
     Args:
         name: what its family calls it.
         length: tokens that T5 has a text padded to; left out for CLIP, whose tokenizer says it (77).
+        vector_alone: whether nothing but CLIP's vector of a prompt is read: that of its first chunk, unweighed.
     """
 
-    def __init__(self, name: str, text_model: Any, tokenizer: Any, length: int | None = None) -> None:
+    def __init__(
+        self, name: str, text_model: Any, tokenizer: Any, length: int | None = None, vector_alone: bool = False
+    ) -> None:
         super().__init__()
         self.name = name
         self.text_model = text_model
         self.tokenizer = tokenizer
         self.is_clip = length is None
         self.length = length or tokenizer.model_max_length
+        self.vector_alone = vector_alone
 
     def split(self, prompt: Weighted, words: Words = MappingProxyType({})) -> list[Chunk]:
         """A prompt in chunks: CLIP has as many as it fills, one at least; T5 has one, cut at what it can read.
@@ -148,6 +152,8 @@ class Reader(nn.Module):
         if len(chunks) > MOST_CHUNKS and self.is_clip:
             count = sum(map(len, chunks))
             raise InputError(f"the prompt has {count:,} tokens, over {MOST_CHUNKS * room:,}", "shorten it")
+        if self.vector_alone:
+            return [[token._replace(weight=1.0) for token in chunks[0]]]
         return list(chunks) if self.is_clip else [chunks[0]]
 
     def _runs(self, prompt: Weighted, known: Mapping[str, Tensor]) -> Iterator[Chunk]:

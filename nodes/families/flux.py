@@ -61,7 +61,7 @@ class Flux1(FlowFamily):
     scale: Mapping[str, float] = {"scaling_factor": 0.3611, "shift_factor": 0.1159}
     vae_prefix = "vae."
     texts = (
-        TextModel("clip_l", "text_encoder", (CLIP,)),
+        TextModel("clip_l", "text_encoder", (CLIP,), vector_alone=True),
         TextModel("t5xxl", "text_encoder_2", (T5,), length=T5_TOKENS),
     )
 

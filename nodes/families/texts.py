@@ -89,6 +89,7 @@ class TextModel:
         padding: what its tokenizer pads with, where the checkpoint has none of its own; the end token where left out.
         unread: layers at the end of OpenCLIP's model that were left out when the family was trained.
         length: tokens that T5 has a text padded to; 0 for CLIP.
+        vector_alone: whether nothing but CLIP's vector of a prompt is read.
     """
 
     name: str
@@ -100,6 +101,7 @@ class TextModel:
     padding: str | None = None
     unread: int = 0
     length: int = 0
+    vector_alone: bool = False
 
     def header(self, contents: Contents) -> Header | None:
         """What the headers of a checkpoint tell of it; None where it is not there."""
@@ -139,7 +141,8 @@ class TextModel:
         else:
             config, weights = self._single(place)
             model = assembled_text(kind, CLIPTextConfig(**config), weights, dtype)
-        return Reader(self.name, model, clip_tokenizer(place.words, self.padding))
+        words = clip_tokenizer(place.words, self.padding)
+        return Reader(self.name, model, words, vector_alone=self.vector_alone)
 
     def _single(self, place: Place) -> tuple[original.Config, dict[str, torch.Tensor]]:
         """The configuration of CLIP's model in a file, and its weights under transformers' names."""

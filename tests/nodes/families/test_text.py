@@ -130,6 +130,18 @@ def test_a_long_prompt_is_read_in_chunks_each_by_itself(encode: Encode, lent: Le
     assert long.pooled is None or torch.allclose(long.pooled, given[0].text_embeds, atol=1e-5)
 
 
+def test_flux_has_clip_read_once_however_long_and_weighed_a_prompt_is(encode: Encode, lent: Lent) -> None:
+    """A vector of the first chunk is all that it reads of CLIP; T5 reads the rest, and weights."""
+    seen: list[tuple[int, ...]] = []
+    clip, _ = lent("flux-dev").readers
+    hook = clip.text_model.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    long, weighed = (encode("flux-dev", text) for text in (LONG, f"({LONG}:1.5)"))
+    hook.remove()
+    assert seen == [(1, 77), (1, 77)]
+    assert long.pooled is not None and weighed.pooled is not None and torch.equal(long.pooled, weighed.pooled)
+    assert not torch.equal(long.embeddings, weighed.embeddings)
+
+
 def test_words_at_the_end_of_150_tokens_act(encode: Encode) -> None:
     one, other = (encode("clip", LONG + end).embeddings for end in ("night", "day"))
     assert one.shape == other.shape == (1, 3 * 77, 64)
