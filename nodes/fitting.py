@@ -97,6 +97,9 @@ def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
 GIVEN_BESIDE = {"CFGGuide": 0, "InpaintGuide": 5, "EditGuide": 4}
 """Channels that guides give beside the latents."""
 
+AROUND = frozenset({"PerturbedAttention", "ProjectedGuidance"})
+"""Guides that give what the guide inside them gives."""
+
 MENDS = {
     0: "guide it with CFGGuide alone",
     4: "put EditGuide after its guide",
@@ -108,6 +111,8 @@ MENDS = {
 def _sees(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     """The guide must give what the model sees beside its latents."""
     guide = sampler.above("guide")
+    while guide and guide.call.type.name in AROUND:
+        guide = guide.above("guide")
     given = GIVEN_BESIDE.get(guide.call.type.name, model.beside) if guide else model.beside
     if guide and given != model.beside:
         message = f"`{model.node}` sees {model.beside} channels beside its latents, and `{guide.call.id}` gives {given}"

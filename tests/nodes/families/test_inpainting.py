@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from weft.nodes import (
     LoadCheckpoint,
     LoadImage,
     Mask,
+    PerturbedAttention,
+    ProjectedGuidance,
     SaveImage,
     TextEncode,
     VAEDecode,
@@ -93,13 +96,16 @@ def test_instruct_pix2pix(zoo: Any, engine: Engine, oracle: Oracle, pictures: Pa
     assert_same(read_pixels(engine.run(graph).paths), theirs)
 
 
+@pytest.mark.parametrize("around", [[], [ProjectedGuidance], [PerturbedAttention, ProjectedGuidance]])
 @pytest.mark.parametrize(("model", "mend"), [("inpaint", "InpaintGuide"), ("edit", "EditGuide")])
 def test_a_model_that_wants_to_see_a_picture_says_so_before_a_run(
-    zoo: Any, engine: Engine, model: str, mend: str
+    zoo: Any, engine: Engine, model: str, mend: str, around: list[Any]
 ) -> None:
+    """Also where what guides it is inside other guides."""
     with Graph() as graph:
         checkpoint = LoadCheckpoint(zoo(model), id="checkpoint")  # type: ignore[call-arg]
-        SaveImage(VAEDecode(checkpoint.vae, KSampler(guide(checkpoint), EmptyLatent(SIZE, SIZE))))
+        guided = reduce(lambda inner, outer: outer(inner), around, guide(checkpoint))
+        SaveImage(VAEDecode(checkpoint.vae, KSampler(guided, EmptyLatent(SIZE, SIZE))))
     (problem,) = engine.check(graph).problems
     assert re.match(r"`checkpoint` sees . channels beside its latents, and `cfg_guide` gives 0", problem.message)
     assert mend in problem.mend
