@@ -34,9 +34,10 @@ def CFGGuide(
         scale: how strongly the prompts guide; 1 leaves the negative prompt out, more follows the positive one closer.
         rescale: how far the contrast of a guided prediction is brought back to that of the positive one, against
             pictures that strong guidance burns (https://arxiv.org/abs/2305.08891, equations 15 and 16); 0.7 is usual.
+            At scale 1, and where a model was distilled with guidance, it acts under PerturbedAttention alone.
         start: the fraction of the steps at which guidance begins; outside of it the positive prompt alone is asked.
         end: the fraction of the steps at which guidance ends. A model that was distilled with guidance is told its
-            scale in every step, and is not rescaled.
+            scale in every step.
     """
     against = None if scale == 1 else negative or _empty_prompt(positive, context)
     return Guide(model, positive, against, scale, rescale=rescale, start=start, end=end)

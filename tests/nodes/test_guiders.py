@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,15 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 from torch import Tensor
 
 from tests.nodes.test_guidance import FIRST, NOISE, SECOND, SIZE, Scene, scene
-from weft.nodes import ApplyControlNet, Guide, Image, LoadControlNet, PerturbedAttention, ProjectedGuidance
+from weft.nodes import (
+    ApplyControlNet,
+    Guide,
+    Image,
+    LoadCheckpoint,
+    LoadControlNet,
+    PerturbedAttention,
+    ProjectedGuidance,
+)
 from weft.nodes.denoiser import guided
 from weft.nodes.perturbing import perturbed, self_attentions
 from weft.nodes.stepper import Position
@@ -79,6 +88,17 @@ def test_what_both_lead_to_is_rescaled(scene: Scene) -> None:
     rescaled: Any = rescale_noise_cfg
     positive = scene.predict(scene.positive, scene.negative, 1.0)
     assert torch.allclose(both(0.7), rescaled(both(0.0), positive, guidance_rescale=0.7), atol=1e-6)
+
+
+def test_a_distilled_model_is_rescaled_under_perturbed_attention_alone(scene: Scene) -> None:
+    distilled = replace(scene, model=scene.call(LoadCheckpoint, source="distilled").model)
+
+    def differs(perturbed: float) -> bool:
+        guides = (distilled.guide(scene.positive, scene.negative, rescale=rescale) for rescale in (0.0, 0.7))
+        plain, rescaled = (predicted(distilled, led(distilled, guide, perturbed), FIRST)[0] for guide in guides)
+        return not torch.equal(plain, rescaled)
+
+    assert (differs(0.0), differs(3.0)) == (False, True)
 
 
 def test_a_run_does_not_remember_another(scene: Scene) -> None:
