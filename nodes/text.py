@@ -28,9 +28,10 @@ def TextEncode(
 
     CLIP reads 75 tokens at a time: a longer text is read in chunks, and the denoiser reads them all in a row; where it
     reads a vector of the prompt too, that is the first chunk's. T5 reads a text whole, and what is longer than 512
-    tokens is cut there. SD 3 is told 256 of T5's tokens with their padding, 512 where the text is longer: each prompt by
-    its own length, while diffusers has one for both, so that beside a long prompt a short negative one, told less
-    padding, paints a little otherwise than there. A model of classes reads the name or the number of one, as it stands.
+    tokens is cut there. SD 3 is told 256 of T5's tokens with their padding, 512 where the text is longer, each
+    prompt by its own length; diffusers has one length for both, so a short negative prompt beside a long one, which is
+    told more padding there, paints a little otherwise. A model of classes reads the name or the number of one, as it
+    stands.
 
     Parentheses weigh words: `(words)` 1.1, `(words:1.2)` 1.2, and one within the other multiply, up to 100. By so much
     is what the model reads of the prompt moved away from what it reads of it without these words: 0 is as if they were

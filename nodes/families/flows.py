@@ -87,7 +87,8 @@ class FlowFamily(Family):
 
     def width_of(self, contents: Contents) -> int:
         if not contents.shapes:
-            return int((contents.configs.get("transformer") or contents.configs[""])["joint_attention_dim"])
+            told = (contents.configs.get("transformer") or contents.configs[""]).get("joint_attention_dim")
+            return told if isinstance(told, int) else 0
         prefix = original.prefix_of(self.entry, contents.shapes, original.UNET)
         config = self.transformer_config(original.below(prefix, contents.shapes))
         return int(config["joint_attention_dim"])

@@ -228,17 +228,17 @@ def header_of(contents: Contents) -> Header | None:
 def of_config(config: Mapping[str, Any]) -> Header | None:
     """What the configuration of a text model tells; None where it is none."""
     if config.get("model_type") == "t5" and "d_model" in config:
-        return Header(True, config["d_model"], config["num_layers"])
+        return Header(True, config["d_model"], config.get("num_layers", 0))
     if config.get("model_type") == "clip_text_model" and "hidden_size" in config:
-        projects = "CLIPTextModelWithProjection" in (config.get("architectures") or ())
-        return Header(False, config["hidden_size"], config["num_hidden_layers"], projects)
+        projects = "CLIPTextModelWithProjection" in str(config.get("architectures"))
+        return Header(False, config["hidden_size"], config.get("num_hidden_layers", 0), projects)
     return None
 
 
 def of_shapes(shapes: Shapes) -> Header | None:
     """What the shapes of a text model's tensors tell; None where they are of none."""
     entry = next((entry for entry in ENTRIES if entry in shapes), None)
-    if entry is None:
+    if entry is None or len(shapes[entry]) != 2:
         return None
     width, is_t5 = shapes[entry][1], entry == T5_ENTRY
     projects = "text_projection" in shapes or "text_projection.weight" in shapes

@@ -92,7 +92,8 @@ class UNetFamily(Family):
 
     def width_of(self, contents: Contents) -> int:
         if not contents.shapes:
-            return int((contents.configs.get("unet") or contents.configs[""])["cross_attention_dim"])
+            told = (contents.configs.get("unet") or contents.configs[""]).get("cross_attention_dim")
+            return told if isinstance(told, int) else 0
         prefix = original.prefix_of(ENTRY, contents.shapes, original.UNET)
         return int(original.unet_config(original.below(prefix, contents.shapes))["cross_attention_dim"])
 
