@@ -78,7 +78,7 @@ class Launcher:
             return fruitless, leased
         if process is not None:
             ledger.bury()
-            so_far = sum(entry.attempt for entry in ledger.entries())
+            so_far = ledger.attempts()
             fruitless, leased = (fruitless + 1 if so_far == leased else 0), so_far
         self._running[str(place)] = self._start(place)
         return fruitless, leased

@@ -167,6 +167,10 @@ class Ledger:
         """How many items are in each state."""
         return Counter(dict(self._base.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall()))
 
+    def attempts(self) -> int:
+        """How often items were leased in all."""
+        return int(self._base.execute("SELECT coalesce(sum(attempt), 0) FROM items").fetchone()[0])
+
     def ended_since(self, moment: float) -> int:
         """How many items were done since a moment, in seconds since 1970."""
         row = self._base.execute("SELECT count(*) FROM items WHERE state='done' AND ended>?", (moment,)).fetchone()

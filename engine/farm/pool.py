@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weft.engine.errors import InputError
+from weft.engine.errors import InputError, StoreError
 from weft.engine.farm.attempt import Outcome, clear
 from weft.engine.farm.launch import TICK, goes_on
 from weft.engine.farm.ledger import HEARTBEAT, Entry, Ledger
@@ -60,6 +60,8 @@ class Pool:
             if goes_on(ledger, self.stopped):
                 with joined(self.address, self.workers, self.needs) as ray:
                     self._drive(ray, ledger)
+        except StoreError as fault:
+            ledger.stop(str(fault))
         finally:
             clear(self.folder)
             self.each(ledger)

@@ -18,7 +18,8 @@ class Progress:
     """A job at one moment.
 
     Args:
-        state: `running`, `paused`, `cancelled`, `stopped` (see `cause`) or `finished`.
+        state: `running`, `paused`, `cancelled`, `stopped` (see `cause`) or `finished`; `exported` where there is no
+            ledger that would say.
         rate: items a second over the last minute.
         left: seconds until all is done at this rate; None where that is not known.
         failures: for each failed item its number, name and cause.

@@ -69,7 +69,7 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
     plan = planned(job, engine)
     done = {sidecar["id"]: sidecar["name"] for sidecar in published(folder)}
     entries = tuple(_entries(job, plan, done))
-    if problems := [*_collisions(entries), *_unfit_for_memory(job, plan, engine)]:
+    if problems := [*_collisions(entries), *_taken(entries, done), *_unfit_for_memory(job, plan, engine)]:
         raise GraphError(problems)
     facts = {
         "title": job.title,
@@ -145,3 +145,14 @@ def _collisions(entries: Sequence[Entry]) -> Iterator[Problem]:
         both = f"items {one.number} and {two.number} are both `{two.name}`"
         message = f"`name` does not tell items apart: {both}" + (f", {len(clashes)} more" if clashes[1:] else "")
         yield Problem(message, "put every axis that changes into `name`, or {index:04} or {key:8}")
+
+
+def _taken(entries: Sequence[Entry], done: Mapping[str, str]) -> Iterator[Problem]:
+    """Names of items that pictures of other items have, as after a change of the graph, told for the first one."""
+    own = {entry.id for entry in entries}
+    names = {name.casefold() for id, name in done.items() if id not in own}
+    taken = [entry for entry in entries if entry.name.casefold() in names]
+    if taken:
+        more = f", and so do {len(taken) - 1} more" if taken[1:] else ""
+        message = f"item {taken[0].number} would be `{taken[0].name}`, and another picture has that name already{more}"
+        yield Problem(message, "give another folder with --out, move away what is there, or put {key:8} into `name`")

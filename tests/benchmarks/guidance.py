@@ -178,7 +178,7 @@ TAGS = (
 
 PROSE = (
     "Nobody could remember who had asked for the report, and so the secretary read the minutes aloud while the others "
-    "drank their coffee. When the committee met again that week, it was raining and they forgot about all of it once more."
+    "drank their coffee. When they met again that week it was raining, and they forgot all about it once more over tea."
 )
 
 AROUND = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +15,13 @@ from weft.engine.cli.farm.app import FolderArgument, Items, app, opened
 from weft.engine.cli.farm.board import Show, shown_on
 from weft.engine.cli.output import Exit, json_line
 from weft.engine.errors import InputError
+from weft.engine.farm.folder import attempts, entries_of, progress_of
+from weft.engine.farm.ledger import Entry
 from weft.engine.farm.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.progress import progress
-from weft.engine.farm.publish import HIDDEN
 from weft.engine.farm.schema import job_schema
+from weft.engine.farm.submit import ledger_path
+from weft.engine.farm.tasks import read_tasks
 from weft.engine.schema import written
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The beginning of an item's id, its name or its number.")]
@@ -30,7 +33,9 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the job is over.")] = False,
     json: options.Json = False,
 ) -> int:
-    """Show how a job goes: counts, rate, time left, failures."""
+    """Show how a job goes: counts, rate, time left, failures; of one that another farm runs, what is published."""
+    if not ledger_path(folder).is_file():
+        return _status_of_files(folder, watch, json)
     ledger = opened(folder)
     told = progress(ledger)
     if watch:
@@ -42,6 +47,19 @@ def status(
     _tell(json)(told, ledger)
     ledger.close()
     return Exit.FAILED if told.failures or told.state == "stopped" else Exit.DONE
+
+
+def _status_of_files(folder: Path, watch: bool, json: bool) -> int:
+    """The same for a job without a ledger."""
+    tasks, last = read_tasks(folder), None
+    while True:
+        told = progress_of(tasks)
+        if told != last:
+            json_line(told.plain()) if json else print(told, flush=True)
+        if not watch or told.ended == told.total:
+            return Exit.FAILED if told.failures else Exit.DONE
+        last = told
+        time.sleep(1.0)
 
 
 def _tell(json: bool) -> Show:
@@ -115,20 +133,26 @@ def _move(folder: Path, old: list[str], new: str, items: list[str] | None) -> in
 @app.command("logs")
 def logs(folder: FolderArgument, item: Item) -> int:
     """Print what happened in every attempt of an item, the cause of its failure, and why the job stopped."""
-    ledger = opened(folder)
-    cause = ledger.fact("cause", "")
-    chosen = [one for one in ledger.entries() if one.id.startswith(item) or item in (one.name, str(one.number))]
-    ledger.close()
+    entries, cause = _entries(folder)
+    chosen = [one for one in entries if one.id.startswith(item) or item in (one.name, str(one.number))]
     if not chosen:
         raise InputError(f"no item is {item!r}", "give the beginning of an id, a name or a number")
     for one in chosen:
-        for path in sorted((folder / HIDDEN / "logs").glob(f"{one.id[:16]}.*.log")):
+        for path in attempts(folder, one):
             sys.stdout.write(path.read_text())
         if one.error:
             print(f"{one.name}: {one.state}: {one.error}")
     if cause:
         print(f"the job stopped: {cause}")
     return Exit.DONE
+
+
+def _entries(folder: Path) -> tuple[list[Entry], str]:
+    """The items of a job, and why it stopped."""
+    if not ledger_path(folder).is_file():
+        return entries_of(read_tasks(folder)), ""
+    with closing(opened(folder)) as ledger:
+        return ledger.entries(), ledger.fact("cause", "")
 
 
 @app.command("manifest")

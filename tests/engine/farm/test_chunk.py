@@ -65,6 +65,16 @@ def test_a_failure_stops_no_other_item(place: Place) -> None:
     assert [one.state for one in ended] == ["failed", "done"] and "this text fails" in ended[0].error
 
 
+def test_status_and_logs_need_no_ledger(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    states(prepared(place, "fail", "a", "b", seeds=1), "0-1")
+    assert call(["farm", "status", str(place.out)]) == 1
+    said = capfd.readouterr().out
+    assert "exported, 2 of 3 (1 done, 1 failed, 1 waiting)" in said and "this text fails" in said
+    assert call(["farm", "logs", str(place.out), "0"]) == 0 and "this text fails" in capfd.readouterr().out
+    states(prepared(place, "a", "b", seeds=1), "0-1")
+    assert call(["farm", "status", str(place.out), "--watch"]) == 0 and "finished, 2 of 2" in capfd.readouterr().out
+
+
 def test_a_picture_that_went_is_made_again(place: Place) -> None:
     tasks = prepared(place, "a", seeds=1)
     states(tasks, "0")

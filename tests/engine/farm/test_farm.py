@@ -80,6 +80,14 @@ def test_names_that_collide_are_refused(place: Place) -> None:
     assert not place.out.exists()
 
 
+def test_a_name_that_another_picture_has_is_refused_before_anything_runs(place: Place) -> None:
+    submit(place.job({"seed": [1, 2]}, name="{index}"), place.out, place.setup)
+    assert worked(place) == {"done": 2}
+    submit(place.job({"seed": [1, 2, 3]}, name="{index}"), place.out, place.setup)
+    with pytest.raises(GraphError, match="item 1 would be `1`, and another picture has that name already"):
+        submit(place.job({"seed": [1, 4]}, name="{index}"), place.out, place.setup)
+
+
 def test_a_missing_file_is_refused(place: Place) -> None:
     with pytest.raises(GraphError, match="beside the job file"):
         place.job({"prompt": {"file": "none.txt"}})
