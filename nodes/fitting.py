@@ -15,7 +15,7 @@ from typing import Any
 from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.embeddings import check_word, matched
 from weft.nodes.families import Family, family
-from weft.nodes.families.texts import Header, assigned
+from weft.nodes.families.texts import Widths, assigned
 from weft.nodes.samplers import SAMPLERS, samplers_told_spacing
 from weft.nodes.scheduling import chosen, settled
 
@@ -157,9 +157,8 @@ def _texts(loader: Upstream) -> dict[str, int] | None:
     sources = [one for name in told if (one := loader.source(name))]
     if found is None or found.family is None or len(sources) < len(told):
         return None
-    headers = [(one.text, Header(**json.loads(one.detail["header"]))) for one in sources]
-    given = assigned(family(found.family), headers, int(found.detail["width"]))
-    return {text.name: headers[number][1].width for text, number in given.items() if not text.length}
+    given = assigned(family(found.family), sources, Widths(*json.loads(found.detail["widths"])))
+    return {text.name: header.width for text, (_, header) in given.items() if not header.is_t5}
 
 
 def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:

@@ -14,7 +14,7 @@ from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Up
 from weft.nodes import folders
 from weft.nodes.embeddings import check_word
 from weft.nodes.families import family
-from weft.nodes.families.texts import Header, assigned
+from weft.nodes.families.texts import Widths, assigned
 from weft.nodes.fitting import embedding_fits, texts_fit, training_fits, vae_fits
 from weft.nodes.sources import (
     CheckpointSource,
@@ -163,11 +163,10 @@ def LoadTextEncoder(
         source_3: a third.
     """
     found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
-    width = int(context.residency.sources.locate(model.source).detail["width"])
-    headers = [(one.resolved.text, Header(**json.loads(one.resolved.detail["header"]))) for one in found]
-    given = assigned(family(model.family), headers, width)
-    files = tuple((text.name, str(found[number].digest)) for text, number in given.items())
-    return TextEncoder(files[0][1], model.family, "", context.precision, files=files, width=width)
+    widths = Widths(*json.loads(context.residency.sources.locate(model.source).detail["widths"]))
+    given = assigned(family(model.family), [one.resolved for one in found], widths)
+    files = tuple((text.name, str(found[number].digest)) for text, (number, _) in given.items())
+    return TextEncoder(files[0][1], model.family, "", context.precision, files=files, width=widths.prompt)
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)

@@ -114,7 +114,7 @@ class CheckpointSource(ModelSource):
             "scheduler": json.dumps(dict(family.scheduler_of(contents))),
             "beside": str(family.seen_beside(contents)),
             "clips": json.dumps(family.clips(contents)),
-            "width": str(family.width_of(contents)),
+            "widths": json.dumps(family.widths_of(contents)),
         }
 
     def refusal(self, root: Path, contents: Contents) -> InputError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes import folders
-from weft.nodes.families.texts import Place, TextModel, alone
+from weft.nodes.families.texts import Place, TextModel, Widths, alone
 from weft.nodes.headers import read_shapes
 from weft.nodes.prompts import PLAIN, Reading
 
@@ -139,7 +139,7 @@ class Family(ABC):
                 message = f"`{source.text}` has no {text.name}, which {self.name} reads prompts with"
                 raise InputError(message, "get the whole checkpoint")
         contents = Contents.of(source.root)
-        told = {"width": self.width_of(contents), **self.reading_of(source.root)}
+        told = {"width": self.widths_of(contents).prompt, **self.reading_of(source.root)}
         return self._encoder(places, told, variant, dtype, device)
 
     def encoder_in_parts(
@@ -168,9 +168,9 @@ class Family(ABC):
         readers = [text.read(place, variant, dtype) for text, place in places.items()]
         return ready(Encoder(self, readers, told), device)
 
-    def width_of(self, contents: Contents) -> int:
-        """Channels of the prompts that a denoiser reads, as headers tell; 0 where it reads no words."""
-        return 0
+    def widths_of(self, contents: Contents) -> Widths:
+        """How wide the prompts are that a denoiser reads, as headers tell."""
+        return Widths(0)
 
     def reading_of(self, root: Path) -> Mapping[str, Any]:
         """What else a whole checkpoint says of how its prompts are read."""

@@ -14,6 +14,7 @@ from weft.engine import InputError, Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.parts import kl_autoencoder, vae_factor
+from weft.nodes.families.texts import Widths
 from weft.nodes.folders import component
 from weft.nodes.headers import Shapes, read_shapes
 from weft.nodes.preview import colours_of
@@ -85,13 +86,13 @@ class FlowFamily(Family):
         """The VAE."""
         return kl_autoencoder(source, variant, dtype, device, self.scale, self.vae_prefix)
 
-    def width_of(self, contents: Contents) -> int:
-        if not contents.shapes:
-            told = (contents.configs.get("transformer") or contents.configs[""]).get("joint_attention_dim")
-            return told if isinstance(told, int) else 0
-        prefix = original.prefix_of(self.entry, contents.shapes, original.UNET)
-        config = self.transformer_config(original.below(prefix, contents.shapes))
-        return int(config["joint_attention_dim"])
+    def widths_of(self, contents: Contents) -> Widths:
+        if contents.shapes:
+            prefix = original.prefix_of(self.entry, contents.shapes, original.UNET)
+            told: Mapping[str, Any] = self.transformer_config(original.below(prefix, contents.shapes))
+        else:
+            told = contents.configs.get("transformer") or contents.configs[""]
+        return Widths(told.get("joint_attention_dim", 0), told.get("pooled_projection_dim", 0))
 
     def prompt_width(self, model: Denoiser) -> int:
         return int(model.network.config.joint_attention_dim)

@@ -7,10 +7,11 @@ in no single file: it is looked for beside it, then in the hub's cache. Importin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weft.engine import InputError, Resolved, listed
 from weft.nodes import hub
@@ -58,6 +59,18 @@ class Header:
 
     def __str__(self) -> str:
         return f"{'T5' if self.is_t5 else 'CLIP'}, {self.layers} layers of {self.width} channels"
+
+
+class Widths(NamedTuple):
+    """Channels of what a denoiser is told of a prompt; 0 where headers do not tell it, or where nothing is read.
+
+    Args:
+        prompt: of each token.
+        vector: of the vector that is made of the prompt, where it is no part of others.
+    """
+
+    prompt: int
+    vector: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,45 +192,55 @@ def alone(source: Resolved) -> Place:
     return Place(source.root / folder, words if (words / "tokenizer_config.json").is_file() else None)
 
 
-def assigned(family: Family, found: Sequence[tuple[str, Header]], width: int) -> dict[TextModel, int]:
+def assigned(family: Family, sources: Sequence[Resolved], widths: Widths) -> dict[TextModel, tuple[int, Header]]:
     """Which of some text models, by number, is which of a family's: of two of CLIP's, the smaller is the first.
 
     Args:
-        found: the name of each source, with what its headers tell.
-        width: channels of the prompts that the denoiser reads.
+        sources: the text models, each alone.
+        widths: what the denoiser reads.
 
     Raises:
         InputError: where one is missing or there twice, or is not of the denoiser's size.
     """
-    named = ", ".join(f"`{text}` ({header})" for text, header in found)
+    headers = [Header(**json.loads(source.detail["header"])) for source in sources]
+    named = ", ".join(f"`{source.text}` ({header})" for source, header in zip(sources, headers, strict=True))
     message = f"{family.name} reads prompts with {listed(text.name for text in family.texts) or 'none'}; found {named}"
-    given: dict[TextModel, int] = {}
+    given: dict[TextModel, tuple[int, Header]] = {}
     for is_t5 in (False, True):
         wanted = [text for text in family.texts if bool(text.length) is is_t5]
-        numbers = [number for number, (_, header) in enumerate(found) if header.is_t5 is is_t5]
-        sizes = {number: (found[number][1].width, found[number][1].layers) for number in numbers}
-        if len(numbers) > len(wanted) or len(set(sizes.values())) < len(numbers):
+        sizes = {(one.width, one.layers): (number, one) for number, one in enumerate(headers) if one.is_t5 is is_t5}
+        count = sum(one.is_t5 is is_t5 for one in headers)
+        if count > len(wanted) or len(sizes) < count:
             raise InputError(message, "give each of them once")
-        fewer = wanted if len(numbers) == len(wanted) else [text for text in wanted if not text.optional]
-        if len(numbers) < len(fewer):
+        fewer = wanted if count == len(wanted) else [text for text in wanted if not text.optional]
+        if count < len(fewer):
             raise InputError(message, "give what is missing too")
-        given |= zip(fewer, sorted(numbers, key=sizes.__getitem__), strict=True)
-    _check_sizes(family, {text: found[number] for text, number in given.items()}, width)
+        given |= zip(fewer, (sizes[size] for size in sorted(sizes)), strict=True)
+    for text, (number, header) in given.items():
+        if text.projects and not header.projects:
+            message = f"`{sources[number].text}` has no projection, which {family.name} reads of {text.name}"
+            raise InputError(message, "give a file of the text model with its projection")
+    _check_widths(family, given, widths)
     return given
 
 
-def _check_sizes(family: Family, given: Mapping[TextModel, tuple[str, Header]], width: int) -> None:
-    """Raise `InputError` where text models have no projection that is read, or other channels than are read."""
-    for text, (source, header) in given.items():
-        if text.projects and not header.projects:
-            message = f"`{source}` has no projection, which {family.name} reads of {text.name}"
-            raise InputError(message, "give a file of the text model with its projection")
-    t5 = [header.width for _, header in given.values() if header.is_t5]
-    made = t5[0] if t5 else sum(header.width for _, header in given.values())
-    if made != width and (t5 or not any(text.length for text in family.texts)):
-        named = listed(source for source, _ in given.values())
-        mend = f"{family.name} reads prompts with {listed(text.name for text in family.texts)}; give those of the model"
-        raise InputError(f"{named} make prompts of {made} channels, and the model reads {width}", mend)
+def _check_widths(family: Family, given: Mapping[TextModel, tuple[int, Header]], widths: Widths) -> None:
+    """Raise `InputError` where text models make prompts or vectors of other channels than the denoiser reads."""
+    clip = sum(header.width for _, header in given.values() if not header.is_t5)
+    t5 = sum(header.width for _, header in given.values() if header.is_t5)
+    reads_t5 = any(text.length for text in family.texts)
+    made = {
+        "prompts": (t5 if reads_t5 else clip, widths.prompt),
+        "vectors": (clip, widths.vector),
+    }
+    for what, (channels, wanted) in made.items():
+        if channels and wanted and channels != wanted:
+            names = listed(text.name for text in given)
+            message = f"{names} make {what} of {channels} channels, and the model reads {wanted}"
+            mend = (
+                f"{family.name} reads prompts with {listed(text.name for text in family.texts)}; give the model's own"
+            )
+            raise InputError(message, mend)
 
 
 def header_of(contents: Contents) -> Header | None:

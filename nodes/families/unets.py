@@ -14,6 +14,7 @@ from weft.engine import Resolved
 from weft.nodes import original_layout as original
 from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.parts import kl_autoencoder, vae_factor
+from weft.nodes.families.texts import Widths
 from weft.nodes.folders import component
 from weft.nodes.headers import read_shapes
 from weft.nodes.preview import Colours, colours_of
@@ -90,12 +91,13 @@ class UNetFamily(Family):
             return (contents.shapes.get(FIRST) or contents.shapes[ENTRY])[1] - LATENT_CHANNELS
         return int((contents.configs.get("unet") or contents.configs[""])["in_channels"]) - LATENT_CHANNELS
 
-    def width_of(self, contents: Contents) -> int:
-        if not contents.shapes:
-            told = (contents.configs.get("unet") or contents.configs[""]).get("cross_attention_dim")
-            return told if isinstance(told, int) else 0
-        prefix = original.prefix_of(ENTRY, contents.shapes, original.UNET)
-        return int(original.unet_config(original.below(prefix, contents.shapes))["cross_attention_dim"])
+    def widths_of(self, contents: Contents) -> Widths:
+        if contents.shapes:
+            prefix = original.prefix_of(ENTRY, contents.shapes, original.UNET)
+            told: Mapping[str, Any] = original.unet_config(original.below(prefix, contents.shapes))
+        else:
+            told = contents.configs.get("unet") or contents.configs[""]
+        return Widths(told.get("cross_attention_dim", 0))
 
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The UNet with the checkpoint's scheduler configuration."""

@@ -9,6 +9,7 @@ import numpy
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from tests.nodes import layouts
 from tests.nodes.conftest import read_pixels
@@ -148,6 +149,14 @@ def test_a_model_in_parts_alone_needs_no_checkpoint(zoo: Any, engine: Engine, we
     assert numpy.array_equal(read_pixels(engine.run(graph).paths), whole)
 
 
+def test_models_of_a_family_share_their_text_models(zoo: Any, call: Any) -> None:
+    zoo("flux-dev"), zoo("flux-schnell")
+    models = (call(LoadCheckpoint, source=name).model for name in ("flux-dev", "flux-schnell"))
+    texts = {"source": "flux-dev/text_encoder", "source_2": "flux-dev/text_encoder_2"}
+    one, other = (call(load_texts, model=model, **texts) for model in models)
+    assert one == other
+
+
 def test_a_recipe_names_every_text_model_whatever_their_order(zoo: Any, call: Any) -> None:
     zoo("sd3")
     model = call(LoadCheckpoint, source="sd3").model
@@ -173,13 +182,16 @@ def test_a_recipe_names_every_text_model_whatever_their_order(zoo: Any, call: An
         ("sd3", ["sd3/text_encoder_2", "sdxl/text_encoder"], "`sdxl/text_encoder` has no projection, which SD3 reads"),
         ("flux-dev", ["sd3/text_encoder"], "FLUX reads prompts with clip_l, t5xxl; found `sd3/text_encoder`"),
         ("sd2", ["sd3/text_encoder_3"], "SD2 reads prompts with clip_h; found `sd3/text_encoder_3` (T5, 2 layers"),
+        ("flux-dev", ["wide", "sd3/text_encoder_3"], "make vectors of 128 channels, and the model reads 64"),
+        ("sd2", ["wide"], "clip_h make prompts of 128 channels, and the model reads 64"),
         ("sd2", ["sd2/vae"], "`vae` is AutoencoderKL, expected a text encoder"),
         ("sd2", ["sd2"], "`sd2` is a checkpoint (SD2), expected a text encoder"),
     ],
 )
 def test_text_models_that_are_not_the_models_are_refused_before_a_run(
-    zoo: Any, engine: Engine, model: str, texts: list[str], found: str
+    zoo: Any, models: Path, engine: Engine, model: str, texts: list[str], found: str
 ) -> None:
+    CLIPTextModel(CLIPTextConfig(vocab_size=100, hidden_size=128, num_hidden_layers=1)).save_pretrained(models / "wide")
     for name in ("sdxl", "sd3", "flux-dev", "sd2"):
         zoo(name)
     (problem,) = engine.check(with_texts(model, texts)).problems
