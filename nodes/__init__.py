@@ -12,8 +12,8 @@ say), `samplers` and `scheduling` (the table of samplers and schedules, and what
 told before a run), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` and `perturbing` (what
 becomes of several predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what
 latents look like), `sources` (what names weights, and how it is found), `families` (how each family of models is
-recognised, built and called), `modules` (what they are built into),
-`embeddings` (words that stand for vectors).
+recognised, built and called), `modules` and `readers` (what they are built into), `embeddings` (words that stand for
+vectors).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """

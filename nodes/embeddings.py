@@ -2,7 +2,7 @@
 
 Such a file has vectors for one text model (`emb_params`, or the word itself, as diffusers saves it), or for several by
 name (`clip_l`, `clip_g`), each `[vector, channel]` or one `[channel]`. Imports no torch. Read next:
-`weft.nodes.modules`, whose Reader puts the vectors in the places of words.
+`weft.nodes.readers`, whose Reader puts the vectors in the places of words.
 """
 
 from __future__ import annotations

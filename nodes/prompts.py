@@ -2,7 +2,7 @@
 
 `(words)` weigh 1.1, `(words:1.2)` 1.2, and weights of one within the other multiply; `\\(`, `\\)` and `\\\\` are the
 characters. A parenthesis without its partner, and a colon without a number behind it, are characters too: a prompt that
-was written without weights in mind is never refused. Imports no torch. Read next: `weft.nodes.modules`, `Reader`.
+was written without weights in mind is never refused. Imports no torch. Read next: `weft.nodes.readers`.
 """
 
 from __future__ import annotations

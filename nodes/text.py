@@ -12,7 +12,7 @@ from weft.nodes.prompts import Reading
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 if TYPE_CHECKING:
-    from weft.nodes.modules import Encoder
+    from weft.nodes.readers import Encoder
 
 
 @node(category="conditioning", lane="gpu", version=3)

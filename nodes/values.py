@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as VariableWithDefault
 
     from weft.nodes.families import Family
-    from weft.nodes.modules import Autoencoder, Denoiser, Encoder
+    from weft.nodes.modules import Autoencoder, Denoiser
+    from weft.nodes.readers import Encoder
 
     F = VariableWithDefault("F", default=Any)
 else:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.engine import Resolved
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Residuals
     from weft.nodes.preview import Colours
+    from weft.nodes.readers import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -163,7 +164,7 @@ class Family(ABC):
         device: str,
     ) -> Encoder:
         from weft.nodes.loading import ready
-        from weft.nodes.modules import Encoder
+        from weft.nodes.readers import Encoder
 
         readers = [text.read(place, variant, dtype) for text, place in places.items()]
         return ready(Encoder(self, readers, told), device)

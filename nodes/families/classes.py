@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from weft.engine import InputError, nearest
 
 if TYPE_CHECKING:
-    from weft.nodes.modules import Encoded
+    from weft.nodes.readers import Encoded
 
 
 def nothing(texts: Sequence[str]) -> Encoded:
@@ -19,7 +19,7 @@ def nothing(texts: Sequence[str]) -> Encoded:
     """
     import torch
 
-    from weft.nodes.modules import Encoded
+    from weft.nodes.readers import Encoded
 
     for text in filter(None, texts):
         raise InputError(f"the model reads no prompt, found `{text}`", "leave the text empty")
@@ -39,7 +39,7 @@ def numbers(texts: Sequence[str], count: int, names: Mapping[str, int], empty: i
     """
     import torch
 
-    from weft.nodes.modules import Encoded
+    from weft.nodes.readers import Encoded
 
     found = [_number(text.strip(), count, names, empty) for text in texts]
     return Encoded(torch.tensor(found, dtype=torch.float32)[:, None, None])

@@ -16,7 +16,8 @@ from weft.nodes.prompts import PLAIN, Reading
 from weft.nodes.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
-    from weft.nodes.modules import Conditions, Denoiser, Encoded, Encoder
+    from weft.nodes.modules import Conditions, Denoiser
+    from weft.nodes.readers import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.readers import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -52,7 +53,7 @@ class DiffusionTransformer(Family):
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """The names of the classes."""
-        from weft.nodes.modules import Encoder
+        from weft.nodes.readers import Encoder
 
         count = read_config(source.root / "transformer" / "config.json")["num_embeds_ada_norm"]
         named = read_config(source.root / "model_index.json").get("id2label", {})

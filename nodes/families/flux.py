@@ -21,7 +21,8 @@ from weft.nodes.prompts import PLAIN, Reading
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weft.nodes.modules import Conditions, Denoiser, Encoded, Encoder, Residuals
+    from weft.nodes.modules import Conditions, Denoiser, Residuals
+    from weft.nodes.readers import Encoded, Encoder
     from weft.nodes.values import Latent
 
 T5_TOKENS = 512
@@ -90,7 +91,7 @@ class Flux1(FlowFamily):
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """T5's tokens, and the vector that CLIP's last layer has at the end of the text."""
-        from weft.nodes.modules import Encoded
+        from weft.nodes.readers import Encoded
 
         clip, t5 = encoder.read(texts, reading)
         return Encoded(t5.embeddings, clip.pooled)

@@ -15,7 +15,8 @@ from weft.nodes.prompts import PLAIN, Reading
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser
+    from weft.nodes.readers import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -42,7 +43,7 @@ class PixelFamily(Family):
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """What takes empty prompts, or the numbers of classes."""
-        from weft.nodes.modules import Encoder
+        from weft.nodes.readers import Encoder
 
         return Encoder(self, [], {"classes": read_config(source.root / "unet" / "config.json").get("num_class_embeds")})
 

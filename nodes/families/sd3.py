@@ -21,7 +21,7 @@ from weft.nodes.prompts import PLAIN, Reading
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weft.nodes.modules import Encoded, Encoder
+    from weft.nodes.readers import Encoded, Encoder
 
 LARGE_CLIP = "text_encoders.clip_g.transformer."
 
@@ -93,7 +93,7 @@ class StableDiffusion3(FlowFamily):
         """CLIP's layers before the last, side by side and padded to T5's width, then T5's tokens; both projections."""
         import torch
 
-        from weft.nodes.modules import Encoded
+        from weft.nodes.readers import Encoded
 
         first, second, *third = encoder.read(texts, reading, layer=-2)
         clip = torch.cat([first.embeddings, second.embeddings], dim=-1)

@@ -23,7 +23,8 @@ from weft.nodes.prompts import PLAIN, Reading
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser
+    from weft.nodes.readers import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
@@ -104,7 +105,7 @@ class StableDiffusionXL(UNetFamily):
         """The layers before the last of all models, side by side, and the projection of the last model."""
         import torch
 
-        from weft.nodes.modules import Encoded
+        from weft.nodes.readers import Encoded
 
         given = encoder.read(texts, reading, layer=-2)
         return Encoded(torch.cat([one.embeddings for one in given], dim=-1), given[-1].pooled)
@@ -113,7 +114,7 @@ class StableDiffusionXL(UNetFamily):
         """Zeros, but for the refiner, which has one text model, unless a checkpoint says it."""
         import torch
 
-        from weft.nodes.modules import Encoded
+        from weft.nodes.readers import Encoded
 
         embeddings, pooled = self.encode(encoder, [""])
         said = encoder.config.get("zeroed")

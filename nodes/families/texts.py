@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from weft.nodes.families.base import Contents, Family
-    from weft.nodes.modules import Reader
+    from weft.nodes.readers import Reader
 
 T5_TOKENIZER = "t5_tokenizer"
 """The folder beside a single file that has T5's tokenizer."""
@@ -145,7 +145,7 @@ class TextModel:
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
         from weft.nodes.loading import assembled_text, pretrained
-        from weft.nodes.modules import Reader
+        from weft.nodes.readers import Reader
         from weft.nodes.tokenizer import clip_tokenizer
 
         kind: Any = CLIPTextModelWithProjection if self.projects else CLIPTextModel
@@ -171,7 +171,7 @@ class TextModel:
         from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
         from weft.nodes.loading import assembled_text, pretrained
-        from weft.nodes.modules import Reader
+        from weft.nodes.readers import Reader
 
         words = t5_tokenizer_folder(place)
         if place.root.is_dir():

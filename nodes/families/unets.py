@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Encoded, Encoder, Residuals
+    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.readers import Encoded, Encoder
 
 LATENT_CHANNELS = 4
 
@@ -149,7 +150,7 @@ class UNetFamily(Family):
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """What the last layer of CLIP's text model says."""
-        from weft.nodes.modules import Encoded
+        from weft.nodes.readers import Encoded
 
         return Encoded(encoder.read(texts, reading)[0].embeddings)
 
