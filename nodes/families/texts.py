@@ -216,31 +216,27 @@ def assigned(family: Family, sources: Sequence[Resolved], widths: Widths) -> dic
         if count < len(fewer):
             raise InputError(message, "give what is missing too")
         given |= zip(fewer, (sizes[size] for size in sorted(sizes)), strict=True)
+    _check_widths(family, given, sources, widths)
     for text, (number, header) in given.items():
         if text.projects and not header.projects:
             message = f"`{sources[number].text}` has no projection, which {family.name} reads of {text.name}"
             raise InputError(message, "give a file of the text model with its projection")
-    _check_widths(family, given, widths)
     return given
 
 
-def _check_widths(family: Family, given: Mapping[TextModel, tuple[int, Header]], widths: Widths) -> None:
+def _check_widths(
+    family: Family, given: Mapping[TextModel, tuple[int, Header]], sources: Sequence[Resolved], widths: Widths
+) -> None:
     """Raise `InputError` where text models make prompts or vectors of other channels than the denoiser reads."""
     clip = sum(header.width for _, header in given.values() if not header.is_t5)
     t5 = sum(header.width for _, header in given.values() if header.is_t5)
-    reads_t5 = any(text.length for text in family.texts)
-    made = {
-        "prompts": (t5 if reads_t5 else clip, widths.prompt),
-        "vectors": (clip, widths.vector),
-    }
-    for what, (channels, wanted) in made.items():
-        if channels and wanted and channels != wanted:
-            names = listed(text.name for text in given)
-            message = f"{names} make {what} of {channels} channels, and the model reads {wanted}"
-            mend = (
-                f"{family.name} reads prompts with {listed(text.name for text in family.texts)}; give the model's own"
-            )
-            raise InputError(message, mend)
+    names = listed(text.name for text in family.texts)
+    prompts = t5 if any(text.length for text in family.texts) else clip
+    for what, made, read in (("prompts", prompts, widths.prompt), ("vectors", clip, widths.vector)):
+        if made and read and made != read:
+            files = listed(f"`{source.text}`" for source in sources)
+            message = f"of {files} come {what} of {made} channels, and the model reads {read}"
+            raise InputError(message, f"{family.name} reads prompts with {names}: give those of the model")
 
 
 def header_of(contents: Contents) -> Header | None:
