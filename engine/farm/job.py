@@ -53,6 +53,9 @@ class JobModel(BaseModel):
         {}, description="What a parameter or NODE.INPUT is set to where an item runs out of memory, once: decode.tile."
     )
     max_failures: StrictInt = Field(0, ge=0, description="Failed items after which the job stops; 0 is never.")
+    first: StrictInt = Field(
+        0, ge=0, description="How many items are run before all others; where one of them fails the job stops."
+    )
     batch: StrictInt = Field(
         1, ge=1, description="How many items that differ in texts and seeds alone are sampled at once."
     )
@@ -80,6 +83,7 @@ class Job:
     name: str = "{index:04}_{key:8}"
     retries: int = 2
     max_failures: int = 0
+    first: int = 0
     priority: int = 0
     title: str = ""
     folder: Path = Path()
@@ -200,6 +204,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
         name=model.name,
         retries=model.retries,
         max_failures=model.max_failures,
+        first=model.first,
         priority=model.priority,
         title=model.title or graph.title,
         folder=folder,

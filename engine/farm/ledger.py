@@ -116,9 +116,12 @@ class Ledger:
 
     def note(self, **facts: Any) -> None:
         """Keep facts of the job, as JSON."""
-        rows = [(name, orjson.dumps(value).decode()) for name, value in facts.items()]
         with self._transaction():
-            self._base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+            self._keep(**facts)
+
+    def _keep(self, **facts: Any) -> None:
+        rows = [(name, orjson.dumps(value).decode()) for name, value in facts.items()]
+        self._base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     def stop(self, cause: str) -> None:
         """Stop the job for a cause that lies in no item, such as a full disk.
@@ -207,14 +210,20 @@ class Ledger:
             if self.fact("state", "running") != "running" or worker in self.aside():
                 return []
             order = "ORDER BY (charge > 0 AND worker = ?), (shared != ?), rank"
-            found = _whole_groups(
-                self._read(f"WHERE state='waiting' {order} LIMIT ?", (worker, shared, most + 1)), most
-            )
+            trial = self._trial()
+            where = f"WHERE state='waiting' AND (number < ? OR ? = 0) {order} LIMIT ?"
+            found = _whole_groups(self._read(where, (trial, trial, worker, shared, most + 1)), most)
             self._base.executemany(
                 "UPDATE items SET state='leased', worker=?, attempt=attempt+1, until=? WHERE id=?",
                 [(worker, now + LEASE, one.id) for one in found],
             )
         return self._read(f"WHERE id IN ({','.join('?' * len(found))}) ORDER BY rank", [one.id for one in found])
+
+    def _trial(self) -> int:
+        """How many items go before the others, as long as some of them are not over; 0 where all may be leased."""
+        first = int(self.fact("first", 0))
+        left = "SELECT 1 FROM items WHERE number < ? AND state IN ('waiting', 'leased')"
+        return first if self._base.execute(left, (first,)).fetchone() else 0
 
     def renew(self, worker: str) -> None:
         """Hold on to everything that a worker leased."""
@@ -296,9 +305,18 @@ class Ledger:
             "state=CASE WHEN charge+? > ? THEN 'failed' ELSE 'waiting' END WHERE id=?",
             (amount, error, time.time(), amount, retries, id),
         )
-        most = self.fact("max_failures", 0)
-        if most and self.counts()["failed"] >= most:
-            self._base.execute("INSERT OR REPLACE INTO facts VALUES ('state', '\"stopped\"')")
+        self._look_whether_enough(id)
+
+    def _look_whether_enough(self, id: str) -> None:
+        """Stop the job where an item was one of the first and has failed, or too many have."""
+        number, state = self._base.execute("SELECT number, state FROM items WHERE id=?", (id,)).fetchone()
+        if state != "failed":
+            return
+        first, most, failed = self.fact("first", 0), self.fact("max_failures", 0), self.counts()["failed"]
+        cause = f"{failed} items failed, and `max_failures` is {most}" if most and failed >= most else ""
+        cause = f"item {number} failed, one of the first {first}" if number < first else cause
+        if cause:
+            self._keep(state="stopped", cause=cause)
 
     def bury(self) -> list[str]:
         """End the leases of workers of this machine that are gone, and those whose time is over; the workers' names.

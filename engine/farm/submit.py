@@ -95,6 +95,7 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
         **made.facts,
         retries=job.retries,
         max_failures=job.max_failures,
+        first=job.first,
         priority=job.priority,
         state="running",
         submitted=time.time(),

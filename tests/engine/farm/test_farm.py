@@ -7,12 +7,14 @@ import random
 import shutil
 import time
 from collections import Counter
+from contextlib import closing
 from subprocess import Popen
 
 import pytest
 
 from tests.engine.farm.conftest import Place, kill, until
 from weft.engine import GraphError
+from weft.engine.cli import call
 from weft.engine.farm import Ledger
 from weft.engine.farm.ledger import LEASE
 from weft.engine.farm.manifest import write_manifest
@@ -72,6 +74,23 @@ def test_a_poison_item_kills_no_other(place: Place) -> None:
     ledger = Ledger(ledger_path(place.out))
     assert ledger.counts() == {"done": 4, "failed": 2}
     assert all("died" in one.error for one in ledger.entries("failed"))
+
+
+def test_the_first_items_go_before_all_others_and_stop_the_job_where_they_fail(place: Place) -> None:
+    submit(place.job({"prompt": ["fail", "a", "b"]}, retries=1, first=1), place.out, place.setup)
+    assert worked(place) == {"failed": 1, "waiting": 2}
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        assert progress(ledger).cause == "item 0 failed, one of the first 1"
+    assert call(["farm", "resume", str(place.out)]) == 0 and worked(place) == {"failed": 1, "done": 2}
+
+
+def test_nothing_else_is_leased_while_the_first_items_run(place: Place) -> None:
+    submit(place.job({"seed": {"count": 9}}, first=2), place.out, place.setup)
+    ledger = Ledger(ledger_path(place.out))
+    assert [one.number for one in ledger.lease("one", 5)] == [0, 1] and not ledger.lease("two", 5)
+    ledger.change(["leased"], "done")
+    assert [one.number for one in ledger.lease("two", 5)] == [2, 3, 4, 5, 6]
+    ledger.close()
 
 
 def test_names_that_collide_are_refused(place: Place) -> None:
