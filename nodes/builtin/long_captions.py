@@ -6,7 +6,7 @@ that drowns the rest. Here captions are broken up among words that say nothing, 
 
 import copy
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, cycle
 
 import numpy as np
 import torch
@@ -109,16 +109,18 @@ def surrounded(caption: str, tokenizer: CLIPTokenizer, count: int, numbers: np.r
 def draw_filler(room: int, tokenizer: CLIPTokenizer, numbers: np.random.Generator) -> list[str]:
     """Words of at most `room` tokens: made-up ones, numbers, marks, and the small words that captions have too.
 
-    In every sixth text it is one of them, again and again.
+    In every fifth text it is one to four of them, again and again.
     """
-    share, again = numbers.random(), numbers.random() < 1 / 6
+    share = numbers.random()
+
+    def word() -> str:
+        return str(numbers.choice((*GLUE, *_MARKS))) if numbers.random() < share else _made_up(numbers)
+
+    again = cycle([word() for _ in range(numbers.integers(1, 5))]) if numbers.random() < 0.2 else None
     words: list[str] = []
-    word = ""
     while room >= 0:
-        if not (word and again):
-            word = str(numbers.choice((*GLUE, *_MARKS))) if numbers.random() < share else _made_up(numbers)
-        words += [word]
-        room -= len(tokenizer(word, add_special_tokens=False).input_ids)
+        words += [next(again) if again else word()]
+        room -= len(tokenizer(words[-1], add_special_tokens=False).input_ids)
     return words[:-1]
 
 
