@@ -32,9 +32,26 @@ GUIDANCE = "guidance_in.in_layer.weight"
 """The tensor of a transformer that takes the scale of guidance, as dev's does."""
 
 COLOURS = Colours(
-    (*((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1)), *((0.0, 0.0, 0.0),) * 13),
+    (
+        (-0.0206, 0.00745, 0.02605),
+        (0.0028, 0.01455, 0.0384),
+        (0.0171, -0.03405, -0.02135),
+        (-0.0129, 0.0046, 0.02315),
+        (0.04315, 0.0392, 0.02735),
+        (-0.00085, 0.0201, 0.0079),
+        (0.02505, 0.0529, 0.0576),
+        (-0.01045, -0.0109, -0.01645),
+        (-0.0157, 0.00415, 0.0448),
+        (0.04255, 0.03325, -0.0236),
+        (-0.0267, 0.0119, -0.0012),
+        (0.0226, -0.0013, 0.0024),
+        (0.0446, 0.04155, 0.04405),
+        (-0.05585, -0.0152, -0.03945),
+        (0.00135, -0.02395, -0.00215),
+        (-0.0573, -0.04135, -0.0299),
+    )
 )
-"""A stand-in, since no fit is at hand: three of sixteen channels as red, green and blue, which show shapes alone."""
+"""What latents look like: the factors that the InvokeAI team fitted (2025), for 0..1."""
 
 BLOCKS = "double_blocks.0.img_attn.qkv.weight"
 
