@@ -23,6 +23,7 @@ __all__ = ["LongCaptionsStage", "chunked", "draw_filler", "surrounded"]
 
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 _COMMON = (*"etaoinshrdlucmfwygpbv", "th", "ed", "er", "ing", "tion", "ly", "s", "es", "ou", "ea", "st", "ch")
+_SMALL = (*GLUE, "at", "to", "an")
 _MARKS = (",", ".", ";", ":", "-", "!", "?", "'", '"', "(", ")")
 _MOST_CHUNKS = 3
 
@@ -114,7 +115,7 @@ def draw_filler(room: int, tokenizer: CLIPTokenizer, numbers: np.random.Generato
     share = numbers.random()
 
     def word() -> str:
-        return str(numbers.choice((*GLUE, *_MARKS))) if numbers.random() < share else _made_up(numbers)
+        return str(numbers.choice((*_SMALL, *_MARKS))) if numbers.random() < share else _made_up(numbers)
 
     again = cycle([word() for _ in range(numbers.integers(1, 5))]) if numbers.random() < 0.2 else None
     words: list[str] = []

@@ -177,7 +177,7 @@ TAGS = (
 )
 
 PROSE = (
-    "Nobody could remember who had asked for the report, and so the secretary read the minutes aloud while the others "
+    "They could not remember who had asked for the report, so the secretary read the minutes aloud while the others "
     "drank their coffee. When they met again that week it was raining, and they forgot all about it once more over tea."
 )
 
