@@ -55,7 +55,7 @@ class Folder:
                 f"{artifact.media_type} is no media type that can be written", f"one of {', '.join(SUFFIXES)}"
             )
         stem = self.folder / artifact.name
-        if not stem.parent.resolve().is_relative_to(self.folder.resolve()):
+        if stem.parent != self.folder and not stem.parent.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"{artifact.name!r} would leave the output folder through a link", "remove the link")
         stem.parent.mkdir(parents=True, exist_ok=True)
         return _place(stem, SUFFIXES[artifact.media_type], self._content(artifact, step))
