@@ -30,7 +30,7 @@ class Files(Protocol):
 class LocalFiles:
     """Files in a folder, which is made when the first is written.
 
-    Names are joined as text: a store has many small files, and to make a `Path` of a name takes as long as to read one.
+    Names are joined as text: a store has many small files, and paths made of names would take half as long again.
 
     Args:
         written: bytes written by this process so far.
