@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, VAEDecode
 from weft.nodes.builtin.data import draw_scenes
 from weft.nodes.builtin.denoiser import DenoiserStage
 from weft.nodes.builtin.long_captions import LongCaptionsStage, chunked, surrounded
@@ -48,3 +49,19 @@ def test_a_few_steps_lower_the_loss_and_leave_the_unet_alone(tokenizer: CLIPToke
     train_stage(stage, Schedule(steps=12, rate=1e-3, warmup=1, decay=0.0), tmp_path)
     assert stage.loss(99).item() < before
     assert all(torch.equal(one, other) for one, other in zip(unet, denoiser.unet.parameters(), strict=True))
+
+
+TAGS = "masterpiece, best quality, highly detailed, photograph, wide angle lens, cinematic composition, "
+
+
+def brightness(text: str) -> float:
+    """How bright the model that comes with Weft paints a text."""
+    model, text_encoder, vae = LoadCheckpoint("builtin:landscapes")
+    guide = CFGGuide(model, TextEncode(text_encoder, text), scale=5.0)
+    return float(VAEDecode(vae, KSampler(guide, EmptyLatent(128, 128), seed=3, steps=8)).pixels.mean())
+
+
+@pytest.mark.parametrize("before", ["", 2 * TAGS])
+def test_words_are_followed_at_the_end_of_a_long_text(before: str) -> None:
+    day, night = (brightness(f"{before}green hills {time}, a lake in front") for time in ("in daylight", "at night"))
+    assert day > night + 0.2
