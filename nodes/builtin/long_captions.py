@@ -24,6 +24,14 @@ __all__ = ["LongCaptionsStage", "chunked", "draw_filler", "surrounded"]
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 _COMMON = (*"etaoinshrdlucmfwygpbv", "th", "ed", "er", "ing", "tion", "ly", "s", "es", "ou", "ea", "st", "ch")
 _SMALL = (*GLUE, "at", "to", "an")
+_ENGLISH = (
+    "about after again all also and any are ask back be because been before but came can come could did do does down "
+    "each even every few find first for from get give go good had has have he her here him his how i if into is it its "
+    "just keep know last like long look made make many may me mean more most much must my never new not now of off old "
+    "once one only or other others our out over own people quite read said same say see she should show so some still "
+    "such take tell than that their them then these they thing think this those through time too two under until up us "
+    "use very want was way we well were what when where which while who why will with work would year you your"
+)
 _MARKS = (",", ".", ";", ":", "-", "!", "?", "'", '"', "(", ")")
 _MOST_CHUNKS = 3
 
@@ -101,21 +109,21 @@ def surrounded(caption: str, tokenizer: CLIPTokenizer, count: int, numbers: np.r
         cuts = [len(words)]
     else:
         cuts = sorted(numbers.integers(0, len(words) + 1, len(parts)))
-    joint = (", ", " ")[numbers.integers(2)]
+    joint = (", ", " ", ". ")[numbers.integers(3)]
     fillers = [" ".join(words[start:end]) for start, end in zip([0, *cuts], [*cuts, len(words)], strict=True)]
     pieces = chain.from_iterable(zip(fillers, [*parts, ""], strict=True))
     return joint.join(piece for piece in pieces if piece)
 
 
 def draw_filler(room: int, tokenizer: CLIPTokenizer, numbers: np.random.Generator) -> list[str]:
-    """Words of at most `room` tokens: made-up ones, numbers, marks, and the small words that captions have too.
+    """Words of at most `room` tokens: common and made-up ones, numbers, marks, the small words that captions have too.
 
     In every fifth text it is one to four of them, again and again.
     """
     share = numbers.random()
 
     def word() -> str:
-        return str(numbers.choice((*_SMALL, *_MARKS))) if numbers.random() < share else _made_up(numbers)
+        return str(numbers.choice((*_SMALL, *_MARKS))) if numbers.random() < share else _word(numbers)
 
     again = cycle([word() for _ in range(numbers.integers(1, 5))]) if numbers.random() < 0.2 else None
     words: list[str] = []
@@ -125,8 +133,10 @@ def draw_filler(room: int, tokenizer: CLIPTokenizer, numbers: np.random.Generato
     return words[:-1]
 
 
-def _made_up(numbers: np.random.Generator) -> str:
-    """A word of syllables, a word of common letters, a number, or a row of marks."""
+def _word(numbers: np.random.Generator) -> str:
+    """A common word, a word of syllables, one of common letters, a number, or a row of marks."""
+    if numbers.random() < 0.4:
+        return str(numbers.choice(_ENGLISH.split()))
     kind, count = numbers.random(), int(numbers.integers(1, 6))
     if kind < 0.45:
         pairs = zip(numbers.choice([*_CONSONANTS], count), numbers.choice([*_VOWELS], count), strict=True)

@@ -18,7 +18,7 @@ CROPPED_STEPS = 2_500
 SCHEDULES = {
     "autoencoder": Schedule(steps=10_000, rate=1.5e-3, warmup=300, decay=0.35),
     "denoiser": Schedule(steps=22_000, rate=1.5e-3, warmup=300, decay=0.35),
-    "long_captions": Schedule(steps=9_000, rate=1.5e-3, warmup=100, decay=0.6),
+    "long_captions": Schedule(steps=10_500, rate=1.5e-3, warmup=100, decay=0.6),
     "decoder": Schedule(steps=5_000, rate=1e-3, warmup=200, decay=0.5),
     "preview": Schedule(steps=4_000, rate=2e-3, warmup=200, decay=0.5),
     "edges": Schedule(steps=4_000, rate=1e-3, warmup=100, decay=0.4),

@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.farm [--items 10000]
 
-Nodes are light: a text, a number and one pixel, so what is measured is the farm.
+Nodes are light: a text, a number and one pixel, so what is measured is the farm. ext4 makes files slowly for minutes
+after many were removed, which the overhead of an item shows: take it on a machine that was left alone for a while.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ REST = 0.05
 RESIDENT = """
 import resource, sys
 from pathlib import Path
+from weft.engine.farm.ledger import Ledger
 from weft.engine.farm.worker import Worker
-worker, sizes = Worker(Path(sys.argv[1])), []
-complete = worker.ledger.complete
+sizes, complete = [], Ledger.complete
 def counted(*given):
     sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
     return complete(*given)
-worker.ledger.complete = counted
-worker.work()
+Ledger.complete = counted
+Worker(Path(sys.argv[1])).work()
 print(sizes[49], sizes[-1])
 """
 
