@@ -42,6 +42,11 @@ class Checkpoint(NamedTuple, Generic[F]):
     vae: VAE[F]
 
 
+def _trained(prediction: Prediction, noise: Noise) -> tuple[str, str]:
+    """What a recipe has of a model's training, in diffusers' words; empty where its configuration says it."""
+    return "" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise)
+
+
 def _variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """The variant must be among those of the source."""
     source, variant = loader.source("source"), loader.literals.get("variant")
@@ -84,8 +89,7 @@ def LoadCheckpoint(
     found = context.found(source)
     _check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
-    said = ("" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise))
-    return Checkpoint(Model(*recipe, *said), TextEncoder(*recipe), VAE(*recipe))
+    return Checkpoint(Model(*recipe, *_trained(prediction, noise)), TextEncoder(*recipe), VAE(*recipe))
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_fits)
@@ -112,8 +116,8 @@ def LoadDiffusionModel(
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
-    said = ("" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise))
-    return Model(str(found.digest), str(found.resolved.family), variant, context.precision, *said)
+    recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
+    return Model(*recipe, *_trained(prediction, noise))
 
 
 def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
