@@ -6,9 +6,10 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from weft.engine.errors import CatalogError, listed, nearest
 from weft.engine.keys import digest_bytes
@@ -79,6 +80,14 @@ def types_of(module: ModuleType) -> list[NodeType]:
     return list({type.name: type for type in found}.values())
 
 
+class _FromSource(SourceFileLoader):
+    """Compiles a file each time: Python tells kept bytecode by size and second, and an edit may change neither."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def from_file(path: Path) -> list[NodeType]:
     """The node types of a user's own Python file; the file's content is part of their keys.
 
@@ -86,12 +95,13 @@ def from_file(path: Path) -> list[NodeType]:
         CatalogError: where the file cannot be imported or has no node.
     """
     name = f"weft_user_nodes_{path.stem}_{digest_bytes(bytes(path.resolve()))[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    loader = _FromSource(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader)
+    if spec is None or path.suffix != ".py" or not path.is_file():
         raise CatalogError(f"--nodes {path}: expected a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except (Exception, SystemExit) as fault:
         raise CatalogError(f"--nodes {path}: {fault.__class__.__name__}: {fault}") from fault
     own = [type for type in types_of(module) if type.function.__module__ == name]
