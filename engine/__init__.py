@@ -7,8 +7,6 @@ at `node` (what a node is), `graph` (what a graph is), `check`, `plan` and `run`
 from __future__ import annotations
 
 from weft.engine.artifact import Artifact, name_fault
-from weft.engine.batch import batched
-from weft.engine.context import INJECTED, Context
 from weft.engine.errors import (
     Cancelled,
     CatalogError,
@@ -21,17 +19,19 @@ from weft.engine.errors import (
     listed,
     nearest,
 )
-from weft.engine.graph import Graph, Link, Node
-from weft.engine.language import Choose, Collect, Count, Switch
+from weft.engine.graph.graph import Graph, Link, Node
 from weft.engine.limits import Limits
-from weft.engine.node import NodeProblem, NodeType, named, node
-from weft.engine.plan import Plan
-from weft.engine.residency import Loading, Recipe
-from weft.engine.resources import Found, InputFile, Places, Resolved, Resource, find, inside
+from weft.engine.planning.planner import Plan
 from weft.engine.session import Engine, Result
+from weft.engine.spec.batched import batched
+from weft.engine.spec.context import INJECTED, Context
+from weft.engine.spec.control_flow import Choose, Collect, Count, Switch
+from weft.engine.spec.node import NodeProblem, NodeType, named, node
+from weft.engine.spec.upstream import Upstream
 from weft.engine.submission import Submission
 from weft.engine.types import Range, value
-from weft.engine.upstream import Upstream
+from weft.engine.weights.residency import Loading, Recipe
+from weft.engine.weights.resources import Found, InputFile, Places, Resolved, Resource, find, inside
 
 __all__ = [
     "INJECTED",

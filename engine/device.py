@@ -42,8 +42,8 @@ def resolve_precision(name: str, device: str) -> str:
         InputError: for an unknown precision.
     """
     if name not in PRECISIONS:
-        mend = nearest(name, PRECISIONS) or f"give one of {listed(PRECISIONS)}"
-        raise InputError(f"there is no precision `{name}`", mend)
+        hint = nearest(name, PRECISIONS) or f"give one of {listed(PRECISIONS)}"
+        raise InputError(f"there is no precision `{name}`", hint)
     if name != "auto":
         return name
     return "float32" if device == "cpu" else "float16"

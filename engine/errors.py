@@ -8,13 +8,13 @@
     |-- StoreError        the store cannot be read or written
     `-- Cancelled         the run was asked to stop
 
-Each message says where, what was found and what was expected; `mend` says what to do about it.
+Each message says where, what was found and what was expected; `hint` says what to do about it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 
 
@@ -27,16 +27,16 @@ class InputError(WeftError):
 
     Args:
         message: what was found and what was expected.
-        mend: what the user can do about it.
+        hint: what the user can do about it.
     """
 
-    def __init__(self, message: str, mend: str = "") -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.mend})" if self.mend else self.message
+        return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class CatalogError(WeftError):
@@ -53,13 +53,17 @@ class Cancelled(WeftError):  # noqa: N818 - an outcome rather than a fault
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a graph: where, what, and the mend."""
+    """One thing that is wrong with a graph: where, what, and the hint."""
 
     message: str
-    mend: str = ""
+    hint: str = ""
     node: str = ""
     input: str = ""
     file: str = ""
+
+    def plain(self) -> dict[str, str]:
+        """What `--json` prints. `mend`, the former name of `hint`, is written beside it for one version."""
+        return {**asdict(self), "mend": self.hint}
 
     @property
     def where(self) -> str:
@@ -69,7 +73,7 @@ class Problem:
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n    {self.mend}" if self.mend else text
+        return f"{text}\n    {self.hint}" if self.hint else text
 
     def within(self, file: str) -> Problem:
         """The same problem, located in `file` unless it names one already."""

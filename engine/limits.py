@@ -37,7 +37,7 @@ class Limits:
         given = {one.name: environment[name] for one in fields(cls) if (name := variable(one.name)) in environment}
         for name, text in given.items():
             if not text.isdecimal():
-                raise InputError(f"{variable(name)} is {text!r}, expected a whole number", "mend or unset it")
+                raise InputError(f"{variable(name)} is {text!r}, expected a whole number", "fix or unset it")
         return cls(**{name: int(text) for name, text in given.items()})
 
 

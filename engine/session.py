@@ -20,23 +20,21 @@ from types import TracebackType
 from typing import Any
 
 from weft.engine import events
-from weft.engine.audit import audit as audited
-from weft.engine.catalog import Catalog, from_file, installed
-from weft.engine.check import Checked, ancestors, check, deciding
-from weft.engine.contained import self_contained
-from weft.engine.context import Context
-from weft.engine.deliver import Folder, versions
+from weft.engine.checking.checker import Checked, ancestors, check, deciding
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.document import write
 from weft.engine.errors import GraphError, InputError, NodeError
-from weft.engine.graph import Graph, Link
-from weft.engine.history import MAX_NODES, history_key, memo, pack, unpack
+from weft.engine.graph.bundle import self_contained
+from weft.engine.graph.document import write
+from weft.engine.graph.graph import Graph, Link
 from weft.engine.limits import Limits
-from weft.engine.node import NodeType
-from weft.engine.plan import Plan, plan
-from weft.engine.residency import Residency
-from weft.engine.resources import FileDigests, Found, Places
-from weft.engine.run import Outcome, Surroundings, run
+from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
+from weft.engine.planning.planner import Plan, plan
+from weft.engine.running.auditing import audit as audited
+from weft.engine.running.delivery import Folder, versions
+from weft.engine.running.executor import Outcome, Surroundings, run
+from weft.engine.spec.catalog import Catalog, from_file, installed
+from weft.engine.spec.context import Context
+from weft.engine.spec.node import NodeType
 from weft.engine.store import Damaged, Nowhere, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
@@ -45,6 +43,8 @@ from weft.engine.store.tiers import Tiers
 from weft.engine.store.upkeep import keep_within
 from weft.engine.submission import Submission
 from weft.engine.types import LiteralError
+from weft.engine.weights.residency import Residency
+from weft.engine.weights.resources import FileDigests, Found, Places
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Result:
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
         """What a notebook shows."""
-        from weft.engine.display import of_result
+        from weft.engine.show.notebook import of_result
 
         return of_result(self)
 
@@ -422,7 +422,7 @@ def _admitted(type: NodeType, name: str, item: Any) -> Any:
     try:
         return wanted.literal(item)
     except LiteralError as fault:
-        raise InputError(f"{type.name}: `{name}`: {fault}", fault.mend) from None
+        raise InputError(f"{type.name}: `{name}`: {fault}", fault.hint) from None
 
 
 def _catalog(files: Iterable[Path]) -> Catalog:

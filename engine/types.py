@@ -4,7 +4,7 @@ A `Type` is read from a Python annotation (`read`), accepts a JSON literal stric
 may be linked to an input (`accepts`) and describes itself as JSON Schema (`schema`). Value classes of node libraries
 (Latent, Image, ...) join by the `value` decorator; a `Value` carries the family variable of `Latent[F]`.
 
-Read next: `weft.engine.node`, which makes a node's spec out of these.
+Read next: `weft.engine.spec.node`, which makes a node's spec out of these.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ class Range:
 
 
 class LiteralError(ValueError):
-    """A literal that an input does not take; the second argument is the mend."""
+    """A literal that an input does not take; the second argument is the hint."""
 
-    def __init__(self, message: str, mend: str = "") -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.mend = mend
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Anything(Type):
 class Variable(Type):
     """Any one type, the same wherever a node's signature has it: `Switch(condition, then: T, otherwise: T) -> T`.
 
-    The checker puts the type in its place that a graph gives (`weft.engine.generic`).
+    The checker puts the type in its place that a graph gives (`weft.engine.spec.type_variables`).
     """
 
     name: str
@@ -232,13 +232,13 @@ class Scalar(Type):
             raise LiteralError(f"expected a finite float, found {given!r}", _MENDS["float"])
         fault = self.bounds.fault(given) if self.bounds and isinstance(given, (int, float)) else None
         if fault:
-            raise LiteralError(fault, self._bounds_mend())
+            raise LiteralError(fault, self._bounds_hint())
         return given
 
     def _article(self) -> str:
         return f"an {self.name}" if self.name == "int" else f"a {self.name}"
 
-    def _bounds_mend(self) -> str:
+    def _bounds_hint(self) -> str:
         bounds = typing.cast(Range, self.bounds)
         low = "..." if bounds.minimum is None else bounds.minimum
         high = "..." if bounds.maximum is None else bounds.maximum
@@ -272,9 +272,9 @@ class Choice(Type):
     def literal(self, given: object) -> Any:
         if not isinstance(given, str) or given not in self.options:
             found = f'"{given}"' if isinstance(given, str) else shown(given)
-            mend = nearest(given, self.options) if isinstance(given, str) else ""
+            hint = nearest(given, self.options) if isinstance(given, str) else ""
             choices = f"choose one of: {listed(self.options, 30)}"
-            raise LiteralError(f"{found} is no choice here", f"{mend} {choices}".strip())
+            raise LiteralError(f"{found} is no choice here", f"{hint} {choices}".strip())
         return given
 
     def accepts(self, other: Type) -> bool:

@@ -20,8 +20,7 @@ Importing this package imports no torch: heavy imports happen in the bodies of n
 
 from __future__ import annotations
 
-from weft.nodes.batch import KSamplerBatch
-from weft.nodes.conditioning import (
+from weft.nodes.library.conditioning import (
     AveragePrompts,
     CombinePrompts,
     ConcatPrompts,
@@ -29,15 +28,15 @@ from weft.nodes.conditioning import (
     PromptMask,
     PromptSteps,
 )
-from weft.nodes.control import ApplyControlNet, Controlled
-from weft.nodes.edges import FindEdges
-from weft.nodes.grid import ImageGrid
-from weft.nodes.guidance import CFGGuide
-from weft.nodes.guiders import PerturbedAttention, ProjectedGuidance
-from weft.nodes.image import LoadImage, SaveImage
-from weft.nodes.inpaint import EditGuide, ImageToMask, InpaintGuide
-from weft.nodes.latent import EmptyLatent, VAEDecode, VAEEncode
-from weft.nodes.loaders import (
+from weft.nodes.library.control import ApplyControlNet, Controlled
+from weft.nodes.library.edges import FindEdges
+from weft.nodes.library.grid import ImageGrid
+from weft.nodes.library.guidance import CFGGuide
+from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
+from weft.nodes.library.image import LoadImage, SaveImage
+from weft.nodes.library.inpaint import EditGuide, ImageToMask, InpaintGuide
+from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
+from weft.nodes.library.loaders import (
     Checkpoint,
     LoadCheckpoint,
     LoadControlNet,
@@ -46,7 +45,7 @@ from weft.nodes.loaders import (
     LoadTextEncoder,
     LoadVAE,
 )
-from weft.nodes.primitives import (
+from weft.nodes.library.primitives import (
     Boolean,
     FormatText,
     Integer,
@@ -57,10 +56,11 @@ from weft.nodes.primitives import (
     Seeds,
     Text,
 )
-from weft.nodes.sampler import KSampler
-from weft.nodes.samplers import SamplerName, ScheduleName
-from weft.nodes.sigmas import FlipSigmas, ListSigmas, MakeSigmas, Parts, PlotSigmas, Sigmas, SplitSigmas
-from weft.nodes.text import Framing, TextEncode
+from weft.nodes.library.sampler import KSampler
+from weft.nodes.library.sampler_batch import KSamplerBatch
+from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, Parts, PlotSigmas, Sigmas, SplitSigmas
+from weft.nodes.library.text import Framing, TextEncode
+from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.values import (
     VAE,
     Conditioning,

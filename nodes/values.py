@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weft.engine import Loading, Recipe, Resolved, value
-from weft.nodes import display
+from weft.nodes import value_display
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as VariableWithDefault
 
     from weft.nodes.families import Family
-    from weft.nodes.modules import Autoencoder, Denoiser
-    from weft.nodes.readers import Encoder
+    from weft.nodes.models.networks import Autoencoder, Denoiser
+    from weft.nodes.prompting.prompt_encoder import Encoder
 
     F = VariableWithDefault("F", default=Any)
 else:
@@ -52,7 +52,7 @@ class Latent(Generic[F]):
     samples: Tensor | None = None
 
     def __repr__(self) -> str:
-        size = display.sized(self.batch_size, self.width, self.height)
+        size = value_display.sized(self.batch_size, self.width, self.height)
         return f"Latent({size}{', a size alone' if self.samples is None else ''})"
 
 
@@ -65,11 +65,11 @@ class Image:
 
     def __repr__(self) -> str:
         batch, height, width, channels = self.pixels.shape
-        return f"Image({display.sized(batch, width, height)}{', with alpha' if channels == 4 else ''})"
+        return f"Image({value_display.sized(batch, width, height)}{', with alpha' if channels == 4 else ''})"
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
-        return display.sheet(self.pixels)
+        return value_display.sheet(self.pixels)
 
 
 @value
@@ -81,7 +81,7 @@ class Mask:
 
     def __repr__(self) -> str:
         batch, height, width = self.coverage.shape
-        return f"Mask({display.sized(batch, width, height)})"
+        return f"Mask({value_display.sized(batch, width, height)})"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Embedding(Recipe["Mapping[str, Tensor]"]):
     word: str
 
     def load(self, loading: Loading) -> Mapping[str, Tensor]:
-        from weft.nodes.embeddings import vectors_of
+        from weft.nodes.prompting.embeddings import vectors_of
 
         (file,) = loading.locate(self.source).files
         found = vectors_of(file)

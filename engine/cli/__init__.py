@@ -40,8 +40,8 @@ def call(arguments: list[str]) -> int:
         return app(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
     except typer.TyperException as fault:
         if message := fault.format_message():  # else the help was printed
-            mend = "`weft --help` and `weft VERB --help` say what can be given"
-            say_error(InputError(message.rstrip("."), mend), as_json="--json" in arguments)
+            hint = "`weft --help` and `weft VERB --help` say what can be given"
+            say_error(InputError(message.rstrip("."), hint), as_json="--json" in arguments)
         return Exit.WRONG
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED

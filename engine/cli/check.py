@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
+from weft.engine.cli.graph_argument import read_graph
 from weft.engine.cli.output import Exit, json_line, say, say_problems
-from weft.engine.cli.source import read_graph
 from weft.engine.errors import GraphError, Problem
 from weft.engine.session import Engine
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from weft.engine.checking.graph_diff import diff
+from weft.engine.checking.inlining import Flat, inline
 from weft.engine.cli import options
+from weft.engine.cli.graph_argument import read_graph
 from weft.engine.cli.output import Exit, json_line, say
-from weft.engine.cli.source import read_graph
-from weft.engine.diff import diff
 from weft.engine.errors import GraphError
-from weft.engine.inline import Flat, inline
 from weft.engine.session import Engine
 
 First = Annotated[str, typer.Argument(metavar="A", help="A graph file, or a PNG that Weft wrote.")]

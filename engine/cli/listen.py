@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weft.engine import events
 from weft.engine.cli.output import json_line, write_file
-from weft.engine.cli.progress import Progress
+from weft.engine.cli.progress_bar import Progress
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError
-from weft.engine.resources import Resource
 from weft.engine.session import Engine
+from weft.engine.weights.resources import Resource
 
 app = typer.Typer(help="List the models that graphs can name here, or fetch one from a hub.", no_args_is_help=True)
 

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from weft.engine.catalog import Catalog
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, table
 from weft.engine.errors import InputError
-from weft.engine.node import NodeType
-from weft.engine.schema import NodeRecord, record
 from weft.engine.session import Engine
+from weft.engine.show.json_schema import NodeRecord, record
+from weft.engine.spec.catalog import Catalog
+from weft.engine.spec.node import NodeType
 
 WIDTH = 100
 """Columns that the text about one type is wrapped to."""

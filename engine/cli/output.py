@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def say_problems(problems: Iterable[Problem], as_json: bool) -> None:
     """Every problem: for people on stderr, and as JSON lines where they are wanted."""
     for problem in problems:
         if as_json:
-            json_line({"event": "problem", **asdict(problem)})
+            json_line({"event": "problem", **problem.plain()})
         say(f"error: {problem}")
 
 
@@ -60,7 +59,7 @@ def say_error(fault: WeftError, as_json: bool) -> None:
     if isinstance(fault, GraphError):
         problems: tuple[Problem, ...] = fault.problems
     elif isinstance(fault, InputError):
-        problems = (Problem(fault.message, fault.mend),)
+        problems = (Problem(fault.message, fault.hint),)
     else:
         problems = (Problem(str(fault)),)
     say_problems(problems, as_json)

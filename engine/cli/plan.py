@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from weft.engine.cli import options
+from weft.engine.cli.graph_argument import read_graph, with_settings
 from weft.engine.cli.output import Exit, json_line, say
-from weft.engine.cli.source import read_graph, with_settings
 from weft.engine.session import Engine, store_folder
 
 

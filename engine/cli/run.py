@@ -10,14 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from weft.engine.catalog import Catalog
+from weft.engine.checking.parameters import asked
 from weft.engine.cli import options
+from weft.engine.cli.graph_argument import read_graph, with_settings
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, json_line, say, table
-from weft.engine.cli.source import read_graph, with_settings
-from weft.engine.graph import Graph
-from weft.engine.parameters import asked
+from weft.engine.graph.graph import Graph
 from weft.engine.session import Engine, Result, store_folder
+from weft.engine.spec.catalog import Catalog
 
 
 def command(

@@ -10,9 +10,9 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, write_file
-from weft.engine.farm.schema import job_schema
-from weft.engine.schema import graph_schema, nodes_document, written
+from weft.engine.farm.sweep.job_schema import job_schema
 from weft.engine.session import Engine
+from weft.engine.show.json_schema import graph_schema, nodes_document, written
 
 Folder = Annotated[
     Path | None, typer.Option("--write", metavar="DIR", help="Write all schemas and nodes.json into this folder.")

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
+from weft.engine.cli.graph_argument import read_graph, with_settings
 from weft.engine.cli.output import Exit, say_problems, write_file
-from weft.engine.cli.source import read_graph, with_settings
-from weft.engine.draw import sketch, to_picture, to_text
 from weft.engine.session import Engine
+from weft.engine.show.draw import sketch, to_picture, to_text
 
 Picture = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE", help="Draw it into FILE.svg or FILE.png instead.")

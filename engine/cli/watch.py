@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 
 from weft.engine.cli import options
+from weft.engine.cli.graph_argument import read_graph, with_settings
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, say, say_error
-from weft.engine.cli.source import read_graph, with_settings
 from weft.engine.errors import InputError
 from weft.engine.session import Engine, Result, store_folder
-from weft.engine.watch import Watch
+from weft.engine.watching import Watch
 
 
 def command(

@@ -11,10 +11,10 @@ holds the ledger and sends items to actors. Start reading at `job`, `items`, `su
 
 from __future__ import annotations
 
-from weft.engine.farm.items import Item, expand
-from weft.engine.farm.job import Job, load, read
-from weft.engine.farm.ledger import Ledger
-from weft.engine.farm.library import Farm, Running
+from weft.engine.farm.api import Farm, Running
 from weft.engine.farm.submit import Setup
+from weft.engine.farm.sweep.items import Item, expand
+from weft.engine.farm.sweep.job import Job, load, read
+from weft.engine.farm.work.ledger import Ledger
 
 __all__ = ["Farm", "Item", "Job", "Ledger", "Running", "Setup", "expand", "load", "read"]

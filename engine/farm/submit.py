@@ -8,17 +8,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from weft.engine.contained import self_contained
-from weft.engine.document import write
 from weft.engine.errors import GraphError, Problem
-from weft.engine.farm.batches import batch_name, write_batches
-from weft.engine.farm.items import by_sharing
-from weft.engine.farm.job import Job
-from weft.engine.farm.ledger import Entry, Ledger
-from weft.engine.farm.merged import JobPlan, planned
-from weft.engine.farm.naming import named
-from weft.engine.farm.publish import HIDDEN, published
-from weft.engine.farm.tasks import write_tasks
+from weft.engine.farm.launchers.tasks import write_tasks
+from weft.engine.farm.merge.attempt_graph import batch_name, write_batches
+from weft.engine.farm.merge.merged import JobPlan, planned
+from weft.engine.farm.sweep.items import by_sharing
+from weft.engine.farm.sweep.job import Job
+from weft.engine.farm.sweep.naming import named
+from weft.engine.farm.work.ledger import Entry, Ledger
+from weft.engine.farm.work.publishing import HIDDEN, published
+from weft.engine.graph.bundle import self_contained
+from weft.engine.graph.document import write
 from weft.engine.session import Engine, store_folder
 
 

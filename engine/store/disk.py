@@ -20,8 +20,8 @@ from weft.engine.errors import StoreError
 from weft.engine.keys import Digest
 from weft.engine.store import Made, Record
 from weft.engine.store.claims import Claim, Claimant, Claims
-from weft.engine.store.files import LocalFiles
-from weft.engine.store.layout import LAYOUT, FileStore, blob_name, note_name, trace_name
+from weft.engine.store.places import LocalFiles
+from weft.engine.store.record_files import LAYOUT, FileStore, blob_name, note_name, trace_name
 
 USE_NOTED_EVERY = 3600.0
 """Seconds within which a record's use is noted once."""

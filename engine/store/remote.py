@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from weft.engine.errors import InputError
-from weft.engine.store.files import Files, LocalFiles
+from weft.engine.store.places import Files, LocalFiles
 
 ASK_AGAIN = 60.0
 """Seconds for which a place that did not answer is not asked."""
@@ -79,7 +79,7 @@ class RemoteFiles:
             system, root = fsspec.url_to_fs(self.url, use_listings_cache=False)
         except (ValueError, ImportError) as fault:
             raise InputError(
-                f"the shared store {self.url} cannot be used: {fault}", "install what it names, or mend the URL"
+                f"the shared store {self.url} cannot be used: {fault}", "install what it names, or hint the URL"
             ) from fault
         return system, f"{root.rstrip('/')}/{self.folder}"
 

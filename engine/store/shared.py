@@ -21,8 +21,8 @@ from weft.engine.errors import StoreError
 from weft.engine.keys import Digest
 from weft.engine.store import UNCLAIMED, Claim, Claimant, Damaged, Handle, Made, Record
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.layout import LAYOUT, FileStore, trace_name
 from weft.engine.store.memory import MemoryStore
+from weft.engine.store.record_files import LAYOUT, FileStore, trace_name
 from weft.engine.store.remote import TolerantFiles, files_at
 from weft.engine.store.tiers import Tiers
 

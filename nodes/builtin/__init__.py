@@ -1,7 +1,8 @@
-"""Models that come with Weft, painted and trained by the modules beside this file.
+"""Models that come with Weft, which `training` painted and trained.
 
 `path("landscapes")` is the folder that `builtin:landscapes` means, in the layout of a diffusers pipeline. Importing
-this package costs nothing; `train.py` and `evaluate.py` are the two commands, `README.md` is the model card.
+this package costs nothing; `training.train` and `training.evaluate` are the two commands, `README.md` is the model
+card.
 """
 
 from pathlib import Path

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from weft.nodes.families.base import Contents, Family
 from weft.nodes.families.consistency import CM
 from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
+from weft.nodes.families.family import Contents, Family
 from weft.nodes.families.flux import FLUX
 from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.base import Contents
-from weft.nodes.families.classes import numbers
+from weft.nodes.families.class_labels import numbers
+from weft.nodes.families.family import Contents
 from weft.nodes.families.pixels import PixelFamily
-from weft.nodes.prompts import PLAIN, Reading
-from weft.nodes.samplers import OWN_ONLY
+from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.sampling.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
-    from weft.nodes.modules import Conditions, Denoiser
-    from weft.nodes.readers import Encoded, Encoder
+    from weft.nodes.models.networks import Conditions, Denoiser
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weft.nodes.families.base import Contents
+from weft.nodes.families.family import Contents
 from weft.nodes.families.pixels import PixelFamily
-from weft.nodes.samplers import OWN_ONLY
+from weft.nodes.sampling.samplers import OWN_ONLY
 
 
 class DenoisingDiffusion(PixelFamily):

@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
-from weft.nodes.families.base import Contents, Family
-from weft.nodes.families.classes import numbers
-from weft.nodes.families.parts import kl_autoencoder, vae_factor
+from weft.nodes.families.class_labels import numbers
+from weft.nodes.families.family import Contents, Family
 from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
-from weft.nodes.folders import read_config
-from weft.nodes.preview import colours_of
-from weft.nodes.prompts import PLAIN, Reading
+from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
+from weft.nodes.models.diffusers_folder import read_config
+from weft.nodes.models.latent_preview import colours_of
+from weft.nodes.prompting.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Residuals
-    from weft.nodes.readers import Encoded, Encoder
+    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -43,8 +43,8 @@ class DiffusionTransformer(Family):
         """The transformer with the checkpoint's scheduler configuration."""
         from diffusers import DiTTransformer2DModel
 
-        from weft.nodes.loading import pretrained, ready
-        from weft.nodes.modules import Denoiser
+        from weft.nodes.models.loading import pretrained, ready
+        from weft.nodes.models.networks import Denoiser
 
         network = pretrained(DiTTransformer2DModel, source.root / "transformer", variant, torch_dtype=dtype)
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
@@ -53,7 +53,7 @@ class DiffusionTransformer(Family):
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """The names of the classes."""
-        from weft.nodes.readers import Encoder
+        from weft.nodes.prompting.prompt_encoder import Encoder
 
         count = read_config(source.root / "transformer" / "config.json")["num_embeds_ada_norm"]
         named = read_config(source.root / "model_index.json").get("id2label", {})

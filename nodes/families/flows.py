@@ -11,19 +11,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved
-from weft.nodes import original_layout as original
-from weft.nodes.families.base import Contents, Family
-from weft.nodes.families.parts import kl_autoencoder, vae_factor
-from weft.nodes.families.texts import Widths
-from weft.nodes.folders import component
-from weft.nodes.headers import Shapes, read_shapes
-from weft.nodes.preview import colours_of
+from weft.nodes.families.family import Contents, Family
+from weft.nodes.models import single_file as original
+from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
+from weft.nodes.models.diffusers_folder import component
+from weft.nodes.models.latent_preview import colours_of
+from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.prompting.text_encoders import Widths
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser
+    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "text_encoders.clip_l.transformer."
@@ -63,8 +63,8 @@ class FlowFamily(Family):
         """The transformer with the checkpoint's scheduler configuration."""
         import diffusers
 
-        from weft.nodes.loading import assembled, pretrained, ready
-        from weft.nodes.modules import Denoiser
+        from weft.nodes.models.loading import assembled, pretrained, ready
+        from weft.nodes.models.networks import Denoiser
 
         kind = getattr(diffusers, self.transformer_class)
         if source.root.is_dir():

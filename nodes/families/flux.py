@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes import original_layout as original
-from weft.nodes import original_transformers as transformers_layout
-from weft.nodes.families.base import Contents
+from weft.nodes.families.family import Contents
 from weft.nodes.families.flows import CLIP, T5, FlowFamily
-from weft.nodes.families.texts import TextModel
-from weft.nodes.headers import Shapes
-from weft.nodes.preview import Colours
-from weft.nodes.prompts import PLAIN, Reading
+from weft.nodes.models import single_file as original
+from weft.nodes.models import single_file_transformers as transformers_layout
+from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.text_encoders import TextModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weft.nodes.modules import Conditions, Denoiser, Residuals
-    from weft.nodes.readers import Encoded, Encoder
+    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent
 
 T5_TOKENS = 512
@@ -108,7 +108,7 @@ class Flux1(FlowFamily):
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """T5's tokens, and the vector that CLIP's last layer has at the end of the text."""
-        from weft.nodes.readers import Encoded
+        from weft.nodes.prompting.prompt_encoder import Encoded
 
         clip, t5 = encoder.read(texts, reading)
         return Encoded(t5.embeddings, clip.pooled)

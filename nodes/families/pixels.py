@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
-from weft.nodes.families.base import Contents, Family
-from weft.nodes.families.classes import nothing
-from weft.nodes.folders import read_config
-from weft.nodes.preview import Colours
-from weft.nodes.prompts import PLAIN, Reading
+from weft.nodes.families.class_labels import nothing
+from weft.nodes.families.family import Contents, Family
+from weft.nodes.models.diffusers_folder import read_config
+from weft.nodes.models.latent_preview import Colours
+from weft.nodes.prompting.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser
-    from weft.nodes.readers import Encoded, Encoder
+    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -34,8 +34,8 @@ class PixelFamily(Family):
         """The UNet with the checkpoint's scheduler configuration."""
         from diffusers import UNet2DModel
 
-        from weft.nodes.loading import pretrained, ready
-        from weft.nodes.modules import Denoiser
+        from weft.nodes.models.loading import pretrained, ready
+        from weft.nodes.models.networks import Denoiser
 
         unet = pretrained(UNet2DModel, source.root / "unet", variant, torch_dtype=dtype)
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
@@ -43,13 +43,13 @@ class PixelFamily(Family):
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
         """What takes empty prompts, or the numbers of classes."""
-        from weft.nodes.readers import Encoder
+        from weft.nodes.prompting.prompt_encoder import Encoder
 
         return Encoder(self, [], {"classes": read_config(source.root / "unet" / "config.json").get("num_class_embeds")})
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """Pixels as they are."""
-        from weft.nodes.modules import Pixels
+        from weft.nodes.models.networks import Pixels
 
         return Pixels()
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weft.nodes import original_layout as original
-from weft.nodes.families.base import Contents
-from weft.nodes.families.texts import TextModel
+from weft.nodes.families.family import Contents
 from weft.nodes.families.unets import COLOURS, FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
+from weft.nodes.models import single_file as original
+from weft.nodes.prompting.text_encoders import TextModel
 
 WIDTH = 1024
 """The width of the prompts that it reads."""

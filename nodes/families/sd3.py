@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes import original_layout as original
-from weft.nodes import original_transformers as transformers_layout
-from weft.nodes.families.base import Contents
+from weft.nodes.families.family import Contents
 from weft.nodes.families.flows import CLIP, T5, FlowFamily
-from weft.nodes.families.texts import TextModel
-from weft.nodes.headers import Shapes
-from weft.nodes.preview import Colours
-from weft.nodes.prompts import PLAIN, Reading
+from weft.nodes.models import single_file as original
+from weft.nodes.models import single_file_transformers as transformers_layout
+from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.text_encoders import TextModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weft.nodes.readers import Encoded, Encoder
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
 
 LARGE_CLIP = "text_encoders.clip_g.transformer."
 
@@ -93,7 +93,7 @@ class StableDiffusion3(FlowFamily):
         """CLIP's layers before the last, side by side and padded to T5's width, then T5's tokens; both projections."""
         import torch
 
-        from weft.nodes.readers import Encoded
+        from weft.nodes.prompting.prompt_encoder import Encoded
 
         first, second, *third = encoder.read(texts, reading, layer=-2)
         clip = torch.cat([first.embeddings, second.embeddings], dim=-1)

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved
-from weft.nodes import original_layout as original
-from weft.nodes.families.base import Contents
-from weft.nodes.families.texts import TextModel
+from weft.nodes.families.family import Contents
 from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
-from weft.nodes.folders import component, read_config
-from weft.nodes.preview import Colours
-from weft.nodes.prompts import PLAIN, Reading
+from weft.nodes.models import single_file as original
+from weft.nodes.models.diffusers_folder import component, read_config
+from weft.nodes.models.latent_preview import Colours
+from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.text_encoders import TextModel
 
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser
-    from weft.nodes.readers import Encoded, Encoder
+    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
@@ -105,7 +105,7 @@ class StableDiffusionXL(UNetFamily):
         """The layers before the last of all models, side by side, and the projection of the last model."""
         import torch
 
-        from weft.nodes.readers import Encoded
+        from weft.nodes.prompting.prompt_encoder import Encoded
 
         given = encoder.read(texts, reading, layer=-2)
         return Encoded(torch.cat([one.embeddings for one in given], dim=-1), given[-1].pooled)
@@ -114,7 +114,7 @@ class StableDiffusionXL(UNetFamily):
         """Zeros, but for the refiner, which has one text model, unless a checkpoint says it."""
         import torch
 
-        from weft.nodes.readers import Encoded
+        from weft.nodes.prompting.prompt_encoder import Encoded
 
         embeddings, pooled = self.encode(encoder, [""])
         said = encoder.config.get("zeroed")

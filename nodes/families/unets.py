@@ -11,21 +11,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
-from weft.nodes import original_layout as original
-from weft.nodes.families.base import Contents, Family
-from weft.nodes.families.parts import kl_autoencoder, vae_factor
-from weft.nodes.families.texts import Widths
-from weft.nodes.folders import component
-from weft.nodes.headers import read_shapes
-from weft.nodes.preview import Colours, colours_of
-from weft.nodes.prompts import PLAIN, Reading
+from weft.nodes.families.family import Contents, Family
+from weft.nodes.models import single_file as original
+from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
+from weft.nodes.models.diffusers_folder import component
+from weft.nodes.models.latent_preview import Colours, colours_of
+from weft.nodes.models.safetensors_header import read_shapes
+from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.text_encoders import Widths
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.modules import Autoencoder, Conditions, Denoiser, Residuals
-    from weft.nodes.readers import Encoded, Encoder
+    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
 
 LATENT_CHANNELS = 4
 
@@ -104,8 +104,8 @@ class UNetFamily(Family):
         """The UNet with the checkpoint's scheduler configuration."""
         from diffusers import UNet2DConditionModel
 
-        from weft.nodes.loading import assembled, pretrained, ready
-        from weft.nodes.modules import Denoiser
+        from weft.nodes.models.loading import assembled, pretrained, ready
+        from weft.nodes.models.networks import Denoiser
 
         if source.root.is_dir():
             unet = pretrained(UNet2DConditionModel, component(source.root, "unet"), variant, torch_dtype=dtype)
@@ -150,7 +150,7 @@ class UNetFamily(Family):
 
     def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """What the last layer of CLIP's text model says."""
-        from weft.nodes.readers import Encoded
+        from weft.nodes.prompting.prompt_encoder import Encoded
 
         return Encoded(encoder.read(texts, reading)[0].embeddings)
 
@@ -162,7 +162,7 @@ class UNetFamily(Family):
         """A ControlNet."""
         from diffusers import ControlNetModel
 
-        from weft.nodes.loading import assembled, pretrained, ready
+        from weft.nodes.models.loading import assembled, pretrained, ready
 
         if source.root.is_dir():
             net: torch.nn.Module = pretrained(ControlNetModel, source.root, variant, torch_dtype=dtype)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from weft.engine.farm import Ledger, load
 from weft.engine.farm.submit import Setup, ledger_path, submit
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.work.worker import Worker
 
 GRAPH = Path(__file__).parents[2] / "graphs" / "text_to_image.json"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.engine import Engine, node
-from weft.engine.document import read
+from weft.engine.graph.document import read
 from weft.engine.store import Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore

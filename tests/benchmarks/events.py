@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from weft.engine import INJECTED, Context, Engine, Graph, Link, Node, events, node
-from weft.engine.document import write
+from weft.engine.graph.document import write
 from weft.engine.store.memory import MemoryStore
 
 STEPS = 20

@@ -21,12 +21,12 @@ from pathlib import Path
 
 from tests.engine.farm.conftest import GRAPH, NODES, Place
 from weft.engine.farm import Ledger
-from weft.engine.farm.attempt import log_path
-from weft.engine.farm.ledger import Entry
-from weft.engine.farm.progress import progress
-from weft.engine.farm.publish import published
+from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.submit import ledger_path, submit
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.work.attempt import log_path
+from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.publishing import published
+from weft.engine.farm.work.worker import Worker
 
 REST = 0.05
 """Seconds that a node waits where overhead is measured."""
@@ -34,8 +34,8 @@ REST = 0.05
 RESIDENT = """
 import resource, sys
 from pathlib import Path
-from weft.engine.farm.ledger import Ledger
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.work.ledger import Ledger
+from weft.engine.farm.work.worker import Worker
 sizes, complete = [], Ledger.complete
 def counted(*given):
     sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())

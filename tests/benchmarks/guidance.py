@@ -3,7 +3,7 @@
     python tests/benchmarks/guidance.py [--work DIR] [--count 100] [--steps 12] [--only guides|weights|lengths]...
 
 A row is `count` pictures, each from a prompt of its own and a seed of its own, the same in every row. The judge
-(`weft.nodes.builtin.judge`, trained first where the work folder has none) says what each shows.
+(`weft.nodes.builtin.training.judge`, trained first where the work folder has none) says what each shows.
 
 guides    `right`: the share of pictures that show all that their prompt names; `contrast`: the deviation of brightness
           within a picture; `colour`: the mean distance between a pixel's strongest and weakest channel; `burnt`: the
@@ -38,11 +38,11 @@ from weft.nodes import (
     TextEncode,
     VAEDecode,
 )
-from weft.nodes.builtin.captions import PHRASES, full_caption
-from weft.nodes.builtin.data import draw_dataset, draw_scenes
-from weft.nodes.builtin.judge import Judge, agreement, trained_judge
-from weft.nodes.builtin.recipe import HELD_OUT, HELD_OUT_SEED, PICTURES, SEED, default_work
-from weft.nodes.builtin.scene import FACTORS, Scene
+from weft.nodes.builtin.training.captions import PHRASES, full_caption
+from weft.nodes.builtin.training.dataset import draw_dataset, draw_scenes
+from weft.nodes.builtin.training.judge import Judge, agreement, trained_judge
+from weft.nodes.builtin.training.recipe import HELD_OUT, HELD_OUT_SEED, PICTURES, SEED, default_work
+from weft.nodes.builtin.training.scene import FACTORS, Scene
 
 BATCH = 20
 

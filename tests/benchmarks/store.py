@@ -18,8 +18,8 @@ from pathlib import Path
 from weft.engine.keys import Digest, digest
 from weft.engine.store import Made, Store
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.files import LocalFiles
 from weft.engine.store.memory import MemoryStore
+from weft.engine.store.places import LocalFiles
 from weft.engine.store.shared import SharedStore
 
 KEYS = [digest(number) for number in range(1_000)]

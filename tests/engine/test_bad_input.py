@@ -1,4 +1,4 @@
-"""Bad graph files: each is refused with the file, the node, the input and the mend; every problem comes at once."""
+"""Bad graph files: each is refused with the file, the node, the input and the hint; every problem comes at once."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def raw(whole: str) -> str:
 
 FILES: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", "not JSON, line 1"),
-    "not JSON": ('{"weft": 1,', "not JSON, line 1, column, mend"),
+    "not JSON": ('{"weft": 1,', "not JSON, line 1, column"),
     "trailing": (number() + "x", "not JSON, Extra data"),
     "not UTF-8": (b'{"weft": 1, "title": "\xff"}', "not JSON, byte 22, UTF-8"),
     "UTF-16": (number().encode("utf-16"), "not UTF-8"),
@@ -225,7 +225,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_bad_file_is_refused_with_place_and_mend(name: str, engine: Engine, tmp_path: Path) -> None:
+def test_bad_file_is_refused_with_place_and_hint(name: str, engine: Engine, tmp_path: Path) -> None:
     content, words = FILES[name]
     path = tmp_path / "graph.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -241,7 +241,7 @@ def test_ids_are_words(id: str, engine: Engine, tmp_path: Path) -> None:
     nodes = {id: {"type": "Number"}, "good": {"type": "Number"}}
     path.write_text(json.dumps({"weft": 1, "nodes": nodes, "outputs": {"out": {"link": "good"}}}))
     (problem,) = problems_of(engine, path)
-    assert f"`{id}` is no id" in problem.message and "letters, digits" in problem.mend
+    assert f"`{id}` is no id" in problem.message and "letters, digits" in problem.hint
 
 
 def test_ids_given_twice_are_found(engine: Engine, tmp_path: Path) -> None:

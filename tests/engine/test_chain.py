@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from weft.engine import Engine, Graph, GraphError, node
-from weft.engine.document import read
+from weft.engine.graph.document import read
 from weft.engine.store.memory import MemoryStore
 
 LENGTH = 20_000

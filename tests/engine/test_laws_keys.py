@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.engine.random_graphs import TYPES, grown
 from tests.engine.random_values import LITERALS, VALUES, near, tagged
 from weft.engine import Engine, Graph, GraphError, Link, Node, NodeType, node
-from weft.engine.document import read, write
+from weft.engine.graph.document import read, write
 from weft.engine.keys import encode
 from weft.engine.store.codec import content_digest
 from weft.engine.store.memory import MemoryStore

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.engine.random_graphs import TYPES, Model, edited, grown, own_words
 from weft.engine import Engine, Graph, Plan, events
-from weft.engine.plan import State, Step
+from weft.engine.planning.planner import State, Step
 from weft.engine.store.memory import MemoryStore
 
 RANDOM = st.randoms(use_true_random=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from weft.engine import CatalogError, Engine, Graph, NodeError
-from weft.engine.document import read
+from weft.engine.graph.document import read
 from weft.engine.session import store_folder
 
 THIRD_PARTY = '''"""A node of a third party."""

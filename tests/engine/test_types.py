@@ -99,7 +99,7 @@ def test_outputs_fit_inputs_of_their_type(wanted: Any, given: Any, fits: bool) -
 def test_a_literal_that_is_refused_says_how_to_mend_it() -> None:
     with pytest.raises(LiteralError, match=r'expected an int, found "20" \(a string\)') as caught:
         read(int).literal("20")
-    assert caught.value.mend == "write a whole number without quotes or a decimal point"
+    assert caught.value.hint == "write a whole number without quotes or a decimal point"
 
 
 def test_bounds_and_choices_are_in_the_schema() -> None:

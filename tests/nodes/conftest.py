@@ -28,7 +28,7 @@ from weft.nodes import (
     VAEDecode,
     VAEEncode,
 )
-from weft.nodes.tokenizer import clip_tokenizer
+from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
 WIDTHS = {"block_out_channels": (32, 64), "layers_per_block": 1, "cross_attention_dim": 64}
 

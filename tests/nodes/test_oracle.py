@@ -17,7 +17,7 @@ from PIL import Image as Pictures
 from tests.nodes.oracle import EDM_CLASSES, SEED, SIZE, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph, Link
 from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
-from weft.nodes.samplers import SAMPLERS
+from weft.nodes.sampling.samplers import SAMPLERS
 
 PAIRS = [(sampler, schedule) for sampler, row in SAMPLERS.items() for schedule in row.schedules]
 

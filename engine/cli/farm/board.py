@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from weft.engine.cli.output import json_line, say
-from weft.engine.farm.ledger import Ledger
-from weft.engine.farm.progress import Progress
+from weft.engine.farm.report.job_progress import Progress
+from weft.engine.farm.work.ledger import Ledger
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -14,13 +14,13 @@ from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_
 from weft.engine.cli.farm.work import TERMINATED, BatchSize, read_job
 from weft.engine.cli.output import Exit, json_line, write_file
 from weft.engine.errors import InputError
-from weft.engine.farm import openjd
-from weft.engine.farm.chunk import Ended, numbers, run_chunk
-from weft.engine.farm.publish import HIDDEN
-from weft.engine.farm.slurm import array_script
+from weft.engine.farm.launchers import openjd
+from weft.engine.farm.launchers.chunk import Ended, numbers, run_chunk
+from weft.engine.farm.launchers.slurm import array_script
+from weft.engine.farm.launchers.tasks import read_tasks
 from weft.engine.farm.submit import prepare
-from weft.engine.farm.tasks import read_tasks
-from weft.engine.farm.worker import chunk_size
+from weft.engine.farm.work.publishing import HIDDEN
+from weft.engine.farm.work.worker import chunk_size
 
 ItemNumbers = Annotated[str, typer.Argument(metavar="ITEMS", help="Numbers of items from 0: 0-9,12.")]
 Template = Annotated[Path | None, typer.Option("--openjd", metavar="FILE", help="Write an Open Job Description.")]

@@ -15,14 +15,14 @@ from weft.engine.cli.farm.app import FolderArgument, Items, app, opened
 from weft.engine.cli.farm.board import Show, shown_on
 from weft.engine.cli.output import Exit, json_line
 from weft.engine.errors import InputError
-from weft.engine.farm.folder import attempts, entries_of, progress_of
-from weft.engine.farm.ledger import Entry
-from weft.engine.farm.manifest import write_contact_sheet, write_manifest
-from weft.engine.farm.progress import progress
-from weft.engine.farm.schema import job_schema
+from weft.engine.farm.launchers.tasks import read_tasks
+from weft.engine.farm.report.folder_status import attempts, entries_of, progress_of
+from weft.engine.farm.report.job_progress import progress
+from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.submit import ledger_path
-from weft.engine.farm.tasks import read_tasks
-from weft.engine.schema import written
+from weft.engine.farm.sweep.job_schema import job_schema
+from weft.engine.farm.work.ledger import Entry
+from weft.engine.show.json_schema import written
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The beginning of an item's id, its name or its number.")]
 

@@ -18,16 +18,16 @@ from weft.engine.cli.farm.app import JobArgument, Out, app, job_folder, opened, 
 from weft.engine.cli.farm.board import changes, shown_on
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError, WeftError
-from weft.engine.farm.job import Job, load
-from weft.engine.farm.launch import Launcher
-from weft.engine.farm.ledger import Ledger
-from weft.engine.farm.manifest import write_contact_sheet, write_manifest
-from weft.engine.farm.merged import JobPlan, planned
-from weft.engine.farm.notify import Notifier, listeners
-from weft.engine.farm.pool import Pool
-from weft.engine.farm.progress import Progress, progress
+from weft.engine.farm.launchers.local import Launcher
+from weft.engine.farm.launchers.ray_driver import Pool
+from weft.engine.farm.merge.merged import JobPlan, planned
+from weft.engine.farm.report.job_progress import Progress, progress
+from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
+from weft.engine.farm.report.notify import Notifier, listeners
 from weft.engine.farm.submit import submit as submitted
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.sweep.job import Job, load
+from weft.engine.farm.work.ledger import Ledger
+from weft.engine.farm.work.worker import Worker
 
 TERMINATED = 143
 """The exit code of a worker that SIGTERM ended."""

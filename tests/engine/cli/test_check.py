@@ -34,10 +34,11 @@ def test_problems_as_json_lines(weft: Weft, folder: Path) -> None:
     assert problems[0] == {
         "event": "problem",
         "message": "unknown node type `Ad`",
-        "mend": "did you mean `Add`?",
+        "hint": "did you mean `Add`?",
         "node": "s",
         "input": "",
         "file": "bad.json",
+        "mend": "did you mean `Add`?",  # the name of `hint` before 0.2
     }
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.engine.farm.conftest import NODES, Place, until
-from weft.engine.farm.ledger import LEASE, Entry, Ledger
-from weft.engine.farm.progress import progress
+from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.work.ledger import LEASE, Entry, Ledger
 
 
 @pytest.fixture

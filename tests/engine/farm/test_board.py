@@ -14,9 +14,9 @@ from rich.console import Console
 
 from tests.engine.farm.conftest import WEFT, Place
 from weft.engine.cli.farm.board import board
-from weft.engine.farm.progress import Progress
+from weft.engine.farm.report.job_progress import Progress
 from weft.engine.farm.submit import submit
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.work.worker import Worker
 
 MOMENT = Progress(
     title="Faces [bold]",

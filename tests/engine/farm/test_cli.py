@@ -10,9 +10,9 @@ import pytest
 
 from tests.engine.farm.conftest import Place
 from weft.engine.cli import call
-from weft.engine.farm.ledger import Ledger
 from weft.engine.farm.submit import ledger_path, submit
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.work.ledger import Ledger
+from weft.engine.farm.work.worker import Worker
 
 
 @pytest.fixture

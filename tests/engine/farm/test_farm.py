@@ -16,12 +16,12 @@ from tests.engine.farm.conftest import Place, kill, until
 from weft.engine import GraphError
 from weft.engine.cli import call
 from weft.engine.farm import Ledger
-from weft.engine.farm.ledger import LEASE
-from weft.engine.farm.manifest import write_manifest
-from weft.engine.farm.progress import progress
-from weft.engine.farm.publish import published, stage
+from weft.engine.farm.report.job_progress import progress
+from weft.engine.farm.report.manifest import write_manifest
 from weft.engine.farm.submit import ledger_path, submit
-from weft.engine.farm.worker import Worker, chunk_size
+from weft.engine.farm.work.ledger import LEASE
+from weft.engine.farm.work.publishing import published, stage
+from weft.engine.farm.work.worker import Worker, chunk_size
 
 
 def worked(place: Place) -> Counter[str]:

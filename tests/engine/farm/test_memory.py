@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from tests.engine.farm.conftest import GRAPH, NODES, Place
-from tests.engine.farm.test_batching import TOGETHER
+from tests.engine.farm.merge.test_batching import TOGETHER
 from weft.engine import GraphError
 from weft.engine.errors import NodeError
-from weft.engine.farm.attempt import ran_out_of_memory
-from weft.engine.farm.chunk import run_chunk
-from weft.engine.farm.ledger import Entry, Ledger
-from weft.engine.farm.publish import published
+from weft.engine.farm.launchers.chunk import run_chunk
+from weft.engine.farm.launchers.tasks import read_tasks
 from weft.engine.farm.submit import ledger_path, submit
-from weft.engine.farm.tasks import read_tasks
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.work.attempt import ran_out_of_memory
+from weft.engine.farm.work.ledger import Entry, Ledger
+from weft.engine.farm.work.publishing import published
+from weft.engine.farm.work.worker import Worker
 
 DECODE = '''
 

@@ -10,9 +10,9 @@ import numpy
 from PIL import Image
 
 from weft.engine.farm import load
-from weft.engine.farm.publish import published
 from weft.engine.farm.submit import Setup, submit
-from weft.engine.farm.worker import Worker
+from weft.engine.farm.work.publishing import published
+from weft.engine.farm.work.worker import Worker
 
 GRAPH = Path(__file__).parents[3] / "graphs" / "text_to_image.json"
 SWEEP = {"prompt": ["a lake at night, a pine tree on the left", "a desert"], "seed": {"count": 3}, "sampler.steps": [4]}

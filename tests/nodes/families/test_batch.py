@@ -31,8 +31,8 @@ from weft.nodes import (
     TextEncode,
     VAEDecode,
 )
-from weft.nodes.batch import sampled_together
-from weft.nodes.samplers import SAMPLERS
+from weft.nodes.library.sampler_batch import sampled_together
+from weft.nodes.sampling.samplers import SAMPLERS
 
 Call = Callable[..., Any]
 

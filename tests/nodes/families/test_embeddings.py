@@ -26,8 +26,8 @@ from weft.nodes import (
     VAEDecode,
     builtin,
 )
-from weft.nodes.embeddings import spoken
-from weft.nodes.prompts import PLAIN
+from weft.nodes.prompting.embeddings import spoken
+from weft.nodes.prompting.prompts import PLAIN
 
 PROMPT, NEGATIVE = "a <Cat-toy>, by the (lake)", "night, zzyx"
 
@@ -173,9 +173,9 @@ def test_what_does_not_fit_is_refused_before_a_run(
     zoo: Any, engine: Engine, files: Path, model: str, source: str, message: str
 ) -> None:
     (problem,) = engine.check(painting(model if model == "clip" else zoo(model), {source: ""})).problems
-    assert message in problem.message and problem.mend
+    assert message in problem.message and problem.hint
     assert (problem.node, problem.input) == ("load_embedding", "source")
-    assert source != "old.pt" or "torch.load(FILE, weights_only=True)" in problem.mend
+    assert source != "old.pt" or "torch.load(FILE, weights_only=True)" in problem.hint
 
 
 @pytest.mark.parametrize(("token", "message"), [("LEARNED", "another embedding already"), (" a", "` a` is no word")])

@@ -27,7 +27,7 @@ from weft.nodes import (
     TextEncode,
     VAEDecode,
 )
-from weft.nodes.perturbing import self_attentions
+from weft.nodes.sampling.pag import self_attentions
 
 EDGE = SIZE // 8
 """Latent elements along a side."""

@@ -97,9 +97,9 @@ def test_instruct_pix2pix(zoo: Any, engine: Engine, oracle: Oracle, pictures: Pa
 
 
 @pytest.mark.parametrize("around", [[], [ProjectedGuidance], [PerturbedAttention, ProjectedGuidance]])
-@pytest.mark.parametrize(("model", "mend"), [("inpaint", "InpaintGuide"), ("edit", "EditGuide")])
+@pytest.mark.parametrize(("model", "hint"), [("inpaint", "InpaintGuide"), ("edit", "EditGuide")])
 def test_a_model_that_wants_to_see_a_picture_says_so_before_a_run(
-    zoo: Any, engine: Engine, model: str, mend: str, around: list[Any]
+    zoo: Any, engine: Engine, model: str, hint: str, around: list[Any]
 ) -> None:
     """Also where what guides it is inside other guides."""
     with Graph() as graph:
@@ -108,7 +108,7 @@ def test_a_model_that_wants_to_see_a_picture_says_so_before_a_run(
         SaveImage(VAEDecode(checkpoint.vae, KSampler(guided, EmptyLatent(SIZE, SIZE))))
     (problem,) = engine.check(graph).problems
     assert re.match(r"`checkpoint` sees . channels beside its latents, and `cfg_guide` gives 0", problem.message)
-    assert mend in problem.mend
+    assert hint in problem.hint
 
 
 def test_a_model_that_sees_no_picture_is_given_none(engine: Engine) -> None:

@@ -195,7 +195,7 @@ def test_text_models_that_are_not_the_models_are_refused_before_a_run(
     for name in ("sdxl", "sd3", "flux-dev", "sd2"):
         zoo(name)
     (problem,) = engine.check(with_texts(model, texts)).problems
-    assert found in problem.message and problem.mend
+    assert found in problem.message and problem.hint
     assert (problem.node, problem.input) == ("texts", "source")
 
 

@@ -23,7 +23,7 @@ from weft.nodes import (
     VAEDecode,
     VAEEncode,
 )
-from weft.nodes.samplers import SAMPLERS, SamplerName
+from weft.nodes.sampling.samplers import SAMPLERS, SamplerName
 
 FAMILIES = {"epsilon": "SD1", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux-dev": "FLUX"}
 """A checkpoint of each family that paints from text."""

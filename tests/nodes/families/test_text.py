@@ -11,7 +11,7 @@ import torch
 from tests.nodes.oracle import Oracle
 from weft.engine import Context, InputError
 from weft.nodes import Conditioning, LoadCheckpoint, Prompt, TextEncode
-from weft.nodes.prompts import PLAIN
+from weft.nodes.prompting.prompts import PLAIN
 
 Encode = Callable[..., Prompt[Any]]
 Lent = Callable[[str], Any]

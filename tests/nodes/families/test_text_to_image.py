@@ -10,7 +10,7 @@ import torch
 
 from tests.nodes.oracle import SIZE, Oracle, assert_same, diffusers
 from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
-from weft.nodes.samplers import SAMPLERS
+from weft.nodes.sampling.samplers import SAMPLERS
 
 NOISY = ("model", "ddim", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
 """The samplers that are tried by default under a noise schedule; `-m slow` tries all."""

@@ -17,7 +17,7 @@ from transformers import (
 
 from tests.nodes.conftest import SCHEDULER, tiny_tokenizer
 from tests.nodes.oracle import diffusers
-from weft.nodes.tokenizer import clip_tokenizer
+from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
 WIDTH = 64
 """Channels of every text model."""

@@ -1,0 +1,388 @@
+"""Subgraphs inlined: nodes of type `graph:NAME`, `file:PATH` and `map:NAME` are replaced by what they stand for.
+
+Members of an inlined subgraph are named by path, `portrait/sampler`, those of a repeated one with the item's number,
+`portraits/0/sampler`. The walk is a work list, linear in the nodes and links of the result; a subgraph that contains
+itself is a problem, and so is a result beyond the limit of nodes.
+
+A node `map:NAME` waits until everything else is inlined, since it asks what its links lead to. Where that is a list
+that a node has yet to give, one item stands for all of them, `portraits/*/sampler`, so that everything can be checked;
+when the node has run, the graph is inlined again with the list in `known`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
+from weft.engine.graph.document import load
+from weft.engine.graph.graph import Graph, Link, Node, Parameter, links_of
+from weft.engine.limits import Limits
+from weft.engine.spec.node import NodeType
+from weft.engine.types import ListOf, LiteralError, NoNumber, Range, Scalar, Type, shown
+from weft.engine.weights.resources import Places, find
+
+PREFIXES = ("graph:", "file:")
+REPEATED = "map:"
+MAX_DEPTH = 100
+"""How deep subgraphs may stand in subgraphs."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An input that a parameter sets, with the parameter and the subgraph's node that has it, if any."""
+
+    node: str
+    input: str
+    parameter: str
+    owner: str = ""
+
+
+@dataclass
+class Flat:
+    """A graph without subgraphs: nodes by path, outputs as links to them, and the problems on the way.
+
+    `subgraphs` has the output names of each node that was replaced, `targets` what parameters set, `files` the graph
+    files that were read. `awaited` has the lists that decide how often a subgraph is repeated, by the path under which
+    one item stands for all of them.
+    """
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    subgraphs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: list[Target] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    outputs: dict[str, Link] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    awaited: dict[str, tuple[Link, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """One graph to inline: where it stands, what is set in it, and which subgraphs it sees."""
+
+    graph: Graph
+    prefix: str = ""
+    given: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    visible: Mapping[str, Graph] = field(default_factory=dict)
+    trail: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Repeat:
+    """A node `map:NAME` that waits for what its links lead to."""
+
+    scope: _Scope
+    type: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Element:
+    """An element of a list that a link leads to."""
+
+    list: Link
+    index: int
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """The elements of a list that a subgraph is repeated over: literals, links or `_Element`s.
+
+    Of a list that is `awaited`, since a node has yet to give it, there is the first.
+    """
+
+    elements: tuple[Any, ...]
+    awaited: Link | None = None
+
+
+class _Inliner:
+    def __init__(
+        self, places: Places, limits: Limits, types: Mapping[str, NodeType], known: Mapping[Link, list[Any]]
+    ) -> None:
+        self.flat = Flat()
+        self.places = places
+        self.limits = limits
+        self.types = types
+        self.known = known
+        self.instances: dict[str, Graph] = {}
+        self.repeats: dict[str, _Repeat] = {}
+        self.items: dict[str, tuple[str, ...]] = {}
+        self.files: dict[Path, Graph] = {}
+        self.work: deque[_Scope] = deque()
+
+    def run(self, root: Graph) -> Flat:
+        given = self._settings(root, {}, "")
+        self.flat.problems += root.faults
+        self.work.append(_Scope(root, given=given, visible=dict(root.graphs), trail=(("this graph", _identity(root)),)))
+        while (self.work or self._repeat_ready()) and self._size() <= self.limits.max_nodes:
+            self._scope(self.work.popleft())
+        if self.work or len(self.flat.nodes) > self.limits.max_nodes:
+            self._problem(f"more than {self.limits.max_nodes:,} nodes, subgraphs inlined", "raise WEFT_MAX_NODES")
+            return Flat(problems=self.flat.problems)
+        for id in self.repeats:
+            self._problem("a cycle: it is repeated over a list that depends on it", "remove one of these links", id)
+        if self.instances or self.items:
+            self._relink()
+        self.flat.outputs = {name: self._output(name, link) for name, link in root.outputs.items()}
+        return self.flat
+
+    def _size(self) -> int:
+        return len(self.flat.nodes) + len(self.instances)
+
+    def _problem(self, message: str, hint: str = "", node: str = "", name: str = "") -> None:
+        self.flat.problems.append(Problem(message, hint, node, name))
+
+    def _scope(self, scope: _Scope) -> None:
+        for id, node in scope.graph.nodes.items():
+            inputs = node.inputs
+            if scope.prefix or id in scope.given:
+                inner = {name: _within(scope.prefix, item) for name, item in inputs.items()}
+                inputs = MappingProxyType(inner | scope.given.get(id, {}))
+            if node.type.startswith(PREFIXES):
+                self._instance(scope, scope.prefix + id, node.type, inputs)
+            elif node.type.startswith(REPEATED):
+                self.repeats[scope.prefix + id] = _Repeat(scope, node.type, inputs)
+            else:
+                self.flat.nodes[scope.prefix + id] = node if inputs is node.inputs else replace(node, inputs=inputs)
+
+    def _instance(self, scope: _Scope, id: str, type: str, inputs: Mapping[str, Any]) -> None:
+        found = self._subgraph(scope, id, type)
+        if found is None:
+            return
+        trail = (*scope.trail, (type, _identity(found)))
+        if _identity(found) in (known for _, known in scope.trail):
+            path = " -> ".join(label for label, _ in trail)
+            self._problem(f"a subgraph contains itself: {path}", "break the circle: a subgraph cannot hold itself", id)
+            return
+        if len(trail) > MAX_DEPTH:
+            self._problem(f"subgraphs nested deeper than {MAX_DEPTH} levels", "use fewer levels", id)
+            return
+        outer = {} if type.startswith("file:") else scope.visible
+        visible = {**outer, **found.graphs} if found.graphs else outer
+        self.instances[id] = found
+        self.flat.subgraphs[id] = tuple(found.outputs)
+        self.work.append(_Scope(found, f"{id}/", self._settings(found, inputs, id), visible, trail))
+
+    def _subgraph(self, scope: _Scope, id: str, type: str) -> Graph | None:
+        kind, _, name = type.partition(":")
+        if kind == "file":
+            return self._file(scope, id, name)
+        if name not in scope.visible:
+            known = f"the subgraphs are: {listed(scope.visible)}" if scope.visible else "the graph has no subgraphs"
+            self._problem(f"there is no subgraph `{name}`", nearest(name, scope.visible) or known, id)
+        return scope.visible.get(name)
+
+    def _file(self, scope: _Scope, id: str, name: str) -> Graph | None:
+        base = scope.graph.path.parent if scope.graph.path else self.places.base
+        try:
+            path = find(name, replace(self.places, base=base).files)
+            if path is None:
+                self._problem(
+                    f"there is no graph file `{name}`", "check the name; it is looked up beside the graph", id
+                )
+                return None
+            path = path.resolve()
+            if path not in self.files:
+                self.flat.files.append(path)
+                self.files[path] = load(path, self.limits.max_file_bytes)
+                self.flat.problems += self.files[path].faults
+            return self.files[path]
+        except InputError as fault:
+            self._problem(fault.message, fault.hint, id)
+        except GraphError as fault:
+            self.flat.problems += fault.problems
+        return None
+
+    def _settings(self, graph: Graph, inputs: Mapping[str, Any], id: str) -> dict[str, dict[str, Any]]:
+        """What each node of `graph` gets through the graph's parameters: `{node: {input: literal or link}}`."""
+        settings: dict[str, dict[str, Any]] = {}
+        for name in (name for name in inputs if name not in graph.parameters):
+            known = f"its parameters are: {listed(graph.parameters)}" if graph.parameters else "it has no parameters"
+            self._problem(f"unknown input `{name}`", nearest(name, graph.parameters) or known, id, name)
+        for name, parameter in graph.parameters.items():
+            for target in parameter.sets:
+                node, dot, socket = target.partition(".")
+                if not dot or node not in graph.nodes:
+                    hint = nearest(node, graph.nodes) or f"its nodes are: {listed(graph.nodes)}"
+                    self._problem(f"parameter `{name}` sets `{target}`: there is no such node", hint, id)
+                    continue
+                self.flat.targets.append(Target(f"{id}/{node}" if id else node, socket, name, id))
+                if name in inputs or parameter.has_default:
+                    value = inputs.get(name, parameter.default)
+                    if socket in settings.setdefault(node, {}):
+                        message = f"parameter `{name}` sets `{target}`, which another one sets too"
+                        self._problem(message, "let one parameter set it", id)
+                    settings[node][socket] = self._admitted(parameter, name, value, id)
+        return settings
+
+    def _admitted(self, parameter: Parameter, name: str, value: Any, id: str) -> Any:
+        """The value, where the parameter's own type and bounds take it; links are checked at their ends."""
+        fault = None if isinstance(value, Link) else parameter_fault(parameter, value)
+        if fault:
+            self._problem(f"parameter `{name}`: {fault}", fault.hint, id, name if id else "")
+        return value
+
+    def _repeat_ready(self) -> bool:
+        """Put the items of each repeated subgraph to work whose links lead to nodes by now; whether there is work."""
+        for id, repeat in [*self.repeats.items()]:
+            links = (link for given in repeat.inputs.values() for link in links_of(given))
+            if not any(end.node in self.repeats for link in links for end in _ends(self._target(link))):
+                del self.repeats[id]
+                self._repeat(id, repeat)
+        return bool(self.work)
+
+    def _repeat(self, id: str, repeat: _Repeat) -> None:
+        """Inline a subgraph once for each item of the lists that it is given."""
+        found = self._subgraph(repeat.scope, id, repeat.type)
+        lists = {name: items for name, given in repeat.inputs.items() if (items := self._walked(given)) is not None}
+        lengths = {name: len(items.elements) for name, items in lists.items() if items.awaited is None}
+        if not lists:
+            self._problem(f"`{repeat.type}` is given no list to walk over", "give one of its inputs a list", id)
+        elif len(set(lengths.values())) > 1:
+            told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            self._problem(f"lists that are walked together differ in length: {told}", "give as many of each", id)
+        elif found is not None:
+            self.flat.subgraphs[id] = tuple(found.outputs)
+            awaited = tuple(items.awaited for items in lists.values() if items.awaited)
+            if awaited and 0 not in lengths.values():
+                self.flat.awaited[f"{id}/*/"] = awaited
+                names = [f"{id}/*"]
+            else:
+                names = [f"{id}/{index}" for index in range(min(lengths.values()))]
+            self.items[id] = tuple(names)
+            for index, name in enumerate(names):
+                self._repeat_item(name, repeat, {key: items.elements[index] for key, items in lists.items()})
+
+    def _repeat_item(self, name: str, repeat: _Repeat, elements: Mapping[str, Any]) -> None:
+        """Inline one item, with its elements of the lists; what is no literal is taken out of its list by a node."""
+        inputs = dict(repeat.inputs)
+        for key, element in elements.items():
+            if isinstance(element, _Element):
+                chooses = {"index": element.index, "items": element.list}
+                self.flat.nodes[f"{name}/@{key}"] = Node("Choose", MappingProxyType(chooses))
+                element = Link(f"{name}/@{key}")
+            inputs[key] = element
+        self._instance(repeat.scope, name, repeat.type, inputs)
+
+    def _walked(self, given: Any) -> _Walked | None:
+        """The elements of an input that is a list; None for an input that all items share."""
+        target = self._target(given) if isinstance(given, Link) else given
+        if isinstance(target, tuple):
+            return _Walked(target)
+        if not isinstance(target, Link) or not isinstance(self._gives(target), ListOf):
+            return None
+        values = self.known.get(target)
+        if values is None:
+            return _Walked((_Element(target, 0),), target)
+        if all(isinstance(value, (bool, int, float, str)) for value in values):
+            return _Walked(tuple(values))
+        return _Walked(tuple(_Element(target, index) for index in range(len(values))))
+
+    def _gives(self, link: Link) -> Type | None:
+        """The type of an output, as its node's type says; that of an element of a list, as the list's type says."""
+        node = self.flat.nodes.get(link.node)
+        if node and "/@" in link.node:
+            items = self._gives(node.inputs["items"])
+            return items.item if isinstance(items, ListOf) else None
+        type = self.types.get(node.type) if node else None
+        if type is None or (link.output is None and len(type.outputs) != 1):
+            return None
+        output = type.outputs.get(link.output or next(iter(type.outputs)))
+        return output.type if output else None
+
+    def _relink(self) -> None:
+        for id, node in [*self.flat.nodes.items()]:
+            inputs = {name: _map_links(item, self._target) for name, item in node.inputs.items()}
+            self.flat.nodes[id] = replace(node, inputs=MappingProxyType(inputs))
+
+    def _output(self, name: str, link: Link) -> Link:
+        """What the graph's output `name` leads to; the items of a repeated subgraph are collected."""
+        return self._collected(f"@{name}", self._target(link))
+
+    def _collected(self, id: str, target: Link | tuple[Link, ...]) -> Link:
+        if isinstance(target, Link):
+            return target
+        self.flat.nodes[id] = Node("Collect", MappingProxyType({"items": target}))
+        return Link(id)
+
+    def _target(self, link: Link) -> Link | tuple[Link, ...]:
+        """The node output behind a link, through the outputs of subgraphs; of a repeated one, that of each item."""
+        while link.node in self.instances or link.node in self.items:
+            outputs = self.flat.subgraphs[link.node]
+            name = link.output or (outputs[0] if len(outputs) == 1 else None)
+            if name not in outputs:
+                return link
+            if link.node in self.items:
+                items = self.items[link.node]
+                return tuple(self._collected(f"{item}/@{name}", self._target(Link(item, name))) for item in items)
+            inner = self.instances[link.node].outputs[name]
+            link = Link(f"{link.node}/{inner.node}", inner.output)
+        return link
+
+
+def _ends(target: Link | tuple[Link, ...]) -> tuple[Link, ...]:
+    return target if isinstance(target, tuple) else (target,)
+
+
+def _identity(graph: Graph) -> Any:
+    """What makes two subgraphs the same one: the file they are, or the object in it."""
+    return id(graph.nodes)
+
+
+def _within(prefix: str, item: Any) -> Any:
+    return _map_links(item, lambda link: Link(prefix + link.node, link.output)) if prefix else item
+
+
+def _map_links(item: Any, change: Callable[[Link], Any]) -> Any:
+    if isinstance(item, Link):
+        return change(item)
+    if isinstance(item, tuple):
+        return tuple(_map_links(element, change) for element in item)
+    return item
+
+
+def parameter_fault(parameter: Parameter, value: Any) -> LiteralError | None:
+    """Why the parameter's own type, bounds or choices do not take the value, or None."""
+    try:
+        if parameter.type is not None:
+            value = _parameter_type(parameter.type).literal(value)
+        if isinstance(value, NoNumber):
+            return None
+        number = type(value) in (int, float)
+        fault = Range(parameter.min, parameter.max).fault(value) if number else None
+        if fault:
+            return LiteralError(fault, f"give a value from {parameter.min} to {parameter.max}")
+        if parameter.choices and value not in parameter.choices:
+            return LiteralError(
+                f"{shown(value)} is no choice here", f"choose one of: {listed(map(str, parameter.choices))}"
+            )
+    except LiteralError as fault_:
+        return fault_
+    return None
+
+
+def _parameter_type(name: str) -> Scalar:
+    names = ("int", "float", "str", "bool")
+    if name not in names:
+        raise LiteralError(f"`{name}` is no parameter type", nearest(name, names) or f"the types are: {listed(names)}")
+    return Scalar(name)
+
+
+def inline(
+    graph: Graph,
+    places: Places,
+    limits: Limits,
+    types: Mapping[str, NodeType] = MappingProxyType({}),
+    known: Mapping[Link, Any] = MappingProxyType({}),
+) -> Flat:
+    """The graph with every subgraph inlined, and its problems: unknown or self-containing subgraphs, parameters.
+
+    Args:
+        types: the node types, which say where a link leads to a list.
+        known: lists that nodes have given already, by the link to them, for what is repeated over them.
+    """
+    return _Inliner(places, limits, types, known).run(graph)

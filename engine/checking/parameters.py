@@ -1,0 +1,122 @@
+"""What a graph can be asked for: its parameters with types, bounds and defaults, taken from what they set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from weft.engine.graph.graph import Graph, Link, Parameter
+from weft.engine.spec.catalog import Catalog
+from weft.engine.spec.node import REQUIRED, Input
+from weft.engine.types import Choice, Either, ListOf, NoNumber, Scalar, Type, shown
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A parameter as a person meets it.
+
+    Args:
+        type: in words; `any` where nothing says more.
+        bounds: in words; empty where there are none.
+        default: as JSON would spell it; empty where a value must be given.
+    """
+
+    name: str
+    type: str
+    bounds: str
+    default: str
+    description: str
+    sets: tuple[str, ...]
+
+
+def asked(graph: Graph, catalog: Catalog) -> Iterator[Asked]:
+    """Every parameter of a graph, in its order."""
+    for name, parameter in graph.parameters.items():
+        one = target_input(graph, name, catalog)
+        kind = parameter.type or (str(one.type) if one else "any")
+        yield Asked(
+            name, kind, _bounds(parameter, one), _default(graph, parameter, one), _help(parameter, one), parameter.sets
+        )
+
+
+def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
+    """The input that a parameter or `node.input` reaches, through subgraphs; None where that is not known."""
+    scope: Graph | None = graph
+    lists = 0
+    while scope is not None:
+        node, dot, name = target.partition(".")
+        if not dot:
+            sets = scope.parameters.get(target, Parameter(())).sets
+            if not sets:
+                return None
+            target = sets[0]
+            continue
+        kind = scope.nodes[node].type if node in scope.nodes else ""
+        if not kind.startswith(("graph:", "map:")):
+            found = catalog.types[kind].inputs.get(name) if kind in catalog.types else None
+            return _listed(found, lists) if found else None
+        lists += kind.startswith("map:")
+        scope, target = scope.graphs.get(kind.partition(":")[2]), name
+    return None
+
+
+def _listed(one: Input, lists: int) -> Input:
+    """An input as it is from outside so many repeated subgraphs: what each item takes, or a list of it."""
+    for _ in range(lists):
+        one = replace(one, type=Either((one.type, ListOf(one.type))))
+    return one
+
+
+def _bounds(parameter: Parameter, one: Input | None) -> str:
+    """The parameter's own bounds and choices where it has some, else those of its first target."""
+    if parameter.choices:
+        return "one of " + ", ".join(map(shown, parameter.choices))
+    kind = one.type if one else None
+    number = _number(kind)
+    low, high = (number.bounds.minimum, number.bounds.maximum) if number and number.bounds else (None, None)
+    low = parameter.min if parameter.min is not None else low
+    high = parameter.max if parameter.max is not None else high
+    if low is None and high is None:
+        return "one of " + ", ".join(kind.options) if isinstance(kind, Choice) else ""
+    return f"{'...' if low is None else low} to {'...' if high is None else high}"
+
+
+def _number(kind: Type | None) -> Scalar | None:
+    """The bounded number in a type, where there is one."""
+    if isinstance(kind, Scalar):
+        return kind
+    if isinstance(kind, ListOf):
+        return _number(kind.item)
+    inner = kind.options if isinstance(kind, Either) else ()
+    return next((found for option in inner if (found := _number(option))), None)
+
+
+def _default(graph: Graph, parameter: Parameter, one: Input | None) -> str:
+    value: Any = parameter.default if parameter.has_default else _standing(graph, parameter, one)
+    return "" if value is REQUIRED or isinstance(value, Link) else _spelt(value)
+
+
+def _standing(graph: Graph, parameter: Parameter, one: Input | None) -> Any:
+    """What the first target has without the parameter."""
+    node, _, name = parameter.sets[0].partition(".")
+    inputs = graph.nodes[node].inputs if node in graph.nodes else {}
+    return inputs.get(name, one.default if one else REQUIRED)
+
+
+def _spelt(value: Any) -> str:
+    """A literal as JSON spells it, cut to a line."""
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'
+    text = orjson.dumps(value, default=_plain).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(item: Any) -> Any:
+    return dict(item) if isinstance(item, Mapping) else str(item) if isinstance(item, NoNumber) else list(item)
+
+
+def _help(parameter: Parameter, one: Input | None) -> str:
+    return parameter.description or (one.help if one else "")

@@ -1,0 +1,83 @@
+"""The graph that a command line means: read from a file, a picture or stdin, with its `--set` values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from weft.engine.checking.parameters import target_input
+from weft.engine.errors import GraphError, Problem
+from weft.engine.graph import document
+from weft.engine.graph.graph import Graph
+from weft.engine.limits import Limits
+from weft.engine.running.delivery import carried
+from weft.engine.spec.catalog import Catalog
+from weft.engine.types import Choice, Either, Scalar, Type
+
+
+def read_graph(name: str, limits: Limits) -> Graph:
+    """Read a graph file, the graph that a picture carries, or stdin (`-`).
+
+    Raises:
+        GraphError: with every problem of the document.
+    """
+    path = Path(name)
+    if name == "-":
+        return document.read(sys.stdin.buffer.read(), path)
+    if path.suffix.lower() == ".png" and path.is_file():
+        found = carried(path)
+        if found is None:
+            hint = "only pictures that Weft wrote without --no-metadata carry their graph"
+            raise GraphError([Problem("this picture carries no graph", hint, file=name)])
+        return replace(document.read(found.graph, path), contents=found.contents)
+    return document.load(path, limits.max_file_bytes)
+
+
+def with_settings(graph: Graph, settings: Iterable[str] | None, catalog: Catalog) -> Graph:
+    """The graph with each `NAME=VALUE` set.
+
+    A value is taken as it stands where the input is text, and is read as JSON elsewhere.
+
+    Raises:
+        GraphError: with every setting that names nothing.
+    """
+    problems: list[Problem] = []
+    for setting in settings or ():
+        target, equals, text = setting.partition("=")
+        try:
+            if not equals:
+                raise GraphError([Problem(f"--set {setting}: there is no `=` in it", "write NAME=VALUE")])
+            graph = graph.set(target, _literal(text, _wanted(graph, target, catalog)))
+        except GraphError as fault:
+            problems += (problem.within(str(graph.path or "")) for problem in fault.problems)
+    if problems:
+        raise GraphError(problems)
+    return graph
+
+
+def _wanted(graph: Graph, target: str, catalog: Catalog) -> Type | None:
+    """The type of what `target` sets; None where it is not known."""
+    parameter = graph.parameters.get(target)
+    if parameter and parameter.type in ("int", "float", "bool", "str"):
+        return Scalar(parameter.type)
+    one = target_input(graph, target, catalog)
+    return one.type if one else None
+
+
+def _literal(text: str, wanted: Type | None) -> Any:
+    if wanted is not None and _is_text(wanted):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _is_text(wanted: Type) -> bool:
+    if isinstance(wanted, Either):
+        return any(map(_is_text, wanted.options))
+    return isinstance(wanted, Choice) or wanted == Scalar("str")

@@ -1,0 +1,114 @@
+"""The idempotent primitive that every launcher can call: run some items of a job, publish what they come to.
+
+It needs the job's folder and no ledger. What is published already is left alone, so a chunk may be run again, by
+several machines at once, or be cut short at any moment. Trying again is the launcher's business.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from weft.engine.errors import WeftError
+from weft.engine.farm.launchers.tasks import Tasks
+from weft.engine.farm.submit import Setup
+from weft.engine.farm.sweep.axes import ranged
+from weft.engine.farm.work.attempt import Bench, Outcome, log_path
+from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.publishing import SIDECAR, whole
+from weft.engine.graph import document
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an item of a chunk ended.
+
+    Args:
+        state: `cached` where it was published before; `stopped` where it was given up, and `error` says why unless
+            it was asked for.
+    """
+
+    entry: Entry
+    state: Literal["done", "cached", "failed", "stopped"]
+    error: str = ""
+    seconds: float = 0.0
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The numbers that a launcher asks for: `0-9,12`, with steps as `0-9x2` or `0-9:2`.
+
+    Raises:
+        InputError: for anything else.
+    """
+    return ranged(text.replace(":", "x"))
+
+
+def run_chunk(
+    tasks: Tasks, chosen: Iterable[int], device: str = "", stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Ended]:
+    """Run items one after the other, each told as it ends; after one that is `stopped` there are no more.
+
+    Args:
+        device: instead of the job's.
+        stopped: asked in every step.
+
+    Raises:
+        InputError: where an item is not of the job.
+    """
+    entries = [tasks.entry(number) for number in chosen]
+    setup = Setup(**tasks.facts["setup"])
+    path = Path(tasks.facts["path"]) if tasks.facts["path"] else None
+    worker = f"{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    with setup.engine(**({"device": device} if device else {})) as engine:
+        graph = document.read(tasks.facts["graph"], path)
+        bench = Bench(tasks.folder, graph, engine, worker, tasks.facts.get("on_out_of_memory", {}))
+        try:
+            for entry in entries:
+                ended = Ended(entry, "stopped") if stopped() else _run(bench, entry, stopped)
+                yield ended
+                if ended.state == "stopped":
+                    return
+        finally:
+            bench.close()
+
+
+def _run(bench: Bench, entry: Entry, stopped: Callable[[], bool]) -> Ended:
+    if is_published(bench.folder, entry):
+        return Ended(entry, "cached")
+    outcome = bench.attempt(_next_attempt(bench.folder, entry), stopped).ready()
+    try:
+        return _settled(entry, outcome)
+    finally:
+        outcome.clear()
+
+
+def _settled(entry: Entry, outcome: Outcome) -> Ended:
+    if outcome.error:
+        return Ended(entry, "failed", outcome.error)
+    if outcome.staged is None:
+        return Ended(entry, "stopped", outcome.cause)
+    try:
+        outcome.staged.publish()
+    except OSError as fault:
+        return Ended(entry, "stopped", str(fault))
+    except WeftError as fault:
+        return Ended(entry, "failed", str(fault))
+    return Ended(entry, "done", seconds=outcome.seconds)
+
+
+def is_published(folder: Path, entry: Entry) -> bool:
+    """Whether an item is done, as its sidecar says."""
+    sidecar = whole(folder, folder / f"{entry.name}{SIDECAR}")
+    return sidecar is not None and sidecar.get("id") == entry.id
+
+
+def _next_attempt(folder: Path, entry: Entry) -> Entry:
+    """The attempt that has no log yet; after one that came to nothing an item is run out of its batch."""
+    attempt = 1
+    while log_path(folder, replace(entry, attempt=attempt)).exists():
+        attempt += 1
+    return replace(entry, attempt=attempt, charge=0.5 * (attempt - 1))

@@ -1,0 +1,251 @@
+"""All items of a job as one graph, each node that items share once, planned as any other graph is.
+
+A node is repeated for each combination of the axes that reach it: P prompts and S seeds make P text encodes and P x S
+samplers. `sampler@3` is the fourth of `sampler`, and `sampler@batch3` makes the calls of the fourth batch. What
+`weft.engine.planning.planner` says of this graph is what the job needs, and recipe keys name its items.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from weft.engine.checking.checker import Checked
+from weft.engine.checking.inlining import parameter_fault
+from weft.engine.errors import GraphError, Problem
+from weft.engine.farm.merge.batching import Types, batchable, numbered, put_together
+from weft.engine.farm.sweep.items import Item, distinct, expand, reached, sources
+from weft.engine.farm.sweep.job import Job
+from weft.engine.graph.graph import Graph, Link, Node
+from weft.engine.keys import Digest, digest
+from weft.engine.limits import Limits
+from weft.engine.planning.planner import Plan, Step
+from weft.engine.session import Engine
+
+
+@dataclass
+class Merged:
+    """One graph for many items.
+
+    Args:
+        nodes: for each item the ids that stand for the nodes of the job's graph, in the order of these.
+        batches: the items of each batch in which calls are made together.
+    """
+
+    graph: Graph
+    nodes: list[tuple[str, ...]] = field(default_factory=list)
+    batches: list[tuple[Item, ...]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What a job will do.
+
+    Args:
+        ids: of each item, by content; equal ids are one picture.
+        steps: the nodes that its items need, each shared one once.
+        batches: the items of each batch in which calls are made together.
+    """
+
+    items: tuple[Item, ...]
+    ids: tuple[Digest, ...]
+    steps: tuple[Step, ...]
+    batches: tuple[tuple[Item, ...], ...] = ()
+
+    @property
+    def executions(self) -> Mapping[str, int]:
+        """How often each node type will run at the most."""
+        return Counter(step.call.type.name for step in self._of("run", "undecided"))
+
+    @property
+    def cached(self) -> int:
+        """How many node executions the store has already."""
+        return len(self._of("cached", "unneeded"))
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of work for one worker; None where a node type never ran."""
+        expected = [step.expected for step in self._of("run", "undecided")]
+        known = [one for one in expected if one is not None]
+        return sum(known) if len(known) == len(expected) else None
+
+    def _of(self, *states: str) -> list[Step]:
+        return [*{step.recipe: step for step in self.steps if step.state in states}.values()]
+
+
+def planned(job: Job, engine: Engine) -> JobPlan:
+    """Expand a job and plan all of it.
+
+    Raises:
+        GraphError: with every problem of its items, each once.
+    """
+    items = tuple(expand(job))
+    _refuse([*_beyond(job, engine.limits), *engine.check(job.graph.replace(items[0].values)).problems])
+    numbers = numbered(job, items, engine.catalog) if job.batch > 1 else {}
+    merged = merge(job, items, engine.catalog, numbers)
+    try:
+        found = engine.plan(merged.graph)
+    except GraphError as fault:
+        raise GraphError(_located(fault.problems)) from None
+    told = Engine.plan(_storeless(engine), merged.graph) if found.checked.known else found
+    return JobPlan(items, tuple(_ids(merged, told)), found.steps, tuple(merged.batches))
+
+
+def _storeless(engine: Engine) -> Engine:
+    """The same engine without results: ids do not depend on what a store happens to have."""
+    return replace(engine, store=None)
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    if found := tuple(problems):
+        raise GraphError(found)
+
+
+def _beyond(job: Job, limits: Limits) -> Iterator[Problem]:
+    if job.batch > limits.max_batch:
+        message = f"a batch of {job.batch:,} is larger than the limit of {limits.max_batch:,}"
+        yield Problem(message, "ask for a smaller batch, or raise WEFT_MAX_BATCH")
+
+
+def _located(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Problems of copies as those of the job's own nodes, each once."""
+    seen: dict[Problem, Problem] = {}
+    for problem in problems:
+        place = replace(problem, node="/".join(part.partition("@")[0] for part in problem.node.split("/")))
+        seen.setdefault(place, place)
+    return iter(seen)
+
+
+def _ids(merged: Merged, told: Plan) -> Iterator[Digest]:
+    """For each item the digest of the recipes of its sinks."""
+    sinks = defaultdict(list)
+    for step in _sinks(told.checked, told.steps):
+        sinks[step.call.id.partition("/")[0]].append(step.recipe)
+    for nodes in merged.nodes:
+        yield digest(("item", [recipe for node in nodes for recipe in sinks.get(node, ())]))
+
+
+def _sinks(checked: Checked, steps: Iterable[Step]) -> Iterator[Step]:
+    wanted = {*checked.wanted}
+    found = [step for step in steps if step.call.id in wanted and step.call.type.sink]
+    if not found:
+        message = "the graph of a job ends in no sink (a node that returns an artifact)"
+        raise GraphError([Problem(message, "add a SaveImage node")])
+    return iter(found)
+
+
+def merge(job: Job, items: Sequence[Item], catalog: Types, numbers: Mapping[int, int] = MappingProxyType({})) -> Merged:
+    """All items as one graph.
+
+    Args:
+        numbers: for each item, by its number, that of its batch; nothing where no calls are made together.
+
+    Raises:
+        GraphError: for values that parameters of the graph do not take.
+    """
+    _refuse(_refused_values(job))
+    merge = _Merge(job, catalog, numbers)
+    for item in items:
+        merge.add(item)
+    merge.put_together(items)
+    return merge.merged
+
+
+_BATCH = "a batch"
+"""What stands for the number of its batch among what tells copies of a node apart; no target of an axis is so named."""
+
+
+class _Merge:
+    """A merged graph in the making."""
+
+    def __init__(self, job: Job, catalog: Types, numbers: Mapping[int, int]) -> None:
+        self.graph = job.graph
+        self.catalog = catalog
+        self.numbers = numbers
+        self.rows = distinct(job)
+        self.together = {*(batchable(job.graph, catalog) if numbers else ())}
+        self.nodes: dict[str, Node] = {}
+        self.merged = Merged(replace(job.graph, nodes=self.nodes, parameters={}, outputs={}, layout={}))
+        self.names: dict[tuple[str, tuple[int, ...]], str] = {}
+        self.counts: Counter[str] = Counter()
+        self.calls: dict[tuple[str, int], list[str]] = defaultdict(list)
+        above = sources(job)
+        for id in self.together:
+            above[id].add(_BATCH)
+        reach = reached(job.graph, above)
+        self.targets = {id: [target for target in (*self.rows, _BATCH) if target in reach[id]] for id in reach}
+
+    def add(self, item: Item) -> None:
+        """Add the nodes of an item that no item before has."""
+        places = {target: first[item.indices[target]] for target, first in self.rows.items()}
+        places[_BATCH] = self.numbers.get(item.number, 0)
+        own: dict[str, str] = {}
+        fresh = []
+        for id, reaching in self.targets.items():
+            key = (id, tuple([places[target] for target in reaching]))
+            if key not in self.names:
+                self.names[key] = f"{id}@{self.counts[id]}" if reaching else id
+                self.counts[id] += 1
+                fresh.append(id)
+            own[id] = self.names[key]
+        self._copy(fresh, own, item)
+        for id in self.together.intersection(fresh):
+            self.calls[id, places[_BATCH]].append(own[id])
+        self.merged.nodes.append(tuple(own.values()))
+
+    def _copy(self, fresh: Sequence[str], names: Mapping[str, str], item: Item) -> None:
+        settings = _settings(self.graph, item) if fresh else {}
+        for id in fresh:
+            inputs = {**self.graph.nodes[id].inputs, **settings.get(id, {})}
+            linked = {name: relinked(given, names, self.together) for name, given in inputs.items()}
+            self.nodes[names[id]] = Node(self.graph.nodes[id].type, linked)
+
+    def put_together(self, items: Sequence[Item]) -> None:
+        """Make the calls of each batch one."""
+        found = set()
+        for (id, number), copies in self.calls.items():
+            if len(copies) > 1:
+                self.nodes.update(put_together(f"{id}@batch{number}", copies, self.nodes, self.catalog))
+                found.add(number)
+        members: dict[int, list[Item]] = defaultdict(list)
+        for item in items:
+            members[self.numbers.get(item.number, 0)].append(item)
+        self.merged.batches += [tuple(members[number]) for number in sorted(found)]
+
+
+def _settings(graph: Graph, item: Item) -> dict[str, dict[str, Any]]:
+    """What an item sets, by node and input; parameters go over inputs, as when a graph is run."""
+    settings: dict[str, dict[str, Any]] = defaultdict(dict)
+    changed = graph.replace(item.values)
+    for id, node in changed.nodes.items():
+        settings[id].update(node.inputs)
+    for parameter in changed.parameters.values():
+        for target in parameter.sets if parameter.has_default else ():
+            id, _, name = target.partition(".")
+            settings[id][name] = parameter.default
+    return settings
+
+
+def relinked(given: Any, names: Mapping[str, str], single: Collection[str] = ()) -> Any:
+    """An input whose links lead to nodes by their new names.
+
+    Args:
+        single: nodes whose one output may come to have another name.
+    """
+    if isinstance(given, Link):
+        return Link(names.get(given.node, given.node), None if given.node in single else given.output)
+    if isinstance(given, tuple):
+        return tuple(relinked(element, names, single) for element in given)
+    return given
+
+
+def _refused_values(job: Job) -> Iterator[Problem]:
+    for axis in job.axes:
+        for target, values in zip(axis.targets, zip(*axis.rows, strict=True), strict=True):
+            parameter = job.graph.parameters.get(target)
+            faults = (parameter_fault(parameter, value) for value in values) if parameter else ()
+            if fault := next(filter(None, faults), None):
+                yield Problem(f"sweep over `{target}`: {fault}", fault.hint)

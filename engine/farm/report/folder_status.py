@@ -1,0 +1,59 @@
+"""How a job goes that has no ledger, as under another farm: what its folder tells by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from weft.engine.farm.launchers.tasks import Tasks
+from weft.engine.farm.report.job_progress import Progress
+from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.publishing import HIDDEN, published
+
+
+def entries_of(tasks: Tasks) -> list[Entry]:
+    """The items in the order of the job: done where they are published, failed where their last attempt says so."""
+    done = {sidecar["id"]: sidecar["seconds"] for sidecar in published(tasks.folder)}
+    entries = sorted(map(tasks.entry, range(len(tasks.lines))), key=lambda entry: entry.number)
+    return [
+        replace(entry, state="done", seconds=done[entry.id]) if entry.id in done else _unpublished(tasks.folder, entry)
+        for entry in entries
+    ]
+
+
+def _unpublished(folder: Path, entry: Entry) -> Entry:
+    logs = attempts(folder, entry)
+    error = _error(logs[-1]) if logs else ""
+    return replace(entry, state="failed" if error else "waiting", attempt=len(logs), error=error)
+
+
+def attempts(folder: Path, entry: Entry) -> list[Path]:
+    """The logs of an item's attempts, the first one first."""
+    found = (folder / HIDDEN / "logs").glob(f"{entry.id[:16]}.*.log")
+    return sorted(found, key=lambda path: int(path.name.split(".")[1]))
+
+
+def _error(log: Path) -> str:
+    """What failed in an attempt; a line that is cut short, as where a process was killed, says nothing."""
+    whole = (line for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
+    return "\n".join(said["error"] for said in map(orjson.loads, whole) if said["event"] == "node_failed")
+
+
+def progress_of(tasks: Tasks) -> Progress:
+    """How the job goes; whether anybody works at it is not known here, so it is `exported` until all is done."""
+    entries = entries_of(tasks)
+    counts = Counter(entry.state for entry in entries)
+    return Progress(
+        title=str(tasks.facts.get("title", "")),
+        state="finished" if counts["done"] == len(entries) else "exported",
+        cause="",
+        counts=dict(counts),
+        total=len(entries),
+        rate=0.0,
+        left=None,
+        failures=tuple((one.number, one.name, one.error) for one in entries if one.state == "failed"),
+        workers={},
+    )

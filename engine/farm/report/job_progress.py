@@ -1,0 +1,81 @@
+"""How a job goes: counts, rate, time left, failures, workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from weft.engine.farm.work.ledger import FAULTS, Ledger
+
+WINDOW = 60.0
+"""Seconds over which the rate is measured."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A job at one moment.
+
+    Args:
+        state: `running`, `paused`, `cancelled`, `stopped` (see `cause`) or `finished`; `exported` where there is no
+            ledger that would say.
+        rate: items a second over the last minute.
+        left: seconds until all is done at this rate; None where that is not known.
+        failures: for each failed item its number, name and cause.
+        workers: for each worker the item that it executes.
+        aside: the workers that get nothing, since they fail where others do not.
+    """
+
+    title: str
+    state: str
+    cause: str
+    counts: Mapping[str, int]
+    total: int
+    rate: float
+    left: float | None
+    failures: tuple[tuple[int, str, str], ...]
+    workers: Mapping[str, str]
+    aside: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> int:
+        """Items of which nothing more is expected."""
+        return self.total - self.counts.get("waiting", 0) - self.counts.get("leased", 0)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "ended": self.ended}
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
+        pace = f", {self.rate:.2f} items/s" if self.rate else ""
+        left = f", about {self.left:.0f} s left" if self.left else ""
+        head = f"{self.title or 'job'}: {self.state}, {self.ended} of {self.total} ({counts}){pace}{left}"
+        cause = [f"  stopped: {self.cause}"] if self.state == "stopped" and self.cause else []
+        failures = [f"  failed  {name}: {error}" for _, name, error in self.failures[:10]]
+        more = [f"  and {len(self.failures) - 10} more"] if len(self.failures) > 10 else []
+        aside = [f"  set aside: worker {name}, which failed at {FAULTS} items in a row" for name in self.aside]
+        return "\n".join([head, *cause, *aside, *failures, *more])
+
+
+def progress(ledger: Ledger) -> Progress:
+    """How the job of a ledger goes."""
+    counts = ledger.counts()
+    waiting = counts["waiting"] + counts["leased"]
+    state = ledger.fact("state", "running")
+    since = max(time.time() - WINDOW, ledger.fact("submitted", 0.0))
+    recent = ledger.ended_since(since)
+    rate = recent / max(time.time() - since, 1e-3) if waiting else 0.0
+    return Progress(
+        title=ledger.fact("title", ""),
+        state="finished" if state == "running" and not waiting else state,
+        cause=ledger.fact("cause", ""),
+        counts=dict(counts),
+        total=sum(counts.values()),
+        rate=rate,
+        left=waiting / rate if rate else None,
+        failures=tuple((one.number, one.name, one.error) for one in ledger.entries("failed")),
+        workers={name: item for name, _, item in ledger.workers()},
+        aside=tuple(ledger.aside()),
+    )

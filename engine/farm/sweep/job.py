@@ -1,0 +1,270 @@
+"""Job files: a graph, what it is swept over, how its pictures are named and how often a failure is tried again.
+
+    {
+      "weft_job": 1,
+      "graph": "../text_to_image.json",
+      "sweep": {"prompt": {"file": "prompts.txt"}, "seed": {"count": 10}},
+      "name": "{prompt_index:03}_{seed}"
+    }
+
+An axis is named by what it sets: a parameter of the graph or `node.input`. Axes make a product, in their order; those
+in one list of `zip` are walked together. `values` reads their values, `items` expands them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
+
+from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
+from weft.engine.farm.sweep.axes import read as read_values
+from weft.engine.farm.sweep.naming import template_fault
+from weft.engine.graph import document
+from weft.engine.graph.graph import Graph
+from weft.engine.graph.parsing import parse
+from weft.engine.types import shown
+
+VERSION = 1
+
+
+class JobModel(BaseModel):
+    """A job file, version 1."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: StrictStr = Field("", alias="$schema", description="The schema that editors check this file by.")
+    weft_job: StrictInt = Field(description="The version of the format of job files.")
+    title: StrictStr = Field("", description="What the job is, in a few words.")
+    description: StrictStr = Field("", description="What the job makes, for the people who run it.")
+    graph: StrictStr | dict[str, Any] = Field(description="A graph file beside the job file, or a graph.")
+    sweep: dict[str, list[Any] | dict[str, Any]] = Field(
+        {}, description="For each parameter or NODE.INPUT its values; the items are their product."
+    )
+    zip: list[list[StrictStr]] = Field([], description="Groups of axes that are walked together.")
+    name: StrictStr = Field(
+        "{index:04}_{key:8}", description="The name of a picture: {prompt_index:03}_{seed}_{key:8}."
+    )
+    retries: StrictInt = Field(2, ge=0, le=100, description="How often an item that failed is tried again.")
+    on_out_of_memory: dict[StrictStr, Any] = Field(
+        {}, description="What a parameter or NODE.INPUT is set to where an item runs out of memory, once: decode.tile."
+    )
+    max_failures: StrictInt = Field(0, ge=0, description="Failed items after which the job stops; 0 is never.")
+    first: StrictInt = Field(
+        0, ge=0, description="How many items are run before all others; where one of them fails the job stops."
+    )
+    batch: StrictInt = Field(
+        1, ge=1, description="How many items that differ in texts and seeds alone are sampled at once."
+    )
+    max_items: StrictInt = Field(100_000, ge=1, description="The most items that the sweep may come to.")
+    resources: dict[StrictStr, Annotated[StrictFloat, Field(gt=0)]] = Field(
+        {}, description="What each worker takes of its machine on Ray: CPU, GPU, parts of one, names of the cluster."
+    )
+    priority: StrictInt = Field(0, description="Of the jobs that one worker is given, the greatest goes first.")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One factor of the product: targets, and rows with a value for each."""
+
+    targets: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as its file says it, values read."""
+
+    graph: Graph
+    axes: tuple[Axis, ...]
+    name: str = "{index:04}_{key:8}"
+    retries: int = 2
+    max_failures: int = 0
+    first: int = 0
+    priority: int = 0
+    title: str = ""
+    folder: Path = Path()
+    batch: int = 1
+    resources: Mapping[str, float] = field(default_factory=dict)
+    on_out_of_memory: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What the sweep sets, in order."""
+        return tuple(target for axis in self.axes for target in axis.targets)
+
+    @property
+    def count(self) -> int:
+        """How many items the product has."""
+        total = 1
+        for axis in self.axes:
+            total *= len(axis.rows)
+        return total
+
+
+def load(path: Path) -> Job:
+    """Read a job file.
+
+    Raises:
+        GraphError: with every problem of the job.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        near = nearest(path.name, (one.name for one in path.parent.glob("*.json")))
+        raise GraphError(
+            [Problem(f"cannot be read: {fault.strerror}", near or "check the path", file=str(path))]
+        ) from None
+    return read(content, path)
+
+
+def read(content: bytes | str, path: Path) -> Job:
+    """The job that a JSON text says.
+
+    Args:
+        path: the file it comes from; its graph and files are looked up beside it.
+
+    Raises:
+        GraphError: with every problem of the job.
+    """
+    faults: list[Problem] = []
+    try:
+        job = made(_model(parse(content, faults)), path.parent)
+        if faults:
+            raise GraphError([])
+    except GraphError as fault:
+        raise GraphError(problem.within(str(path)) for problem in (*faults, *fault.problems)) from None
+    return job
+
+
+def _model(tree: Any) -> JobModel:
+    if not isinstance(tree, dict) or tree.get("weft_job") != VERSION:
+        found = shown(tree.get("weft_job")) if isinstance(tree, dict) and "weft_job" in tree else "no version"
+        raise GraphError(
+            [Problem(f"no job of version {VERSION}: {found}", f'a job file begins {{"weft_job": {VERSION}')]
+        )
+    return modelled(tree)
+
+
+def modelled(tree: Mapping[str, Any]) -> JobModel:
+    """The model of a job's parts.
+
+    Raises:
+        GraphError: with a problem for each part that is not what it should be.
+    """
+    try:
+        return JobModel.model_validate(tree)
+    except ValidationError as fault:
+        raise GraphError(_translated(fault)) from None
+
+
+def _translated(fault: ValidationError) -> Iterator[Problem]:
+    known = [field.alias or name for name, field in JobModel.model_fields.items()]
+    seen = set()
+    for error in fault.errors(include_url=False):
+        place = str(error["loc"][0])
+        if place in seen:
+            continue
+        seen.add(place)
+        if error["type"] == "extra_forbidden":
+            yield Problem(f"unknown key `{place}`", nearest(place, known) or f"the keys are: {listed(known)}")
+        elif error["type"] == "missing":
+            yield Problem(f"the key `{place}` is missing", "add it")
+        else:
+            expected = error["msg"].removeprefix("Input should be ")
+            yield Problem(f"`{place}`: expected {expected}, found {shown(error['input'])}")
+
+
+def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
+    """The job of a model: its graph and values read.
+
+    Args:
+        folder: where its files are looked up.
+        graph: instead of the one that the model names.
+
+    Raises:
+        GraphError: with every problem of the job.
+    """
+    problems: list[Problem] = []
+    graph = graph or _graph(model.graph, folder, problems)
+    values = _values(model, folder, problems)
+    problems += _unknown_targets(graph, "sweep over", model.sweep) if graph else ()
+    problems += _unknown_targets(graph, "on_out_of_memory:", model.on_out_of_memory) if graph else ()
+    fault = template_fault(model.name, model.sweep)
+    problems += [Problem(fault.message, fault.hint)] if fault else []
+    axes = tuple(_axes(values, model.zip, problems))
+    if problems or graph is None:
+        raise GraphError(problems)
+    job = Job(
+        graph=graph,
+        axes=axes,
+        name=model.name,
+        retries=model.retries,
+        max_failures=model.max_failures,
+        first=model.first,
+        priority=model.priority,
+        title=model.title or graph.title,
+        folder=folder,
+        batch=model.batch,
+        resources=model.resources,
+        on_out_of_memory=model.on_out_of_memory,
+    )
+    if job.count > model.max_items:
+        hint = "make the sweep smaller, or raise `max_items`"
+        raise GraphError([Problem(f"the sweep has {job.count:,} items, more than {model.max_items:,}", hint)])
+    return job
+
+
+def _graph(given: str | dict[str, Any], folder: Path, problems: list[Problem]) -> Graph | None:
+    try:
+        if isinstance(given, str):
+            return document.load(folder / given)
+        return document.built(given, folder / "graph")
+    except GraphError as fault:
+        problems += fault.problems
+        return None
+
+
+def _values(model: JobModel, folder: Path, problems: list[Problem]) -> dict[str, tuple[Any, ...]]:
+    values = {}
+    for target, source in model.sweep.items():
+        try:
+            values[target] = read_values(source, folder)
+        except InputError as fault:
+            problems.append(Problem(f"sweep over `{target}`: {fault.message}", fault.hint))
+    return values
+
+
+def _unknown_targets(graph: Graph, where: str, targets: Iterable[str]) -> Iterator[Problem]:
+    """Targets that set nothing; inputs that a node type does not have are found by the checker."""
+    for target in targets:
+        node, dot, _ = target.partition(".")
+        known = graph.nodes if dot else graph.parameters
+        if node not in known:
+            what = f"node `{node}`" if dot else "such parameter"
+            names = listed(known) or "none"
+            yield Problem(f"{where} `{target}`: the graph has no {what}", nearest(node, known) or f"there are: {names}")
+
+
+def _axes(
+    values: Mapping[str, tuple[Any, ...]], groups: Sequence[Sequence[str]], problems: list[Problem]
+) -> Iterator[Axis]:
+    """The factors of the product in the order of the sweep, a group where its first axis stands."""
+    group_of: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        for target in group:
+            if target not in values or target in group_of:
+                what = "stands in two groups" if target in group_of else "is not swept over"
+                problems.append(Problem(f"`zip` names `{target}`, which {what}", nearest(target, values)))
+            group_of[target] = tuple(group)
+        lengths = {name: len(values[name]) for name in group if name in values}
+        if len({*lengths.values()}) > 1:
+            told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            problems.append(Problem(f"axes that are walked together differ in length: {told}", "give as many of each"))
+    for target in values:
+        group = tuple(one for one in group_of.get(target, (target,)) if one in values)
+        if target == group[0]:
+            yield Axis(group, tuple(zip(*(values[one] for one in group), strict=False)))

@@ -1,0 +1,227 @@
+"""An attempt at an item: run it as `weft run` runs a graph, and have what it came to ready to be published.
+
+A bench needs no ledger, so attempts are the same wherever they are made; `settling` has a ledger know what one came to.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from errno import EDQUOT, EFBIG, ENOSPC
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from weft.engine import events
+from weft.engine.errors import NodeError, StoreError, WeftError
+from weft.engine.farm.merge.attempt_graph import dissolve, failed_together, graph_of
+from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.publishing import HIDDEN, Staged, stage
+from weft.engine.graph import document
+from weft.engine.graph.graph import Graph
+from weft.engine.planning.planner import Plan
+from weft.engine.running.delivery import versions
+from weft.engine.session import Engine
+from weft.engine.store.claims import machine, process_start
+
+TURNS = 2
+"""Attempts of one worker that may be under way at once: one that runs, and one that is settled."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt came to: files, or why there are none; neither where it was stopped.
+
+    Args:
+        staging: the folder of the attempt, which is emptied when the outcome is settled.
+        finished: makes its files ready, which waits for the disk.
+        staged: its files, when they are.
+        seconds: that it took.
+        error: what the item is blamed for.
+        exhausted: whether memory ran out, so that the same would fail again.
+        cause: what is wrong with the place that it ran at, such as a full disk, so that the whole job stops.
+    """
+
+    staging: Path
+    finished: Callable[[], Staged] | None = None
+    staged: Staged | None = None
+    seconds: float = 0.0
+    error: str = ""
+    exhausted: bool = False
+    cause: str = ""
+
+    def ready(self) -> Outcome:
+        """The outcome with its files ready to be published, or why they cannot be."""
+        if self.finished is None:
+            return self
+        try:
+            return replace(self, finished=None, staged=self.finished())
+        except OSError as fault:
+            return replace(self, finished=None, cause=str(fault))
+
+    def clear(self) -> None:
+        """Empty the folder for a later attempt."""
+        try:
+            for file in self.staging.iterdir():
+                file.unlink()
+        except OSError:
+            shutil.rmtree(self.staging, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where items of one job are run, one after the other.
+
+    Args:
+        folder: the job's.
+        graph: the job's, before an item sets anything.
+        worker: the name of who works here.
+        spare: what is set besides, once, where an item runs out of memory; the job's `on_out_of_memory`.
+    """
+
+    folder: Path
+    graph: Graph
+    engine: Engine
+    worker: str
+    spare: Mapping[str, Any] = field(default_factory=dict)
+    _turns: Iterator[int] = field(default_factory=count, repr=False)
+
+    def close(self) -> None:
+        """Remove the folders of attempts, when all are settled."""
+        for turn in range(TURNS):
+            shutil.rmtree(staging_path(self.folder, self.worker, turn), ignore_errors=True)
+
+    def attempt(self, entry: Entry, stopped: Callable[[], bool]) -> Outcome:
+        """Run one item.
+
+        Args:
+            stopped: asked in every step.
+        """
+        staging = staging_path(self.folder, self.worker, next(self._turns))
+        path = log_path(self.folder, entry)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staging.mkdir(parents=True, exist_ok=True)
+            with path.open("ab", buffering=0) as log:
+                return self._run(entry, staging, stopped, Log(log))
+        except (StoreError, OSError) as fault:
+            return Outcome(staging, cause=str(fault))
+        except WeftError as fault:
+            return Outcome(staging, error=str(fault))
+
+    def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log) -> Outcome:
+        log.write(event="attempt", item=entry.id, attempt=entry.attempt, worker=self.worker, settings=entry.settings)
+        outcome = self._try(entry, staging, stopped, log, {})
+        if outcome.exhausted and self.spare:
+            log.write(event="out_of_memory", item=entry.id, settings=self.spare)
+            outcome = self._try(entry, staging, stopped, log, self.spare)
+        return outcome
+
+    def _try(
+        self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log, spare: Mapping[str, Any]
+    ) -> Outcome:
+        """Run an item: in its batch, or by itself with what spares memory."""
+        if spare:
+            graph = self.graph.replace({**entry.settings, **spare})
+        else:
+            graph = graph_of(self.folder, self.graph, entry, self.engine.catalog)
+        started = time.perf_counter()
+        self.engine.output = staging
+        plan = self.engine.plan(graph)
+        result = self.engine.execute(plan, listener=log, cancelled=stopped)
+        if result.status == "cancelled":
+            return Outcome(staging)
+        if result.failures and not spare and failed_together(plan, result) and dissolve(self.folder, entry):
+            log.write(event="batch_dissolved", batch=entry.shared)
+            del result  # its errors hold on to the memory of the calls that failed
+            return self._try(entry, staging, stopped, log, {})
+        if result.failures:
+            return self._failed(staging, result.failures, spare)
+        seconds = time.perf_counter() - started
+        sidecar = {**self._sidecar(entry, graph, plan, seconds), "ran": result.ran}
+        sidecar |= {"on_out_of_memory": spare} if spare else {}
+        finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
+        return Outcome(staging, finished, seconds=seconds)
+
+    def _failed(self, staging: Path, failures: Sequence[NodeError], spare: Mapping[str, Any]) -> Outcome:
+        error = "\n".join(map(str, failures))
+        if any(map(ran_out_of_room, failures)):
+            return Outcome(staging, cause=error)
+        exhausted = any(map(ran_out_of_memory, failures))
+        if exhausted:
+            tried = f"with {', '.join(map(str, spare))} set too" if spare else "`on_out_of_memory` says nothing to try"
+            error = f"{error}\n    out of memory, {tried}: an item is not tried again as it was"
+        return Outcome(staging, error=error, exhausted=exhausted)
+
+    def _sidecar(self, entry: Entry, graph: Graph, plan: Plan, seconds: float) -> dict[str, Any]:
+        """All that is known of an item."""
+        return {
+            "id": entry.id,
+            "number": entry.number,
+            "name": entry.name,
+            "settings": entry.settings,
+            "keys": {step.call.id: step.recipe for step in plan.steps},
+            "contents": {name: found.digest for step in plan.steps for name, found in step.found.items()},
+            "versions": versions(),
+            "device": self.engine.device,
+            "precision": plan.settings,
+            "seconds": round(seconds, 4),
+            "worker": self.worker,
+            "attempt": entry.attempt,
+            "graph": document.plain(graph),
+        }
+
+
+def ran_out_of_room(fault: NodeError) -> bool:
+    """Whether a node's picture had no room on the disk, which is no fault of the item's."""
+    causes = (fault.cause, getattr(fault.cause, "__cause__", None))
+    return any(isinstance(cause, OSError) and cause.errno in (ENOSPC, EDQUOT, EFBIG) for cause in causes)
+
+
+def ran_out_of_memory(fault: NodeError) -> bool:
+    """Whether a node had too little memory, of the machine or of a device: torch says so in words."""
+    if isinstance(fault.cause, RuntimeError):
+        said = str(fault.cause).lower()
+        return "out of memory" in said or "allocate memory" in said
+    return isinstance(fault.cause, MemoryError)
+
+
+def staging_path(folder: Path, worker: str, turn: int) -> Path:
+    """Where an attempt keeps what it makes until it is published: in turns, so that the one before may be settled yet.
+
+    The folders are used again, since file systems are slow to make files where many were just removed.
+    """
+    return folder / HIDDEN / "attempts" / f"{worker}.{turn % TURNS}.{machine()}"
+
+
+def clear(folder: Path) -> None:
+    """Remove what attempts left behind whose process, of this machine, is gone."""
+    for left in (folder / HIDDEN / "attempts").glob(f"*-*.*.{machine()}"):
+        if not process_start(int(left.name.partition("-")[0])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def log_path(folder: Path, entry: Entry) -> Path:
+    """Where the log of an attempt lies."""
+    return folder / HIDDEN / "logs" / f"{entry.id[:16]}.{entry.attempt}.log"
+
+
+@dataclass(frozen=True)
+class Log:
+    """Writes what happens in an attempt as JSON lines, each at once, so that a crash leaves what went before."""
+
+    file: IO[bytes]
+
+    def __call__(self, event: events.Event) -> None:
+        if not isinstance(event, events.NodeProgress):
+            self.write(**event.plain())
+
+    def write(self, **record: Any) -> None:
+        """A line."""
+        line = {"at": round(time.time(), 3), **record}
+        self.file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))

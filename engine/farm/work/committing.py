@@ -1,0 +1,82 @@
+"""Settling: an attempt's files are published, and a ledger knows what the attempt came to.
+
+It waits for the disk, so a worker has it done beside its next attempt.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from weft.engine.errors import StoreError, WeftError
+from weft.engine.farm.work.attempt import Log, Outcome, log_path
+from weft.engine.farm.work.ledger import Entry, Ledger
+
+
+def settle(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
+    """Have a ledger know what an attempt came to; whether that published the item."""
+    outcome = outcome.ready()
+    try:
+        if outcome.cause:
+            ledger.stop(outcome.cause)
+        elif outcome.error:
+            ledger.fail(worker, entry, outcome.error, outcome.exhausted)
+        elif outcome.staged:
+            return _published(ledger, worker, entry, outcome)
+    except (StoreError, OSError) as fault:
+        outcome.clear()
+        ledger.stop(str(fault))
+    except WeftError as fault:
+        ledger.fail(worker, entry, str(fault))
+    finally:
+        outcome.clear()
+    return False
+
+
+def _published(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
+    assert outcome.staged
+    published = ledger.complete(worker, entry, outcome.seconds, outcome.staged.publish)
+    with log_path(ledger.path.parent.parent, entry).open("ab", buffering=0) as log:
+        Log(log).write(event="published" if published else "refused", item=entry.id, attempt=entry.attempt)
+    return published
+
+
+class Settler:
+    """Settles the attempts of one worker in a thread, one after the other.
+
+    Args:
+        path: the ledger's.
+    """
+
+    def __init__(self, path: Path, worker: str) -> None:
+        self._worker = worker
+        self._ledger = Ledger(path)
+        self._thread = ThreadPoolExecutor(1, "settler")
+        self._last: Future[bool] | None = None
+        self.done = 0
+        """Items that were published, of those that are settled."""
+
+    def take(self, entry: Entry, outcome: Outcome) -> None:
+        """Settle an attempt, once the one before is settled; one that failed at once, since it may end the job."""
+        self.wait()
+        self._last = self._thread.submit(settle, self._ledger, self._worker, entry, outcome)
+        if outcome.finished is None:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until all is settled.
+
+        Raises:
+            StoreError: where the ledger cannot be written.
+        """
+        last, self._last = self._last, None
+        if last:
+            self.done += last.result()
+
+    def close(self) -> None:
+        """Wait for the last one, and let go of thread and ledger."""
+        with suppress(StoreError):
+            self.wait()
+        self._thread.shutdown()
+        self._ledger.close()

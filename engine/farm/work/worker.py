@@ -1,0 +1,116 @@
+"""A worker: leases items of a ledger, runs each as `weft run` runs a graph, publishes what it came to."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weft.engine.errors import StoreError
+from weft.engine.farm.submit import Setup, ledger_path
+from weft.engine.farm.work.attempt import Bench
+from weft.engine.farm.work.committing import Settler
+from weft.engine.farm.work.ledger import HEARTBEAT, Entry, Ledger
+from weft.engine.graph import document
+
+TARGET = 30.0
+"""Seconds of work that a lease is sized to."""
+
+IDLE = 0.1
+"""Seconds after which a worker without work asks again."""
+
+
+def chunk_size(seconds: float | None, waiting: int, workers: int) -> int:
+    """How many items to lease: `TARGET` seconds of them, and never more than a fair part of what remains.
+
+    Args:
+        seconds: that an item takes; None where nobody knows yet.
+    """
+    if seconds is None:
+        return 1
+    return max(1, min(int(TARGET / max(seconds, 1e-3)), waiting // (4 * max(workers, 1))))
+
+
+@dataclass
+class Worker:
+    """Works at the job of a folder until there is nothing left to do.
+
+    Args:
+        device: instead of the job's.
+        stopped: asked in every step; a worker that is asked to stop gives back what it holds.
+    """
+
+    folder: Path
+    device: str | None = None
+    stopped: Callable[[], bool] = lambda: False
+    name: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex[:6]}")
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(ledger_path(self.folder))
+        setup = Setup(**self.ledger.fact("setup"))
+        engine = setup.engine(**({"device": self.device} if self.device else {}))
+        path = self.ledger.fact("path")
+        graph = document.read(self.ledger.fact("graph"), Path(path) if path else None)
+        self.bench = Bench(self.folder, graph, engine, self.name, self.ledger.fact("on_out_of_memory", {}))
+        self.batch = self.ledger.fact("batch", 1)
+        self.shared = ""
+        self.seconds: float | None = None
+
+    def work(self) -> int:
+        """Lease and run until nothing waits and nobody works; how many items this worker completed."""
+        self.ledger.enter(self.name)
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
+        beat.start()
+        settler = Settler(self.ledger.path, self.name)
+        try:
+            while not self.stopped() and self.ledger.fact("state") == "running":
+                self.ledger.bury()
+                self.ledger.enter(self.name)
+                counts = self.ledger.counts()
+                size = chunk_size(self.seconds, counts["waiting"], len(self.ledger.workers()))
+                size = max(size, self.batch)
+                chunk = self.ledger.lease(self.name, size, self.shared)
+                if not chunk and not counts["waiting"] + counts["leased"]:
+                    break
+                self._chunk(chunk, settler)
+                if not chunk:
+                    time.sleep(IDLE)
+        except StoreError as fault:
+            self.ledger.stop(str(fault))
+        finally:
+            settler.close()
+            self.bench.close()
+            over.set()
+            beat.join()
+            self.ledger.leave(self.name)
+            self.ledger.close()
+            self.bench.engine.close()
+        return settler.done
+
+    def _beat(self, over: threading.Event) -> None:
+        ledger = Ledger(self.ledger.path)
+        while not over.wait(HEARTBEAT):
+            with suppress(StoreError):
+                ledger.renew(self.name)
+        ledger.close()
+
+    def _chunk(self, chunk: list[Entry], settler: Settler) -> None:
+        """Run leased items; each is settled while the next one runs."""
+        for entry in chunk:
+            if not self.stopped() and self.ledger.begin(self.name, entry):
+                started = time.monotonic()
+                settler.take(entry, self.bench.attempt(entry, self.stopped))
+                taken = time.monotonic() - started
+                self.seconds = taken if self.seconds is None else 0.8 * self.seconds + 0.2 * taken
+                self.shared = entry.shared
+            elif self.stopped() or self.ledger.fact("state") != "running":
+                settler.wait()
+                self.ledger.leave(self.name)
+                break
+        settler.wait()

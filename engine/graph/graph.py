@@ -1,0 +1,410 @@
+"""Graph, Node and Link: immutable values. Composing in Python by calling node types inside `with Graph():`.
+
+    with Graph(title="Two numbers") as graph:
+        Show(Add(1, 2))
+
+A graph is what a graph file says, before any node type is looked up; `weft.engine.graph.document` reads and writes
+files, `weft.engine.checking.checker` finds what is wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from weft.engine.errors import GraphError, Problem, listed, nearest
+
+if TYPE_CHECKING:
+    from weft.engine.spec.node import NodeType
+
+ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Link:
+    """An output of another node; `output` is None for the only output of its node."""
+
+    node: str
+    output: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.output}" if self.output else self.node
+
+    @classmethod
+    def parse(cls, text: str) -> Link:
+        """`node` or `node.output`."""
+        node, _, output = text.partition(".")
+        return cls(node, output or None)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of a graph: its type's name, and for each input a literal, a `Link`, or a tuple of these."""
+
+    type: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a graph: the inputs it sets, and what it takes where that is narrower than its targets."""
+
+    sets: tuple[str, ...]
+    type: str | None = None
+    default: Any = None
+    has_default: bool = False
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[Any, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The value of a parameter, while a graph is composed."""
+
+    parameter: str
+
+
+def freeze(item: Any) -> Any:
+    """A literal that nobody can change: lists become tuples, objects read-only mappings."""
+    if isinstance(item, (list, tuple)):
+        return tuple(map(freeze, item))
+    if isinstance(item, Mapping):
+        return MappingProxyType({name: freeze(element) for name, element in item.items()})
+    return item
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A graph of nodes by id, with parameters, named outputs and named subgraphs.
+
+    Inside its `with` block the nodes that are called are added to it; when the block ends it is frozen. `faults` is
+    what its file says and cannot be read; the checker reports it.
+    """
+
+    title: str = ""
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    outputs: Mapping[str, Link] = field(default_factory=dict)
+    graphs: Mapping[str, Graph] = field(default_factory=dict)
+    description: str = ""
+    notes: str = ""
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False)
+    types: Mapping[str, NodeType] = field(default_factory=dict, repr=False)
+    faults: tuple[Problem, ...] = ()
+
+    def __enter__(self) -> Graph:
+        builder = Builder(
+            dict(self.nodes), dict(self.types), dict(self.graphs), dict(self.parameters), dict(self.outputs)
+        )
+        object.__setattr__(self, "_token", (_CURRENT.set(builder), builder))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        token: Token[Builder | None]
+        token, builder = self.__dict__.pop("_token")
+        _CURRENT.reset(token)
+        for name in ("nodes", "types", "graphs", "parameters", "outputs"):
+            object.__setattr__(self, name, MappingProxyType(getattr(builder, name)))
+
+    def __call__(self, *, id: str | None = None, **inputs: Any) -> Any:
+        """Add this graph, as a subgraph, to the one that is being composed.
+
+        Args:
+            id: of the node that stands for it.
+            inputs: its parameters, by literals or links.
+
+        Returns:
+            A link to its output; where there are several, an object with one for each as an attribute.
+
+        Raises:
+            GraphError: outside of `with Graph():`.
+        """
+        return self._builder("a graph is called").add_graph("graph", self, inputs, id)
+
+    def each(self, *, id: str | None = None, **inputs: Any) -> Any:
+        """Add this graph once for each item of the lists that it is given, as `map:` does; its outputs are lists.
+
+            images = paint.each(guide=guide, seed=[1, 2, 3])
+
+        Raises:
+            GraphError: outside of `with Graph():`.
+        """
+        return self._builder("a graph is repeated").add_graph("map", self, inputs, id)
+
+    def output(self, name: str, link: Any) -> None:
+        """Name an output, inside the block that composes this graph.
+
+        Args:
+            link: what a node type gave when it was called.
+        """
+        self._builder("an output is named").outputs[name] = link
+
+    def parameter(self, name: str, *sets: str, **details: Any) -> Any:
+        """Name a parameter, inside the block that composes this graph.
+
+            seed = graph.parameter("seed", default=0)
+            KSampler(guide, latent, seed=seed)
+
+        Args:
+            sets: inputs that it sets, as `node.input`; those that what this returns is given to are added.
+            details: its `type`, `default`, `min`, `max`, `choices`, `description`, as a graph file has them.
+
+        Returns:
+            What stands for its value where a node type or a graph is called.
+        """
+        given = {**details, "default": freeze(details.get("default")), "has_default": "default" in details}
+        self._builder("a parameter is named").parameters[name] = Parameter(sets, **given)
+        return Asked(name)
+
+    def _builder(self, what: str) -> Builder:
+        builder = current()
+        if builder is None:
+            raise GraphError([Problem(f"{what} inside of `with Graph():` only", "move the call into the block")])
+        return builder
+
+    def set(self, target: str, given: Any) -> Graph:
+        """This graph with one change, as `replace` makes them.
+
+        Raises:
+            GraphError: where there is nothing of that name.
+        """
+        return self.replace({target: given})
+
+    def replace(self, changes: Mapping[str, Any] = _NOTHING, /, **parameters: Any) -> Graph:
+        """This graph with several changes at once.
+
+            graph.replace({"sampler.steps": 30, "sampler.seed": 7}, prompt="a lake at night")
+            graph.replace({"upscale": Node("ScaleImage", {"image": Link("decode"), "factor": 2.0})})
+
+        Args:
+            changes: an input (`node.input`) or a parameter by a literal or a `Link`; a node by a `Node`; a subgraph by
+                a `Graph`.
+            parameters: changes by keyword.
+
+        Raises:
+            GraphError: with a problem for each change to something that is not there; unknown inputs are found by the
+                checker.
+        """
+        return _edited(self, {**changes, **parameters})
+
+    def save(self, path: str | Path) -> None:
+        """Write the graph as a graph file."""
+        from weft.engine.graph.document import write
+
+        Path(path).write_bytes(write(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Graph:
+        """Read a graph file; what is wrong with parts of it is in `faults`.
+
+        Raises:
+            GraphError: where it cannot be read or is no graph at all.
+        """
+        from weft.engine.graph.document import load
+
+        return load(Path(path))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("title", "nodes", "parameters", "outputs", "graphs", "description", "notes", "layout")
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equal by content, and too large to hash by it
+
+    def __str__(self) -> str:
+        lines = [f"{self._head}, {len(self.nodes)} nodes"]
+        lines += [f"  <{name}> sets {', '.join(parameter.sets)}" for name, parameter in self.parameters.items()]
+        width = max((len(id) for id in self.nodes), default=0)
+        for id, node in self.nodes.items():
+            inputs = ", ".join(f"{name}={_shown(given)}" for name, given in node.inputs.items())
+            lines.append(f"  {id:<{width}} = {node.type}({inputs})")
+        lines += [f"  -> {name} = {link}" for name, link in self.outputs.items()]
+        lines += [f"  graph:{name} of {len(inner.nodes)} nodes" for name, inner in self.graphs.items()]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<{self._head}: {len(self.nodes)} nodes>"
+
+    @property
+    def _head(self) -> str:
+        return f"Graph {self.title!r}" if self.title else "Graph"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows."""
+        from weft.engine.show.notebook import of_graph
+
+        return of_graph(self)
+
+
+def _shown(given: Any) -> str:
+    if isinstance(given, Link):
+        return str(given)
+    if isinstance(given, tuple):
+        return f"[{', '.join(map(_shown, given))}]"
+    return repr(dict(given) if isinstance(given, Mapping) else given)
+
+
+def links_of(given: Any) -> Iterator[Link]:
+    """The links in an input: itself, or those in its list."""
+    if isinstance(given, Link):
+        yield given
+    elif isinstance(given, tuple):
+        for element in given:
+            if isinstance(element, Link):
+                yield element
+
+
+@dataclass
+class Builder:
+    """Collects the nodes that are called inside a `with Graph():` block."""
+
+    nodes: dict[str, Node]
+    types: dict[str, NodeType]
+    graphs: dict[str, Graph]
+    parameters: dict[str, Parameter]
+    outputs: dict[str, Link]
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, type: NodeType, given: Mapping[str, Any], id: str | None) -> list[Link]:
+        """Add a node; a link to each of its outputs, in order.
+
+        Raises:
+            GraphError: for an id that is taken or no id.
+        """
+        id = self._fresh(type.name) if id is None else self._free(id)
+        self._put(id, type.name, given)
+        self.types[type.name] = type
+        if len(type.outputs) == 1:
+            return [Link(id)]
+        return [Link(id, output) for output in type.outputs]
+
+    def add_graph(self, kind: str, graph: Graph, given: Mapping[str, Any], id: str | None) -> Any:
+        """Add a node that stands for a subgraph, once (`graph`) or for each item of lists (`map`)."""
+        name = next((name for name, known in self.graphs.items() if known is graph), "")
+        if not name:
+            name = self._named(graph)
+            self.graphs[name] = graph
+            self.types.update(graph.types)
+        id = self._fresh(name) if id is None else self._free(id)
+        self._put(id, f"{kind}:{name}", given)
+        links = {output: Link(id, output) for output in graph.outputs}
+        return next(iter(links.values())) if len(links) == 1 else SimpleNamespace(**links)
+
+    def _put(self, id: str, type: str, given: Mapping[str, Any]) -> None:
+        """Add a node; the parameters that it is given set its inputs from now on."""
+        for name, item in given.items():
+            if isinstance(item, Asked):
+                known = self.parameters[item.parameter]
+                self.parameters[item.parameter] = replace(known, sets=(*known.sets, f"{id}.{name}"))
+        inputs = {name: freeze(item) for name, item in given.items() if not isinstance(item, Asked)}
+        self.nodes[id] = Node(type, MappingProxyType(inputs))
+
+    def _named(self, graph: Graph) -> str:
+        """A name for a subgraph that none has: from its title."""
+        stem = re.sub(r"[^A-Za-z0-9]+", "_", graph.title).strip("_").lower() or "subgraph"
+        stem = stem if ID.match(stem) else f"_{stem}"
+        names = (stem if count == 1 else f"{stem}_{count}" for count in itertools.count(1))
+        return next(name for name in names if name not in self.graphs)
+
+    def _free(self, id: str) -> str:
+        if not ID.match(id):
+            raise GraphError([Problem(f"{id!r} is no node id", "use letters, digits, _ and -, a letter first", id)])
+        if id in self.nodes:
+            raise GraphError([Problem(f"the graph has a node `{id}` already", "give another id", id)])
+        return id
+
+    def _fresh(self, name: str) -> str:
+        stem = snake(name)
+        while True:
+            count = self._counts[stem] = self._counts.get(stem, 0) + 1
+            id = stem if count == 1 else f"{stem}_{count}"
+            if id not in self.nodes:
+                return id
+
+
+def snake(name: str) -> str:
+    """`TextEncode` -> `text_encode`, `KSampler` -> `k_sampler`, `VAEDecode` -> `vae_decode`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+_CURRENT: ContextVar[Builder | None] = ContextVar("current graph", default=None)
+
+
+def current() -> Builder | None:
+    """The builder of the innermost `with Graph():` block, or None outside."""
+    return _CURRENT.get()
+
+
+def _edited(graph: Graph, changes: Mapping[str, Any]) -> Graph:
+    """A graph with every change made; `Graph.replace` says what a change is.
+
+    Raises:
+        GraphError: with a problem for each change to something that is not there.
+    """
+    draft = _Edit(dict(graph.nodes), dict(graph.parameters), dict(graph.graphs))
+    problems = [problem for target, given in changes.items() if (problem := draft.change(target, given))]
+    if problems:
+        raise GraphError(problems)
+    return replace(
+        graph,
+        nodes=MappingProxyType(draft.nodes),
+        parameters=MappingProxyType(draft.parameters),
+        graphs=MappingProxyType(draft.graphs),
+    )
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """The parts of a graph while they change."""
+
+    nodes: dict[str, Node]
+    parameters: dict[str, Parameter]
+    graphs: dict[str, Graph]
+
+    def change(self, target: str, given: Any) -> Problem | None:
+        """Make one change; gives the problem where there is nothing to change."""
+        if "." in target:
+            return self._set_input(target, given)
+        if isinstance(given, Node):
+            return self._put(target, Node(given.type, freeze(given.inputs), given.notes), self.nodes, "node")
+        if isinstance(given, Graph):
+            return self._put(target, given, self.graphs, "subgraph")
+        return self._set_parameter(target, given)
+
+    def _set_input(self, target: str, given: Any) -> Problem | None:
+        id, _, name = target.partition(".")
+        if id not in self.nodes:
+            hint = nearest(id, self.nodes) or f"its nodes are: {listed(self.nodes)}"
+            return Problem(f"cannot set `{target}`: there is no node `{id}`", hint)
+        old = self.nodes[id]
+        self.nodes[id] = replace(old, inputs=MappingProxyType({**old.inputs, name: freeze(given)}))
+        return None
+
+    def _put(self, name: str, given: Any, among: dict[str, Any], what: str) -> Problem | None:
+        if name not in among:
+            known = f"its {what}s are: {listed(among)}" if among else f"it has no {what}s"
+            return Problem(f"cannot replace `{name}`: the graph has no such {what}", nearest(name, among) or known)
+        among[name] = given
+        return None
+
+    def _set_parameter(self, name: str, given: Any) -> Problem | None:
+        if name not in self.parameters:
+            known = f"its parameters are: {listed(self.parameters)}" if self.parameters else "it has no parameters"
+            hint = f"{nearest(name, self.parameters) or known}; an input of a node is set as NODE.INPUT"
+            return Problem(f"cannot set `{name}`: the graph has no such parameter", hint)
+        self.parameters[name] = replace(self.parameters[name], default=freeze(given), has_default=True)
+        return None

@@ -1,0 +1,397 @@
+"""What will run, what is cached, what is undecided, and why: records, which `weft plan` prints and `run` executes.
+
+A node is looked up twice. By its *recipe key*, from the wanted nodes upwards: where the store knows what a recipe came
+to, nothing above is asked for. By its *content key* where that fails: the recipe is new, but the values that arrive may
+be old, and then so is the result (early cutoff). Below a node that will run the content key is not known yet. Such a
+node will run for certain where neither the store nor an earlier node of the plan has what it says itself (its partial
+key); else it is undecided until what is above it, or that earlier node, has run.
+
+A node that waits for a value to say what it needs (`Checked.pending`) is undecided until the node that gives the value
+has run, and so is what only it takes from: a branch that may not be taken, an item that stands for all of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from weft.engine.checking.checker import Checked, ancestors, certain, deciding, stands_for_all
+from weft.engine.gc import paused_collection
+from weft.engine.graph.graph import Link
+from weft.engine.keys import Digest, Encoded, content_key, cost_key, encode, partial_key, recipe_key, reference
+from weft.engine.planning.last_run import Snapshot, changes, memo
+from weft.engine.spec.call import Call, Gather
+from weft.engine.store import Damaged, Record, Store
+from weft.engine.weights.resources import FileDigests, Found
+
+_LINK = Encoded(encode(("link",)))
+
+State = Literal["run", "cached", "undecided", "unneeded"]
+
+
+class Step(NamedTuple):
+    """One node of a plan.
+
+    Args:
+        recipe: its recipe key.
+        partial: its partial key, where its recipe is new.
+        content: its content key, where every value that arrives is known already.
+        state: `run`; `cached`; `undecided` until the nodes in `after` have run; or `unneeded` where everything that
+            would take from it is cached.
+        reason: why, in words.
+        tier: the store that has it, where it is cached.
+        expected: the seconds that it, or else its type, took the last time; None where it will not run or never did.
+        after: the nodes that run before an undecided one is decided.
+        found: its files with their digests, by the name that the graph gives.
+        record: what the store has of it, where it is cached.
+        damage: why its stored result cannot be used, where there is one.
+    """
+
+    call: Call
+    recipe: Digest
+    partial: Digest | None
+    content: Digest | None
+    state: State
+    reason: str
+    tier: str = ""
+    expected: float | None = None
+    after: tuple[str, ...] = ()
+    found: Mapping[str, Found] = MappingProxyType({})
+    record: Record | None = None
+    damage: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        names = ("state", "reason", "tier", "expected", "after", "recipe", "content")
+        return {"node": self.call.id, "type": self.call.type.name, **{name: getattr(self, name) for name in names}}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do: its steps in topological order.
+
+    Args:
+        waits: for each node that waits for others to decide what it takes, or whether it is needed, these others.
+    """
+
+    checked: Checked
+    settings: Mapping[str, str]
+    steps: tuple[Step, ...]
+    waits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of(self, *states: State) -> Iterator[Step]:
+        """The steps in these states."""
+        return (step for step in self.steps if step.state in states)
+
+    @property
+    def expected(self) -> float | None:
+        """The seconds that what may run took the last time; None where some of it never ran."""
+        seconds = [step.expected for step in self.of("run", "undecided")]
+        known = [one for one in seconds if one is not None]
+        return sum(known) if len(known) == len(seconds) else None
+
+    @property
+    def summary(self) -> str:
+        """`2 to run, 5 cached, about 1.3 s`."""
+        counts = {state: len([*self.of(state)]) for state in ("run", "undecided", "cached", "unneeded")}
+        words = {"run": "to run", "undecided": "undecided", "cached": "cached", "unneeded": "not needed"}
+        total = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count or state == "run")
+        seconds = f", about {self.expected:.1f} s" if self.expected and self.expected >= 0.05 else ""
+        return total + seconds
+
+    def __str__(self) -> str:
+        width = max((len(step.call.id) for step in self.steps), default=0)
+        lines = [f"{step.call.id:<{width}}  {step.state:<9}  {_timed(step)}" for step in self.steps]
+        return "\n".join([*lines, self.summary])
+
+    def __repr__(self) -> str:
+        return f"Plan({self.summary})"
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        """What a notebook shows."""
+        from weft.engine.show.notebook import of_plan
+
+        return of_plan(self)
+
+
+def _timed(step: Step) -> str:
+    seconds = f" (about {step.expected:.2f} s)" if step.expected and step.expected >= 0.005 else ""
+    return step.reason + seconds
+
+
+@paused_collection()
+def plan(
+    checked: Checked,
+    store: Store,
+    settings: Mapping[str, str],
+    digests: FileDigests,
+    last: Snapshot | None = None,
+) -> Plan:
+    """Decide what a checked graph will run.
+
+    Args:
+        checked: a graph without problems.
+        store: where results are looked up.
+        settings: the resolved engine settings by name (`precision`).
+        digests: hashes the files that the graph names, each once.
+        last: the last run of the same graph, for reasons.
+    """
+    return _Planner(checked, store, settings, digests, last).plan()
+
+
+@dataclass
+class _Node:
+    """What is known of a node while planning."""
+
+    call: Call
+    found: Mapping[str, Found]
+    recipe: Digest
+    partial: Digest | None = None
+    content: Digest | None = None
+    record: Record | None = None
+    state: State = "unneeded"
+    after: tuple[str, ...] = ()
+    damage: str = ""
+
+
+class _Planner:
+    def __init__(
+        self,
+        checked: Checked,
+        store: Store,
+        settings: Mapping[str, str],
+        digests: FileDigests,
+        last: Snapshot | None,
+    ) -> None:
+        self.checked = checked
+        self.store = store
+        self.settings = settings
+        self.digests = digests
+        self.last = last
+        self.nodes: dict[str, _Node] = {}
+        self.unsettled: set[str] = set()
+        self.uncertain: set[str] = set()
+        self.waits: dict[str, tuple[str, ...]] = {}
+        self.running: dict[Digest, str] = {}
+        self.notes: dict[Digest, str | None] = {}
+
+    def plan(self) -> Plan:
+        needed = ancestors(self.checked.calls, self.checked.wanted)
+        for id, call in self.checked.calls.items():
+            if id in needed:
+                self.nodes[id] = self._keyed(call)
+        missed = self._missed_while_pending() if self.checked.pending else self._missed()
+        for id in missed:
+            self._decide(self.nodes[id])
+        self._drop_unneeded()
+        steps = tuple(self._step(node) for node in self.nodes.values())
+        return Plan(self.checked, self.settings, steps, self.waits)
+
+    def _keyed(self, call: Call) -> _Node:
+        found = {text: Found(one, self.digests.of(one)) for text, one in call.resources.items()}
+        recipes = arrivals(call, found, lambda link: reference("link", self.nodes[link.node].recipe, link.output))
+        return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
+
+    def _missed_while_pending(self) -> list[str]:
+        """As `_missed`, with what decides about the others first, as it runs first."""
+        self._find_unsettled()
+        calls, pending = self.checked.calls, self.checked.pending
+        first = ancestors(calls, deciding(self.checked).wanted)
+        then = ancestors(calls, (link.node for links in pending.values() for link in links), pending)
+        return sorted(self._missed(), key=lambda id: (id not in first, id not in then))
+
+    def _find_unsettled(self) -> None:
+        """The nodes whose recipe is not known yet, and those of which it is not certain that anything needs them."""
+        for id, node in self.nodes.items():
+            if id in self.checked.pending or any(link.node in self.unsettled for _, link in node.call.links):
+                self.unsettled.add(id)
+        self.uncertain = self.nodes.keys() - {id for id in certain(self.checked) if not stands_for_all(id)}
+        self._find_waits()
+
+    def _find_waits(self) -> None:
+        """For each node that waits for others to decide what it takes, or whether it is needed, these others."""
+        needed_once: dict[str, dict[str, None]] = {}
+        for id in reversed(self.nodes):
+            links = [link.node for _, link in self.nodes[id].call.links]
+            items = [link for link in links if stands_for_all(link)]
+            waits_for = [id] if id in self.checked.pending else items
+            own = dict.fromkeys(link.node for one in waits_for for link in self.checked.pending[one])
+            needed = needed_once.get(id, {})
+            if own or needed:
+                self.waits[id] = tuple({**own, **needed})
+            for source in {**dict.fromkeys(links), **own}:
+                if source in self.uncertain:
+                    needed_once.setdefault(source, {}).update(needed if source in own else {**own, **needed})
+
+    def _missed(self) -> list[str]:
+        """The nodes that are asked for and whose recipe the store does not know, in topological order."""
+        asked, missed = set(self.checked.wanted), []
+        for id in reversed(self.nodes):
+            if id not in asked:
+                continue
+            node = self.nodes[id]
+            settled = id not in self.unsettled and id not in self.uncertain
+            node.content = self._recalled(node.recipe) if settled else None
+            if not self._look_up(node):
+                missed.append(id)
+                asked.update(link.node for _, link in node.call.links)
+        return missed[::-1]
+
+    def _note(self, key: Digest) -> str | None:
+        """The store's note under a key, asked for once in a plan."""
+        if key not in self.notes:
+            self.notes[key] = self.store.recall(key)
+        return self.notes[key]
+
+    def _recalled(self, recipe: Digest) -> Digest | None:
+        note = self._note(recipe)
+        return Digest(note) if note else None
+
+    def _look_up(self, node: _Node) -> bool:
+        """Whether the store has the record under the node's content key; if so the node is cached."""
+        if node.content is None:
+            return False
+        try:
+            node.record = self.store.get(node.content) if self.store.has(node.content) else None
+        except Damaged as damage:
+            node.damage = damage.reason
+        if node.record is not None:
+            node.state = "cached"
+        return node.record is not None
+
+    def _decide(self, node: _Node) -> None:
+        """Whether a node whose recipe is new is cached by content, will run, or is undecided."""
+        if node.call.id in self.waits:
+            node.state, node.after = "undecided", self.waits[node.call.id]
+            return
+        above = dict.fromkeys(link.node for _, link in node.call.links)
+        unknown = tuple(id for id in above if self.nodes[id].record is None)
+        if unknown:
+            node.content = None
+        else:
+            node.content = self._content(node)
+            if self._look_up(node):
+                return
+        node.partial = self._partial(node)
+        twin = self.running.setdefault(node.partial, node.call.id)
+        if twin != node.call.id:
+            node.state, node.after = "undecided", (*unknown, twin)
+        elif unknown and self._note(node.partial) is not None:
+            node.state, node.after = "undecided", unknown
+        else:
+            node.state = "run"
+
+    def _partial(self, node: _Node) -> Digest:
+        alone = arrivals(node.call, node.found, lambda _: _LINK)
+        return partial_key(node.call.type.identity, chosen_settings(node.call, self.settings), alone)
+
+    def _content(self, node: _Node) -> Digest:
+        def digest_of(link: Link) -> Digest:
+            record = self.nodes[link.node].record
+            assert record is not None and link.output is not None
+            return record.outputs[link.output].digest
+
+        return content_key_of(node.call, node.found, self.settings, digest_of)
+
+    def _drop_unneeded(self) -> None:
+        """Keep what wanted nodes need: a node that may run needs all that is above it, a cached one nothing."""
+        needed = set(self.checked.wanted)
+        for id in reversed(self.nodes):
+            node = self.nodes[id]
+            if id not in needed:
+                node.state, node.record = "unneeded", None
+            elif node.state != "cached":
+                needed.update(link.node for _, link in node.call.links)
+
+    def _step(self, node: _Node) -> Step:
+        return Step(
+            node.call,
+            node.recipe,
+            node.partial,
+            node.content,
+            node.state,
+            self._reason(node),
+            node.record.tier if node.record else "",
+            self._expected(node) if node.state in ("run", "undecided") else None,
+            node.after,
+            node.found,
+            node.record,
+            node.damage if node.state == "run" else "",
+        )
+
+    def _expected(self, node: _Node) -> float | None:
+        """The seconds that the same node took, else the last one of its type."""
+        keys = filter(None, (node.partial, cost_key(node.call.type.identity)))
+        return next((seconds for key in keys if (seconds := noted_seconds(self._note(key))) is not None), None)
+
+    def _reason(self, node: _Node) -> str:
+        if node.state == "unneeded":
+            return "everything that takes from it is cached"
+        if node.state == "cached" and node.record:
+            return f"in the {node.record.tier} store"
+        if node.state == "run" and node.damage:
+            return f"its stored result cannot be used: {node.damage}"
+        changed = self._changes(node)
+        running = tuple(id for id in dict.fromkeys(link.node for _, link in node.call.links) if self._may_run(id))
+        if node.state == "undecided":
+            return " and ".join([*changed, f"until {listed_ids(node.after)} {'have' if node.after[1:] else 'has'} run"])
+        if changed:
+            return ", ".join(changed)
+        if running:
+            runs = f"{listed_ids(running)} {'run' if running[1:] else 'runs'}"
+            return f"upstream {listed_ids(running)} changed" if self.last else runs
+        return "its result is not in the store any more" if self._was_kept(node) else "not in the store"
+
+    def _changes(self, node: _Node) -> tuple[str, ...]:
+        return changes(memo(node.call, node.found), self.last.get(node.call.id)) if self.last is not None else ()
+
+    def _may_run(self, id: str) -> bool:
+        return self.nodes[id].state in ("run", "undecided")
+
+    def _was_kept(self, node: _Node) -> bool:
+        return self._recalled(node.recipe) is not None
+
+
+def listed_ids(ids: tuple[str, ...]) -> str:
+    """`` `a`, `b` `` with a count after three."""
+    shown = ", ".join(f"`{id}`" for id in ids[:3])
+    return shown + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+
+
+def noted_seconds(note: str | None) -> float | None:
+    """The seconds that a note says; None where there is none, or another one."""
+    try:
+        return float(note) if note else None
+    except ValueError:
+        return None
+
+
+def arrivals(call: Call, found: Mapping[str, Found], of_link: Callable[[Link], Any]) -> dict[str, Any]:
+    """The inputs of a call as a key holds them: literals tagged, files by content, links by `of_link`."""
+    keyed: dict[str, Any] = {}
+    for name, given in call.inputs.items():
+        if type(given) is Link:
+            keyed[name] = of_link(given)
+        elif type(given) is Gather:
+            items = [of_link(item) if type(item) is Link else ("literal", item) for item in given.items]
+            keyed[name] = ("gather", items)
+        elif found and type(given) is str and given in found and call.type.inputs[name].resource is not None:
+            keyed[name] = ("file", found[given].digest)
+        else:
+            keyed[name] = ("literal", given)
+    return keyed
+
+
+def chosen_settings(call: Call, settings: Mapping[str, str]) -> dict[str, str]:
+    """The engine settings that are part of a call's keys."""
+    return {name: settings[name] for name in call.type.settings}
+
+
+def content_key_of(
+    call: Call, found: Mapping[str, Found], settings: Mapping[str, str], digest_of: Callable[[Link], Digest]
+) -> Digest:
+    """The content key of a call, by the digest of the value behind each of its links."""
+    inputs = arrivals(call, found, lambda link: reference("value", digest_of(link)))
+    return content_key(call.type.identity, chosen_settings(call, settings), inputs)

@@ -1,0 +1,111 @@
+"""Node types that make several calls of another one together: `KSamplerBatch` gives what several `KSampler`s would.
+
+A library writes one beside the single type; a farm that is told to batch puts it, with a `Choose` for each call, in the
+place of calls that differ in nothing but its lists (`weft.engine.farm.merge.batching`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from weft.engine.errors import CatalogError, InputError, listed
+from weft.engine.limits import Limits
+from weft.engine.spec.call import Gather
+from weft.engine.spec.node import REQUIRED, Batch, Check, Fits, Input, NodeProblem, NodeType, Output
+from weft.engine.spec.upstream import Upstream
+from weft.engine.types import ListOf
+
+Together = Callable[[Callable[..., Any], Sequence[Mapping[str, Any]]], Sequence[Any]]
+"""Takes the single function and the values of each call, by input; gives what each comes to, in order."""
+
+
+def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
+    """The node type that makes calls of `single` together; it is named after it and keeps its version.
+
+    Args:
+        single: a node type with one output.
+        inputs: those in which the calls may differ; here each is a list with one element for each call.
+        run: how they are made. What it gives for a call is what `single` gives for it, as closely as keys promise.
+
+    Raises:
+        CatalogError: where the node type has several outputs or not these inputs.
+    """
+    type = cast(NodeType, single)
+    unknown = [name for name in inputs if name not in type.inputs]
+    if unknown or len(type.outputs) != 1:
+        found = f"it has no input {listed(unknown)}" if unknown else f"it has {len(type.outputs)} outputs"
+        raise CatalogError(f"calls of {type.name} cannot be made together: {found}")
+
+    function = _together(type, inputs, run)
+    return replace(
+        type,
+        name=function.__name__,
+        function=function,
+        inputs={name: _listed(one) if name in inputs else one for name, one in type.inputs.items()},
+        outputs={name: Output(name, ListOf(one.type)) for name, one in type.outputs.items()},
+        check=_check(type.check, inputs) if type.check else None,
+        fits=_fits(type.fits, inputs) if type.fits else None,
+        lazy=None,
+        instant=False,
+        batch=Batch(type.name, tuple(inputs)),
+        signature=_required(type.signature, inputs),
+    )
+
+
+def _together(type: NodeType, inputs: Sequence[str], run: Together) -> Callable[..., list[Any]]:
+    def together(**given: Any) -> list[Any]:
+        lists = {name: given[name] for name in inputs}
+        lengths = {name: len(elements) for name, elements in lists.items()}
+        if len({*lengths.values()}) > 1:
+            told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            raise InputError(f"the lists differ in length: {told}", "give one element for each call")
+        calls = [{**given, **dict(zip(lists, own, strict=True))} for own in zip(*lists.values(), strict=True)]
+        return [*run(type.function, calls)]
+
+    together.__name__, together.__module__ = f"{type.name}Batch", type.function.__module__
+    together.__doc__ = f"Several calls of {type.name}, made together: a list for each of {listed(inputs)}."
+    return together
+
+
+def _check(single: Check, inputs: Sequence[str]) -> Check:
+    """What is wrong with the literals of any call, each problem once."""
+
+    def check(literals: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+        return {problem: None for own in _each(literals, inputs) for problem in single(own, limits)}
+
+    return check
+
+
+def _fits(single: Fits, inputs: Sequence[str]) -> Fits:
+    """What does not go together in any call, each problem once."""
+
+    def fits(upstream: Upstream) -> Iterable[NodeProblem]:
+        calls = (replace(upstream.call, inputs=own) for own in _each(upstream.call.inputs, inputs))
+        return {problem: None for call in calls for problem in single(Upstream(call, upstream.calls))}
+
+    return fits
+
+
+def _each(given: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The inputs of each call, without those whose lists are not known yet."""
+    common = {name: one for name, one in given.items() if name not in names}
+    items = {name: one.items if isinstance(one, Gather) else one for name in names if (one := given.get(name))}
+    lists = {name: one for name, one in items.items() if isinstance(one, (list, tuple))}
+    for own in zip(*lists.values(), strict=False) if lists else [()]:
+        yield {**common, **dict(zip(lists, own, strict=True))}
+
+
+def _listed(one: Input) -> Input:
+    return Input(one.name, ListOf(one.type), REQUIRED, f"One for each call: {one.help}")
+
+
+def _required(signature: inspect.Signature, names: Sequence[str]) -> inspect.Signature:
+    """The signature by name alone, with no defaults for these."""
+    named = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=REQUIRED if name in names else one.default)
+        for name, one in signature.parameters.items()
+    ]
+    return signature.replace(parameters=named)

@@ -1,0 +1,112 @@
+"""The node types that are installed: found by the entry-point group `weft.nodes`, and in files given by `--nodes`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from weft.engine.errors import CatalogError, listed, nearest
+from weft.engine.keys import digest_bytes
+from weft.engine.spec.control_flow import TYPES
+from weft.engine.spec.node import NodeType
+
+GROUP = "weft.nodes"
+
+
+@dataclass(frozen=True)
+class Catalog(Mapping[str, NodeType]):
+    """Node types by name."""
+
+    types: Mapping[str, NodeType] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> NodeType:
+        return self.types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.types)
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+    def suggest(self, name: str) -> str:
+        """The hint for an unknown type: the nearest name, or where to look."""
+        return nearest(name, self.types) or "`weft nodes` lists the node types; --nodes FILE.py adds your own"
+
+    def joined(self, types: Iterable[NodeType], source: str) -> Catalog:
+        """This catalogue and more types.
+
+        Raises:
+            CatalogError: where a different type has a name already.
+        """
+        known = dict(self.types)
+        for type in types:
+            if known.setdefault(type.name, type).function is not type.function:
+                raise CatalogError(f"{source}: there is a node type {type.name} already; rename the function")
+            known[type.name] = type
+        return Catalog(known)
+
+
+def installed() -> Catalog:
+    """The graph language's node types and those of every installed library.
+
+    Raises:
+        CatalogError: where a library cannot be imported or two of them share a name.
+    """
+    catalog = Catalog(TYPES)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.value):
+        catalog = catalog.joined(types_of(_imported(point)), point.value)
+    return catalog
+
+
+def _imported(point: EntryPoint) -> ModuleType:
+    try:
+        module = point.load()
+    except Exception as fault:
+        raise CatalogError(f"the node library {point.value} cannot be imported: {fault}") from fault
+    if not isinstance(module, ModuleType):
+        raise CatalogError(f"the node library {point.value} is no module")
+    return module
+
+
+def types_of(module: ModuleType) -> list[NodeType]:
+    """The node types that a module has by name, in the order in which it has them."""
+    found = (item for item in vars(module).values() if isinstance(item, NodeType))
+    return list({type.name: type for type in found}.values())
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles a file each time: Python tells kept bytecode by size and second, and an edit may change neither."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def from_file(path: Path) -> list[NodeType]:
+    """The node types of a user's own Python file; the file's content is part of their keys.
+
+    Raises:
+        CatalogError: where the file cannot be imported or has no node.
+    """
+    name = f"weft_user_nodes_{path.stem}_{digest_bytes(bytes(path.resolve()))[:8]}"
+    loader = _FromSource(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader)
+    if spec is None or path.suffix != ".py" or not path.is_file():
+        raise CatalogError(f"--nodes {path}: expected a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as fault:
+        raise CatalogError(f"--nodes {path}: {fault.__class__.__name__}: {fault}") from fault
+    own = [type for type in types_of(module) if type.function.__module__ == name]
+    if not own:
+        others = listed(key for key in vars(module) if not key.startswith("_"))
+        raise CatalogError(f"--nodes {path}: no function with @node in it (found: {others or 'nothing'})")
+    origin = digest_bytes(path.read_bytes())
+    return [replace(type, origin=origin) for type in own]

@@ -1,0 +1,78 @@
+"""What a running node may ask of the engine: progress, cancel, device, precision, weights, files.
+
+A node gets one by a parameter `context: Context = INJECTED`: it is no input, and a type checker sees that callers
+leave it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from weft.engine.errors import Cancelled, InputError
+from weft.engine.events import Preview
+from weft.engine.weights.resources import Found
+
+if TYPE_CHECKING:
+    from weft.engine.weights.residency import Recipe, Residency
+
+M = TypeVar("M")
+
+
+def _silent(step: int, steps: int, preview: Preview | None) -> None:
+    """Progress that nobody listens to."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Context:
+    """The engine, as one call of a node sees it.
+
+    Args:
+        device: where weights run: `cpu`, `cuda:0`, `mps`.
+        precision: `float32`, `float16` or `bfloat16`, resolved.
+        residency: keeps weights on devices.
+    """
+
+    device: str
+    precision: str
+    residency: Residency = field(repr=False)
+    resources: Mapping[str, Found] = field(default_factory=dict, repr=False)
+    on_progress: Callable[[int, int, Preview | None], None] = field(default=_silent, repr=False)
+    cancelled: Callable[[], bool] = field(default=_never, repr=False)
+
+    def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
+        """Report that `step` of `steps` is done.
+
+        Args:
+            preview: paints what there is by now; called where somebody wants to see it, and now is the time.
+
+        Raises:
+            Cancelled: where the run was asked to stop.
+        """
+        self.on_progress(step, steps, preview)
+        if self.cancelled():
+            raise Cancelled("the run was cancelled")
+
+    def weights(self, recipe: Recipe[M]) -> AbstractContextManager[M]:
+        """The recipe's module on the device, kept there while the block runs."""
+        return self.residency.hold(recipe, self.device)
+
+    def found(self, text: str) -> Found:
+        """The file or folder that a resource input names, with the digest of its content."""
+        found = self.resources.get(text)
+        if found is None:
+            raise InputError(f"`{text}` is no resource input of this node", "give it as that input")
+        if not found.resolved.files:
+            hint = "name its folder with --input DIR (a model's with --models DIR)"
+            raise InputError(f"`{text}` is not here, and what is made from it is not in the store", hint)
+        return found
+
+
+INJECTED = cast(Context, None)
+"""The default of a node's `Context` parameter; the engine always gives a real one."""

@@ -1,0 +1,363 @@
+"""`@node`: a typed function becomes a node type.
+
+The signature is the spec: inputs with types, bounds and defaults; the return annotation is the output, or a NamedTuple
+with several. `NodeType` is that spec. Called inside `with Graph():` it adds a graph node (`weft.engine.graph.graph`)
+and returns links; called outside it runs at once on real values. For a type checker the decorator is the identity.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from weft.engine.errors import CatalogError
+from weft.engine.limits import Limits
+from weft.engine.spec.context import Context
+from weft.engine.types import Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
+from weft.engine.weights.resources import Resource
+
+if TYPE_CHECKING:
+    from weft.engine.spec.upstream import Upstream
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+REQUIRED: Any = inspect.Parameter.empty
+"""The default of an input that has none."""
+
+LANES = ("gpu", "cpu", "io")
+
+
+@dataclass(frozen=True)
+class NodeProblem:
+    """What a node type's own check finds wrong with one of its nodes."""
+
+    input: str
+    message: str
+    hint: str = ""
+
+
+Check = Callable[[Mapping[str, Any], Limits], Iterable[NodeProblem]]
+
+Fits = Callable[["Upstream"], Iterable[NodeProblem]]
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Which inputs of a node are needed, said by the value of one of them; the others are not computed for it.
+
+    Args:
+        by: the input that decides.
+        keep: takes the value of `by` and the node's inputs (literals, links, gathered lists); gives inputs that come to
+            the same without what is not needed, such as None in its place.
+    """
+
+    by: str
+    keep: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a node type that makes several calls of another one does (`weft.engine.spec.batched`).
+
+    Args:
+        of: the name of the node type whose calls it makes.
+        inputs: those that are a list here, with one element for each call.
+    """
+
+    of: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a node type."""
+
+    name: str
+    type: Type
+    default: Any = REQUIRED
+    help: str = ""
+    resource: Resource | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether a graph must give it."""
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a node type."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, eq=False)
+class NodeType:
+    """The spec of a node type, read from a typed function.
+
+    Args:
+        name: the function's name, by which graphs know it.
+        version: raised by its author when results change; part of every key.
+        lane: where it runs: `gpu`, `cpu` or `io`.
+        settings: the engine settings that change its bits; their resolved values are part of its keys.
+        check: finds what is wrong among its literals before anything runs.
+        fits: finds what is wrong between these and what it is linked to, as far as headers tell (`engine.upstream`).
+        lazy: says which inputs are needed, where not all are.
+        instant: whether it takes no time to speak of, so that a plan may call it to learn what it decides.
+        batch: the node type whose calls it makes together, where it is such a one.
+        origin: the digest of the file it was loaded from with `--nodes`; part of its keys. Empty for installed types.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    inputs: Mapping[str, Input]
+    outputs: Mapping[str, Output]
+    category: str = ""
+    version: int = 1
+    lane: str = "cpu"
+    settings: tuple[str, ...] = ()
+    check: Check | None = None
+    fits: Fits | None = None
+    lazy: Lazy | None = None
+    instant: bool = False
+    batch: Batch | None = None
+    origin: str = ""
+    context_name: str | None = None
+    result: type | None = None
+    signature: inspect.Signature = field(default_factory=inspect.Signature, repr=False)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells its calls from every other type's, in a key."""
+        return (self.name, self.version, self.origin)
+
+    @cached_property
+    def sink(self) -> bool:
+        """Whether it returns artifacts, so that every graph with it runs it."""
+        return any(socket.name == "Artifact" for output in self.outputs.values() for socket in output.type.sockets())
+
+    @cached_property
+    def generic(self) -> bool:
+        """Whether it is over any one type, which a graph decides."""
+        return any(_has_variable(one.type) for one in self.inputs.values())
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+
+    @property
+    def description(self) -> str:
+        """Its docstring without the sections on arguments."""
+        return re.split(r"\n\s*(?:Args|Returns|Raises):\n", inspect.getdoc(self.function) or "")[0].strip()
+
+    def call(self, values: Mapping[str, Any], context: Context | None) -> dict[str, Any]:
+        """Run the function; its outputs by name. The context is asked for where `context_name` says so."""
+        given = dict(values)
+        if self.context_name:
+            given[self.context_name] = context
+        return self.outputs_of(self.function(**given))
+
+    def outputs_of(self, result: Any) -> dict[str, Any]:
+        """What the function returned, by output name."""
+        if self.result is None:
+            return {next(iter(self.outputs)): result}
+        return dict(zip(self.outputs, result, strict=True))
+
+    def __call__(self, *arguments: Any, id: str | None = None, **named: Any) -> Any:
+        """Add a graph node inside `with Graph():`; run at once outside."""
+        from weft.engine.graph.graph import current
+        from weft.engine.session import run_now
+
+        given = self._bind(arguments, named)
+        builder = current()
+        if builder is None:
+            return run_now(self, given)
+        links = builder.add(self, given, id)
+        return links[0] if self.result is None else self.result(*links)
+
+    def _bind(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self.signature.bind(*arguments, **named).arguments
+        except TypeError as fault:
+            raise TypeError(f"{self.name}: {fault}") from None
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{one.name}: {one.type}" for one in self.inputs.values())
+        outputs = ", ".join(f"{one.name}: {one.type}" for one in self.outputs.values())
+        return f"<node {self.name}({inputs}) -> {outputs}>"
+
+
+@overload
+def node(function: T, /) -> T: ...
+@overload
+def node(
+    *,
+    category: str = ...,
+    version: int = ...,
+    lane: str = ...,
+    settings: tuple[str, ...] = ...,
+    check: Check | None = ...,
+    fits: Fits | None = ...,
+    lazy: Lazy | None = ...,
+    instant: bool = ...,
+) -> Callable[[T], T]: ...
+def node(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    category: str = "",
+    version: int = 1,
+    lane: str = "cpu",
+    settings: tuple[str, ...] = (),
+    check: Check | None = None,
+    fits: Fits | None = None,
+    lazy: Lazy | None = None,
+    instant: bool = False,
+) -> Any:
+    """Make a node type of a typed function.
+
+    Args:
+        category: where catalogues list it.
+        version: raise it when results change; cached results of other versions are not used.
+        lane: `gpu`, `cpu` or `io`.
+        settings: engine settings whose resolved values change the result (`precision`).
+        check: called with the literals of a node (defaults filled in, linked inputs absent) and the limits; gives
+            what is wrong with them.
+        fits: called with a node of the type in a graph whose files were found; gives what of it does not go together
+            with the nodes that it is linked to.
+        lazy: says which inputs are needed; the others are not computed.
+        instant: takes no time to speak of and no context: a plan may call it, to know what its value decides.
+
+    Raises:
+        CatalogError: where the function is no valid node; the message names the parameter.
+    """
+
+    def build(target: Callable[..., Any]) -> Any:
+        spec = _spec(target, category, version, lane, settings, check)
+        quick = instant and spec.context_name is None
+        return cast(Any, replace(spec, fits=fits, lazy=_fitting(spec, lazy), instant=quick))
+
+    return build(function) if function else build
+
+
+def _spec(
+    function: Callable[..., Any],
+    category: str,
+    version: int,
+    lane: str,
+    settings: tuple[str, ...],
+    check: Check | None,
+) -> NodeType:
+    name = function.__name__
+    if lane not in LANES:
+        raise CatalogError(f"{name}: lane {lane!r} is none of {', '.join(LANES)}")
+    hints = _hints(function)
+    signature = inspect.signature(function)
+    context_name = next((key for key in signature.parameters if hints.get(key) is Context), None)
+    parameters = [one for key, one in signature.parameters.items() if key != context_name]
+    helps = _argument_help(inspect.getdoc(function) or "")
+    inputs = {one.name: _input(name, one, hints, helps) for one in parameters}
+    outputs, result = _outputs(name, hints)
+    return NodeType(
+        name=name,
+        function=function,
+        inputs=inputs,
+        outputs=outputs,
+        category=category,
+        version=version,
+        lane=lane,
+        settings=settings,
+        check=check,
+        context_name=context_name,
+        result=result,
+        signature=signature.replace(parameters=parameters),
+    )
+
+
+def _fitting(spec: NodeType, lazy: Lazy | None) -> Lazy | None:
+    if lazy and lazy.by not in spec.inputs:
+        raise CatalogError(f"{spec.name}: `{lazy.by}` is to decide which inputs are needed, but it is no input")
+    return lazy
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError as fault:
+        raise CatalogError(f"{function.__name__}: an annotation names something unknown: {fault}") from fault
+
+
+def _input(owner: str, parameter: inspect.Parameter, hints: Mapping[str, Any], helps: Mapping[str, str]) -> Input:
+    name = parameter.name
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+        raise CatalogError(f"{owner}: `{name}` is no input; a node's parameters are all named")
+    if name not in hints:
+        raise CatalogError(f"{owner}: `{name}` has no annotation; a node's inputs are typed")
+    try:
+        kind = read(hints[name])
+    except CatalogError as fault:
+        raise CatalogError(f"{owner}: `{name}`: {fault}") from None
+    marks = typing.get_args(hints[name])[1:] if typing.get_origin(hints[name]) is typing.Annotated else ()
+    resource = next((mark for mark in marks if isinstance(mark, Resource)), None)
+    if resource is not None and list_item(kind) is not None:
+        raise CatalogError(f"{owner}: `{name}`: an input that names files takes one of them, no list")
+    try:
+        default = REQUIRED if parameter.default is REQUIRED else kind.literal(parameter.default)
+    except LiteralError as fault:
+        raise CatalogError(f"{owner}: the default of `{name}`: {fault}") from None
+    return Input(name, kind, default, helps.get(name, ""), resource)
+
+
+def _outputs(owner: str, hints: Mapping[str, Any]) -> tuple[dict[str, Output], type | None]:
+    if "return" not in hints:
+        raise CatalogError(f"{owner}: no return annotation; it is the node's output")
+    annotation = hints["return"]
+    cls = typing.get_origin(annotation) or annotation
+    try:
+        if isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields"):
+            fields = typing.get_type_hints(cls, include_extras=True)
+            return {name: Output(name, read(kind)) for name, kind in fields.items()}, cls
+        kind = read(annotation)
+    except CatalogError as fault:
+        raise CatalogError(f"{owner}: the output: {fault}") from None
+    return {_output_name(kind): Output(_output_name(kind), kind)}, None
+
+
+def _output_name(kind: Type) -> str:
+    """The name of a single output: its type's, in lower case (`image`, `latent`, `int`)."""
+    plain = kind.item if isinstance(kind, ListOf) else kind
+    if isinstance(plain, Variable):
+        return "value"
+    text = plain.name if isinstance(plain, Value) else str(plain)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower()
+    return name if name.isidentifier() else "output"
+
+
+def _has_variable(kind: Type) -> bool:
+    if isinstance(kind, ListOf):
+        return _has_variable(kind.item)
+    return any(map(_has_variable, kind.options)) if isinstance(kind, Either) else isinstance(kind, Variable)
+
+
+def _argument_help(doc: str) -> dict[str, str]:
+    """The `Args:` section of a docstring, by argument."""
+    section = re.search(r"\n\s*Args:\n(.*?)(?=\n\s*(?:Returns|Raises|Examples?):\n|\Z)", doc, re.DOTALL)
+    if not section:
+        return {}
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section.group(1), re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def named(id: str, type: T) -> T:
+    """A node type whose next call in a graph gets this id: `named("sampler", KSampler)(guide, latent)`.
+
+    The same as `KSampler(guide, latent, id="sampler")`, in a form that type checkers follow.
+    """
+    return cast(T, partial(cast(NodeType, type), id=id))

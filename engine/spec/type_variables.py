@@ -1,0 +1,61 @@
+"""Node types over any one type: `Switch(condition, then: T, otherwise: T) -> T` chooses an Image where Images arrive.
+
+`specialised` puts into every place of a type variable what a graph gives at the first one; where another place is
+given something that does not fit, the checker says so as for any other input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from weft.engine.spec.node import NodeType
+from weft.engine.types import Anything, Either, ListOf, Scalar, Type, Variable
+
+
+def specialised(type: NodeType, given: Mapping[str, Type]) -> NodeType:
+    """A generic node type with its variables replaced.
+
+    Args:
+        given: the type of what a graph gives to each input, as far as it is known.
+    """
+    bound: dict[str, Type] = {}
+    for name, one in type.inputs.items():
+        for variable, found in _variables(one.type, given.get(name)).items():
+            known = bound.get(variable)
+            bound[variable] = found if known is None or (found.accepts(known) and found != Anything()) else known
+    inputs = {name: replace(one, type=_filled(one.type, bound)) for name, one in type.inputs.items()}
+    outputs = {name: replace(one, type=_filled(one.type, bound)) for name, one in type.outputs.items()}
+    return replace(type, inputs=inputs, outputs=outputs)
+
+
+def literal_type(given: object) -> Type:
+    """The type of a literal as it is."""
+    if isinstance(given, (bool, int, float, str)):
+        return Scalar(given.__class__.__name__)
+    if isinstance(given, (list, tuple)) and given:
+        return ListOf(literal_type(given[0]))
+    return Anything()
+
+
+def _variables(wanted: Type, given: Type | None) -> Mapping[str, Type]:
+    """What each variable in `wanted` must be to take `given`."""
+    if given is None:
+        return {}
+    if isinstance(wanted, Variable):
+        return {wanted.name: given}
+    if isinstance(wanted, ListOf) and isinstance(given, ListOf):
+        return _variables(wanted.item, given.item)
+    if isinstance(wanted, Either):
+        return next((found for option in wanted.options if (found := _variables(option, given))), {})
+    return {}
+
+
+def _filled(wanted: Type, bound: Mapping[str, Type]) -> Type:
+    if isinstance(wanted, Variable):
+        return bound.get(wanted.name, Anything())
+    if isinstance(wanted, ListOf):
+        return ListOf(_filled(wanted.item, bound))
+    if isinstance(wanted, Either):
+        return Either(tuple(_filled(option, bound) for option in wanted.options))
+    return wanted

@@ -1,0 +1,1 @@
+"""Weights on devices, and the files that a graph names: `resources` digests files, `residency` loads weights."""

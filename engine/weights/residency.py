@@ -1,0 +1,162 @@
+"""Weights on devices: loaded when a node asks, pinned while in use, evicted when others need the room.
+
+A `Recipe` names weights without holding them; it is what crosses links. `Residency.hold` gives its module. Equal
+recipes share one module; what they name is found again by content digest (`Loading.locate`), so a recipe is as good in
+another process or on another machine.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from weft.engine.errors import InputError
+from weft.engine.keys import Digest
+from weft.engine.store.codec import content_digest
+from weft.engine.types import VALUES, field_values
+from weft.engine.weights.resources import Found, Resolved
+
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+
+
+@dataclass
+class Sources:
+    """Where the content behind a digest was last seen."""
+
+    _known: dict[str, Resolved] = field(default_factory=dict)
+
+    def learn(self, found: Found) -> None:
+        """Remember where a resource lies."""
+        if found.resolved.files:
+            self._known[found.digest] = found.resolved
+
+    def locate(self, digest: str) -> Resolved:
+        """The files with this content.
+
+        Raises:
+            InputError: where no graph of this process has named them.
+        """
+        try:
+            return self._known[digest]
+        except KeyError:
+            raise InputError(
+                f"no file with content {digest[:12]} is known here",
+                "the node that loads it (LoadCheckpoint, ...) must be in the graph, with its file in reach",
+            ) from None
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a recipe needs to build its module."""
+
+    device: str
+    sources: Sources
+
+    def locate(self, digest: str) -> Resolved:
+        """The files whose content has this digest."""
+        return self.sources.locate(digest)
+
+
+class Recipe(ABC, Generic[M_co]):
+    """Names a module with its weights: source digest, component, dtype, options; no paths, no tensors."""
+
+    @abstractmethod
+    def load(self, loading: Loading) -> M_co:
+        """Build the module with its weights on `loading.device`."""
+
+
+@dataclass
+class _Resident:
+    module: Any
+    size: int
+    pins: int = 0
+
+
+@dataclass
+class Residency:
+    """Modules by recipe and device, least recently used first.
+
+    Args:
+        sources: where content is found.
+        budget: bytes of weights to keep on one device; what is pinned may exceed it. None keeps everything.
+    """
+
+    sources: Sources = field(default_factory=Sources)
+    budget: int | None = None
+    _held: OrderedDict[tuple[Digest, str], _Resident] = field(default_factory=OrderedDict)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @contextmanager
+    def hold(self, recipe: Recipe[M], device: str) -> Iterator[M]:
+        """The recipe's module on `device`, pinned while the block runs."""
+        key = (content_digest(recipe), device)
+        with self._lock:
+            resident = self._held.get(key) or self._load(key, recipe, device)
+            self._held.move_to_end(key)
+            resident.pins += 1
+        try:
+            yield cast(M, resident.module)
+        finally:
+            with self._lock:
+                resident.pins -= 1
+                self._shrink(device)
+
+    def at_hand(self, values: Iterable[Any], device: str) -> bool:
+        """Whether every recipe in `values` has its module on `device`."""
+        wanted = {(content_digest(recipe), device) for item in values for recipe in _recipes(item)}
+        with self._lock:
+            return wanted <= self._held.keys()
+
+    def _load(self, key: tuple[Digest, str], recipe: Recipe[Any], device: str) -> _Resident:
+        module = recipe.load(Loading(device, self.sources))
+        resident = self._held[key] = _Resident(module, _bytes(module))
+        resident.pins += 1
+        self._shrink(device)
+        resident.pins -= 1
+        return resident
+
+    def _shrink(self, device: str) -> None:
+        """Evict what is unpinned, oldest first, until the device is within its budget."""
+        if self.budget is None:
+            return
+        used = sum(resident.size for (_, where), resident in self._held.items() if where == device)
+        for key in [key for key, resident in self._held.items() if key[1] == device and not resident.pins]:
+            if used <= self.budget:
+                break
+            used -= self._held.pop(key).size
+
+    def clear(self) -> None:
+        """Evict everything that is not in use."""
+        with self._lock:
+            for key in [key for key, resident in self._held.items() if not resident.pins]:
+                del self._held[key]
+
+    @property
+    def used(self) -> int:
+        """Bytes of weights held on all devices."""
+        return sum(resident.size for resident in self._held.values())
+
+
+def _recipes(item: Any) -> Iterator[Recipe[Any]]:
+    """The recipes in a value that crosses links."""
+    if isinstance(item, Recipe):
+        yield item
+    elif isinstance(item, (list, tuple)):
+        for element in item:
+            yield from _recipes(element)
+    elif VALUES.get(type(item).__name__) is type(item):
+        yield from _recipes(tuple(field_values(item).values()))
+
+
+def _bytes(module: Any) -> int:
+    """The size of a torch module's parameters and buffers, in bytes; 0 for anything else."""
+    if not hasattr(module, "parameters"):
+        return 0
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -1,0 +1,218 @@
+"""Files that a graph names: where they are looked for, and how they enter a key by content.
+
+A `Resource` marks a string input as the name of something outside the graph: `Annotated[str, InputFile()]`, or a node
+library's own kind (a checkpoint). `resolve` reads names and headers only; `FileDigests` hashes content once and
+remembers it by path, size and modification time.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from weft.engine.errors import InputError, StoreError, listed, nearest
+from weft.engine.keys import Digest, digest, digest_file
+from weft.engine.store.record_files import opened, sealed
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders a run may read: beside the graph, the working directory, `--input` and `--models` folders.
+
+    `download` says whether a model that is named by hub id and not here may be fetched; `contents` has the digests of
+    files that a picture's graph names, by name, so that results are found again where the files are not.
+    """
+
+    base: Path | None = None
+    working: Path = field(default_factory=Path.cwd)
+    inputs: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
+    download: bool = False
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The folders in which a file named by a graph is looked up, in order."""
+        base = (self.base,) if self.base else ()
+        return tuple(dict.fromkeys((*base, self.working, *self.inputs)))
+
+
+def inside(path: Path, folders: tuple[Path, ...]) -> bool:
+    """Whether `path`, with every link followed, lies in one of `folders`."""
+    real = Path(os.path.realpath(path))
+    return any(real.is_relative_to(folder.resolve()) for folder in folders)
+
+
+def find(text: str, folders: tuple[Path, ...]) -> Path | None:
+    """The first existing `folder / text`; None where there is none.
+
+    Raises:
+        InputError: where one exists but lies outside every folder.
+    """
+    wanted = _path(text)
+    candidates = (folder / wanted for folder in folders)
+    found = [candidate for candidate in candidates if os.path.lexists(candidate)]
+    allowed = next((candidate for candidate in found if candidate.exists() and inside(candidate, folders)), None)
+    if allowed is None and (found or not any(inside(folder / wanted, folders) for folder in folders)):
+        raise InputError(
+            f"`{text}` lies outside the folders that this run may read: {listed(map(str, folders))}",
+            "move the file beside the graph, or name its folder with --input DIR (models: --models DIR)",
+        )
+    return allowed
+
+
+def _path(text: str) -> Path:
+    """A path that the file system can be asked for."""
+    if "\0" in text:
+        raise InputError("the name has a NUL character", "give a path")
+    try:
+        os.fsencode(text)
+        return Path(text).expanduser()
+    except (UnicodeEncodeError, RuntimeError) as fault:
+        raise InputError(f"{text!r} is no path: {fault}", "give a path") from None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a name in a graph stands for, found by names and headers alone.
+
+    Args:
+        text: the name as the graph has it.
+        root: the file or folder.
+        files: every file whose content counts, in a stable order.
+        family: the model family, where there is one.
+        detail: what else the header said, for the node that reads it.
+        digest: of the content, where it is known and the files are not here.
+    """
+
+    text: str
+    root: Path
+    files: tuple[Path, ...]
+    family: str | None = None
+    detail: Mapping[str, str] = field(default_factory=dict)
+    digest: Digest | None = None
+
+    def names(self) -> Iterator[tuple[str, Path]]:
+        """Each file with its name under the root, which is what enters a digest beside the content."""
+        for path in self.files:
+            yield (path.relative_to(self.root).as_posix() if path != self.root else path.suffix, path)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A resolved resource with the digest of its content."""
+
+    resolved: Resolved
+    digest: Digest
+
+
+class Resource(ABC):
+    """Marks a string input that names something outside the graph."""
+
+    @abstractmethod
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """What `text` names. Reads names and headers only, never whole files.
+
+        Raises:
+            InputError: where it is missing, unreadable, outside the places or not what is wanted.
+        """
+
+    def available(self, places: Places) -> Iterator[tuple[str, Resolved]]:
+        """What can be named here, for `weft models list`: each name with what it stands for."""
+        return iter(())
+
+    def pull(self, text: str, variant: str = "") -> Path:
+        """Fetch what `text` names from a hub; where it lies then.
+
+        Raises:
+            InputError: where this kind is not fetched, or the hub does not give it.
+        """
+        raise InputError(f"`{text}` cannot be fetched", "name a file")
+
+
+@dataclass(frozen=True)
+class InputFile(Resource):
+    """A plain file, such as a picture.
+
+    Args:
+        suffixes: the lower-case endings that are taken; empty takes any.
+        probe: raises `InputError` where the head of the file is not what is wanted.
+    """
+
+    suffixes: tuple[str, ...] = ()
+    probe: Callable[[Path], None] | None = None
+
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """The file, looked up beside the graph, in the working directory and in the input folders."""
+        path = find(text, places.files)
+        if path is None:
+            raise InputError(f"there is no file `{text}` in {listed(map(str, places.files))}", self._hint(text, places))
+        if not path.is_file():
+            raise InputError(f"`{text}` is a folder, expected a file", "name a file in it")
+        if self.suffixes and path.suffix.lower() not in self.suffixes:
+            raise InputError(f"`{text}` ends in `{path.suffix}`, expected {listed(self.suffixes)}", "name another file")
+        if self.probe:
+            self.probe(path)
+        return Resolved(text, path, (path,))
+
+    def _hint(self, text: str, places: Places) -> str:
+        wanted = Path(text)
+        beside = (folder / wanted.parent for folder in places.files)
+        names = (entry.name for folder in beside if folder.is_dir() for entry in folder.iterdir())
+        return nearest(wanted.name, names) or "check the name, or add its folder with --input DIR"
+
+
+@dataclass
+class FileDigests:
+    """Digests of files, remembered by path, size and modification time, on disk where a folder is given."""
+
+    memory: Path | None = None
+    _known: dict[str, list[object]] = field(default_factory=dict)
+    _unsaved: bool = False
+
+    def __post_init__(self) -> None:
+        if self.memory and self.memory.exists():
+            try:
+                known = orjson.loads(opened(self.memory.name, self.memory.read_bytes()) or b"{}")
+            except (OSError, orjson.JSONDecodeError):
+                known = {}
+            self._known = known if isinstance(known, dict) else {}
+
+    def file(self, path: Path) -> Digest:
+        """The digest of one file's content."""
+        stat = path.stat()
+        stamp = [stat.st_size, stat.st_mtime_ns]
+        known = self._known.get(str(path.resolve()))
+        if known and known[:2] == stamp:
+            return Digest(str(known[2]))
+        content = digest_file(path)
+        self._known[str(path.resolve())] = [*stamp, content]
+        self._unsaved = True
+        return content
+
+    def of(self, resolved: Resolved) -> Digest:
+        """The digest of a resource: its files' names under its root and their contents."""
+        if resolved.digest is not None:
+            return resolved.digest
+        content = digest([(name, self.file(path)) for name, path in resolved.names()])
+        if self._unsaved:
+            self._save()
+        return content
+
+    def _save(self) -> None:
+        if self.memory is None:
+            return
+        beside = self.memory.with_suffix(f".{os.getpid()}")
+        try:
+            self.memory.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(sealed(self.memory.name, orjson.dumps(self._known)))
+            beside.replace(self.memory)
+            self._unsaved = False
+        except OSError as fault:
+            hint = "make room, or choose another folder with --store DIR or WEFT_STORE"
+            raise StoreError(f"{self.memory} cannot be written: {fault.strerror or fault} ({hint})") from fault

@@ -1,0 +1,244 @@
+"""What a family of models must know: how to recognise its files, and how to build its modules.
+
+A family is one file in this folder and its line in `weft.nodes.families`. Beside building modules it says how they are
+used: what a network is called with, what becomes of a text. The scale of latents and the sampler that a checkpoint came
+with are in its configurations. Importing a family imports no torch. Read next: `weft.nodes.models.networks`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import InputError
+from weft.nodes.models import diffusers_folder
+from weft.nodes.models.safetensors_header import read_shapes
+from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.text_encoders import Place, TextModel, Widths, alone
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from weft.engine import Resolved
+    from weft.nodes.models.latent_preview import Colours
+    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
+    from weft.nodes.values import Latent, Prompt
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What names and headers say about a folder or a file of weights.
+
+    Args:
+        configs: the JSON configuration of each component of a diffusers folder, by component; that of a folder with one
+            component is under the empty name.
+        shapes: the shape of each tensor of a single file, by name.
+    """
+
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path) -> Contents:
+        """The contents of a folder or of a safetensors file.
+
+        Raises:
+            InputError: where it is damaged or a pickle.
+        """
+        return cls(configs=diffusers_folder.configs(root)) if root.is_dir() else cls(shapes=read_shapes(root))
+
+    def has(self, *components: str) -> bool:
+        """Whether this is a folder with these components."""
+        return self.configs.keys() >= set(components)
+
+    def class_of(self, component: str) -> str:
+        """The class that a component of a folder names in its configuration; empty where it names none."""
+        return str(self.configs.get(component, {}).get("_class_name", ""))
+
+    def holds(self, *names: str) -> bool:
+        """Whether this is a file with these tensors."""
+        return all(name in self.shapes for name in names)
+
+
+class Family(ABC):
+    """A family of models; its builders read sources that `recognises` or `recognises_control` said yes to."""
+
+    name: str
+    """As types have it: `SD1`."""
+
+    colours: Colours
+    """What its latents look like, where a checkpoint does not say it of its own."""
+
+    told_framing = False
+    """Whether its networks are told the framing of a conditioning."""
+
+    scheduler: Mapping[str, Any] = MappingProxyType({})
+    """The configuration of the scheduler, for files that carry none."""
+
+    spaces_steps = False
+    """Whether its models space the steps of a run themselves, which not every scheduler can be told."""
+
+    vae_channels = 0
+    """Channels of the latents that its VAEs make; 0 where it has none."""
+
+    scale: Mapping[str, float] = MappingProxyType({})
+    """How latents are scaled and shifted, for files that do not say it."""
+
+    multiple = 1
+    """Latent elements that a side must be a multiple of."""
+
+    perturbable = True
+    """Whether its networks have self-attention that can be perturbed."""
+
+    texts: tuple[TextModel, ...] = ()
+    """The text models that prompts are read with, in order."""
+
+    @abstractmethod
+    def recognises(self, contents: Contents) -> bool:
+        """Whether this is a whole checkpoint of the family."""
+
+    def recognises_denoiser(self, contents: Contents) -> bool:
+        """Whether this is a denoiser of the family alone: a component's folder, or a file with nothing else in it."""
+        return False
+
+    def recognises_control(self, contents: Contents) -> bool:
+        """Whether this is a ControlNet of the family."""
+        return False
+
+    def scheduler_of(self, contents: Contents) -> Mapping[str, Any]:
+        """The configuration of the scheduler that a checkpoint came with."""
+        return contents.configs.get("scheduler", self.scheduler)
+
+    def clips(self, contents: Contents) -> dict[str, int]:
+        """How many channels the tokens of each CLIP text model of a checkpoint have, as headers tell."""
+        found = {text.name: text.header(contents) for text in self.texts}
+        return {name: header.width for name, header in found.items() if header and not header.is_t5}
+
+    def seen_beside(self, contents: Contents) -> int:
+        """Channels that a checkpoint's network sees beside its latents, as headers tell."""
+        return 0
+
+    @abstractmethod
+    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
+        """The denoiser of a checkpoint."""
+
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+        """What reads prompts for a checkpoint: its text models, each with its tokenizer.
+
+        Raises:
+            InputError: where one is missing.
+        """
+        places = {text: place for text in self.texts if (place := text.within(source.root))}
+        for text in self.texts:
+            if text not in places and not text.optional:
+                message = f"`{source.text}` has no {text.name}, which {self.name} reads prompts with"
+                raise InputError(message, "get the whole checkpoint")
+        contents = Contents.of(source.root)
+        told = {"width": self.widths_of(contents).prompt, **self.reading_of(source.root)}
+        return self._encoder(places, told, variant, dtype, device)
+
+    def encoder_in_parts(
+        self, sources: Mapping[str, Resolved], width: int, variant: str, dtype: torch.dtype, device: str
+    ) -> Encoder:
+        """What reads prompts, from text models that come each alone.
+
+        Args:
+            sources: by the names of the text models.
+            width: channels of the prompts that the denoiser reads.
+        """
+        places = {text: alone(sources[text.name]) for text in self.texts if text.name in sources}
+        return self._encoder(places, {"width": width}, variant, dtype, device)
+
+    def _encoder(
+        self,
+        places: Mapping[TextModel, Place],
+        told: Mapping[str, Any],
+        variant: str,
+        dtype: torch.dtype,
+        device: str,
+    ) -> Encoder:
+        from weft.nodes.models.loading import ready
+        from weft.nodes.prompting.prompt_encoder import Encoder
+
+        readers = [text.read(place, variant, dtype) for text, place in places.items()]
+        return ready(Encoder(self, readers, told), device)
+
+    def widths_of(self, contents: Contents) -> Widths:
+        """How wide the prompts are that a denoiser reads, as headers tell."""
+        return Widths(0)
+
+    def reading_of(self, root: Path) -> Mapping[str, Any]:
+        """What else a whole checkpoint says of how its prompts are read."""
+        return {}
+
+    @abstractmethod
+    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
+        """What stands between pixels and a checkpoint's latents."""
+
+    def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
+        """A ControlNet; asked only where `recognises_control` said yes."""
+        raise NotImplementedError(self.name)
+
+    def prompt_width(self, model: Denoiser) -> int:
+        """Channels of the prompts that a model reads."""
+        return int(model.network.config.cross_attention_dim)
+
+    def channels_beside(self, model: Denoiser) -> int:
+        """Channels that a model sees beside its latents: an inpainting model's mask and picture."""
+        return 0
+
+    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        """What a network is told of a prompt, for latents of a size: tensors with one row for all items or for each.
+
+        Args:
+            negative: whether guidance leads away from this prompt.
+        """
+        return {"encoder_hidden_states": prompt.embeddings}
+
+    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions | None:
+        """How a network that was distilled with guidance is told its scale; None where guidance is done outside.
+
+        Such a network is asked with the positive prompt alone.
+        """
+        return None
+
+    def timing(self, model: Denoiser, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """What the scheduler's timesteps depend on beside their number, as arguments of `set_timesteps`."""
+        return {}
+
+    def arguments(self, conditions: Conditions) -> dict[str, Any]:
+        """Conditions as a network's arguments."""
+        return dict(conditions)
+
+    def predict(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        residuals: Residuals | None = None,
+    ) -> Tensor:
+        """A network's prediction `[row, channel, height, width]` for latents of that shape at a timestep (a scalar).
+
+        Args:
+            conditions: with a row for each of the sample's.
+            residuals: what ControlNets add.
+        """
+        given = self.arguments(conditions)
+        times = timestep.expand(len(sample))
+        prediction: Tensor = model.network(sample, timestep=times, **given, return_dict=False)[0]
+        return prediction
+
+    @abstractmethod
+    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
+        """Some texts as the family's denoisers read them; names and numbers of classes are taken as they stand."""
+
+    def unprompted(self, encoder: Encoder) -> Encoded:
+        """What stands where guidance is given no negative prompt: the empty one, unless a family says else."""
+        return self.encode(encoder, [""])

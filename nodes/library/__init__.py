@@ -1,0 +1,1 @@
+"""Every node function, one module for each thing that users look for."""

@@ -1,0 +1,171 @@
+"""Prompts that act together: CombinePrompts, ConcatPrompts, AveragePrompts; and where and when one acts: PromptArea,
+PromptMask, PromptSteps.
+
+What becomes of several predictions is in `weft.nodes.sampling.guidance_math`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from weft.engine import InputError, Limits, NodeProblem, Range, node
+from weft.nodes.library.control import check_range
+from weft.nodes.values import Conditioning, F, Mask, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Share = Annotated[float, Range(0.0, 1.0)]
+Strength = Annotated[float, Range(0.0, 100.0)]
+
+
+@node(category="conditioning", lane="cpu")
+def CombinePrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
+    """Let prompts act side by side: the model is asked with each, and its predictions are averaged.
+
+    Each counts by its strength, where and when it acts (PromptArea, PromptMask, PromptSteps). Where all that act have
+    no weight, they count alike. Sampling takes as much longer as there are prompts.
+
+    Args:
+        prompts: one or more.
+    """
+    return Conditioning(tuple(one for prompt in _some(prompts) for one in prompt.prompts))
+
+
+@node(category="conditioning", lane="cpu")
+def ConcatPrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
+    """Put prompts one after the other, so that the model reads them in one go, as it reads a long prompt.
+
+    Words of one part do not colour those of another. All but the tokens is the first one's: its vector, its
+    ControlNets, where and when it acts.
+
+    Args:
+        prompts: one or more; those after the first must be single ones, not combined.
+    """
+    first, *others = _some(prompts)
+    tails = [_single(other, "ConcatPrompts") for other in others]
+    return Conditioning(tuple(_lengthened(one, tails) for one in first.prompts))
+
+
+@node(category="conditioning", lane="cpu")
+def AveragePrompts(first: Conditioning[F], second: Conditioning[F], *, weight: Share = 0.5) -> Conditioning[F]:
+    """Go from one prompt to another, token by token: what lies between two is a prompt as well.
+
+    All but the tokens and the vector is the first one's.
+
+    Args:
+        first: a single prompt.
+        second: a single prompt, of as many tokens.
+        weight: of the second: 0 is the first one, 1 the second.
+    """
+    import torch
+
+    one, other = _single(first, "AveragePrompts"), _single(second, "AveragePrompts")
+    if one.embeddings.shape[1:] != other.embeddings.shape[1:]:
+        lengths = f"{one.embeddings.shape[1]} and {other.embeddings.shape[1]}"
+        raise InputError(f"the prompts have {lengths} tokens", "shorten the longer one, or use CombinePrompts")
+    embeddings = torch.lerp(one.embeddings, other.embeddings, weight)
+    pooled = one.pooled
+    if pooled is not None and other.pooled is not None:
+        pooled = torch.lerp(pooled, other.pooled, weight)
+    return Conditioning((replace(one, embeddings=embeddings, pooled=pooled),))
+
+
+def _check_area(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The rectangle must lie in the picture."""
+    for side, size in (("left", "width"), ("top", "height")):
+        begin, length = inputs.get(side, 0.0), inputs.get(size)
+        if length is not None and begin is not None and begin + length > 1 + 1e-9:
+            message = f"{side} {begin:g} and {size} {length:g} go over the edge of the picture"
+            yield NodeProblem(size, message, f"give at most {1 - begin:g}")
+
+
+@node(category="conditioning", lane="cpu", check=_check_area)
+def PromptArea(
+    prompt: Conditioning[F],
+    *,
+    width: Annotated[float, Range(0.01, 1.0)],
+    height: Annotated[float, Range(0.01, 1.0)],
+    left: Share = 0.0,
+    top: Share = 0.0,
+    strength: Strength = 1.0,
+) -> Conditioning[F]:
+    """Let a prompt act in a rectangle of the picture, beside others (CombinePrompts).
+
+    The model sees the whole picture; what it predicts counts inside. A prompt alone acts everywhere.
+
+    Args:
+        prompt: whose area, where it has one, is replaced.
+        width: of the rectangle, in shares of the picture.
+        height: of the rectangle, in shares of the picture.
+        left: where it begins, in shares of the picture.
+        top: where it begins, in shares of the picture.
+        strength: its weight among the prompts that act there; multiplies what it has.
+    """
+    area = (left, top, width, height)
+    return _changed(prompt, strength, area=area)
+
+
+@node(category="conditioning", lane="cpu")
+def PromptMask(prompt: Conditioning[F], mask: Mask, *, strength: Strength = 1.0) -> Conditioning[F]:
+    """Let a prompt act where a mask is, beside others (CombinePrompts).
+
+    Args:
+        prompt: whose mask, where it has one, is replaced.
+        mask: how much it acts; one for all pictures, or one for each. It is stretched over the picture.
+        strength: its weight among the prompts that act there; multiplies what it has.
+    """
+    return _changed(prompt, strength, mask=mask.coverage)
+
+
+@node(category="conditioning", lane="cpu", check=check_range)
+def PromptSteps(prompt: Conditioning[F], *, start: Share = 0.0, end: Share = 1.0) -> Conditioning[F]:
+    """Let a prompt act in a part of the steps; others must act in the rest (CombinePrompts).
+
+    Args:
+        prompt: whose range, where it has one, is replaced.
+        start: the fraction of the steps at which it begins.
+        end: the fraction of the steps at which it ends.
+    """
+    return _changed(prompt, 1.0, start=start, end=end)
+
+
+def _changed(prompt: Conditioning[F], strength: float, **change: Any) -> Conditioning[F]:
+    return Conditioning(tuple(replace(one, strength=one.strength * strength, **change) for one in prompt.prompts))
+
+
+def _some(prompts: list[Conditioning[F]]) -> list[Conditioning[F]]:
+    if not prompts:
+        raise InputError("there is no prompt in the list", "give one or more")
+    return prompts
+
+
+def _single(prompt: Conditioning[F], node_type: str) -> Prompt[F]:
+    """The only prompt of a conditioning."""
+    if len(prompt.prompts) != 1:
+        message = f"{len(prompt.prompts)} combined prompts stand where {node_type} takes a single one"
+        raise InputError(message, f"put CombinePrompts after {node_type}")
+    return prompt.prompts[0]
+
+
+def _lengthened(prompt: Prompt[F], tails: list[Prompt[F]]) -> Prompt[F]:
+    """A prompt with the tokens of others after its own."""
+    import torch
+
+    parts = [prompt.embeddings, *(tail.embeddings for tail in tails)]
+    if len(widths := {part.shape[-1] for part in parts}) > 1:
+        raise InputError(f"the prompts are {sorted(widths)} channels wide", "encode all with one text encoder")
+    items = max(len(part) for part in parts)
+    return replace(prompt, embeddings=torch.cat([_each(part, items) for part in parts], dim=1))
+
+
+def _each(embeddings: Tensor, items: int) -> Tensor:
+    """One row for each item."""
+    if len(embeddings) not in (1, items):
+        raise InputError(
+            f"prompts for {len(embeddings)} and for {items} pictures stand together",
+            "give one for all, or one for each, everywhere",
+        )
+    return embeddings.expand(items, -1, -1)

@@ -1,0 +1,51 @@
+"""How prompts guide a model: CFGGuide."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from weft.engine import INJECTED, Context, Range, node
+from weft.nodes.library.control import check_range
+from weft.nodes.values import Conditioning, F, Guide, Model, Prompt
+
+
+@node(category="guidance", lane="gpu", check=check_range)
+def CFGGuide(
+    model: Model[F],
+    positive: Conditioning[F],
+    negative: Conditioning[F] | None = None,
+    *,
+    scale: Annotated[float, Range(0.0, 100.0)] = 7.5,
+    rescale: Annotated[float, Range(0.0, 1.0)] = 0.0,
+    start: Annotated[float, Range(0.0, 1.0)] = 0.0,
+    end: Annotated[float, Range(0.0, 1.0)] = 1.0,
+    context: Context = INJECTED,
+) -> Guide[F]:
+    """Guide a model by prompts: classifier-free guidance (https://arxiv.org/abs/2207.12598).
+
+    A prediction is negative + scale x (positive - negative), both computed in one batch. At scale 1 that is the
+    positive prediction, and the negative prompt is not computed.
+
+    Args:
+        model: from LoadCheckpoint.
+        positive: what the picture is to show.
+        negative: what it is not to show; left out, what the family has for none (the empty prompt, or zeros), under the
+            controls of the positive one.
+        scale: how strongly the prompts guide; 1 leaves the negative prompt out, more follows the positive one closer.
+        rescale: how far the contrast of a guided prediction is brought back to that of the positive one, against
+            pictures that strong guidance burns (https://arxiv.org/abs/2305.08891, equations 15 and 16); 0.7 is usual.
+            At scale 1, and where a model was distilled with guidance, it acts under PerturbedAttention alone.
+        start: the fraction of the steps at which guidance begins; outside of it the positive prompt alone is asked.
+        end: the fraction of the steps at which guidance ends. A model that was distilled with guidance is told its
+            scale in every step.
+    """
+    against = None if scale == 1 else negative or _empty_prompt(positive, context)
+    return Guide(model, positive, against, scale, rescale=rescale, start=start, end=end)
+
+
+def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F]:
+    first = positive.prompts[0]
+    with context.weights(first.encoder) as encoder:
+        empty = encoder.unprompted()
+    told = Prompt(empty.embeddings, first.encoder, first.controls, empty.pooled, first.framing)
+    return Conditioning((told,))

@@ -1,0 +1,102 @@
+"""Pictures that a model sees while it paints: InpaintGuide, EditGuide, and masks: ImageToMask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from weft.engine import INJECTED, Context, InputError, Range, node
+from weft.nodes.library.latent import check_multiple
+from weft.nodes.values import VAE, F, Guide, Image, Mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Channel = Literal["brightness", "red", "green", "blue", "alpha"]
+
+
+@node(category="mask", lane="cpu")
+def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool = False) -> Mask:
+    """Take a mask from a picture: 1 where a channel is full, 0 where it is empty.
+
+    Args:
+        image: for `alpha` it must have a fourth channel.
+        channel: `brightness` weighs red, green and blue as ITU-R BT.601 does.
+        invert: whether the mask is 1 where the channel is empty.
+    """
+    import torch
+
+    if channel == "alpha" and image.pixels.shape[-1] < 4:
+        raise InputError("the picture has no alpha", "choose another channel, or load a picture with transparency")
+    if channel == "brightness":
+        coverage = image.pixels[..., :3] @ torch.tensor([0.299, 0.587, 0.114])
+    else:
+        coverage = image.pixels[..., ("red", "green", "blue", "alpha").index(channel)].clone()
+    return Mask(1 - coverage if invert else coverage)
+
+
+@node(category="guidance", lane="gpu")
+def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, context: Context = INJECTED) -> Guide[F]:
+    """Let an inpainting model see a picture without what is to be painted anew, and where that is.
+
+    Such a model has nine channels: its latents, the mask and the latents of the masked picture.
+
+    Args:
+        guide: from CFGGuide, of an inpainting model.
+        vae: from LoadCheckpoint.
+        image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
+        mask: of the picture's size; what is 0.5 or more is painted anew.
+    """
+    import torch
+
+    marked = (_fitting(mask, image) >= 0.5).float()[..., None]
+    grey = 0.5 * marked + image.pixels[..., :3] * (1 - marked)
+    with context.weights(vae) as autoencoder:
+        check_multiple(image, autoencoder.factor)
+        latents = torch.cat([autoencoder.encode(picture[None]) for picture in grey])
+        small = torch.nn.functional.interpolate(marked.permute(0, 3, 1, 2), latents.shape[2:])
+    return replace(guide, beside=torch.cat([small.expand(len(latents), -1, -1, -1), latents], dim=1))
+
+
+@node(category="guidance", lane="gpu")
+def EditGuide(
+    guide: Guide[F],
+    vae: VAE[F],
+    image: Image,
+    *,
+    image_scale: Annotated[float, Range(0.0, 100.0)] = 1.5,
+    context: Context = INJECTED,
+) -> Guide[F]:
+    """Let an InstructPix2Pix model see the picture that its prompt says how to edit.
+
+    Guidance leads from neither, to the picture, to the picture and the prompt
+    (https://arxiv.org/abs/2211.09800, eq. 3).
+
+    Args:
+        guide: from CFGGuide, of such a model; its scale is that of the prompt.
+        vae: from LoadCheckpoint.
+        image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
+        image_scale: how strongly the picture guides: more stays closer to it.
+    """
+    import torch
+
+    with context.weights(vae) as autoencoder:
+        check_multiple(image, autoencoder.factor)
+        latents = [autoencoder.encode(picture[None, ..., :3]) / autoencoder.scale for picture in image.pixels]
+    return replace(guide, beside=torch.cat(latents), image_scale=image_scale)
+
+
+def _fitting(mask: Mask, image: Image) -> Tensor:
+    """The mask's values `[batch, height, width]`, where it is of the picture's size."""
+    given, wanted = mask.coverage.shape[1:], image.pixels.shape[1:3]
+    if given != wanted:
+        raise InputError(
+            f"the mask has {given[1]} x {given[0]} pixels, the picture {wanted[1]} x {wanted[0]}",
+            "give a mask of the picture's size",
+        )
+    if len(mask.coverage) not in (1, len(image.pixels)):
+        raise InputError(
+            f"there are {len(mask.coverage)} masks for {len(image.pixels)} pictures",
+            "give one for all, or one for each",
+        )
+    return mask.coverage

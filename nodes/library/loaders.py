@@ -1,0 +1,231 @@
+"""Naming weights: LoadCheckpoint, its parts from files of their own, LoadControlNet and LoadEmbedding.
+
+They read headers; the weights come when they are used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Generic, Literal, NamedTuple
+
+from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
+from weft.nodes.families import family
+from weft.nodes.models import diffusers_folder
+from weft.nodes.models.sources import (
+    CheckpointSource,
+    ControlNetSource,
+    DenoiserSource,
+    EmbeddingSource,
+    TextEncoderSource,
+    VAESource,
+)
+from weft.nodes.prompting.embeddings import check_word
+from weft.nodes.prompting.text_encoders import Widths, assigned
+from weft.nodes.sampling.compatibility import embedding_fits, texts_fit, training_fits, vae_fits
+from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
+
+Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
+
+Noise = Literal["checkpoint", "linear", "scaled_linear", "cosine"]
+
+NOISES = {"checkpoint": "", "cosine": "squaredcos_cap_v2"}
+"""What diffusers calls schedules of noise, where it calls them otherwise."""
+
+
+class Checkpoint(NamedTuple, Generic[F]):
+    """What a checkpoint holds."""
+
+    model: Model[F]
+    text_encoder: TextEncoder[F]
+    vae: VAE[F]
+
+
+def _trained(prediction: Prediction, noise: Noise) -> tuple[str, str]:
+    """What a recipe has of a model's training, in diffusers' words; empty where its configuration says it."""
+    return "" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise)
+
+
+def _variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """The variant must be among those of the source."""
+    source, variant = loader.source("source"), loader.literals.get("variant")
+    if source and variant:
+        try:
+            _check_variant(source, variant)
+        except InputError as refusal:
+            yield NodeProblem("variant", refusal.message, refusal.hint)
+
+
+def _fits(loader: Upstream) -> Iterator[NodeProblem]:
+    yield from _variant_fits(loader)
+    yield from training_fits(loader)
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_fits)
+def LoadCheckpoint(
+    source: Annotated[str, CheckpointSource()],
+    *,
+    variant: str = "",
+    prediction: Prediction = "checkpoint",
+    noise: Noise = "checkpoint",
+    context: Context = INJECTED,
+) -> Checkpoint[F]:
+    """Name a checkpoint's denoiser, text encoder and VAE.
+
+    Only headers are read here; the weights are loaded when a node needs them, in the engine's precision. Nothing is
+    downloaded, and only safetensors are read: a pickle can run code.
+
+    Args:
+        source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
+            in the hub's cache, or `builtin:NAME`.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+        prediction: what the denoiser predicts. `checkpoint` is what its configuration says, or, for a single file, what
+            most of its family do: SD 2.x predicts v, but its 512 pixel base models predict epsilon.
+        noise: how the variance of the noise grows over the timesteps of the training: linearly, its root linearly, or
+            as the square of a cosine (https://arxiv.org/abs/2102.09672). `checkpoint` is what its configuration says.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, variant)
+    recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
+    return Checkpoint(Model(*recipe, *_trained(prediction, noise)), TextEncoder(*recipe), VAE(*recipe))
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_fits)
+def LoadDiffusionModel(
+    source: Annotated[str, DenoiserSource()],
+    *,
+    variant: str = "",
+    prediction: Prediction = "checkpoint",
+    noise: Noise = "checkpoint",
+    context: Context = INJECTED,
+) -> Model[F]:
+    """Name a denoiser that comes alone, without a VAE and without text encoders.
+
+    It is sampled as most of its family are, since such a file says nothing of schedulers.
+
+    Args:
+        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), or a .safetensors file that has it alone
+            in the original layout, as FLUX.1's transformers are published.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+        prediction: what the denoiser predicts; `checkpoint` is what most of its family do.
+        noise: how the variance of the noise grows over the timesteps of the training, as for LoadCheckpoint;
+            `checkpoint` is as for most of its family.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, variant)
+    recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
+    return Model(*recipe, *_trained(prediction, noise))
+
+
+def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    yield from _variant_fits(loader)
+    yield from vae_fits(loader)
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_vae_fits)
+def LoadVAE(
+    model: Model[F], source: Annotated[str, VAESource()], *, variant: str = "", context: Context = INJECTED
+) -> VAE[F]:
+    """Name a VAE that comes alone, to go with a model.
+
+    Args:
+        model: whose latents it is for: files of VAEs do not say how latents are scaled, which is the same for a family.
+        source: a diffusers folder of an AutoencoderKL (`MODEL/vae`), or a .safetensors file that has it alone in the
+            original layout.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, variant)
+    return VAE(str(found.digest), model.family, variant, context.precision)
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=texts_fit)
+def LoadTextEncoder(
+    model: Model[F],
+    source: Annotated[str, TextEncoderSource()],
+    source_2: Annotated[str | None, TextEncoderSource()] = None,
+    source_3: Annotated[str | None, TextEncoderSource()] = None,
+    *,
+    context: Context = INJECTED,
+) -> TextEncoder[F]:
+    """Name text models that come alone, to go with a model.
+
+    SD 1.x and 2.x read prompts with one (`clip_l`, `clip_h`), SDXL with two (`clip_l`, `clip_g`), its refiner with
+    `clip_g`, SD 3 with these and `t5xxl`, which may be left out, FLUX.1 with `clip_l` and `t5xxl`. Their order is told
+    by their headers. CLIP's tokenizer comes with Weft; T5's is looked for beside its weights, as `t5_tokenizer` or as a
+    folder has it, and in the hub's cache.
+
+    Args:
+        model: which they are for.
+        source: a text encoder's folder in a diffusers folder (`MODEL/text_encoder`), or a .safetensors file that has it
+            alone, in transformers' layout or in OpenCLIP's.
+        source_2: another one.
+        source_3: a third.
+    """
+    found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
+    widths = Widths(*json.loads(context.residency.sources.locate(model.source).detail["widths"]))
+    given = assigned(family(model.family), [one.resolved for one in found], widths)
+    files = tuple((text.name, str(found[number].digest)) for text, (number, _) in given.items())
+    return TextEncoder(files[0][1], model.family, "", context.precision, files=files, width=widths.prompt)
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)
+def LoadControlNet(
+    source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context = INJECTED
+) -> ControlNet[F]:
+    """Name a ControlNet, which steers a model by a picture.
+
+    Args:
+        source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
+            in the hub's cache, or `builtin:NAME`.
+        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
+            there are.
+    """
+    found = context.found(source)
+    _check_variant(found.resolved, variant)
+    return ControlNet(str(found.digest), str(found.resolved.family), variant, context.precision)
+
+
+@node(category="loaders", lane="io", fits=embedding_fits)
+def LoadEmbedding(
+    text_encoder: TextEncoder[F],
+    source: Annotated[str, EmbeddingSource()],
+    *,
+    token: str = "",
+    context: Context = INJECTED,
+) -> TextEncoder[F]:
+    """Let a word of prompts stand for an embedding: textual inversion (https://arxiv.org/abs/2208.01618).
+
+    The word is found whatever the case that it is written in, as in diffusers, but not inside other words; parentheses
+    weigh it like any other, and T5 reads its letters. An embedding of several vectors takes as many of the 75 tokens
+    that CLIP reads at a time, all in one chunk: where they do not fit into the rest of one, they begin the next.
+    Several of these nodes in a row load several embeddings.
+
+    Args:
+        text_encoder: from LoadCheckpoint, LoadTextEncoder or another LoadEmbedding.
+        source: a .safetensors file under a models folder, with vectors for one CLIP text model (`emb_params`, or as
+            diffusers saves them), or for each by its name (`clip_l` and `clip_g` for SDXL and SD 3);
+            what it has for others is left out.
+        token: the word, or words; left empty, the one that the file names, or the name of the file without its ending.
+    """
+    found = context.found(source)
+    word = token or found.resolved.detail["word"]
+    check_word(word, (one.word for one in text_encoder.embeddings))
+    return replace(text_encoder, embeddings=(*text_encoder.embeddings, Embedding(str(found.digest), word)))
+
+
+def _check_variant(resolved: Resolved, variant: str) -> None:
+    """Raise `InputError` where no component has the variant."""
+    if not variant:
+        return
+    held = {path.parent for path in resolved.files if path.name == "config.json"}
+    present = {name for folder in held for name in diffusers_folder.weights(folder)}
+    if variant not in present:
+        named = ", ".join(sorted(filter(None, present))) or "none"
+        raise InputError(
+            f"`{resolved.text}` has no variant `{variant}`; its variants: {named}", "leave `variant` empty"
+        )

@@ -1,0 +1,198 @@
+"""Sampling: KSampler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.nodes.library.sigmas import Sigmas
+from weft.nodes.sampling.compatibility import sampling_fits
+from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
+from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+from weft.nodes.values import F, Guide, Latent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.nodes.models.latent_preview import Colours
+    from weft.nodes.models.networks import Denoiser
+    from weft.nodes.sampling.sigma_stepper import SigmaStepper
+    from weft.nodes.sampling.stepper import Progress, SchedulerStepper
+
+
+def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The sampler must be able to follow the schedule."""
+    sampler, schedule = inputs.get("sampler"), inputs.get("schedule")
+    row = SAMPLERS.get(sampler) if sampler else None
+    if sampler in SIGMAS_ALONE:
+        yield NodeProblem("sampler", f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas")
+    if row and schedule and schedule not in row.schedules:
+        yield NodeProblem(
+            "schedule",
+            f"the sampler `{sampler}` cannot follow the schedule `{schedule}`; it can: {', '.join(row.schedules)}",
+            f"choose one of these, or a sampler that follows `{schedule}`: {', '.join(samplers_for(schedule))}",
+        )
+
+
+def _check_eta(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
+    """The sampler must take an eta where one is given."""
+    sampler, able = inputs.get("sampler", "model"), [name for name, row in SAMPLERS.items() if row.takes_eta]
+    if inputs.get("eta") and sampler not in ("model", *able):
+        hint = f"leave it at 0, or choose: {', '.join(able)}"
+        yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", hint)
+
+
+def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The sampler, the schedule and the steps must go together, or the sampler and the sigmas."""
+    yield from _check_eta(inputs)
+    if inputs.get("sigmas", "linked") is not None:
+        yield from _check_sigmas(inputs)
+        return
+    yield from _check_pair(inputs, limits)
+    yield from _check_steps(inputs, limits)
+
+
+SAID_BY_SIGMAS = {"steps": 20, "schedule": "model", "denoise": 1.0, "start_step": 0, "end_step": None}
+"""What KSampler is not told where it is given sigmas, with what stands there where nothing is said."""
+
+
+def _check_sigmas(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
+    """The sampler must walk sigmas, and nothing else say which steps there are."""
+    sampler = inputs.get("sampler")
+    if sampler is not None and sampler not in SIGMA_SAMPLERS:
+        hint = f"choose one of: {', '.join(SIGMA_SAMPLERS)}"
+        yield NodeProblem("sampler", f"the sampler `{sampler}` does not walk sigmas", hint)
+    for name, default in SAID_BY_SIGMAS.items():
+        if inputs.get(name, "linked") != default:
+            message = f"`{name}` and `sigmas` both say which steps there are"
+            yield NodeProblem(name, message, f"leave `{name}` out; MakeSigmas and SplitSigmas say it")
+
+
+def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The steps that are walked must lie in the schedule, and their beginning be said once."""
+    start, end, steps = inputs.get("start_step") or 0, inputs.get("end_step"), inputs.get("steps")
+    last = steps if end is None else end
+    if last is not None and start > last:
+        yield NodeProblem("start_step", f"step {start} lies after the end, {last}", "start earlier, or end later")
+    if start and inputs.get("denoise", 1.0) < 1:
+        message = "`start_step` and `denoise` both say where the run begins"
+        yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0")
+
+
+@node(category="sampling", lane="gpu", check=_check, fits=sampling_fits)
+def KSampler(
+    guide: Guide[F],
+    latent: Latent[F],
+    sigmas: Sigmas[F] | None = None,
+    *,
+    seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
+    steps: Annotated[int, Range(1, 10_000)] = 20,
+    sampler: SamplerName = "dpmpp_2m",
+    schedule: ScheduleName = "model",
+    denoise: Annotated[float, Range(0.0, 1.0)] = 1.0,
+    eta: Annotated[float, Range(0.0, 1.0)] = 0.0,
+    start_step: Annotated[int, Range(0, 10_000)] = 0,
+    end_step: Annotated[int | None, Range(0, 10_000)] = None,
+    add_noise: bool = True,
+    keep_noise: bool = True,
+    context: Context = INJECTED,
+) -> Latent[F]:
+    """Sample latents from noise, or sample given latents anew.
+
+    Noise is drawn on the CPU in float32, one generator an item, so an item comes out the same alone and in a batch.
+    Samplers and schedules mean the formulas of diffusers, whose pipelines are matched within 1/255.
+
+    Two in a row, the first up to `end_step` and the second from this `start_step` on with the noise kept, walk as one
+    does where a step knows nothing of those before it: `ddim` and `tcd` without eta, `euler`, `heun`, `dpm2`, and
+    `dpmpp_2s` where the first walks an even number of steps. Nothing but latents crosses the seam: samplers that
+    remember steps (`dpmpp_2m` and the other solvers of several steps) begin there without a memory, and those that draw
+    noise draw it anew, so give the second another seed.
+
+    Args:
+        guide: from CFGGuide.
+        latent: a size (EmptyLatent) to fill from noise, or latents to start from.
+        sigmas: the noise levels to walk (MakeSigmas, ListSigmas), instead of `steps`, `schedule`, `denoise`,
+            `start_step` and `end_step`.
+        seed: of the noise: item i of a batch uses seed + i, modulo 2^64; or a list with one seed for each item.
+        steps: of the whole schedule.
+        sampler: how a step is made; `model` is what the checkpoint came with.
+        schedule: how the noise levels are spaced; `model` is the checkpoint's own spacing.
+        denoise: the share of the schedule that given latents go through, its end: int(steps x denoise) steps. 1 goes
+            through all of it; where not one step is left, the latents are returned as they are. A size needs 1.
+        eta: the share of fresh noise in each step, for `ddim`; 0 is deterministic.
+        start_step: the first step that is walked, counted from 0; those before it were walked by another KSampler.
+        end_step: the step before which the walk ends, for another KSampler to go on from there; null walks to the last.
+        add_noise: whether given latents are put under the noise of the first step; not where they come from another
+            KSampler with their noise kept.
+        keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction takes it out.
+    """
+    from weft.nodes.sampling.guided_denoiser import guided
+    from weft.nodes.sampling.sigma_stepper import SigmaStepper
+    from weft.nodes.sampling.stepper import SchedulerStepper, generators_for, make_scheduler, sample
+
+    with context.weights(guide.model) as model, guided(guide, model, latent, context) as denoiser:
+        drawing: Any = {"generators": generators_for(seeds_of(seed, latent.batch_size)), "eta": eta}
+        stepper: SchedulerStepper | SigmaStepper
+        if sigmas is None:
+            stepper = SchedulerStepper(
+                make_scheduler(model.scheduler, sampler, schedule),
+                steps=steps,
+                denoise=denoise,
+                start_step=start_step,
+                end_step=end_step,
+                timing=model.family.timing(model, steps, latent),
+                device=context.device,
+                **drawing,
+            )
+            walk: Any = partial(sample, denoiser, stepper)
+        else:
+            levels = sigmas.levels.tolist()
+            stepper = SigmaStepper(model.scheduler, denoiser, sampler, levels, device=context.device, **drawing)
+            walk = stepper.sample
+        start = _start(latent, model, stepper, add_noise)
+        samples = walk(start, _telling(context, model.colours), keep_noise=keep_noise)
+    return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
+
+
+def seeds_of(seed: int | list[int], batch: int) -> list[int]:
+    """One seed an item.
+
+    Raises:
+        InputError: where a list has another number of them.
+    """
+    if isinstance(seed, int):
+        return [seed + item for item in range(batch)]
+    if len(seed) != batch:
+        raise InputError(f"{len(seed)} seeds for a batch of {batch}", "give one seed, or one for each item")
+    return seed
+
+
+def _telling(context: Context, colours: Colours) -> Progress:
+    """Tell the engine of each step, and what the picture looks like where it wants to know."""
+    return lambda step, steps, denoised: context.progress(step, steps, lambda: colours.png(denoised()))
+
+
+def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper | SigmaStepper, add_noise: bool) -> Tensor:
+    """What sampling starts from: noise, the given latents under noise, or these as they are."""
+    if latent.samples is not None:
+        given = latent.samples.to(stepper.device)
+        return stepper.from_latents(given) if add_noise else given
+    if stepper.skipped or not add_noise:
+        raise InputError(
+            "the run begins with given latents, and the latent is only a size, with nothing in it",
+            "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
+        )
+    factor = model.latent_factor
+    _check_multiple(latent, factor * model.family.multiple)
+    return stepper.from_noise((model.latent_channels, latent.height // factor, latent.width // factor))
+
+
+def _check_multiple(latent: Latent[Any], side: int) -> None:
+    """Raise `InputError` where the size is no whole number of what the model puts together."""
+    if latent.width % side or latent.height % side:
+        raise InputError(
+            f"the model paints sides that are multiples of {side}, not {latent.width} x {latent.height}",
+            f"ask for {max(latent.width // side, 1) * side} x {max(latent.height // side, 1) * side}",
+        )

@@ -1,0 +1,83 @@
+"""Several samplings as one: values put together along the batch, and taken apart again.
+
+What cannot stand in one batch (prompts of different lengths, pictures of different sizes, other scales or models) is
+sampled in batches of its own, so every call comes to what it comes to alone, but for the rounding of sums that are
+made in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from weft.engine import batched
+from weft.nodes.library.sampler import KSampler, seeds_of
+from weft.nodes.values import Latent
+
+Call = Mapping[str, Any]
+
+
+def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) -> list[Latent[Any]]:
+    """What `sample` (KSampler) gives for each call, in order; calls that fit go through it at once.
+
+    Args:
+        calls: their inputs; they differ in `guide`, `latent` and `seed` alone.
+    """
+    alike: dict[Any, list[int]] = {}
+    for number, call in enumerate(calls):
+        alike.setdefault(_form((call["guide"], call["latent"])), []).append(number)
+    found: dict[int, Latent[Any]] = {}
+    for numbers in alike.values():
+        together = sample(**_joined([calls[number] for number in numbers]))
+        sizes = [calls[number]["latent"].batch_size for number in numbers]
+        found.update(zip(numbers, _split(together, sizes), strict=True))
+    return [found[number] for number in range(len(calls))]
+
+
+def _joined(calls: Sequence[Call]) -> dict[str, Any]:
+    """One call for several."""
+    latents = [call["latent"] for call in calls]
+    sizes = [latent.batch_size for latent in latents]
+    latent = replace(_stacked(latents, sizes), batch_size=sum(sizes))
+    seeds = [seed for call in calls for seed in seeds_of(call["seed"], call["latent"].batch_size)]
+    return {**calls[0], "guide": _stacked([call["guide"] for call in calls], sizes), "latent": latent, "seed": seeds}
+
+
+def _form(value: Any) -> Any:
+    """What must be equal for values to stand in one batch: all but what is in tensors and how many rows they have."""
+    if isinstance(value, tuple):
+        return tuple(map(_form, value))
+    if isinstance(value, Latent):
+        return (value.width, value.height, _form(value.samples))
+    if is_dataclass(value):
+        return (type(value), *(_form(getattr(value, one.name)) for one in fields(value)))
+    return ("rows", value.dtype, value.shape[1:]) if hasattr(value, "shape") else value
+
+
+def _stacked(values: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """Values of one form as one; tensors have a row for each item, repeated where one row serves all of a call."""
+    import torch
+
+    from weft.nodes.sampling.controlnets import repeated
+
+    first = values[0]
+    if isinstance(first, torch.Tensor):
+        return torch.cat([repeated(value, size, "a guide") for value, size in zip(values, sizes, strict=True)])
+    if isinstance(first, tuple):
+        return tuple(_stacked(column, sizes) for column in zip(*values, strict=True))
+    if is_dataclass(first) and not isinstance(first, type):
+        parts = {one.name: _stacked([getattr(value, one.name) for value in values], sizes) for one in fields(first)}
+        return replace(first, **parts)
+    return first
+
+
+def _split(latent: Latent[Any], sizes: Sequence[int]) -> Iterator[Latent[Any]]:
+    assert latent.samples is not None
+    first = 0
+    for size in sizes:
+        yield replace(latent, batch_size=size, samples=latent.samples[first : first + size])
+        first += size
+
+
+KSamplerBatch = batched(KSampler, ("guide", "latent", "seed"), sampled_together)

@@ -1,0 +1,96 @@
+"""Model folders in the diffusers layout: which files belong to one, their configuration, and variants of weights.
+
+A weights file is `NAME.safetensors` or, for a variant such as fp16, `NAME.fp16.safetensors`; large ones are cut into
+shards with an index beside them. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from weft.engine import InputError
+from weft.nodes.models.safetensors_header import PICKLES, refuse_pickle
+
+CONFIGURATIONS = frozenset({".json", ".txt"})
+
+WEIGHTS = re.compile(
+    r"(?:diffusion_pytorch_model|model)(?:-\d{5}-of-\d{5})?(?:\.(?P<variant>\w+))?(?:-\d{5}-of-\d{5})?\.safetensors"
+)
+"""The file names of weights; diffusers and transformers put the number of a shard in different places."""
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """A JSON configuration.
+
+    Raises:
+        InputError: where the file is missing or no JSON object.
+    """
+    try:
+        config = json.loads(path.read_bytes())
+    except OSError as fault:
+        raise InputError(f"`{path.parent.name}/{path.name}` cannot be read: {fault.strerror}", "restore it") from None
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise InputError(f"`{path.parent.name}/{path.name}` is no JSON object", "restore the model's own file")
+    return config
+
+
+def configs(root: Path) -> dict[str, Mapping[str, Any]]:
+    """The configuration of each component, by the name of its folder; that of `root` itself under the empty name."""
+    found = {path.parent.name: path for path in sorted(root.glob("*/config.json"))}
+    found |= {path.parent.name: path for path in sorted(root.glob("scheduler/scheduler_config.json"))}
+    if (root / "config.json").is_file():
+        found[""] = root / "config.json"
+    return {component: read_config(path) for component, path in found.items()}
+
+
+def component(root: Path, name: str) -> Path:
+    """The folder of a component: one in a model's folder, or `root` itself where that is one component alone."""
+    return root if (root / "config.json").is_file() else root / name
+
+
+def content(root: Path, components: tuple[str, ...]) -> tuple[Path, ...]:
+    """Every file of the components that decides what they are, in a stable order."""
+    folders = [root / component for component in components]
+    files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+    return tuple(path for path in files if path.is_file() and belongs(path.name))
+
+
+def belongs(name: str) -> bool:
+    """Whether a file of this name in a component's folder decides what the component is."""
+    return Path(name).suffix in CONFIGURATIONS or WEIGHTS.fullmatch(name) is not None
+
+
+def weights(folder: Path) -> dict[str, list[Path]]:
+    """The weights files of a component by variant; the plain ones under the empty name.
+
+    Raises:
+        InputError: where there are none, saying so of pickles.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        match = WEIGHTS.fullmatch(path.name)
+        if match:
+            found.setdefault(match["variant"] or "", []).append(path)
+    if not found:
+        for path in sorted(folder.iterdir()):
+            if path.suffix in PICKLES:
+                refuse_pickle(path)
+        raise InputError(f"`{folder.name}` has no safetensors file", "get the whole folder again")
+    return found
+
+
+def component_variant(folder: Path, wanted: str) -> str | None:
+    """The variant of a component's weights to load: the wanted one, else the plain ones, else the only one there is.
+
+    None means the plain ones, as diffusers and transformers have it.
+    """
+    found = weights(folder)
+    if wanted in found:
+        return wanted or None
+    return None if "" in found else min(found)

@@ -1,0 +1,132 @@
+"""Previews: what latents look like, without their VAE.
+
+A latent is nearly a picture already: a linear map from its channels to red, green and blue, fitted by least squares,
+shows the composition and the colours. A family carries the map of the checkpoints that it knows; a diffusers folder of
+another VAE says its own in `preview.json`, and may name a tiny autoencoder there that shows more. Importing this module
+imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import InputError, listed
+from weft.nodes import builtin
+from weft.nodes.models.diffusers_folder import read_config
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FILE = "preview.json"
+"""The file beside a model_index.json: `weights` and `offset` of the map, and perhaps the name of a `decoder`."""
+
+ENLARGED = 4
+"""How much larger than the latents a preview is at least, along each side."""
+
+MOST = 256
+"""The greatest side of a preview, in pixels."""
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Colours:
+    """A linear map from latents, in the scale that their model samples in, to pictures in 0..1.
+
+    Args:
+        weights: what one unit of each channel adds to red, green and blue.
+        offset: the colour of a latent of zeros.
+        decoder: the builtin model that is used instead, a tiny autoencoder over the same latents; empty where none is.
+    """
+
+    weights: tuple[Colour, ...]
+    offset: Colour = (0.5, 0.5, 0.5)
+    decoder: str = ""
+
+    def of(self, latents: Tensor) -> Tensor:
+        """The first item of latents `[batch, channel, height, width]` as a picture `[height, width, 3]` in 0..1.
+
+        The map's picture has the latents' size, a decoder's its own.
+        """
+        import torch
+
+        first = latents[:1].float().cpu()
+        if self.decoder:
+            with torch.no_grad():
+                planes: Tensor = _decoder(self.decoder).decode(first).sample / 2 + 0.5
+        else:
+            weights, offset = torch.tensor(self.weights), torch.tensor(self.offset)
+            planes = torch.einsum("bchw,ck->bkhw", first, weights) + offset[:, None, None]
+        return planes[0].permute(1, 2, 0).nan_to_num().clamp(0, 1)
+
+    def png(self, latents: Tensor) -> bytes:
+        """The first item of latents as a small PNG."""
+        import PIL.Image
+
+        picture = PIL.Image.fromarray((self.of(latents) * 255).round().byte().numpy())
+        scale = min(max(1.0, ENLARGED * latents.shape[-1] / picture.width), MOST / max(picture.size))
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        packed = BytesIO()
+        picture.resize(size, PIL.Image.Resampling.BOX).save(packed, "PNG", compress_level=1)
+        return packed.getvalue()
+
+
+def colours_of(root: Path, otherwise: Colours) -> Colours:
+    """The map that a checkpoint's folder says, or another where it says none.
+
+    Raises:
+        InputError: where its file holds no map of as many channels as the other one has, or names an unknown decoder.
+    """
+    if not (root / FILE).is_file():
+        return otherwise
+    given, channels = read_config(root / FILE), len(otherwise.weights)
+    try:
+        weights, offset = tuple(map(_colour, given["weights"])), _colour(given["offset"])
+    except (KeyError, TypeError, ValueError):
+        weights, offset = (), otherwise.offset
+    if len(weights) != channels:
+        raise InputError(
+            f"`{root.name}/{FILE}` is no map from {channels} channels to colours",
+            f"give {channels} times three numbers as `weights` and three as `offset`, or remove the file",
+        )
+    decoder = given.get("decoder", "")
+    if decoder and decoder not in builtin.names():
+        known = listed(builtin.names())
+        raise InputError(f"`{root.name}/{FILE}` names no builtin model as its decoder: {decoder!r}", f"one of: {known}")
+    return Colours(weights, offset, decoder)
+
+
+@cache
+def _decoder(name: str) -> Any:
+    """A builtin tiny autoencoder, kept for the next preview."""
+    import diffusers
+
+    from weft.nodes.models.silence_libraries import quietly
+
+    tiny: Any = diffusers.AutoencoderTiny
+    with quietly():
+        return tiny.from_pretrained(builtin.path(name))
+
+
+def fitted(latents: Tensor, pictures: Tensor) -> Colours:
+    """The map that comes nearest, by least squares, to given pictures.
+
+    Args:
+        latents: `[batch, channel, height, width]`, in the scale that their model samples in.
+        pictures: what they stand for, reduced to their size, `[batch, 3, height, width]` in 0..1.
+    """
+    import torch
+
+    known, wanted = (planes.float().movedim(1, -1).flatten(0, -2) for planes in (latents, pictures))
+    found = torch.linalg.lstsq(torch.cat([known, torch.ones(len(known), 1)], dim=1), wanted).solution
+    *weights, offset = (_colour(round(share, 4) for share in row) for row in found.tolist())
+    return Colours(tuple(weights), offset)
+
+
+def _colour(given: Any) -> Colour:
+    red, green, blue = map(float, given)
+    return red, green, blue

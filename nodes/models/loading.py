@@ -1,0 +1,83 @@
+"""Loading what recipes name: components of diffusers folders, and weights whose configuration came from elsewhere.
+
+Imports torch: only families import this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from weft.engine import InputError
+from weft.nodes.models.diffusers_folder import component_variant
+from weft.nodes.models.silence_libraries import quietly
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def pretrained(module_class: Any, folder: Path, variant: str, **dtype: torch.dtype) -> Any:
+    """A component of a diffusers folder, loaded from safetensors.
+
+    Args:
+        dtype: `torch_dtype` for diffusers' classes, `dtype` for transformers'.
+
+    Raises:
+        InputError: where files are damaged, or weights are missing that the configuration asks for.
+    """
+    options = {"variant": component_variant(folder, variant), "use_safetensors": True, "local_files_only": True}
+    try:
+        with quietly():
+            module, report = module_class.from_pretrained(folder, output_loading_info=True, **options, **dtype)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
+        raise InputError(f"`{folder.name}` cannot be loaded: {fault}", "get the model's folder again") from fault
+    _refuse_missing(folder.name, report["missing_keys"])
+    return module
+
+
+def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, Tensor], dtype: torch.dtype) -> Any:
+    """A diffusers module of a configuration with these weights; nothing is initialised only to be thrown away.
+
+    The weights are taken out of their dict one by one, so that a model is not in memory twice while they are cast.
+
+    Raises:
+        InputError: where the weights do not fit the configuration.
+    """
+    with torch.device("meta"), quietly():
+        module = module_class.from_config(dict(config))
+    converted = {name: weights.pop(name).to(dtype) for name in [*weights]}
+    try:
+        report = module.load_state_dict(converted, strict=False, assign=True)
+    except RuntimeError as fault:
+        raise InputError(f"the weights do not fit a {module_class.__name__}: {fault}", "get the file again") from fault
+    _refuse_missing(module_class.__name__, report.missing_keys)
+    return module
+
+
+def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
+    """A transformers model of a configuration with these weights.
+
+    Raises:
+        InputError: where the weights do not fit the configuration.
+    """
+    with quietly():
+        model, report = model_class.from_pretrained(
+            None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
+        )
+    _refuse_missing(model_class.__name__, report["missing_keys"])
+    return model
+
+
+def ready(module: N, device: str) -> N:
+    """The module on a device, for inference only."""
+    return module.eval().requires_grad_(False).to(device)
+
+
+def _refuse_missing(what: str, missing: Sequence[str]) -> None:
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        raise InputError(f"{len(missing)} weights of `{what}` are missing: {names} ...", "get the model's files again")

@@ -1,0 +1,132 @@
+"""The header of a safetensors file, read without torch, and what its tensor names say about the file.
+
+The format: eight bytes with the header's length (little endian), a JSON object (name -> dtype, shape, offsets into the
+data), then the data (https://github.com/huggingface/safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from weft.engine import InputError
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+LONGEST_HEADER = 100_000_000
+"""Bytes; the limit that the safetensors library itself sets."""
+
+PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl"})
+
+
+def read_shapes(path: Path) -> Shapes:
+    """The shape of each tensor in a safetensors file, by name.
+
+    Raises:
+        InputError: for a pickle, for a file that is no safetensors file, and for one that is cut short.
+    """
+    refuse_pickle(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > LONGEST_HEADER:
+            raise _no_safetensors(path)
+        text = file.read(length)
+    if len(text) < length:
+        raise _truncated(path, size, 8 + length)
+    try:
+        entries = json.loads(text)
+        tensors = {name: entry for name, entry in entries.items() if name != "__metadata__"}
+        expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        shapes = {name: tuple(entry["shape"]) for name, entry in tensors.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise _no_safetensors(path) from None
+    if size < expected:
+        raise _truncated(path, size, expected)
+    return shapes
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise `InputError` where a file's ending says that it is a pickle."""
+    if path.suffix.lower() in PICKLES:
+        raise InputError(
+            f"`{path.name}` is a pickle ({path.suffix}); loading one can run any code that its author put in it",
+            "use the .safetensors file of this model, or convert it where you trust it",
+        )
+
+
+def _no_safetensors(path: Path) -> InputError:
+    return InputError(
+        f"`{path.name}` is no safetensors file: its header cannot be read", "check that this is the file you meant"
+    )
+
+
+def _truncated(path: Path, size: int, expected: int) -> InputError:
+    return InputError(
+        f"`{path.name}` is truncated: it has {size:,} bytes, its header tells of {expected:,}", "download it again"
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file, told by its tensors' names.
+
+    Args:
+        name: with its article, for messages.
+        hint: what to do where something else was wanted.
+    """
+
+    name: str
+    hint: str
+    is_kind: Callable[[Shapes], bool]
+
+
+def _any(*parts: str) -> Callable[[Shapes], bool]:
+    """Whether one of `parts` occurs in a tensor's name."""
+    return lambda shapes: any(part in name for name in shapes for part in parts)
+
+
+EMBEDDED = frozenset({"emb_params", "clip_l", "clip_g"})
+"""What tensors of textual inversion embeddings are called, where it is not by the word that they stand for."""
+
+_WHOLE = "give a checkpoint: one file with the denoiser, the VAE and the text encoders, or a diffusers folder"
+
+_PART = "load it with LoadDiffusionModel, and what it is without with LoadTextEncoder and LoadVAE"
+
+KINDS: tuple[Kind, ...] = (
+    Kind("a LoRA", _WHOLE, _any("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "hada_w1", "lokr_w1")),
+    Kind(
+        "a ControlNet",
+        "load it with LoadControlNet",
+        _any("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
+    ),
+    Kind(
+        "a textual inversion embedding",
+        "load it with LoadEmbedding, behind the text encoder of a checkpoint",
+        lambda shapes: bool(EMBEDDED & shapes.keys()),
+    ),
+    Kind("a part of an SDXL checkpoint", _WHOLE, _any("conditioner.embedders.")),
+    Kind("a part of an SD 3 checkpoint", _PART, _any("joint_blocks.")),
+    Kind("a part of a FLUX checkpoint", _PART, _any("double_blocks.")),
+    Kind("a part of an SD 2.x checkpoint", _WHOLE, _any("cond_stage_model.model.")),
+    Kind(
+        "a checkpoint without its VAE or its text encoder",
+        _PART,
+        _any("model.diffusion_model."),
+    ),
+    Kind("a UNet alone", _PART, _any("down_blocks.0.attentions.", "input_blocks.0.0.", "time_embedding.")),
+    Kind("a VAE", "load it with LoadVAE, behind a model", _any("encoder.conv_in.", "decoder.conv_in.")),
+    Kind(
+        "a text encoder",
+        "load it with LoadTextEncoder, behind a model",
+        _any("text_model.", "token_embedding.", "encoder.block.0.layer."),
+    ),
+)
+"""The kinds that are told apart, the first that fits; a family's own whole checkpoints are recognised before."""
+
+
+def kind_of(shapes: Shapes) -> Kind | None:
+    """What a file is by its tensors' names, or None where no kind fits."""
+    return next((kind for kind in KINDS if kind.is_kind(shapes)), None)

@@ -1,0 +1,128 @@
+"""SD 3's and FLUX.1's transformers in their original layouts: configurations from shapes, weights by diffusers' names.
+
+FLUX.1's are renamed here, since diffusers' converter is written for one size. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file import Config, count
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HEAD = 64
+"""Channels of an attention head in SD 3."""
+
+
+def sd3_config(shapes: Shapes) -> Config:
+    """The configuration of an SD3Transformer2DModel."""
+    width, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    layers = count(shapes, "joint_blocks.{}.x_block.attn.qkv.weight")
+    return {
+        "in_channels": channels,
+        "out_channels": channels,
+        "patch_size": patch,
+        "num_layers": layers,
+        "attention_head_dim": HEAD,
+        "num_attention_heads": width // HEAD,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "caption_projection_dim": shapes["context_embedder.weight"][0],
+        "pooled_projection_dim": shapes["y_embedder.mlp.0.weight"][1],
+        "pos_embed_max_size": int(shapes["pos_embed"][1] ** 0.5),
+        "qk_norm": "rms_norm" if "joint_blocks.0.x_block.attn.ln_q.weight" in shapes else None,
+        "dual_attention_layers": tuple(
+            index for index in range(layers) if f"joint_blocks.{index}.x_block.attn2.qkv.weight" in shapes
+        ),
+    }
+
+
+def sd3_weights(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An SD 3 transformer's weights under diffusers' names."""
+    from diffusers.loaders import single_file_utils
+
+    convert: Any = single_file_utils.convert_sd3_transformer_checkpoint_to_diffusers
+    converted: dict[str, Tensor] = convert(found)
+    return converted
+
+
+def flux_config(shapes: Shapes) -> Config:
+    """The configuration of a FluxTransformer2DModel; a head's channels are shared 1 : 3.5 : 3.5 by time and place."""
+    head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
+    return {
+        "in_channels": shapes["img_in.weight"][1],
+        "num_layers": count(shapes, "double_blocks.{}.img_mod.lin.weight"),
+        "num_single_layers": count(shapes, "single_blocks.{}.linear1.weight"),
+        "attention_head_dim": head,
+        "num_attention_heads": shapes["img_in.weight"][0] // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
+        "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
+        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
+    }
+
+
+FLUX_RULES = (
+    (r"^(time|guidance)_in\.in_layer\.", r"time_text_embed.\1_embedder.linear_1."),
+    (r"^(time|guidance)_in\.out_layer\.", r"time_text_embed.\1_embedder.linear_2."),
+    (r"\.time_embedder\.", ".timestep_embedder."),
+    (r"^vector_in\.in_layer\.", "time_text_embed.text_embedder.linear_1."),
+    (r"^vector_in\.out_layer\.", "time_text_embed.text_embedder.linear_2."),
+    (r"^txt_in\.", "context_embedder."),
+    (r"^img_in\.", "x_embedder."),
+    (r"^final_layer\.linear\.", "proj_out."),
+    (r"^final_layer\.adaLN_modulation\.1\.", "norm_out.linear."),
+    (r"^double_blocks\.", "transformer_blocks."),
+    (r"^single_blocks\.", "single_transformer_blocks."),
+    (r"\.img_mod\.lin\.", ".norm1.linear."),
+    (r"\.txt_mod\.lin\.", ".norm1_context.linear."),
+    (r"\.modulation\.lin\.", ".norm.linear."),
+    (r"\.img_attn\.norm\.(.)[a-z]+_norm\.scale", r".attn.norm_\1.weight"),
+    (r"\.txt_attn\.norm\.(.)[a-z]+_norm\.scale", r".attn.norm_added_\1.weight"),
+    (r"\.norm\.(.)[a-z]+_norm\.scale", r".attn.norm_\1.weight"),
+    (r"\.img_attn\.proj\.", ".attn.to_out.0."),
+    (r"\.txt_attn\.proj\.", ".attn.to_add_out."),
+    (r"\.img_mlp\.0\.", ".ff.net.0.proj."),
+    (r"\.img_mlp\.2\.", ".ff.net.2."),
+    (r"\.txt_mlp\.0\.", ".ff_context.net.0.proj."),
+    (r"\.txt_mlp\.2\.", ".ff_context.net.2."),
+    (r"\.linear2\.", ".proj_out."),
+)
+"""Names of the original layout, and diffusers' in their place, in the order in which they are replaced."""
+
+FLUX_JOINED = {
+    ".img_attn.qkv.": (".attn.to_q.", ".attn.to_k.", ".attn.to_v."),
+    ".txt_attn.qkv.": (".attn.add_q_proj.", ".attn.add_k_proj.", ".attn.add_v_proj."),
+    ".linear1.": (".attn.to_q.", ".attn.to_k.", ".attn.to_v.", ".proj_mlp."),
+}
+"""What is one tensor in the original layout and several in diffusers'; the last of `linear1` has the rest."""
+
+
+def flux_weights(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A FLUX.1 transformer's weights under diffusers' names."""
+    import torch
+
+    width = found["img_in.weight"].shape[0]
+    parted: dict[str, Tensor] = {}
+    for name, tensor in found.items():
+        joined = next((part for part in FLUX_JOINED if part in name), None)
+        if joined is None:
+            parted[name] = tensor
+            continue
+        names = [name.replace(joined, part) for part in FLUX_JOINED[joined]]
+        sizes = [width] * (len(names) - 1)
+        parted |= zip(names, torch.split(tensor, [*sizes, len(tensor) - sum(sizes)]), strict=True)
+    named = {_named(name): tensor for name, tensor in parted.items()}
+    for name in ("norm_out.linear.weight", "norm_out.linear.bias"):
+        shift, scale = named[name].chunk(2)
+        named[name] = torch.cat([scale, shift])
+    return named
+
+
+def _named(name: str) -> str:
+    for pattern, replacement in FLUX_RULES:
+        name = re.sub(pattern, replacement, name)
+    return name

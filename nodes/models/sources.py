@@ -1,0 +1,332 @@
+"""What LoadCheckpoint and LoadControlNet may be given, and how it is found and recognised by names and headers alone.
+
+A source is a path under a models folder (a diffusers folder or a safetensors file), a hub id whose files are in the
+hub's cache, or `builtin:NAME`. Imports no torch; nothing is downloaded unless a run was told that it may.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from weft.engine import InputError, Places, Resolved, Resource, find, inside, listed, nearest
+from weft.nodes import builtin
+from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
+from weft.nodes.models import diffusers_folder, hub
+from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_shapes, refuse_pickle
+from weft.nodes.prompting.embeddings import sizes_of, word_of
+from weft.nodes.prompting.text_encoders import header_of
+
+BUILTIN = "builtin:"
+
+
+class ModelSource(Resource):
+    """A string input that names weights of one kind; a kind is a subclass.
+
+    Attributes:
+        kind: as `weft models list` calls it.
+        components: the folders of a model folder that make it up; the empty name is the folder itself.
+    """
+
+    kind: str
+    components: tuple[str, ...]
+
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """The weights of that name.
+
+        Raises:
+            InputError: where they are missing, damaged, a pickle, or not what is wanted here.
+        """
+        root = located(text, places)
+        if root is None and places.download and hub.is_hub_id(text):
+            root = self.pull(text)
+        if root is None:
+            raise _missing(text, places)
+        contents = Contents.of(root)
+        if not self.recognises(contents):
+            raise self.refusal(root, contents)
+        family = self.family_of(contents)
+        detail = {"kind": self.kind, **self.detail(contents, root)}
+        return Resolved(text, *self.placed(root), family.name if family else None, detail)
+
+    def available(self, places: Places) -> Iterator[tuple[str, Resolved]]:
+        """The models of this kind among the builtins, in the hub's cache and in the models folders."""
+        for name in _names(places):
+            with suppress(InputError):
+                yield name, self.resolve(name, places)
+
+    def pull(self, text: str, variant: str = "") -> Path:
+        """Fetch a hub id into the hub's cache."""
+        return hub.fetch(text, self.components, variant)
+
+    def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
+        """What the names of files are counted from, and the files whose content counts.
+
+        The headers of a folder's files are read, so that damage shows.
+        """
+        if not root.is_dir():
+            return root, (root,)
+        for component in self.components:
+            if (root / component / "config.json").is_file():
+                _read_headers(root / component)
+        return root, diffusers_folder.content(root, self.components)
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whether what was found is what is wanted."""
+        return self.family_of(contents) is not None
+
+    def family_of(self, contents: Contents) -> Family | None:
+        """The family of what was found; None where it is of no single one."""
+        return None
+
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """What checks of nodes may want to know of it."""
+        return {}
+
+    @abstractmethod
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        """What was found instead."""
+
+
+class CheckpointSource(ModelSource):
+    """A whole checkpoint: a denoiser with, as far as its family has them, text encoders and a VAE."""
+
+    kind = "checkpoint"
+    components: tuple[str, ...] = (
+        *("", "scheduler"),
+        *("text_encoder", "text_encoder_2", "text_encoder_3"),
+        *("tokenizer", "tokenizer_2", "tokenizer_3"),
+        *("transformer", "unet", "vae"),
+    )
+
+    def family_of(self, contents: Contents) -> Family | None:
+        return of_checkpoint(contents)
+
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """The configuration of its scheduler, what its network sees beside its latents, how wide its prompts are."""
+        family = self.family_of(contents)
+        assert family is not None
+        return {
+            "scheduler": json.dumps(dict(family.scheduler_of(contents))),
+            "beside": str(family.seen_beside(contents)),
+            "clips": json.dumps(family.clips(contents)),
+            "widths": json.dumps(family.widths_of(contents)),
+        }
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        known = ", ".join(family.name for family in FAMILIES)
+        if contents.shapes:
+            kind = kind_of(contents.shapes)
+            found = kind.name if kind else "nothing that Weft knows"
+            return InputError(f"`{root.name}` is {found}, expected a checkpoint", kind.hint if kind else _CHECKPOINT)
+        if contents.configs.get("", {}).get("_class_name") == "ControlNetModel":
+            return InputError(f"`{root.name}` is a ControlNet, expected a checkpoint", "load it with LoadControlNet")
+        parts = ", ".join(sorted(filter(None, contents.configs))) or "no components"
+        return InputError(f"`{root.name}` ({parts}) is no checkpoint of a family that Weft loads: {known}", _CHECKPOINT)
+
+
+class DenoiserSource(CheckpointSource):
+    """A denoiser alone: a UNet or a transformer."""
+
+    kind = "denoiser"
+    components = ("",)
+
+    def family_of(self, contents: Contents) -> Family | None:
+        return None if of_checkpoint(contents) else of_denoiser(contents)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a denoiser", "give a folder or a safetensors file of a UNet or a transformer")
+
+
+class VAESource(ModelSource):
+    """A VAE alone, of any family whose latents have as many channels: whose it is is said by the model it is for."""
+
+    kind = "VAE"
+    components = ("",)
+
+    def recognises(self, contents: Contents) -> bool:
+        return bool(of_vae(contents))
+
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """The families whose latents it may make."""
+        return {"families": " ".join(one.name for one in of_vae(contents))}
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a VAE", "give a folder or a safetensors file of an AutoencoderKL")
+
+
+class ControlNetSource(ModelSource):
+    """A ControlNet alone."""
+
+    kind = "ControlNet"
+    components = ("",)
+
+    def family_of(self, contents: Contents) -> Family | None:
+        return of_control_net(contents)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a ControlNet", _CONTROL_NET)
+
+
+class TextEncoderSource(ModelSource):
+    """A text model alone: CLIP's, OpenCLIP's or T5's, whichever family it is for."""
+
+    kind = "text encoder"
+    components = ("",)
+
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """The text model of that name, with the tokenizer that stands beside it in a model's folder."""
+        found = super().resolve(text, places)
+        folder = found.root.name
+        beside = found.root.parent / folder.replace("text_encoder", "tokenizer")
+        if beside == found.root or not (beside.is_dir() and inside(beside, _searched(places))):
+            return found
+        root = found.root.parent
+        files = diffusers_folder.content(root, (folder, beside.name))
+        return replace(found, root=root, files=files, detail={**found.detail, "folder": folder})
+
+    def recognises(self, contents: Contents) -> bool:
+        return header_of(contents) is not None and not of_checkpoint(contents)
+
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """Which component of the folder it is, and what its headers tell."""
+        header = header_of(contents)
+        return {"folder": "", "header": json.dumps(asdict(header) if header else None)}
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a text encoder", "give a folder or a safetensors file of a text model")
+
+
+class EmbeddingSource(ModelSource):
+    """A textual inversion embedding, for any text encoder that reads as many channels."""
+
+    kind = "embedding"
+    components = ()
+
+    def resolve(self, text: str, places: Places) -> Resolved:
+        """The embedding of that name.
+
+        Raises:
+            InputError: for a pickle, with how to convert it, and for what any other source is refused for.
+        """
+        try:
+            return super().resolve(text, places)
+        except InputError as refusal:
+            raise InputError(refusal.message, _CONVERT) if _is_pickle(text) else refusal from None
+
+    def recognises(self, contents: Contents) -> bool:
+        return bool(sizes_of(contents.shapes))
+
+    def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
+        """Its name counts too, since it may be the word that it stands for."""
+        return root.parent, (root,)
+
+    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
+        """The word that it stands for, and its vectors."""
+        sizes = sizes_of(contents.shapes)
+        return {"word": word_of(sizes, root), "sizes": json.dumps(sizes)}
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "a textual inversion embedding", "give a safetensors file of vectors alone")
+
+
+def _is_pickle(text: str) -> bool:
+    return Path(text).suffix.lower() in PICKLES
+
+
+_CONVERT = (
+    "convert it where you trust it: read it by `torch.load(FILE, weights_only=True)`, and write its vectors as "
+    "`emb_params` by `safetensors.torch.save_file`"
+)
+
+
+def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:
+    """What was found where a part was wanted."""
+    kind, whole = kind_of(contents.shapes), of_checkpoint(contents)
+    found = kind.name if kind else contents.class_of("") or "nothing that Weft knows"
+    if whole:
+        found, hint = f"a checkpoint ({whole.name})", "load it with LoadCheckpoint"
+    return InputError(f"`{root.name}` is {found}, expected {wanted}", hint)
+
+
+_CHECKPOINT = "give a diffusers folder, or a safetensors file with the denoiser, the VAE and the text encoders"
+_CONTROL_NET = "give a diffusers folder of a ControlNet, or a safetensors file in the original layout"
+
+
+def located(text: str, places: Places) -> Path | None:
+    """The file or folder that a source names: a builtin, a path in the places, or a snapshot in the hub's cache.
+
+    Raises:
+        InputError: for a builtin that there is not, a pickle, and a path outside the places.
+    """
+    if text.startswith(BUILTIN):
+        return _builtin(text.removeprefix(BUILTIN))
+    if not text.strip():
+        raise InputError("the name of the model is empty", f"give a path, a hub id or `{BUILTIN}NAME`")
+    refuse_pickle(Path(text))
+    path = find(text, _searched(places))
+    return hub.snapshot(text, hub.cache_folder()) if path is None and hub.is_hub_id(text) else path
+
+
+def _searched(places: Places) -> tuple[Path, ...]:
+    return (*places.models, *places.files)
+
+
+def _missing(text: str, places: Places) -> InputError:
+    searched = _searched(places)
+    near = _near(text, searched)
+    if hub.is_hub_id(text) and not near:
+        return InputError(
+            f"`{text}` is no path under {listed(map(str, searched))}, and no hub id that is in the hub's cache",
+            f"get it with: weft models pull {text}",
+        )
+    return InputError(
+        f"there is no model `{text}` in {listed(map(str, searched))}",
+        near or "check the name, or add its folder with --models DIR",
+    )
+
+
+def _near(text: str, searched: tuple[Path, ...]) -> str:
+    """The nearest name in the folders where `text` would lie; only folders that may be read are looked into."""
+    wanted = Path(text)
+    beside = [folder / wanted.parent for folder in searched if inside(folder / wanted.parent, searched)]
+    return nearest(wanted.name, [entry.name for folder in beside if folder.is_dir() for entry in folder.iterdir()])
+
+
+def _builtin(name: str) -> Path:
+    if name not in builtin.names():
+        known = f"there are: {', '.join(builtin.names()) or 'none'}"
+        raise InputError(f"there is no builtin model `{name}`", nearest(name, builtin.names()) or known)
+    return builtin.path(name)
+
+
+def _read_headers(folder: Path) -> None:
+    """Read the header of each weights file of a component, so that a damaged one is found before anything runs."""
+    for paths in diffusers_folder.weights(folder).values():
+        for path in paths:
+            read_shapes(path)
+
+
+def _names(places: Places) -> Iterator[str]:
+    """Every name that might be a model here: builtins, the hub's cache, and what lies in the models folders."""
+    yield from (BUILTIN + name for name in builtin.names())
+    yield from hub.cached_ids(hub.cache_folder())
+    for folder in places.models:
+        for path in _models_below(folder):
+            yield path.relative_to(folder).as_posix()
+
+
+def _models_below(folder: Path) -> Iterator[Path]:
+    """Model folders and single files under a folder; nothing inside a model folder is one of its own."""
+    for root, subfolders, files in os.walk(folder):
+        if "model_index.json" in files or "config.json" in files:
+            subfolders.clear()
+            yield Path(root)
+        else:
+            subfolders.sort()
+            yield from (Path(root, name) for name in sorted(files) if name.endswith(".safetensors"))

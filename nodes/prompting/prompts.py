@@ -1,0 +1,138 @@
+"""What a prompt says beside its words: weights, in parentheses.
+
+`(words)` weigh 1.1, `(words:1.2)` 1.2, and weights of one within the other multiply; `\\(`, `\\)` and `\\\\` are the
+characters. A parenthesis without its partner, and a colon without a number behind it, are characters too: a prompt that
+was written without weights in mind is never refused. Imports no torch. Read next:
+`weft.nodes.prompting.prompt_encoder`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, groupby
+
+EMPHASIS = 1.1
+"""What parentheses without a number weigh."""
+
+MOST = 100.0
+"""What nested weights multiply to at most, so that no depth of parentheses leads out of what numbers hold."""
+
+_ESCAPED = frozenset("()\\")
+
+_NUMBER = re.compile(r":\s{0,4}([+-]?(?:\d{1,3}(?:\.\d{0,9})?|\.\d{1,9}))\s{0,4}\Z")
+"""A weight at the end of what stands between parentheses: at most 24 characters, so that a prompt is read in one go."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Words of one weight."""
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A prompt as its words, without the parentheses, and what each of them weighs."""
+
+    segments: tuple[Segment, ...]
+
+    @cached_property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments)
+
+    def weight(self, start: int, end: int) -> float:
+        """The weight of a token that stands for these characters of the text: that of its first one but for spaces."""
+        token = self.text[start:end]
+        first = start + len(token) - len(token.lstrip())
+        place = bisect_right(self._starts, first if first < end else start)
+        return self.segments[place - 1].weight if place else 1.0
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *accumulate(len(segment.text) for segment in self.segments)][: len(self.segments)]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How texts are read.
+
+    Args:
+        weights: whether parentheses weigh words; else they are characters.
+        skip: layers of CLIP that are left out before those that the family leaves out.
+    """
+
+    weights: bool = False
+    skip: int = 0
+
+    def of(self, text: str) -> Weighted:
+        """A text read so."""
+        return Weighted(parse(text) if self.weights else (Segment(text),))
+
+
+PLAIN = Reading()
+
+
+def parse(prompt: str) -> tuple[Segment, ...]:
+    """The words of a prompt with their weights; neighbours differ in weight, and none is empty."""
+    closes = _pairs(prompt)
+    products, ends, found = [1.0], list[tuple[int, int]](), list[Segment]()
+    at = 0
+    while at < len(prompt):
+        if ends and at == ends[-1][0]:
+            at = ends.pop()[1]
+            products.pop()
+        elif (close := closes.get(at)) is not None:
+            weight, end = _weight(prompt, at + 1, close)
+            products.append(max(-MOST, min(MOST, products[-1] * weight)))
+            ends.append((end, close + 1))
+            at += 1
+        else:
+            at += _is_escape(prompt, at)
+            found.append(Segment(prompt[at], products[-1]))
+            at += 1
+    return _joined(found)
+
+
+def unparse(segments: Sequence[Segment]) -> str:
+    """A prompt that `parse` reads as these; weights are written with as many digits as they have."""
+    escaped = (re.sub(r"([()\\])", r"\\\1", segment.text) for segment in segments)
+    pairs = zip(escaped, segments, strict=True)
+    return "".join(text if one.weight == 1 else f"({text}:{one.weight})" for text, one in pairs)
+
+
+def _is_escape(prompt: str, at: int) -> bool:
+    """Whether a backslash stands here that makes a character of what follows it."""
+    return prompt[at] == "\\" and prompt[at + 1 : at + 2] in _ESCAPED
+
+
+def _pairs(prompt: str) -> dict[int, int]:
+    """Where the partner of each opening parenthesis is that has one."""
+    opened: list[int] = []
+    closes: dict[int, int] = {}
+    at = 0
+    while at < len(prompt):
+        if _is_escape(prompt, at):
+            at += 1
+        elif prompt[at] == "(":
+            opened.append(at)
+        elif prompt[at] == ")" and opened:
+            closes[opened.pop()] = at
+        at += 1
+    return closes
+
+
+def _weight(prompt: str, start: int, close: int) -> tuple[float, int]:
+    """What the words between two parentheses weigh, and where they end."""
+    tail = max(start, close - 24)
+    number = _NUMBER.search(prompt[tail:close])
+    return (float(number[1]), tail + number.start()) if number else (EMPHASIS, close)
+
+
+def _joined(found: Sequence[Segment]) -> tuple[Segment, ...]:
+    runs = groupby(found, key=lambda segment: segment.weight)
+    return tuple(Segment("".join(one.text for one in run), weight) for weight, run in runs)

@@ -1,0 +1,207 @@
+"""What a sampler is told must fit the model that it is linked to: checks of KSampler and of loaders, before a run.
+
+They follow links from a guide to the loader of its model, and read what the loader's source says in names and headers.
+Where links lead to no loader (a branch that is chosen while a graph runs), nothing is said until the node runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from weft.engine import InputError, NodeProblem, Upstream, listed
+from weft.nodes.families import Family, family
+from weft.nodes.prompting.embeddings import check_word, matched
+from weft.nodes.prompting.text_encoders import Widths, assigned
+from weft.nodes.sampling.samplers import SAMPLERS, samplers_told_spacing
+from weft.nodes.sampling.scheduling import chosen, settled
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model of a checkpoint, as its loader and its headers tell.
+
+    Args:
+        node: the id of the loader.
+        scheduler: the configuration of the scheduler that it came with.
+        beside: channels that it sees beside its latents.
+    """
+
+    node: str
+    family: Family
+    scheduler: dict[str, Any]
+    beside: int
+
+    def __str__(self) -> str:
+        return f"`{self.node}` is of family {self.family.name}"
+
+
+def loaded(loader: Upstream) -> Loaded | None:
+    """What a loader names; None for a node that is none, and where its files are not here."""
+    source, said = loader.source("source"), loader.literals.get("prediction")
+    if source is None or source.family is None or "scheduler" not in source.detail or said is None:
+        return None
+    scheduler = json.loads(source.detail["scheduler"])
+    if said != "checkpoint":
+        scheduler["prediction_type"] = said
+    return Loaded(loader.call.id, family(source.family), scheduler, int(source.detail["beside"]))
+
+
+def model_behind(sampler: Upstream) -> Loaded | None:
+    """The model that a sampler's guide leads to, as far as links tell."""
+    node = sampler.above("guide")
+    while node and node.source("source") is None:
+        node = node.above("guide") or node.above("model")
+    return loaded(node) if node else None
+
+
+def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
+    """What of a KSampler does not go together with its model and its latent."""
+    yield from _begins_with_latents(sampler)
+    model = model_behind(sampler)
+    if model:
+        yield from _follows(sampler, model)
+        yield from _sees(sampler, model)
+
+
+def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
+    """A size alone holds nothing to keep."""
+    latent, told = sampler.above("latent"), sampler.literals
+    if latent is None or latent.call.type.name != "EmptyLatent":
+        return
+    for name, whole in (("denoise", 1.0), ("start_step", 0), ("add_noise", True)):
+        if told.get(name, whole) != whole:
+            message = f"the run begins with given latents, and `{latent.call.id}` is only a size, with nothing in it"
+            yield NodeProblem(name, message, f"leave `{name}` out, or give latents (VAEEncode, KSampler)")
+
+
+def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """The sampler must be able to follow what the model predicts, on the schedule."""
+    name, schedule = sampler.literals.get("sampler"), sampler.literals.get("schedule")
+    if name is None or schedule is None or sampler.literals.get("sigmas", "linked") is not None:
+        return
+    try:
+        chosen(model.scheduler, name, schedule)
+    except InputError as refusal:
+        yield NodeProblem("sampler", f"{refusal.message}; {model}", refusal.hint)
+        return
+    flow = SAMPLERS[name].flow if name in SAMPLERS else None
+    if model.family.spaces_steps and flow and not flow.told_spacing:
+        message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
+        yield NodeProblem("sampler", message, f"choose one of: {', '.join(samplers_told_spacing())}")
+
+
+GIVEN_BESIDE = {"CFGGuide": 0, "InpaintGuide": 5, "EditGuide": 4}
+"""Channels that guides give beside the latents."""
+
+AROUND = frozenset({"PerturbedAttention", "ProjectedGuidance"})
+"""Guides that give what the guide inside them gives."""
+
+HINTS = {
+    0: "guide it with CFGGuide alone",
+    4: "put EditGuide after its guide",
+    5: "put InpaintGuide after its guide",
+}
+"""How a model gets as many channels as it sees."""
+
+
+def _sees(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """The guide must give what the model sees beside its latents."""
+    guide = sampler.above("guide")
+    while guide and guide.call.type.name in AROUND:
+        guide = guide.above("guide")
+    given = GIVEN_BESIDE.get(guide.call.type.name, model.beside) if guide else model.beside
+    if guide and given != model.beside:
+        message = f"`{model.node}` sees {model.beside} channels beside its latents, and `{guide.call.id}` gives {given}"
+        yield NodeProblem("guide", message, HINTS.get(model.beside, "use a guide that was made for this model"))
+
+
+def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """A VAE must make the latents of the model that it is for."""
+    vae, model = loader.source("source"), _model_of(loader)
+    found = model.source("source") if model else None
+    able = vae.detail["families"].split() if vae else []
+    if vae and model and found and found.family and found.family not in able:
+        message = f"`{vae.text}` is a VAE of {listed(able)}, and `{model.call.id}` is of family {found.family}"
+        yield NodeProblem("source", message, "give a VAE of the model's family")
+
+
+def _model_of(loader: Upstream) -> Upstream | None:
+    """The loader that a loader's model comes from."""
+    model = loader.above("model")
+    while model and model.source("source") is None:
+        model = model.above("model")
+    return model
+
+
+def texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
+    """Text models that come alone must be those of the model's family."""
+    try:
+        _texts(loader)
+    except InputError as refusal:
+        yield NodeProblem("source", refusal.message, refusal.hint)
+
+
+def _texts(loader: Upstream) -> dict[str, int] | None:
+    """The channels of each CLIP text model of a LoadTextEncoder; None where it cannot be told yet.
+
+    Raises:
+        InputError: where they are not the model's.
+    """
+    model = _model_of(loader)
+    found, names = model.source("source") if model else None, ("source", "source_2", "source_3")
+    told = [name for name in names if loader.call.inputs.get(name) is not None]
+    sources = [one for name in told if (one := loader.source(name))]
+    if found is None or found.family is None or len(sources) < len(told):
+        return None
+    given = assigned(family(found.family), sources, Widths(*json.loads(found.detail["widths"])))
+    return {text.name: header.width for text, (_, header) in given.items() if not header.is_t5}
+
+
+def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """An embedding must be of the text encoder's size, and its word must not be another one's."""
+    source, others, node = loader.source("source"), list[str](), loader.above("text_encoder")
+    while node and node.call.type is loader.call.type:
+        others += _words(node)
+        node = node.above("text_encoder")
+    for word in _words(loader):
+        try:
+            check_word(word, others)
+        except InputError as refusal:
+            yield NodeProblem("token", refusal.message, refusal.hint)
+    clips = _clips(node) if node else None
+    if source and clips is not None:
+        try:
+            matched(source.text, json.loads(source.detail["sizes"]), clips)
+        except InputError as refusal:
+            yield NodeProblem("source", refusal.message, refusal.hint)
+
+
+def _clips(loader: Upstream) -> dict[str, int] | None:
+    """The channels of each CLIP text model that a loader names; None where it cannot be told."""
+    source = loader.source("source")
+    if source and "clips" in source.detail:
+        clips: dict[str, int] = json.loads(source.detail["clips"])
+        return clips
+    with suppress(InputError):
+        return _texts(loader) if source and "header" in source.detail else None
+    return None
+
+
+def _words(loader: Upstream) -> list[str]:
+    """The word that a LoadEmbedding loads; none where it is linked, or its file is not here."""
+    token, source = loader.literals.get("token"), loader.source("source")
+    own = source.detail["word"] if source and token == "" else token
+    return [own] if own else []
+
+
+def training_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """How some models were trained is no matter of a setting."""
+    model, told = loaded(loader), loader.literals
+    for name, option in (("prediction", "prediction_type"), ("noise", "beta_schedule")):
+        if model and told.get(name, "checkpoint") != "checkpoint" and option in settled(model.scheduler):
+            message = f"how a model of {model.family.name} was trained is settled"
+            yield NodeProblem(name, message, f"leave `{name}` out")

@@ -1,0 +1,124 @@
+"""Self-attention without sight: for some rows of a batch, each element of the picture sees itself alone.
+
+Perturbed-attention guidance (https://arxiv.org/abs/2403.17377) asks a network so. The network is shared by recipes: its
+attention processors are wrapped around one call and are as they were after it.
+
+Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`, which asks
+for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from weft.engine import InputError
+from weft.nodes.models.networks import Denoiser
+
+
+def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
+    """The modules of self-attention in some parts of a network, named as diffusers names them; in its middle for none.
+
+    Raises:
+        InputError: where there is none in one of these parts.
+    """
+    found = {
+        name: module
+        for name, module in model.network.named_modules()
+        if isinstance(module, Attention) and not module.is_cross_attention
+    }
+    if not found:
+        raise InputError(
+            f"the network of {model.family.name} has no self-attention that can be perturbed",
+            "leave PerturbedAttention out",
+        )
+    for layer in layers:
+        if not any(_lies_in(name, layer) for name in found):
+            raise InputError(
+                f"the network has no self-attention in `{layer}`",
+                f"name parts of these: {', '.join(found)}",
+            )
+    wanted = layers or (_middle(model.network),)
+    return tuple(module for name, module in found.items() if any(_lies_in(name, layer) for layer in wanted))
+
+
+def _lies_in(name: str, layer: str) -> bool:
+    return f".{layer}." in f".{name}."
+
+
+def _middle(network: Any) -> str:
+    blocks = getattr(network, "transformer_blocks", ())
+    return f"transformer_blocks.{len(blocks) // 2}" if blocks else "mid_block"
+
+
+@contextmanager
+def perturbed(attentions: Sequence[Any], kept: int, parts: int) -> Iterator[None]:
+    """Attention as it is in the first `kept` of so many equal parts of a batch, perturbed in those after them."""
+    before = [attention.processor for attention in attentions]
+    try:
+        for attention, processor in zip(attentions, before, strict=True):
+            attention.set_processor(PerturbedProcessor(processor, kept, parts))
+        yield
+    finally:
+        for attention, processor in zip(attentions, before, strict=True):
+            attention.set_processor(processor)
+
+
+@dataclass(frozen=True)
+class PerturbedProcessor:
+    """An attention processor that does as another does, in the dark for the last parts of a batch."""
+
+    inner: Any
+    kept: int
+    parts: int
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """What diffusers calls, with its names: of the picture, or in joint attention of picture and text."""
+        given = (hidden_states, encoder_hidden_states, attention_mask, temb)
+        split = len(hidden_states) * self.kept // self.parts
+        seen, unseen = ([None if one is None else one[rows] for one in given] for rows in _halves(split))
+        whole = self.inner(attn, *seen)
+        with SelfAlone(hidden_states.shape[1] if hidden_states.ndim == 3 else hidden_states[0, 0].numel()):
+            blind = self.inner(attn, *unseen)
+        if isinstance(whole, Tensor):
+            return torch.cat([whole, blind])
+        return tuple(torch.cat(pair) for pair in zip(whole, blind, strict=True))
+
+
+def _halves(split: int) -> tuple[slice, slice]:
+    return slice(None, split), slice(split, None)
+
+
+class SelfAlone(TorchFunctionMode):
+    """Within it, each of the first `count` tokens attends to itself and to those after them; the others to all."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is not nn.functional.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        query, key, value = args
+        tokens = query.shape[-2]
+        if tokens == self.count:
+            return value
+        mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device)
+        mask[: self.count, : self.count] = torch.eye(self.count, dtype=torch.bool, device=query.device)
+        return func(query, key, value, attn_mask=mask)

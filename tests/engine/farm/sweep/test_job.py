@@ -1,0 +1,118 @@
+"""Job files: what they may say, and every problem at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.farm.conftest import Place
+from weft.engine import GraphError, InputError
+from weft.engine.farm import expand
+from weft.engine.farm import read as read_job
+from weft.engine.farm.sweep.axes import ranged, read
+from weft.engine.farm.sweep.naming import named
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("3", [3]), ("1-4", [1, 2, 3, 4]), ("1-9x4,150", [1, 5, 9, 150]), ("-2-1", [-2, -1, 0, 1]), (" 1 , 2", [1, 2])],
+)
+def test_ranges_as_farms_write_them(text: str, numbers: list[int]) -> None:
+    assert [*ranged(text)] == numbers
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "4-1", "1-9x0", "1-99999999", "1;2"])
+def test_what_is_no_range_says_so(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        ranged(text)
+    assert caught.value.hint
+
+
+def test_values_come_from_files_and_folders(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n\n# not this\ntwo\n")
+    (tmp_path / "a.csv").write_text("prompt,seed\none,1\ntwo,2\n")
+    (tmp_path / "a.jsonl").write_text('{"seed": 1}\n{"seed": 2}\n')
+    (tmp_path / "b.png").touch()
+    assert read({"file": "a.txt"}, tmp_path) == read({"file": "a.csv", "column": "prompt"}, tmp_path) == ("one", "two")
+    assert read({"file": "a.jsonl", "column": "seed"}, tmp_path) == read({"count": 2, "start": 1}, tmp_path) == (1, 2)
+    assert read({"folder": "."}, tmp_path) == ("b.png",)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [],
+        5,
+        {},
+        {"count": 0},
+        {"count": "2"},
+        {"count": 2, "first": 1},
+        {"file": "../a.txt"},
+        {"file": "none.txt"},
+        {"file": "a.csv", "column": "promt"},
+        {"range": "1-2", "count": 3},
+        {"folder": "a.csv"},
+    ],
+)
+def test_a_source_that_gives_nothing_is_refused(source: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("prompt\none\n")
+    with pytest.raises(InputError) as caught:
+        read(source, tmp_path)
+    assert caught.value.hint
+
+
+def test_axes_multiply_and_groups_are_walked_together(place: Place) -> None:
+    job = place.job({"prompt": ["a", "b"], "seed": [1, 2], "sample.scale": [3.0, 4.0]}, zip=[["prompt", "seed"]])
+    assert [[*item.values.values()] for item in expand(job)] == [
+        ["a", 1, 3.0],
+        ["a", 1, 4.0],
+        ["b", 2, 3.0],
+        ["b", 2, 4.0],
+    ]
+
+
+def test_all_problems_of_a_job_come_at_once(place: Place) -> None:
+    with pytest.raises(GraphError) as caught:
+        place.job({"promt": ["a"], "sampel.seed": [1], "seed": {"range": "x"}}, name="{sed}")
+    told = str(caught.value)
+    assert len(caught.value.problems) == 4 and "job.json" in told
+    assert "did you mean `prompt`?" in told and "did you mean `sample`?" in told and "did you mean `seed`?" in told
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"nam": ""},
+        {"retries": -1},
+        {"retries": "2"},
+        {"zip": [["prompt", "seed"]]},
+        {"max_items": 1},
+        {"name": "../{seed}"},
+    ],
+)
+def test_a_wrong_part_is_a_problem(parts: dict[str, Any], place: Place) -> None:
+    with pytest.raises(GraphError):
+        place.job({"prompt": ["a"], "seed": [1, 2]}, **parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"weft_job": 1, "title": "a", "title": "b", "graph": GRAPH}', "the key `title` stands twice"),
+        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": [1], "n.a": [2]}}', "sweep: the key `n.a` stands twice"),
+        ('{"weft_job": 1, "graph": {"weft": 1, "nodes": {"n": 1, "n": 2}}, "nam": ""}', "the node id `n` stands twice"),
+        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": {"count": 1e999}}}', "no finite number"),
+        ('{"weft_job": 1, ', "not JSON"),
+    ],
+)
+def test_a_job_file_is_read_as_strictly_as_a_graph(text: str, told: str, tmp_path: Path) -> None:
+    graph = '{"weft": 1, "nodes": {"n": {"type": "A"}}}'
+    with pytest.raises(GraphError, match=told):
+        read_job(text.replace("GRAPH", graph), tmp_path / "job.json")
+
+
+def test_names_are_made_of_tokens() -> None:
+    values = {"prompt": "a lake: at / night", "seed": 7, "key": "abcdef"}
+    assert named("{seed:03}_{prompt}_{key:3}", values) == "007_a_lake_at_night_abc"

@@ -1,0 +1,69 @@
+"""Graph files to graphs: what JSON says is what the graph holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from weft.engine import Graph, Link
+from weft.engine.graph.document import GraphModel, read, write
+from weft.engine.types import NoNumber
+
+
+def first_input(literal: str) -> Any:
+    """What a graph holds for an input that is given as this JSON text."""
+    text = f'{{"weft": 1, "nodes": {{"a": {{"type": "T", "inputs": {{"x": {literal}}}}}}}}}'
+    return read(text).nodes["a"].inputs["x"]
+
+
+@pytest.mark.parametrize(
+    ("literal", "held"),
+    [
+        ("5", 5),
+        ("5.0", 5.0),
+        ("1e3", 1000.0),
+        ('"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+        ('"\\\\ud800"', "\\ud800"),
+        ("18446744073709551615", 2**64 - 1),
+        ("18446744073709551616", NoNumber("18446744073709551616", "beyond 64 bits")),
+        ("-1e999", NoNumber("-1e999")),
+        ('{"link": "b.out"}', Link("b", "out")),
+        ('[1, {"link": "b"}]', (1, Link("b"))),
+        ('{"value": {"link": "b"}}', {"link": "b"}),
+        ('{"value": [1, [2]]}', (1, (2,))),
+    ],
+)
+def test_literals_and_links(literal: str, held: object) -> None:
+    found = first_input(literal)
+    assert found == held and type(found) is not bool
+
+
+def test_what_a_file_writes_is_small_and_ordered() -> None:
+    with Graph(title="Empty") as graph:
+        pass
+    assert json.loads(write(graph)) == {
+        "$schema": "../schema/graph.schema.json",
+        "weft": 1,
+        "title": "Empty",
+        "nodes": {},
+    }
+    assert write(graph, schema=None).startswith(b'{\n  "weft": 1,\n')
+
+
+def test_keys_given_twice_among_many_are_found_at_once() -> None:
+    names = ", ".join(f'"n{n % 20_000}": {{"type": "T"}}' for n in range(40_000))
+    faults = read(f'{{"weft": 1, "nodes": {{{names}}}}}').faults
+    assert len(faults) == 20_000 and "`n0` stands twice" in faults[0].message
+
+
+def test_a_schema_of_ids_is_kept_for_editors() -> None:
+    nodes = GraphModel.model_json_schema()["$defs"]["GraphModel"]["properties"]["nodes"]
+    assert list(nodes["patternProperties"]) == ["^[A-Za-z_][A-Za-z0-9_-]*$"]
+
+
+def test_a_graph_is_written_as_json_that_others_read() -> None:
+    text = '{"weft": 1, "nodes": {"a": {"type": "T", "inputs": {"x": {"value": {"k": [1, {}]}}}}}}'
+    assert orjson.loads(write(read(text), schema=None)) == json.loads(text)

@@ -1,0 +1,118 @@
+"""Artifacts to files: inside the folder, numbered, never over something, the same bytes once."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from weft.engine import Artifact, Engine, Graph, InputError, NodeError, name_fault, named, node, png
+from weft.engine.planning.planner import Step
+from weft.engine.running.delivery import Folder, carried
+
+
+@node
+def Write(text: str, name: str = "text", media_type: str = "application/json") -> Artifact:
+    """A sink."""
+    return Artifact(text.encode(), media_type, name)
+
+
+@node
+def Paint(level: int, name: str = "grey") -> list[Artifact]:
+    """A sink with two pictures."""
+    stream = io.BytesIO()
+    Image.new("L", (2, 2), level).save(stream, "png")
+    return [Artifact(stream.getvalue(), "image/png", f"{name}/{n}") for n in range(2)]
+
+
+@pytest.fixture
+def step(engine: Engine) -> Step:
+    """A step that delivers."""
+    with Graph() as graph:
+        Write("x")
+    return engine.plan(graph).steps[0]
+
+
+GOOD = ("a", "a/b", "portrait 2", "ä", "a.b", "a" * 200, ".hidden")
+BAD = ("", " ", "..", "../a", "a/../../b", "/etc/a", "a//b", "a/", "./a", "C:/a", "a\\b", "a\0", "nul", "con.x", "a.")
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_names_that_stay_inside(name: str, step: Step, tmp_path: Path) -> None:
+    delivered = Folder(tmp_path / "out")(Artifact(b"x", "image/webp", name), step)
+    assert Path(delivered.path).resolve().is_relative_to(tmp_path / "out")
+    assert Path(delivered.path).name == f"{name.rsplit('/', 1)[-1]}_0001.webp" and delivered.new
+
+
+@pytest.mark.parametrize("name", [*BAD, "a ", "a" * 201, "a*b", "a\nb"])
+def test_names_that_do_not(name: str, step: Step, tmp_path: Path) -> None:
+    assert name_fault(name)
+    with pytest.raises(InputError):
+        Folder(tmp_path / "out")(Artifact(b"x", "image/webp", name), step)
+    assert not [*tmp_path.glob("**/*.webp")]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(step: Step, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="leave the output folder through a link"):
+        Folder(tmp_path / "out")(Artifact(b"x", "image/webp", "sub/a"), step)
+
+
+def test_files_are_numbered_and_nothing_is_overwritten(step: Step, tmp_path: Path) -> None:
+    (tmp_path / "a_0007.webp").write_bytes(b"mine")
+    (tmp_path / "ab_0099.webp").write_bytes(b"another's")
+    paths = [Folder(tmp_path)(Artifact(data, "image/webp", "a"), step).path for data in (b"1", b"2", b"1")]
+    assert [Path(path).name for path in paths] == ["a_0008.webp", "a_0009.webp", "a_0008.webp"]
+    assert (tmp_path / "a_0007.webp").read_bytes() == b"mine"
+
+
+def test_deliveries_at_once_take_numbers_of_their_own(step: Step, tmp_path: Path) -> None:
+    artifacts = [Artifact(str(n).encode(), "image/webp", "a") for n in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        paths = [one.path for one in pool.map(lambda one: Folder(tmp_path)(one, step), artifacts)]
+    assert len(set(paths)) == 40 == len([*tmp_path.iterdir()])
+    assert [Path(path).read_bytes() for path in paths] == [one.data for one in artifacts]
+
+
+def test_a_picture_carries_its_graph(engine: Engine) -> None:
+    with Graph(title="Two greys") as graph:
+        Paint(5)
+    paths = engine.run(graph).paths
+    found = carried(paths[0])
+    assert [path.name for path in paths] == ["0_0001.png", "1_0001.png"] and found is not None
+    assert json.loads(found.graph)["nodes"] == {"paint": {"type": "Paint", "inputs": {"level": 5}}}
+
+
+@pytest.mark.parametrize("run", ["", "[]", '{"contents": 1}', '{"contents": {"a": "../b", "c": 3}}', "{"])
+def test_what_a_picture_says_of_files_is_not_trusted(run: str, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    Image.new("L", (1, 1)).save(packed, "PNG")
+    (tmp_path / "a.png").write_bytes(png.with_text(packed.getvalue(), {"weft": "{}", "weft:run": run}))
+    found = carried(tmp_path / "a.png")
+    assert found is not None and found.contents == {}
+
+
+def test_a_repeated_run_writes_nothing_new(engine: Engine) -> None:
+    with Graph() as graph:
+        Paint(5)
+    first, second = engine.run(graph), engine.run(graph)
+    assert first.paths == second.paths and second.cached == ("paint",)
+
+
+def test_without_metadata_a_picture_is_the_nodes_bytes(tmp_path: Path) -> None:
+    with Graph() as graph:
+        Paint(5)
+    (path, _) = Engine(store=None, output=tmp_path, metadata=False).run(graph).paths
+    assert carried(path) is None
+
+
+def test_a_media_type_that_nobody_knows(engine: Engine) -> None:
+    with Graph() as graph:
+        named("strange", Write)("x", media_type="text/html")
+    with pytest.raises(NodeError, match=r"strange \(Write\): text/html is no media type"):
+        engine.run(graph)

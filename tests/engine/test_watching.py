@@ -1,0 +1,94 @@
+"""A watched graph runs again at every change of it or of what it names; a broken edit is told and does not end it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from typing import Annotated, Any
+
+import pytest
+
+from weft.engine import INJECTED, Context, Engine, Graph, GraphError, InputFile, Result, WeftError, node
+from weft.engine.spec.catalog import Catalog
+from weft.engine.watching import Watch
+
+Heard = Queue[Result | WeftError]
+
+
+@node
+def Length(path: Annotated[str, InputFile()], *, context: Context = INJECTED) -> int:
+    """The length of a file."""
+    return context.found(path).resolved.files[0].stat().st_size
+
+
+@node
+def Wait(seconds: float, *, context: Context = INJECTED) -> float:
+    """Wait, looking at cancel."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        context.progress(0, 1)
+        time.sleep(0.01)
+    return seconds
+
+
+TYPES: dict[str, Any] = {"Length": Length, "Wait": Wait}
+
+
+def save(file: Path, type: str, **inputs: object) -> None:
+    """Write a graph of one node, as an editor does: beside, then in place."""
+    graph = {"weft": 1, "nodes": {"one": {"type": type, "inputs": inputs}}, "outputs": {"out": {"link": "one"}}}
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(graph))
+    beside.replace(file)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Callable[[], Result | WeftError]]:
+    """Watches graph.json in a thread; gives what it says next."""
+    engine = Engine(store=None, device="cpu")
+    engine.catalog = Catalog(TYPES)
+    path, heard, stop = tmp_path / "graph.json", Heard(), threading.Event()
+    watch = Watch(engine, path, lambda: Graph.load(path), done=heard.put, failed=heard.put)
+    thread = threading.Thread(target=watch.until, args=(stop,))
+    (tmp_path / "text.txt").write_text("abc")
+    save(path, "Length", path="text.txt")
+    thread.start()
+    yield lambda: heard.get(timeout=20)
+    stop.set()
+    thread.join(20)
+
+
+def outputs(said: Result | WeftError) -> dict[str, Any]:
+    """The outputs of a run."""
+    assert isinstance(said, Result)
+    return dict(said.outputs)
+
+
+def test_it_runs_again_at_a_save_and_when_a_file_changes(
+    watched: Callable[[], Result | WeftError], tmp_path: Path
+) -> None:
+    assert outputs(watched()) == {"out": 3}
+    (tmp_path / "text.txt").write_text("abcde")
+    assert outputs(watched()) == {"out": 5}
+    save(tmp_path / "graph.json", "Wait", seconds=0.0)
+    assert outputs(watched()) == {"out": 0.0}
+
+
+def test_a_broken_edit_is_told_and_it_goes_on(watched: Callable[[], Result | WeftError], tmp_path: Path) -> None:
+    watched()
+    save(tmp_path / "graph.json", "Length", path="none.txt")
+    assert isinstance(watched(), GraphError)
+    save(tmp_path / "graph.json", "Length", path="text.txt")
+    assert outputs(watched()) == {"out": 3}
+
+
+def test_a_run_that_is_out_of_date_is_cancelled(watched: Callable[[], Result | WeftError], tmp_path: Path) -> None:
+    watched()
+    save(tmp_path / "graph.json", "Wait", seconds=100.0)
+    time.sleep(0.5)
+    save(tmp_path / "graph.json", "Length", path="text.txt")
+    assert outputs(watched()) == {"out": 3}

@@ -1,0 +1,30 @@
+"""What the builtin's latents look like: near their pictures with the tiny autoencoder, and something without it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from weft.nodes.builtin import path
+from weft.nodes.builtin.training.preview_colours import colour_psnr, encode_renders
+from weft.nodes.families import family
+from weft.nodes.models.latent_preview import Colours, colours_of
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def own() -> Colours:
+    """What landscapes says of itself."""
+    return colours_of(path("landscapes"), family("SD1").colours)
+
+
+def test_the_builtin_is_seen_through_its_tiny_autoencoder(own: Colours) -> None:
+    latents, pictures = encode_renders(path("landscapes"), COUNT, seed=5)
+    others = (replace(own, decoder=""), family("SD1").colours)
+    seen = [colour_psnr(colours, latents, pictures) for colours in (own, *others)]
+    assert seen == sorted(seen, reverse=True) and seen[0] > 32
+    assert Image.open(io.BytesIO(own.png(latents))).size == (128, 128)

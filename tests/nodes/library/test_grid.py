@@ -1,0 +1,39 @@
+"""ImageGrid: every picture stands where it should, whole, and labels add a strip."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from weft.engine import InputError
+from weft.nodes import Image, ImageGrid
+from weft.nodes.library.grid import GAP, LABEL_HEIGHT
+
+
+def test_pictures_stand_in_rows() -> None:
+    batch = torch.rand(3, 8, 16, 3)
+    grid = ImageGrid([Image(batch[:2]), Image(batch[2:])], columns=2).pixels[0]
+    assert grid.shape == (16 + GAP, 32 + GAP, 3)
+    assert torch.equal(grid[:8, 16 + GAP :], batch[1]) and torch.equal(grid[8 + GAP :, :16], batch[2])
+    assert (grid[8 + GAP :, 16 + GAP :] == 1).all()
+
+
+def test_labels_stand_above() -> None:
+    pixels = torch.zeros(1, 8, 40, 3)
+    grid = ImageGrid([Image(pixels), Image(pixels)], ["one", "a label that is far too long"]).pixels[0]
+    assert grid.shape[0] == 8 + LABEL_HEIGHT
+    assert all((grid[:LABEL_HEIGHT, left : left + 40] < 0.5).any() for left in (0, 40 + GAP))
+
+
+def test_transparency_is_laid_over_white() -> None:
+    pixels = torch.zeros(1, 4, 4, 4)
+    assert (ImageGrid([Image(pixels)]).pixels == 1).all()
+
+
+def test_pictures_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="several sizes: 8 x 4, 4 x 4"):
+        ImageGrid([Image(torch.zeros(1, 4, 8, 3)), Image(torch.zeros(1, 4, 4, 3))])
+    with pytest.raises(InputError, match="2 labels for 1 pictures"):
+        ImageGrid([Image(torch.zeros(1, 4, 8, 3))], ["a", "b"])
+    with pytest.raises(InputError, match="no pictures"):
+        ImageGrid([])

@@ -1,0 +1,133 @@
+"""Perturbed-attention and adaptive projected guidance by one prediction: what acts when, and what is left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+from torch import Tensor
+
+from tests.nodes.library.test_guidance import FIRST, NOISE, SECOND, SIZE, Scene, scene
+from weft.nodes import (
+    ApplyControlNet,
+    Guide,
+    Image,
+    LoadCheckpoint,
+    LoadControlNet,
+    PerturbedAttention,
+    ProjectedGuidance,
+)
+from weft.nodes.sampling.guided_denoiser import guided
+from weft.nodes.sampling.pag import perturbed, self_attentions
+from weft.nodes.sampling.stepper import Position
+
+__all__ = ["scene"]
+
+TIME = torch.tensor(500)
+
+
+def predicted(scene: Scene, guide: Guide[Any], *positions: Position) -> list[Tensor]:
+    """The predictions of one run."""
+    with scene.context.weights(scene.model) as model, guided(guide, model, SIZE, scene.context) as denoiser:
+        return [denoiser(NOISE, TIME, position) for position in positions]
+
+
+def led(scene: Scene, guide: Guide[Any], scale: float = 3.0) -> Guide[Any]:
+    made: Guide[Any] = scene.call(PerturbedAttention, guide=guide, scale=scale)
+    return made
+
+
+def projected(scene: Scene, guide: Guide[Any], **options: float) -> Guide[Any]:
+    made: Guide[Any] = scene.call(ProjectedGuidance, guide=guide, **options)
+    return made
+
+
+def processors(model: Any) -> list[int]:
+    return [id(processor) for processor in model.network.attn_processors.values()]
+
+
+def test_a_network_is_as_it_was_after_a_call_and_after_an_error(scene: Scene) -> None:
+    with scene.context.weights(scene.model) as model:
+        before, attentions = processors(model), self_attentions(model, ("up_blocks",))
+        predicted(scene, led(scene, scene.guide(scene.positive, scene.negative)), FIRST)
+        assert processors(model) == before
+        with pytest.raises(ZeroDivisionError), perturbed(attentions, 1, 2):
+            assert processors(model) != before
+            raise ZeroDivisionError
+        assert processors(model) == before
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(4.0, [3, 1]), (1.0, [2, 1])])
+def test_all_sides_are_one_batch_and_where_guidance_is_off_one_is_asked(
+    scene: Scene, scale: float, expected: list[int]
+) -> None:
+    seen: list[int] = []
+    with scene.context.weights(scene.model) as model:
+        hook = model.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+        predicted(scene, led(scene, scene.guide(scene.positive, scene.negative, scale, end=0.5)), FIRST, SECOND)
+        hook.remove()
+    assert seen == expected
+
+
+def test_perturbed_attention_adds_to_guidance_what_it_adds_alone(scene: Scene) -> None:
+    both, alone = (scene.guide(scene.positive, scene.negative, scale) for scale in (4.0, 1.0))
+    (plain,), (positive,) = predicted(scene, both, FIRST), predicted(scene, alone, FIRST)
+    (added,), (away,) = predicted(scene, led(scene, both), FIRST), predicted(scene, led(scene, alone), FIRST)
+    assert torch.allclose(added - plain, away - positive, atol=1e-5) and not torch.allclose(added, plain, atol=1e-3)
+    assert torch.equal(predicted(scene, led(scene, both, 0.0), FIRST)[0], plain)
+
+
+def test_what_both_lead_to_is_rescaled(scene: Scene) -> None:
+    def both(rescale: float) -> Tensor:
+        guide = scene.guide(scene.positive, scene.negative, rescale=rescale)
+        return predicted(scene, led(scene, projected(scene, guide)), FIRST)[0]
+
+    rescaled: Any = rescale_noise_cfg
+    positive = scene.predict(scene.positive, scene.negative, 1.0)
+    assert torch.allclose(both(0.7), rescaled(both(0.0), positive, guidance_rescale=0.7), atol=1e-6)
+
+
+def test_a_distilled_model_is_rescaled_under_perturbed_attention_alone(scene: Scene) -> None:
+    distilled = replace(scene, model=scene.call(LoadCheckpoint, source="distilled").model)
+
+    def differs(perturbed: float) -> bool:
+        guides = (distilled.guide(scene.positive, scene.negative, rescale=rescale) for rescale in (0.0, 0.7))
+        plain, rescaled = (predicted(distilled, led(distilled, guide, perturbed), FIRST)[0] for guide in guides)
+        return not torch.equal(plain, rescaled)
+
+    assert (differs(0.0), differs(3.0)) == (False, True)
+
+
+def test_a_run_does_not_remember_another(scene: Scene) -> None:
+    guide = projected(scene, scene.guide(scene.positive, scene.negative), momentum=0.8, norm_threshold=0.0)
+    first, second = predicted(scene, guide, FIRST, SECOND)
+    assert torch.equal(predicted(scene, guide, FIRST)[0], first)
+    assert not torch.allclose(predicted(scene, guide, SECOND)[0], second, atol=1e-3)
+
+
+def test_steps_without_guidance_are_not_remembered(scene: Scene) -> None:
+    guide = projected(scene, scene.guide(scene.positive, scene.negative, start=0.5), momentum=0.8)
+    assert torch.equal(predicted(scene, guide, FIRST, SECOND)[1], predicted(scene, guide, SECOND)[0])
+
+
+def test_projection_that_keeps_all_is_plain_guidance(scene: Scene) -> None:
+    guide = scene.guide(scene.positive, scene.negative)
+    kept = projected(scene, guide, eta=1.0, norm_threshold=0.0, momentum=0.0)
+    assert torch.allclose(predicted(scene, kept, FIRST)[0], predicted(scene, guide, FIRST)[0], atol=1e-5)
+
+
+def test_at_scale_1_there_is_nothing_to_project(scene: Scene) -> None:
+    guide = scene.guide(scene.positive, scene.negative, 1.0)
+    assert torch.equal(predicted(scene, projected(scene, guide), FIRST)[0], predicted(scene, guide, FIRST)[0])
+
+
+def test_a_style_acts_on_the_positive_prompt_perturbed_or_not(scene: Scene) -> None:
+    net = scene.call(LoadControlNet, source="style")
+    picture = Image(torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0)))
+    given = {"positive": scene.positive, "negative": scene.negative, "control_net": net, "image": picture}
+    guide = led(scene, scene.guide(*scene.call(ApplyControlNet, **given)))
+    with scene.context.weights(scene.model) as model, guided(guide, model, SIZE, scene.context) as denoiser:
+        assert [part.controls for part in denoiser.parts] == [(), (0,), (0,)]
