@@ -22,7 +22,9 @@ from weft.engine.errors import (
 from weft.engine.graph.graph import Graph, Link, Node
 from weft.engine.limits import Limits
 from weft.engine.planning.planner import Plan
-from weft.engine.session import Engine, Result
+from weft.engine.running.result import Result
+from weft.engine.session import Engine
+from weft.engine.show.formatters import register as _register_formatters
 from weft.engine.spec.batched import batched
 from weft.engine.spec.context import INJECTED, Context
 from weft.engine.spec.control_flow import Choose, Collect, Count, Switch
@@ -78,3 +80,5 @@ __all__ = [
     "node",
     "value",
 ]
+
+_register_formatters()

@@ -22,7 +22,7 @@ from typing import Any
 from weft.engine import events
 from weft.engine.checking.checker import Checked, ancestors, check, deciding
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.errors import GraphError, InputError, NodeError
+from weft.engine.errors import GraphError, InputError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph, Link
@@ -32,6 +32,7 @@ from weft.engine.planning.planner import Plan, plan
 from weft.engine.running.auditing import audit as audited
 from weft.engine.running.delivery import Folder, versions
 from weft.engine.running.executor import Outcome, Surroundings, run
+from weft.engine.running.result import Result
 from weft.engine.spec.catalog import Catalog, from_file, installed
 from weft.engine.spec.context import Context
 from weft.engine.spec.node import NodeType
@@ -45,47 +46,6 @@ from weft.engine.submission import Submission
 from weft.engine.types import LiteralError
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import FileDigests, Found, Places
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run came to.
-
-    Args:
-        status: `done`, `failed` (a node raised) or `cancelled`.
-        outputs: the graph's named outputs.
-        paths: the files that were delivered, in order.
-        failures: one error for each node that raised.
-        ran: the nodes that ran, in order; `cached`: those that came from the store.
-        unstable: the nodes that came to something else when they were computed again (`audit`).
-    """
-
-    status: str
-    outputs: Mapping[str, Any]
-    paths: tuple[Path, ...]
-    failures: tuple[NodeError, ...]
-    ran: tuple[str, ...]
-    cached: tuple[str, ...]
-    seconds: float
-    unstable: tuple[str, ...] = ()
-
-    @property
-    def summary(self) -> str:
-        """`done: 2 ran, 5 cached in 1.30 s`."""
-        return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
-
-    def __str__(self) -> str:
-        outputs = (f"{name} = {item!r}" for name, item in self.outputs.items())
-        return "\n".join([self.summary, *map(str, self.failures), *outputs, *map(str, self.paths)])
-
-    def __repr__(self) -> str:
-        return f"Result({self.summary})"
-
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        """What a notebook shows."""
-        from weft.engine.show.notebook import of_result
-
-        return of_result(self)
 
 
 def store_folder(environment: Mapping[str, str] = os.environ) -> Path:

@@ -8,14 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
 from weft.engine.events import Event, Listener
+from weft.engine.running.result import Result
 
-if TYPE_CHECKING:
-    from weft.engine.session import Result
-
-Work = Callable[[Listener, Callable[[], bool]], "Result"]
+Work = Callable[[Listener, Callable[[], bool]], Result]
 """What is run: it tells a listener and asks whether it was cancelled."""
 
 

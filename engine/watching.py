@@ -14,7 +14,8 @@ from pathlib import Path
 from weft.engine import events
 from weft.engine.errors import WeftError
 from weft.engine.graph.graph import Graph
-from weft.engine.session import Engine, Result
+from weft.engine.running.result import Result
+from weft.engine.session import Engine
 
 POLL_SECONDS = 0.5
 """How long a change may go unnoticed that falls between two looks."""

@@ -63,8 +63,7 @@ def check(
         only: nodes to run instead of every sink and output.
         known: the values behind links that decide what else is needed, as far as nodes have given them already.
     """
-    if graph.types:
-        catalog = Catalog({**catalog.types, **graph.types})
+    catalog = catalog.including(graph)
     flat = inline(graph, places, limits, catalog.types, known)
     draft = Draft(flat, catalog, places, limits)
     problems = list(flat.problems)

@@ -16,7 +16,8 @@ from weft.engine.cli.graph_argument import read_graph, with_settings
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.graph.graph import Graph
-from weft.engine.session import Engine, Result, store_folder
+from weft.engine.running.result import Result
+from weft.engine.session import Engine, store_folder
 from weft.engine.spec.catalog import Catalog
 
 

@@ -10,7 +10,8 @@ from weft.engine.cli.graph_argument import read_graph, with_settings
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, say, say_error
 from weft.engine.errors import InputError
-from weft.engine.session import Engine, Result, store_folder
+from weft.engine.running.result import Result
+from weft.engine.session import Engine, store_folder
 from weft.engine.watching import Watch
 
 

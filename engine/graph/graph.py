@@ -16,12 +16,10 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from weft.engine.errors import GraphError, Problem, listed, nearest
-
-if TYPE_CHECKING:
-    from weft.engine.spec.node import NodeType
+from weft.engine.mimebundle import Displayed
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
@@ -75,6 +73,18 @@ class Asked:
     parameter: str
 
 
+class ComposedType(Protocol):
+    """What a graph knows of the node types it was composed with; `weft.engine.spec.node.NodeType` is one."""
+
+    @property
+    def name(self) -> str:
+        """By which a graph file names it."""
+
+    @property
+    def outputs(self) -> Mapping[str, object]:
+        """Its outputs by name, in order."""
+
+
 def freeze(item: Any) -> Any:
     """A literal that nobody can change: lists become tuples, objects read-only mappings."""
     if isinstance(item, (list, tuple)):
@@ -85,7 +95,7 @@ def freeze(item: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Displayed):
     """A graph of nodes by id, with parameters, named outputs and named subgraphs.
 
     Inside its `with` block the nodes that are called are added to it; when the block ends it is frozen. `faults` is
@@ -102,7 +112,7 @@ class Graph:
     layout: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     contents: Mapping[str, str] = field(default_factory=dict, repr=False)
-    types: Mapping[str, NodeType] = field(default_factory=dict, repr=False)
+    types: Mapping[str, ComposedType] = field(default_factory=dict, repr=False)
     faults: tuple[Problem, ...] = ()
 
     def __enter__(self) -> Graph:
@@ -243,12 +253,6 @@ class Graph:
     def _head(self) -> str:
         return f"Graph {self.title!r}" if self.title else "Graph"
 
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        """What a notebook shows."""
-        from weft.engine.show.notebook import of_graph
-
-        return of_graph(self)
-
 
 def _shown(given: Any) -> str:
     if isinstance(given, Link):
@@ -273,13 +277,13 @@ class Builder:
     """Collects the nodes that are called inside a `with Graph():` block."""
 
     nodes: dict[str, Node]
-    types: dict[str, NodeType]
+    types: dict[str, ComposedType]
     graphs: dict[str, Graph]
     parameters: dict[str, Parameter]
     outputs: dict[str, Link]
     _counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, type: NodeType, given: Mapping[str, Any], id: str | None) -> list[Link]:
+    def add(self, type: ComposedType, given: Mapping[str, Any], id: str | None) -> list[Link]:
         """Add a node; a link to each of its outputs, in order.
 
         Raises:

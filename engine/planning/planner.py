@@ -21,6 +21,7 @@ from weft.engine.checking.checker import Checked, ancestors, certain, deciding, 
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, Encoded, content_key, cost_key, encode, partial_key, recipe_key, reference
+from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.spec.call import Call, Gather
 from weft.engine.store import Damaged, Record, Store
@@ -69,7 +70,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Displayed):
     """What a run will do: its steps in topological order.
 
     Args:
@@ -108,12 +109,6 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"Plan({self.summary})"
-
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        """What a notebook shows."""
-        from weft.engine.show.notebook import of_plan
-
-        return of_plan(self)
 
 
 def _timed(step: Step) -> str:

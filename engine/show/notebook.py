@@ -10,18 +10,15 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weft.engine.artifact import SUFFIXES
+from weft.engine.graph.graph import Graph
+from weft.engine.mimebundle import Bundle
+from weft.engine.planning.planner import Plan, Step
+from weft.engine.running.result import Result
 from weft.engine.show.draw import MOST_BOXES, sketch, to_picture
 from weft.engine.spec.catalog import installed
-
-if TYPE_CHECKING:
-    from weft.engine.graph.graph import Graph
-    from weft.engine.planning.planner import Plan, Step
-    from weft.engine.session import Result
-
-Bundle = Mapping[str, str]
 
 COLOURS = {"run": "#b4652d", "undecided": "#8a56ac", "cached": "#3f8f5f", "unneeded": "#6b7480"}
 """Of the states of a plan's steps, under white text."""

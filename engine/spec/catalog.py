@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from weft.engine.errors import CatalogError, listed, nearest
+from weft.engine.graph.graph import Graph
 from weft.engine.keys import digest_bytes
 from weft.engine.spec.control_flow import TYPES
 from weft.engine.spec.node import NodeType
@@ -37,6 +38,11 @@ class Catalog(Mapping[str, NodeType]):
     def suggest(self, name: str) -> str:
         """The hint for an unknown type: the nearest name, or where to look."""
         return nearest(name, self.types) or "`weft nodes` lists the node types; --nodes FILE.py adds your own"
+
+    def including(self, graph: Graph) -> Catalog:
+        """This catalogue and the node types that a graph was composed with in Python."""
+        own = {name: type for name, type in graph.types.items() if isinstance(type, NodeType)}
+        return Catalog({**self.types, **own}) if own else self
 
     def joined(self, types: Iterable[NodeType], source: str) -> Catalog:
         """This catalogue and more types.

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.events import Preview
+from weft.engine.weights.residency import Recipe, Residency
 from weft.engine.weights.resources import Found
-
-if TYPE_CHECKING:
-    from weft.engine.weights.residency import Recipe, Residency
 
 M = TypeVar("M")
 

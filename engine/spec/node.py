@@ -16,6 +16,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from weft.engine.errors import CatalogError
+from weft.engine.graph.graph import current
 from weft.engine.limits import Limits
 from weft.engine.spec.context import Context
 from weft.engine.types import Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
@@ -172,7 +173,6 @@ class NodeType:
 
     def __call__(self, *arguments: Any, id: str | None = None, **named: Any) -> Any:
         """Add a graph node inside `with Graph():`; run at once outside."""
-        from weft.engine.graph.graph import current
         from weft.engine.session import run_now
 
         given = self._bind(arguments, named)

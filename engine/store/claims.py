@@ -16,13 +16,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 
 import orjson
 
-from weft.engine.keys import Digest, digest
+from weft.engine.keys import Digest
+from weft.engine.process import machine, process_start
 
 PATIENCE = 60.0
 """Seconds for which a claim holds where nobody knows how long the call will take."""
@@ -161,25 +161,3 @@ def _read(content: bytes) -> Claimant | None:
         return Claimant(**orjson.loads(content))
     except (ValueError, TypeError):
         return None
-
-
-def process_start(pid: int) -> str:
-    """When a process that lives started, as the system counts; empty where it is gone or the system has no /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
-
-
-@cache
-def machine() -> str:
-    """This machine since it was started; a container that numbers its processes apart counts as another."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        return digest((boot, str(Path("/proc/self/ns/pid").readlink())))[:16]
-    except OSError:
-        import platform
-        import uuid
-
-        return digest((platform.node(), uuid.getnode()))[:16]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weft.engine.keys import Digest
+from weft.engine.process import machine
 from weft.engine.store import Damaged
-from weft.engine.store.claims import machine
 from weft.engine.store.disk import DiskStore
 
 GRACE = 3600.0

@@ -23,7 +23,7 @@ from weft.engine.farm.work.publishing import HIDDEN
 from weft.engine.graph.graph import Graph, Node, links_of
 from weft.engine.keys import digest
 from weft.engine.planning.planner import Plan
-from weft.engine.session import Result
+from weft.engine.running.result import Result
 
 
 def batch_name(items: Sequence[Item]) -> str:

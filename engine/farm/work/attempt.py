@@ -25,9 +25,9 @@ from weft.engine.farm.work.publishing import HIDDEN, Staged, stage
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.planning.planner import Plan
+from weft.engine.process import machine, process_start
 from weft.engine.running.delivery import versions
 from weft.engine.session import Engine
-from weft.engine.store.claims import machine, process_start
 
 TURNS = 2
 """Attempts of one worker that may be under way at once: one that runs, and one that is settled."""

@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from weft.engine.errors import StoreError
-from weft.engine.store.claims import machine, process_start
+from weft.engine.process import machine, process_start
 
 LEASE = 30.0
 """Seconds for which a lease holds unless it is renewed."""

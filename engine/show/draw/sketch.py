@@ -65,7 +65,7 @@ class Sketch:
 
 def sketch(graph: Graph, catalog: Catalog) -> Sketch:
     """The boxes and wires of a graph; links that lead nowhere are left out."""
-    types = {**catalog.types, **graph.types}
+    types = catalog.including(graph).types
     given = dict(_given(graph, types))
     ends = {f"/{name}": {"output": link} for name, link in graph.outputs.items()}  # no node's id has a slash
     wires = [wire for key, inputs in (given | ends).items() for wire in _wires(graph, key, inputs)]

@@ -17,7 +17,7 @@ import pytest
 
 from weft.engine.farm import Job, load
 from weft.engine.farm.submit import Setup
-from weft.engine.store.claims import process_start
+from weft.engine.process import process_start
 
 NODES = '''"""Light nodes: what a text and a number come to, in one pixel."""
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from weft.engine import Artifact, Engine, Graph, Link, NodeError, node
 from weft.engine.graph.graph import Node
-from weft.engine.session import Result
+from weft.engine.running.result import Result
 
 
 @node

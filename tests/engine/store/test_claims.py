@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from weft.engine.keys import digest
+from weft.engine.process import machine, process_start
 from weft.engine.store import UNCLAIMED, Nowhere
-from weft.engine.store.claims import PATIENCE, Claimant, machine, process_start
+from weft.engine.store.claims import PATIENCE, Claimant
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.tiers import Tiers

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from weft.engine import Engine, Graph, Link, node, value
-from weft.engine.session import Result
+from weft.engine.running.result import Result
 
 
 @value

@@ -1,0 +1,35 @@
+"""Processes of this machine, told apart from earlier ones of the same number and from those of other machines."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from weft.engine.keys import digest
+
+
+def process_start(pid: int) -> str:
+    """The start time of a live process, in clock ticks since boot.
+
+    Returns:
+        The empty string where the process has ended or the system has no /proc.
+    """
+    try:
+        # The second field is the program's name in parentheses and may hold spaces, so fields count from its end.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+@cache
+def machine() -> str:
+    """An identifier of this machine, new at each boot. A container with process numbers of its own has another one."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return digest((boot, str(Path("/proc/self/ns/pid").readlink())))[:16]
+    except OSError:
+        import platform
+        import uuid
+
+        return digest((platform.node(), uuid.getnode()))[:16]

@@ -1,0 +1,46 @@
+"""The result of a run: its status, outputs, files, and which nodes ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weft.engine.errors import NodeError
+from weft.engine.mimebundle import Displayed
+
+
+@dataclass(frozen=True)
+class Result(Displayed):
+    """What a run came to.
+
+    Args:
+        status: `done`, `failed` (a node raised) or `cancelled`.
+        outputs: the graph's named outputs.
+        paths: the files that were delivered, in order.
+        failures: one error for each node that raised.
+        ran: the nodes that ran, in order; `cached`: those that came from the store.
+        unstable: the nodes that came to something else when they were computed again (`audit`).
+    """
+
+    status: str
+    outputs: Mapping[str, Any]
+    paths: tuple[Path, ...]
+    failures: tuple[NodeError, ...]
+    ran: tuple[str, ...]
+    cached: tuple[str, ...]
+    seconds: float
+    unstable: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """`done: 2 ran, 5 cached in 1.30 s`."""
+        return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
+
+    def __str__(self) -> str:
+        outputs = (f"{name} = {item!r}" for name, item in self.outputs.items())
+        return "\n".join([self.summary, *map(str, self.failures), *outputs, *map(str, self.paths)])
+
+    def __repr__(self) -> str:
+        return f"Result({self.summary})"

@@ -1,0 +1,26 @@
+"""One name, one thing: no two modules and no two public classes share a name, and each room has its tests."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+from tests.imports import modules
+
+OF_A_PAIR = {"Asked", "Batch", "Bench", "Encoded", "Outcome", "Parts", "Progress", "Segment", "export"}
+"""Names that are still used twice."""
+
+
+def test_no_two_modules_share_a_name() -> None:
+    names = Counter(module.rpartition(".")[2] for module in modules() if not is_package(module))
+    assert {name for name, count in names.items() if count > 1} <= OF_A_PAIR
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    statements = (statement for tree in modules().values() for statement in tree.body)
+    names = Counter(one.name for one in statements if isinstance(one, ast.ClassDef) and one.name[0] != "_")
+    assert {name for name, count in names.items() if count > 1} <= OF_A_PAIR
+
+
+def is_package(module: str) -> bool:
+    return any(other.startswith(f"{module}.") for other in modules())
