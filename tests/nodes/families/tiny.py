@@ -10,6 +10,11 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -219,6 +224,113 @@ def flux(*, guided: bool) -> Any:
     )
 
 
+CHAT_TEMPLATE = """{% for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and not enable_thinking %}<think>
+
+</think>
+
+{% endif %}{% endif %}"""
+"""How a language model is asked: Qwen's form, with an empty thought where thinking is off."""
+
+
+def chat_tokenizer() -> Any:
+    """A tokenizer of Qwen's that spells bytes, with a chat template."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
+    tokenizer = Qwen2Tokenizer(
+        vocab={letter: number for number, letter in enumerate(letters)},
+        merges=[],
+        unk_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>"],
+        model_max_length=2048,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+LANGUAGE: dict[str, Any] = {
+    "hidden_size": WIDTH,
+    "intermediate_size": WIDTH,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "rope_theta": 1_000_000.0,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+"""The sizes of a small language model."""
+
+
+def qwen3() -> Any:
+    """A language model of Z-Image's kind, of three layers."""
+    words = len(chat_tokenizer())
+    return Qwen3Model(
+        Qwen3Config(vocab_size=words, num_hidden_layers=3, head_dim=32, tie_word_embeddings=True, **LANGUAGE)
+    )
+
+
+def qwen_vl() -> Any:
+    """A vision-language model of Qwen-Image's kind, of two layers and one for pictures."""
+    words = len(chat_tokenizer())
+    rope = {"rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]}, "max_position_embeddings": 4096}
+    text = {"vocab_size": words, "num_hidden_layers": 2, **rope, **LANGUAGE}
+    sight = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": WIDTH}
+    return Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(text_config=text, vision_config={**sight, "fullatt_block_indexes": [0]})
+    )
+
+
+def z_image() -> Any:
+    """A pipeline of Z-Image."""
+    return diffusers.ZImagePipeline(
+        vae=vae(scaling_factor=0.3611, shift_factor=0.1159, **SIXTEEN),
+        text_encoder=qwen3(),
+        tokenizer=chat_tokenizer(),
+        transformer=diffusers.ZImageTransformer2DModel(
+            in_channels=16,
+            dim=64,
+            n_layers=2,
+            n_refiner_layers=1,
+            n_heads=2,
+            n_kv_heads=2,
+            cap_feat_dim=WIDTH,
+            axes_dims=[8, 12, 12],
+            axes_lens=[1536, 64, 64],
+        ),
+        scheduler=flow(),
+    )
+
+
+def qwen_image() -> Any:
+    """A pipeline of Qwen-Image, whose VAE has a mean and a deviation for each channel and a frame axis."""
+    shifting = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 0.9, "shift_terminal": 0.02}
+    return diffusers.QwenImagePipeline(
+        vae=diffusers.AutoencoderKLQwenImage(
+            base_dim=8,
+            z_dim=16,
+            dim_mult=[1, 2, 2, 2],
+            num_res_blocks=1,
+            attn_scales=[],
+            temperal_downsample=[False, True, True],
+        ),
+        text_encoder=qwen_vl(),
+        tokenizer=chat_tokenizer(),
+        transformer=diffusers.QwenImageTransformer2DModel(
+            in_channels=64,
+            out_channels=16,
+            num_layers=2,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            joint_attention_dim=WIDTH,
+            axes_dims_rope=(8, 12, 12),
+        ),
+        scheduler=flow(1.0, base_image_seq_len=256, max_image_seq_len=8192, **shifting),
+    )
+
+
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
     """A pipeline of a UNet over 32 x 32 pixels."""
     network = diffusers.UNet2DModel(
@@ -262,6 +374,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
     "flux-dev": lambda: flux(guided=True),
     "flux-schnell": lambda: flux(guided=False),
+    "z-image": z_image,
+    "qwen-image": qwen_image,
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "consistency": lambda: pixels("ConsistencyModelPipeline", diffusers.CMStochasticIterativeScheduler()),
