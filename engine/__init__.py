@@ -33,7 +33,7 @@ from weft.engine.spec.upstream import Upstream
 from weft.engine.submission import Submission
 from weft.engine.types import Range, value
 from weft.engine.weights.residency import Loading, Recipe
-from weft.engine.weights.resources import Found, InputFile, Places, Resolved, Resource, find, inside
+from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
 __all__ = [
     "INJECTED",
@@ -45,9 +45,9 @@ __all__ = [
     "Context",
     "Count",
     "Engine",
-    "Found",
     "Graph",
     "GraphError",
+    "HashedResource",
     "InputError",
     "InputFile",
     "Limits",
@@ -57,7 +57,6 @@ __all__ = [
     "NodeError",
     "NodeProblem",
     "NodeType",
-    "Places",
     "Plan",
     "Problem",
     "Range",
@@ -65,6 +64,7 @@ __all__ = [
     "Resolved",
     "Resource",
     "Result",
+    "SearchPaths",
     "StoreError",
     "Submission",
     "Switch",

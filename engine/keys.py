@@ -25,7 +25,7 @@ class Digest(str):
     __slots__ = ()
 
 
-class Encoded(bytes):
+class EncodedBytes(bytes):
     """Canonical bytes, made already; they stand for what they were made from."""
 
     __slots__ = ()
@@ -67,7 +67,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     str: _text,
     bytes: lambda value: _sized(b"B", value),
     Digest: lambda value: _KEY + bytes.fromhex(value),
-    Encoded: lambda value: value,
+    EncodedBytes: lambda value: value,
     list: _sequence,
     tuple: _sequence,
     dict: _mapping,
@@ -105,10 +105,10 @@ def digest_file(path: Path) -> Digest:
     return Digest(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
 
 
-def reference(kind: str, digest: Digest, name: str | None = None) -> Encoded:
+def reference(kind: str, digest: Digest, name: str | None = None) -> EncodedBytes:
     """`(kind, digest, name)` or `(kind, digest)`, encoded: what most inputs of keys are."""
     content = _name(kind) + _KEY + bytes.fromhex(digest) + (b"" if name is None else _name(name))
-    return Encoded(b"L" + _LENGTH(len(content)) + content)
+    return EncodedBytes(b"L" + _LENGTH(len(content)) + content)
 
 
 def recipe_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:

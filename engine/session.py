@@ -45,7 +45,7 @@ from weft.engine.store.upkeep import keep_within
 from weft.engine.submission import Submission
 from weft.engine.types import LiteralError
 from weft.engine.weights.residency import Residency
-from weft.engine.weights.resources import FileDigests, Found, Places
+from weft.engine.weights.resources import FileDigests, HashedResource, SearchPaths
 
 
 def store_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -134,11 +134,11 @@ class Engine:
         """
         self.catalog = _catalog(map(Path, self.nodes))
 
-    def places(self, graph: Graph | None = None) -> Places:
+    def places(self, graph: Graph | None = None) -> SearchPaths:
         """Where files that a graph names are looked up."""
         given = os.environ.get("WEFT_MODELS", "")
         models = [*map(Path, self.models), *(Path(part) for part in given.split(os.pathsep) if part)]
-        return Places(
+        return SearchPaths(
             base=graph.path.parent if graph and graph.path else None,
             inputs=tuple(map(Path, self.inputs)),
             models=tuple(models),
@@ -355,7 +355,7 @@ class Engine:
             text = values.get(name, one.default)
             if one.resource is not None and isinstance(text, str):
                 resolved = one.resource.resolve(text, self.places())
-                resources[text] = Found(resolved, self._digests.of(resolved))
+                resources[text] = HashedResource(resolved, self._digests.of(resolved))
                 self._residency.sources.learn(resources[text])
         context = Context(self._device, self._settings["precision"], self._residency, resources)
         if type.context_name:

@@ -58,7 +58,7 @@ from weft.nodes.library.primitives import (
 )
 from weft.nodes.library.sampler import KSampler
 from weft.nodes.library.sampler_batch import KSamplerBatch
-from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, Parts, PlotSigmas, Sigmas, SplitSigmas
+from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.text import Framing, TextEncode
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.values import (
@@ -122,7 +122,6 @@ __all__ = [
     "Model",
     "Number",
     "NumberMath",
-    "Parts",
     "Perturbation",
     "PerturbedAttention",
     "PlotSigmas",
@@ -136,6 +135,7 @@ __all__ = [
     "SaveImage",
     "ScheduleName",
     "Seeds",
+    "SigmaParts",
     "Sigmas",
     "SplitSigmas",
     "Text",

@@ -7,7 +7,7 @@ from collections import Counter
 
 from tests.imports import modules
 
-OF_A_PAIR = {"Asked", "Batch", "Bench", "Encoded", "Outcome", "Parts", "Progress", "Segment", "export"}
+OF_A_PAIR = {"Bench", "Outcome"}
 """Names that are still used twice."""
 
 

@@ -23,7 +23,7 @@ from weft.engine.graph.graph import Graph, Link
 from weft.engine.limits import Limits
 from weft.engine.spec.call import Call
 from weft.engine.spec.catalog import Catalog
-from weft.engine.weights.resources import Places
+from weft.engine.weights.resources import SearchPaths
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Checked:
 def check(
     graph: Graph,
     catalog: Catalog,
-    places: Places,
+    places: SearchPaths,
     limits: Limits,
     only: Iterable[str] = (),
     known: Mapping[Link, Any] = MappingProxyType({}),

@@ -12,7 +12,7 @@ from weft.engine.limits import Limits
 from weft.engine.spec.call import Call
 from weft.engine.spec.catalog import Catalog
 from weft.engine.spec.node import NodeType
-from weft.engine.weights.resources import Places
+from weft.engine.weights.resources import SearchPaths
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Draft:
 
     flat: Flat
     catalog: Catalog
-    places: Places
+    places: SearchPaths
     limits: Limits
     calls: dict[str, Call] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)

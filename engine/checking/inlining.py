@@ -24,7 +24,7 @@ from weft.engine.graph.graph import Graph, Link, Node, Parameter, links_of
 from weft.engine.limits import Limits
 from weft.engine.spec.node import NodeType
 from weft.engine.types import ListOf, LiteralError, NoNumber, Range, Scalar, Type, shown
-from weft.engine.weights.resources import Places, find
+from weft.engine.weights.resources import SearchPaths, find
 
 PREFIXES = ("graph:", "file:")
 REPEATED = "map:"
@@ -101,7 +101,7 @@ class _Walked:
 
 class _Inliner:
     def __init__(
-        self, places: Places, limits: Limits, types: Mapping[str, NodeType], known: Mapping[Link, list[Any]]
+        self, places: SearchPaths, limits: Limits, types: Mapping[str, NodeType], known: Mapping[Link, list[Any]]
     ) -> None:
         self.flat = Flat()
         self.places = places
@@ -374,7 +374,7 @@ def _parameter_type(name: str) -> Scalar:
 
 def inline(
     graph: Graph,
-    places: Places,
+    places: SearchPaths,
     limits: Limits,
     types: Mapping[str, NodeType] = MappingProxyType({}),
     known: Mapping[Link, Any] = MappingProxyType({}),

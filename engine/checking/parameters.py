@@ -15,7 +15,7 @@ from weft.engine.types import Choice, Either, ListOf, NoNumber, Scalar, Type, sh
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParameterSummary:
     """A parameter as a person meets it.
 
     Args:
@@ -32,12 +32,12 @@ class Asked:
     sets: tuple[str, ...]
 
 
-def asked(graph: Graph, catalog: Catalog) -> Iterator[Asked]:
+def parameter_summaries(graph: Graph, catalog: Catalog) -> Iterator[ParameterSummary]:
     """Every parameter of a graph, in its order."""
     for name, parameter in graph.parameters.items():
         one = target_input(graph, name, catalog)
         kind = parameter.type or (str(one.type) if one else "any")
-        yield Asked(
+        yield ParameterSummary(
             name, kind, _bounds(parameter, one), _default(graph, parameter, one), _help(parameter, one), parameter.sets
         )
 

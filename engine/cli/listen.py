@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weft.engine import events
 from weft.engine.cli.output import json_line, write_file
-from weft.engine.cli.progress_bar import Progress
+from weft.engine.cli.progress_bar import ProgressBar
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def listening(previews: Path | None, json: bool = False) -> Iterator[events.List
     Args:
         previews: a folder that gets NODE.png while a node paints; a JSON line then names the file.
     """
-    with nullcontext() if json else Progress() as progress:
+    with nullcontext() if json else ProgressBar() as progress:
 
         def hear(event: events.Event) -> None:
             kept = _keep(event, previews) if previews else {}

@@ -23,7 +23,7 @@ MOST_COLUMNS = 64
 """The greatest width of a preview; its height is at most half the terminal's."""
 
 
-class Progress:
+class ProgressBar:
     """Listens to a run and shows it."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Progress:
         self._task: TaskID | None = None
         self._first_step = (0, 0.0)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:

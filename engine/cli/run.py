@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from weft.engine.checking.parameters import asked
+from weft.engine.checking.parameters import parameter_summaries
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, with_settings
 from weft.engine.cli.listen import listening
@@ -76,7 +76,7 @@ def command(
 
 
 def _list_parameters(graph: Graph, catalog: Catalog, json: bool) -> int:
-    found = [*asked(graph, catalog)]
+    found = [*parameter_summaries(graph, catalog)]
     if json:
         for one in found:
             json_line(asdict(one))

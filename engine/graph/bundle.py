@@ -10,17 +10,17 @@ from types import MappingProxyType
 from weft.engine.graph.document import load
 from weft.engine.graph.graph import Graph
 from weft.engine.limits import Limits
-from weft.engine.weights.resources import Places, find
+from weft.engine.weights.resources import SearchPaths, find
 
 
-def self_contained(graph: Graph, places: Places, limits: Limits) -> Graph:
+def self_contained(graph: Graph, places: SearchPaths, limits: Limits) -> Graph:
     """The graph with every `file:` subgraph held inside it, as a picture carries it."""
     return _Embedder(places, limits).embed(graph)
 
 
 @dataclass
 class _Embedder:
-    places: Places
+    places: SearchPaths
     limits: Limits
     files: dict[Path, str] = field(default_factory=dict)
     held: dict[str, Graph] = field(default_factory=dict)

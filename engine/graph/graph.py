@@ -67,7 +67,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParameterReference:
     """The value of a parameter, while a graph is composed."""
 
     parameter: str
@@ -177,7 +177,7 @@ class Graph(Displayed):
         """
         given = {**details, "default": freeze(details.get("default")), "has_default": "default" in details}
         self._builder("a parameter is named").parameters[name] = Parameter(sets, **given)
-        return Asked(name)
+        return ParameterReference(name)
 
     def _builder(self, what: str) -> Builder:
         builder = current()
@@ -311,10 +311,10 @@ class Builder:
     def _put(self, id: str, type: str, given: Mapping[str, Any]) -> None:
         """Add a node; the parameters that it is given set its inputs from now on."""
         for name, item in given.items():
-            if isinstance(item, Asked):
+            if isinstance(item, ParameterReference):
                 known = self.parameters[item.parameter]
                 self.parameters[item.parameter] = replace(known, sets=(*known.sets, f"{id}.{name}"))
-        inputs = {name: freeze(item) for name, item in given.items() if not isinstance(item, Asked)}
+        inputs = {name: freeze(item) for name, item in given.items() if not isinstance(item, ParameterReference)}
         self.nodes[id] = Node(type, MappingProxyType(inputs))
 
     def _named(self, graph: Graph) -> str:

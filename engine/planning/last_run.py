@@ -12,7 +12,7 @@ from weft.engine.graph.graph import Graph, Link
 from weft.engine.keys import Digest, digest
 from weft.engine.spec.call import Call, Gather
 from weft.engine.types import NoNumber, shown
-from weft.engine.weights.resources import Found
+from weft.engine.weights.resources import HashedResource
 
 MAX_NODES = 5_000
 """Larger graphs are not remembered: their reasons say only what is in the store."""
@@ -32,13 +32,13 @@ Snapshot = Mapping[str, Memo]
 """A graph's nodes as they were, by id."""
 
 
-def memo(call: Call, found: Mapping[str, Found]) -> Memo:
+def memo(call: Call, found: Mapping[str, HashedResource]) -> Memo:
     """A node as it is."""
     inputs = {name: _text(given, found) for name, given in call.inputs.items()}
     return Memo(call.type.name, call.type.version, call.type.origin, inputs)
 
 
-def _text(given: Any, found: Mapping[str, Found]) -> str:
+def _text(given: Any, found: Mapping[str, HashedResource]) -> str:
     if isinstance(given, Link):
         return f"link {given}"
     if isinstance(given, Gather):

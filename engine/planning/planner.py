@@ -20,14 +20,14 @@ from typing import Any, Literal, NamedTuple
 from weft.engine.checking.checker import Checked, ancestors, certain, deciding, stands_for_all
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Link
-from weft.engine.keys import Digest, Encoded, content_key, cost_key, encode, partial_key, recipe_key, reference
+from weft.engine.keys import Digest, EncodedBytes, content_key, cost_key, encode, partial_key, recipe_key, reference
 from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.spec.call import Call, Gather
 from weft.engine.store import Damaged, Record, Store
-from weft.engine.weights.resources import FileDigests, Found
+from weft.engine.weights.resources import FileDigests, HashedResource
 
-_LINK = Encoded(encode(("link",)))
+_LINK = EncodedBytes(encode(("link",)))
 
 State = Literal["run", "cached", "undecided", "unneeded"]
 
@@ -59,7 +59,7 @@ class Step(NamedTuple):
     tier: str = ""
     expected: float | None = None
     after: tuple[str, ...] = ()
-    found: Mapping[str, Found] = MappingProxyType({})
+    found: Mapping[str, HashedResource] = MappingProxyType({})
     record: Record | None = None
     damage: str = ""
 
@@ -141,7 +141,7 @@ class _Node:
     """What is known of a node while planning."""
 
     call: Call
-    found: Mapping[str, Found]
+    found: Mapping[str, HashedResource]
     recipe: Digest
     partial: Digest | None = None
     content: Digest | None = None
@@ -185,7 +185,7 @@ class _Planner:
         return Plan(self.checked, self.settings, steps, self.waits)
 
     def _keyed(self, call: Call) -> _Node:
-        found = {text: Found(one, self.digests.of(one)) for text, one in call.resources.items()}
+        found = {text: HashedResource(one, self.digests.of(one)) for text, one in call.resources.items()}
         recipes = arrivals(call, found, lambda link: reference("link", self.nodes[link.node].recipe, link.output))
         return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
 
@@ -363,7 +363,7 @@ def noted_seconds(note: str | None) -> float | None:
         return None
 
 
-def arrivals(call: Call, found: Mapping[str, Found], of_link: Callable[[Link], Any]) -> dict[str, Any]:
+def arrivals(call: Call, found: Mapping[str, HashedResource], of_link: Callable[[Link], Any]) -> dict[str, Any]:
     """The inputs of a call as a key holds them: literals tagged, files by content, links by `of_link`."""
     keyed: dict[str, Any] = {}
     for name, given in call.inputs.items():
@@ -385,7 +385,7 @@ def chosen_settings(call: Call, settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def content_key_of(
-    call: Call, found: Mapping[str, Found], settings: Mapping[str, str], digest_of: Callable[[Link], Digest]
+    call: Call, found: Mapping[str, HashedResource], settings: Mapping[str, str], digest_of: Callable[[Link], Digest]
 ) -> Digest:
     """The content key of a call, by the digest of the value behind each of its links."""
     inputs = arrivals(call, found, lambda link: reference("value", digest_of(link)))

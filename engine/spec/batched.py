@@ -14,7 +14,7 @@ from typing import Any, cast
 from weft.engine.errors import CatalogError, InputError, listed
 from weft.engine.limits import Limits
 from weft.engine.spec.call import Gather
-from weft.engine.spec.node import REQUIRED, Batch, Check, Fits, Input, NodeProblem, NodeType, Output
+from weft.engine.spec.node import REQUIRED, BatchSpec, Check, Fits, Input, NodeProblem, NodeType, Output
 from weft.engine.spec.upstream import Upstream
 from weft.engine.types import ListOf
 
@@ -50,7 +50,7 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
         fits=_fits(type.fits, inputs) if type.fits else None,
         lazy=None,
         instant=False,
-        batch=Batch(type.name, tuple(inputs)),
+        batch=BatchSpec(type.name, tuple(inputs)),
         signature=_required(type.signature, inputs),
     )
 

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.events import Preview
 from weft.engine.weights.residency import Recipe, Residency
-from weft.engine.weights.resources import Found
+from weft.engine.weights.resources import HashedResource
 
 M = TypeVar("M")
 
@@ -40,7 +40,7 @@ class Context:
     device: str
     precision: str
     residency: Residency = field(repr=False)
-    resources: Mapping[str, Found] = field(default_factory=dict, repr=False)
+    resources: Mapping[str, HashedResource] = field(default_factory=dict, repr=False)
     on_progress: Callable[[int, int, Preview | None], None] = field(default=_silent, repr=False)
     cancelled: Callable[[], bool] = field(default=_never, repr=False)
 
@@ -61,7 +61,7 @@ class Context:
         """The recipe's module on the device, kept there while the block runs."""
         return self.residency.hold(recipe, self.device)
 
-    def found(self, text: str) -> Found:
+    def found(self, text: str) -> HashedResource:
         """The file or folder that a resource input names, with the digest of its content."""
         found = self.resources.get(text)
         if found is None:

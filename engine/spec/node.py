@@ -62,7 +62,7 @@ class Lazy:
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchSpec:
     """What a node type that makes several calls of another one does (`weft.engine.spec.batched`).
 
     Args:
@@ -127,7 +127,7 @@ class NodeType:
     fits: Fits | None = None
     lazy: Lazy | None = None
     instant: bool = False
-    batch: Batch | None = None
+    batch: BatchSpec | None = None
     origin: str = ""
     context_name: str | None = None
     result: type | None = None

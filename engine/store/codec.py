@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.errors import StoreError
-from weft.engine.keys import Digest, Encoded, digest, digest_bytes, encode
+from weft.engine.keys import Digest, EncodedBytes, digest, digest_bytes, encode
 from weft.engine.types import VALUES, field_values
 
 _PLAIN = (type(None), bool, int, str)
 _SCALARS = (*_PLAIN, float)
 
-_CONTENT = Encoded(encode("content"))
-_NOTHING = Encoded(encode([]))
+_CONTENT = EncodedBytes(encode("content"))
+_NOTHING = EncodedBytes(encode([]))
 
 
 @dataclass

@@ -19,7 +19,7 @@ from weft.engine.errors import InputError
 from weft.engine.keys import Digest
 from weft.engine.store.codec import content_digest
 from weft.engine.types import VALUES, field_values
-from weft.engine.weights.resources import Found, Resolved
+from weft.engine.weights.resources import HashedResource, Resolved
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -31,7 +31,7 @@ class Sources:
 
     _known: dict[str, Resolved] = field(default_factory=dict)
 
-    def learn(self, found: Found) -> None:
+    def learn(self, found: HashedResource) -> None:
         """Remember where a resource lies."""
         if found.resolved.files:
             self._known[found.digest] = found.resolved

@@ -21,7 +21,7 @@ from weft.engine.store.record_files import opened, sealed
 
 
 @dataclass(frozen=True)
-class Places:
+class SearchPaths:
     """The folders a run may read: beside the graph, the working directory, `--input` and `--models` folders.
 
     `download` says whether a model that is named by hub id and not here may be fetched; `contents` has the digests of
@@ -104,7 +104,7 @@ class Resolved:
 
 
 @dataclass(frozen=True)
-class Found:
+class HashedResource:
     """A resolved resource with the digest of its content."""
 
     resolved: Resolved
@@ -115,14 +115,14 @@ class Resource(ABC):
     """Marks a string input that names something outside the graph."""
 
     @abstractmethod
-    def resolve(self, text: str, places: Places) -> Resolved:
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
         """What `text` names. Reads names and headers only, never whole files.
 
         Raises:
             InputError: where it is missing, unreadable, outside the places or not what is wanted.
         """
 
-    def available(self, places: Places) -> Iterator[tuple[str, Resolved]]:
+    def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """What can be named here, for `weft models list`: each name with what it stands for."""
         return iter(())
 
@@ -147,7 +147,7 @@ class InputFile(Resource):
     suffixes: tuple[str, ...] = ()
     probe: Callable[[Path], None] | None = None
 
-    def resolve(self, text: str, places: Places) -> Resolved:
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
         """The file, looked up beside the graph, in the working directory and in the input folders."""
         path = find(text, places.files)
         if path is None:
@@ -160,7 +160,7 @@ class InputFile(Resource):
             self.probe(path)
         return Resolved(text, path, (path,))
 
-    def _hint(self, text: str, places: Places) -> str:
+    def _hint(self, text: str, places: SearchPaths) -> str:
         wanted = Path(text)
         beside = (folder / wanted.parent for folder in places.files)
         names = (entry.name for folder in beside if folder.is_dir() for entry in folder.iterdir())

@@ -37,7 +37,7 @@ class Sigmas(Generic[F]):
         return f"Sigmas({len(self.levels) - 1} steps, {first:.4g} to {last:.4g})"
 
 
-class Parts(NamedTuple, Generic[F]):
+class SigmaParts(NamedTuple, Generic[F]):
     """What SplitSigmas gives."""
 
     before: Sigmas[F]
@@ -107,7 +107,7 @@ def ListSigmas(levels: list[float]) -> Sigmas[Any]:
 
 
 @node(category="sampling")
-def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 10) -> Parts[F]:
+def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 10) -> SigmaParts[F]:
     """Part a run at a step, for two samplers: the first goes down to a level from which the second goes on.
 
     The second is given the latents as they are (`add_noise` false). A sampler that looks back (dpmpp_2m) has nothing to
@@ -120,7 +120,7 @@ def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 1
     steps = len(sigmas.levels) - 1
     if step >= steps:
         raise InputError(f"nothing lies after step {step} of {steps}", f"split at 1 to {steps - 1}")
-    return Parts(Sigmas(sigmas.levels[: step + 1]), Sigmas(sigmas.levels[step:]))
+    return SigmaParts(Sigmas(sigmas.levels[: step + 1]), Sigmas(sigmas.levels[step:]))
 
 
 @node(category="sampling")

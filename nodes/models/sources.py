@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from weft.engine import InputError, Places, Resolved, Resource, find, inside, listed, nearest
+from weft.engine import InputError, Resolved, Resource, SearchPaths, find, inside, listed, nearest
 from weft.nodes import builtin
 from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
 from weft.nodes.models import diffusers_folder, hub
@@ -36,7 +36,7 @@ class ModelSource(Resource):
     kind: str
     components: tuple[str, ...]
 
-    def resolve(self, text: str, places: Places) -> Resolved:
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
         """The weights of that name.
 
         Raises:
@@ -54,7 +54,7 @@ class ModelSource(Resource):
         detail = {"kind": self.kind, **self.detail(contents, root)}
         return Resolved(text, *self.placed(root), family.name if family else None, detail)
 
-    def available(self, places: Places) -> Iterator[tuple[str, Resolved]]:
+    def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
         for name in _names(places):
             with suppress(InputError):
@@ -179,7 +179,7 @@ class TextEncoderSource(ModelSource):
     kind = "text encoder"
     components = ("",)
 
-    def resolve(self, text: str, places: Places) -> Resolved:
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
         """The text model of that name, with the tokenizer that stands beside it in a model's folder."""
         found = super().resolve(text, places)
         folder = found.root.name
@@ -208,7 +208,7 @@ class EmbeddingSource(ModelSource):
     kind = "embedding"
     components = ()
 
-    def resolve(self, text: str, places: Places) -> Resolved:
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
         """The embedding of that name.
 
         Raises:
@@ -258,7 +258,7 @@ _CHECKPOINT = "give a diffusers folder, or a safetensors file with the denoiser,
 _CONTROL_NET = "give a diffusers folder of a ControlNet, or a safetensors file in the original layout"
 
 
-def located(text: str, places: Places) -> Path | None:
+def located(text: str, places: SearchPaths) -> Path | None:
     """The file or folder that a source names: a builtin, a path in the places, or a snapshot in the hub's cache.
 
     Raises:
@@ -273,11 +273,11 @@ def located(text: str, places: Places) -> Path | None:
     return hub.snapshot(text, hub.cache_folder()) if path is None and hub.is_hub_id(text) else path
 
 
-def _searched(places: Places) -> tuple[Path, ...]:
+def _searched(places: SearchPaths) -> tuple[Path, ...]:
     return (*places.models, *places.files)
 
 
-def _missing(text: str, places: Places) -> InputError:
+def _missing(text: str, places: SearchPaths) -> InputError:
     searched = _searched(places)
     near = _near(text, searched)
     if hub.is_hub_id(text) and not near:
@@ -312,7 +312,7 @@ def _read_headers(folder: Path) -> None:
             read_shapes(path)
 
 
-def _names(places: Places) -> Iterator[str]:
+def _names(places: SearchPaths) -> Iterator[str]:
     """Every name that might be a model here: builtins, the hub's cache, and what lies in the models folders."""
     yield from (BUILTIN + name for name in builtin.names())
     yield from hub.cached_ids(hub.cache_folder())

@@ -21,7 +21,7 @@ BOX_GAP, PIN_GAP = 26.0, 15.0
 """What lies at least between two boxes of a layer, and between a pin and its neighbours."""
 
 
-class Segment(NamedTuple):
+class LineSegment(NamedTuple):
     """A link between items of two neighbouring layers, with its height in each, from the item's top."""
 
     left: str
@@ -42,7 +42,7 @@ class Layers:
 
     heights: Mapping[str, float]
     ranks: Mapping[str, int]
-    segments: Sequence[Segment]
+    segments: Sequence[LineSegment]
     rows: list[list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class Layers:
         return sum(levels) / len(levels), len(levels) * (1.0 if self.heights[key] else 4.0)
 
 
-def _end(one: Segment, places: Mapping[str, tuple[float, float]], left: bool) -> float:
+def _end(one: LineSegment, places: Mapping[str, tuple[float, float]], left: bool) -> float:
     """The place of one end of a segment in its row."""
     key, at = (one.left, one.left_at) if left else (one.right, one.right_at)
     start, share = places[key]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from weft.engine.show.draw.layers import Layers, Segment, ranks
+from weft.engine.show.draw.layers import Layers, LineSegment, ranks
 from weft.engine.show.draw.sketch import Box, Sketch, Wire
 
 HEAD, ROW, PAD = 44.0, 20.0, 8.0
@@ -167,9 +167,9 @@ def _pins(wire: Wire, layer: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         yield f"{wire.source}.{wire.output}@{rank}", rank
 
 
-def _segments(sketch: Sketch, layer: Mapping[str, int], pins: Pins) -> list[Segment]:
+def _segments(sketch: Sketch, layer: Mapping[str, int], pins: Pins) -> list[LineSegment]:
     """Every piece of wire between neighbouring layers, once; a wire that closes a circle has none."""
-    found: dict[Segment, None] = {}
+    found: dict[LineSegment, None] = {}
     for wire, row in pins.items():
         if layer[wire.source] >= layer[wire.target]:
             continue
@@ -178,7 +178,7 @@ def _segments(sketch: Sketch, layer: Mapping[str, int], pins: Pins) -> list[Segm
             *((pin, 0.0) for pin, _ in row),
             (wire.target, _input_at(sketch.boxes[wire.target], wire.input)),
         ]
-        found |= {Segment(*left, *right): None for left, right in pairwise(ends)}
+        found |= {LineSegment(*left, *right): None for left, right in pairwise(ends)}
     return list(found)
 
 

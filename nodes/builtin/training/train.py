@@ -22,11 +22,11 @@ from transformers import CLIPTextModel
 from .autoencoder import AutoencoderStage, DecoderStage
 from .dataset import Dataset, draw_dataset
 from .edge_control_net import EdgesStage
-from .export import export_module, export_pipeline
 from .judge import trained_judge
 from .latents import encode_dataset
 from .long_captions import LongCaptionsStage
 from .loop import Schedule, device, train_stage
+from .pipeline_export import export_module, export_pipeline
 from .preview_colours import write_colours
 from .recipe import CROPPED_STEPS, PICTURES, SCHEDULES, SEED, default_work
 from .tiny_vae import PreviewStage

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from weft.engine import Engine, Graph, GraphError, Places, node
+from weft.engine import Engine, Graph, GraphError, SearchPaths, node
 from weft.engine.checking.inlining import inline
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import read
@@ -61,7 +61,7 @@ def test_a_subgraph_takes_literals_links_and_defaults(storeless: Engine) -> None
 
 def test_members_are_named_by_path() -> None:
     graph = graph_of({"one": {"type": "graph:around", "inputs": {"width": 3}}}, "one.low", around=AROUND)
-    flat = inline(graph, Places(), Limits())
+    flat = inline(graph, SearchPaths(), Limits())
     assert list(flat.nodes) == ["one/ends"] and not flat.problems
     assert str(flat.outputs["out"]) == "one/ends.low"
 
@@ -97,7 +97,7 @@ def test_a_file_is_a_subgraph_and_is_held_in_a_picture(storeless: Engine, tmp_pa
     (tmp_path / "around.json").write_text(json.dumps({"weft": 1, **AROUND}))
     nodes = {"a": {"type": "file:around.json", "inputs": {"width": 4}}}
     graph = replace(graph_of(nodes, "a.high"), path=tmp_path / "graph.json")
-    held = replace(self_contained(graph, Places(tmp_path), Limits()), path=None)
+    held = replace(self_contained(graph, SearchPaths(tmp_path), Limits()), path=None)
     assert storeless.run(graph).outputs == storeless.run(held).outputs == {"out": 104}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from weft.engine import Graph, Node, Range, node
-from weft.engine.checking.parameters import asked
+from weft.engine.checking.parameters import parameter_summaries
 from weft.engine.graph.graph import Parameter
 from weft.engine.spec.catalog import Catalog
 
@@ -31,7 +31,7 @@ def graph(**parameters: Parameter) -> Graph:
 
 
 def test_what_is_not_said_comes_from_the_target() -> None:
-    text, steps, style = asked(
+    text, steps, style = parameter_summaries(
         graph(
             text=Parameter(("paint.text",)),
             steps=Parameter(("paint.steps",), max=30, default=5, has_default=True),
@@ -45,5 +45,5 @@ def test_what_is_not_said_comes_from_the_target() -> None:
 
 
 def test_targets_are_followed_into_subgraphs() -> None:
-    (steps,) = asked(graph(steps=Parameter(("within.steps",))), CATALOG)
+    (steps,) = parameter_summaries(graph(steps=Parameter(("within.steps",))), CATALOG)
     assert (steps.type, steps.bounds) == ("int or list of int", "1 to 50")

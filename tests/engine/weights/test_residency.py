@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from weft.engine import Found, InputError, Loading, Recipe, Resolved, value
+from weft.engine import HashedResource, InputError, Loading, Recipe, Resolved, value
 from weft.engine.keys import digest
 from weft.engine.weights.residency import Residency, Sources
 
@@ -86,6 +86,6 @@ def test_what_cannot_be_loaded_leaves_nothing_behind() -> None:
 
 def test_sources_remember_where_content_lies(tmp_path: Path) -> None:
     sources, resolved = Sources(), Resolved("x", tmp_path, (tmp_path / "x",))
-    sources.learn(Found(resolved, digest("content")))
-    sources.learn(Found(Resolved("x", tmp_path, ()), digest("content")))
+    sources.learn(HashedResource(resolved, digest("content")))
+    sources.learn(HashedResource(Resolved("x", tmp_path, ()), digest("content")))
     assert sources.locate(digest("content")) is resolved

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import pytest
 
-from weft.engine import INJECTED, Context, Engine, Found, Graph, InputError, InputFile, Places, Resolved, node
+from weft.engine import (
+    INJECTED,
+    Context,
+    Engine,
+    Graph,
+    HashedResource,
+    InputError,
+    InputFile,
+    Resolved,
+    SearchPaths,
+    node,
+)
 from weft.engine.keys import digest_bytes
 from weft.engine.weights.resources import FileDigests, find
 
@@ -122,12 +133,12 @@ def test_a_folder_is_keyed_by_names_and_contents(folder: Path) -> None:
 
 def test_a_node_asks_only_for_its_own_files(folder: Path) -> None:
     resolved = Resolved("a.txt", folder / "a.txt", (folder / "a.txt",))
-    context = Context("cpu", "float32", None, {"a.txt": Found(resolved, digest_bytes(b""))})  # type: ignore[arg-type]
+    context = Context("cpu", "float32", None, {"a.txt": HashedResource(resolved, digest_bytes(b""))})  # type: ignore[arg-type]
     assert context.found("a.txt").resolved is resolved
     with pytest.raises(InputError, match=r"`b.txt` is no resource input"):
         context.found("b.txt")
 
 
 def test_places_are_looked_up_in_order(tmp_path: Path) -> None:
-    places = Places(tmp_path / "base", tmp_path / "working", (tmp_path / "input", tmp_path / "base"))
+    places = SearchPaths(tmp_path / "base", tmp_path / "working", (tmp_path / "input", tmp_path / "base"))
     assert [folder.name for folder in places.files] == ["base", "working", "input"]

@@ -11,7 +11,7 @@ from PIL import Image as Pictures
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
-from weft.engine import Engine, Graph, Places
+from weft.engine import Engine, Graph, SearchPaths
 from weft.nodes import (
     CFGGuide,
     EmptyLatent,
@@ -181,7 +181,7 @@ def test_a_control_net_of_sdxl(zoo: Any, weft_paints: Any, oracle: Oracle, pictu
 def test_the_vae_of_sdxl_is_wide_enough_in_half_precision(
     zoo: Any, models: Path, model: str, expected: torch.dtype
 ) -> None:
-    found = CheckpointSource().resolve(zoo(model), Places(working=models, models=(models,)))
+    found = CheckpointSource().resolve(zoo(model), SearchPaths(working=models, models=(models,)))
     loaded = family(str(found.family)).autoencoder(found, "", torch.float16, "cpu")
     assert loaded.vae.dtype is expected
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from weft.engine import Places
+from weft.engine import SearchPaths
 from weft.nodes.models import hub
 from weft.nodes.models.sources import CheckpointSource
 
@@ -132,7 +132,7 @@ def pulled(hub_id: str, address: str, cache: Path) -> subprocess.CompletedProces
 def test_a_pulled_model_is_found_by_its_id(tiny_hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = pulled("tiny/painter", tiny_hub, tmp_path / "hub")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    found = CheckpointSource().resolve("tiny/painter", Places(working=tmp_path))
+    found = CheckpointSource().resolve("tiny/painter", SearchPaths(working=tmp_path))
     assert done.stdout.strip() == str(found.root), done.stderr
     assert found.family == "SD1"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from weft.engine import InputError, Places
+from weft.engine import InputError, SearchPaths
 from weft.nodes import builtin
 from weft.nodes.models.sources import CheckpointSource, ControlNetSource
 
@@ -33,44 +33,44 @@ def header_only(path: Path, *names: str, shape: tuple[int, ...] = (4, 4), data: 
 def refusal(source: Any, text: str, folder: Path) -> InputError:
     """The error that a name in a models folder meets."""
     with pytest.raises(InputError) as caught:
-        source.resolve(text, Places(working=folder, models=(folder,)))
+        source.resolve(text, SearchPaths(working=folder, models=(folder,)))
     return caught.value
 
 
 @pytest.fixture
-def places(models: Path, tmp_path: Path) -> Places:
-    return Places(working=tmp_path, models=(models,))
+def places(models: Path, tmp_path: Path) -> SearchPaths:
+    return SearchPaths(working=tmp_path, models=(models,))
 
 
-def test_a_folder_is_a_checkpoint_of_its_family(models: Path, places: Places) -> None:
+def test_a_folder_is_a_checkpoint_of_its_family(models: Path, places: SearchPaths) -> None:
     found = CHECKPOINT.resolve("epsilon", places)
     names = {path.relative_to(models).as_posix() for path in found.files}
     assert (found.family, found.root, found.detail["kind"]) == ("SD1", models / "epsilon", "checkpoint")
     assert {"epsilon/unet/diffusion_pytorch_model.safetensors", "epsilon/scheduler/scheduler_config.json"} <= names
 
 
-def test_a_control_net_is_one(models: Path, places: Places) -> None:
+def test_a_control_net_is_one(models: Path, places: SearchPaths) -> None:
     found = CONTROL_NET.resolve("edges", places)
     assert (found.family, found.detail["kind"]) == ("SD1", "ControlNet")
     assert {path.name for path in found.files} == {"config.json", "diffusion_pytorch_model.safetensors"}
 
 
-def test_a_path_may_be_absolute_inside_the_places_only(models: Path, places: Places, tmp_path: Path) -> None:
+def test_a_path_may_be_absolute_inside_the_places_only(models: Path, places: SearchPaths, tmp_path: Path) -> None:
     assert CHECKPOINT.resolve(str(models / "epsilon"), places).root == models / "epsilon"
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     with pytest.raises(InputError, match="outside the folders"):
-        CHECKPOINT.resolve(str(models / "epsilon"), Places(working=elsewhere, models=(elsewhere,)))
+        CHECKPOINT.resolve(str(models / "epsilon"), SearchPaths(working=elsewhere, models=(elsewhere,)))
 
 
-def test_builtins_are_named(places: Places) -> None:
+def test_builtins_are_named(places: SearchPaths) -> None:
     assert "landscapes" in builtin.names()
     assert CHECKPOINT.resolve("builtin:landscapes", places).family == "SD1"
     assert refusal(CHECKPOINT, "builtin:landscape", places.working).hint == "did you mean `landscapes`?"
 
 
 def test_a_hub_id_comes_out_of_the_cache(
-    models: Path, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: Path, places: SearchPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     repository = tmp_path / "hub" / "models--tiny--painter"
@@ -166,7 +166,7 @@ def test_a_damaged_configuration_is_named(models: Path, tmp_path: Path) -> None:
     assert refusal(CHECKPOINT, "odd", tmp_path).message == "`unet/config.json` is no JSON object"
 
 
-def test_what_can_be_named_is_listed(models: Path, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_be_named_is_listed(models: Path, places: SearchPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(models / "no-cache"))
     named = {name for name, _ in CHECKPOINT.available(places)}
     assert {"builtin:landscapes", "epsilon", "v_prediction", "sample"} <= named

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine.show.draw.layers import BOX_GAP, Layers, Segment, ranks
+from weft.engine.show.draw.layers import BOX_GAP, Layers, LineSegment, ranks
 
 
 def test_an_item_stands_right_of_its_sources_and_near_its_targets() -> None:
@@ -30,7 +30,7 @@ def test_layers_have_no_gap(pairs: list[tuple[int, int]]) -> None:
 
 def layers(segments: list[tuple[str, str]], heights: dict[str, float]) -> Layers:
     """Items linked at their tops, in the layers that the links ask for."""
-    return Layers(heights, ranks(heights, segments), [Segment(left, 0, right, 0) for left, right in segments])
+    return Layers(heights, ranks(heights, segments), [LineSegment(left, 0, right, 0) for left, right in segments])
 
 
 def test_links_are_untangled() -> None:

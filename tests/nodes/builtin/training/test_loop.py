@@ -6,8 +6,8 @@ import torch
 
 from weft.nodes.builtin.training.autoencoder import AutoencoderStage
 from weft.nodes.builtin.training.dataset import Dataset, draw_dataset
-from weft.nodes.builtin.training.export import new_scheduler
 from weft.nodes.builtin.training.loop import Schedule, train_stage
+from weft.nodes.builtin.training.pipeline_export import new_scheduler
 from weft.nodes.builtin.training.unet_stage import DenoiserStage, alpha_bars
 from weft.nodes.builtin.training.vocabulary import new_tokenizer
 
