@@ -1,4 +1,4 @@
-"""Processes of this machine, told apart from earlier ones of the same number and from those of other machines."""
+"""Identifies processes of this machine, so that a reused process number or another machine is never taken for one."""
 
 from __future__ import annotations
 

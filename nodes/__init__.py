@@ -60,7 +60,9 @@ from weft.nodes.library.sampler import KSampler
 from weft.nodes.library.sampler_batch import KSamplerBatch
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.text import Framing, TextEncode
+from weft.nodes.sampling.compatibility import guide_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
+from weft.nodes.sampling.traits import GuideTraits, LatentTraits
 from weft.nodes.values import (
     VAE,
     Conditioning,
@@ -99,6 +101,7 @@ __all__ = [
     "FormatText",
     "Framing",
     "Guide",
+    "GuideTraits",
     "Image",
     "ImageGrid",
     "ImageToMask",
@@ -109,6 +112,7 @@ __all__ = [
     "KSampler",
     "KSamplerBatch",
     "Latent",
+    "LatentTraits",
     "ListSigmas",
     "LoadCheckpoint",
     "LoadControlNet",
@@ -143,4 +147,5 @@ __all__ = [
     "TextEncoder",
     "VAEDecode",
     "VAEEncode",
+    "guide_fits",
 ]

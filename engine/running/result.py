@@ -13,7 +13,7 @@ from weft.engine.mimebundle import Displayed
 
 @dataclass(frozen=True)
 class Result(Displayed):
-    """What a run came to.
+    """The result of a run.
 
     Args:
         status: `done`, `failed` (a node raised) or `cancelled`.
@@ -21,7 +21,7 @@ class Result(Displayed):
         paths: the files that were delivered, in order.
         failures: one error for each node that raised.
         ran: the nodes that ran, in order; `cached`: those that came from the store.
-        unstable: the nodes that came to something else when they were computed again (`audit`).
+        unstable: the nodes whose results differed when they were computed again (`audit`).
     """
 
     status: str

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Callable[..., Any])
 
+K = TypeVar("K")
+
 REQUIRED: Any = inspect.Parameter.empty
 """The default of an input that has none."""
 
@@ -112,6 +114,7 @@ class NodeType:
         lazy: says which inputs are needed, where not all are.
         instant: whether it takes no time to speak of, so that a plan may call it to learn what it decides.
         batch: the node type whose calls it makes together, where it is such a one.
+        traits: facts that its library declares about it, for the checks of other node types (`trait`).
         origin: the digest of the file it was loaded from with `--nodes`; part of its keys. Empty for installed types.
     """
 
@@ -128,6 +131,7 @@ class NodeType:
     lazy: Lazy | None = None
     instant: bool = False
     batch: BatchSpec | None = None
+    traits: tuple[object, ...] = ()
     origin: str = ""
     context_name: str | None = None
     result: type | None = None
@@ -157,6 +161,10 @@ class NodeType:
     def description(self) -> str:
         """Its docstring without the sections on arguments."""
         return re.split(r"\n\s*(?:Args|Returns|Raises):\n", inspect.getdoc(self.function) or "")[0].strip()
+
+    def trait(self, kind: type[K]) -> K | None:
+        """Its trait of this class, or None."""
+        return next((one for one in self.traits if isinstance(one, kind)), None)
 
     def call(self, values: Mapping[str, Any], context: Context | None) -> dict[str, Any]:
         """Run the function; its outputs by name. The context is asked for where `context_name` says so."""
@@ -207,6 +215,7 @@ def node(
     fits: Fits | None = ...,
     lazy: Lazy | None = ...,
     instant: bool = ...,
+    traits: tuple[object, ...] = ...,
 ) -> Callable[[T], T]: ...
 def node(
     function: Callable[..., Any] | None = None,
@@ -220,6 +229,7 @@ def node(
     fits: Fits | None = None,
     lazy: Lazy | None = None,
     instant: bool = False,
+    traits: tuple[object, ...] = (),
 ) -> Any:
     """Make a node type of a typed function.
 
@@ -234,6 +244,8 @@ def node(
             with the nodes that it is linked to.
         lazy: says which inputs are needed; the others are not computed.
         instant: takes no time to speak of and no context: a plan may call it, to know what its value decides.
+        traits: facts about the node type for the checks of other node types, each an object of a class that a node
+            library defines; in no key.
 
     Raises:
         CatalogError: where the function is no valid node; the message names the parameter.
@@ -242,7 +254,7 @@ def node(
     def build(target: Callable[..., Any]) -> Any:
         spec = _spec(target, category, version, lane, settings, check)
         quick = instant and spec.context_name is None
-        return cast(Any, replace(spec, fits=fits, lazy=_fitting(spec, lazy), instant=quick))
+        return cast(Any, replace(spec, fits=fits, lazy=_fitting(spec, lazy), instant=quick, traits=traits))
 
     return build(function) if function else build
 

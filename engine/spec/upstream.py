@@ -12,6 +12,7 @@ from typing import Any
 
 from weft.engine.graph.graph import Link
 from weft.engine.spec.call import Call, Gather
+from weft.engine.types import VALUES, Type
 from weft.engine.weights.resources import Resolved
 
 
@@ -38,8 +39,17 @@ class Upstream:
         found = self.calls.get(link.node) if isinstance(link, Link) else None
         return Upstream(found, self.calls) if found else None
 
+    def above_by_type(self, value: type) -> Upstream | None:
+        """The call that gives this node's first linked input of a value class; None where there is no such link."""
+        names = (name for name, one in self.call.type.inputs.items() if _takes(one.type, value))
+        return next((found for name in names if (found := self.above(name))), None)
+
     def source(self, input: str) -> Resolved | None:
         """What the files of this input say; None where it names none, or they are not here."""
         text = self.call.inputs.get(input)
         found = self.call.resources.get(text) if isinstance(text, str) else None
         return found if found and found.files else None
+
+
+def _takes(type: Type, value: type) -> bool:
+    return any(VALUES.get(socket.name) is value for socket in type.sockets())

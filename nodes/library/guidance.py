@@ -6,10 +6,11 @@ from typing import Annotated
 
 from weft.engine import INJECTED, Context, Range, node
 from weft.nodes.library.control import check_range
+from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.values import Conditioning, F, Guide, Model, Prompt
 
 
-@node(category="guidance", lane="gpu", check=check_range)
+@node(category="guidance", lane="gpu", check=check_range, traits=(GuideTraits(extra_channels=0),))
 def CFGGuide(
     model: Model[F],
     positive: Conditioning[F],

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from weft.engine import NodeProblem, Range, Upstream, node
 from weft.nodes.sampling.compatibility import model_behind
+from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.values import F, Guide, Perturbation, Projection
 
 
@@ -23,7 +24,7 @@ def _perturbed_fits(guider: Upstream) -> Iterator[NodeProblem]:
         yield NodeProblem("guide", message, "leave PerturbedAttention out")
 
 
-@node(category="guidance", lane="cpu", fits=_perturbed_fits)
+@node(category="guidance", lane="cpu", fits=_perturbed_fits, traits=(GuideTraits(),))
 def PerturbedAttention(
     guide: Guide[F], *, scale: Annotated[float, Range(0.0, 100.0)] = 3.0, layers: list[str] | None = None
 ) -> Guide[F]:
@@ -43,7 +44,7 @@ def PerturbedAttention(
     return replace(guide, perturbation=Perturbation(scale, tuple(layers or ())) if scale else None)
 
 
-@node(category="guidance", lane="cpu")
+@node(category="guidance", lane="cpu", traits=(GuideTraits(),))
 def ProjectedGuidance(
     guide: Guide[F],
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from weft.engine import INJECTED, Context, InputError, Range, node
 from weft.nodes.library.latent import check_multiple
+from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.values import VAE, F, Guide, Image, Mask
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
     return Mask(1 - coverage if invert else coverage)
 
 
-@node(category="guidance", lane="gpu")
+@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=5),))
 def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, context: Context = INJECTED) -> Guide[F]:
     """Let an inpainting model see a picture without what is to be painted anew, and where that is.
 
@@ -58,7 +59,7 @@ def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, cont
     return replace(guide, beside=torch.cat([small.expand(len(latents), -1, -1, -1), latents], dim=1))
 
 
-@node(category="guidance", lane="gpu")
+@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=4),))
 def EditGuide(
     guide: Guide[F],
     vae: VAE[F],

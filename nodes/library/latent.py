@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.values import VAE, F, Image, Latent
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Side = Annotated[int, Range(8, 2**30, step=8)]
 """Pixels along a side: whole latent elements, which stand for 8 pixels in most families."""
 
 
-@node(category="latent", lane="cpu", check=_check_size)
+@node(category="latent", lane="cpu", check=_check_size, traits=(LatentTraits(empty=True),))
 def EmptyLatent(width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1) -> Latent[Any]:
     """Ask for pictures of a size, to be sampled from noise alone.
 

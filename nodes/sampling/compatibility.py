@@ -1,7 +1,8 @@
-"""What a sampler is told must fit the model that it is linked to: checks of KSampler and of loaders, before a run.
+"""Static checks of samplers, guides and loaders against each other, before a run.
 
-They follow links from a guide to the loader of its model, and read what the loader's source says in names and headers.
-Where links lead to no loader (a branch that is chosen while a graph runs), nothing is said until the node runs.
+They follow links from a guide to the loader of its model, and read the names and headers of the loader's source, and
+what node types declare (`weft.nodes.sampling.traits`). Where links lead to no loader (a branch that is chosen while a
+graph runs), the node itself checks when it runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from weft.nodes.prompting.embeddings import check_word, matched
 from weft.nodes.prompting.text_encoders import Widths, assigned
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_told_spacing
 from weft.nodes.sampling.scheduling import chosen, settled
+from weft.nodes.sampling.traits import GuideTraits, LatentTraits
+from weft.nodes.values import Guide, Latent, Model
 
 
 @dataclass(frozen=True)
@@ -50,31 +53,71 @@ def loaded(loader: Upstream) -> Loaded | None:
     return Loaded(loader.call.id, family(source.family), scheduler, int(source.detail["beside"]))
 
 
-def model_behind(sampler: Upstream) -> Loaded | None:
-    """The model that a sampler's guide leads to, as far as links tell."""
-    node = sampler.above("guide")
-    while node and node.source("source") is None:
-        node = node.above("guide") or node.above("model")
-    return loaded(node) if node else None
+def model_behind(node: Upstream) -> Loaded | None:
+    """The model that a sampler's or a guide's own guide uses; None where links do not lead to its loader."""
+    above = node.above_by_type(Guide)
+    while above and above.source("source") is None:
+        above = above.above_by_type(Guide) or above.above_by_type(Model)
+    return loaded(above) if above else None
 
 
 def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
-    """What of a KSampler does not go together with its model and its latent."""
+    """Whether a KSampler fits its latent, its model and its guide."""
     yield from _begins_with_latents(sampler)
     model = model_behind(sampler)
     if model:
         yield from _follows(sampler, model)
-        yield from _sees(sampler, model)
+    yield from guide_fits(sampler)
+
+
+def guide_fits(sampler: Upstream) -> Iterator[NodeProblem]:
+    """Whether the guides behind a sampler fit it and its model, by what their node types declare (`GuideTraits`).
+
+    For the `fits` of any node type that takes a `Guide` and samples with it.
+    """
+    yield from _extra_channels_fit(sampler)
+    guide = sampler.above_by_type(Guide)
+    while guide:
+        traits = guide.call.type.trait(GuideTraits)
+        if traits and traits.check_sampler:
+            yield from traits.check_sampler(guide, sampler)
+        guide = guide.above_by_type(Guide)
+
+
+def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
+    """The guide must concatenate as many channels to the latents as the model reads."""
+    guide, model = sampler.above_by_type(Guide), model_behind(sampler)
+    traits = guide.call.type.trait(GuideTraits) if guide else None
+    while guide and traits and traits.extra_channels is None:
+        guide = guide.above_by_type(Guide)
+        traits = guide.call.type.trait(GuideTraits) if guide else None
+    if guide is None or model is None or traits is None:
+        return
+    if traits.extra_channels != model.beside:
+        message = (
+            f"the model of `{model.node}` reads {model.beside} channels in addition to its latents, "
+            f"and the guide of `{guide.call.id}` gives {traits.extra_channels}"
+        )
+        yield NodeProblem("guide", message, HINTS.get(model.beside, "use a guide that was made for this model"))
+
+
+HINTS = {
+    0: "guide it with CFGGuide alone",
+    4: "put EditGuide after its guide",
+    5: "put InpaintGuide after its guide",
+}
+"""How a model gets the channels that it reads in addition to its latents, by their number."""
 
 
 def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
-    """A size alone holds nothing to keep."""
-    latent, told = sampler.above("latent"), sampler.literals
-    if latent is None or latent.call.type.name != "EmptyLatent":
+    """Latents that are only a size have no samples to keep."""
+    latent, given = sampler.above_by_type(Latent), sampler.literals
+    traits = latent.call.type.trait(LatentTraits) if latent else None
+    if latent is None or traits is None or not traits.empty:
         return
     for name, whole in (("denoise", 1.0), ("start_step", 0), ("add_noise", True)):
-        if told.get(name, whole) != whole:
-            message = f"the run begins with given latents, and `{latent.call.id}` is only a size, with nothing in it"
+        if given.get(name, whole) != whole:
+            message = f"the run starts from given latents, and `{latent.call.id}` is only a size, without samples"
             yield NodeProblem(name, message, f"leave `{name}` out, or give latents (VAEEncode, KSampler)")
 
 
@@ -92,31 +135,6 @@ def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     if model.family.spaces_steps and flow and not flow.told_spacing:
         message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
         yield NodeProblem("sampler", message, f"choose one of: {', '.join(samplers_told_spacing())}")
-
-
-GIVEN_BESIDE = {"CFGGuide": 0, "InpaintGuide": 5, "EditGuide": 4}
-"""Channels that guides give beside the latents."""
-
-AROUND = frozenset({"PerturbedAttention", "ProjectedGuidance"})
-"""Guides that give what the guide inside them gives."""
-
-HINTS = {
-    0: "guide it with CFGGuide alone",
-    4: "put EditGuide after its guide",
-    5: "put InpaintGuide after its guide",
-}
-"""How a model gets as many channels as it sees."""
-
-
-def _sees(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
-    """The guide must give what the model sees beside its latents."""
-    guide = sampler.above("guide")
-    while guide and guide.call.type.name in AROUND:
-        guide = guide.above("guide")
-    given = GIVEN_BESIDE.get(guide.call.type.name, model.beside) if guide else model.beside
-    if guide and given != model.beside:
-        message = f"`{model.node}` sees {model.beside} channels beside its latents, and `{guide.call.id}` gives {given}"
-        yield NodeProblem("guide", message, HINTS.get(model.beside, "use a guide that was made for this model"))
 
 
 def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:

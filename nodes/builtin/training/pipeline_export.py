@@ -35,7 +35,7 @@ def new_scheduler() -> DPMSolverMultistepScheduler:
 
 def export_pipeline(vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, folder: Path) -> None:
     """Write a pipeline of these parts into `folder`."""
-    with _written_anew(folder) as partial:
+    with _rewritten(folder) as partial:
         parts: dict[str, Any] = {
             "vae": vae,
             "text_encoder": text_encoder,
@@ -52,14 +52,14 @@ def export_pipeline(vae: AutoencoderKL, unet: UNet2DConditionModel, text_encoder
 
 def export_module(module: ModelMixin, folder: Path) -> None:
     """Write one module into `folder`."""
-    with _written_anew(folder) as partial:
+    with _rewritten(folder) as partial:
         nn.Module.to(module, torch.float16)
         module.save_pretrained(partial)
 
 
 @contextmanager
-def _written_anew(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write into, which takes its place at the end."""
+def _rewritten(folder: Path) -> Iterator[Path]:
+    """A folder next to `folder` to write into, which replaces it at the end."""
     partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)

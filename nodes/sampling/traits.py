@@ -1,0 +1,39 @@
+"""What node types declare about themselves for the checks of other nodes: `@node(..., traits=(GuideTraits(...),))`.
+
+The checks of this library (`weft.nodes.sampling.compatibility`) read these traits and signatures, never the names of
+node types, so the nodes of another library are checked as ours are. A node type without traits is not checked against
+its neighbours before a run; the run checks the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from weft.engine import NodeProblem, Upstream
+
+
+@dataclass(frozen=True)
+class GuideTraits:
+    """Facts about a node type that returns a `Guide`.
+
+    Args:
+        extra_channels: channels that its guide concatenates to the latents before the denoiser reads them; None passes
+            on those of the guide that it takes. A sampler refuses a guide whose number differs from the model's.
+        check_sampler: called with a node of the type and with each sampler that uses its guide, directly or through
+            other guides; yields problems of the sampler's inputs.
+    """
+
+    extra_channels: int | None = None
+    check_sampler: Callable[[Upstream, Upstream], Iterable[NodeProblem]] | None = None
+
+
+@dataclass(frozen=True)
+class LatentTraits:
+    """Facts about a node type that returns a `Latent`.
+
+    Args:
+        empty: whether its latents are only a size, without samples; a sampler can then only start from noise.
+    """
+
+    empty: bool = False
