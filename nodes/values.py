@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as VariableWithDefault
 
     from weft.nodes.families import Family
-    from weft.nodes.models.networks import Autoencoder, Denoiser
+    from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.models.networks import Denoiser
     from weft.nodes.prompting.prompt_encoder import Encoder
 
     F = VariableWithDefault("F", default=Any)

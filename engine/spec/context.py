@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.events import Preview
 from weft.engine.weights.residency import Recipe, Residency
-from weft.engine.weights.resources import HashedResource
+from weft.engine.weights.resources import HashedResource, Resolved
 
 M = TypeVar("M")
 
@@ -70,6 +70,14 @@ class Context:
             hint = "name its folder with --input DIR (a model's with --models DIR)"
             raise InputError(f"`{text}` is not here, and what is made from it is not in the store", hint)
         return found
+
+    def located(self, digest: str) -> Resolved:
+        """The files with this content, of any node of the graph: those that a recipe names.
+
+        Raises:
+            InputError: where no graph of this process has named them.
+        """
+        return self.residency.sources.locate(digest)
 
 
 INJECTED = cast(Context, None)

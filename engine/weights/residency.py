@@ -155,8 +155,10 @@ def _recipes(item: Any) -> Iterator[Recipe[Any]]:
 
 
 def _bytes(module: Any) -> int:
-    """The size of a torch module's parameters and buffers, in bytes; 0 for anything else."""
-    if not hasattr(module, "parameters"):
-        return 0
-    tensors = [*module.parameters(), *module.buffers()]
+    """The size of the parameters and buffers of a torch module, in bytes; 0 for anything else.
+
+    An object that is not a module lists those that it has as `networks`.
+    """
+    networks = [one for one in getattr(module, "networks", (module,)) if hasattr(one, "parameters")]
+    tensors = [tensor for one in networks for tensor in (*one.parameters(), *one.buffers())]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -86,7 +86,9 @@ class Resolved:
         root: the file or folder.
         files: every file whose content counts, in a stable order.
         family: the model family, where there is one.
-        detail: what else the header said, for the node that reads it.
+        kind: what it is, as `weft models list` calls it; empty for plain files.
+        facts: what its headers say, a record of the node library that checks, node bodies and loaders share; readers
+            narrow it with `isinstance`. None for plain files.
         digest: of the content, where it is known and the files are not here.
     """
 
@@ -94,7 +96,8 @@ class Resolved:
     root: Path
     files: tuple[Path, ...]
     family: str | None = None
-    detail: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
+    facts: object | None = field(default=None, repr=False)
     digest: Digest | None = None
 
     def names(self) -> Iterator[tuple[str, Path]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from weft.nodes.families.consistency import CM
 from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
-from weft.nodes.families.family import Contents, Family
+from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
 from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
+from weft.nodes.models.contents import Contents
 
-__all__ = ["FAMILIES", "Contents", "Family", "family", "of_checkpoint", "of_control_net", "of_denoiser", "of_vae"]
+__all__ = ["FAMILIES", "Family", "family", "of_checkpoint", "of_control_net", "of_denoiser", "of_vae"]
 
 FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, DIT, DDPM, CM)
 

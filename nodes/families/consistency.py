@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.class_labels import numbers
-from weft.nodes.families.family import Contents
 from weft.nodes.families.pixels import PixelFamily
+from weft.nodes.models.contents import Contents
 from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.sampling.samplers import OWN_ONLY
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from weft.nodes.families.family import Contents
 from weft.nodes.families.pixels import PixelFamily
+from weft.nodes.models.contents import Contents
 from weft.nodes.sampling.samplers import OWN_ONLY
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
 from weft.nodes.families.class_labels import numbers
-from weft.nodes.families.family import Contents, Family
+from weft.nodes.families.family import Family
 from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
 from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import colours_of
 from weft.nodes.prompting.prompts import PLAIN, Reading
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
     from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 

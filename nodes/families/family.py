@@ -9,61 +9,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
-from weft.nodes.models import diffusers_folder
-from weft.nodes.models.safetensors_header import read_shapes
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.facts import PromptWidths, TextModelFacts
 from weft.nodes.prompting.prompts import PLAIN, Reading
-from weft.nodes.prompting.text_encoders import Place, TextModel, Widths, alone
+from weft.nodes.prompting.text_encoders import Place, TextModel, alone
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from weft.engine import Resolved
+    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.latent_preview import Colours
-    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
     from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What names and headers say about a folder or a file of weights.
-
-    Args:
-        configs: the JSON configuration of each component of a diffusers folder, by component; that of a folder with one
-            component is under the empty name.
-        shapes: the shape of each tensor of a single file, by name.
-    """
-
-    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, root: Path) -> Contents:
-        """The contents of a folder or of a safetensors file.
-
-        Raises:
-            InputError: where it is damaged or a pickle.
-        """
-        return cls(configs=diffusers_folder.configs(root)) if root.is_dir() else cls(shapes=read_shapes(root))
-
-    def has(self, *components: str) -> bool:
-        """Whether this is a folder with these components."""
-        return self.configs.keys() >= set(components)
-
-    def class_of(self, component: str) -> str:
-        """The class that a component of a folder names in its configuration; empty where it names none."""
-        return str(self.configs.get(component, {}).get("_class_name", ""))
-
-    def holds(self, *names: str) -> bool:
-        """Whether this is a file with these tensors."""
-        return all(name in self.shapes for name in names)
 
 
 class Family(ABC):
@@ -115,10 +80,10 @@ class Family(ABC):
         """The configuration of the scheduler that a checkpoint came with."""
         return contents.configs.get("scheduler", self.scheduler)
 
-    def clips(self, contents: Contents) -> dict[str, int]:
-        """How many channels the tokens of each CLIP text model of a checkpoint have, as headers tell."""
-        found = {text.name: text.header(contents) for text in self.texts}
-        return {name: header.width for name, header in found.items() if header and not header.is_t5}
+    def text_models(self, contents: Contents) -> dict[str, TextModelFacts]:
+        """The text models that a checkpoint has, by name."""
+        found = {text.name: text.facts(contents) for text in self.texts}
+        return {name: facts for name, facts in found.items() if facts}
 
     def seen_beside(self, contents: Contents) -> int:
         """Channels that a checkpoint's network sees beside its latents, as headers tell."""
@@ -169,9 +134,9 @@ class Family(ABC):
         readers = [text.read(place, variant, dtype) for text, place in places.items()]
         return ready(Encoder(self, readers, told), device)
 
-    def widths_of(self, contents: Contents) -> Widths:
+    def widths_of(self, contents: Contents) -> PromptWidths:
         """How wide the prompts are that a denoiser reads, as headers tell."""
-        return Widths(0)
+        return PromptWidths(0)
 
     def reading_of(self, root: Path) -> Mapping[str, Any]:
         """What else a whole checkpoint says of how its prompts are read."""

@@ -11,19 +11,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved
-from weft.nodes.families.family import Contents, Family
+from weft.nodes.families.family import Family
 from weft.nodes.models import single_file as original
 from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
+from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import colours_of
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
-from weft.nodes.prompting.text_encoders import Widths
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser
+    from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "text_encoders.clip_l.transformer."
@@ -86,13 +88,13 @@ class FlowFamily(Family):
         """The VAE."""
         return kl_autoencoder(source, variant, dtype, device, self.scale, self.vae_prefix)
 
-    def widths_of(self, contents: Contents) -> Widths:
+    def widths_of(self, contents: Contents) -> PromptWidths:
         if contents.shapes:
             prefix = original.prefix_of(self.entry, contents.shapes, original.UNET)
             told: Mapping[str, Any] = self.transformer_config(original.below(prefix, contents.shapes))
         else:
             told = contents.configs.get("transformer") or contents.configs[""]
-        return Widths(told.get("joint_attention_dim", 0), told.get("pooled_projection_dim", 0))
+        return PromptWidths(told.get("joint_attention_dim", 0), told.get("pooled_projection_dim", 0))
 
     def prompt_width(self, model: Denoiser) -> int:
         return int(model.network.config.joint_attention_dim)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.family import Contents
 from weft.nodes.families.flows import CLIP, T5, FlowFamily
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompts import PLAIN, Reading

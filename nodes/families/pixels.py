@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
 from weft.nodes.families.class_labels import nothing
-from weft.nodes.families.family import Contents, Family
+from weft.nodes.families.family import Family
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.prompting.prompts import PLAIN, Reading
@@ -15,7 +16,8 @@ from weft.nodes.prompting.prompts import PLAIN, Reading
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser
+    from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
@@ -49,7 +51,7 @@ class PixelFamily(Family):
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """Pixels as they are."""
-        from weft.nodes.models.networks import Pixels
+        from weft.nodes.models.autoencoder import Pixels
 
         return Pixels()
 

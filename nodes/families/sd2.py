@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weft.nodes.families.family import Contents
 from weft.nodes.families.unets import COLOURS, FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
 from weft.nodes.models import single_file as original
+from weft.nodes.models.contents import Contents
 from weft.nodes.prompting.text_encoders import TextModel
 
 WIDTH = 1024

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved
-from weft.nodes.families.family import Contents
 from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
 from weft.nodes.models import single_file as original
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component, read_config
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.prompting.prompts import PLAIN, Reading
@@ -23,7 +23,8 @@ from weft.nodes.prompting.text_encoders import TextModel
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser
+    from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 

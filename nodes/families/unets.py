@@ -11,20 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
-from weft.nodes.families.family import Contents, Family
+from weft.nodes.families.family import Family
 from weft.nodes.models import single_file as original
 from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
+from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours, colours_of
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.prompting.prompts import PLAIN, Reading
-from weft.nodes.prompting.text_encoders import Widths
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.models.networks import Autoencoder, Conditions, Denoiser, Residuals
+    from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
     from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
 
 LATENT_CHANNELS = 4
@@ -92,13 +94,13 @@ class UNetFamily(Family):
             return (contents.shapes.get(FIRST) or contents.shapes[ENTRY])[1] - LATENT_CHANNELS
         return int((contents.configs.get("unet") or contents.configs[""])["in_channels"]) - LATENT_CHANNELS
 
-    def widths_of(self, contents: Contents) -> Widths:
+    def widths_of(self, contents: Contents) -> PromptWidths:
         if contents.shapes:
             prefix = original.prefix_of(ENTRY, contents.shapes, original.UNET)
             told: Mapping[str, Any] = original.unet_config(original.below(prefix, contents.shapes))
         else:
             told = contents.configs.get("unet") or contents.configs[""]
-        return Widths(told.get("cross_attention_dim", 0))
+        return PromptWidths(told.get("cross_attention_dim", 0))
 
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The UNet with the checkpoint's scheduler configuration."""

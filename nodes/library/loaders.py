@@ -5,7 +5,6 @@ They read headers; the weights come when they are used.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Generic, Literal, NamedTuple
@@ -13,6 +12,7 @@ from typing import Annotated, Generic, Literal, NamedTuple
 from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes.families import family
 from weft.nodes.models import diffusers_folder
+from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, PromptWidths
 from weft.nodes.models.sources import (
     CheckpointSource,
     ControlNetSource,
@@ -22,7 +22,7 @@ from weft.nodes.models.sources import (
     VAESource,
 )
 from weft.nodes.prompting.embeddings import check_word
-from weft.nodes.prompting.text_encoders import Widths, assigned
+from weft.nodes.prompting.text_encoders import assigned
 from weft.nodes.sampling.compatibility import embedding_fits, texts_fit, training_fits, vae_fits
 from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
@@ -167,7 +167,8 @@ def LoadTextEncoder(
         source_3: a third.
     """
     found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
-    widths = Widths(*json.loads(context.residency.sources.locate(model.source).detail["widths"]))
+    checkpoint = context.located(model.source).facts
+    widths = checkpoint.widths if isinstance(checkpoint, CheckpointFacts) else PromptWidths(0)
     given = assigned(family(model.family), [one.resolved for one in found], widths)
     files = tuple((text.name, str(found[number].digest)) for text, (number, _) in given.items())
     return TextEncoder(files[0][1], model.family, "", context.precision, files=files, width=widths.prompt)
@@ -213,7 +214,8 @@ def LoadEmbedding(
         token: the word, or words; left empty, the one that the file names, or the name of the file without its ending.
     """
     found = context.found(source)
-    word = token or found.resolved.detail["word"]
+    facts = found.resolved.facts
+    word = token or (facts.word if isinstance(facts, EmbeddingFacts) else "")
     check_word(word, (one.word for one in text_encoder.embeddings))
     return replace(text_encoder, embeddings=(*text_encoder.embeddings, Embedding(str(found.digest), word)))
 

@@ -14,7 +14,7 @@ from weft.nodes.models.safetensors_header import read_shapes
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.models.networks import Autoencoder
+    from weft.nodes.models.autoencoder import Autoencoder
 
 
 FACTOR = 8
@@ -40,8 +40,8 @@ def kl_autoencoder(
     """
     from diffusers import AutoencoderKL
 
+    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.loading import assembled, pretrained, ready
-    from weft.nodes.models.networks import Autoencoder
 
     if source.root.is_dir():
         vae = pretrained(AutoencoderKL, component(source.root, "vae"), variant, torch_dtype=dtype)
@@ -50,7 +50,7 @@ def kl_autoencoder(
         prefix = original.prefix_of(VAE_ENTRY, shapes, prefix)
         config = {**original.vae_config(original.below(prefix, shapes)), **scale}
         vae = assembled(AutoencoderKL, config, original.vae_weights(source.root, config, prefix), dtype)
-    return ready(Autoencoder(vae), device)
+    return Autoencoder(ready(vae, device))
 
 
 def vae_factor(root: Path, prefix: str = original.VAE) -> int:

@@ -6,21 +6,22 @@ hub's cache, or `builtin:NAME`. Imports no torch; nothing is downloaded unless a
 
 from __future__ import annotations
 
-import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from weft.engine import InputError, Resolved, Resource, SearchPaths, find, inside, listed, nearest
 from weft.nodes import builtin
-from weft.nodes.families import FAMILIES, Contents, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
+from weft.nodes.families import FAMILIES, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
 from weft.nodes.models import diffusers_folder, hub
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_shapes, refuse_pickle
 from weft.nodes.prompting.embeddings import sizes_of, word_of
-from weft.nodes.prompting.text_encoders import header_of
+from weft.nodes.prompting.text_encoders import facts_of
 
 BUILTIN = "builtin:"
 
@@ -51,8 +52,8 @@ class ModelSource(Resource):
         if not self.recognises(contents):
             raise self.refusal(root, contents)
         family = self.family_of(contents)
-        detail = {"kind": self.kind, **self.detail(contents, root)}
-        return Resolved(text, *self.placed(root), family.name if family else None, detail)
+        name = family.name if family else None
+        return Resolved(text, *self.placed(root), name, self.kind, self.facts(contents, root))
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -84,9 +85,9 @@ class ModelSource(Resource):
         """The family of what was found; None where it is of no single one."""
         return None
 
-    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
-        """What checks of nodes may want to know of it."""
-        return {}
+    @abstractmethod
+    def facts(self, contents: Contents, root: Path) -> object:
+        """What its headers say, for checks, nodes and loaders."""
 
     @abstractmethod
     def refusal(self, root: Path, contents: Contents) -> InputError:
@@ -107,16 +108,17 @@ class CheckpointSource(ModelSource):
     def family_of(self, contents: Contents) -> Family | None:
         return of_checkpoint(contents)
 
-    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
-        """The configuration of its scheduler, what its network sees beside its latents, how wide its prompts are."""
+    def facts(self, contents: Contents, root: Path) -> CheckpointFacts:
         family = self.family_of(contents)
         assert family is not None
-        return {
-            "scheduler": json.dumps(dict(family.scheduler_of(contents))),
-            "beside": str(family.seen_beside(contents)),
-            "clips": json.dumps(family.clips(contents)),
-            "widths": json.dumps(family.widths_of(contents)),
-        }
+        return CheckpointFacts(
+            family.name,
+            family.scheduler_of(contents),
+            family.seen_beside(contents),
+            family.widths_of(contents),
+            family.text_models(contents),
+            contents,
+        )
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         known = ", ".join(family.name for family in FAMILIES)
@@ -152,9 +154,8 @@ class VAESource(ModelSource):
     def recognises(self, contents: Contents) -> bool:
         return bool(of_vae(contents))
 
-    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
-        """The families whose latents it may make."""
-        return {"families": " ".join(one.name for one in of_vae(contents))}
+    def facts(self, contents: Contents, root: Path) -> VAEFacts:
+        return VAEFacts(tuple(one.name for one in of_vae(contents)), contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a VAE", "give a folder or a safetensors file of an AutoencoderKL")
@@ -168,6 +169,11 @@ class ControlNetSource(ModelSource):
 
     def family_of(self, contents: Contents) -> Family | None:
         return of_control_net(contents)
+
+    def facts(self, contents: Contents, root: Path) -> ControlNetFacts:
+        family = self.family_of(contents)
+        assert family is not None
+        return ControlNetFacts(family.name, contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a ControlNet", _CONTROL_NET)
@@ -188,15 +194,14 @@ class TextEncoderSource(ModelSource):
             return found
         root = found.root.parent
         files = diffusers_folder.content(root, (folder, beside.name))
-        return replace(found, root=root, files=files, detail={**found.detail, "folder": folder})
+        assert isinstance(found.facts, TextModelFacts)
+        return replace(found, root=root, files=files, facts=replace(found.facts, folder=folder))
 
     def recognises(self, contents: Contents) -> bool:
-        return header_of(contents) is not None and not of_checkpoint(contents)
+        return facts_of(contents) is not None and not of_checkpoint(contents)
 
-    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
-        """Which component of the folder it is, and what its headers tell."""
-        header = header_of(contents)
-        return {"folder": "", "header": json.dumps(asdict(header) if header else None)}
+    def facts(self, contents: Contents, root: Path) -> TextModelFacts | None:
+        return facts_of(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a text encoder", "give a folder or a safetensors file of a text model")
@@ -226,10 +231,9 @@ class EmbeddingSource(ModelSource):
         """Its name counts too, since it may be the word that it stands for."""
         return root.parent, (root,)
 
-    def detail(self, contents: Contents, root: Path) -> dict[str, str]:
-        """The word that it stands for, and its vectors."""
+    def facts(self, contents: Contents, root: Path) -> EmbeddingFacts:
         sizes = sizes_of(contents.shapes)
-        return {"word": word_of(sizes, root), "sizes": json.dumps(sizes)}
+        return EmbeddingFacts(word_of(sizes, root), sizes)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a textual inversion embedding", "give a safetensors file of vectors alone")

@@ -7,21 +7,22 @@ in no single file: it is looked for beside it, then in the hub's cache. Importin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved, listed
 from weft.nodes.models import hub
 from weft.nodes.models import single_file as original
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.facts import PromptWidths, TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.families.family import Contents, Family
+    from weft.nodes.families.family import Family
     from weft.nodes.prompting.prompt_encoder import Reader
 
 T5_TOKENIZER = "t5_tokenizer"
@@ -39,38 +40,6 @@ T5_IN_HUB = {
 OPEN_ENTRY, T5_ENTRY = "token_embedding.weight", "shared.weight"
 ENTRIES = ("embeddings.token_embedding.weight", "text_model.embeddings.token_embedding.weight", OPEN_ENTRY, T5_ENTRY)
 """A tensor of every text model's, by which it is found in a file: as transformers has it, OpenCLIP, and T5."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What headers tell of a text model.
-
-    Args:
-        is_t5: else it is CLIP's or OpenCLIP's.
-        width: channels of its tokens.
-        layers: how many it has.
-        projects: whether its vector of a prompt is projected.
-    """
-
-    is_t5: bool
-    width: int
-    layers: int
-    projects: bool = False
-
-    def __str__(self) -> str:
-        return f"{'T5' if self.is_t5 else 'CLIP'}, {self.layers} layers of {self.width} channels"
-
-
-class Widths(NamedTuple):
-    """Channels of what a denoiser is told of a prompt; 0 where headers do not tell it, or where nothing is read.
-
-    Args:
-        prompt: of each token.
-        vector: of the vector that is made of the prompt, where it is no part of others.
-    """
-
-    prompt: int
-    vector: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,7 +85,12 @@ class TextModel:
     length: int = 0
     vector_alone: bool = False
 
-    def header(self, contents: Contents) -> Header | None:
+    @property
+    def kind(self) -> str:
+        """Of the text model, as `TextModelFacts` has it."""
+        return "t5" if self.length else "clip"
+
+    def facts(self, contents: Contents) -> TextModelFacts | None:
         """What the headers of a checkpoint tell of it; None where it is not there."""
         if not contents.shapes:
             config = contents.configs.get(self.folder)
@@ -187,12 +161,16 @@ def alone(source: Resolved) -> Place:
     """Where a text model is that is a source by itself."""
     if not source.root.is_dir():
         return Place(source.root)
-    folder = source.detail["folder"]
+    folder = source.facts.folder if isinstance(source.facts, TextModelFacts) else ""
     words = source.root / folder.replace("text_encoder", "tokenizer")
     return Place(source.root / folder, words if (words / "tokenizer_config.json").is_file() else None)
 
 
-def assigned(family: Family, sources: Sequence[Resolved], widths: Widths) -> dict[TextModel, tuple[int, Header]]:
+Assigned = dict[TextModel, tuple[int, TextModelFacts]]
+"""For each text model of a family, the number of the source that it is in, and what its headers say."""
+
+
+def assigned(family: Family, sources: Sequence[Resolved], widths: PromptWidths) -> Assigned:
     """Which of some text models, by number, is which of a family's: of two of CLIP's, the smaller is the first.
 
     Args:
@@ -202,14 +180,14 @@ def assigned(family: Family, sources: Sequence[Resolved], widths: Widths) -> dic
     Raises:
         InputError: where one is missing or there twice, or is not of the denoiser's size.
     """
-    headers = [Header(**json.loads(source.detail["header"])) for source in sources]
+    headers = [source.facts for source in sources if isinstance(source.facts, TextModelFacts)]
     named = ", ".join(f"`{source.text}` ({header})" for source, header in zip(sources, headers, strict=True))
     message = f"{family.name} reads prompts with {listed(text.name for text in family.texts) or 'none'}; found {named}"
-    given: dict[TextModel, tuple[int, Header]] = {}
-    for is_t5 in (False, True):
-        wanted = [text for text in family.texts if bool(text.length) is is_t5]
-        sizes = {(one.width, one.layers): (number, one) for number, one in enumerate(headers) if one.is_t5 is is_t5}
-        count = sum(one.is_t5 is is_t5 for one in headers)
+    given: Assigned = {}
+    for kind in ("clip", "t5"):
+        wanted = [text for text in family.texts if text.kind == kind]
+        sizes = {(one.width, one.layers): (number, one) for number, one in enumerate(headers) if one.kind == kind}
+        count = sum(one.kind == kind for one in headers)
         if count > len(wanted) or len(sizes) < count:
             raise InputError(message, "give each of them once")
         fewer = wanted if count == len(wanted) else [text for text in wanted if not text.optional]
@@ -225,11 +203,14 @@ def assigned(family: Family, sources: Sequence[Resolved], widths: Widths) -> dic
 
 
 def _check_widths(
-    family: Family, given: Mapping[TextModel, tuple[int, Header]], sources: Sequence[Resolved], widths: Widths
+    family: Family,
+    given: Assigned,
+    sources: Sequence[Resolved],
+    widths: PromptWidths,
 ) -> None:
     """Raise `InputError` where text models make prompts or vectors of other channels than the denoiser reads."""
-    clip = sum(header.width for _, header in given.values() if not header.is_t5)
-    t5 = sum(header.width for _, header in given.values() if header.is_t5)
+    clip = sum(header.width for _, header in given.values() if header.kind == "clip")
+    t5 = sum(header.width for _, header in given.values() if header.kind == "t5")
     names = listed(text.name for text in family.texts)
     prompts = t5 if any(text.length for text in family.texts) else clip
     for what, made, read in (("prompts", prompts, widths.prompt), ("vectors", clip, widths.vector)):
@@ -239,33 +220,34 @@ def _check_widths(
             raise InputError(message, f"{family.name} reads prompts with {names}: give those of the model")
 
 
-def header_of(contents: Contents) -> Header | None:
+def facts_of(contents: Contents) -> TextModelFacts | None:
     """What the headers of a text model tell that comes alone; None where it is none."""
     return of_shapes(contents.shapes) if contents.shapes else of_config(contents.configs.get("", {}))
 
 
-def of_config(config: Mapping[str, Any]) -> Header | None:
+def of_config(config: Mapping[str, Any]) -> TextModelFacts | None:
     """What the configuration of a text model tells; None where it is none."""
     if config.get("model_type") == "t5" and "d_model" in config:
-        return Header(True, config["d_model"], config.get("num_layers", 0))
+        return TextModelFacts("t5", config["d_model"], config.get("num_layers", 0))
     if config.get("model_type") == "clip_text_model" and "hidden_size" in config:
         projects = "CLIPTextModelWithProjection" in str(config.get("architectures"))
-        return Header(False, config["hidden_size"], config.get("num_hidden_layers", 0), projects)
+        return TextModelFacts("clip", config["hidden_size"], config.get("num_hidden_layers", 0), projects)
     return None
 
 
-def of_shapes(shapes: Shapes) -> Header | None:
+def of_shapes(shapes: Shapes) -> TextModelFacts | None:
     """What the shapes of a text model's tensors tell; None where they are of none."""
     entry = next((entry for entry in ENTRIES if entry in shapes), None)
     if entry is None or len(shapes[entry]) != 2:
         return None
-    width, is_t5 = shapes[entry][1], entry == T5_ENTRY
+    width = shapes[entry][1]
     projects = "text_projection" in shapes or "text_projection.weight" in shapes
     layers = (
         *("encoder.block.{}.layer.0.layer_norm.weight", "transformer.resblocks.{}.mlp.c_fc.weight"),
         *("text_model.encoder.layers.{}.mlp.fc1.weight", "encoder.layers.{}.mlp.fc1.weight"),
     )
-    return Header(is_t5, width, max(original.count(shapes, pattern) for pattern in layers), projects)
+    kind, depth = "t5" if entry == T5_ENTRY else "clip", max(original.count(shapes, pattern) for pattern in layers)
+    return TextModelFacts(kind, width, depth, projects)
 
 
 def t5_tokenizer_folder(place: Place) -> Path:

@@ -7,7 +7,6 @@ graph runs), the node itself checks when it runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.families import Family, family
+from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.prompting.embeddings import check_word, matched
-from weft.nodes.prompting.text_encoders import Widths, assigned
+from weft.nodes.prompting.text_encoders import assigned
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_told_spacing
 from weft.nodes.sampling.scheduling import chosen, settled
 from weft.nodes.sampling.traits import GuideTraits, LatentTraits
@@ -44,13 +44,19 @@ class Loaded:
 
 def loaded(loader: Upstream) -> Loaded | None:
     """What a loader names; None for a node that is none, and where its files are not here."""
-    source, said = loader.source("source"), loader.literals.get("prediction")
-    if source is None or source.family is None or "scheduler" not in source.detail or said is None:
+    facts, prediction = checkpoint_facts(loader), loader.literals.get("prediction")
+    if facts is None or prediction is None:
         return None
-    scheduler = json.loads(source.detail["scheduler"])
-    if said != "checkpoint":
-        scheduler["prediction_type"] = said
-    return Loaded(loader.call.id, family(source.family), scheduler, int(source.detail["beside"]))
+    scheduler = dict(facts.scheduler)
+    if prediction != "checkpoint":
+        scheduler["prediction_type"] = prediction
+    return Loaded(loader.call.id, family(facts.family), scheduler, facts.extra_channels)
+
+
+def checkpoint_facts(loader: Upstream) -> CheckpointFacts | None:
+    """What the headers say of the checkpoint or denoiser that a loader names; None for other nodes and files."""
+    source = loader.source("source")
+    return source.facts if source and isinstance(source.facts, CheckpointFacts) else None
 
 
 def model_behind(node: Upstream) -> Loaded | None:
@@ -141,7 +147,7 @@ def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """A VAE must make the latents of the model that it is for."""
     vae, model = loader.source("source"), _model_of(loader)
     found = model.source("source") if model else None
-    able = vae.detail["families"].split() if vae else []
+    able = vae.facts.families if vae and isinstance(vae.facts, VAEFacts) else ()
     if vae and model and found and found.family and found.family not in able:
         message = f"`{vae.text}` is a VAE of {listed(able)}, and `{model.call.id}` is of family {found.family}"
         yield NodeProblem("source", message, "give a VAE of the model's family")
@@ -170,13 +176,13 @@ def _texts(loader: Upstream) -> dict[str, int] | None:
         InputError: where they are not the model's.
     """
     model = _model_of(loader)
-    found, names = model.source("source") if model else None, ("source", "source_2", "source_3")
+    found, names = checkpoint_facts(model) if model else None, ("source", "source_2", "source_3")
     told = [name for name in names if loader.call.inputs.get(name) is not None]
     sources = [one for name in told if (one := loader.source(name))]
-    if found is None or found.family is None or len(sources) < len(told):
+    if found is None or len(sources) < len(told):
         return None
-    given = assigned(family(found.family), sources, Widths(*json.loads(found.detail["widths"])))
-    return {text.name: header.width for text, (_, header) in given.items() if not header.is_t5}
+    given = assigned(family(found.family), sources, found.widths)
+    return {text.name: facts.width for text, (_, facts) in given.items() if facts.kind == "clip"}
 
 
 def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -191,28 +197,28 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
         except InputError as refusal:
             yield NodeProblem("token", refusal.message, refusal.hint)
     clips = _clips(node) if node else None
-    if source and clips is not None:
+    if source and clips is not None and isinstance(source.facts, EmbeddingFacts):
         try:
-            matched(source.text, json.loads(source.detail["sizes"]), clips)
+            matched(source.text, source.facts.sizes, clips)
         except InputError as refusal:
             yield NodeProblem("source", refusal.message, refusal.hint)
 
 
 def _clips(loader: Upstream) -> dict[str, int] | None:
     """The channels of each CLIP text model that a loader names; None where it cannot be told."""
-    source = loader.source("source")
-    if source and "clips" in source.detail:
-        clips: dict[str, int] = json.loads(source.detail["clips"])
-        return clips
+    source, checkpoint = loader.source("source"), checkpoint_facts(loader)
+    if checkpoint:
+        return {name: facts.width for name, facts in checkpoint.text_models.items() if facts.kind == "clip"}
     with suppress(InputError):
-        return _texts(loader) if source and "header" in source.detail else None
+        return _texts(loader) if source and isinstance(source.facts, TextModelFacts) else None
     return None
 
 
 def _words(loader: Upstream) -> list[str]:
     """The word that a LoadEmbedding loads; none where it is linked, or its file is not here."""
     token, source = loader.literals.get("token"), loader.source("source")
-    own = source.detail["word"] if source and token == "" else token
+    named = source.facts.word if source and isinstance(source.facts, EmbeddingFacts) else None
+    own = named if token == "" else token
     return [own] if own else []
 
 

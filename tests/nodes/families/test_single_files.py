@@ -11,7 +11,8 @@ import pytest
 from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.families.tiny import PIPELINES
 from weft.engine import InputError
-from weft.nodes.families import FAMILIES, Contents, of_checkpoint
+from weft.nodes.families import FAMILIES, of_checkpoint
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import configs
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.prompting.text_encoders import Place, t5_tokenizer_folder

@@ -45,13 +45,13 @@ def places(models: Path, tmp_path: Path) -> SearchPaths:
 def test_a_folder_is_a_checkpoint_of_its_family(models: Path, places: SearchPaths) -> None:
     found = CHECKPOINT.resolve("epsilon", places)
     names = {path.relative_to(models).as_posix() for path in found.files}
-    assert (found.family, found.root, found.detail["kind"]) == ("SD1", models / "epsilon", "checkpoint")
+    assert (found.family, found.root, found.kind) == ("SD1", models / "epsilon", "checkpoint")
     assert {"epsilon/unet/diffusion_pytorch_model.safetensors", "epsilon/scheduler/scheduler_config.json"} <= names
 
 
 def test_a_control_net_is_one(models: Path, places: SearchPaths) -> None:
     found = CONTROL_NET.resolve("edges", places)
-    assert (found.family, found.detail["kind"]) == ("SD1", "ControlNet")
+    assert (found.family, found.kind) == ("SD1", "ControlNet")
     assert {path.name for path in found.files} == {"config.json", "diffusion_pytorch_model.safetensors"}
 
 

@@ -1,0 +1,46 @@
+"""What names and headers say about a folder or a file of weights. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weft.nodes.models import diffusers_folder
+from weft.nodes.models.safetensors_header import Shapes, read_shapes
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The configurations of a diffusers folder, or the shapes of a single file.
+
+    Args:
+        configs: the JSON configuration of each component of a diffusers folder, by component; that of a folder with one
+            component is under the empty name.
+        shapes: the shape of each tensor of a single file, by name.
+    """
+
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path) -> Contents:
+        """The contents of a folder or of a safetensors file.
+
+        Raises:
+            InputError: where it is damaged or a pickle.
+        """
+        return cls(configs=diffusers_folder.configs(root)) if root.is_dir() else cls(shapes=read_shapes(root))
+
+    def has(self, *components: str) -> bool:
+        """Whether this is a folder with these components."""
+        return self.configs.keys() >= set(components)
+
+    def class_of(self, component: str) -> str:
+        """The class that a component of a folder names in its configuration; empty where it names none."""
+        return str(self.configs.get(component, {}).get("_class_name", ""))
+
+    def holds(self, *names: str) -> bool:
+        """Whether this is a file with these tensors."""
+        return all(name in self.shapes for name in names)

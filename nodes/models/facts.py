@@ -1,0 +1,109 @@
+"""What the headers of weights say, read once when a source is recognised and shared from then on.
+
+A source's record is `Resolved.facts`: checks of a graph (`Upstream.source`), bodies of nodes (`Context.found`) and the
+loaders of recipes read the same one, and none of them opens a header again. Imports no torch. Read next:
+`weft.nodes.families`, which makes these records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from weft.nodes.models.contents import Contents
+
+
+class PromptWidths(NamedTuple):
+    """Channels of the prompts that a denoiser reads; 0 where headers do not say it, or where nothing is read.
+
+    Args:
+        prompt: of each token.
+        vector: of the pooled vector of a prompt, where it is not joined with other values.
+    """
+
+    prompt: int
+    vector: int = 0
+
+
+@dataclass(frozen=True)
+class TextModelFacts:
+    """What headers say of one text model.
+
+    Args:
+        kind: `clip` (CLIP's and OpenCLIP's) or `t5`.
+        width: channels of its tokens.
+        layers: how many it has.
+        projects: whether its pooled vector is projected.
+        folder: its component in the folder `Resolved.root`; empty where the root is the component itself, or a file.
+    """
+
+    kind: str
+    width: int
+    layers: int
+    projects: bool = False
+    folder: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper()}, {self.layers} layers of {self.width} channels"
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What headers say of a checkpoint, or of a denoiser alone.
+
+    Args:
+        family: the name of its family.
+        scheduler: the configuration of the scheduler that it came with, or that of most of its family.
+        extra_channels: channels that its network takes in addition to those of the latents (concat conditioning): the
+            mask and the picture of an inpainting model.
+        widths: of the prompts that its network reads.
+        text_models: those that it has, by the names of its family.
+        contents: all that its headers say.
+    """
+
+    family: str
+    scheduler: Mapping[str, Any]
+    extra_channels: int
+    widths: PromptWidths
+    text_models: Mapping[str, TextModelFacts]
+    contents: Contents = field(repr=False)
+
+
+@dataclass(frozen=True)
+class VAEFacts:
+    """What headers say of a VAE alone.
+
+    Args:
+        families: the names of the families whose latents it may make.
+        contents: all that its headers say.
+    """
+
+    families: tuple[str, ...]
+    contents: Contents = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ControlNetFacts:
+    """What headers say of a ControlNet.
+
+    Args:
+        family: the name of the family whose denoisers it steers.
+        contents: all that its headers say.
+    """
+
+    family: str
+    contents: Contents = field(repr=False)
+
+
+@dataclass(frozen=True)
+class EmbeddingFacts:
+    """What headers say of a textual inversion embedding.
+
+    Args:
+        word: that it stands for where a graph names no other.
+        sizes: how many vectors there are, and of how many channels, by the name of a tensor.
+    """
+
+    word: str
+    sizes: Mapping[str, tuple[int, int]]
