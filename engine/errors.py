@@ -53,13 +53,18 @@ class Cancelled(WeftError):  # noqa: N818 - an outcome rather than a fault
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a graph: where, what, and the hint."""
+    """One thing that is wrong with a graph: where, what, and the hint.
+
+    Args:
+        made_at: `FILE:LINE` of the Python that made the node, where the graph was composed in Python.
+    """
 
     message: str
     hint: str = ""
     node: str = ""
     input: str = ""
     file: str = ""
+    made_at: str = ""
 
     def plain(self) -> dict[str, str]:
         """What `--json` prints. `mend`, the former name of `hint`, is written beside it for one version."""
@@ -73,7 +78,8 @@ class Problem:
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n    {self.hint}" if self.hint else text
+        made = f"the node was made at {self.made_at}" if self.made_at else ""
+        return "\n    ".join(filter(None, (text, self.hint, made)))
 
     def within(self, file: str) -> Problem:
         """The same problem, located in `file` unless it names one already."""

@@ -33,6 +33,7 @@ from weft.engine.running.auditing import audit as audited
 from weft.engine.running.delivery import Folder, versions
 from weft.engine.running.executor import Outcome, Surroundings, run
 from weft.engine.running.result import Result
+from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.catalog import Catalog, from_file, installed
 from weft.engine.spec.context import Context
 from weft.engine.spec.node import NodeType
@@ -349,7 +350,7 @@ class Engine:
         Raises:
             InputError: where a value is not of its input's type.
         """
-        values = {name: _admitted(type, name, item) for name, item in given.items()}
+        values = {name: _admitted(type, name, given) for name in given}
         resources = {}
         for name, one in type.inputs.items():
             text = values.get(name, one.default)
@@ -375,14 +376,17 @@ def _cached_values(planned: Plan) -> dict[Link, Any]:
     return values
 
 
-def _admitted(type: NodeType, name: str, item: Any) -> Any:
-    wanted = type.inputs[name].type
+def _admitted(type: NodeType, name: str, given: Mapping[str, Any]) -> Any:
+    """The value of an input, where its type takes it."""
+    wanted, item = type.inputs[name].type, given[name]
     if any(wanted.sockets()) and wanted.admits(item):
         return item
     try:
         return wanted.literal(item)
     except LiteralError as fault:
-        raise InputError(f"{type.name}: `{name}`: {fault}", fault.hint) from None
+        other = swapped(type, given, name)
+        hint = f"`{name}` and `{other}` have each other's values: swap them" if other else fault.hint
+        raise InputError(f"{type.name}: `{name}`: {fault}", hint) from None
 
 
 def _catalog(files: Iterable[Path]) -> Catalog:

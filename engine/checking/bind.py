@@ -7,9 +7,9 @@ from typing import Any
 
 from weft.engine.checking.draft import Draft
 from weft.engine.errors import Problem, listed, nearest
-from weft.engine.graph.graph import Link, links_of
+from weft.engine.graph.graph import Link, Node, links_of
 from weft.engine.spec.call import Call, Gather
-from weft.engine.spec.node import Output
+from weft.engine.spec.node import NodeType, Output
 from weft.engine.spec.type_variables import literal_type, specialised
 from weft.engine.types import ListOf, LiteralError, NoNumber, Type, list_item, shown
 
@@ -50,8 +50,20 @@ def bound_inputs(draft: Draft) -> Iterator[Problem]:
             try:
                 inputs[name] = _bound(draft, node.inputs[name], one.type)
             except LiteralError as fault:
-                yield Problem(str(fault), fault.hint, id, name)
+                yield Problem(str(fault), _swapped(draft, node, type, name) or fault.hint, id, name)
         draft.calls[id] = Call(id, type, inputs)
+
+
+def _swapped(draft: Draft, node: Node, type: NodeType, name: str) -> str:
+    """The hint for two inputs of a node that were given each other's links; empty where that is not the mistake."""
+    found = {key: _given_type(draft, item) for key, item in node.inputs.items() if isinstance(item, Link)}
+    own = found.get(name)
+    for other, kind in found.items():
+        if other == name or other not in type.inputs or own is None or kind is None:
+            continue
+        if type.inputs[other].type.accepts(own) and type.inputs[name].type.accepts(kind):
+            return f"`{name}` and `{other}` have each other's links: swap them"
+    return ""
 
 
 def _bound(draft: Draft, given: Any, wanted: Type) -> Any:

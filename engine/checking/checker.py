@@ -75,7 +75,7 @@ def check(
     if not problems:
         calls = {id: _needed(call, known) for id, call in calls.items()}
     file = str(graph.path) if graph.path else ""
-    located = tuple(problem.within(file) for problem in _unique(problems))
+    located = tuple(_traced(problem.within(file), graph, flat) for problem in _unique(problems))
     pending = _pending(flat, calls, wanted, known)
     return Checked(graph, calls, wanted, flat.outputs, located, _files(draft, graph), only, pending, known)
 
@@ -171,6 +171,15 @@ def _unique(problems: Iterable[Problem]) -> list[Problem]:
     for problem in problems:
         first.setdefault(replace(problem, node=re.sub(r"/\d+(?=/|$)", "/*", problem.node)), problem)
     return list(first.values())
+
+
+def _traced(problem: Problem, graph: Graph, flat: Flat) -> Problem:
+    """The problem with the line of Python that made its node, where one did."""
+    node = flat.nodes.get(problem.node) or graph.nodes.get(problem.node)
+    if node is None or node.made_at is None:
+        return problem
+    file, line = node.made_at
+    return replace(problem, made_at=f"{file}:{line}")
 
 
 def _wanted(draft: Draft, only: tuple[str, ...]) -> tuple[tuple[str, ...], list[Problem]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
@@ -45,11 +46,16 @@ class Link:
 
 @dataclass(frozen=True)
 class Node:
-    """A node of a graph: its type's name, and for each input a literal, a `Link`, or a tuple of these."""
+    """A node of a graph: its type's name, and for each input a literal, a `Link`, or a tuple of these.
+
+    Args:
+        made_at: the file and line of Python that made it, if it was composed in Python; in no file, key or comparison.
+    """
 
     type: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
+    made_at: tuple[str, int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ class Graph(Displayed):
         Raises:
             GraphError: outside of `with Graph():`.
         """
-        return self._builder("a graph is called").add_graph("graph", self, inputs, id)
+        return self._builder("a graph is called").add_graph("graph", self, inputs, id, caller())
 
     def each(self, *, id: str | None = None, **inputs: Any) -> Any:
         """Add this graph once for each item of the lists that it is given, as `map:` does; its outputs are lists.
@@ -152,7 +158,7 @@ class Graph(Displayed):
         Raises:
             GraphError: outside of `with Graph():`.
         """
-        return self._builder("a graph is repeated").add_graph("map", self, inputs, id)
+        return self._builder("a graph is repeated").add_graph("map", self, inputs, id, caller())
 
     def output(self, name: str, link: Any) -> None:
         """Name an output, inside the block that composes this graph.
@@ -283,20 +289,32 @@ class Builder:
     outputs: dict[str, Link]
     _counts: dict[str, int] = field(default_factory=dict)
 
-    def add(self, type: ComposedType, given: Mapping[str, Any], id: str | None) -> list[Link]:
+    def add(
+        self, type: ComposedType, given: Mapping[str, Any], id: str | None, made_at: tuple[str, int] | None = None
+    ) -> list[Link]:
         """Add a node; a link to each of its outputs, in order.
+
+        Args:
+            made_at: the file and line of Python that call it.
 
         Raises:
             GraphError: for an id that is taken or no id.
         """
         id = self._fresh(type.name) if id is None else self._free(id)
-        self._put(id, type.name, given)
+        self._put(id, type.name, given, made_at)
         self.types[type.name] = type
         if len(type.outputs) == 1:
             return [Link(id)]
         return [Link(id, output) for output in type.outputs]
 
-    def add_graph(self, kind: str, graph: Graph, given: Mapping[str, Any], id: str | None) -> Any:
+    def add_graph(
+        self,
+        kind: str,
+        graph: Graph,
+        given: Mapping[str, Any],
+        id: str | None,
+        made_at: tuple[str, int] | None = None,
+    ) -> Any:
         """Add a node that stands for a subgraph, once (`graph`) or for each item of lists (`map`)."""
         name = next((name for name, known in self.graphs.items() if known is graph), "")
         if not name:
@@ -304,18 +322,18 @@ class Builder:
             self.graphs[name] = graph
             self.types.update(graph.types)
         id = self._fresh(name) if id is None else self._free(id)
-        self._put(id, f"{kind}:{name}", given)
+        self._put(id, f"{kind}:{name}", given, made_at)
         links = {output: Link(id, output) for output in graph.outputs}
         return next(iter(links.values())) if len(links) == 1 else SimpleNamespace(**links)
 
-    def _put(self, id: str, type: str, given: Mapping[str, Any]) -> None:
+    def _put(self, id: str, type: str, given: Mapping[str, Any], made_at: tuple[str, int] | None) -> None:
         """Add a node; the parameters that it is given set its inputs from now on."""
         for name, item in given.items():
             if isinstance(item, ParameterReference):
                 known = self.parameters[item.parameter]
                 self.parameters[item.parameter] = replace(known, sets=(*known.sets, f"{id}.{name}"))
         inputs = {name: freeze(item) for name, item in given.items() if not isinstance(item, ParameterReference)}
-        self.nodes[id] = Node(type, MappingProxyType(inputs))
+        self.nodes[id] = Node(type, MappingProxyType(inputs), made_at=made_at)
 
     def _named(self, graph: Graph) -> str:
         """A name for a subgraph that none has: from its title."""
@@ -351,6 +369,12 @@ _CURRENT: ContextVar[Builder | None] = ContextVar("current graph", default=None)
 def current() -> Builder | None:
     """The builder of the innermost `with Graph():` block, or None outside."""
     return _CURRENT.get()
+
+
+def caller() -> tuple[str, int]:
+    """The file and line that called the function which calls this one."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _edited(graph: Graph, changes: Mapping[str, Any]) -> Graph:

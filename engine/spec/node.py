@@ -16,8 +16,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from weft.engine.errors import CatalogError
-from weft.engine.graph.graph import current
+from weft.engine.graph.graph import caller, current
 from weft.engine.limits import Limits
+from weft.engine.spec.call_arguments import bound
 from weft.engine.spec.context import Context
 from weft.engine.types import Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
 from weft.engine.weights.resources import Resource
@@ -137,6 +138,14 @@ class NodeType:
     result: type | None = None
     signature: inspect.Signature = field(default_factory=inspect.Signature, repr=False)
 
+    def __post_init__(self) -> None:
+        # On the instance, so that `help`, `inspect.signature` and notebooks show the function and not this class.
+        own = {"__signature__": self.signature, "__wrapped__": self.function}
+        own |= {
+            name: getattr(self.function, name, "") for name in ("__name__", "__qualname__", "__module__", "__doc__")
+        }
+        self.__dict__.update(own)
+
     @property
     def identity(self) -> tuple[Any, ...]:
         """What tells its calls from every other type's, in a key."""
@@ -180,21 +189,23 @@ class NodeType:
         return dict(zip(self.outputs, result, strict=True))
 
     def __call__(self, *arguments: Any, id: str | None = None, **named: Any) -> Any:
-        """Add a graph node inside `with Graph():`; run at once outside."""
+        """Add a graph node inside `with Graph():`; run at once outside.
+
+        Raises:
+            TypeError: where the arguments do not fit the inputs; the message says what to write.
+        """
         from weft.engine.session import run_now
 
-        given = self._bind(arguments, named)
+        given = bound(self, arguments, named)
         builder = current()
         if builder is None:
             return run_now(self, given)
-        links = builder.add(self, given, id)
+        links = builder.add(self, given, id, caller())
         return links[0] if self.result is None else self.result(*links)
 
-    def _bind(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return self.signature.bind(*arguments, **named).arguments
-        except TypeError as fault:
-            raise TypeError(f"{self.name}: {fault}") from None
+    def __get__(self, instance: object, owner: type | None = None) -> NodeType:
+        """Itself: as an attribute of a class it is no method."""
+        return self  # `help` prints the signature of what has `__get__`, as it does for functions
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{one.name}: {one.type}" for one in self.inputs.values())
@@ -370,6 +381,7 @@ def _argument_help(doc: str) -> dict[str, str]:
 def named(id: str, type: T) -> T:
     """A node type whose next call in a graph gets this id: `named("sampler", KSampler)(guide, latent)`.
 
-    The same as `KSampler(guide, latent, id="sampler")`, in a form that type checkers follow.
+    The same as `KSampler(guide, latent, id="sampler")`, which a type checker refuses: it sees the function, which has
+    no `id`, and Python's type system cannot add a keyword to a function's parameters. This form it checks in full.
     """
     return cast(T, partial(cast(NodeType, type), id=id))

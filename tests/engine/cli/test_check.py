@@ -31,15 +31,11 @@ def test_problems_as_json_lines(weft: Weft, folder: Path) -> None:
     (folder / "bad.json").write_text(json.dumps(BAD))
     *problems, last = weft("check", "bad.json", "--json").lines()
     assert last == {"event": "checked", "file": "bad.json", "problems": 4}
-    assert problems[0] == {
-        "event": "problem",
-        "message": "unknown node type `Ad`",
-        "hint": "did you mean `Add`?",
-        "node": "s",
-        "input": "",
-        "file": "bad.json",
-        "mend": "did you mean `Add`?",  # the name of `hint` before 0.2
-    }
+    first = problems[0]
+    assert (first["event"], first["file"], first["node"], first["input"]) == ("problem", "bad.json", "s", "")
+    assert "`Ad`" in first["message"] and "`Add`" in first["hint"]
+    assert first["mend"] == first["hint"]  # the name of `hint` before 0.2
+    assert first["made_at"] == ""  # no line of Python: it comes from a file
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_outside_a_graph_a_call_runs_at_once() -> None:
 def test_outside_a_graph_values_are_held_to_their_types() -> None:
     with pytest.raises(InputError, match="Split: `base`: 11 is above"):
         Split(1.0, base=11)
-    with pytest.raises(TypeError, match="Split: missing a required argument: 'number'"):
+    with pytest.raises(TypeError, match=r"Split: missing .*`number`"):
         Split()  # type: ignore[call-arg]
 
 
