@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from weft.nodes.families import Family
     from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.networks import Denoiser
-    from weft.nodes.prompting.prompt_encoder import Encoder
+    from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
     F = VariableWithDefault("F", default=Any)
 else:
@@ -157,7 +157,7 @@ class Embedding(Recipe["Mapping[str, Tensor]"]):
 
 @value
 @dataclass(frozen=True, repr=False)
-class TextEncoder(Weights["Encoder"], Generic[F]):
+class TextEncoder(Weights["PromptEncoder"], Generic[F]):
     """The network that reads prompts, with its tokenizer.
 
     Args:
@@ -176,7 +176,7 @@ class TextEncoder(Weights["Encoder"], Generic[F]):
         """The same without embeddings, whose weights all that differ in these alone share."""
         return replace(self, embeddings=())
 
-    def load(self, loading: Loading) -> Encoder:
+    def load(self, loading: Loading) -> PromptEncoder:
         family, source, dtype = self.parts(loading)
         how = (self.variant, dtype, loading.device)
         files = {name: loading.locate(digest) for name, digest in self.files}

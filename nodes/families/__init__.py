@@ -12,8 +12,18 @@ from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.facts import TextModelFacts
 
-__all__ = ["FAMILIES", "Family", "family", "of_checkpoint", "of_control_net", "of_denoiser", "of_vae"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "family",
+    "of_checkpoint",
+    "of_control_net",
+    "of_denoiser",
+    "of_text_model",
+    "of_vae",
+]
 
 FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, DIT, DDPM, CM)
 
@@ -46,3 +56,9 @@ def of_vae(contents: Contents) -> tuple[Family, ...]:
 def of_control_net(contents: Contents) -> Family | None:
     """The family whose ControlNet this is."""
     return next((known for known in FAMILIES if known.recognises_control(contents)), None)
+
+
+def of_text_model(contents: Contents) -> TextModelFacts | None:
+    """The facts about a text model alone, of any kind that a family reads prompts with; None where it is none."""
+    texts = (text for known in FAMILIES for text in known.texts)
+    return next((facts for text in texts if (facts := text.alone(contents))), None)

@@ -6,25 +6,47 @@ They predict the picture itself, but for a share of what they see (https://arxiv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.class_labels import numbers
+from weft.nodes.families.class_labels import ClassPrompts, NoPrompts, class_count
 from weft.nodes.families.pixels import PixelFamily
 from weft.nodes.models.contents import Contents
 from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.text_reader import Encoded
 from weft.nodes.sampling.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
     from weft.nodes.models.networks import Conditions, Denoiser
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
+
+
+class ConsistencyPrompts(ClassPrompts):
+    """The number of a class, or nothing where the model has no classes."""
+
+    @classmethod
+    def settings(cls, root: Path) -> Mapping[str, Any]:
+        return {"classes": class_count(root, "unet", "num_class_embeds")}
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        if self.config["classes"] is None:
+            return NoPrompts().combined(texts, reading)
+        return super().combined(texts, reading)
+
+    def without_prompt(self) -> Encoded:
+        """The first class, where there are classes: the network always takes one, and guidance is not used."""
+        return self.combined(["" if self.config["classes"] is None else "0"], PLAIN)
+
+    def empty_class(self) -> None:
+        """The empty text names no class."""
 
 
 class Consistency(PixelFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "CM"
+    prompts = ConsistencyPrompts
 
     def recognises(self, contents: Contents) -> bool:
         return super().recognises(contents) and contents.class_of("scheduler") in OWN_ONLY
@@ -35,14 +57,6 @@ class Consistency(PixelFamily):
     def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         """The number of the class, where the model has classes."""
         return {"class_labels": prompt.embeddings[:, 0, 0].long()} if self.prompt_width(model) else {}
-
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        count = encoder.config["classes"]
-        return super().encode(encoder, texts, reading) if count is None else numbers(texts, count, {})
-
-    def unprompted(self, encoder: Encoder) -> Encoded:
-        """The first class: no such model is asked for a negative prompt."""
-        return self.encode(encoder, [""] if encoder.config["classes"] is None else ["0"])
 
 
 CM = Consistency()

@@ -5,18 +5,18 @@ A prompt is the name or the number of a class, and the empty prompt is no class,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
-from weft.nodes.families.class_labels import numbers
+from weft.nodes.families.class_labels import ClassPrompts, class_count
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
 from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import colours_of
-from weft.nodes.prompting.prompts import PLAIN, Reading
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 
     from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.networks import Conditions, Denoiser, Residuals
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
+
+
+class DiTPrompts(ClassPrompts):
+    """The names of ImageNet's classes, as a checkpoint lists them."""
+
+    @classmethod
+    def settings(cls, root: Path) -> Mapping[str, Any]:
+        labels: Mapping[str, str] = read_config(root / "model_index.json").get("id2label", {})
+        return {"classes": class_count(root, "transformer", "num_embeds_ada_norm"), "names": _names(labels)}
 
 
 class DiffusionTransformer(Family):
@@ -35,6 +43,7 @@ class DiffusionTransformer(Family):
     vae_channels = LATENT_CHANNELS
     scale: Mapping[str, float] = {"scaling_factor": 0.18215}
     colours = COLOURS
+    prompts = DiTPrompts
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a transformer of classes with an autoencoder."""
@@ -52,14 +61,6 @@ class DiffusionTransformer(Family):
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
         factor, colours = vae_factor(source.root), colours_of(source.root, COLOURS)
         return ready(Denoiser(self, network, scheduler, network.config.in_channels, factor, colours), device)
-
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """The names of the classes."""
-        from weft.nodes.prompting.prompt_encoder import Encoder
-
-        count = read_config(source.root / "transformer" / "config.json")["num_embeds_ada_norm"]
-        named = read_config(source.root / "model_index.json").get("id2label", {})
-        return Encoder(self, [], {"classes": count, "names": _names(named)})
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""
@@ -82,11 +83,6 @@ class DiffusionTransformer(Family):
     ) -> Tensor:
         """The noise; where the network predicts its variance too, that is left out."""
         return super().predict(model, sample, timestep, conditions)[:, : model.latent_channels]
-
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        """The numbers of classes; the one after the last is that of no class."""
-        count = encoder.config["classes"]
-        return numbers(texts, count, encoder.config["names"], empty=count)
 
 
 def _names(labels: Mapping[str, str]) -> dict[str, int]:

@@ -8,16 +8,15 @@ with are in its configurations. Importing a family imports no torch. Read next: 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import PromptWidths, TextModelFacts
-from weft.nodes.prompting.prompts import PLAIN, Reading
-from weft.nodes.prompting.text_encoders import Place, TextModel, alone
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.prompting.text_encoders import Place, TextModel, place_alone
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.latent_preview import Colours
     from weft.nodes.models.networks import Conditions, Denoiser, Residuals
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -64,6 +62,9 @@ class Family(ABC):
     texts: tuple[TextModel, ...] = ()
     """The text models that prompts are read with, in order."""
 
+    prompts: type[PromptEncoder]
+    """The class that puts together what the text models make of prompts."""
+
     @abstractmethod
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole checkpoint of the family."""
@@ -93,7 +94,7 @@ class Family(ABC):
     def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
         """The denoiser of a checkpoint."""
 
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
+    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> PromptEncoder:
         """What reads prompts for a checkpoint: its text models, each with its tokenizer.
 
         Raises:
@@ -105,42 +106,35 @@ class Family(ABC):
                 message = f"`{source.text}` has no {text.name}, which {self.name} reads prompts with"
                 raise InputError(message, "get the whole checkpoint")
         contents = Contents.of(source.root)
-        told = {"width": self.widths_of(contents).prompt, **self.reading_of(source.root)}
-        return self._encoder(places, told, variant, dtype, device)
+        config = {"width": self.widths_of(contents).prompt, **self.prompts.settings(source.root)}
+        return self._encoder(places, config, variant, dtype, device)
 
     def encoder_in_parts(
         self, sources: Mapping[str, Resolved], width: int, variant: str, dtype: torch.dtype, device: str
-    ) -> Encoder:
+    ) -> PromptEncoder:
         """What reads prompts, from text models that come each alone.
 
         Args:
             sources: by the names of the text models.
             width: channels of the prompts that the denoiser reads.
         """
-        places = {text: alone(sources[text.name]) for text in self.texts if text.name in sources}
+        places = {text: place_alone(sources[text.name]) for text in self.texts if text.name in sources}
         return self._encoder(places, {"width": width}, variant, dtype, device)
 
     def _encoder(
         self,
         places: Mapping[TextModel, Place],
-        told: Mapping[str, Any],
+        config: Mapping[str, Any],
         variant: str,
         dtype: torch.dtype,
         device: str,
-    ) -> Encoder:
-        from weft.nodes.models.loading import ready
-        from weft.nodes.prompting.prompt_encoder import Encoder
-
-        readers = [text.read(place, variant, dtype) for text, place in places.items()]
-        return ready(Encoder(self, readers, told), device)
+    ) -> PromptEncoder:
+        readers = [text.reader(place, variant, dtype, device) for text, place in places.items()]
+        return self.prompts(readers, config)
 
     def widths_of(self, contents: Contents) -> PromptWidths:
         """How wide the prompts are that a denoiser reads, as headers tell."""
         return PromptWidths(0)
-
-    def reading_of(self, root: Path) -> Mapping[str, Any]:
-        """What else a whole checkpoint says of how its prompts are read."""
-        return {}
 
     @abstractmethod
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
@@ -199,11 +193,3 @@ class Family(ABC):
         times = timestep.expand(len(sample))
         prediction: Tensor = model.network(sample, timestep=times, **given, return_dict=False)[0]
         return prediction
-
-    @abstractmethod
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        """Some texts as the family's denoisers read them; names and numbers of classes are taken as they stand."""
-
-    def unprompted(self, encoder: Encoder) -> Encoded:
-        """What stands where guidance is given no negative prompt: the empty one, unless a family says else."""
-        return self.encode(encoder, [""])

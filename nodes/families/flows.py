@@ -28,8 +28,13 @@ if TYPE_CHECKING:
     from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.values import Latent, Prompt
 
-CLIP = "text_encoders.clip_l.transformer."
-T5 = "text_encoders.t5xxl.transformer."
+CLIP_PREFIX = "text_encoders.clip_l.transformer."
+T5_PREFIX = "text_encoders.t5xxl.transformer."
+
+
+def flow_widths(channels: Mapping[str, int]) -> PromptWidths:
+    """Channels of prompts, which are T5's, and of their vector, which is made of all of CLIP's."""
+    return PromptWidths(channels.get("t5xxl", 0), sum(width for name, width in channels.items() if name != "t5xxl"))
 
 
 class FlowFamily(Family):

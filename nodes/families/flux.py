@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.flows import CLIP, T5, FlowFamily
+from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, FlowFamily, flow_widths
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.prompting.prompts import PLAIN, Reading
-from weft.nodes.prompting.text_encoders import TextModel
+from weft.nodes.prompting.clip import Clip
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.prompting.prompts import Reading
+from weft.nodes.prompting.t5 import T5
+from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.networks import Conditions, Denoiser, Residuals
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent
 
 T5_TOKENS = 512
@@ -56,10 +59,23 @@ COLOURS = Colours(
 BLOCKS = "double_blocks.0.img_attn.qkv.weight"
 
 
+class FluxPrompts(PromptEncoder):
+    """T5's tokens, and CLIP's pooled vector."""
+
+    @classmethod
+    def widths(cls, channels: Mapping[str, int]) -> PromptWidths:
+        return flow_widths(channels)
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        clip, t5 = self.read(texts, reading)
+        return Encoded(t5.embeddings, pooled=clip.pooled)
+
+
 class Flux1(FlowFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "FLUX"
+    prompts = FluxPrompts
     colours = COLOURS
     spaces_steps = True
     multiple = 2
@@ -79,14 +95,14 @@ class Flux1(FlowFamily):
     scale: Mapping[str, float] = {"scaling_factor": 0.3611, "shift_factor": 0.1159}
     vae_prefix = "vae."
     texts = (
-        TextModel("clip_l", "text_encoder", (CLIP,), vector_alone=True),
-        TextModel("t5xxl", "text_encoder_2", (T5,), length=T5_TOKENS),
+        Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
+        T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),
     )
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole FLUX.1 checkpoint: a transformer, an autoencoder, CLIP's text model and T5."""
         if contents.shapes:
-            texts = (f"{CLIP}text_model.final_layer_norm.weight", f"{T5}shared.weight")
+            texts = (f"{CLIP_PREFIX}text_model.final_layer_norm.weight", f"{T5_PREFIX}shared.weight")
             return contents.holds(original.UNET + BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
         parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
         return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
@@ -105,13 +121,6 @@ class Flux1(FlowFamily):
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // 4
-
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        """T5's tokens, and the vector that CLIP's last layer has at the end of the text."""
-        from weft.nodes.prompting.prompt_encoder import Encoded
-
-        clip, t5 = encoder.read(texts, reading)
-        return Encoded(t5.embeddings, clip.pooled)
 
     def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:
         """The scale for dev; schnell, distilled to none, is asked with the positive prompt all the same."""

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Resolved
-from weft.nodes.families.class_labels import nothing
+from weft.nodes.families.class_labels import NoPrompts
 from weft.nodes.families.family import Family
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import Colours
-from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
 if TYPE_CHECKING:
     import torch
 
     from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.networks import Conditions, Denoiser
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 
 class PixelFamily(Family):
     """A family of UNet2DModels over pixels in -1..1; a checkpoint is a diffusers folder."""
 
+    prompts: type[PromptEncoder] = NoPrompts
     colours = Colours(((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5)))
 
     def recognises(self, contents: Contents) -> bool:
@@ -43,12 +42,6 @@ class PixelFamily(Family):
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
         return ready(Denoiser(self, unet, scheduler, unet.config.in_channels, 1, self.colours), device)
 
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Encoder:
-        """What takes empty prompts, or the numbers of classes."""
-        from weft.nodes.prompting.prompt_encoder import Encoder
-
-        return Encoder(self, [], {"classes": read_config(source.root / "unet" / "config.json").get("num_class_embeds")})
-
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """Pixels as they are."""
         from weft.nodes.models.autoencoder import Pixels
@@ -64,6 +57,3 @@ class PixelFamily(Family):
     def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:
         """There is nothing to guide by."""
         return {}
-
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        return nothing(texts)

@@ -11,7 +11,7 @@ from typing import Any
 from weft.nodes.families.unets import COLOURS, FIRST, SEEN_CHANNELS, UNetFamily
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
-from weft.nodes.prompting.text_encoders import TextModel
+from weft.nodes.prompting.clip import Clip
 
 SD2_WIDTH = 1024
 """The width of the prompts that SD 2.x reads, by which it is told from SD 1.x."""
@@ -23,7 +23,7 @@ class StableDiffusion1(UNetFamily):
     name = "SD1"
     colours = COLOURS
     scale: Mapping[str, float] = {"scaling_factor": 0.18215}
-    texts = (TextModel("clip_l", "text_encoder", (original.TEXT,)),)
+    texts = (Clip("clip_l", "text_encoder", (original.TEXT,)),)
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 1.x checkpoint: a UNet, an autoencoder, one CLIP text model."""

@@ -11,7 +11,7 @@ from typing import Any
 from weft.nodes.families.unets import COLOURS, FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
-from weft.nodes.prompting.text_encoders import TextModel
+from weft.nodes.prompting.clip import Clip
 
 WIDTH = 1024
 """The width of the prompts that it reads."""
@@ -24,7 +24,7 @@ class StableDiffusion2(UNetFamily):
     colours = COLOURS
     scale: Mapping[str, float] = {"scaling_factor": 0.18215}
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
-    texts = (TextModel("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),)
+    texts = (Clip("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),)
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 2.x checkpoint: a UNet, an autoencoder, OpenCLIP's text model."""

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.flows import CLIP, T5, FlowFamily
+from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, FlowFamily, flow_widths
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.prompting.prompts import PLAIN, Reading
-from weft.nodes.prompting.text_encoders import TextModel
+from weft.nodes.prompting.clip import Clip
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.prompting.prompts import Reading
+from weft.nodes.prompting.t5 import T5
+from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
 
 LARGE_CLIP = "text_encoders.clip_g.transformer."
 
@@ -53,10 +55,33 @@ COLOURS = Colours(
 BLOCKS = "joint_blocks.0.x_block.attn.qkv.weight"
 
 
+class SD3Prompts(PromptEncoder):
+    """CLIP's hidden states before the last, joined by channel and padded to T5's width, then T5's tokens or zeros.
+
+    The pooled vector is both of CLIP's projections.
+    """
+
+    @classmethod
+    def widths(cls, channels: Mapping[str, int]) -> PromptWidths:
+        """Prompts are as wide as T5, which may be left out."""
+        return flow_widths(channels)
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        import torch
+
+        first, second, *third = self.read(texts, reading, layer=-2)
+        clip = torch.cat([first.embeddings, second.embeddings], dim=-1)
+        clip = torch.nn.functional.pad(clip, (0, self.config["width"] - clip.shape[-1]))
+        t5 = third[0].embeddings if third else clip.new_zeros(len(texts), T5_TOKENS, clip.shape[-1])
+        pooled = [one.pooled for one in (first, second) if one.pooled is not None]
+        return Encoded(torch.cat([clip, t5], dim=1), pooled=torch.cat(pooled, dim=-1))
+
+
 class StableDiffusion3(FlowFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "SD3"
+    prompts = SD3Prompts
     colours = COLOURS
     entry = BLOCKS
     transformer_class = "SD3Transformer2DModel"
@@ -67,15 +92,15 @@ class StableDiffusion3(FlowFamily):
     }
     scale: Mapping[str, float] = {"scaling_factor": 1.5305, "shift_factor": 0.0609}
     texts = (
-        TextModel("clip_l", "text_encoder", (CLIP,), projects=True),
-        TextModel("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),
-        TextModel("t5xxl", "text_encoder_3", (T5,), optional=True, length=T5_TOKENS),
+        Clip("clip_l", "text_encoder", (CLIP_PREFIX,), projects=True),
+        Clip("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),
+        T5("t5xxl", "text_encoder_3", (T5_PREFIX,), optional=True, length=T5_TOKENS),
     )
 
     def recognises(self, contents: Contents) -> bool:
         """Whether this is a whole SD 3 checkpoint: a transformer, an autoencoder, two CLIP text models, perhaps T5."""
         if contents.shapes:
-            texts = (f"{prefix}text_model.final_layer_norm.weight" for prefix in (CLIP, LARGE_CLIP))
+            texts = (f"{prefix}text_model.final_layer_norm.weight" for prefix in (CLIP_PREFIX, LARGE_CLIP))
             return contents.holds(original.UNET + BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
         parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
         return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
@@ -88,19 +113,6 @@ class StableDiffusion3(FlowFamily):
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"])
-
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        """CLIP's layers before the last, side by side and padded to T5's width, then T5's tokens; both projections."""
-        import torch
-
-        from weft.nodes.prompting.prompt_encoder import Encoded
-
-        first, second, *third = encoder.read(texts, reading, layer=-2)
-        clip = torch.cat([first.embeddings, second.embeddings], dim=-1)
-        clip = torch.nn.functional.pad(clip, (0, encoder.config["width"] - clip.shape[-1]))
-        t5 = third[0].embeddings if third else clip.new_zeros(len(texts), T5_TOKENS, clip.shape[-1])
-        pooled = [one.pooled for one in (first, second) if one.pooled is not None]
-        return Encoded(torch.cat([clip, t5], dim=1), torch.cat(pooled, dim=-1))
 
 
 SD3 = StableDiffusion3()

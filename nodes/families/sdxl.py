@@ -17,15 +17,16 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component, read_config
 from weft.nodes.models.latent_preview import Colours
+from weft.nodes.prompting.clip import Clip
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import PLAIN, Reading
-from weft.nodes.prompting.text_encoders import TextModel
+from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
     import torch
 
     from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.networks import Conditions, Denoiser
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
@@ -42,6 +43,32 @@ COLOURS = Colours(
 """What latents look like: the map of Timothy Alexis Vass (Explaining the SDXL latent space, 2024), for 0..1."""
 
 
+class SDXLPrompts(PromptEncoder):
+    """The hidden states before the last of all text models, joined by channel, and the last one's pooled projection."""
+
+    @classmethod
+    def settings(cls, root: Path) -> Mapping[str, Any]:
+        """Whether zeros stand for a negative prompt that is not given, where a folder says so."""
+        index = read_config(root / "model_index.json") if root.is_dir() else {}
+        return {"zeroed": index.get("force_zeros_for_empty_prompt")}
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        import torch
+
+        encoded = self.read(texts, reading, layer=-2)
+        return Encoded(torch.cat([one.embeddings for one in encoded], dim=-1), pooled=encoded[-1].pooled)
+
+    def without_prompt(self) -> Encoded:
+        """Zeros where the checkpoint says so; by default for the base model, not for the refiner (one text model)."""
+        import torch
+
+        empty = self.combined([""], PLAIN)
+        zeroed = self.config.get("zeroed")
+        if empty.pooled is None or not (len(self.readers) > 1 if zeroed is None else zeroed):
+            return empty
+        return Encoded(torch.zeros_like(empty.embeddings), pooled=torch.zeros_like(empty.pooled))
+
+
 class StableDiffusionXL(UNetFamily):
     """The family as `weft.nodes.families` asks it."""
 
@@ -49,9 +76,10 @@ class StableDiffusionXL(UNetFamily):
     colours = COLOURS
     scale: Mapping[str, float] = {"scaling_factor": 0.13025}
     told_framing = True
+    prompts = SDXLPrompts
     texts = (
-        TextModel("clip_l", "text_encoder", (CLIP,), optional=True),
-        TextModel("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),
+        Clip("clip_l", "text_encoder", (CLIP,), optional=True),
+        Clip("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),
     )
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
 
@@ -96,32 +124,6 @@ class StableDiffusionXL(UNetFamily):
         given: dict[str, Any] = dict(conditions)
         added = {name: given.pop(name) for name in ("text_embeds", "time_ids")}
         return {**given, "added_cond_kwargs": added}
-
-    def reading_of(self, root: Path) -> Mapping[str, Any]:
-        """Whether zeros stand where there is no negative prompt, if a folder says it."""
-        told = read_config(root / "model_index.json") if root.is_dir() else {}
-        return {"zeroed": told.get("force_zeros_for_empty_prompt")}
-
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        """The layers before the last of all models, side by side, and the projection of the last model."""
-        import torch
-
-        from weft.nodes.prompting.prompt_encoder import Encoded
-
-        given = encoder.read(texts, reading, layer=-2)
-        return Encoded(torch.cat([one.embeddings for one in given], dim=-1), given[-1].pooled)
-
-    def unprompted(self, encoder: Encoder) -> Encoded:
-        """Zeros, but for the refiner, which has one text model, unless a checkpoint says it."""
-        import torch
-
-        from weft.nodes.prompting.prompt_encoder import Encoded
-
-        embeddings, pooled = self.encode(encoder, [""])
-        said = encoder.config.get("zeroed")
-        if pooled is None or not (len(encoder.readers) > 1 if said is None else said):
-            return Encoded(embeddings, pooled)
-        return Encoded(torch.zeros_like(embeddings), torch.zeros_like(pooled))
 
 
 SDXL = StableDiffusionXL()

@@ -19,7 +19,9 @@ from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours, colours_of
 from weft.nodes.models.safetensors_header import read_shapes
-from weft.nodes.prompting.prompts import PLAIN, Reading
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.prompting.prompts import Reading
+from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.networks import Conditions, Denoiser, Residuals
-    from weft.nodes.prompting.prompt_encoder import Encoded, Encoder
 
 LATENT_CHANNELS = 4
 
@@ -59,9 +60,17 @@ ENTRY = "input_blocks.0.0.weight"
 FIRST = f"{original.UNET}{ENTRY}"
 
 
+class ClipPrompts(PromptEncoder):
+    """The last hidden state of one of CLIP's text models."""
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        return Encoded(self.read(texts, reading)[0].embeddings)
+
+
 class UNetFamily(Family):
     """A family of UNets over the latents of a VAE."""
 
+    prompts: type[PromptEncoder] = ClipPrompts
     scheduler: Mapping[str, Any] = SCHEDULER
 
     vae_channels = LATENT_CHANNELS
@@ -149,12 +158,6 @@ class UNetFamily(Family):
             return_dict=False,
         )[0]
         return prediction
-
-    def encode(self, encoder: Encoder, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        """What the last layer of CLIP's text model says."""
-        from weft.nodes.prompting.prompt_encoder import Encoded
-
-        return Encoded(encoder.read(texts, reading)[0].embeddings)
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""

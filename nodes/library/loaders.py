@@ -22,7 +22,7 @@ from weft.nodes.models.sources import (
     VAESource,
 )
 from weft.nodes.prompting.embeddings import check_word
-from weft.nodes.prompting.text_encoders import assigned
+from weft.nodes.prompting.text_assignment import assigned
 from weft.nodes.sampling.compatibility import embedding_fits, texts_fit, training_fits, vae_fits
 from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 

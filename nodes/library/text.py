@@ -12,7 +12,7 @@ from weft.nodes.prompting.prompts import Reading
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 if TYPE_CHECKING:
-    from weft.nodes.prompting.prompt_encoder import Encoder
+    from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
 
 @node(category="conditioning", lane="gpu", version=3)
@@ -51,7 +51,7 @@ def TextEncode(
 
 
 @contextmanager
-def _held(text_encoder: TextEncoder[F], context: Context) -> Iterator[Encoder]:
+def _held(text_encoder: TextEncoder[F], context: Context) -> Iterator[PromptEncoder]:
     """What reads prompts, with its embeddings; its text models are those that are held without these, as they are."""
     with ExitStack() as held:
         encoder = held.enter_context(context.weights(text_encoder.plain))

@@ -15,13 +15,20 @@ from pathlib import Path
 
 from weft.engine import InputError, Resolved, Resource, SearchPaths, find, inside, listed, nearest
 from weft.nodes import builtin
-from weft.nodes.families import FAMILIES, Family, of_checkpoint, of_control_net, of_denoiser, of_vae
+from weft.nodes.families import (
+    FAMILIES,
+    Family,
+    of_checkpoint,
+    of_control_net,
+    of_denoiser,
+    of_text_model,
+    of_vae,
+)
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_shapes, refuse_pickle
 from weft.nodes.prompting.embeddings import sizes_of, word_of
-from weft.nodes.prompting.text_encoders import facts_of
 
 BUILTIN = "builtin:"
 
@@ -198,10 +205,10 @@ class TextEncoderSource(ModelSource):
         return replace(found, root=root, files=files, facts=replace(found.facts, folder=folder))
 
     def recognises(self, contents: Contents) -> bool:
-        return facts_of(contents) is not None and not of_checkpoint(contents)
+        return of_text_model(contents) is not None and not of_checkpoint(contents)
 
     def facts(self, contents: Contents, root: Path) -> TextModelFacts | None:
-        return facts_of(contents)
+        return of_text_model(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a text encoder", "give a folder or a safetensors file of a text model")

@@ -16,7 +16,7 @@ from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.prompting.embeddings import check_word, matched
-from weft.nodes.prompting.text_encoders import assigned
+from weft.nodes.prompting.text_assignment import assigned
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_told_spacing
 from weft.nodes.sampling.scheduling import chosen, settled
 from weft.nodes.sampling.traits import GuideTraits, LatentTraits
@@ -182,7 +182,7 @@ def _texts(loader: Upstream) -> dict[str, int] | None:
     if found is None or len(sources) < len(told):
         return None
     given = assigned(family(found.family), sources, found.widths)
-    return {text.name: facts.width for text, (_, facts) in given.items() if facts.kind == "clip"}
+    return {text.name: facts.width for text, (_, facts) in given.items() if text.takes_embeddings}
 
 
 def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -208,7 +208,8 @@ def _clips(loader: Upstream) -> dict[str, int] | None:
     """The channels of each CLIP text model that a loader names; None where it cannot be told."""
     source, checkpoint = loader.source("source"), checkpoint_facts(loader)
     if checkpoint:
-        return {name: facts.width for name, facts in checkpoint.text_models.items() if facts.kind == "clip"}
+        known, found = family(checkpoint.family).texts, checkpoint.text_models
+        return {text.name: found[text.name].width for text in known if text.takes_embeddings and text.name in found}
     with suppress(InputError):
         return _texts(loader) if source and isinstance(source.facts, TextModelFacts) else None
     return None

@@ -172,7 +172,7 @@ def test_a_recipe_names_every_text_model_whatever_their_order(zoo: Any, call: An
 @pytest.mark.parametrize(
     ("model", "texts", "found"),
     [
-        ("sdxl", ["sdxl/text_encoder"], "of `sdxl/text_encoder` come prompts of 64 channels, and the model reads 128"),
+        ("sdxl", ["sdxl/text_encoder"], "`sdxl/text_encoder` make prompts of 64 channels, and the model reads 128"),
         (
             "sd3",
             ["sd3/text_encoder"],
@@ -182,8 +182,8 @@ def test_a_recipe_names_every_text_model_whatever_their_order(zoo: Any, call: An
         ("sd3", ["sd3/text_encoder_2", "sdxl/text_encoder"], "`sdxl/text_encoder` has no projection, which SD3 reads"),
         ("flux-dev", ["sd3/text_encoder"], "FLUX reads prompts with clip_l, t5xxl; found `sd3/text_encoder`"),
         ("sd2", ["sd3/text_encoder_3"], "SD2 reads prompts with clip_h; found `sd3/text_encoder_3` (T5, 2 layers"),
-        ("flux-dev", ["wide", "sd3/text_encoder_3"], "come vectors of 128 channels, and the model reads 64"),
-        ("sd2", ["wide"], "of `wide` come prompts of 128 channels, and the model reads 64"),
+        ("flux-dev", ["wide", "sd3/text_encoder_3"], "make vectors of 128 channels, and the model reads 64"),
+        ("sd2", ["wide"], "`wide` make prompts of 128 channels, and the model reads 64"),
         ("sd2", ["sd2/vae"], "`vae` is AutoencoderKL, expected a text encoder"),
         ("sd2", ["sd2"], "`sd2` is a checkpoint (SD2), expected a text encoder"),
     ],

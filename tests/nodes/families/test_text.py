@@ -93,8 +93,8 @@ def test_layers_of_clip_are_left_out_as_in_diffusers(encode: Encode, oracle: Ora
 def test_a_layer_before_the_last_is_normed_as_the_last_is(encode: Encode, lent: Lent, model: str) -> None:
     (reader,) = lent(model).readers
     tokens = reader.tokenizer("a red house", padding="max_length", max_length=77, return_tensors="pt")
-    given = reader.text_model(tokens.input_ids, output_hidden_states=True)
-    normed = getattr(reader.text_model, "text_model", reader.text_model).final_layer_norm(given.hidden_states[-2])
+    given = reader.network(tokens.input_ids, output_hidden_states=True)
+    normed = getattr(reader.network, "text_model", reader.network).final_layer_norm(given.hidden_states[-2])
     assert torch.allclose(encode(model, "a red house", clip_skip=1).embeddings, normed, atol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_a_short_prompt_becomes_the_tokens_of_the_tokenizer_itself(lent: Lent, n
     for reader in lent(name).readers:
         own = reader.tokenizer([text], padding="max_length", max_length=reader.length, return_tensors="pt")
         (tokens,) = reader.split(PLAIN.of(text))
-        given = reader.text_model(own.input_ids).last_hidden_state
+        given = reader.network(own.input_ids).last_hidden_state
         assert torch.equal(reader.read([[tokens]], 1).embeddings, given)
 
 
@@ -121,7 +121,7 @@ def test_a_long_prompt_is_read_in_chunks_each_by_itself(encode: Encode, lent: Le
         parts = [body[at : at + 75] for at in range(0, len(body), 75)]
         chunks = [reader.tokenizer.decode(part) for part in parts]
         tokens = reader.tokenizer(chunks, padding="max_length", max_length=77, return_tensors="pt").input_ids
-        given = [reader.text_model(row[None], output_hidden_states=True) for row in tokens]
+        given = [reader.network(row[None], output_hidden_states=True) for row in tokens]
         columns.append(
             torch.cat([one.hidden_states[-2] if "sdxl" in name else one.last_hidden_state for one in given], dim=1)
         )
@@ -134,7 +134,7 @@ def test_flux_has_clip_read_once_however_long_and_weighed_a_prompt_is(encode: En
     """A vector of the first chunk is all that it reads of CLIP; T5 reads the rest, and weights."""
     seen: list[tuple[int, ...]] = []
     clip, _ = lent("flux-dev").readers
-    hook = clip.text_model.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    hook = clip.network.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
     long, weighed = (encode("flux-dev", text) for text in (LONG, f"({LONG}:1.5)"))
     hook.remove()
     assert seen == [(1, 77), (1, 77)]
@@ -164,6 +164,6 @@ def test_t5_reads_long_texts_whole(encode: Encode, lent: Lent, times: int, token
     text = "night. " * times
     reader = lent("sd3").readers[-1]
     options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
-    given = reader.text_model(reader.tokenizer([text], max_length=tokens, **options).input_ids)[0]
+    given = reader.network(reader.tokenizer([text], max_length=tokens, **options).input_ids)[0]
     clip = 77 * max(len(reader.split(PLAIN.of(text))) for reader in lent("sd3").readers)
     assert torch.equal(encode("sd3", text).embeddings[:, clip:], given)

@@ -1,0 +1,199 @@
+"""CLIP's and OpenCLIP's text models: how they are recognised and loaded, and how they read prompts.
+
+They read 75 tokens at a time between a start and an end token; a longer prompt is read in chunks. Importing this module
+imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from weft.engine import InputError
+from weft.nodes.models import single_file as original
+from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.prompting.prompts import Weighted
+from weft.nodes.prompting.text_encoders import Place, TextModel
+from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+OPEN_ENTRY = "token_embedding.weight"
+"""The tensor by which OpenCLIP's layout is recognised."""
+
+MOST_CHUNKS = 100
+"""The limit on the chunks of a prompt; sampling slows down with each."""
+
+LAYERS = (
+    "transformer.resblocks.{}.mlp.c_fc.weight",
+    "text_model.encoder.layers.{}.mlp.fc1.weight",
+    "encoder.layers.{}.mlp.fc1.weight",
+)
+"""A tensor of each layer: OpenCLIP's, and transformers' with and without the projection."""
+
+
+@dataclass(frozen=True)
+class Clip(TextModel):
+    """A text model of CLIP or OpenCLIP.
+
+    Args:
+        activation: of its layers, as transformers calls it.
+        padding: the padding token of its tokenizer, where the checkpoint carries none; None takes the end token.
+        unread: the number of last layers to leave out of OpenCLIP's file, as the family was trained.
+        vector_alone: whether the family reads nothing but the pooled vector: that of the first chunk, unweighted.
+    """
+
+    activation: str = "quick_gelu"
+    padding: str | None = None
+    unread: int = 0
+    vector_alone: bool = False
+
+    kind: ClassVar[str] = "clip"
+    takes_embeddings: ClassVar[bool] = True
+    entries: ClassVar[tuple[str, ...]] = (
+        "embeddings.token_embedding.weight",
+        "text_model.embeddings.token_embedding.weight",
+        OPEN_ENTRY,
+    )
+
+    def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
+        if config.get("model_type") != "clip_text_model" or "hidden_size" not in config:
+            return None
+        projects = "CLIPTextModelWithProjection" in str(config.get("architectures"))
+        return TextModelFacts(self.kind, config["hidden_size"], config.get("num_hidden_layers", 0), projects)
+
+    def of_shapes(self, shapes: Shapes) -> TextModelFacts | None:
+        entry = self.entry(shapes)
+        if entry is None:
+            return None
+        projects = "text_projection" in shapes or "text_projection.weight" in shapes
+        layers = max(original.count(shapes, pattern) for pattern in LAYERS)
+        return TextModelFacts(self.kind, shapes[entry][1], layers, projects)
+
+    def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> ClipReader:
+        from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+        from weft.nodes.models.loading import assembled_text, pretrained, ready
+        from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
+
+        network_class: Any = CLIPTextModelWithProjection if self.projects else CLIPTextModel
+        if place.root.is_dir():
+            network = pretrained(network_class, place.root, variant, dtype=dtype)
+        else:
+            config, weights = self._single_file(place)
+            network = assembled_text(network_class, CLIPTextConfig(**config), weights, dtype)
+        tokenizer = clip_tokenizer(place.tokenizer, self.padding)
+        return ClipReader(self.name, ready(network, device), tokenizer, self.vector_alone)
+
+    def _single_file(self, place: Place) -> tuple[original.Config, dict[str, Tensor]]:
+        """The configuration of the model in a file, and its weights under transformers' names."""
+        shapes = original.below(place.prefix, read_shapes(place.root))
+        if OPEN_ENTRY not in shapes:
+            found = original.text_config(shapes) | {"hidden_act": self.activation}
+            return found, original.text_weights(place.root, place.prefix)
+        found = original.open_text_config(shapes)
+        layers = found["num_hidden_layers"] - self.unread
+        return found | {"num_hidden_layers": layers}, original.open_text_weights(place.root, place.prefix)
+
+
+class ClipReader(TextReader):
+    """A text model of CLIP or OpenCLIP with its tokenizer.
+
+    Args:
+        vector_alone: see `Clip`.
+    """
+
+    takes_embeddings = True
+
+    def __init__(self, name: str, network: Any, tokenizer: Any, vector_alone: bool = False) -> None:
+        super().__init__(name, network, tokenizer)
+        self.length = int(tokenizer.model_max_length)
+        self.vector_alone = vector_alone
+
+    def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
+        """The tokens in chunks; the vectors of one embedding stay together, if need be at the start of the next."""
+        known = {word: vectors[self.name] for word, vectors in words.items() if self.name in vectors}
+        chunks: list[Chunk] = [[]]
+        room = self.length - 2
+        for run in tokens_of(self.tokenizer, prompt, known):
+            if len(chunks[-1]) + len(run) > room:
+                chunks.append([])
+            chunks[-1] = [*chunks[-1], *run]
+        if len(chunks) > MOST_CHUNKS:
+            count = sum(map(len, chunks))
+            raise InputError(f"the prompt has {count:,} tokens, over {MOST_CHUNKS * room:,}", "shorten it")
+        if self.vector_alone:
+            return [[token._replace(weight=1.0) for token in chunks[0]]]
+        return chunks
+
+    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+        import torch
+
+        chunks = [chunk for text in texts for chunk in (*text, *([()] * (count - len(text))))]
+        encode = partial(self._encode, layer=layer, skip=skip)
+        embeddings, pooled = encode(chunks)
+        rows = [
+            weighed(chunk, row, _embeddings_of(encode), start=1) for chunk, row in zip(chunks, embeddings, strict=True)
+        ]
+        joined = torch.stack(rows).reshape(len(texts), -1, embeddings.shape[-1])
+        return Encoded(joined, None if pooled is None else pooled[::count])
+
+    def _encode(self, chunks: Sequence[Chunk], layer: int | None, skip: int) -> Encoded:
+        """The embeddings of chunks, padded to the length that CLIP reads, and their pooled vectors."""
+        import torch
+
+        network, tokenizer = self.network, self.tokenizer
+        rows = [
+            [tokenizer.bos_token_id, *(token.number for token in chunk), tokenizer.eos_token_id] for chunk in chunks
+        ]
+        numbers = torch.tensor(padded(rows, self.length, tokenizer.pad_token_id), device=network.device)
+        mask = torch.tensor(padded([[1] * len(row) for row in rows], self.length, 0), device=network.device)
+        masked = getattr(network.config, "use_attention_mask", False)
+        deep = layer is not None or skip > 0
+        with self._embedded(chunks):
+            output = network(numbers, attention_mask=mask if masked else None, output_hidden_states=deep)
+        last = (layer or -1) - skip
+        if deep and -last > len(output.hidden_states):
+            left = len(output.hidden_states) + (layer or -1)
+            raise InputError(f"`clip_skip` is {skip}, and the text model can leave out {left} layers", "skip fewer")
+        embeddings = output.hidden_states[last] if deep else output.last_hidden_state
+        if skip and layer is None:
+            embeddings = getattr(network, "text_model", network).final_layer_norm(embeddings)
+        return Encoded(embeddings, pooled=output.get("text_embeds", output.get("pooler_output")))
+
+    @contextmanager
+    def _embedded(self, chunks: Sequence[Chunk]) -> Iterator[None]:
+        """While open, tokens with a vector of their own are read as it; afterwards the network is as it was."""
+        import torch
+
+        own = [
+            (row, place + 1, token.vector)
+            for row, chunk in enumerate(chunks)
+            for place, token in enumerate(chunk)
+            if token.vector is not None
+        ]
+        if not own:
+            yield
+            return
+        rows, places, vectors = zip(*own, strict=True)
+
+        def put(table: nn.Module, given: Any, embedded: Tensor) -> Tensor:
+            changed = embedded.clone()
+            changed[list(rows), list(places)] = torch.stack(vectors).to(embedded)
+            return changed
+
+        hook = self.network.get_input_embeddings().register_forward_hook(put)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def _embeddings_of(encode: Callable[[Sequence[Chunk]], Encoded]) -> Callable[[Sequence[Chunk]], Tensor]:
+    return lambda chunks: encode(chunks).embeddings

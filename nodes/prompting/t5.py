@@ -1,0 +1,139 @@
+"""T5's encoder as a text model: how it is recognised and loaded, and how it reads prompts.
+
+It reads a prompt whole, padded to a length that its family was trained with. No single file of weights carries its
+tokenizer: that is looked for next to the file, then in the hub's cache. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from weft.engine import InputError
+from weft.nodes.models import hub
+from weft.nodes.models import single_file as original
+from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.prompting.prompts import Weighted
+from weft.nodes.prompting.text_encoders import Place, TextModel
+from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+T5_TOKENIZER = "t5_tokenizer"
+"""The name of the folder next to a single file in which T5's tokenizer may be."""
+
+T5_IN_HUB = {
+    "black-forest-labs/FLUX.1-dev": "tokenizer_2",
+    "black-forest-labs/FLUX.1-schnell": "tokenizer_2",
+    "stabilityai/stable-diffusion-3-medium-diffusers": "tokenizer_3",
+    "stabilityai/stable-diffusion-3.5-medium": "tokenizer_3",
+    "stabilityai/stable-diffusion-3.5-large": "tokenizer_3",
+}
+"""Models of the hub that carry T5's tokenizer, and the folder that it is in."""
+
+T5_LONGEST = 512
+"""The most tokens that T5 was trained to read, its end token included."""
+
+
+@dataclass(frozen=True)
+class T5(TextModel):
+    """T5's encoder.
+
+    Args:
+        length: tokens that a shorter prompt is padded to; a longer one is padded to `T5_LONGEST` and cut there.
+    """
+
+    length: int = T5_LONGEST
+
+    kind: ClassVar[str] = "t5"
+    entries: ClassVar[tuple[str, ...]] = ("shared.weight",)
+
+    def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
+        if config.get("model_type") != "t5" or "d_model" not in config:
+            return None
+        return TextModelFacts(self.kind, config["d_model"], config.get("num_layers", 0))
+
+    def of_shapes(self, shapes: Shapes) -> TextModelFacts | None:
+        entry = self.entry(shapes)
+        if entry is None:
+            return None
+        layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
+        return TextModelFacts(self.kind, shapes[entry][1], layers)
+
+    def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> T5Reader:
+        from transformers import AutoTokenizer, T5Config, T5EncoderModel
+
+        from weft.nodes.models.loading import assembled_text, pretrained, ready
+
+        folder = t5_tokenizer_folder(place)
+        if place.root.is_dir():
+            network = pretrained(T5EncoderModel, place.root, variant, dtype=dtype)
+        else:
+            config = T5Config(**original.t5_config(original.below(place.prefix, read_shapes(place.root))))
+            weights = original.below(place.prefix, original.tensors(place.root, place.prefix))
+            network = assembled_text(T5EncoderModel, config, weights, dtype)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return T5Reader(self.name, ready(network, device), tokenizer, self.length)
+
+
+class T5Reader(TextReader):
+    """T5's encoder with its tokenizer.
+
+    Args:
+        length: see `T5`.
+    """
+
+    def __init__(self, name: str, network: Any, tokenizer: Any, length: int) -> None:
+        super().__init__(name, network, tokenizer)
+        self.length = length
+
+    def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
+        """The tokens in one chunk, cut at what T5 can read; embeddings are not for T5, so it reads their words."""
+        tokens = [token for run in tokens_of(self.tokenizer, prompt, {}) for token in run]
+        return [tokens[: max(self.length, T5_LONGEST) - 1]]
+
+    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+        import torch
+
+        chunks = [chunk for (chunk,) in texts]
+        fits = all(len(chunk) < self.length for chunk in chunks)
+        encode = partial(self._encode, length=self.length if fits else T5_LONGEST)
+        rows = zip(chunks, encode(chunks), strict=True)
+        return Encoded(torch.stack([weighed(chunk, row, encode, start=0) for chunk, row in rows]))
+
+    def _encode(self, chunks: Sequence[Chunk], length: int) -> Tensor:
+        """The embeddings of chunks, padded to a length; padding is read like any other token."""
+        import torch
+
+        end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        rows = [[*(token.number for token in chunk), end] for chunk in chunks]
+        embeddings: Tensor = self.network(
+            torch.tensor(padded(rows, length, padding), device=self.network.device)
+        ).last_hidden_state
+        return embeddings
+
+
+def t5_tokenizer_folder(place: Place) -> Path:
+    """The folder of T5's tokenizer.
+
+    Raises:
+        InputError: where it is neither next to the weights nor in the hub's cache.
+    """
+    own = place.tokenizer or place.root.parent / T5_TOKENIZER
+    found = [own]
+    for hub_id, folder in T5_IN_HUB.items():
+        snapshot = hub.snapshot(hub_id, hub.cache_folder())
+        found += [snapshot / folder] if snapshot else []
+    present = next((folder for folder in found if (folder / "tokenizer_config.json").is_file()), None)
+    if present is None:
+        raise InputError(
+            f"`{place.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
+            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{own.name}`",
+        )
+    return present
