@@ -9,35 +9,40 @@ Each step of a run is one function from values to values: `check` -> `plan` -> `
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from weft.engine import events
-from weft.engine.checking.checker import Checked, ancestors, check, deciding
+from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
 from weft.engine.errors import GraphError, InputError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
-from weft.engine.graph.graph import Graph, Link
+from weft.engine.graph.graph import Graph
 from weft.engine.limits import Limits
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
 from weft.engine.planning.planner import Plan, plan
+from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan
 from weft.engine.running.auditing import audit as audited
 from weft.engine.running.delivery import Folder, versions
-from weft.engine.running.executor import Outcome, Surroundings, run
+from weft.engine.running.executor import RunEnvironment
+from weft.engine.running.in_progress import InProgress
 from weft.engine.running.result import Result
+from weft.engine.running.run_in_parts import RunInParts
+from weft.engine.spec.at_once import inside_a_run, register_default, running
 from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.catalog import Catalog, from_file, installed
-from weft.engine.spec.context import Context
+from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
-from weft.engine.store import Damaged, Nowhere, Store
+from weft.engine.store import Nowhere, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.shared import stacked
@@ -45,6 +50,7 @@ from weft.engine.store.tiers import Tiers
 from weft.engine.store.upkeep import keep_within
 from weft.engine.submission import Submission
 from weft.engine.types import LiteralError
+from weft.engine.weights.device_lane import lane_of
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import FileDigests, HashedResource, SearchPaths
 
@@ -56,6 +62,16 @@ def store_folder(environment: Mapping[str, str] = os.environ) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("weft") / "store"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What one run is given besides its plan; `Engine.run` describes each."""
+
+    listener: events.Listener = events.ignore
+    cancelled: Callable[[], bool] = never
+    output: str | Path = "output"
+    metadata: bool | None = None
 
 
 @dataclass
@@ -76,7 +92,7 @@ class Engine:
         download: whether a run may fetch models that are named by hub id.
         memory: bytes of results to keep in memory.
         weights: bytes of weights to keep on a device; None keeps all.
-        report: is told what a run goes on without, such as a shared store that does not answer.
+        report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
         history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
     """
@@ -104,10 +120,12 @@ class Engine:
         self._device = resolve_device(self.device)
         self._settings = {"precision": resolve_precision(self.precision, self._device)}
         self._residency = Residency(budget=self.weights)
+        self._lane = lane_of(self._device)
+        self._in_progress = InProgress()
         self._context = partial(Context, self._device, self._settings["precision"], self._residency)
 
     def _stores(self) -> tuple[Store, FileDigests]:
-        """The store, and the memory of file digests that lies beside one on disk."""
+        """The store, and the memory of file digests that lies in the folder of one on disk."""
         if self.store is None:
             return Nowhere(), FileDigests()
         if isinstance(self.store, (str, Path)):
@@ -124,7 +142,7 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Let go of weights; the store on disk stays."""
+        """Evict weights that nothing uses; the store on disk stays."""
         self._residency.clear()
 
     def reload_nodes(self) -> None:
@@ -157,31 +175,32 @@ class Engine:
         Raises:
             GraphError: with every problem of the graph.
         """
-        planned = self._planned(graph, tuple(only), {}, self._store)
-        while planned.checked.pending and (values := {**_cached_values(planned), **self._instant_values(planned)}):
-            planned = self._planned(graph, tuple(only), {**planned.checked.known, **values}, self._store)
-        return planned
+        planned = self._plan(self._checked(graph, tuple(only), {}), self._store)
+        return replan(planned, self._known_values, partial(self._check_again, self._store))
 
-    def _instant_values(self, planned: Plan) -> dict[Link, Any]:
-        """The values that decide what else a plan needs, where only instant nodes give them."""
-        checked = deciding(planned.checked)
-        outputs = {
-            str(link): link
-            for link in checked.outputs.values()
-            if all(checked.calls[id].type.instant for id in ancestors(checked.calls, [link.node]))
-        }
-        if not outputs:
-            return {}
-        part = replace(checked, wanted=tuple({link.node: None for link in outputs.values()}), outputs=outputs)
-        outcome = self._part(self._plan(part, Nowhere()), Outcome(), Nowhere(), events.ignore, lambda: False)
-        return {outputs[name]: given for name, given in outcome.outputs.items()}
+    def _known_values(self, planned: Plan) -> Values:
+        """The values that decide what else a plan needs, where the store has them or instant nodes give them."""
+        values = {**cached_values(planned)}
+        part = instant_part(planned.checked)
+        if part is not None:
+            instant = self._parts(Nowhere(), RunOptions())
+            instant.part(self._plan(part, Nowhere()))
+            values |= decided(planned.checked, instant.result.outputs)
+        return values
 
-    def _planned(self, graph: Graph, only: tuple[str, ...], known: Mapping[Link, Any], store: Store) -> Plan:
-        """The plan with what is known by now of the values that decide it."""
+    def _checked(self, graph: Graph, only: tuple[str, ...], known: Values) -> Checked:
         checked = check(graph, self.catalog, self.places(graph), self.limits, only, known)
         if checked.problems:
             raise GraphError(checked.problems)
-        return self._plan(checked, store)
+        return checked
+
+    def _check_again(self, store: Store, planned: Plan, known: Values) -> Plan:
+        """The plan of a plan's graph with what is known by now of the values that decide it."""
+        return self._plan(self._checked(planned.checked.graph, planned.checked.only, known), store)
+
+    def _plan(self, checked: Checked, store: Store) -> Plan:
+        last = unpack(store.recall(history_key(checked.graph)) if self.history else None)
+        return plan(checked, store, self._settings, self._digests, last)
 
     def run(
         self,
@@ -189,32 +208,57 @@ class Engine:
         *,
         only: Iterable[str] = (),
         listener: events.Listener = events.ignore,
-        cancelled: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = never,
+        output: str | Path | None = None,
+        metadata: bool | None = None,
     ) -> Result:
-        """Run a graph.
+        """Run a graph. Several threads may run graphs on one engine; each result is what it is alone.
+
+        Args:
+            only: nodes to run instead of every sink and output.
+            listener: gets every event of the run, one at a time, from the threads of the run.
+            cancelled: asked before each node and in each step; the run stops once it says so.
+            output: the folder that artifacts are delivered to; the engine's where left out.
+            metadata: whether delivered pictures carry their graph; as the engine says where left out.
 
         Raises:
             GraphError: with every problem of the graph.
             NodeError: for the first node that failed, after everything that could run has run.
         """
-        result = self.execute(self.plan(graph, only), listener=listener, cancelled=cancelled)
+        planned = self.plan(graph, only)
+        result = self.execute(planned, listener=listener, cancelled=cancelled, output=output, metadata=metadata)
         if result.failures:
             raise result.failures[0]
         return result
 
-    def submit(self, graph: Graph, *, only: Iterable[str] = (), previews: bool = False) -> Submission:
+    def submit(
+        self,
+        graph: Graph,
+        *,
+        only: Iterable[str] = (),
+        previews: bool = False,
+        listener: events.Listener = events.ignore,
+        output: str | Path | None = None,
+        metadata: bool | None = None,
+    ) -> Submission:
         """Run a graph in a thread; gives its events as they come and its result when it is there.
 
-        Graphs may be submitted while others run: they share results and weights.
+        Runs share results and weights, and take turns on the device after each node.
 
         Args:
             previews: whether its `NodeProgress` events carry what is painted so far.
+            listener: gets every event too, in the thread of the run.
         """
         wanted = tuple(only)
 
-        def work(listener: events.Listener, cancelled: Callable[[], bool]) -> Result:
-            shown = events.Previewed(listener) if previews else listener
-            return self.execute(self.plan(graph, wanted), listener=shown, cancelled=cancelled)
+        def work(emit: events.Listener, cancelled: Callable[[], bool]) -> Result:
+            def hear(event: events.Event) -> None:
+                listener(event)
+                emit(event)
+
+            shown = events.Previewed(hear) if previews else hear
+            planned = self.plan(graph, wanted)
+            return self.execute(planned, listener=shown, cancelled=cancelled, output=output, metadata=metadata)
 
         return Submission(work)
 
@@ -223,12 +267,15 @@ class Engine:
         planned: Plan,
         *,
         listener: events.Listener = events.ignore,
-        cancelled: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = never,
+        output: str | Path | None = None,
+        metadata: bool | None = None,
         audit: float = 0.0,
     ) -> Result:
         """Run a plan; failures of nodes are in the result rather than raised.
 
-        A stored result that turns out damaged is dropped, reported and computed again.
+        A stored result that turns out damaged is dropped, reported and computed again. `listener`, `cancelled`,
+        `output` and `metadata` are as in `run`.
 
         Args:
             audit: the share of hits, in 0..1, to compute again and compare, so that nodes show which are not
@@ -237,35 +284,69 @@ class Engine:
         started = time.perf_counter()
         counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
         listener(events.RunStarted(**counts))
-        outcome, planned = self._execute(planned, listener, cancelled)
+        options = RunOptions(listener, cancelled, self.output if output is None else output, metadata)
+        parts = self._parts(self._store_for(planned), options)
+        with running(self.run_now):
+            planned = parts.run(planned)
+        found = parts.result
         self._recollect(planned)
-        if outcome.ran:
+        if found.ran:
             self._keep_within()
-        unstable = self._audited(planned, audit, listener) if audit and outcome.status == "done" else ()
+        unstable = self._audited(planned, audit, listener) if audit and found.status == "done" else ()
         seconds = time.perf_counter() - started
-        finished = events.RunFinished(outcome.status, len(outcome.ran), len(outcome.cached), round(seconds, 6))
-        listener(finished)
+        listener(events.RunFinished(found.status, len(found.ran), len(found.cached), round(seconds, 6)))
         return Result(
-            outcome.status,
-            outcome.outputs,
-            tuple(map(Path, outcome.paths)),
-            tuple(outcome.failures),
-            tuple(outcome.ran),
-            tuple(outcome.cached),
+            found.status,
+            found.outputs,
+            tuple(map(Path, found.paths)),
+            tuple(found.failures),
+            tuple(found.ran),
+            tuple(found.cached),
             seconds,
             unstable,
         )
 
-    def _plan(self, checked: Checked, store: Store) -> Plan:
-        last = unpack(store.recall(history_key(checked.graph)) if self.history else None)
-        return plan(checked, store, self._settings, self._digests, last)
+    def _parts(self, store: Store, options: RunOptions) -> RunInParts:
+        """A run over a store, which shares what it computes with others unless it is inside of a node."""
+        shares = store is self._store and not isinstance(store, Nowhere) and not inside_a_run()
+        return RunInParts(
+            partial(self._environment, store, options, self._in_progress if shares else None),
+            partial(self._plan, store=store),
+            partial(self._check_again, store),
+        )
+
+    def _store_for(self, planned: Plan) -> Store:
+        """The store of a run: one that lasts as long as the run where parts of it must find what others gave."""
+        if planned.checked.pending and isinstance(self._store, Nowhere):
+            return MemoryStore(self.memory)
+        return self._store
+
+    def _environment(
+        self, store: Store, options: RunOptions, in_progress: InProgress | None, planned: Plan
+    ) -> RunEnvironment:
+        for step in planned.steps:
+            for found in step.found.values():
+                self._residency.sources.learn(found)
+        return RunEnvironment(
+            store=store,
+            context=self._context,
+            deliver=self._folder(planned, options),
+            lane=self._lane,
+            in_progress=in_progress,
+            listener=options.listener,
+            cancelled=options.cancelled,
+            trace=self._trace,
+            resident=self._resident if self.weights is not None else None,
+            guarded=self.guarded,
+        )
 
     def _audited(self, planned: Plan, share: float, listener: events.Listener) -> tuple[str, ...]:
-        """Compute hits again; the nodes that came to something else."""
+        """Compute hits again; the nodes whose outputs differ."""
         unstable = []
-        for found in audited(planned, share, self._store, self._context):
-            listener(found)
-            unstable += [found.node] if found.differ else []
+        with running(self.run_now):
+            for found in audited(planned, share, self._store, self._context, self._lane):
+                listener(found)
+                unstable += [found.node] if found.differ else []
         return tuple(unstable)
 
     def _keep_within(self) -> None:
@@ -280,58 +361,10 @@ class Engine:
             memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
             self._store.remember(history_key(planned.checked.graph), pack(memos))
 
-    def _execute(self, planned: Plan, listener: events.Listener, cancelled: Callable[[], bool]) -> tuple[Outcome, Plan]:
-        """Run a plan, before it what decides what else is needed; gives the plan of the last part too."""
-        checked, outcome, store = planned.checked, Outcome(), self._store
-        if checked.pending and isinstance(store, Nowhere):
-            store = MemoryStore(self.memory)
-        for step in planned.of("cached") if checked.pending else ():
-            outcome.cached.append(step.call.id)
-            listener(events.NodeCached(step.call.id, step.call.type.name, step.tier))
-        part = partial(self._part, store=store, listener=listener, cancelled=cancelled)
-        while checked.pending:
-            outcome = part(self._plan(deciding(checked), store), outcome)
-            if outcome.status != "done":
-                planned = self._plan(checked, store)
-                break
-            known = {link: outcome.outputs[str(link)] for link in deciding(checked).outputs.values()}
-            planned = self._planned(checked.graph, checked.only, {**checked.known, **known}, store)
-            checked = planned.checked
-        return (outcome if outcome.status == "cancelled" else part(planned, outcome)), planned
+    def _resident(self, values: Iterable[Any]) -> bool:
+        return self._residency.resident(values, self._device)
 
-    def _part(
-        self,
-        planned: Plan,
-        before: Outcome,
-        store: Store,
-        listener: events.Listener,
-        cancelled: Callable[[], bool],
-    ) -> Outcome:
-        """Run one plan, anew where what it took from the store turns out damaged."""
-        while True:
-            for step in planned.steps:
-                for found in step.found.values():
-                    self._residency.sources.learn(found)
-            around = Surroundings(
-                store=store,
-                context=self._context,
-                deliver=self._folder(planned),
-                listener=listener,
-                cancelled=cancelled,
-                trace=self._trace,
-                at_hand=self._at_hand if self.weights is not None else None,
-                guarded=self.guarded,
-            )
-            try:
-                return run(planned, around, before)
-            except Damaged as damage:
-                store.drop(damage.key)
-                planned = self._plan(planned.checked, store)
-
-    def _at_hand(self, values: Iterable[Any]) -> bool:
-        return self._residency.at_hand(values, self._device)
-
-    def _folder(self, planned: Plan) -> Folder:
+    def _folder(self, planned: Plan, options: RunOptions) -> Folder:
         graph = planned.checked.graph
 
         @cache
@@ -339,7 +372,8 @@ class Engine:
             return write(self_contained(graph, self.places(graph), self.limits)).decode()
 
         contents = {name: found.digest for step in planned.steps for name, found in step.found.items()}
-        return Folder(Path(self.output), text if self.metadata else None, contents)
+        metadata = self.metadata if options.metadata is None else options.metadata
+        return Folder(Path(options.output), text if metadata else None, contents)
 
     def _trace(self) -> dict[str, Any]:
         return {"device": self._device, **self._settings, **versions()}
@@ -358,22 +392,10 @@ class Engine:
                 resolved = one.resource.resolve(text, self.places())
                 resources[text] = HashedResource(resolved, self._digests.of(resolved))
                 self._residency.sources.learn(resources[text])
-        context = Context(self._device, self._settings["precision"], self._residency, resources)
-        if type.context_name:
-            values[type.context_name] = context
-        return type.function(**values)
-
-
-def _cached_values(planned: Plan) -> dict[Link, Any]:
-    """The values in the store that decide what else a plan needs."""
-    records = {step.call.id: step.record for step in planned.of("cached")}
-    values = {}
-    for link in deciding(planned.checked).outputs.values():
-        record = records.get(link.node)
-        if record and link not in planned.checked.known:
-            with suppress(Damaged):
-                values[link] = record.outputs[link.output or next(iter(record.outputs))].load()
-    return values
+        with running(self.run_now), self._lane.turn() if type.lane == "gpu" else nullcontext(self._lane) as lane:
+            if type.context_name:
+                values[type.context_name] = self._context(resources=resources, lane=lane)
+            return type.function(**values)
 
 
 def _admitted(type: NodeType, name: str, given: Mapping[str, Any]) -> Any:
@@ -397,10 +419,15 @@ def _catalog(files: Iterable[Path]) -> Catalog:
 
 
 _default: list[Engine] = []
+_default_lock = threading.Lock()
 
 
-def run_now(type: NodeType, given: Mapping[str, Any]) -> Any:
-    """Call a node type outside any graph, in an engine that this process keeps for such calls."""
-    if not _default:
-        _default.append(Engine(store=None))
+def _run_now(type: NodeType, given: Mapping[str, Any]) -> Any:
+    """Call a node type outside of any graph and run, in an engine that this process keeps for such calls."""
+    with _default_lock:
+        if not _default:
+            _default.append(Engine(store=None))
     return _default[0].run_now(type, given)
+
+
+register_default(_run_now)

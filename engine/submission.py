@@ -49,7 +49,7 @@ class Submission:
         return self._future.done()
 
     def result(self, timeout: float | None = None) -> Result:
-        """What the run came to; failures of nodes are in it.
+        """The result of the run; failures of nodes are in it.
 
         Args:
             timeout: seconds to wait at the most.

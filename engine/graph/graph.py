@@ -13,6 +13,7 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -375,6 +376,16 @@ def caller() -> tuple[str, int]:
     """The file and line that called the function which calls this one."""
     frame = sys._getframe(2)
     return frame.f_code.co_filename, frame.f_lineno
+
+
+@contextmanager
+def composing_nothing() -> Iterator[None]:
+    """Calls in the block add to no graph that is composed around it: a run may be started inside `with Graph():`."""
+    token = _CURRENT.set(None)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
 
 
 def _edited(graph: Graph, changes: Mapping[str, Any]) -> Graph:

@@ -1,24 +1,25 @@
 """Hits computed again, to find nodes that are not deterministic: the cache is only as right as they are.
 
-A node that reads a clock, draws numbers of its own or leaves the order of a sum to threads gives one thing today and
-another tomorrow. `audit` calls nodes whose results came from the store once more, on inputs from the store, and
-compares digests.
+A node that reads a clock, draws numbers of its own or leaves the order of a sum to threads is not deterministic.
+`audit` calls nodes whose results came from the store once more, on inputs from the store, and compares digests.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 
 from weft.engine.events import NodeAudited
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest
 from weft.engine.planning.planner import Plan, Step
-from weft.engine.running.executor import called
+from weft.engine.running.node_call import called
 from weft.engine.spec.context import Context
 from weft.engine.store import Damaged, Record, Store
 from weft.engine.store.codec import content_digest
+from weft.engine.weights.device_lane import DeviceLane
 
 
 def audit(
@@ -26,15 +27,17 @@ def audit(
     share: float,
     store: Store,
     context: Callable[..., Context],
+    lane: DeviceLane,
     chance: Callable[[], float] = random.random,
 ) -> Iterator[NodeAudited]:
-    """Compute a share of a plan's hits again, and say of each whether it comes to the same.
+    """Compute a share of a plan's hits again and compare.
 
     Hits whose inputs the store does not have any more are left out.
 
     Args:
         share: of the hits, in 0..1; each is chosen by chance.
-        context: makes a node's context from its files.
+        context: makes a node's context from its files and lane.
+        lane: the device's, in which nodes of the `gpu` lane take turns.
         chance: gives numbers in 0..1.
     """
     steps = {step.call.id: step for step in plan.steps}
@@ -44,25 +47,26 @@ def audit(
         try:
             records = {link: _record(steps[link.node], store) for _, link in step.call.links}
             if None not in records.values():
-                yield _audited(step, {link: record for link, record in records.items() if record}, context)
+                yield _audited(step, {link: record for link, record in records.items() if record}, context, lane)
         except Damaged:
             continue
 
 
 def _record(step: Step, store: Store) -> Record | None:
-    """What the store has of a node, also where the plan did not need it."""
+    """The store's record of a node, also where the plan did not need it."""
     if step.record is not None:
         return step.record
     content = store.recall(step.recipe)
     return store.get(Digest(content)) if content else None
 
 
-def _audited(step: Step, records: dict[Link, Record], context: Callable[..., Context]) -> NodeAudited:
+def _audited(step: Step, records: dict[Link, Record], context: Callable[..., Context], lane: DeviceLane) -> NodeAudited:
     assert step.record is not None
     arrived = {link: record.outputs[link.output or next(iter(record.outputs))] for link, record in records.items()}
     values = {link: handle.load() for link, handle in arrived.items()}
     try:
-        outputs = called(step.call, values, partial(context, resources=step.found))
+        with lane.turn() if step.call.type.lane == "gpu" else nullcontext(lane) as turn:
+            outputs = called(step.call, values, partial(context, resources=step.found, lane=turn))
     except Exception as fault:
         return NodeAudited(step.call.id, step.call.type.name, (f"{fault.__class__.__name__}: {fault}",))
     known = step.record.outputs

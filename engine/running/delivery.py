@@ -1,4 +1,4 @@
-"""Artifacts to files: numbered, never overwriting, written beside and put in place whole.
+"""Artifacts to files: numbered, never overwriting, written under another name and put in place whole.
 
 A picture gets its graph here, as PNG text chunks, so nothing of it is in a key or in the store. Where the newest files
 of a name include one with exactly these bytes, that one is given instead of a copy.
@@ -21,10 +21,21 @@ from weft.engine import png
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
 from weft.engine.errors import InputError
 from weft.engine.planning.planner import Step
-from weft.engine.running.executor import Delivered
 
 GRAPH_KEYWORD = "weft"
 RUN_KEYWORD = "weft:run"
+
+_PLACING = tuple(threading.Lock() for _ in range(16))
+"""Locks by name, so that runs of one process which deliver under one name at once number their files one by one, and
+the second of two equal files is found to be there."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Where an artifact lies, and whether anything had to be written."""
+
+    path: str
+    new: bool
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,9 @@ class Folder:
         if stem.parent != self.folder and not stem.parent.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"{artifact.name!r} would leave the output folder through a link", "remove the link")
         stem.parent.mkdir(parents=True, exist_ok=True)
-        return _place(stem, SUFFIXES[artifact.media_type], self._content(artifact, step))
+        content = self._content(artifact, step)
+        with _PLACING[hash(stem) % len(_PLACING)]:
+            return _place(stem, SUFFIXES[artifact.media_type], content)
 
     def _content(self, artifact: Artifact, step: Step) -> bytes:
         if self.graph is None or not png.is_png(artifact.data):
@@ -72,14 +85,14 @@ def _place(stem: Path, suffix: str, content: bytes) -> Delivered:
     for path in taken.values():
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return Delivered(str(path), new=False)
-    beside = stem.with_name(f".{stem.name}.{os.getpid()}.{threading.get_ident()}{suffix}")
-    beside.write_bytes(content)
+    temporary = stem.with_name(f".{stem.name}.{os.getpid()}.{threading.get_ident()}{suffix}")
+    temporary.write_bytes(content)
     number = max(taken, default=0) + 1
     try:
-        while not _claim(beside, path := stem.with_name(f"{stem.name}_{number:04d}{suffix}")):
+        while not _claim(temporary, path := stem.with_name(f"{stem.name}_{number:04d}{suffix}")):
             number += 1
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return Delivered(str(path), new=True)
 
 
@@ -90,16 +103,16 @@ def _numbered(stem: Path, suffix: str) -> dict[int, Path]:
     return {int(match.group(1)): Path(entry.path) for match, entry in found if match}
 
 
-def _claim(beside: Path, path: Path) -> bool:
+def _claim(temporary: Path, path: Path) -> bool:
     """Give the finished file its name, unless something has it; atomic also between processes."""
     try:
-        os.link(beside, path)
+        os.link(temporary, path)
     except FileExistsError:
         return False
     except OSError:  # a file system without hard links
         if path.exists():
             return False
-        beside.rename(path)
+        temporary.rename(path)
     return True
 
 

@@ -1,8 +1,8 @@
-"""Which step of a run is next, and what runs beside it.
+"""The order of a run's steps, and the threads in which files are read and written.
 
-Steps that wait for nothing are taken from a stack: what ran last puts on top what it was for, so values are used up
-soon after they are made. Where weights do not all stay on the device, a step whose weights are there goes before one
-for which others would have to make room. Reading and writing files has threads of its own.
+Steps whose inputs are there form a stack: the consumers of the step that just ran go on top, so a branch ends before
+the next one begins and intermediate values are freed early. With a budget for weights, a step whose weights are
+resident goes before one for which others would have to be evicted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from types import TracebackType
 
 from weft.engine.planning.planner import Step
@@ -21,54 +22,63 @@ THREADS = min(4, os.cpu_count() or 1)
 """How many files are read and written at once."""
 
 LOOK_AHEAD = 100
-"""How many waiting steps are asked whether their weights are at hand."""
+"""How many ready steps are searched for one whose weights are resident."""
 
 PAUSE = 0.02
-"""Seconds between two looks at what other processes compute."""
+"""Seconds between two looks at steps that other processes compute."""
 
 
-class Lanes:
-    """The steps of one run, in the order in which they can be run.
+def _sleep() -> None:
+    time.sleep(PAUSE)
+
+
+class ReadyQueue:
+    """The steps of one run, in the order in which they can run. Used by one thread.
 
     Args:
         steps: in topological order.
-        swaps: whether a step needs weights that are not at hand; None where all of them stay.
+        swaps: whether a step needs weights that are not resident; None where weights have no budget.
+        pause: waits for a while, where every ready step is computed by somebody else.
     """
 
-    def __init__(self, steps: Sequence[Step], swaps: Callable[[Step], bool] | None) -> None:
+    def __init__(
+        self, steps: Sequence[Step], swaps: Callable[[Step], bool] | None = None, pause: Callable[[], None] = _sleep
+    ) -> None:
         self._swaps = swaps
+        self._pause = pause
         self._ready: deque[Step] = deque()
         self._missing: dict[str, int] = {}
-        self._takers: dict[str, list[Step]] = {step.call.id: [] for step in steps}
-        self._beside: dict[Future[Record | None], Step] = {}
+        self._consumers: dict[str, list[Step]] = {step.call.id: [] for step in steps}
+        self._in_threads: dict[Future[Record | None], Step] = {}
         self._pool: ThreadPoolExecutor | None = None
         self._put_off = 0
         for step in steps:
-            above = {link.node for _, link in step.call.links}.union(step.after) & self._takers.keys()
+            above = {link.node for _, link in step.call.links}.union(step.after) & self._consumers.keys()
             self._missing[step.call.id] = len(above)
             for id in above:
-                self._takers[id].append(step)
+                self._consumers[id].append(step)
             if not above:
                 self._ready.appendleft(step)
 
-    def __enter__(self) -> Lanes:
+    def __enter__(self) -> ReadyQueue:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
+            # A second Ctrl-C (KeyboardInterrupt) ends at once; after anything else no thread outlives the run.
             self._pool.shutdown(wait=kind is None or issubclass(kind, Exception), cancel_futures=True)
 
     @property
     def busy(self) -> bool:
-        """Whether there is something else to do."""
-        return bool(self._ready or self._beside)
+        """Whether other steps are ready or run in threads."""
+        return bool(self._ready or self._in_threads)
 
     def next(self) -> Step | None:
-        """The step to run now; None where nothing is left but what runs beside, or nothing at all."""
+        """The step to run now; None where nothing is left but steps that run in threads, or nothing at all."""
         if self._put_off and self._put_off >= len(self._ready):
-            time.sleep(PAUSE)
+            self._pause()
             self._put_off = 0
         if not self._ready:
             return None
@@ -78,7 +88,7 @@ class Lanes:
         return step
 
     def _instead_of(self, step: Step) -> Step:
-        """A step whose weights are at hand, if there is one, and `step` in its place."""
+        """A ready step whose weights are resident, with `step` in its place; `step` itself where there is none."""
         assert self._swaps is not None
         for index in range(len(self._ready) - 1, max(-1, len(self._ready) - 1 - LOOK_AHEAD), -1):
             other = self._ready[index]
@@ -88,32 +98,32 @@ class Lanes:
         return step
 
     def put_off(self, step: Step) -> None:
-        """Come back to a step, which another process computes, when the others have run."""
+        """Come back to a step, which somebody else computes, after the other ready steps."""
         self._put_off += 1
         self._ready.appendleft(step)
 
     def settle(self, step: Step) -> None:
-        """Let run what waited for a step."""
+        """Make the consumers of a step ready that waited for nothing else."""
         self._put_off = 0
-        for taker in reversed(self._takers.pop(step.call.id)):
-            self._missing[taker.call.id] -= 1
-            if not self._missing[taker.call.id]:
-                self._ready.append(taker)
+        for consumer in reversed(self._consumers.pop(step.call.id)):
+            self._missing[consumer.call.id] -= 1
+            if not self._missing[consumer.call.id]:
+                self._ready.append(consumer)
 
     def start(self, step: Step, work: Callable[[], Record | None]) -> None:
-        """Run a step beside the others."""
+        """Run a step in a thread, in a copy of the present `contextvars` context."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS, "weft files")
-        self._beside[self._pool.submit(work)] = step
+        self._in_threads[self._pool.submit(copy_context().run, work)] = step
 
     def finished(self) -> Iterator[tuple[Step, Record | None]]:
-        """The steps that ran beside the others and what they came to; waits for one where nothing else is left.
+        """The steps that ended in threads, with their results; waits for one where no step is ready.
 
         Raises:
             Exception: what a step raised.
         """
-        if not self._beside:
+        if not self._in_threads:
             return
-        done, _ = wait(self._beside, None if not self._ready else 0, FIRST_COMPLETED)
+        done, _ = wait(self._in_threads, None if not self._ready else 0, FIRST_COMPLETED)
         for future in done:
-            yield self._beside.pop(future), future.result()
+            yield self._in_threads.pop(future), future.result()

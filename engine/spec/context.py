@@ -6,13 +6,14 @@ leave it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.events import Preview
+from weft.engine.weights.device_lane import DeviceLane, lane_of
 from weft.engine.weights.residency import Recipe, Residency
 from weft.engine.weights.resources import HashedResource, Resolved
 
@@ -23,7 +24,8 @@ def _silent(step: int, steps: int, preview: Preview | None) -> None:
     """Progress that nobody listens to."""
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Nobody asks to stop."""
     return False
 
 
@@ -35,6 +37,7 @@ class Context:
         device: where weights run: `cpu`, `cuda:0`, `mps`.
         precision: `float32`, `float16` or `bfloat16`, resolved.
         residency: keeps weights on devices.
+        lane: in which code that uses weights takes its turns; the device's own one where left out.
     """
 
     device: str
@@ -42,7 +45,8 @@ class Context:
     residency: Residency = field(repr=False)
     resources: Mapping[str, HashedResource] = field(default_factory=dict, repr=False)
     on_progress: Callable[[int, int, Preview | None], None] = field(default=_silent, repr=False)
-    cancelled: Callable[[], bool] = field(default=_never, repr=False)
+    cancelled: Callable[[], bool] = field(default=never, repr=False)
+    lane: DeviceLane | None = field(default=None, repr=False)
 
     def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
         """Report that `step` of `steps` is done.
@@ -54,12 +58,21 @@ class Context:
             Cancelled: where the run was asked to stop.
         """
         self.on_progress(step, steps, preview)
+        self._raise_if_cancelled()
+
+    @contextmanager
+    def weights(self, recipe: Recipe[M]) -> Iterator[M]:
+        """The recipe's module on the device, kept there and used by nobody else while the block runs.
+
+        A node of the `gpu` lane has the device to itself anyway; others wait here for their turn.
+        """
+        lane = self.lane or lane_of(self.device)
+        with lane.turn(self._raise_if_cancelled), self.residency.hold(recipe, self.device) as module:
+            yield module
+
+    def _raise_if_cancelled(self) -> None:
         if self.cancelled():
             raise Cancelled("the run was cancelled")
-
-    def weights(self, recipe: Recipe[M]) -> AbstractContextManager[M]:
-        """The recipe's module on the device, kept there while the block runs."""
-        return self.residency.hold(recipe, self.device)
 
     def found(self, text: str) -> HashedResource:
         """The file or folder that a resource input names, with the digest of its content."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from weft.engine.errors import CatalogError
 from weft.engine.graph.graph import caller, current
 from weft.engine.limits import Limits
+from weft.engine.spec.at_once import runner
 from weft.engine.spec.call_arguments import bound
 from weft.engine.spec.context import Context
 from weft.engine.types import Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
@@ -194,12 +195,10 @@ class NodeType:
         Raises:
             TypeError: where the arguments do not fit the inputs; the message says what to write.
         """
-        from weft.engine.session import run_now
-
         given = bound(self, arguments, named)
         builder = current()
         if builder is None:
-            return run_now(self, given)
+            return runner()(self, given)
         links = builder.add(self, given, id, caller())
         return links[0] if self.result is None else self.result(*links)
 

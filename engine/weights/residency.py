@@ -107,7 +107,7 @@ class Residency:
                 resident.pins -= 1
                 self._shrink(device)
 
-    def at_hand(self, values: Iterable[Any], device: str) -> bool:
+    def resident(self, values: Iterable[Any], device: str) -> bool:
         """Whether every recipe in `values` has its module on `device`."""
         wanted = {(content_digest(recipe), device) for item in values for recipe in _recipes(item)}
         with self._lock:

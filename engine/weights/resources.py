@@ -8,6 +8,7 @@ remembers it by path, size and modification time.
 from __future__ import annotations
 
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -177,6 +178,7 @@ class FileDigests:
     memory: Path | None = None
     _known: dict[str, list[object]] = field(default_factory=dict)
     _unsaved: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         if self.memory and self.memory.exists():
@@ -210,12 +212,14 @@ class FileDigests:
     def _save(self) -> None:
         if self.memory is None:
             return
-        beside = self.memory.with_suffix(f".{os.getpid()}")
+        temporary = self.memory.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         try:
-            self.memory.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(sealed(self.memory.name, orjson.dumps(self._known)))
-            beside.replace(self.memory)
-            self._unsaved = False
+            with self._lock:
+                self._unsaved = False
+                self.memory.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_bytes(sealed(self.memory.name, orjson.dumps(self._known)))
+                temporary.replace(self.memory)
         except OSError as fault:
+            self._unsaved = True
             hint = "make room, or choose another folder with --store DIR or WEFT_STORE"
             raise StoreError(f"{self.memory} cannot be written: {fault.strerror or fault} ({hint})") from fault

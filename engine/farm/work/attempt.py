@@ -131,9 +131,8 @@ class Bench:
         else:
             graph = graph_of(self.folder, self.graph, entry, self.engine.catalog)
         started = time.perf_counter()
-        self.engine.output = staging
         plan = self.engine.plan(graph)
-        result = self.engine.execute(plan, listener=log, cancelled=stopped)
+        result = self.engine.execute(plan, listener=log, cancelled=stopped, output=staging)
         if result.status == "cancelled":
             return Outcome(staging)
         if result.failures and not spare and failed_together(plan, result) and dissolve(self.folder, entry):

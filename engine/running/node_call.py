@@ -1,0 +1,53 @@
+"""One call of a node: linked values in the places of its inputs, and its outputs held to their declared types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from weft.engine.errors import InputError
+from weft.engine.graph.graph import Link
+from weft.engine.spec.call import Call, Gather
+from weft.engine.spec.context import Context
+from weft.engine.types import LiteralError, Type
+
+
+def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Context]) -> dict[str, Any]:
+    """The outputs of a call, by name.
+
+    Args:
+        arrived: the value behind each of its links.
+        context: makes its context, where it asks for one.
+
+    Raises:
+        InputError: where a value does not fit its input.
+        TypeError: where an output is not of its type.
+    """
+    outputs = call.type.call(_values(call, arrived), context() if call.type.context_name else None)
+    for name, item in outputs.items():
+        wanted = call.type.outputs[name].type
+        if not wanted.admits(item):
+            raise TypeError(f"output `{name}` is a {type(item).__name__}, its annotation says {wanted}")
+    return outputs
+
+
+def _values(call: Call, arrived: Mapping[Link, Any]) -> dict[str, Any]:
+    """The inputs of a call, linked values in their places."""
+    values = dict(call.inputs)
+    for name, given in call.inputs.items():
+        if isinstance(given, Link):
+            values[name] = _arrived(call.type.inputs[name].type, arrived[given], name)
+        elif isinstance(given, Gather):
+            gathered = [arrived[item] if isinstance(item, Link) else item for item in given.items]
+            values[name] = _arrived(call.type.inputs[name].type, gathered, name)
+    return values
+
+
+def _arrived(wanted: Type, item: Any, name: str) -> Any:
+    """A linked value in the declared type: an int becomes a float where one is wanted, bounds and choices hold."""
+    if any(wanted.sockets()):
+        return item
+    try:
+        return wanted.literal(item)
+    except LiteralError as fault:
+        raise InputError(f"input `{name}`: {fault}, which came over a link", fault.hint) from None

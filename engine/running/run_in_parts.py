@@ -1,0 +1,68 @@
+"""A whole run: first the parts of a graph that decide what else it needs, then all the rest.
+
+Each part is an ordinary plan for `weft.engine.running.executor`. A stored result that turns out damaged is dropped, and
+the part is planned and run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from weft.engine import events
+from weft.engine.checking.checker import Checked, deciding
+from weft.engine.planning.planner import Plan
+from weft.engine.planning.replan import Values, decided, replan
+from weft.engine.running.executor import PartialResult, RunEnvironment, run
+from weft.engine.store import Damaged
+
+
+@dataclass
+class RunInParts:
+    """One run of a plan.
+
+    Args:
+        environment: makes the environment of a plan; the store is the same for all parts.
+        plan: plans a checked graph.
+        check: checks and plans a plan's graph again with known values.
+        result: the result so far.
+    """
+
+    environment: Callable[[Plan], RunEnvironment]
+    plan: Callable[[Checked], Plan]
+    check: Callable[[Plan, Values], Plan]
+    result: PartialResult = field(default_factory=PartialResult)
+
+    def run(self, planned: Plan) -> Plan:
+        """Run everything; gives the plan of the last part. `result` has the result."""
+        if planned.checked.pending:
+            self._report_cached(planned)
+        planned = replan(planned, self._decide, self.check)
+        if planned.checked.pending:
+            planned = self.plan(planned.checked)
+        if self.result.status != "cancelled":
+            self.part(planned)
+        return planned
+
+    def part(self, planned: Plan) -> None:
+        """Run one plan, and again where something that it took from the store turns out damaged."""
+        before = self.result
+        while True:
+            environment = self.environment(planned)
+            try:
+                self.result = run(planned, environment, before)
+                return
+            except Damaged as damage:
+                environment.store.drop(damage.key)
+                planned = self.plan(planned.checked)
+
+    def _decide(self, planned: Plan) -> Values:
+        """Run the part that decides; nothing where it failed or was cancelled."""
+        self.part(self.plan(deciding(planned.checked)))
+        return decided(planned.checked, self.result.outputs) if self.result.status == "done" else {}
+
+    def _report_cached(self, planned: Plan) -> None:
+        environment = self.environment(planned)
+        for step in planned.of("cached"):
+            self.result.cached.append(step.call.id)
+            environment.listener(events.NodeCached(step.call.id, step.call.type.name, step.tier))

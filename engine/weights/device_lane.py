@@ -1,0 +1,122 @@
+"""One lane a device: nodes that use the device take turns on it, first come first served, over all runs of the process.
+
+Modules are shared between runs and patched in place while a node uses them (attention processors, tiling, hooks), so
+two nodes must never use one device at once. The lanes belong to the process rather than to an `Engine`: two engines
+have modules of their own, but they share the memory and the cores of a device, and two nodes that each fit alone may
+not fit together.
+
+A turn is taken for one node and given back after it, so a run waits at most for one node of each other run. A node that
+runs something itself, through an engine or by calling a node type, takes its turns within its own one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+LOOK = 0.1
+"""Seconds between two looks at whether a run that waits for its turn was cancelled."""
+
+
+def _keep_waiting() -> None:
+    """Wait for as long as it takes."""
+
+
+class DeviceLane:
+    """Turns on one device.
+
+    Args:
+        device: as torch names it: `cpu`, `cuda:0`.
+        outer: the lane of which this one divides a turn; None for a device's own lane.
+    """
+
+    def __init__(self, device: str, outer: DeviceLane | None = None) -> None:
+        self.device = device
+        self._outer = outer
+        self._closed = False
+        # The first ticket has the turn, the others wait. A Condition over a plain lock: a thread never enters it twice.
+        self._tickets: deque[object] = deque()
+        self._changed = threading.Condition(threading.Lock())
+
+    @contextmanager
+    def turn(self, look: Callable[[], None] = _keep_waiting) -> Iterator[DeviceLane]:
+        """Hold the device while the block runs; waits until those who came before are done.
+
+        Code that holds a turn already, on this thread or in a copy of its `contextvars` context, gets one within it.
+
+        Args:
+            look: called now and then while waiting; what it raises ends the wait.
+
+        Yields:
+            The lane within this turn, for threads that the block starts without its `contextvars` context.
+        """
+        lane, ticket = self._entered(look)
+        inner = DeviceLane(self.device, lane)
+        token = _TURNS.set((*_TURNS.get(), inner))
+        try:
+            yield inner
+        finally:
+            _TURNS.reset(token)
+            inner._close()
+            lane._leave(ticket)
+
+    def _entered(self, look: Callable[[], None]) -> tuple[DeviceLane, object]:
+        """Wait for a turn, in the innermost turn of this device that is still held; the lane that gave it."""
+        ticket = object()
+        lane = next((held for held in reversed(_TURNS.get()) if held.device == self.device), self)
+        while not lane._enter(ticket, look):
+            assert lane._outer is not None, "a device's own lane is never closed"
+            lane = lane._outer
+        return lane, ticket
+
+    def _enter(self, ticket: object, look: Callable[[], None]) -> bool:
+        """Wait until `ticket` has the turn; False where the lane is closed, since the turn that it divides is over."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._tickets.append(ticket)
+            if self._tickets[0] is ticket:
+                return True
+        try:
+            while True:
+                look()
+                with self._changed:
+                    if self._tickets[0] is ticket:
+                        return True
+                    if self._closed:
+                        break
+                    self._changed.wait(LOOK)
+        except BaseException:
+            self._leave(ticket)
+            raise
+        self._leave(ticket)
+        return False
+
+    def _leave(self, ticket: object) -> None:
+        """Give the turn back, or stop waiting for one."""
+        with self._changed:
+            self._tickets.remove(ticket)
+            if self._tickets or self._closed:
+                self._changed.notify_all()
+
+    def _close(self) -> None:
+        """Wait for what was started within this turn and still holds the device, and let nothing else start in it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            while self._tickets:
+                self._changed.wait()
+
+
+_TURNS: ContextVar[tuple[DeviceLane, ...]] = ContextVar("turns on devices", default=())
+"""The lanes within the turns that the present code holds, innermost last."""
+
+_LANES: dict[str, DeviceLane] = {}
+
+
+def lane_of(device: str) -> DeviceLane:
+    """The lane of a device, the same one for every engine of this process."""
+    return _LANES.setdefault(device, DeviceLane(device))
