@@ -28,7 +28,7 @@ from weft.engine.show.formatters import register as _register_formatters
 from weft.engine.spec.batched import batched
 from weft.engine.spec.context import INJECTED, Context
 from weft.engine.spec.control_flow import Choose, Collect, Count, Switch
-from weft.engine.spec.node import NodeProblem, NodeType, named, node
+from weft.engine.spec.node import Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
 from weft.engine.submission import Submission
 from weft.engine.types import Range, value
@@ -50,6 +50,7 @@ __all__ = [
     "HashedResource",
     "InputError",
     "InputFile",
+    "Lazy",
     "Limits",
     "Link",
     "Loading",

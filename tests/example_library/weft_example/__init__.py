@@ -1,7 +1,7 @@
 """An example of a node library: what nodes/AUTHORING.md describes, as a package that a test builds, installs and runs.
 
-`palettes` has a value type of its own, a file as an input, checks and lazy inputs; `matrices` has weights; `guides` has a
-guide. The entry point names this module: every node type that it exports is in the catalogue.
+`palettes` has a value type of its own, a file as an input, checks and lazy inputs; `matrices` has weights; `guides` has
+a guide. The entry point names this module: every node type that it exports is in the catalogue.
 """
 
 from __future__ import annotations

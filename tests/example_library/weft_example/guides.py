@@ -36,7 +36,9 @@ def GuidanceInterval(
     start: Annotated[float, Range(0.0, 1.0)] = 0.2,
     end: Annotated[float, Range(0.0, 1.0)] = 0.8,
 ) -> Guide[F]:
-    """Guide in an interval of the steps only (https://arxiv.org/abs/2404.07724); elsewhere the positive prompt is alone.
+    """Guide in an interval of the steps only (https://arxiv.org/abs/2404.07724).
+
+    In the other steps the denoiser is called with the positive prompt alone.
 
     Args:
         guide: from CFGGuide, or another guide.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,27 +26,21 @@ class Palette:
         return f"Palette({len(self.colours)} colours)"
 
 
-def _rows(path: Path) -> list[list[int]]:
-    """The colours of a .hex file: one `rrggbb` a line.
+def _read(path: Path) -> list[bytes]:
+    """The colours of a .hex file, in three bytes each.
 
     Raises:
         InputError: where a line is not a colour.
     """
-    try:
-        return [
-            list(bytes.fromhex(line)) for line in path.read_text("utf-8").split() if len(line) == 6 or _refuse(line)
-        ]
-    except ValueError:
-        raise InputError(f"`{path.name}` is not a palette", "write one colour a line, as `rrggbb`") from None
-
-
-def _refuse(line: str) -> bool:
-    raise ValueError(line)
+    lines = path.read_text("utf-8", errors="replace").split()
+    if not lines or not all(re.fullmatch("[0-9a-fA-F]{6}", line) for line in lines):
+        raise InputError(f"`{path.name}` is not a palette", "write one colour a line, as `rrggbb`")
+    return [bytes.fromhex(line) for line in lines]
 
 
 def _probe(path: Path) -> None:
     """Raise `InputError` where a file is not a palette: found by `weft check`, before anything runs."""
-    _rows(path)
+    _read(path)
 
 
 # Version 2: a colour that a file repeats counts once. Version 1 kept it, so results of version 1 must not be used.
@@ -59,8 +54,8 @@ def LoadPalette(path: Annotated[str, InputFile((".hex",), _probe)], *, context: 
     import torch
 
     (file,) = context.found(path).resolved.files
-    colours = dict.fromkeys(map(tuple, _rows(file)))
-    return Palette(torch.tensor(list(colours), dtype=torch.float32) / 255)
+    colours = [list(colour) for colour in dict.fromkeys(_read(file))]
+    return Palette(torch.tensor(colours, dtype=torch.float32) / 255)
 
 
 def _check_blend(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
