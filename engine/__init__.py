@@ -10,6 +10,7 @@ from weft.engine.artifact import Artifact, name_fault
 from weft.engine.errors import (
     Cancelled,
     CatalogError,
+    CorruptRecord,
     GraphError,
     InputError,
     NodeError,
@@ -30,6 +31,7 @@ from weft.engine.spec.context import INJECTED, Context
 from weft.engine.spec.control_flow import Choose, Collect, Count, Switch
 from weft.engine.spec.node import Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
+from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import Range, value
 from weft.engine.weights.residency import Loading, Recipe
@@ -42,7 +44,9 @@ __all__ = [
     "CatalogError",
     "Choose",
     "Collect",
+    "Computed",
     "Context",
+    "CorruptRecord",
     "Count",
     "Engine",
     "Graph",
@@ -62,10 +66,12 @@ __all__ = [
     "Problem",
     "Range",
     "Recipe",
+    "Record",
     "Resolved",
     "Resource",
     "Result",
     "SearchPaths",
+    "Store",
     "StoreError",
     "Submission",
     "Switch",

@@ -6,6 +6,7 @@
     |-- GraphError        a graph or a call with problems: all of them, in `.problems`
     |-- NodeError         a node failed while it ran
     |-- StoreError        the store cannot be read or written
+    |   `-- CorruptRecord a stored record is damaged; it is dropped and computed again
     `-- Cancelled         the run was asked to stop
 
 Each message says where, what was found and what was expected; `hint` says what to do about it.
@@ -16,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+
+from weft.engine.keys import Digest
 
 
 class WeftError(Exception):
@@ -45,6 +48,26 @@ class CatalogError(WeftError):
 
 class StoreError(WeftError):
     """The store cannot be read or written; the message names the path."""
+
+
+class CorruptRecord(StoreError):  # noqa: N818 - a state of a record rather than a fault of the caller
+    """A stored record cannot be used: a blob is missing or its bytes are not what they were.
+
+    A run answers it by dropping the record and computing it again.
+
+    Args:
+        key: the content key of the record.
+        reason: what was found, as a part of a sentence.
+    """
+
+    def __init__(self, key: Digest, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[CorruptRecord], tuple[Digest, str]]:
+        """How it goes to another process."""
+        return CorruptRecord, (self.key, self.reason)
 
 
 class Cancelled(WeftError):  # noqa: N818 - an outcome rather than a fault

@@ -42,7 +42,7 @@ from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.catalog import Catalog, from_file, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
-from weft.engine.store import Nowhere, Store
+from weft.engine.store import NullStore, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.shared import stacked
@@ -127,7 +127,7 @@ class Engine:
     def _stores(self) -> tuple[Store, FileDigests]:
         """The store, and the memory of file digests that lies in the folder of one on disk."""
         if self.store is None:
-            return Nowhere(), FileDigests()
+            return NullStore(), FileDigests()
         if isinstance(self.store, (str, Path)):
             folder = Path(self.store).expanduser()
             return stacked(folder, self.memory, self.shared, self.report), FileDigests(folder / "files.json")
@@ -183,8 +183,8 @@ class Engine:
         values = {**cached_values(planned)}
         part = instant_part(planned.checked)
         if part is not None:
-            instant = self._parts(Nowhere(), RunOptions())
-            instant.part(self._plan(part, Nowhere()))
+            instant = self._parts(NullStore(), RunOptions())
+            instant.part(self._plan(part, NullStore()))
             values |= decided(planned.checked, instant.result.outputs)
         return values
 
@@ -308,7 +308,7 @@ class Engine:
 
     def _parts(self, store: Store, options: RunOptions) -> RunInParts:
         """A run over a store, which shares what it computes with others unless it is inside of a node."""
-        shares = store is self._store and not isinstance(store, Nowhere) and not inside_a_run()
+        shares = store is self._store and not isinstance(store, NullStore) and not inside_a_run()
         return RunInParts(
             partial(self._environment, store, options, self._in_progress if shares else None),
             partial(self._plan, store=store),
@@ -317,7 +317,7 @@ class Engine:
 
     def _store_for(self, planned: Plan) -> Store:
         """The store of a run: one that lasts as long as the run where parts of it must find what others gave."""
-        if planned.checked.pending and isinstance(self._store, Nowhere):
+        if planned.checked.pending and isinstance(self._store, NullStore):
             return MemoryStore(self.memory)
         return self._store
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from weft.engine import events
-from weft.engine.cli.output import json_line, write_file
+from weft.engine.atomic_write import replace_file
+from weft.engine.cli.output import json_line, writing
 from weft.engine.cli.progress_bar import ProgressBar
 
 
@@ -47,7 +48,6 @@ def _keep(event: events.Event, folder: Path) -> dict[str, str]:
     if not isinstance(event, events.NodeProgress) or not event.preview:
         return {}
     path = folder / f"{event.node}.png"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    write_file(beside, event.preview)
-    beside.replace(path)
+    with writing(path):
+        replace_file(path, event.preview)
     return {"preview": str(path)}

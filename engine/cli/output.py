@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,20 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         InputError: where that cannot be done.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a failure of the system to write a file into one that names it.
+
+    Raises:
+        InputError: where the file cannot be written.
+    """
+    try:
+        yield
     except OSError as fault:
         raise InputError(f"`{path}` cannot be written: {fault.strerror}", "choose another place") from None
 

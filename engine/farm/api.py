@@ -20,7 +20,7 @@ from typing import Any
 from weft.engine.errors import GraphError, Problem, listed
 from weft.engine.farm.launchers.local import Launcher
 from weft.engine.farm.launchers.ray_driver import Pool
-from weft.engine.farm.report.job_progress import Progress, progress
+from weft.engine.farm.report.job_progress import JobProgress, progress
 from weft.engine.farm.submit import Setup, ledger_path, submit
 from weft.engine.farm.sweep.job import VERSION, Job, made, modelled
 from weft.engine.farm.work.ledger import Entry, Ledger
@@ -109,7 +109,7 @@ class Running:
         self._ended.exception()
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> JobProgress:
         """How the job goes."""
         ledger = Ledger(ledger_path(self.folder))
         try:
@@ -117,7 +117,7 @@ class Running:
         finally:
             ledger.close()
 
-    def result(self, timeout: float | None = None) -> Progress:
+    def result(self, timeout: float | None = None) -> JobProgress:
         """How the job ended.
 
         Raises:

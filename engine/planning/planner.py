@@ -24,7 +24,7 @@ from weft.engine.keys import Digest, EncodedBytes, content_key, cost_key, encode
 from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.spec.call import Call, Gather
-from weft.engine.store import Damaged, Record, Store
+from weft.engine.store import CorruptRecord, Record, Store
 from weft.engine.weights.resources import FileDigests, HashedResource
 
 _LINK = EncodedBytes(encode(("link",)))
@@ -250,7 +250,7 @@ class _Planner:
             return False
         try:
             node.record = self.store.get(node.content) if self.store.has(node.content) else None
-        except Damaged as damage:
+        except CorruptRecord as damage:
             node.damage = damage.reason
         if node.record is not None:
             node.state = "cached"

@@ -15,7 +15,7 @@ from typing import Any
 from weft.engine.checking.checker import Checked, ancestors, deciding
 from weft.engine.graph.graph import Link
 from weft.engine.planning.planner import Plan
-from weft.engine.store import Damaged
+from weft.engine.store import CorruptRecord
 
 Values = Mapping[Link, Any]
 """Values of outputs by link."""
@@ -46,7 +46,7 @@ def cached_values(planned: Plan) -> Values:
     for link in deciding(planned.checked).outputs.values():
         record = records.get(link.node)
         if record and link not in planned.checked.known:
-            with suppress(Damaged):  # the run finds the damage again and reports it
+            with suppress(CorruptRecord):  # the run finds the damage again and reports it
                 values[link] = record.outputs[link.output or next(iter(record.outputs))].load()
     return values
 

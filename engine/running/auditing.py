@@ -17,7 +17,7 @@ from weft.engine.keys import Digest
 from weft.engine.planning.planner import Plan, Step
 from weft.engine.running.node_call import called
 from weft.engine.spec.context import Context
-from weft.engine.store import Damaged, Record, Store
+from weft.engine.store import CorruptRecord, Record, Store
 from weft.engine.store.codec import content_digest
 from weft.engine.weights.device_lane import DeviceLane
 
@@ -48,7 +48,7 @@ def audit(
             records = {link: _record(steps[link.node], store) for _, link in step.call.links}
             if None not in records.values():
                 yield _audited(step, {link: record for link, record in records.items() if record}, context, lane)
-        except Damaged:
+        except CorruptRecord:
             continue
 
 

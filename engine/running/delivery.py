@@ -19,6 +19,7 @@ import orjson
 
 from weft.engine import png
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
+from weft.engine.atomic_write import write_temporary
 from weft.engine.errors import InputError
 from weft.engine.planning.planner import Step
 
@@ -85,8 +86,7 @@ def _place(stem: Path, suffix: str, content: bytes) -> Delivered:
     for path in taken.values():
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return Delivered(str(path), new=False)
-    temporary = stem.with_name(f".{stem.name}.{os.getpid()}.{threading.get_ident()}{suffix}")
-    temporary.write_bytes(content)
+    temporary = Path(write_temporary(stem.with_name(f"{stem.name}{suffix}"), content))
     number = max(taken, default=0) + 1
     try:
         while not _claim(temporary, path := stem.with_name(f"{stem.name}_{number:04d}{suffix}")):

@@ -35,7 +35,7 @@ from weft.engine.running.node_call import called
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue
 from weft.engine.spec.call import Call
 from weft.engine.spec.context import Context
-from weft.engine.store import Damaged, Handle, Made, Record, Store
+from weft.engine.store import Computed, CorruptRecord, Handle, Record, Store
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
@@ -104,7 +104,7 @@ class _Run:
         self.plan = plan
         self.environment = environment
         self.result = result
-        self.results: dict[str, Mapping[str, Handle | Made]] = {}
+        self.results: dict[str, Mapping[str, Handle | Computed]] = {}
         self.announced = {*result.ran, *result.cached}
         self.faulty = result.faulty
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
@@ -119,7 +119,7 @@ class _Run:
         """Run the plan; a damaged record is reported as an event before it is raised."""
         try:
             self._go()
-        except Damaged as damage:
+        except CorruptRecord as damage:
             self._emit(events.StoreDamaged, self.steps_by_key[damage.key], reason=damage.reason)
             raise
         return self.result
@@ -250,7 +250,7 @@ class _Run:
     def _digest(self, link: Link) -> Digest:
         return self._handle(link).digest
 
-    def _handle(self, link: Link) -> Handle | Made:
+    def _handle(self, link: Link) -> Handle | Computed:
         outputs = self.results[link.node]
         return outputs[link.output or next(iter(outputs))]
 
@@ -261,8 +261,8 @@ class _Run:
         try:
             arrived = {link: self._handle(link).load() for _, link in step.call.links}
             given, started = self._outputs(step, arrived)
-            outputs = {name: Made(item, content_digest(item)) for name, item in given.items()}
-        except (Cancelled, Damaged):
+            outputs = {name: Computed(item, content_digest(item)) for name, item in given.items()}
+        except (Cancelled, CorruptRecord):
             raise
         except Exception as fault:
             self._failed(step, fault)
@@ -401,7 +401,7 @@ def run(plan: Plan, environment: RunEnvironment, before: PartialResult | None = 
         before: the result of an earlier part of the same run, whose events are not emitted again.
 
     Raises:
-        Damaged: where a cached result cannot be used after all; the caller drops it and plans again.
+        CorruptRecord: where a cached result cannot be used after all; the caller drops it and plans again.
         StoreError: where a result cannot be kept; what was kept before is whole.
     """
     with settled_heap():

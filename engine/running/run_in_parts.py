@@ -14,7 +14,7 @@ from weft.engine.checking.checker import Checked, deciding
 from weft.engine.planning.planner import Plan
 from weft.engine.planning.replan import Values, decided, replan
 from weft.engine.running.executor import PartialResult, RunEnvironment, run
-from weft.engine.store import Damaged
+from weft.engine.store import CorruptRecord
 
 
 @dataclass
@@ -52,7 +52,7 @@ class RunInParts:
             try:
                 self.result = run(planned, environment, before)
                 return
-            except Damaged as damage:
+            except CorruptRecord as damage:
                 environment.store.drop(damage.key)
                 planned = self.plan(planned.checked)
 

@@ -11,23 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from weft.engine.errors import CorruptRecord
 from weft.engine.keys import Digest
 from weft.engine.store.claims import UNCLAIMED, Claim, Claimant
 
-__all__ = ["UNCLAIMED", "Claim", "Claimant", "Damaged", "Handle", "Made", "Nowhere", "Record", "Store"]
-
-
-class Damaged(Exception):  # noqa: N818 - a state of a record rather than a fault of the caller
-    """A stored record cannot be used: a blob is missing or its bytes are not what they were."""
-
-    def __init__(self, key: Digest, reason: str) -> None:
-        super().__init__(reason)
-        self.key = key
-        self.reason = reason
+__all__ = ["UNCLAIMED", "Claim", "Claimant", "Computed", "CorruptRecord", "Handle", "NullStore", "Record", "Store"]
 
 
 @dataclass(frozen=True)
-class Made:
+class Computed:
     """An output as a node gave it: its value and the digest of it."""
 
     value: Any
@@ -56,7 +48,7 @@ class Record:
         tier: the store that it came from.
     """
 
-    outputs: Mapping[str, Handle | Made]
+    outputs: Mapping[str, Handle | Computed]
     seconds: float
     tier: str = ""
 
@@ -65,12 +57,12 @@ class Store(Protocol):
     """Records by content key, and notes by any key."""
 
     def has(self, key: Digest) -> str | None:
-        """The tier that has the record, or None; raises `Damaged` where what it has cannot be used."""
+        """The tier that has the record, or None; raises `CorruptRecord` where what it has cannot be used."""
 
     def get(self, key: Digest) -> Record | None:
-        """The record, or None; `Damaged` where it cannot be used, from here or when a value is loaded."""
+        """The record, or None; `CorruptRecord` where it cannot be used, from here or when a value is loaded."""
 
-    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Keep what a call gave. `trace` says what is not in the key: node type, device, versions."""
 
     def drop(self, key: Digest) -> None:
@@ -89,7 +81,7 @@ class Store(Protocol):
         """Who computes a key, or None; `claim` gives leave as soon as this is None."""
 
 
-class Nowhere:
+class NullStore:
     """A store that keeps nothing."""
 
     def has(self, key: Digest) -> str | None:
@@ -100,7 +92,7 @@ class Nowhere:
         """Nothing."""
         return None
 
-    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Nothing is kept."""
 
     def drop(self, key: Digest) -> None:

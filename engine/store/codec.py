@@ -23,7 +23,7 @@ _NOTHING = EncodedBytes(encode([]))
 
 
 @dataclass
-class Parts:
+class FlatValue:
     """A value taken apart: `tree` is JSON, `tensors` and `blobs` are referred to by index."""
 
     tree: Any = None
@@ -31,22 +31,22 @@ class Parts:
     blobs: list[bytes] = field(default_factory=list)
 
 
-_NO_PARTS = Parts()
+_NO_PARTS = FlatValue()
 """Where scalars are taken apart, which have none."""
 
 
-def flatten(item: object) -> Parts:
+def flatten(item: object) -> FlatValue:
     """Take a value apart.
 
     Raises:
         TypeError: for a type that no codec knows.
     """
-    parts = Parts()
+    parts = FlatValue()
     parts.tree = _flatten(item, parts)
     return parts
 
 
-def _flatten(item: Any, parts: Parts) -> Any:
+def _flatten(item: Any, parts: FlatValue) -> Any:
     if type(item) is str and not item.isascii():
         return _text(item)
     if type(item) in _PLAIN:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from weft.engine.errors import StoreError
 from weft.engine.keys import Digest
-from weft.engine.store import Made, Record
+from weft.engine.store import Computed, Record
 from weft.engine.store.claims import Claim, Claimant, Claims
 from weft.engine.store.places import LocalFiles
 from weft.engine.store.record_files import LAYOUT, FileStore, blob_name, note_name, trace_name
@@ -45,13 +45,13 @@ class DiskStore(FileStore):
         self.claims = Claims(self.root / "claims")
 
     def get(self, key: Digest) -> Record | None:
-        """The record; damage in it raises `Damaged` here, damage in a blob when its value is loaded."""
+        """The record; damage in it raises `CorruptRecord` here, damage in a blob when its value is loaded."""
         record = super().get(key)
         if record is not None:
             self._touch(key)
         return record
 
-    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Write blobs, then the record.
 
         Raises:

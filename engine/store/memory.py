@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import UNCLAIMED, Claim, Claimant, Made, Record
+from weft.engine.store import UNCLAIMED, Claim, Claimant, Computed, Record
 from weft.engine.store.codec import flatten
 
 _RECORD_BYTES = 700
@@ -55,7 +55,7 @@ class MemoryStore:
             entry.worth = self._clock + entry.record.seconds / entry.size
             return entry.record
 
-    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Keep values, unless they alone are larger than the budget."""
         size = _RECORD_BYTES + sum(size_of(made.value) for made in outputs.values())
         if size > self.budget:

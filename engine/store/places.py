@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from weft.engine.atomic_write import replace_file
 
 
 class Files(Protocol):
@@ -48,20 +49,8 @@ class LocalFiles:
             return file.readall()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write beside and rename into place; nothing half-written is ever seen, and nothing is left behind."""
-        folder, _, last = (self._root + name).rpartition("/")
-        beside = f"{folder}/.{last}.{os.getpid()}.{threading.get_ident()}"
-        try:
-            try:
-                _write(beside, content)
-            except FileNotFoundError:
-                os.makedirs(folder, exist_ok=True)
-                _write(beside, content)
-            os.replace(beside, self._root + name)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(beside)
-            raise
+        """Write a temporary file and rename it into place; nothing half-written is ever seen or left behind."""
+        replace_file(self._root + name, content)
         self.written += len(content)
 
     def exists(self, name: str) -> bool:
@@ -72,10 +61,3 @@ class LocalFiles:
         """Remove a file, where there is one."""
         with suppress(FileNotFoundError):
             os.unlink(self._root + name)
-
-
-def _write(path: str, content: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[file.write(rest) :]

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import orjson
 
 from weft.engine.keys import Digest, digest_bytes
-from weft.engine.store import Damaged, Handle, Made, Record
+from weft.engine.store import Computed, CorruptRecord, Handle, Record
 from weft.engine.store.codec import flatten, restore
 from weft.engine.store.places import Files
 
@@ -56,18 +56,18 @@ class FileStore:
         """The tier where a whole record and all of its blobs are there (their content is verified when read).
 
         Raises:
-            Damaged: where there is a record, but not a whole one.
+            CorruptRecord: where there is a record, but not a whole one.
         """
         trace = self._trace(key)
         if trace is None:
             return None
         missing = next((name for name in _blobs(trace) if not self.files.exists(blob_name(name))), None)
         if missing:
-            raise Damaged(key, f"blob {missing[:12]} is missing")
+            raise CorruptRecord(key, f"blob {missing[:12]} is missing")
         return self.tier
 
     def get(self, key: Digest) -> Record | None:
-        """The record; damage in it raises `Damaged` here, damage in a blob when its value is loaded."""
+        """The record; damage in it raises `CorruptRecord` here, damage in a blob when its value is loaded."""
         trace = self._trace(key)
         if trace is None:
             return None
@@ -77,7 +77,7 @@ class FileStore:
         }
         return Record(handles, trace["seconds"], self.tier)
 
-    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Write blobs, then the record."""
         kept = {name: self._put_value(made) for name, made in outputs.items()}
         self._put_trace(key, {"outputs": kept, "seconds": seconds, "trace": dict(trace)})
@@ -86,11 +86,11 @@ class FileStore:
         """Put a record and its blobs into another store as they are, verified.
 
         Raises:
-            Damaged: where this store does not have all of it.
+            CorruptRecord: where this store does not have all of it.
         """
         trace = self._trace(key)
         if trace is None:
-            raise Damaged(key, "its record is missing")
+            raise CorruptRecord(key, "its record is missing")
         for name in _blobs(trace):
             to._put_blob(self.blob(key, name))
         to._put_trace(key, trace)
@@ -99,7 +99,7 @@ class FileStore:
         """Remove a damaged record and those of its blobs that are not what they should be."""
         try:
             names = self.blobs_of(key)
-        except Damaged:
+        except CorruptRecord:
             names = ()
         for name in names:
             if not self.is_whole(name):
@@ -110,14 +110,14 @@ class FileStore:
         """The note under a key; None where there is none, or a damaged one."""
         try:
             return self.note(key)
-        except Damaged:
+        except CorruptRecord:
             return None
 
     def note(self, key: Digest) -> str | None:
         """The note under a key, or None.
 
         Raises:
-            Damaged: where it is not what was written.
+            CorruptRecord: where it is not what was written.
         """
         body = self._body(note_name(key), key, "note")
         return None if body is None else body.decode()
@@ -130,7 +130,7 @@ class FileStore:
         """The names of a record's blobs.
 
         Raises:
-            Damaged: where the record is.
+            CorruptRecord: where the record is.
         """
         trace = self._trace(key)
         return tuple(_blobs(trace)) if trace else ()
@@ -139,7 +139,7 @@ class FileStore:
         """What is said beside a record: how and by what it was made.
 
         Raises:
-            Damaged: where the record is.
+            CorruptRecord: where the record is.
         """
         trace = self._trace(key)
         return trace["trace"] if trace else {}
@@ -148,14 +148,14 @@ class FileStore:
         """A blob's bytes.
 
         Raises:
-            Damaged: where it is missing or not what it was.
+            CorruptRecord: where it is missing or not what it was.
         """
         try:
             content = self.files.read(blob_name(name))
         except OSError as fault:
-            raise Damaged(key, f"blob {name[:12]} cannot be read: {fault.strerror or fault}") from None
+            raise CorruptRecord(key, f"blob {name[:12]} cannot be read: {fault.strerror or fault}") from None
         if digest_bytes(content) != name:
-            raise Damaged(key, f"blob {name[:12]} is damaged")
+            raise CorruptRecord(key, f"blob {name[:12]} is damaged")
         return content
 
     def is_whole(self, name: str) -> bool:
@@ -178,16 +178,16 @@ class FileStore:
         except FileNotFoundError:
             return None
         except OSError as fault:
-            raise Damaged(key, f"its {kind} cannot be read: {fault.strerror or fault}") from None
+            raise CorruptRecord(key, f"its {kind} cannot be read: {fault.strerror or fault}") from None
         body = opened(key, content)
         if body is None:
-            raise Damaged(key, f"its {kind} is damaged")
+            raise CorruptRecord(key, f"its {kind} is damaged")
         return body
 
     def _put_trace(self, key: Digest, trace: Mapping[str, Any]) -> None:
         self.files.write(trace_name(key), sealed(key, orjson.dumps(trace)))
 
-    def _put_value(self, made: Made) -> dict[str, Any]:
+    def _put_value(self, made: Computed) -> dict[str, Any]:
         parts = flatten(made.value)
         blobs = [self._put_blob(blob) for blob in parts.blobs]
         tensors = self._put_blob(_pack(parts.tensors)) if parts.tensors else None

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from weft.engine.errors import StoreError
 from weft.engine.keys import Digest
-from weft.engine.store import UNCLAIMED, Claim, Claimant, Damaged, Handle, Made, Record
+from weft.engine.store import UNCLAIMED, Claim, Claimant, Computed, CorruptRecord, Handle, Record
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.record_files import LAYOUT, FileStore, trace_name
@@ -79,7 +79,7 @@ class SharedStore(FileStore):
         handles = {name: Handle(one.digest, partial(self._fetched, key, name)) for name, one in record.outputs.items()}
         return Record(handles, record.seconds, self.tier)
 
-    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Send what is worth it."""
         if seconds >= self.worth and self.files.answers:
             super().put(key, outputs, seconds, trace)
@@ -90,7 +90,7 @@ class SharedStore(FileStore):
         try:
             for name in self.blobs_of(key):
                 self.blob(key, name)
-        except Damaged:
+        except CorruptRecord:
             super().drop(key)
 
     def recall(self, key: Digest) -> str | None:
@@ -121,7 +121,7 @@ class SharedStore(FileStore):
                 self.copy(key, self.near)
         record = self.near.get(key)
         if record is None:
-            raise Damaged(key, "its record is missing")
+            raise CorruptRecord(key, "its record is missing")
         return record.outputs[name].load()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import UNCLAIMED, Claim, Claimant, Made, Record, Store
+from weft.engine.store import UNCLAIMED, Claim, Claimant, Computed, Record, Store
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Tiers:
         """The record of the first tier that has it."""
         return next((record for store in self.stores if (record := store.get(key))), None)
 
-    def put(self, key: Digest, outputs: Mapping[str, Made], seconds: float, trace: Mapping[str, Any]) -> None:
+    def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Put into every tier."""
         for store in self.stores:
             store.put(key, outputs, seconds, trace)

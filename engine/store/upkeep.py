@@ -15,7 +15,7 @@ from pathlib import Path
 
 from weft.engine.keys import Digest
 from weft.engine.process import machine
-from weft.engine.store import Damaged
+from weft.engine.store import CorruptRecord
 from weft.engine.store.disk import DiskStore
 
 GRACE = 3600.0
@@ -71,7 +71,7 @@ def verify(store: DiskStore) -> list[Fault]:
     for path in _files(store, "traces"):
         try:
             missing = [name for name in store.blobs_of(Digest(path.stem)) if not store.blob_path(name).exists()]
-        except Damaged as damage:
+        except CorruptRecord as damage:
             faults.append(Fault(path, damage.reason))
             continue
         if missing:
@@ -79,7 +79,7 @@ def verify(store: DiskStore) -> list[Fault]:
     for path in _files(store, "notes"):
         try:
             store.note(Digest(path.name))
-        except Damaged as damage:
+        except CorruptRecord as damage:
             faults.append(Fault(path, damage.reason))
     return faults
 
@@ -141,7 +141,7 @@ def _records(store: DiskStore) -> Iterator[_Record]:
             key, stat = Digest(path.stem), path.stat()
             partial = store.trace_of(key).get("partial") or ""
             yield _Record(path, key, stat.st_mtime, stat.st_size, store.blobs_of(key), partial)
-        except (Damaged, OSError):
+        except (CorruptRecord, OSError):
             path.unlink(missing_ok=True)
 
 
@@ -165,7 +165,7 @@ def _lasts(store: DiskStore, key: Digest) -> float:
     """Seconds for which a note is kept that no record says it belongs to."""
     try:
         note = store.note(key) or ""
-    except Damaged:
+    except CorruptRecord:
         return GRACE
     if len(note) != len(key):
         return FORGET

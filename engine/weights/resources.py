@@ -16,6 +16,7 @@ from pathlib import Path
 
 import orjson
 
+from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError, StoreError, listed, nearest
 from weft.engine.keys import Digest, digest, digest_file
 from weft.engine.store.record_files import opened, sealed
@@ -212,13 +213,10 @@ class FileDigests:
     def _save(self) -> None:
         if self.memory is None:
             return
-        temporary = self.memory.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         try:
             with self._lock:
                 self._unsaved = False
-                self.memory.parent.mkdir(parents=True, exist_ok=True)
-                temporary.write_bytes(sealed(self.memory.name, orjson.dumps(self._known)))
-                temporary.replace(self.memory)
+                replace_file(self.memory, sealed(self.memory.name, orjson.dumps(self._known)))
         except OSError as fault:
             self._unsaved = True
             hint = "make room, or choose another folder with --store DIR or WEFT_STORE"

@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from weft.engine.keys import Digest, digest
-from weft.engine.store import Made, Store
+from weft.engine.store import Computed, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.places import LocalFiles
 from weft.engine.store.shared import SharedStore
 
 KEYS = [digest(number) for number in range(1_000)]
-VALUE = {"out": Made("a result", digest("a result"))}
+VALUE = {"out": Computed("a result", digest("a result"))}
 
 
 def timed(work: Callable[[Digest], object]) -> float:

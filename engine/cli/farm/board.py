@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from weft.engine.cli.output import json_line, say
-from weft.engine.farm.report.job_progress import Progress
+from weft.engine.farm.report.job_progress import JobProgress
 from weft.engine.farm.work.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-Show = Callable[[Progress, Ledger], None]
+Show = Callable[[JobProgress, Ledger], None]
 
 MOST_FAILURES = 4
 """How many failures a board names."""
@@ -42,7 +42,7 @@ def changes(json: bool) -> Show:
     """Shows a job by a line whenever its counts have changed: JSON on stdout, or for people on stderr."""
     last = [""]
 
-    def show(told: Progress, ledger: Ledger) -> None:
+    def show(told: JobProgress, ledger: Ledger) -> None:
         if f"{told.counts}" != last[0]:
             last[0] = f"{told.counts}"
             json_line({"event": "progress", **told.plain()}) if json else say(str(told).splitlines()[0])
@@ -55,7 +55,7 @@ def _names(ledger: Ledger) -> dict[str, str]:
     return {entry.id: entry.name for entry in ledger.entries("leased")}
 
 
-def board(told: Progress, names: Mapping[str, str]) -> Group:
+def board(told: JobProgress, names: Mapping[str, str]) -> Group:
     """A job at one moment: its state, how far it is, a line for each worker, and what failed last.
 
     Args:
@@ -69,7 +69,7 @@ def board(told: Progress, names: Mapping[str, str]) -> Group:
     return Group(head, *cause, _measure(told), *_workers(told, names), *_failures(told))
 
 
-def _measure(told: Progress) -> Table:
+def _measure(told: JobProgress) -> Table:
     """The bar with its figures."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -89,13 +89,13 @@ def _measure(told: Progress) -> Table:
     return grid
 
 
-def _workers(told: Progress, names: Mapping[str, str]) -> Iterator[Text]:
+def _workers(told: JobProgress, names: Mapping[str, str]) -> Iterator[Text]:
     for worker, item in told.workers.items():
-        doing = "set aside: it fails where others do not" if worker in told.aside else "waits"
+        doing = "quarantined: it fails where others do not" if worker in told.quarantined else "waits"
         yield _line(f"  {worker:<16}  {names.get(item, item[:16]) or doing}")
 
 
-def _failures(told: Progress) -> Iterator[Text]:
+def _failures(told: JobProgress) -> Iterator[Text]:
     for _, name, error in told.failures[-MOST_FAILURES:]:
         yield _line(f"  failed  {name}: {' '.join(error.split())}", "red")
     if len(told.failures) > MOST_FAILURES:

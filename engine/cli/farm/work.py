@@ -21,7 +21,7 @@ from weft.engine.errors import InputError, WeftError
 from weft.engine.farm.launchers.local import Launcher
 from weft.engine.farm.launchers.ray_driver import Pool
 from weft.engine.farm.merge.merged import JobPlan, planned
-from weft.engine.farm.report.job_progress import Progress, progress
+from weft.engine.farm.report.job_progress import JobProgress, progress
 from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.report.notify import Notifier, listeners
 from weft.engine.farm.submit import submit as submitted
@@ -251,7 +251,7 @@ def refuse_what_ray_decides(ray: str | None, devices: str, resource: list[str] |
         raise InputError("--resource is for workers on Ray", "give --ray ADDRESS too")
 
 
-def _progress(folder: Path) -> Progress:
+def _progress(folder: Path) -> JobProgress:
     ledger = opened(folder)
     told = progress(ledger)
     ledger.close()

@@ -17,7 +17,7 @@ from weft.engine.errors import WeftError
 from weft.engine.farm.launchers.tasks import Tasks
 from weft.engine.farm.submit import Setup
 from weft.engine.farm.sweep.axes import ranged
-from weft.engine.farm.work.attempt import Bench, Outcome, log_path
+from weft.engine.farm.work.attempt import AttemptOutcome, ItemRunner, log_path
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import SIDECAR, whole
 from weft.engine.graph import document
@@ -65,28 +65,28 @@ def run_chunk(
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:6]}"
     with setup.engine(**({"device": device} if device else {})) as engine:
         graph = document.read(tasks.facts["graph"], path)
-        bench = Bench(tasks.folder, graph, engine, worker, tasks.facts.get("on_out_of_memory", {}))
+        runner = ItemRunner(tasks.folder, graph, engine, worker, tasks.facts.get("on_out_of_memory", {}))
         try:
             for entry in entries:
-                ended = Ended(entry, "stopped") if stopped() else _run(bench, entry, stopped)
+                ended = Ended(entry, "stopped") if stopped() else _run(runner, entry, stopped)
                 yield ended
                 if ended.state == "stopped":
                     return
         finally:
-            bench.close()
+            runner.close()
 
 
-def _run(bench: Bench, entry: Entry, stopped: Callable[[], bool]) -> Ended:
-    if is_published(bench.folder, entry):
+def _run(runner: ItemRunner, entry: Entry, stopped: Callable[[], bool]) -> Ended:
+    if is_published(runner.folder, entry):
         return Ended(entry, "cached")
-    outcome = bench.attempt(_next_attempt(bench.folder, entry), stopped).ready()
+    outcome = runner.attempt(_next_attempt(runner.folder, entry), stopped).ready()
     try:
         return _settled(entry, outcome)
     finally:
         outcome.clear()
 
 
-def _settled(entry: Entry, outcome: Outcome) -> Ended:
+def _settled(entry: Entry, outcome: AttemptOutcome) -> Ended:
     if outcome.error:
         return Ended(entry, "failed", outcome.error)
     if outcome.staged is None:

@@ -52,7 +52,7 @@ class Launcher:
             InputError: where workers cannot start.
         """
         ledger = Ledger(ledger_path(self.folder))
-        ledger.bury()
+        ledger.reap()
         fruitless, leased = 0, -1
         try:
             while goes_on(ledger, self.stopped):
@@ -67,7 +67,7 @@ class Launcher:
         finally:
             self._end()
             clear(self.folder)
-            ledger.bury()
+            ledger.reap()
             self.each(ledger)
             ledger.close()
 
@@ -77,7 +77,7 @@ class Launcher:
         if process is not None and process.poll() is None:
             return fruitless, leased
         if process is not None:
-            ledger.bury()
+            ledger.reap()
             so_far = ledger.attempts()
             fruitless, leased = (fruitless + 1 if so_far == leased else 0), so_far
         self._running[str(place)] = self._start(place)

@@ -1,6 +1,6 @@
 """Ray's side of a job: joining a cluster or starting one, and what runs in each of its worker processes.
 
-An actor is a bench to which items are sent one by one. It takes and gives small values (an item's settings, names of
+An actor is a runner to which items are sent one by one. It takes and gives small values (an item's settings, names of
 files), never tensors, and holds no ledger: `pool` does. All machines need the same Weft, and see the job's folder and
 its models under the same paths; an actor that does not see the folder says so. Ray is an extra of the package.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from weft.engine.errors import InputError, WeftError
 from weft.engine.farm.submit import Setup, ledger_path
-from weft.engine.farm.work.attempt import Bench, Outcome
+from weft.engine.farm.work.attempt import AttemptOutcome, ItemRunner
 from weft.engine.farm.work.ledger import Entry, Ledger
 from weft.engine.graph import document
 from weft.engine.session import store_folder
@@ -42,7 +42,7 @@ _NAMED = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 
 @dataclass(frozen=True)
 class Order:
-    """What an actor makes its bench of."""
+    """What an actor makes its runner of."""
 
     folder: Path
     setup: Setup
@@ -68,13 +68,13 @@ class Ready:
 
 
 class Actor:
-    """What Ray runs in a process: a bench."""
+    """What Ray runs in a process: a runner."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
 
     def ready(self) -> Ready:
-        """Make the bench."""
+        """Make the runner."""
         import ray
 
         order = self._order
@@ -83,14 +83,14 @@ class Actor:
             return Ready(name, f"worker {name} on {os.uname().nodename} does not see {order.folder}")
         try:
             graph = document.read(order.graph, Path(order.path) if order.path else None)
-            self._bench = Bench(order.folder, graph, order.setup.engine(), name, order.spare)
+            self._runner = ItemRunner(order.folder, graph, order.setup.engine(), name, order.spare)
         except WeftError as fault:
             return Ready(name, f"worker {name} on {os.uname().nodename}: {fault}")
         return Ready(name)
 
-    def run(self, entry: Entry) -> Outcome:
+    def run(self, entry: Entry) -> AttemptOutcome:
         """Run an item; its files lie ready in the job's folder then."""
-        return self._bench.attempt(entry, lambda: False).ready()
+        return self._runner.attempt(entry, lambda: False).ready()
 
 
 def hired(ray: Any, order: Order, needs: Mapping[str, float]) -> Any:

@@ -17,8 +17,8 @@ from weft.engine.errors import InputError, StoreError
 from weft.engine.farm.launchers.local import TICK, goes_on
 from weft.engine.farm.launchers.ray_actor import Order, Ready, hired, joined
 from weft.engine.farm.submit import ledger_path
-from weft.engine.farm.work.attempt import Outcome, clear
-from weft.engine.farm.work.committing import settle
+from weft.engine.farm.work.attempt import AttemptOutcome, clear
+from weft.engine.farm.work.committing import commit
 from weft.engine.farm.work.ledger import HEARTBEAT, Entry, Ledger
 from weft.engine.farm.work.worker import chunk_size
 
@@ -55,7 +55,7 @@ class Pool:
             InputError: where there is no cluster, or none of its workers can work.
         """
         ledger = Ledger(ledger_path(self.folder))
-        ledger.bury()
+        ledger.reap()
         try:
             if goes_on(ledger, self.stopped):
                 with joined(self.address, self.workers, self.needs) as ray:
@@ -69,24 +69,24 @@ class Pool:
 
     def _drive(self, ray: Any, ledger: Ledger) -> None:
         order = Order.of(self.folder, ledger)
-        seats = [Seat(hired(ray, order, self.needs)) for _ in range(self.workers)]
-        crew = Crew(ray, ledger, seats, ledger.fact("batch", 1))
+        slots = [WorkerSlot(hired(ray, order, self.needs)) for _ in range(self.workers)]
+        pool = WorkerPool(ray, ledger, slots, ledger.fact("batch", 1))
         show, renew, missing = Every(TICK), Every(HEARTBEAT), Every(PATIENCE)
         try:
-            while (more := goes_on(ledger, self.stopped)) or (crew.busy and not self.stopped()):
+            while (more := goes_on(ledger, self.stopped)) or (pool.busy and not self.stopped()):
                 if more:
-                    crew.hand_out()
+                    pool.hand_out()
                 if show.again():
                     self.each(ledger)
-                crew.collect(TICK)
+                pool.collect(TICK)
                 if renew.again():
-                    crew.renew()
-                if crew.ready:
+                    pool.renew()
+                if pool.ready:
                     missing.restart()
                 elif missing.again():
                     self.tell(self._no_place(ray))
         finally:
-            crew.dismiss()
+            pool.dismiss()
 
     def _no_place(self, ray: Any) -> str:
         needs = ", ".join(f"{name} {amount:g}" for name, amount in {"CPU": 1, **self.needs}.items())
@@ -114,7 +114,7 @@ class Every:
 
 
 @dataclass
-class Seat:
+class WorkerSlot:
     """A worker as the driver sees it.
 
     Args:
@@ -137,8 +137,8 @@ class Seat:
 
 
 @dataclass
-class Crew:
-    """The seats of a job.
+class WorkerPool:
+    """The slots of a job.
 
     Args:
         batch: how many items are sampled at once, so that one worker takes them together.
@@ -146,93 +146,93 @@ class Crew:
 
     ray: Any
     ledger: Ledger
-    seats: list[Seat]
+    slots: list[WorkerSlot]
     batch: int
 
     @property
     def busy(self) -> bool:
         """Whether an item is being executed."""
-        return any(seat.running for seat in self.seats)
+        return any(slot.running for slot in self.slots)
 
     @property
     def ready(self) -> bool:
         """Whether there is a worker that can take items."""
-        return any(seat.name for seat in self.seats)
+        return any(slot.name for slot in self.slots)
 
     def hand_out(self) -> None:
         """Ask those that wait for the next thing."""
-        for seat in self.seats:
-            if seat.call is None:
-                seat.call = self._next(seat) if seat.name else seat.actor.ready.remote()
+        for slot in self.slots:
+            if slot.call is None:
+                slot.call = self._next(slot) if slot.name else slot.actor.ready.remote()
 
-    def _next(self, seat: Seat) -> Any:
+    def _next(self, slot: WorkerSlot) -> Any:
         """Send an item, if there is one."""
-        if not seat.chunk:
-            size = chunk_size(seat.seconds, self.ledger.counts()["waiting"], len(self.seats))
-            seat.chunk.extend(self.ledger.lease(seat.name, max(size, self.batch), seat.shared))
-        while seat.chunk:
-            entry = seat.chunk.popleft()
-            if self.ledger.begin(seat.name, entry):
-                seat.running, seat.started = entry, time.monotonic()
-                return seat.actor.run.remote(entry)
+        if not slot.chunk:
+            size = chunk_size(slot.seconds, self.ledger.counts()["waiting"], len(self.slots))
+            slot.chunk.extend(self.ledger.lease(slot.name, max(size, self.batch), slot.shared))
+        while slot.chunk:
+            entry = slot.chunk.popleft()
+            if self.ledger.begin(slot.name, entry):
+                slot.running, slot.started = entry, time.monotonic()
+                return slot.actor.run.remote(entry)
         return None
 
     def collect(self, seconds: float) -> None:
         """Take the first answer that comes within so many seconds."""
-        calls = {seat.call: seat for seat in self.seats if seat.call is not None}
+        calls = {slot.call: slot for slot in self.slots if slot.call is not None}
         if not calls:
             time.sleep(seconds)
             return
         for call in self.ray.wait([*calls], timeout=seconds)[0]:
             self._take(calls[call], call)
 
-    def _take(self, seat: Seat, call: Any) -> None:
-        entry, seat.call, seat.running = seat.running, None, None
+    def _take(self, slot: WorkerSlot, call: Any) -> None:
+        entry, slot.call, slot.running = slot.running, None, None
         try:
-            answer: Outcome | Ready = self.ray.get(call)
+            answer: AttemptOutcome | Ready = self.ray.get(call)
         except self.ray.exceptions.RayError as fault:
-            self._died(seat, str(fault))
+            self._died(slot, str(fault))
             return
         if isinstance(answer, Ready):
-            self._enter(seat, answer)
+            self._enter(slot, answer)
         elif entry:
-            settle(self.ledger, seat.name, entry, answer)
-            taken = time.monotonic() - seat.started
-            seat.seconds = taken if seat.seconds is None else 0.8 * seat.seconds + 0.2 * taken
-            seat.shared = entry.shared
+            commit(self.ledger, slot.name, entry, answer)
+            taken = time.monotonic() - slot.started
+            slot.seconds = taken if slot.seconds is None else 0.8 * slot.seconds + 0.2 * taken
+            slot.shared = entry.shared
 
-    def _enter(self, seat: Seat, answer: Ready) -> None:
+    def _enter(self, slot: WorkerSlot, answer: Ready) -> None:
         if answer.fault:
-            self._give_up(seat, answer.fault, "have all machines see the same folders; `--out` on a share")
+            self._give_up(slot, answer.fault, "have all machines see the same folders; `--out` on a share")
             return
-        seat.name, seat.deaths = answer.name, 0
-        self.ledger.enter(seat.name)
+        slot.name, slot.deaths = answer.name, 0
+        self.ledger.enter(slot.name)
 
-    def _died(self, seat: Seat, why: str) -> None:
-        if seat.name:
-            self.ledger.died(seat.name)
-        seat.name, seat.shared, seat.deaths = "", "", seat.deaths + 1
-        seat.chunk.clear()
-        if seat.deaths > FRUITLESS:
-            self._give_up(seat, f"a worker of Ray ends before it does anything: {why}", "read the logs of Ray")
+    def _died(self, slot: WorkerSlot, why: str) -> None:
+        if slot.name:
+            self.ledger.died(slot.name)
+        slot.name, slot.shared, slot.deaths = "", "", slot.deaths + 1
+        slot.chunk.clear()
+        if slot.deaths > FRUITLESS:
+            self._give_up(slot, f"a worker of Ray ends before it does anything: {why}", "read the logs of Ray")
 
-    def _give_up(self, seat: Seat, message: str, hint: str) -> None:
+    def _give_up(self, slot: WorkerSlot, message: str, hint: str) -> None:
         """Do without a worker that cannot work."""
-        self.ray.kill(seat.actor)
-        self.seats.remove(seat)
-        if not self.seats:
+        self.ray.kill(slot.actor)
+        self.slots.remove(slot)
+        if not self.slots:
             raise InputError(message, hint)
 
     def renew(self) -> None:
         """Hold on to what is leased, for as long as it takes, and end what other launchers left."""
-        for seat in self.seats:
-            if seat.name:
-                self.ledger.renew(seat.name)
-        self.ledger.bury()
+        for slot in self.slots:
+            if slot.name:
+                self.ledger.renew(slot.name)
+        self.ledger.reap()
 
     def dismiss(self) -> None:
         """End the actors; what they did not do waits again."""
-        for seat in self.seats:
-            self.ray.kill(seat.actor)
-            if seat.name:
-                self.ledger.leave(seat.name)
+        for slot in self.slots:
+            self.ray.kill(slot.actor)
+            if slot.name:
+                self.ledger.leave(slot.name)

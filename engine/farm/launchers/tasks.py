@@ -6,7 +6,6 @@ is known by its key, the digest of the items: after another submission the same 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN
@@ -50,8 +50,8 @@ class Tasks:
 def write_tasks(folder: Path, facts: Mapping[str, Any], entries: Iterable[Entry]) -> None:
     """Write the files of a job; where they are the same already nothing changes."""
     plain = ({name: getattr(entry, name) for name in _NAMES} for entry in entries)
-    _replace(folder / HIDDEN / "items.jsonl", b"".join(orjson.dumps(one) + b"\n" for one in plain))
-    _replace(folder / HIDDEN / "job.json", orjson.dumps(facts))
+    replace_file(folder / HIDDEN / "items.jsonl", b"".join(orjson.dumps(one) + b"\n" for one in plain))
+    replace_file(folder / HIDDEN / "job.json", orjson.dumps(facts))
 
 
 def read_tasks(folder: Path, key: str = "") -> Tasks:
@@ -73,10 +73,3 @@ def read_tasks(folder: Path, key: str = "") -> Tasks:
         hint = "export the job again, and give that to the farm"
         raise InputError(f"the job in {folder} was submitted anew and is {tasks.key} now, not {key}", hint)
     return tasks
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)

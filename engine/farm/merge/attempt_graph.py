@@ -6,7 +6,6 @@ A batch that fails is dissolved: its file goes, and its items are run by themsel
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from weft.engine.atomic_write import replace_file
 from weft.engine.farm.merge.batching import Types
 from weft.engine.farm.merge.merged import merge, relinked
 from weft.engine.farm.sweep.items import Item
@@ -35,11 +35,8 @@ def write_batches(folder: Path, job: Job, batches: Sequence[Sequence[Item]]) -> 
     """Write a file for each batch of a job."""
     axes = [axis.targets for axis in job.axes]
     for items in batches:
-        path = _path(folder, batch_name(items))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}")
-        beside.write_bytes(orjson.dumps({"axes": axes, "items": [item.values for item in items]}))
-        beside.replace(path)
+        content = orjson.dumps({"axes": axes, "items": [item.values for item in items]})
+        replace_file(_path(folder, batch_name(items)), content)
 
 
 def graph_of(folder: Path, graph: Graph, entry: Entry, catalog: Types) -> Graph:

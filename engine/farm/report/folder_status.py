@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from weft.engine.farm.launchers.tasks import Tasks
-from weft.engine.farm.report.job_progress import Progress
+from weft.engine.farm.report.job_progress import JobProgress
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN, published
 
@@ -42,11 +42,11 @@ def _error(log: Path) -> str:
     return "\n".join(said["error"] for said in map(orjson.loads, whole) if said["event"] == "node_failed")
 
 
-def progress_of(tasks: Tasks) -> Progress:
+def progress_of(tasks: Tasks) -> JobProgress:
     """How the job goes; whether anybody works at it is not known here, so it is `exported` until all is done."""
     entries = entries_of(tasks)
     counts = Counter(entry.state for entry in entries)
-    return Progress(
+    return JobProgress(
         title=str(tasks.facts.get("title", "")),
         state="finished" if counts["done"] == len(entries) else "exported",
         cause="",

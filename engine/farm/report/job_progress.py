@@ -14,7 +14,7 @@ WINDOW = 60.0
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """A job at one moment.
 
     Args:
@@ -24,7 +24,7 @@ class Progress:
         left: seconds until all is done at this rate; None where that is not known.
         failures: for each failed item its number, name and cause.
         workers: for each worker the item that it executes.
-        aside: the workers that get nothing, since they fail where others do not.
+        quarantined: workers that get no items, because they fail at items where others succeed.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Progress:
     left: float | None
     failures: tuple[tuple[int, str, str], ...]
     workers: Mapping[str, str]
-    aside: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
 
     @property
     def ended(self) -> int:
@@ -44,8 +44,8 @@ class Progress:
         return self.total - self.counts.get("waiting", 0) - self.counts.get("leased", 0)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {**asdict(self), "ended": self.ended}
+        """As JSON values. `aside`, the former name of `quarantined`, is written too for one version."""
+        return {**asdict(self), "aside": self.quarantined, "ended": self.ended}
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
@@ -55,11 +55,11 @@ class Progress:
         cause = [f"  stopped: {self.cause}"] if self.state == "stopped" and self.cause else []
         failures = [f"  failed  {name}: {error}" for _, name, error in self.failures[:10]]
         more = [f"  and {len(self.failures) - 10} more"] if len(self.failures) > 10 else []
-        aside = [f"  set aside: worker {name}, which failed at {FAULTS} items in a row" for name in self.aside]
-        return "\n".join([head, *cause, *aside, *failures, *more])
+        apart = [f"  quarantined: worker {name}, which failed at {FAULTS} items in a row" for name in self.quarantined]
+        return "\n".join([head, *cause, *apart, *failures, *more])
 
 
-def progress(ledger: Ledger) -> Progress:
+def progress(ledger: Ledger) -> JobProgress:
     """How the job of a ledger goes."""
     counts = ledger.counts()
     waiting = counts["waiting"] + counts["leased"]
@@ -67,7 +67,7 @@ def progress(ledger: Ledger) -> Progress:
     since = max(time.time() - WINDOW, ledger.fact("submitted", 0.0))
     recent = ledger.ended_since(since)
     rate = recent / max(time.time() - since, 1e-3) if waiting else 0.0
-    return Progress(
+    return JobProgress(
         title=ledger.fact("title", ""),
         state="finished" if state == "running" and not waiting else state,
         cause=ledger.fact("cause", ""),
@@ -77,5 +77,5 @@ def progress(ledger: Ledger) -> Progress:
         left=waiting / rate if rate else None,
         failures=tuple((one.number, one.name, one.error) for one in ledger.entries("failed")),
         workers={name: item for name, _, item in ledger.workers()},
-        aside=tuple(ledger.aside()),
+        quarantined=tuple(ledger.quarantined()),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import orjson
 
+from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError
 from weft.engine.farm.work.publishing import published
 
@@ -23,7 +23,7 @@ def write_manifest(folder: Path) -> int:
     for sidecar in published(folder):
         kept = {name: part for name, part in sidecar.items() if name not in ("graph", "keys")}
         lines.append(orjson.dumps(kept, option=orjson.OPT_APPEND_NEWLINE))
-    _replace(folder / "manifest.jsonl", b"".join(lines))
+    replace_file(folder / "manifest.jsonl", b"".join(lines))
     return len(lines)
 
 
@@ -49,11 +49,5 @@ def write_contact_sheet(folder: Path) -> Path:
             sheet.paste(small, (place % across * TILE + 2, place // across * TILE + 2))
     packed = BytesIO()
     sheet.save(packed, "PNG")
-    _replace(folder / "contact_sheet.png", packed.getvalue())
+    replace_file(folder / "contact_sheet.png", packed.getvalue())
     return folder / "contact_sheet.png"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from weft.engine.farm.report.job_progress import Progress
+from weft.engine.farm.report.job_progress import JobProgress
 
 VARIABLE = "WEFT_NOTIFY"
 PATIENCE = 20.0
@@ -35,7 +35,7 @@ def listeners(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(one for one in (*given, os.environ.get(VARIABLE, "")) if one.strip())
 
 
-def message(event: Event, folder: Path, told: Progress) -> dict[str, Any]:
+def message(event: Event, folder: Path, told: JobProgress) -> dict[str, Any]:
     """What is told of a job; `text` is for people, where chats look for it."""
     failures = [{"number": number, "name": name, "error": error} for number, name, error in told.failures]
     return {
@@ -67,14 +67,14 @@ class Notifier:
     _threads: list[threading.Thread] = field(default_factory=list)
     _before: int | None = None
 
-    def look(self, told: Progress) -> None:
+    def look(self, told: JobProgress) -> None:
         """Tell of the first failure since the first look; called now and then."""
         if self._before is None:
             self._before = len(told.failures)
         if len(told.failures) > self._before and not self._threads:
             self._tell("job_failing", told)
 
-    def end(self, told: Progress, interrupted: bool = False, cause: str = "") -> None:
+    def end(self, told: JobProgress, interrupted: bool = False, cause: str = "") -> None:
         """Tell how the job ended, and wait until everybody was told.
 
         Args:
@@ -86,7 +86,7 @@ class Notifier:
         for thread in self._threads:
             thread.join()
 
-    def _tell(self, event: Event, told: Progress) -> None:
+    def _tell(self, event: Event, told: JobProgress) -> None:
         content = orjson.dumps(message(event, self.folder, told))
         for listener in self.listeners:
             thread = threading.Thread(target=self._send, args=(listener, content), daemon=True)

@@ -1,6 +1,6 @@
 """An attempt at an item: run it as `weft run` runs a graph, and have what it came to ready to be published.
 
-A bench needs no ledger, so attempts are the same wherever they are made; `settling` has a ledger know what one came to.
+An `ItemRunner` needs no ledger, so attempts are the same under every launcher; `committing` records one in a ledger.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TURNS = 2
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttemptOutcome:
     """What an attempt came to: files, or why there are none; neither where it was stopped.
 
     Args:
@@ -55,7 +55,7 @@ class Outcome:
     exhausted: bool = False
     cause: str = ""
 
-    def ready(self) -> Outcome:
+    def ready(self) -> AttemptOutcome:
         """The outcome with its files ready to be published, or why they cannot be."""
         if self.finished is None:
             return self
@@ -74,7 +74,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Bench:
+class ItemRunner:
     """Where items of one job are run, one after the other.
 
     Args:
@@ -96,7 +96,7 @@ class Bench:
         for turn in range(TURNS):
             shutil.rmtree(staging_path(self.folder, self.worker, turn), ignore_errors=True)
 
-    def attempt(self, entry: Entry, stopped: Callable[[], bool]) -> Outcome:
+    def attempt(self, entry: Entry, stopped: Callable[[], bool]) -> AttemptOutcome:
         """Run one item.
 
         Args:
@@ -110,11 +110,11 @@ class Bench:
             with path.open("ab", buffering=0) as log:
                 return self._run(entry, staging, stopped, Log(log))
         except (StoreError, OSError) as fault:
-            return Outcome(staging, cause=str(fault))
+            return AttemptOutcome(staging, cause=str(fault))
         except WeftError as fault:
-            return Outcome(staging, error=str(fault))
+            return AttemptOutcome(staging, error=str(fault))
 
-    def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log) -> Outcome:
+    def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log) -> AttemptOutcome:
         log.write(event="attempt", item=entry.id, attempt=entry.attempt, worker=self.worker, settings=entry.settings)
         outcome = self._try(entry, staging, stopped, log, {})
         if outcome.exhausted and self.spare:
@@ -124,7 +124,7 @@ class Bench:
 
     def _try(
         self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log, spare: Mapping[str, Any]
-    ) -> Outcome:
+    ) -> AttemptOutcome:
         """Run an item: in its batch, or by itself with what spares memory."""
         if spare:
             graph = self.graph.replace({**entry.settings, **spare})
@@ -134,7 +134,7 @@ class Bench:
         plan = self.engine.plan(graph)
         result = self.engine.execute(plan, listener=log, cancelled=stopped, output=staging)
         if result.status == "cancelled":
-            return Outcome(staging)
+            return AttemptOutcome(staging)
         if result.failures and not spare and failed_together(plan, result) and dissolve(self.folder, entry):
             log.write(event="batch_dissolved", batch=entry.shared)
             del result  # its errors hold on to the memory of the calls that failed
@@ -145,17 +145,17 @@ class Bench:
         sidecar = {**self._sidecar(entry, graph, plan, seconds), "ran": result.ran}
         sidecar |= {"on_out_of_memory": spare} if spare else {}
         finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
-        return Outcome(staging, finished, seconds=seconds)
+        return AttemptOutcome(staging, finished, seconds=seconds)
 
-    def _failed(self, staging: Path, failures: Sequence[NodeError], spare: Mapping[str, Any]) -> Outcome:
+    def _failed(self, staging: Path, failures: Sequence[NodeError], spare: Mapping[str, Any]) -> AttemptOutcome:
         error = "\n".join(map(str, failures))
         if any(map(ran_out_of_room, failures)):
-            return Outcome(staging, cause=error)
+            return AttemptOutcome(staging, cause=error)
         exhausted = any(map(ran_out_of_memory, failures))
         if exhausted:
             tried = f"with {', '.join(map(str, spare))} set too" if spare else "`on_out_of_memory` says nothing to try"
             error = f"{error}\n    out of memory, {tried}: an item is not tried again as it was"
-        return Outcome(staging, error=error, exhausted=exhausted)
+        return AttemptOutcome(staging, error=error, exhausted=exhausted)
 
     def _sidecar(self, entry: Entry, graph: Graph, plan: Plan, seconds: float) -> dict[str, Any]:
         """All that is known of an item."""

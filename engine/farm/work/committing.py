@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from weft.engine.errors import StoreError, WeftError
-from weft.engine.farm.work.attempt import Log, Outcome, log_path
+from weft.engine.farm.work.attempt import AttemptOutcome, Log, log_path
 from weft.engine.farm.work.ledger import Entry, Ledger
 
 
-def settle(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
+def commit(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcome) -> bool:
     """Have a ledger know what an attempt came to; whether that published the item."""
     outcome = outcome.ready()
     try:
@@ -34,7 +34,7 @@ def settle(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
     return False
 
 
-def _published(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> bool:
+def _published(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcome) -> bool:
     assert outcome.staged
     published = ledger.complete(worker, entry, outcome.seconds, outcome.staged.publish)
     with log_path(ledger.path.parent.parent, entry).open("ab", buffering=0) as log:
@@ -42,7 +42,7 @@ def _published(ledger: Ledger, worker: str, entry: Entry, outcome: Outcome) -> b
     return published
 
 
-class Settler:
+class Committer:
     """Settles the attempts of one worker in a thread, one after the other.
 
     Args:
@@ -52,15 +52,15 @@ class Settler:
     def __init__(self, path: Path, worker: str) -> None:
         self._worker = worker
         self._ledger = Ledger(path)
-        self._thread = ThreadPoolExecutor(1, "settler")
+        self._thread = ThreadPoolExecutor(1, "committer")
         self._last: Future[bool] | None = None
         self.done = 0
         """Items that were published, of those that are settled."""
 
-    def take(self, entry: Entry, outcome: Outcome) -> None:
+    def take(self, entry: Entry, outcome: AttemptOutcome) -> None:
         """Settle an attempt, once the one before is settled; one that failed at once, since it may end the job."""
         self.wait()
-        self._last = self._thread.submit(settle, self._ledger, self._worker, entry, outcome)
+        self._last = self._thread.submit(commit, self._ledger, self._worker, entry, outcome)
         if outcome.finished is None:
             self.wait()
 

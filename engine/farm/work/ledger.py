@@ -207,7 +207,7 @@ class Ledger:
         """
         now = time.time()
         with self._transaction():
-            if self.fact("state", "running") != "running" or worker in self.aside():
+            if self.fact("state", "running") != "running" or worker in self.quarantined():
                 return []
             order = "ORDER BY (charge > 0 AND worker = ?), (shared != ?), rank"
             trial = self._trial()
@@ -276,7 +276,7 @@ class Ledger:
                 self._charge(entry.id, 1.0 + (self.fact("retries", 2) if for_good else 0), error)
                 self._suspect(worker, entry.id)
             self._ended(worker, entry)
-            if worker in self.aside():
+            if worker in self.quarantined():
                 self._free(worker)
 
     def _suspect(self, worker: str, item: str) -> None:
@@ -287,7 +287,7 @@ class Ledger:
         else:
             self._base.execute("INSERT OR IGNORE INTO faults VALUES (?, ?)", (item, worker))
 
-    def aside(self) -> list[str]:
+    def quarantined(self) -> list[str]:
         """The workers that get nothing: they failed at `FAULTS` items with none done between, and others did not.
 
         None where all that answer did, since then it is not the worker.
@@ -318,7 +318,7 @@ class Ledger:
         if cause:
             self._keep(state="stopped", cause=cause)
 
-    def bury(self) -> list[str]:
+    def reap(self) -> list[str]:
         """End the leases of workers of this machine that are gone, and those whose time is over; the workers' names.
 
         The item that a dead worker was executing is charged one half; the others of its lease with nothing.
@@ -339,7 +339,7 @@ class Ledger:
         return [name for name, _ in gone]
 
     def died(self, worker: str) -> None:
-        """End the lease of a worker that somebody saw die, as `bury` does."""
+        """End the lease of a worker that somebody saw die, as `reap` does."""
         with self._transaction():
             row = self._base.execute("SELECT item FROM workers WHERE name=?", (worker,)).fetchone()
             self._died(worker, row[0] if row else "")

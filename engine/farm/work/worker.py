@@ -13,8 +13,8 @@ from pathlib import Path
 
 from weft.engine.errors import StoreError
 from weft.engine.farm.submit import Setup, ledger_path
-from weft.engine.farm.work.attempt import Bench
-from weft.engine.farm.work.committing import Settler
+from weft.engine.farm.work.attempt import ItemRunner
+from weft.engine.farm.work.committing import Committer
 from weft.engine.farm.work.ledger import HEARTBEAT, Entry, Ledger
 from weft.engine.graph import document
 
@@ -56,7 +56,7 @@ class Worker:
         engine = setup.engine(**({"device": self.device} if self.device else {}))
         path = self.ledger.fact("path")
         graph = document.read(self.ledger.fact("graph"), Path(path) if path else None)
-        self.bench = Bench(self.folder, graph, engine, self.name, self.ledger.fact("on_out_of_memory", {}))
+        self.runner = ItemRunner(self.folder, graph, engine, self.name, self.ledger.fact("on_out_of_memory", {}))
         self.batch = self.ledger.fact("batch", 1)
         self.shared = ""
         self.seconds: float | None = None
@@ -67,10 +67,10 @@ class Worker:
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
         beat.start()
-        settler = Settler(self.ledger.path, self.name)
+        committer = Committer(self.ledger.path, self.name)
         try:
             while not self.stopped() and self.ledger.fact("state") == "running":
-                self.ledger.bury()
+                self.ledger.reap()
                 self.ledger.enter(self.name)
                 counts = self.ledger.counts()
                 size = chunk_size(self.seconds, counts["waiting"], len(self.ledger.workers()))
@@ -78,20 +78,20 @@ class Worker:
                 chunk = self.ledger.lease(self.name, size, self.shared)
                 if not chunk and not counts["waiting"] + counts["leased"]:
                     break
-                self._chunk(chunk, settler)
+                self._chunk(chunk, committer)
                 if not chunk:
                     time.sleep(IDLE)
         except StoreError as fault:
             self.ledger.stop(str(fault))
         finally:
-            settler.close()
-            self.bench.close()
+            committer.close()
+            self.runner.close()
             over.set()
             beat.join()
             self.ledger.leave(self.name)
             self.ledger.close()
-            self.bench.engine.close()
-        return settler.done
+            self.runner.engine.close()
+        return committer.done
 
     def _beat(self, over: threading.Event) -> None:
         ledger = Ledger(self.ledger.path)
@@ -100,17 +100,17 @@ class Worker:
                 ledger.renew(self.name)
         ledger.close()
 
-    def _chunk(self, chunk: list[Entry], settler: Settler) -> None:
+    def _chunk(self, chunk: list[Entry], committer: Committer) -> None:
         """Run leased items; each is settled while the next one runs."""
         for entry in chunk:
             if not self.stopped() and self.ledger.begin(self.name, entry):
                 started = time.monotonic()
-                settler.take(entry, self.bench.attempt(entry, self.stopped))
+                committer.take(entry, self.runner.attempt(entry, self.stopped))
                 taken = time.monotonic() - started
                 self.seconds = taken if self.seconds is None else 0.8 * self.seconds + 0.2 * taken
                 self.shared = entry.shared
             elif self.stopped() or self.ledger.fact("state") != "running":
-                settler.wait()
+                committer.wait()
                 self.ledger.leave(self.name)
                 break
-        settler.wait()
+        committer.wait()

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from tests.engine.farm.conftest import WEFT, Place
 from weft.engine.cli.farm.board import board
-from weft.engine.farm.report.job_progress import Progress
+from weft.engine.farm.report.job_progress import JobProgress
 from weft.engine.farm.submit import submit
 from weft.engine.farm.work.worker import Worker
 
-MOMENT = Progress(
+MOMENT = JobProgress(
     title="Faces [bold]",
     state="running",
     cause="",
@@ -31,7 +31,7 @@ MOMENT = Progress(
 )
 
 
-def drawn(told: Progress, width: int = 80) -> list[str]:
+def drawn(told: JobProgress, width: int = 80) -> list[str]:
     """The lines of a board."""
     console = Console(record=True, width=width, file=StringIO())
     console.print(board(told, {"c0ffee": "0042_[x]"}))

@@ -134,7 +134,7 @@ def test_late_workers_are_refused(place: Place) -> None:
     ledger.enter("stopped")
     late = ledger.lease("stopped", 100)
     ledger._base.execute("UPDATE items SET until = until - ?", (LEASE + 1,))
-    assert ledger.bury() == ["stopped"]
+    assert ledger.reap() == ["stopped"]
     ledger.enter("other")
     ledger.lease("other", 50)
     for entry in late:
@@ -152,7 +152,7 @@ def test_the_death_of_a_worker_is_charged_to_what_it_executed(place: Place) -> N
     held = ledger.lease("gone", 4)
     ledger.begin("gone", held[1])
     ledger._base.execute("UPDATE workers SET started = 'long ago'")
-    assert ledger.bury() == ["gone"]
+    assert ledger.reap() == ["gone"]
     assert [one.charge for one in ledger.entries()] == [0.0, 0.5, 0.0, 0.0]
     assert ledger.counts() == {"waiting": 4}
 

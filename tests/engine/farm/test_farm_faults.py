@@ -60,7 +60,7 @@ def overslept(place: Place, ledger: Ledger, pid: int, ready: bool) -> Entry | No
         os.kill(pid, signal.SIGSTOP)
         until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "T")
         ledger._base.execute("UPDATE items SET until=0 WHERE worker=? AND state='leased'", (entry.worker,))
-    ledger.bury()
+    ledger.reap()
     os.kill(pid, signal.SIGCONT)
     return entry
 

@@ -14,7 +14,7 @@ import pytest
 
 from weft.engine.keys import digest
 from weft.engine.process import machine, process_start
-from weft.engine.store import UNCLAIMED, Nowhere
+from weft.engine.store import UNCLAIMED, NullStore
 from weft.engine.store.claims import PATIENCE, Claimant
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
@@ -116,7 +116,7 @@ def test_tiers_claim_in_the_first_that_has_claims(store: DiskStore) -> None:
     tiers = Tiers((MemoryStore(), store))
     claim = tiers.claim(KEY, 1.0)
     assert claim and claim is not UNCLAIMED and tiers.claim(KEY) is None and tiers.claimed(KEY) == store.claimed(KEY)
-    assert Tiers((MemoryStore(), Nowhere())).claim(KEY) is UNCLAIMED
+    assert Tiers((MemoryStore(), NullStore())).claim(KEY) is UNCLAIMED
 
 
 def test_four_processes_compute_each_key_once(store: DiskStore) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from weft.engine import StoreError
 from weft.engine.keys import digest
-from weft.engine.store import Damaged, Made
+from weft.engine.store import Computed, CorruptRecord
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
 
@@ -50,9 +50,9 @@ def kept(store: DiskStore, item: Any) -> Any:
     return record.outputs["out"].load()
 
 
-def made(item: object) -> dict[str, Made]:
+def made(item: object) -> dict[str, Computed]:
     """What a call with one output gave."""
-    return {"out": Made(item, content_digest(item))}
+    return {"out": Computed(item, content_digest(item))}
 
 
 def files(store: DiskStore) -> list[Path]:
@@ -103,7 +103,7 @@ def test_any_change_is_damage(change: Callable[[bytes], bytes], store: DiskStore
         kept(store, b"some bytes")
         path = files(store)[number]
         path.write_bytes(change(path.read_bytes()))
-        with pytest.raises(Damaged):
+        with pytest.raises(CorruptRecord):
             store.has(KEY)
             record = store.get(KEY)
             assert record is not None
@@ -119,7 +119,7 @@ def test_a_record_does_not_pass_for_another(store: DiskStore) -> None:
     one, two = files(store)
     one.write_bytes(two.read_bytes())
     damaged = next(key for key in (KEY, other) if one.stem == key)
-    with pytest.raises(Damaged, match="its record is damaged"):
+    with pytest.raises(CorruptRecord, match="its record is damaged"):
         store.get(damaged)
 
 
@@ -137,8 +137,9 @@ def test_writers_at_once_leave_whole_results(store: DiskStore) -> None:
 def test_a_writer_that_is_killed_leaves_a_whole_store(store: DiskStore) -> None:
     code = (
         "import sys, itertools; from pathlib import Path; from weft.engine.store.disk import DiskStore;"
-        "from weft.engine.keys import digest; from weft.engine.store import Made; store = DiskStore(Path(sys.argv[1]));"
-        "made = lambda n: {'out': Made(bytes([n % 256]) * 100_000, digest(n))};"
+        "from weft.engine.keys import digest; from weft.engine.store import Computed;"
+        "store = DiskStore(Path(sys.argv[1]));"
+        "made = lambda n: {'out': Computed(bytes([n % 256]) * 100_000, digest(n))};"
         "[(store.put(digest(n), made(n), 0.0, {}), print(n, flush=True)) for n in itertools.count()]"
     )
     with subprocess.Popen([sys.executable, "-c", code, store.folder], stdout=subprocess.PIPE, text=True) as writer:
@@ -158,9 +159,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_a_whole_store(store: DiskStore) -> None:
     code = (
         "import sys, resource, signal; from pathlib import Path; from weft.engine.store.disk import DiskStore;"
-        "from weft.engine.keys import digest; from weft.engine.store import Made;"
+        "from weft.engine.keys import digest; from weft.engine.store import Computed;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
-        "DiskStore(Path(sys.argv[1])).put(digest('big'), {'out': Made(b'x' * 100_000, digest(1))}, 0.0, {})"
+        "DiskStore(Path(sys.argv[1])).put(digest('big'), {'out': Computed(b'x' * 100_000, digest(1))}, 0.0, {})"
     )
     run = subprocess.run([sys.executable, "-c", code, store.folder], capture_output=True, text=True)
     assert "StoreError" in run.stderr and "File too large" in run.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from weft.engine.keys import digest
-from weft.engine.store import Made, Nowhere
+from weft.engine.store import Computed, NullStore
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore, size_of
@@ -16,9 +16,9 @@ from weft.engine.store.tiers import Tiers
 KILOBYTE = b"x" * 1000
 
 
-def made(item: object) -> dict[str, Made]:
+def made(item: object) -> dict[str, Computed]:
     """What a call with one output gave."""
-    return {"out": Made(item, content_digest(item))}
+    return {"out": Computed(item, content_digest(item))}
 
 
 def fill(store: MemoryStore, seconds: dict[str, float]) -> list[str]:
@@ -83,7 +83,7 @@ def test_tiers_ask_the_fastest_first(tmp_path: Path) -> None:
 
 
 def test_nowhere_keeps_nothing() -> None:
-    store = Nowhere()
+    store = NullStore()
     store.put(digest("key"), made(1), 0.0, {})
     store.drop(digest("key"))
     assert store.has(digest("key")) is None and store.get(digest("key")) is None

@@ -14,7 +14,7 @@ import pytest
 
 from weft.engine import Engine, Graph, InputError, Link, node
 from weft.engine.keys import digest
-from weft.engine.store import Damaged, Made
+from weft.engine.store import Computed, CorruptRecord
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.shared import SharedStore, stacked
@@ -47,7 +47,7 @@ def machine(folder: Path, url: str, reports: list[str] | None = None) -> SharedS
 
 def put(store: SharedStore, item: Any, seconds: float = 1.0) -> None:
     """Keep one value, and that its recipe led to it."""
-    store.put(KEY, {"out": Made(item, content_digest(item))}, seconds, {})
+    store.put(KEY, {"out": Computed(item, content_digest(item))}, seconds, {})
     store.remember(digest("recipe"), KEY)
 
 
@@ -81,7 +81,7 @@ def test_damage_there_is_found_and_mended(url: str, tmp_path: Path) -> None:
     put(store, content)
     for name in (f"blobs/{digest_name(store)[:2]}/{digest_name(store)}", f"traces/{KEY[:2]}/{KEY}.json"):
         store.files.write(name, store.files.read(name)[:-1])
-        with pytest.raises(Damaged):
+        with pytest.raises(CorruptRecord):
             loaded(store)
         store.drop(KEY)
         put(store, content)
@@ -98,7 +98,7 @@ def test_a_record_damaged_nearby_is_fetched_again(url: str, tmp_path: Path) -> N
     put(store, b"picture")
     assert loaded(store) == b"picture"
     store.near.blob_path(digest_name(store)).write_bytes(b"")
-    with pytest.raises(Damaged):
+    with pytest.raises(CorruptRecord):
         loaded(store)
     Tiers((store.near, store)).drop(KEY)
     assert store.near.has(KEY) is None and loaded(store) == b"picture"

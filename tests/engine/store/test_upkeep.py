@@ -12,7 +12,7 @@ import pytest
 from weft.engine import Engine, Graph, Link, node
 from weft.engine.keys import Digest, digest
 from weft.engine.limits import Limits
-from weft.engine.store import Made
+from weft.engine.store import Computed
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.upkeep import FORGET, keep_within, prune, stats, verify
@@ -35,7 +35,7 @@ def key(number: int) -> Digest:
 
 def put(store: DiskStore, number: int, content: bytes) -> None:
     """Keep one byte string."""
-    store.put(key(number), {"out": Made(content, content_digest(content))}, 1.0, {})
+    store.put(key(number), {"out": Computed(content, content_digest(content))}, 1.0, {})
 
 
 def held(store: DiskStore) -> list[bool]:
@@ -83,7 +83,7 @@ def test_leftovers_go_after_an_hour(store: DiskStore) -> None:
 
 
 def test_notes_last_as_long_as_what_they_are_about(store: DiskStore) -> None:
-    store.put(key(3), {"out": Made(1, content_digest(1))}, 1.0, {"partial": digest("of a record")})
+    store.put(key(3), {"out": Computed(1, content_digest(1))}, 1.0, {"partial": digest("of a record")})
     notes = {"of a record": "1.0", "of nothing": "1.0", "young": "1.0", "recipe": key(2), "lost": key(4)}
     for name, note in notes.items():
         store.remember(digest(name), note)

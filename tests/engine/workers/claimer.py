@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from weft.engine.keys import digest
-from weft.engine.store import Made
+from weft.engine.store import Computed
 from weft.engine.store.disk import DiskStore
 
 
@@ -23,7 +23,7 @@ def computed(store: DiskStore, number: int) -> bool:
         if store.has(key):
             return False
         time.sleep(0.01)
-        store.put(key, {"out": Made(number, digest(number))}, 0.01, {})
+        store.put(key, {"out": Computed(number, digest(number))}, 0.01, {})
         return True
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.engine.farm.conftest import Place
 from weft.engine import GraphError
-from weft.engine.farm.report.job_progress import Progress, progress
+from weft.engine.farm.report.job_progress import JobProgress, progress
 from weft.engine.farm.report.notify import MAX_FAILURES, Notifier, listeners, message, shown
 from weft.engine.farm.submit import ledger_path, submit
 from weft.engine.farm.work.ledger import Ledger
@@ -105,7 +105,7 @@ def test_one_that_cannot_be_told_keeps_no_other_from_it(place: Place, hook: Hook
 def test_a_message_stays_small(tmp_path: Path) -> None:
     failures = tuple((number, f"{number}", "it failed") for number in range(1_000))
     told = message(
-        "job_failed", tmp_path, Progress("", "finished", "", {"failed": 1_000}, 1_000, 0, None, failures, {})
+        "job_failed", tmp_path, JobProgress("", "finished", "", {"failed": 1_000}, 1_000, 0, None, failures, {})
     )
     assert len(told["failures"]) == MAX_FAILURES and told["failed"] == 1_000
 

@@ -1,4 +1,4 @@
-"""A worker that fails where others do not is set aside; items at which every worker fails set nobody aside."""
+"""A worker that fails where others do not is quarantined; items at which every worker fails quarantine nobody."""
 
 from __future__ import annotations
 
@@ -45,40 +45,40 @@ def test_a_bad_worker_gives_back_what_it_holds_and_gets_nothing(ledger: Ledger) 
         ledger.fail("bad", entry, "the device is broken")
     assert ledger.counts() == {"waiting": 12} and not ledger.begin("bad", held[3]) and not ledger.lease("bad", 6)
     assert len(ledger.lease("good", 20)) == 12
-    assert "set aside: worker bad, which failed at 3 items in a row" in str(progress(ledger))
+    assert progress(ledger).quarantined == ("bad",) and progress(ledger).plain()["aside"] == ("bad",)
 
 
 def test_an_item_done_between_clears_a_worker(ledger: Ledger) -> None:
     fail(ledger, "bad", 2)
     do(ledger, "bad")
     fail(ledger, "bad", 2)
-    assert ledger.aside() == []
+    assert ledger.quarantined() == []
 
 
 def test_failing_at_one_item_again_and_again_is_the_item(ledger: Ledger) -> None:
     ledger.change(["waiting"], "skipped", [f"item-{number}" for number in range(1, 12)])
     fail(ledger, "bad", 3)
-    assert ledger.aside() == [] and ledger.counts()["failed"] == 1
+    assert ledger.quarantined() == [] and ledger.counts()["failed"] == 1
 
 
 def test_a_worker_is_cleared_of_items_at_which_another_fails_too(ledger: Ledger) -> None:
     fail(ledger, "bad", 3)
-    assert ledger.aside() == ["bad"]
+    assert ledger.quarantined() == ["bad"]
     fail(ledger, "good", 1)
-    assert ledger.aside() == [] and ledger.lease("bad", 1)
+    assert ledger.quarantined() == [] and ledger.lease("bad", 1)
 
 
 def test_a_worker_is_not_set_aside_for_one_that_is_silent(ledger: Ledger) -> None:
     fail(ledger, "bad", 3)
     with sqlite3.connect(ledger.path) as base:
         base.execute("UPDATE workers SET seen=seen-? WHERE name='good'", (LEASE,))
-    assert ledger.aside() == [] and ledger.lease("bad", 1)
+    assert ledger.quarantined() == [] and ledger.lease("bad", 1)
 
 
 def test_all_workers_failing_is_no_worker(ledger: Ledger) -> None:
     ledger.leave("good")
     fail(ledger, "bad", 4)
-    assert ledger.aside() == [] and ledger.lease("bad", 1)
+    assert ledger.quarantined() == [] and ledger.lease("bad", 1)
 
 
 BROKEN = NODES.replace(
@@ -101,7 +101,7 @@ def test_a_worker_on_a_broken_device_costs_three_attempts(place: Place) -> None:
     good = place.start("work", "out")
     until(lambda: ledger.counts()["done"])
     bad = place.start("work", "out")
-    until(ledger.aside)
+    until(ledger.quarantined)
     done = ledger.counts()["done"]
     until(lambda: ledger.counts()["done"] > done + 3)
     ledger.change(["waiting"], "skipped")

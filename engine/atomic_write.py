@@ -1,0 +1,69 @@
+"""Whole files only: written under a temporary name, then renamed, so that a reader sees the old file or the new one.
+
+Everything that Weft replaces on disk goes through here. Nothing is flushed to the device (no `fsync`): after a power
+failure a file may be empty or old, which the digests of stored records find.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+_PROCESS = uuid.uuid4().hex[:8]
+"""Tells processes with equal ids apart, as containers that share a folder have them."""
+
+
+def replace_file(path: Path | str, content: bytes) -> None:
+    """Write a file in place of an older one; its folder is made where it is missing.
+
+    Any number of threads, processes and machines may write one path at once: the last to finish wins, with a whole
+    file. A failure leaves the older file and no temporary one.
+
+    Raises:
+        OSError: where the folder cannot be written or the disk is full.
+    """
+    temporary = write_temporary(path, content)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def write_temporary(path: Path | str, content: bytes) -> str:
+    """Write a hidden file in the folder of `path`, for the caller to rename or link to its name.
+
+    Returns:
+        Its path. The caller removes it, unless it was renamed.
+
+    Raises:
+        OSError: where it cannot be written; nothing is left then.
+    """
+    folder, name = os.path.split(path)
+    # A name of this process and thread alone: two writers of one temporary file would rename each other's halves.
+    temporary = os.path.join(folder, f".{name}.{_PROCESS}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        try:
+            _write(temporary, content)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            _write(temporary, content)
+    except BaseException:
+        _remove(temporary)
+        raise
+    return temporary
+
+
+def _write(path: str, content: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        rest = memoryview(content)
+        while rest:  # an unbuffered write may take only a part
+            rest = rest[file.write(rest) :]
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
