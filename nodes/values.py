@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from weft.nodes.families import Family
     from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.models.networks import Denoiser
+    from weft.nodes.models.denoiser import Denoiser
     from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
     F = VariableWithDefault("F", default=Any)
@@ -128,10 +128,13 @@ class Model(Weights["Denoiser"], Generic[F]):
     noise: str = ""
 
     def load(self, loading: Loading) -> Denoiser:
+        from weft.nodes.sampling.scheduling import with_training
+
         family, source, dtype = self.parts(loading)
         denoiser = family.denoiser(source, self.variant, dtype, loading.device)
         said = {"prediction_type": self.prediction, "beta_schedule": self.noise}
-        return denoiser.trained({name: told for name, told in said.items() if told})
+        denoiser.scheduler = with_training(denoiser.scheduler, {name: told for name, told in said.items() if told})
+        return denoiser
 
 
 @value

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.class_labels import ClassPrompts, NoPrompts, class_count
-from weft.nodes.families.pixels import PixelFamily
+from weft.nodes.families.pixels import PixelDenoiser, PixelFamily
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import Conditions
 from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.prompting.text_reader import Encoded
 from weft.nodes.sampling.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
-    from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.values import Latent, Prompt
 
 
@@ -42,21 +42,26 @@ class ConsistencyPrompts(ClassPrompts):
         """The empty text names no class."""
 
 
+class ConsistencyDenoiser(PixelDenoiser):
+    """A UNet over pixels, which reads the number of a class where it has classes."""
+
+    @property
+    def prompt_width(self) -> int:
+        return 0 if self.network.config.num_class_embeds is None else 1
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        return {"class_labels": prompt.embeddings[:, 0, 0].long()} if self.prompt_width else {}
+
+
 class Consistency(PixelFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "CM"
+    denoiser_class = ConsistencyDenoiser
     prompts = ConsistencyPrompts
 
     def recognises(self, contents: Contents) -> bool:
         return super().recognises(contents) and contents.class_of("scheduler") in OWN_ONLY
-
-    def prompt_width(self, model: Denoiser) -> int:
-        return 0 if model.network.config.num_class_embeds is None else 1
-
-    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
-        """The number of the class, where the model has classes."""
-        return {"class_labels": prompt.embeddings[:, 0, 0].long()} if self.prompt_width(model) else {}
 
 
 CM = Consistency()

@@ -15,6 +15,7 @@ from weft.nodes.families.family import Family
 from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
 from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import colours_of
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
     from weft.nodes.values import Latent, Prompt
 
 
@@ -36,10 +36,28 @@ class DiTPrompts(ClassPrompts):
         return {"classes": class_count(root, "transformer", "num_embeds_ada_norm"), "names": _names(labels)}
 
 
+class DiTDenoiser(Denoiser):
+    """A transformer that reads the number of a class."""
+
+    @property
+    def prompt_width(self) -> int:
+        return 1
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        return {"class_labels": prompt.embeddings[:, 0, 0].long()}
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
+    ) -> Tensor:
+        """The noise; a network that predicts its variance too does so in further channels, which are left out."""
+        return super().predict(sample, timestep, conditions)[:, : self.latent_channels]
+
+
 class DiffusionTransformer(Family):
     """The family as `weft.nodes.families` asks it."""
 
     name = "DiT"
+    denoiser_class = DiTDenoiser
     vae_channels = LATENT_CHANNELS
     scale: Mapping[str, float] = {"scaling_factor": 0.18215}
     colours = COLOURS
@@ -55,34 +73,16 @@ class DiffusionTransformer(Family):
         from diffusers import DiTTransformer2DModel
 
         from weft.nodes.models.loading import pretrained, ready
-        from weft.nodes.models.networks import Denoiser
 
         network = pretrained(DiTTransformer2DModel, source.root / "transformer", variant, torch_dtype=dtype)
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
         factor, colours = vae_factor(source.root), colours_of(source.root, COLOURS)
-        return ready(Denoiser(self, network, scheduler, network.config.in_channels, factor, colours), device)
+        channels = network.config.in_channels
+        return self.denoiser_class(self.name, ready(network, device), scheduler, channels, factor, colours)
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""
         return kl_autoencoder(source, variant, dtype, device, {})
-
-    def prompt_width(self, model: Denoiser) -> int:
-        return 1
-
-    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
-        """The number of the class."""
-        return {"class_labels": prompt.embeddings[:, 0, 0].long()}
-
-    def predict(
-        self,
-        model: Denoiser,
-        sample: Tensor,
-        timestep: Tensor,
-        conditions: Conditions,
-        residuals: Residuals | None = None,
-    ) -> Tensor:
-        """The noise; where the network predicts its variance too, that is left out."""
-        return super().predict(model, sample, timestep, conditions)[:, : model.latent_channels]
 
 
 def _names(labels: Mapping[str, str]) -> dict[str, int]:

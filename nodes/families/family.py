@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import PromptWidths, TextModelFacts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import Place, TextModel, place_alone
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from weft.engine import Resolved
     from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.latent_preview import Colours
-    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
-    from weft.nodes.values import Latent, Prompt
 
 
 class Family(ABC):
@@ -35,11 +33,11 @@ class Family(ABC):
     name: str
     """As types have it: `SD1`."""
 
+    denoiser_class: type[Denoiser] = Denoiser
+    """The class of its denoisers."""
+
     colours: Colours
     """What its latents look like, where a checkpoint does not say it of its own."""
-
-    told_framing = False
-    """Whether its networks are told the framing of a conditioning."""
 
     scheduler: Mapping[str, Any] = MappingProxyType({})
     """The configuration of the scheduler, for files that carry none."""
@@ -52,9 +50,6 @@ class Family(ABC):
 
     scale: Mapping[str, float] = MappingProxyType({})
     """How latents are scaled and shifted, for files that do not say it."""
-
-    multiple = 1
-    """Latent elements that a side must be a multiple of."""
 
     perturbable = True
     """Whether its networks have self-attention that can be perturbed."""
@@ -143,53 +138,3 @@ class Family(ABC):
     def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
         """A ControlNet; asked only where `recognises_control` said yes."""
         raise NotImplementedError(self.name)
-
-    def prompt_width(self, model: Denoiser) -> int:
-        """Channels of the prompts that a model reads."""
-        return int(model.network.config.cross_attention_dim)
-
-    def channels_beside(self, model: Denoiser) -> int:
-        """Channels that a model sees beside its latents: an inpainting model's mask and picture."""
-        return 0
-
-    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
-        """What a network is told of a prompt, for latents of a size: tensors with one row for all items or for each.
-
-        Args:
-            negative: whether guidance leads away from this prompt.
-        """
-        return {"encoder_hidden_states": prompt.embeddings}
-
-    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions | None:
-        """How a network that was distilled with guidance is told its scale; None where guidance is done outside.
-
-        Such a network is asked with the positive prompt alone.
-        """
-        return None
-
-    def timing(self, model: Denoiser, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
-        """What the scheduler's timesteps depend on beside their number, as arguments of `set_timesteps`."""
-        return {}
-
-    def arguments(self, conditions: Conditions) -> dict[str, Any]:
-        """Conditions as a network's arguments."""
-        return dict(conditions)
-
-    def predict(
-        self,
-        model: Denoiser,
-        sample: Tensor,
-        timestep: Tensor,
-        conditions: Conditions,
-        residuals: Residuals | None = None,
-    ) -> Tensor:
-        """A network's prediction `[row, channel, height, width]` for latents of that shape at a timestep (a scalar).
-
-        Args:
-            conditions: with a row for each of the sample's.
-            residuals: what ControlNets add.
-        """
-        given = self.arguments(conditions)
-        times = timestep.expand(len(sample))
-        prediction: Tensor = model.network(sample, timestep=times, **given, return_dict=False)[0]
-        return prediction

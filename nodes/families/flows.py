@@ -15,6 +15,7 @@ from weft.nodes.families.family import Family
 from weft.nodes.models import single_file as original
 from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import colours_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.values import Latent, Prompt
 
 CLIP_PREFIX = "text_encoders.clip_l.transformer."
@@ -37,6 +37,39 @@ def flow_widths(channels: Mapping[str, int]) -> PromptWidths:
     return PromptWidths(channels.get("t5xxl", 0), sum(width for name, width in channels.items() if name != "t5xxl"))
 
 
+class JointDenoiser(Denoiser):
+    """A flow-matching transformer with joint attention over picture and prompt, which reads a pooled prompt too."""
+
+    @property
+    def prompt_width(self) -> int:
+        return int(self.network.config.joint_attention_dim)
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        if prompt.pooled is None:
+            hint = "encode it with the model's encoder"
+            raise InputError(f"the prompt has no vector, which {self.family} reads", hint)
+        return {"encoder_hidden_states": prompt.embeddings, "pooled_projections": prompt.pooled}
+
+    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        return size_shift(self, latent)
+
+
+def size_shift(denoiser: Denoiser, latent: Latent[Any]) -> Mapping[str, float]:
+    """The shift `mu` of a schedule that depends on the picture's size; nothing where the scheduler takes none.
+
+    It is linear in the number of tokens, patches of two by two latent elements (SD 3, https://arxiv.org/abs/2403.03206,
+    section 5.3.2; diffusers' `calculate_shift`).
+    """
+    config = denoiser.scheduler
+    if not config.get("use_dynamic_shifting"):
+        return {}
+    side = 2 * denoiser.latent_factor
+    tokens = (latent.height // side) * (latent.width // side)
+    least, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+    low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    return {"mu": low + (high - low) * (tokens - least) / (most - least)}
+
+
 class FlowFamily(Family):
     """A family of transformers over the latents of a VAE with sixteen channels."""
 
@@ -44,6 +77,7 @@ class FlowFamily(Family):
     """The name of diffusers' class."""
 
     vae_channels = 16
+    denoiser_class = JointDenoiser
     vae_prefix = original.VAE
 
     entry: str
@@ -71,7 +105,6 @@ class FlowFamily(Family):
         import diffusers
 
         from weft.nodes.models.loading import assembled, pretrained, ready
-        from weft.nodes.models.networks import Denoiser
 
         kind = getattr(diffusers, self.transformer_class)
         if source.root.is_dir():
@@ -85,9 +118,8 @@ class FlowFamily(Family):
         scheduler = self.scheduler_of(Contents.of(source.root))
         channels = self.latent_channels(network.config)
         factor = vae_factor(source.root, self.vae_prefix)
-        return ready(
-            Denoiser(self, network, scheduler, channels, factor, colours_of(source.root, self.colours)), device
-        )
+        colours = colours_of(source.root, self.colours)
+        return self.denoiser_class(self.name, ready(network, device), scheduler, channels, factor, colours)
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""
@@ -100,22 +132,3 @@ class FlowFamily(Family):
         else:
             told = contents.configs.get("transformer") or contents.configs[""]
         return PromptWidths(told.get("joint_attention_dim", 0), told.get("pooled_projection_dim", 0))
-
-    def prompt_width(self, model: Denoiser) -> int:
-        return int(model.network.config.joint_attention_dim)
-
-    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
-        if prompt.pooled is None:
-            raise InputError(f"the prompt has no vector, which {self.name} reads", "encode it with the model's encoder")
-        return {"encoder_hidden_states": prompt.embeddings, "pooled_projections": prompt.pooled}
-
-    def timing(self, model: Denoiser, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
-        """The shift of the schedule, where it depends on the picture's size: linear in the number of tokens."""
-        config = model.scheduler
-        if not config.get("use_dynamic_shifting"):
-            return {}
-        side = 2 * model.latent_factor
-        tokens = (latent.height // side) * (latent.width // side)
-        least, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
-        low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
-        return {"mu": low + (high - low) * (tokens - least) / (most - least)}

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, FlowFamily, flow_widths
+from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, FlowFamily, JointDenoiser, flow_widths
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.safetensors_header import Shapes
@@ -25,7 +26,6 @@ from weft.nodes.prompting.text_reader import Encoded
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
     from weft.nodes.values import Latent
 
 T5_TOKENS = 512
@@ -71,6 +71,51 @@ class FluxPrompts(PromptEncoder):
         return Encoded(t5.embeddings, pooled=clip.pooled)
 
 
+class FluxDenoiser(JointDenoiser):
+    """FLUX.1's transformer, over packs of two by two latent elements."""
+
+    size_multiple = 2
+
+    def guidance_conditions(self, scale: float) -> Conditions:
+        """The scale for dev. Schnell takes none, and was distilled too: it is called with the positive prompt alone."""
+        import torch
+
+        return {"guidance": torch.tensor([scale])} if self.network.config.guidance_embeds else {}
+
+    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """Sigmas from 1 to 1 / steps, before they are shifted."""
+        import numpy
+
+        return {"sigmas": numpy.linspace(1.0, 1 / steps, steps), **super().timing(steps, latent)}
+
+    def network_timestep(self, timestep: Tensor) -> Tensor:
+        """The share of noise, 0 to 1."""
+        return timestep / 1000
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
+    ) -> Tensor:
+        """The transformer reads a row of packs, each numbered by its row and column in the picture."""
+        import torch
+
+        rows, channels, height, width = sample.shape
+        down, across = height // 2, width // 2
+        pairs = sample.reshape(rows, channels, down, 2, across, 2).permute(0, 2, 4, 1, 3, 5)
+        numbers = torch.zeros(down, across, 3, device=sample.device, dtype=sample.dtype)
+        numbers[..., 1] = torch.arange(down)[:, None]
+        numbers[..., 2] = torch.arange(across)
+        prediction: Tensor = self.network(
+            hidden_states=pairs.reshape(rows, down * across, 4 * channels),
+            timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
+            img_ids=numbers.flatten(0, 1),
+            txt_ids=numbers.new_zeros(conditions["encoder_hidden_states"].shape[1], 3),
+            **conditions,
+            return_dict=False,
+        )[0]
+        spread = prediction.reshape(rows, down, across, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
+        return spread.reshape(rows, channels, height, width)
+
+
 class Flux1(FlowFamily):
     """The family as `weft.nodes.families` asks it."""
 
@@ -78,7 +123,7 @@ class Flux1(FlowFamily):
     prompts = FluxPrompts
     colours = COLOURS
     spaces_steps = True
-    multiple = 2
+    denoiser_class = FluxDenoiser
     perturbable = False
     entry = BLOCKS
     transformer_class = "FluxTransformer2DModel"
@@ -121,46 +166,6 @@ class Flux1(FlowFamily):
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // 4
-
-    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:
-        """The scale for dev; schnell, distilled to none, is asked with the positive prompt all the same."""
-        import torch
-
-        return {"guidance": torch.tensor([scale])} if model.network.config.guidance_embeds else {}
-
-    def timing(self, model: Denoiser, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
-        """Sigmas from 1 to 1 / steps, before they are shifted."""
-        import numpy
-
-        return {"sigmas": numpy.linspace(1.0, 1 / steps, steps), **super().timing(model, steps, latent)}
-
-    def predict(
-        self,
-        model: Denoiser,
-        sample: Tensor,
-        timestep: Tensor,
-        conditions: Conditions,
-        residuals: Residuals | None = None,
-    ) -> Tensor:
-        """The transformer over packs of two by two latent elements, which are numbered by row and column."""
-        import torch
-
-        rows, channels, height, width = sample.shape
-        down, across = height // 2, width // 2
-        pairs = sample.reshape(rows, channels, down, 2, across, 2).permute(0, 2, 4, 1, 3, 5)
-        numbers = torch.zeros(down, across, 3, device=sample.device, dtype=sample.dtype)
-        numbers[..., 1] = torch.arange(down)[:, None]
-        numbers[..., 2] = torch.arange(across)
-        prediction: Tensor = model.network(
-            hidden_states=pairs.reshape(rows, down * across, 4 * channels),
-            timestep=(timestep / 1000).expand(rows).to(sample.dtype),
-            img_ids=numbers.flatten(0, 1),
-            txt_ids=numbers.new_zeros(conditions["encoder_hidden_states"].shape[1], 3),
-            **conditions,
-            return_dict=False,
-        )[0]
-        spread = prediction.reshape(rows, down, across, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
-        return spread.reshape(rows, channels, height, width)
 
 
 FLUX = Flux1()

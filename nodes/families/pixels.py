@@ -8,6 +8,7 @@ from weft.engine import Resolved
 from weft.nodes.families.class_labels import NoPrompts
 from weft.nodes.families.family import Family
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -16,14 +17,29 @@ if TYPE_CHECKING:
     import torch
 
     from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.values import Latent, Prompt
+
+
+class PixelDenoiser(Denoiser):
+    """A UNet over pixels, which reads no prompt."""
+
+    @property
+    def prompt_width(self) -> int:
+        return 0
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        return {}
+
+    def guidance_conditions(self, scale: float) -> Conditions:
+        """None, and no guidance from outside: there is no prompt to guide by."""
+        return {}
 
 
 class PixelFamily(Family):
     """A family of UNet2DModels over pixels in -1..1; a checkpoint is a diffusers folder."""
 
     prompts: type[PromptEncoder] = NoPrompts
+    denoiser_class = PixelDenoiser
     colours = Colours(((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5)))
 
     def recognises(self, contents: Contents) -> bool:
@@ -36,24 +52,14 @@ class PixelFamily(Family):
         from diffusers import UNet2DModel
 
         from weft.nodes.models.loading import pretrained, ready
-        from weft.nodes.models.networks import Denoiser
 
         unet = pretrained(UNet2DModel, source.root / "unet", variant, torch_dtype=dtype)
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
-        return ready(Denoiser(self, unet, scheduler, unet.config.in_channels, 1, self.colours), device)
+        channels = unet.config.in_channels
+        return self.denoiser_class(self.name, ready(unet, device), scheduler, channels, 1, self.colours)
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """Pixels as they are."""
         from weft.nodes.models.autoencoder import Pixels
 
         return Pixels()
-
-    def prompt_width(self, model: Denoiser) -> int:
-        return 0
-
-    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
-        return {}
-
-    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions:
-        """There is nothing to guide by."""
-        return {}

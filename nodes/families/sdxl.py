@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved
-from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
+from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetDenoiser, UNetFamily
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.diffusers_folder import component, read_config
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.prompting.clip import Clip
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.models.networks import Conditions, Denoiser
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
@@ -34,7 +34,7 @@ OPEN_CLIP = ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.")
 """Where OpenCLIP's text model is in a single file: after CLIP's, or alone, in the refiner's."""
 
 SCORE, NEGATIVE_SCORE = 6.0, 2.5
-"""The scores of beauty that the refiner is told of the positive and of the negative prompt, as diffusers has them."""
+"""The aesthetic scores that the refiner reads with the positive and with the negative prompt, as in diffusers."""
 
 COLOURS = Colours(
     ((0.235, 0.235, 0.235), (-0.235, -0.02, 0.039), (0.098, 0.059, -0.02), (-0.275, -0.196, -0.137)),
@@ -69,13 +69,42 @@ class SDXLPrompts(PromptEncoder):
         return Encoded(torch.zeros_like(empty.embeddings), pooled=torch.zeros_like(empty.pooled))
 
 
+class SDXLDenoiser(UNetDenoiser):
+    """SDXL's UNet, which reads a pooled prompt and size conditions besides the prompt (SDXL, section 2.2)."""
+
+    takes_size_conditions = True
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        """The prompt, its pooled embedding, and sizes in pixels: original height and width, crop top and left, target.
+
+        The refiner reads an aesthetic score in place of the target's height and width. Which of both it is follows
+        from the width of the UNet's embedding of these numbers.
+        """
+        import torch
+
+        if prompt.pooled is None:
+            raise InputError("the prompt has no vector, which SDXL reads", "encode it with SDXL's text encoder")
+        size = (latent.height, latent.width)
+        config = self.network.config
+        size_width = config.projection_class_embeddings_input_dim - prompt.pooled.shape[-1]
+        takes_target = size_width == 6 * config.addition_time_embed_dim
+        last = size if takes_target else (NEGATIVE_SCORE if negative else SCORE,)
+        sizes = torch.tensor([[*(prompt.framing or (*size, 0, 0)), *last]], dtype=torch.float32)
+        return {"encoder_hidden_states": prompt.embeddings, "text_embeds": prompt.pooled, "time_ids": sizes}
+
+    def arguments(self, conditions: Conditions) -> dict[str, Any]:
+        given: dict[str, Any] = dict(conditions)
+        added = {name: given.pop(name) for name in ("text_embeds", "time_ids")}
+        return {**given, "added_cond_kwargs": added}
+
+
 class StableDiffusionXL(UNetFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "SDXL"
     colours = COLOURS
     scale: Mapping[str, float] = {"scaling_factor": 0.13025}
-    told_framing = True
+    denoiser_class = SDXLDenoiser
     prompts = SDXLPrompts
     texts = (
         Clip("clip_l", "text_encoder", (CLIP,), optional=True),
@@ -106,24 +135,6 @@ class StableDiffusionXL(UNetFamily):
         wide = not told.is_file() or read_config(told).get("force_upcast", True)
         fitting = torch.float32 if wide and dtype is torch.float16 else dtype
         return super().autoencoder(source, variant, fitting, device)
-
-    def conditions(self, model: Denoiser, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
-        """The prompt, its vector, and sizes: of the original, the corner of its crop, of the target."""
-        import torch
-
-        if prompt.pooled is None:
-            raise InputError("the prompt has no vector, which SDXL reads", "encode it with SDXL's text encoder")
-        size = (latent.height, latent.width)
-        config = model.network.config
-        told = config.projection_class_embeddings_input_dim - prompt.pooled.shape[-1]
-        last = size if told == 6 * config.addition_time_embed_dim else (NEGATIVE_SCORE if negative else SCORE,)
-        sizes = torch.tensor([[*(prompt.framing or (*size, 0, 0)), *last]], dtype=torch.float32)
-        return {"encoder_hidden_states": prompt.embeddings, "text_embeds": prompt.pooled, "time_ids": sizes}
-
-    def arguments(self, conditions: Conditions) -> dict[str, Any]:
-        given: dict[str, Any] = dict(conditions)
-        added = {name: given.pop(name) for name in ("text_embeds", "time_ids")}
-        return {**given, "added_cond_kwargs": added}
 
 
 SDXL = StableDiffusionXL()

@@ -15,6 +15,7 @@ from weft.nodes.families.family import Family
 from weft.nodes.models import single_file as original
 from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser, Residuals
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours, colours_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.models.networks import Conditions, Denoiser, Residuals
 
 LATENT_CHANNELS = 4
 
@@ -67,6 +67,37 @@ class ClipPrompts(PromptEncoder):
         return Encoded(self.read(texts, reading)[0].embeddings)
 
 
+class UNetDenoiser(Denoiser):
+    """A UNet that reads a prompt by cross-attention, and perhaps a mask and a picture besides its latents."""
+
+    @property
+    def extra_channels(self) -> int:
+        return int(self.network.config.in_channels) - self.latent_channels
+
+    def guidance_conditions(self, scale: float) -> Conditions | None:
+        """The embedded scale, for latent consistency models."""
+        channels = self.network.config.time_cond_proj_dim
+        return {"timestep_cond": embedded_scale(scale, channels)} if channels is not None else None
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
+    ) -> Tensor:
+        import torch
+
+        given = dict(conditions)
+        extra = given.pop(EXTRA_CHANNELS, None)
+        down, middle = residuals or (None, None)
+        prediction: Tensor = self.network(
+            sample if extra is None else torch.cat([sample, extra], dim=1),
+            timestep,
+            **self.arguments(given),
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            return_dict=False,
+        )[0]
+        return prediction
+
+
 class UNetFamily(Family):
     """A family of UNets over the latents of a VAE."""
 
@@ -74,6 +105,7 @@ class UNetFamily(Family):
     scheduler: Mapping[str, Any] = SCHEDULER
 
     vae_channels = LATENT_CHANNELS
+    denoiser_class = UNetDenoiser
 
     @abstractmethod
     def is_unet(self, config: Mapping[str, Any]) -> bool:
@@ -116,7 +148,6 @@ class UNetFamily(Family):
         from diffusers import UNet2DConditionModel
 
         from weft.nodes.models.loading import assembled, pretrained, ready
-        from weft.nodes.models.networks import Denoiser
 
         if source.root.is_dir():
             unet = pretrained(UNet2DConditionModel, component(source.root, "unet"), variant, torch_dtype=dtype)
@@ -127,37 +158,7 @@ class UNetFamily(Family):
             unet = assembled(UNet2DConditionModel, config, original.unet_weights(source.root, config), dtype)
         scheduler = self.scheduler_of(Contents.of(source.root))
         factor, colours = vae_factor(source.root), colours_of(source.root, self.colours)
-        return ready(Denoiser(self, unet, scheduler, LATENT_CHANNELS, factor, colours), device)
-
-    def channels_beside(self, model: Denoiser) -> int:
-        return int(model.network.config.in_channels) - LATENT_CHANNELS
-
-    def scale_conditions(self, model: Denoiser, scale: float) -> Conditions | None:
-        channels = model.network.config.time_cond_proj_dim
-        return {"timestep_cond": embedded_scale(scale, channels)} if channels is not None else None
-
-    def predict(
-        self,
-        model: Denoiser,
-        sample: Tensor,
-        timestep: Tensor,
-        conditions: Conditions,
-        residuals: Residuals | None = None,
-    ) -> Tensor:
-        import torch
-
-        given = dict(conditions)
-        seen = torch.cat([sample, given.pop("beside")], dim=1) if "beside" in given else sample
-        down, middle = residuals or (None, None)
-        prediction: Tensor = model.network(
-            seen,
-            timestep,
-            **self.arguments(given),
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
-            return_dict=False,
-        )[0]
-        return prediction
+        return self.denoiser_class(self.name, ready(unet, device), scheduler, LATENT_CHANNELS, factor, colours)
 
     def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
         """The VAE."""

@@ -16,8 +16,8 @@ from weft.nodes.values import F, Guide, Latent
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from weft.nodes.models.denoiser import Denoiser
     from weft.nodes.models.latent_preview import Colours
-    from weft.nodes.models.networks import Denoiser
     from weft.nodes.sampling.sigma_stepper import SigmaStepper
     from weft.nodes.sampling.stepper import Progress, SchedulerStepper
 
@@ -142,7 +142,7 @@ def KSampler(
                 denoise=denoise,
                 start_step=start_step,
                 end_step=end_step,
-                timing=model.family.timing(model, steps, latent),
+                timing=model.timing(steps, latent),
                 device=context.device,
                 **drawing,
             )
@@ -152,7 +152,7 @@ def KSampler(
             stepper = SigmaStepper(model.scheduler, denoiser, sampler, levels, device=context.device, **drawing)
             walk = stepper.sample
         start = _start(latent, model, stepper, add_noise)
-        samples = walk(start, _telling(context, model.colours), keep_noise=keep_noise)
+        samples = walk(start, _telling(context, model.latent_rgb_factors), keep_noise=keep_noise)
     return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
 
 
@@ -184,9 +184,8 @@ def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper | Sig
             "the run begins with given latents, and the latent is only a size, with nothing in it",
             "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
         )
-    factor = model.latent_factor
-    _check_multiple(latent, factor * model.family.multiple)
-    return stepper.from_noise((model.latent_channels, latent.height // factor, latent.width // factor))
+    _check_multiple(latent, model.latent_factor * model.size_multiple)
+    return stepper.from_noise(model.latent_shape(latent))
 
 
 def _check_multiple(latent: Latent[Any], side: int) -> None:

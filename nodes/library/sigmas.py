@@ -64,10 +64,10 @@ def MakeSigmas(
     from weft.nodes.sampling.stepper import SchedulerStepper, make_scheduler
 
     with context.weights(model) as denoiser:
-        config, family = denoiser.scheduler, denoiser.family
+        config = denoiser.scheduler
         if latent is None and config.get("use_dynamic_shifting"):
             raise InputError("the model's noise levels depend on the picture's size", "link `latent`")
-        timing = family.timing(denoiser, steps, latent) if latent else {}
+        timing = denoiser.timing(steps, latent) if latent else {}
     scheduler = make_scheduler(config, "euler", schedule)
     stepper = SchedulerStepper(scheduler, steps=steps, generators=[], timing=timing)
     return Sigmas(stepper.scheduler.sigmas.float().cpu())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from weft.engine import InputError
-from weft.nodes.models.networks import Conditions, Denoiser, Residuals
+from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.sampling.stepper import Position
 from weft.nodes.values import Control, Latent, Prompt
 
@@ -54,7 +54,7 @@ class BoundControl:
         down, middle = self.net(
             sample[rows],
             timestep,
-            **model.family.arguments(mine),
+            **model.arguments(mine),
             controlnet_cond=self.image,
             conditioning_scale=self.strength,
             return_dict=False,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weft.nodes.models.networks import Denoiser
+from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.controlnets import repeated
 from weft.nodes.values import Latent, Projection, Prompt

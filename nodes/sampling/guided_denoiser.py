@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from weft.engine import Context, InputError
-from weft.nodes.models.networks import Conditions, Denoiser
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
 from weft.nodes.sampling.compatibility import HINTS
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
 from weft.nodes.sampling.guidance_math import Lead, averaged, projected, rescaled, share, straight
@@ -87,7 +87,7 @@ class Batch:
         residuals = total(self.controls, sample, timestep, self.conditions, model, position)
         kept = sum(not part.perturbed for part in self.parts)
         with perturbed(self.attentions, kept, len(self.parts)) if kept < len(self.parts) else nullcontext():
-            prediction = model.family.predict(model, sample, timestep, self.conditions, residuals).float()
+            prediction = model.predict(sample, timestep, self.conditions, residuals).float()
         return prediction.chunk(len(self.parts))
 
 
@@ -170,7 +170,7 @@ class GuidedDenoiser:
 def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Context) -> Iterator[GuidedDenoiser]:
     """A guide's predictions for latents of this size and batch; its ControlNets' weights are held while it is open."""
     _check_beside(guide, model, latent)
-    embedded = model.family.scale_conditions(model, guide.scale)
+    embedded = model.guidance_conditions(guide.scale)
     distilled = embedded is not None
     lead = _lead(guide, distilled)
     attentions = self_attentions(model, guide.perturbation.layers) if guide.perturbation else ()
@@ -256,18 +256,18 @@ def _rows(
     side: Side, prompt: Prompt[Any], model: Denoiser, latent: Latent[Any], embedded: Conditions, device: str
 ) -> Conditions:
     """What the network is called with for one prompt, one row an item, on the device."""
-    width, wanted = prompt.embeddings.shape[-1], model.family.prompt_width(model)
+    width, wanted = prompt.embeddings.shape[-1], model.prompt_width
     if width != wanted:
         raise InputError(
             f"the prompt was encoded {width} channels wide, and the model reads {wanted}",
             "encode it with the text encoder of the model's own checkpoint",
         )
-    if prompt.framing and not model.family.told_framing:
-        raise InputError(f"{model.family.name} is told of no framing", "leave Framing out")
-    told = model.family.conditions(model, prompt, latent, side.negative)
+    if prompt.framing and not model.takes_size_conditions:
+        raise InputError(f"{model.family} is told of no framing", "leave Framing out")
+    told = model.conditions(prompt, latent, side.negative)
     rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in {**told, **embedded}.items()}
     if side.beside is not None:
-        rows["beside"] = repeated(side.beside, latent.batch_size, "the picture that a model sees")
+        rows[EXTRA_CHANNELS] = repeated(side.beside, latent.batch_size, "the picture that a model sees")
     return {name: _placed(tensor, model.dtype, device) for name, tensor in rows.items()}
 
 
@@ -278,7 +278,7 @@ def _placed(tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:
 
 def _check_beside(guide: Guide[Any], model: Denoiser, latent: Latent[Any]) -> None:
     """Raise `InputError` where the network does not see, beside its latents, what the guide gives."""
-    given, wanted = 0 if guide.beside is None else guide.beside.shape[1], model.family.channels_beside(model)
+    given, wanted = 0 if guide.beside is None else guide.beside.shape[1], model.extra_channels
     if given != wanted:
         raise InputError(
             f"the model sees {wanted} channels beside its latents, and the guide gives {given}",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from weft.engine import InputError
-from weft.nodes.models.networks import Denoiser
+from weft.nodes.models.denoiser import Denoiser
 
 
 def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
@@ -36,7 +36,7 @@ def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
     }
     if not found:
         raise InputError(
-            f"the network of {model.family.name} has no self-attention that can be perturbed",
+            f"the network of {model.family} has no self-attention that can be perturbed",
             "leave PerturbedAttention out",
         )
     for layer in layers:

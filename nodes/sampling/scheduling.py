@@ -39,6 +39,22 @@ def settled(config: Mapping[str, Any]) -> frozenset[str]:
     return frozenset({"beta_schedule"}) if own.startswith(EDM) else frozenset()
 
 
+def with_training(config: Mapping[str, Any], training: Mapping[str, str]) -> dict[str, Any]:
+    """The scheduler's configuration of a model whose own configuration says wrongly, or not, how it was trained.
+
+    Args:
+        training: `prediction_type` and `beta_schedule`, in diffusers' words.
+
+    Raises:
+        InputError: where a model of this kind has no such choice: flows, consistency models, EDM's noise.
+    """
+    if settled(config) & training.keys():
+        raise InputError("how a model of this kind was trained is settled", "leave `prediction` and `noise` out")
+    # Without it, diffusers would take the betas that a configuration lists, whatever their schedule is called.
+    listed = {"trained_betas": None} if "beta_schedule" in training else {}
+    return {**config, **training, **listed}
+
+
 def chosen(config: Mapping[str, Any], sampler: SamplerName, schedule: ScheduleName) -> tuple[str, Mapping[str, object]]:
     """The name of diffusers' class that a sampler is for a model, and the options that make it this sampler.
 

@@ -22,7 +22,7 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from weft.engine import INJECTED, Context, Engine, Graph, Link, NodeType, node
 from weft.nodes import KSampler, builtin
-from weft.nodes.models.networks import Denoiser
+from weft.nodes.models.denoiser import Denoiser
 
 GRAPH = Path(__file__).parents[2] / "graphs" / "text_to_image.json"
 

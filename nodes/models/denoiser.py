@@ -1,0 +1,146 @@
+"""Denoisers: a network with what a sampler must know to call it.
+
+A family has a subclass of its own, in its file of `weft.nodes.families`, for what its networks are called with and for
+what its schedule depends on. The class holds the network and is none itself, so importing this module imports no torch.
+
+Read next: `weft.nodes.sampling.guided_denoiser`, which calls a denoiser under guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from weft.nodes.models.latent_preview import Colours
+    from weft.nodes.values import Latent, Prompt
+
+Conditions: TypeAlias = "dict[str, Tensor]"
+"""Inputs of a network besides latents and timestep, by name: tensors with one row for all items, or one for each."""
+
+EXTRA_CHANNELS = "extra_channels"
+"""The name in `Conditions` of what is concatenated to the latents along their channels."""
+
+Residuals: TypeAlias = "tuple[list[Tensor], Tensor]"
+"""What ControlNets add to a UNet: one tensor for each skip connection, and one for the middle block."""
+
+
+class Denoiser:
+    """A network that predicts noise, a velocity or a clean sample, with its checkpoint's scheduler configuration.
+
+    Args:
+        family: the name of the family of models.
+        network: the diffusers model, on its device.
+        scheduler: the configuration of the diffusers scheduler that came with it.
+        latent_channels: channels of the latents that it denoises.
+        latent_factor: pixels to a latent element, along each side.
+        latent_rgb_factors: the linear map from its latents to colours, for previews.
+    """
+
+    size_multiple: ClassVar[int] = 1
+    """Latent elements that each side must be a multiple of, where the network reads patches."""
+
+    takes_size_conditions: ClassVar[bool] = False
+    """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
+
+    def __init__(
+        self,
+        family: str,
+        network: Any,
+        scheduler: Mapping[str, Any],
+        latent_channels: int,
+        latent_factor: int,
+        latent_rgb_factors: Colours,
+    ) -> None:
+        self.family = family
+        self.network = network
+        self.scheduler = dict(scheduler)
+        self.latent_channels = latent_channels
+        self.latent_factor = latent_factor
+        self.latent_rgb_factors = latent_rgb_factors
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """The modules whose weights the residency counts."""
+        return (self.network,)
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the network's weights. Cached, since diffusers looks through all parameters for it."""
+        return cast("torch.dtype", self.network.dtype)
+
+    @property
+    def prompt_width(self) -> int:
+        """Channels of the prompt embeddings that the network reads."""
+        return int(self.network.config.cross_attention_dim)
+
+    @property
+    def extra_channels(self) -> int:
+        """Input channels that are concatenated to the latents: an inpainting model's mask and masked picture."""
+        return 0
+
+    def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
+        """The shape of one item's latents, `[channel, height, width]`, for a size in pixels."""
+        return (self.latent_channels, latent.height // self.latent_factor, latent.width // self.latent_factor)
+
+    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """What the timesteps depend on besides their number, as keyword arguments of diffusers' `set_timesteps`."""
+        return {}
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        """The network's inputs for one prompt, each with one row for all items or one for each.
+
+        Prompts whose conditions have equal names and shapes share one call of the network; others take a call each. An
+        attention mask of a prompt is one of these inputs; a mask stays boolean or integer.
+
+        Args:
+            latent: the size that is sampled, for networks that read it.
+            negative: whether guidance leads away from this prompt.
+
+        Raises:
+            InputError: where the prompt lacks what the network reads.
+        """
+        return {"encoder_hidden_states": prompt.embeddings}
+
+    def guidance_conditions(self, scale: float) -> Conditions | None:
+        """The inputs by which a network that was distilled with guidance reads the scale; None for other networks.
+
+        Such a network is called with the positive prompt alone.
+        """
+        return None
+
+    def arguments(self, conditions: Conditions) -> dict[str, Any]:
+        """Conditions as keyword arguments of the network, or of a ControlNet for it."""
+        return dict(conditions)
+
+    def network_timestep(self, timestep: Tensor) -> Tensor:
+        """The scheduler's timestep (a scalar) in the network's own unit."""
+        return timestep
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
+    ) -> Tensor:
+        """The network's prediction, of the shape of `sample`, as the scheduler reads it.
+
+        Args:
+            sample: noisy latents `[row, channel, ..., height, width]`, scaled for the network.
+            timestep: the scheduler's, a scalar.
+            conditions: with one row for each of the sample's.
+            residuals: what ControlNets add.
+        """
+        times = self.network_timestep(timestep).expand(len(sample))
+        arguments = self.arguments(conditions)
+        prediction: Tensor = self.network(sample, timestep=times, **arguments, return_dict=False)[0]
+        return prediction
+
+    def guidance_step(self, before: Tensor, after: Tensor, scale: float) -> Tensor:
+        """What guidance adds on its way from one prediction to the next (classifier-free guidance)."""
+        return scale * (after - before)
+
+    def normalised(self, guided: Tensor, positive: Tensor) -> Tensor:
+        """A guided prediction brought back to the positive prediction's length, for families that do so."""
+        return guided
