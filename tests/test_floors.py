@@ -17,7 +17,7 @@ FLOORS = {
 }
 STILL_UP = {"nodes values > nodes families", "nodes values > nodes prompting"}
 STILL_UP |= {"nodes values > nodes models", "nodes models > nodes families", "nodes models > nodes prompting"}
-STILL_UP |= {"nodes models > nodes sampling", "nodes prompting > nodes families", "nodes families > nodes sampling"}
+STILL_UP |= {"nodes values > nodes sampling", "nodes prompting > nodes families", "nodes families > nodes sampling"}
 """Imports from a floor above that are still to go."""
 
 
