@@ -33,11 +33,12 @@ from weft.engine.spec.node import Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
-from weft.engine.types import Range, value
+from weft.engine.types import ADDED_LATER, Range, value
 from weft.engine.weights.residency import Loading, Recipe
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
 __all__ = [
+    "ADDED_LATER",
     "INJECTED",
     "Artifact",
     "Cancelled",

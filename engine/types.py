@@ -24,6 +24,15 @@ C = TypeVar("C", bound=type)
 VALUES: dict[str, type] = {}
 """Every value class, by name: what the store's codec may build when it reads."""
 
+_ADDED = "weft.added_later"
+
+ADDED_LATER: Mapping[str, bool] = types.MappingProxyType({_ADDED: True})
+"""Marks what a type gained after people had stored results of it; while it has its default, it is part of no key.
+
+Of a value class: `field(default=None, metadata=ADDED_LATER)`. Of a node: `Annotated[str | None, ADDED_LATER] = None`.
+Digests and keys of values and graphs that do not use it stay what they were, and stored values still decode.
+"""
+
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: C) -> C:
@@ -449,3 +458,19 @@ def _family(arguments: tuple[Any, ...]) -> tuple[str | None, str | None]:
 def field_values(item: object) -> dict[str, Any]:
     """The fields of a registered value, by name, in order."""
     return {field.name: getattr(item, field.name) for field in fields(typing.cast(Any, item))}
+
+
+def stored_values(item: object) -> dict[str, Any]:
+    """The fields of a registered value that its digest has: all but those added later that have their default."""
+    known = fields(typing.cast(Any, item))
+    found = {one.name: getattr(item, one.name) for one in known}
+    for one in known:
+        if one.metadata and _ADDED in one.metadata and is_default(found[one.name], one.default):
+            del found[one.name]
+    return found
+
+
+def is_default(given: object, default: object) -> bool:
+    """Whether a value is a default of a plain type."""
+    plain = isinstance(default, (types.NoneType, bool, int, float, str))
+    return plain and type(given) is type(default) and repr(given) == repr(default)  # 0.0 equals -0.0, their bits differ

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from weft.engine import Loading, Recipe, Resolved, value
+from weft.engine import ADDED_LATER, Loading, Recipe, Resolved, value
 from weft.nodes import value_display
 
 if TYPE_CHECKING:
@@ -242,6 +242,7 @@ class Prompt(Generic[F]):
         mask: how much it acts, `[batch, height, width]` in 0..1, stretched over the picture; None is 1 everywhere.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
+        attention_mask: which tokens the denoiser reads, 1 or 0, `[batch, token]`; None is all of them.
     """
 
     embeddings: Tensor
@@ -254,6 +255,7 @@ class Prompt(Generic[F]):
     mask: Tensor | None = None
     start: float = 0.0
     end: float = 1.0
+    attention_mask: Tensor | None = field(default=None, metadata=ADDED_LATER)
 
     def __repr__(self) -> str:
         _, tokens, channels = self.embeddings.shape

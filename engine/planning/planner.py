@@ -25,6 +25,7 @@ from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.spec.call import Call, Gather
 from weft.engine.store import CorruptRecord, Record, Store
+from weft.engine.types import is_default
 from weft.engine.weights.resources import FileDigests, HashedResource
 
 _LINK = EncodedBytes(encode(("link",)))
@@ -366,7 +367,10 @@ def noted_seconds(note: str | None) -> float | None:
 def arrivals(call: Call, found: Mapping[str, HashedResource], of_link: Callable[[Link], Any]) -> dict[str, Any]:
     """The inputs of a call as a key holds them: literals tagged, files by content, links by `of_link`."""
     keyed: dict[str, Any] = {}
+    later = call.type.added_later
     for name, given in call.inputs.items():
+        if name in later and is_default(given, call.type.inputs[name].default):
+            continue
         if type(given) is Link:
             keyed[name] = of_link(given)
         elif type(given) is Gather:

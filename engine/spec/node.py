@@ -21,7 +21,7 @@ from weft.engine.limits import Limits
 from weft.engine.spec.at_once import runner
 from weft.engine.spec.call_arguments import bound
 from weft.engine.spec.context import Context
-from weft.engine.types import Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
+from weft.engine.types import ADDED_LATER, Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
 from weft.engine.weights.resources import Resource
 
 if TYPE_CHECKING:
@@ -80,13 +80,18 @@ class BatchSpec:
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a node type."""
+    """One input of a node type.
+
+    Args:
+        added_later: whether it is part of no key while it has its default (`weft.engine.types.ADDED_LATER`).
+    """
 
     name: str
     type: Type
     default: Any = REQUIRED
     help: str = ""
     resource: Resource | None = None
+    added_later: bool = False
 
     @property
     def required(self) -> bool:
@@ -156,6 +161,11 @@ class NodeType:
     def sink(self) -> bool:
         """Whether it returns artifacts, so that every graph with it runs it."""
         return any(socket.name == "Artifact" for output in self.outputs.values() for socket in output.type.sockets())
+
+    @cached_property
+    def added_later(self) -> frozenset[str]:
+        """The inputs that are part of no key while they have their defaults."""
+        return frozenset(name for name, one in self.inputs.items() if one.added_later)
 
     @cached_property
     def generic(self) -> bool:
@@ -334,7 +344,7 @@ def _input(owner: str, parameter: inspect.Parameter, hints: Mapping[str, Any], h
         default = REQUIRED if parameter.default is REQUIRED else kind.literal(parameter.default)
     except LiteralError as fault:
         raise CatalogError(f"{owner}: the default of `{name}`: {fault}") from None
-    return Input(name, kind, default, helps.get(name, ""), resource)
+    return Input(name, kind, default, helps.get(name, ""), resource, any(mark is ADDED_LATER for mark in marks))
 
 
 def _outputs(owner: str, hints: Mapping[str, Any]) -> tuple[dict[str, Output], type | None]:

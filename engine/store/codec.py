@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.engine.errors import StoreError
 from weft.engine.keys import Digest, EncodedBytes, digest, digest_bytes, encode
-from weft.engine.types import VALUES, field_values
+from weft.engine.types import VALUES, stored_values
 
 _PLAIN = (type(None), bool, int, str)
 _SCALARS = (*_PLAIN, float)
@@ -63,7 +63,7 @@ def _flatten(item: Any, parts: FlatValue) -> Any:
     if type(item) is dict:
         return {"dict": [[_flatten(key, parts), _flatten(element, parts)] for key, element in item.items()]}
     if VALUES.get(type(item).__name__) is type(item):
-        fields = {name: _flatten(element, parts) for name, element in field_values(item).items()}
+        fields = {name: _flatten(element, parts) for name, element in stored_values(item).items()}
         return {"value": type(item).__name__, "fields": fields}
     if is_tensor(item):
         parts.tensors.append(item)

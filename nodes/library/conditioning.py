@@ -6,7 +6,7 @@ What becomes of several predictions is in `weft.nodes.sampling.guidance_math`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +70,8 @@ def AveragePrompts(first: Conditioning[F], second: Conditioning[F], *, weight: S
     pooled = one.pooled
     if pooled is not None and other.pooled is not None:
         pooled = torch.lerp(pooled, other.pooled, weight)
-    return Conditioning((replace(one, embeddings=embeddings, pooled=pooled),))
+    mask = _mask_of([one, other], torch.maximum)
+    return Conditioning((replace(one, embeddings=embeddings, pooled=pooled, attention_mask=mask),))
 
 
 def _check_area(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -158,14 +159,33 @@ def _lengthened(prompt: Prompt[F], tails: list[Prompt[F]]) -> Prompt[F]:
     if len(widths := {part.shape[-1] for part in parts}) > 1:
         raise InputError(f"the prompts are {sorted(widths)} channels wide", "encode all with one text encoder")
     items = max(len(part) for part in parts)
-    return replace(prompt, embeddings=torch.cat([_each(part, items) for part in parts], dim=1))
+
+    def joined(*tensors: Tensor) -> Tensor:
+        return torch.cat([_each(tensor, items) for tensor in tensors], dim=1)
+
+    return replace(prompt, embeddings=joined(*parts), attention_mask=_mask_of([prompt, *tails], joined))
 
 
-def _each(embeddings: Tensor, items: int) -> Tensor:
+def _mask_of(prompts: Sequence[Prompt[F]], combine: Callable[..., Tensor]) -> Tensor | None:
+    """The combined attention masks of prompts; None where none of them has one.
+
+    Args:
+        combine: makes one mask of theirs, in order.
+    """
+    import torch
+
+    if all(prompt.attention_mask is None for prompt in prompts):
+        return None
+    masks = (prompt.attention_mask for prompt in prompts)
+    whole = (torch.ones(prompt.embeddings.shape[:2]) for prompt in prompts)
+    return combine(*(ones if mask is None else mask for mask, ones in zip(masks, whole, strict=True)))
+
+
+def _each(rows: Tensor, items: int) -> Tensor:
     """One row for each item."""
-    if len(embeddings) not in (1, items):
+    if len(rows) not in (1, items):
         raise InputError(
-            f"prompts for {len(embeddings)} and for {items} pictures stand together",
+            f"prompts for {len(rows)} and for {items} pictures stand together",
             "give one for all, or one for each, everywhere",
         )
-    return embeddings.expand(items, -1, -1)
+    return rows.expand(items, *rows.shape[1:])

@@ -48,5 +48,12 @@ def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F
     first = positive.prompts[0]
     with context.weights(first.encoder) as encoder:
         empty = encoder.unprompted()
-    told = Prompt(empty.embeddings, first.encoder, first.controls, empty.pooled, first.framing)
-    return Conditioning((told,))
+    prompt = Prompt(
+        empty.embeddings,
+        first.encoder,
+        first.controls,
+        empty.pooled,
+        first.framing,
+        attention_mask=empty.attention_mask,
+    )
+    return Conditioning((prompt,))

@@ -47,7 +47,10 @@ def TextEncode(
     """
     with _held(text_encoder, context) as encoder:
         encoded = encoder.encode([text], Reading(weights, clip_skip))
-    return Conditioning((Prompt(encoded.embeddings, text_encoder.plain, pooled=encoded.pooled),))
+    prompt = Prompt(
+        encoded.embeddings, text_encoder.plain, pooled=encoded.pooled, attention_mask=encoded.attention_mask
+    )
+    return Conditioning((prompt,))
 
 
 @contextmanager

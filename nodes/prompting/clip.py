@@ -137,12 +137,12 @@ class ClipReader(TextReader):
 
         chunks = [chunk for text in texts for chunk in (*text, *([()] * (count - len(text))))]
         encode = partial(self._encode, layer=layer, skip=skip)
-        embeddings, pooled = encode(chunks)
+        embeddings, _, pooled = encode(chunks)
         rows = [
             weighed(chunk, row, _embeddings_of(encode), start=1) for chunk, row in zip(chunks, embeddings, strict=True)
         ]
         joined = torch.stack(rows).reshape(len(texts), -1, embeddings.shape[-1])
-        return Encoded(joined, None if pooled is None else pooled[::count])
+        return Encoded(joined, pooled=None if pooled is None else pooled[::count])
 
     def _encode(self, chunks: Sequence[Chunk], layer: int | None, skip: int) -> Encoded:
         """The embeddings of chunks, padded to the length that CLIP reads, and their pooled vectors."""

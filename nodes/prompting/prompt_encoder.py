@@ -100,5 +100,6 @@ class PromptEncoder(ABC):
 
 
 def _on_cpu(encoded: Encoded) -> Encoded:
-    embeddings, pooled = encoded
-    return Encoded(embeddings.float().cpu(), pooled=None if pooled is None else pooled.float().cpu())
+    embeddings, mask, pooled = encoded
+    rest = (None if tensor is None else tensor.float().cpu() for tensor in (mask, pooled))
+    return Encoded(embeddings.float().cpu(), *rest)

@@ -24,10 +24,12 @@ class Encoded(NamedTuple):
 
     Args:
         embeddings: `[text, token, channel]`.
+        attention_mask: which tokens are read, 1 or 0, `[text, token]`; None is all of them.
         pooled: one vector for each text, `[text, channel]`; None where the text model or its family has none.
     """
 
     embeddings: Tensor
+    attention_mask: Tensor | None = None
     pooled: Tensor | None = None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine import Engine, Graph, Link, Node, Plan, named, node
+from weft.engine import ADDED_LATER, Engine, Graph, Link, Node, Plan, named, node
 from weft.engine.store.memory import MemoryStore
 
 
@@ -161,3 +161,25 @@ def test_reasons_say_what_changed(engine: Engine) -> None:
 def test_planning_changes_nothing(engine: Engine, tmp_path: Path) -> None:
     assert engine.plan(chain()) == engine.plan(chain())
     assert not (tmp_path / "store").exists() and not (tmp_path / "output").exists()
+
+
+def recipe_of(function: Any, **inputs: Any) -> str:
+    """The recipe key of a graph of one node."""
+    with Graph() as graph:
+        node(function)(**inputs, id="one")
+    with Engine(store=None, history=False) as engine:
+        (step,) = engine.plan(replace(graph, outputs={"value": Link("one")})).steps
+    return str(step.recipe)
+
+
+def test_an_input_added_later_is_part_of_no_key_while_it_has_its_default() -> None:
+    def before(value: int) -> int:
+        return value
+
+    def after(value: int, factor: Annotated[int, ADDED_LATER] = 1) -> int:
+        return value * factor
+
+    after.__name__ = before.__name__ = "Grown"
+    old = recipe_of(before, value=2)
+    assert recipe_of(after, value=2) == recipe_of(after, value=2, factor=1) == old
+    assert recipe_of(after, value=2, factor=3) != old

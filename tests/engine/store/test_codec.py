@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine import StoreError, value
+from weft.engine import ADDED_LATER, StoreError, value
 from weft.engine.keys import Digest
 from weft.engine.store.codec import content_digest, flatten, restore
 
@@ -24,6 +24,16 @@ class Thing:
     pixels: Any
     source: Any = None
     parts: tuple[Any, ...] = ()
+
+
+@value
+@dataclass(frozen=True)
+class Grown:
+    """A value class that gained fields after values of it were stored."""
+
+    pixels: Any
+    mask: Any = field(default=None, metadata=ADDED_LATER)
+    weight: float = field(default=0.0, metadata=ADDED_LATER)
 
 
 def there_and_back(item: Any) -> Any:
@@ -83,3 +93,11 @@ def test_equal_content_has_one_digest() -> None:
     wide = torch.arange(6.0).reshape(2, 3)
     assert content_digest(wide.T) == content_digest(wide.T.contiguous())
     assert content_digest(there_and_back(Thing(wide))) == content_digest(Thing(wide.clone()))
+
+
+def test_a_field_added_later_is_part_of_no_digest_while_it_has_its_default() -> None:
+    assert flatten(Grown([1])).tree == {"value": "Grown", "fields": {"pixels": {"list": [1]}}}
+    assert there_and_back(Grown([1])) == Grown([1])
+    others = [Grown([1], mask=[0]), Grown([1], weight=1.0), Grown([1], weight=-0.0), Grown([1], mask=0)]
+    assert len({content_digest(one) for one in [Grown([1]), *others]}) == 5
+    assert [repr(there_and_back(one)) for one in others] == [repr(one) for one in others]

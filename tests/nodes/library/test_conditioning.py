@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from weft.engine import Context, Engine, Graph, InputError
+from weft.engine.store.codec import content_digest, flatten, restore
 from weft.nodes import (
     ApplyControlNet,
     AveragePrompts,
@@ -23,10 +24,12 @@ from weft.nodes import (
     LoadCheckpoint,
     LoadControlNet,
     Mask,
+    Prompt,
     PromptArea,
     PromptMask,
     PromptSteps,
     TextEncode,
+    TextEncoder,
 )
 from weft.nodes.sampling.guided_denoiser import guided
 from weft.nodes.sampling.stepper import Position
@@ -35,6 +38,7 @@ SIZE: Latent[Any] = Latent(64, 64, 1)
 NOISE = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 FIRST, SECOND = Position(0, 2), Position(1, 2)
 Told = Conditioning[Any]
+RECIPE: TextEncoder[Any] = TextEncoder("0" * 64, "SD1", "", "float32")
 
 
 @dataclass(frozen=True)
@@ -165,3 +169,37 @@ def test_an_area_over_the_edge_is_a_problem_of_the_graph(engine: Engine) -> None
         PromptArea(prompt, left=0.5, width=0.75, height=1.0)
     problems = engine.check(graph).problems
     assert [(one.node, one.input) for one in problems if one.node] == [("prompt_area", "width")]
+
+
+def masked(tokens: int, read: int) -> Told:
+    """A prompt whose last tokens are not read."""
+    mask = (torch.arange(tokens) < read).float()[None]
+    return Conditioning((Prompt(torch.ones(1, tokens, 4), RECIPE, attention_mask=mask),))
+
+
+def whole(tokens: int) -> Told:
+    """A prompt without a mask."""
+    return Conditioning((Prompt(torch.ones(1, tokens, 4), RECIPE),))
+
+
+def test_prompts_that_are_put_together_keep_their_attention_masks(call: Callable[..., Any]) -> None:
+    both = call(CombinePrompts, prompts=[masked(3, 2), whole(2)]).prompts
+    assert both[0].attention_mask.tolist() == [[1, 1, 0]] and both[1].attention_mask is None
+    row = call(ConcatPrompts, prompts=[masked(3, 2), whole(2)]).prompts[0]
+    assert row.attention_mask.tolist() == [[1, 1, 0, 1, 1]] and row.embeddings.shape == (1, 5, 4)
+    between = call(AveragePrompts, first=masked(3, 1), second=masked(3, 2)).prompts[0]
+    assert between.attention_mask.tolist() == [[1, 1, 0]], "what either of them reads"
+
+
+def test_prompts_without_a_mask_have_none_together(call: Callable[..., Any]) -> None:
+    assert call(ConcatPrompts, prompts=[whole(3), whole(2)]).prompts[0].attention_mask is None
+    assert call(AveragePrompts, first=whole(3), second=whole(3)).prompts[0].attention_mask is None
+
+
+def test_a_mask_is_part_of_a_prompt_s_digest_and_of_what_a_store_keeps() -> None:
+    digests = {content_digest(one) for one in (masked(3, 2), masked(3, 1), whole(3))}
+    assert len(digests) == 3
+    parts = flatten(masked(3, 2))
+    again = restore(parts.tree, parts.tensors.__getitem__, parts.blobs.__getitem__)
+    assert again.prompts[0].attention_mask.tolist() == [[1, 1, 0]]
+    assert "attention_mask" not in str(flatten(whole(3)).tree), "prompts that are stored already are the same"
