@@ -34,7 +34,7 @@ from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Range, value
-from weft.engine.weights.residency import Loading, Recipe
+from weft.engine.weights.residency import Loading, Recipe, loader_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "find",
     "inside",
     "listed",
+    "loader_for",
     "name_fault",
     "named",
     "nearest",

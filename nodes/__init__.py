@@ -11,15 +11,16 @@ Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `guide
 say), `samplers` and `scheduling` (the table of samplers and schedules, and what a model can follow), `fitting` (what is
 told before a run), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` and `perturbing` (what
 becomes of several predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what
-latents look like), `sources` (what names weights, and how it is found), `families` (how each family of models is
-recognised, built and called), `modules` and `readers` (what they are built into), `embeddings` (words that stand for
-vectors).
+latents look like), `families` (how each family of models is recognised, built and called), `families.sources` (what
+names weights, and how it is found), `recipe_loaders` (how it is loaded), `modules` and `readers` (what they
+are built into), `embeddings` (words that stand for vectors).
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """
 
 from __future__ import annotations
 
+from weft.nodes.library import recipe_loaders as _recipe_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library.conditioning import (
     AveragePrompts,
     CombinePrompts,

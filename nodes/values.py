@@ -1,37 +1,28 @@
 """What crosses links between the nodes of this library. Every value is frozen, small and on the CPU.
 
 Tensors are float32. `Model`, `TextEncoder`, `VAE` and `ControlNet` are recipes: they name weights by the content digest
-of their source and hold none; a node gets the module by `with context.weights(recipe) as module:`.
+of their source and hold none; a node gets what they name by `with context.weights(vae, Autoencoder) as autoencoder:`.
 
 `F` is the family of models that a value belongs to: `Latent[F]` and `Guide[F]` in one signature must agree, and the
 checker follows this through a graph. A type checker, which reads no headers, takes an unknown family for any. Read
-next: `weft.nodes.families`, which turns recipes into modules.
+next: `weft.nodes.library.recipe_loaders`, which loads what recipes name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from weft.engine import ADDED_LATER, Loading, Recipe, Resolved, value
+from weft.engine import ADDED_LATER, Recipe, value
 from weft.nodes import value_display
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
     from typing_extensions import TypeVar as VariableWithDefault
-
-    from weft.nodes.families import Family
-    from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.models.denoiser import Denoiser
-    from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
     F = VariableWithDefault("F", default=Any)
 else:
     F = TypeVar("F")
-
-M_co = TypeVar("M_co", covariant=True)
 
 
 @value
@@ -86,7 +77,7 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Weights(Recipe[M_co]):
+class Weights(Recipe[Any]):
     """What names one component's weights.
 
     Args:
@@ -105,18 +96,10 @@ class Weights(Recipe[M_co]):
         variant = f", {self.variant}" if self.variant else ""
         return f"{type(self).__name__}({self.family}, {self.dtype}{variant}, {self.source[:12]})"
 
-    def parts(self, loading: Loading) -> tuple[Family, Resolved, torch.dtype]:
-        """The family that builds the module, the files, and the dtype."""
-        import torch
-
-        from weft.nodes.families import family
-
-        return family(self.family), loading.locate(self.source), getattr(torch, self.dtype)
-
 
 @value
 @dataclass(frozen=True, repr=False)
-class Model(Weights["Denoiser"], Generic[F]):
+class Model(Weights, Generic[F]):
     """The network that denoises, with the checkpoint's own scheduler configuration.
 
     Args:
@@ -127,19 +110,10 @@ class Model(Weights["Denoiser"], Generic[F]):
     prediction: str = ""
     noise: str = ""
 
-    def load(self, loading: Loading) -> Denoiser:
-        from weft.nodes.sampling.scheduling import with_training
-
-        family, source, dtype = self.parts(loading)
-        denoiser = family.denoiser(source, self.variant, dtype, loading.device)
-        said = {"prediction_type": self.prediction, "beta_schedule": self.noise}
-        denoiser.scheduler = with_training(denoiser.scheduler, {name: told for name, told in said.items() if told})
-        return denoiser
-
 
 @value
 @dataclass(frozen=True)
-class Embedding(Recipe["Mapping[str, Tensor]"]):
+class Embedding(Recipe[Any]):
     """Vectors that stand for a word of prompts: textual inversion.
 
     Args:
@@ -150,17 +124,10 @@ class Embedding(Recipe["Mapping[str, Tensor]"]):
     source: str
     word: str
 
-    def load(self, loading: Loading) -> Mapping[str, Tensor]:
-        from weft.nodes.prompting.embeddings import vectors_of
-
-        (file,) = loading.locate(self.source).files
-        found = vectors_of(file)
-        return {name: vectors.to(loading.device) for name, vectors in found.items()}
-
 
 @value
 @dataclass(frozen=True, repr=False)
-class TextEncoder(Weights["PromptEncoder"], Generic[F]):
+class TextEncoder(Weights, Generic[F]):
     """The network that reads prompts, with its tokenizer.
 
     Args:
@@ -179,32 +146,17 @@ class TextEncoder(Weights["PromptEncoder"], Generic[F]):
         """The same without embeddings, whose weights all that differ in these alone share."""
         return replace(self, embeddings=())
 
-    def load(self, loading: Loading) -> PromptEncoder:
-        family, source, dtype = self.parts(loading)
-        how = (self.variant, dtype, loading.device)
-        files = {name: loading.locate(digest) for name, digest in self.files}
-        encoder = family.encoder_in_parts(files, self.width, *how) if files else family.encoder(source, *how)
-        return encoder.knowing({one.word: one.load(loading) for one in self.embeddings})
-
 
 @value
 @dataclass(frozen=True, repr=False)
-class VAE(Weights["Autoencoder"], Generic[F]):
+class VAE(Weights, Generic[F]):
     """The network between pixels and latents."""
 
-    def load(self, loading: Loading) -> Autoencoder:
-        family, source, dtype = self.parts(loading)
-        return family.autoencoder(source, self.variant, dtype, loading.device)
-
 
 @value
 @dataclass(frozen=True, repr=False)
-class ControlNet(Weights["torch.nn.Module"], Generic[F]):
+class ControlNet(Weights, Generic[F]):
     """A network that steers a denoiser by a picture."""
-
-    def load(self, loading: Loading) -> torch.nn.Module:
-        family, source, dtype = self.parts(loading)
-        return family.control_net(source, self.variant, dtype, loading.device)
 
 
 @value

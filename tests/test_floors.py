@@ -15,9 +15,7 @@ HOUSE = {"engine": ENGINE, "nodes": NODES}
 FLOORS = {
     f"{top} {room}": n for top, floors in HOUSE.items() for n, rooms in enumerate(floors) for room in rooms.split()
 }
-STILL_UP = {"nodes values > nodes families", "nodes values > nodes prompting"}
-STILL_UP |= {"nodes values > nodes models", "nodes models > nodes families", "nodes models > nodes prompting"}
-STILL_UP |= {"nodes values > nodes sampling", "nodes prompting > nodes families", "nodes families > nodes sampling"}
+STILL_UP = {"nodes families > nodes sampling"}
 """Imports from a floor above that are still to go."""
 
 

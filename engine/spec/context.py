@@ -7,9 +7,9 @@ leave it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.events import Preview
@@ -60,14 +60,32 @@ class Context:
         self.on_progress(step, steps, preview)
         self._raise_if_cancelled()
 
-    @contextmanager
-    def weights(self, recipe: Recipe[M]) -> Iterator[M]:
+    @overload
+    def weights(self, recipe: Recipe[M]) -> AbstractContextManager[M]: ...
+
+    @overload
+    def weights(self, recipe: Recipe[Any], kind: type[M]) -> AbstractContextManager[M]: ...
+
+    def weights(self, recipe: Recipe[Any], kind: type[Any] = object) -> AbstractContextManager[Any]:
         """The recipe's module on the device, kept there and used by nobody else while the block runs.
 
         A node of the `gpu` lane has the device to itself anyway; others wait here for their turn.
+
+        Args:
+            kind: the class of the module, for recipes that are data alone and do not say what they are loaded as.
+
+        Raises:
+            InputError: where the loader of the recipe gives something else.
         """
+        return self._held(recipe, kind)
+
+    @contextmanager
+    def _held(self, recipe: Recipe[Any], kind: type[M]) -> Iterator[M]:
         lane = self.lane or lane_of(self.device)
         with lane.turn(self._raise_if_cancelled), self.residency.hold(recipe, self.device) as module:
+            if not isinstance(module, kind):
+                found = f"{type(recipe).__name__} is loaded as a {type(module).__name__}"
+                raise InputError(f"{found}, expected a {kind.__name__}", "check its loader (loader_for)")
             yield module
 
     def _raise_if_cancelled(self) -> None:

@@ -8,9 +8,8 @@ another process or on another machine.
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
@@ -63,12 +62,39 @@ class Loading:
         return self.sources.locate(digest)
 
 
-class Recipe(ABC, Generic[M_co]):
-    """Names a module with its weights: source digest, component, dtype, options; no paths, no tensors."""
+class Recipe(Generic[M_co]):
+    """Names a module with its weights: source digest, component, dtype, options; no paths, no tensors.
 
-    @abstractmethod
+    How it is loaded is a function of its class, registered by `loader_for`, or a `load` of the class itself.
+    """
+
     def load(self, loading: Loading) -> M_co:
-        """Build the module with its weights on `loading.device`."""
+        """Load the module with its weights onto `loading.device`.
+
+        Raises:
+            InputError: where no loader is registered for the class.
+        """
+        loader = next((LOADERS[kind] for kind in type(self).__mro__ if kind in LOADERS), None)
+        if loader is None:
+            name = type(self).__name__
+            raise InputError(f"nothing loads a {name}", "register a function by `loader_for`, or give it a `load`")
+        return cast(M_co, loader(self, loading))
+
+
+R = TypeVar("R", bound=Recipe[Any])
+
+LOADERS: dict[type, Callable[[Any, Loading], Any]] = {}
+"""The function that loads each class of recipes; a subclass without one is loaded as its base is."""
+
+
+def loader_for(kind: type[R]) -> Callable[[Callable[[R, Loading], M]], Callable[[R, Loading], M]]:
+    """Register the decorated function as what loads recipes of a class: from the recipe, onto `loading.device`."""
+
+    def register(loader: Callable[[R, Loading], M]) -> Callable[[R, Loading], M]:
+        LOADERS[kind] = loader
+        return loader
+
+    return register
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from weft.engine import INJECTED, Context, Range, node
 from weft.nodes.library.control import check_range
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.values import Conditioning, F, Guide, Model, Prompt
 
@@ -46,7 +47,7 @@ def CFGGuide(
 
 def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F]:
     first = positive.prompts[0]
-    with context.weights(first.encoder) as encoder:
+    with context.weights(first.encoder, PromptEncoder) as encoder:
         empty = encoder.unprompted()
     prompt = Prompt(
         empty.embeddings,

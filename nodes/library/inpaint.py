@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from weft.engine import INJECTED, Context, InputError, Range, node
 from weft.nodes.library.latent import check_multiple
+from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.values import VAE, F, Guide, Image, Mask
 
@@ -52,7 +53,7 @@ def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, cont
 
     marked = (_fitting(mask, image) >= 0.5).float()[..., None]
     grey = 0.5 * marked + image.pixels[..., :3] * (1 - marked)
-    with context.weights(vae) as autoencoder:
+    with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
         latents = torch.cat([autoencoder.encode(picture[None]) for picture in grey])
         small = torch.nn.functional.interpolate(marked.permute(0, 3, 1, 2), latents.shape[2:])
@@ -81,7 +82,7 @@ def EditGuide(
     """
     import torch
 
-    with context.weights(vae) as autoencoder:
+    with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
         latents = [autoencoder.encode(picture[None, ..., :3]) / autoencoder.scale for picture in image.pixels]
     return replace(guide, beside=torch.cat(latents), image_scale=image_scale)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.values import VAE, F, Image, Latent
 
@@ -52,7 +53,7 @@ def VAEEncode(vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Late
     import torch
 
     batch, height, width, _ = image.pixels.shape
-    with context.weights(vae) as autoencoder:
+    with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
         items = [autoencoder.encode(picture[None, ..., :3]) for picture in image.pixels]
     return Latent(width, height, batch, torch.cat(items))
@@ -78,7 +79,7 @@ def VAEDecode(
 
     if latent.samples is None:
         raise InputError("the latent is only a size, with nothing in it to decode", "sample it first, with KSampler")
-    with context.weights(vae) as autoencoder:
+    with context.weights(vae, Autoencoder) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
             items.append(_finite(autoencoder.decode(item[None], tile), vae.dtype))

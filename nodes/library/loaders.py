@@ -11,9 +11,7 @@ from typing import Annotated, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes.families import family
-from weft.nodes.models import diffusers_folder
-from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, PromptWidths
-from weft.nodes.models.sources import (
+from weft.nodes.families.sources import (
     CheckpointSource,
     ControlNetSource,
     DenoiserSource,
@@ -21,6 +19,8 @@ from weft.nodes.models.sources import (
     TextEncoderSource,
     VAESource,
 )
+from weft.nodes.models import diffusers_folder
+from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, PromptWidths
 from weft.nodes.prompting.embeddings import check_word
 from weft.nodes.prompting.text_assignment import assigned
 from weft.nodes.sampling.compatibility import embedding_fits, texts_fit, training_fits, vae_fits

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from weft.engine import INJECTED, Context, Range, node
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
@@ -57,8 +58,8 @@ def TextEncode(
 def _held(text_encoder: TextEncoder[F], context: Context) -> Iterator[PromptEncoder]:
     """What reads prompts, with its embeddings; its text models are those that are held without these, as they are."""
     with ExitStack() as held:
-        encoder = held.enter_context(context.weights(text_encoder.plain))
-        words = {one.word: held.enter_context(context.weights(one)) for one in text_encoder.embeddings}
+        encoder = held.enter_context(context.weights(text_encoder.plain, PromptEncoder))
+        words = {one.word: held.enter_context(context.weights(one, dict)) for one in text_encoder.embeddings}
         yield encoder.knowing(words)
 
 

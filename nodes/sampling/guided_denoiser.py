@@ -180,7 +180,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     with ExitStack() as held:
         nets = []
         for control in controls:
-            net = held.enter_context(context.weights(control.control_net))
+            net = held.enter_context(context.weights(control.control_net, torch.nn.Module))
             nets.append(bound(control, latent, net, model))
         steering = _steering(nets, [min(side, len(scales)) for side, _ in asked], having)
         parts = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from weft.engine import HashedResource, InputError, Loading, Recipe, Resolved, value
+from weft.engine import Context, HashedResource, InputError, Loading, Recipe, Resolved, loader_for, value
 from weft.engine.keys import digest
 from weft.engine.weights.residency import Residency, Sources
 
@@ -89,3 +89,63 @@ def test_sources_remember_where_content_lies(tmp_path: Path) -> None:
     sources.learn(HashedResource(resolved, digest("content")))
     sources.learn(HashedResource(Resolved("x", tmp_path, ()), digest("content")))
     assert sources.locate(digest("content")) is resolved
+
+
+@value
+@dataclass(frozen=True)
+class Named(Recipe[torch.nn.Module]):
+    """A recipe that is data alone."""
+
+    width: int
+
+
+def test_a_registered_function_loads_a_recipe_that_is_data_alone() -> None:
+    @loader_for(Named)
+    def load_named(recipe: Named, loading: Loading) -> torch.nn.Module:
+        return torch.nn.Linear(recipe.width, 1, device=loading.device)
+
+    with Residency().hold(Named(3), "cpu") as module:
+        assert isinstance(module, torch.nn.Linear) and module.in_features == 3
+
+
+@value
+@dataclass(frozen=True)
+class Unknown(Recipe[torch.nn.Module]):
+    """A recipe that nothing loads."""
+
+
+def test_a_recipe_that_nothing_loads_is_refused() -> None:
+    with pytest.raises(InputError) as refusal, Residency().hold(Unknown(), "cpu"):
+        pass
+    assert "Unknown" in refusal.value.message
+
+
+def test_what_a_recipe_is_loaded_as_is_checked_where_a_node_says_it() -> None:
+    context = Context("cpu", "float32", Residency())
+    with context.weights(Layer("a"), torch.nn.Linear) as layer:
+        assert layer.in_features
+    with pytest.raises(InputError), context.weights(Layer("a"), torch.nn.Conv2d):
+        pass
+
+
+class Holder:
+    """An object that holds a network and is none."""
+
+    def __init__(self) -> None:
+        self.networks = (torch.nn.Linear(8, 8),)
+
+
+@value
+@dataclass(frozen=True)
+class Held(Recipe[Holder]):
+    """A recipe for such an object."""
+
+    def load(self, loading: Loading) -> Holder:
+        """Make it."""
+        return Holder()
+
+
+def test_the_networks_of_an_object_are_counted() -> None:
+    residency = Residency()
+    with residency.hold(Held(), "cpu"):
+        assert residency.used == (8 * 8 + 8) * 4

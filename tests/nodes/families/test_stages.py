@@ -25,7 +25,7 @@ from weft.nodes import (
     VAEEncode,
 )
 from weft.nodes.families import family
-from weft.nodes.models.sources import CheckpointSource
+from weft.nodes.families.sources import CheckpointSource
 
 STEPS, HAND_OVER, SHARE = 6, 4, 0.69
 """The stages change at the fourth of six steps, where 0.69 of the training's timesteps are walked."""

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import pytest
 
 from weft.engine import SearchPaths
+from weft.nodes.families.sources import CheckpointSource
 from weft.nodes.models import hub
-from weft.nodes.models.sources import CheckpointSource
 
 REPOSITORY = [
     ".gitattributes",
@@ -121,7 +121,7 @@ def tiny_hub(models: Path) -> Iterator[str]:
 def pulled(hub_id: str, address: str, cache: Path) -> subprocess.CompletedProcess[str]:
     """Pull in a process of its own: the hub's client reads its environment once."""
     script = (
-        "import sys; from weft.nodes.models.sources import CheckpointSource; "
+        "import sys; from weft.nodes.families.sources import CheckpointSource; "
         "print(CheckpointSource().pull(sys.argv[1]))"
     )
     hub_settings = {"HF_ENDPOINT": address, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}

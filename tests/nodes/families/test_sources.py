@@ -11,7 +11,7 @@ import pytest
 
 from weft.engine import InputError, SearchPaths
 from weft.nodes import builtin
-from weft.nodes.models.sources import CheckpointSource, ControlNetSource
+from weft.nodes.families.sources import CheckpointSource, ControlNetSource
 
 CHECKPOINT, CONTROL_NET = CheckpointSource(), ControlNetSource()
 

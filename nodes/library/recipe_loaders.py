@@ -1,0 +1,73 @@
+"""How each kind of recipe is loaded: the functions that the residency calls for the recipes of `weft.nodes.values`.
+
+A recipe is data; the family that it names knows the files. Importing this module registers the functions and imports no
+torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import Loading, Resolved, loader_for
+from weft.nodes.families import Family, family
+from weft.nodes.sampling.scheduling import with_training
+from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.models.denoiser import Denoiser
+    from weft.nodes.prompting.prompt_encoder import PromptEncoder
+
+
+def _parts(recipe: Weights, loading: Loading) -> tuple[Family, Resolved, torch.dtype]:
+    """The family that knows the files, the files, and the dtype to load them in."""
+    import torch
+
+    return family(recipe.family), loading.locate(recipe.source), getattr(torch, recipe.dtype)
+
+
+@loader_for(Model)
+def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
+    """The denoiser, with its checkpoint's scheduler configuration, changed where the recipe has it otherwise."""
+    family, source, dtype = _parts(recipe, loading)
+    denoiser = family.denoiser(source, recipe.variant, dtype, loading.device)
+    given = {"prediction_type": recipe.prediction, "beta_schedule": recipe.noise}
+    denoiser.scheduler = with_training(denoiser.scheduler, {name: option for name, option in given.items() if option})
+    return denoiser
+
+
+@loader_for(TextEncoder)
+def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncoder:
+    """The text models with their tokenizers, of a whole checkpoint or each from a source of its own."""
+    family, source, dtype = _parts(recipe, loading)
+    how = (recipe.variant, dtype, loading.device)
+    files = {name: loading.locate(digest) for name, digest in recipe.files}
+    encoder = family.encoder_in_parts(files, recipe.width, *how) if files else family.encoder(source, *how)
+    return encoder.knowing({one.word: load_embedding(one, loading) for one in recipe.embeddings})
+
+
+@loader_for(VAE)
+def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
+    """The VAE."""
+    family, source, dtype = _parts(recipe, loading)
+    return family.autoencoder(source, recipe.variant, dtype, loading.device)
+
+
+@loader_for(ControlNet)
+def load_control_net(recipe: ControlNet[Any], loading: Loading) -> nn.Module:
+    """The ControlNet."""
+    family, source, dtype = _parts(recipe, loading)
+    return family.control_net(source, recipe.variant, dtype, loading.device)
+
+
+@loader_for(Embedding)
+def load_embedding(recipe: Embedding, loading: Loading) -> Mapping[str, Tensor]:
+    """The vectors `[vector, channel]`, by the names of their tensors."""
+    from weft.nodes.prompting.embeddings import vectors_of
+
+    (file,) = loading.locate(recipe.source).files
+    return {name: vectors.to(loading.device) for name, vectors in vectors_of(file).items()}
