@@ -42,12 +42,10 @@ from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.catalog import Catalog, from_file, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
-from weft.engine.store import NullStore, Store
+from weft.engine.store import HistoryNote, NullStore, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.shared import stacked
-from weft.engine.store.tiers import Tiers
-from weft.engine.store.upkeep import keep_within
 from weft.engine.submission import Submission
 from weft.engine.types import LiteralError
 from weft.engine.weights.device_lane import lane_of
@@ -130,7 +128,7 @@ class Engine:
             return NullStore(), FileDigests()
         if isinstance(self.store, (str, Path)):
             folder = Path(self.store).expanduser()
-            return stacked(folder, self.memory, self.shared, self.report), FileDigests(folder / "files.json")
+            return stacked(DiskStore(folder), self.memory, self.shared, self.report), FileDigests(folder / "files.json")
         return self.store, FileDigests()
 
     def __enter__(self) -> Engine:
@@ -199,7 +197,7 @@ class Engine:
         return self._plan(self._checked(planned.checked.graph, planned.checked.only, known), store)
 
     def _plan(self, checked: Checked, store: Store) -> Plan:
-        last = unpack(store.recall(history_key(checked.graph)) if self.history else None)
+        last = unpack(store.recall(history_key(checked.graph), HistoryNote) if self.history else None)
         return plan(checked, store, self._settings, self._digests, last)
 
     def run(
@@ -308,7 +306,7 @@ class Engine:
 
     def _parts(self, store: Store, options: RunOptions) -> RunInParts:
         """A run over a store, which shares what it computes with others unless it is inside of a node."""
-        shares = store is self._store and not isinstance(store, NullStore) and not inside_a_run()
+        shares = store is self._store and store.keeps and not inside_a_run()
         return RunInParts(
             partial(self._environment, store, options, self._in_progress if shares else None),
             partial(self._plan, store=store),
@@ -317,7 +315,7 @@ class Engine:
 
     def _store_for(self, planned: Plan) -> Store:
         """The store of a run: one that lasts as long as the run where parts of it must find what others gave."""
-        if planned.checked.pending and isinstance(self._store, NullStore):
+        if planned.checked.pending and not self._store.keeps:
             return MemoryStore(self.memory)
         return self._store
 
@@ -350,10 +348,8 @@ class Engine:
         return tuple(unstable)
 
     def _keep_within(self) -> None:
-        """Keep the stores on disk below their size."""
-        for store in self._store.stores if isinstance(self._store, Tiers) else (self._store,):
-            if isinstance(store, DiskStore):
-                keep_within(store, self.limits.max_store_bytes)
+        """Keep the store below its size."""
+        self._store.keep_within(self.limits.max_store_bytes)
 
     def _recollect(self, planned: Plan) -> None:
         """Remember what ran, for the reasons of the next plan."""

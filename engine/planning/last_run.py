@@ -11,6 +11,7 @@ import orjson
 from weft.engine.graph.graph import Graph, Link
 from weft.engine.keys import Digest, digest
 from weft.engine.spec.call import Call, Gather
+from weft.engine.store import HistoryNote
 from weft.engine.types import NoNumber, shown
 from weft.engine.weights.resources import HashedResource
 
@@ -83,14 +84,15 @@ def history_key(graph: Graph) -> Digest:
     return digest(("history", str(graph.path.resolve()) if graph.path else None, graph.title))
 
 
-def pack(memos: Iterable[tuple[str, Memo]]) -> str:
-    """A snapshot as text."""
-    return orjson.dumps({id: [one.type, one.version, one.origin, one.inputs] for id, one in memos}).decode()
+def pack(memos: Iterable[tuple[str, Memo]]) -> HistoryNote:
+    """A snapshot as a note."""
+    plain = {id: [one.type, one.version, one.origin, one.inputs] for id, one in memos}
+    return HistoryNote(orjson.dumps(plain).decode())
 
 
-def unpack(text: str | None) -> Snapshot | None:
-    """A snapshot from its text; None where there is none or it cannot be read, which costs reasons and nothing else."""
+def unpack(note: HistoryNote | None) -> Snapshot | None:
+    """A snapshot from its note; None where there is none or it cannot be read, which costs reasons and nothing else."""
     try:
-        return {id: Memo(*fields) for id, fields in orjson.loads(text).items()} if text else None
+        return {id: Memo(*fields) for id, fields in orjson.loads(note.snapshot).items()} if note else None
     except (ValueError, TypeError, AttributeError):
         return None

@@ -24,7 +24,8 @@ from weft.engine.keys import Digest, EncodedBytes, content_key, cost_key, encode
 from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.spec.call import Call, Gather
-from weft.engine.store import CorruptRecord, Record, Store
+from weft.engine.store import CorruptRecord, CostNote, Note, Record, ResultNote, Store
+from weft.engine.store.notes import N
 from weft.engine.types import is_default
 from weft.engine.weights.resources import FileDigests, HashedResource
 
@@ -171,7 +172,7 @@ class _Planner:
         self.uncertain: set[str] = set()
         self.waits: dict[str, tuple[str, ...]] = {}
         self.running: dict[Digest, str] = {}
-        self.notes: dict[Digest, str | None] = {}
+        self.notes: dict[Digest, Note | None] = {}
 
     def plan(self) -> Plan:
         needed = ancestors(self.checked.calls, self.checked.wanted)
@@ -235,15 +236,16 @@ class _Planner:
                 asked.update(link.node for _, link in node.call.links)
         return missed[::-1]
 
-    def _note(self, key: Digest) -> str | None:
+    def _note(self, key: Digest, kind: type[N]) -> N | None:
         """The store's note under a key, asked for once in a plan."""
         if key not in self.notes:
-            self.notes[key] = self.store.recall(key)
-        return self.notes[key]
+            self.notes[key] = self.store.recall(key, kind)
+        note = self.notes[key]
+        return note if isinstance(note, kind) else None
 
     def _recalled(self, recipe: Digest) -> Digest | None:
-        note = self._note(recipe)
-        return Digest(note) if note else None
+        note = self._note(recipe, ResultNote)
+        return note.content if note else None
 
     def _look_up(self, node: _Node) -> bool:
         """Whether the store has the record under the node's content key; if so the node is cached."""
@@ -274,7 +276,7 @@ class _Planner:
         twin = self.running.setdefault(node.partial, node.call.id)
         if twin != node.call.id:
             node.state, node.after = "undecided", (*unknown, twin)
-        elif unknown and self._note(node.partial) is not None:
+        elif unknown and self._note(node.partial, CostNote) is not None:
             node.state, node.after = "undecided", unknown
         else:
             node.state = "run"
@@ -320,7 +322,7 @@ class _Planner:
     def _expected(self, node: _Node) -> float | None:
         """The seconds that the same node took, else the last one of its type."""
         keys = filter(None, (node.partial, cost_key(node.call.type.identity)))
-        return next((seconds for key in keys if (seconds := noted_seconds(self._note(key))) is not None), None)
+        return next((note.seconds for key in keys if (note := self._note(key, CostNote))), None)
 
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":
@@ -354,14 +356,6 @@ def listed_ids(ids: tuple[str, ...]) -> str:
     """`` `a`, `b` `` with a count after three."""
     shown = ", ".join(f"`{id}`" for id in ids[:3])
     return shown + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-
-
-def noted_seconds(note: str | None) -> float | None:
-    """The seconds that a note says; None where there is none, or another one."""
-    try:
-        return float(note) if note else None
-    except ValueError:
-        return None
 
 
 def arrivals(call: Call, found: Mapping[str, HashedResource], of_link: Callable[[Link], Any]) -> dict[str, Any]:

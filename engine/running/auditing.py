@@ -13,11 +13,10 @@ from functools import partial
 
 from weft.engine.events import NodeAudited
 from weft.engine.graph.graph import Link
-from weft.engine.keys import Digest
 from weft.engine.planning.planner import Plan, Step
 from weft.engine.running.node_call import called
 from weft.engine.spec.context import Context
-from weft.engine.store import CorruptRecord, Record, Store
+from weft.engine.store import CorruptRecord, Record, ResultNote, Store
 from weft.engine.store.codec import content_digest
 from weft.engine.weights.device_lane import DeviceLane
 
@@ -56,8 +55,8 @@ def _record(step: Step, store: Store) -> Record | None:
     """The store's record of a node, also where the plan did not need it."""
     if step.record is not None:
         return step.record
-    content = store.recall(step.recipe)
-    return store.get(Digest(content)) if content else None
+    note = store.recall(step.recipe, ResultNote)
+    return store.get(note.content) if note else None
 
 
 def _audited(step: Step, records: dict[Link, Record], context: Callable[..., Context], lane: DeviceLane) -> NodeAudited:

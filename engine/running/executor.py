@@ -27,7 +27,7 @@ from weft.engine.errors import Cancelled, InputError, NodeError
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, cost_key
-from weft.engine.planning.planner import Plan, Step, content_key_of, noted_seconds
+from weft.engine.planning.planner import Plan, Step, content_key_of
 from weft.engine.running.delivery import Delivered
 from weft.engine.running.delivery_order import DeliveryOrder
 from weft.engine.running.in_progress import InProgress
@@ -35,7 +35,7 @@ from weft.engine.running.node_call import called
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue
 from weft.engine.spec.call import Call
 from weft.engine.spec.context import Context
-from weft.engine.store import Computed, CorruptRecord, Handle, Record, Store
+from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote, Store
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
@@ -241,7 +241,7 @@ class _Run:
 
     def _found(self, step: Step, content: Digest, record: Record) -> Record:
         self.steps_by_key[content] = step
-        self._remember(step.recipe, content)
+        self._remember(step.recipe, ResultNote(content))
         if step.call.id not in self.announced:
             self.result.cached.append(step.call.id)
             self._emit(events.NodeCached, step, tier=record.tier)
@@ -270,25 +270,25 @@ class _Run:
         seconds = time.perf_counter() - started
         trace = {"type": step.call.type.name, "partial": step.partial, **self.environment.trace()}
         self.environment.store.put(content, outputs, seconds, trace)
-        self._remember(step.recipe, content)
+        self._remember(step.recipe, ResultNote(content))
         if step.partial:
-            self._remember(step.partial, repr(round(seconds, 6)), again=False)
+            self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
         if seconds >= WORTH_REMEMBERING:
             self._remember_pace(cost_key(step.call.type.identity), seconds)
         self.result.ran.append(step.call.id)
         self._emit(events.NodeFinished, step, seconds=round(seconds, 6))
         return Record(outputs, seconds)
 
-    def _remember(self, key: Digest, note: str, again: bool = True) -> None:
-        known = self.environment.store.recall(key)
+    def _remember(self, key: Digest, note: ResultNote | CostNote, again: bool = True) -> None:
+        known = self.environment.store.recall(key, type(note))
         if known is None or (again and known != note):
             self.environment.store.remember(key, note)
 
     def _remember_pace(self, key: Digest, seconds: float) -> None:
         """Keep how long a type of node takes, unless it is known to within a tenth."""
-        known = noted_seconds(self.environment.store.recall(key))
-        if known is None or not math.isclose(known, seconds, rel_tol=0.1):
-            self.environment.store.remember(key, repr(round(seconds, 6)))
+        known = self.environment.store.recall(key, CostNote)
+        if known is None or not math.isclose(known.seconds, seconds, rel_tol=0.1):
+            self.environment.store.remember(key, CostNote(round(seconds, 6)))
 
     def _outputs(self, step: Step, arrived: Mapping[Link, Any]) -> tuple[dict[str, Any], float]:
         """The outputs of a node, and when its call began: waiting for the device is no part of it."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import UNCLAIMED, Claim, Claimant, Computed, Record
+from weft.engine.store import Computed, Note, Record, Stats, Store
 from weft.engine.store.codec import flatten
+from weft.engine.store.notes import N
 
 _RECORD_BYTES = 700
 _NOTE_BYTES = 300
@@ -25,7 +26,7 @@ class _Entry:
 
 
 @dataclass
-class MemoryStore:
+class MemoryStore(Store):
     """Values as they are, in this process.
 
     Eviction is GreedyDual-Size (Cao and Irani 1997): an entry is worth the clock at its last use plus its seconds to
@@ -37,7 +38,7 @@ class MemoryStore:
 
     budget: int = 2**30
     _entries: dict[Digest, _Entry] = field(default_factory=dict)
-    _notes: dict[Digest, str] = field(default_factory=dict)
+    _notes: dict[Digest, Note] = field(default_factory=dict)
     _used: int = 0
     _clock: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -71,11 +72,12 @@ class MemoryStore:
         with self._lock:
             self._remove(key)
 
-    def recall(self, key: Digest) -> str | None:
-        """The note under a key, or None."""
-        return self._notes.get(key)
+    def recall(self, key: Digest, kind: type[N]) -> N | None:
+        """The note of a type under a key, or None."""
+        note = self._notes.get(key)
+        return note if isinstance(note, kind) else None
 
-    def remember(self, key: Digest, note: str) -> None:
+    def remember(self, key: Digest, note: Note) -> None:
         """Keep a note; the oldest go where notes take more than a tenth of the budget."""
         with self._lock:
             self._notes.pop(key, None)
@@ -83,23 +85,29 @@ class MemoryStore:
             while len(self._notes) > max(self.budget // (10 * _NOTE_BYTES), 1):
                 del self._notes[next(iter(self._notes))]
 
-    def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
-        """Always: no other process sees what is here."""
-        return UNCLAIMED
+    def stats(self) -> Stats:
+        """What is in memory; values count as about as many bytes as they take."""
+        with self._lock:
+            return Stats(len(self._entries), 0, len(self._notes), self._used)
 
-    def claimed(self, key: Digest) -> Claimant | None:
-        """Nobody."""
-        return None
+    def prune(self, max_bytes: int | None = None, older_than: float | None = None) -> Stats:
+        """Remove the values that are quickest to compute again; `older_than` means nothing here, as no age is kept."""
+        before = self.stats()
+        with self._lock:
+            self._shrink(self.budget if max_bytes is None else max_bytes)
+        return before - self.stats()
 
     def _remove(self, key: Digest) -> None:
         entry = self._entries.pop(key, None)
         self._used -= entry.size if entry else 0
 
     def _evict(self) -> None:
-        if self._used <= self.budget:
-            return
+        if self._used > self.budget:
+            self._shrink(self.budget * 0.9)
+
+    def _shrink(self, size: float) -> None:
         for key in sorted(self._entries, key=lambda key: self._entries[key].worth):
-            if self._used <= self.budget * 0.9:
+            if self._used <= size:
                 break
             self._clock = max(self._clock, self._entries[key].worth)
             self._remove(key)

@@ -1,4 +1,4 @@
-"""Files by name, `traces/ab/ab12....json`: all that a store of files needs of the place where they lie."""
+"""Files by name, `v1/traces/ab/ab12....json`: all that a store of files needs of the place where they lie."""
 
 from __future__ import annotations
 

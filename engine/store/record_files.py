@@ -1,52 +1,55 @@
 """Results as files: small trace records by key, and blobs by content. `DiskStore` and `SharedStore` differ in where.
 
-    traces/ab/ab12....json     what a call gave: for each output a JSON tree and the names of its blobs
-    blobs/cd/cd34....          tensors (safetensors) and byte strings (pictures), named by their BLAKE3
-    notes/ef/ef56....          a short text: the content key that a recipe key led to, or seconds
+    layout.json                   the version of all this (see `layout`)
+    v1/traces/ab/ab12....json     a record: for each output a JSON tree and the names of its blobs
+    v1/blobs/cd/cd34....          tensors (safetensors) and byte strings (pictures), named by their BLAKE3
+    v1/notes/ef/ef56....          a note: a content key, seconds, or a graph's last run (see `notes`)
 
-Blobs are written before the record that names them, so a reader sees whole records only. The first line of a record
-or a note is a digest that binds what follows to its key; with the names of blobs this verifies every file when it is
-read. Any number of processes may write at once: equal keys mean equal content, so they cannot disagree.
+Blobs are written before the record that names them, so a reader sees whole records only. Records and notes are sealed
+(`weft.engine.sealing`) under their keys; with the names of blobs this verifies every file when it is read. Any number
+of processes may write at once: equal keys mean equal content, so they cannot disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import orjson
 
 from weft.engine.keys import Digest, digest_bytes
-from weft.engine.store import Computed, CorruptRecord, Handle, Record
+from weft.engine.sealing import opened, sealed
+from weft.engine.store import Computed, CorruptRecord, Handle, Note, Record, Store
 from weft.engine.store.codec import flatten, restore
+from weft.engine.store.notes import N, pack, unpack
 from weft.engine.store.places import Files
 
-LAYOUT = "v1"
-"""The folder of this layout in a store."""
+FOLDER = "v1"
+"""The folder of records, blobs and notes in a store."""
 
 
 def trace_name(key: Digest) -> str:
     """The file of a record."""
-    return f"traces/{key[:2]}/{key}.json"
+    return f"{FOLDER}/traces/{key[:2]}/{key}.json"
 
 
 def blob_name(name: str) -> str:
     """The file of a blob."""
-    return f"blobs/{name[:2]}/{name}"
+    return f"{FOLDER}/blobs/{name[:2]}/{name}"
 
 
 def note_name(key: Digest) -> str:
     """The file of a note."""
-    return f"notes/{key[:2]}/{key}"
+    return f"{FOLDER}/notes/{key[:2]}/{key}"
 
 
-class FileStore:
+class FileStore(Store):
     """Records, blobs and notes in files.
 
     Args:
         files: where they lie.
-        tier: what this store is called in plans.
+        tier: the name of this store in plans.
     """
 
     files: Files
@@ -82,18 +85,28 @@ class FileStore:
         kept = {name: self._put_value(made) for name, made in outputs.items()}
         self._put_trace(key, {"outputs": kept, "seconds": seconds, "trace": dict(trace)})
 
-    def copy(self, key: Digest, to: FileStore) -> None:
-        """Put a record and its blobs into another store as they are, verified.
+    def copy(self, key: Digest, to: Store) -> None:
+        """Put a record into another store, verified; between stores of files the bytes stay as they are.
 
         Raises:
             CorruptRecord: where this store does not have all of it.
+            StoreError: where the other store cannot be written.
         """
         trace = self._trace(key)
         if trace is None:
             raise CorruptRecord(key, "its record is missing")
-        for name in _blobs(trace):
-            to._put_blob(self.blob(key, name))
-        to._put_trace(key, trace)
+        if isinstance(to, FileStore):  # saves taking tensors apart and putting them together again
+            to.adopt(key, trace, [self.blob(key, name) for name in _blobs(trace)])
+            return
+        loaders = {name: (_Loader(self, key, output), output["digest"]) for name, output in trace["outputs"].items()}
+        outputs = {name: Computed(load(), Digest(digest)) for name, (load, digest) in loaders.items()}
+        to.put(key, outputs, trace["seconds"], trace["trace"])
+
+    def adopt(self, key: Digest, trace: Mapping[str, Any], blobs: Sequence[bytes]) -> None:
+        """Keep a record of another store of files, whose bytes were verified."""
+        for blob in blobs:
+            self._put_blob(blob)
+        self._put_trace(key, trace)
 
     def drop(self, key: Digest) -> None:
         """Remove a damaged record and those of its blobs that are not what they should be."""
@@ -106,25 +119,34 @@ class FileStore:
                 self.files.remove(blob_name(name))
         self.files.remove(trace_name(key))
 
-    def recall(self, key: Digest) -> str | None:
-        """The note under a key; None where there is none, or a damaged one."""
+    def recall(self, key: Digest, kind: type[N]) -> N | None:
+        """The note of a type under a key; None where there is none, a damaged one, or one of another type."""
         try:
-            return self.note(key)
+            note = self.note(key)
         except CorruptRecord:
             return None
+        return note if isinstance(note, kind) else None
 
-    def note(self, key: Digest) -> str | None:
-        """The note under a key, or None.
+    def note(self, key: Digest) -> Note | None:
+        """The note under a key; None where there is none, or one of a type that is not known here.
 
         Raises:
             CorruptRecord: where it is not what was written.
         """
-        body = self._body(note_name(key), key, "note")
-        return None if body is None else body.decode()
+        body = self.note_body(key)
+        return None if body is None else unpack(body)
 
-    def remember(self, key: Digest, note: str) -> None:
+    def note_body(self, key: Digest) -> bytes | None:
+        """The bytes of the note under a key, or None.
+
+        Raises:
+            CorruptRecord: where they are not what was written.
+        """
+        return self._body(note_name(key), key, "note")
+
+    def remember(self, key: Digest, note: Note) -> None:
         """Keep a note."""
-        self.files.write(note_name(key), sealed(key, note.encode()))
+        self.files.write(note_name(key), sealed(key, pack(note)))
 
     def blobs_of(self, key: Digest) -> tuple[str, ...]:
         """The names of a record's blobs.
@@ -136,7 +158,7 @@ class FileStore:
         return tuple(_blobs(trace)) if trace else ()
 
     def trace_of(self, key: Digest) -> Mapping[str, Any]:
-        """What is said beside a record: how and by what it was made.
+        """The facts kept with a record: how and by what it was made.
 
         Raises:
             CorruptRecord: where the record is.
@@ -159,7 +181,7 @@ class FileStore:
         return content
 
     def is_whole(self, name: str) -> bool:
-        """Whether a blob is what its name says, or is not there."""
+        """Whether a blob's bytes have the digest that names it, or it is not there."""
         try:
             return digest_bytes(self.files.read(blob_name(name))) == name
         except FileNotFoundError:
@@ -172,7 +194,7 @@ class FileStore:
         return None if body is None else orjson.loads(body)
 
     def _body(self, name: str, key: Digest, kind: str) -> bytes | None:
-        """What a sealed file says, verified; None where there is none."""
+        """The body of a sealed file, verified; None where there is none."""
         try:
             content = self.files.read(name)
         except FileNotFoundError:
@@ -213,17 +235,6 @@ class _Loader:
         tensors = _unpack(self.store.blob(self.key, name)) if name else []
         blobs = self.output["blobs"]
         return restore(self.output["tree"], tensors.__getitem__, lambda index: self.store.blob(self.key, blobs[index]))
-
-
-def sealed(name: str, body: bytes) -> bytes:
-    """A body under a line that binds it to its name, so that no change is missed and no file passes for another."""
-    return digest_bytes(name.encode() + body).encode() + b"\n" + body
-
-
-def opened(name: str, content: bytes) -> bytes | None:
-    """The body of what was sealed under a name; None where it is not what was written."""
-    body = content.partition(b"\n")[2]
-    return body if content == sealed(name, body) else None
 
 
 def _blobs(trace: Mapping[str, Any]) -> list[str]:

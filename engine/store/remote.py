@@ -19,24 +19,19 @@ ASK_AGAIN = 60.0
 T = TypeVar("T")
 
 
-def files_at(url: str, folder: str) -> Files:
-    """The files in a folder of a URL; nothing is asked of it yet. `file://` and plain paths are local files."""
+def files_at(url: str) -> Files:
+    """The files at a URL, which is not asked yet. `file://` and plain paths are local files."""
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
-        return LocalFiles(Path(unquote(parts.path)).expanduser() / folder)
-    return RemoteFiles(url, folder)
+        return LocalFiles(Path(unquote(parts.path)).expanduser())
+    return RemoteFiles(url)
 
 
 @dataclass
 class RemoteFiles:
-    """Files at a URL. Object stores show whole files only; elsewhere half of one may be seen, and its digest tells.
-
-    Args:
-        folder: the folder at the URL that they lie in.
-    """
+    """Files at a URL. Object stores show whole files only; elsewhere half of one may be read, and fail its digest."""
 
     url: str
-    folder: str
 
     def read(self, name: str) -> bytes:
         """A file's bytes."""
@@ -79,25 +74,28 @@ class RemoteFiles:
             system, root = fsspec.url_to_fs(self.url, use_listings_cache=False)
         except (ValueError, ImportError) as fault:
             raise InputError(
-                f"the shared store {self.url} cannot be used: {fault}", "install what it names, or hint the URL"
+                f"the shared store {self.url} cannot be used: {fault}", "install what it names, or correct the URL"
             ) from fault
-        return system, f"{root.rstrip('/')}/{self.folder}"
+        return system, root.rstrip("/")
 
 
 @dataclass
 class TolerantFiles:
-    """Files of a place that may not answer: it is then reported, and for a minute there is nothing in it.
+    """Files of a place that may not answer: that is reported, and for a minute there is nothing in it.
 
     Args:
-        url: what the place is called in reports.
+        url: the name of the place in reports.
         files: its files.
-        report: is told what went wrong.
+        report: called with a message that says what went wrong.
+        check: called with the files before their first use; raises `InputError` where they may not be touched.
     """
 
     url: str
     files: Files
     report: Callable[[str], None]
+    check: Callable[[Files], None] = lambda files: None
     _silent_until: float = 0.0
+    _checked: bool = False
 
     @property
     def answers(self) -> bool:
@@ -128,6 +126,9 @@ class TolerantFiles:
         if not self.answers:
             return otherwise
         try:
+            if not self._checked:
+                self.check(self.files)
+                self._checked = True
             return ask()
         except InputError:
             raise

@@ -1,4 +1,4 @@
-"""A fast store over a lasting one."""
+"""Several stores as one: a fast store over a lasting one, over one that machines share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.engine.keys import Digest
-from weft.engine.store import UNCLAIMED, Claim, Claimant, Computed, Record, Store
+from weft.engine.store import UNCLAIMED, Claim, Claimant, Computed, Fault, Note, Record, Stats, Store
+from weft.engine.store.notes import N
 
 
 @dataclass(frozen=True)
-class Tiers:
-    """Asks each store in turn and puts into all of them.
+class Tiers(Store):
+    """Asks each store in turn, and writes to all of them.
 
     Args:
         stores: the fastest first.
@@ -38,11 +39,11 @@ class Tiers:
         for store in self.stores:
             store.drop(key)
 
-    def recall(self, key: Digest) -> str | None:
+    def recall(self, key: Digest, kind: type[N]) -> N | None:
         """The note of the first tier that has one."""
-        return next((note for store in self.stores if (note := store.recall(key)) is not None), None)
+        return next((note for store in self.stores if (note := store.recall(key, kind)) is not None), None)
 
-    def remember(self, key: Digest, note: str) -> None:
+    def remember(self, key: Digest, note: Note) -> None:
         """Keep a note in every tier."""
         for store in self.stores:
             store.remember(key, note)
@@ -55,3 +56,20 @@ class Tiers:
     def claimed(self, key: Digest) -> Claimant | None:
         """Who computes a key, by the first tier that knows of somebody."""
         return next((claimant for store in self.stores if (claimant := store.claimed(key))), None)
+
+    def stats(self) -> Stats:
+        """The sum over all tiers; what two of them hold counts twice."""
+        return sum((store.stats() for store in self.stores), Stats())
+
+    def verify(self) -> list[Fault]:
+        """What is damaged in any tier."""
+        return [fault for store in self.stores for fault in store.verify()]
+
+    def prune(self, max_bytes: int | None = None, older_than: float | None = None) -> Stats:
+        """Prune every tier to the same size and age."""
+        return sum((store.prune(max_bytes, older_than) for store in self.stores), Stats())
+
+    def keep_within(self, max_bytes: int) -> None:
+        """Keep every tier within the same size."""
+        for store in self.stores:
+            store.keep_within(max_bytes)

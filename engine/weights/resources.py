@@ -19,7 +19,7 @@ import orjson
 from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError, StoreError, listed, nearest
 from weft.engine.keys import Digest, digest, digest_file
-from weft.engine.store.record_files import opened, sealed
+from weft.engine.sealing import opened, sealed
 
 
 @dataclass(frozen=True)

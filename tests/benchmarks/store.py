@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from weft.engine.keys import Digest, digest
-from weft.engine.store import Computed, Store
+from weft.engine.store import Computed, CostNote, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.places import LocalFiles
@@ -45,8 +45,8 @@ def measured(store: Store) -> dict[str, float]:
         "look for nothing": timed(store.has),
         "put": timed(lambda key: store.put(key, VALUE, 1.0, {})),
         "get": timed(store.get),
-        "remember": timed(lambda key: store.remember(key, "1.0")),
-        "recall": timed(store.recall),
+        "remember": timed(lambda key: store.remember(key, CostNote(1.0))),
+        "recall": timed(lambda key: store.recall(key, CostNote)),
         "claim": timed(claimed),
     }
 

@@ -17,7 +17,6 @@ from tests.engine.workers.light import painting, run, woven
 from weft.engine import Engine, Graph, StoreError, events
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.upkeep import verify
 
 resource = pytest.importorskip("resource", reason="file sizes are limited the POSIX way")
 
@@ -58,8 +57,8 @@ def test_no_room_from_any_moment_on(tmp_path: Path) -> None:
     for trial in range(40):
         store = tmp_path / str(trial)
         full += filled(woven(10), store, MOMENTS.randint(1, 38), MOMENTS.choice([0, 100, 300, 4000]))
-        assert verify(DiskStore(store)) == []
-        assert run(woven(10), store).outputs == whole and verify(DiskStore(store)) == []
+        assert DiskStore(store).verify() == []
+        assert run(woven(10), store).outputs == whole and DiskStore(store).verify() == []
     assert full == 40
 
 
@@ -69,8 +68,8 @@ def test_no_room_while_really_sampling(tmp_path: Path) -> None:
     whole = content_digest(dict(run(graph, tmp_path / "whole").outputs))
     for moment in (3, 7, 9, 15):
         store = tmp_path / str(moment)
-        assert filled(graph, store, moment, room=100) and verify(DiskStore(store)) == []
-        assert content_digest(dict(run(graph, store).outputs)) == whole and verify(DiskStore(store)) == []
+        assert filled(graph, store, moment, room=100) and DiskStore(store).verify() == []
+        assert content_digest(dict(run(graph, store).outputs)) == whole and DiskStore(store).verify() == []
 
 
 def may_mount(folder: Path) -> bool:

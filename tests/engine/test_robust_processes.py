@@ -12,7 +12,6 @@ from typing import Any
 from tests.engine.workers.light import run, woven
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.upkeep import verify
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +36,6 @@ def test_four_processes_over_one_store(tmp_path: Path) -> None:
     firsts = [0, 2, 4, 4]
     said = at_once(tmp_path / "shared", firsts)
     right = [content_digest(dict(run(woven(8, 0.0, first), tmp_path / "alone").outputs)) for first in firsts]
-    assert [one["outputs"] for one in said] == right and verify(DiskStore(tmp_path / "shared")) == []
+    assert [one["outputs"] for one in said] == right and DiskStore(tmp_path / "shared").verify() == []
     ran = Counter(id for one in said for id in one["ran"] if id.startswith("rested"))
     assert ran == Counter(f"rested_{seed}" for seed in range(12)), "each was computed once"

@@ -19,7 +19,7 @@ from weft.engine.store.claims import PATIENCE, Claimant
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.tiers import Tiers
-from weft.engine.store.upkeep import DAY, prune, verify
+from weft.engine.store.upkeep import DAY
 
 KEY = digest("a key")
 
@@ -107,8 +107,8 @@ def test_upkeep_knows_claims(store: DiskStore) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
         os.utime(path, times=(time.time() - age - 2,) * 2)
-    prune(store)
-    assert claim and verify(store) == []
+    store.prune()
+    assert claim and store.verify() == []
     assert {path.name for path in store.claims.folder.glob("*/*")} == {KEY, "young"}
 
 
@@ -129,5 +129,5 @@ def test_four_processes_compute_each_key_once(store: DiskStore) -> None:
         one.stdin.write("go\n")
         one.stdin.flush()
     computed = [one.communicate()[0].split() for one in workers]
-    assert sorted(int(number) for one in computed for number in one) == list(range(20)) and verify(store) == []
+    assert sorted(int(number) for one in computed for number in one) == list(range(20)) and store.verify() == []
     assert not [path for path in store.claims.folder.rglob("*") if path.is_file()]

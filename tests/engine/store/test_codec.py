@@ -73,12 +73,12 @@ def test_a_value_keeps_its_classes() -> None:
 
 @pytest.mark.parametrize("strange", [{1}, object(), 1j, range(2), "\ud800", type("Loose", (), {})()])
 def test_what_cannot_cross_a_link(strange: object) -> None:
-    with pytest.raises(TypeError, match="cannot cross a link"):
+    with pytest.raises(TypeError):
         flatten([strange])
 
 
 def test_a_class_that_nobody_defines_any_more() -> None:
-    with pytest.raises(StoreError, match="a value of type Gone, which no installed"):
+    with pytest.raises(StoreError, match="Gone"):
         restore({"value": "Gone", "fields": {}}, [].__getitem__, [].__getitem__)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def made(item: object) -> dict[str, Computed]:
 
 def files(store: DiskStore) -> list[Path]:
     """Every file of a store."""
-    return sorted(path for path in store.folder.rglob("*") if path.is_file())
+    return sorted(path for path in store.root.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("name", TENSORS)
@@ -119,8 +120,9 @@ def test_a_record_does_not_pass_for_another(store: DiskStore) -> None:
     one, two = files(store)
     one.write_bytes(two.read_bytes())
     damaged = next(key for key in (KEY, other) if one.stem == key)
-    with pytest.raises(CorruptRecord, match="its record is damaged"):
+    with pytest.raises(CorruptRecord) as caught:
         store.get(damaged)
+    assert caught.value.key == damaged
 
 
 def test_writers_at_once_leave_whole_results(store: DiskStore) -> None:
@@ -151,7 +153,7 @@ def test_a_writer_that_is_killed_leaves_a_whole_store(store: DiskStore) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match=r"store cannot be written: .*--store DIR"):
+    with pytest.raises(StoreError, match=re.escape(str(tmp_path / "store"))):
         DiskStore(tmp_path / "store").put(KEY, made(1), 0.0, {})
 
 

@@ -12,10 +12,10 @@ import pytest
 from weft.engine import Engine, Graph, Link, node
 from weft.engine.keys import Digest, digest
 from weft.engine.limits import Limits
-from weft.engine.store import Computed
+from weft.engine.store import Computed, CostNote, HistoryNote, Note, ResultNote
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.upkeep import FORGET, keep_within, prune, stats, verify
+from weft.engine.store.upkeep import FORGET
 
 
 @pytest.fixture
@@ -44,28 +44,28 @@ def held(store: DiskStore) -> list[bool]:
 
 
 def test_what_is_kept_is_counted(store: DiskStore) -> None:
-    found = stats(store)
+    found = store.stats()
     assert (found.records, found.blobs, found.notes) == (3, 2, 0)
     assert 2000 < found.bytes < 5000
 
 
 def test_a_whole_store_verifies_and_damage_is_named(store: DiskStore) -> None:
-    assert verify(store) == []
+    assert store.verify() == []
     blob = store.blob_path(store.blobs_of(key(0))[0])
     blob.write_bytes(b"x")
     store.trace_path(key(1)).write_bytes(b"y")
-    assert [fault.path for fault in verify(store)] == [blob, store.trace_path(key(1))]
+    assert [Path(fault.place) for fault in store.verify()] == [blob, store.trace_path(key(1))]
 
 
 def test_what_was_not_used_for_longest_goes_first(store: DiskStore) -> None:
-    gone = prune(store, max_bytes=2500)
-    assert held(store) == [False, True, True] and verify(store) == []
+    gone = store.prune(max_bytes=2500)
+    assert held(store) == [False, True, True] and store.verify() == []
     assert (gone.records, gone.blobs) == (1, 1)
 
 
 def test_what_was_used_is_younger(store: DiskStore) -> None:
     store.get(key(0))
-    prune(store, older_than=86_400 * 1.5)
+    store.prune(older_than=86_400 * 1.5)
     assert held(store) == [True, False, True]
 
 
@@ -74,32 +74,34 @@ def test_leftovers_go_after_an_hour(store: DiskStore) -> None:
     lost.parent.mkdir(exist_ok=True)
     for path in (lost, lost.with_name(".half")):
         path.write_bytes(b"")
-    prune(store)
+    store.prune()
     assert lost.exists()
     for path in (lost, lost.with_name(".half")):
         os.utime(path, times=(0, 0))
-    prune(store)
+    store.prune()
     assert not lost.exists() and not lost.with_name(".half").exists()
 
 
 def test_notes_last_as_long_as_what_they_are_about(store: DiskStore) -> None:
     store.put(key(3), {"out": Computed(1, content_digest(1))}, 1.0, {"partial": digest("of a record")})
-    notes = {"of a record": "1.0", "of nothing": "1.0", "young": "1.0", "recipe": key(2), "lost": key(4)}
+    cost, history = CostNote(1.0), HistoryNote("{}")
+    notes: dict[str, Note] = {"of a record": cost, "of nothing": cost, "young": cost, "an old graph": history}
+    notes |= {"recipe": ResultNote(key(2)), "lost": ResultNote(key(4))}
     for name, note in notes.items():
         store.remember(digest(name), note)
         if name != "young":
             os.utime(store.note_path(digest(name)), times=(time.time() - FORGET - 1,) * 2)
-    prune(store)
-    assert [name for name in notes if store.recall(digest(name))] == ["of a record", "young", "recipe"]
+    store.prune()
+    assert [name for name in notes if store.note(digest(name))] == ["of a record", "young", "recipe"]
 
 
 def test_a_store_keeps_within_its_size(store: DiskStore) -> None:
-    keep_within(store, max_bytes=10_000)
+    store.keep_within(max_bytes=10_000)
     assert held(store) == [True, True, True]
     for number in range(3, 9):
         put(store, number, bytes([number]) * 1500)
-    keep_within(store, max_bytes=10_000)
-    assert stats(store).bytes <= 9_000 and held(store) == [False, False, False] and store.has(key(8))
+    store.keep_within(max_bytes=10_000)
+    assert store.stats().bytes <= 9_000 and held(store) == [False, False, False] and store.has(key(8))
 
 
 @node
@@ -115,4 +117,4 @@ def test_an_engine_keeps_its_store_within_the_limit(tmp_path: Path) -> None:
             with Graph() as graph:
                 Noise(seed, id="noise")  # type: ignore[call-arg]
             engine.run(replace(graph, outputs={"out": Link("noise")}))
-    assert stats(DiskStore(tmp_path)).bytes <= 30_000
+    assert DiskStore(tmp_path).stats().bytes <= 30_000

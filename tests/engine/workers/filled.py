@@ -16,7 +16,6 @@ from typing import Any
 
 from weft.engine.cli import call
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.upkeep import verify
 
 NODES = Path(__file__).with_name("light.py")
 
@@ -37,10 +36,10 @@ def trial(folder: Path, room: int, whole: str) -> dict[str, Any]:
     place.mkdir(exist_ok=True)
     mount("-t", "tmpfs", "-o", f"size={room}k", "tmpfs", str(place))
     full, _, err = said(folder, place)
-    faults = [str(fault) for fault in verify(DiskStore(place))]
+    faults = [str(fault) for fault in DiskStore(place).verify()]
     mount("-o", "remount,size=10m", str(place))
     code, out, _ = said(folder, place)
-    faults += [str(fault) for fault in verify(DiskStore(place))]
+    faults += [str(fault) for fault in DiskStore(place).verify()]
     subprocess.run(["umount", str(place)], check=True)
     return {"full": full, "said": err, "faults": faults, "with room": code, "right": out == whole}
 

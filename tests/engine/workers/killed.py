@@ -23,7 +23,6 @@ from tests.engine.workers.light import run, woven
 from weft.engine import Graph
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.upkeep import stats, verify
 
 MEMORY = Path("/dev/shm")
 
@@ -50,11 +49,11 @@ def trial(graph: Graph, store: Path, moment: float) -> dict[str, Any]:
     time.sleep(moment)
     os.kill(victim, signal.SIGKILL)
     os.waitpid(victim, 0)
-    faults = [str(fault) for fault in verify(DiskStore(store))]
-    kept = stats(DiskStore(store)).records
+    faults = [str(fault) for fault in DiskStore(store).verify()]
+    kept = DiskStore(store).stats().records
     claims = sum(path.is_file() for path in DiskStore(store).claims.folder.rglob("*"))
     again = outputs(graph, store)
-    faults += [str(fault) for fault in verify(DiskStore(store))]
+    faults += [str(fault) for fault in DiskStore(store).verify()]
     shutil.rmtree(store)
     return {"kept": kept, "claims": claims, "faults": faults, "outputs": again}
 
@@ -71,7 +70,7 @@ def main() -> None:
         started = time.perf_counter()
         whole = outputs(graph, folder / "whole")
         seconds = time.perf_counter() - started
-        print(json.dumps({"kept": stats(DiskStore(folder / "whole")).records, "outputs": whole}))
+        print(json.dumps({"kept": DiskStore(folder / "whole").stats().records, "outputs": whole}))
         for _ in range(trials):
             print(json.dumps(trial(graph, folder / "store", moments.uniform(0, seconds))), flush=True)
 

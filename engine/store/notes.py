@@ -1,0 +1,91 @@
+"""Notes: what a store remembers besides records, each of one of three types.
+
+    ResultNote     under a recipe key: the content key that the recipe led to
+    CostNote       under a partial key, or the cost key of a node type: the seconds that a call took
+    HistoryNote    under the key of a graph: its nodes at the last run
+
+On disk a note is a word for its type, a space and a text. Notes of store layout 1 have the text alone; they are read by
+`read_untyped`, and `weft store migrate` rewrites them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TypeVar
+
+from weft.engine.keys import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ResultNote:
+    """The content key that a recipe key led to, so that a record is found without running what is upstream."""
+
+    content: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class CostNote:
+    """How many seconds a call took, of one node or of the last one of a node type."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryNote:
+    """A graph's nodes at its last run, as `planning.last_run` packs them; for the reasons that a plan prints."""
+
+    snapshot: str
+
+
+Note = ResultNote | CostNote | HistoryNote
+
+N = TypeVar("N", bound=Note)
+"""The type of the note that is asked for."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def pack(note: Note) -> bytes:
+    """A note as a store of files writes it."""
+    match note:
+        case ResultNote(content):
+            return b"result " + content.encode()
+        case CostNote(seconds):
+            return b"cost " + repr(seconds).encode()
+        case HistoryNote(snapshot):
+            return b"history " + snapshot.encode()
+
+
+def unpack(content: bytes) -> Note | None:
+    """The note that was packed; None for one that this version of Weft does not know."""
+    kind, _, text = content.decode(errors="replace").partition(" ")
+    match kind:
+        case "result":
+            return _result(text)
+        case "cost":
+            return _cost(text)
+        case "history":
+            return HistoryNote(text)
+        case _:
+            return read_untyped(content)
+
+
+def read_untyped(content: bytes) -> Note | None:
+    """A note of layout 1, whose type shows in its form alone: a digest, a number or a JSON object; None for others."""
+    text = content.decode(errors="replace")
+    if text.startswith("{"):
+        return HistoryNote(text)
+    return _result(text) or _cost(text)
+
+
+def _result(text: str) -> ResultNote | None:
+    # A content key becomes a part of a path, so nothing but a digest may pass.
+    return ResultNote(Digest(text)) if _DIGEST.match(text) else None
+
+
+def _cost(text: str) -> CostNote | None:
+    try:
+        return CostNote(float(text))
+    except ValueError:
+        return None

@@ -1,0 +1,57 @@
+"""Notes have one of three types, which survive a store of files; notes of older stores are read by their form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weft.engine.keys import digest
+from weft.engine.sealing import sealed
+from weft.engine.store import CostNote, HistoryNote, Note, ResultNote, Store
+from weft.engine.store.disk import DiskStore
+from weft.engine.store.memory import MemoryStore
+from weft.engine.store.notes import pack, read_untyped, unpack
+from weft.engine.store.tiers import Tiers
+
+KEY = digest("a key")
+
+NOTES: list[Note] = [ResultNote(digest("content")), CostNote(1.25e-07), HistoryNote('{"a": ["A", 1, "", {}]}')]
+
+
+@pytest.fixture(params=["memory", "disk", "tiers"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of each kind."""
+    memory, disk = MemoryStore(), DiskStore(tmp_path)
+    stores: dict[str, Store] = {"memory": memory, "disk": disk, "tiers": Tiers((memory, disk))}
+    return stores[request.param]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_note_is_recalled_by_its_type_and_by_no_other(note: Note, store: Store) -> None:
+    store.remember(KEY, note)
+    assert store.recall(KEY, type(note)) == note
+    assert not [kind for kind in map(type, NOTES) if kind is not type(note) and store.recall(KEY, kind)]
+    assert store.recall(digest("another"), type(note)) is None
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_packed_note_is_unpacked(note: Note) -> None:
+    assert unpack(pack(note)) == note and read_untyped(pack(note)) is None
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_note_of_layout_1_has_its_text_alone(note: Note) -> None:
+    text = pack(note).partition(b" ")[2]
+    assert unpack(text) == read_untyped(text) == note
+
+
+STRANGE = [b"", b"result ../../etc/passwd", b"result " + b"AB" * 32, b"cost much", b"\xff", b"x", b"later 5"]
+
+
+@pytest.mark.parametrize("content", STRANGE)
+def test_what_is_no_note_is_none(content: bytes, tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    store.remember(KEY, NOTES[0])
+    store.note_path(KEY).write_bytes(sealed(KEY, content))
+    assert unpack(content) is None and store.note(KEY) is None and store.recall(KEY, ResultNote) is None
