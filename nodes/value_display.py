@@ -1,4 +1,4 @@
-"""How values look: a line of text each, and for pictures what a notebook shows. Imports no torch."""
+"""Representations of values: a line of text, and for pictures a PNG for notebooks. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_COLUMNS = 8
 """Pictures in a row."""
 
 MOST_SIDE = 2048
-"""The greatest side of what a notebook shows, in pixels."""
+"""The longest side of a picture in a notebook, in pixels."""
 
 
 def sized(count: int, width: int, height: int) -> str:

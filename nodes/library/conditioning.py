@@ -1,7 +1,7 @@
-"""Prompts that act together: CombinePrompts, ConcatPrompts, AveragePrompts; and where and when one acts: PromptArea,
-PromptMask, PromptSteps.
+"""Several prompts: CombinePrompts, ConcatPrompts, AveragePrompts; where and when one acts: PromptArea, PromptMask,
+PromptSteps.
 
-What becomes of several predictions is in `weft.nodes.sampling.guidance_math`.
+`weft.nodes.sampling.guidance_math` averages the predictions of several prompts.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Strength = Annotated[float, Range(0.0, 100.0)]
 
 @node(category="conditioning", lane="cpu")
 def CombinePrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
-    """Let prompts act side by side: the model is asked with each, and its predictions are averaged.
+    """Use several prompts at once: the denoiser is called with each, and the predictions are averaged.
 
-    Each counts by its strength, where and when it acts (PromptArea, PromptMask, PromptSteps). Where all that act have
-    no weight, they count alike. Sampling takes as much longer as there are prompts.
+    Each is weighted by its strength, where and when it acts (PromptArea, PromptMask, PromptSteps). Where all weights
+    are 0, the prompts count equally. Sampling time grows with the number of prompts.
 
     Args:
         prompts: one or more.
@@ -36,10 +36,10 @@ def CombinePrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
 
 @node(category="conditioning", lane="cpu")
 def ConcatPrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
-    """Put prompts one after the other, so that the model reads them in one go, as it reads a long prompt.
+    """Concatenate the embeddings of prompts along the tokens, as for one long prompt.
 
-    Words of one part do not colour those of another. All but the tokens is the first one's: its vector, its
-    ControlNets, where and when it acts.
+    Each part is encoded on its own, so words of one part do not influence those of another. Everything except the
+    tokens is taken from the first prompt: pooled vector, ControlNets, area, mask and steps.
 
     Args:
         prompts: one or more; those after the first must be single ones, not combined.
@@ -51,14 +51,14 @@ def ConcatPrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
 
 @node(category="conditioning", lane="cpu")
 def AveragePrompts(first: Conditioning[F], second: Conditioning[F], *, weight: Share = 0.5) -> Conditioning[F]:
-    """Go from one prompt to another, token by token: what lies between two is a prompt as well.
+    """Interpolate between the embeddings of two prompts, token by token.
 
-    All but the tokens and the vector is the first one's.
+    Pooled vectors are interpolated too. Everything else is taken from the first prompt.
 
     Args:
         first: a single prompt.
-        second: a single prompt, of as many tokens.
-        weight: of the second: 0 is the first one, 1 the second.
+        second: a single prompt with the same number of tokens.
+        weight: of the second prompt: 0 gives the first, 1 the second.
     """
     import torch
 
@@ -93,17 +93,18 @@ def PromptArea(
     top: Share = 0.0,
     strength: Strength = 1.0,
 ) -> Conditioning[F]:
-    """Let a prompt act in a rectangle of the picture, beside others (CombinePrompts).
+    """Restrict a prompt to a rectangle of the picture; combine it with others (CombinePrompts).
 
-    The model sees the whole picture; what it predicts counts inside. A prompt alone acts everywhere.
+    The denoiser is called with the whole picture, and its prediction is used inside the rectangle. A prompt that is not
+    combined acts everywhere.
 
     Args:
-        prompt: whose area, where it has one, is replaced.
-        width: of the rectangle, in shares of the picture.
-        height: of the rectangle, in shares of the picture.
-        left: where it begins, in shares of the picture.
-        top: where it begins, in shares of the picture.
-        strength: its weight among the prompts that act there; multiplies what it has.
+        prompt: the prompt; an area that it has is replaced.
+        width: of the rectangle, as a fraction of the picture.
+        height: of the rectangle, as a fraction of the picture.
+        left: the left edge, as a fraction of the picture.
+        top: the top edge, as a fraction of the picture.
+        strength: the weight of the prompt among those that act there; multiplied with the weight that it has.
     """
     area = (left, top, width, height)
     return _changed(prompt, strength, area=area)
@@ -111,22 +112,22 @@ def PromptArea(
 
 @node(category="conditioning", lane="cpu")
 def PromptMask(prompt: Conditioning[F], mask: Mask, *, strength: Strength = 1.0) -> Conditioning[F]:
-    """Let a prompt act where a mask is, beside others (CombinePrompts).
+    """Restrict a prompt to a mask; combine it with others (CombinePrompts).
 
     Args:
-        prompt: whose mask, where it has one, is replaced.
-        mask: how much it acts; one for all pictures, or one for each. It is stretched over the picture.
-        strength: its weight among the prompts that act there; multiplies what it has.
+        prompt: the prompt; a mask that it has is replaced.
+        mask: its weight at each place; one for all pictures, or one for each. It is scaled to the picture.
+        strength: the weight of the prompt among those that act there; multiplied with the weight that it has.
     """
     return _changed(prompt, strength, mask=mask.coverage)
 
 
 @node(category="conditioning", lane="cpu", check=check_range)
 def PromptSteps(prompt: Conditioning[F], *, start: Share = 0.0, end: Share = 1.0) -> Conditioning[F]:
-    """Let a prompt act in a part of the steps; others must act in the rest (CombinePrompts).
+    """Restrict a prompt to a part of the steps; other prompts must cover the rest (CombinePrompts).
 
     Args:
-        prompt: whose range, where it has one, is replaced.
+        prompt: the prompt; a range that it has is replaced.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
     """

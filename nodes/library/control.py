@@ -1,4 +1,4 @@
-"""Steering by pictures: ApplyControlNet."""
+"""ControlNets: ApplyControlNet."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from weft.nodes.values import Conditioning, Control, ControlNet, F, Image
 
 
 class Controlled(NamedTuple, Generic[F]):
-    """Both prompts under a ControlNet; no negative one where none was given."""
+    """Both prompts with a ControlNet; the negative one is None where none was given."""
 
     positive: Conditioning[F]
     negative: Conditioning[F] | None
 
 
 def check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The run's fractions must be in order."""
+    """`start` must be less than `end`."""
     start, end = inputs.get("start"), inputs.get("end")
     if start is not None and end is not None and start >= end:
         yield NodeProblem("end", f"the end, {end}, does not lie after the start, {start}", "give a larger `end`")
@@ -35,16 +35,16 @@ def ApplyControlNet(
     start: Annotated[float, Range(0.0, 1.0)] = 0.0,
     end: Annotated[float, Range(0.0, 1.0)] = 1.0,
 ) -> Controlled[F]:
-    """Steer the sampling under both prompts by a picture: edges, depth, a pose, whatever the ControlNet was trained on.
+    """Control sampling by a picture: edges, depth, a pose, or whatever the ControlNet was trained on.
 
-    Several may follow each other; what they add is summed. A picture of another size than the latents is scaled.
+    Several of these nodes in a row add up. A picture of another size than the latents is scaled.
 
     Args:
         positive: what the picture is to show.
-        negative: what it is not to show; null where guidance is given no negative prompt.
+        negative: what it is not to show; null without a negative prompt.
         control_net: from LoadControlNet.
         image: the picture to follow: one for the whole batch, or one for each item. Alpha is left out.
-        strength: what the ControlNet's output is multiplied by.
+        strength: the factor of the ControlNet's output.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
     """

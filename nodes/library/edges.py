@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 THRESHOLD = 0.12
-"""The gradient of an edge, as `builtin:landscapes-edges` is trained on it."""
+"""The gradient above which a pixel is an edge, in the training data of `builtin:landscapes-edges`."""
 
 
 @node(category="image", lane="cpu")
 def FindEdges(image: Image, *, threshold: Annotated[float, Range(0.0, 0.7)] = THRESHOLD) -> Image:
     """Draw a picture's edges, thin and white on black.
 
-    This is what `builtin:landscapes-edges` was trained on, so its pictures should come from here.
+    `builtin:landscapes-edges` was trained on pictures from this node.
 
     Args:
         image: alpha is left out.
-        threshold: how much an edge must differ from one pixel to the next, where black to white is 1; the greatest
-            difference that there can be lies just above 0.7.
+        threshold: the least gradient of an edge, where a step from black to white over one pixel is 1; the greatest
+            possible gradient is just above 0.7.
     """
     found = edges_of(image.pixels[..., :3].permute(0, 3, 1, 2), threshold)
     return Image(found.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).contiguous())

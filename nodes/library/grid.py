@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LABEL_HEIGHT = 20
-"""Pixels of the strip above a picture that its label stands in."""
+"""Height of the label above a picture, in pixels."""
 
 GAP = 4
 """Pixels between two pictures."""
@@ -21,12 +21,12 @@ GAP = 4
 def ImageGrid(
     images: list[Image], labels: list[str] | None = None, *, columns: Annotated[int, Range(0, 1000)] = 0
 ) -> Image:
-    """Put pictures of one size side by side, each under its label, as one picture on white.
+    """Arrange pictures of one size in a grid on white, each under its label.
 
     Args:
-        images: in their order; each item of a batch is a picture of its own.
-        labels: one for each picture; left out, there are none.
-        columns: how many stand in a row; 0 puts all into one.
+        images: in order; each item of a batch is one picture.
+        labels: one for each picture, or none.
+        columns: pictures in a row; 0 puts all into one row.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Pictures in and out: LoadImage and SaveImage."""
+"""Reading and writing pictures: LoadImage and SaveImage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAVE_OPTIONS: Mapping[Format, Mapping[str, Any]] = {
     "webp": {"lossless": True, "exact": True},
     "jpeg": {"quality": 95, "subsampling": 0},
 }
-"""What Pillow is asked for, so that equal pixels make equal bytes."""
+"""Options for Pillow, fixed so that equal pixels give equal bytes."""
 
 
 def _probe(path: Path) -> None:
@@ -36,10 +36,10 @@ def _probe(path: Path) -> None:
 
 @node(category="image", lane="io")
 def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context = INJECTED) -> Image:
-    """Read a picture: PNG, JPEG or WebP, turned upright as its camera noted.
+    """Read a PNG, JPEG or WebP picture, rotated by its EXIF orientation.
 
     Args:
-        path: looked up beside the graph, in the working directory and in the input folders. Transparency becomes a
+        path: looked up next to the graph, in the working directory and in the input folders. Transparency becomes a
             fourth channel.
     """
     import torch
@@ -57,12 +57,12 @@ def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
 
 @node(category="image", lane="cpu", check=_check_name)
 def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> list[Artifact]:
-    """Save pictures under the output folder, one file an item of the batch.
+    """Save pictures in the output folder, one file for each item of the batch.
 
     Args:
-        image: what to save; each value is rounded to the nearest of 256 levels.
-        name: of the files, without number and ending.
-        format: `png` and `webp` keep every pixel; `jpeg` does not, and leaves alpha out.
+        image: the pictures; each value is rounded to the nearest of 256 levels.
+        name: of the files, without number and suffix.
+        format: `png` and `webp` are lossless; `jpeg` is lossy and drops alpha.
     """
     levels = (image.pixels * 255).round().byte().numpy()
     return [Artifact(_encoded(item, format), f"image/{format}", name) for item in levels]
@@ -82,7 +82,7 @@ def _levels(picture: PIL.Image.Image) -> tuple[Any, int]:
 
 
 def _upright(path: Path) -> PIL.Image.Image:
-    """The picture as it is to be seen."""
+    """The picture, rotated by its EXIF orientation."""
     import PIL.Image
     import PIL.ImageOps
 

@@ -27,12 +27,12 @@ def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
 
 
 Side = Annotated[int, Range(8, 2**30, step=8)]
-"""Pixels along a side: whole latent elements, which stand for 8 pixels in most families."""
+"""Pixels along a side, a multiple of 8: the VAE factor of most families."""
 
 
 @node(category="latent", lane="cpu", check=_check_size, traits=(LatentTraits(empty=True),))
 def EmptyLatent(width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1) -> Latent[Any]:
-    """Ask for pictures of a size, to be sampled from noise alone.
+    """Latents of a size without samples, to start from noise.
 
     Args:
         width: in pixels.
@@ -44,7 +44,7 @@ def EmptyLatent(width: Side = 512, height: Side = 512, batch_size: Annotated[int
 
 @node(category="latent", lane="gpu")
 def VAEEncode(vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Latent[F]:
-    """Encode pixels into latents, to start sampling from a picture; the mean of the VAE's distribution is taken.
+    """Encode a picture into latents, to start sampling from it; takes the mean of the VAE's distribution.
 
     Args:
         vae: from LoadCheckpoint.
@@ -72,8 +72,8 @@ def VAEDecode(
     Args:
         vae: from LoadCheckpoint.
         latent: from KSampler or VAEEncode.
-        tile: decode in overlapping tiles of this side, in pixels, and blend them: less memory for large pictures, and
-            not quite the same pixels. 0 decodes each picture whole.
+        tile: decode in overlapping tiles of this side, in pixels, and blend them; needs less memory for large pictures,
+            and changes pixels slightly. 0 decodes each picture whole.
     """
     import torch
 
@@ -88,7 +88,7 @@ def VAEDecode(
 
 
 def _finite(pixels: Tensor, precision: str) -> Tensor:
-    """The pixels, if they are numbers; a number format that is too small makes others."""
+    """The pixels; raises `InputError` where they overflowed the precision of the VAE."""
     if not pixels.isfinite().all():
         raise InputError(f"the decoded picture is not finite in {precision}", "run in float32 or bfloat16")
     return pixels

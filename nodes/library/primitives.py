@@ -1,4 +1,4 @@
-"""Plain values and what is worked out from them: numbers, texts, seeds. Nothing here needs torch."""
+"""Numbers, texts and seeds, and arithmetic on them. Nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def Boolean(value: bool) -> bool:
 
 @node(category="primitives", instant=True)
 def IntegerMath(a: int, b: int, operation: Operation = "add") -> int:
-    """Work out a whole number from two.
+    """Arithmetic on two whole numbers.
 
     Args:
         a: the first.
         b: the second.
-        operation: `divide` rounds down, and `remainder` is what it leaves, with the sign of b.
+        operation: `divide` rounds down; `remainder` has the sign of b.
     """
     if b == 0 and operation in ("divide", "remainder"):
         raise InputError(f"{a} cannot be divided by 0", "give another b")
@@ -93,7 +93,7 @@ def IntegerMath(a: int, b: int, operation: Operation = "add") -> int:
 
 @node(category="primitives", instant=True)
 def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
-    """Work out a number from two.
+    """Arithmetic on two numbers.
 
     Args:
         a: the first.
@@ -110,11 +110,11 @@ def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
 
 @node(category="primitives", instant=True)
 def JoinText(texts: list[str], separator: str = ", ") -> str:
-    """Put texts together, such as the parts of a prompt; empty ones are left out.
+    """Join texts, such as the parts of a prompt; empty ones are left out.
 
     Args:
-        texts: in their order.
-        separator: what stands between two.
+        texts: in order.
+        separator: between two texts.
     """
     return separator.join(text for text in texts if text)
 
@@ -124,7 +124,7 @@ def FormatText(template: str, values: list[str | int | float]) -> str:
     """Put values into a text: `a {0} house, {1} trees`.
 
     Args:
-        template: `{0}` stands for the first value, `{1}` for the second; `{{` and `}}` are braces.
+        template: `{0}` is replaced by the first value, `{1}` by the second; `{{` and `}}` are braces.
         values: texts and numbers.
     """
 
@@ -150,6 +150,6 @@ def Seeds(
     Args:
         first: the first seed.
         count: how many.
-        step: from each to the next; what goes beyond 64 bits begins again at 0.
+        step: the difference between neighbours; values wrap around at 64 bits.
     """
     return [(first + index * step) % 2**64 for index in range(count)]

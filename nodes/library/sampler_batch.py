@@ -1,8 +1,7 @@
-"""Several samplings as one: values put together along the batch, and taken apart again.
+"""Samples several KSampler calls in one batch: inputs are concatenated, the result is split again.
 
-What cannot stand in one batch (prompts of different lengths, pictures of different sizes, other scales or models) is
-sampled in batches of its own, so every call comes to what it comes to alone, but for the rounding of sums that are
-made in another order.
+Calls that cannot share a batch (prompts of different lengths, pictures of different sizes, other scales or models) are
+sampled separately. Each call gives what it gives alone, except for rounding where sums are made in another order.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ Call = Mapping[str, Any]
 
 
 def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) -> list[Latent[Any]]:
-    """What `sample` (KSampler) gives for each call, in order; calls that fit go through it at once.
+    """The results of `sample` (KSampler) for each call, in order; calls that can share a batch are sampled at once.
 
     Args:
-        calls: their inputs; they differ in `guide`, `latent` and `seed` alone.
+        calls: their inputs; they differ only in `guide`, `latent` and `seed`.
     """
     alike: dict[Any, list[int]] = {}
     for number, call in enumerate(calls):
@@ -45,7 +44,7 @@ def _joined(calls: Sequence[Call]) -> dict[str, Any]:
 
 
 def _form(value: Any) -> Any:
-    """What must be equal for values to stand in one batch: all but what is in tensors and how many rows they have."""
+    """Grouping key: equal for values that can share a batch (same settings, same shapes apart from the first axis)."""
     if isinstance(value, tuple):
         return tuple(map(_form, value))
     if isinstance(value, Latent):
@@ -56,7 +55,7 @@ def _form(value: Any) -> Any:
 
 
 def _stacked(values: Sequence[Any], sizes: Sequence[int]) -> Any:
-    """Values of one form as one; tensors have a row for each item, repeated where one row serves all of a call."""
+    """Concatenate values with equal grouping keys; tensors with one row are repeated for each item of their call."""
     import torch
 
     from weft.nodes.sampling.controlnets import repeated

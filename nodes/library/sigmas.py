@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PLOT_WIDTH, PLOT_HEIGHT, MARGIN = 512, 320, 24
-"""Pixels of a plot, and of the white around it."""
+"""Size of a plot and its margin, in pixels."""
 
 
 @value
 @dataclass(frozen=True, eq=False)
 class Sigmas(Generic[F]):
-    """The noise levels that a run goes through, `levels` `[steps + 1]`, falling; or rising, which noises a picture.
+    """Noise levels of a sampling run, `levels` `[steps + 1]`: falling, or rising to add noise to a picture.
 
-    Under a noise schedule a level is the ratio of noise to picture, above 0; over a flow it is the share of noise, 0 to
-    1. A run that ends in 0 leaves no noise.
+    For models with a noise schedule a level is the ratio of noise to signal, above 0; for flow-matching models it is
+    the share of noise, 0 to 1. A run that ends at 0 leaves no noise.
     """
 
     levels: Tensor
@@ -38,7 +38,7 @@ class Sigmas(Generic[F]):
 
 
 class SigmaParts(NamedTuple, Generic[F]):
-    """What SplitSigmas gives."""
+    """The outputs of SplitSigmas."""
 
     before: Sigmas[F]
     after: Sigmas[F]
@@ -53,12 +53,12 @@ def MakeSigmas(
     schedule: ScheduleName = "model",
     context: Context = INJECTED,
 ) -> Sigmas[F]:
-    """Space the noise levels of a model over some steps, down to 0: those that the sampler `euler` has.
+    """The noise levels of a model over some steps, down to 0, as the sampler `euler` uses them.
 
     Args:
         model: from LoadCheckpoint.
-        latent: what will be sampled, for models whose levels depend on its size (FLUX.1).
-        steps: how many steps the levels make.
+        latent: the latent to sample, for models whose levels depend on its size (FLUX.1).
+        steps: the number of steps.
         schedule: how they are spaced; `model` is the checkpoint's own spacing.
     """
     from weft.nodes.sampling.stepper import SchedulerStepper, make_scheduler
@@ -74,14 +74,14 @@ def MakeSigmas(
 
 
 def _check_levels(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The levels must be a way down, or up."""
+    """The levels must fall, or rise."""
     levels = inputs.get("levels")
     if levels is not None and (fault := _fault(levels)):
         yield NodeProblem("levels", fault, "give two levels or more, from 0 up, each lower than the one before")
 
 
 def _fault(levels: list[float]) -> str | None:
-    """What is wrong with levels, if something is."""
+    """The fault of a list of levels, or None."""
     if len(levels) < 2:
         return f"{len(levels)} levels make no step"
     if min(levels) < 0:
@@ -94,10 +94,10 @@ def _fault(levels: list[float]) -> str | None:
 
 @node(category="sampling", check=_check_levels)
 def ListSigmas(levels: list[float]) -> Sigmas[Any]:
-    """Take noise levels as they are given.
+    """Noise levels from a list.
 
     Args:
-        levels: from 0 up, falling; or rising, to noise a picture. The last is 0 where no noise is to be left.
+        levels: 0 or more, falling; or rising, to add noise to a picture. End at 0 to leave no noise.
     """
     import torch
 
@@ -108,14 +108,14 @@ def ListSigmas(levels: list[float]) -> Sigmas[Any]:
 
 @node(category="sampling")
 def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 10) -> SigmaParts[F]:
-    """Part a run at a step, for two samplers: the first goes down to a level from which the second goes on.
+    """Split a run at a step for two samplers: the second continues at the level where the first ends.
 
-    The second is given the latents as they are (`add_noise` false). A sampler that looks back (dpmpp_2m) has nothing to
-    look back at there, and noise that steps draw is drawn from the seed again.
+    Set `add_noise` to false for the second. A multistep sampler (dpmpp_2m) starts there without its history, and noise
+    of the steps is drawn from the seed again.
 
     Args:
         sigmas: of the whole run.
-        step: how many steps lie before.
+        step: the number of steps before the split.
     """
     steps = len(sigmas.levels) - 1
     if step >= steps:
@@ -125,11 +125,11 @@ def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 1
 
 @node(category="sampling")
 def FlipSigmas(sigmas: Sigmas[F], *, least: Annotated[float, Range(1e-6, 1.0)] = 0.01) -> Sigmas[F]:
-    """Go through noise levels the other way round: up, to find the noise that a picture would come from.
+    """Reverse noise levels: rising levels find the noise that a picture would be sampled from.
 
     Args:
         sigmas: falling, or rising.
-        least: stands for level 0, where no run can begin.
+        least: replaces a level of 0 at the start, where a run cannot begin.
     """
     flipped = sigmas.levels.flip(0)
     if flipped[0] == 0:
@@ -141,10 +141,10 @@ def FlipSigmas(sigmas: Sigmas[F], *, least: Annotated[float, Range(1e-6, 1.0)] =
 
 @node(category="sampling")
 def PlotSigmas(sigmas: Sigmas[F]) -> Image:
-    """Draw noise levels over steps.
+    """Plot noise levels over steps.
 
     Args:
-        sigmas: steps go from left to right, levels from 0 up to the greatest.
+        sigmas: steps are on the x axis, levels on the y axis from 0 to the greatest.
     """
     import numpy
     import torch

@@ -1,4 +1,4 @@
-"""Prompts: TextEncode, and what else a model is told: Framing."""
+"""Prompts: TextEncode, and SDXL's size conditioning: Framing."""
 
 from __future__ import annotations
 
@@ -25,26 +25,25 @@ def TextEncode(
     clip_skip: Annotated[int, Range(0, 32)] = 0,
     context: Context = INJECTED,
 ) -> Conditioning[F]:
-    """Turn a prompt into what a model is guided by.
+    """Encode a prompt.
 
-    CLIP reads 75 tokens at a time: a longer text is read in chunks, and the denoiser reads them all in a row; where it
-    reads a vector of the prompt too, that is the first chunk's. T5 reads a text whole, and what is longer than 512
-    tokens is cut there. SD 3 is told 256 of T5's tokens with their padding, 512 where the text is longer, each
-    prompt by its own length; diffusers has one length for both, so a short negative prompt beside a long one, which is
-    told more padding there, paints a little otherwise. A model of classes reads the name or the number of one, as it
-    stands.
+    CLIP reads 75 tokens at a time. A longer text is encoded in chunks, and the denoiser gets all chunks in a row; a
+    pooled vector is that of the first chunk. T5 reads up to 512 tokens and cuts the rest. SD 3 gets T5's embeddings
+    with padding to 256 tokens, or to 512 where the text is longer, for each prompt by its own length. diffusers pads
+    both prompts to one length, so with a long prompt and a short negative one pictures differ slightly. A
+    class-conditional model (DiT) takes the name or the number of a class as its text.
 
-    Parentheses weigh words: `(words)` 1.1, `(words:1.2)` 1.2, and one within the other multiply, up to 100. By so much
-    is what the model reads of the prompt moved away from what it reads of it without these words: 0 is as if they were
-    not there, below 1 they count less, above it more. `\\(`, `\\)` and `\\\\` are the characters, and so is a
-    parenthesis without its partner.
+    Parentheses weight words: `(words)` by 1.1, `(words:1.2)` by 1.2; nested weights multiply, up to 100. The weight
+    moves the embedding of the prompt away from its embedding without these words: at 0 it is as if they were left out,
+    below 1 they count less, above 1 more. `\\(`, `\\)` and `\\\\` are the plain characters, and so is an unmatched
+    parenthesis.
 
     Args:
-        text_encoder: from LoadCheckpoint or LoadTextEncoder; by way of LoadEmbedding where words stand for embeddings.
-        text: the prompt; empty is a prompt too, the usual negative one.
-        weights: whether parentheses weigh words; without, the text is read as it stands.
-        clip_skip: layers of CLIP that are left out at its end, beside the one that SDXL and SD 3 leave out anyway;
-            some SD 1.x models were trained with 1. It changes nothing of T5, nor of vectors, and so not FLUX.1.
+        text_encoder: from LoadCheckpoint, LoadTextEncoder or LoadEmbedding.
+        text: the prompt; may be empty.
+        weights: whether parentheses weight words; else they are read as characters.
+        clip_skip: how many of CLIP's last layers are skipped, in addition to the one that SDXL and SD 3 always skip;
+            some SD 1.x models were trained with 1. It does not change T5 or pooled vectors, and so not FLUX.1.
     """
     with _held(text_encoder, context) as encoder:
         encoded = encoder.encode([text], Reading(weights, clip_skip))
@@ -56,7 +55,7 @@ def TextEncode(
 
 @contextmanager
 def _held(text_encoder: TextEncoder[F], context: Context) -> Iterator[PromptEncoder]:
-    """What reads prompts, with its embeddings; its text models are those that are held without these, as they are."""
+    """The prompt encoder with its embeddings; it shares its text models with the encoder without them."""
     with ExitStack() as held:
         encoder = held.enter_context(context.weights(text_encoder.plain, PromptEncoder))
         words = {one.word: held.enter_context(context.weights(one, dict)) for one in text_encoder.embeddings}
@@ -70,17 +69,17 @@ Pixels = Annotated[int, Range(0, 2**30)]
 def Framing(
     prompt: Conditioning[F], *, width: Pixels, height: Pixels, left: Pixels = 0, top: Pixels = 0
 ) -> Conditioning[F]:
-    """Tell SDXL from what original the picture is to look cut out; without this, from one of its own size.
+    """Set SDXL's size conditioning: original size and crop (https://arxiv.org/abs/2307.01952, section 2.2).
 
-    SDXL was trained with the sizes and crops of its pictures (https://arxiv.org/abs/2307.01952, section 2.2): a small
-    original paints a coarse picture, a corner away from 0 a picture that is cut.
+    SDXL was trained with the original sizes and the crops of its pictures. A small original gives a coarse picture, a
+    crop away from 0 a picture that looks cut off. Without this node both are those of the picture itself.
 
     Args:
-        prompt: from TextEncode; the negative prompt is told by a node of its own.
+        prompt: from TextEncode; the negative prompt needs a node of its own.
         width: of the original, in pixels.
         height: of the original, in pixels.
-        left: where the crop begins in it, in pixels.
-        top: where the crop begins in it, in pixels.
+        left: of the crop in the original, in pixels.
+        top: of the crop in the original, in pixels.
     """
     framing = (height, width, top, left)
     return Conditioning(tuple(replace(one, framing=framing) for one in prompt.prompts))
