@@ -15,7 +15,7 @@ from typing import Any
 from weft.engine import InputError
 from weft.nodes.models.safetensors_header import PICKLES, refuse_pickle
 
-CONFIGURATIONS = frozenset({".json", ".txt"})
+CONFIGURATIONS = frozenset({".jinja", ".json", ".txt"})
 
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:-\d{5}-of-\d{5})?(?:\.(?P<variant>\w+))?(?:-\d{5}-of-\d{5})?\.safetensors"

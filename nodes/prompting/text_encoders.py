@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weft.engine import Resolved
+from weft.engine import InputError, Resolved
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import TextModelFacts
@@ -58,11 +58,16 @@ class TextModel(ABC):
     optional: bool = False
     projects: bool = False
 
-    kind: ClassVar[str]
-    """What headers tell apart: text models of one kind differ by their sizes alone."""
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What headers tell apart: text models of one kind differ by their sizes alone."""
 
     takes_embeddings: ClassVar[bool] = False
     """Whether words of a prompt can be replaced by embeddings."""
+
+    needs_tokenizer: ClassVar[bool] = False
+    """Whether its tokenizer must be given where it comes as a single file."""
 
     entries: ClassVar[tuple[str, ...]]
     """The names that its table of tokens may have in a file, by which it is recognised."""
@@ -105,6 +110,18 @@ class TextModel(ABC):
             return Place(folder, tokenizer) if (folder / "config.json").is_file() else None
         prefix = self.prefix(read_shapes(root))
         return None if prefix is None else Place(root, prefix=prefix)
+
+
+SCALED = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", "scaled_fp8")
+"""What names of tensors end with in files of 8-bit numbers that are multiplied by scales of their own."""
+
+
+def refuse_scaled_weights(shapes: Shapes) -> None:
+    """Raise `InputError` for weights in 8 bits with scales, which would be read without them."""
+    name = next((name for name in shapes if name.endswith(SCALED)), None)
+    if name:
+        message = f"the weights are 8-bit numbers with scales (`{name}`), which are not read"
+        raise InputError(message, "get the file in bfloat16 or float16")
 
 
 def tokenizer_folder(text_encoder: str) -> str:

@@ -272,12 +272,20 @@ def qwen3() -> Any:
     )
 
 
+VL_WIDTH = 128
+"""Channels of the vision-language model."""
+
+
 def qwen_vl() -> Any:
-    """A vision-language model of Qwen-Image's kind, of two layers and one for pictures."""
+    """A vision-language model of Qwen-Image's kind, of two layers and one for pictures.
+
+    A head has 128 channels, as in the published one: a single file of it does not say how many.
+    """
     words = len(chat_tokenizer())
-    rope = {"rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]}, "max_position_embeddings": 4096}
-    text = {"vocab_size": words, "num_hidden_layers": 2, **rope, **LANGUAGE}
-    sight = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": WIDTH}
+    rope = {"rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}, "max_position_embeddings": 4096}
+    own = {"hidden_size": VL_WIDTH, "num_attention_heads": 1, "rms_norm_eps": 1e-6}
+    text = {"vocab_size": words, "num_hidden_layers": 2, **rope, **LANGUAGE, **own}
+    sight = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": VL_WIDTH}
     return Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(text_config=text, vision_config={**sight, "fullatt_block_indexes": [0]})
     )
@@ -324,7 +332,7 @@ def qwen_image() -> Any:
             num_layers=2,
             attention_head_dim=32,
             num_attention_heads=2,
-            joint_attention_dim=WIDTH,
+            joint_attention_dim=VL_WIDTH,
             axes_dims_rope=(8, 12, 12),
         ),
         scheduler=flow(1.0, base_image_seq_len=256, max_image_seq_len=8192, **shifting),

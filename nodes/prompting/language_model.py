@@ -1,0 +1,206 @@
+"""Decoder language models as text models: how Qwen's are recognised in folders and single files, and loaded.
+
+What shapes of a single file do not say is data of an `Architecture`. Only the layers that read text are loaded: no part
+for pictures, no head that predicts tokens. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from weft.engine import InputError
+from weft.nodes.models import diffusers_folder
+from weft.nodes.models import single_file as original
+from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.prompting.chat import Chat
+from weft.nodes.prompting.language_reader import LanguageModelReader
+from weft.nodes.prompting.text_encoders import Place, TextModel, refuse_scaled_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+PREFIXES = ("model.language_model.", "language_model.model.", "model.", "")
+"""What the names of a language model's tensors begin with, by the version of transformers that wrote them."""
+
+TABLE = "embed_tokens.weight"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The architecture of a language model, with what shapes of a single file do not say about it.
+
+    Args:
+        kind: as `model_type` in a configuration has it.
+        network_class: transformers' class of the layers that read text.
+        config_class: transformers' class of their configuration.
+        mark: the name of a tensor in the first layer, by which files are recognised.
+        also: what names of other tensors begin with in its files, where files of other architectures have its mark too.
+        head_channels: of an attention head, where `q_norm` does not say it.
+        constants: fields of the configuration that shapes do not say.
+    """
+
+    kind: str
+    network_class: str
+    config_class: str
+    mark: str
+    also: tuple[str, ...] = ()
+    head_channels: int = 128
+    constants: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    def prefix(self, shapes: Shapes) -> str | None:
+        """What the names of its tensors begin with in a file; None where the file is of another architecture."""
+        known = not self.also or any(name.startswith(self.also) for name in shapes)
+        names = (one for one in PREFIXES if f"{one}{TABLE}" in shapes and f"{one}layers.0.{self.mark}" in shapes)
+        return next(names, None) if known else None
+
+    def config(self, shapes: Shapes) -> dict[str, Any]:
+        """The configuration of a model, from the shapes below its prefix."""
+        vocabulary, width = shapes[TABLE]
+        layer = original.below("layers.0.", shapes)
+        head = layer.get("self_attn.q_norm.weight", (self.head_channels,))[0]
+        return {
+            "vocab_size": vocabulary,
+            "hidden_size": width,
+            "intermediate_size": layer["mlp.gate_proj.weight"][0],
+            "num_hidden_layers": original.count(shapes, "layers.{}.mlp.gate_proj.weight"),
+            "num_attention_heads": layer["self_attn.q_proj.weight"][0] // head,
+            "num_key_value_heads": layer["self_attn.k_proj.weight"][0] // head,
+            "head_dim": head,
+            **self.constants,
+        }
+
+
+QWEN3 = Architecture(
+    kind="qwen3",
+    network_class="Qwen3Model",
+    config_class="Qwen3Config",
+    mark="self_attn.q_norm.weight",
+    constants={"rope_theta": 1_000_000.0, "rms_norm_eps": 1e-6, "max_position_embeddings": 40960},
+)
+"""Qwen3, such as the text model of Z-Image."""
+
+QWEN2_5_VL = Architecture(
+    kind="qwen2_5_vl",
+    network_class="Qwen2_5_VLTextModel",
+    config_class="Qwen2_5_VLTextConfig",
+    mark="self_attn.q_proj.bias",
+    also=("visual.", "model.visual."),
+    constants={
+        "rope_theta": 1_000_000.0,
+        "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+        "rms_norm_eps": 1e-6,
+        "max_position_embeddings": 128_000,
+    },
+)
+"""Qwen2.5-VL, the text model of Qwen-Image, without its part for pictures."""
+
+
+@dataclass(frozen=True)
+class LanguageModel(TextModel):
+    """A decoder language model.
+
+    Args:
+        architecture: of its layers.
+        chat: the conversation that a prompt is put into.
+        hidden_state: the index of the hidden state that is taken, counted from the end; -1 is the last, with its norm.
+        dropped: leading tokens of the conversation that the denoiser does not read.
+        longest: the most tokens that the denoiser reads; what is longer is cut at its end.
+        tokenizer_source: where its tokenizer is published, for the hint where none was given.
+    """
+
+    architecture: Architecture = QWEN3
+    chat: Chat = Chat("{}")  # noqa: RUF009
+    hidden_state: int = -1
+    dropped: int = 0
+    longest: int = 512
+    tokenizer_source: str = "the folder `tokenizer` of the model's diffusers folder"
+
+    entries: ClassVar[tuple[str, ...]] = tuple(f"{prefix}{TABLE}" for prefix in PREFIXES)
+    needs_tokenizer: ClassVar[bool] = True
+
+    @property
+    def kind(self) -> str:
+        return self.architecture.kind
+
+    def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
+        if config.get("model_type") != self.kind:
+            return None
+        text = {**config, **config.get("text_config", {})}
+        if "hidden_size" not in text:
+            return None
+        return TextModelFacts(self.kind, text["hidden_size"], text.get("num_hidden_layers", 0))
+
+    def of_shapes(self, shapes: Shapes) -> TextModelFacts | None:
+        prefix = self.architecture.prefix(shapes)
+        if prefix is None:
+            return None
+        refuse_scaled_weights(shapes)
+        config = self.architecture.config(original.below(prefix, shapes))
+        return TextModelFacts(self.kind, config["hidden_size"], config["num_hidden_layers"])
+
+    def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> LanguageModelReader:
+        import transformers
+
+        from weft.nodes.models.loading import assembled_text, ready
+
+        tokenizer = language_tokenizer(self, place)
+        network_class = getattr(transformers, self.architecture.network_class)
+        config = self._config(place)
+        network = assembled_text(network_class, config, language_weights(self.architecture, place, variant), dtype)
+        return LanguageModelReader(
+            self.name, ready(network, device), tokenizer, self.chat, self.hidden_state, self.dropped, self.longest
+        )
+
+    def _config(self, place: Place) -> Any:
+        """The configuration of the layers that read text: that of the folder, or from the shapes of a file."""
+        import transformers
+
+        if place.root.is_dir():
+            return transformers.AutoConfig.from_pretrained(place.root, local_files_only=True).get_text_config()
+        shapes = original.below(place.prefix, read_shapes(place.root))
+        found = self.architecture.config(original.below(self.architecture.prefix(shapes) or "", shapes))
+        return getattr(transformers, self.architecture.config_class)(**found)
+
+
+def language_weights(architecture: Architecture, place: Place, variant: str) -> dict[str, Tensor]:
+    """The weights of the layers that read text, by the names of transformers' class for these alone."""
+    files = list(_files(place.root, variant))
+    shapes = {name: shape for file in files for name, shape in read_shapes(file).items()}
+    prefix = place.prefix + (architecture.prefix(original.below(place.prefix, shapes)) or "")
+    found = {name: one for file in files for name, one in original.tensors(file, prefix).items()}
+    below = original.below(prefix, found)
+    return {name: one for name, one in below.items() if name.startswith(("layers.", "norm.", "embed_tokens."))}
+
+
+def _files(root: Path, variant: str) -> Iterator[Path]:
+    """The files of a variant of the weights."""
+    if root.is_dir():
+        yield from diffusers_folder.weights(root)[diffusers_folder.component_variant(root, variant) or ""]
+    else:
+        yield root
+
+
+def language_tokenizer(text: LanguageModel, place: Place) -> Any:
+    """The tokenizer of a language model.
+
+    Raises:
+        InputError: where there is none, or it cannot be read.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    from_file: Any = PreTrainedTokenizerFast
+    hint = f"give `tokenizer`: {text.tokenizer_source}, or its `tokenizer.json`"
+    if place.tokenizer is None or not place.tokenizer.exists():
+        raise InputError(f"`{place.root.name}` ({text.name}) carries no tokenizer", hint)
+    try:
+        if place.tokenizer.is_dir():
+            return AutoTokenizer.from_pretrained(place.tokenizer, local_files_only=True)
+        return from_file(tokenizer_file=str(place.tokenizer))
+    except Exception as fault:  # the tokenizers library raises plain `Exception` for a file that it cannot read
+        raise InputError(f"`{place.tokenizer.name}` cannot be read as a tokenizer: {fault}", hint) from fault

@@ -1,0 +1,93 @@
+"""How a decoder language model reads prompts: inside a conversation, each at its own length, with an attention mask.
+
+Read next: `weft.nodes.prompting.language_model`, which recognises and loads such models. Importing this module imports
+no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.prompting.chat import Chat
+from weft.nodes.prompting.prompts import PLAIN, Weighted
+from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Token, Words, padded, weighed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LanguageModelReader(TextReader):
+    """A decoder language model with its tokenizer.
+
+    Args:
+        chat: the conversation that a prompt is put into.
+        hidden_state: the index of the hidden state that is taken, counted from the end; -1 is the last, with its norm.
+        dropped: leading tokens of the conversation that the denoiser does not read.
+        longest: the most tokens of the rest; what is longer is cut at its end.
+    """
+
+    def __init__(
+        self, name: str, network: Any, tokenizer: Any, chat: Chat, hidden_state: int, dropped: int, longest: int
+    ) -> None:
+        super().__init__(name, network, tokenizer)
+        self.chat = chat
+        self.hidden_state = hidden_state
+        self.dropped = dropped
+        self.longest = longest
+
+    def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
+        """The tokens of the whole conversation in one chunk; those of the prompt have its weights."""
+        return [self._tokens(prompt)[0]]
+
+    def _tokens(self, prompt: Weighted) -> tuple[Chunk, int]:
+        """The tokens of the conversation, and how many of them are in front of the prompt."""
+        text, start = self.chat.rendered(self.tokenizer, prompt.text)
+        end = start + len(prompt.text)
+        found = self.tokenizer(text, return_offsets_mapping=True, verbose=False)
+        tokens = [
+            Token(number, prompt.weight(first - start, last - start) if start <= first < end else 1.0)
+            for number, (first, last) in zip(found.input_ids, found.offset_mapping, strict=True)
+        ]
+        leading = sum(first < start for first, _ in found.offset_mapping)
+        return tokens[: self.dropped + self.longest], leading
+
+    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+        """The hidden states of the tokens, filled up with zeros to the longest text, and which of them are read.
+
+        There is no mask where all texts have one length. Weighted words are compared with the token that ends the empty
+        prompt, since no padding is read that could stand in their place; all else is as `weighed` has it.
+        """
+        import torch
+
+        chunks = [chunk for (chunk,) in texts]
+        rows = [
+            weighed(chunk, states, self._states_or_nothing, start=0)[self.dropped :]
+            for chunk, states in zip(chunks, self._states(chunks), strict=True)
+        ]
+        embeddings = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence([row.new_ones(len(row)) for row in rows], batch_first=True)
+        return Encoded(embeddings, attention_mask=None if bool(mask.all()) else mask)
+
+    def _states_or_nothing(self, chunks: Sequence[Chunk]) -> list[Tensor]:
+        """As `_states`; an empty chunk is no words: the token that ends the empty prompt, once for every token."""
+        empty, leading = self._tokens(PLAIN.of(""))
+        states = self._states([chunk or empty for chunk in chunks])
+        most = self.dropped + self.longest
+        return [
+            states if chunk else states[leading].expand(most, -1) for chunk, states in zip(chunks, states, strict=True)
+        ]
+
+    def _states(self, chunks: Sequence[Chunk]) -> list[Tensor]:
+        """The hidden states `[token, channel]` of each chunk."""
+        import torch
+
+        rows = [[token.number for token in chunk] for chunk in chunks]
+        length, device = max(map(len, rows)), self.network.device
+        # Padding goes to the end, where no token of a causal model sees it; its number does not count under the mask.
+        numbers = torch.tensor(padded(rows, length, 0), device=device)
+        mask = torch.tensor(padded([[1] * len(row) for row in rows], length, 0), device=device)
+        states = self.network(
+            input_ids=numbers, attention_mask=mask, output_hidden_states=True, use_cache=False
+        ).hidden_states[self.hidden_state]
+        return [state[: len(row)] for state, row in zip(states, rows, strict=True)]

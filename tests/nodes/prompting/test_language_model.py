@@ -1,0 +1,217 @@
+"""Language models read prompts as diffusers' own pipelines have them read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tests.nodes.families.tiny import PIPELINES
+from weft.engine import InputError
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.prompting.chat import Chat
+from weft.nodes.prompting.clip import Clip
+from weft.nodes.prompting.language_model import QWEN2_5_VL, QWEN3, LanguageModel
+from weft.nodes.prompting.language_reader import LanguageModelReader
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.prompting.prompts import Reading
+from weft.nodes.prompting.t5 import T5
+from weft.nodes.prompting.text_encoders import Place
+from weft.nodes.prompting.text_reader import Encoded
+
+ASKED = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+
+DESCRIBE = (
+    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
+    "relationships of the objects and background:<|im_end|>\n" + ASKED
+)
+
+SPECS = {
+    "z-image": LanguageModel(
+        "qwen3_4b", "text_encoder", (), chat=Chat(ASKED, {"enable_thinking": True}), hidden_state=-2
+    ),
+    "qwen-image": LanguageModel(
+        "qwen_2.5_vl_7b", "text_encoder", (), architecture=QWEN2_5_VL, chat=Chat(DESCRIBE), dropped=34
+    ),
+}
+
+TEXTS = ["a red house by the lake", "", "night", '  "Café, 日本"\n{x} 100%\n']
+
+
+class Alone(PromptEncoder):
+    """What one text model reads."""
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        return self.read(texts, reading)[0]
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Any, Path]]:
+    """diffusers' pipelines, each with the folder that it was saved to."""
+    made = {}
+    for name in SPECS:
+        torch.manual_seed(0)
+        pipeline = PIPELINES[name]()
+        folder = tmp_path_factory.mktemp("pipeline") / name
+        pipeline.save_pretrained(folder)
+        made[name] = (pipeline, folder)
+    return made
+
+
+def encoder(name: str, place: Place) -> Alone:
+    return Alone([SPECS[name].reader(place, "", torch.float32, "cpu")])
+
+
+def in_folder(folder: Path) -> Place:
+    return Place(folder / "text_encoder", folder / "tokenizer")
+
+
+def theirs(pipeline: Any, texts: Sequence[str]) -> list[Tensor]:
+    """The embeddings of diffusers' `encode_prompt`, those of each text without padding."""
+    if pipeline.__class__.__name__ == "ZImagePipeline":
+        return list(pipeline.encode_prompt(list(texts), "cpu", do_classifier_free_guidance=False)[0])
+    rows, mask = pipeline.encode_prompt(list(texts), "cpu", max_sequence_length=512)
+    kept = torch.ones(rows.shape[:2]) if mask is None else mask
+    return [row[one.bool()] for row, one in zip(rows, kept, strict=True)]
+
+
+def single_file(folder: Path, file: Path) -> Path:
+    """The text encoder of a folder as one file, by the names under which such files are published."""
+    named = {}
+    for path in (folder / "text_encoder").glob("*.safetensors"):
+        for name, tensor in load_file(path).items():
+            parts = name.removeprefix("model.").removeprefix("language_model.")
+            inner = "visual." in name or parts.startswith("lm_head")
+            named[parts if inner else f"model.{parts}"] = tensor
+    save_file(named, file)
+    return file
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_texts_are_read_as_diffusers_reads_them(pipelines: Any, name: str) -> None:
+    pipeline, folder = pipelines[name]
+    ours = encoder(name, in_folder(folder)).encode(TEXTS)
+    assert ours.attention_mask is not None and ours.pooled is None
+    for row, mask, wanted in zip(ours.embeddings, ours.attention_mask, theirs(pipeline, TEXTS), strict=True):
+        assert int(mask.sum()) == len(wanted)
+        assert torch.allclose(row[: len(wanted)], wanted, atol=1e-5)
+        assert not row[len(wanted) :].any()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", SPECS)
+def test_one_text_alone_has_no_mask(pipelines: Any, name: str, text: str) -> None:
+    pipeline, folder = pipelines[name]
+    ours = encoder(name, in_folder(folder)).encode([text])
+    assert ours.attention_mask is None
+    assert torch.allclose(ours.embeddings[0], theirs(pipeline, [text])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_what_is_longer_than_the_denoiser_reads_is_cut_as_diffusers_cuts_it(pipelines: Any, name: str) -> None:
+    pipeline, folder = pipelines[name]
+    long = "by the lake, " * 50
+    ours = encoder(name, in_folder(folder)).encode([long])
+    assert ours.embeddings.shape[1] == 512
+    assert torch.allclose(ours.embeddings[0], theirs(pipeline, [long])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("tokenizer", ["tokenizer", "tokenizer/tokenizer.json"])
+@pytest.mark.parametrize("name", SPECS)
+def test_a_single_file_reads_what_its_folder_reads(pipelines: Any, tmp_path: Path, name: str, tokenizer: str) -> None:
+    """A tokenizer.json carries no chat template: the family's own is used, which is the same."""
+    _, folder = pipelines[name]
+    file = single_file(folder, tmp_path / "alone.safetensors")
+    one = encoder(name, in_folder(folder)).encode(TEXTS)
+    other = encoder(name, Place(file, folder / tokenizer)).encode(TEXTS)
+    assert torch.equal(one.embeddings, other.embeddings)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_headers_of_folders_and_files_have_the_same_facts(pipelines: Any, tmp_path: Path, name: str) -> None:
+    pipeline, folder = pipelines[name]
+    text = SPECS[name]
+    config = pipeline.text_encoder.config.get_text_config()
+    facts = TextModelFacts(text.kind, config.hidden_size, config.num_hidden_layers)
+    file = single_file(folder, tmp_path / "alone.safetensors")
+    contents = [Contents.of(folder / "text_encoder"), Contents.of(file)]
+    assert [text.alone(one) for one in contents] == [facts] * 2
+    assert text.facts(Contents.of(folder)) == facts
+    others = [spec for spec in SPECS.values() if spec != text] + [Clip("c", "", ()), T5("t", "", ())]
+    assert not [spec for spec in others for one in contents if spec.alone(one)]
+
+
+def test_shapes_give_the_published_sizes() -> None:
+    """Z-Image's Qwen3 4B and Qwen-Image's Qwen2.5-VL 7B."""
+    layer = "layers.0.self_attn."
+    qwen3 = {"embed_tokens.weight": (151936, 2560), f"{layer}q_norm.weight": (128,)}
+    qwen3 |= {f"{layer}q_proj.weight": (4096, 2560), f"{layer}k_proj.weight": (1024, 2560)}
+    qwen3 |= {f"layers.{one}.mlp.gate_proj.weight": (9728, 2560) for one in range(36)}
+    found = QWEN3.config(qwen3)
+    assert [found[f"num_{one}"] for one in ("hidden_layers", "attention_heads", "key_value_heads")] == [36, 32, 8]
+    sight = {"embed_tokens.weight": (152064, 3584), f"{layer}q_proj.bias": (3584,), "norm.weight": (3584,)}
+    sight |= {f"{layer}q_proj.weight": (3584, 3584), f"{layer}k_proj.weight": (512, 3584)}
+    sight |= {f"layers.{one}.mlp.gate_proj.weight": (18944, 3584) for one in range(28)}
+    found = QWEN2_5_VL.config(sight)
+    assert [found[f"num_{one}"] for one in ("hidden_layers", "attention_heads", "key_value_heads")] == [28, 28, 4]
+
+
+def test_a_file_without_a_tokenizer_is_refused_with_what_to_give(pipelines: Any, tmp_path: Path) -> None:
+    file = single_file(pipelines["z-image"][1], tmp_path / "alone.safetensors")
+    with pytest.raises(InputError) as refusal:
+        SPECS["z-image"].reader(Place(file), "", torch.float32, "cpu")
+    assert "alone.safetensors" in refusal.value.message and "tokenizer" in refusal.value.hint
+
+
+def test_what_is_no_tokenizer_is_refused(pipelines: Any, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    folder = pipelines["z-image"][1] / "text_encoder"
+    for place in (tmp_path / "tokenizer.json", tmp_path):
+        with pytest.raises(InputError) as refusal:
+            SPECS["z-image"].reader(Place(folder, place), "", torch.float32, "cpu")
+        assert place.name in refusal.value.message
+
+
+def test_weights_in_8_bits_with_scales_are_refused() -> None:
+    shapes = {"model.embed_tokens.weight": (9, 4), "model.layers.0.self_attn.q_norm.weight": (2,)}
+    with pytest.raises(InputError):
+        SPECS["z-image"].of_shapes({**shapes, "model.layers.0.self_attn.q_proj.scale_weight": (1,)})
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_at_weight_1_parentheses_change_nothing(pipelines: Any, name: str) -> None:
+    ours = encoder(name, in_folder(pipelines[name][1]))
+    plain = ours.encode(["a red (house)"]).embeddings
+    assert torch.equal(ours.encode([r"a (red:1.0) \(house\)"], Reading(weights=True)).embeddings, plain)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_weights_move_a_prompt_away_from_itself_without_the_words(pipelines: Any, name: str) -> None:
+    """What is in front of the words stays, and what is behind them is compared with itself."""
+    ours = encoder(name, in_folder(pipelines[name][1]))
+    plain, without = (ours.encode([text]).embeddings[0] for text in ("a red house", "a  house"))
+    weighted = ours.encode(["a (red:1.5) house"], Reading(weights=True)).embeddings[0]
+    assert len(plain) == len(weighted) == len(without) + 3
+    first = next(at for at, (one, other) in enumerate(zip(plain, weighted, strict=True)) if not torch.equal(one, other))
+    after = first + 3
+    assert torch.equal(weighted[:first], plain[:first])
+    assert torch.allclose(weighted[after:], torch.lerp(without[first:], plain[after:], 1.5), atol=1e-4)
+    assert not torch.allclose(weighted[after:], plain[after:], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_at_weight_0_words_read_as_the_end_of_an_empty_prompt(pipelines: Any, name: str) -> None:
+    ours = encoder(name, in_folder(pipelines[name][1]))
+    (reader,) = ours.readers
+    assert isinstance(reader, LanguageModelReader)
+    none = ours.encode(["(red:0)"], Reading(weights=True)).embeddings[0]
+    empty = ours.encode([""]).embeddings[0]
+    start = len(empty) - len(reader.tokenizer("<|im_end|>\n<|im_start|>assistant\n").input_ids)
+    assert torch.allclose(none[start : start + 3], empty[start].expand(3, -1), atol=1e-5)
+    assert torch.allclose(none[start + 3 :], empty[start:], atol=1e-5)
