@@ -6,7 +6,7 @@ import math
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -27,6 +27,8 @@ def _event_name(name: str) -> str:
 
 
 Listener = Callable[[Event], None]
+"""Gets the events of a run, one at a time, from the threads that run its nodes. It must not run nodes itself: the run
+waits for it, in the middle of a node where that reports a step. Several runs call their listeners at the same time."""
 
 Preview = Callable[[], bytes]
 """Paints a small PNG."""
@@ -61,9 +63,9 @@ class NodeProgress(Event):
 
     def plain(self) -> dict[str, Any]:
         """The event as one JSON object, the preview in base64 where there is one."""
-        said = super().plain()
-        preview = b64encode(said.pop("preview")).decode()
-        return {**said, "preview": preview} if preview else said
+        record = super().plain()
+        preview = b64encode(record.pop("preview")).decode()
+        return {**record, "preview": preview} if preview else record
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,23 @@ class ArtifactWritten(Event):
 
 
 @dataclass(frozen=True)
+class OutputGiven(Event):
+    """The graph's output `name` is there; one event for each, before `RunFinished`.
+
+    Args:
+        content: the value, in the form of `output_value.plain_output`: `value` for numbers, texts, booleans and lists
+            of these; for others `type` and the likes of `shape` and `bytes`.
+    """
+
+    name: str
+    content: Mapping[str, Any]
+
+    def plain(self) -> dict[str, Any]:
+        """The event as one JSON object, named `output`: `name` and the keys of `content`."""
+        return {"event": "output", "name": self.name, **self.content}
+
+
+@dataclass(frozen=True)
 class NodeAudited(Event):
     """A node whose result came from the store was computed again.
 
@@ -171,7 +190,7 @@ class Previewed:
         self.listener(event)
 
     def painted(self, node: str, preview: Preview) -> bytes:
-        """A preview of a node; empty where its last one is not long ago."""
+        """A preview of a node; empty where its last one was painted a moment ago."""
         now = time.monotonic()
         if now - self._last.get(node, -math.inf) < 1 / self.per_second:
             return b""

@@ -28,6 +28,7 @@ from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
 from weft.engine.limits import Limits
+from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
 from weft.engine.planning.planner import Plan, plan
 from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan
@@ -138,6 +139,16 @@ class Engine:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def resolved_device(self) -> str:
+        """The device that nodes run on, as torch names it: `cpu`, `cuda:0`."""
+        return self._device
+
+    @property
+    def resolved_precision(self) -> str:
+        """The precision that nodes run in: `float32`, `float16`, `bfloat16`."""
+        return self._settings["precision"]
 
     def close(self) -> None:
         """Evict weights that nothing uses; the store on disk stays."""
@@ -287,6 +298,8 @@ class Engine:
         with running(self.run_now):
             planned = parts.run(planned)
         found = parts.result
+        for name, item in found.outputs.items():
+            listener(events.OutputGiven(name, plain_output(item)))
         self._recollect(planned)
         if found.ran:
             self._keep_within()

@@ -6,7 +6,7 @@ import networkx
 
 from tests.imports import arrows, modules
 
-GROUND = "atomic_write errors keys events types artifact limits device png gc process mimebundle"
+GROUND = "atomic_write errors keys events types artifact limits device png gc process mimebundle output_value"
 ENGINE = [GROUND, "store", "weights", "graph", "spec", "checking", "planning", "running", "show"]
 ENGINE += ["session submission watching", "farm interop", "cli", "__init__"]
 NODES = ["value_display", "values", "builtin", "models", "prompting", "families", "sampling", "library interop"]

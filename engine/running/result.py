@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.engine.errors import NodeError
+from weft.engine.errors import InputError, NodeError
 from weft.engine.mimebundle import Displayed
+from weft.engine.output_value import plain_output
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,34 @@ class Result(Displayed):
         """`done: 2 ran, 5 cached in 1.30 s`."""
         return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
 
+    def plain(self) -> dict[str, Any]:
+        """The result as JSON values.
+
+        Outputs are in the form of `output_value.plain_output`; a failure has `node`, `type`, `error` (the message that
+        names both), and of what was raised its class (`raised`), `message` and `hint`.
+        """
+        return {
+            "status": self.status,
+            "outputs": {name: plain_output(item) for name, item in self.outputs.items()},
+            "paths": [str(path) for path in self.paths],
+            "failures": [_plain_failure(failure) for failure in self.failures],
+            "ran": list(self.ran),
+            "cached": list(self.cached),
+            "seconds": round(self.seconds, 6),
+            "unstable": list(self.unstable),
+        }
+
     def __str__(self) -> str:
         outputs = (f"{name} = {item!r}" for name, item in self.outputs.items())
         return "\n".join([self.summary, *map(str, self.failures), *outputs, *map(str, self.paths)])
 
     def __repr__(self) -> str:
         return f"Result({self.summary})"
+
+
+def _plain_failure(failure: NodeError) -> dict[str, str]:
+    cause = failure.cause
+    message = cause.message if isinstance(cause, InputError) else str(cause)
+    hint = cause.hint if isinstance(cause, InputError) else ""
+    details = {"raised": type(cause).__name__, "message": message, "hint": hint}
+    return {"node": failure.node, "type": failure.type, "error": str(failure), **details}

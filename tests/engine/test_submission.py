@@ -1,14 +1,23 @@
-"""A submitted run tells its events as they come, gives its result, and can be cancelled; several go on at once."""
+"""A submitted run gives its events as they come, its result, and can be cancelled; several go on at once."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 
 import pytest
+from PIL import Image as Pictures
 
-from weft.engine import INJECTED, Context, Engine, Graph, GraphError, Link, named, node
+from weft.engine import INJECTED, Artifact, Context, Engine, Graph, GraphError, Link, Submission, named, node
+from weft.engine.events import Event
+from weft.engine.running.delivery import carried
+from weft.engine.store.disk import DiskStore
+from weft.engine.submission import AT_EXIT
 
 
 @node
@@ -18,6 +27,14 @@ def Work(steps: int, *, context: Context = INJECTED) -> int:
         time.sleep(0.01)
         context.progress(step + 1, steps)
     return steps
+
+
+@node
+def Dot(level: int) -> Artifact:
+    """One pixel."""
+    packed = BytesIO()
+    Pictures.new("RGB", (1, 1), (level, level, level)).save(packed, "PNG")
+    return Artifact(packed.getvalue(), "image/png", "dot")
 
 
 def work(steps: int) -> Graph:
@@ -30,7 +47,15 @@ def work(steps: int) -> Graph:
 def test_events_come_in_order_and_then_the_result(engine: Engine) -> None:
     run = engine.submit(work(2))
     names = [event.plain()["event"] for event in run]
-    assert names == ["run_started", "node_started", "node_progress", "node_progress", "node_finished", "run_finished"]
+    assert names == [
+        "run_started",
+        "node_started",
+        "node_progress",
+        "node_progress",
+        "node_finished",
+        "output",
+        "run_finished",
+    ]
     assert run.result().outputs == {"out": 2} and run.done
 
 
@@ -59,3 +84,103 @@ def test_problems_come_with_the_result(engine: Engine) -> None:
 def test_several_go_on_at_once(engine: Engine) -> None:
     runs = [engine.submit(work(steps)) for steps in range(3, 9)]
     assert [run.result(timeout=20).outputs["out"] for run in runs] == [*range(3, 9)]
+
+
+def test_a_submission_can_be_awaited(engine: Engine) -> None:
+    async def found() -> int:
+        result = await engine.submit(work(1))
+        return int(result.outputs["out"])
+
+    assert asyncio.run(found()) == 1
+
+
+def test_a_wait_that_is_cancelled_leaves_the_run_alone(engine: Engine) -> None:
+    async def waited() -> object:
+        run = engine.submit(work(20))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run, 0.02)
+        return (await run).outputs["out"]
+
+    assert asyncio.run(waited()) == 20
+
+
+def test_many_runs_are_listened_to_in_one_event_loop(engine: Engine) -> None:
+    """More than the default executor of an event loop has threads; the last one ends long before the others."""
+
+    async def listen() -> str:
+        slow = [engine.submit(work(10_000)) for _ in range(40)]
+        heard = [asyncio.create_task(last_event(run)) for run in slow]
+        await asyncio.sleep(0.1)
+        name = await asyncio.wait_for(last_event(engine.submit(work(1))), 20)
+        for run in slow:
+            run.cancel()
+        assert {await one for one in heard} == {"run_finished"}
+        return name
+
+    assert asyncio.run(listen()) == "run_finished"
+
+
+async def last_event(run: Submission) -> str:
+    """The name of a run's last event."""
+    names = [str(event.plain()["event"]) async for event in run]
+    return names[-1]
+
+
+def test_a_listener_hears_what_the_submission_gives(engine: Engine) -> None:
+    heard: list[Event] = []
+    run = engine.submit(work(1), listener=heard.append)
+    assert [*run] == heard and heard
+
+
+def test_output_and_metadata_are_arguments_of_a_run(engine: Engine, tmp_path: Path) -> None:
+    with Graph() as graph:
+        named("dot", Dot)(1)
+    runs = [engine.submit(graph, output=tmp_path / name, metadata=name == "one") for name in ("one", "two")]
+    paths = [run.result(20).paths[0] for run in runs]
+    assert [path.parent.name for path in paths] == ["one", "two"]
+    assert [carried(path) is not None for path in paths] == [True, False]
+
+
+def test_files_that_runs_deliver_at_once_have_numbers_of_their_own(engine: Engine) -> None:
+    def painted(level: int) -> Graph:
+        with Graph() as graph:
+            named("dot", Dot)(level)
+        return graph
+
+    runs = [engine.submit(painted(level)) for level in (1, 2, 3, 4) * 2]
+    paths = [run.result(20).paths[0] for run in runs]
+    assert paths[:4] == paths[4:] and {path.name for path in paths} == {f"dot_000{n}.png" for n in (1, 2, 3, 4)}
+
+
+ENDS = """
+import sys, time
+from weft.engine import INJECTED, Context, Engine, Graph, Link, node
+@node
+def Steps(count: int, context: Context = INJECTED) -> int:
+    for step in range(count):
+        time.sleep(0.01)
+        context.progress(step + 1, count)
+    return count
+@node(lane="io")
+def Reads(number: int) -> int:
+    time.sleep(0.2)
+    return number
+with Graph() as graph:
+    for number in range(20):
+        graph.output(f"read{number}", Reads(number))
+    graph.output("steps", Steps(100_000))
+run = Engine(store=sys.argv[1], device="cpu").submit(graph)
+next(event for event in run if event.plain()["event"] == "node_progress")
+print("leaving")
+"""
+
+
+def test_a_process_that_ends_while_a_submission_runs_ends_cleanly(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, str(tmp_path / "store")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
+    assert time.monotonic() - started < AT_EXIT
+    store = DiskStore(tmp_path / "store")
+    assert not store.verify() and not [*store.root.glob("*/*/.*")]

@@ -143,6 +143,7 @@ class ItemRunner:
             return self._failed(staging, result.failures, spare)
         seconds = time.perf_counter() - started
         sidecar = {**self._sidecar(entry, graph, plan, seconds), "ran": result.ran}
+        sidecar["outputs"] = result.plain()["outputs"]
         sidecar |= {"on_out_of_memory": spare} if spare else {}
         finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
         return AttemptOutcome(staging, finished, seconds=seconds)
@@ -167,8 +168,8 @@ class ItemRunner:
             "keys": {step.call.id: step.recipe for step in plan.steps},
             "contents": {name: found.digest for step in plan.steps for name, found in step.found.items()},
             "versions": versions(),
-            "device": self.engine.device,
-            "precision": plan.settings,
+            "device": self.engine.resolved_device,
+            "precision": self.engine.resolved_precision,
             "seconds": round(seconds, 4),
             "worker": self.worker,
             "attempt": entry.attempt,

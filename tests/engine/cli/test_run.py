@@ -53,6 +53,11 @@ def test_json_has_the_events_alone_on_stdout(weft: Weft) -> None:
     ]
 
 
+def test_json_has_the_outputs_of_the_graph(weft: Weft) -> None:
+    lines = weft("run", "sum.json", "--json").lines()
+    assert [line for line in lines if line["event"] == "output"] == [{"event": "output", "name": "total", "value": 5}]
+
+
 @pytest.mark.parametrize("setting", ["first=40", "sum.a=40"])
 def test_settings_are_parameters_or_inputs(weft: Weft, setting: str) -> None:
     assert weft("run", "sum.json", "--set", setting).out.startswith("total = 43\n")

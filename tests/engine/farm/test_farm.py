@@ -8,12 +8,13 @@ import shutil
 import time
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from subprocess import Popen
 
 import pytest
 
 from tests.engine.farm.conftest import Place, kill, until
-from weft.engine import GraphError
+from weft.engine import Engine, GraphError, Link
 from weft.engine.cli import call
 from weft.engine.farm import Ledger
 from weft.engine.farm.report.job_progress import progress
@@ -42,6 +43,16 @@ def test_a_job_runs_each_shared_node_once(place: Place) -> None:
     submit(place.job({"prompt": ["a", "b"], "seed": {"count": 5}}), place.out, place.setup)
     assert worked(place) == {"done": 10}
     assert ran(place) == {"encode": 2, "sample": 10, "paint": 10} and len(place.pictures()) == 10
+
+
+def test_a_sidecar_has_the_device_that_was_used_the_precision_and_the_outputs(place: Place) -> None:
+    job = place.job({"seed": [1]})
+    job = replace(job, graph=replace(job.graph, outputs={"level": Link("sample"), "dot": Link("paint")}))
+    submit(job, place.out, place.setup)
+    worked(place)
+    (sidecar,) = published(place.out)
+    assert (sidecar["device"], sidecar["precision"]) == (Engine().resolved_device, Engine().resolved_precision)
+    assert isinstance(sidecar["outputs"]["level"]["value"], int) and sidecar["outputs"]["dot"]["type"] == "Artifact"
 
 
 def test_a_job_that_is_done_runs_nothing_and_one_more_prompt_its_items(place: Place) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import pytest
 import torch
 
@@ -212,6 +213,29 @@ def test_a_result_can_be_read(engine: Engine) -> None:
     result = engine.run(graph)
     head, path = str(result).splitlines()
     assert head.startswith("done: 1 ran, 0 cached in ") and path.endswith("output/text_0001.json")
+
+
+def test_a_result_as_json_has_outputs_and_failures_with_their_fields(storeless: Engine) -> None:
+    with Graph() as graph:
+        graph.output("good", named("good", Invert)(2.0))
+        graph.output("bad", named("bad", Percent)(Number(101)))
+    found = storeless.execute(storeless.plan(graph)).plain()
+    assert orjson.loads(orjson.dumps(found)) == found
+    assert (found["status"], found["outputs"]) == ("failed", {"good": {"value": 0.5}})
+    (failure,) = found["failures"]
+    assert (failure["node"], failure["type"], failure["raised"]) == ("bad", "Percent", "InputError")
+    assert failure["message"] and failure["message"] in failure["error"]
+
+
+def test_outputs_are_events_before_the_end(storeless: Engine) -> None:
+    with Graph() as graph:
+        graph.output("one", Number(1))
+        graph.output("matrix", Turned(3))
+    heard: list[events.Event] = []
+    storeless.run(graph, listener=heard.append)
+    given = [event for event in heard if isinstance(event, events.OutputGiven)]
+    assert heard[-3:-1] == given and given[0].plain() == {"event": "output", "name": "one", "value": 1}
+    assert given[1].plain()["type"] == "Matrix" and given[1].plain()["bytes"] == 72
 
 
 def test_an_artifact_that_cannot_be_written_is_its_nodes_fault(engine: Engine, tmp_path: Path) -> None:
