@@ -1,4 +1,4 @@
-"""How prompts guide a model: CFGGuide."""
+"""Classifier-free guidance: CFGGuide."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def CFGGuide(
     end: Annotated[float, Range(0.0, 1.0)] = 1.0,
     context: Context = INJECTED,
 ) -> Guide[F]:
-    """Guide a model by prompts: classifier-free guidance (https://arxiv.org/abs/2207.12598).
+    """Classifier-free guidance (https://arxiv.org/abs/2207.12598).
 
-    A prediction is negative + scale x (positive - negative), both computed in one batch. At scale 1 that is the
+    The prediction is negative + scale x (positive - negative), both computed in one batch. At scale 1 that is the
     positive prediction, and the negative prompt is not computed.
 
     Args:
         model: from LoadCheckpoint.
         positive: what the picture is to show.
-        negative: what it is not to show; left out, what the family has for none (the empty prompt, or zeros), under the
-            controls of the positive one.
-        scale: how strongly the prompts guide; 1 leaves the negative prompt out, more follows the positive one closer.
-        rescale: how far the contrast of a guided prediction is brought back to that of the positive one, against
-            pictures that strong guidance burns (https://arxiv.org/abs/2305.08891, equations 15 and 16); 0.7 is usual.
-            At scale 1, and where a model was distilled with guidance, it acts under PerturbedAttention alone.
-        start: the fraction of the steps at which guidance begins; outside of it the positive prompt alone is asked.
-        end: the fraction of the steps at which guidance ends. A model that was distilled with guidance is told its
-            scale in every step.
+        negative: what it is not to show; left out, the family's unconditional prompt (the empty prompt, or zeros), with
+            the ControlNets of the positive one.
+        scale: the strength of guidance; 1 leaves the negative prompt out.
+        rescale: how far the standard deviation of a guided prediction is moved back to that of the positive one,
+            against overexposed pictures (https://arxiv.org/abs/2305.08891, equations 15 and 16); 0.7 is usual. At scale
+            1, and for models distilled with guidance, it only acts together with PerturbedAttention.
+        start: the fraction of the steps at which guidance begins; before it only the positive prompt is used.
+        end: the fraction of the steps at which guidance ends. A model that was distilled with guidance gets its scale
+            as an input in every step.
     """
     against = None if scale == 1 else negative or _empty_prompt(positive, context)
     return Guide(model, positive, against, scale, rescale=rescale, start=start, end=end)

@@ -1,7 +1,6 @@
-"""What else leads a guided model: PerturbedAttention, ProjectedGuidance.
+"""Additions to guidance: PerturbedAttention, ProjectedGuidance.
 
-What becomes of predictions is in `weft.nodes.sampling.guidance_math`, how attention is perturbed in
-`weft.nodes.sampling.pag`.
+`weft.nodes.sampling.guidance_math` combines the predictions, `weft.nodes.sampling.pag` perturbs attention.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ def _perturbed_fits(guider: Upstream) -> Iterator[NodeProblem]:
 def PerturbedAttention(
     guide: Guide[F], *, scale: Annotated[float, Range(0.0, 100.0)] = 3.0, layers: list[str] | None = None
 ) -> Guide[F]:
-    """Lead a model away from what it predicts without seeing the picture as a whole (https://arxiv.org/abs/2403.17377).
+    """Perturbed-attention guidance (https://arxiv.org/abs/2403.17377).
 
-    The positive prompt is asked once more with self-attention in which each element of the picture sees itself alone
-    (in SD 3, itself and the text), and scale x (positive - perturbed) is added. It needs no negative prompt and no
-    text, and acts on distilled models too. CFGGuide's start and end hold for it, its rescale for the sum.
+    The denoiser is called once more with the positive prompt, with self-attention replaced by the identity (in SD 3,
+    each element attends to itself and to the text), and scale x (positive - perturbed) is added. It needs no negative
+    prompt and no text, and works on distilled models too. CFGGuide's start and end apply to it, and its rescale to the
+    sum.
 
     Args:
         guide: from CFGGuide, EditGuide or InpaintGuide.
-        scale: how strongly it leads; 0 leaves it out.
-        layers: the parts of the network whose self-attention is perturbed, by the names that diffusers gives them:
-            `mid_block`, `down_blocks.1`, `transformer_blocks.13`. Left out: a UNet's `mid_block`, a transformer's
-            middle one.
+        scale: its strength; 0 turns it off.
+        layers: the blocks whose self-attention is perturbed, by diffusers' names: `mid_block`, `down_blocks.1`,
+            `transformer_blocks.13`. Left out: the `mid_block` of a UNet, the middle block of a transformer.
     """
     return replace(guide, perturbation=Perturbation(scale, tuple(layers or ())) if scale else None)
 
@@ -52,17 +51,17 @@ def ProjectedGuidance(
     norm_threshold: Annotated[float, Range(0.0, 10_000.0)] = 15.0,
     momentum: Annotated[float, Range(-1.0, 1.0)] = -0.5,
 ) -> Guide[F]:
-    """Let strong guidance burn less: adaptive projected guidance (https://arxiv.org/abs/2410.02416).
+    """Adaptive projected guidance, against oversaturation at high scales (https://arxiv.org/abs/2410.02416).
 
-    Of what leads from the negative prediction to the positive one, the share along the positive one, which saturates
-    colours, is turned down, and the rest is kept short. At scale 1 there is nothing to project. Refused for models that
-    were distilled with guidance, which do it inside, and with EditGuide, which leads in two directions.
+    The difference positive - negative is split into a part parallel to the positive prediction, which saturates colours
+    and is scaled by `eta`, and an orthogonal part; its norm is limited. At scale 1 it has no effect. It is refused for
+    models distilled with guidance, which have no difference to project, and with EditGuide, which has two.
 
     Args:
-        guide: from CFGGuide; its scale may be larger than without.
-        eta: what is left of the share along the positive prediction; 1 keeps it, as plain guidance does.
-        norm_threshold: the longest that the direction may be, as the norm over all elements of an item's latents: 15
-            suits SDXL, 2.5 to 7.5 smaller latents; 0 sets no limit.
-        momentum: what is added of the directions of the steps before; below 0, as is usual, it leads away from them.
+        guide: from CFGGuide; its scale may be larger than without this node.
+        eta: the factor of the parallel part; 1 is plain guidance.
+        norm_threshold: the greatest norm of the difference, over all elements of an item's latents: 15 suits SDXL, 2.5
+            to 7.5 smaller latents; 0 sets no limit.
+        momentum: the weight of the running sum of earlier differences; usually negative, which moves away from them.
     """
     return replace(guide, projection=Projection(eta, norm_threshold, momentum))

@@ -1,4 +1,4 @@
-"""Pictures that a model sees while it paints: InpaintGuide, EditGuide, and masks: ImageToMask."""
+"""Models with a picture as extra input channels: InpaintGuide, EditGuide; and masks: ImageToMask."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Channel = Literal["brightness", "red", "green", "blue", "alpha"]
 
 @node(category="mask", lane="cpu")
 def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool = False) -> Mask:
-    """Take a mask from a picture: 1 where a channel is full, 0 where it is empty.
+    """Make a mask from a channel of a picture: 1 where it is full, 0 where it is empty.
 
     Args:
-        image: for `alpha` it must have a fourth channel.
-        channel: `brightness` weighs red, green and blue as ITU-R BT.601 does.
-        invert: whether the mask is 1 where the channel is empty.
+        image: needs a fourth channel for `alpha`.
+        channel: `brightness` weights red, green and blue as ITU-R BT.601.
+        invert: make the mask 1 where the channel is empty.
     """
     import torch
 
@@ -39,15 +39,15 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
 
 @node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=5),))
 def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, context: Context = INJECTED) -> Guide[F]:
-    """Let an inpainting model see a picture without what is to be painted anew, and where that is.
+    """Give an inpainting model the mask and the masked picture.
 
-    Such a model has nine channels: its latents, the mask and the latents of the masked picture.
+    Such a model has nine input channels: the latents, the mask, and the latents of the masked picture.
 
     Args:
         guide: from CFGGuide, of an inpainting model.
         vae: from LoadCheckpoint.
         image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
-        mask: of the picture's size; what is 0.5 or more is painted anew.
+        mask: of the picture's size; 0.5 and more is repainted.
     """
     import torch
 
@@ -69,16 +69,15 @@ def EditGuide(
     image_scale: Annotated[float, Range(0.0, 100.0)] = 1.5,
     context: Context = INJECTED,
 ) -> Guide[F]:
-    """Let an InstructPix2Pix model see the picture that its prompt says how to edit.
+    """Give an InstructPix2Pix model the picture to edit (https://arxiv.org/abs/2211.09800, eq. 3).
 
-    Guidance leads from neither, to the picture, to the picture and the prompt
-    (https://arxiv.org/abs/2211.09800, eq. 3).
+    Guidance has two scales: that of CFGGuide for the prompt, and `image_scale` for the picture.
 
     Args:
-        guide: from CFGGuide, of such a model; its scale is that of the prompt.
+        guide: from CFGGuide, of an InstructPix2Pix model.
         vae: from LoadCheckpoint.
         image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
-        image_scale: how strongly the picture guides: more stays closer to it.
+        image_scale: the guidance scale of the picture; more stays closer to it.
     """
     import torch
 
@@ -89,7 +88,7 @@ def EditGuide(
 
 
 def _fitting(mask: Mask, image: Image) -> Tensor:
-    """The mask's values `[batch, height, width]`, where it is of the picture's size."""
+    """The mask `[batch, height, width]`; raises `InputError` where it is not of the picture's size."""
     given, wanted = mask.coverage.shape[1:], image.pixels.shape[1:3]
     if given != wanted:
         raise InputError(

@@ -1,6 +1,6 @@
-"""Naming weights: LoadCheckpoint, its parts from files of their own, LoadControlNet and LoadEmbedding.
+"""Loaders: LoadCheckpoint, its parts from files of their own, LoadControlNet and LoadEmbedding.
 
-They read headers; the weights come when they are used.
+They read headers and return recipes; weights are loaded when a node uses them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
 Noise = Literal["checkpoint", "linear", "scaled_linear", "cosine"]
 
 NOISES = {"checkpoint": "", "cosine": "squaredcos_cap_v2"}
-"""What diffusers calls schedules of noise, where it calls them otherwise."""
+"""diffusers' names of noise schedules, where they differ from ours."""
 
 
 class Checkpoint(NamedTuple, Generic[F]):
-    """What a checkpoint holds."""
+    """The parts of a checkpoint."""
 
     model: Model[F]
     text_encoder: TextEncoder[F]
@@ -71,20 +71,19 @@ def LoadCheckpoint(
     noise: Noise = "checkpoint",
     context: Context = INJECTED,
 ) -> Checkpoint[F]:
-    """Name a checkpoint's denoiser, text encoder and VAE.
+    """Load a checkpoint: its denoiser, text encoder and VAE.
 
-    Only headers are read here; the weights are loaded when a node needs them, in the engine's precision. Nothing is
-    downloaded, and only safetensors are read: a pickle can run code.
+    This node only reads headers; weights are loaded when a node uses them, in the engine's precision. Nothing is
+    downloaded. Only safetensors are read, since a pickle can run code.
 
     Args:
         source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
             in the hub's cache, or `builtin:NAME`.
-        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
-            there are.
-        prediction: what the denoiser predicts. `checkpoint` is what its configuration says, or, for a single file, what
-            most of its family do: SD 2.x predicts v, but its 512 pixel base models predict epsilon.
-        noise: how the variance of the noise grows over the timesteps of the training: linearly, its root linearly, or
-            as the square of a cosine (https://arxiv.org/abs/2102.09672). `checkpoint` is what its configuration says.
+        variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
+        prediction: what the denoiser predicts. `checkpoint` takes it from the configuration; for a single file, from
+            the family (SD 2.x predicts v, but its 512 pixel base models predict epsilon: set it for these).
+        noise: the noise schedule of the training: `linear` in beta, `scaled_linear` in the square root of beta,
+            `cosine` (https://arxiv.org/abs/2102.09672). `checkpoint` takes it from the configuration.
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
@@ -101,18 +100,16 @@ def LoadDiffusionModel(
     noise: Noise = "checkpoint",
     context: Context = INJECTED,
 ) -> Model[F]:
-    """Name a denoiser that comes alone, without a VAE and without text encoders.
+    """Load a denoiser from a file of its own, without VAE and text encoders.
 
-    It is sampled as most of its family are, since such a file says nothing of schedulers.
+    Such a file has no scheduler configuration, so the default of the family is used.
 
     Args:
-        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), or a .safetensors file that has it alone
-            in the original layout, as FLUX.1's transformers are published.
-        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
-            there are.
-        prediction: what the denoiser predicts; `checkpoint` is what most of its family do.
-        noise: how the variance of the noise grows over the timesteps of the training, as for LoadCheckpoint;
-            `checkpoint` is as for most of its family.
+        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), or a .safetensors file of it in the
+            original layout, as FLUX.1's transformers are published.
+        variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
+        prediction: what the denoiser predicts; `checkpoint` is the default of the family.
+        noise: the noise schedule of the training, as for LoadCheckpoint; `checkpoint` is the default of the family.
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
@@ -129,14 +126,13 @@ def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
 def LoadVAE(
     model: Model[F], source: Annotated[str, VAESource()], *, variant: str = "", context: Context = INJECTED
 ) -> VAE[F]:
-    """Name a VAE that comes alone, to go with a model.
+    """Load a VAE from a file of its own.
 
     Args:
-        model: whose latents it is for: files of VAEs do not say how latents are scaled, which is the same for a family.
-        source: a diffusers folder of an AutoencoderKL (`MODEL/vae`), or a .safetensors file that has it alone in the
-            original layout.
-        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
-            there are.
+        model: the model that it is for: files of VAEs do not have the scale of latents, which the family defines.
+        source: a diffusers folder of an AutoencoderKL (`MODEL/vae`), or a .safetensors file of it in the original
+            layout.
+        variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
@@ -152,17 +148,17 @@ def LoadTextEncoder(
     *,
     context: Context = INJECTED,
 ) -> TextEncoder[F]:
-    """Name text models that come alone, to go with a model.
+    """Load text encoders from files of their own.
 
-    SD 1.x and 2.x read prompts with one (`clip_l`, `clip_h`), SDXL with two (`clip_l`, `clip_g`), its refiner with
-    `clip_g`, SD 3 with these and `t5xxl`, which may be left out, FLUX.1 with `clip_l` and `t5xxl`. Their order is told
-    by their headers. CLIP's tokenizer comes with Weft; T5's is looked for beside its weights, as `t5_tokenizer` or as a
-    folder has it, and in the hub's cache.
+    SD 1.x and 2.x use one (`clip_l`, `clip_h`), SDXL with two (`clip_l`, `clip_g`), its refiner with `clip_g`, SD 3
+    with these and `t5xxl`, which may be left out, FLUX.1 with `clip_l` and `t5xxl`. They may come in any order, since
+    their headers identify them. CLIP's tokenizer comes with Weft; T5's is looked for next to its weights, as
+    `t5_tokenizer` or as in a diffusers folder, and in the hub's cache.
 
     Args:
-        model: which they are for.
-        source: a text encoder's folder in a diffusers folder (`MODEL/text_encoder`), or a .safetensors file that has it
-            alone, in transformers' layout or in OpenCLIP's.
+        model: the model that they are for.
+        source: a text encoder's folder in a diffusers folder (`MODEL/text_encoder`), or a .safetensors file of one, in
+            the layout of transformers or of OpenCLIP.
         source_2: another one.
         source_3: a third.
     """
@@ -178,13 +174,12 @@ def LoadTextEncoder(
 def LoadControlNet(
     source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context = INJECTED
 ) -> ControlNet[F]:
-    """Name a ControlNet, which steers a model by a picture.
+    """Load a ControlNet.
 
     Args:
         source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
             in the hub's cache, or `builtin:NAME`.
-        variant: the variant of the weights to load, such as `fp16`; left empty, the plain ones, or the only ones that
-            there are.
+        variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
@@ -199,19 +194,18 @@ def LoadEmbedding(
     token: str = "",
     context: Context = INJECTED,
 ) -> TextEncoder[F]:
-    """Let a word of prompts stand for an embedding: textual inversion (https://arxiv.org/abs/2208.01618).
+    """Load a textual inversion embedding under a word (https://arxiv.org/abs/2208.01618).
 
-    The word is found whatever the case that it is written in, as in diffusers, but not inside other words; parentheses
-    weigh it like any other, and T5 reads its letters. An embedding of several vectors takes as many of the 75 tokens
-    that CLIP reads at a time, all in one chunk: where they do not fit into the rest of one, they begin the next.
-    Several of these nodes in a row load several embeddings.
+    In prompts the word is replaced by the embedding's vectors. Case does not matter, as in diffusers; the word is not
+    found inside other words; parentheses weight it like any other; T5 reads its letters. An embedding of several
+    vectors takes as many of the 75 tokens of a chunk, and begins the next chunk where they do not fit. Several of these
+    nodes in a row load several embeddings.
 
     Args:
         text_encoder: from LoadCheckpoint, LoadTextEncoder or another LoadEmbedding.
         source: a .safetensors file under a models folder, with vectors for one CLIP text model (`emb_params`, or as
-            diffusers saves them), or for each by its name (`clip_l` and `clip_g` for SDXL and SD 3);
-            what it has for others is left out.
-        token: the word, or words; left empty, the one that the file names, or the name of the file without its ending.
+            diffusers saves them), or for each by name (`clip_l` and `clip_g` for SDXL and SD 3); others are ignored.
+        token: the word, or words; left empty, the one that the file names, or the file's name without its suffix.
     """
     found = context.found(source)
     facts = found.resolved.facts

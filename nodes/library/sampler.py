@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The sampler must be able to follow the schedule."""
+    """The sampler must support the schedule."""
     sampler, schedule = inputs.get("sampler"), inputs.get("schedule")
     row = SAMPLERS.get(sampler) if sampler else None
     if sampler in SIGMAS_ALONE:
@@ -54,24 +54,24 @@ def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     yield from _check_steps(inputs, limits)
 
 
-SAID_BY_SIGMAS = {"steps": 20, "schedule": "model", "denoise": 1.0, "start_step": 0, "end_step": None}
-"""What KSampler is not told where it is given sigmas, with what stands there where nothing is said."""
+SET_BY_SIGMAS = {"steps": 20, "schedule": "model", "denoise": 1.0, "start_step": 0, "end_step": None}
+"""Inputs that conflict with `sigmas`, with their defaults."""
 
 
 def _check_sigmas(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
-    """The sampler must walk sigmas, and nothing else say which steps there are."""
+    """The sampler must support sigmas, and no other input may set the steps."""
     sampler = inputs.get("sampler")
     if sampler is not None and sampler not in SIGMA_SAMPLERS:
         hint = f"choose one of: {', '.join(SIGMA_SAMPLERS)}"
         yield NodeProblem("sampler", f"the sampler `{sampler}` does not walk sigmas", hint)
-    for name, default in SAID_BY_SIGMAS.items():
+    for name, default in SET_BY_SIGMAS.items():
         if inputs.get(name, "linked") != default:
             message = f"`{name}` and `sigmas` both say which steps there are"
             yield NodeProblem(name, message, f"leave `{name}` out; MakeSigmas and SplitSigmas say it")
 
 
 def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The steps that are walked must lie in the schedule, and their beginning be said once."""
+    """The steps must lie in the schedule, and only one input may set the first one."""
     start, end, steps = inputs.get("start_step") or 0, inputs.get("end_step"), inputs.get("steps")
     last = steps if end is None else end
     if last is not None and start > last:
@@ -99,34 +99,33 @@ def KSampler(
     keep_noise: bool = True,
     context: Context = INJECTED,
 ) -> Latent[F]:
-    """Sample latents from noise, or sample given latents anew.
+    """Sample latents from noise, or from given latents.
 
-    Noise is drawn on the CPU in float32, one generator an item, so an item comes out the same alone and in a batch.
-    Samplers and schedules mean the formulas of diffusers, whose pipelines are matched within 1/255.
+    Noise is drawn on the CPU in float32, with one generator for each item, so an item is the same alone and in a batch.
+    Samplers and schedules follow the formulas of diffusers, whose pipelines are matched within 1/255.
 
-    Two in a row, the first up to `end_step` and the second from this `start_step` on with the noise kept, walk as one
-    does where a step knows nothing of those before it: `ddim` and `tcd` without eta, `euler`, `heun`, `dpm2`, and
-    `dpmpp_2s` where the first walks an even number of steps. Nothing but latents crosses the seam: samplers that
-    remember steps (`dpmpp_2m` and the other solvers of several steps) begin there without a memory, and those that draw
-    noise draw it anew, so give the second another seed.
+    Two of these nodes in a row, the first up to `end_step` with the noise kept and the second from that step on, equal
+    one for single-step samplers: `ddim` and `tcd` without eta, `euler`, `heun`, `dpm2`, and `dpmpp_2s` after an even
+    number of steps. Only latents are passed on: multistep samplers (`dpmpp_2m` and others) start again without history,
+    and stochastic samplers draw noise again, so give the second another seed.
 
     Args:
         guide: from CFGGuide.
-        latent: a size (EmptyLatent) to fill from noise, or latents to start from.
-        sigmas: the noise levels to walk (MakeSigmas, ListSigmas), instead of `steps`, `schedule`, `denoise`,
+        latent: a size (EmptyLatent), or latents to start from.
+        sigmas: the noise levels (MakeSigmas, ListSigmas), instead of `steps`, `schedule`, `denoise`,
             `start_step` and `end_step`.
         seed: of the noise: item i of a batch uses seed + i, modulo 2^64; or a list with one seed for each item.
         steps: of the whole schedule.
-        sampler: how a step is made; `model` is what the checkpoint came with.
-        schedule: how the noise levels are spaced; `model` is the checkpoint's own spacing.
-        denoise: the share of the schedule that given latents go through, its end: int(steps x denoise) steps. 1 goes
-            through all of it; where not one step is left, the latents are returned as they are. A size needs 1.
-        eta: the share of fresh noise in each step, for `ddim`; 0 is deterministic.
-        start_step: the first step that is walked, counted from 0; those before it were walked by another KSampler.
-        end_step: the step before which the walk ends, for another KSampler to go on from there; null walks to the last.
-        add_noise: whether given latents are put under the noise of the first step; not where they come from another
-            KSampler with their noise kept.
-        keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction takes it out.
+        sampler: the sampling method; `model` is the one of the checkpoint.
+        schedule: the spacing of the noise levels; `model` is that of the checkpoint.
+        denoise: the share of the schedule that is run on given latents, at its end: int(steps x denoise) steps. At 0
+            steps the latents are returned unchanged. A size needs 1.
+        eta: the share of new noise in each step, for `ddim` and `tcd`; 0 is deterministic.
+        start_step: the first step, counted from 0; earlier ones were run by another KSampler.
+        end_step: the step to stop before, for another KSampler to continue; null runs to the end.
+        add_noise: whether the noise of the first step is added to given latents; set it to false for latents from
+            another KSampler that kept their noise.
+        keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction removes it.
     """
     from weft.nodes.sampling.guided_denoiser import guided
     from weft.nodes.sampling.sigma_stepper import SigmaStepper
@@ -170,7 +169,7 @@ def seeds_of(seed: int | list[int], batch: int) -> list[int]:
 
 
 def _telling(context: Context, colours: Colours) -> Progress:
-    """Tell the engine of each step, and what the picture looks like where it wants to know."""
+    """Reports each step to the engine, with a preview where one is asked for."""
     return lambda step, steps, denoised: context.progress(step, steps, lambda: colours.png(denoised()))
 
 
