@@ -20,7 +20,7 @@ from weft.engine.errors import (
     listed,
     nearest,
 )
-from weft.engine.graph.graph import Graph, Link, Node
+from weft.engine.graph.graph import Given, Graph, Link, Node
 from weft.engine.limits import Limits
 from weft.engine.planning.planner import Plan
 from weft.engine.running.result import Result
@@ -50,6 +50,7 @@ __all__ = [
     "CorruptRecord",
     "Count",
     "Engine",
+    "Given",
     "Graph",
     "GraphError",
     "HashedResource",

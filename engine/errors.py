@@ -2,6 +2,7 @@
 
     WeftError
     |-- InputError        a value or a file that cannot be used; raised by nodes and sources
+    |-- LiteralError      a literal or a link that an input does not take
     |-- CatalogError      a node library that cannot be loaded, or an invalid node type
     |-- GraphError        a graph or a call with problems: all of them, in `.problems`
     |-- NodeError         a node failed while it ran
@@ -9,7 +10,8 @@
     |   `-- CorruptRecord a stored record is damaged; it is dropped and computed again
     `-- Cancelled         the run was asked to stop
 
-Each message says where, what was found and what was expected; `hint` says what to do about it.
+Each message says where, what was found and what was expected; `hint` says what to do about it; `code` says which kind
+of fault it is, for programs and tests (`weft.engine.error_codes`).
 """
 
 from __future__ import annotations
@@ -31,15 +33,33 @@ class InputError(WeftError):
     Args:
         message: what was found and what was expected.
         hint: what the user can do about it.
+        code: the kind of fault, in kebab case.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", code: str = "unusable-input") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.code = code
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class LiteralError(WeftError):
+    """A literal or a link that an input does not take.
+
+    Args:
+        message: what was found and what was expected.
+        hint: what the user can do about it.
+        code: the kind of fault, in kebab case.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: str = "wrong-type") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
 
 
 class CatalogError(WeftError):
@@ -76,9 +96,15 @@ class Cancelled(WeftError):  # noqa: N818 - an outcome rather than a fault
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a graph: where, what, and the hint.
+    """One thing that is wrong with a graph.
 
     Args:
+        message: what was found and what was expected.
+        hint: what the user can do about it.
+        node: the node's id, by path where it is in a subgraph (`portrait/sampler`); empty where no node is at fault.
+        input: the input's name; empty where no input is at fault.
+        file: the graph file.
+        code: the kind of fault, in kebab case (`weft.engine.error_codes`).
         made_at: `FILE:LINE` of the Python that made the node, where the graph was composed in Python.
     """
 
@@ -87,7 +113,17 @@ class Problem:
     node: str = ""
     input: str = ""
     file: str = ""
+    code: str = ""
     made_at: str = ""
+
+    @classmethod
+    def of(cls, fault: InputError | LiteralError, node: str = "", input: str = "", before: str = "") -> Problem:
+        """The problem that an error of one input is.
+
+        Args:
+            before: what comes before its message.
+        """
+        return cls(f"{before}{fault.message}", fault.hint, node, input, code=fault.code)
 
     def plain(self) -> dict[str, str]:
         """What `--json` prints. `mend`, the former name of `hint`, is written beside it for one version."""

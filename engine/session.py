@@ -23,7 +23,7 @@ from typing import Any
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.errors import GraphError, InputError
+from weft.engine.errors import GraphError, InputError, LiteralError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
@@ -48,7 +48,6 @@ from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.shared import stacked
 from weft.engine.submission import Submission
-from weft.engine.types import LiteralError
 from weft.engine.weights.device_lane import lane_of
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import FileDigests, HashedResource, SearchPaths

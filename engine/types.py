@@ -9,6 +9,7 @@ Read next: `weft.engine.spec.node`, which makes a node's spec out of these.
 
 from __future__ import annotations
 
+import json
 import math
 import types
 import typing
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
-from weft.engine.errors import CatalogError, listed, nearest
+from weft.engine.errors import CatalogError, LiteralError, listed, nearest
 
 C = TypeVar("C", bound=type)
 
@@ -84,37 +85,38 @@ class Range:
         return {name: bound for name, bound in given.items() if bound is not None}
 
 
-class LiteralError(ValueError):
-    """A literal that an input does not take; the second argument is the hint."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-@dataclass(frozen=True)
-class NoNumber:
-    """A number in a JSON text that no input takes, such as `NaN`, `1e400` or one beyond 64 bits, and what it is."""
-
-    text: str
-    reason: str = "no finite number"
-
-
 def shown(literal: object) -> str:
-    """A literal as a message shows it: as JSON would spell it, with its type, cut to a line."""
-    if isinstance(literal, NoNumber):
-        return f"{literal.text}, which is {literal.reason}"
+    """A literal as an error message shows it: spelled, with its type. Of lists and objects only what they are."""
     if literal is None:
         return "null"
-    if isinstance(literal, bool):
-        return f"{str(literal).lower()} (a bool)"
     if isinstance(literal, Mapping):
         return "an object"
     if isinstance(literal, (list, tuple)):
         return f"a list of {len(literal)}"
-    text = f'"{literal}"' if isinstance(literal, str) else repr(literal)
-    kind = "a string" if isinstance(literal, str) else type(literal).__name__
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"
+    kind = {bool: "a bool", str: "a string"}.get(type(literal), type(literal).__name__)
+    return f"{spelled(literal, 60)} ({kind})"
+
+
+def spelled(given: object, limit: int | None = None) -> str:
+    """A literal as a graph file spells it, on one line; a link as `node.output`.
+
+    Args:
+        limit: the greatest number of characters; a longer text ends in `...`.
+    """
+    text = _spelled(given)
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _spelled(given: object) -> str:
+    if isinstance(given, str):
+        return json.dumps(given, ensure_ascii=False)
+    if isinstance(given, bool) or given is None:
+        return {True: "true", False: "false", None: "null"}[given]
+    if isinstance(given, (list, tuple)):
+        return f"[{', '.join(map(_spelled, given))}]"
+    if isinstance(given, Mapping):
+        return "{" + ", ".join(f"{_spelled(name)}: {_spelled(item)}" for name, item in given.items()) + "}"
+    return str(given)
 
 
 class Type(ABC):
@@ -122,7 +124,7 @@ class Type(ABC):
 
     @abstractmethod
     def literal(self, given: object) -> Any:
-        """The value that a JSON literal stands for, in this type.
+        """The value of a JSON literal in this type.
 
         Raises:
             LiteralError: where this type does not take it. Nothing is converted but an int where a float is wanted.
@@ -154,8 +156,6 @@ class Anything(Type):
     """Any value at all; a literal keeps its own type."""
 
     def literal(self, given: object) -> Any:
-        if isinstance(given, NoNumber):
-            raise LiteralError(f"found {shown(given)}")
         return given
 
     def accepts(self, other: Type) -> bool:
@@ -217,7 +217,7 @@ class Nothing(Type):
         return "none"
 
 
-_MENDS = {
+_HINTS = {
     "int": "write a whole number without quotes or a decimal point",
     "float": "write a number without quotes",
     "bool": "write true or false without quotes",
@@ -236,12 +236,12 @@ class Scalar(Type):
         if self.name == "float" and type(given) is int and abs(given) <= 2**1023:
             given = float(given)
         if type(given).__name__ != self.name:
-            raise LiteralError(f"expected {self._article()}, found {shown(given)}", _MENDS[self.name])
+            raise LiteralError(f"expected {self._article()}, found {shown(given)}", _HINTS[self.name])
         if isinstance(given, float) and not math.isfinite(given):
-            raise LiteralError(f"expected a finite float, found {given!r}", _MENDS["float"])
+            raise LiteralError(f"expected a finite float, found {given!r}", _HINTS["float"], "not-a-number")
         fault = self.bounds.fault(given) if self.bounds and isinstance(given, (int, float)) else None
         if fault:
-            raise LiteralError(fault, self._bounds_hint())
+            raise LiteralError(fault, self._bounds_hint(), "out-of-range")
         return given
 
     def _article(self) -> str:
@@ -283,7 +283,7 @@ class Choice(Type):
             found = f'"{given}"' if isinstance(given, str) else shown(given)
             hint = nearest(given, self.options) if isinstance(given, str) else ""
             choices = f"choose one of: {listed(self.options, 30)}"
-            raise LiteralError(f"{found} is no choice here", f"{hint} {choices}".strip())
+            raise LiteralError(f"{found} is no choice here", f"{hint} {choices}".strip(), "unknown-choice")
         return given
 
     def accepts(self, other: Type) -> bool:
@@ -312,6 +312,7 @@ class Value(Type):
         raise LiteralError(
             f"expected {article} {self.name}, found {shown(given)}",
             f'link it to an output of type {self.name}: {{"link": "NODE"}} or {{"link": "NODE.OUTPUT"}}',
+            "needs-link",
         )
 
     def accepts(self, other: Type) -> bool:

@@ -1,105 +1,50 @@
-"""Rules of `weft.engine.checking.checker`: every input gets a literal of its type, or a link to an output that fits."""
+"""The inputs of a node bound: each a literal of the declared type, or a link to an output that fits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.engine.checking.draft import Draft
-from weft.engine.errors import Problem, listed, nearest
-from weft.engine.graph.graph import Link, Node, links_of
-from weft.engine.spec.call import Call, Gather
-from weft.engine.spec.node import NodeType, Output
-from weft.engine.spec.type_variables import literal_type, specialised
-from weft.engine.types import ListOf, LiteralError, NoNumber, Type, list_item, shown
+from weft.engine.errors import LiteralError, listed, nearest
+from weft.engine.graph.graph import Given, Link, links_of
+from weft.engine.spec.call import Gather
+from weft.engine.spec.node import Output
+from weft.engine.spec.type_variables import literal_type
+from weft.engine.types import ListOf, Type, list_item, shown
 
 
-def specialised_types(draft: Draft) -> Iterator[Problem]:
-    """Node types over any one type are of the type that the graph gives."""
-    generic = {id for id, type in draft.types.items() if type.generic}
-    for id in draft.order or [*draft.types] if generic else ():
-        if id in generic:
-            inputs = draft.flat.nodes[id].inputs
-            given = {name: found for name, item in inputs.items() if (found := _given_type(draft, item))}
-            draft.types[id] = specialised(draft.types[id], given)
-    yield from ()
+def bound(draft: Draft, given: Given, wanted: Type) -> Any:
+    """A literal in the declared type, a link with its output named, or a `Gather` of these.
 
-
-def _given_type(draft: Draft, given: Any) -> Type | None:
-    """The type of what an input is given; None where it cannot be told, which is reported elsewhere."""
-    if isinstance(given, tuple) and given:
-        found = _given_type(draft, given[0])
-        return ListOf(found) if found else None
-    if not isinstance(given, Link):
-        return None if given is None else literal_type(given)
-    try:
-        output = _output(draft, given)
-    except LiteralError:
-        return None
-    return output.type if output else None
-
-
-def bound_inputs(draft: Draft) -> Iterator[Problem]:
-    """Literals are of the declared type and in bounds, links lead to outputs of a fitting type. Makes the calls."""
-    for id, node, type in draft.typed():
-        inputs: dict[str, Any] = {}
-        for name, one in type.inputs.items():
-            if name not in node.inputs:
-                inputs[name] = one.default
-                continue
-            try:
-                inputs[name] = _bound(draft, node.inputs[name], one.type)
-            except LiteralError as fault:
-                yield Problem(str(fault), _swapped(draft, node, type, name) or fault.hint, id, name)
-        draft.calls[id] = Call(id, type, inputs)
-
-
-def _swapped(draft: Draft, node: Node, type: NodeType, name: str) -> str:
-    """The hint for two inputs of a node that were given each other's links; empty where that is not the mistake."""
-    found = {key: _given_type(draft, item) for key, item in node.inputs.items() if isinstance(item, Link)}
-    own = found.get(name)
-    for other, kind in found.items():
-        if other == name or other not in type.inputs or own is None or kind is None:
-            continue
-        if type.inputs[other].type.accepts(own) and type.inputs[name].type.accepts(kind):
-            return f"`{name}` and `{other}` have each other's links: swap them"
-    return ""
-
-
-def _bound(draft: Draft, given: Any, wanted: Type) -> Any:
-    """A literal in the declared type, or a link that fits it."""
+    Raises:
+        LiteralError: where the type takes neither the literal nor the output.
+    """
     if isinstance(given, Link):
         return _fitting(draft, given, wanted)
     if isinstance(given, tuple) and any(links_of(given)):
         item = list_item(wanted)
         if item is None:
-            raise LiteralError(f"expected {wanted}, found {shown(given)}", "link one output, without [ ]")
-        return Gather(tuple(_bound(draft, element, item) for element in given))
-    return wanted.literal(_plain(given))
+            message = f"expected {wanted}, found {shown(given)}"
+            raise LiteralError(message, "link one output, without [ ]", "needs-one-output")
+        return Gather(tuple(bound(draft, element, item) for element in given))
+    return wanted.literal(_thawed(given))
 
 
-def _plain(given: Any) -> Any:
-    """A literal as nodes get it: arrays are lists, objects are dicts."""
-    if isinstance(given, (str, int, float)):
-        return given
-    if isinstance(given, tuple):
-        return [_plain_part(part) for part in given]
+def _thawed(given: Given) -> Any:
+    """A literal as nodes receive it: lists instead of tuples, dicts instead of read-only mappings."""
+    if isinstance(given, Link):
+        message = f"found a link to `{given}` inside a literal"
+        raise LiteralError(message, "link it as an input or a list's element", "link-in-literal")
     if isinstance(given, Mapping):
-        return {name: _plain_part(part) for name, part in given.items()}
+        return {name: _thawed(part) for name, part in given.items()}
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return [_thawed(part) for part in given]
     return given
 
 
-def _plain_part(part: Any) -> Any:
-    if isinstance(part, Link):
-        raise LiteralError(f"found a link to `{part}` inside a literal", "link it as an input or a list's element")
-    if isinstance(part, NoNumber):
-        raise LiteralError(f"found {shown(part)}", "give a number that 64 bits can hold")
-    return _plain(part)
-
-
 def _fitting(draft: Draft, link: Link, wanted: Type) -> Link:
-    """The link with its output named; `LiteralError` unless `wanted` takes that output."""
-    output = _output(draft, link)
+    output = output_of(draft, link)
     if output is None:
         return link
     if not wanted.accepts(output.type):
@@ -110,8 +55,26 @@ def _fitting(draft: Draft, link: Link, wanted: Type) -> Link:
     return Link(link.node, output.name)
 
 
-def _output(draft: Draft, link: Link) -> Output | None:
-    """The output that a link leads to; None where its node cannot be read or is of no known type, reported there."""
+def given_type(draft: Draft, given: Given) -> Type | None:
+    """The type of an input's value; None where it is unknown for a reason that is reported elsewhere."""
+    if isinstance(given, tuple) and given:
+        found = given_type(draft, given[0])
+        return ListOf(found) if found else None
+    if not isinstance(given, Link):
+        return None if given is None else literal_type(given)
+    try:
+        output = output_of(draft, given)
+    except LiteralError:
+        return None
+    return output.type if output else None
+
+
+def output_of(draft: Draft, link: Link) -> Output | None:
+    """The output that a link leads to; None where its node is unreadable or of an unknown type: reported there.
+
+    Raises:
+        LiteralError: where there is no such node or output, or none of several is named.
+    """
     node = draft.flat.nodes.get(link.node)
     if link.node in draft.flat.subgraphs:
         raise _no_subgraph_output(link, draft.flat.subgraphs[link.node])
@@ -119,45 +82,54 @@ def _output(draft: Draft, link: Link) -> Output | None:
         return None
     if node is None:
         hint = nearest(link.node, draft.flat.nodes) or f"the nodes are: {listed(draft.flat.nodes)}"
-        raise LiteralError(f"links to `{link}`, but there is no node `{link.node}`", hint)
+        raise LiteralError(f"links to `{link}`, but there is no node `{link.node}`", hint, "unknown-node")
     type = draft.types.get(link.node)
     if type is None:
         return None
     if link.output is None:
         if len(type.outputs) > 1:
-            raise LiteralError(
-                f"links to `{link.node}`, which has several outputs: {listed(type.outputs)}",
-                f'name one: {{"link": "{link.node}.{next(iter(type.outputs))}"}}',
-            )
+            raise _ambiguous(link, tuple(type.outputs))
         return next(iter(type.outputs.values()))
     if link.output not in type.outputs:
         hint = nearest(link.output, type.outputs) or f"{type.name} gives: {listed(type.outputs)}"
-        raise LiteralError(f"links to `{link}`, but {type.name} has no output `{link.output}`", hint)
+        message = f"links to `{link}`, but {type.name} has no output `{link.output}`"
+        raise LiteralError(message, hint, "unknown-output")
     return type.outputs[link.output]
 
 
 def _no_subgraph_output(link: Link, outputs: tuple[str, ...]) -> LiteralError:
-    """Why a link to a subgraph leads nowhere; one that leads somewhere was replaced when the subgraph was."""
+    """Why a link to a subgraph's node leads nowhere. Inlining replaced the links that lead to one of its outputs."""
     if not outputs:
-        return LiteralError(f"links to `{link}`, a subgraph without outputs", "give the subgraph `outputs`")
-    example = f'name one: {{"link": "{link.node}.{outputs[0]}"}}'
+        message = f"links to `{link}`, a subgraph without outputs"
+        return LiteralError(message, "give the subgraph `outputs`", "no-outputs")
     if link.output is None:
-        return LiteralError(f"links to `{link}`, which has several outputs: {listed(outputs)}", example)
-    hint = nearest(link.output, outputs) or example
-    return LiteralError(f"links to `{link}`, but the subgraph has no output `{link.output}`", hint)
+        return _ambiguous(link, outputs)
+    hint = nearest(link.output, outputs) or f'name one: {{"link": "{link.node}.{outputs[0]}"}}'
+    message = f"links to `{link}`, but the subgraph has no output `{link.output}`"
+    return LiteralError(message, hint, "unknown-output")
+
+
+def _ambiguous(link: Link, outputs: tuple[str, ...]) -> LiteralError:
+    message = f"links to `{link.node}`, which has several outputs: {listed(outputs)}"
+    return LiteralError(message, f'name one: {{"link": "{link.node}.{outputs[0]}"}}', "ambiguous-output")
 
 
 def _candidates(draft: Draft, wanted: Type, node: str) -> str:
-    """Outputs of the same node that would fit."""
+    """Outputs of the same node that would fit, as words for a hint."""
     type = draft.types.get(node)
     fits = [f"{node}.{one.name}" for one in type.outputs.values() if wanted.accepts(one.type)] if type else []
     return f", such as `{fits[0]}`" if fits else ""
 
 
-def known_outputs(draft: Draft) -> Iterator[Problem]:
-    """Every output of the graph leads somewhere."""
-    for name, link in draft.flat.outputs.items():
-        try:
-            _output(draft, link)
-        except LiteralError as fault:
-            yield Problem(f"output `{name}` {fault}", fault.hint)
+def swapped(draft: Draft, id: str, name: str) -> str:
+    """The hint for two inputs of a node that have each other's links; empty where that is not the mistake."""
+    type = draft.types[id]
+    inputs = draft.flat.nodes[id].inputs
+    found = {key: given_type(draft, item) for key, item in inputs.items() if isinstance(item, Link)}
+    own = found.get(name)
+    for other, kind in found.items():
+        if other == name or other not in type.inputs or own is None or kind is None:
+            continue
+        if type.inputs[other].type.accepts(own) and type.inputs[name].type.accepts(kind):
+            return f"`{name}` and `{other}` have each other's links: swap them"
+    return ""

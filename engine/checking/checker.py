@@ -1,8 +1,8 @@
-"""Every static problem of a graph at once, and the calls that it means.
+"""All static problems of a graph at once, and its calls.
 
-`check` runs the rules of `weft.engine.checking.rules` in order. Where they find no problem, the result has every node
-as a `Call` with its literals in their declared types, in topological order, which is what planning and running work
-from: nothing below looks at raw inputs again.
+`check` inlines subgraphs, completes a draft by the passes of `weft.engine.checking.passes`, and looks for problems with
+the rules of `weft.engine.checking.rules`. Where there are none, the result has every node as a `Call` with its literals
+in their declared types, in topological order. Planning and running work from these calls and read no raw input again.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from weft.engine.checking.draft import Draft
 from weft.engine.checking.inlining import Flat, inline
+from weft.engine.checking.passes import PASSES
 from weft.engine.checking.rules import RULES
-from weft.engine.errors import Problem, listed, nearest
+from weft.engine.errors import Problem
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Graph, Link
+from weft.engine.graph.traversal import reached
 from weft.engine.limits import Limits
 from weft.engine.spec.call import Call
 from weft.engine.spec.catalog import Catalog
@@ -28,11 +31,18 @@ from weft.engine.weights.resources import SearchPaths
 
 @dataclass(frozen=True)
 class Checked:
-    """A graph that was checked: its calls in topological order, what is wanted of it, and its problems.
+    """A checked graph.
 
-    `files` are those that it was made of or names: its own, those of its subgraphs, pictures, models. `pending` has the
-    nodes of which it is not known yet what they take (the branch of a lazy one) or how many there are (in a repeated
-    subgraph), with the links whose values decide it: once these are `known`, the graph is checked again.
+    Args:
+        calls: its nodes in topological order.
+        wanted: the nodes that must run, with all that they need.
+        outputs: the graph's outputs, as links to nodes of the graph without subgraphs.
+        files: the files that it is made of or names: its own, those of its subgraphs, pictures, models.
+        only: the selection of nodes that `wanted` was made of; empty for every sink and output.
+        pending: the nodes whose links or number depend on values that are not computed yet (a lazy node's branch, the
+            items of a repeated subgraph), with the links to these values. Once the values are `known`, the graph is
+            checked again.
+        known: values behind such links.
     """
 
     graph: Graph
@@ -58,30 +68,36 @@ def check(
     """Find everything that is wrong with a graph before anything runs.
 
     Args:
-        graph: what to check; its own node types join the catalogue's.
+        graph: the graph; its own node types join the catalogue's.
         places: where files that it names are looked up.
         only: nodes to run instead of every sink and output.
-        known: the values behind links that decide what else is needed, as far as nodes have given them already.
+        known: values that decide branches and list lengths, as far as they are computed, by the links to them.
     """
     catalog = catalog.including(graph)
     flat = inline(graph, places, limits, catalog.types, known)
-    draft = Draft(flat, catalog, places, limits)
-    problems = list(flat.problems)
-    for rule in RULES:
-        problems += rule(draft)
-    wanted, faults = _wanted(draft, only := tuple(only))
-    problems += faults
+    draft = Draft(flat, catalog, places, limits, tuple(only), reported=_reported(flat))
+    draft = reduce(lambda draft, step: step(draft), PASSES, draft)
+    problems = [*flat.problems, *(problem for rule in RULES for problem in rule(draft))]
     calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
     if not problems:
         calls = {id: _needed(call, known) for id, call in calls.items()}
     file = str(graph.path) if graph.path else ""
     located = tuple(_traced(problem.within(file), graph, flat) for problem in _unique(problems))
-    pending = _pending(flat, calls, wanted, known)
-    return Checked(graph, calls, wanted, flat.outputs, located, _files(draft, graph), only, pending, known)
+    pending = _pending(flat, calls, draft.wanted, known)
+    files = _files(draft, graph)
+    return Checked(graph, calls, draft.wanted, flat.outputs, located, files, draft.only, pending, known)
+
+
+def _reported(flat: Flat) -> frozenset[str]:
+    """The nodes and inputs (`node.input`) of problems that reading and inlining found, so that none is found twice."""
+    return frozenset(name for one in flat.problems for name in (one.node, f"{one.node}.{one.input}"))
 
 
 def deciding(checked: Checked) -> Checked:
-    """What of a graph gives the values that nodes wait for which are needed for certain, and waits for none itself."""
+    """The part of a graph that computes the values that pending nodes wait for.
+
+    It computes every value that decides a branch or a list length, is certainly needed, and waits for no other one.
+    """
     waits: set[str] = set()
     for id, call in checked.calls.items():
         if id in checked.pending or any(link.node in waits for _, link in call.links):
@@ -93,29 +109,37 @@ def deciding(checked: Checked) -> Checked:
 
 
 def certain(checked: Checked) -> set[str]:
-    """The nodes that are needed whatever is decided, of a pending one no more than what decides.
+    """The nodes that are needed whatever pending values turn out to be; of a pending node's sources, only these values.
 
-    With them those that stand for the items of a list that is needed.
+    The placeholder nodes of a list that is needed are among them.
     """
-    found: set[str] = set()
-    stack = [*checked.wanted]
-    while stack:
-        id = stack.pop()
-        if id in found:
-            continue
-        found.add(id)
-        links = checked.pending[id] if id in checked.pending else (link for _, link in checked.calls[id].links)
-        stack += [link.node for link in links]
-    return found
+
+    def above(id: str) -> Iterable[str]:
+        pending = checked.pending.get(id)
+        return (link.node for link in pending) if pending else (link.node for _, link in checked.calls[id].links)
+
+    return reached(checked.wanted, above)
 
 
-def stands_for_all(id: str) -> bool:
-    """Whether a node stands for those of every item of a list that is not known yet."""
+def ancestors(
+    calls: Mapping[str, Call], starts: Iterable[str], pending: Mapping[str, Iterable[Link]] = MappingProxyType({})
+) -> set[str]:
+    """Some nodes and all that they take from, with the sources of the values that pending nodes wait for."""
+
+    def above(id: str) -> Iterable[str]:
+        links = (link.node for _, link in calls[id].links) if id in calls else ()
+        return [*links, *(link.node for link in pending.get(id, ()))]
+
+    return reached(starts, above)
+
+
+def is_placeholder(id: str) -> bool:
+    """Whether a node represents those of every item of a list that is not computed yet."""
     return "/*/" in id
 
 
 def _needed(call: Call, known: Mapping[Link, Any]) -> Call:
-    """The call without the links that it does not need, as far as what decides it is known."""
+    """The call without the links that it does not need, where the value that decides it is known."""
     lazy = call.type.lazy
     if lazy is None:
         return call
@@ -130,7 +154,7 @@ def _needed(call: Call, known: Mapping[Link, Any]) -> Call:
 def _pending(
     flat: Flat, calls: Mapping[str, Call], wanted: Iterable[str], known: Mapping[Link, Any]
 ) -> dict[str, tuple[Link, ...]]:
-    """The nodes under what is wanted that wait for the value of a link to be known, and these links."""
+    """The nodes below the wanted ones that wait for values, with the links to these."""
     pending: dict[str, tuple[Link, ...]] = {}
     for id, call in calls.items():
         decides = call.inputs.get(call.type.lazy.by) if call.type.lazy else None
@@ -145,28 +169,13 @@ def _pending(
     return pending
 
 
-def ancestors(
-    calls: Mapping[str, Call], wanted: Iterable[str], pending: Mapping[str, Iterable[Link]] = MappingProxyType({})
-) -> set[str]:
-    """Nodes and all that they take from, what their pending ones wait for included."""
-    found = {*wanted}
-    stack = [*found]
-    while stack:
-        id = stack.pop()
-        links = [link for _, link in calls[id].links] if id in calls else []
-        above = {link.node for link in [*links, *pending.get(id, ())]} - found
-        found |= above
-        stack += above
-    return found
-
-
 def _files(draft: Draft, graph: Graph) -> tuple[Path, ...]:
     named = (path for call in draft.calls.values() for found in call.resources.values() for path in found.files)
     return tuple(dict.fromkeys([*([graph.path] if graph.path else []), *draft.flat.files, *named]))
 
 
 def _unique(problems: Iterable[Problem]) -> list[Problem]:
-    """Each problem once; what is wrong with every item of a repeated subgraph is said of the first."""
+    """Each problem once; of equal problems of the items of a repeated subgraph, that of the first item."""
     first: dict[Problem, Problem] = {}
     for problem in problems:
         first.setdefault(replace(problem, node=re.sub(r"/\d+(?=/|$)", "/*", problem.node)), problem)
@@ -180,22 +189,3 @@ def _traced(problem: Problem, graph: Graph, flat: Flat) -> Problem:
         return problem
     file, line = node.made_at
     return replace(problem, made_at=f"{file}:{line}")
-
-
-def _wanted(draft: Draft, only: tuple[str, ...]) -> tuple[tuple[str, ...], list[Problem]]:
-    """The nodes that must run: those asked for, or every sink and every node behind an output."""
-    nodes = draft.flat.nodes
-    faults = [
-        Problem(f"--only {id}: there is no such node", nearest(id, nodes) or f"the nodes are: {listed(nodes)}")
-        for id in only
-        if id not in nodes
-    ]
-    if only:
-        return tuple(dict.fromkeys(id for id in only if id in nodes)), faults
-    sinks = [id for id, _, type in draft.typed() if type.sink]
-    wanted = tuple(dict.fromkeys([*sinks, *(link.node for link in draft.flat.outputs.values())]))
-    if not wanted and not draft.reported and all(node.type in draft.catalog for node in nodes.values()):
-        found = f"its {len(nodes)} nodes end in no sink" if nodes else "it has no nodes"
-        message = f"nothing to run: {found} (a node that returns an artifact) and the graph has no `outputs`"
-        faults.append(Problem(message, 'add a SaveImage node, or "outputs": {"NAME": {"link": "NODE"}}'))
-    return wanted, faults

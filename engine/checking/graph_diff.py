@@ -1,20 +1,21 @@
 """Two graphs compared node by node. Nodes of one id are the same node; others are matched by structure.
 
-Subgraphs are compared inlined. Where ids differ, nodes are matched that come from equal ones all the way up, then those
-that say the same themselves, then those whose type only one of each side has.
+Subgraphs are compared inlined. Nodes of different ids are matched in three steps: those that are equal with everything
+above them, then those whose own literals are equal, then those whose type is used once on each side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from weft.engine.checking.inlining import Flat
 from weft.engine.gc import paused_collection
-from weft.engine.graph.graph import Link, Node, links_of
+from weft.engine.graph.graph import Given, Link, Node, links_of
+from weft.engine.graph.traversal import sources, topological
 from weft.engine.keys import digest
-from weft.engine.types import NoNumber
+from weft.engine.types import spelled
 
 Kind = Literal["added", "removed", "changed", "renamed"]
 
@@ -48,7 +49,7 @@ class _Match:
     pairs: dict[str, str] = field(default_factory=dict)
 
     def by(self, name: Callable[[Mapping[str, Node]], Mapping[str, Hashable]], unique: bool = False) -> None:
-        """Pair what is left on both sides under the same name, in order; with `unique`, only where one is left."""
+        """Pair the remaining nodes of equal names, in order; with `unique`, only where each side has one node left."""
         taken = set(self.pairs.values())
         left = _grouped(name(self.first), [id for id in self.first if id not in self.pairs])
         right = _grouped(name(self.second), [id for id in self.second if id not in taken])
@@ -93,31 +94,28 @@ def _changes(match: _Match) -> Iterator[Change]:
 def _details(old: Node, new: Node, pairs: Mapping[str, str]) -> Iterator[str]:
     """The inputs that differ; a link to a node that was only renamed does not."""
     for name in dict.fromkeys([*old.inputs, *new.inputs]):
-        before = _spelt(old.inputs[name], pairs) if name in old.inputs else "default"
-        after = _spelt(new.inputs[name], {}) if name in new.inputs else "default"
+        before = spelled(_renamed(old.inputs[name], pairs)) if name in old.inputs else "default"
+        after = spelled(new.inputs[name]) if name in new.inputs else "default"
         if before != after:
             yield f"`{name}` {before} -> {after}"
 
 
-def _spelt(given: Any, pairs: Mapping[str, str]) -> str:
+def _renamed(given: Given, pairs: Mapping[str, str]) -> Given:
+    """An input with its links to the nodes of the other graph."""
     if isinstance(given, Link):
-        return str(Link(pairs.get(given.node, given.node), given.output))
-    if isinstance(given, tuple):
-        return f"[{', '.join(_spelt(item, pairs) for item in given)}]"
-    if isinstance(given, NoNumber):
-        return given.text
-    return repr(dict(given) if isinstance(given, Mapping) else given)
+        return Link(pairs.get(given.node, given.node), given.output)
+    return tuple(_renamed(item, pairs) for item in given) if isinstance(given, tuple) else given
 
 
 def _alone(node: Node) -> dict[str, str]:
-    """What a node says itself."""
-    return {name: "link" if any(links_of(given)) else _spelt(given, {}) for name, given in node.inputs.items()}
+    """The literals of a node; of a link only that it is one."""
+    return {name: "link" if any(links_of(given)) else spelled(given) for name, given in node.inputs.items()}
 
 
 def _ancestries(nodes: Mapping[str, Node]) -> dict[str, Hashable]:
-    """A digest for each node of what it says and of everything above it; nodes in a circle have their ids."""
+    """A digest of each node with everything above it. Nodes on or below a circle have their ids instead."""
     known: dict[str, Hashable] = {}
-    for id in _in_order(nodes):
+    for id in topological(sources(nodes)):
         above = [
             (name, link.output, known.get(link.node, link.node))
             for name, given in sorted(nodes[id].inputs.items())
@@ -125,17 +123,3 @@ def _ancestries(nodes: Mapping[str, Node]) -> dict[str, Hashable]:
         ]
         known[id] = digest((nodes[id].type, _alone(nodes[id]), above))
     return {id: known.get(id, id) for id in nodes}
-
-
-def _in_order(nodes: Mapping[str, Node]) -> Iterator[str]:
-    """Nodes after those that they take from, as far as there is such an order."""
-    from graphlib import CycleError, TopologicalSorter
-
-    links = {
-        id: [link.node for given in node.inputs.values() for link in links_of(given)] for id, node in nodes.items()
-    }
-    sorter = TopologicalSorter({id: [one for one in above if one in nodes] for id, above in links.items()})
-    try:
-        yield from sorter.static_order()
-    except CycleError:
-        return

@@ -1,12 +1,12 @@
-"""Subgraphs inlined: nodes of type `graph:NAME`, `file:PATH` and `map:NAME` are replaced by what they stand for.
+"""Subgraphs inlined: nodes of type `graph:NAME`, `file:PATH` and `map:NAME` are replaced by the nodes of the subgraph.
 
 Members of an inlined subgraph are named by path, `portrait/sampler`, those of a repeated one with the item's number,
 `portraits/0/sampler`. The walk is a work list, linear in the nodes and links of the result; a subgraph that contains
 itself is a problem, and so is a result beyond the limit of nodes.
 
-A node `map:NAME` waits until everything else is inlined, since it asks what its links lead to. Where that is a list
-that a node has yet to give, one item stands for all of them, `portraits/*/sampler`, so that everything can be checked;
-when the node has run, the graph is inlined again with the list in `known`.
+A node `map:NAME` is inlined last, since its links decide how often it is repeated. Where a link leads to a list that
+its node has not computed yet, one placeholder item, `portraits/*/sampler`, represents all items, so that everything can
+be checked; when the node has run, the graph is inlined again with the list in `known`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
+from weft.engine.errors import GraphError, InputError, LiteralError, Problem, listed, nearest
 from weft.engine.graph.document import load
-from weft.engine.graph.graph import Graph, Link, Node, Parameter, links_of
+from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, links_of
 from weft.engine.limits import Limits
 from weft.engine.spec.node import NodeType
-from weft.engine.types import ListOf, LiteralError, NoNumber, Range, Scalar, Type, shown
+from weft.engine.types import ListOf, Range, Scalar, Type, shown
 from weft.engine.weights.resources import SearchPaths, find
 
 PREFIXES = ("graph:", "file:")
 REPEATED = "map:"
 MAX_DEPTH = 100
-"""How deep subgraphs may stand in subgraphs."""
+"""How deep subgraphs may be nested."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,11 @@ class Target:
 class Flat:
     """A graph without subgraphs: nodes by path, outputs as links to them, and the problems on the way.
 
-    `subgraphs` has the output names of each node that was replaced, `targets` what parameters set, `files` the graph
-    files that were read. `awaited` has the lists that decide how often a subgraph is repeated, by the path under which
-    one item stands for all of them.
+    Args:
+        subgraphs: the output names of each node that was replaced.
+        targets: the inputs that parameters set.
+        files: the graph files that were read.
+        awaited: for the path of each placeholder item, links to the lists that decide how many items there are.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -62,7 +64,14 @@ class Flat:
 
 @dataclass(frozen=True)
 class _Scope:
-    """One graph to inline: where it stands, what is set in it, and which subgraphs it sees."""
+    """One graph to inline.
+
+    Args:
+        prefix: the path of its node, with a slash; empty for the root.
+        given: the inputs that its parameters set, by node and input.
+        visible: the subgraphs that its nodes may name.
+        trail: the graphs that contain it, from the root, each with a label and its identity.
+    """
 
     graph: Graph
     prefix: str = ""
@@ -77,7 +86,7 @@ class _Repeat:
 
     scope: _Scope
     type: str
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, Given]
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class _Element:
 class _Walked:
     """The elements of a list that a subgraph is repeated over: literals, links or `_Element`s.
 
-    Of a list that is `awaited`, since a node has yet to give it, there is the first.
+    If the list is not computed yet, `awaited` is the link to it, and there is one placeholder element.
     """
 
     elements: tuple[Any, ...]
@@ -121,10 +130,16 @@ class _Inliner:
         while (self.work or self._repeat_ready()) and self._size() <= self.limits.max_nodes:
             self._scope(self.work.popleft())
         if self.work or len(self.flat.nodes) > self.limits.max_nodes:
-            self._problem(f"more than {self.limits.max_nodes:,} nodes, subgraphs inlined", "raise WEFT_MAX_NODES")
+            self._problem(
+                "too-many-nodes",
+                f"more than {self.limits.max_nodes:,} nodes, subgraphs inlined",
+                "raise WEFT_MAX_NODES",
+            )
             return Flat(problems=self.flat.problems)
         for id in self.repeats:
-            self._problem("a cycle: it is repeated over a list that depends on it", "remove one of these links", id)
+            self._problem(
+                "cycle", "a cycle: it is repeated over a list that depends on it", "remove one of these links", id
+            )
         if self.instances or self.items:
             self._relink()
         self.flat.outputs = {name: self._output(name, link) for name, link in root.outputs.items()}
@@ -133,8 +148,8 @@ class _Inliner:
     def _size(self) -> int:
         return len(self.flat.nodes) + len(self.instances)
 
-    def _problem(self, message: str, hint: str = "", node: str = "", name: str = "") -> None:
-        self.flat.problems.append(Problem(message, hint, node, name))
+    def _problem(self, code: str, message: str, hint: str = "", node: str = "", name: str = "") -> None:
+        self.flat.problems.append(Problem(message, hint, node, name, code=code))
 
     def _scope(self, scope: _Scope) -> None:
         for id, node in scope.graph.nodes.items():
@@ -156,10 +171,11 @@ class _Inliner:
         trail = (*scope.trail, (type, _identity(found)))
         if _identity(found) in (known for _, known in scope.trail):
             path = " -> ".join(label for label, _ in trail)
-            self._problem(f"a subgraph contains itself: {path}", "break the circle: a subgraph cannot hold itself", id)
+            hint = "break the circle: a subgraph cannot hold itself"
+            self._problem("recursive-subgraph", f"a subgraph contains itself: {path}", hint, id)
             return
         if len(trail) > MAX_DEPTH:
-            self._problem(f"subgraphs nested deeper than {MAX_DEPTH} levels", "use fewer levels", id)
+            self._problem("too-many-levels", f"subgraphs nested deeper than {MAX_DEPTH} levels", "use fewer levels", id)
             return
         outer = {} if type.startswith("file:") else scope.visible
         visible = {**outer, **found.graphs} if found.graphs else outer
@@ -173,7 +189,8 @@ class _Inliner:
             return self._file(scope, id, name)
         if name not in scope.visible:
             known = f"the subgraphs are: {listed(scope.visible)}" if scope.visible else "the graph has no subgraphs"
-            self._problem(f"there is no subgraph `{name}`", nearest(name, scope.visible) or known, id)
+            hint = nearest(name, scope.visible) or known
+            self._problem("unknown-subgraph", f"there is no subgraph `{name}`", hint, id)
         return scope.visible.get(name)
 
     def _file(self, scope: _Scope, id: str, name: str) -> Graph | None:
@@ -181,9 +198,8 @@ class _Inliner:
         try:
             path = find(name, replace(self.places, base=base).files)
             if path is None:
-                self._problem(
-                    f"there is no graph file `{name}`", "check the name; it is looked up beside the graph", id
-                )
+                hint = "check the name; it is looked up beside the graph"
+                self._problem("unknown-graph-file", f"there is no graph file `{name}`", hint, id)
                 return None
             path = path.resolve()
             if path not in self.files:
@@ -192,42 +208,44 @@ class _Inliner:
                 self.flat.problems += self.files[path].faults
             return self.files[path]
         except InputError as fault:
-            self._problem(fault.message, fault.hint, id)
+            self.flat.problems.append(Problem.of(fault, id))
         except GraphError as fault:
             self.flat.problems += fault.problems
         return None
 
     def _settings(self, graph: Graph, inputs: Mapping[str, Any], id: str) -> dict[str, dict[str, Any]]:
-        """What each node of `graph` gets through the graph's parameters: `{node: {input: literal or link}}`."""
+        """The inputs that the parameters of `graph` set: `{node: {input: literal or link}}`."""
         settings: dict[str, dict[str, Any]] = {}
         for name in (name for name in inputs if name not in graph.parameters):
             known = f"its parameters are: {listed(graph.parameters)}" if graph.parameters else "it has no parameters"
-            self._problem(f"unknown input `{name}`", nearest(name, graph.parameters) or known, id, name)
+            hint = nearest(name, graph.parameters) or known
+            self._problem("unknown-parameter", f"unknown input `{name}`", hint, id, name)
         for name, parameter in graph.parameters.items():
             for target in parameter.sets:
                 node, dot, socket = target.partition(".")
                 if not dot or node not in graph.nodes:
                     hint = nearest(node, graph.nodes) or f"its nodes are: {listed(graph.nodes)}"
-                    self._problem(f"parameter `{name}` sets `{target}`: there is no such node", hint, id)
+                    message = f"parameter `{name}` sets `{target}`: there is no such node"
+                    self._problem("unknown-parameter-target", message, hint, id)
                     continue
                 self.flat.targets.append(Target(f"{id}/{node}" if id else node, socket, name, id))
                 if name in inputs or parameter.has_default:
                     value = inputs.get(name, parameter.default)
                     if socket in settings.setdefault(node, {}):
                         message = f"parameter `{name}` sets `{target}`, which another one sets too"
-                        self._problem(message, "let one parameter set it", id)
+                        self._problem("set-twice", message, "let one parameter set it", id)
                     settings[node][socket] = self._admitted(parameter, name, value, id)
         return settings
 
     def _admitted(self, parameter: Parameter, name: str, value: Any, id: str) -> Any:
-        """The value, where the parameter's own type and bounds take it; links are checked at their ends."""
+        """The value; adds a problem if the parameter's own type and bounds refuse it. Links are checked later."""
         fault = None if isinstance(value, Link) else parameter_fault(parameter, value)
         if fault:
-            self._problem(f"parameter `{name}`: {fault}", fault.hint, id, name if id else "")
+            self.flat.problems.append(Problem.of(fault, id, name if id else "", f"parameter `{name}`: "))
         return value
 
     def _repeat_ready(self) -> bool:
-        """Put the items of each repeated subgraph to work whose links lead to nodes by now; whether there is work."""
+        """Schedule the items of repeated subgraphs whose links lead to inlined nodes; returns whether there is work."""
         for id, repeat in [*self.repeats.items()]:
             links = (link for given in repeat.inputs.values() for link in links_of(given))
             if not any(end.node in self.repeats for link in links for end in _ends(self._target(link))):
@@ -241,10 +259,12 @@ class _Inliner:
         lists = {name: items for name, given in repeat.inputs.items() if (items := self._walked(given)) is not None}
         lengths = {name: len(items.elements) for name, items in lists.items() if items.awaited is None}
         if not lists:
-            self._problem(f"`{repeat.type}` is given no list to walk over", "give one of its inputs a list", id)
+            message = f"`{repeat.type}` is given no list to walk over"
+            self._problem("no-list", message, "give one of its inputs a list", id)
         elif len(set(lengths.values())) > 1:
-            told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
-            self._problem(f"lists that are walked together differ in length: {told}", "give as many of each", id)
+            counts = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            message = f"lists that are walked together differ in length: {counts}"
+            self._problem("unequal-lists", message, "give as many of each", id)
         elif found is not None:
             self.flat.subgraphs[id] = tuple(found.outputs)
             awaited = tuple(items.awaited for items in lists.values() if items.awaited)
@@ -258,11 +278,11 @@ class _Inliner:
                 self._repeat_item(name, repeat, {key: items.elements[index] for key, items in lists.items()})
 
     def _repeat_item(self, name: str, repeat: _Repeat, elements: Mapping[str, Any]) -> None:
-        """Inline one item, with its elements of the lists; what is no literal is taken out of its list by a node."""
+        """Inline one item with its elements of the lists; a `Choose` node takes a computed element out of its list."""
         inputs = dict(repeat.inputs)
         for key, element in elements.items():
             if isinstance(element, _Element):
-                chooses = {"index": element.index, "items": element.list}
+                chooses: dict[str, Given] = {"index": element.index, "items": element.list}
                 self.flat.nodes[f"{name}/@{key}"] = Node("Choose", MappingProxyType(chooses))
                 element = Link(f"{name}/@{key}")
             inputs[key] = element
@@ -283,10 +303,10 @@ class _Inliner:
         return _Walked(tuple(_Element(target, index) for index in range(len(values))))
 
     def _gives(self, link: Link) -> Type | None:
-        """The type of an output, as its node's type says; that of an element of a list, as the list's type says."""
+        """The type of an output, from its node's type; for an element that `Choose` takes, from its list's type."""
         node = self.flat.nodes.get(link.node)
         if node and "/@" in link.node:
-            items = self._gives(node.inputs["items"])
+            items = self._gives(next(links_of(node.inputs["items"])))
             return items.item if isinstance(items, ListOf) else None
         type = self.types.get(node.type) if node else None
         if type is None or (link.output is None and len(type.outputs) != 1):
@@ -329,7 +349,7 @@ def _ends(target: Link | tuple[Link, ...]) -> tuple[Link, ...]:
 
 
 def _identity(graph: Graph) -> Any:
-    """What makes two subgraphs the same one: the file they are, or the object in it."""
+    """Equal for two uses of one subgraph: the same graph object, which each file is read into once."""
     return id(graph.nodes)
 
 
@@ -350,16 +370,13 @@ def parameter_fault(parameter: Parameter, value: Any) -> LiteralError | None:
     try:
         if parameter.type is not None:
             value = _parameter_type(parameter.type).literal(value)
-        if isinstance(value, NoNumber):
-            return None
         number = type(value) in (int, float)
         fault = Range(parameter.min, parameter.max).fault(value) if number else None
         if fault:
-            return LiteralError(fault, f"give a value from {parameter.min} to {parameter.max}")
+            return LiteralError(fault, f"give a value from {parameter.min} to {parameter.max}", "out-of-range")
         if parameter.choices and value not in parameter.choices:
-            return LiteralError(
-                f"{shown(value)} is no choice here", f"choose one of: {listed(map(str, parameter.choices))}"
-            )
+            hint = f"choose one of: {listed(map(str, parameter.choices))}"
+            return LiteralError(f"{shown(value)} is no choice here", hint, "unknown-choice")
     except LiteralError as fault_:
         return fault_
     return None
@@ -368,7 +385,8 @@ def parameter_fault(parameter: Parameter, value: Any) -> LiteralError | None:
 def _parameter_type(name: str) -> Scalar:
     names = ("int", "float", "str", "bool")
     if name not in names:
-        raise LiteralError(f"`{name}` is no parameter type", nearest(name, names) or f"the types are: {listed(names)}")
+        hint = nearest(name, names) or f"the types are: {listed(names)}"
+        raise LiteralError(f"`{name}` is no parameter type", hint, "unknown-parameter-type")
     return Scalar(name)
 
 

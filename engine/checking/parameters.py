@@ -1,27 +1,25 @@
-"""What a graph can be asked for: its parameters with types, bounds and defaults, taken from what they set."""
+"""The parameters of a graph for people: types, bounds and defaults, taken from the inputs that they set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-
-import orjson
 
 from weft.engine.graph.graph import Graph, Link, Parameter
 from weft.engine.spec.catalog import Catalog
 from weft.engine.spec.node import REQUIRED, Input
-from weft.engine.types import Choice, Either, ListOf, NoNumber, Scalar, Type, shown
+from weft.engine.types import Choice, Either, ListOf, Scalar, Type, shown, spelled
 
 
 @dataclass(frozen=True)
 class ParameterSummary:
-    """A parameter as a person meets it.
+    """A parameter as it is shown to people.
 
     Args:
         type: in words; `any` where nothing says more.
         bounds: in words; empty where there are none.
-        default: as JSON would spell it; empty where a value must be given.
+        default: as a graph file spells it; empty where a value must be given.
     """
 
     name: str
@@ -64,7 +62,7 @@ def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
 
 
 def _listed(one: Input, lists: int) -> Input:
-    """An input as it is from outside so many repeated subgraphs: what each item takes, or a list of it."""
+    """The input as it is seen from outside of so many repeated subgraphs: it takes one value, or a list of them."""
     for _ in range(lists):
         one = replace(one, type=Either((one.type, ListOf(one.type))))
     return one
@@ -95,27 +93,15 @@ def _number(kind: Type | None) -> Scalar | None:
 
 
 def _default(graph: Graph, parameter: Parameter, one: Input | None) -> str:
-    value: Any = parameter.default if parameter.has_default else _standing(graph, parameter, one)
-    return "" if value is REQUIRED or isinstance(value, Link) else _spelt(value)
+    value: Any = parameter.default if parameter.has_default else _own_value(graph, parameter, one)
+    return "" if value is REQUIRED or isinstance(value, Link) else spelled(value, 60)
 
 
-def _standing(graph: Graph, parameter: Parameter, one: Input | None) -> Any:
-    """What the first target has without the parameter."""
+def _own_value(graph: Graph, parameter: Parameter, one: Input | None) -> Any:
+    """The value that the first target has without the parameter."""
     node, _, name = parameter.sets[0].partition(".")
     inputs = graph.nodes[node].inputs if node in graph.nodes else {}
     return inputs.get(name, one.default if one else REQUIRED)
-
-
-def _spelt(value: Any) -> str:
-    """A literal as JSON spells it, cut to a line."""
-    if isinstance(value, str):
-        return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}..."'
-    text = orjson.dumps(value, default=_plain).decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _plain(item: Any) -> Any:
-    return dict(item) if isinstance(item, Mapping) else str(item) if isinstance(item, NoNumber) else list(item)
 
 
 def _help(parameter: Parameter, one: Input | None) -> str:

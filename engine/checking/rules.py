@@ -1,29 +1,31 @@
-"""The rules that `weft.engine.checking.checker` holds a graph to; each is a small function from a draft to problems."""
+"""The rules that `weft.engine.checking.checker` holds a graph to: each finds the problems of one kind in a draft.
+
+A rule changes nothing, so rules may run in any order; problems are reported in the order of `RULES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from weft.engine.checking.bind import bound_inputs, known_outputs, specialised_types
+from weft.engine.checking.bind import output_of, swapped
 from weft.engine.checking.draft import Draft, Rule
-from weft.engine.checking.inlining import Flat
 from weft.engine.checking.unification import clashes
-from weft.engine.errors import InputError, Problem, listed, nearest
-from weft.engine.graph.graph import Link, Node, links_of
-from weft.engine.keys import Digest
+from weft.engine.errors import LiteralError, Problem, listed, nearest
+from weft.engine.graph.traversal import circles, sources
 from weft.engine.spec.call import Call
 from weft.engine.spec.node import Input, NodeProblem
 from weft.engine.spec.upstream import Upstream
-from weft.engine.weights.resources import Resolved
 
 
 def known_types(draft: Draft) -> Iterator[Problem]:
     """Every node's type is installed."""
     for id, node in draft.flat.nodes.items():
         if id not in draft.types:
-            yield Problem(f"unknown node type `{node.type}`", draft.catalog.suggest(node.type), id)
+            yield Problem(
+                f"unknown node type `{node.type}`", draft.catalog.suggest(node.type), id, code="unknown-node-type"
+            )
 
 
 def known_inputs(draft: Draft) -> Iterator[Problem]:
@@ -32,10 +34,11 @@ def known_inputs(draft: Draft) -> Iterator[Problem]:
         for name in node.inputs:
             if name not in type.inputs:
                 hint = nearest(name, type.inputs) or f"{type.name} takes: {listed(type.inputs)}"
-                yield Problem(f"{type.name} has no input `{name}`", hint, id, name)
+                yield Problem(f"{type.name} has no input `{name}`", hint, id, name, code="unknown-input")
         for name, one in type.inputs.items():
             if one.required and name not in node.inputs and f"{id}.{name}" not in draft.reported:
-                yield Problem(f"the required input `{name}` ({one.type}) is missing", _missing_hint(one), id, name)
+                message = f"the required input `{name}` ({one.type}) is missing"
+                yield Problem(message, _missing_hint(one), id, name, code="missing-input")
 
 
 def _missing_hint(one: Input) -> str:
@@ -52,117 +55,43 @@ def known_targets(draft: Draft) -> Iterator[Problem]:
         if node and type and target.input not in type.inputs and target.input not in node.inputs:
             message = f"parameter `{target.parameter}` sets `{target.input}`: {type.name} has no such input"
             hint = nearest(target.input, type.inputs) or f"{type.name} takes: {listed(type.inputs)}"
-            yield Problem(message, hint, target.node, target.input)
+            yield Problem(message, hint, target.node, target.input, code="unknown-parameter-target")
 
 
 def no_cycles(draft: Draft) -> Iterator[Problem]:
-    """Links lead one way. Finds the topological order: that of the graph, where its links only lead back."""
-    above = {id: _sources(node, draft.flat) for id, node in draft.flat.nodes.items()}
-    draft.order = _ordered(above)
-    if len(draft.order) < len(above):
-        draft.order = []
-        for circle in _circles(above):
-            yield Problem(f"a cycle: {' -> '.join(circle)}", "remove one of these links", circle[0])
+    """Links lead one way."""
+    if not draft.order and draft.flat.nodes:
+        for circle in circles(sources(draft.flat.nodes)):
+            yield Problem(f"a cycle: {' -> '.join(circle)}", "remove one of these links", circle[0], code="cycle")
 
 
-def _ordered(above: Mapping[str, list[str]]) -> list[str]:
-    """The nodes in topological order, as far as they are on no circle and below none (Kahn 1962)."""
-    order: list[str] = []
-    missing: dict[str, int] = {}
-    below: dict[str, list[str]] = {}
-    done: set[str] = set()
-    for id, sources in above.items():
-        left = {source for source in sources if source not in done}
-        if left:
-            missing[id] = len(left)
-            for source in left:
-                below.setdefault(source, []).append(id)
-            continue
-        ready = [id]
-        while ready:
-            done.add(found := ready.pop())
-            order.append(found)
-            for taker in below.pop(found, ()):
-                missing[taker] -= 1
-                if not missing[taker]:
-                    ready.append(taker)
-    return order
+def fitting_inputs(draft: Draft) -> Iterator[Problem]:
+    """Literals are of the declared type and in bounds, links lead to outputs of a fitting type."""
+    for (id, name), fault in draft.refused.items():
+        found = Problem.of(fault, id, name)
+        yield replace(found, hint=swapped(draft, id, name) or found.hint)
 
 
-def _circles(above: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    """One circle out of each knot of nodes that depend on each other, in the direction of its links."""
-    import networkx
-
-    links = networkx.DiGraph([(source, id) for id, sources in above.items() for source in sources])
-    for knot in networkx.strongly_connected_components(links):
-        if len(knot) > 1 or any(links.has_edge(id, id) for id in knot):
-            edges = networkx.find_cycle(links.subgraph(knot), min(knot))
-            yield [*(source for source, _ in edges), edges[0][0]]
-
-
-def _sources(node: Node, flat: Flat) -> list[str]:
-    found = []
-    for given in node.inputs.values():
-        if type(given) is Link:
-            found.append(given.node)
-        elif type(given) is tuple:
-            found += [link.node for link in links_of(given)]
-    return [id for id in found if id in flat.nodes]
+def known_outputs(draft: Draft) -> Iterator[Problem]:
+    """Every output of the graph leads somewhere."""
+    for name, link in draft.flat.outputs.items():
+        try:
+            output_of(draft, link)
+        except LiteralError as fault:
+            yield Problem.of(fault, before=f"output `{name}` ")
 
 
 def own_checks(draft: Draft) -> Iterator[Problem]:
-    """What node types find wrong with their literals."""
+    """Node types accept the literals of their nodes."""
     for call in draft.calls.values():
         if call.type.check:
             yield from _found(call, partial(call.type.check, Upstream(call, draft.calls).literals, draft.limits))
 
 
-def fitting_calls(draft: Draft) -> Iterator[Problem]:
-    """What node types find wrong between their literals and the nodes that they are linked to."""
-    for id in draft.order:
-        call = draft.calls.get(id)
-        if call and call.type.fits:
-            yield from _found(call, partial(call.type.fits, Upstream(call, draft.calls)))
-
-
-def _found(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> Iterator[Problem]:
-    """What a node type finds wrong with a call; that its own check failed, where it did."""
-    try:
-        for found in find():
-            yield Problem(found.message, found.hint, call.id, found.input)
-    except Exception as fault:
-        message = f"the check of {call.type.name} failed: {fault.__class__.__name__}: {fault}"
-        yield Problem(message, "fix the node type; linked and refused inputs are not among its literals", call.id)
-
-
-def reachable_files(draft: Draft) -> Iterator[Problem]:
-    """Files that inputs name exist, can be read and are what is wanted. Finds model families."""
-    seen: dict[tuple[str, str, str], Resolved | InputError] = {}
-    for id, call in draft.calls.items():
-        resources: dict[str, Resolved] = {}
-        for name, one in call.type.inputs.items():
-            text = call.inputs.get(name)
-            if one.resource is None or not isinstance(text, str):
-                continue
-            place = (call.type.name, name, text)
-            found = seen[place] = seen.get(place) or _resolved(draft, one, text)
-            if isinstance(found, InputError):
-                yield Problem(found.message, found.hint, id, name)
-            else:
-                resources[text] = found
-        if resources:
-            draft.calls[id] = Call(id, call.type, call.inputs, resources)
-
-
-def _resolved(draft: Draft, one: Input, text: str) -> Resolved | InputError:
-    assert one.resource is not None
-    try:
-        return one.resource.resolve(text, draft.places)
-    except InputError as fault:
-        known = draft.places.contents.get(text)
-        return Resolved(text, Path(text), (), digest=Digest(known)) if known else fault
-    except OSError as fault:
-        return InputError(f"`{text}` cannot be read: {fault.strerror or fault}", "check the file and its permissions")
+def usable_files(draft: Draft) -> Iterator[Problem]:
+    """Files that inputs name exist, can be read and are of the kind that is wanted."""
+    for (id, name), fault in draft.unusable.items():
+        yield Problem.of(fault, id, name)
 
 
 def one_family(draft: Draft) -> Iterator[Problem]:
@@ -170,17 +99,57 @@ def one_family(draft: Draft) -> Iterator[Problem]:
     return clashes(draft.calls, draft.order)
 
 
+def compatible_calls(draft: Draft) -> Iterator[Problem]:
+    """Node types accept what their nodes are linked to, as far as it is known before a run."""
+    for id in draft.order:
+        call = draft.calls.get(id)
+        if call and call.type.fits:
+            yield from _found(call, partial(call.type.fits, Upstream(call, draft.calls)))
+
+
+def _found(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> Iterator[Problem]:
+    """The problems that a node type's own check finds; a problem of the node type where the check raises."""
+    try:
+        for found in find():
+            yield Problem(found.message, found.hint, call.id, found.input, code=found.code)
+    except Exception as fault:
+        message = f"the check of {call.type.name} failed: {fault.__class__.__name__}: {fault}"
+        hint = "fix the node type; linked and refused inputs are not among its literals"
+        yield Problem(message, hint, call.id, code="failed-check")
+
+
+def known_selection(draft: Draft) -> Iterator[Problem]:
+    """Every node that is asked for with `only` exists."""
+    nodes = draft.flat.nodes
+    for id in draft.only:
+        if id not in nodes:
+            hint = nearest(id, nodes) or f"the nodes are: {listed(nodes)}"
+            yield Problem(f"--only {id}: there is no such node", hint, code="unknown-node")
+
+
+def something_to_run(draft: Draft) -> Iterator[Problem]:
+    """There is a sink or an output, where everything of the graph is readable."""
+    nodes = draft.flat.nodes
+    readable = not draft.reported and len(draft.types) == len(nodes)
+    if readable and not draft.only and not draft.wanted:
+        found = f"its {len(nodes)} nodes end in no sink" if nodes else "it has no nodes"
+        message = f"nothing to run: {found} (a node that returns an artifact) and the graph has no `outputs`"
+        hint = 'add a SaveImage node, or "outputs": {"NAME": {"link": "NODE"}}'
+        yield Problem(message, hint, code="nothing-to-run")
+
+
 RULES: tuple[Rule, ...] = (
     known_types,
     known_inputs,
     known_targets,
     no_cycles,
-    specialised_types,
-    bound_inputs,
+    fitting_inputs,
     known_outputs,
     own_checks,
-    reachable_files,
+    usable_files,
     one_family,
-    fitting_calls,
+    compatible_calls,
+    known_selection,
+    something_to_run,
 )
-"""Every static check, in order; later rules see what earlier ones found out."""
+"""Every rule, in the order in which problems are reported."""

@@ -1,5 +1,5 @@
 """Model families unified through a graph: `Latent[F]` and `Guide[F]` of one node are of one family, and so are both
-ends of a link. A family becomes known where a checkpoint header says it, or an annotation names it.
+ends of a link. A family is known where a checkpoint header or an annotation names it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Known:
 
 @dataclass
 class _Families:
-    """Variables that must be equal, as a union-find, with what is known of each class."""
+    """A union-find over variables that must be equal, with the family of each class where it is known."""
 
     parent: dict[Variable, Variable] = field(default_factory=dict)
     known: dict[Variable, _Known] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class _Families:
         return variable
 
     def join(self, one: Variable, other: Variable) -> tuple[_Known, _Known] | None:
-        """Make two variables equal; where their families differ, both, and nothing is joined."""
+        """Make two variables equal. Where their families differ, nothing is joined, and both are returned."""
         one, other = self.root(one), self.root(other)
         given, wanted = self.known.get(one), self.known.get(other)
         if given and wanted and given.family != wanted.family:
@@ -50,23 +50,11 @@ class _Families:
                 self.known[other] = given
         return None
 
-    def end(self, socket: Value, node: str) -> Variable | None:
-        """The variable of one end of a link; None where the socket takes any family."""
-        if socket.family:
-            fixed = (node, f"={socket.family}")
-            self.known[fixed] = _Known(socket.family, node)
-            return fixed
-        return (node, socket.variable) if socket.variable else None
-
 
 def clashes(calls: Mapping[str, Call], order: Sequence[str]) -> Iterator[Problem]:
     """Each link whose ends are of different families, with the nodes that decided them."""
-    families = _Families()
-    for id, call in calls.items():
-        family = next((found.family for found in call.resources.values() if found.family), None)
-        if family:
-            families.known |= {(id, variable): _Known(family, id) for variable in _variables(call.type)}
-    if not families.known and not any(map(_names_family, {call.type for call in calls.values()})):
+    families = _Families(known=_known(calls))
+    if not families.known:
         return
     for id in order:
         for name, link in calls[id].links if id in calls else ():
@@ -79,7 +67,20 @@ def clashes(calls: Mapping[str, Call], order: Sequence[str]) -> Iterator[Problem
                     "use models of one family in one picture",
                     id,
                     name,
+                    code="family-mismatch",
                 )
+
+
+def _known(calls: Mapping[str, Call]) -> dict[Variable, _Known]:
+    """The families that files and annotations name, before any link is followed."""
+    named = {type: families for type in {call.type for call in calls.values()} if (families := _named(type))}
+    known: dict[Variable, _Known] = {}
+    for id, call in calls.items():
+        known |= {(id, f"={family}"): _Known(family, id) for family in named.get(call.type, ())}
+        family = next((found.family for found in call.resources.values() if found.family), None)
+        if family:
+            known |= {(id, variable): _Known(family, id) for variable in _variables(call.type)}
+    return known
 
 
 def _sockets(type: NodeType) -> Iterator[Value]:
@@ -87,13 +88,20 @@ def _sockets(type: NodeType) -> Iterator[Value]:
     return (socket for kind in kinds for socket in kind.sockets())
 
 
-def _names_family(type: NodeType) -> bool:
-    """Whether an annotation of a node type names a family."""
-    return any(socket.family for socket in _sockets(type))
+def _named(type: NodeType) -> set[str]:
+    """The families that annotations of a node type name."""
+    return {socket.family for socket in _sockets(type) if socket.family}
 
 
 def _variables(type: NodeType) -> set[str]:
     return {socket.variable for socket in _sockets(type) if socket.variable}
+
+
+def _end(socket: Value, node: str) -> Variable | None:
+    """The variable of one end of a link, `=FAMILY` for a fixed family; None where the socket takes any family."""
+    if socket.family:
+        return (node, f"={socket.family}")
+    return (node, socket.variable) if socket.variable else None
 
 
 def _joined(
@@ -103,12 +111,12 @@ def _joined(
     name: str,
     link: Link,
 ) -> tuple[_Known, _Known] | None:
-    """Unify both ends of a link; what is known of each where they differ."""
+    """Unify both ends of a link; returns their families where they differ."""
     source = calls.get(link.node)
     output = source.type.outputs.get(link.output or next(iter(source.type.outputs))) if source else None
     given = next(output.type.sockets(), None) if output else None
     wanted = next((one for one in calls[id].type.inputs[name].type.sockets() if given and one.name == given.name), None)
     if given is None or wanted is None:
         return None
-    one, other = families.end(given, link.node), families.end(wanted, id)
+    one, other = _end(given, link.node), _end(wanted, id)
     return families.join(one, other) if one and other else None

@@ -1,8 +1,8 @@
 """Graph files: JSON, format version 1, read into `Graph` values and written from them.
 
-What a file may get wrong by itself is found here (unknown keys, ids) and in `weft.engine.graph.parsing`. A text that is
-no graph at all raises; else what is wrong is set aside and told in `Graph.faults`, so that
-`weft.engine.checking.checker`, which finds what needs node types, reports all of it at once.
+Faults that need no node types (unknown keys, malformed ids) are found here and in `weft.engine.graph.parsing`. A text
+that is no graph at all raises. Any other fault is left out of the graph and kept in `Graph.faults`, so that
+`weft.engine.checking.checker` reports all problems at once.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, WithJsonSchema
 
-from weft.engine.errors import GraphError, Problem, listed, nearest
+from weft.engine.errors import GraphError, LiteralError, Problem, listed, nearest
 from weft.engine.gc import paused_collection
-from weft.engine.graph.graph import ID, Graph, Link, Node, Parameter, freeze
+from weft.engine.graph.graph import ID, Given, Graph, Link, Node, Parameter, freeze
 from weft.engine.graph.parsing import parse, place_of
-from weft.engine.types import LiteralError, shown
+from weft.engine.types import shown
 
 VERSION = 1
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*$"})]
-_LINK_MEND = 'write {"link": "NODE"} or {"link": "NODE.OUTPUT"}; an object that is a value: {"value": {...}}'
+_LINK_HINT = 'write {"link": "NODE"} or {"link": "NODE.OUTPUT"}; an object that is a value: {"value": {...}}'
 
 
 class _Model(BaseModel):
@@ -91,11 +91,13 @@ def load(path: Path, limit: int = 2**30) -> Graph:
     """
     try:
         if path.stat().st_size > limit:
-            raise GraphError([Problem(f"larger than {limit:,} bytes", "raise WEFT_MAX_FILE_BYTES", file=str(path))])
+            message = f"larger than {limit:,} bytes"
+            raise GraphError([Problem(message, "raise WEFT_MAX_FILE_BYTES", file=str(path), code="unreadable-file")])
         content = path.read_bytes()
     except OSError as fault:
         hint = _neighbour(path) if isinstance(fault, FileNotFoundError) else ""
-        raise GraphError([Problem(f"cannot be read: {fault.strerror}", hint, file=str(path))]) from None
+        message = f"cannot be read: {fault.strerror}"
+        raise GraphError([Problem(message, hint, file=str(path), code="unreadable-file")]) from None
     return read(content, path)
 
 
@@ -106,7 +108,7 @@ def _neighbour(path: Path) -> str:
 
 @paused_collection()
 def read(content: bytes | str, path: Path | None = None) -> Graph:
-    """The graph that a JSON text says; what is wrong with parts of it is in its `faults`.
+    """The graph that a JSON text describes; its `faults` are the problems of parts that were left out.
 
     Args:
         content: the text, UTF-8.
@@ -124,7 +126,7 @@ def read(content: bytes | str, path: Path | None = None) -> Graph:
 
 
 def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -> Graph:
-    """The graph that a parsed text says.
+    """The graph that a parsed text describes.
 
     Args:
         tree: as `parse` gives it; it may be changed.
@@ -144,14 +146,17 @@ def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -
 
 
 def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
-    """The document's parts; those that are not what they should be are set aside."""
+    """The document's parts; malformed ones are left out, with a problem for each."""
     if not isinstance(tree, dict):
-        raise GraphError([Problem(f"no graph: found {shown(tree)}, expected an object", "a graph file has `nodes`")])
+        message = f"no graph: found {shown(tree)}, expected an object"
+        raise GraphError([Problem(message, "a graph file has `nodes`", code="not-a-graph")])
     if "weft" not in tree:
         raise GraphError([_foreign(tree)])
     if type(tree["weft"]) is not int or tree["weft"] != VERSION:
         message = f"format version {shown(tree['weft'])}, this Weft reads version {VERSION}"
-        raise GraphError([Problem(message, f'write "weft": {VERSION}, or use a newer Weft')])
+        raise GraphError(
+            [Problem(message, f'write "weft": {VERSION}, or use a newer Weft', code="unsupported-version")]
+        )
     try:
         return DocumentModel.model_validate(tree)
     except ValidationError as fault:
@@ -190,13 +195,13 @@ def _set_aside(tree: dict[str, Any], place: tuple[str, ...], kind: str) -> None:
 
 
 def _foreign(tree: Mapping[str, Any]) -> Problem:
-    """What a JSON object that is no graph file of ours may be."""
+    """The problem of a JSON object that is no graph file: whether another program wrote it."""
     hint = f'a graph file begins {{"weft": {VERSION}, "nodes": {{...}}}}'
     nodes = tree.get("nodes")
     is_prompt = tree and all(isinstance(item, dict) and "class_type" in item for item in tree.values())
     if is_prompt or (isinstance(nodes, list) and "links" in tree):
-        return Problem("a ComfyUI workflow, not a Weft graph", hint)
-    return Problem("no graph: the key `weft` (the format version) is missing", hint)
+        return Problem("a ComfyUI workflow, not a Weft graph", hint, code="foreign-graph")
+    return Problem("no graph: the key `weft` (the format version) is missing", hint, code="not-a-graph")
 
 
 def _translate(path: tuple[str, ...], error: Any) -> Problem:
@@ -205,11 +210,11 @@ def _translate(path: tuple[str, ...], error: Any) -> Problem:
     if kind == "extra_forbidden":
         known = _keys_at(path[:-1])
         hint = nearest(path[-1], known) or f"the keys here are: {listed(known)}"
-        return Problem(f"unknown key `{path[-1]}`", hint, *place_of(path[:-1]))
+        return Problem(f"unknown key `{path[-1]}`", hint, *place_of(path[:-1]), code="unknown-key")
     if kind == "missing":
-        return Problem(f"the key `{path[-1]}` is missing", "add it", *place_of(path[:-1]))
+        return Problem(f"the key `{path[-1]}` is missing", "add it", *place_of(path[:-1]), code="missing-key")
     expected = error["msg"].removeprefix("Input should be ")
-    return Problem(f"expected {expected}, found {shown(found)}", "", *place_of(path))
+    return Problem(f"expected {expected}, found {shown(found)}", "", *place_of(path), code="malformed-value")
 
 
 def _keys_at(path: tuple[str, ...]) -> list[str]:
@@ -249,31 +254,35 @@ def _no_ids(model: GraphModel, scope: str) -> Iterator[Problem]:
     for group in (model.nodes, model.parameters, model.outputs, model.graphs):
         for name in group:
             if not ID.match(name):
-                yield Problem(f"`{name}` is no id", "use letters, digits, _ and -, a letter or _ first", scope + name)
+                hint = "use letters, digits, _ and -, a letter or _ first"
+                yield Problem(f"`{name}` is no id", hint, scope + name, code="malformed-id")
 
 
-def _inputs(model: NodeModel, node: str, faults: list[Problem]) -> dict[str, Any]:
+def _inputs(model: NodeModel, node: str, faults: list[Problem]) -> dict[str, Given]:
     """A node's inputs; one that is neither literal nor link is a fault and left out."""
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, Given] = {}
     for name, item in model.inputs.items():
         try:
             inputs[name] = _given(item)
         except LiteralError as fault:
-            faults.append(Problem(str(fault), fault.hint, node, name))
+            faults.append(Problem.of(fault, node, name))
     return inputs
 
 
-def _given(item: Any) -> Any:
-    """An input as a graph holds it: a literal, a Link, or a tuple of these."""
+def _given(item: Any) -> Given:
+    """An input as a graph holds it."""
+    literal: Given
     if isinstance(item, list):
         return tuple(map(_given, item))
     if not isinstance(item, dict):
-        return item
+        literal = item
+        return literal
     if item.keys() == {"link"} and isinstance(item["link"], str):
         return Link.parse(item["link"])
     if item.keys() == {"value"}:
-        return freeze(item["value"])
-    raise LiteralError(f"found an object with the keys {listed(item) or 'none'}", _LINK_MEND)
+        literal = freeze(item["value"])
+        return literal
+    raise LiteralError(f"found an object with the keys {listed(item) or 'none'}", _LINK_HINT, "malformed-input")
 
 
 def _parameter(model: ParameterModel) -> Parameter:
@@ -324,7 +333,7 @@ def _plain_node(node: Node) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if part}
 
 
-def _plain_input(item: Any) -> Any:
+def _plain_input(item: Given) -> Any:
     if isinstance(item, Link):
         return {"link": str(item)}
     if isinstance(item, tuple):

@@ -1,9 +1,9 @@
-"""Graph, Node and Link: immutable values. Composing in Python by calling node types inside `with Graph():`.
+"""Graph, Node and Link: frozen values; a graph is filled while its own `with Graph():` block composes it.
 
     with Graph(title="Two numbers") as graph:
         Show(Add(1, 2))
 
-A graph is what a graph file says, before any node type is looked up; `weft.engine.graph.document` reads and writes
+A graph is the content of a graph file, before any node type is looked up; `weft.engine.graph.document` reads and writes
 files, `weft.engine.checking.checker` finds what is wrong.
 """
 
@@ -12,16 +12,17 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from weft.engine.errors import GraphError, Problem, listed, nearest
 from weft.engine.mimebundle import Displayed
+from weft.engine.types import spelled
 
 ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
@@ -45,16 +46,23 @@ class Link:
         return cls(node, output or None)
 
 
+Literal: TypeAlias = bool | int | float | str | Sequence["Literal"] | Mapping[str, "Literal"] | None
+"""A literal of a graph file: a JSON value. Frozen ones hold tuples and read-only mappings."""
+
+Given: TypeAlias = Literal | Link | Sequence["Given"]
+"""The value of a node's input: a literal, a link, or a list of literals and links."""
+
+
 @dataclass(frozen=True)
 class Node:
-    """A node of a graph: its type's name, and for each input a literal, a `Link`, or a tuple of these.
+    """A node of a graph: the name of its type, and the value of each input that is given.
 
     Args:
         made_at: the file and line of Python that made it, if it was composed in Python; in no file, key or comparison.
     """
 
     type: str
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Given] = field(default_factory=dict)
     notes: str = ""
     made_at: tuple[str, int] | None = field(default=None, compare=False, repr=False)
 
@@ -105,8 +113,13 @@ def freeze(item: Any) -> Any:
 class Graph(Displayed):
     """A graph of nodes by id, with parameters, named outputs and named subgraphs.
 
-    Inside its `with` block the nodes that are called are added to it; when the block ends it is frozen. `faults` is
-    what its file says and cannot be read; the checker reports it.
+    Inside its `with` block the node types that are called add nodes to it; it is frozen when the block ends.
+
+    Args:
+        path: the file that it was read from; files that it names are looked up beside that one.
+        contents: digests of files that it names, by name, where a picture carried it.
+        types: the node types that it was composed with in Python; no part of comparisons.
+        faults: problems of its file that reading found; the checker reports them.
     """
 
     title: str = ""
@@ -140,7 +153,7 @@ class Graph(Displayed):
         """Add this graph, as a subgraph, to the one that is being composed.
 
         Args:
-            id: of the node that stands for it.
+            id: the id of its node.
             inputs: its parameters, by literals or links.
 
         Returns:
@@ -165,7 +178,7 @@ class Graph(Displayed):
         """Name an output, inside the block that composes this graph.
 
         Args:
-            link: what a node type gave when it was called.
+            link: what a call of a node type returned.
         """
         self._builder("an output is named").outputs[name] = link
 
@@ -176,11 +189,11 @@ class Graph(Displayed):
             KSampler(guide, latent, seed=seed)
 
         Args:
-            sets: inputs that it sets, as `node.input`; those that what this returns is given to are added.
+            sets: inputs that it sets, as `node.input`. Inputs that are given what this returns are added.
             details: its `type`, `default`, `min`, `max`, `choices`, `description`, as a graph file has them.
 
         Returns:
-            What stands for its value where a node type or a graph is called.
+            A reference to its value, to be given to node types and graphs that are called.
         """
         given = {**details, "default": freeze(details.get("default")), "has_default": "default" in details}
         self._builder("a parameter is named").parameters[name] = Parameter(sets, **given)
@@ -189,7 +202,8 @@ class Graph(Displayed):
     def _builder(self, what: str) -> Builder:
         builder = current()
         if builder is None:
-            raise GraphError([Problem(f"{what} inside of `with Graph():` only", "move the call into the block")])
+            message = f"{what} inside of `with Graph():` only"
+            raise GraphError([Problem(message, "move the call into the block", code="outside-graph")])
         return builder
 
     def set(self, target: str, given: Any) -> Graph:
@@ -247,7 +261,7 @@ class Graph(Displayed):
         lines += [f"  <{name}> sets {', '.join(parameter.sets)}" for name, parameter in self.parameters.items()]
         width = max((len(id) for id in self.nodes), default=0)
         for id, node in self.nodes.items():
-            inputs = ", ".join(f"{name}={_shown(given)}" for name, given in node.inputs.items())
+            inputs = ", ".join(f"{name}={spelled(given)}" for name, given in node.inputs.items())
             lines.append(f"  {id:<{width}} = {node.type}({inputs})")
         lines += [f"  -> {name} = {link}" for name, link in self.outputs.items()]
         lines += [f"  graph:{name} of {len(inner.nodes)} nodes" for name, inner in self.graphs.items()]
@@ -261,15 +275,7 @@ class Graph(Displayed):
         return f"Graph {self.title!r}" if self.title else "Graph"
 
 
-def _shown(given: Any) -> str:
-    if isinstance(given, Link):
-        return str(given)
-    if isinstance(given, tuple):
-        return f"[{', '.join(map(_shown, given))}]"
-    return repr(dict(given) if isinstance(given, Mapping) else given)
-
-
-def links_of(given: Any) -> Iterator[Link]:
+def links_of(given: Given) -> Iterator[Link]:
     """The links in an input: itself, or those in its list."""
     if isinstance(given, Link):
         yield given
@@ -316,7 +322,7 @@ class Builder:
         id: str | None,
         made_at: tuple[str, int] | None = None,
     ) -> Any:
-        """Add a node that stands for a subgraph, once (`graph`) or for each item of lists (`map`)."""
+        """Add the node of a subgraph: one instance (`graph`) or one for each item of lists (`map`)."""
         name = next((name for name, known in self.graphs.items() if known is graph), "")
         if not name:
             name = self._named(graph)
@@ -337,7 +343,7 @@ class Builder:
         self.nodes[id] = Node(type, MappingProxyType(inputs), made_at=made_at)
 
     def _named(self, graph: Graph) -> str:
-        """A name for a subgraph that none has: from its title."""
+        """An unused name for a subgraph, made of its title."""
         stem = re.sub(r"[^A-Za-z0-9]+", "_", graph.title).strip("_").lower() or "subgraph"
         stem = stem if ID.match(stem) else f"_{stem}"
         names = (stem if count == 1 else f"{stem}_{count}" for count in itertools.count(1))
@@ -345,9 +351,11 @@ class Builder:
 
     def _free(self, id: str) -> str:
         if not ID.match(id):
-            raise GraphError([Problem(f"{id!r} is no node id", "use letters, digits, _ and -, a letter first", id)])
+            hint = "use letters, digits, _ and -, a letter first"
+            raise GraphError([Problem(f"{id!r} is no node id", hint, id, code="malformed-id")])
         if id in self.nodes:
-            raise GraphError([Problem(f"the graph has a node `{id}` already", "give another id", id)])
+            message = f"the graph has a node `{id}` already"
+            raise GraphError([Problem(message, "give another id", id, code="duplicate-id")])
         return id
 
     def _fresh(self, name: str) -> str:
@@ -428,7 +436,7 @@ class _Edit:
         id, _, name = target.partition(".")
         if id not in self.nodes:
             hint = nearest(id, self.nodes) or f"its nodes are: {listed(self.nodes)}"
-            return Problem(f"cannot set `{target}`: there is no node `{id}`", hint)
+            return Problem(f"cannot set `{target}`: there is no node `{id}`", hint, code="unknown-target")
         old = self.nodes[id]
         self.nodes[id] = replace(old, inputs=MappingProxyType({**old.inputs, name: freeze(given)}))
         return None
@@ -436,7 +444,8 @@ class _Edit:
     def _put(self, name: str, given: Any, among: dict[str, Any], what: str) -> Problem | None:
         if name not in among:
             known = f"its {what}s are: {listed(among)}" if among else f"it has no {what}s"
-            return Problem(f"cannot replace `{name}`: the graph has no such {what}", nearest(name, among) or known)
+            message = f"cannot replace `{name}`: the graph has no such {what}"
+            return Problem(message, nearest(name, among) or known, code="unknown-target")
         among[name] = given
         return None
 
@@ -444,6 +453,6 @@ class _Edit:
         if name not in self.parameters:
             known = f"its parameters are: {listed(self.parameters)}" if self.parameters else "it has no parameters"
             hint = f"{nearest(name, self.parameters) or known}; an input of a node is set as NODE.INPUT"
-            return Problem(f"cannot set `{name}`: the graph has no such parameter", hint)
+            return Problem(f"cannot set `{name}`: the graph has no such parameter", hint, code="unknown-target")
         self.parameters[name] = replace(self.parameters[name], default=freeze(given), has_default=True)
         return None

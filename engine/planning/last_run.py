@@ -1,4 +1,4 @@
-"""What a graph was the last time it ran, so that a plan can say what changed since: "`scale` 5.0 -> 7.5"."""
+"""A graph as it was when it last ran, so that a plan can name what changed since: "`scale` 5.0 -> 7.5"."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from weft.engine.graph.graph import Graph, Link
 from weft.engine.keys import Digest, digest
 from weft.engine.spec.call import Call, Gather
 from weft.engine.store import HistoryNote
-from weft.engine.types import NoNumber, shown
+from weft.engine.types import shown, spelled
 from weft.engine.weights.resources import HashedResource
 
 MAX_NODES = 5_000
-"""Larger graphs are not remembered: their reasons say only what is in the store."""
+"""Larger graphs are not remembered: the reasons of their plans name no changes."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,16 @@ def _text(given: Any, found: Mapping[str, HashedResource]) -> str:
         return _cut(f"[{', '.join(_text(item, found) for item in given.items)}]")
     if isinstance(given, str) and given in found:
         return f"{shown(given)} with content {found[given].digest[:8]}"
-    if isinstance(given, (str, list, tuple, Mapping)) or given is None or isinstance(given, NoNumber):
-        return _literal(given)
-    return repr(given)
-
-
-def _literal(given: Any) -> str:
-    return _cut(orjson.dumps(given, default=_plain).decode())
+    return _cut(spelled(given))
 
 
 def _cut(text: str) -> str:
-    """A text cut to a few words, and its digest where something is left out."""
+    """A text of at most 40 characters, else its beginning and a digest of all of it."""
     return text if len(text) <= 40 else f"{text[:37]}... ({digest(text)[:8]})"
 
 
-def _plain(item: Any) -> Any:
-    return dict(item) if isinstance(item, Mapping) else list(item) if isinstance(item, tuple) else repr(item)
-
-
 def changes(now: Memo, last: Memo | None) -> tuple[str, ...]:
-    """What is different in a node itself, in words; nothing where only something above it changed."""
+    """The differences of a node itself, in words; empty where only something above it changed."""
     if last is None:
         return ("new node",)
     if now.type != last.type:
@@ -80,8 +70,8 @@ def changes(now: Memo, last: Memo | None) -> tuple[str, ...]:
 
 
 def history_key(graph: Graph) -> Digest:
-    """Where the last run of a graph is remembered: by its file, else by its title."""
-    return digest(("history", str(graph.path.resolve()) if graph.path else None, graph.title))
+    """The key of a graph's last run: made of its file, else of its title."""
+    return digest(("history 2", str(graph.path.resolve()) if graph.path else None, graph.title))
 
 
 def pack(memos: Iterable[tuple[str, Memo]]) -> HistoryNote:
@@ -91,7 +81,7 @@ def pack(memos: Iterable[tuple[str, Memo]]) -> HistoryNote:
 
 
 def unpack(note: HistoryNote | None) -> Snapshot | None:
-    """A snapshot from its note; None where there is none or it cannot be read, which costs reasons and nothing else."""
+    """A snapshot from its note; None where there is none or it cannot be read: reasons then name no changes."""
     try:
         return {id: Memo(*fields) for id, fields in orjson.loads(note.snapshot).items()} if note else None
     except (ValueError, TypeError, AttributeError):

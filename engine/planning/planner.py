@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from weft.engine.checking.checker import Checked, ancestors, certain, deciding, stands_for_all
+from weft.engine.checking.checker import Checked, ancestors, certain, deciding, is_placeholder
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, EncodedBytes, content_key, cost_key, encode, partial_key, recipe_key, reference
@@ -204,7 +204,7 @@ class _Planner:
         for id, node in self.nodes.items():
             if id in self.checked.pending or any(link.node in self.unsettled for _, link in node.call.links):
                 self.unsettled.add(id)
-        self.uncertain = self.nodes.keys() - {id for id in certain(self.checked) if not stands_for_all(id)}
+        self.uncertain = self.nodes.keys() - {id for id in certain(self.checked) if not is_placeholder(id)}
         self._find_waits()
 
     def _find_waits(self) -> None:
@@ -212,7 +212,7 @@ class _Planner:
         needed_once: dict[str, dict[str, None]] = {}
         for id in reversed(self.nodes):
             links = [link.node for _, link in self.nodes[id].call.links]
-            items = [link for link in links if stands_for_all(link)]
+            items = [link for link in links if is_placeholder(link)]
             waits_for = [id] if id in self.checked.pending else items
             own = dict.fromkeys(link.node for one in waits_for for link in self.checked.pending[one])
             needed = needed_once.get(id, {})

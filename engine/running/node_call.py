@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from weft.engine.errors import InputError
+from weft.engine.errors import InputError, LiteralError
 from weft.engine.graph.graph import Link
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.context import Context
-from weft.engine.types import LiteralError, Type
+from weft.engine.types import Type
 
 
 def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Context]) -> dict[str, Any]:
@@ -50,4 +50,4 @@ def _arrived(wanted: Type, item: Any, name: str) -> Any:
     try:
         return wanted.literal(item)
     except LiteralError as fault:
-        raise InputError(f"input `{name}`: {fault}, which came over a link", fault.hint) from None
+        raise InputError(f"input `{name}`: {fault}, which came over a link", fault.hint, fault.code) from None

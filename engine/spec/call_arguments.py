@@ -5,19 +5,37 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from weft.engine.errors import listed, nearest
 from weft.engine.graph.graph import Graph, Link, current
 from weft.engine.types import Type
 
-if TYPE_CHECKING:
-    from weft.engine.spec.node import NodeType
+
+class _Input(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> Type: ...
+    @property
+    def required(self) -> bool: ...
+
+
+class _Callable(Protocol):
+    """What binding must know of a node type; `weft.engine.spec.node.NodeType`, which imports this module, is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def signature(self) -> inspect.Signature: ...
+    @property
+    def inputs(self) -> Mapping[str, _Input]: ...
+
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
-def bound(type: NodeType, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+def bound(type: _Callable, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
     """The given inputs by name, without defaults.
 
     Raises:
@@ -34,7 +52,7 @@ def bound(type: NodeType, arguments: Sequence[Any], named: Mapping[str, Any]) ->
     return given
 
 
-def swapped(type: NodeType, given: Mapping[str, Any], name: str) -> str:
+def swapped(type: _Callable, given: Mapping[str, Any], name: str) -> str:
     """The input that takes what `name` was given, where that one was given what `name` takes; else empty.
 
     Args:
@@ -48,7 +66,7 @@ def swapped(type: NodeType, given: Mapping[str, Any], name: str) -> str:
     return ""
 
 
-def _mistake(type: NodeType, arguments: Sequence[Any], named: Mapping[str, Any]) -> str:
+def _mistake(type: _Callable, arguments: Sequence[Any], named: Mapping[str, Any]) -> str:
     """Why the arguments cannot be bound, with what to write instead."""
     positional = [one.name for one in type.signature.parameters.values() if one.kind is _POSITIONAL]
     if unknown := next((name for name in named if name not in type.inputs), ""):
@@ -63,14 +81,14 @@ def _mistake(type: NodeType, arguments: Sequence[Any], named: Mapping[str, Any])
     return f"missing a required argument: {listed(missing)} ({hint})" if missing else ""
 
 
-def _too_many(type: NodeType, arguments: Sequence[Any], positional: Sequence[str]) -> str:
+def _too_many(type: _Callable, arguments: Sequence[Any], positional: Sequence[str]) -> str:
     first = next((name for name in type.inputs if name not in positional), "")
     found = f"{len(arguments)} arguments are given by position, {len(positional)} are taken so"
     found += f": {listed(positional)}" if positional else ""
     return f"{found} (give the others by name: {first}=...)" if first else f"{found} (remove the others)"
 
 
-def _no_output(type: NodeType, name: str, item: Any) -> str:
+def _no_output(type: _Callable, name: str, item: Any) -> str:
     """Why a value cannot stand for one output, with what to give instead; empty where it can."""
     if isinstance(item, Graph):
         return "a graph is no value (call it, and give the output that the call returns)"

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from weft.engine.errors import CatalogError
+from weft.engine.errors import CatalogError, LiteralError
 from weft.engine.graph.graph import caller, current
 from weft.engine.limits import Limits
 from weft.engine.spec.at_once import runner
 from weft.engine.spec.call_arguments import bound
 from weft.engine.spec.context import Context
-from weft.engine.types import ADDED_LATER, Either, ListOf, LiteralError, Type, Value, Variable, list_item, read
+from weft.engine.types import ADDED_LATER, Either, ListOf, Type, Value, Variable, list_item, read
 from weft.engine.weights.resources import Resource
 
 if TYPE_CHECKING:
@@ -39,11 +39,17 @@ LANES = ("gpu", "cpu", "io")
 
 @dataclass(frozen=True)
 class NodeProblem:
-    """What a node type's own check finds wrong with one of its nodes."""
+    """A problem that a node type's own check finds in one of its nodes.
+
+    Args:
+        input: the input's name; empty where the problem is not about one.
+        code: the kind of problem, in kebab case; a node library may use codes of its own.
+    """
 
     input: str
     message: str
     hint: str = ""
+    code: str = "refused-by-node-type"
 
 
 Check = Callable[[Mapping[str, Any], Limits], Iterable[NodeProblem]]

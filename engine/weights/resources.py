@@ -64,6 +64,7 @@ def find(text: str, folders: tuple[Path, ...]) -> Path | None:
         raise InputError(
             f"`{text}` lies outside the folders that this run may read: {listed(map(str, folders))}",
             "move the file beside the graph, or name its folder with --input DIR (models: --models DIR)",
+            "outside-folders",
         )
     return allowed
 
@@ -71,12 +72,12 @@ def find(text: str, folders: tuple[Path, ...]) -> Path | None:
 def _path(text: str) -> Path:
     """A path that the file system can be asked for."""
     if "\0" in text:
-        raise InputError("the name has a NUL character", "give a path")
+        raise InputError("the name has a NUL character", "give a path", "malformed-path")
     try:
         os.fsencode(text)
         return Path(text).expanduser()
     except (UnicodeEncodeError, RuntimeError) as fault:
-        raise InputError(f"{text!r} is no path: {fault}", "give a path") from None
+        raise InputError(f"{text!r} is no path: {fault}", "give a path", "malformed-path") from None
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,13 @@ class InputFile(Resource):
         """The file, looked up beside the graph, in the working directory and in the input folders."""
         path = find(text, places.files)
         if path is None:
-            raise InputError(f"there is no file `{text}` in {listed(map(str, places.files))}", self._hint(text, places))
+            message = f"there is no file `{text}` in {listed(map(str, places.files))}"
+            raise InputError(message, self._hint(text, places), "missing-file")
         if not path.is_file():
-            raise InputError(f"`{text}` is a folder, expected a file", "name a file in it")
+            raise InputError(f"`{text}` is a folder, expected a file", "name a file in it", "wrong-kind-of-file")
         if self.suffixes and path.suffix.lower() not in self.suffixes:
-            raise InputError(f"`{text}` ends in `{path.suffix}`, expected {listed(self.suffixes)}", "name another file")
+            message = f"`{text}` ends in `{path.suffix}`, expected {listed(self.suffixes)}"
+            raise InputError(message, "name another file", "wrong-kind-of-file")
         if self.probe:
             self.probe(path)
         return Resolved(text, path, (path,))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from weft.engine import INJECTED, Context, Engine, Graph, Link, Node, events, node
+from weft.engine import INJECTED, Context, Engine, Given, Graph, Link, Node, events, node
 from weft.engine.graph.document import write
 from weft.engine.store.memory import MemoryStore
 
@@ -54,7 +54,7 @@ class Lines:
 def chain(length: int, steps_every: int) -> Graph:
     """A chain in which some nodes report steps."""
     names = [f"node_{number}" for number in range(length)]
-    links = [0, *map(Link, names)]
+    links: list[Given] = [0, *map(Link, names)]
     kinds = ["Quick" if number % steps_every else "Slow" for number in range(length)]
     nodes = {id: Node(kind, {"number": given}) for id, kind, given in zip(names, kinds, links, strict=False)}
     types = {"Quick": Quick, "Slow": Slow}

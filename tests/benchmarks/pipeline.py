@@ -13,7 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,7 +49,8 @@ def pipeline_calls(device: str, graph: Graph) -> Calls:
     pipe = pipelines.from_pretrained(builtin.path("landscapes"), local_files_only=True).to(device)
     pipe.scheduler = schedulers.from_config(pipe.scheduler.config, use_karras_sigmas=True)
     pipe.set_progress_bar_config(disable=True)
-    sampler, guide = graph.nodes["sampler"].inputs, graph.nodes["guide"].inputs
+    sampler: Mapping[str, Any] = graph.nodes["sampler"].inputs
+    guide = graph.nodes["guide"].inputs
     prompts = [graph.nodes[name].inputs["text"] for name in ("positive", "negative")]
     positive, negative = pipe.encode_prompt(prompts[0], device, 1, True, prompts[1])
 
@@ -73,7 +74,7 @@ def pipeline_calls(device: str, graph: Graph) -> Calls:
 
 def sampling_calls(engine: Engine, graph: Graph, model: Denoiser, values: Any) -> Calls:
     """KSampler on the values that the graph gives it, and as many calls of its UNet."""
-    inputs = graph.nodes["sampler"].inputs
+    inputs: Mapping[str, Any] = graph.nodes["sampler"].inputs
     literals = {name: given for name, given in inputs.items() if not isinstance(given, Link)}
     given = {**literals, "guide": values["guide"], "latent": values["latent"]}
     prompts = (*values["guide"].negative.prompts, *values["guide"].positive.prompts)

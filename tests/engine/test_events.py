@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from weft.engine import INJECTED, Context, Engine, Graph, Link, Node, events, node
+from weft.engine import INJECTED, Context, Engine, Given, Graph, Link, Node, events, node
 
 LARGE = 1_000
 """Nodes."""
@@ -21,7 +21,7 @@ def Slow(number: int, *, context: Context = INJECTED) -> int:
 def long_chain() -> Graph:
     """A thousand nodes with ids as they are in subgraphs, each below the one before."""
     ids = [f"portraits-{number}-sampler" for number in range(LARGE)]
-    links = [0, *map(Link, ids[:-1])]
+    links: list[Given] = [0, *map(Link, ids[:-1])]
     nodes = {id: Node("Slow", {"number": given}) for id, given in zip(ids, links, strict=True)}
     return Graph(nodes=nodes, outputs={"last": Link(ids[-1])}, types={"Slow": Slow})  # type: ignore[dict-item]
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from weft.engine import CatalogError, Range, value
-from weft.engine.types import VALUES, LiteralError, read
+from weft.engine.errors import LiteralError
+from weft.engine.types import VALUES, read
 
 
 @value

@@ -1,6 +1,6 @@
-"""A graph as boxes and wires: what the tree and the picture both draw. One with problems is taken as far as it goes.
+"""A graph as boxes and wires, which the tree and the picture both draw. Faulty parts of a graph are left out.
 
-Read next: `tree` (text), `layout` (places), `svg` and `png` (pictures).
+Read next: `tree` (text), `layout` (places), `svg` and `raster` (pictures).
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from weft.engine.checking.inlining import PREFIXES
 from weft.engine.graph.graph import Graph, links_of
 from weft.engine.spec.catalog import Catalog
 from weft.engine.spec.node import NodeType
-from weft.engine.types import NoNumber
+from weft.engine.types import spelled
 
 SUBGRAPH = "subgraph"
-"""The category of nodes that stand for a subgraph."""
+"""The category of a subgraph's nodes."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def sketch(graph: Graph, catalog: Catalog) -> Sketch:
 
 @dataclass(frozen=True)
 class _Set:
-    """A literal that a parameter of the graph sets; `value` is its default, or what the node gives by itself."""
+    """An input that a parameter of the graph sets; `value` is the parameter's default, else the node's own literal."""
 
     parameter: str
     value: Any
@@ -87,7 +85,7 @@ class _Set:
 
 
 def _given(graph: Graph, types: Mapping[str, NodeType]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What each node is given by itself and by parameters, in the order of its type's inputs."""
+    """The inputs of each node, its own and those that parameters set, in the order of its type's inputs."""
     by_parameters = _set_by_parameters(graph)
     for id, node in graph.nodes.items():
         given = {**node.inputs, **by_parameters.get(id, {})}
@@ -96,7 +94,7 @@ def _given(graph: Graph, types: Mapping[str, NodeType]) -> Iterator[tuple[str, d
 
 
 def _set_by_parameters(graph: Graph) -> dict[str, dict[str, Any]]:
-    """What parameters set, by node and input; a link that a parameter gives is a link like any other."""
+    """The inputs that parameters set, by node and input; a default that is a link is an ordinary link."""
     found: dict[str, dict[str, Any]] = {}
     for name, parameter in graph.parameters.items():
         for target in parameter.sets:
@@ -140,16 +138,7 @@ def _box(graph: Graph, id: str, given: Mapping[str, Any], types: Mapping[str, No
 
 
 def _shown(given: Any) -> str:
-    """A literal as JSON spells it, after the parameter that sets it."""
+    """A literal as a graph file spells it, after the parameter that sets it."""
     if isinstance(given, _Set):
-        return f"<{given.parameter}>" + (f" {_shown(given.value)}" if given.has_value else "")
-    if isinstance(given, NoNumber):
-        return given.text
-    return orjson.dumps(given, default=_plain, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
-
-
-def _plain(item: Any) -> Any:
-    """What JSON does not know, as something that it does."""
-    if isinstance(item, NoNumber):
-        return item.text
-    return dict(item) if isinstance(item, Mapping) else str(item)
+        return f"<{given.parameter}>" + (f" {spelled(given.value)}" if given.has_value else "")
+    return spelled(given)

@@ -33,6 +33,7 @@ def test_problems_as_json_lines(weft: Weft, folder: Path) -> None:
     assert last == {"event": "checked", "file": "bad.json", "problems": 4}
     first = problems[0]
     assert (first["event"], first["file"], first["node"], first["input"]) == ("problem", "bad.json", "s", "")
+    assert first["code"] == "unknown-node-type"
     assert "`Ad`" in first["message"] and "`Add`" in first["hint"]
     assert first["mend"] == first["hint"]  # the name of `hint` before 0.2
     assert first["made_at"] == ""  # no line of Python: it comes from a file

@@ -10,7 +10,6 @@ import pytest
 
 from weft.engine import Graph, Link
 from weft.engine.graph.document import GraphModel, read, write
-from weft.engine.types import NoNumber
 
 
 def first_input(literal: str) -> Any:
@@ -28,8 +27,6 @@ def first_input(literal: str) -> Any:
         ('"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
         ('"\\\\ud800"', "\\ud800"),
         ("18446744073709551615", 2**64 - 1),
-        ("18446744073709551616", NoNumber("18446744073709551616", "beyond 64 bits")),
-        ("-1e999", NoNumber("-1e999")),
         ('{"link": "b.out"}', Link("b", "out")),
         ('[1, {"link": "b"}]', (1, Link("b"))),
         ('{"value": {"link": "b"}}', {"link": "b"}),
@@ -39,6 +36,13 @@ def first_input(literal: str) -> Any:
 def test_literals_and_links(literal: str, held: object) -> None:
     found = first_input(literal)
     assert found == held and type(found) is not bool
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "-1e999", "NaN", '[1, {"value": {"k": NaN}}]'])
+def test_an_input_with_a_number_that_nothing_holds_is_left_out(number: str) -> None:
+    graph = read(f'{{"weft": 1, "nodes": {{"a": {{"type": "T", "inputs": {{"x": {number}, "y": 1}}}}}}}}')
+    assert dict(graph.nodes["a"].inputs) == {"y": 1}
+    assert [(fault.code, fault.where) for fault in graph.faults] == [("not-a-number", "a.x")]
 
 
 def test_what_a_file_writes_is_small_and_ordered() -> None:
@@ -56,7 +60,7 @@ def test_what_a_file_writes_is_small_and_ordered() -> None:
 def test_keys_given_twice_among_many_are_found_at_once() -> None:
     names = ", ".join(f'"n{n % 20_000}": {{"type": "T"}}' for n in range(40_000))
     faults = read(f'{{"weft": 1, "nodes": {{{names}}}}}').faults
-    assert len(faults) == 20_000 and "`n0` stands twice" in faults[0].message
+    assert len(faults) == 20_000 and {fault.code for fault in faults} == {"duplicate-key"}
 
 
 def test_a_schema_of_ids_is_kept_for_editors() -> None:

@@ -112,8 +112,8 @@ def test_a_printed_graph_can_be_read() -> None:
     assert str(graph).splitlines() == [
         "Graph 'Two texts', 2 nodes",
         "  <words> sets join.texts, text_encode.text",
-        "  text_encode = TextEncode(text='a')",
-        "  join        = Join(texts=[text_encode, 'b'])",
+        '  text_encode = TextEncode(text="a")',
+        '  join        = Join(texts=[text_encode, "b"])',
         "  -> both = join",
         "  graph:tile of 2 nodes",
     ]

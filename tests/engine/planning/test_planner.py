@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine import ADDED_LATER, Engine, Graph, Link, Node, Plan, named, node
+from weft.engine import ADDED_LATER, Engine, Given, Graph, Link, Node, Plan, named, node
 from weft.engine.store.memory import MemoryStore
 
 
@@ -85,7 +85,10 @@ def graphs(draw: st.DrawFn) -> Graph:
     nodes: dict[str, Node] = {}
     for index in range(draw(st.integers(1, 7))):
         above = draw(st.lists(st.sampled_from([*nodes]), max_size=3)) if nodes else []
-        inputs = {"numbers": (*map(Link, above), draw(st.integers(0, 2))), "factor": draw(st.integers(1, 2))}
+        inputs: dict[str, Given] = {
+            "numbers": (*map(Link, above), draw(st.integers(0, 2))),
+            "factor": draw(st.integers(1, 2)),
+        }
         nodes[f"n{index}"] = Node("Sum", inputs) if index else Node("Number", {"value": draw(st.integers(0, 2))})
     wanted = draw(st.lists(st.sampled_from([*nodes]), min_size=1, max_size=3, unique=True))
     return Graph(nodes=nodes, outputs={id: Link(id) for id in wanted}, types=TYPES)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from weft.engine import NodeType, Range, node, value
+from weft.engine.errors import LiteralError
 from weft.engine.show.json_schema import graph_schema, nodes_document, record, written
 from weft.engine.spec.catalog import installed
-from weft.engine.types import LiteralError
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,0 +1,69 @@
+"""The codes of problems: which kind of fault a problem of a graph is, in `--json` and in tests.
+
+A code keeps its meaning from version to version; the wording of messages does not. Node libraries may use codes of
+their own (`NodeProblem.code`, `InputError.code`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CODES: Mapping[str, str] = {
+    # reading a file
+    "unreadable-file": "The graph file cannot be read, is too large, or is not there.",
+    "not-json": "The text is not JSON in UTF-8.",
+    "too-deep": "Objects and lists are nested too deep.",
+    "not-a-graph": "The JSON is no graph file.",
+    "foreign-graph": "The file is a graph of another program.",
+    "unsupported-version": "The format version is one that this Weft does not read.",
+    "duplicate-key": "A key or node id is written twice in one object.",
+    "unknown-key": "The file has a key that the format does not know.",
+    "missing-key": "A key that the format requires is missing.",
+    "malformed-value": "A part of the file is not of the form that the format requires.",
+    "malformed-id": "An id has characters that ids cannot have.",
+    "malformed-input": "An input is an object that is neither a link nor marked as a value.",
+    "not-a-number": "A number is not finite, or 64 bits cannot hold it.",
+    # composing and editing in Python
+    "outside-graph": "A call that composes a graph was made outside of `with Graph():`.",
+    "duplicate-id": "The graph has a node of this id already.",
+    "unknown-target": "What is to be replaced is not in the graph.",
+    # subgraphs and parameters
+    "unknown-subgraph": "There is no subgraph of this name.",
+    "unknown-graph-file": "There is no graph file of this name.",
+    "recursive-subgraph": "A subgraph contains itself.",
+    "too-many-levels": "Subgraphs are nested too deep.",
+    "too-many-nodes": "The graph has more nodes than the limit, subgraphs inlined.",
+    "no-list": "A repeated subgraph is given no list.",
+    "unequal-lists": "Lists that are walked together differ in length.",
+    "unknown-parameter": "The subgraph has no parameter of this name.",
+    "unknown-parameter-type": "A parameter declares a type that parameters cannot have.",
+    "unknown-parameter-target": "A parameter sets an input or a node that does not exist.",
+    "set-twice": "Two parameters set the same input.",
+    # nodes, inputs, links
+    "unknown-node": "There is no node of this id.",
+    "unknown-node-type": "No installed node library has this node type.",
+    "unknown-input": "The node type has no input of this name.",
+    "unknown-output": "The node type has no output of this name.",
+    "ambiguous-output": "A link to a node with several outputs names none of them.",
+    "no-outputs": "A link leads to a subgraph without outputs.",
+    "missing-input": "A required input is not given.",
+    "cycle": "Nodes depend on each other in a circle.",
+    "wrong-type": "A literal or a linked output is not of the input's type.",
+    "needs-link": "The input takes a value that only nodes make, and was given a literal.",
+    "needs-one-output": "The input takes one output, and was given a list of links.",
+    "link-in-literal": "A link is inside a literal.",
+    "out-of-range": "A number is outside the bounds of the input, or off its grid.",
+    "unknown-choice": "The value is none of the choices.",
+    "family-mismatch": "Models, latents and conditionings of different families meet.",
+    "refused-by-node-type": "The node type's own check refuses the node.",
+    "failed-check": "The node type's own check raised an error.",
+    "nothing-to-run": "The graph has neither a sink nor outputs.",
+    # files that nodes name
+    "unusable-input": "A value or a file that a node names cannot be used.",
+    "missing-file": "The file is not in the folders of this run.",
+    "outside-folders": "The file lies outside the folders that this run may read.",
+    "unreadable-resource": "The file cannot be read.",
+    "malformed-path": "The name cannot be a path.",
+    "wrong-kind-of-file": "The file is not of the kind that the input takes.",
+}
+"""What each code means."""
