@@ -6,7 +6,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from torch import Tensor, nn
 
-from .autoencoder import picture_loss
+from .autoencoder_stage import picture_loss
 from .dataset import Dataset
 from .loop import channels_last, device, generators
 

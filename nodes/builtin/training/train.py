@@ -19,7 +19,7 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from .autoencoder import AutoencoderStage, DecoderStage
+from .autoencoder_stage import AutoencoderStage, DecoderStage
 from .dataset import Dataset, draw_dataset
 from .edge_control_net import EdgesStage
 from .judge import trained_judge

@@ -98,19 +98,22 @@ def test_a_wrong_part_is_a_problem(parts: dict[str, Any], place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "code_and_place"),
     [
-        ('{"weft_job": 1, "title": "a", "title": "b", "graph": GRAPH}', "the key `title` stands twice"),
-        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": [1], "n.a": [2]}}', "sweep: the key `n.a` stands twice"),
-        ('{"weft_job": 1, "graph": {"weft": 1, "nodes": {"n": 1, "n": 2}}, "nam": ""}', "the node id `n` stands twice"),
-        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": {"count": 1e999}}}', "no finite number"),
-        ('{"weft_job": 1, ', "not JSON"),
+        ('{"weft_job": 1, "title": "a", "title": "b", "graph": GRAPH}', ("duplicate-key", "")),
+        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": [1], "n.a": [2]}}', ("duplicate-key", "sweep")),
+        ('{"weft_job": 1, "graph": {"weft": 1, "nodes": {"n": 1, "n": 2}}, "nam": ""}', ("duplicate-key", "graph.nodes")),
+        ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": {"count": 1e999}}}', ("not-a-number", "sweep.n.a.count")),
+        ('{"weft_job": 1, ', ("not-json", "")),
     ],
 )
-def test_a_job_file_is_read_as_strictly_as_a_graph(text: str, told: str, tmp_path: Path) -> None:
+def test_a_job_file_is_read_as_strictly_as_a_graph(
+    text: str, code_and_place: tuple[str, str], tmp_path: Path
+) -> None:
     graph = '{"weft": 1, "nodes": {"n": {"type": "A"}}}'
-    with pytest.raises(GraphError, match=told):
+    with pytest.raises(GraphError) as raised:
         read_job(text.replace("GRAPH", graph), tmp_path / "job.json")
+    assert (raised.value.problems[0].code, raised.value.problems[0].node) == code_and_place
 
 
 def test_names_are_made_of_tokens() -> None:

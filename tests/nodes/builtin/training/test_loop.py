@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from weft.nodes.builtin.training.autoencoder import AutoencoderStage
+from weft.nodes.builtin.training.autoencoder_stage import AutoencoderStage
 from weft.nodes.builtin.training.dataset import Dataset, draw_dataset
 from weft.nodes.builtin.training.loop import Schedule, train_stage
 from weft.nodes.builtin.training.pipeline_export import new_scheduler

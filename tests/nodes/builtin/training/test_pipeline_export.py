@@ -7,7 +7,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from weft.nodes.builtin import path
-from weft.nodes.builtin.training.autoencoder import new_autoencoder
+from weft.nodes.builtin.training.autoencoder_stage import new_autoencoder
 from weft.nodes.builtin.training.pipeline_export import export_pipeline
 from weft.nodes.builtin.training.unet_stage import new_text_encoder, new_unet
 from weft.nodes.builtin.training.vocabulary import new_tokenizer
