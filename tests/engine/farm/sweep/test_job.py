@@ -102,14 +102,15 @@ def test_a_wrong_part_is_a_problem(parts: dict[str, Any], place: Place) -> None:
     [
         ('{"weft_job": 1, "title": "a", "title": "b", "graph": GRAPH}', ("duplicate-key", "")),
         ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": [1], "n.a": [2]}}', ("duplicate-key", "sweep")),
-        ('{"weft_job": 1, "graph": {"weft": 1, "nodes": {"n": 1, "n": 2}}, "nam": ""}', ("duplicate-key", "graph.nodes")),
+        (
+            '{"weft_job": 1, "graph": {"weft": 1, "nodes": {"n": 1, "n": 2}}, "nam": ""}',
+            ("duplicate-key", "graph.nodes"),
+        ),
         ('{"weft_job": 1, "graph": GRAPH, "sweep": {"n.a": {"count": 1e999}}}', ("not-a-number", "sweep.n.a.count")),
         ('{"weft_job": 1, ', ("not-json", "")),
     ],
 )
-def test_a_job_file_is_read_as_strictly_as_a_graph(
-    text: str, code_and_place: tuple[str, str], tmp_path: Path
-) -> None:
+def test_a_job_file_is_read_as_strictly_as_a_graph(text: str, code_and_place: tuple[str, str], tmp_path: Path) -> None:
     graph = '{"weft": 1, "nodes": {"n": {"type": "A"}}}'
     with pytest.raises(GraphError) as raised:
         read_job(text.replace("GRAPH", graph), tmp_path / "job.json")
