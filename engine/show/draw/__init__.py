@@ -1,6 +1,6 @@
 """Graphs to look at: a tree of text for a terminal, and pictures (SVG, PNG) of boxes and links.
 
-`sketch` takes a graph apart into boxes and wires; `tree` writes them as text; `layout` places them (with `layers`),
+`sketch` takes a graph apart into boxes and wires; `tree` writes them as text; `placement` places them (with `layers`),
 `shapes` colours them, `svg` and `png` write the picture.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from weft.engine.errors import InputError
-from weft.engine.show.draw.layout import place
+from weft.engine.show.draw.placement import place
 from weft.engine.show.draw.raster import to_png
 from weft.engine.show.draw.sketch import Sketch, sketch
 from weft.engine.show.draw.svg import to_svg

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from weft.engine.show.draw.layout import Layout, Point, Swing
+from weft.engine.show.draw.placement import Layout, Point, Swing
 from weft.engine.show.draw.shapes import CARD, PAPER, RADIUS, SOCKET, Dot, Rectangle, Shape, Text, Thread, shapes
 
 if TYPE_CHECKING:

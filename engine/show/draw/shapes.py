@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from weft.engine.show.draw.layout import (
+from weft.engine.show.draw.placement import (
     HEAD,
     HEADLINE_SIZE,
     INSET,

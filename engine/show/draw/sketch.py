@@ -1,6 +1,6 @@
 """A graph as boxes and wires, which the tree and the picture both draw. Faulty parts of a graph are left out.
 
-Read next: `tree` (text), `layout` (places), `svg` and `raster` (pictures).
+Read next: `tree` (text), `placement`, `svg` and `raster` (pictures).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from html import escape
 
-from weft.engine.show.draw.layout import Layout, Point, Swing
+from weft.engine.show.draw.placement import Layout, Point, Swing
 from weft.engine.show.draw.shapes import CARD, PAPER, RADIUS, SOCKET, Dot, Rectangle, Shape, Text, Thread, shapes
 
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"

@@ -14,7 +14,7 @@ import pytest
 from weft.engine import Graph, InputError
 from weft.engine.graph.document import read
 from weft.engine.show.draw import MOST_BOXES, Sketch, sketch, to_picture
-from weft.engine.show.draw.layout import MARGIN, fitted, place, text_width
+from weft.engine.show.draw.placement import MARGIN, fitted, place, text_width
 from weft.engine.spec.catalog import Catalog, installed
 
 GRAPHS = sorted((Path(__file__).parents[4] / "graphs").glob("*.json"))
