@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from weft.nodes.families.consistency import CM
 from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
@@ -12,7 +14,8 @@ from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.models.facts import TextModelFacts, VAEFacts
+from weft.nodes.models.vae_formats import vae_facts
 
 __all__ = [
     "FAMILIES",
@@ -43,14 +46,18 @@ def of_denoiser(contents: Contents) -> Family | None:
     return next((known for known in FAMILIES if known.recognises_denoiser(contents)), None)
 
 
-def of_vae(contents: Contents) -> tuple[Family, ...]:
-    """The families whose latents a VAE alone may make: by their channels, and by their scale where it is said."""
-    config = contents.configs.get("", {}) if contents.class_of("") == "AutoencoderKL" else {}
-    single = contents.shapes if "decoder.mid.block_1.norm1.weight" in contents.shapes else {}
-    channels = config.get("latent_channels") or single.get("decoder.conv_in.weight", (0, 0))[1]
-    fitting = tuple(known for known in FAMILIES if channels and known.vae_channels == channels)
-    scaled = tuple(known for known in fitting if known.scale.get("scaling_factor") == config.get("scaling_factor"))
-    return scaled or fitting
+def of_vae(contents: Contents) -> VAEFacts | None:
+    """What headers say of a VAE alone, with the families whose latents it may make; None where there is none.
+
+    These are told by the kind of VAE, by its channels, and by its scale where the configuration has it.
+    """
+    facts = vae_facts(contents)
+    if facts is None:
+        return None
+    specs = {known.name: known.vae for known in FAMILIES if known.vae is not None and known.vae.takes(facts)}
+    given = facts.config.get("scaling_factor")
+    scaled = tuple(name for name, spec in specs.items() if spec.config.get("scaling_factor") == given)
+    return replace(facts, families=scaled or tuple(specs)) if specs else None
 
 
 def of_control_net(contents: Contents) -> Family | None:

@@ -13,17 +13,16 @@ from weft.engine import Resolved
 from weft.nodes.families.class_labels import ClassPrompts, class_count
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
-from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import colours_of
+from weft.nodes.models.vae_formats import VAESpec
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -58,8 +57,7 @@ class DiffusionTransformer(Family):
 
     name = "DiT"
     denoiser_class = DiTDenoiser
-    vae_channels = LATENT_CHANNELS
-    scale: Mapping[str, float] = {"scaling_factor": 0.18215}
+    vae = VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215})
     colours = COLOURS
     prompts = DiTPrompts
 
@@ -76,13 +74,9 @@ class DiffusionTransformer(Family):
 
         network = pretrained(DiTTransformer2DModel, source.root / "transformer", variant, torch_dtype=dtype)
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
-        factor, colours = vae_factor(source.root), colours_of(source.root, COLOURS)
+        factor, colours = self.latent_factor(Contents.of(source.root)), colours_of(source.root, COLOURS)
         channels = network.config.in_channels
         return self.denoiser_class(self.name, ready(network, device), scheduler, channels, factor, colours)
-
-    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
-        """The VAE."""
-        return kl_autoencoder(source, variant, dtype, device, {})
 
 
 def _names(labels: Mapping[str, str]) -> dict[str, int]:

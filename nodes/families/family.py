@@ -16,6 +16,7 @@ from weft.engine import InputError
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import PromptWidths, TextModelFacts
+from weft.nodes.models.vae_formats import FACTOR, VAESpec, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import Place, TextModel, place_alone
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import torch
 
     from weft.engine import Resolved
-    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.latent_preview import Colours
 
 
@@ -45,11 +45,8 @@ class Family(ABC):
     spaces_steps = False
     """Whether its models space the steps of a run themselves, which not every scheduler can be told."""
 
-    vae_channels = 0
-    """Channels of the latents that its VAEs make; 0 where it has none."""
-
-    scale: Mapping[str, float] = MappingProxyType({})
-    """How latents are scaled and shifted, for files that do not say it."""
+    vae: VAESpec | None = None
+    """Its VAEs; None where its models sample pixels."""
 
     perturbable = True
     """Whether its networks have self-attention that can be perturbed."""
@@ -131,9 +128,12 @@ class Family(ABC):
         """How wide the prompts are that a denoiser reads, as headers tell."""
         return PromptWidths(0)
 
-    @abstractmethod
-    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
-        """What stands between pixels and a checkpoint's latents."""
+    def latent_factor(self, contents: Contents) -> int:
+        """Pixels to a latent element, along each side, of a checkpoint or a denoiser alone, which comes with no VAE."""
+        if self.vae is None:
+            return 1
+        facts = vae_facts(contents, "vae", self.vae.prefix)
+        return facts.factor if facts else FACTOR
 
     def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
         """A ControlNet; asked only where `recognises_control` said yes."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError, Resolved
 from weft.nodes.families.family import Family
 from weft.nodes.models import single_file as original
-from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.diffusers_folder import component
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.values import Latent, Prompt
 
 CLIP_PREFIX = "text_encoders.clip_l.transformer."
@@ -76,9 +74,7 @@ class FlowFamily(Family):
     transformer_class: str
     """The name of diffusers' class."""
 
-    vae_channels = 16
     denoiser_class = JointDenoiser
-    vae_prefix = original.VAE
 
     entry: str
     """A tensor of every transformer's in the original layout, by which it is found in a file."""
@@ -117,13 +113,9 @@ class FlowFamily(Family):
             network = assembled(kind, config, self.transformer_weights(found), dtype)
         scheduler = self.scheduler_of(Contents.of(source.root))
         channels = self.latent_channels(network.config)
-        factor = vae_factor(source.root, self.vae_prefix)
+        factor = self.latent_factor(Contents.of(source.root))
         colours = colours_of(source.root, self.colours)
         return self.denoiser_class(self.name, ready(network, device), scheduler, channels, factor, colours)
-
-    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
-        """The VAE."""
-        return kl_autoencoder(source, variant, dtype, device, self.scale, self.vae_prefix)
 
     def widths_of(self, contents: Contents) -> PromptWidths:
         if contents.shapes:

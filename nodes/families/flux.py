@@ -17,6 +17,7 @@ from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
@@ -137,8 +138,7 @@ class Flux1(FlowFamily):
         "base_image_seq_len": 256,
         "max_image_seq_len": 4096,
     }
-    scale: Mapping[str, float] = {"scaling_factor": 0.3611, "shift_factor": 0.1159}
-    vae_prefix = "vae."
+    vae = VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}, prefix="vae.")
     texts = (
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
         T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),
@@ -148,7 +148,7 @@ class Flux1(FlowFamily):
         """Whether this is a whole FLUX.1 checkpoint: a transformer, an autoencoder, CLIP's text model and T5."""
         if contents.shapes:
             texts = (f"{CLIP_PREFIX}text_model.final_layer_norm.weight", f"{T5_PREFIX}shared.weight")
-            return contents.holds(original.UNET + BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
+            return contents.holds(original.UNET + BLOCKS, f"{self.vae.prefix}decoder.conv_in.weight", *texts)
         parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
         return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
 

@@ -16,7 +16,6 @@ from weft.nodes.prompting.prompt_encoder import PromptEncoder
 if TYPE_CHECKING:
     import torch
 
-    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.values import Latent, Prompt
 
 
@@ -57,9 +56,3 @@ class PixelFamily(Family):
         scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
         channels = unet.config.in_channels
         return self.denoiser_class(self.name, ready(unet, device), scheduler, channels, 1, self.colours)
-
-    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
-        """Pixels as they are."""
-        from weft.nodes.models.autoencoder import Pixels
-
-        return Pixels()

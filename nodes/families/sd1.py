@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weft.nodes.families.unets import COLOURS, FIRST, SEEN_CHANNELS, UNetFamily
+from weft.nodes.families.unets import COLOURS, FIRST, LATENT_CHANNELS, SEEN_CHANNELS, UNetFamily
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 
 SD2_WIDTH = 1024
@@ -22,7 +23,7 @@ class StableDiffusion1(UNetFamily):
 
     name = "SD1"
     colours = COLOURS
-    scale: Mapping[str, float] = {"scaling_factor": 0.18215}
+    vae = VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215})
     texts = (Clip("clip_l", "text_encoder", (original.TEXT,)),)
 
     def recognises(self, contents: Contents) -> bool:

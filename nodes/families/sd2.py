@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weft.nodes.families.unets import COLOURS, FIRST, SCHEDULER, SEEN_CHANNELS, UNetFamily
+from weft.nodes.families.unets import COLOURS, FIRST, LATENT_CHANNELS, SCHEDULER, SEEN_CHANNELS, UNetFamily
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 
 WIDTH = 1024
@@ -22,7 +23,7 @@ class StableDiffusion2(UNetFamily):
 
     name = "SD2"
     colours = COLOURS
-    scale: Mapping[str, float] = {"scaling_factor": 0.18215}
+    vae = VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215})
     scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
     texts = (Clip("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),)
 

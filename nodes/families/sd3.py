@@ -16,6 +16,7 @@ from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
@@ -90,7 +91,7 @@ class StableDiffusion3(FlowFamily):
         "num_train_timesteps": 1000,
         "shift": 3.0,
     }
-    scale: Mapping[str, float] = {"scaling_factor": 1.5305, "shift_factor": 0.0609}
+    vae = VAESpec(16, config={"scaling_factor": 1.5305, "shift_factor": 0.0609})
     texts = (
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), projects=True),
         Clip("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),
@@ -101,7 +102,7 @@ class StableDiffusion3(FlowFamily):
         """Whether this is a whole SD 3 checkpoint: a transformer, an autoencoder, two CLIP text models, perhaps T5."""
         if contents.shapes:
             texts = (f"{prefix}text_model.final_layer_norm.weight" for prefix in (CLIP_PREFIX, LARGE_CLIP))
-            return contents.holds(original.UNET + BLOCKS, f"{self.vae_prefix}decoder.conv_in.weight", *texts)
+            return contents.holds(original.UNET + BLOCKS, f"{self.vae.prefix}decoder.conv_in.weight", *texts)
         parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
         return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
 

@@ -11,22 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError, Resolved
-from weft.nodes.families.unets import FIRST, SCHEDULER, SEEN_CHANNELS, UNetDenoiser, UNetFamily
+from weft.engine import InputError
+from weft.nodes.families.unets import FIRST, LATENT_CHANNELS, SCHEDULER, SEEN_CHANNELS, UNetDenoiser, UNetFamily
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions
-from weft.nodes.models.diffusers_folder import component, read_config
+from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
-    import torch
-
-    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.values import Latent, Prompt
 
 CLIP = "conditioner.embedders.0.transformer.text_model."
@@ -103,7 +101,7 @@ class StableDiffusionXL(UNetFamily):
 
     name = "SDXL"
     colours = COLOURS
-    scale: Mapping[str, float] = {"scaling_factor": 0.13025}
+    vae = VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.13025}, upcasts=True)
     denoiser_class = SDXLDenoiser
     prompts = SDXLPrompts
     texts = (
@@ -126,15 +124,6 @@ class StableDiffusionXL(UNetFamily):
 
     def is_unet(self, config: Mapping[str, Any]) -> bool:
         return config.get("addition_embed_type") == "text_time"
-
-    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
-        """The VAE; in float32 where the checkpoint says that float16 is too small, as it is for SDXL's own."""
-        import torch
-
-        told = component(source.root, "vae") / "config.json"
-        wide = not told.is_file() or read_config(told).get("force_upcast", True)
-        fitting = torch.float32 if wide and dtype is torch.float16 else dtype
-        return super().autoencoder(source, variant, fitting, device)
 
 
 SDXL = StableDiffusionXL()

@@ -28,6 +28,7 @@ from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_shapes, refuse_pickle
+from weft.nodes.models.vae_formats import vae_facts
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 
 BUILTIN = "builtin:"
@@ -124,6 +125,7 @@ class CheckpointSource(ModelSource):
             family.seen_beside(contents),
             family.widths_of(contents),
             family.text_models(contents),
+            vae_facts(contents, "vae", family.vae.prefix) if family.vae else None,
             contents,
         )
 
@@ -159,13 +161,13 @@ class VAESource(ModelSource):
     components = ("",)
 
     def recognises(self, contents: Contents) -> bool:
-        return bool(of_vae(contents))
+        return of_vae(contents) is not None
 
-    def facts(self, contents: Contents, root: Path) -> VAEFacts:
-        return VAEFacts(tuple(one.name for one in of_vae(contents)), contents)
+    def facts(self, contents: Contents, root: Path) -> VAEFacts | None:
+        return of_vae(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        return _refused(root, contents, "a VAE", "give a folder or a safetensors file of an AutoencoderKL")
+        return _refused(root, contents, "a VAE", "give a folder or a safetensors file of the VAE of a family")
 
 
 class ControlNetSource(ModelSource):

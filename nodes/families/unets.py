@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import Resolved
 from weft.nodes.families.family import Family
 from weft.nodes.models import single_file as original
-from weft.nodes.models.autoencoder_kl import kl_autoencoder, vae_factor
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser, Residuals
 from weft.nodes.models.diffusers_folder import component
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.models.autoencoder import Autoencoder
 
 LATENT_CHANNELS = 4
 
@@ -104,7 +102,6 @@ class UNetFamily(Family):
     prompts: type[PromptEncoder] = ClipPrompts
     scheduler: Mapping[str, Any] = SCHEDULER
 
-    vae_channels = LATENT_CHANNELS
     denoiser_class = UNetDenoiser
 
     @abstractmethod
@@ -157,12 +154,8 @@ class UNetFamily(Family):
             config = self._unet_config(original.unet_config(original.below(prefix, shapes)))
             unet = assembled(UNet2DConditionModel, config, original.unet_weights(source.root, config), dtype)
         scheduler = self.scheduler_of(Contents.of(source.root))
-        factor, colours = vae_factor(source.root), colours_of(source.root, self.colours)
+        factor, colours = self.latent_factor(Contents.of(source.root)), colours_of(source.root, self.colours)
         return self.denoiser_class(self.name, ready(unet, device), scheduler, LATENT_CHANNELS, factor, colours)
-
-    def autoencoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Autoencoder:
-        """The VAE."""
-        return kl_autoencoder(source, variant, dtype, device, self.scale)
 
     def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
         """A ControlNet."""

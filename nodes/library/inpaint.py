@@ -83,7 +83,7 @@ def EditGuide(
 
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
-        latents = [autoencoder.encode(picture[None, ..., :3]) / autoencoder.scale for picture in image.pixels]
+        latents = [autoencoder.encode_unscaled(picture[None, ..., :3]) for picture in image.pixels]
     return replace(guide, beside=torch.cat(latents), image_scale=image_scale)
 
 

@@ -130,8 +130,8 @@ def LoadVAE(
 
     Args:
         model: the model that it is for: files of VAEs do not have the scale of latents, which the family defines.
-        source: a diffusers folder of an AutoencoderKL (`MODEL/vae`), or a .safetensors file of it in the original
-            layout.
+        source: a diffusers folder of a VAE (`MODEL/vae`), or a .safetensors file of it in the layout in which its
+            authors publish it.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)

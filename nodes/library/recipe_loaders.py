@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import Loading, Resolved, loader_for
+from weft.engine import InputError, Loading, Resolved, loader_for
 from weft.nodes.families import Family, family
+from weft.nodes.models.autoencoder import Autoencoder, Pixels
+from weft.nodes.models.facts import CheckpointFacts, VAEFacts
+from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.sampling.scheduling import with_training
 from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.denoiser import Denoiser
     from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
@@ -52,9 +54,18 @@ def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncod
 
 @loader_for(VAE)
 def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
-    """The VAE."""
+    """The VAE, of a whole checkpoint or alone; pixels as they are for families without one.
+
+    Raises:
+        InputError: where there is no VAE of a known kind.
+    """
     family, source, dtype = _parts(recipe, loading)
-    return family.autoencoder(source, recipe.variant, dtype, loading.device)
+    if family.vae is None:
+        return Pixels()
+    facts = source.facts.vae if isinstance(source.facts, CheckpointFacts) else source.facts
+    if not isinstance(facts, VAEFacts):
+        raise InputError(f"`{source.text}` has no VAE of a kind that Weft loads", "load another one with LoadVAE")
+    return load_autoencoder(family.vae, facts, source.root, recipe.variant, dtype, loading.device)
 
 
 @loader_for(ControlNet)

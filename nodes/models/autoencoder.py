@@ -1,83 +1,152 @@
 """What stands between pixels and latents: a VAE with its scale, or nothing at all where a model samples pixels.
 
-Importing this module imports no torch. Read next: `weft.nodes.models.autoencoder_kl`, which loads VAEs.
+Importing this module imports no torch. Read next: `weft.nodes.models.vae_formats`, which recognises and loads VAEs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
+
+from weft.engine import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Scale = float | tuple[float, ...]
+"""A number for all channels of latents, or one for each."""
+
 
 class Autoencoder:
-    """A VAE between pixels in -1..1 and latents in the scale that its family's models sample in.
+    """A VAE between pixels and latents in the scale that models sample in: (encoded - shift) x scale.
+
+    Pictures are `[batch, height, width, channel]` in 0..1, clips `[batch, frame, height, width, channel]`; the latents
+    are `[batch, channel, height, width]` and `[batch, channel, frame, height, width]`. All are float32, on the CPU.
 
     Args:
-        vae: the network, a diffusers class.
+        network: of a diffusers class, on its device.
+        channels: of latents.
+        factor: pixels to a latent element, along each side.
+        time_factor: frames to a latent frame; the first frame of a clip has a latent frame of its own.
     """
 
-    def __init__(self, vae: Any) -> None:
-        self.vae = vae
-        self.scale = float(vae.config.scaling_factor)
-        self.shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
+    def __init__(
+        self,
+        network: Any,
+        channels: int,
+        factor: int,
+        time_factor: int = 1,
+        scale: Scale = 1.0,
+        shift: Scale = 0.0,
+    ) -> None:
+        self.network = network
+        self.channels = channels
+        self.factor = factor
+        self.time_factor = time_factor
+        self.scale = scale
+        self.shift = shift
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The torch modules whose weights it keeps in memory."""
-        return (self.vae,)
-
-    @property
-    def factor(self) -> int:
-        """Pixels to a latent element, along each side."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+        return (self.network,)
 
     def decode(self, latents: Tensor, tile: int = 0) -> Tensor:
-        """Pictures `[batch, height, width, channel]` in 0..1 from latents, float32, on the CPU.
+        """Pictures or clips from latents.
 
         Args:
             tile: the side of the tiles in pixels; 0 decodes whole pictures.
         """
-        scaled = latents.to(self.vae.device, self.vae.dtype) / self.scale + self.shift
+        placed = latents.to(self.network.device, self.network.dtype)
+        scaled = placed / _by_channel(self.scale, placed) + _by_channel(self.shift, placed)
         with self._tiled(tile) if tile else nullcontext():
-            pixels = self.vae.decode(scaled, return_dict=False)[0]
-        return picture(pixels)
+            return picture(self._decoded(scaled))
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The latents of pictures or of clips, the mean of the VAE's distribution.
+
+        Raises:
+            InputError: where a clip has frames that make no whole latent frame.
+        """
+        mean = self._mean(pictures)
+        latents = (mean - _by_channel(self.shift, mean)) * _by_channel(self.scale, mean)
+        return latents.float().cpu()
+
+    def encode_unscaled(self, pictures: Tensor) -> Tensor:
+        """The same as the network has it, without shift and scale."""
+        return self._mean(pictures).float().cpu()
+
+    def _mean(self, pictures: Tensor) -> Tensor:
+        pixels = signed(pictures).to(self.network.device, self.network.dtype)
+        frames = pixels.shape[2] if pixels.ndim == 5 else 1
+        if (frames - 1) % self.time_factor:
+            nearest = frames - (frames - 1) % self.time_factor
+            message = f"the clip has {frames} frames, expected one more than a multiple of {self.time_factor}"
+            raise InputError(message, f"give {nearest} or {nearest + self.time_factor}")
+        return self._encoded(pixels)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """Pixels in -1..1, channels first, from latents in the network's own scale; frames are decoded one by one."""
+        if latents.ndim == 5:
+            return _unfolded(self._decoded(_folded(latents)), len(latents))
+        pixels: Tensor = self.network.decode(latents, return_dict=False)[0]
+        return pixels
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        """The mean of the distribution of pixels in -1..1, channels first; frames are encoded one by one."""
+        if pixels.ndim == 5:
+            return _unfolded(self._encoded(_folded(pixels)), len(pixels))
+        mean: Tensor = self.network.encode(pixels).latent_dist.mean
+        return mean
 
     @contextmanager
     def _tiled(self, tile: int) -> Iterator[None]:
-        """The VAE in tiles of this side, and as it was on exit."""
-        sides = {"tile_sample_min_size": tile, "tile_latent_min_size": tile // self.factor, "use_tiling": True}
-        before = {name: getattr(self.vae, name) for name in sides}
-        self.vae.__dict__.update(sides)
+        """The network in tiles of this side, and as it was on exit."""
+        settings = {**self._tiling(tile), "use_tiling": True}
+        before = {name: getattr(self.network, name) for name in settings}
+        self.network.__dict__.update(settings)
         try:
             yield
         finally:
-            self.vae.__dict__.update(before)
+            self.network.__dict__.update(before)
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        """The mean latents of pictures `[batch, height, width, 3]` in 0..1, float32, on the CPU."""
-        pixels = signed(pictures).to(self.vae.device, self.vae.dtype)
-        mean = self.vae.encode(pixels).latent_dist.mean
-        latents: Tensor = ((mean - self.shift) * self.scale).float().cpu()
-        return latents
+    def _tiling(self, tile: int) -> Mapping[str, int]:
+        """The attributes of the network by which it cuts tiles of this side, in pixels."""
+        return {"tile_sample_min_size": tile, "tile_latent_min_size": tile // self.factor}
+
+
+class VideoAutoencoder(Autoencoder):
+    """A VAE whose network takes clips `[batch, channel, frame, height, width]`; a picture is a clip of one frame."""
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        if latents.ndim == 4:
+            return self._decoded(latents.unsqueeze(2))[:, :, 0]
+        pixels: Tensor = self.network.decode(latents, return_dict=False)[0]
+        return pixels
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        if pixels.ndim == 4:
+            return self._encoded(pixels.unsqueeze(2))[:, :, 0]
+        mean: Tensor = self.network.encode(pixels).latent_dist.mean
+        return mean
+
+    def _tiling(self, tile: int) -> Mapping[str, int]:
+        """Tiles that overlap by a quarter, as diffusers' own do."""
+        sides = ("height", "width")
+        least = {f"tile_sample_min_{side}": tile for side in sides}
+        return {**least, **{f"tile_sample_stride_{side}": tile * 3 // 4 for side in sides}}
 
 
 class Pixels(Autoencoder):
     """What stands for a VAE where a model samples pixels themselves: its latents are pixels in -1..1."""
 
-    def __init__(self) -> None:
-        self.scale, self.shift = 1.0, 0.0
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__(None, channels, factor=1)
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         return ()
-
-    @property
-    def factor(self) -> int:
-        return 1
 
     def decode(self, latents: Tensor, tile: int = 0) -> Tensor:
         return picture(latents)
@@ -85,12 +154,34 @@ class Pixels(Autoencoder):
     def encode(self, pictures: Tensor) -> Tensor:
         return signed(pictures)
 
+    def encode_unscaled(self, pictures: Tensor) -> Tensor:
+        return signed(pictures)
+
 
 def picture(pixels: Tensor) -> Tensor:
-    """Pixels `[batch, channel, height, width]` in -1..1 as pictures `[batch, height, width, channel]` in 0..1."""
-    return (pixels / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).float().cpu().contiguous()
+    """Pixels in -1..1, channels first, as pictures in 0..1, channels last."""
+    return (pixels / 2 + 0.5).clamp(0, 1).movedim(1, -1).float().cpu().contiguous()
 
 
 def signed(pictures: Tensor) -> Tensor:
-    """Pictures `[batch, height, width, channel]` in 0..1 as pixels `[batch, channel, height, width]` in -1..1."""
-    return (2 * pictures - 1).permute(0, 3, 1, 2)
+    """Pictures in 0..1, channels last, as pixels in -1..1, channels first."""
+    return (2 * pictures - 1).movedim(-1, 1)
+
+
+def _by_channel(scale: Scale, latents: Tensor) -> Tensor | float:
+    """A scale in the form in which it multiplies latents `[batch, channel, ...]`."""
+    if isinstance(scale, float):
+        return scale
+    import torch
+
+    return torch.tensor(scale).to(latents).view(1, -1, *[1] * (latents.ndim - 2))
+
+
+def _folded(clips: Tensor) -> Tensor:
+    """The frames of clips `[batch, channel, frame, ...]` as a batch of pictures."""
+    return clips.transpose(1, 2).flatten(0, 1)
+
+
+def _unfolded(frames: Tensor, batch: int) -> Tensor:
+    """Pictures as the frames of clips again."""
+    return frames.reshape(batch, -1, *frames.shape[1:]).transpose(1, 2)

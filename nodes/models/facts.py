@@ -49,6 +49,29 @@ class TextModelFacts:
 
 
 @dataclass(frozen=True)
+class VAEFacts:
+    """What headers say of a VAE, in a checkpoint or alone.
+
+    Args:
+        classes: diffusers' classes that it can be loaded as: the one that a folder names, those of a file's layout.
+        config: its configuration, as these classes take it.
+        channels: of latents.
+        factor: pixels to a latent element, along each side.
+        time_factor: frames to a latent frame, but for the first frame.
+        prefix: what the names of its tensors begin with in a file.
+        families: the names of the families whose latents it may make, where it is alone.
+    """
+
+    classes: tuple[str, ...]
+    config: Mapping[str, Any] = field(repr=False)
+    channels: int
+    factor: int
+    time_factor: int = 1
+    prefix: str = ""
+    families: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CheckpointFacts:
     """What headers say of a checkpoint, or of a denoiser alone.
 
@@ -59,6 +82,7 @@ class CheckpointFacts:
             mask and the picture of an inpainting model.
         widths: of the prompts that its network reads.
         text_models: those that it has, by the names of its family.
+        vae: its VAE; None where it has none.
         contents: all that its headers say.
     """
 
@@ -67,19 +91,7 @@ class CheckpointFacts:
     extra_channels: int
     widths: PromptWidths
     text_models: Mapping[str, TextModelFacts]
-    contents: Contents = field(repr=False)
-
-
-@dataclass(frozen=True)
-class VAEFacts:
-    """What headers say of a VAE alone.
-
-    Args:
-        families: the names of the families whose latents it may make.
-        contents: all that its headers say.
-    """
-
-    families: tuple[str, ...]
+    vae: VAEFacts | None
     contents: Contents = field(repr=False)
 
 

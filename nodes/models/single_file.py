@@ -189,9 +189,9 @@ def unet_weights(path: Path, config: Config) -> dict[str, Tensor]:
     return _renamed("convert_ldm_unet_checkpoint", found, config)
 
 
-def vae_weights(path: Path, config: Config, prefix: str = VAE) -> dict[str, Tensor]:
+def vae_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """An autoencoder's weights under diffusers' names."""
-    return _renamed("convert_ldm_vae_checkpoint", below(prefix, tensors(path, prefix)), config)
+    return _renamed("convert_ldm_vae_checkpoint", found, config)
 
 
 def control_weights(path: Path, config: Config) -> dict[str, Tensor]:

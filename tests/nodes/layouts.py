@@ -82,6 +82,30 @@ VAE: Rules = (
     (r"\.conv_shortcut\.", ".nin_shortcut."),
 )
 
+WAN_VAE: Rules = (
+    (r"\.norm1\.gamma$", ".residual.0.gamma"),
+    (r"\.norm2\.gamma$", ".residual.3.gamma"),
+    (r"\.conv1\.", ".residual.2."),
+    (r"\.conv2\.", ".residual.6."),
+    (r"\.conv_shortcut\.", ".shortcut."),
+    (r"^encoder\.down_blocks\.", "encoder.downsamples."),
+    *(
+        (rf"^decoder\.up_blocks\.{i}\.resnets\.{j}\.", f"decoder.upsamples.{4 * i + j}.")
+        for i in range(4)
+        for j in range(3)
+    ),
+    *((rf"^decoder\.up_blocks\.{i}\.upsamplers\.0\.", f"decoder.upsamples.{4 * i + 3}.") for i in range(3)),
+    (r"\.mid_block\.resnets\.0\.", ".middle.0."),
+    (r"\.mid_block\.resnets\.1\.", ".middle.2."),
+    (r"\.mid_block\.attentions\.0\.", ".middle.1."),
+    (r"\.norm_out\.", ".head.0."),
+    (r"\.conv_out\.", ".head.2."),
+    (r"^(encoder|decoder)\.conv_in\.", r"\1.conv1."),
+    (r"^post_quant_conv\.", "conv2."),
+    (r"^quant_conv\.", "conv1."),
+)
+"""Wan's VAE: diffusers' names, and those in which its authors publish it."""
+
 
 def renamed(found: Mapping[str, Any], rules: Rules, prefix: str) -> dict[str, Any]:
     """Weights of a diffusers module under the names of the original layout."""

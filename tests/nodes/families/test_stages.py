@@ -11,7 +11,9 @@ from PIL import Image as Pictures
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
-from weft.engine import Engine, Graph, SearchPaths
+from weft.engine import Engine, Graph, HashedResource, Loading, SearchPaths
+from weft.engine.keys import digest
+from weft.engine.weights.residency import Sources
 from weft.nodes import (
     CFGGuide,
     EmptyLatent,
@@ -24,8 +26,9 @@ from weft.nodes import (
     VAEDecode,
     VAEEncode,
 )
-from weft.nodes.families import family
 from weft.nodes.families.sources import CheckpointSource
+from weft.nodes.library.recipe_loaders import load_vae
+from weft.nodes.values import VAE
 
 STEPS, HAND_OVER, SHARE = 6, 4, 0.69
 """The stages change at the fourth of six steps, where 0.69 of the training's timesteps are walked."""
@@ -182,8 +185,11 @@ def test_the_vae_of_sdxl_is_wide_enough_in_half_precision(
     zoo: Any, models: Path, model: str, expected: torch.dtype
 ) -> None:
     found = CheckpointSource().resolve(zoo(model), SearchPaths(working=models, models=(models,)))
-    loaded = family(str(found.family)).autoencoder(found, "", torch.float16, "cpu")
-    assert loaded.vae.dtype is expected
+    sources = Sources()
+    sources.learn(HashedResource(found, digest(model)))
+    recipe = VAE[Any](digest(model), str(found.family), "", "float16")
+    loaded = load_vae(recipe, Loading("cpu", sources))
+    assert loaded.network.dtype is expected
 
 
 def framed(model: str, left: int) -> Graph:
