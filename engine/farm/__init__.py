@@ -12,9 +12,9 @@ holds the ledger and sends items to actors. Start reading at `job`, `items`, `su
 from __future__ import annotations
 
 from weft.engine.farm.api import Farm, Running
-from weft.engine.farm.submit import Setup
 from weft.engine.farm.sweep.items import Item, expand
 from weft.engine.farm.sweep.job import Job, load, read
+from weft.engine.farm.work.job_facts import Setup
 from weft.engine.farm.work.ledger import Ledger
 
 __all__ = ["Farm", "Item", "Job", "Ledger", "Running", "Setup", "expand", "load", "read"]

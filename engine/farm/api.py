@@ -21,9 +21,11 @@ from weft.engine.errors import GraphError, Problem, listed
 from weft.engine.farm.launchers.local import Launcher
 from weft.engine.farm.launchers.ray_driver import Pool
 from weft.engine.farm.report.job_progress import JobProgress, progress
-from weft.engine.farm.submit import Setup, ledger_path, submit
+from weft.engine.farm.submit import submit
 from weft.engine.farm.sweep.job import VERSION, Job, made, modelled
+from weft.engine.farm.work.job_facts import Setup
 from weft.engine.farm.work.ledger import Entry, Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import SIDECAR
 from weft.engine.graph.graph import Graph
 

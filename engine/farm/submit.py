@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from weft.engine.errors import GraphError, Problem
-from weft.engine.farm.launchers.tasks import write_tasks
+from weft.engine.farm.launchers.tasks import refuse_newer_folder, write_tasks
 from weft.engine.farm.merge.attempt_graph import batch_name, write_batches
 from weft.engine.farm.merge.merged import JobPlan, planned
 from weft.engine.farm.sweep.items import by_sharing
 from weft.engine.farm.sweep.job import Job
 from weft.engine.farm.sweep.naming import named
+from weft.engine.farm.work.job_facts import JobFacts, Setup
 from weft.engine.farm.work.ledger import Entry, Ledger
-from weft.engine.farm.work.publishing import HIDDEN, published
+from weft.engine.farm.work.ledger_file import ledger_path
+from weft.engine.farm.work.publishing import published
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
-from weft.engine.session import Engine, store_folder
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What the engines of a job's workers are made with."""
-
-    store: str = ""
-    shared: str | None = None
-    precision: str = "auto"
-    device: str = "auto"
-    models: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
-
-    def engine(self, **changes: Any) -> Engine:
-        """An engine of this setup; it keeps no history, since the graph of a job is another one with each item."""
-        given = {**asdict(self), **changes}
-        return Engine(**{**given, "store": given["store"] or store_folder()}, history=False)
-
-
-def ledger_path(folder: Path) -> Path:
-    """Where the ledger of a job lies."""
-    return folder / HIDDEN / "ledger.sqlite"
+from weft.engine.session import Engine
 
 
 @dataclass(frozen=True)
@@ -51,12 +28,11 @@ class Prepared:
 
     Args:
         entries: its items in the order of work; what is published already is `cached`.
-        facts: what a worker needs besides.
     """
 
     plan: JobPlan
     entries: tuple[Entry, ...]
-    facts: Mapping[str, Any]
+    facts: JobFacts
 
 
 def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
@@ -64,20 +40,31 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
 
     Raises:
         GraphError: with every problem of the job.
+        InputError: where the folder holds a job of a newer version of Weft.
     """
+    refuse_newer_folder(folder)
+    if ledger_path(folder).is_file():
+        Ledger(ledger_path(folder)).close()  # refuses a newer one before anything is written
     engine = setup.engine(inputs=(*setup.inputs, str(job.folder.resolve())))
     plan = planned(job, engine)
     done = {sidecar["id"]: sidecar["name"] for sidecar in published(folder)}
     entries = tuple(_entries(job, plan, done))
     if problems := [*_collisions(entries), *_taken(entries, done), *_unfit_for_memory(job, plan, engine)]:
         raise GraphError(problems)
-    facts = {
-        "title": job.title,
-        "graph": write(self_contained(job.graph, engine.places(job.graph), engine.limits), schema=None).decode(),
-        "path": str(job.graph.path.resolve()) if job.graph.path else "",
-        "setup": {**asdict(setup), "inputs": engine.inputs},
-        "on_out_of_memory": job.on_out_of_memory,
-    }
+    paths = engine.places(job.graph)
+    facts = JobFacts(
+        graph=write(self_contained(job.graph, paths, engine.limits), schema=None).decode(),
+        path=str(job.graph.path.resolve()) if job.graph.path else "",
+        setup=replace(setup, inputs=tuple(map(str, engine.inputs))),
+        title=job.title,
+        on_out_of_memory=job.on_out_of_memory,
+        retries=job.retries,
+        max_failures=job.max_failures,
+        first=job.first,
+        priority=job.priority,
+        batch=job.batch,
+        items=len(plan.items),
+    )
     write_batches(folder, job, plan.batches)
     write_tasks(folder, facts, entries)
     return Prepared(plan, entries, facts)
@@ -88,21 +75,11 @@ def submit(job: Job, folder: Path, setup: Setup) -> JobPlan:
 
     Raises:
         GraphError: with every problem of the job.
+        InputError: where the folder holds a job of a newer version of Weft.
     """
     made = prepare(job, folder, setup)
     ledger = Ledger(ledger_path(folder))
-    ledger.note(
-        **made.facts,
-        retries=job.retries,
-        max_failures=job.max_failures,
-        first=job.first,
-        priority=job.priority,
-        state="running",
-        submitted=time.time(),
-        items=len(made.plan.items),
-        batch=job.batch,
-    )
-    ledger.add(made.entries)
+    ledger.submit(made.facts, made.entries)
     ledger.close()
     return made.plan
 

@@ -13,7 +13,9 @@ import tempfile
 from pathlib import Path
 
 from weft.engine.farm import Ledger, load
-from weft.engine.farm.submit import Setup, ledger_path, submit
+from weft.engine.farm.submit import submit
+from weft.engine.farm.work.job_facts import Setup
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.worker import Worker
 
 GRAPH = Path(__file__).parents[2] / "graphs" / "text_to_image.json"

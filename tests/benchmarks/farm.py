@@ -22,9 +22,10 @@ from pathlib import Path
 from tests.engine.farm.conftest import GRAPH, NODES, Place
 from weft.engine.farm import Ledger
 from weft.engine.farm.report.job_progress import progress
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
 from weft.engine.farm.work.attempt import log_path
 from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.farm.work.worker import Worker
 

@@ -13,8 +13,9 @@ from typing import Annotated
 import typer
 
 from weft.engine.errors import InputError
-from weft.engine.farm.submit import Setup, ledger_path
+from weft.engine.farm.work.job_facts import Setup
 from weft.engine.farm.work.ledger import Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 
 app = typer.Typer(help="Run jobs: one graph over many prompts, seeds and settings.", no_args_is_help=True)
 

@@ -19,9 +19,9 @@ from weft.engine.farm.launchers.tasks import read_tasks
 from weft.engine.farm.report.folder_status import attempts, entries_of, progress_of
 from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
-from weft.engine.farm.submit import ledger_path
 from weft.engine.farm.sweep.job_schema import job_schema
 from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.show.json_schema import written
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The beginning of an item's id, its name or its number.")]
@@ -99,7 +99,7 @@ def cancel(folder: FolderArgument) -> int:
 
 def _state(folder: Path, state: str) -> int:
     ledger = opened(folder)
-    ledger.note(state=state)
+    ledger.set_state(state)
     print(progress(ledger))
     ledger.close()
     return Exit.DONE
@@ -152,7 +152,7 @@ def _entries(folder: Path) -> tuple[list[Entry], str]:
     if not ledger_path(folder).is_file():
         return entries_of(read_tasks(folder)), ""
     with closing(opened(folder)) as ledger:
-        return ledger.entries(), ledger.fact("cause", "")
+        return ledger.entries(), ledger.cause
 
 
 @app.command("manifest")

@@ -168,7 +168,7 @@ def by_priority(folders: Iterable[Path]) -> list[Path]:
 
 def _priority(folder: Path) -> int:
     ledger = opened(folder)
-    found = int(ledger.fact("priority", 0))
+    found = ledger.facts().priority
     ledger.close()
     return found
 

@@ -15,12 +15,10 @@ from typing import Literal
 
 from weft.engine.errors import WeftError
 from weft.engine.farm.launchers.tasks import Tasks
-from weft.engine.farm.submit import Setup
 from weft.engine.farm.sweep.axes import ranged
 from weft.engine.farm.work.attempt import AttemptOutcome, ItemRunner, log_path
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import SIDECAR, whole
-from weft.engine.graph import document
 
 
 @dataclass(frozen=True)
@@ -60,20 +58,15 @@ def run_chunk(
         InputError: where an item is not of the job.
     """
     entries = [tasks.entry(number) for number in chosen]
-    setup = Setup(**tasks.facts["setup"])
-    path = Path(tasks.facts["path"]) if tasks.facts["path"] else None
-    worker = f"{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    with setup.engine(**({"device": device} if device else {})) as engine:
-        graph = document.read(tasks.facts["graph"], path)
-        runner = ItemRunner(tasks.folder, graph, engine, worker, tasks.facts.get("on_out_of_memory", {}))
-        try:
-            for entry in entries:
-                ended = Ended(entry, "stopped") if stopped() else _run(runner, entry, stopped)
-                yield ended
-                if ended.state == "stopped":
-                    return
-        finally:
-            runner.close()
+    runner = ItemRunner.of(tasks.folder, tasks.facts, f"{os.getpid()}-{uuid.uuid4().hex[:6]}", device)
+    try:
+        for entry in entries:
+            ended = Ended(entry, "stopped") if stopped() else _run(runner, entry, stopped)
+            yield ended
+            if ended.state == "stopped":
+                return
+    finally:
+        runner.close()
 
 
 def _run(runner: ItemRunner, entry: Entry, stopped: Callable[[], bool]) -> Ended:

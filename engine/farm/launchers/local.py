@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine.errors import InputError, StoreError
-from weft.engine.farm.submit import ledger_path
 from weft.engine.farm.work.attempt import clear
 from weft.engine.farm.work.ledger import Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import HIDDEN
 
 COMMAND = "from weft.engine.cli import main; main()"
@@ -24,7 +24,7 @@ FRUITLESS = 3
 
 def goes_on(ledger: Ledger, stopped: Callable[[], bool]) -> bool:
     """Whether a job has something left to do, and nobody asked to stop."""
-    if stopped() or ledger.fact("state") != "running":
+    if stopped() or ledger.state != "running":
         return False
     counts = ledger.counts()
     return bool(counts["waiting"] + counts["leased"])

@@ -35,7 +35,7 @@ def job_template(tasks: Tasks, chunk: int, beside: Path) -> dict[str, Any]:
     return {
         "specificationVersion": "jobtemplate-2023-09",
         "extensions": ["TASK_CHUNKING"],
-        "name": _NO_NAME.sub(" ", tasks.facts["title"])[:MAX_NAME].strip() or "Weft",
+        "name": _NO_NAME.sub(" ", tasks.facts.title)[:MAX_NAME].strip() or "Weft",
         "parameterDefinitions": [
             {
                 "name": "Folder",

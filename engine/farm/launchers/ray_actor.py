@@ -13,16 +13,15 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from weft.engine.errors import InputError, WeftError
-from weft.engine.farm.submit import Setup, ledger_path
 from weft.engine.farm.work.attempt import AttemptOutcome, ItemRunner
-from weft.engine.farm.work.ledger import Entry, Ledger
-from weft.engine.graph import document
-from weft.engine.session import store_folder
+from weft.engine.farm.work.job_facts import JobFacts
+from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.ledger_file import ledger_path
 
 LOCAL = "local"
 """The address of a cluster that is started on this machine and ends with the job."""
@@ -45,18 +44,12 @@ class Order:
     """What an actor makes its runner of."""
 
     folder: Path
-    setup: Setup
-    graph: str
-    path: str
-    spare: Mapping[str, Any] = field(default_factory=dict)
+    facts: JobFacts
 
     @classmethod
-    def of(cls, folder: Path, ledger: Ledger) -> Order:
+    def of(cls, folder: Path, facts: JobFacts) -> Order:
         """That of a job; paths hold in any working directory."""
-        setup = Setup(**ledger.fact("setup"))
-        stored = Setup(**{**asdict(setup), "store": str(Path(setup.store or store_folder()).resolve())})
-        spare = ledger.fact("on_out_of_memory", {})
-        return cls(folder.resolve(), stored, ledger.fact("graph"), ledger.fact("path"), spare)
+        return cls(folder.resolve(), replace(facts, setup=facts.setup.found_from_anywhere()))
 
 
 @dataclass(frozen=True)
@@ -82,8 +75,7 @@ class Actor:
         if not ledger_path(order.folder).is_file():
             return Ready(name, f"worker {name} on {os.uname().nodename} does not see {order.folder}")
         try:
-            graph = document.read(order.graph, Path(order.path) if order.path else None)
-            self._runner = ItemRunner(order.folder, graph, order.setup.engine(), name, order.spare)
+            self._runner = ItemRunner.of(order.folder, order.facts, name)
         except WeftError as fault:
             return Ready(name, f"worker {name} on {os.uname().nodename}: {fault}")
         return Ready(name)

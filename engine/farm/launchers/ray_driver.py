@@ -16,10 +16,10 @@ from typing import Any
 from weft.engine.errors import InputError, StoreError
 from weft.engine.farm.launchers.local import TICK, goes_on
 from weft.engine.farm.launchers.ray_actor import Order, Ready, hired, joined
-from weft.engine.farm.submit import ledger_path
 from weft.engine.farm.work.attempt import AttemptOutcome, clear
 from weft.engine.farm.work.committing import commit
 from weft.engine.farm.work.ledger import HEARTBEAT, Entry, Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.worker import chunk_size
 
 PATIENCE = 30.0
@@ -68,9 +68,9 @@ class Pool:
             ledger.close()
 
     def _drive(self, ray: Any, ledger: Ledger) -> None:
-        order = Order.of(self.folder, ledger)
+        order = Order.of(self.folder, ledger.facts())
         slots = [WorkerSlot(hired(ray, order, self.needs)) for _ in range(self.workers)]
-        pool = WorkerPool(ray, ledger, slots, ledger.fact("batch", 1))
+        pool = WorkerPool(ray, ledger, slots, ledger.facts().batch)
         show, renew, missing = Every(TICK), Every(HEARTBEAT), Every(PATIENCE)
         try:
             while (more := goes_on(ledger, self.stopped)) or (pool.busy and not self.stopped()):

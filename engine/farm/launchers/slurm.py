@@ -33,7 +33,7 @@ def array_script(tasks: Tasks, chunk: int) -> str:
     chunk = max(chunk, math.ceil(count / MAX_TASKS))
     folder = tasks.folder.resolve()
     return _SCRIPT.format(
-        name=re.sub(r"[^\w.+-]+", "_", tasks.facts["title"]) or "weft",
+        name=re.sub(r"[^\w.+-]+", "_", tasks.facts.title) or "weft",
         tasks=math.ceil(count / chunk) - 1,
         log=shlex.quote(f"{folder / HIDDEN / 'logs'}/slurm-%A_%a.log"),
         chunk=chunk,

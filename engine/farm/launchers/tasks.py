@@ -6,18 +6,21 @@ is known by its key, the digest of the items: after another submission the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError
+from weft.engine.farm.work.job_facts import VERSION, JobFacts, refuse_newer
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN
 from weft.engine.keys import digest_bytes
+
+VERSION_KEY = "weft_job_folder"
+"""Where `job.json` has the version of the folder; missing in those of Weft 0.1."""
 
 _NAMES = ("id", "number", "rank", "shared", "name", "settings")
 
@@ -27,12 +30,12 @@ class Tasks:
     """The items of a job, by number: from 0, in the order of work.
 
     Args:
-        facts: `graph`, `path`, `setup`, `title`, as `submit` gives them to a ledger.
+        lines: an item each, as JSON.
         key: the digest of the items, 16 hexadecimal digits.
     """
 
     folder: Path
-    facts: Mapping[str, Any]
+    facts: JobFacts
     lines: tuple[bytes, ...]
     key: str
 
@@ -47,11 +50,24 @@ class Tasks:
         return Entry(**orjson.loads(self.lines[number]))
 
 
-def write_tasks(folder: Path, facts: Mapping[str, Any], entries: Iterable[Entry]) -> None:
+def write_tasks(folder: Path, facts: JobFacts, entries: Iterable[Entry]) -> None:
     """Write the files of a job; where they are the same already nothing changes."""
     plain = ({name: getattr(entry, name) for name in _NAMES} for entry in entries)
     replace_file(folder / HIDDEN / "items.jsonl", b"".join(orjson.dumps(one) + b"\n" for one in plain))
-    replace_file(folder / HIDDEN / "job.json", orjson.dumps(facts))
+    replace_file(folder / HIDDEN / "job.json", orjson.dumps({VERSION_KEY: VERSION, **facts.plain()}))
+
+
+def refuse_newer_folder(folder: Path) -> None:
+    """Stop before a job is written into the folder of one of a newer version of Weft.
+
+    Raises:
+        InputError: naming the folder and what to do.
+    """
+    try:
+        plain = orjson.loads((folder / HIDDEN / "job.json").read_bytes())
+    except (OSError, ValueError):
+        return
+    refuse_newer(plain.get(VERSION_KEY, 0), f"the job in {folder}")
 
 
 def read_tasks(folder: Path, key: str = "") -> Tasks:
@@ -68,7 +84,9 @@ def read_tasks(folder: Path, key: str = "") -> Tasks:
     except FileNotFoundError:
         hint = "give a folder that `weft farm export` or `weft farm submit` made"
         raise InputError(f"there is no job in {folder}", hint) from None
-    tasks = Tasks(folder, orjson.loads(facts), tuple(items.splitlines()), digest_bytes(items)[:16])
+    plain = orjson.loads(facts)
+    refuse_newer(plain.get(VERSION_KEY, 0), f"the job in {folder}")
+    tasks = Tasks(folder, JobFacts.read(plain), tuple(items.splitlines()), digest_bytes(items)[:16])
     if key and key != tasks.key:
         hint = "export the job again, and give that to the farm"
         raise InputError(f"the job in {folder} was submitted anew and is {tasks.key} now, not {key}", hint)

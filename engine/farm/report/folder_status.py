@@ -47,7 +47,7 @@ def progress_of(tasks: Tasks) -> JobProgress:
     entries = entries_of(tasks)
     counts = Counter(entry.state for entry in entries)
     return JobProgress(
-        title=str(tasks.facts.get("title", "")),
+        title=tasks.facts.title,
         state="finished" if counts["done"] == len(entries) else "exported",
         cause="",
         counts=dict(counts),

@@ -63,14 +63,14 @@ def progress(ledger: Ledger) -> JobProgress:
     """How the job of a ledger goes."""
     counts = ledger.counts()
     waiting = counts["waiting"] + counts["leased"]
-    state = ledger.fact("state", "running")
-    since = max(time.time() - WINDOW, ledger.fact("submitted", 0.0))
+    state = ledger.state
+    since = max(time.time() - WINDOW, ledger.submitted)
     recent = ledger.ended_since(since)
     rate = recent / max(time.time() - since, 1e-3) if waiting else 0.0
     return JobProgress(
-        title=ledger.fact("title", ""),
+        title=ledger.title,
         state="finished" if state == "running" and not waiting else state,
-        cause=ledger.fact("cause", ""),
+        cause=ledger.cause,
         counts=dict(counts),
         total=sum(counts.values()),
         rate=rate,

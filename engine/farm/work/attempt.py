@@ -20,6 +20,7 @@ import orjson
 from weft.engine import events
 from weft.engine.errors import NodeError, StoreError, WeftError
 from weft.engine.farm.merge.attempt_graph import dissolve, failed_together, graph_of
+from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN, Staged, stage
 from weft.engine.graph import document
@@ -91,8 +92,22 @@ class ItemRunner:
     spare: Mapping[str, Any] = field(default_factory=dict)
     _turns: Iterator[int] = field(default_factory=count, repr=False)
 
+    @classmethod
+    def of(cls, folder: Path, facts: JobFacts, worker: str, device: str = "") -> ItemRunner:
+        """A runner of a job with an engine of its own.
+
+        Args:
+            device: instead of the job's.
+
+        Raises:
+            WeftError: where the job's graph, its nodes or its store cannot be used here.
+        """
+        engine = facts.setup.engine(**({"device": device} if device else {}))
+        return cls(folder, facts.read_graph(), engine, worker, facts.on_out_of_memory)
+
     def close(self) -> None:
-        """Remove the folders of attempts, when all are settled."""
+        """Close the engine and remove the folders of attempts, when all are committed."""
+        self.engine.close()
         for turn in range(TURNS):
             shutil.rmtree(staging_path(self.folder, self.worker, turn), ignore_errors=True)
 

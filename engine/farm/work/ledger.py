@@ -9,18 +9,16 @@ what is done.
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from weft.engine.errors import StoreError
+from weft.engine.farm.work.job_facts import JobFacts
+from weft.engine.farm.work.ledger_file import LedgerFile
 from weft.engine.process import machine, process_start
 
 LEASE = 30.0
@@ -31,22 +29,6 @@ HEARTBEAT = 5.0
 
 FAULTS = 3
 """Items that a worker fails at, with none done between, after which it is set aside."""
-
-_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS items(
-  id TEXT PRIMARY KEY, number INTEGER NOT NULL, rank INTEGER NOT NULL, shared TEXT NOT NULL, name TEXT NOT NULL,
-  settings TEXT NOT NULL, state TEXT NOT NULL, worker TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL DEFAULT 0,
-  until REAL NOT NULL DEFAULT 0, charge REAL NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '',
-  seconds REAL NOT NULL DEFAULT 0, ended REAL NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS by_state ON items(state, rank);
-CREATE TABLE IF NOT EXISTS workers(
-  name TEXT PRIMARY KEY, machine TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL, seen REAL NOT NULL,
-  item TEXT NOT NULL DEFAULT '');
-CREATE TABLE IF NOT EXISTS faults(item TEXT NOT NULL, worker TEXT NOT NULL, PRIMARY KEY(item, worker));
-"""
 
 
 @dataclass(frozen=True)
@@ -80,82 +62,34 @@ _NAMES = tuple(Entry.__dataclass_fields__)
 _COLUMNS = ", ".join(_NAMES)
 
 
-class Ledger:
-    """The ledger in a file; each process opens its own.
+class Ledger(LedgerFile):
+    """The items and workers of a job in a file; each process opens its own."""
 
-    Args:
-        path: made where it is not there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._base = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        self._base.execute("PRAGMA journal_mode=WAL")
-        self._base.execute("PRAGMA synchronous=NORMAL")
+    def submit(self, facts: JobFacts, entries: Iterable[Entry]) -> None:
+        """Keep a job, which runs from now on; of one that was submitted before, items keep their history."""
         with self._transaction():
-            for statement in _TABLES.split(";"):
-                self._base.execute(statement)
+            self._keep(facts.plain())
+            self._keep({"state": "running", "submitted": time.time()})
+            self._add(entries)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._base.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._base.execute("BEGIN IMMEDIATE")
-            yield
-            self._base.execute("COMMIT")
-        except BaseException as fault:
-            if self._base.in_transaction:
-                self._base.execute("ROLLBACK")
-            if isinstance(fault, sqlite3.OperationalError) and fault.sqlite_errorcode & 0xFF in _NO_ROOM:
-                raise StoreError(f"the ledger {self.path} cannot be written: {fault} (make room, resume)") from fault
-            raise
-
-    def note(self, **facts: Any) -> None:
-        """Keep facts of the job, as JSON."""
-        with self._transaction():
-            self._keep(**facts)
-
-    def _keep(self, **facts: Any) -> None:
-        rows = [(name, orjson.dumps(value).decode()) for name, value in facts.items()]
-        self._base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
-
-    def stop(self, cause: str) -> None:
-        """Stop the job for a cause that lies in no item, such as a full disk.
-
-        What SQLite wrote ahead is moved into the ledger first: on a full disk that is the room for the cause.
-        """
-        with suppress(sqlite3.OperationalError):
-            self._base.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        self.note(state="stopped", cause=cause)
-
-    def fact(self, name: str, otherwise: Any = None) -> Any:
-        """A fact of the job."""
-        row = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return orjson.loads(row[0]) if row else otherwise
-
-    def add(self, entries: Iterable[Entry]) -> None:
+    def _add(self, entries: Iterable[Entry]) -> None:
         """Add items; one that is there keeps its history and takes its new place, and one that left is dropped."""
         rows = [
             (one.id, one.number, one.rank, one.shared, one.name, orjson.dumps(one.settings).decode(), one.state)
             for one in entries
         ]
-        with self._transaction():
-            self._base.execute("CREATE TEMP TABLE IF NOT EXISTS wanted(id TEXT PRIMARY KEY)")
-            self._base.execute("DELETE FROM wanted")
-            self._base.executemany("INSERT INTO wanted VALUES (?)", [(row[0],) for row in rows])
-            self._base.execute("DELETE FROM items WHERE id NOT IN (SELECT id FROM wanted)")
-            self._base.executemany(
-                "INSERT INTO items(id, number, rank, shared, name, settings, state) VALUES (?,?,?,?,?,?,?) "
-                "ON CONFLICT(id) DO UPDATE SET number=excluded.number, rank=excluded.rank, shared=excluded.shared, "
-                "name=excluded.name, settings=excluded.settings, "
-                "state=CASE WHEN excluded.state='cached' OR items.state IN ('done', 'cached') "
-                "THEN excluded.state ELSE items.state END",
-                rows,
-            )
+        self._base.execute("CREATE TEMP TABLE IF NOT EXISTS wanted(id TEXT PRIMARY KEY)")
+        self._base.execute("DELETE FROM wanted")
+        self._base.executemany("INSERT INTO wanted VALUES (?)", [(row[0],) for row in rows])
+        self._base.execute("DELETE FROM items WHERE id NOT IN (SELECT id FROM wanted)")
+        self._base.executemany(
+            "INSERT INTO items(id, number, rank, shared, name, settings, state) VALUES (?,?,?,?,?,?,?) "
+            "ON CONFLICT(id) DO UPDATE SET number=excluded.number, rank=excluded.rank, shared=excluded.shared, "
+            "name=excluded.name, settings=excluded.settings, "
+            "state=CASE WHEN excluded.state='cached' OR items.state IN ('done', 'cached') "
+            "THEN excluded.state ELSE items.state END",
+            rows,
+        )
 
     def entries(self, *states: str) -> list[Entry]:
         """The items in these states, or all, in the order of the job."""
@@ -207,7 +141,7 @@ class Ledger:
         """
         now = time.time()
         with self._transaction():
-            if self.fact("state", "running") != "running" or worker in self.quarantined():
+            if self.state != "running" or worker in self.quarantined():
                 return []
             order = "ORDER BY (charge > 0 AND worker = ?), (shared != ?), rank"
             trial = self._trial()
@@ -221,7 +155,7 @@ class Ledger:
 
     def _trial(self) -> int:
         """How many items go before the others, as long as some of them are not over; 0 where all may be leased."""
-        first = int(self.fact("first", 0))
+        first = self._rule("first")
         left = "SELECT 1 FROM items WHERE number < ? AND state IN ('waiting', 'leased')"
         return first if self._base.execute(left, (first,)).fetchone() else 0
 
@@ -238,7 +172,7 @@ class Ledger:
         False where the lease is lost, or the job does not run.
         """
         with self._transaction():
-            if self.fact("state", "running") != "running" or not self._holds(worker, entry):
+            if self.state != "running" or not self._holds(worker, entry):
                 return False
             self._base.execute("UPDATE workers SET item=? WHERE name=?", (entry.id, worker))
         return True
@@ -273,7 +207,7 @@ class Ledger:
         """
         with self._transaction():
             if self._holds(worker, entry):
-                self._charge(entry.id, 1.0 + (self.fact("retries", 2) if for_good else 0), error)
+                self._charge(entry.id, 1.0 + (self._rule("retries") if for_good else 0), error)
                 self._suspect(worker, entry.id)
             self._ended(worker, entry)
             if worker in self.quarantined():
@@ -299,7 +233,7 @@ class Ledger:
 
     def _charge(self, id: str, amount: float, error: str) -> None:
         """Blame an item; it waits for another attempt unless it has used them up."""
-        retries = self.fact("retries", 2)
+        retries = self._rule("retries")
         self._base.execute(
             "UPDATE items SET charge=charge+?, error=?, ended=?, "
             "state=CASE WHEN charge+? > ? THEN 'failed' ELSE 'waiting' END WHERE id=?",
@@ -312,11 +246,11 @@ class Ledger:
         number, state = self._base.execute("SELECT number, state FROM items WHERE id=?", (id,)).fetchone()
         if state != "failed":
             return
-        first, most, failed = self.fact("first", 0), self.fact("max_failures", 0), self.counts()["failed"]
+        first, most, failed = self._rule("first"), self._rule("max_failures"), self.counts()["failed"]
         cause = f"{failed} items failed, and `max_failures` is {most}" if most and failed >= most else ""
         cause = f"item {number} failed, one of the first {first}" if number < first else cause
         if cause:
-            self._keep(state="stopped", cause=cause)
+            self._keep({"state": "stopped", "cause": cause})
 
     def reap(self) -> list[str]:
         """End the leases of workers of this machine that are gone, and those whose time is over; the workers' names.

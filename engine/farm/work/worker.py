@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine.errors import StoreError
-from weft.engine.farm.submit import Setup, ledger_path
 from weft.engine.farm.work.attempt import ItemRunner
 from weft.engine.farm.work.committing import Committer
 from weft.engine.farm.work.ledger import HEARTBEAT, Entry, Ledger
-from weft.engine.graph import document
+from weft.engine.farm.work.ledger_file import ledger_path
 
 TARGET = 30.0
 """Seconds of work that a lease is sized to."""
@@ -52,12 +51,9 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(ledger_path(self.folder))
-        setup = Setup(**self.ledger.fact("setup"))
-        engine = setup.engine(**({"device": self.device} if self.device else {}))
-        path = self.ledger.fact("path")
-        graph = document.read(self.ledger.fact("graph"), Path(path) if path else None)
-        self.runner = ItemRunner(self.folder, graph, engine, self.name, self.ledger.fact("on_out_of_memory", {}))
-        self.batch = self.ledger.fact("batch", 1)
+        facts = self.ledger.facts()
+        self.runner = ItemRunner.of(self.folder, facts, self.name, self.device or "")
+        self.batch = facts.batch
         self.shared = ""
         self.seconds: float | None = None
 
@@ -69,7 +65,7 @@ class Worker:
         beat.start()
         committer = Committer(self.ledger.path, self.name)
         try:
-            while not self.stopped() and self.ledger.fact("state") == "running":
+            while not self.stopped() and self.ledger.state == "running":
                 self.ledger.reap()
                 self.ledger.enter(self.name)
                 counts = self.ledger.counts()
@@ -90,7 +86,6 @@ class Worker:
             beat.join()
             self.ledger.leave(self.name)
             self.ledger.close()
-            self.runner.engine.close()
         return committer.done
 
     def _beat(self, over: threading.Event) -> None:
@@ -109,7 +104,7 @@ class Worker:
                 taken = time.monotonic() - started
                 self.seconds = taken if self.seconds is None else 0.8 * self.seconds + 0.2 * taken
                 self.shared = entry.shared
-            elif self.stopped() or self.ledger.fact("state") != "running":
+            elif self.stopped() or self.ledger.state != "running":
                 committer.wait()
                 self.ledger.leave(self.name)
                 break

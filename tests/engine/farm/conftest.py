@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from weft.engine.farm import Job, load
-from weft.engine.farm.submit import Setup
+from weft.engine.farm.work.job_facts import Setup
 from weft.engine.process import process_start
 
 NODES = '''"""Light nodes: what a text and a number come to, in one pixel."""

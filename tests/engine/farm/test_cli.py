@@ -10,8 +10,9 @@ import pytest
 
 from tests.engine.farm.conftest import Place
 from weft.engine.cli import call
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
 from weft.engine.farm.work.ledger import Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.worker import Worker
 
 

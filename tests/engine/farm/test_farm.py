@@ -19,8 +19,9 @@ from weft.engine.cli import call
 from weft.engine.farm import Ledger
 from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.report.manifest import write_manifest
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
 from weft.engine.farm.work.ledger import LEASE
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published, stage
 from weft.engine.farm.work.worker import Worker, chunk_size
 
@@ -171,7 +172,7 @@ def test_the_death_of_a_worker_is_charged_to_what_it_executed(place: Place) -> N
 def test_a_paused_job_gives_no_lease(place: Place) -> None:
     submit(place.job({"seed": {"count": 4}}), place.out, place.setup)
     ledger = Ledger(ledger_path(place.out))
-    ledger.note(state="paused")
+    ledger.set_state("paused")
     assert ledger.lease("one", 4) == [] and worked(place) == {"waiting": 4}
 
 

@@ -21,9 +21,10 @@ from tests.engine.farm.test_farm import whole, worked
 from tests.engine.test_robust_full import may_mount
 from weft.engine.cli import call
 from weft.engine.farm import Ledger
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
 from weft.engine.farm.work.attempt import log_path, staging_path
 from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work.ledger_file import ledger_path
 
 CHANCE = random.Random(7)
 

@@ -13,9 +13,10 @@ from weft.engine import GraphError
 from weft.engine.errors import NodeError
 from weft.engine.farm.launchers.chunk import run_chunk
 from weft.engine.farm.launchers.tasks import read_tasks
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
 from weft.engine.farm.work.attempt import ran_out_of_memory
 from weft.engine.farm.work.ledger import Entry, Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.farm.work.worker import Worker
 

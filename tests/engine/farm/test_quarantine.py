@@ -10,16 +10,18 @@ import pytest
 
 from tests.engine.farm.conftest import NODES, Place, until
 from weft.engine.farm.report.job_progress import progress
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
+from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger import LEASE, Entry, Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A ledger with twelve items and two workers."""
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.note(retries=2, state="running")
-    ledger.add(Entry(f"item-{number}", number, number, "all", f"{number}", {}) for number in range(12))
+    entries = (Entry(f"item-{number}", number, number, "all", f"{number}", {}) for number in range(12))
+    ledger.submit(JobFacts("{}", retries=2), entries)
     for worker in ("good", "bad"):
         ledger.enter(worker)
     yield ledger

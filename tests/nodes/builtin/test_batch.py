@@ -10,7 +10,8 @@ import numpy
 from PIL import Image
 
 from weft.engine.farm import load
-from weft.engine.farm.submit import Setup, submit
+from weft.engine.farm.submit import submit
+from weft.engine.farm.work.job_facts import Setup
 from weft.engine.farm.work.publishing import published
 from weft.engine.farm.work.worker import Worker
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def test_steps_are_read_as_farms_and_as_open_job_description_write_them() -> Non
 
 def test_slurm_arrays_stay_within_their_limit(place: Place) -> None:
     tasks = prepared(place, "a")
-    many = Tasks(tasks.folder, tasks.facts, tasks.lines * 1_000, tasks.key)
+    many = replace(tasks, lines=tasks.lines * 1_000)
     assert f"--array=0-{MAX_TASKS - 1}\n" in array_script(many, 1)
 
 
@@ -157,7 +158,7 @@ def test_the_checker_of_open_job_description_takes_a_template(place: Place) -> N
     from openjd.model import decode_job_template
 
     tasks = prepared(place, "a")
-    strange = Tasks(tasks.folder, {**tasks.facts, "title": "{{ strange }}\n" + 200 * "x"}, tasks.lines, tasks.key)
+    strange = replace(tasks, facts=replace(tasks.facts, title="{{ strange }}\n" + 200 * "x"))
     template = job_template(strange, 2, place.folder)
     assert decode_job_template(template=template, supported_extensions=["TASK_CHUNKING"]).steps[0].name == "Items"
 

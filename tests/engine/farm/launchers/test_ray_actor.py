@@ -20,7 +20,9 @@ from weft.engine import Graph
 from weft.engine.cli import call
 from weft.engine.farm import Farm, Ledger
 from weft.engine.farm.launchers.ray_actor import Order, hired, joined
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
+from weft.engine.farm.work.job_facts import JobFacts
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'weft-engine[ray]'")
@@ -64,7 +66,7 @@ def test_ray_paints_what_embedded_workers_paint_and_a_poison_item_kills_no_other
 @needs_ray
 def test_an_actor_that_does_not_see_the_folder_of_the_job_says_so(place: Place) -> None:
     with joined("local", 1, {}) as ray:
-        actor = hired(ray, Order(place.folder / "nowhere", place.setup, "{}", ""), {"CPU": 0.5})
+        actor = hired(ray, Order(place.folder / "nowhere", JobFacts("{}", setup=place.setup)), {"CPU": 0.5})
         assert "does not see" in ray.get(actor.ready.remote()).fault
 
 

@@ -17,7 +17,8 @@ from weft.engine import Engine, Graph, GraphError, Limits
 from weft.engine.cli import call
 from weft.engine.farm import Farm, Ledger
 from weft.engine.farm.merge.merged import planned
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.farm.work.worker import Worker
 from weft.engine.graph import document

@@ -16,8 +16,9 @@ from tests.engine.farm.conftest import Place
 from weft.engine import GraphError
 from weft.engine.farm.report.job_progress import JobProgress, progress
 from weft.engine.farm.report.notify import MAX_FAILURES, Notifier, listeners, message, shown
-from weft.engine.farm.submit import ledger_path, submit
+from weft.engine.farm.submit import submit
 from weft.engine.farm.work.ledger import Ledger
+from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.worker import Worker
 
 Hook = tuple[str, list[Any]]
