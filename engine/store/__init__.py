@@ -5,8 +5,8 @@
     shared     a URL that machines share, behind a nearer store
     tiers      several stores as one
 
-`record_files` is the layout of the two that write files, `upkeep` counts, verifies and prunes the one on disk, `layout`
-is the version of what lies there, `claims` says who computes what right now. An author of a store reads `protocol`.
+`record_files` says how the two that write files do it, and `store_layout` in which version. `upkeep` counts, verifies
+and prunes the one on disk; `claims` says who computes what right now. An author of a store reads `protocol`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Results on disk: a folder of `record_files`, with the claims of the processes that are computing right now.
 
-    STORE/layout.json                     see `layout`
+    STORE/layout.json                     see `store_layout`
     STORE/v1/traces, blobs, notes         see `record_files`
     STORE/v1/claims                       see `claims`
     STORE/v1/weighed                      its modification time says when the store was last measured
@@ -22,7 +22,10 @@ from weft.engine.errors import StoreError
 from weft.engine.keys import Digest
 from weft.engine.store import Claim, Claimant, Computed, CorruptRecord, Fault, Note, Record, Stats
 from weft.engine.store.claims import Claims
-from weft.engine.store.layout import (
+from weft.engine.store.notes import read_untyped
+from weft.engine.store.places import LocalFiles
+from weft.engine.store.record_files import FOLDER, FileStore, blob_name, note_name, trace_name
+from weft.engine.store.store_layout import (
     FILE,
     VERSION,
     Migration,
@@ -32,9 +35,6 @@ from weft.engine.store.layout import (
     refuse_newer,
     write_version,
 )
-from weft.engine.store.notes import read_untyped
-from weft.engine.store.places import LocalFiles
-from weft.engine.store.record_files import FOLDER, FileStore, blob_name, note_name, trace_name
 from weft.engine.store.upkeep import Upkeep
 
 USE_NOTED_EVERY = 3600.0

@@ -1,6 +1,6 @@
 """Results as files: small trace records by key, and blobs by content. `DiskStore` and `SharedStore` differ in where.
 
-    layout.json                   the version of all this (see `layout`)
+    layout.json                   the version of all this (see `store_layout`)
     v1/traces/ab/ab12....json     a record: for each output a JSON tree and the names of its blobs
     v1/blobs/cd/cd34....          tensors (safetensors) and byte strings (pictures), named by their BLAKE3
     v1/notes/ef/ef56....          a note: a content key, seconds, or a graph's last run (see `notes`)

@@ -20,11 +20,11 @@ from typing import Any, ClassVar
 from weft.engine.errors import StoreError
 from weft.engine.keys import Digest
 from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, HistoryNote, Note, Record, ResultNote, Store
-from weft.engine.store.layout import refuse_newer
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.notes import N
 from weft.engine.store.record_files import FileStore, trace_name
 from weft.engine.store.remote import TolerantFiles, files_at
+from weft.engine.store.store_layout import refuse_newer
 from weft.engine.store.tiers import Tiers
 
 WORTH_SENDING = 0.1

@@ -127,7 +127,7 @@ class LedgerFile:
         return orjson.loads(row[0]) if row else otherwise
 
     def _rule(self, name: Literal["retries", "max_failures", "first"]) -> int:
-        """One number of the job's facts, read anew since another process may have submitted the job again."""
+        """One number of the job's facts, read each time since another process may have submitted the job again."""
         return int(self._fact(name, getattr(JobFacts, name)))
 
     def stop(self, cause: str) -> None:

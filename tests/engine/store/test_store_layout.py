@@ -14,8 +14,8 @@ from weft.engine.keys import Digest, digest
 from weft.engine.sealing import sealed
 from weft.engine.store import Computed, CostNote, HistoryNote, ResultNote
 from weft.engine.store.disk import DiskStore
-from weft.engine.store.layout import FILE, VERSION, read_version
 from weft.engine.store.shared import SharedStore
+from weft.engine.store.store_layout import FILE, VERSION, read_version
 
 OLD = Path(__file__).parents[1] / "version_0_1" / "version_0_1.zip"
 """A job and the store of its results, as Weft 0.1 wrote them."""
