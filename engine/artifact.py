@@ -1,4 +1,4 @@
-"""What a sink returns: bytes with a media type and a name, which the engine delivers."""
+"""What a sink returns: bytes with a media type and a name. The engine delivers them as files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')
 
 SUFFIXES = {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg", "application/json": ".json"}
-"""The file name ending of each media type that can be delivered to a folder."""
+"""The suffix of each media type that can be delivered to a folder."""
 
 
 @value
@@ -21,8 +21,8 @@ class Artifact:
 
     Args:
         data: its bytes.
-        media_type: such as `image/png`; decides the ending of the file's name.
-        name: where it goes under the output folder, without number and ending; `/` makes subfolders.
+        media_type: such as `image/png`; decides the suffix of the file.
+        name: the path in the output folder, without number and suffix; `/` makes subfolders.
     """
 
     data: bytes

@@ -16,7 +16,7 @@ PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
 
 def resolve_device(name: str) -> str:
-    """`auto` becomes `cuda:0`, `mps` or `cpu`, whichever this machine and its torch have; a name is checked.
+    """Resolve `auto` to `cuda:0`, `mps` or `cpu`, the first that this machine and its torch have; check a name.
 
     Raises:
         InputError: for a device that is not there.
@@ -36,7 +36,7 @@ def resolve_device(name: str) -> str:
 
 
 def resolve_precision(name: str, device: str) -> str:
-    """`auto` becomes float16 on a GPU and float32 on the CPU; a name is checked.
+    """Resolve `auto` to float16 on a GPU and float32 on the CPU; check a name.
 
     Raises:
         InputError: for an unknown precision.
@@ -51,7 +51,7 @@ def resolve_precision(name: str, device: str) -> str:
 
 @cache
 def cuda_devices() -> int:
-    """How many CUDA devices the driver shows, where the installed torch is built for CUDA; else 0."""
+    """The number of CUDA devices of the driver, or 0 if the installed torch is not built for CUDA."""
     if not _torch_has("cuda"):
         return 0
     try:
@@ -64,7 +64,7 @@ def cuda_devices() -> int:
 
 
 def _torch_has(backend: str) -> bool:
-    """Whether torch's version file names a version of the backend."""
+    """Whether torch's version file has a version of the backend."""
     spec = find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
         return False

@@ -126,7 +126,7 @@ class Problem:
         return cls(f"{before}{fault.message}", fault.hint, node, input, code=fault.code)
 
     def plain(self) -> dict[str, str]:
-        """What `--json` prints. `mend`, the former name of `hint`, is written beside it for one version."""
+        """The problem as one JSON object; `mend`, the former name of `hint`, is written too, for one version."""
         return {**asdict(self), "mend": self.hint}
 
     @property

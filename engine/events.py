@@ -1,4 +1,4 @@
-"""What happens during a run, as values: the terminal, `--json` lines and programs read one stream."""
+"""The events of a run, as values: the terminal, `--json` lines and programs read one stream (engine/EVENTS.md)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Listener = Callable[[Event], None]
 waits for it, in the middle of a node where that reports a step. Several runs call their listeners at the same time."""
 
 Preview = Callable[[], bytes]
-"""Paints a small PNG."""
+"""Makes a small PNG."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class NodeStarted(Event):
 
 @dataclass(frozen=True)
 class NodeProgress(Event):
-    """A node has done `step` of `steps`; `preview` is a small PNG of what there is by now, or empty."""
+    """A node has done `step` of `steps`; `preview` is a small PNG of the current state, or empty."""
 
     node: str
     type: str
@@ -70,7 +70,7 @@ class NodeProgress(Event):
 
 @dataclass(frozen=True)
 class NodeCached(Event):
-    """A node's result is in the store, in this tier."""
+    """A node's result was found in the store, in this tier."""
 
     node: str
     type: str
@@ -115,7 +115,7 @@ class StoreDamaged(Event):
 
 @dataclass(frozen=True)
 class ArtifactWritten(Event):
-    """A file was delivered; `new` is false where an equal file stood there already."""
+    """A file was delivered; `new` is false where an equal file was there already."""
 
     node: str
     type: str
@@ -130,7 +130,7 @@ class ArtifactWritten(Event):
 
 @dataclass(frozen=True)
 class OutputGiven(Event):
-    """The graph's output `name` is there; one event for each, before `RunFinished`.
+    """The graph's output `name` was computed; one event for each, before `RunFinished`.
 
     Args:
         content: the value, in the form of `output_value.plain_output`: `value` for numbers, texts, booleans and lists
@@ -150,7 +150,7 @@ class NodeAudited(Event):
     """A node whose result came from the store was computed again.
 
     Args:
-        differ: the outputs that came out otherwise, or what it raised.
+        differ: the outputs that differ from the stored ones, or the error that was raised.
     """
 
     node: str
@@ -174,11 +174,11 @@ def ignore(event: Event) -> None:
 
 @dataclass
 class Previewed:
-    """A listener that is shown previews; for others none is painted.
+    """A listener that receives previews; for other listeners none is made.
 
     Args:
-        listener: hears every event.
-        per_second: how many previews of one node it is shown at most.
+        listener: receives every event.
+        per_second: the greatest rate of previews of one node.
     """
 
     listener: Listener
@@ -199,5 +199,5 @@ class Previewed:
 
 
 def painted(listener: Listener, node: str, preview: Preview | None) -> bytes:
-    """A preview for a listener that is shown them; empty for others."""
+    """A preview for a listener that receives them; empty for others."""
     return listener.painted(node, preview) if preview and isinstance(listener, Previewed) else b""

@@ -1,8 +1,9 @@
-"""Garbage collection paused or made rarer while many values are made that all stay.
+"""Pauses garbage collection, or makes it rarer, while many long-lived values are made.
 
-Python's collector walks what is alive each time that so much more of it was made. Reading, checking and planning make
-values by the ten thousand, all of which stay, so its walks find nothing and grow with the graph. The collector belongs
-to the process, so both switches count who holds them: the first one in switches, the last one out restores.
+Python's collector traverses all live objects each time their number has grown by some amount. Reading, checking and
+planning make tens of thousands of values that all stay alive, so these traversals free nothing, and their cost grows
+with the graph. The collector is global to the process, so both switches count their holders: the first one switches,
+the last one restores.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ SELDOM = 1_000
 
 
 class _Switch:
-    """Something of the process that is switched while at least one thread wants it so.
+    """A setting of the process that is switched while at least one thread holds it.
 
     Args:
-        switch: switches it; gives what restores it.
+        switch: switches it, and returns the function that restores it.
     """
 
     def __init__(self, switch: Callable[[], Callable[[], None]]) -> None:
@@ -75,11 +76,11 @@ def paused_collection() -> Iterator[None]:
 
 @contextmanager
 def settled_heap() -> Iterator[None]:
-    """Leave what exists already out of garbage collections while the block runs; what it makes is collected as ever.
+    """Exclude existing objects from garbage collection while the block runs; new ones are collected as usual.
 
-    A run makes values while a plan stays as it is: walking the plan at each full collection would make a node of a long
-    graph cost more than one of a short graph. Full collections come seldom, since the collector would otherwise make
-    one each time that a quarter more results are there; what dies young is collected as often as ever.
+    A plan stays alive during a run. Traversing it at each full collection would make a node of a long graph cost more
+    than one of a short graph. Full collections are also made rarer: otherwise one would run each time the number of
+    results has grown by a quarter. Young generations are collected as often as before.
     """
     with _SETTLED:
         yield

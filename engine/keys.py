@@ -106,34 +106,34 @@ def digest_file(path: Path) -> Digest:
 
 
 def reference(kind: str, digest: Digest, name: str | None = None) -> EncodedBytes:
-    """`(kind, digest, name)` or `(kind, digest)`, encoded: what most inputs of keys are."""
+    """`(kind, digest, name)` or `(kind, digest)`, encoded: the form of most inputs in keys."""
     content = _name(kind) + _KEY + bytes.fromhex(digest) + (b"" if name is None else _name(name))
     return EncodedBytes(b"L" + _LENGTH(len(content)) + content)
 
 
 def recipe_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The key of one call by what it is made from, known before anything runs.
+    """The key of one call by node type and inputs, known before anything runs.
 
     Args:
-        identity: what tells this node type from every other: name, version, and for a user's file its digest.
-        settings: the resolved engine settings that change this node's bits (running precision).
+        identity: identifies the node type: name, version, and for a user's file its digest.
+        settings: the resolved engine settings that change the node's result (precision).
         inputs: each input's literal, or for a link the recipe key that it comes from and the output's name.
     """
     return _call_key("recipe", identity, settings, inputs)
 
 
 def content_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The key of one call by what arrives at it: as `recipe_key`, with the digest of the value for each link.
+    """The key of one call by its input values: as `recipe_key`, with the digest of the value for each link.
 
-    Results are kept under it, so a change above that comes to an equal value changes nothing below.
+    Results are kept under it: if a changed node gives an equal value, the keys below it stay the same.
     """
     return _call_key("content", identity, settings, inputs)
 
 
 def partial_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The key of what a node says by itself: as `recipe_key`, with nothing for each link.
+    """The key of a node without its links: as `recipe_key`, with nothing for each link.
 
-    Where a store never saw it, no content key of the node can be there either.
+    If a store does not have it, it has no result of the node under any content key.
     """
     return _call_key("partial", identity, settings, inputs)
 
@@ -146,11 +146,11 @@ def _call_key(kind: str, identity: tuple[Any, ...], settings: Mapping[str, Any],
 
 @lru_cache(4096)
 def _head(kind: str, identity: tuple[Any, ...], settings: tuple[tuple[str, Any], ...]) -> bytes:
-    """What the keys of all calls of a node type begin with."""
+    """The common beginning of the keys of all calls of a node type."""
     return encode(kind) + encode(identity) + encode(dict(settings))
 
 
 @lru_cache(1024)
 def cost_key(identity: tuple[Any, ...]) -> Digest:
-    """Where a store remembers how long a node type took the last time, whatever it was asked for."""
+    """The key under which a store notes the seconds of the last call of a node type, for any inputs."""
     return digest(("cost", identity))

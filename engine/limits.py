@@ -1,4 +1,4 @@
-"""What a graph from a stranger may ask for; each limit is a setting (`WEFT_MAX_PIXELS=...`)."""
+"""Limits for graphs of strangers; each limit is a setting (`WEFT_MAX_PIXELS=...`)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from weft.engine.errors import InputError
 
 @dataclass(frozen=True)
 class Limits:
-    """Upper bounds that the checker holds graphs to, and the engine itself.
+    """Upper bounds that the checker and the engine enforce.
 
     Args:
         max_pixels: width x height x batch of one image or latent, in pixels.
         max_batch: items in one batch.
         max_nodes: nodes of a graph, subgraphs inlined.
         max_file_bytes: the size of a graph file.
-        max_store_bytes: the size of the store on disk, which keeps itself below it.
+        max_store_bytes: the size of the store on disk; the oldest results are removed above it.
     """
 
     max_pixels: int = 2**28

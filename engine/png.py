@@ -1,4 +1,4 @@
-"""PNG text chunks: how a picture carries its graph. Chunks are added to finished bytes, so pixels are never touched.
+"""PNG text chunks, which hold the graph of a picture. They are added to finished bytes; pixels are never changed.
 
 PNG specification (Third Edition), sections 5.3 and 11.3.3.
 """

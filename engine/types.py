@@ -1,4 +1,4 @@
-"""Socket types: what an input takes and an output gives.
+"""The types of inputs and outputs.
 
 A `Type` is read from a Python annotation (`read`), accepts a JSON literal strictly (`literal`), says whether an output
 may be linked to an input (`accepts`) and describes itself as JSON Schema (`schema`). Value classes of node libraries
@@ -28,7 +28,7 @@ VALUES: dict[str, type] = {}
 _ADDED = "weft.added_later"
 
 ADDED_LATER: Mapping[str, bool] = types.MappingProxyType({_ADDED: True})
-"""Marks what a type gained after people had stored results of it; while it has its default, it is part of no key.
+"""Marks a field or an input that was added after results had been stored; it is in no key while it has its default.
 
 Of a value class: `field(default=None, metadata=ADDED_LATER)`. Of a node: `Annotated[str | None, ADDED_LATER] = None`.
 Digests and keys of values and graphs that do not use it stay what they were, and stored values still decode.
@@ -62,7 +62,7 @@ class Range:
     step: float | None = None
 
     def fault(self, number: float) -> str | None:
-        """What is wrong with `number`, or None."""
+        """The fault of `number`, or None."""
         if self.minimum is not None and number < self.minimum:
             return f"{number!r} is below the least value, {self.minimum!r}"
         if self.maximum is not None and number > self.maximum:
@@ -120,14 +120,14 @@ def _spelled(given: object) -> str:
 
 
 class Type(ABC):
-    """What a socket takes or gives."""
+    """The type of an input or an output."""
 
     @abstractmethod
     def literal(self, given: object) -> Any:
         """The value of a JSON literal in this type.
 
         Raises:
-            LiteralError: where this type does not take it. Nothing is converted but an int where a float is wanted.
+            LiteralError: if this type does not accept it. The only conversion is from int to float.
         """
 
     @abstractmethod
@@ -140,7 +140,7 @@ class Type(ABC):
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the literals that this type takes."""
+        """JSON Schema of the literals that this type accepts."""
 
     def sockets(self) -> Iterator[Value]:
         """The value classes inside this type."""
@@ -153,7 +153,7 @@ class Type(ABC):
 
 @dataclass(frozen=True)
 class Anything(Type):
-    """Any value at all; a literal keeps its own type."""
+    """Any value; a literal keeps its own type."""
 
     def literal(self, given: object) -> Any:
         return given
@@ -175,7 +175,7 @@ class Anything(Type):
 class Variable(Type):
     """Any one type, the same wherever a node's signature has it: `Switch(condition, then: T, otherwise: T) -> T`.
 
-    The checker puts the type in its place that a graph gives (`weft.engine.spec.type_variables`).
+    The checker replaces it by the type that a graph gives (`weft.engine.spec.type_variables`).
     """
 
     name: str
@@ -198,7 +198,7 @@ class Variable(Type):
 
 @dataclass(frozen=True)
 class Nothing(Type):
-    """The null of an optional input: given by leaving the input out."""
+    """The null of an optional input, which may be left out."""
 
     def literal(self, given: object) -> Any:
         if given is not None:
@@ -363,7 +363,7 @@ class ListOf(Type):
 
 @dataclass(frozen=True)
 class Either(Type):
-    """A union; the first option that takes a literal decides what it becomes."""
+    """A union; the first option that accepts a literal converts it."""
 
     options: tuple[Type, ...]
 
@@ -379,7 +379,7 @@ class Either(Type):
         raise self._likeliest(given, faults)
 
     def _likeliest(self, given: object, faults: list[tuple[Type, LiteralError]]) -> LiteralError:
-        """The fault of the option that was meant: the list for an array, else the first that is no list."""
+        """The error of the option that was probably meant: the list for an array, else the first that is not a list."""
         array = isinstance(given, (list, tuple))
         meant = [fault for option, fault in faults if isinstance(option, ListOf) is array]
         return meant[0] if meant else faults[0][1]

@@ -19,6 +19,7 @@ from weft.engine import (
     SearchPaths,
     Upstream,
     find,
+    loader_for,
     node,
     value,
 )
@@ -79,16 +80,18 @@ class ColourMatrix(Recipe["nn.Module"]):
 
     source: str
 
-    def load(self, loading: Loading) -> nn.Module:
-        """The weights as a module on `loading.device`; the residency calls this once and keeps the module."""
-        from safetensors.torch import load_file
-        from torch import nn
 
-        (file,) = loading.locate(self.source).files
-        matrix = load_file(file)["matrix"].float()
-        layer = nn.Linear(len(matrix), len(matrix), bias=False)
-        layer.weight = nn.Parameter(matrix, requires_grad=False)
-        return layer.to(loading.device)
+@loader_for(ColourMatrix)
+def load_colour_matrix(recipe: ColourMatrix, loading: Loading) -> nn.Module:
+    """The weights as a module on `loading.device`; called once, then the residency keeps the module."""
+    from safetensors.torch import load_file
+    from torch import nn
+
+    (file,) = loading.locate(recipe.source).files
+    matrix = load_file(file)["matrix"].float()
+    layer = nn.Linear(len(matrix), len(matrix), bias=False)
+    layer.weight = nn.Parameter(matrix, requires_grad=False)
+    return layer.to(loading.device)
 
 
 @node(category="colour", lane="io")
