@@ -14,9 +14,9 @@ from weft.nodes.families.class_labels import ClassPrompts, NoPrompts, class_coun
 from weft.nodes.families.pixels import PixelDenoiser, PixelFamily
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions
+from weft.nodes.models.parametrisation import Consistency
 from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.prompting.text_reader import Encoded
-from weft.nodes.sampling.samplers import OWN_ONLY
 
 if TYPE_CHECKING:
     from weft.nodes.values import Latent, Prompt
@@ -53,7 +53,7 @@ class ConsistencyDenoiser(PixelDenoiser):
         return {"class_labels": prompt.embeddings[:, 0, 0].long()} if self.prompt_width else {}
 
 
-class Consistency(PixelFamily):
+class ConsistencyModels(PixelFamily):
     """The family as `weft.nodes.families` asks it."""
 
     name = "CM"
@@ -61,7 +61,7 @@ class Consistency(PixelFamily):
     prompts = ConsistencyPrompts
 
     def recognises(self, contents: Contents) -> bool:
-        return super().recognises(contents) and contents.class_of("scheduler") in OWN_ONLY
+        return super().recognises(contents) and Consistency.of(contents.configs["scheduler"]) is not None
 
 
-CM = Consistency()
+CM = ConsistencyModels()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.nodes.families.pixels import PixelFamily
 from weft.nodes.models.contents import Contents
-from weft.nodes.sampling.samplers import OWN_ONLY
+from weft.nodes.models.parametrisation import Consistency
 
 
 class DenoisingDiffusion(PixelFamily):
@@ -13,8 +13,9 @@ class DenoisingDiffusion(PixelFamily):
     name = "DDPM"
 
     def recognises(self, contents: Contents) -> bool:
-        unconditional = contents.configs.get("unet", {}).get("num_class_embeds") is None
-        return super().recognises(contents) and unconditional and contents.class_of("scheduler") not in OWN_ONLY
+        if not super().recognises(contents) or Consistency.of(contents.configs["scheduler"]):
+            return False
+        return contents.configs["unet"].get("num_class_embeds") is None
 
 
 DDPM = DenoisingDiffusion()

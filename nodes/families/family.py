@@ -42,14 +42,8 @@ class Family(ABC):
     scheduler: Mapping[str, Any] = MappingProxyType({})
     """The configuration of the scheduler, for files that carry none."""
 
-    spaces_steps = False
-    """Whether its models space the steps of a run themselves, which not every scheduler can be told."""
-
     vae: VAESpec | None = None
     """Its VAEs; None where its models sample pixels."""
-
-    perturbable = True
-    """Whether its networks have self-attention that can be perturbed."""
 
     texts: tuple[TextModel, ...] = ()
     """The text models that prompts are read with, in order."""

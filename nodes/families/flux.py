@@ -76,6 +76,8 @@ class FluxDenoiser(JointDenoiser):
     """FLUX.1's transformer, over packs of two by two latent elements."""
 
     size_multiple = 2
+    spaces_steps = True
+    perturbable = False
 
     def guidance_conditions(self, scale: float) -> Conditions:
         """The scale for dev. Schnell takes none, and was distilled too: it is called with the positive prompt alone."""
@@ -123,9 +125,7 @@ class Flux1(FlowFamily):
     name = "FLUX"
     prompts = FluxPrompts
     colours = COLOURS
-    spaces_steps = True
     denoiser_class = FluxDenoiser
-    perturbable = False
     entry = BLOCKS
     transformer_class = "FluxTransformer2DModel"
     scheduler: Mapping[str, Any] = {

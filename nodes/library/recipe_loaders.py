@@ -13,8 +13,8 @@ from weft.engine import InputError, Loading, Resolved, loader_for
 from weft.nodes.families import Family, family
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
 from weft.nodes.models.facts import CheckpointFacts, VAEFacts
+from weft.nodes.models.parametrisation import with_training
 from weft.nodes.models.vae_formats import load_autoencoder
-from weft.nodes.sampling.scheduling import with_training
 from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
 
 if TYPE_CHECKING:

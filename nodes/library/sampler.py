@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
     from weft.nodes.models.denoiser import Denoiser
     from weft.nodes.models.latent_preview import Colours
-    from weft.nodes.sampling.sigma_stepper import SigmaStepper
-    from weft.nodes.sampling.stepper import Progress, SchedulerStepper
+    from weft.nodes.sampling.sampling_run import SamplingRun, StepCallback
 
 
 def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -127,31 +125,35 @@ def KSampler(
             another KSampler that kept their noise.
         keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction removes it.
     """
+    from weft.nodes.models.parametrisation import parametrisation_of
     from weft.nodes.sampling.guided_denoiser import guided
-    from weft.nodes.sampling.sigma_stepper import SigmaStepper
-    from weft.nodes.sampling.stepper import SchedulerStepper, generators_for, make_scheduler, sample
+    from weft.nodes.sampling.noise import generators_for
+    from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
+    from weft.nodes.sampling.sigma_run import SigmaRun
 
-    with context.weights(guide.model) as model, guided(guide, model, latent, context) as denoiser:
-        drawing: Any = {"generators": generators_for(seeds_of(seed, latent.batch_size)), "eta": eta}
-        stepper: SchedulerStepper | SigmaStepper
+    with context.weights(guide.model) as model, guided(guide, model, latent, context) as predict:
+        parametrisation = parametrisation_of(model.scheduler)
+        generators = generators_for(seeds_of(seed, latent.batch_size))
+        run: SamplingRun
         if sigmas is None:
-            stepper = SchedulerStepper(
+            run = SchedulerRun(
                 make_scheduler(model.scheduler, sampler, schedule),
+                parametrisation,
                 steps=steps,
                 denoise=denoise,
                 start_step=start_step,
                 end_step=end_step,
+                generators=generators,
+                eta=eta,
                 timing=model.timing(steps, latent),
                 device=context.device,
-                **drawing,
             )
-            walk: Any = partial(sample, denoiser, stepper)
         else:
             levels = sigmas.levels.tolist()
-            stepper = SigmaStepper(model.scheduler, denoiser, sampler, levels, device=context.device, **drawing)
-            walk = stepper.sample
-        start = _start(latent, model, stepper, add_noise)
-        samples = walk(start, _telling(context, model.latent_rgb_factors), keep_noise=keep_noise)
+            run = SigmaRun(parametrisation, sampler, levels, generators=generators, eta=eta, device=context.device)
+        start = _start(latent, model, run, add_noise)
+        on_step = _step_callback(context, model.latent_rgb_factors)
+        samples = run.sample(predict, start, on_step, keep_noise=keep_noise)
     return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
 
 
@@ -168,23 +170,23 @@ def seeds_of(seed: int | list[int], batch: int) -> list[int]:
     return seed
 
 
-def _telling(context: Context, colours: Colours) -> Progress:
-    """Reports each step to the engine, with a preview where one is asked for."""
-    return lambda step, steps, denoised: context.progress(step, steps, lambda: colours.png(denoised()))
+def _step_callback(context: Context, factors: Colours) -> StepCallback:
+    """Reports each step to the engine, with a preview that is drawn only where somebody looks at it."""
+    return lambda step, steps, denoised: context.progress(step, steps, lambda: factors.png(denoised()))
 
 
-def _start(latent: Latent[Any], model: Denoiser, stepper: SchedulerStepper | SigmaStepper, add_noise: bool) -> Tensor:
+def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, add_noise: bool) -> Tensor:
     """What sampling starts from: noise, the given latents under noise, or these as they are."""
     if latent.samples is not None:
-        given = latent.samples.to(stepper.device)
-        return stepper.from_latents(given) if add_noise else given
-    if stepper.skipped or not add_noise:
+        given = latent.samples.to(run.device)
+        return run.from_latents(given) if add_noise else given
+    if run.skipped or not add_noise:
         raise InputError(
             "the run begins with given latents, and the latent is only a size, with nothing in it",
             "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
         )
     _check_multiple(latent, model.latent_factor * model.size_multiple)
-    return stepper.from_noise(model.latent_shape(latent))
+    return run.from_noise(model.latent_shape(latent))
 
 
 def _check_multiple(latent: Latent[Any], side: int) -> None:

@@ -61,7 +61,8 @@ def MakeSigmas(
         steps: the number of steps.
         schedule: how they are spaced; `model` is the checkpoint's own spacing.
     """
-    from weft.nodes.sampling.stepper import SchedulerStepper, make_scheduler
+    from weft.nodes.models.parametrisation import parametrisation_of
+    from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 
     with context.weights(model) as denoiser:
         config = denoiser.scheduler
@@ -69,8 +70,8 @@ def MakeSigmas(
             raise InputError("the model's noise levels depend on the picture's size", "link `latent`")
         timing = denoiser.timing(steps, latent) if latent else {}
     scheduler = make_scheduler(config, "euler", schedule)
-    stepper = SchedulerStepper(scheduler, steps=steps, generators=[], timing=timing)
-    return Sigmas(stepper.scheduler.sigmas.float().cpu())
+    run = SchedulerRun(scheduler, parametrisation_of(config), steps=steps, generators=[], timing=timing)
+    return Sigmas(run.scheduler.sigmas.float().cpu())
 
 
 def _check_levels(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:

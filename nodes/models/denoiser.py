@@ -44,6 +44,12 @@ class Denoiser:
     size_multiple: ClassVar[int] = 1
     """Latent elements that each side must be a multiple of, where the network reads patches."""
 
+    spaces_steps: ClassVar[bool] = False
+    """Whether `timing` gives the noise levels of a run (`sigmas`), which not every scheduler takes."""
+
+    perturbable: ClassVar[bool] = True
+    """Whether the network has self-attention that perturbed-attention guidance can reach."""
+
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 

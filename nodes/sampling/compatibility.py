@@ -15,11 +15,12 @@ from typing import Any
 from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextModelFacts, VAEFacts
+from weft.nodes.models.parametrisation import parametrisation_of
 from weft.nodes.prompting.embeddings import check_word, matched
 from weft.nodes.prompting.text_assignment import assigned
-from weft.nodes.sampling.samplers import SAMPLERS, samplers_told_spacing
-from weft.nodes.sampling.scheduling import chosen, settled
-from weft.nodes.sampling.traits import GuideTraits, LatentTraits
+from weft.nodes.sampling.samplers import SAMPLERS, samplers_that_take_sigmas
+from weft.nodes.sampling.scheduling import scheduler_for
+from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, GuideTraits, LatentTraits
 from weft.nodes.values import Guide, Latent, Model
 
 
@@ -104,15 +105,7 @@ def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
             f"the model of `{model.node}` reads {model.beside} channels in addition to its latents, "
             f"and the guide of `{guide.call.id}` gives {traits.extra_channels}"
         )
-        yield NodeProblem("guide", message, HINTS.get(model.beside, "use a guide that was made for this model"))
-
-
-HINTS = {
-    0: "guide it with CFGGuide alone",
-    4: "put EditGuide after its guide",
-    5: "put InpaintGuide after its guide",
-}
-"""How a model gets the channels that it reads in addition to its latents, by their number."""
+        yield NodeProblem("guide", message, EXTRA_CHANNEL_HINTS.get(model.beside, FOREIGN_GUIDE_HINT))
 
 
 def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
@@ -132,15 +125,19 @@ def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     name, schedule = sampler.literals.get("sampler"), sampler.literals.get("schedule")
     if name is None or schedule is None or sampler.literals.get("sigmas", "linked") is not None:
         return
+    row = SAMPLERS.get(name)
+    if row and schedule not in row.schedules:
+        return  # KSampler's own check names this pair, which no model can follow.
     try:
-        chosen(model.scheduler, name, schedule)
+        scheduler_for(model.scheduler, name, schedule)
     except InputError as refusal:
         yield NodeProblem("sampler", f"{refusal.message}; {model}", refusal.hint)
         return
-    flow = SAMPLERS[name].flow if name in SAMPLERS else None
-    if model.family.spaces_steps and flow and not flow.told_spacing:
+    kind = parametrisation_of(model.scheduler).kind
+    solver = row.solver(kind) if row else None
+    if model.family.denoiser_class.spaces_steps and solver and not solver.takes_sigmas:
         message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
-        yield NodeProblem("sampler", message, f"choose one of: {', '.join(samplers_told_spacing())}")
+        yield NodeProblem("sampler", message, f"choose one of: {', '.join(samplers_that_take_sigmas(kind))}")
 
 
 def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -224,9 +221,13 @@ def _words(loader: Upstream) -> list[str]:
 
 
 def training_fits(loader: Upstream) -> Iterator[NodeProblem]:
-    """How some models were trained is no matter of a setting."""
-    model, told = loaded(loader), loader.literals
+    """A model's parametrisation may leave no choice of `prediction` and `noise`."""
+    model, given = loaded(loader), loader.literals
+    try:
+        fixed = parametrisation_of(model.scheduler).fixed_settings if model else frozenset()
+    except InputError as refusal:
+        yield NodeProblem("prediction", f"{refusal.message}; {model}", refusal.hint)
+        return
     for name, option in (("prediction", "prediction_type"), ("noise", "beta_schedule")):
-        if model and told.get(name, "checkpoint") != "checkpoint" and option in settled(model.scheduler):
-            message = f"how a model of {model.family.name} was trained is settled"
-            yield NodeProblem(name, message, f"leave `{name}` out")
+        if given.get(name, "checkpoint") != "checkpoint" and option in fixed:
+            yield NodeProblem(name, f"`{name}` cannot be set for this model; {model}", f"leave `{name}` out")

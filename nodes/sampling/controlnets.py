@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
-from weft.nodes.sampling.stepper import Position
+from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.values import Control, Latent, Prompt
 
 CONTROL_CONDITIONS = ("encoder_hidden_states", "text_embeds", "time_ids")

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
-from weft.nodes.sampling.compatibility import HINTS
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
 from weft.nodes.sampling.guidance_math import Lead, averaged, projected, rescaled, share, straight
 from weft.nodes.sampling.pag import perturbed, self_attentions
-from weft.nodes.sampling.stepper import Position
+from weft.nodes.sampling.sampling_run import Position
+from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT
 from weft.nodes.values import Guide, Latent, Prompt
 
 
@@ -282,7 +282,7 @@ def _check_beside(guide: Guide[Any], model: Denoiser, latent: Latent[Any]) -> No
     if given != wanted:
         raise InputError(
             f"the model sees {wanted} channels beside its latents, and the guide gives {given}",
-            HINTS.get(wanted, "use a guide that was made for this model"),
+            EXTRA_CHANNEL_HINTS.get(wanted, FOREIGN_GUIDE_HINT),
         )
     size = (latent.height // model.latent_factor, latent.width // model.latent_factor)
     if guide.beside is not None and guide.beside.shape[2:] != size:

@@ -4,14 +4,14 @@ A sampler is a row: the class, the options that make it this sampler, and what t
 torch or diffusers; that the table tells the truth about the classes is tested
 (`tests/nodes/sampling/test_samplers.py`).
 
-Read next: `weft.nodes.sampling.stepper`, which makes a running scheduler out of a row.
+Read next: `weft.nodes.sampling.scheduler_run`, which makes a running scheduler out of a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 SamplerName = Literal[
     "model",
@@ -38,30 +38,29 @@ SamplerName = Literal[
 
 ScheduleName = Literal["model", "karras", "exponential", "beta", "sgm_uniform"]
 
-Prediction = Literal["epsilon", "v_prediction", "sample"]
-"""What a model predicts under a noise schedule; flow-matching models predict a velocity from noise to picture."""
-
 EVERY_SCHEDULE: tuple[ScheduleName, ...] = get_args(ScheduleName)
 SPACED: tuple[ScheduleName, ...] = ("model", "sgm_uniform")
 SIGMAS: tuple[ScheduleName, ...] = ("model", "karras", "exponential", "beta")
 
-EVERY_PREDICTION: frozenset[Prediction] = frozenset(get_args(Prediction))
-NO_SAMPLE: frozenset[Prediction] = EVERY_PREDICTION - {"sample"}
+EVERY_PREDICTION = frozenset({"epsilon", "v_prediction", "sample"})
+NO_SAMPLE = EVERY_PREDICTION - {"sample"}
 
 
 @dataclass(frozen=True)
-class Flow:
-    """How a sampler follows a flow-matching model.
+class Solver:
+    """Diffusers' class for a sampler and one kind of model.
 
     Args:
-        scheduler: the name of diffusers' class.
-        schedules: the schedules that the class can follow over a flow.
-        told_spacing: whether the class takes the spacing of a model that spaces its steps itself.
+        scheduler: the name of the class.
+        schedules: the schedules that it can follow for such models, of those that its sampler can follow at all.
+        options: the configuration that makes the class this sampler, laid over the checkpoint's own.
+        takes_sigmas: whether it takes the levels of a model that spaces its steps itself.
     """
 
     scheduler: str
     schedules: tuple[ScheduleName, ...] = ("model",)
-    told_spacing: bool = True
+    options: Mapping[str, object] = field(default_factory=dict)
+    takes_sigmas: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,31 +68,39 @@ class Sampler:
     """A row of the table.
 
     Args:
-        scheduler: the name of diffusers' class.
+        scheduler: the name of diffusers' class for models under a noise schedule.
         schedules: the schedules that the class can follow.
         options: the configuration that makes the class this sampler, laid over the checkpoint's own.
-        predictions: what a model may predict for the class to understand it.
+        predictions: what a model under a noise schedule may predict for the class to understand it.
         takes_eta: whether a step takes DDIM's eta, the share of fresh noise.
-        flow: what it is for a flow-matching model; None where there is no such sampler.
-        edm: the name of diffusers' class for a model with EDM's preconditioning, which has one schedule.
+        solvers: for other kinds of models, by the kind of their parametrisation
+            (`weft.nodes.models.parametrisation`); a sampler cannot follow a model of a kind that is missing.
     """
 
     scheduler: str
     schedules: tuple[ScheduleName, ...] = EVERY_SCHEDULE
     options: Mapping[str, object] = field(default_factory=dict)
-    predictions: frozenset[Prediction] = EVERY_PREDICTION
+    predictions: frozenset[str] = EVERY_PREDICTION
     takes_eta: bool = False
-    flow: Flow | None = None
-    edm: str | None = None
+    solvers: Mapping[str, Solver] = field(default_factory=dict)
+
+    def solver(self, kind: str) -> Solver | None:
+        """The class for models with a kind of parametrisation; None where there is none."""
+        if kind in self.predictions:
+            return Solver(self.scheduler, self.schedules, self.options)
+        return self.solvers.get(kind)
 
 
-SECOND_ORDER = {"algorithm_type": "dpmsolver++", "solver_order": 2}
+SECOND_ORDER: Mapping[str, object] = {"algorithm_type": "dpmsolver++", "solver_order": 2}
 
-MULTISTEP: Mapping[str, Any] = {
-    "scheduler": "DPMSolverMultistepScheduler",
-    "flow": Flow("DPMSolverMultistepScheduler"),
-    "edm": "EDMDPMSolverMultistepScheduler",
-}
+
+def _multistep(**options: object) -> Sampler:
+    """DPM-Solver++ of several steps: one class, but for EDM."""
+    name = "DPMSolverMultistepScheduler"
+    given = {**SECOND_ORDER, **options}
+    solvers = {"flow": Solver(name, options=given), "edm": Solver(f"EDM{name}", options=given)}
+    return Sampler(name, options=given, solvers=solvers)
+
 
 SAMPLERS: Mapping[SamplerName, Sampler] = {
     "ddpm": Sampler("DDPMScheduler", SPACED),
@@ -101,18 +108,25 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
     "pndm": Sampler("PNDMScheduler", SPACED, predictions=NO_SAMPLE),
     "lms": Sampler("LMSDiscreteScheduler"),
     "euler": Sampler(
-        "EulerDiscreteScheduler", flow=Flow("FlowMatchEulerDiscreteScheduler", SIGMAS), edm="EDMEulerScheduler"
+        "EulerDiscreteScheduler",
+        solvers={"flow": Solver("FlowMatchEulerDiscreteScheduler", SIGMAS), "edm": Solver("EDMEulerScheduler")},
     ),
     "euler_ancestral": Sampler("EulerAncestralDiscreteScheduler", SPACED, predictions=NO_SAMPLE),
-    "heun": Sampler("HeunDiscreteScheduler", flow=Flow("FlowMatchHeunDiscreteScheduler", told_spacing=False)),
+    "heun": Sampler(
+        "HeunDiscreteScheduler", solvers={"flow": Solver("FlowMatchHeunDiscreteScheduler", takes_sigmas=False)}
+    ),
     "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
     "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
-    "dpmpp_2m": Sampler(**MULTISTEP, options=SECOND_ORDER),
-    "dpmpp_2m_sde": Sampler(**MULTISTEP, options={**SECOND_ORDER, "algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_2m": _multistep(),
+    "dpmpp_2m_sde": _multistep(algorithm_type="sde-dpmsolver++"),
     "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, SECOND_ORDER),
-    "dpmpp_3m": Sampler(**MULTISTEP, options={**SECOND_ORDER, "solver_order": 3}),
-    "deis": Sampler("DEISMultistepScheduler", options={"algorithm_type": "deis"}, flow=Flow("DEISMultistepScheduler")),
-    "unipc": Sampler("UniPCMultistepScheduler", flow=Flow("UniPCMultistepScheduler")),
+    "dpmpp_3m": _multistep(solver_order=3),
+    "deis": Sampler(
+        "DEISMultistepScheduler",
+        options={"algorithm_type": "deis"},
+        solvers={"flow": Solver("DEISMultistepScheduler", options={"algorithm_type": "deis"})},
+    ),
+    "unipc": Sampler("UniPCMultistepScheduler", solvers={"flow": Solver("UniPCMultistepScheduler")}),
     "sa_solver": Sampler("SASolverScheduler"),
     "lcm": Sampler("LCMScheduler", ("model",)),
     "tcd": Sampler("TCDScheduler", ("model",), takes_eta=True),
@@ -125,13 +139,15 @@ Singlestep DPM-Solver has one spacing of timesteps; LCM and TCD have the steps t
 SIGMAS_ALONE: frozenset[SamplerName] = frozenset({"dpmpp_sde"})
 """Samplers that no class of diffusers is: the one for `dpmpp_sde` draws one noise, whatever the seeds."""
 
-OWN_ONLY: frozenset[str] = frozenset({"CMStochasticIterativeScheduler"})
-"""Classes of schedulers whose models no other sampler understands: consistency models."""
+CONSISTENCY_SCHEDULER = "CMStochasticIterativeScheduler"
+"""The class of consistency models, which no other sampler can follow."""
 
-OWN: frozenset[str] = OWN_ONLY.union(
-    (row.scheduler for row in SAMPLERS.values()),
-    (row.flow.scheduler for row in SAMPLERS.values() if row.flow),
-    (row.edm for row in SAMPLERS.values() if row.edm),
+CHECKPOINT_SCHEDULERS: frozenset[str] = frozenset(
+    (
+        CONSISTENCY_SCHEDULER,
+        *(row.scheduler for row in SAMPLERS.values()),
+        *(solver.scheduler for row in SAMPLERS.values() for solver in row.solvers.values()),
+    )
 )
 """Classes of schedulers that a checkpoint may come with and the sampler `model` take."""
 
@@ -152,21 +168,13 @@ def samplers_for(schedule: ScheduleName) -> tuple[SamplerName, ...]:
     return tuple(name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules)
 
 
-def samplers_of_flow(schedule: ScheduleName = "model") -> tuple[SamplerName, ...]:
-    """The samplers that can follow a schedule over a flow-matching model."""
-    return tuple(name for name, sampler in SAMPLERS.items() if sampler.flow and schedule in sampler.flow.schedules)
+def samplers_of(kind: str, schedule: ScheduleName = "model") -> tuple[SamplerName, ...]:
+    """The samplers that can follow a schedule for models with a kind of parametrisation."""
+    solvers = {name: sampler.solver(kind) for name, sampler in SAMPLERS.items()}
+    return tuple(name for name, solver in solvers.items() if solver and schedule in solver.schedules)
 
 
-def samplers_told_spacing() -> tuple[SamplerName, ...]:
-    """The samplers that can follow a flow-matching model which spaces its steps itself."""
-    return tuple(name for name, sampler in SAMPLERS.items() if sampler.flow and sampler.flow.told_spacing)
-
-
-def samplers_of_edm() -> tuple[SamplerName, ...]:
-    """The samplers that can follow a model with EDM's preconditioning."""
-    return tuple(name for name, sampler in SAMPLERS.items() if sampler.edm)
-
-
-def samplers_of(prediction: Prediction) -> tuple[SamplerName, ...]:
-    """The samplers that understand a model with this prediction."""
-    return tuple(name for name, sampler in SAMPLERS.items() if prediction in sampler.predictions)
+def samplers_that_take_sigmas(kind: str) -> tuple[SamplerName, ...]:
+    """The samplers that can follow a model which spaces its steps itself."""
+    solvers = {name: sampler.solver(kind) for name, sampler in SAMPLERS.items()}
+    return tuple(name for name, solver in solvers.items() if solver and solver.takes_sigmas)

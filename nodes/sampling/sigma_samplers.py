@@ -9,7 +9,7 @@ of noise to picture (Karras et al., "Elucidating the Design Space of Diffusion-B
 way to D is straight, dx / dsigma = (x - D) / sigma, and lambda = log(alpha / sigma), half of the logarithm of the ratio
 of signal to noise, is the time that solvers of higher order count in.
 
-Nothing here imports torch, so that checks can read the table. Read next: `weft.nodes.sampling.sigma_stepper`.
+Nothing here imports torch, so that checks can read the table. Read next: `weft.nodes.sampling.sigma_run`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Denoise(Protocol):
         """What the picture is multiplied by at a level."""
 
 
-Noise = Callable[[float, float], "Tensor"]
+DrawNoise = Callable[[float, float], "Tensor"]
 """Noise of unit variance, of the shape of the latents, for the way from one level to another."""
 
 
@@ -56,36 +56,36 @@ class State:
     past: Past | None = None
 
 
-Step = Callable[[Denoise, State, float, Noise], State]
+Step = Callable[[Denoise, State, float, DrawNoise], State]
 """From a state to the state at another level."""
 
 
-def walk(denoise: Denoise, step: Step, state: State, levels: Iterable[float], noise: Noise) -> Iterator[State]:
+def walk(denoise: Denoise, step: Step, state: State, levels: Iterable[float], noise: DrawNoise) -> Iterator[State]:
     """The state after each step, to one level after another."""
     for target in levels:
         state = step(denoise, state, target, noise)
         yield state
 
 
-def euler(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def euler(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Along the slope at the beginning (Karras et al., 2022, algorithm 1 without its correction)."""
     denoised = denoise(state.x, state.sigma)
     return State(_towards(state.x, denoised, state.sigma, target), target, Past(denoised, state.sigma))
 
 
-def euler_ancestral(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def euler_ancestral(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Noise drawn anew as in ancestral sampling (Ho et al., "DDPM", 2020, algorithm 2): `ddim` at eta 1."""
     return ddim(denoise, state, target, noise, eta=1.0)
 
 
-def ddim(denoise: Denoise, state: State, target: float, noise: Noise, eta: float = 0.0) -> State:
+def ddim(denoise: Denoise, state: State, target: float, noise: DrawNoise, eta: float = 0.0) -> State:
     """Straight towards D, with a share of fresh noise (Song et al., "DDIM", 2021, eq. 12 and 16)."""
     denoised = denoise(state.x, state.sigma)
     x = _renoised(denoise, state, denoised, target, noise, eta)
     return State(x, target, Past(denoised, state.sigma))
 
 
-def heun(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def heun(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Along the mean of the slopes at both ends (Karras et al., 2022, algorithm 1); the last step has one end."""
     first = euler(denoise, state, target, noise)
     if target == 0 or first.past is None:
@@ -95,7 +95,7 @@ def heun(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
     return State(state.x + (target - state.sigma) * (slope + at_target) / 2, target, first.past)
 
 
-def dpm2(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def dpm2(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Along the slope in the middle, of logarithms (Lu et al., "DPM-Solver", 2022, algorithm 1 with r = 1/2)."""
     if target == 0:
         return euler(denoise, state, target, noise)
@@ -105,21 +105,21 @@ def dpm2(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
     return State(state.x + (target - state.sigma) * slope, target, half.past)
 
 
-def dpmpp_2m(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def dpmpp_2m(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Towards where D moves, judged by the step before (Lu et al., "DPM-Solver++", 2022, algorithm 2)."""
     denoised = denoise(state.x, state.sigma)
     led = _led(denoise, state, denoised, target)
     return State(_towards(state.x, led, state.sigma, target), target, Past(denoised, state.sigma))
 
 
-def dpmpp_2m_sde(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def dpmpp_2m_sde(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """The same for the equation with noise (Lu et al., 2022, section 5: SDE-DPM-Solver++(2M))."""
     denoised = denoise(state.x, state.sigma)
     led = _led(denoise, state, denoised, target)
     return State(_renoised(denoise, state, led, target, noise), target, Past(denoised, state.sigma))
 
 
-def dpmpp_sde(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def dpmpp_sde(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Towards D as the middle of the step has it, with noise (Lu et al., 2022, algorithm 1 with r = 1/2, section 5)."""
     if target == 0:
         return euler(denoise, state, target, noise)
@@ -133,7 +133,7 @@ def dpmpp_sde(denoise: Denoise, state: State, target: float, noise: Noise) -> St
     return State(_renoised(denoise, state, led, target, noise), target, half.past)
 
 
-def lcm(denoise: Denoise, state: State, target: float, noise: Noise) -> State:
+def lcm(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """D, under fresh noise of the next level (Luo et al., "Latent Consistency Models", 2023, algorithm 3)."""
     denoised = denoise(state.x, state.sigma)
     x = denoise.alpha(target) * denoised + target * noise(state.sigma, target)
@@ -145,7 +145,7 @@ def _towards(x: Tensor, denoised: Tensor, sigma: float, target: float) -> Tensor
     return denoised + target / sigma * (x - denoised)
 
 
-def _renoised(denoise: Denoise, state: State, led: Tensor, target: float, noise: Noise, eta: float = 1.0) -> Tensor:
+def _renoised(denoise: Denoise, state: State, led: Tensor, target: float, noise: DrawNoise, eta: float = 1.0) -> Tensor:
     """x at a lower level, where a share of its noise is drawn anew.
 
     With g = e^-h, h the way in lambda, noise of the variance (eta sigma)^2 (1 - g^2) is drawn, and what is left of the

@@ -37,3 +37,14 @@ class LatentTraits:
     """
 
     empty: bool = False
+
+
+EXTRA_CHANNEL_HINTS = {
+    0: "guide it with CFGGuide alone",
+    4: "put EditGuide after its guide",
+    5: "put InpaintGuide after its guide",
+}
+"""How a model gets the channels that it reads in addition to its latents, by their number."""
+
+FOREIGN_GUIDE_HINT = "use a guide that was made for this model"
+"""What to do where a model reads another number of channels."""

@@ -32,7 +32,7 @@ from weft.nodes import (
     TextEncoder,
 )
 from weft.nodes.sampling.guided_denoiser import guided
-from weft.nodes.sampling.stepper import Position
+from weft.nodes.sampling.sampling_run import Position
 
 SIZE: Latent[Any] = Latent(64, 64, 1)
 NOISE = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -25,7 +25,7 @@ from weft.nodes import (
     TextEncode,
 )
 from weft.nodes.sampling.guided_denoiser import guided
-from weft.nodes.sampling.stepper import Position
+from weft.nodes.sampling.sampling_run import Position
 
 Told = Conditioning[Any]
 

@@ -22,7 +22,7 @@ from weft.nodes import (
 )
 from weft.nodes.sampling.guided_denoiser import guided
 from weft.nodes.sampling.pag import perturbed, self_attentions
-from weft.nodes.sampling.stepper import Position
+from weft.nodes.sampling.sampling_run import Position
 
 __all__ = ["scene"]
 

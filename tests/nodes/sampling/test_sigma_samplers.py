@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,17 @@ from torch import Tensor
 from tests.nodes.conftest import tiny_pipeline, tiny_tokenizer
 from tests.nodes.oracle import SEED, STEPS, diffusers
 from weft.engine import InputError
+from weft.nodes.models.parametrisation import parametrisation_of
+from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
+from weft.nodes.sampling.sampling_run import SamplingRun
+from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
+from weft.nodes.sampling.sigma_run import SigmaRun
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, State, walk
-from weft.nodes.sampling.sigma_stepper import SigmaStepper
-from weft.nodes.sampling.stepper import SchedulerStepper, generators_for, make_scheduler, sample
 
 PAIRS = [(name, schedule) for name in SIGMA_SAMPLERS if name in SAMPLERS for schedule in SAMPLERS[name].schedules]
 SHAPE = (4, 8, 8)
+SEEDS = (SEED, SEED + 1)
 NOISE_SCHEDULE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -53,23 +58,22 @@ class Painter:
         levels: Tensor = (pixels / 2 + 0.5).clamp(0, 1) * 255
         return levels
 
-    def stepper(self, config: Any, sampler: SamplerName, levels: list[float]) -> SigmaStepper:
-        return SigmaStepper(config, self.predict, sampler, levels, generators=generators_for([SEED, SEED + 1]))
+    def over_sigmas(
+        self, config: Any, sampler: SamplerName, levels: list[float], seeds: Sequence[int] = SEEDS
+    ) -> Tensor:
+        run = SigmaRun(parametrisation_of(config), sampler, levels, generators=generators_for(seeds))
+        return self.adapted(run)
 
-    def over_sigmas(self, config: Any, sampler: SamplerName, levels: list[float]) -> Tensor:
-        run = self.stepper(config, sampler, levels)
-        return self.picture(run.sample(run.from_noise(SHAPE), silent))
-
-    def adapted(self, run: SchedulerStepper) -> Tensor:
-        return self.picture(sample(self.predict, run, run.from_noise(SHAPE), silent))
+    def adapted(self, run: SamplingRun) -> Tensor:
+        return self.picture(run.sample(self.predict, run.from_noise(SHAPE), silent))
 
     def both(self, config: Any, sampler: SamplerName, schedule: ScheduleName) -> tuple[Tensor, Tensor]:
         """Ours, and the adapter's; a class that cuts timesteps down to whole ones is given them as they are."""
         scheduler = make_scheduler(config, sampler, schedule)
-        run = SchedulerStepper(scheduler, steps=STEPS, generators=generators_for([SEED, SEED + 1]))
+        run = SchedulerRun(scheduler, parametrisation_of(config), steps=STEPS, generators=generators_for(SEEDS))
         levels = levels_of(scheduler)
         if isinstance(scheduler, diffusers.DPMSolverMultistepScheduler):
-            timestep = self.stepper(config, sampler, levels).denoise.timestep
+            timestep = parametrisation_of(config).timestep
             run.timesteps = torch.tensor([timestep(level) for level in levels[:-1]])
         return self.over_sigmas(config, sampler, levels), self.adapted(run)
 
@@ -92,6 +96,11 @@ def levels_of(scheduler: Any) -> list[float]:
     return [math.sqrt((1 - alpha) / alpha) for alpha in alphas]
 
 
+def samplers_with(kind: str) -> list[SamplerName]:
+    """The samplers in sigma form that diffusers has a class for, for models with a kind of parametrisation."""
+    return [name for name in SIGMA_SAMPLERS if name in SAMPLERS and SAMPLERS[name].solver(kind)]
+
+
 def assert_same(ours: Tensor, theirs: Tensor) -> None:
     assert theirs.std() > 5
     assert (ours - theirs).abs().max() < 1
@@ -109,17 +118,18 @@ def test_dpmpp_sde_equals_the_class_that_is_given_a_seed_for_each_item(painter: 
     scheduler = diffusers.DPMSolverSDEScheduler.from_config(
         painter.config, noise_sampler_seed=[SEED, SEED + 1], use_karras_sigmas=karras
     )
-    run = SchedulerStepper(scheduler, steps=STEPS, generators=generators_for([SEED, SEED + 1]))
+    model = parametrisation_of(painter.config)
+    run = SchedulerRun(scheduler, model, steps=STEPS, generators=generators_for(SEEDS))
     assert_same(painter.over_sigmas(painter.config, "dpmpp_sde", levels_of(scheduler)), painter.adapted(run))
 
 
-@pytest.mark.parametrize("sampler", [name for name in SIGMA_SAMPLERS if name in SAMPLERS and SAMPLERS[name].flow])
+@pytest.mark.parametrize("sampler", samplers_with("flow"))
 def test_a_sampler_of_a_flow_equals_its_adapter(sampler: SamplerName) -> None:
     assert_same(*Painter("epsilon").both(FLOW, sampler, "model"))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("sampler", [name for name in SIGMA_SAMPLERS if name in SAMPLERS and SAMPLERS[name].edm])
+@pytest.mark.parametrize("sampler", samplers_with("edm"))
 def test_a_sampler_of_a_model_of_edm_equals_its_adapter(sampler: SamplerName, prediction: str) -> None:
     config = {"_class_name": "EDMEulerScheduler", "prediction_type": prediction}
     assert_same(*Painter("epsilon").both(config, sampler, "model"))
@@ -128,8 +138,7 @@ def test_a_sampler_of_a_model_of_edm_equals_its_adapter(sampler: SamplerName, pr
 @pytest.mark.parametrize("sampler", SIGMA_SAMPLERS)
 def test_an_item_is_the_same_alone(sampler: SamplerName) -> None:
     painter, levels = Painter("epsilon"), [10.0, 3.0, 1.0, 0.3, 0.0]
-    run = SigmaStepper(painter.config, painter.predict, sampler, levels, generators=generators_for([SEED + 1]))
-    alone = painter.picture(run.sample(run.from_noise(SHAPE), silent))
+    alone = painter.over_sigmas(painter.config, sampler, levels, seeds=[SEED + 1])
     assert_same(painter.over_sigmas(painter.config, sampler, levels)[1:], alone)
 
 
@@ -215,10 +224,10 @@ def test_a_walk_goes_on_from_any_state(sampler: SamplerName) -> None:
 
 def test_ddim_at_eta_1_is_euler_ancestral() -> None:
     painter, levels = Painter("epsilon"), [10.0, 3.0, 1.0, 0.0]
-    given: Any = {"generators": generators_for([1]), "eta": 1.0}
-    run = SigmaStepper(painter.config, painter.predict, "ddim", levels, **given)
-    other = SigmaStepper(painter.config, painter.predict, "euler_ancestral", levels, generators=generators_for([1]))
-    assert torch.equal(*(one.sample(one.from_noise(SHAPE), silent) for one in (run, other)))
+    model = parametrisation_of(painter.config)
+    run = SigmaRun(model, "ddim", levels, generators=generators_for([1]), eta=1.0)
+    other = SigmaRun(model, "euler_ancestral", levels, generators=generators_for([1]))
+    assert torch.equal(painter.adapted(run), painter.adapted(other))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +242,7 @@ def test_ddim_at_eta_1_is_euler_ancestral() -> None:
 )
 def test_what_cannot_be_walked_is_refused(config: Any, sampler: Any, levels: list[float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Painter("epsilon").stepper(config, sampler, levels)
+        SigmaRun(parametrisation_of(config), sampler, levels, generators=[])
 
 
 def test_a_sampler_over_sigmas_alone_has_no_class() -> None:

@@ -1,7 +1,8 @@
-"""The sampling loop and the scheduler behind it."""
+"""A run by a diffusers scheduler."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from weft.engine import Cancelled, InputError
+from weft.nodes.models.parametrisation import parametrisation_of
+from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
-from weft.nodes.sampling.stepper import Position, SchedulerStepper, generators_for, make_scheduler, sample
+from weft.nodes.sampling.sampling_run import Position
+from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 
 CONFIG = {
     "beta_start": 0.00085,
@@ -25,9 +29,15 @@ PAIRS = [(name, schedule) for name, row in SAMPLERS.items() for schedule in row.
 SHAPE = (4, 2, 2)
 
 
-def stepper(sampler: SamplerName = "euler", schedule: ScheduleName = "model", **options: Any) -> SchedulerStepper:
-    scheduler = make_scheduler(CONFIG, sampler, schedule)
-    return SchedulerStepper(scheduler, **{"steps": 5, "generators": generators_for([1, 2]), **options})
+def run_of(
+    sampler: SamplerName = "euler",
+    schedule: ScheduleName = "model",
+    config: Mapping[str, Any] = CONFIG,
+    **options: Any,
+) -> SchedulerRun:
+    scheduler = make_scheduler(config, sampler, schedule)
+    defaults = {"steps": 5, "generators": generators_for([1, 2])}
+    return SchedulerRun(scheduler, parametrisation_of(config), **{**defaults, **options})
 
 
 def half(latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
@@ -43,16 +53,16 @@ def silent(step: int, steps: int, denoised: Any) -> None:
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
 def test_any_number_of_steps_ends_in_numbers(sampler: SamplerName, schedule: ScheduleName, steps: int) -> None:
     """40 steps of the beta schedule begin with a timestep twice, where counting by timestep would lose the way."""
-    run = stepper(sampler, schedule, steps=steps)
-    samples = sample(half, run, run.from_noise(SHAPE), silent)
+    run = run_of(sampler, schedule, steps=steps)
+    samples = run.sample(half, run.from_noise(SHAPE), silent)
     assert samples.shape == (2, *SHAPE)
     assert samples.isfinite().all()
 
 
 def test_progress_counts_steps_not_predictions() -> None:
     told: list[tuple[int, int]] = []
-    run = stepper("heun", steps=3)
-    sample(half, run, run.from_noise(SHAPE), lambda step, steps, _: told.append((step, steps)))
+    run = run_of("heun", steps=3)
+    run.sample(half, run.from_noise(SHAPE), lambda step, steps, _: told.append((step, steps)))
     assert told == [(1, 3), (1, 3), (2, 3), (2, 3), (3, 3)]
 
 
@@ -60,20 +70,19 @@ def test_an_exception_of_progress_ends_the_run() -> None:
     def cancel(step: int, steps: int, denoised: Any) -> None:
         raise Cancelled("enough")
 
-    run = stepper()
+    run = run_of()
     with pytest.raises(Cancelled):
-        sample(half, run, run.from_noise(SHAPE), cancel)
+        run.sample(half, run.from_noise(SHAPE), cancel)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("sampler", ["ddim", "euler", "dpmpp_2m", "heun"])
 def test_a_perfect_prediction_is_seen_through(sampler: SamplerName, prediction: str) -> None:
     """Latents under known noise: the noise, the velocity and the latents themselves all lead back to the latents."""
-    scheduler = make_scheduler({**CONFIG, "prediction_type": prediction}, sampler, "model")
-    run = SchedulerStepper(scheduler, steps=5, generators=generators_for([1, 2]))
+    run = run_of(sampler, config={**CONFIG, "prediction_type": prediction})
     clean, timestep = torch.randn(2, *SHAPE), run.timesteps[2]
     noise = torch.randn(2, *SHAPE)
-    alpha = scheduler.alphas_cumprod[round(float(timestep))].sqrt()
+    alpha = run.scheduler.alphas_cumprod[round(float(timestep))].sqrt()
     sigma = (1 - alpha**2).sqrt()
     right = {"epsilon": noise, "v_prediction": alpha * noise - sigma * clean, "sample": clean}[prediction]
     assert torch.allclose(run.denoised(right, timestep, alpha * clean + sigma * noise), clean, atol=1e-4)
@@ -82,44 +91,43 @@ def test_a_perfect_prediction_is_seen_through(sampler: SamplerName, prediction: 
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
 def test_what_the_last_step_is_denoised_to_is_what_comes_out(sampler: SamplerName, schedule: ScheduleName) -> None:
     told: list[Tensor] = []
-    run = stepper(sampler, schedule, steps=20)
-    samples = sample(half, run, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
+    run = run_of(sampler, schedule, steps=20)
+    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
     assert (told[-1] - samples).abs().max() < 0.1 * samples.abs().max()
 
 
 def test_denoise_walks_the_end_of_the_schedule() -> None:
-    whole, part = stepper("heun", steps=10), stepper("heun", steps=10, denoise=0.35)
+    whole, part = run_of("heun", steps=10), run_of("heun", steps=10, denoise=0.35)
     assert part.skipped == 14
     assert torch.equal(part.timesteps, whole.timesteps[14:])
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
 def test_a_run_in_two_parts_is_the_whole_run(sampler: SamplerName) -> None:
-    whole, first = stepper(sampler, steps=6), stepper(sampler, steps=6, end_step=4)
-    second = stepper(sampler, steps=6, start_step=4)
+    whole, first = run_of(sampler, steps=6), run_of(sampler, steps=6, end_step=4)
+    second = run_of(sampler, steps=6, start_step=4)
     noise = whole.from_noise(SHAPE)
-    parted = sample(half, second, sample(half, first, noise, silent), silent)
-    assert torch.allclose(parted, sample(half, whole, noise, silent), atol=1e-5)
+    parted = second.sample(half, first.sample(half, noise, silent), silent)
+    assert torch.allclose(parted, whole.sample(half, noise, silent), atol=1e-5)
 
 
 def test_noise_that_is_not_kept_is_taken_out() -> None:
     """By the last prediction."""
     told: list[Tensor] = []
-    run = stepper(steps=6, end_step=3)
-    samples = sample(
-        half, run, run.from_noise(SHAPE), lambda _, __, denoised: told.append(denoised()), keep_noise=False
-    )
+    run = run_of(steps=6, end_step=3)
+    noise = run.from_noise(SHAPE)
+    samples = run.sample(half, noise, lambda _, __, denoised: told.append(denoised()), keep_noise=False)
     assert len(told) == 3 and torch.equal(samples, told[-1])
 
 
 def test_latents_stay_as_they_are_where_no_step_is_left() -> None:
-    run, latents = stepper(steps=10, denoise=0.05), torch.ones(2, *SHAPE)
-    assert sample(half, run, run.from_latents(latents), silent) is latents
+    run, latents = run_of(steps=10, denoise=0.05), torch.ones(2, *SHAPE)
+    assert run.sample(half, run.from_latents(latents), silent) is latents
 
 
 def test_noise_is_one_generator_an_item() -> None:
-    both = stepper().from_noise(SHAPE)
-    second = stepper(generators=generators_for([2])).from_noise(SHAPE)
+    both = run_of().from_noise(SHAPE)
+    second = run_of(generators=generators_for([2])).from_noise(SHAPE)
     assert torch.equal(both[1:], second)
 
 
@@ -131,7 +139,7 @@ def test_seeds_wrap_around() -> None:
 
 def test_more_steps_than_a_scheduler_can_do_are_refused() -> None:
     with pytest.raises(InputError, match="LCMScheduler cannot make 60 steps"):
-        stepper("lcm", steps=60)
+        run_of("lcm", steps=60)
 
 
 def test_a_prediction_that_a_sampler_does_not_understand_is_refused() -> None:
@@ -150,8 +158,8 @@ def test_a_model_of_edm_names_the_samplers_that_can_follow_it() -> None:
 def test_what_a_model_of_edm_finds_is_what_the_last_step_leaves(prediction: str) -> None:
     told: list[Tensor] = []
     config = {"_class_name": "EDMEulerScheduler", "prediction_type": prediction}
-    run = SchedulerStepper(make_scheduler(config, "euler", "model"), steps=6, generators=generators_for([1, 2]))
-    samples = sample(half, run, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
+    run = run_of(config=config, steps=6)
+    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
     assert torch.allclose(told[-1], samples, rtol=1e-3)
 
 

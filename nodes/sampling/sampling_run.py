@@ -1,0 +1,66 @@
+"""What KSampler needs of a run, and what a run needs of a model: one walk of latents from noise towards a picture.
+
+There are two runs: `weft.nodes.sampling.scheduler_run` puts a diffusers scheduler behind a loop, and
+`weft.nodes.sampling.sigma_run` walks a list of noise levels by this library's own samplers. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Position:
+    """The place of a prediction in a run: the `index`-th of `count`, counted from 0."""
+
+    index: int
+    count: int
+
+    def within(self, start: float, end: float) -> bool:
+        """Whether this prediction lies wholly between two fractions of the run, as diffusers' ControlNets count."""
+        return self.index / self.count >= start and (self.index + 1) / self.count <= end
+
+    def among(self, start: float, end: float) -> bool:
+        """Whether this is one of the predictions between two fractions, so counted that ranges may follow each other.
+
+        As diffusers' guiders count: those before `int(start * count)` are before, those from `int(end * count)` after.
+        """
+        return int(start * self.count) <= self.index < int(end * self.count)
+
+
+Predict: TypeAlias = "Callable[[Tensor, Tensor, Position], Tensor]"
+"""A model's prediction for latents scaled for the network, `[batch, channel, ..., height, width]`, at a timestep."""
+
+StepCallback: TypeAlias = "Callable[[int, int, Callable[[], Tensor]], None]"
+"""Called with `(step, steps, denoised)` after each prediction; `denoised()` gives the latents that it predicts.
+
+An exception that it raises ends the run.
+"""
+
+
+class SamplingRun(Protocol):
+    """One walk over timesteps or noise levels; made for one call of a sampler, never used again."""
+
+    device: str
+
+    @property
+    def skipped(self) -> int:
+        """Predictions at the beginning of the schedule that the run leaves out; it then needs given latents."""
+
+    def from_noise(self, shape: Sequence[int]) -> Tensor:
+        """Latents of pure noise `[batch, *shape]` for the beginning of the run."""
+
+    def from_latents(self, latents: Tensor) -> Tensor:
+        """`latents` with the noise of the run's beginning."""
+
+    def sample(self, predict: Predict, latents: Tensor, on_step: StepCallback, *, keep_noise: bool = True) -> Tensor:
+        """Walk latents through the run.
+
+        Args:
+            keep_noise: whether the noise that is left at the end stays; else the last prediction takes it out.
+        """

@@ -1,0 +1,147 @@
+"""A run over a list of noise levels, by the samplers of `weft.nodes.sampling.sigma_samplers`.
+
+Noisy latents are x_0 + sigma epsilon here under a noise schedule, whatever the sampler, and
+(1 - sigma) x_0 + sigma epsilon over a flow; so one run can go on where another stopped.
+
+Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from weft.engine import InputError
+from weft.nodes.models.parametrisation import Parametrisation
+from weft.nodes.sampling.noise import brownian_noise, draw_noise
+from weft.nodes.sampling.samplers import SamplerName
+from weft.nodes.sampling.sampling_run import Position, Predict, StepCallback
+from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, DrawNoise, SigmaSampler, State, ddim, walk
+
+
+@dataclass(frozen=True)
+class SigmaDenoiser:
+    """D(x, sigma): a model as samplers in sigma form call it.
+
+    Args:
+        predict: the model.
+        total: predictions that the run takes.
+        device: where the model is.
+        counter: counts the predictions.
+    """
+
+    predict: Predict
+    parametrisation: Parametrisation
+    total: int
+    device: str
+    counter: Iterator[int] = field(default_factory=count)
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        """x_0 as the next prediction has it, of the shape of the noisy latents `x` at the level `sigma`."""
+        seen = x / self.parametrisation.input_scale(sigma)
+        timestep = torch.tensor(self.parametrisation.timestep(sigma), dtype=torch.float32, device=self.device)
+        prediction = self.predict(seen, timestep, Position(next(self.counter), self.total))
+        return self.parametrisation.denoised(prediction, seen, sigma)
+
+    def alpha(self, sigma: float) -> float:
+        return self.parametrisation.alpha(sigma)
+
+
+class SigmaRun:
+    """A run over a list of noise levels.
+
+    Args:
+        parametrisation: of the model.
+        levels: sigmas `[steps + 1]`.
+        generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
+        eta: DDIM's share of fresh noise, 0 to 1.
+
+    Raises:
+        InputError: where the model or the sampler cannot walk these levels.
+    """
+
+    skipped = 0
+
+    def __init__(
+        self,
+        parametrisation: Parametrisation,
+        sampler: SamplerName,
+        levels: Sequence[float],
+        *,
+        generators: Sequence[torch.Generator],
+        eta: float = 0.0,
+        device: str = "cpu",
+    ) -> None:
+        self.row = _row(sampler, levels, eta)
+        self.step = partial(ddim, eta=eta) if sampler == "ddim" else self.row.step
+        self.parametrisation = parametrisation
+        self.levels = list(levels)
+        self.generators = list(generators)
+        self.device = device
+        _check_levels(parametrisation, levels)
+
+    def from_noise(self, shape: Sequence[int]) -> Tensor:
+        """Latents of pure noise `[batch, *shape]`, of unit variance as the network sees them at the first level."""
+        return draw_noise(self.generators, shape, self.device) * self.parametrisation.input_scale(self.levels[0])
+
+    def from_latents(self, latents: Tensor) -> Tensor:
+        """`latents` under the noise of the first level."""
+        first, noise = self.levels[0], draw_noise(self.generators, latents.shape[1:], self.device)
+        return self.parametrisation.alpha(first) * latents + first * noise
+
+    def sample(self, predict: Predict, latents: Tensor, on_step: StepCallback, *, keep_noise: bool = True) -> Tensor:
+        """Walk latents over the levels.
+
+        Args:
+            keep_noise: whether the noise of the last level stays; else the last step's D takes it out.
+        """
+        denoise = SigmaDenoiser(predict, self.parametrisation, self.row.predictions(self.levels), self.device)
+        state = State(latents, self.levels[0])
+        states = walk(denoise, self.step, state, self.levels[1:], self._noise(latents.shape[1:]))
+        for number, state in enumerate(states, 1):
+            on_step(number, len(self.levels) - 1, partial(_denoised, state))
+        return state.x if keep_noise else _denoised(state)
+
+    def _noise(self, shape: Sequence[int]) -> DrawNoise:
+        """Noise for steps: drawn for each, or of one path of Brownian motion."""
+        if not self.row.brownian:
+            return lambda sigma, target: draw_noise(self.generators, shape, self.device)
+        least, most = min(level for level in self.levels if level > 0), max(self.levels)
+        noise = brownian_noise(shape, [one.initial_seed() for one in self.generators], least, most)
+        return lambda sigma, target: noise(sigma, target).to(self.device)
+
+
+def _check_levels(parametrisation: Parametrisation, levels: Sequence[float]) -> None:
+    """Raise `InputError` where levels do not belong to a model."""
+    if not parametrisation.has_sigma_form:
+        hint = "leave `sigmas` out; choose the sampler `model`"
+        raise InputError(f"{parametrisation.title} cannot be sampled over sigmas", hint)
+    if parametrisation.alpha(max(levels)) < 0:
+        message = f"the levels of a flow lie in 0 to 1, and the sigmas reach {max(levels):.4g}"
+        raise InputError(message, "make them of this model (MakeSigmas)")
+
+
+def _row(sampler: SamplerName, levels: Sequence[float], eta: float) -> SigmaSampler:
+    """A sampler that can walk these levels."""
+    row = SIGMA_SAMPLERS.get(sampler)
+    if row is None:
+        raise InputError(f"the sampler `{sampler}` does not walk sigmas", f"choose one of: {', '.join(SIGMA_SAMPLERS)}")
+    if levels[0] == 0:
+        raise InputError("a run over sigmas cannot begin at level 0", "begin above it, as FlipSigmas does")
+    # A step that draws noise lowers the old noise to make room for it; going up, there is no room.
+    if levels[-1] > levels[0] and (row.draws or eta):
+        able = ", ".join(name for name, other in SIGMA_SAMPLERS.items() if not other.draws)
+        raise InputError(
+            f"the sigmas rise, and the sampler `{sampler}` draws noise", f"choose one of: {able}; with `eta` 0"
+        )
+    return row
+
+
+def _denoised(state: State) -> Tensor:
+    """D of the last step; the latents themselves where there was none."""
+    return state.past.denoised if state.past else state.x
