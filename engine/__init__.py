@@ -6,6 +6,8 @@ at `node` (what a node is), `graph` (what a graph is), `check`, `plan` and `run`
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from weft.engine.artifact import Artifact, name_fault
 from weft.engine.errors import (
     Cancelled,
@@ -15,6 +17,7 @@ from weft.engine.errors import (
     InputError,
     NodeError,
     Problem,
+    SettingsError,
     StoreError,
     WeftError,
     listed,
@@ -36,6 +39,19 @@ from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Range, value
 from weft.engine.weights.residency import Loading, Recipe, loader_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        # Read when it is asked for: it takes longer than the rest of the import.
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version("weft-engine")
+
 
 __all__ = [
     "ADDED_LATER",
@@ -73,6 +89,7 @@ __all__ = [
     "Resource",
     "Result",
     "SearchPaths",
+    "SettingsError",
     "Store",
     "StoreError",
     "Submission",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from weft.engine.errors import InputError
 from weft.engine.types import value
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -30,7 +34,31 @@ class Artifact:
     name: str
 
     def __repr__(self) -> str:
-        return f"Artifact({self.name!r}, {self.media_type}, {len(self.data):,} bytes)"
+        size = f"{len(self.data):,} bytes in memory"
+        return f"Artifact({self.name!r}, {self.media_type}, {size}; .save(FOLDER) writes a file)"
+
+    def save(self, folder: str | Path = ".") -> Path:
+        """Write the file into a folder, as `NAME.png`, or `NAME_2.png` and so on if that name is taken; gives its path.
+
+        An engine writes the artifacts of a graph by itself, with the graph in them. This is for those of a node that is
+        called outside of a graph.
+
+        Raises:
+            InputError: if the name would leave the folder, or the file cannot be written.
+        """
+        if reason := name_fault(self.name):
+            raise InputError(reason, "give a plain name, with / for subfolders")
+        stem, ending = Path(folder) / self.name, SUFFIXES.get(self.media_type, "")
+        try:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            for number in itertools.count(1):
+                path = stem.with_name(f"{stem.name}{f'_{number}' if number > 1 else ''}{ending}")
+                with suppress(FileExistsError), path.open("xb") as file:
+                    file.write(self.data)
+                    break
+        except OSError as fault:
+            raise InputError(f"`{stem}{ending}` cannot be written: {fault.strerror}", "choose another folder") from None
+        return path
 
 
 def name_fault(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
     WeftError
     |-- InputError        a value or a file that cannot be used; raised by nodes and sources
+    |   `-- SettingsError     settings that are wrong: all their problems, in `.problems`
     |-- LiteralError      a literal or a link that an input does not take
     |-- CatalogError      a node library that cannot be loaded, or an invalid node type
     |-- GraphError        a graph or a call with problems: all of them, in `.problems`
@@ -64,6 +65,14 @@ class LiteralError(WeftError):
 
 class CatalogError(WeftError):
     """A node library that cannot be loaded, or a function that is no valid node."""
+
+
+class SettingsError(InputError):
+    """A settings file or an environment variable is wrong; `problems` has every problem that was found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
 
 
 class StoreError(WeftError):

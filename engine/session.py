@@ -8,13 +8,12 @@ Each step of a run is one function from values to values: `check` -> `plan` -> `
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,7 @@ from weft.engine.errors import GraphError, InputError, LiteralError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
+from weft.engine.graph_files import as_graph
 from weft.engine.limits import Limits
 from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
@@ -38,6 +38,7 @@ from weft.engine.running.executor import RunEnvironment
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.result import Result
 from weft.engine.running.run_in_parts import RunInParts
+from weft.engine.settings import TABLE, Settings, default, resolve
 from weft.engine.spec.at_once import inside_a_run, register_default, running
 from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.catalog import Catalog, from_file, installed
@@ -53,15 +54,6 @@ from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import FileDigests, HashedResource, SearchPaths
 
 
-def store_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where results are kept unless a folder is named: `WEFT_STORE`, or the user's cache folder."""
-    if "WEFT_STORE" in environment:
-        return Path(environment["WEFT_STORE"]).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("weft") / "store"
-
-
 @dataclass(frozen=True)
 class RunOptions:
     """What one run is given besides its plan; `Engine.run` describes each."""
@@ -74,16 +66,16 @@ class RunOptions:
 
 @dataclass
 class Engine:
-    """Runs graphs; keeps results and weights between runs.
+    """Runs graphs; keeps results and weights between runs. What is not given is as the user's settings have it.
 
     Args:
-        store: a folder, a store, or None for one that keeps nothing; by default the user's (`store_folder`).
-        shared: the URL or folder of a store that machines share, behind the folder of `store`; by default that of
-            `WEFT_SHARED_STORE`.
+        store: a folder, a store, or None for one that keeps nothing.
+        shared: the URL or folder of a store that machines share, behind the folder of `store`.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `auto`, `float32`, `float16`, `bfloat16`.
-        models: folders in which models are looked up, before those of `WEFT_MODELS`.
-        inputs: folders in which files named by graphs are looked up, after the graph's and the working one.
+        models: folders in which models are looked up, before those of the settings.
+        inputs: folders in which files named by graphs are looked up, after the graph's and the working one and before
+            those of the settings.
         output: the folder that artifacts are delivered to.
         nodes: Python files with node types of the user's own.
         metadata: whether delivered pictures carry their graph.
@@ -95,26 +87,28 @@ class Engine:
         history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
     """
 
-    store: Path | str | Store | None = field(default_factory=store_folder)
-    shared: str | None = field(default_factory=lambda: os.environ.get("WEFT_SHARED_STORE"))
-    device: str = "auto"
-    precision: str = "auto"
+    store: Path | str | Store | None = field(default_factory=default("store"))
+    shared: str | None = field(default_factory=default("shared_store"))
+    device: str = field(default_factory=default("device"))
+    precision: str = field(default_factory=default("precision"))
     models: Sequence[str | Path] = ()
     inputs: Sequence[str | Path] = ()
-    output: str | Path = "output"
+    output: str | Path = field(default_factory=default("output"))
     nodes: Sequence[str | Path] = ()
-    metadata: bool = True
-    download: bool = False
-    memory: int = 2**30
-    weights: int | None = None
+    metadata: bool = field(default_factory=default("metadata"))
+    download: bool = field(default_factory=default("download"))
+    memory: int = field(default_factory=default("memory"))
+    weights: int | None = field(default_factory=default("weights"))
     report: Callable[[str], None] = warnings.warn
     guarded: bool = False
     history: bool = True
-    limits: Limits = field(default_factory=Limits.from_environment)
+    limits: Limits = field(default_factory=default("limits"))
 
     def __post_init__(self) -> None:
         self.catalog = _catalog(map(Path, self.nodes))
         self._store, self._digests = self._stores()
+        settings = resolve()
+        self._folders = {"inputs": settings.inputs, "models": settings.models}
         self._device = resolve_device(self.device)
         self._settings = {"precision": resolve_precision(self.precision, self._device)}
         self._residency = Residency(budget=self.weights)
@@ -130,6 +124,21 @@ class Engine:
             folder = Path(self.store).expanduser()
             return stacked(DiskStore(folder), self.memory, self.shared, self.report), FileDigests(folder / "files.json")
         return self.store, FileDigests()
+
+    @classmethod
+    def of(cls, settings: Settings, **others: Any) -> Engine:
+        """An engine with settings that were resolved before.
+
+        Args:
+            others: fields that are no settings, such as `nodes`, and those that replace a setting.
+        """
+        names = {one.name for one in fields(cls)} & {one.name for one in TABLE} - others.keys()
+        given = {name: settings.value(name) for name in names}
+        return cls(**{"shared": settings.shared_store, "limits": settings.limits, **given, **others})
+
+    def __repr__(self) -> str:
+        store = self.store if isinstance(self.store, (str, Path)) else self._store.__class__.__name__
+        return f"Engine({self._device}, {self._settings['precision']}, store {store}, {len(self.catalog)} node types)"
 
     def __enter__(self) -> Engine:
         return self
@@ -163,26 +172,33 @@ class Engine:
 
     def places(self, graph: Graph | None = None) -> SearchPaths:
         """Where files that a graph names are looked up."""
-        given = os.environ.get("WEFT_MODELS", "")
-        models = [*map(Path, self.models), *(Path(part) for part in given.split(os.pathsep) if part)]
         return SearchPaths(
             base=graph.path.parent if graph and graph.path else None,
-            inputs=tuple(map(Path, self.inputs)),
-            models=tuple(models),
+            inputs=tuple(dict.fromkeys([*map(Path, self.inputs), *self._folders["inputs"]])),
+            models=tuple(dict.fromkeys([*map(Path, self.models), *self._folders["models"]])),
             download=self.download,
             contents=graph.contents if graph else {},
         )
 
-    def check(self, graph: Graph, only: Iterable[str] = ()) -> Checked:
-        """Every static problem of a graph, in `.problems`; nothing is hashed or run."""
+    def check(self, graph: Graph | str | Path, only: Iterable[str] = ()) -> Checked:
+        """Every static problem of a graph, in `.problems`; nothing is hashed or run.
+
+        Args:
+            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
+        """
+        graph = as_graph(graph, self.limits.max_file_bytes)
         return check(graph, self.catalog, self.places(graph), self.limits, only)
 
-    def plan(self, graph: Graph, only: Iterable[str] = ()) -> Plan:
+    def plan(self, graph: Graph | str | Path, only: Iterable[str] = ()) -> Plan:
         """What `run` will do.
+
+        Args:
+            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
 
         Raises:
             GraphError: with every problem of the graph.
         """
+        graph = as_graph(graph, self.limits.max_file_bytes)
         planned = self._plan(self._checked(graph, tuple(only), {}), self._store)
         return replan(planned, self._known_values, partial(self._check_again, self._store))
 
@@ -212,7 +228,7 @@ class Engine:
 
     def run(
         self,
-        graph: Graph,
+        graph: Graph | str | Path,
         *,
         only: Iterable[str] = (),
         listener: events.Listener = events.ignore,
@@ -223,6 +239,7 @@ class Engine:
         """Run a graph. Several threads may run graphs on one engine; each result is what it is alone.
 
         Args:
+            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
             only: nodes to run instead of every sink and output.
             listener: gets every event of the run, one at a time, from the threads of the run.
             cancelled: asked before each node and in each step; the run stops once it says so.
@@ -241,7 +258,7 @@ class Engine:
 
     def submit(
         self,
-        graph: Graph,
+        graph: Graph | str | Path,
         *,
         only: Iterable[str] = (),
         previews: bool = False,
@@ -254,6 +271,7 @@ class Engine:
         Runs share results and weights, and take turns on the device after each node.
 
         Args:
+            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
             previews: whether its `NodeProgress` events carry what is painted so far.
             listener: gets every event too, in the thread of the run.
         """

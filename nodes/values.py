@@ -11,12 +11,14 @@ next: `weft.nodes.library.recipe_loaders`, which loads what recipes name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weft.engine import ADDED_LATER, Recipe, value
-from weft.nodes import value_display
+from weft.nodes import picture_files, value_display
 
 if TYPE_CHECKING:
+    import PIL.Image
     from torch import Tensor
     from typing_extensions import TypeVar as VariableWithDefault
 
@@ -45,7 +47,8 @@ class Latent(Generic[F]):
 
     def __repr__(self) -> str:
         size = value_display.sized(self.batch_size, self.width, self.height)
-        return f"Latent({size}{', a size alone' if self.samples is None else ''})"
+        shape = "no samples yet" if self.samples is None else f"samples {' x '.join(map(str, self.samples.shape))}"
+        return f"Latent({size}, {shape})"
 
 
 @value
@@ -58,6 +61,29 @@ class Image:
     def __repr__(self) -> str:
         batch, height, width, channels = self.pixels.shape
         return f"Image({value_display.sized(batch, width, height)}{', with alpha' if channels == 4 else ''})"
+
+    @classmethod
+    def from_pil(cls, *pictures: PIL.Image.Image) -> Image:
+        """A batch of Pillow pictures, all of one size.
+
+        Raises:
+            InputError: if their sizes differ.
+        """
+        return cls(picture_files.from_pil(pictures))
+
+    def to_pil(self) -> list[PIL.Image.Image]:
+        """A Pillow picture, RGB or RGBA, for each item of the batch."""
+        return picture_files.to_pil(self.pixels)
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write the pictures as PNG, WebP or JPEG, by the ending of the path; gives the paths.
+
+        Several of a batch are numbered, `NAME_1.png`. Files that exist are replaced. In a graph use SaveImage.
+
+        Raises:
+            InputError: if the ending is none of these, or the file cannot be written.
+        """
+        return picture_files.save(self.pixels, Path(path))
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
@@ -73,7 +99,8 @@ class Mask:
 
     def __repr__(self) -> str:
         batch, height, width = self.coverage.shape
-        return f"Mask({value_display.sized(batch, width, height)})"
+        covered = f"{100 * float(self.coverage.mean()):.0f} % covered"
+        return f"Mask({value_display.sized(batch, width, height)}, {covered})"
 
 
 @dataclass(frozen=True)

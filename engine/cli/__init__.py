@@ -1,4 +1,4 @@
-"""The command line: `weft VERB ...`, one file a verb.
+"""The command line: `weft COMMAND ...`, one file a command.
 
 Exit codes: 0 done; 1 a node failed; 2 the graph or the call is wrong; 130 interrupted.
 """
@@ -8,25 +8,46 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from weft.engine.cli import check, diff, farm, models, nodes, plan, run, schema, show, store, watch
+from weft.engine.cli import check, diff, farm, models, nodes, plan, run, schema, settings_listing, show, store, watch
+from weft.engine.cli.options import expanded
 from weft.engine.cli.output import Exit, say_error
 from weft.engine.errors import InputError, StoreError, WeftError
 
 app = typer.Typer(
     name="weft",
-    help="Run, check and look into graphs of diffusion nodes. A graph is a JSON file, a PNG that Weft wrote, or `-`.",
+    help="Run, check and inspect graphs of diffusion nodes. A graph is a JSON file, a PNG by Weft, or - for stdin. "
+    "`weft settings` shows the defaults of options and how to change them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (run, check, plan, watch, diff, show, nodes, schema):
-    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+    app.command(verb.__name__.rpartition(".")[2])(expanded(verb.command))
 app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")
+app.add_typer(settings_listing.app, name="settings")
 app.add_typer(farm.app, name="farm")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"weft {version('weft-engine')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,18 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def call(arguments: list[str]) -> int:
-    """Run the command line; its exit code."""
+    """Run the command line; returns the exit code."""
     try:
         return app(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
     except typer.TyperException as fault:
         if message := fault.format_message():  # else the help was printed
-            hint = "`weft --help` and `weft VERB --help` say what can be given"
+            hint = "see `weft --help` and `weft COMMAND --help`"
             say_error(InputError(message.rstrip("."), hint), as_json="--json" in arguments)
         return Exit.WRONG
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has left
+        sys.stderr.close()  # the reader of our output has closed the pipe
         return Exit.FAILED
     except WeftError as fault:
         if "--debug" in arguments:

@@ -1,4 +1,4 @@
-"""A small picture in a terminal: half blocks, each of which shows two pixels, one above the other, in full colour."""
+"""A small picture in a terminal, drawn with half blocks: a character shows two pixels, one above the other."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ UPPER_HALF = "▀"
 
 
 def to_blocks(png: bytes, columns: int, rows: int) -> Text:
-    """A PNG as coloured text that keeps its proportions, in at most so many columns and rows."""
+    """A PNG as coloured text with the same proportions, in at most `columns` and `rows`."""
     import PIL.Image
     from rich.text import Text
 
     picture = PIL.Image.open(BytesIO(png)).convert("RGB")
     picture.thumbnail((columns, 2 * rows), PIL.Image.Resampling.BOX)
     pixels = picture.load()
-    assert pixels is not None  # a picture that was converted is loaded
+    assert pixels is not None  # converted pictures are loaded
     text = Text()
     for y in range(0, picture.height - picture.height % 2, 2):
         for x in range(picture.width):

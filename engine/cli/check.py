@@ -12,7 +12,7 @@ from weft.engine.cli.output import Exit, json_line, say, say_problems
 from weft.engine.errors import GraphError, Problem
 from weft.engine.session import Engine
 
-Graphs = Annotated[list[str], typer.Argument(metavar="GRAPH...", help="Graph files, PNGs that Weft wrote, or -.")]
+Graphs = Annotated[list[str], typer.Argument(metavar="GRAPH...", help="Graph files, PNGs written by Weft, or -.")]
 
 
 def command(
@@ -23,20 +23,20 @@ def command(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Find everything that is wrong with graphs, before anything runs."""
+    """Report every problem of the given graphs without running them."""
     engine = Engine(store=None, device="cpu", models=models or (), inputs=inputs or (), nodes=nodes or ())
-    found = 0
+    count = 0
     for name in graphs:
         problems = _problems(engine, name)
-        found += len(problems)
+        count += len(problems)
         say_problems(problems, json)
         if json:
             json_line({"event": "checked", "file": name, "problems": len(problems)})
         elif not problems:
             print(f"{name}: ok")
-    if found:
-        say(f"{found} problem{'s' if found > 1 else ''}")
-    return Exit.WRONG if found else Exit.DONE
+    if count:
+        say(f"{count} problem{'s' if count > 1 else ''}")
+    return Exit.WRONG if count else Exit.DONE
 
 
 def _problems(engine: Engine, name: str) -> tuple[Problem, ...]:

@@ -1,4 +1,4 @@
-"""`weft diff`: what is different between two graphs."""
+"""`weft diff`: the differences between two graphs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from weft.engine.cli.output import Exit, json_line, say
 from weft.engine.errors import GraphError
 from weft.engine.session import Engine
 
-First = Annotated[str, typer.Argument(metavar="A", help="A graph file, or a PNG that Weft wrote.")]
-Second = Annotated[str, typer.Argument(metavar="B", help="Another one.")]
+First = Annotated[str, typer.Argument(metavar="A", help="A graph file, or a PNG written by Weft.")]
+Second = Annotated[str, typer.Argument(metavar="B", help="The graph to compare it with.")]
 
 
 def command(
@@ -26,7 +26,7 @@ def command(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Compare two graphs node by node; titles, layout and the order of nodes do not count."""
+    """Compare two graphs node by node. Titles, layout and the order of nodes are ignored."""
     engine = Engine(store=None, device="cpu", inputs=inputs or ())
     changes = diff(_flat(engine, first), _flat(engine, second))
     for change in changes:
@@ -35,7 +35,7 @@ def command(
         else:
             print(change)
     if not changes:
-        say("no node is different")
+        say("no differences")
     return Exit.DONE
 
 

@@ -1,11 +1,10 @@
-"""The graph that a command line means: read from a file, a picture or stdin, with its `--set` values."""
+"""The graph that a command line names, with the changes of `--set`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from weft.engine.checking.parameters import target_input
 from weft.engine.errors import GraphError, Problem
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
+from weft.engine.graph_files import as_graph
 from weft.engine.limits import Limits
-from weft.engine.running.delivery import carried
 from weft.engine.spec.catalog import Catalog
 from weft.engine.types import Choice, Either, Scalar, Type
 
@@ -25,32 +24,25 @@ def read_graph(name: str, limits: Limits) -> Graph:
     Raises:
         GraphError: with every problem of the document.
     """
-    path = Path(name)
     if name == "-":
-        return document.read(sys.stdin.buffer.read(), path)
-    if path.suffix.lower() == ".png" and path.is_file():
-        found = carried(path)
-        if found is None:
-            hint = "only pictures that Weft wrote without --no-metadata carry their graph"
-            raise GraphError([Problem("this picture carries no graph", hint, file=name)])
-        return replace(document.read(found.graph, path), contents=found.contents)
-    return document.load(path, limits.max_file_bytes)
+        return document.read(sys.stdin.buffer.read(), Path(name))
+    return as_graph(name, limits.max_file_bytes)
 
 
-def with_settings(graph: Graph, settings: Iterable[str] | None, catalog: Catalog) -> Graph:
+def with_changes(graph: Graph, changes: Iterable[str] | None, catalog: Catalog) -> Graph:
     """The graph with each `NAME=VALUE` set.
 
-    A value is taken as it stands where the input is text, and is read as JSON elsewhere.
+    A value is taken literally for a text input, and is read as JSON for any other.
 
     Raises:
-        GraphError: with every setting that names nothing.
+        GraphError: with a problem for each change whose name is unknown.
     """
     problems: list[Problem] = []
-    for setting in settings or ():
-        target, equals, text = setting.partition("=")
+    for change in changes or ():
+        target, equals, text = change.partition("=")
         try:
             if not equals:
-                raise GraphError([Problem(f"--set {setting}: there is no `=` in it", "write NAME=VALUE")])
+                raise GraphError([Problem(f"--set {change}: there is no `=` in it", "write NAME=VALUE")])
             graph = graph.set(target, _literal(text, _wanted(graph, target, catalog)))
         except GraphError as fault:
             problems += (problem.within(str(graph.path or "")) for problem in fault.problems)
@@ -60,7 +52,7 @@ def with_settings(graph: Graph, settings: Iterable[str] | None, catalog: Catalog
 
 
 def _wanted(graph: Graph, target: str, catalog: Catalog) -> Type | None:
-    """The type of what `target` sets; None where it is not known."""
+    """The type of the input or parameter `target`; None if it is not known."""
     parameter = graph.parameters.get(target)
     if parameter and parameter.type in ("int", "float", "bool", "str"):
         return Scalar(parameter.type)

@@ -1,4 +1,4 @@
-"""What hears a run on the command line: JSON lines or a bar, and a folder for previews where one is named."""
+"""The listener of a run on the command line: JSON lines or a progress bar, and preview files if a folder is given."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from weft.engine.cli.progress_bar import ProgressBar
 
 @contextmanager
 def listening(previews: Path | None, json: bool = False) -> Iterator[events.Listener]:
-    """A listener that shows a run to people, or to programs as JSON lines.
+    """A listener that shows a run as a progress bar, or as JSON lines.
 
     Args:
-        previews: a folder that gets NODE.png while a node paints; a JSON line then names the file.
+        previews: a folder for NODE.png, the latest preview of each node; JSON lines then name the file.
     """
     with nullcontext() if json else ProgressBar() as progress:
 
         def hear(event: events.Event) -> None:
-            kept = _keep(event, previews) if previews else {}
+            file = _keep(event, previews) if previews else {}
             if progress:
                 progress(event)
             else:
-                json_line({**event.plain(), **kept})
+                json_line({**event.plain(), **file})
 
         wanted = previews is not None or (not json and shows_pictures())
         yield events.Previewed(hear) if wanted else hear
 
 
 def shows_pictures() -> bool:
-    """Whether stderr is a terminal in full colour."""
+    """Whether stderr is a terminal with 24-bit colours."""
     return (
         sys.stderr.isatty()
         and os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
@@ -44,7 +44,7 @@ def shows_pictures() -> bool:
 
 
 def _keep(event: events.Event, folder: Path) -> dict[str, str]:
-    """Write the preview that an event has, whole and in the place of the node's last one; its path as JSON has it."""
+    """Replace the preview file of a node by that of an event; gives its path as a field of the JSON line."""
     if not isinstance(event, events.NodeProgress) or not event.preview:
         return {}
     path = folder / f"{event.node}.png"

@@ -1,4 +1,4 @@
-"""`weft models`: the models that graphs can name here, and fetching one from a hub."""
+"""`weft models`: list the models that graphs can use, and download one from the hub."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from weft.engine.errors import InputError
 from weft.engine.session import Engine
 from weft.engine.weights.resources import Resource
 
-app = typer.Typer(help="List the models that graphs can name here, or fetch one from a hub.", no_args_is_help=True)
+app = typer.Typer(help="List the models that graphs can use, or download one from the hub.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models(models: options.Models = None, nodes: options.NodeFiles = None, json: options.Json = False) -> int:
-    """List the models in the models folders, the hub's cache and the installed libraries."""
+    """List the models in the models folders, in the hub's cache and in installed libraries."""
     engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
     found = [(name, one) for resource in _resources(engine) for name, one in resource.available(engine.places())]
     rows = sorted({(name, resolved.kind, resolved.family or "") for name, resolved in found})
@@ -28,7 +28,9 @@ def list_models(models: options.Models = None, nodes: options.NodeFiles = None, 
     elif rows:
         print(table(rows))
     else:
-        say("no models here; name folders with --models DIR or WEFT_MODELS, or fetch one with `weft models pull ID`")
+        say(
+            "no models found; name folders with --models DIR or WEFT_MODELS, or download one with `weft models pull ID`"
+        )
     return Exit.DONE
 
 
@@ -38,11 +40,11 @@ def pull(
     variant: Annotated[str, typer.Option("--variant", help="The weights variant, such as fp16.")] = "",
     nodes: options.NodeFiles = None,
 ) -> int:
-    """Fetch a model from the hub into the hub's cache, where graphs find it by its id."""
+    """Download a model into the hub's cache; graphs then name it by its id."""
     engine = Engine(store=None, device="cpu", nodes=nodes or ())
     resource = next((one for one in _resources(engine) if type(one).pull is not Resource.pull), None)
     if resource is None:
-        raise InputError("no installed node library fetches models", "install one that does")
+        raise InputError("no installed node library can download models", "install one that can")
     print(resource.pull(identifier, variant))
     return Exit.DONE
 

@@ -1,4 +1,4 @@
-"""`weft nodes`: the node types that graphs can use here."""
+"""`weft nodes`: the installed node types."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from weft.engine.spec.catalog import Catalog
 from weft.engine.spec.node import NodeType
 
 WIDTH = 100
-"""Columns that the text about one type is wrapped to."""
+"""Columns to which the description of a type is wrapped."""
 
-TypeName = Annotated[str | None, typer.Argument(metavar="TYPE", help="Show this node type whole.")]
+TypeName = Annotated[str | None, typer.Argument(metavar="TYPE", help="Describe this node type.")]
 
 
 def command(
     type: TypeName = None, nodes: options.NodeFiles = None, json: options.Json = False, debug: options.Debug = False
 ) -> int:
-    """List the node types, or show one with its inputs and outputs."""
+    """List the installed node types, or describe one with its inputs and outputs."""
     catalog = Engine(store=None, device="cpu", nodes=nodes or ()).catalog
     chosen = [_named(catalog, type)] if type is not None else sorted(catalog.values(), key=_place)
     if json:
@@ -80,7 +80,7 @@ def _whole(type: NodeRecord) -> Iterator[str]:
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:
-    """What narrows an input's literals: `, 1 to 100 in steps of 8`, or its choices."""
+    """The range of an input's literals, `, 1 to 100 in steps of 8`, or its choices."""
     for one in (schema, *schema.get("anyOf", ())):
         if "enum" in one:
             return f": {', '.join(one['enum'])}"

@@ -1,49 +1,142 @@
-"""The options that verbs share, and what they make: a graph to work on, an engine to run it."""
+"""Arguments and options that several commands have, and the group of those that make an engine.
+
+A command has a whole group as one parameter, `engine: EngineOptions`; `expanded` gives typer the fields of the group as
+parameters of the command.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from weft.engine.cli.output import say
+from weft.engine.session import Engine
+from weft.engine.settings import Settings, resolve
+
 GraphArgument = Annotated[
-    str, typer.Argument(metavar="GRAPH", help="A graph file, a PNG that Weft wrote, or - (stdin).")
+    str, typer.Argument(metavar="GRAPH", help="A graph file, a PNG written by Weft, or - for stdin.")
 ]
-Settings = Annotated[
+Changes = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="NAME=VALUE", help="Set a parameter, or an input as NODE.INPUT=VALUE."),
 ]
-Only = Annotated[list[str] | None, typer.Option("--only", metavar="NODE", help="Run this node and what it needs.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The folder that pictures are written to.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, float32, float16, bfloat16.")]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", metavar="NODE", help="Run only this node and the nodes it needs.")
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pictures. Default: output.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps. Default: auto.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="auto, float32, float16 or bfloat16. Default: auto.")
+]
 StoreFolder = Annotated[
-    Path | None,
-    typer.Option("--store", help="The folder that results are kept in (WEFT_STORE; else your cache folder)."),
+    Path | None, typer.Option("--store", help="Folder that results are kept in. Default: in your cache folder.")
 ]
 SharedStore = Annotated[
-    str | None,
-    typer.Option("--shared-store", metavar="URL", envvar="WEFT_SHARED_STORE", help="A store that machines share."),
+    str | None, typer.Option("--shared-store", metavar="URL", help="A store shared by several machines.")
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep results.")]
-Models = Annotated[list[Path] | None, typer.Option("--models", help="A folder with models (WEFT_MODELS).")]
-Inputs = Annotated[list[Path] | None, typer.Option("--input", help="A folder with files that graphs name.")]
-NodeFiles = Annotated[list[Path] | None, typer.Option("--nodes", metavar="FILE.py", help="Your own node types.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Do not read or keep results.")]
+Models = Annotated[list[Path] | None, typer.Option("--models", help="A folder with models. Can be repeated.")]
+Inputs = Annotated[
+    list[Path] | None, typer.Option("--input", help="A folder with files that graphs name. Can be repeated.")
+]
+NodeFiles = Annotated[
+    list[Path] | None, typer.Option("--nodes", metavar="FILE.py", help="A file with your own node types.")
+]
 Previews = Annotated[
-    Path | None, typer.Option("--preview", metavar="DIR", help="Keep writing DIR/NODE.png while a node paints.")
+    Path | None,
+    typer.Option("--preview", metavar="DIR", help="Keep the latest preview of each running node in DIR/NODE.png."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, nothing else there.")]
-NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Leave the graph out of pictures.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch models that are named by hub id and not here yet.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else on stdout.")]
+NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not write the graph into pictures.")]
+Download = Annotated[bool, typer.Option("--download", help="Download models that are named by hub id and missing.")]
 HelpParameters = Annotated[
-    bool, typer.Option("--help-parameters", help="List what the graph can be asked for with --set, and run nothing.")
+    bool, typer.Option("--help-parameters", help="List the graph's parameters and exit without running it.")
 ]
 Audit = Annotated[
     float,
     typer.Option(
-        "--audit", min=0, max=1, metavar="SHARE", help="Compute this share of the hits again; name what differs."
+        "--audit",
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Compute this share of the cached results again, and report the nodes whose results differ.",
     ),
 ]
-Guard = Annotated[bool, typer.Option("--guard", help="Catch nodes that change their inputs (slower).")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
+Guard = Annotated[bool, typer.Option("--guard", help="Report nodes that modify their inputs (slower).")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the Python traceback of an error.")]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The options of every command that plans or runs."""
+
+    device: Device = None
+    precision: Precision = None
+    store: StoreFolder = None
+    shared_store: SharedStore = None
+    models: Models = None
+    inputs: Inputs = None
+    nodes: NodeFiles = None
+
+    def settings(self, graph: Path | None = None, **others: Any) -> Settings:
+        """The settings of this call.
+
+        Args:
+            graph: the graph's file, whose folder may have a `weft.toml`.
+            others: settings that other options give; None gives nothing.
+        """
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "nodes"}
+        return resolve({**given, **others}, graph_folder=graph.parent if graph else None)
+
+    def engine(self, settings: Settings, *, no_cache: bool = False, **others: Any) -> Engine:
+        """An engine with these settings; what it reports goes to stderr.
+
+        Args:
+            no_cache: whether it has no store.
+            others: further arguments of `Engine`.
+        """
+        store = {"store": None} if no_cache else {}
+        return Engine.of(settings, nodes=self.nodes or (), report=say, **store, **others)
+
+
+def graph_path(argument: str) -> Path | None:
+    """The path of a graph argument; None for stdin."""
+    return None if argument == "-" else Path(argument)
+
+
+def expanded(command: Callable[..., int]) -> Callable[..., int]:
+    """The command with each option group among its parameters replaced by the fields of the group."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = [*_parameters(command, hints)]
+
+    @wraps(command)
+    def call(**given: Any) -> int:
+        made = {
+            name: group(**{one.name: given.pop(one.name) for one in fields(group)}) for name, group in groups.items()
+        }
+        return command(**made, **given)
+
+    call.__dict__["__signature__"] = inspect.Signature(parameters, return_annotation=int)
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
+
+
+def _parameters(command: Callable[..., int], hints: dict[str, Any]) -> Iterator[inspect.Parameter]:
+    """The parameters of a command, with the fields of option groups in the place of these."""
+    for name, one in inspect.signature(command).parameters.items():
+        if not is_dataclass(hints[name]):
+            yield one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+            continue
+        inner = get_type_hints(hints[name], include_extras=True)
+        for field in fields(hints[name]):
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            yield inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=inner[field.name]
+            )

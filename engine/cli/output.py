@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from weft.engine.errors import GraphError, InputError, Problem, WeftError
+from weft.engine.errors import GraphError, InputError, Problem, SettingsError, WeftError
 
 
 class Exit(IntEnum):
-    """What a process ends with."""
+    """Exit codes of the command line."""
 
     DONE = 0
     FAILED = 1
@@ -30,10 +30,10 @@ def json_line(record: Mapping[str, Any]) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file and the folders above it.
+    """Write a file; missing folders are made.
 
     Raises:
-        InputError: where that cannot be done.
+        InputError: if it cannot be written.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        raise InputError(f"`{path}` cannot be written: {fault.strerror}", "choose another place") from None
+        raise InputError(f"`{path}` cannot be written: {fault.strerror}", "choose another path") from None
 
 
 def say(text: str) -> None:
@@ -59,7 +59,7 @@ def say(text: str) -> None:
 
 
 def say_problems(problems: Iterable[Problem], as_json: bool) -> None:
-    """Every problem: for people on stderr, and as JSON lines where they are wanted."""
+    """Every problem, as text on stderr, and as JSON lines on stdout if `as_json` is set."""
     for problem in problems:
         if as_json:
             json_line({"event": "problem", **problem.plain()})
@@ -68,7 +68,7 @@ def say_problems(problems: Iterable[Problem], as_json: bool) -> None:
 
 def say_error(fault: WeftError, as_json: bool) -> None:
     """An error that ends the command."""
-    if isinstance(fault, GraphError):
+    if isinstance(fault, (GraphError, SettingsError)):
         problems: tuple[Problem, ...] = fault.problems
     elif isinstance(fault, InputError):
         problems = (Problem(fault.message, fault.hint),)

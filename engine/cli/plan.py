@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from weft.engine.cli import options
-from weft.engine.cli.graph_argument import read_graph, with_settings
-from weft.engine.cli.output import Exit, json_line, say
-from weft.engine.session import Engine, store_folder
+from weft.engine.cli.graph_argument import read_graph, with_changes
+from weft.engine.cli.output import Exit, json_line
 
 
 def command(
     graph: options.GraphArgument,
-    settings: options.Settings = None,
+    engine: options.EngineOptions,
+    changes: options.Changes = None,
     only: options.Only = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    store: options.StoreFolder = None,
-    shared_store: options.SharedStore = None,
     no_cache: options.NoCache = False,
-    models: options.Models = None,
-    inputs: options.Inputs = None,
-    nodes: options.NodeFiles = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Say for every node whether it will run or is cached, and why; nothing runs."""
-    engine = Engine(
-        store=None if no_cache else store or store_folder(),
-        shared=shared_store,
-        report=say,
-        device=device,
-        precision=precision,
-        models=models or (),
-        inputs=inputs or (),
-        nodes=nodes or (),
-    )
-    chosen = with_settings(read_graph(graph, engine.limits), settings, engine.catalog)
-    planned = engine.plan(chosen, only or ())
+    """Show which nodes a run would compute, which are cached, and why. Nothing is run."""
+    settings = engine.settings(options.graph_path(graph))
+    made = engine.engine(settings, no_cache=no_cache)
+    chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
+    planned = made.plan(chosen, only or ())
     if json:
         for step in planned.steps:
             json_line(step.plain())

@@ -1,7 +1,7 @@
-"""A run as a person sees it: a line for each node with its state and time; while one reports steps, a bar with it/s.
+"""The progress of a run for people: a line for each finished node, and a bar with it/s for the running one.
 
-Under the bar stands what a node has painted so far, where there are previews. Lines go to stderr, so that stdout holds
-the written paths alone. Where stderr is no terminal there is no bar.
+A preview, if there is one, is drawn under the bar. All of it goes to stderr, so that stdout has the written paths only.
+There is no bar if stderr is no terminal.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 MOST_COLUMNS = 64
-"""The greatest width of a preview; its height is at most half the terminal's."""
+"""The greatest width of a preview; it is at most half as high as the terminal."""
 
 
 class ProgressBar:
-    """Listens to a run and shows it."""
+    """A listener that shows a run."""
 
     def __init__(self) -> None:
         self._bar: RichProgress | None = None
@@ -76,7 +76,7 @@ class ProgressBar:
         self._bar.update(self._task, completed=step, total=steps, rate=rate)
 
     def _show(self, preview: bytes) -> None:
-        """Put a preview under the bar, where there is one."""
+        """Draw a preview under the bar."""
         from rich.console import Group
 
         from weft.engine.cli.blocks import to_blocks

@@ -1,4 +1,4 @@
-"""`weft run`: a saved graph becomes pictures."""
+"""`weft run`: run a saved graph and write its pictures."""
 
 from __future__ import annotations
 
@@ -7,33 +7,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from types import FrameType
 
 from weft.engine.checking.parameters import parameter_summaries
 from weft.engine.cli import options
-from weft.engine.cli.graph_argument import read_graph, with_settings
+from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.graph.graph import Graph
 from weft.engine.running.result import Result
-from weft.engine.session import Engine, store_folder
 from weft.engine.spec.catalog import Catalog
 
 
 def command(
     graph: options.GraphArgument,
-    settings: options.Settings = None,
+    engine: options.EngineOptions,
+    changes: options.Changes = None,
     only: options.Only = None,
-    out: options.Out = Path("output"),
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    store: options.StoreFolder = None,
-    shared_store: options.SharedStore = None,
+    out: options.Out = None,
     no_cache: options.NoCache = False,
-    models: options.Models = None,
-    inputs: options.Inputs = None,
-    nodes: options.NodeFiles = None,
     download: options.Download = False,
     no_metadata: options.NoMetadata = False,
     preview: options.Previews = None,
@@ -43,28 +35,21 @@ def command(
     help_parameters: options.HelpParameters = False,
     debug: options.Debug = False,
 ) -> int:
-    """Run a graph; only what changed since the last run is computed."""
-    engine = Engine(
-        store=None if no_cache else store or store_folder(),
-        shared=shared_store,
-        report=say,
-        device=device,
-        precision=precision,
-        models=models or (),
-        inputs=inputs or (),
+    """Run a graph. Only nodes whose inputs changed since an earlier run are computed."""
+    settings = engine.settings(
+        options.graph_path(graph),
         output=out,
-        nodes=nodes or (),
-        metadata=not no_metadata,
-        download=download,
-        guarded=guard,
+        download=download or None,
+        metadata=False if no_metadata else None,
     )
-    chosen = with_settings(read_graph(graph, engine.limits), settings, engine.catalog)
+    made = engine.engine(settings, no_cache=no_cache, guarded=guard)
+    chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
     if help_parameters:
-        return _list_parameters(chosen, engine.catalog, json)
-    with engine, _interruptible() as interrupted:
-        planned = engine.plan(chosen, only or ())
+        return _list_parameters(chosen, made.catalog, json)
+    with made, _interruptible() as interrupted:
+        planned = made.plan(chosen, only or ())
         with listening(preview, json) as listener:
-            result = engine.execute(planned, listener=listener, cancelled=interrupted.is_set, audit=audit)
+            result = made.execute(planned, listener=listener, cancelled=interrupted.is_set, audit=audit)
     if not json:
         _report(result)
     if debug:
@@ -84,20 +69,20 @@ def _list_parameters(graph: Graph, catalog: Catalog, json: bool) -> int:
         rows = [(one.name, one.type, one.bounds, one.default or "required", one.description) for one in found]
         print(table([("parameter", "type", "bounds", "default", ""), *rows]))
     else:
-        say("the graph has no parameters; its inputs are set as NODE.INPUT")
+        say("the graph has no parameters; set inputs as NODE.INPUT=VALUE")
     return Exit.DONE
 
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """The first Ctrl-C asks the run to stop after its present step; the second stops at once."""
+    """The first Ctrl-C stops the run after the current step; the second stops it at once."""
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        say("stopping after this step (again to stop at once)")
+        say("stopping after the current step (press Ctrl-C again to stop at once)")
 
     if threading.current_thread() is not threading.main_thread():
         yield asked

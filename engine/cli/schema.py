@@ -1,4 +1,4 @@
-"""`weft schema`: what editors complete and check graph files by."""
+"""`weft schema`: the JSON Schemas with which editors complete and check graph files and job files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from weft.engine.session import Engine
 from weft.engine.show.json_schema import graph_schema, nodes_document, written
 
 Folder = Annotated[
-    Path | None, typer.Option("--write", metavar="DIR", help="Write all schemas and nodes.json into this folder.")
+    Path | None,
+    typer.Option(
+        "--write", metavar="DIR", help="Write the schemas of graph and job files, and nodes.json, into this folder."
+    ),
 ]
 
 
 def command(write: Folder = None, nodes: options.NodeFiles = None, debug: options.Debug = False) -> int:
-    """Print the JSON Schema of graph files; or write it, that of job files and the catalogue of nodes."""
+    """Print the JSON Schema of graph files, or write all schemas and the node catalogue into a folder."""
     types = Engine(store=None, device="cpu", nodes=nodes or ()).catalog.values()
     schema = written(graph_schema(types))
     if write is None:

@@ -1,39 +1,41 @@
-"""`weft store`: count, verify, prune and migrate the store of results."""
+"""`weft store`: inspect, verify, prune and migrate the store of results."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from weft.engine import quantities
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say
 from weft.engine.errors import InputError
-from weft.engine.session import store_folder
+from weft.engine.settings import resolve
 from weft.engine.store import Stats, Store
 from weft.engine.store.disk import DiskStore
 
 app = typer.Typer(help="Inspect and maintain the store of results.", no_args_is_help=True)
 
-Folder = Annotated[Path | None, typer.Option("--store", help="The folder (WEFT_STORE; else your cache folder).")]
+N = TypeVar("N", int, float)
 
-_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+Folder = Annotated[
+    Path | None, typer.Option("--store", help="The folder of the store. Default: `weft settings` shows it.")
+]
 
 
 @app.command("path")
 def path(store: Folder = None) -> int:
-    """Print the folder of the store."""
-    print(store or store_folder())
+    """Print the path of the store."""
+    print(store or resolve().store_folder)
     return Exit.DONE
 
 
 @app.command("stats")
 def stats(store: Folder = None, json: options.Json = False) -> int:
-    """Count what is kept."""
+    """Print how many results are stored and their size."""
     found = _opened(store).stats()
     if json:
         json_line(asdict(found))
@@ -44,36 +46,35 @@ def stats(store: Folder = None, json: options.Json = False) -> int:
 
 @app.command("verify")
 def verify(store: Folder = None, json: options.Json = False) -> int:
-    """Read everything that is kept and name what is damaged; exit 1 where something is."""
+    """Read every stored result and report damaged ones. Exit code 1 if there are any."""
     faults = _opened(store).verify()
     for fault in faults:
         if json:
             json_line({"path": fault.place, "reason": fault.reason})
         else:
             print(f"{fault.place}: {fault.reason}")
-    say(f"{len(faults)} damaged; a run computes these again" if faults else "everything is whole")
+    say(f"{len(faults)} damaged; runs compute these again" if faults else "no damage found")
     return Exit.FAILED if faults else Exit.DONE
 
 
 @app.command("prune")
 def prune(
-    max_size: Annotated[str | None, typer.Option("--max-size", help="Keep at most this much: 500M, 20G.")] = None,
+    max_size: Annotated[str | None, typer.Option("--max-size", help="Size to keep at most: 500M, 20G.")] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", help="Remove what was not used for this long: 12h, 30d.")
+        str | None, typer.Option("--older-than", help="Remove results unused for this long: 12h, 30d.")
     ] = None,
     store: Folder = None,
 ) -> int:
-    """Remove results, the least recently used first, and files that nothing refers to."""
-    size = _measure(max_size, _SIZES, "--max-size", "500M or 20G") if max_size else None
-    age = _measure(older_than, _TIMES, "--older-than", "12h or 30d") if older_than else None
-    removed = _opened(store).prune(None if size is None else int(size), age)
-    print(f"removed {_sentence(removed)}")
+    """Remove results, least recently used first, and data that no result refers to."""
+    size = _measure(max_size, quantities.size, "--max-size", "500M or 20G") if max_size else None
+    age = _measure(older_than, quantities.seconds, "--older-than", "12h or 30d") if older_than else None
+    print(f"removed {_sentence(_opened(store).prune(size, age))}")
     return Exit.DONE
 
 
 @app.command("migrate")
 def migrate(store: Folder = None, json: options.Json = False) -> int:
-    """Bring a store that an older version of Weft made up to date; nothing in it is lost, and runs may go on."""
+    """Update a store that was made by an older version of Weft. Nothing is lost; runs may continue meanwhile."""
     done = _disk(store).migrate()
     if json:
         json_line(asdict(done))
@@ -89,15 +90,15 @@ def _opened(folder: Path | None) -> Store:
 
 
 def _disk(folder: Path | None) -> DiskStore:
-    return DiskStore((folder or store_folder()).expanduser())
+    return DiskStore((folder or resolve().store_folder).expanduser())
 
 
 def _sentence(found: Stats) -> str:
     return f"{found.records} results, {found.blobs} blobs, {found.notes} notes, {found.bytes / 1e6:,.1f} MB"
 
 
-def _measure(text: str, units: dict[str, int], option: str, example: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]?)b?", text.strip().lower())
-    if match is None or match[2] not in units:
-        raise InputError(f"{option} {text}: expected a number with a unit", f"such as {example}")
-    return float(match[1]) * units[match[2]]
+def _measure(text: str, read: Callable[[str], N], option: str, example: str) -> N:
+    try:
+        return read(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: expected a number with a unit", f"such as {example}") from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Artifact, Context, InputError, InputFile, Limits, NodeProblem, name_fault, node
+from weft.nodes.picture_files import Format, encoded, read_levels, to_pil
 from weft.nodes.values import Image
 
 if TYPE_CHECKING:
@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
 SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".webp": b"RIFF"}
 """How a file of each ending begins."""
-
-Format = Literal["png", "webp", "jpeg"]
-
-SAVE_OPTIONS: Mapping[Format, Mapping[str, Any]] = {
-    "png": {"compress_level": 6},
-    "webp": {"lossless": True, "exact": True},
-    "jpeg": {"quality": 95, "subsampling": 0},
-}
-"""Options for Pillow, fixed so that equal pixels give equal bytes."""
 
 
 def _probe(path: Path) -> None:
@@ -44,7 +35,7 @@ def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, con
     """
     import torch
 
-    levels, most = _levels(_upright(context.found(path).resolved.files[0]))
+    levels, most = read_levels(_upright(context.found(path).resolved.files[0]))
     return Image(torch.from_numpy(levels)[None].float() / most)
 
 
@@ -59,26 +50,14 @@ def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
 def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> list[Artifact]:
     """Save pictures in the output folder, one file for each item of the batch.
 
+    Called outside of a graph, nothing is written: `.save(FOLDER)` of what it returns writes a file.
+
     Args:
         image: the pictures; each value is rounded to the nearest of 256 levels.
         name: of the files, without number and suffix.
         format: `png` and `webp` are lossless; `jpeg` is lossy and drops alpha.
     """
-    levels = (image.pixels * 255).round().byte().numpy()
-    return [Artifact(_encoded(item, format), f"image/{format}", name) for item in levels]
-
-
-def _levels(picture: PIL.Image.Image) -> tuple[Any, int]:
-    """The levels `[height, width, 3 or 4]` of a picture and the greatest that there can be.
-
-    Four channels where it has transparency; grey levels of 16 bits keep their depth.
-    """
-    import numpy
-
-    if picture.mode.startswith("I"):
-        grey = numpy.asarray(picture).astype(numpy.int32)
-        return numpy.stack([grey] * 3, axis=-1), 2**16 - 1
-    return numpy.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB")), 2**8 - 1
+    return [Artifact(encoded(picture, format), f"image/{format}", name) for picture in to_pil(image.pixels)]
 
 
 def _upright(path: Path) -> PIL.Image.Image:
@@ -91,13 +70,3 @@ def _upright(path: Path) -> PIL.Image.Image:
             return PIL.ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
         raise InputError(f"`{path.name}` cannot be read as a picture: {fault}", "give another file") from None
-
-
-def _encoded(levels: Any, format: Format) -> bytes:
-    """One picture `[height, width, channel]` of bytes, as a file."""
-    import PIL.Image
-
-    picture = PIL.Image.fromarray(levels)
-    packed = BytesIO()
-    (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **SAVE_OPTIONS[format])
-    return packed.getvalue()

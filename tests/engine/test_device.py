@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weft.engine import InputError, Limits
+from weft.engine import InputError
 from weft.engine.device import cuda_devices, resolve_device, resolve_precision
 
 
@@ -43,9 +43,3 @@ def test_a_precision_is_resolved(name: str, device: str, precision: str) -> None
 def test_an_unknown_precision() -> None:
     with pytest.raises(InputError, match=r"no precision `flaot16` \(did you mean `float16`\?\)"):
         resolve_precision("flaot16", "cpu")
-
-
-def test_limits_are_settings() -> None:
-    assert Limits.from_environment({"WEFT_MAX_PIXELS": "5"}) == Limits(max_pixels=5)
-    with pytest.raises(InputError, match="WEFT_MAX_BATCH is '1e3', expected a whole number"):
-        Limits.from_environment({"WEFT_MAX_BATCH": "1e3"})

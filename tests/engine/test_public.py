@@ -19,7 +19,7 @@ def test_all_is_complete() -> None:
     imported = {
         alias.asname or alias.name
         for statement in tree.body
-        if isinstance(statement, ast.ImportFrom) and statement.module != "__future__"
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("weft.")
         for alias in statement.names
         if not (alias.asname or "").startswith("_")
     }

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from weft.engine import CatalogError, Engine, Graph, NodeError
+from weft.engine import CatalogError, Engine, Graph, GraphError, NodeError
 from weft.engine.graph.document import read
-from weft.engine.session import store_folder
+from weft.engine.settings import resolve
 
 THIRD_PARTY = '''"""A node of a third party."""
 
@@ -93,9 +93,33 @@ def test_with_the_store_and_without_it_outputs_are_equal(tmp_path: Path) -> None
     assert cold.outputs == warm.outputs == without.outputs and warm.cached and not without.cached
 
 
+def test_a_graph_file_and_a_picture_run_by_their_paths(tmp_path: Path) -> None:
+    engine = engine_with(THIRD_PARTY, tmp_path)
+    (tmp_path / "graph.json").write_text(GRAPH)
+    assert engine.run(str(tmp_path / "graph.json")).outputs == {"out": "HELLO!"}
+    assert engine.submit(tmp_path / "graph.json").result(60).outputs == {"out": "HELLO!"}
+    assert [*engine.plan(tmp_path / "graph.json").of("cached")] and not engine.check(tmp_path / "graph.json").problems
+    picture = "from io import BytesIO\nfrom PIL import Image\nfrom weft.engine import Artifact, node\n\n\n@node\n"
+    picture += 'def Dot(level: int) -> Artifact:\n    """A dot."""\n    packed = BytesIO()\n'
+    picture += '    Image.new("L", (1, 1), level).save(packed, "PNG")\n'
+    (tmp_path / "dot.py").write_text(picture + '    return Artifact(packed.getvalue(), "image/png", "dot")\n')
+    with Engine(store=None, output=tmp_path, nodes=[tmp_path / "dot.py"], device="cpu") as dots:
+        (path,) = dots.run(read('{"weft": 1, "nodes": {"a": {"type": "Dot", "inputs": {"level": 7}}}}')).paths
+        assert dots.check(str(path)).graph.nodes["a"].inputs == {"level": 7} and dots.run(path).paths == (path,)
+    with pytest.raises(GraphError):
+        engine.run("none.json")
+
+
+def test_an_engine_says_its_device_its_store_and_how_many_types_it_has(tmp_path: Path) -> None:
+    engine = engine_with(THIRD_PARTY, tmp_path)
+    shown = repr(engine)
+    assert "cpu" in shown and str(tmp_path / "store") in shown and str(len(engine.catalog)) in shown
+    assert len(shown.splitlines()) == 1 and "Limits" not in shown
+
+
 def test_the_default_store_is_the_users(tmp_path: Path) -> None:
-    assert store_folder({"WEFT_STORE": str(tmp_path)}) == tmp_path
-    assert store_folder({}).parts[-2:] == ("weft", "store")
+    assert resolve(environment={"WEFT_CONFIG": "", "WEFT_STORE": str(tmp_path)}).store_folder == tmp_path
+    assert resolve(environment={"WEFT_CONFIG": ""}).store_folder.parts[-2:] == ("weft", "store")
 
 
 def test_a_graph_without_nodes_runs_nothing(tmp_path: Path) -> None:

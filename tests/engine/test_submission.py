@@ -66,6 +66,18 @@ def test_events_can_be_awaited(engine: Engine) -> None:
     assert asyncio.run(heard())[-1] == "run_finished"
 
 
+def test_a_submission_says_how_far_it_is(engine: Engine) -> None:
+    run = engine.submit(work(10_000))
+    assert "running" in repr(run)
+    run.cancel()
+    run.result(timeout=20)
+    assert "cancelled" in repr(run)
+    wrong = engine.submit(Graph())
+    with pytest.raises(GraphError):
+        wrong.result()
+    assert "GraphError" in repr(wrong)
+
+
 def test_a_run_can_be_cancelled(engine: Engine) -> None:
     run = engine.submit(work(10_000))
     with pytest.raises(TimeoutError):

@@ -22,9 +22,9 @@ CONTROL: Any = Control(ControlNet(*RECIPE), torch.zeros(1, 8, 8, 3), 0.5, 0.0, 1
     [
         (Image(torch.zeros(1, 48, 64, 3)), "Image(64 x 48)"),
         (Image(torch.zeros(2, 48, 64, 4)), "Image(2 of 64 x 48, with alpha)"),
-        (Mask(torch.zeros(1, 48, 64)), "Mask(64 x 48)"),
-        (Latent[Any](64, 48, 3), "Latent(3 of 64 x 48, a size alone)"),
-        (Latent[Any](64, 48, 1, torch.zeros(1, 4, 6, 8)), "Latent(64 x 48)"),
+        (Mask(torch.full((1, 48, 64), 0.25)), "Mask(64 x 48, 25 % covered)"),
+        (Latent[Any](64, 48, 3), "Latent(3 of 64 x 48, no samples yet)"),
+        (Latent[Any](64, 48, 1, torch.zeros(1, 4, 6, 8)), "Latent(64 x 48, samples 1 x 4 x 6 x 8)"),
         (Model[Any](*RECIPE), "Model(SD1, float32, 1234567890ab)"),
         (VAE[Any]("abc", "SD1", "fp16", "float16"), "VAE(SD1, float16, fp16, abc)"),
         (Conditioning[Any]((PROMPT,)), "Conditioning(Prompt(77 tokens of 96))"),

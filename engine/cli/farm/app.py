@@ -1,10 +1,10 @@
-"""What the verbs of `weft farm` share: their group, their arguments, and how they stop."""
+"""What the commands of `weft farm` share: their group, their arguments, and how they stop."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,60 +12,69 @@ from typing import Annotated
 
 import typer
 
+from weft.engine.cli.options import EngineOptions
 from weft.engine.errors import InputError
+from weft.engine.farm.sweep.job import Job
 from weft.engine.farm.work.job_facts import Setup
 from weft.engine.farm.work.ledger import Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
+from weft.engine.settings import resolve
 
-app = typer.Typer(help="Run jobs: one graph over many prompts, seeds and settings.", no_args_is_help=True)
+app = typer.Typer(help="Run jobs: one graph with many prompts, seeds and other values.", no_args_is_help=True)
 
 JobArgument = Annotated[Path, typer.Argument(metavar="JOB", help="A job file.")]
-FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a job, as `--out` named it.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The job's folder; else output/NAME-OF-THE-JOB.")]
-Items = Annotated[list[str] | None, typer.Argument(metavar="ITEM...", help="Beginnings of item ids; else all.")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a job, as given with `--out`.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="The job's folder. Default: output/NAME, with the name of the job file."),
+]
+Items = Annotated[
+    list[str] | None, typer.Argument(metavar="ITEM...", help="Item ids, or their first characters. Default: all items.")
+]
 
 
 def job_folder(job: Path, out: Path | None) -> Path:
-    """Where a job works and publishes."""
-    return out or Path("output") / job.stem
+    """The folder of a job, with its ledger and its published pictures."""
+    return out or resolve().output / job.stem
 
 
 def opened(folder: Path) -> Ledger:
     """The ledger of a job's folder.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     if not ledger_path(folder).is_file():
-        raise InputError(f"there is no job in {folder}", "`weft farm run` and `weft farm submit` make one")
+        raise InputError(f"there is no job in {folder}", "make one with `weft farm run` or `weft farm submit`")
     return Ledger(ledger_path(folder))
 
 
-def setup_of(
-    store: Path | None,
-    shared: str | None,
-    device: str,
-    precision: str,
-    models: list[Path] | None,
-    inputs: list[Path] | None,
-    nodes: list[Path] | None,
-) -> Setup:
-    """What the options of a call make workers' engines with; paths hold in any working directory."""
-    here = str(Path.cwd())
+def setup_of(engine: EngineOptions, job: Job, *inputs: Path) -> Setup:
+    """The arguments of the workers' engines; paths are absolute, so that they hold in any working directory.
+
+    Args:
+        inputs: folders that are searched after those of the options and before the working directory.
+    """
+    settings = engine.settings(job.graph.path)
     return Setup(
-        store=str(store.resolve()) if store else "",
-        shared=shared,
-        device=device,
-        precision=precision,
-        models=tuple(str(one.resolve()) for one in models or ()),
-        inputs=(*(str(one.resolve()) for one in inputs or ()), here),
-        nodes=tuple(str(one.resolve()) for one in nodes or ()),
+        store=str(engine.store.resolve()) if engine.store else "",
+        shared=settings.shared_store,
+        device=settings.device,
+        precision=settings.precision,
+        models=_absolute(settings.models),
+        inputs=(*_absolute([*settings.inputs, *inputs]), str(Path.cwd())),
+        nodes=_absolute(engine.nodes or ()),
+        metadata=settings.metadata,
     )
+
+
+def _absolute(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(str(path.resolve()) for path in paths)
 
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Is set by Ctrl-C and by SIGTERM, so that what is leased is given back."""
+    """An event that Ctrl-C and SIGTERM set, so that leased items are returned to the ledger."""
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""A job as a person sees it while it runs: on a terminal one board that is redrawn in place, elsewhere lines."""
+"""The progress of a job for people: on a terminal a board that is redrawn in place, elsewhere lines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 Show = Callable[[JobProgress, Ledger], None]
 
 MOST_FAILURES = 4
-"""How many failures a board names."""
+"""The most failures that a board lists."""
 
 _STYLES = {"running": "cyan", "finished": "green", "paused": "yellow", "cancelled": "yellow", "stopped": "red"}
 
 
 @contextmanager
 def shown_on(stream: TextIO, otherwise: Show) -> Iterator[Show]:
-    """How a job is shown: by a board where the stream is a terminal, and as said where it is none."""
+    """Shows a job on a board if the stream is a terminal, and by `otherwise` if not."""
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         yield otherwise
         return
@@ -35,42 +35,44 @@ def shown_on(stream: TextIO, otherwise: Show) -> Iterator[Show]:
     from rich.live import Live
 
     with Live(console=Console(file=stream), transient=True) as live:
-        yield lambda told, ledger: live.update(board(told, _names(ledger)))
+        yield lambda current, ledger: live.update(board(current, _names(ledger)))
 
 
 def changes(json: bool) -> Show:
-    """Shows a job by a line whenever its counts have changed: JSON on stdout, or for people on stderr."""
+    """Prints a line whenever the counts change: JSON on stdout, or text on stderr."""
     last = [""]
 
-    def show(told: JobProgress, ledger: Ledger) -> None:
-        if f"{told.counts}" != last[0]:
-            last[0] = f"{told.counts}"
-            json_line({"event": "progress", **told.plain()}) if json else say(str(told).splitlines()[0])
+    def show(current: JobProgress, ledger: Ledger) -> None:
+        if f"{current.counts}" != last[0]:
+            last[0] = f"{current.counts}"
+            json_line({"event": "progress", **current.plain()}) if json else say(str(current).splitlines()[0])
 
     return show
 
 
 def _names(ledger: Ledger) -> dict[str, str]:
-    """The names of the items that are leased, by id."""
+    """The names of the leased items, by id."""
     return {entry.id: entry.name for entry in ledger.entries("leased")}
 
 
-def board(told: JobProgress, names: Mapping[str, str]) -> Group:
-    """A job at one moment: its state, how far it is, a line for each worker, and what failed last.
+def board(current: JobProgress, names: Mapping[str, str]) -> Group:
+    """A job at one moment: its state and progress, a line for each worker, and the latest failures.
 
     Args:
-        names: of the items that workers may be at, by id.
+        names: of the leased items, by id.
     """
     from rich.console import Group
     from rich.text import Text
 
-    head = Text.assemble((told.title or "job", "bold"), "  ", (told.state, f"bold {_STYLES.get(told.state, '')}"))
-    cause = [Text(f"  {told.cause}", "red")] if told.state == "stopped" and told.cause else []
-    return Group(head, *cause, _measure(told), *_workers(told, names), *_failures(told))
+    head = Text.assemble(
+        (current.title or "job", "bold"), "  ", (current.state, f"bold {_STYLES.get(current.state, '')}")
+    )
+    cause = [Text(f"  {current.cause}", "red")] if current.state == "stopped" and current.cause else []
+    return Group(head, *cause, _measure(current), *_workers(current, names), *_failures(current))
 
 
-def _measure(told: JobProgress) -> Table:
-    """The bar with its figures."""
+def _measure(current: JobProgress) -> Table:
+    """The progress bar with its figures."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -78,32 +80,32 @@ def _measure(told: JobProgress) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     grid.add_column(ratio=1)
     figures = [
-        Text(f"{told.ended}/{told.total}", "bold"),
-        Text(f"{told.rate:.2f} it/s" if told.rate else "- it/s"),
-        Text(f"ETA {timedelta(seconds=round(told.left))}" if told.left is not None else "ETA -"),
-        Text(f"{len(told.failures)} failed", "bold red" if told.failures else "dim"),
+        Text(f"{current.ended}/{current.total}", "bold"),
+        Text(f"{current.rate:.2f} it/s" if current.rate else "- it/s"),
+        Text(f"ETA {timedelta(seconds=round(current.left))}" if current.left is not None else "ETA -"),
+        Text(f"{len(current.failures)} failed", "bold red" if current.failures else "dim"),
     ]
     for _ in figures:
         grid.add_column(no_wrap=True)
-    grid.add_row(ProgressBar(total=max(told.total, 1), completed=told.ended), *figures)
+    grid.add_row(ProgressBar(total=max(current.total, 1), completed=current.ended), *figures)
     return grid
 
 
-def _workers(told: JobProgress, names: Mapping[str, str]) -> Iterator[Text]:
-    for worker, item in told.workers.items():
-        doing = "quarantined: it fails where others do not" if worker in told.quarantined else "waits"
+def _workers(current: JobProgress, names: Mapping[str, str]) -> Iterator[Text]:
+    for worker, item in current.workers.items():
+        doing = "quarantined: it fails where others succeed" if worker in current.quarantined else "waiting"
         yield _line(f"  {worker:<16}  {names.get(item, item[:16]) or doing}")
 
 
-def _failures(told: JobProgress) -> Iterator[Text]:
-    for _, name, error in told.failures[-MOST_FAILURES:]:
+def _failures(current: JobProgress) -> Iterator[Text]:
+    for _, name, error in current.failures[-MOST_FAILURES:]:
         yield _line(f"  failed  {name}: {' '.join(error.split())}", "red")
-    if len(told.failures) > MOST_FAILURES:
-        yield _line(f"  and {len(told.failures) - MOST_FAILURES} more before them", "red")
+    if len(current.failures) > MOST_FAILURES:
+        yield _line(f"  and {len(current.failures) - MOST_FAILURES} more before them", "red")
 
 
 def _line(text: str, style: str = "") -> Text:
-    """Text that is cut where the terminal ends."""
+    """Text that is cut at the width of the terminal."""
     from rich.text import Text
 
     return Text(text, style, no_wrap=True, overflow="ellipsis")

@@ -1,4 +1,4 @@
-"""The verbs for farms that are there already: `export` writes what they read, `run-chunk` is what they call."""
+"""The commands for existing render farms: `export` writes their job descriptions, which call `run-chunk`."""
 
 from __future__ import annotations
 
@@ -22,38 +22,35 @@ from weft.engine.farm.submit import prepare
 from weft.engine.farm.work.publishing import HIDDEN
 from weft.engine.farm.work.worker import chunk_size
 
-ItemNumbers = Annotated[str, typer.Argument(metavar="ITEMS", help="Numbers of items from 0: 0-9,12.")]
-Template = Annotated[Path | None, typer.Option("--openjd", metavar="FILE", help="Write an Open Job Description.")]
-Script = Annotated[Path | None, typer.Option("--slurm", metavar="FILE", help="Write an array script for sbatch.")]
+ItemNumbers = Annotated[str, typer.Argument(metavar="ITEMS", help="Item numbers, counted from 0: 0-9,12.")]
+Template = Annotated[
+    Path | None, typer.Option("--openjd", metavar="FILE", help="Write an Open Job Description template.")
+]
+Script = Annotated[Path | None, typer.Option("--slurm", metavar="FILE", help="Write a job array script for sbatch.")]
 Chunk = Annotated[
     int | None,
-    typer.Option("--chunk", min=1, metavar="N", help="How many items a task runs; else what takes half a minute."),
+    typer.Option("--chunk", min=1, metavar="N", help="Items of one task. Default: as many as take half a minute."),
 ]
 
 
 @app.command("export")
+@options.expanded
 def export(
     job: JobArgument,
+    engine: options.EngineOptions,
     openjd_file: Template = None,
     slurm_file: Script = None,
     chunk: Chunk = None,
     out: Out = None,
     batch: BatchSize = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    store: options.StoreFolder = None,
-    shared_store: options.SharedStore = None,
-    models: options.Models = None,
-    inputs: options.Inputs = None,
-    nodes: options.NodeFiles = None,
     debug: options.Debug = False,
 ) -> int:
-    """Put a job into its folder for another farm, and write what that farm reads; its tasks call `run-chunk`."""
+    """Write a job into its folder and a job description for another farm, whose tasks call `run-chunk`."""
     if not openjd_file and not slurm_file:
-        raise InputError("nothing to write", "give --openjd FILE or --slurm FILE")
+        raise InputError("no file to write", "give --openjd FILE or --slurm FILE")
     folder = job_folder(job, out)
     read = read_job(job, batch)
-    made = prepare(read, folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    made = prepare(read, folder, setup_of(engine, read))
     tasks = read_tasks(folder)
     seconds = made.plan.seconds
     size = chunk or max(read.batch, chunk_size(seconds and seconds / len(made.plan.items), len(tasks.lines), 1))
@@ -63,7 +60,7 @@ def export(
     if slurm_file:
         (folder / HIDDEN / "logs").mkdir(exist_ok=True)
         write_file(slurm_file, array_script(tasks, size).encode())
-    print(f"{folder}: {len(tasks.lines)} items, {size} in a task")
+    print(f"{folder}: {len(tasks.lines)} items, {size} per task")
     return Exit.DONE
 
 
@@ -71,30 +68,30 @@ def export(
 def run_items(
     folder: FolderArgument,
     items: ItemNumbers,
-    device: Annotated[str, typer.Option("--device", help="Instead of the job's.")] = "",
-    key: Annotated[str, typer.Option("--key", help="Refuse where the job's items are others by now.")] = "",
-    protocol: Annotated[bool, typer.Option("--openjd", help="Say how it goes as Open Job Description asks.")] = False,
+    device: Annotated[str, typer.Option("--device", help="Replaces the device of the job.")] = "",
+    key: Annotated[str, typer.Option("--key", help="Refuse to run if the items of the job have changed since.")] = "",
+    protocol: Annotated[bool, typer.Option("--openjd", help="Print progress as Open Job Description expects.")] = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Run items of a job that lies in its folder; what is published already is left alone."""
+    """Run items of a job that was exported to its folder. Published items are not run again."""
     chosen = numbers(items)
     counts: Counter[str] = Counter()
     with stopping() as asked:
         chunk = run_chunk(read_tasks(folder, key), chosen, device, asked.is_set)
         for count, (ended, number) in enumerate(zip(chunk, chosen, strict=False), 1):
             counts[ended.state] += 1
-            _tell(number, ended, count / len(chosen), protocol, json)
+            _report(number, ended, count / len(chosen), protocol, json)
     if counts["stopped"] and asked.is_set():
         return TERMINATED
     return Exit.FAILED if counts["failed"] + counts["stopped"] else Exit.DONE
 
 
-def _tell(number: int, ended: Ended, part: float, protocol: bool, json: bool) -> None:
+def _report(number: int, ended: Ended, part: float, protocol: bool, json: bool) -> None:
     entry, lines = ended.entry, [*openjd.lines(number, ended, part)] if protocol else []
     if json:
-        told = {"number": number, "id": entry.id, "name": entry.name, "state": ended.state}
-        json_line({"event": "item", **told, "error": ended.error, "seconds": ended.seconds, "part": part})
+        item = {"number": number, "id": entry.id, "name": entry.name, "state": ended.state}
+        json_line({"event": "item", **item, "error": ended.error, "seconds": ended.seconds, "part": part})
     elif not protocol:
         lines = [f"{100 * part:5.1f} %  item {number}  {ended.state}  {entry.name}  {ended.error}".rstrip()]
     for line in lines:

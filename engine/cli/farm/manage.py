@@ -1,4 +1,4 @@
-"""The verbs that look after a job, from `status` to `manifest`."""
+"""The commands that show and change a submitted job, from `status` to `manifest`."""
 
 from __future__ import annotations
 
@@ -24,46 +24,48 @@ from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.show.json_schema import written
 
-Item = Annotated[str, typer.Argument(metavar="ITEM", help="The beginning of an item's id, its name or its number.")]
+Item = Annotated[
+    str, typer.Argument(metavar="ITEM", help="An item's id or its first characters, its name or its number.")
+]
 
 
 @app.command("status")
 def status(
     folder: FolderArgument,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until the job is over.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Update until the job ends.")] = False,
     json: options.Json = False,
 ) -> int:
-    """Show how a job goes: counts, rate, time left, failures; of one that another farm runs, what is published."""
+    """Show the progress of a job: counts, rate, time left, failures. For an exported job, the published items."""
     if not ledger_path(folder).is_file():
         return _status_of_files(folder, watch, json)
     ledger = opened(folder)
-    told = progress(ledger)
+    current, printed = progress(ledger), _printed(json)
     if watch:
-        with nullcontext(_tell(json)) if json else shown_on(sys.stdout, _tell(json)) as show:
-            while told.state == "running":
-                show(told, ledger)
+        with nullcontext(printed) if json else shown_on(sys.stdout, printed) as show:
+            while current.state == "running":
+                show(current, ledger)
                 time.sleep(1.0)
-                told = progress(ledger)
-    _tell(json)(told, ledger)
+                current = progress(ledger)
+    printed(current, ledger)
     ledger.close()
-    return Exit.FAILED if told.failures or told.state == "stopped" else Exit.DONE
+    return Exit.FAILED if current.failures or current.state == "stopped" else Exit.DONE
 
 
 def _status_of_files(folder: Path, watch: bool, json: bool) -> int:
-    """The same for a job without a ledger."""
+    """The progress of a job without a ledger."""
     tasks, last = read_tasks(folder), None
     while True:
-        told = progress_of(tasks)
-        if told != last:
-            json_line(told.plain()) if json else print(told, flush=True)
-        if not watch or told.ended == told.total:
-            return Exit.FAILED if told.failures else Exit.DONE
-        last = told
+        current = progress_of(tasks)
+        if current != last:
+            json_line(current.plain()) if json else print(current, flush=True)
+        if not watch or current.ended == current.total:
+            return Exit.FAILED if current.failures else Exit.DONE
+        last = current
         time.sleep(1.0)
 
 
-def _tell(json: bool) -> Show:
-    return lambda told, ledger: json_line(told.plain()) if json else print(told, flush=True)
+def _printed(json: bool) -> Show:
+    return lambda current, ledger: json_line(current.plain()) if json else print(current, flush=True)
 
 
 @app.command("schema")
@@ -75,13 +77,13 @@ def schema() -> int:
 
 @app.command("pause")
 def pause(folder: FolderArgument) -> int:
-    """Let workers finish the item that they are at, and take no more."""
+    """Let workers finish their current item and take no more."""
     return _state(folder, "paused")
 
 
 @app.command("resume")
 def resume(folder: FolderArgument) -> int:
-    """Let workers take items again; `weft farm work FOLDER` starts one."""
+    """Let workers take items again. Start a worker with `weft farm work FOLDER`."""
     ledger = opened(folder)
     ledger.change(["cancelled"], "waiting")
     ledger.close()
@@ -90,7 +92,7 @@ def resume(folder: FolderArgument) -> int:
 
 @app.command("cancel")
 def cancel(folder: FolderArgument) -> int:
-    """Give up everything that waits; what is published stays."""
+    """Cancel all waiting items. Published items are kept."""
     ledger = opened(folder)
     ledger.change(["waiting"], "cancelled")
     ledger.close()
@@ -107,19 +109,19 @@ def _state(folder: Path, state: str) -> int:
 
 @app.command("retry")
 def retry(folder: FolderArgument) -> int:
-    """Have every failed item wait again, with nothing charged."""
+    """Queue every failed item again, with its failures forgotten."""
     return _move(folder, ["failed"], "waiting", None)
 
 
 @app.command("requeue")
 def requeue(folder: FolderArgument, items: Items = None) -> int:
-    """Have items that failed, were skipped or cancelled wait again."""
+    """Queue failed, skipped and cancelled items again."""
     return _move(folder, ["failed", "skipped", "cancelled"], "waiting", items)
 
 
 @app.command("skip")
 def skip(folder: FolderArgument, items: Items = None) -> int:
-    """Leave out items that wait or failed."""
+    """Skip waiting and failed items."""
     return _move(folder, ["waiting", "failed"], "skipped", items)
 
 
@@ -132,11 +134,11 @@ def _move(folder: Path, old: list[str], new: str, items: list[str] | None) -> in
 
 @app.command("logs")
 def logs(folder: FolderArgument, item: Item) -> int:
-    """Print what happened in every attempt of an item, the cause of its failure, and why the job stopped."""
+    """Print the log of every attempt of an item, its error, and why the job stopped."""
     entries, cause = _entries(folder)
     chosen = [one for one in entries if one.id.startswith(item) or item in (one.name, str(one.number))]
     if not chosen:
-        raise InputError(f"no item is {item!r}", "give the beginning of an id, a name or a number")
+        raise InputError(f"there is no item {item!r}", "give an id or its first characters, a name or a number")
     for one in chosen:
         for path in attempts(folder, one):
             sys.stdout.write(path.read_text())
@@ -148,7 +150,7 @@ def logs(folder: FolderArgument, item: Item) -> int:
 
 
 def _entries(folder: Path) -> tuple[list[Entry], str]:
-    """The items of a job, and why it stopped."""
+    """The items of a job, and the reason it stopped."""
     if not ledger_path(folder).is_file():
         return entries_of(read_tasks(folder)), ""
     with closing(opened(folder)) as ledger:
@@ -158,9 +160,9 @@ def _entries(folder: Path) -> tuple[list[Entry], str]:
 @app.command("manifest")
 def manifest(
     folder: FolderArgument,
-    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write contact_sheet.png too.")] = False,
+    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Also write contact_sheet.png.")] = False,
 ) -> int:
-    """Write manifest.jsonl anew from what is published."""
+    """Write manifest.jsonl from the published items."""
     count = write_manifest(folder)
     if contact_sheet:
         print(write_contact_sheet(folder))

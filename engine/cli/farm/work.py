@@ -1,11 +1,11 @@
-"""The verbs that plan and work: `plan`, `submit`, `work`, `run`."""
+"""The commands that plan and run jobs: `plan`, `submit`, `work`, `run`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -23,74 +23,72 @@ from weft.engine.farm.launchers.ray_driver import Pool
 from weft.engine.farm.merge.merged import JobPlan, planned
 from weft.engine.farm.report.job_progress import JobProgress, progress
 from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
-from weft.engine.farm.report.notify import Notifier, listeners
+from weft.engine.farm.report.notify import Notifier
 from weft.engine.farm.submit import submit as submitted
 from weft.engine.farm.sweep.job import Job, load
 from weft.engine.farm.work.ledger import Ledger
 from weft.engine.farm.work.worker import Worker
 
 TERMINATED = 143
-"""The exit code of a worker that SIGTERM ended."""
+"""The exit code of a worker that was ended by SIGTERM."""
 
-Workers = Annotated[int, typer.Option("--workers", min=1, help="How many worker processes.")]
-Devices = Annotated[str, typer.Option("--devices", metavar="D,D", help="One worker for each: cuda:0,cuda:1.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of worker processes.")]
+Devices = Annotated[str, typer.Option("--devices", metavar="D,D", help="One worker for each device: cuda:0,cuda:1.")]
 BatchSize = Annotated[
     int | None,
     typer.Option(
         "--batch",
         min=1,
         metavar="N",
-        help="Sample up to N items at once that differ in texts and seeds alone, instead of the job's `batch`. It is "
-        "part of the keys: items have other ids than without it, and pictures differ by rounding alone.",
+        help="Sample up to N items together if only their texts and seeds differ; replaces `batch` of the job file. "
+        "Item ids depend on it; pictures are equal up to rounding.",
     ),
 ]
-Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help="Workers on Ray: local, auto, HOST:PORT.")]
+Ray = Annotated[
+    str | None, typer.Option("--ray", metavar="ADDRESS", help="Run workers on a Ray cluster: local, auto or HOST:PORT.")
+]
 Resource = Annotated[
     list[str] | None,
-    typer.Option("--resource", metavar="NAME=AMOUNT", help="What a worker takes on Ray: GPU=0.5, CPU=2, a name."),
+    typer.Option(
+        "--resource", metavar="NAME=AMOUNT", help="Ray resources of one worker: GPU=0.5, CPU=2, or a custom resource."
+    ),
 ]
 Notify = Annotated[
     list[str] | None,
     typer.Option(
         "--notify",
         metavar="COMMAND|URL",
-        help="Tell of the first failure and of the end: JSON on the command's input, or posted (WEFT_NOTIFY too).",
+        help="Send the first failure and the end of the job, as JSON, to the stdin of a command or to a URL.",
     ),
 ]
-Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="The folders of jobs, as `--out` named them.")]
-Price = Annotated[float, typer.Option("--price", min=0, help="What an hour of one worker costs.")]
+Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of jobs, as given with `--out`.")]
+Price = Annotated[float, typer.Option("--price", min=0, help="Price of one worker for one hour.")]
 
 
 def read_job(path: Path, batch: int | None) -> Job:
-    """A job, with the batch that a call asks for."""
+    """The job of a file, with its batch size replaced if one is given."""
     job = load(path)
     return replace(job, batch=batch) if batch else job
 
 
 @app.command("plan")
+@options.expanded
 def plan(
     job: JobArgument,
+    engine: options.EngineOptions,
     batch: BatchSize = None,
     workers: Workers = 1,
     price: Price = 0.0,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    store: options.StoreFolder = None,
-    shared_store: options.SharedStore = None,
-    models: options.Models = None,
-    inputs: options.Inputs = None,
-    nodes: options.NodeFiles = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Say what a job will do: items, node executions after sharing, cache hits, time and cost; nothing runs."""
+    """Show how many items, node executions and cache hits a job has, and its time and cost. Nothing is run."""
     read = read_job(job, batch)
-    setup = setup_of(store, shared_store, device, precision, models, [*(inputs or ()), job.parent], nodes)
-    found = planned(read, setup.engine())
+    found = planned(read, setup_of(engine, read, job.parent).engine())
     if json:
         json_line({"event": "job_plan", **_figures(found, workers, price)})
     else:
-        print(_told(found, workers, price))
+        print(_summary(found, workers, price))
     return Exit.DONE
 
 
@@ -106,14 +104,14 @@ def _figures(found: JobPlan, workers: int, price: float) -> dict[str, object]:
     }
 
 
-def _told(found: JobPlan, workers: int, price: float) -> str:
+def _summary(found: JobPlan, workers: int, price: float) -> str:
     figures = _figures(found, workers, price)
     runs = table([(str(count), name) for name, count in sorted(found.executions.items())], indent="  ")
     total = sum(found.executions.values())
     head = f"{figures['items']} items, {figures['pictures']} different"
-    lines = [head, f"{total} node executions at the most, {found.cached} cached", *([runs] if runs else [])]
+    lines = [head, f"at most {total} node executions, {found.cached} cached", *([runs] if runs else [])]
     if found.seconds is None:
-        lines.append("time: not known yet, some node types never ran in this store")
+        lines.append("time: unknown, because some node types never ran with this store")
     else:
         lines.append(f"time: about {found.seconds / workers:,.0f} s with {workers} worker{'s' if workers > 1 else ''}")
         lines += [f"cost: about {found.seconds / 3600 * price:,.2f}"] if price else []
@@ -121,22 +119,17 @@ def _told(found: JobPlan, workers: int, price: float) -> str:
 
 
 @app.command("submit")
+@options.expanded
 def submit(
     job: JobArgument,
+    engine: options.EngineOptions,
     out: Out = None,
     batch: BatchSize = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    store: options.StoreFolder = None,
-    shared_store: options.SharedStore = None,
-    models: options.Models = None,
-    inputs: options.Inputs = None,
-    nodes: options.NodeFiles = None,
     debug: options.Debug = False,
 ) -> int:
-    """Put a job into its folder for `weft farm work`; what is published there already stays."""
-    folder = job_folder(job, out)
-    submitted(read_job(job, batch), folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
+    """Write a job into its folder, for `weft farm work`. Pictures that are published there already are kept."""
+    folder, read = job_folder(job, out), read_job(job, batch)
+    submitted(read, folder, setup_of(engine, read))
     ledger = opened(folder)
     print(progress(ledger))
     ledger.close()
@@ -146,11 +139,11 @@ def submit(
 @app.command("work")
 def work(
     folders: Folders,
-    device: Annotated[str | None, typer.Option("--device", help="Instead of the job's.")] = None,
-    parent: Annotated[int, typer.Option("--parent", hidden=True, help="End when this process does.")] = 0,
+    device: Annotated[str | None, typer.Option("--device", help="Replaces the device of the job.")] = None,
+    parent: Annotated[int, typer.Option("--parent", hidden=True, help="End when this process ends.")] = 0,
     debug: options.Debug = False,
 ) -> int:
-    """Work at jobs until nothing is left to do, the greatest priority first; many of these may work at one job."""
+    """Run items of jobs until none is left, highest priority first. Several such processes can share a job."""
     with stopping() as asked:
         for folder in by_priority(folders):
             Worker(folder, device, lambda: asked.is_set() or bool(parent and os.getppid() != parent)).work()
@@ -158,10 +151,10 @@ def work(
 
 
 def by_priority(folders: Iterable[Path]) -> list[Path]:
-    """The folders of jobs, the greatest priority first; equal ones stay as they are given.
+    """The folders of jobs, highest priority first; equal priorities keep their order.
 
     Raises:
-        InputError: where there is no job in one.
+        InputError: if there is no job in one.
     """
     return sorted(folders, key=_priority, reverse=True)
 
@@ -174,46 +167,46 @@ def _priority(folder: Path) -> int:
 
 
 @app.command("run")
+@options.expanded
 def run(
     job: JobArgument,
+    engine: options.EngineOptions,
     out: Out = None,
     batch: BatchSize = None,
     workers: Workers = 1,
     devices: Devices = "",
     ray: Ray = None,
     resource: Resource = None,
-    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write contact_sheet.png at the end.")] = False,
+    contact_sheet: Annotated[
+        bool, typer.Option("--contact-sheet", help="Write contact_sheet.png when the job ends.")
+    ] = False,
     notify: Notify = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    store: options.StoreFolder = None,
-    shared_store: options.SharedStore = None,
-    models: options.Models = None,
-    inputs: options.Inputs = None,
-    nodes: options.NodeFiles = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Submit a job and work at it; run it again to go on where it was."""
+    """Submit a job and run it. Run the command again to continue an interrupted job."""
     folder, read = job_folder(job, out), read_job(job, batch)
     needs = {**read.resources, **amounts(resource or ())}
     refuse_what_ray_decides(ray, devices, resource)
-    submitted(read, folder, setup_of(store, shared_store, device, precision, models, inputs, nodes))
-    notifier = Notifier(listeners(notify or ()), folder, say)
+    setup = setup_of(engine, read)
+    submitted(read, folder, setup)
+    notifier = Notifier(engine.settings(notify=notify).notify, folder, say)
     lines = changes(json)
     with stopping() as asked:
 
         def look(ledger: Ledger) -> None:
-            told = progress(ledger)
-            notifier.look(told)
-            show(told, ledger)
+            current = progress(ledger)
+            notifier.look(current)
+            show(current, ledger)
 
         try:
             with nullcontext(lines) if json else shown_on(sys.stderr, lines) as show:
                 if ray:
                     Pool(folder, ray, workers, needs, look, asked.is_set, say).run()
                 else:
-                    Launcher(folder, devices.split(",") if devices else [device] * workers, look, asked.is_set).run()
+                    Launcher(
+                        folder, devices.split(",") if devices else [setup.device] * workers, look, asked.is_set
+                    ).run()
         except WeftError as fault:
             notifier.end(_progress(folder), cause=str(fault))
             raise
@@ -222,10 +215,10 @@ def run(
 
 
 def amounts(given: Iterable[str]) -> dict[str, float]:
-    """What `--resource` says, by name.
+    """The amounts of `--resource`, by name.
 
     Raises:
-        InputError: for what is no amount.
+        InputError: if one is no amount.
     """
     found = {}
     for one in given:
@@ -235,37 +228,35 @@ def amounts(given: Iterable[str]) -> dict[str, float]:
         except ValueError:
             found[name] = 0.0
         if not name or not 0 < found[name] < inf:
-            raise InputError(f"--resource {one!r} is no amount of a resource", "write GPU=0.5 or CPU=2")
+            raise InputError(f"--resource {one!r}: expected NAME=AMOUNT", "write GPU=0.5 or CPU=2")
     return found
 
 
 def refuse_what_ray_decides(ray: str | None, devices: str, resource: list[str] | None) -> None:
-    """Options that mean nothing beside each other.
+    """Refuse options that contradict each other.
 
     Raises:
-        InputError: naming them.
+        InputError: names them.
     """
     if ray and devices:
-        raise InputError("--devices and --ray do not go together", "say what a worker takes: --resource GPU=1")
+        raise InputError("--devices cannot be combined with --ray", "give what a worker needs: --resource GPU=1")
     if resource and not ray:
-        raise InputError("--resource is for workers on Ray", "give --ray ADDRESS too")
+        raise InputError("--resource needs --ray", "add --ray ADDRESS")
 
 
 def _progress(folder: Path) -> JobProgress:
-    ledger = opened(folder)
-    told = progress(ledger)
-    ledger.close()
-    return told
+    with closing(opened(folder)) as ledger:
+        return progress(ledger)
 
 
 def _ended(folder: Path, contact_sheet: bool, json: bool, interrupted: bool) -> int:
-    told = _progress(folder)
+    ended = _progress(folder)
     write_manifest(folder)
     if contact_sheet:
         write_contact_sheet(folder)
     if not json:
-        print(told)
+        print(ended)
         print(folder / "manifest.jsonl")
     if interrupted:
         return Exit.INTERRUPTED
-    return Exit.FAILED if told.failures or told.state == "stopped" else Exit.DONE
+    return Exit.FAILED if ended.failures or ended.state == "stopped" else Exit.DONE

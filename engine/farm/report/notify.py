@@ -1,6 +1,6 @@
 """Telling others how a job goes: a command that gets JSON on its input, or a web address that it is posted to.
 
-Only the command line and the environment (`WEFT_NOTIFY`) say who is told. A job file cannot: from a stranger it could
+Only the command line and the settings (`WEFT_NOTIFY`) name who is told. A job file cannot: from a stranger it could
 else run a command, or have this machine send requests into its network. One that cannot be told changes nothing.
 """
 
@@ -20,7 +20,6 @@ import orjson
 
 from weft.engine.farm.report.job_progress import JobProgress
 
-VARIABLE = "WEFT_NOTIFY"
 PATIENCE = 20.0
 """Seconds that a command or an answer may take."""
 
@@ -28,11 +27,6 @@ MAX_FAILURES = 20
 """The most failures that a message names."""
 
 Event = Literal["job_failing", "job_finished", "job_failed", "job_interrupted"]
-
-
-def listeners(given: Sequence[str]) -> tuple[str, ...]:
-    """Who is told: what a call gives, and what the environment names."""
-    return tuple(one for one in (*given, os.environ.get(VARIABLE, "")) if one.strip())
 
 
 def message(event: Event, folder: Path, told: JobProgress) -> dict[str, Any]:

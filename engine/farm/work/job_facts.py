@@ -14,7 +14,8 @@ from typing import Any
 from weft.engine.errors import InputError
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
-from weft.engine.session import Engine, store_folder
+from weft.engine.session import Engine
+from weft.engine.settings import default, resolve
 
 VERSION = 1
 """Of the files in a job's own folder and of its ledger; it rises when an older Weft could not work at the job."""
@@ -22,24 +23,29 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Setup:
-    """The arguments of the engines of a job's workers."""
+    """The arguments of the engines of a job's workers. What is not given is as the user's settings have it.
+
+    Args:
+        store: empty is the folder of each worker's own settings.
+    """
 
     store: str = ""
-    shared: str | None = None
-    precision: str = "auto"
-    device: str = "auto"
+    shared: str | None = field(default_factory=default("shared_store"))
+    precision: str = field(default_factory=default("precision"))
+    device: str = field(default_factory=default("device"))
     models: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
+    metadata: bool = field(default_factory=default("metadata"))
 
     def engine(self, **changes: Any) -> Engine:
         """An engine of this setup; it keeps no history, since the graph of a job is another one with each item."""
         given = {**asdict(self), **changes}
-        return Engine(**{**given, "store": given["store"] or store_folder()}, history=False)
+        return Engine(**{**given, "store": given["store"] or resolve().store_folder}, history=False)
 
     def found_from_anywhere(self) -> Setup:
         """The same with the store as an absolute path, for a worker with another working directory."""
-        return replace(self, store=str(Path(self.store or store_folder()).resolve()))
+        return replace(self, store=str(Path(self.store or resolve().store_folder).resolve()))
 
 
 @dataclass(frozen=True)

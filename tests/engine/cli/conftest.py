@@ -66,8 +66,8 @@ SUM = {
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command came to: its exit code and what it wrote."""
+class Ended:
+    """The exit code of a command, and its output."""
 
     code: int
     out: str
@@ -78,7 +78,7 @@ class Said:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-Weft = Callable[..., Said]
+Weft = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def weft(folder: Path, capfd: pytest.CaptureFixture[str]) -> Weft:
     """Run a command; one that takes nodes gets those of nodes.py."""
 
-    def run(*arguments: str) -> Said:
-        nodes = () if arguments[0] in ("store", "--help") else ("--nodes", "nodes.py")
+    def run(*arguments: str) -> Ended:
+        nodes = () if arguments[0] in ("store", "settings", "--help", "--version") else ("--nodes", "nodes.py")
         code = call([*arguments, *nodes])
-        return Said(code, *capfd.readouterr())
+        return Ended(code, *capfd.readouterr())
 
     return run

@@ -12,6 +12,6 @@ def test_a_thousand_nodes_print_less_than_a_megabyte(weft: Weft, folder: Path) -
     numbers = [0, *({"link": f"n{number}"} for number in range(999))]
     nodes = {f"n{number}": {"type": "Add", "inputs": {"a": given}} for number, given in enumerate(numbers)}
     (folder / "large.json").write_text(json.dumps({"weft": 1, "nodes": nodes, "outputs": {"out": {"link": "n999"}}}))
-    said = weft("run", "large.json", "--json")
-    assert said.code == 0 and len(said.out.encode()) <= 10**6
-    assert [line["ran"] for line in said.lines()[-1:]] == [1000]
+    ended = weft("run", "large.json", "--json")
+    assert ended.code == 0 and len(ended.out.encode()) <= 10**6
+    assert [line["ran"] for line in ended.lines()[-1:]] == [1000]

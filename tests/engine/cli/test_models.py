@@ -6,10 +6,10 @@ from tests.engine.cli.conftest import Weft
 
 
 def test_models_are_listed(weft: Weft) -> None:
-    said = weft("models", "list", "--json")
-    assert said.code == 0 and all(line.keys() == {"source", "kind", "family"} for line in said.lines())
+    ended = weft("models", "list", "--json")
+    assert ended.code == 0 and all(line.keys() == {"source", "kind", "family"} for line in ended.lines())
 
 
 def test_an_id_that_is_none_is_refused(weft: Weft) -> None:
-    said = weft("models", "pull", "no id at all")
-    assert said.code == 2 and "no id at all" in said.err and "Traceback" not in said.err
+    ended = weft("models", "pull", "no id at all")
+    assert ended.code == 2 and "no id at all" in ended.err and "Traceback" not in ended.err

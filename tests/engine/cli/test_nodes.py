@@ -12,7 +12,7 @@ def test_types_stand_under_their_categories(weft: Weft) -> None:
     assert lines[lines.index("numbers") + 1].split(maxsplit=1) == ["Add", "Add two numbers."]
 
 
-def test_a_type_is_told_whole(weft: Weft) -> None:
+def test_a_type_is_described(weft: Weft) -> None:
     assert weft("nodes", "Add").out == (
         "Add  (numbers, lane cpu, version 2)\n"
         "  Add two numbers.\n"
@@ -32,5 +32,5 @@ def test_types_as_json_lines(weft: Weft) -> None:
 
 
 def test_an_unknown_type_is_refused(weft: Weft) -> None:
-    said = weft("nodes", "Devide")
-    assert said.code == 2 and "did you mean `Divide`?" in said.err and said.out == ""
+    ended = weft("nodes", "Devide")
+    assert ended.code == 2 and "`Divide`" in ended.err and ended.out == ""

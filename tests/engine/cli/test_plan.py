@@ -8,8 +8,8 @@ from tests.engine.cli.conftest import Weft
 
 
 def test_a_plan_says_what_will_run_and_runs_nothing(weft: Weft, folder: Path) -> None:
-    said = weft("plan", "sum.json")
-    assert said.code == 0 and said.out.splitlines()[-1] == "2 to run"
+    ended = weft("plan", "sum.json")
+    assert ended.code == 0 and ended.out.splitlines()[-1] == "2 to run"
     assert not (folder / "output").exists()
 
 
@@ -26,5 +26,5 @@ def test_a_plan_says_what_changed(weft: Weft) -> None:
 
 
 def test_a_bad_graph_has_no_plan(weft: Weft) -> None:
-    said = weft("plan", "sum.json", "--set", "dot.level=high", "--json")
-    assert said.code == 2 and said.lines()[0]["event"] == "problem" and "error: sum.json: dot.level" in said.err
+    ended = weft("plan", "sum.json", "--set", "dot.level=high", "--json")
+    assert ended.code == 2 and ended.lines()[0]["event"] == "problem" and "error: sum.json: dot.level" in ended.err

@@ -57,9 +57,9 @@ def paint(folder: Path) -> tuple[str, ...]:
 
 
 def test_a_folder_gets_the_preview_and_a_json_line_names_it(weft: Weft, folder: Path, paint: tuple[str, ...]) -> None:
-    said = weft(*paint, "--preview", "looks/now", "--json")
-    told = [line.get("preview") for line in said.lines() if line["event"] == "node_progress"]
-    assert said.code == 0 and told == ["looks/now/square.png", None]
+    ended = weft(*paint, "--preview", "looks/now", "--json")
+    found = [line.get("preview") for line in ended.lines() if line["event"] == "node_progress"]
+    assert ended.code == 0 and found == ["looks/now/square.png", None]
     assert [path.name for path in (folder / "looks/now").iterdir()] == ["square.png"]
     assert Image.open(folder / "looks/now/square.png").getpixel((0, 0)) == (7, 7, 7)
 
@@ -74,10 +74,10 @@ def test_json_lines_have_no_previews_by_themselves(weft: Weft, paint: tuple[str,
     assert not any("preview" in line for line in weft(*paint, "--json").lines())
 
 
-def test_a_folder_that_cannot_be_is_said(weft: Weft, folder: Path, paint: tuple[str, ...]) -> None:
+def test_a_folder_that_cannot_be_is_refused(weft: Weft, folder: Path, paint: tuple[str, ...]) -> None:
     (folder / "looks").write_text("a file")
-    said = weft(*paint, "--preview", "looks")
-    assert said.code == 1 and "looks/square.png" in said.err
+    ended = weft(*paint, "--preview", "looks")
+    assert ended.code == 1 and "looks/square.png" in ended.err and "Traceback" not in ended.err
 
 
 def test_a_square_in_half_blocks() -> None:
@@ -107,9 +107,9 @@ def test_a_terminal_in_full_colour_shows_previews(
     command = [sys.executable, "-c", code, *paint]
     subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True)
     os.close(theirs)
-    said = b""
+    ended = b""
     with suppress(OSError):  # how a terminal ends on Linux
         while part := os.read(ours, 4096):
-            said += part
+            ended += part
     os.close(ours)
-    assert ("▀".encode() in said) == blocks
+    assert ("▀".encode() in ended) == blocks

@@ -13,35 +13,42 @@ from typing import Any, cast
 
 import pytest
 
-from tests.engine.cli.conftest import SUM, Weft
+from tests.engine.cli.conftest import SUM, Ended, Weft
+
+
+def ran_and_cached(ended: Ended) -> tuple[int, int]:
+    """How many nodes of a run with `--json` ran and were cached."""
+    last = ended.lines()[-1]
+    return last["ran"], last["cached"]
+
 
 NODES_OF_SUM = cast(dict[str, Any], SUM["nodes"])
 
 
 def test_a_run_writes_its_pictures_and_prints_their_paths(weft: Weft, folder: Path) -> None:
-    said = weft("run", "sum.json")
-    assert (said.code, said.out) == (0, "total = 5\noutput/dot_0001.png\n")
-    assert "done     sum                  Add" in said.err and (folder / "output/dot_0001.png").is_file()
+    ended = weft("run", "sum.json")
+    assert (ended.code, ended.out) == (0, "total = 5\noutput/dot_0001.png\n")
+    assert "done     sum                  Add" in ended.err and (folder / "output/dot_0001.png").is_file()
 
 
 def test_a_second_run_is_served_from_the_store(weft: Weft) -> None:
     weft("run", "sum.json")
-    said = weft("run", "sum.json")
-    assert said.err.splitlines()[-1].startswith("done: 0 ran, 2 cached")
-    assert said.out.endswith("output/dot_0001.png\n")
+    ended = weft("run", "sum.json")
+    assert ran_and_cached(weft("run", "sum.json", "--json")) == (0, 2)
+    assert ended.out.endswith("output/dot_0001.png\n")
 
 
 def test_without_a_cache_everything_runs(weft: Weft, folder: Path) -> None:
     for _ in range(2):
-        assert "done: 2 ran, 0 cached" in weft("run", "sum.json", "--no-cache").err
+        assert ran_and_cached(weft("run", "sum.json", "--no-cache", "--json")) == (2, 0)
     assert not (folder / "store").exists()
 
 
 def test_json_has_the_events_alone_on_stdout(weft: Weft) -> None:
-    said = weft("run", "sum.json", "--json")
-    names = [line["event"] for line in said.lines()]
+    ended = weft("run", "sum.json", "--json")
+    names = [line["event"] for line in ended.lines()]
     assert names[0] == "run_started" and names[-1] == "run_finished" and names.count("node_finished") == 2
-    assert [line for line in said.lines() if line["event"] == "artifact"] == [
+    assert [line for line in ended.lines() if line["event"] == "artifact"] == [
         {
             "event": "artifact",
             "node": "dot",
@@ -72,25 +79,25 @@ def test_text_is_set_as_it_stands(weft: Weft, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("frist=1", "did you mean `first`?"),
-        ("smu.a=1", "did you mean `sum`?"),
-        ("sum.c=1", "Add has no input `c`"),
-        ("sum.a=x", 'expected an int, found "x" (a string)'),
-        ("sum.b=101", "101 is above the greatest value, 100"),
-        ("first", "write NAME=VALUE"),
+        ("frist=1", "`first`"),
+        ("smu.a=1", "`sum`"),
+        ("sum.c=1", "`c`"),
+        ("sum.a=x", '"x"'),
+        ("sum.b=101", "100"),
+        ("first", "NAME=VALUE"),
     ],
 )
 def test_a_wrong_setting_is_refused(weft: Weft, setting: str, words: str) -> None:
-    said = weft("run", "sum.json", "--set", setting)
-    assert said.code == 2 and words in said.err and said.out == ""
-    assert "sum.json" in said.err and "Traceback" not in said.err
+    ended = weft("run", "sum.json", "--set", setting)
+    assert ended.code == 2 and words in ended.err and ended.out == ""
+    assert "sum.json" in ended.err and "Traceback" not in ended.err
 
 
 def test_only_runs_what_is_asked_for(weft: Weft) -> None:
-    said = weft("run", "sum.json", "--only", "sum", "--json")
-    assert [line["node"] for line in said.lines() if line["event"] == "node_finished"] == ["sum"]
+    ended = weft("run", "sum.json", "--only", "sum", "--json")
+    assert [line["node"] for line in ended.lines() if line["event"] == "node_finished"] == ["sum"]
     wrong = weft("run", "sum.json", "--only", "smu")
-    assert wrong.code == 2 and "did you mean `sum`?" in wrong.err
+    assert wrong.code == 2 and "`sum`" in wrong.err
 
 
 def test_a_graph_may_come_from_stdin(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +107,8 @@ def test_a_graph_may_come_from_stdin(weft: Weft, monkeypatch: pytest.MonkeyPatch
 
 def test_a_picture_runs_its_graph_again_from_the_store(weft: Weft) -> None:
     weft("run", "sum.json", "--set", "first=9")
-    said = weft("run", "output/dot_0001.png")
-    assert said.code == 0 and "0 ran" in said.err and said.out == "total = 12\noutput/dot_0001.png\n"
+    ended = weft("run", "output/dot_0001.png")
+    assert ended.code == 0 and "0 ran" in ended.err and ended.out == "total = 12\noutput/dot_0001.png\n"
 
 
 def test_a_picture_is_served_without_the_files_that_its_graph_names(weft: Weft, folder: Path) -> None:
@@ -119,15 +126,15 @@ def test_a_picture_is_served_without_the_files_that_its_graph_names(weft: Weft, 
     (folder / "text.txt").write_text("four")
     path = weft("run", "graph.json", "--nodes", "measure.py").out.splitlines()[-1]
     (folder / "text.txt").unlink()
-    assert "done: 0 ran, 2 cached" in weft("run", path, "--nodes", "measure.py").err
-    said = weft("run", path, "--nodes", "measure.py", "--no-cache")
-    assert said.code == 1 and "`text.txt` is not here, and what is made from it is not in the store" in said.err
+    assert ran_and_cached(weft("run", path, "--nodes", "measure.py", "--json")) == (0, 2)
+    ended = weft("run", path, "--nodes", "measure.py", "--no-cache")
+    assert ended.code == 1 and "`text.txt`" in ended.err
 
 
 def test_a_picture_without_a_graph_is_refused(weft: Weft) -> None:
     weft("run", "sum.json", "--no-metadata")
-    said = weft("run", "output/dot_0001.png")
-    assert said.code == 2 and "output/dot_0001.png: this picture carries no graph" in said.err
+    ended = weft("run", "output/dot_0001.png")
+    assert ended.code == 2 and "error: output/dot_0001.png" in ended.err
 
 
 def test_pictures_go_where_they_are_sent_and_replace_nothing(weft: Weft) -> None:
@@ -143,25 +150,23 @@ def test_a_fault_of_a_node_is_reported_as_its_own(weft: Weft, folder: Path) -> N
     }
     outputs = {"below": {"link": "below"}, "good": {"link": "good"}}
     (folder / "bad.json").write_text(json.dumps({"weft": 1, "nodes": nodes, "outputs": outputs}))
-    said = weft("run", "bad.json")
-    assert said.code == 1 and "ZeroDivisionError" in said.err and "Traceback" not in said.err
-    assert "FAILED   bad" in said.err and "blocked  below" in said.err and said.out == "good = 2\n"
+    ended = weft("run", "bad.json")
+    assert ended.code == 1 and "ZeroDivisionError" in ended.err and "Traceback" not in ended.err
+    assert "FAILED   bad" in ended.err and "blocked  below" in ended.err and ended.out == "good = 2\n"
     assert "Traceback" in weft("run", "bad.json", "--debug").err
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [("not json", "not JSON"), ("[]", "no graph"), ('{"weft": 2, "nodes": {}}', "format version 2")],
-)
-def test_what_is_no_graph_is_refused(weft: Weft, folder: Path, text: str, words: str) -> None:
+@pytest.mark.parametrize("text", ["not json", "[]", '{"weft": 2, "nodes": {}}'])
+def test_what_is_no_graph_is_refused(weft: Weft, folder: Path, text: str) -> None:
     (folder / "wrong.json").write_text(text)
-    said = weft("run", "wrong.json")
-    assert said.code == 2 and "error: wrong.json" in said.err and words in said.err and said.out == ""
+    ended = weft("run", "wrong.json", "--json")
+    assert ended.code == 2 and "Traceback" not in ended.err
+    assert [(line["event"], line["file"]) for line in ended.lines()] == [("problem", "wrong.json")]
 
 
 def test_a_missing_file_is_refused(weft: Weft) -> None:
-    said = weft("run", "smu.json")
-    assert said.code == 2 and "did you mean `sum.json`?" in said.err
+    ended = weft("run", "smu.json")
+    assert ended.code == 2 and "`sum.json`" in ended.err
 
 
 def test_a_node_type_in_fifteen_lines(weft: Weft, folder: Path) -> None:
@@ -177,7 +182,7 @@ def test_a_node_type_in_fifteen_lines(weft: Weft, folder: Path) -> None:
     graph = {"weft": 1, "nodes": {"h": {"type": "Half", "inputs": {"of": 5}}}, "outputs": {"o": {"link": "h"}}}
     (folder / "half.json").write_text(json.dumps(graph))
     assert weft("run", "half.json", "--nodes", "half.py").out == "o = 2.5\n"
-    assert "0 ran, 1 cached" in weft("run", "half.json", "--nodes", "half.py").err
+    assert ran_and_cached(weft("run", "half.json", "--nodes", "half.py", "--json")) == (0, 1)
     assert "Half" in weft("nodes", "--nodes", "half.py").out
 
 
@@ -204,9 +209,9 @@ def test_an_interrupted_run_ends_with_130(folder: Path) -> None:
 
 
 def test_parameters_are_listed_and_nothing_runs(weft: Weft, folder: Path) -> None:
-    said = weft("run", "sum.json", "--help-parameters")
-    assert said.code == 0 and said.out.splitlines()[0].split() == ["parameter", "type", "bounds", "default"]
-    assert said.out.splitlines()[1].split()[:2] == ["first", "int"] and not (folder / "output").exists()
+    ended = weft("run", "sum.json", "--help-parameters")
+    assert ended.code == 0 and ended.out.splitlines()[0].split() == ["parameter", "type", "bounds", "default"]
+    assert ended.out.splitlines()[1].split()[:2] == ["first", "int"] and not (folder / "output").exists()
 
 
 def clock_graph(folder: Path, body: str) -> None:
@@ -225,8 +230,8 @@ def clock_graph(folder: Path, body: str) -> None:
 def test_an_audit_names_nodes_that_are_not_deterministic(weft: Weft, folder: Path) -> None:
     clock_graph(folder, "return time.perf_counter_ns()")
     assert weft("run", "own.json", "--nodes", "own.py").code == 0
-    said = weft("run", "own.json", "--nodes", "own.py", "--audit", "1")
-    assert said.code == 1 and "not deterministic: own" in said.err and "DIFFERS  own" in said.err
+    ended = weft("run", "own.json", "--nodes", "own.py", "--audit", "1")
+    assert ended.code == 1 and "not deterministic: own" in ended.err and "DIFFERS  own" in ended.err
     assert weft("run", "sum.json").code == weft("run", "sum.json", "--audit", "1").code == 0
 
 
@@ -234,5 +239,5 @@ def test_results_come_from_a_shared_store(weft: Weft, folder: Path) -> None:
     clock_graph(folder, "time.sleep(0.15)\n    return len(items)")
     shared = ("own.json", "--nodes", "own.py", "--shared-store", str(folder / "shared"))
     assert weft("run", *shared, "--store", "one").code == 0
-    said = weft("run", *shared, "--store", "other")
-    assert said.code == 0 and "cached   own" in said.err
+    ended = weft("run", *shared, "--store", "other")
+    assert ended.code == 0 and "cached   own" in ended.err

@@ -9,12 +9,12 @@ from tests.engine.cli.conftest import Weft
 
 
 def test_the_schema_is_printed(weft: Weft) -> None:
-    said = weft("schema")
-    assert said.code == 0 and "Add.inputs" in json.loads(said.out)["$defs"]
+    ended = weft("schema")
+    assert ended.code == 0 and "Add.inputs" in json.loads(ended.out)["$defs"]
 
 
 def test_the_schema_and_the_catalogue_are_written(weft: Weft, folder: Path) -> None:
-    said = weft("schema", "--write", "made/schema")
-    assert said.out == "made/schema/graph.schema.json\nmade/schema/job.schema.json\nmade/schema/nodes.json\n"
+    ended = weft("schema", "--write", "made/schema")
+    assert ended.out == "made/schema/graph.schema.json\nmade/schema/job.schema.json\nmade/schema/nodes.json\n"
     assert (folder / "made/schema/graph.schema.json").read_text() == weft("schema").out
     assert "Add" in json.loads((folder / "made/schema/nodes.json").read_bytes())["nodes"]

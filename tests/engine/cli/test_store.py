@@ -23,11 +23,11 @@ def test_damage_is_found(weft: Weft, folder: Path) -> None:
     )
     largest.chmod(0o644)
     largest.write_bytes(b"x")
-    said = weft("store", "verify")
-    assert said.code == 1 and str(largest) in said.out
+    ended = weft("store", "verify")
+    assert ended.code == 1 and str(largest) in ended.out
 
 
-def test_pruning_lets_go(weft: Weft) -> None:
+def test_pruning_removes_results(weft: Weft) -> None:
     weft("run", "sum.json")
     assert weft("store", "prune", "--max-size", "0").code == 0
     assert weft("store", "stats").out.startswith("0 results, ")
@@ -36,5 +36,5 @@ def test_pruning_lets_go(weft: Weft) -> None:
 
 @pytest.mark.parametrize("option", [("--max-size", "much"), ("--older-than", "3 moons")])
 def test_a_measure_without_sense_is_refused(weft: Weft, option: tuple[str, str]) -> None:
-    said = weft("store", "prune", *option)
-    assert said.code == 2 and option[1] in said.err and "such as" in said.err
+    ended = weft("store", "prune", *option)
+    assert ended.code == 2 and option[1] in ended.err

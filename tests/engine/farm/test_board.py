@@ -42,7 +42,7 @@ def test_a_board_says_how_a_job_goes() -> None:
     head, bar, *lines = drawn(MOMENT)
     assert head == "Faces [bold]  running" and bar.startswith("━━")
     assert bar.endswith("36/100  1.25 it/s  ETA 1:01:11  6 failed")
-    assert lines[:2] == ["  12-ab             0042_[x]", "  13-cd             waits"]
+    assert lines[:2] == ["  12-ab             0042_[x]", "  13-cd             waiting"]
     assert lines[2:] == [f"  failed  face_{number}: decode: no {number}" for number in range(2, 6)] + [
         "  and 2 more before them"
     ]

@@ -15,7 +15,7 @@ import pytest
 from tests.engine.farm.conftest import Place
 from weft.engine import GraphError
 from weft.engine.farm.report.job_progress import JobProgress, progress
-from weft.engine.farm.report.notify import MAX_FAILURES, Notifier, listeners, message, shown
+from weft.engine.farm.report.notify import MAX_FAILURES, Notifier, message, shown
 from weft.engine.farm.submit import submit
 from weft.engine.farm.work.ledger import Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
@@ -123,9 +123,11 @@ def test_a_run_whose_listener_is_missing_ends_as_it_would(place: Place) -> None:
     assert "could not tell `no-such-command`" in (place.folder / "log").read_text()
 
 
-def test_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEFT_NOTIFY", "mail -s done me")
-    assert listeners(["https://example.org/x"]) == ("https://example.org/x", "mail -s done me")
+def test_the_settings_name_one_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_NOTIFY", keeping(place))
+    place.job({"prompt": ["a"]})
+    assert place.run("--notify", keeping(place)) == 0
+    assert [one["event"] for one in heard(place)] == ["job_finished", "job_finished"]
 
 
 def test_a_job_file_names_nobody(place: Place) -> None:

@@ -1,0 +1,344 @@
+"""Settings that last: every one in one table, resolved once into a frozen record that says where each came from.
+
+Later sources replace earlier ones: the user's `weft.toml`; the `weft.toml` next to a graph, for some settings and where
+the user trusts that folder; the environment; the call. Lists add up, the elements of the later source first. `weft
+settings` prints the table. A graph cannot change a setting.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from weft.engine.device import PRECISIONS
+from weft.engine.errors import Problem, SettingsError, nearest
+from weft.engine.limits import Limits
+from weft.engine.quantities import size
+from weft.engine.settings_file import NAME, FileValue, file_values, trusted_folders, user_file
+
+
+@dataclass(frozen=True)
+class SettingKind:
+    """What a setting takes.
+
+    Args:
+        expected: for messages and the reference: `a folder`.
+        of_toml: gives the value of what a TOML file has; raises `ValueError` for anything else.
+        of_text: gives the value of an environment variable.
+        several: whether it is a list, in which the sources add up.
+    """
+
+    expected: str
+    of_toml: Callable[[object], Any]
+    of_text: Callable[[str], Any]
+    several: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table.
+
+    Args:
+        name: in `weft.toml`; `limits.NAME` is NAME in the table `[limits]`.
+        variable: the environment variable.
+        default: what holds where no source gives a value, in words.
+        option: of the command line; empty where there is none.
+        next_to_graph: whether a `weft.toml` in a trusted folder may give it to the graphs there.
+    """
+
+    name: str
+    variable: str
+    kind: SettingKind
+    default: str
+    help: str
+    option: str = ""
+    next_to_graph: bool = False
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value
+
+
+def _one_of(*options: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in options:
+            raise ValueError
+        return str(value)
+
+    return read
+
+
+def _device(value: object) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text := _text(value)):
+        raise ValueError
+    return text
+
+
+def _folder(value: object) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+def _bytes(value: object) -> int:
+    return size(value) if isinstance(value, str) else _whole(value)
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError
+    return value
+
+
+def _whole_text(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError
+    return int(text)
+
+
+def _switch(value: object) -> bool:
+    if type(value) is not bool:
+        raise ValueError
+    return value
+
+
+def _switch_text(text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in known:
+        raise ValueError
+    return known[text.lower()]
+
+
+def _each(read: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
+    def several(value: object) -> tuple[Any, ...]:
+        return tuple(map(read, value)) if isinstance(value, list) else (read(value),)
+
+    return several
+
+
+def _folders_text(text: str) -> tuple[Path, ...]:
+    return tuple(_folder(part) for part in text.split(os.pathsep) if part)
+
+
+FOLDER = SettingKind("a folder", _folder, _folder)
+FOLDERS = SettingKind(f"folders; in a variable joined by `{os.pathsep}`", _each(_folder), _folders_text, several=True)
+TEXT = SettingKind("a text", _text, _text)
+TEXTS = SettingKind("a text or a list of texts", _each(_text), lambda text: (_text(text),), several=True)
+DEVICE = SettingKind("auto, cpu, cuda, cuda:N or mps", _device, _device)
+PRECISION = SettingKind(f"one of {', '.join(PRECISIONS)}", _one_of(*PRECISIONS), _one_of(*PRECISIONS))
+SIZE = SettingKind("a size such as 500M or 20G, or a number of bytes", _bytes, size)
+SWITCH = SettingKind("true or false", _switch, _switch_text)
+WHOLE = SettingKind("a whole number", _whole, _whole_text)
+
+_LIMITS = {
+    "max_pixels": "Width x height x batch of one image or latent, in pixels.",
+    "max_batch": "Items in one batch.",
+    "max_nodes": "Nodes of a graph, subgraphs included.",
+    "max_file_bytes": "Size of a graph file, in bytes.",
+    "max_store_bytes": "Size of the store on disk, in bytes; the results unused for longest are removed beyond it.",
+}
+
+TABLE: tuple[Setting, ...] = (
+    Setting("models", "WEFT_MODELS", FOLDERS, "none", "Folders in which models are looked up.", "--models"),
+    Setting(
+        "inputs", "WEFT_INPUTS", FOLDERS, "none", "Folders in which files named by graphs are looked up.", "--input"
+    ),
+    Setting("output", "WEFT_OUTPUT", FOLDER, "output", "The folder that pictures are written to.", "--out"),
+    Setting("store", "WEFT_STORE", FOLDER, "in your cache folder", "The folder that results are kept in.", "--store"),
+    Setting(
+        "shared_store",
+        "WEFT_SHARED_STORE",
+        TEXT,
+        "none",
+        "URL or folder of a store that machines share.",
+        "--shared-store",
+    ),
+    Setting("device", "WEFT_DEVICE", DEVICE, "auto", "Where models run.", "--device", next_to_graph=True),
+    Setting(
+        "precision",
+        "WEFT_PRECISION",
+        PRECISION,
+        "auto",
+        "The floating-point format that models run in.",
+        "--precision",
+        next_to_graph=True,
+    ),
+    Setting("memory", "WEFT_MEMORY", SIZE, "1073741824", "Results kept in memory, in bytes.", next_to_graph=True),
+    Setting(
+        "weights", "WEFT_WEIGHTS", SIZE, "all that are used", "Weights kept on a device, in bytes.", next_to_graph=True
+    ),
+    Setting(
+        "metadata",
+        "WEFT_METADATA",
+        SWITCH,
+        "true",
+        "Whether pictures carry their graph.",
+        "--no-metadata",
+        next_to_graph=True,
+    ),
+    Setting(
+        "download",
+        "WEFT_DOWNLOAD",
+        SWITCH,
+        "false",
+        "Whether a run may download models that graphs name by hub id.",
+        "--download",
+    ),
+    Setting(
+        "notify",
+        "WEFT_NOTIFY",
+        TEXTS,
+        "nobody",
+        "Commands and URLs that get the first failure and the end of a job, as JSON.",
+        "--notify",
+    ),
+    *(
+        Setting(f"limits.{name}", f"WEFT_{name.upper()}", WHOLE, str(getattr(Limits(), name)), help)
+        for name, help in _LIMITS.items()
+    ),
+)
+"""Every setting, in the order in which `weft settings` prints them."""
+
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in TABLE}
+
+DEFAULT_ORIGIN = "default"
+"""The origin of a value that no source gives."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one call, resolved.
+
+    Args:
+        store: None is a folder in the user's cache folder (`store_folder`).
+        weights: None keeps all.
+        origins: for each setting the place that gave its value: `FILE:LINE`, a variable or `call`; for a list the place
+            of each element.
+    """
+
+    models: tuple[Path, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    output: Path = Path("output")
+    store: Path | None = None
+    shared_store: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    memory: int = 2**30
+    weights: int | None = None
+    metadata: bool = True
+    download: bool = False
+    notify: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def store_folder(self) -> Path:
+        """The folder that results are kept in."""
+        if self.store is not None:
+            return self.store
+        from platformdirs import user_cache_path
+
+        return user_cache_path("weft") / "store"
+
+    def value(self, name: str) -> Any:
+        """The value of a setting by its name in the table; `limits` gives all of these."""
+        if name == "store":
+            return self.store_folder
+        table, dot, key = name.partition(".")
+        return getattr(self.limits, key) if dot else getattr(self, table)
+
+    def origin(self, name: str) -> tuple[str, ...]:
+        """The places that gave the value of a setting."""
+        return self.origins.get(name, (DEFAULT_ORIGIN,))
+
+
+def resolve(
+    call: Mapping[str, Any] | None = None,
+    *,
+    graph_folder: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """The settings that hold for a call.
+
+    Args:
+        call: what it gives by name, as values; None and empty lists give nothing.
+        graph_folder: the folder of the graph, whose `weft.toml` counts where the user trusts it.
+
+    Raises:
+        SettingsError: with every problem of the files and of the environment.
+    """
+    problems: list[Problem] = []
+    given: list[tuple[Setting, Any, str]] = []
+    for path, local in _files(graph_folder, environment):
+        given += _of_file(file_values(path), local, problems)
+    given += _of_environment(environment, problems)
+    given += ((BY_NAME[name], value, "call") for name, value in (call or {}).items() if value not in (None, (), []))
+    if problems:
+        raise SettingsError(problems)
+    return _joined(given)
+
+
+def default(name: str) -> Callable[[], Any]:
+    """Gives the user's setting of this name when it is called: the default factory of a dataclass's field."""
+    return lambda: resolve().value(name)
+
+
+def _files(graph_folder: Path | None, environment: Mapping[str, str]) -> Iterator[tuple[Path, bool]]:
+    """The files that count, the user's first, and whether each is one next to a graph."""
+    if user := user_file(environment):
+        yield user, False
+    if graph_folder is None or not (local := graph_folder / NAME).is_file():
+        return
+    if local.parent.resolve() in trusted_folders(environment):
+        yield local, True
+
+
+def _of_file(values: Iterable[FileValue], local: bool, problems: list[Problem]) -> Iterator[tuple[Setting, Any, str]]:
+    """The values of a file; what is wrong with it goes to `problems`."""
+    for found in values:
+        setting = BY_NAME.get(found.name)
+        if setting is None:
+            hint = nearest(found.name, BY_NAME) or "`weft settings` lists the settings"
+            problems.append(Problem("there is no such setting", hint, input=found.name, file=found.place))
+        elif local and not setting.next_to_graph:
+            hint = "set it in your own weft.toml, in the environment or by an option"
+            problems.append(Problem("a file next to graphs cannot set this", hint, input=found.name, file=found.place))
+        else:
+            try:
+                yield setting, setting.kind.of_toml(found.value), found.place
+            except ValueError:
+                problems.append(_wrong(setting, found.value, found.place))
+
+
+def _of_environment(environment: Mapping[str, str], problems: list[Problem]) -> Iterator[tuple[Setting, Any, str]]:
+    for setting in TABLE:
+        text = environment.get(setting.variable, "")
+        if text.strip():
+            try:
+                yield setting, setting.kind.of_text(text), setting.variable
+            except ValueError:
+                problems.append(_wrong(setting, text, setting.variable))
+
+
+def _wrong(setting: Setting, value: object, place: str) -> Problem:
+    message = f"found {value!r}, expected {setting.kind.expected}"
+    return Problem(message, setting.help, input=setting.name, file=place)
+
+
+def _joined(given: Iterable[tuple[Setting, Any, str]]) -> Settings:
+    """The record: the last value of each setting, and all elements of lists, those given last first."""
+    values: dict[str, Any] = {}
+    origins: dict[str, tuple[str, ...]] = {}
+    for setting, value, place in given:
+        name = setting.name
+        if setting.kind.several:
+            values[name] = (*value, *values.get(name, ()))
+            origins[name] = (*[place] * len(value), *origins.get(name, ()))
+        else:
+            values[name], origins[name] = value, (place,)
+    limits = {one.name: values.pop(name) for one in fields(Limits) if (name := f"limits.{one.name}") in values}
+    return Settings(**values, limits=Limits(**limits), origins=origins)

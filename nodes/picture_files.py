@@ -1,0 +1,100 @@
+"""Pictures as tensors, as Pillow has them, and as files. Torch and Pillow are imported when a function is called.
+
+Tensors are `[batch, height, width, channel]` in 0..1, with three channels, or four if the last is alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from weft.engine import InputError, listed
+
+if TYPE_CHECKING:
+    import numpy
+    import PIL.Image
+    from torch import Tensor
+
+Format = Literal["png", "webp", "jpeg"]
+
+SAVE_OPTIONS: Mapping[Format, Mapping[str, Any]] = {
+    "png": {"compress_level": 6},
+    "webp": {"lossless": True, "exact": True},
+    "jpeg": {"quality": 95, "subsampling": 0},
+}
+"""Options of Pillow, so that equal pixels give equal bytes."""
+
+ENDINGS: Mapping[str, Format] = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
+"""The format of a file by the ending of its name."""
+
+
+def to_levels(pixels: Tensor) -> numpy.ndarray[Any, Any]:
+    """Each value rounded to the nearest of 256 levels: bytes of the same shape."""
+    levels: numpy.ndarray[Any, Any] = (pixels * 255).round().byte().numpy()
+    return levels
+
+
+def to_pil(pixels: Tensor) -> list[PIL.Image.Image]:
+    """One Pillow picture, RGB or RGBA, for each item of a batch."""
+    import PIL.Image
+
+    return [PIL.Image.fromarray(item) for item in to_levels(pixels)]
+
+
+def from_pil(pictures: Iterable[PIL.Image.Image]) -> Tensor:
+    """A batch of Pillow pictures of one size; all have alpha if one has.
+
+    Raises:
+        InputError: if there are none, or sizes differ.
+    """
+    import torch
+
+    items = [*pictures]
+    if len(sizes := {picture.size for picture in items}) != 1:
+        found = listed(f"{width} x {height}" for width, height in sorted(sizes)) or "no picture"
+        raise InputError(f"pictures of a batch have one size; found {found}", "resize them, or make an Image of each")
+    alpha = any(picture.has_transparency_data for picture in items)
+    levels = (read_levels(picture.convert("RGBA") if alpha else picture) for picture in items)
+    return torch.stack([torch.from_numpy(item).float() / most for item, most in levels])
+
+
+def read_levels(picture: PIL.Image.Image) -> tuple[numpy.ndarray[Any, Any], int]:
+    """The levels `[height, width, 3 or 4]` of a picture, and the greatest possible one.
+
+    Four channels if it has transparency; grey levels of 16 bits keep their depth.
+    """
+    import numpy
+
+    if picture.mode.startswith("I"):
+        grey = numpy.asarray(picture).astype(numpy.int32)
+        return numpy.stack([grey] * 3, axis=-1), 2**16 - 1
+    return numpy.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB")), 2**8 - 1
+
+
+def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
+    """A picture as a file; alpha is left out of JPEG, which has none."""
+    packed = BytesIO()
+    (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **SAVE_OPTIONS[format])
+    return packed.getvalue()
+
+
+def save(pixels: Tensor, path: Path) -> list[Path]:
+    """Write each item of a batch, replacing older files: `NAME.png`, or `NAME_1.png`, `NAME_2.png` for several.
+
+    Raises:
+        InputError: if the name has no known ending, or the file cannot be written.
+    """
+    format = ENDINGS.get(path.suffix.lower())
+    if format is None:
+        raise InputError(f"`{path}` has no ending of a picture", f"end it in one of {listed(ENDINGS)}")
+    pictures = to_pil(pixels)
+    names = [path] if len(pictures) == 1 else [path.with_stem(f"{path.stem}_{n + 1}") for n in range(len(pictures))]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for name, picture in zip(names, pictures, strict=True):
+            name.write_bytes(encoded(picture, format))
+    except OSError as fault:
+        raise InputError(f"`{path}` cannot be written: {fault.strerror}", "choose another path") from None
+    return names
