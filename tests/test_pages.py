@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.pages import TABLES, written
 from weft.engine import Engine, events
 from weft.engine.farm.sweep.job import load as load_job
 from weft.engine.graph.document import read
@@ -97,3 +98,8 @@ def test_the_events_page_has_each_event_with_its_fields(event: type[events.Event
 
 def test_the_events_page_names_no_event_that_does_not_exist() -> None:
     assert rows(EVENTS).keys() == {event.__name__ for event in every_event()}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_generated_table_is_up_to_date(name: str) -> None:
+    assert written(name) == TABLES[name][1](), "run: python -m tests.pages"

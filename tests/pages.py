@@ -1,0 +1,50 @@
+"""The generated tables of the reference pages: `python -m tests.pages` writes them from the code.
+
+A table stands in its page between `<!-- NAME -->` and `<!-- end -->`; `tests/test_pages.py` fails where it differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from weft.engine.error_codes import CODES
+
+ROOT = Path(__file__).parents[1]
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def codes() -> str:
+    """Each error code with its meaning."""
+    return table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items()))
+
+
+TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {"codes": ("engine/ERRORS.md", codes)}
+"""Each generated table: its page, and what makes it."""
+
+
+def written(name: str) -> str:
+    """A table as its page has it."""
+    text = (ROOT / TABLES[name][0]).read_text()
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
+    return found[1] if found else ""
+
+
+def write(name: str) -> None:
+    """Put a table into its page."""
+    page, make = TABLES[name]
+    text = (ROOT / page).read_text()
+    made = f"<!-- {name} -->\n{make()}\n<!-- end -->"
+    (ROOT / page).write_text(re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _: made, text, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    for name in TABLES:
+        write(name)
