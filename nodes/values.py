@@ -162,11 +162,13 @@ class TextEncoder(Weights, Generic[F]):
         files: the name of each text model with the content digest of its own source, where they come alone: `source` is
             the first of these then.
         width: channels of the prompts that the denoiser reads, where text models come alone.
+        tokenizer: the content digest of a tokenizer that comes apart from the text models; empty where there is none.
     """
 
     embeddings: tuple[Embedding, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     width: int = 0
+    tokenizer: str = field(default="", metadata=ADDED_LATER)
 
     @property
     def plain(self) -> TextEncoder[F]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -96,15 +98,25 @@ class Family(ABC):
         return self._encoder(places, config, variant, dtype, device)
 
     def encoder_in_parts(
-        self, sources: Mapping[str, Resolved], width: int, variant: str, dtype: torch.dtype, device: str
+        self,
+        sources: Mapping[str, Resolved],
+        width: int,
+        variant: str,
+        dtype: torch.dtype,
+        device: str,
+        tokenizer: Path | None = None,
     ) -> PromptEncoder:
         """What reads prompts, from text models that come each alone.
 
         Args:
             sources: by the names of the text models.
             width: channels of the prompts that the denoiser reads.
+            tokenizer: the folder or the file of a tokenizer that comes apart from them.
         """
         places = {text: place_alone(sources[text.name]) for text in self.texts if text.name in sources}
+        if tokenizer is not None:
+            taking = {text: place for text, place in places.items() if text.takes_tokenizer}
+            places |= {text: replace(place, tokenizer=tokenizer) for text, place in taking.items()}
         return self._encoder(places, {"width": width}, variant, dtype, device)
 
     def _encoder(

@@ -55,7 +55,7 @@ class ModelSource(Resource):
         if root is None and places.download and hub.is_hub_id(text):
             root = self.pull(text)
         if root is None:
-            raise _missing(text, places)
+            raise missing(text, places)
         contents = Contents.of(root)
         if not self.recognises(contents):
             raise self.refusal(root, contents)
@@ -290,7 +290,8 @@ def _searched(places: SearchPaths) -> tuple[Path, ...]:
     return (*places.models, *places.files)
 
 
-def _missing(text: str, places: SearchPaths) -> InputError:
+def missing(text: str, places: SearchPaths) -> InputError:
+    """The refusal of a name that nothing here has."""
     searched = _searched(places)
     near = _near(text, searched)
     if hub.is_hub_id(text) and not near:

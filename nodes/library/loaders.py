@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Generic, Literal, NamedTuple
 
-from weft.engine import INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
 from weft.nodes.families import family
 from weft.nodes.families.sources import (
     CheckpointSource,
@@ -19,10 +19,11 @@ from weft.nodes.families.sources import (
     TextEncoderSource,
     VAESource,
 )
+from weft.nodes.families.tokenizer_source import TokenizerSource
 from weft.nodes.models import diffusers_folder
 from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, PromptWidths
 from weft.nodes.prompting.embeddings import check_word
-from weft.nodes.prompting.text_assignment import assigned
+from weft.nodes.prompting.text_assignment import assigned, check_tokenizer
 from weft.nodes.sampling.compatibility import embedding_fits, texts_fit, training_fits, vae_fits
 from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
@@ -146,14 +147,16 @@ def LoadTextEncoder(
     source_2: Annotated[str | None, TextEncoderSource()] = None,
     source_3: Annotated[str | None, TextEncoderSource()] = None,
     *,
+    tokenizer: Annotated[str | None, TokenizerSource(), ADDED_LATER] = None,
     context: Context = INJECTED,
 ) -> TextEncoder[F]:
     """Load text encoders from files of their own.
 
-    SD 1.x and 2.x use one (`clip_l`, `clip_h`), SDXL with two (`clip_l`, `clip_g`), its refiner with `clip_g`, SD 3
+    SD 1.x and 2.x use one (`clip_l`, `clip_h`), SDXL two (`clip_l`, `clip_g`), its refiner with `clip_g`, SD 3
     with these and `t5xxl`, which may be left out, FLUX.1 with `clip_l` and `t5xxl`. They may come in any order, since
     their headers identify them. CLIP's tokenizer comes with Weft; T5's is looked for next to its weights, as
-    `t5_tokenizer` or as in a diffusers folder, and in the hub's cache.
+    `t5_tokenizer` or as in a diffusers folder, and in the hub's cache. A language model's is read from the diffusers
+    folder that it is in; one in a single file needs `tokenizer`.
 
     Args:
         model: the model that they are for.
@@ -161,13 +164,17 @@ def LoadTextEncoder(
             the layout of transformers or of OpenCLIP.
         source_2: another one.
         source_3: a third.
+        tokenizer: that of T5 or of a language model: its folder (`MODEL/tokenizer`), or its `tokenizer.json`.
     """
     found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
     checkpoint = context.located(model.source).facts
     widths = checkpoint.widths if isinstance(checkpoint, CheckpointFacts) else PromptWidths(0)
     given = assigned(family(model.family), [one.resolved for one in found], widths)
     files = tuple((text.name, str(found[number].digest)) for text, (number, _) in given.items())
-    return TextEncoder(files[0][1], model.family, "", context.precision, files=files, width=widths.prompt)
+    check_tokenizer(given, [one.resolved for one in found], named=tokenizer is not None)
+    apart = "" if tokenizer is None else str(context.found(tokenizer).digest)
+    recipe = (files[0][1], model.family, "", context.precision)
+    return TextEncoder(*recipe, files=files, width=widths.prompt, tokenizer=apart)
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)

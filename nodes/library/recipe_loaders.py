@@ -48,7 +48,11 @@ def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncod
     family, source, dtype = _parts(recipe, loading)
     how = (recipe.variant, dtype, loading.device)
     files = {name: loading.locate(digest) for name, digest in recipe.files}
-    encoder = family.encoder_in_parts(files, recipe.width, *how) if files else family.encoder(source, *how)
+    tokenizer = loading.locate(recipe.tokenizer).root if recipe.tokenizer else None
+    if files:
+        encoder = family.encoder_in_parts(files, recipe.width, *how, tokenizer=tokenizer)
+    else:
+        encoder = family.encoder(source, *how)
     return encoder.knowing({one.word: load_embedding(one, loading) for one in recipe.embeddings})
 
 

@@ -30,12 +30,14 @@ def TextEncode(
     CLIP reads 75 tokens at a time. A longer text is encoded in chunks, and the denoiser gets all chunks in a row; a
     pooled vector is that of the first chunk. T5 reads up to 512 tokens and cuts the rest. SD 3 gets T5's embeddings
     with padding to 256 tokens, or to 512 where the text is longer, for each prompt by its own length. diffusers pads
-    both prompts to one length, so with a long prompt and a short negative one pictures differ slightly. A
+    both prompts to one length, so with a long prompt and a short negative one pictures differ slightly. A language
+    model reads the prompt in the conversation that its family was trained with, up to 512 tokens without padding. A
     class-conditional model (DiT) takes the name or the number of a class as its text.
 
     Parentheses weight words: `(words)` by 1.1, `(words:1.2)` by 1.2; nested weights multiply, up to 100. The weight
     moves the embedding of the prompt away from its embedding without these words: at 0 it is as if they were left out,
-    below 1 they count less, above 1 more. `\\(`, `\\)` and `\\\\` are the plain characters, and so is an unmatched
+    below 1 they count less, above 1 more. A language model pads nothing, so in place of the words stands the token
+    that ends an empty prompt. `\\(`, `\\)` and `\\\\` are the plain characters, and so is an unmatched
     parenthesis.
 
     Args:
@@ -43,7 +45,8 @@ def TextEncode(
         text: the prompt; may be empty.
         weights: whether parentheses weight words; else they are read as characters.
         clip_skip: how many of CLIP's last layers are skipped, in addition to the one that SDXL and SD 3 always skip;
-            some SD 1.x models were trained with 1. It does not change T5 or pooled vectors, and so not FLUX.1.
+            some SD 1.x models were trained with 1. It does not change T5, language models or pooled vectors, and so not
+            FLUX.1.
     """
     with _held(text_encoder, context) as encoder:
         encoded = encoder.encode([text], Reading(weights, clip_skip))

@@ -121,7 +121,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "a text encoder",
         "load it with LoadTextEncoder, behind a model",
-        _any("text_model.", "token_embedding.", "encoder.block.0.layer."),
+        _any("text_model.", "token_embedding.", "encoder.block.0.layer.", "embed_tokens."),
     ),
 )
 """The kinds that are told apart, the first that fits; a family's own whole checkpoints are recognised before."""

@@ -20,6 +20,7 @@ from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_reader import LanguageModelReader
 from weft.nodes.prompting.text_encoders import Place, TextModel, refuse_scaled_weights
+from weft.nodes.prompting.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -122,11 +123,16 @@ class LanguageModel(TextModel):
     tokenizer_source: str = "the folder `tokenizer` of the model's diffusers folder"
 
     entries: ClassVar[tuple[str, ...]] = tuple(f"{prefix}{TABLE}" for prefix in PREFIXES)
+    takes_tokenizer: ClassVar[bool] = True
     needs_tokenizer: ClassVar[bool] = True
 
     @property
     def kind(self) -> str:
         return self.architecture.kind
+
+    @property
+    def tokenizer_hint(self) -> str:
+        return f"give `tokenizer`: {self.tokenizer_source}, or its `tokenizer.json`"
 
     def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
         if config.get("model_type") != self.kind:
@@ -149,7 +155,9 @@ class LanguageModel(TextModel):
 
         from weft.nodes.models.loading import assembled_text, ready
 
-        tokenizer = language_tokenizer(self, place)
+        if place.tokenizer is None or not place.tokenizer.exists():
+            raise InputError(f"`{place.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint)
+        tokenizer = load_tokenizer(place.tokenizer, self.tokenizer_hint)
         network_class = getattr(transformers, self.architecture.network_class)
         config = self._config(place)
         network = assembled_text(network_class, config, language_weights(self.architecture, place, variant), dtype)
@@ -184,23 +192,3 @@ def _files(root: Path, variant: str) -> Iterator[Path]:
         yield from diffusers_folder.weights(root)[diffusers_folder.component_variant(root, variant) or ""]
     else:
         yield root
-
-
-def language_tokenizer(text: LanguageModel, place: Place) -> Any:
-    """The tokenizer of a language model.
-
-    Raises:
-        InputError: where there is none, or it cannot be read.
-    """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    from_file: Any = PreTrainedTokenizerFast
-    hint = f"give `tokenizer`: {text.tokenizer_source}, or its `tokenizer.json`"
-    if place.tokenizer is None or not place.tokenizer.exists():
-        raise InputError(f"`{place.root.name}` ({text.name}) carries no tokenizer", hint)
-    try:
-        if place.tokenizer.is_dir():
-            return AutoTokenizer.from_pretrained(place.tokenizer, local_files_only=True)
-        return from_file(tokenizer_file=str(place.tokenizer))
-    except Exception as fault:  # the tokenizers library raises plain `Exception` for a file that it cannot read
-        raise InputError(f"`{place.tokenizer.name}` cannot be read as a tokenizer: {fault}", hint) from fault

@@ -18,8 +18,9 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.prompting.prompts import Weighted
-from weft.nodes.prompting.text_encoders import Place, TextModel
+from weft.nodes.prompting.text_encoders import Place, TextModel, refuse_scaled_weights
 from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
+from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +54,7 @@ class T5(TextModel):
 
     kind: ClassVar[str] = "t5"
     entries: ClassVar[tuple[str, ...]] = ("shared.weight",)
+    takes_tokenizer: ClassVar[bool] = True
 
     def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
         if config.get("model_type") != "t5" or "d_model" not in config:
@@ -63,11 +65,12 @@ class T5(TextModel):
         entry = self.entry(shapes)
         if entry is None:
             return None
+        refuse_scaled_weights(shapes)
         layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
         return TextModelFacts(self.kind, shapes[entry][1], layers)
 
     def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> T5Reader:
-        from transformers import AutoTokenizer, T5Config, T5EncoderModel
+        from transformers import T5Config, T5EncoderModel
 
         from weft.nodes.models.loading import assembled_text, pretrained, ready
 
@@ -78,7 +81,8 @@ class T5(TextModel):
             config = T5Config(**original.t5_config(original.below(place.prefix, read_shapes(place.root))))
             weights = original.below(place.prefix, original.tensors(place.root, place.prefix))
             network = assembled_text(T5EncoderModel, config, weights, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+        tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)
         return T5Reader(self.name, ready(network, device), tokenizer, self.length)
 
 
@@ -120,20 +124,23 @@ class T5Reader(TextReader):
 
 
 def t5_tokenizer_folder(place: Place) -> Path:
-    """The folder of T5's tokenizer.
+    """The folder of T5's tokenizer, or the `tokenizer.json` that was given.
 
     Raises:
         InputError: where it is neither next to the weights nor in the hub's cache.
     """
+    if place.tokenizer and place.tokenizer.is_file():
+        return place.tokenizer
     own = place.tokenizer or place.root.parent / T5_TOKENIZER
     found = [own]
     for hub_id, folder in T5_IN_HUB.items():
         snapshot = hub.snapshot(hub_id, hub.cache_folder())
         found += [snapshot / folder] if snapshot else []
-    present = next((folder for folder in found if (folder / "tokenizer_config.json").is_file()), None)
+    present = next((folder for folder in found if tokenizer_files(folder)), None)
     if present is None:
         raise InputError(
             f"`{place.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
-            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{own.name}`",
+            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{own.name}`, or give it "
+            "to LoadTextEncoder as `tokenizer`",
         )
     return present

@@ -8,7 +8,7 @@ from typing import Protocol
 from weft.engine import InputError, Resolved, listed
 from weft.nodes.models.facts import PromptWidths, TextModelFacts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
-from weft.nodes.prompting.text_encoders import TextModel
+from weft.nodes.prompting.text_encoders import TextModel, place_alone
 
 
 class ReadsPrompts(Protocol):
@@ -78,3 +78,16 @@ def _check_widths(family: ReadsPrompts, sources: Sequence[Resolved], found: Assi
             names = listed(text.name for text in family.texts)
             message = f"{files} make {what} of {own} channels, and the model reads {read}"
             raise InputError(message, f"{family.name} reads prompts with {names}: give those of the model")
+
+
+def check_tokenizer(given: Assigned, sources: Sequence[Resolved], named: bool) -> None:
+    """Raise `InputError` where a text model that comes alone has no tokenizer, or none of them takes the given one.
+
+    Args:
+        named: whether a tokenizer is given.
+    """
+    if named and given and not any(text.takes_tokenizer for text in given):
+        raise InputError("CLIP's tokenizer comes with Weft, and none is read from a file", "leave `tokenizer` out")
+    for text, (index, _) in given.items():
+        if text.needs_tokenizer and not named and place_alone(sources[index]).tokenizer is None:
+            raise InputError(f"`{sources[index].text}` ({text.name}) carries no tokenizer", text.tokenizer_hint)

@@ -66,8 +66,11 @@ class TextModel(ABC):
     takes_embeddings: ClassVar[bool] = False
     """Whether words of a prompt can be replaced by embeddings."""
 
+    takes_tokenizer: ClassVar[bool] = False
+    """Whether it can be given a tokenizer that comes apart from it."""
+
     needs_tokenizer: ClassVar[bool] = False
-    """Whether its tokenizer must be given where it comes as a single file."""
+    """Whether it must be given one where it comes as a single file."""
 
     entries: ClassVar[tuple[str, ...]]
     """The names that its table of tokens may have in a file, by which it is recognised."""
@@ -83,6 +86,11 @@ class TextModel(ABC):
     @abstractmethod
     def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> TextReader:
         """Load it with its tokenizer."""
+
+    @property
+    def tokenizer_hint(self) -> str:
+        """What to give where it carries no tokenizer."""
+        return "give `tokenizer`: the folder of its tokenizer, or its `tokenizer.json`"
 
     def entry(self, shapes: Shapes) -> str | None:
         """The name of its table of tokens in a file; None where there is none."""

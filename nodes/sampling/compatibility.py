@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from weft.engine import InputError, NodeProblem, Upstream, listed
+from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.parametrisation import parametrisation_of
 from weft.nodes.prompting.embeddings import check_word, matched
-from weft.nodes.prompting.text_assignment import assigned
+from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_that_take_sigmas
 from weft.nodes.sampling.scheduling import scheduler_for
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, GuideTraits, LatentTraits
@@ -159,15 +159,18 @@ def _model_of(loader: Upstream) -> Upstream | None:
 
 
 def texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
-    """Text models that come alone must be those of the model's family."""
+    """Text models that come alone must be those of the model's family, with the tokenizers that they need."""
+    checked = "source"
     try:
-        _texts(loader)
+        given, sources = _texts(loader)
+        checked = "tokenizer"
+        check_tokenizer(given, sources, named=loader.call.inputs.get("tokenizer") is not None)
     except InputError as refusal:
-        yield NodeProblem("source", refusal.message, refusal.hint)
+        yield NodeProblem(checked, refusal.message, refusal.hint)
 
 
-def _texts(loader: Upstream) -> dict[str, int] | None:
-    """The channels of each CLIP text model of a LoadTextEncoder; None where it cannot be told yet.
+def _texts(loader: Upstream) -> tuple[Assigned, list[Resolved]]:
+    """The text models of a LoadTextEncoder, and their sources; none where they are not known before a run.
 
     Raises:
         InputError: where they are not the model's.
@@ -177,9 +180,8 @@ def _texts(loader: Upstream) -> dict[str, int] | None:
     told = [name for name in names if loader.call.inputs.get(name) is not None]
     sources = [one for name in told if (one := loader.source(name))]
     if found is None or len(sources) < len(told):
-        return None
-    given = assigned(family(found.family), sources, found.widths)
-    return {text.name: facts.width for text, (_, facts) in given.items() if text.takes_embeddings}
+        return {}, []
+    return assigned(family(found.family), sources, found.widths), sources
 
 
 def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -207,8 +209,11 @@ def _clips(loader: Upstream) -> dict[str, int] | None:
     if checkpoint:
         known, found = family(checkpoint.family).texts, checkpoint.text_models
         return {text.name: found[text.name].width for text in known if text.takes_embeddings and text.name in found}
-    with suppress(InputError):
-        return _texts(loader) if source and isinstance(source.facts, TextModelFacts) else None
+    if source and isinstance(source.facts, TextModelFacts):
+        with suppress(InputError):
+            given, _ = _texts(loader)
+            clips = {text.name: facts.width for text, (_, facts) in given.items() if text.takes_embeddings}
+            return clips if given else None
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from tests.nodes import layouts
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Pixels
-from weft.engine import Engine, Graph
+from weft.engine import Context, Engine, Graph
 from weft.nodes import (
     CFGGuide,
     EmptyLatent,
@@ -72,7 +73,9 @@ def in_parts(text: str, denoiser: str, vae: str) -> Graph:
     return graph
 
 
-def with_texts(model: str, texts: list[str], *, alone: bool = True, embedding: str = "") -> Graph:
+def with_texts(
+    model: str, texts: list[str], *, alone: bool = True, embedding: str = "", tokenizer: str | None = None
+) -> Graph:
     """A model whose text models come alone, in this order."""
     with Graph() as graph:
         checkpoint: Any = LoadCheckpoint(model)
@@ -80,7 +83,7 @@ def with_texts(model: str, texts: list[str], *, alone: bool = True, embedding: s
             LoadDiffusionModel(f"{model}/{DENOISERS.get(model, 'transformer')}") if alone else checkpoint.model
         )
         named = dict(zip(("source", "source_2", "source_3"), texts, strict=False))
-        encoder = load_texts(denoiser, **named, id="texts")
+        encoder = load_texts(denoiser, **named, tokenizer=tokenizer, id="texts")
         if embedding:
             encoder = load_embedding(encoder, embedding)
         guide = CFGGuide(denoiser, TextEncode(encoder, PROMPT), TextEncode(encoder, NEGATIVE), scale=SCALE)
@@ -140,6 +143,40 @@ def test_text_models_alone_read_what_the_whole_reads(
     assert whole.std() > 5
     painted = engine.run(with_texts(model, texts[::-1], alone=False))
     assert numpy.array_equal(read_pixels(painted.paths), whole)
+
+
+@pytest.mark.parametrize("tokenizer", ["sd3", "sd3/tokenizer_3", "sd3/tokenizer_3/tokenizer.json"])
+def test_a_tokenizer_may_come_apart_from_its_text_model(
+    zoo: Any, models: Path, call: Any, context: Context, tokenizer: str
+) -> None:
+    """Of a model's folder, `tokenizer` is the one that is taken."""
+    file = models / zoo("sd3.safetensors")
+    parts = [parted(file, prefix, f"apart-{one}.safetensors") for one, prefix in TEXTS["sd3"].items()]
+    if tokenizer == "sd3":
+        tokenizer = "with-tokenizer"
+        shutil.copytree(models / "sd3" / "tokenizer_3", models / tokenizer / "tokenizer", dirs_exist_ok=True)
+    given = dict(zip(("source", "source_2", "source_3"), parts, strict=True))
+    checkpoint = call(LoadCheckpoint, source="sd3")
+    recipe = call(load_texts, model=checkpoint.model, tokenizer=tokenizer, **given)
+    assert recipe.tokenizer
+    with context.weights(recipe) as apart, context.weights(checkpoint.text_encoder) as whole:
+        assert torch.equal(apart.encode([PROMPT]).embeddings, whole.encode([PROMPT]).embeddings)
+
+
+@pytest.mark.parametrize(
+    ("model", "texts", "tokenizer"),
+    [
+        ("sd2", ["sd2/text_encoder"], "sd2/tokenizer"),
+        ("sd3", ["sd3/text_encoder", "sd3/text_encoder_2", "sd3/text_encoder_3"], "sd3/vae"),
+        ("sd3", ["sd3/text_encoder", "sd3/text_encoder_2", "sd3/text_encoder_3"], "sd3.safetensors"),
+    ],
+)
+def test_a_tokenizer_that_none_takes_or_that_is_none_is_refused_before_a_run(
+    zoo: Any, engine: Engine, model: str, texts: list[str], tokenizer: str
+) -> None:
+    zoo("sd3.safetensors"), zoo("sd2")
+    (problem,) = engine.check(with_texts(model, texts, tokenizer=tokenizer)).problems
+    assert (problem.node, problem.input) == ("texts", "tokenizer") and problem.hint
 
 
 def test_a_model_in_parts_alone_needs_no_checkpoint(zoo: Any, engine: Engine, weft_paints: Any) -> None:
