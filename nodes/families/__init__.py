@@ -14,7 +14,7 @@ from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.facts import TextModelFacts, VAEFacts
+from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.vae_formats import vae_facts
 
 __all__ = [
@@ -36,14 +36,14 @@ def family(name: str) -> Family:
     return next(known for known in FAMILIES if known.name == name)
 
 
-def of_checkpoint(contents: Contents) -> Family | None:
-    """The family whose checkpoint this is."""
-    return next((known for known in FAMILIES if known.recognises(contents)), None)
+def of_checkpoint(contents: Contents) -> CheckpointFacts | None:
+    """What headers say of a whole checkpoint, of the first family that recognises it; None where none does."""
+    return next((facts for known in FAMILIES if (facts := known.whole(contents))), None)
 
 
-def of_denoiser(contents: Contents) -> Family | None:
-    """The family whose denoiser this is, alone."""
-    return next((known for known in FAMILIES if known.recognises_denoiser(contents)), None)
+def of_denoiser(contents: Contents) -> CheckpointFacts | None:
+    """What headers say of a denoiser alone; None where no family recognises it."""
+    return next((facts for known in FAMILIES if (facts := known.alone(contents))), None)
 
 
 def of_vae(contents: Contents) -> VAEFacts | None:
@@ -60,9 +60,9 @@ def of_vae(contents: Contents) -> VAEFacts | None:
     return replace(facts, families=scaled or tuple(specs)) if specs else None
 
 
-def of_control_net(contents: Contents) -> Family | None:
-    """The family whose ControlNet this is."""
-    return next((known for known in FAMILIES if known.recognises_control(contents)), None)
+def of_control_net(contents: Contents) -> ControlNetFacts | None:
+    """What headers say of a ControlNet; None where no family recognises it."""
+    return next((facts for known in FAMILIES if (facts := known.control(contents))), None)
 
 
 def of_text_model(contents: Contents) -> TextModelFacts | None:

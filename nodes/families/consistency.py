@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.class_labels import ClassPrompts, NoPrompts, class_count
-from weft.nodes.families.pixels import PixelDenoiser, PixelFamily
+from weft.nodes.families.family import Family
+from weft.nodes.families.pixels import COLOURS, PixelDenoiser, PixelFormat
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.parametrisation import Consistency
@@ -53,15 +54,16 @@ class ConsistencyDenoiser(PixelDenoiser):
         return {"class_labels": prompt.embeddings[:, 0, 0].long()} if self.prompt_width else {}
 
 
-class ConsistencyModels(PixelFamily):
-    """The family as `weft.nodes.families` asks it."""
-
-    name = "CM"
-    denoiser_class = ConsistencyDenoiser
-    prompts = ConsistencyPrompts
-
-    def recognises(self, contents: Contents) -> bool:
-        return super().recognises(contents) and Consistency.of(contents.configs["scheduler"]) is not None
+def is_consistency_model(contents: Contents) -> bool:
+    """Whether a checkpoint's scheduler is of consistency models."""
+    return Consistency.of(contents.configs["scheduler"]) is not None
 
 
-CM = ConsistencyModels()
+CM = Family(
+    name="CM",
+    network=PixelFormat(),
+    denoiser=ConsistencyDenoiser,
+    prompts=ConsistencyPrompts,
+    latent_rgb_factors=COLOURS,
+    also=is_consistency_model,
+)

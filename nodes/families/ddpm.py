@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from weft.nodes.families.pixels import PixelFamily
+from weft.nodes.families.class_labels import NoPrompts
+from weft.nodes.families.family import Family
+from weft.nodes.families.pixels import COLOURS, PixelDenoiser, PixelFormat
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.parametrisation import Consistency
 
 
-class DenoisingDiffusion(PixelFamily):
-    """The family as `weft.nodes.families` asks it."""
-
-    name = "DDPM"
-
-    def recognises(self, contents: Contents) -> bool:
-        if not super().recognises(contents) or Consistency.of(contents.configs["scheduler"]):
-            return False
-        return contents.configs["unet"].get("num_class_embeds") is None
+def is_unconditional(contents: Contents) -> bool:
+    """Whether a network knows no classes, and is no consistency model."""
+    classes = contents.configs["unet"].get("num_class_embeds")
+    return classes is None and Consistency.of(contents.configs["scheduler"]) is None
 
 
-DDPM = DenoisingDiffusion()
+DDPM = Family(
+    name="DDPM",
+    network=PixelFormat(),
+    denoiser=PixelDenoiser,
+    prompts=NoPrompts,
+    latent_rgb_factors=COLOURS,
+    also=is_unconditional,
+)

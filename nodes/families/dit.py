@@ -9,18 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import Resolved
 from weft.nodes.families.class_labels import ClassPrompts, class_count
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
-from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.diffusers_folder import read_config
-from weft.nodes.models.latent_preview import colours_of
+from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.vae_formats import VAESpec
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from weft.nodes.values import Latent, Prompt
@@ -52,31 +49,11 @@ class DiTDenoiser(Denoiser):
         return super().predict(sample, timestep, conditions)[:, : self.latent_channels]
 
 
-class DiffusionTransformer(Family):
-    """The family as `weft.nodes.families` asks it."""
+class DiTFormat(NetworkFormat):
+    """DiT's transformer."""
 
-    name = "DiT"
-    denoiser_class = DiTDenoiser
-    vae = VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215})
-    colours = COLOURS
-    prompts = DiTPrompts
-
-    def recognises(self, contents: Contents) -> bool:
-        """Whether this is a transformer of classes with an autoencoder."""
-        whole = contents.has("transformer", "vae", "scheduler")
-        return whole and contents.class_of("transformer") in ("DiTTransformer2DModel", "Transformer2DModel")
-
-    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
-        """The transformer with the checkpoint's scheduler configuration."""
-        from diffusers import DiTTransformer2DModel
-
-        from weft.nodes.models.loading import pretrained, ready
-
-        network = pretrained(DiTTransformer2DModel, source.root / "transformer", variant, torch_dtype=dtype)
-        scheduler = read_config(source.root / "scheduler" / "scheduler_config.json")
-        factor, colours = self.latent_factor(Contents.of(source.root)), colours_of(source.root, COLOURS)
-        channels = network.config.in_channels
-        return self.denoiser_class(self.name, ready(network, device), scheduler, channels, factor, colours)
+    class_name = "DiTTransformer2DModel"
+    aliases = ("Transformer2DModel",)
 
 
 def _names(labels: Mapping[str, str]) -> dict[str, int]:
@@ -84,4 +61,11 @@ def _names(labels: Mapping[str, str]) -> dict[str, int]:
     return {name.strip(): int(number) for number, names in labels.items() for name in names.split(",")}
 
 
-DIT = DiffusionTransformer()
+DIT = Family(
+    name="DiT",
+    network=DiTFormat(),
+    denoiser=DiTDenoiser,
+    prompts=DiTPrompts,
+    latent_rgb_factors=COLOURS,
+    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
+)

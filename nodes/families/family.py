@@ -1,23 +1,24 @@
-"""What a family of models must know: how to recognise its files, and how to build its modules.
+"""What a family of models is: data, and the classes that act.
 
-A family is one file in this folder and its line in `weft.nodes.families`. Beside building modules it says how they are
-used: what a network is called with, what becomes of a text. The scale of latents and the sampler that a checkpoint came
-with are in its configurations. Importing a family imports no torch. Read next: `weft.nodes.models.networks`.
+A family is one file in this folder and its line in `weft.nodes.families`. Its data say how its files are recognised and
+what files do not say themselves; its `NetworkFormat` loads its networks, its `Denoiser` calls them, its `PromptEncoder`
+makes prompts of texts. Importing a family imports no torch. Read next: `weft.nodes.models.network_format`,
+`weft.nodes.models.denoiser`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.models.facts import PromptWidths, TextModelFacts
+from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, NetworkFacts, TextModelFacts, VAEFacts
+from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.vae_formats import FACTOR, VAESpec, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import Place, TextModel, place_alone
@@ -26,61 +27,98 @@ if TYPE_CHECKING:
     import torch
 
     from weft.engine import Resolved
-    from weft.nodes.models.latent_preview import Colours
 
 
-class Family(ABC):
-    """A family of models; its builders read sources that `recognises` or `recognises_control` said yes to."""
+def _nothing(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {}
+
+
+def _anything(contents: Contents) -> bool:
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """A family of models.
+
+    Args:
+        name: as types have it: `SD1`.
+        network: how the networks of its denoisers are found and loaded.
+        denoiser: the class of its denoisers.
+        prompts: the class that puts together what its text models read.
+        latent_rgb_factors: what its latents look like, where a checkpoint does not say it.
+        texts: the text models that prompts are read with, in order.
+        vae: its VAEs; None where its models sample pixels.
+        scheduler: the configuration of the scheduler, for files that carry none.
+        scheduler_changes: what of it is otherwise for a network of a configuration.
+        control_net: how ControlNets for its denoisers are found and loaded; None where it has none.
+        also: what else must be so of the contents of a whole checkpoint.
+    """
 
     name: str
-    """As types have it: `SD1`."""
-
-    denoiser_class: type[Denoiser] = Denoiser
-    """The class of its denoisers."""
-
-    colours: Colours
-    """What its latents look like, where a checkpoint does not say it of its own."""
-
-    scheduler: Mapping[str, Any] = MappingProxyType({})
-    """The configuration of the scheduler, for files that carry none."""
-
-    vae: VAESpec | None = None
-    """Its VAEs; None where its models sample pixels."""
-
-    texts: tuple[TextModel, ...] = ()
-    """The text models that prompts are read with, in order."""
-
+    network: NetworkFormat
+    denoiser: type[Denoiser]
     prompts: type[PromptEncoder]
-    """The class that puts together what the text models make of prompts."""
+    latent_rgb_factors: Colours
+    texts: tuple[TextModel, ...] = ()
+    vae: VAESpec | None = None
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    scheduler_changes: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing
+    control_net: NetworkFormat | None = None
+    also: Callable[[Contents], bool] = _anything
 
-    @abstractmethod
-    def recognises(self, contents: Contents) -> bool:
-        """Whether this is a whole checkpoint of the family."""
+    def whole(self, contents: Contents) -> CheckpointFacts | None:
+        """What headers say of a whole checkpoint; None where it is none of the family.
 
-    def recognises_denoiser(self, contents: Contents) -> bool:
-        """Whether this is a denoiser of the family alone: a component's folder, or a file with nothing else in it."""
-        return False
+        It has a network, a VAE where the family has them, and every text model that is not optional; a folder has a
+        scheduler too, and no other text model.
+        """
+        network = self.network.whole(contents)
+        if network is None:
+            return None
+        has_all = self._file_has_all(contents) if contents.shapes else self._folder_has_all(contents)
+        return self._facts(contents, network) if has_all and self.also(contents) else None
 
-    def recognises_control(self, contents: Contents) -> bool:
-        """Whether this is a ControlNet of the family."""
-        return False
+    def alone(self, contents: Contents) -> CheckpointFacts | None:
+        """What headers say of a denoiser alone, in a folder or a file; None where it is none of the family."""
+        network = self.network.alone(contents)
+        return self._facts(contents, network) if network else None
 
-    def scheduler_of(self, contents: Contents) -> Mapping[str, Any]:
-        """The configuration of the scheduler that a checkpoint came with."""
-        return contents.configs.get("scheduler", self.scheduler)
+    def control(self, contents: Contents) -> ControlNetFacts | None:
+        """What headers say of a ControlNet; None where it is none for the family."""
+        network = self.control_net.alone(contents) if self.control_net else None
+        return ControlNetFacts(self.name, network) if network else None
 
-    def text_models(self, contents: Contents) -> dict[str, TextModelFacts]:
-        """The text models that a checkpoint has, by name."""
-        found = {text.name: text.facts(contents) for text in self.texts}
-        return {name: facts for name, facts in found.items() if facts}
+    def _file_has_all(self, contents: Contents) -> bool:
+        texts = (text.prefix(contents.shapes) for text in self.texts if not text.optional)
+        vae = self.vae is not None and self._vae(contents) is not None
+        return vae and all(prefix is not None for prefix in texts)
 
-    def seen_beside(self, contents: Contents) -> int:
-        """Channels that a checkpoint's network sees beside its latents, as headers tell."""
-        return 0
+    def _folder_has_all(self, contents: Contents) -> bool:
+        wanted = ["scheduler", *(text.folder for text in self.texts if not text.optional)]
+        vae = contents.has("vae") == (self.vae is not None)
+        others = {name for name in contents.configs if name.startswith("text_encoder")}
+        return vae and contents.has(*wanted) and others <= {text.folder for text in self.texts}
 
-    @abstractmethod
-    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
-        """The denoiser of a checkpoint."""
+    def _vae(self, contents: Contents) -> VAEFacts | None:
+        return vae_facts(contents, "vae", self.vae.prefix) if self.vae else None
+
+    def _facts(self, contents: Contents, network: NetworkFacts) -> CheckpointFacts:
+        config, vae = network.config, self._vae(contents)
+        scheduler = contents.configs.get("scheduler") or {**self.scheduler, **self.scheduler_changes(config)}
+        texts: dict[str, TextModelFacts | None] = {text.name: text.facts(contents) for text in self.texts}
+        return CheckpointFacts(
+            self.name,
+            network,
+            scheduler,
+            self.network.latent_channels(config),
+            vae.factor if vae else FACTOR if self.vae else 1,
+            self.network.extra_channels(config),
+            self.network.prompt_widths(config),
+            {name: facts for name, facts in texts.items() if facts},
+            vae,
+            contents,
+        )
 
     def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> PromptEncoder:
         """What reads prompts for a checkpoint: its text models, each with its tokenizer.
@@ -93,8 +131,8 @@ class Family(ABC):
             if text not in places and not text.optional:
                 message = f"`{source.text}` has no {text.name}, which {self.name} reads prompts with"
                 raise InputError(message, "get the whole checkpoint")
-        contents = Contents.of(source.root)
-        config = {"width": self.widths_of(contents).prompt, **self.prompts.settings(source.root)}
+        width = source.facts.widths.prompt if isinstance(source.facts, CheckpointFacts) else 0
+        config = {"width": width, **self.prompts.settings(source.root)}
         return self._encoder(places, config, variant, dtype, device)
 
     def encoder_in_parts(
@@ -129,18 +167,3 @@ class Family(ABC):
     ) -> PromptEncoder:
         readers = [text.reader(place, variant, dtype, device) for text, place in places.items()]
         return self.prompts(readers, config)
-
-    def widths_of(self, contents: Contents) -> PromptWidths:
-        """How wide the prompts are that a denoiser reads, as headers tell."""
-        return PromptWidths(0)
-
-    def latent_factor(self, contents: Contents) -> int:
-        """Pixels to a latent element, along each side, of a checkpoint or a denoiser alone, which comes with no VAE."""
-        if self.vae is None:
-            return 1
-        facts = vae_facts(contents, "vae", self.vae.prefix)
-        return facts.factor if facts else FACTOR
-
-    def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
-        """A ControlNet; asked only where `recognises_control` said yes."""
-        raise NotImplementedError(self.name)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, FlowFamily, JointDenoiser, flow_widths
+from weft.nodes.families.family import Family
+from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, JointDenoiser, JointFormat, flow_widths
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
-from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
@@ -119,16 +119,39 @@ class FluxDenoiser(JointDenoiser):
         return spread.reshape(rows, channels, height, width)
 
 
-class Flux1(FlowFamily):
-    """The family as `weft.nodes.families` asks it."""
+class FluxFormat(JointFormat):
+    """FLUX.1's transformer."""
 
-    name = "FLUX"
-    prompts = FluxPrompts
-    colours = COLOURS
-    denoiser_class = FluxDenoiser
-    entry = BLOCKS
-    transformer_class = "FluxTransformer2DModel"
-    scheduler: Mapping[str, Any] = {
+    class_name = "FluxTransformer2DModel"
+    entry = "double_blocks.0.img_attn.qkv.weight"
+
+    def config_of(self, shapes: Shapes) -> original.Config:
+        return transformers_layout.flux_config(shapes)
+
+    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
+        return transformers_layout.flux_weights(found)
+
+    def latent_channels(self, config: Mapping[str, Any]) -> int:
+        return int(config["in_channels"]) // 4
+
+
+def unshifted(network: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Schnell, whose network takes no scale, has a schedule of its own, which is not shifted."""
+    return {} if network["guidance_embeds"] else {"shift": 1.0, "use_dynamic_shifting": False}
+
+
+FLUX = Family(
+    name="FLUX",
+    network=FluxFormat(),
+    denoiser=FluxDenoiser,
+    prompts=FluxPrompts,
+    latent_rgb_factors=COLOURS,
+    texts=(
+        Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
+        T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),
+    ),
+    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}, prefix="vae."),
+    scheduler={
         "_class_name": "FlowMatchEulerDiscreteScheduler",
         "num_train_timesteps": 1000,
         "shift": 3.0,
@@ -137,35 +160,6 @@ class Flux1(FlowFamily):
         "max_shift": 1.15,
         "base_image_seq_len": 256,
         "max_image_seq_len": 4096,
-    }
-    vae = VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}, prefix="vae.")
-    texts = (
-        Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
-        T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),
-    )
-
-    def recognises(self, contents: Contents) -> bool:
-        """Whether this is a whole FLUX.1 checkpoint: a transformer, an autoencoder, CLIP's text model and T5."""
-        if contents.shapes:
-            texts = (f"{CLIP_PREFIX}text_model.final_layer_norm.weight", f"{T5_PREFIX}shared.weight")
-            return contents.holds(original.UNET + BLOCKS, f"{self.vae.prefix}decoder.conv_in.weight", *texts)
-        parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
-        return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
-
-    def scheduler_of(self, contents: Contents) -> Mapping[str, Any]:
-        """Schnell, whose network takes no scale, has a schedule of its own, which is not shifted."""
-        told = super().scheduler_of(contents)
-        guided = any(GUIDANCE in name for name in contents.shapes)
-        return told if guided or not contents.shapes else {**told, "shift": 1.0, "use_dynamic_shifting": False}
-
-    def transformer_config(self, shapes: Shapes) -> original.Config:
-        return transformers_layout.flux_config(shapes)
-
-    def transformer_weights(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        return transformers_layout.flux_weights(found)
-
-    def latent_channels(self, config: Mapping[str, Any]) -> int:
-        return int(config["in_channels"]) // 4
-
-
-FLUX = Flux1()
+    },
+    scheduler_changes=unshifted,
+)

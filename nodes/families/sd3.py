@@ -7,12 +7,12 @@ https://arxiv.org/abs/2403.03206). The transformer predicts the velocity of a fl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, FlowFamily, flow_widths
+from weft.nodes.families.family import Family
+from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, JointDenoiser, JointFormat, flow_widths
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
-from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.safetensors_header import Shapes
@@ -78,42 +78,30 @@ class SD3Prompts(PromptEncoder):
         return Encoded(torch.cat([clip, t5], dim=1), pooled=torch.cat(pooled, dim=-1))
 
 
-class StableDiffusion3(FlowFamily):
-    """The family as `weft.nodes.families` asks it."""
+class SD3Format(JointFormat):
+    """SD 3's transformer."""
 
-    name = "SD3"
-    prompts = SD3Prompts
-    colours = COLOURS
-    entry = BLOCKS
-    transformer_class = "SD3Transformer2DModel"
-    scheduler: Mapping[str, Any] = {
-        "_class_name": "FlowMatchEulerDiscreteScheduler",
-        "num_train_timesteps": 1000,
-        "shift": 3.0,
-    }
-    vae = VAESpec(16, config={"scaling_factor": 1.5305, "shift_factor": 0.0609})
-    texts = (
+    class_name = "SD3Transformer2DModel"
+    entry = "joint_blocks.0.x_block.attn.qkv.weight"
+
+    def config_of(self, shapes: Shapes) -> original.Config:
+        return transformers_layout.sd3_config(shapes)
+
+    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
+        return transformers_layout.sd3_weights(found)
+
+
+SD3 = Family(
+    name="SD3",
+    network=SD3Format(),
+    denoiser=JointDenoiser,
+    prompts=SD3Prompts,
+    latent_rgb_factors=COLOURS,
+    texts=(
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), projects=True),
         Clip("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),
         T5("t5xxl", "text_encoder_3", (T5_PREFIX,), optional=True, length=T5_TOKENS),
-    )
-
-    def recognises(self, contents: Contents) -> bool:
-        """Whether this is a whole SD 3 checkpoint: a transformer, an autoencoder, two CLIP text models, perhaps T5."""
-        if contents.shapes:
-            texts = (f"{prefix}text_model.final_layer_norm.weight" for prefix in (CLIP_PREFIX, LARGE_CLIP))
-            return contents.holds(original.UNET + BLOCKS, f"{self.vae.prefix}decoder.conv_in.weight", *texts)
-        parts = ("transformer", "vae", "text_encoder", "text_encoder_2", "scheduler")
-        return contents.has(*parts) and contents.class_of("transformer") == self.transformer_class
-
-    def transformer_config(self, shapes: Shapes) -> original.Config:
-        return transformers_layout.sd3_config(shapes)
-
-    def transformer_weights(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
-        return transformers_layout.sd3_weights(found)
-
-    def latent_channels(self, config: Mapping[str, Any]) -> int:
-        return int(config["in_channels"])
-
-
-SD3 = StableDiffusion3()
+    ),
+    vae=VAESpec(16, config={"scaling_factor": 1.5305, "shift_factor": 0.0609}),
+    scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0},
+)

@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
-from weft.nodes.families.unets import FIRST, LATENT_CHANNELS, SCHEDULER, SEEN_CHANNELS, UNetDenoiser, UNetFamily
-from weft.nodes.models import single_file as original
-from weft.nodes.models.contents import Contents
+from weft.nodes.families.family import Family
+from weft.nodes.families.unets import (
+    LATENT_CHANNELS,
+    SCHEDULER,
+    ControlNetFormat,
+    UNetDenoiser,
+    UNetFormat,
+    heads_of_64,
+)
 from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import Colours
@@ -96,34 +102,22 @@ class SDXLDenoiser(UNetDenoiser):
         return {**given, "added_cond_kwargs": added}
 
 
-class StableDiffusionXL(UNetFamily):
-    """The family as `weft.nodes.families` asks it."""
+def is_sdxl(config: Mapping[str, Any]) -> bool:
+    """Whether a UNet or a ControlNet of this configuration is the family's."""
+    return config.get("addition_embed_type") == "text_time"
 
-    name = "SDXL"
-    colours = COLOURS
-    vae = VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.13025}, upcasts=True)
-    denoiser_class = SDXLDenoiser
-    prompts = SDXLPrompts
-    texts = (
+
+SDXL = Family(
+    name="SDXL",
+    network=UNetFormat(is_sdxl, heads_of_64),
+    denoiser=SDXLDenoiser,
+    prompts=SDXLPrompts,
+    latent_rgb_factors=COLOURS,
+    texts=(
         Clip("clip_l", "text_encoder", (CLIP,), optional=True),
         Clip("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),
-    )
-    scheduler: Mapping[str, Any] = {**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
-
-    def recognises(self, contents: Contents) -> bool:
-        """Whether this is a whole SDXL checkpoint: a UNet, an autoencoder, OpenCLIP's text model and perhaps CLIP's."""
-        if contents.shapes:
-            first = contents.shapes.get(FIRST, (0, 0))[1] in SEEN_CHANNELS
-            texts = any(f"{prefix}token_embedding.weight" in contents.shapes for prefix in OPEN_CLIP)
-            return first and texts and contents.holds(f"{original.VAE}decoder.conv_in.weight")
-        return (
-            contents.has("unet", "vae", "text_encoder_2", "scheduler")
-            and contents.configs["unet"].get("in_channels") in SEEN_CHANNELS
-            and self.is_unet(contents.configs["unet"])
-        )
-
-    def is_unet(self, config: Mapping[str, Any]) -> bool:
-        return config.get("addition_embed_type") == "text_time"
-
-
-SDXL = StableDiffusionXL()
+    ),
+    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.13025}, upcasts=True),
+    scheduler={**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
+    control_net=ControlNetFormat(is_sdxl, heads_of_64),
+)

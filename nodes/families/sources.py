@@ -17,7 +17,6 @@ from weft.engine import InputError, Resolved, Resource, SearchPaths, find, insid
 from weft.nodes import builtin
 from weft.nodes.families import (
     FAMILIES,
-    Family,
     of_checkpoint,
     of_control_net,
     of_denoiser,
@@ -28,7 +27,6 @@ from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_shapes, refuse_pickle
-from weft.nodes.models.vae_formats import vae_facts
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 
 BUILTIN = "builtin:"
@@ -57,11 +55,11 @@ class ModelSource(Resource):
         if root is None:
             raise missing(text, places)
         contents = Contents.of(root)
-        if not self.recognises(contents):
+        facts = self.facts(contents, root)
+        if facts is None:
             raise self.refusal(root, contents)
-        family = self.family_of(contents)
-        name = family.name if family else None
-        return Resolved(text, *self.placed(root), name, self.kind, self.facts(contents, root))
+        family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
+        return Resolved(text, *self.placed(root), family, self.kind, facts)
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -85,17 +83,9 @@ class ModelSource(Resource):
                 _read_headers(root / component)
         return root, diffusers_folder.content(root, self.components)
 
-    def recognises(self, contents: Contents) -> bool:
-        """Whether what was found is what is wanted."""
-        return self.family_of(contents) is not None
-
-    def family_of(self, contents: Contents) -> Family | None:
-        """The family of what was found; None where it is of no single one."""
-        return None
-
     @abstractmethod
-    def facts(self, contents: Contents, root: Path) -> object:
-        """What its headers say, for checks, nodes and loaders."""
+    def facts(self, contents: Contents, root: Path) -> object | None:
+        """What its headers say, for checks, nodes and loaders; None where it is not what is wanted here."""
 
     @abstractmethod
     def refusal(self, root: Path, contents: Contents) -> InputError:
@@ -113,21 +103,8 @@ class CheckpointSource(ModelSource):
         *("transformer", "unet", "vae"),
     )
 
-    def family_of(self, contents: Contents) -> Family | None:
+    def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
         return of_checkpoint(contents)
-
-    def facts(self, contents: Contents, root: Path) -> CheckpointFacts:
-        family = self.family_of(contents)
-        assert family is not None
-        return CheckpointFacts(
-            family.name,
-            family.scheduler_of(contents),
-            family.seen_beside(contents),
-            family.widths_of(contents),
-            family.text_models(contents),
-            vae_facts(contents, "vae", family.vae.prefix) if family.vae else None,
-            contents,
-        )
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         known = ", ".join(family.name for family in FAMILIES)
@@ -147,7 +124,7 @@ class DenoiserSource(CheckpointSource):
     kind = "denoiser"
     components = ("",)
 
-    def family_of(self, contents: Contents) -> Family | None:
+    def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
         return None if of_checkpoint(contents) else of_denoiser(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
@@ -159,9 +136,6 @@ class VAESource(ModelSource):
 
     kind = "VAE"
     components = ("",)
-
-    def recognises(self, contents: Contents) -> bool:
-        return of_vae(contents) is not None
 
     def facts(self, contents: Contents, root: Path) -> VAEFacts | None:
         return of_vae(contents)
@@ -176,13 +150,8 @@ class ControlNetSource(ModelSource):
     kind = "ControlNet"
     components = ("",)
 
-    def family_of(self, contents: Contents) -> Family | None:
+    def facts(self, contents: Contents, root: Path) -> ControlNetFacts | None:
         return of_control_net(contents)
-
-    def facts(self, contents: Contents, root: Path) -> ControlNetFacts:
-        family = self.family_of(contents)
-        assert family is not None
-        return ControlNetFacts(family.name, contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a ControlNet", _CONTROL_NET)
@@ -206,11 +175,8 @@ class TextEncoderSource(ModelSource):
         assert isinstance(found.facts, TextModelFacts)
         return replace(found, root=root, files=files, facts=replace(found.facts, folder=folder))
 
-    def recognises(self, contents: Contents) -> bool:
-        return of_text_model(contents) is not None and not of_checkpoint(contents)
-
     def facts(self, contents: Contents, root: Path) -> TextModelFacts | None:
-        return of_text_model(contents)
+        return None if of_checkpoint(contents) else of_text_model(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a text encoder", "give a folder or a safetensors file of a text model")
@@ -233,16 +199,13 @@ class EmbeddingSource(ModelSource):
         except InputError as refusal:
             raise InputError(refusal.message, _CONVERT) if _is_pickle(text) else refusal from None
 
-    def recognises(self, contents: Contents) -> bool:
-        return bool(sizes_of(contents.shapes))
-
     def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
         """Its name counts too, since it may be the word that it stands for."""
         return root.parent, (root,)
 
-    def facts(self, contents: Contents, root: Path) -> EmbeddingFacts:
+    def facts(self, contents: Contents, root: Path) -> EmbeddingFacts | None:
         sizes = sizes_of(contents.shapes)
-        return EmbeddingFacts(word_of(sizes, root), sizes)
+        return EmbeddingFacts(word_of(sizes, root), sizes) if sizes else None
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, "a textual inversion embedding", "give a safetensors file of vectors alone")
@@ -263,7 +226,7 @@ def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputErr
     kind, whole = kind_of(contents.shapes), of_checkpoint(contents)
     found = kind.name if kind else contents.class_of("") or "nothing that Weft knows"
     if whole:
-        found, hint = f"a checkpoint ({whole.name})", "load it with LoadCheckpoint"
+        found, hint = f"a checkpoint ({whole.family})", "load it with LoadCheckpoint"
     return InputError(f"`{root.name}` is {found}, expected {wanted}", hint)
 
 

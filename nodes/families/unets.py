@@ -6,25 +6,20 @@ its shapes do not tell is the same for a whole family and stands in the family's
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import Resolved
-from weft.nodes.families.family import Family
 from weft.nodes.models import single_file as original
-from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser, Residuals
-from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import PromptWidths
-from weft.nodes.models.latent_preview import Colours, colours_of
-from weft.nodes.models.safetensors_header import read_shapes
+from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
@@ -53,9 +48,6 @@ COLOURS = Colours(
     ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
 )
 """What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
-
-ENTRY = "input_blocks.0.0.weight"
-FIRST = f"{original.UNET}{ENTRY}"
 
 
 class ClipPrompts(PromptEncoder):
@@ -96,84 +88,66 @@ class UNetDenoiser(Denoiser):
         return prediction
 
 
-class UNetFamily(Family):
-    """A family of UNets over the latents of a VAE."""
+class UNetFormat(NetworkFormat):
+    """UNets over the latents of a VAE.
 
-    prompts: type[PromptEncoder] = ClipPrompts
-    scheduler: Mapping[str, Any] = SCHEDULER
+    Args:
+        is_family: whether a configuration is the family's.
+        heads: attention heads on each level, from their widths.
+    """
 
-    denoiser_class = UNetDenoiser
+    class_name = "UNet2DConditionModel"
+    folder = "unet"
+    entry = "input_blocks.0.0.weight"
 
-    @abstractmethod
-    def is_unet(self, config: Mapping[str, Any]) -> bool:
-        """Whether the configuration of a UNet or a ControlNet is this family's."""
+    def __init__(self, is_family: Callable[[Mapping[str, Any]], bool], heads: Callable[[Sequence[int]], Any]) -> None:
+        self.is_family = is_family
+        self.heads = heads
 
-    def heads(self, widths: Sequence[int]) -> Any:
-        """Attention heads on each level; diffusers' name for their number is a historical slip."""
-        return [max(1, width // HEAD) for width in widths]
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        return config.get("in_channels") in SEEN_CHANNELS and self.is_family(config)
 
-    def recognises_denoiser(self, contents: Contents) -> bool:
-        if not contents.shapes:
-            config = contents.configs.get("", {})
-            known = contents.class_of("") == "UNet2DConditionModel" and config.get("in_channels") in SEEN_CHANNELS
-            return known and self.is_unet(config)
-        shapes = original.below(original.prefix_of(ENTRY, contents.shapes, original.UNET), contents.shapes)
-        return shapes.get(ENTRY, (0, 0))[1] in SEEN_CHANNELS and self.is_unet(original.unet_config(shapes))
+    def config_of(self, shapes: Shapes) -> original.Config:
+        return self._with_heads(original.unet_config(shapes))
 
-    def recognises_control(self, contents: Contents) -> bool:
-        """Whether this is a ControlNet for a UNet of the family."""
-        if contents.shapes:
-            shapes = original.below(original.CONTROL, contents.shapes)
-            return "input_hint_block.0.weight" in shapes and self.is_unet(original.control_config(shapes))
-        return contents.class_of("") == "ControlNetModel" and self.is_unet(contents.configs[""])
+    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
+        return original.unet_weights(found, config)
 
-    def seen_beside(self, contents: Contents) -> int:
-        if contents.shapes:
-            return (contents.shapes.get(FIRST) or contents.shapes[ENTRY])[1] - LATENT_CHANNELS
-        return int((contents.configs.get("unet") or contents.configs[""])["in_channels"]) - LATENT_CHANNELS
+    def latent_channels(self, config: Mapping[str, Any]) -> int:
+        return LATENT_CHANNELS
 
-    def widths_of(self, contents: Contents) -> PromptWidths:
-        if contents.shapes:
-            prefix = original.prefix_of(ENTRY, contents.shapes, original.UNET)
-            told: Mapping[str, Any] = original.unet_config(original.below(prefix, contents.shapes))
-        else:
-            told = contents.configs.get("unet") or contents.configs[""]
-        return PromptWidths(told.get("cross_attention_dim", 0))
+    def extra_channels(self, config: Mapping[str, Any]) -> int:
+        return int(config["in_channels"]) - LATENT_CHANNELS
 
-    def denoiser(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> Denoiser:
-        """The UNet with the checkpoint's scheduler configuration."""
-        from diffusers import UNet2DConditionModel
+    def prompt_widths(self, config: Mapping[str, Any]) -> PromptWidths:
+        return PromptWidths(config.get("cross_attention_dim", 0))
 
-        from weft.nodes.models.loading import assembled, pretrained, ready
+    def _with_heads(self, config: original.Config) -> original.Config:
+        """A configuration with its heads; diffusers' name for their number is a historical slip."""
+        return config | {"attention_head_dim": self.heads(config["block_out_channels"])}
 
-        if source.root.is_dir():
-            unet = pretrained(UNet2DConditionModel, component(source.root, "unet"), variant, torch_dtype=dtype)
-        else:
-            shapes = read_shapes(source.root)
-            prefix = original.prefix_of(ENTRY, shapes, original.UNET)
-            config = self._unet_config(original.unet_config(original.below(prefix, shapes)))
-            unet = assembled(UNet2DConditionModel, config, original.unet_weights(source.root, config), dtype)
-        scheduler = self.scheduler_of(Contents.of(source.root))
-        factor, colours = self.latent_factor(Contents.of(source.root)), colours_of(source.root, self.colours)
-        return self.denoiser_class(self.name, ready(unet, device), scheduler, LATENT_CHANNELS, factor, colours)
 
-    def control_net(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> torch.nn.Module:
-        """A ControlNet."""
-        from diffusers import ControlNetModel
+class ControlNetFormat(UNetFormat):
+    """ControlNets for such UNets."""
 
-        from weft.nodes.models.loading import assembled, pretrained, ready
+    class_name = "ControlNetModel"
+    folder = ""
+    entry = "input_hint_block.0.weight"
+    prefixes = (original.CONTROL,)
 
-        if source.root.is_dir():
-            net: torch.nn.Module = pretrained(ControlNetModel, source.root, variant, torch_dtype=dtype)
-        else:
-            shapes = original.below(original.CONTROL, read_shapes(source.root))
-            config = self._unet_config(original.control_config(shapes))
-            net = assembled(ControlNetModel, config, original.control_weights(source.root, config), dtype)
-        return ready(net, device)
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        return self.is_family(config)
 
-    def _unet_config(self, found: original.Config) -> original.Config:
-        """What shapes tell of a UNet or a ControlNet, with its heads."""
-        return found | {"attention_head_dim": self.heads(found["block_out_channels"])}
+    def config_of(self, shapes: Shapes) -> original.Config:
+        return self._with_heads(original.control_config(shapes))
+
+    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
+        return original.control_weights(found, config)
+
+
+def heads_of_64(widths: Sequence[int]) -> list[int]:
+    """Attention heads on each level, each of 64 channels, as in every UNet since SD 2."""
+    return [max(1, width // HEAD) for width in widths]
 
 
 def embedded_scale(scale: float, channels: int) -> Tensor:

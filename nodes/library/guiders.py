@@ -18,7 +18,7 @@ from weft.nodes.values import F, Guide, Perturbation, Projection
 def _perturbed_fits(guider: Upstream) -> Iterator[NodeProblem]:
     """The model must have attention that can be perturbed."""
     model = model_behind(guider)
-    if model and not model.family.denoiser_class.perturbable:
+    if model and not model.family.denoiser.perturbable:
         message = f"the network of {model.family.name} has no self-attention that can be perturbed; {model}"
         yield NodeProblem("guide", message, "leave PerturbedAttention out")
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError, Loading, Resolved, loader_for
 from weft.nodes.families import Family, family
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
-from weft.nodes.models.facts import CheckpointFacts, VAEFacts
+from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, VAEFacts
+from weft.nodes.models.latent_preview import colours_of
 from weft.nodes.models.parametrisation import with_training
 from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
@@ -35,8 +36,20 @@ def _parts(recipe: Weights, loading: Loading) -> tuple[Family, Resolved, torch.d
 @loader_for(Model)
 def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
     """The denoiser, with its checkpoint's scheduler configuration, changed where the recipe has it otherwise."""
+    from weft.nodes.models.loading import ready
+
     family, source, dtype = _parts(recipe, loading)
-    denoiser = family.denoiser(source, recipe.variant, dtype, loading.device)
+    facts = source.facts
+    if not isinstance(facts, CheckpointFacts):
+        raise InputError(f"`{source.text}` is no checkpoint and no denoiser", "load it with LoadDiffusionModel")
+    denoiser = family.denoiser(
+        family.name,
+        ready(family.network.load(facts.network, source.root, recipe.variant, dtype), loading.device),
+        facts.scheduler,
+        facts.latent_channels,
+        facts.latent_factor,
+        colours_of(source.root, family.latent_rgb_factors),
+    )
     given = {"prediction_type": recipe.prediction, "beta_schedule": recipe.noise}
     denoiser.scheduler = with_training(denoiser.scheduler, {name: option for name, option in given.items() if option})
     return denoiser
@@ -74,9 +87,18 @@ def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
 
 @loader_for(ControlNet)
 def load_control_net(recipe: ControlNet[Any], loading: Loading) -> nn.Module:
-    """The ControlNet."""
+    """The ControlNet.
+
+    Raises:
+        InputError: where the family has none.
+    """
+    from weft.nodes.models.loading import ready
+
     family, source, dtype = _parts(recipe, loading)
-    return family.control_net(source, recipe.variant, dtype, loading.device)
+    if family.control_net is None or not isinstance(source.facts, ControlNetFacts):
+        raise InputError(f"`{source.text}` is no ControlNet of {family.name}", "load it with LoadControlNet")
+    net: nn.Module = family.control_net.load(source.facts.network, source.root, recipe.variant, dtype)
+    return ready(net, loading.device)
 
 
 @loader_for(Embedding)

@@ -72,22 +72,41 @@ class VAEFacts:
 
 
 @dataclass(frozen=True)
+class NetworkFacts:
+    """What headers say of the network of a denoiser or of a ControlNet.
+
+    Args:
+        config: its configuration, as diffusers' class takes it.
+        prefix: what the names of its tensors begin with in a single file.
+    """
+
+    config: Mapping[str, Any] = field(repr=False)
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
 class CheckpointFacts:
     """What headers say of a checkpoint, or of a denoiser alone.
 
     Args:
         family: the name of its family.
+        network: of its denoiser.
         scheduler: the configuration of the scheduler that it came with, or that of most of its family.
+        latent_channels: of the latents that it samples.
+        latent_factor: pixels to a latent element, along each side.
         extra_channels: channels that its network takes in addition to those of the latents (concat conditioning): the
             mask and the picture of an inpainting model.
         widths: of the prompts that its network reads.
-        text_models: those that it has, by the names of its family.
+        text_models: those that it has, by the names of its family; none for a denoiser alone.
         vae: its VAE; None where it has none.
         contents: all that its headers say.
     """
 
     family: str
+    network: NetworkFacts
     scheduler: Mapping[str, Any]
+    latent_channels: int
+    latent_factor: int
     extra_channels: int
     widths: PromptWidths
     text_models: Mapping[str, TextModelFacts]
@@ -101,11 +120,11 @@ class ControlNetFacts:
 
     Args:
         family: the name of the family whose denoisers it steers.
-        contents: all that its headers say.
+        network: of the ControlNet.
     """
 
     family: str
-    contents: Contents = field(repr=False)
+    network: NetworkFacts
 
 
 @dataclass(frozen=True)

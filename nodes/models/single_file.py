@@ -183,10 +183,10 @@ def _present(shapes: Shapes, pattern: str) -> Iterator[int]:
         index += 1
 
 
-def unet_weights(path: Path, config: Config) -> dict[str, Tensor]:
+def unet_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """A UNet's weights under diffusers' names."""
-    found = tensors(path, UNET) or {UNET + name: tensor for name, tensor in tensors(path).items()}
-    return _renamed("convert_ldm_unet_checkpoint", found, config)
+    prefixed = {UNET + name: tensor for name, tensor in found.items()}
+    return _renamed("convert_ldm_unet_checkpoint", prefixed, config)
 
 
 def vae_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
@@ -194,9 +194,9 @@ def vae_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     return _renamed("convert_ldm_vae_checkpoint", found, config)
 
 
-def control_weights(path: Path, config: Config) -> dict[str, Tensor]:
+def control_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """A ControlNet's weights under diffusers' names."""
-    return _renamed("convert_controlnet_checkpoint", tensors(path, CONTROL), config)
+    return _renamed("convert_controlnet_checkpoint", found, config)
 
 
 def text_weights(path: Path, prefix: str = TEXT) -> dict[str, Tensor]:

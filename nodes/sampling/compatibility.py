@@ -135,7 +135,7 @@ def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         return
     kind = parametrisation_of(model.scheduler).kind
     solver = row.solver(kind) if row else None
-    if model.family.denoiser_class.spaces_steps and solver and not solver.takes_sigmas:
+    if model.family.denoiser.spaces_steps and solver and not solver.takes_sigmas:
         message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
         yield NodeProblem("sampler", message, f"choose one of: {', '.join(samplers_that_take_sigmas(kind))}")
 

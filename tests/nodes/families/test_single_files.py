@@ -36,14 +36,14 @@ def test_a_single_file_starts_from_a_picture_as_its_folder_does(zoo: Any, weft_p
 @pytest.mark.parametrize(("model", "family"), [("sd2", "SD2"), ("sdxl", "SDXL"), ("sd3", "SD3"), ("flux-dev", "FLUX")])
 def test_headers_tell_the_family(zoo: Any, models: Path, model: str, family: str) -> None:
     found = of_checkpoint(Contents(shapes=read_shapes(models / zoo(f"{model}.safetensors"))))
-    assert found and found.name == family
+    assert found and found.family == family
 
 
 @pytest.mark.parametrize("model", sorted(PIPELINES.keys() - {"sdxl-edges", "z-image", "qwen-image"}))
 def test_one_family_recognises_each_checkpoint(zoo: Any, models: Path, model: str) -> None:
     folder = Contents(configs=configs(models / zoo(model)))
     files = [Contents(shapes=read_shapes(models / zoo(f"{model}.safetensors")))] if model in SINGLE_FILES else []
-    known = [[one.name for one in FAMILIES if one.recognises(found)] for found in (folder, *files)]
+    known = [[one.name for one in FAMILIES if one.whole(found)] for found in (folder, *files)]
     assert all(names == known[0] and len(names) == 1 for names in known)
 
 

@@ -57,7 +57,7 @@ def test_a_preview_is_small(size: int, side: int) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_family_has_colours(family: Any) -> None:
-    assert all(len(colour) == 3 for colour in (*family.colours.weights, family.colours.offset))
+    assert all(len(colour) == 3 for colour in (*family.latent_rgb_factors.weights, family.latent_rgb_factors.offset))
 
 
 def test_a_folder_may_say_its_own_colours(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ COUNT = 6
 @pytest.fixture(scope="module")
 def own() -> Colours:
     """What landscapes says of itself."""
-    return colours_of(path("landscapes"), family("SD1").colours)
+    return colours_of(path("landscapes"), family("SD1").latent_rgb_factors)
 
 
 def test_the_builtin_is_seen_through_its_tiny_autoencoder(own: Colours) -> None:
     latents, pictures = encode_renders(path("landscapes"), COUNT, seed=5)
-    others = (replace(own, decoder=""), family("SD1").colours)
+    others = (replace(own, decoder=""), family("SD1").latent_rgb_factors)
     seen = [colour_psnr(colours, latents, pictures) for colours in (own, *others)]
     assert seen == sorted(seen, reverse=True) and seen[0] > 32
     assert Image.open(io.BytesIO(own.png(latents))).size == (128, 128)
