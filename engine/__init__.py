@@ -1,7 +1,8 @@
 """Weft's engine: graphs, types, planning, running, storing. It knows no diffusion; nodes come from node libraries.
 
-A run, as the data sees it: bytes -> `document.read` -> Graph -> `check` -> `plan` -> `run` -> artifacts. Start reading
-at `node` (what a node is), `graph` (what a graph is), `check`, `plan` and `run`; `session.Engine` holds what lasts.
+The way of the data: bytes -> `document.read` -> Graph -> `check` -> `plan` -> `run` -> artifacts. Start reading at
+`spec.node`, `graph.graph`, `checking.checker`, `planning.planner` and `running.executor`. `session.Engine` keeps what
+outlasts a run: catalogue, store, weights.
 """
 
 from __future__ import annotations

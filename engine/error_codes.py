@@ -58,6 +58,7 @@ CODES: Mapping[str, str] = {
     "refused-by-node-type": "The node type's own check refuses the node.",
     "failed-check": "The node type's own check raised an error.",
     "nothing-to-run": "The graph has neither a sink nor outputs.",
+    "unknown-picture-format": "A picture of a graph was asked for in a format that is not written.",
     # files that nodes name
     "unusable-input": "A value or a file that a node names cannot be used.",
     "missing-file": "The file is not in the folders of this run.",

@@ -434,7 +434,7 @@ def _admitted(type: NodeType, name: str, given: Mapping[str, Any]) -> Any:
     except LiteralError as fault:
         other = swapped(type, given, name)
         hint = f"`{name}` and `{other}` have each other's values: swap them" if other else fault.hint
-        raise InputError(f"{type.name}: `{name}`: {fault}", hint) from None
+        raise InputError(f"{type.name}: `{name}`: {fault}", hint, fault.code) from None
 
 
 def _catalog(files: Iterable[Path]) -> Catalog:

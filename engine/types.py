@@ -1,7 +1,7 @@
 """The types of inputs and outputs.
 
-A `Type` is read from a Python annotation (`read`), accepts a JSON literal strictly (`literal`), says whether an output
-may be linked to an input (`accepts`) and describes itself as JSON Schema (`schema`). Value classes of node libraries
+A `Type` is read from a Python annotation (`read`), converts a JSON literal strictly (`literal`), decides whether an
+output may be linked to an input (`accepts`) and gives its JSON Schema (`schema`). Value classes of node libraries
 (Latent, Image, ...) join by the `value` decorator; a `Value` carries the family variable of `Latent[F]`.
 
 Read next: `weft.engine.spec.node`, which makes a node's spec out of these.

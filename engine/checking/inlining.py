@@ -198,7 +198,7 @@ class _Inliner:
         try:
             path = find(name, replace(self.places, base=base).files)
             if path is None:
-                hint = "check the name; it is looked up beside the graph"
+                hint = "check the name; it is looked up in the folder of the graph"
                 self._problem("unknown-graph-file", f"there is no graph file `{name}`", hint, id)
                 return None
             path = path.resolve()
@@ -400,7 +400,7 @@ def inline(
     """The graph with every subgraph inlined, and its problems: unknown or self-containing subgraphs, parameters.
 
     Args:
-        types: the node types, which say where a link leads to a list.
+        types: the node types by name; they decide which links lead to lists.
         known: lists that nodes have given already, by the link to them, for what is repeated over them.
     """
     return _Inliner(places, limits, types, known).run(graph)

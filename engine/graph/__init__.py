@@ -1,1 +1,1 @@
-"""What a graph file says, before any node type is looked up: `graph` (values), `document` (reading and writing)."""
+"""Graphs before any node type is looked up: `graph` (values), `document` (files), `traversal` (walks)."""

@@ -112,7 +112,7 @@ def read(content: bytes | str, path: Path | None = None) -> Graph:
 
     Args:
         content: the text, UTF-8.
-        path: the file it comes from: problems name it, and files it names are looked up beside it.
+        path: the file it comes from: problems name it, and files that it names are looked up in its folder.
 
     Raises:
         GraphError: where the text is no graph at all.
@@ -166,7 +166,7 @@ def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
         _set_aside(tree, place, error["type"])
     try:
         return DocumentModel.model_validate(tree)
-    except ValidationError:  # without its nodes, say, there is no graph to go on with
+    except ValidationError:  # for example without `nodes`: nothing is left to report on
         raise GraphError([]) from None
 
 

@@ -116,7 +116,7 @@ class Graph(Displayed):
     Inside its `with` block the node types that are called add nodes to it; it is frozen when the block ends.
 
     Args:
-        path: the file that it was read from; files that it names are looked up beside that one.
+        path: the file that it was read from; files that it names are looked up in its folder.
         contents: digests of files that it names, by name, where a picture carried it.
         types: the node types that it was composed with in Python; no part of comparisons.
         faults: problems of its file that reading found; the checker reports them.

@@ -1,13 +1,13 @@
-"""What will run, what is cached, what is undecided, and why: records, which `weft plan` prints and `run` executes.
+"""What will run, what is cached, what is undecided, and why: steps, which `weft plan` prints and `run` executes.
 
-A node is looked up twice. By its *recipe key*, from the wanted nodes upwards: where the store knows what a recipe came
-to, nothing above is asked for. By its *content key* where that fails: the recipe is new, but the values that arrive may
-be old, and then so is the result (early cutoff). Below a node that will run the content key is not known yet. Such a
-node will run for certain where neither the store nor an earlier node of the plan has what it says itself (its partial
-key); else it is undecided until what is above it, or that earlier node, has run.
+A node is looked up twice. First by its *recipe key*, from the wanted nodes upwards: if the store has a result under it,
+nothing above the node is looked up. Then by its *content key*: the recipe is new, but equal values may have arrived at
+the node before, so its result may be stored (early cutoff). Below a node that will run, values and so content keys are
+not known yet. Such a node will certainly run if neither the store nor an earlier node of the plan has its *partial key*
+(its type and literals); otherwise it is undecided until the nodes above it, or that earlier node, have run.
 
-A node that waits for a value to say what it needs (`Checked.pending`) is undecided until the node that gives the value
-has run, and so is what only it takes from: a branch that may not be taken, an item that stands for all of a list.
+A node that waits for a value which decides its inputs (`Checked.pending`) is undecided until the value is computed. So
+are the nodes that only it needs: those of a branch that may not be taken, and the placeholders of list items.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Step(NamedTuple):
         expected: the seconds that it, or else its type, took the last time; None where it will not run or never did.
         after: the nodes that run before an undecided one is decided.
         found: its files with their digests, by the name that the graph gives.
-        record: what the store has of it, where it is cached.
+        record: its stored result, where it is cached.
         damage: why its stored result cannot be used, where there is one.
     """
 
@@ -76,7 +76,7 @@ class Plan(Displayed):
     """What a run will do: its steps in topological order.
 
     Args:
-        waits: for each node that waits for others to decide what it takes, or whether it is needed, these others.
+        waits: for each node, the nodes whose values decide its inputs or whether it is needed.
     """
 
     checked: Checked
@@ -140,7 +140,7 @@ def plan(
 
 @dataclass
 class _Node:
-    """What is known of a node while planning."""
+    """A node while it is planned."""
 
     call: Call
     found: Mapping[str, HashedResource]
@@ -192,7 +192,7 @@ class _Planner:
         return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
 
     def _missed_while_pending(self) -> list[str]:
-        """As `_missed`, with what decides about the others first, as it runs first."""
+        """As `_missed`, with the nodes that decide about others first, since they run first."""
         self._find_unsettled()
         calls, pending = self.checked.calls, self.checked.pending
         first = ancestors(calls, deciding(self.checked).wanted)
@@ -200,7 +200,7 @@ class _Planner:
         return sorted(self._missed(), key=lambda id: (id not in first, id not in then))
 
     def _find_unsettled(self) -> None:
-        """The nodes whose recipe is not known yet, and those of which it is not certain that anything needs them."""
+        """Find the nodes whose recipe is not known yet, and those that may turn out not to be needed."""
         for id, node in self.nodes.items():
             if id in self.checked.pending or any(link.node in self.unsettled for _, link in node.call.links):
                 self.unsettled.add(id)
@@ -208,7 +208,7 @@ class _Planner:
         self._find_waits()
 
     def _find_waits(self) -> None:
-        """For each node that waits for others to decide what it takes, or whether it is needed, these others."""
+        """Find, for each node, the nodes whose values decide its inputs or whether it is needed."""
         needed_once: dict[str, dict[str, None]] = {}
         for id in reversed(self.nodes):
             links = [link.node for _, link in self.nodes[id].call.links]
@@ -223,7 +223,7 @@ class _Planner:
                     needed_once.setdefault(source, {}).update(needed if source in own else {**own, **needed})
 
     def _missed(self) -> list[str]:
-        """The nodes that are asked for and whose recipe the store does not know, in topological order."""
+        """The needed nodes whose recipe the store does not know, in topological order."""
         asked, missed = set(self.checked.wanted), []
         for id in reversed(self.nodes):
             if id not in asked:

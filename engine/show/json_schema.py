@@ -1,4 +1,4 @@
-"""What editors and other programs read about Weft: the JSON Schema of graph files, and the catalogue as data.
+"""The JSON Schema of graph files, and the catalogue of node types as data, for editors and other programs.
 
 The frame comes from the models that `weft.engine.graph.document` reads with; what each node type takes comes from its
 spec. A node's `type` chooses its inputs by `if` and `then`, so that an editor completes them and underlines the one
@@ -42,8 +42,8 @@ DOCUMENTATION: Mapping[str, str] = {
     "notes": "Remarks for whoever edits the graph.",
     "parameters": "The graph's arguments: what the command line (--set NAME=VALUE) or an enclosing graph sets.",
     "nodes": "The nodes by id. Ids are yours to choose: letters, digits, _ and -, a letter or _ first.",
-    "outputs": "What the graph returns, beside the files that it writes: a name and a link for each.",
-    "graphs": 'Named subgraphs; a node of type "graph:NAME" stands for one.',
+    "outputs": "What the graph returns in addition to the files that it writes: a name and a link for each.",
+    "graphs": 'Named subgraphs; a node of type "graph:NAME" is replaced by one.',
     "layout": "Where an editor places the nodes. It changes no result.",
     "$schema": "The schema that editors complete and check this file by.",
     "weft": "The version of the file format.",

@@ -1,7 +1,7 @@
-"""Node types that make several calls of another one together: `KSamplerBatch` gives what several `KSampler`s would.
+"""Node types that make several calls of another one at once: `KSamplerBatch` gives the results of several `KSampler`s.
 
-A library writes one beside the single type; a farm that is told to batch puts it, with a `Choose` for each call, in the
-place of calls that differ in nothing but its lists (`weft.engine.farm.merge.batching`).
+A library defines one in addition to the single type. A job with a batch size replaces calls that differ only in list
+inputs of it by one such call and a `Choose` for each result (`weft.engine.farm.merge.batching`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.engine.spec.upstream import Upstream
 from weft.engine.types import ListOf
 
 Together = Callable[[Callable[..., Any], Sequence[Mapping[str, Any]]], Sequence[Any]]
-"""Takes the single function and the values of each call, by input; gives what each comes to, in order."""
+"""Takes the single function and the values of each call, by input; returns the result of each call, in order."""
 
 
 def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
@@ -27,8 +27,8 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
 
     Args:
         single: a node type with one output.
-        inputs: those in which the calls may differ; here each is a list with one element for each call.
-        run: how they are made. What it gives for a call is what `single` gives for it, as closely as keys promise.
+        inputs: those in which the calls may differ; each becomes a list with one element for each call.
+        run: makes the calls. Each result must equal what `single` gives for that call alone, since keys are shared.
 
     Raises:
         CatalogError: where the node type has several outputs or not these inputs.
@@ -60,8 +60,8 @@ def _together(type: NodeType, inputs: Sequence[str], run: Together) -> Callable[
         lists = {name: given[name] for name in inputs}
         lengths = {name: len(elements) for name, elements in lists.items()}
         if len({*lengths.values()}) > 1:
-            told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
-            raise InputError(f"the lists differ in length: {told}", "give one element for each call")
+            counts = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            raise InputError(f"the lists differ in length: {counts}", "give one element for each call", "unequal-lists")
         calls = [{**given, **dict(zip(lists, own, strict=True))} for own in zip(*lists.values(), strict=True)]
         return [*run(type.function, calls)]
 
@@ -71,7 +71,7 @@ def _together(type: NodeType, inputs: Sequence[str], run: Together) -> Callable[
 
 
 def _check(single: Check, inputs: Sequence[str]) -> Check:
-    """What is wrong with the literals of any call, each problem once."""
+    """The static check of the literals of every call; each problem once."""
 
     def check(literals: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
         return {problem: None for own in _each(literals, inputs) for problem in single(own, limits)}
@@ -80,7 +80,7 @@ def _check(single: Check, inputs: Sequence[str]) -> Check:
 
 
 def _fits(single: Fits, inputs: Sequence[str]) -> Fits:
-    """What does not go together in any call, each problem once."""
+    """The static check of every call against upstream nodes; each problem once."""
 
     def fits(upstream: Upstream) -> Iterable[NodeProblem]:
         calls = (replace(upstream.call, inputs=own) for own in _each(upstream.call.inputs, inputs))

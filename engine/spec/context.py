@@ -1,4 +1,4 @@
-"""What a running node may ask of the engine: progress, cancel, device, precision, weights, files.
+"""The engine as a running node sees it: progress, cancel, device, precision, weights, files.
 
 A node gets one by a parameter `context: Context = INJECTED`: it is no input, and a type checker sees that callers
 leave it out.
@@ -96,10 +96,12 @@ class Context:
         """The file or folder that a resource input names, with the digest of its content."""
         found = self.resources.get(text)
         if found is None:
-            raise InputError(f"`{text}` is no resource input of this node", "give it as that input")
+            raise InputError(f"`{text}` is no resource input of this node", "give it as that input", "unknown-input")
         if not found.resolved.files:
             hint = "name its folder with --input DIR (a model's with --models DIR)"
-            raise InputError(f"`{text}` is not here, and what is made from it is not in the store", hint)
+            raise InputError(
+                f"`{text}` is not here, and what is made from it is not in the store", hint, "missing-file"
+            )
         return found
 
     def located(self, digest: str) -> Resolved:

@@ -1,4 +1,4 @@
-"""The graph language's own nodes, in every catalogue: choosing between branches, and lists.
+"""The node types of every catalogue that choose between branches and handle lists.
 
 They take any one type (`weft.engine.spec.type_variables`). Repeating a subgraph over lists (`map:NAME`) is no node of
 its own: `weft.engine.checking.inlining` replaces it.
@@ -49,7 +49,7 @@ def Choose(index: Annotated[int, Range(0)], items: list[T]) -> T:
         items: what to choose from.
     """
     if index >= len(items):
-        raise InputError(f"there is no item {index} in a list of {len(items)}", "count from 0")
+        raise InputError(f"there is no item {index} in a list of {len(items)}", "count from 0", "out-of-range")
     return items[index]
 
 

@@ -59,12 +59,12 @@ Fits = Callable[["Upstream"], Iterable[NodeProblem]]
 
 @dataclass(frozen=True)
 class Lazy:
-    """Which inputs of a node are needed, said by the value of one of them; the others are not computed for it.
+    """The value of one input decides which other inputs are needed; those that are not needed are not computed.
 
     Args:
         by: the input that decides.
-        keep: takes the value of `by` and the node's inputs (literals, links, gathered lists); gives inputs that come to
-            the same without what is not needed, such as None in its place.
+        keep: takes the value of `by` and the node's inputs (literals, links, gathered lists), and returns inputs with
+            which the node gives an equal result: those that are not needed are replaced, for example by None.
     """
 
     by: str
@@ -73,11 +73,11 @@ class Lazy:
 
 @dataclass(frozen=True)
 class BatchSpec:
-    """What a node type that makes several calls of another one does (`weft.engine.spec.batched`).
+    """How a node type makes several calls of another one at once (`weft.engine.spec.batched`).
 
     Args:
         of: the name of the node type whose calls it makes.
-        inputs: those that are a list here, with one element for each call.
+        inputs: the inputs that are lists here, with one element for each call.
     """
 
     of: str
@@ -122,11 +122,11 @@ class NodeType:
         version: raised by its author when results change; part of every key.
         lane: where it runs: `gpu`, `cpu` or `io`.
         settings: the engine settings that change its bits; their resolved values are part of its keys.
-        check: finds what is wrong among its literals before anything runs.
-        fits: finds what is wrong between these and what it is linked to, as far as headers tell (`engine.upstream`).
-        lazy: says which inputs are needed, where not all are.
-        instant: whether it takes no time to speak of, so that a plan may call it to learn what it decides.
-        batch: the node type whose calls it makes together, where it is such a one.
+        check: static check of its literals; yields problems.
+        fits: static check against upstream nodes and file headers; yields problems (`weft.engine.spec.upstream`).
+        lazy: which inputs are needed, if the value of one decides it.
+        instant: whether it takes no noticeable time, so that planning may call it for a value that decides a branch.
+        batch: set if it makes several calls of another node type at once.
         traits: facts that its library declares about it, for the checks of other node types (`trait`).
         origin: the digest of the file it was loaded from with `--nodes`; part of its keys. Empty for installed types.
     """
@@ -160,7 +160,7 @@ class NodeType:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What tells its calls from every other type's, in a key."""
+        """The part of a key that differs between node types, their versions and their files."""
         return (self.name, self.version, self.origin)
 
     @cached_property
@@ -175,7 +175,7 @@ class NodeType:
 
     @cached_property
     def generic(self) -> bool:
-        """Whether it is over any one type, which a graph decides."""
+        """Whether its signature has type variables, which a graph fills in."""
         return any(_has_variable(one.type) for one in self.inputs.values())
 
     @property
@@ -193,14 +193,14 @@ class NodeType:
         return next((one for one in self.traits if isinstance(one, kind)), None)
 
     def call(self, values: Mapping[str, Any], context: Context | None) -> dict[str, Any]:
-        """Run the function; its outputs by name. The context is asked for where `context_name` says so."""
+        """Run the function; its outputs by name. The context is passed if `context_name` is set."""
         given = dict(values)
         if self.context_name:
             given[self.context_name] = context
         return self.outputs_of(self.function(**given))
 
     def outputs_of(self, result: Any) -> dict[str, Any]:
-        """What the function returned, by output name."""
+        """The returned value or values by output name."""
         if self.result is None:
             return {next(iter(self.outputs)): result}
         return dict(zip(self.outputs, result, strict=True))
@@ -264,12 +264,12 @@ def node(
         version: raise it when results change; cached results of other versions are not used.
         lane: `gpu`, `cpu` or `io`.
         settings: engine settings whose resolved values change the result (`precision`).
-        check: called with the literals of a node (defaults filled in, linked inputs absent) and the limits; gives
-            what is wrong with them.
-        fits: called with a node of the type in a graph whose files were found; gives what of it does not go together
-            with the nodes that it is linked to.
-        lazy: says which inputs are needed; the others are not computed.
-        instant: takes no time to speak of and no context: a plan may call it, to know what its value decides.
+        check: static check of literals: takes those of a node (defaults filled in, linked inputs absent) and the
+            limits, and yields problems.
+        fits: static check against upstream nodes (for example a sampler that the model cannot use): takes a node whose
+            files were found, and yields problems.
+        lazy: which inputs are needed, if the value of one decides it; the others are not computed.
+        instant: takes no noticeable time and no context, so that planning may call it for a value that decides.
         traits: facts about the node type for the checks of other node types, each an object of a class that a node
             library defines; in no key.
 

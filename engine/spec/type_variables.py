@@ -1,7 +1,7 @@
 """Node types over any one type: `Switch(condition, then: T, otherwise: T) -> T` chooses an Image where Images arrive.
 
-`specialised` puts into every place of a type variable what a graph gives at the first one; where another place is
-given something that does not fit, the checker says so as for any other input.
+`specialised` replaces each type variable by the type that the graph gives to it. An input whose value does not fit that
+type is a problem like that of any other input.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def literal_type(given: object) -> Type:
 
 
 def _variables(wanted: Type, given: Type | None) -> Mapping[str, Type]:
-    """What each variable in `wanted` must be to take `given`."""
+    """The type that each variable of `wanted` must be for it to accept `given`."""
     if given is None:
         return {}
     if isinstance(wanted, Variable):

@@ -1,7 +1,7 @@
-"""What a node type may ask of the nodes above one of its own, before anything runs: a call, and what it is linked to.
+"""The calls above a node, as the static check of its node type (`fits`) sees them before anything runs.
 
-Literals and what headers say of named files are known at check; values are not. Where a link leads to a node of which
-nothing can be told (a branch that is chosen later, another library's node), there is no answer, and no problem.
+Literals and file headers are known then; values on links are not. Where a link leads to a node that nothing is known of
+(a branch that is chosen later, another library's node), the answers are None, and a check should find no problem.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Upstream:
 
     @property
     def literals(self) -> dict[str, Any]:
-        """What it is given itself, defaults filled in; linked and refused inputs are absent."""
+        """Its literals by input, defaults filled in; linked and refused inputs are absent."""
         return {name: given for name, given in self.call.inputs.items() if not isinstance(given, (Link, Gather))}
 
     def above(self, input: str) -> Upstream | None:
@@ -45,7 +45,7 @@ class Upstream:
         return next((found for name in names if (found := self.above(name))), None)
 
     def source(self, input: str) -> Resolved | None:
-        """What the files of this input say; None where it names none, or they are not here."""
+        """The file that this input names, with what its headers hold; None where it names none that is here."""
         text = self.call.inputs.get(input)
         found = self.call.resources.get(text) if isinstance(text, str) else None
         return found if found and found.files else None

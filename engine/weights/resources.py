@@ -24,7 +24,7 @@ from weft.engine.sealing import opened, sealed
 
 @dataclass(frozen=True)
 class SearchPaths:
-    """The folders a run may read: beside the graph, the working directory, `--input` and `--models` folders.
+    """The folders a run may read: the graph's own, the working directory, `--input` and `--models` folders.
 
     `download` says whether a model that is named by hub id and not here may be fetched; `contents` has the digests of
     files that a picture's graph names, by name, so that results are found again where the files are not.
@@ -63,7 +63,7 @@ def find(text: str, folders: tuple[Path, ...]) -> Path | None:
     if allowed is None and (found or not any(inside(folder / wanted, folders) for folder in folders)):
         raise InputError(
             f"`{text}` lies outside the folders that this run may read: {listed(map(str, folders))}",
-            "move the file beside the graph, or name its folder with --input DIR (models: --models DIR)",
+            "move the file into the folder of the graph, or name its folder with --input DIR (models: --models DIR)",
             "outside-folders",
         )
     return allowed
@@ -82,7 +82,7 @@ def _path(text: str) -> Path:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a name in a graph stands for, found by names and headers alone.
+    """The file or folder that a name in a graph means, found by names and headers alone.
 
     Args:
         text: the name as the graph has it.
@@ -104,7 +104,7 @@ class Resolved:
     digest: Digest | None = None
 
     def names(self) -> Iterator[tuple[str, Path]]:
-        """Each file with its name under the root, which is what enters a digest beside the content."""
+        """Each file with its name under the root; a digest is made of the names and the contents."""
         for path in self.files:
             yield (path.relative_to(self.root).as_posix() if path != self.root else path.suffix, path)
 
@@ -129,7 +129,7 @@ class Resource(ABC):
         """
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
-        """What can be named here, for `weft models list`: each name with what it stands for."""
+        """The names that can be used here, each with its file, for `weft models list`."""
         return iter(())
 
     def pull(self, text: str, variant: str = "") -> Path:
@@ -154,7 +154,7 @@ class InputFile(Resource):
     probe: Callable[[Path], None] | None = None
 
     def resolve(self, text: str, places: SearchPaths) -> Resolved:
-        """The file, looked up beside the graph, in the working directory and in the input folders."""
+        """The file, looked up in the graph's folder, the working directory and the input folders."""
         path = find(text, places.files)
         if path is None:
             message = f"there is no file `{text}` in {listed(map(str, places.files))}"
@@ -170,8 +170,8 @@ class InputFile(Resource):
 
     def _hint(self, text: str, places: SearchPaths) -> str:
         wanted = Path(text)
-        beside = (folder / wanted.parent for folder in places.files)
-        names = (entry.name for folder in beside if folder.is_dir() for entry in folder.iterdir())
+        folders = (folder / wanted.parent for folder in places.files)
+        names = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
         return nearest(wanted.name, names) or "check the name, or add its folder with --input DIR"
 
 

@@ -20,7 +20,8 @@ from weft.engine.farm.sweep.items import Item
 from weft.engine.farm.sweep.job import Axis, Job
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN
-from weft.engine.graph.graph import Graph, Node, links_of
+from weft.engine.graph.graph import Graph, Node
+from weft.engine.graph.traversal import reached, sources
 from weft.engine.keys import digest
 from weft.engine.planning.planner import Plan
 from weft.engine.running.result import Result
@@ -74,11 +75,7 @@ def graph_in_batch(
     merged = merge(job, items, catalog, dict.fromkeys(range(len(items)), 0))
     place = [digest(member) for member in members].index(digest(settings))
     own = dict(zip(merged.nodes[place], job.graph.nodes, strict=True))
-    needed, work = {*own}, [*own]
-    while work:
-        above = {link.node for given in merged.graph.nodes[work.pop()].inputs.values() for link in links_of(given)}
-        work += above - needed
-        needed |= above
+    needed = reached(own, sources(merged.graph.nodes).__getitem__)
     names = _plain_names(needed, own)
     nodes = {
         names[id]: Node(node.type, {name: relinked(given, names) for name, given in node.inputs.items()})

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from weft.engine.errors import GraphError, Problem, listed
-from weft.engine.farm.sweep.items import Item, by_sharing, distinct, reached, sources
+from weft.engine.farm.sweep.items import Item, by_sharing, distinct, labels_reaching, sources
 from weft.engine.farm.sweep.job import Axis, Job
 from weft.engine.graph.graph import Graph, Link, Node, links_of
 from weft.engine.spec.node import REQUIRED, NodeType
@@ -48,7 +48,7 @@ def numbered(job: Job, items: Sequence[Item], catalog: Types) -> dict[int, int]:
         able = listed(sorted(batch_types(catalog))) or "none"
         hint = f"leave `batch` out; node types that can be batched, outside of subgraphs: {able}"
         raise GraphError([Problem("`batch`: no node of the graph can be batched", hint)])
-    reach = reached(job.graph, sources(job))
+    reach = labels_reaching(job.graph, sources(job))
     touching = {axis for id in nodes for axis in reach[id]}
     apart = touching & {*_apart(job, nodes, reach, catalog)}
     rows = distinct(job)

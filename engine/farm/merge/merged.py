@@ -17,7 +17,7 @@ from weft.engine.checking.checker import Checked
 from weft.engine.checking.inlining import parameter_fault
 from weft.engine.errors import GraphError, Problem
 from weft.engine.farm.merge.batching import Types, batchable, numbered, put_together
-from weft.engine.farm.sweep.items import Item, distinct, expand, reached, sources
+from weft.engine.farm.sweep.items import Item, distinct, expand, labels_reaching, sources
 from weft.engine.farm.sweep.job import Job
 from weft.engine.graph.graph import Graph, Link, Node
 from weft.engine.keys import Digest, digest
@@ -175,7 +175,7 @@ class _Merge:
         above = sources(job)
         for id in self.together:
             above[id].add(_BATCH)
-        reach = reached(job.graph, above)
+        reach = labels_reaching(job.graph, above)
         self.targets = {id: [target for target in (*self.rows, _BATCH) if target in reach[id]] for id in reach}
 
     def add(self, item: Item) -> None:

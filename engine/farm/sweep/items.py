@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.engine.farm.sweep.job import Axis, Job
-from weft.engine.graph.graph import Graph, links_of
+from weft.engine.graph import traversal
+from weft.engine.graph.graph import Graph
+from weft.engine.graph.traversal import accumulated, topological
 from weft.engine.keys import Digest, digest
 
 
@@ -71,22 +73,10 @@ def touched(graph: Graph, axis: Axis) -> list[str]:
     return found
 
 
-def reached(graph: Graph, sources: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """For each node what reaches it over links, where some nodes are the source of something."""
-    reach = {id: {*sources.get(id, ())} for id in graph.nodes}
-    below = defaultdict(set)
-    for id, node in graph.nodes.items():
-        for given in node.inputs.values():
-            for link in links_of(given):
-                below[link.node].add(id)
-    work = [id for id, found in reach.items() if found]
-    while work:
-        id = work.pop()
-        for taker in below[id]:
-            if not reach[id] <= reach[taker]:
-                reach[taker] |= reach[id]
-                work.append(taker)
-    return reach
+def labels_reaching(graph: Graph, own: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    """For each node the labels (`own`) that it has itself and that nodes above it have."""
+    above = traversal.sources(graph.nodes)
+    return accumulated(topological(above), above, lambda id: {*own.get(id, ())})
 
 
 def sources(job: Job) -> defaultdict[str, set[str]]:
@@ -108,16 +98,9 @@ def distinct(job: Job) -> dict[str, list[int]]:
 
 
 def _depths(graph: Graph) -> dict[str, int]:
-    """For each node of a graph without circles, how many stand above it in the longest chain of links."""
-    above = {
-        id: {link.node for given in node.inputs.values() for link in links_of(given)}
-        for id, node in graph.nodes.items()
-    }
-    depths = dict.fromkeys(above, 0)
-    for _ in above:
-        before = dict(depths)
-        for id, sources in above.items():
-            depths[id] = max((depths[source] + 1 for source in sources if source in depths), default=0)
-        if depths == before:
-            break
+    """For each node the length of the longest chain of links that ends in it."""
+    above = traversal.sources(graph.nodes)
+    depths: dict[str, int] = {}
+    for id in topological(above):
+        depths[id] = max((depths[source] + 1 for source in above[id]), default=0)
     return depths

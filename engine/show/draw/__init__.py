@@ -32,8 +32,12 @@ def to_picture(sketched: Sketch, name: str) -> bytes:
     """
     write = WRITERS.get(PurePath(name).suffix.lower())
     if write is None:
-        raise InputError(f"`{name}` has an ending that is no picture's", f"end it in {' or '.join(WRITERS)}")
+        raise InputError(
+            f"`{name}` has an ending that is no picture's",
+            f"end it in {' or '.join(WRITERS)}",
+            "unknown-picture-format",
+        )
     if len(sketched.boxes) > MOST_BOXES:
         found = f"{len(sketched.boxes):,} nodes are too many for a picture, which shows {MOST_BOXES:,}"
-        raise InputError(found, "print the tree: leave --out away")
+        raise InputError(found, "print the tree: leave --out away", "too-many-nodes")
     return write(place(sketched))

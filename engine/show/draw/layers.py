@@ -161,7 +161,7 @@ def ranks(keys: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, in
 
     Args:
         keys: every item.
-        links: from key to key; links that close a circle are let go back.
+        links: from key to key; a link that closes a circle may lead back.
     """
     keys, links = list(keys), list(dict.fromkeys(links))
     order = list(_order(keys, links))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from weft.engine.graph.graph import Graph
+from weft.engine.graph.traversal import reached
 from weft.engine.show.draw.sketch import Box, Sketch, Wire, sketch
 from weft.engine.spec.catalog import Catalog
 
@@ -64,23 +65,19 @@ class _Tree:
             yield from self._from(_Branch(root))
 
     def _roots(self) -> Iterator[str]:
-        """What no wire leaves from, and one box of each circle that leads nowhere else."""
+        """The boxes that no wire leaves, and one box of each circle that no such box leads to."""
         used = {wire.source for wire in self.sketch.wires}
         ends = [key for key in self.sketch.boxes if key not in used]
-        reached: set[str] = set()
-        for key in (*ends, *self.sketch.boxes):
-            if key not in reached:
-                yield key
-                reached |= self._behind(key, reached)
+        found: set[str] = set()
 
-    def _behind(self, key: str, reached: set[str]) -> set[str]:
-        """The boxes that one is made of, itself among them, without those that were reached before."""
-        found, work = {key}, [key]
-        while work:
-            new = {wire.source for wire in self.sources.get(work.pop(), [])} - reached - found
-            found |= new
-            work += new
-        return found
+        def above(box: str) -> set[str]:
+            """Without the boxes that an earlier root led to, so that all roots together take linear time."""
+            return {wire.source for wire in self.sources.get(box, [])} - found
+
+        for key in (*ends, *self.sketch.boxes):
+            if key not in found:
+                yield key
+                found |= reached([key], above)
 
     def _from(self, root: _Branch) -> Iterator[str]:
         stack = [root]

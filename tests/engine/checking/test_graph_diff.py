@@ -19,30 +19,30 @@ BASE = {
 }
 
 
-def said(first: dict[str, Node], second: dict[str, Node]) -> list[str]:
+def changes(first: dict[str, Node], second: dict[str, Node]) -> list[str]:
     """The changes as text."""
     return [str(change) for change in diff(Flat(first), Flat(second))]
 
 
 def test_equal_graphs_have_no_difference() -> None:
-    assert said(BASE, dict(reversed(BASE.items()))) == []
+    assert changes(BASE, dict(reversed(BASE.items()))) == []
 
 
 def test_inputs_that_differ_are_named() -> None:
     changed = BASE | {"paint": Node("Paint", {"prompts": (Link("good"),), "seed": 2, "steps": 9})}
-    assert said(BASE, changed) == [
+    assert changes(BASE, changed) == [
         "~ paint (Paint): `prompts` [good, bad] -> [good], `seed` 1 -> 2, `steps` default -> 9",
     ]
 
 
 def test_nodes_that_come_and_go() -> None:
     without = {id: node for id, node in BASE.items() if id != "bad"}
-    assert said(without, BASE) == ["+ bad (Encode)"]
-    assert said(BASE, without) == ["- bad (Encode)"]
+    assert changes(without, BASE) == ["+ bad (Encode)"]
+    assert changes(BASE, without) == ["- bad (Encode)"]
 
 
 def test_another_type_is_another_node() -> None:
-    assert said(BASE, BASE | {"load": Node("Open", {"source": "a"})}) == ["+ load (Open)", "- load (Load)"]
+    assert changes(BASE, BASE | {"load": Node("Open", {"source": "a"})}) == ["+ load (Open)", "- load (Load)"]
 
 
 @given(st.permutations(["w", "x", "y", "z"]))
@@ -57,9 +57,11 @@ def test_renamed_nodes_are_matched_by_structure(names: list[str]) -> None:
     links["good"]["model"] = links["bad"]["model"] = Link(new["load"], "text")
     links["paint"]["prompts"] = (Link(new["good"]), Link(new["bad"]))
     renamed = {new[id]: Node(BASE[id].type, links[id]) for id in sorted(BASE)}
-    assert sorted(said(BASE, renamed)) == sorted(f"= {new[id]} ({node.type}): was `{id}`" for id, node in BASE.items())
+    assert sorted(changes(BASE, renamed)) == sorted(
+        f"= {new[id]} ({node.type}): was `{id}`" for id, node in BASE.items()
+    )
 
 
 def test_a_circle_is_compared_all_the_same() -> None:
     circle = {"a": Node("Add", {"x": Link("b")}), "b": Node("Add", {"x": Link("a"), "y": 1})}
-    assert said(circle, circle | {"b": Node("Add", {"x": Link("a"), "y": 2})}) == ["~ b (Add): `y` 1 -> 2"]
+    assert changes(circle, circle | {"b": Node("Add", {"x": Link("a"), "y": 2})}) == ["~ b (Add): `y` 1 -> 2"]

@@ -83,8 +83,10 @@ def test_a_subgraph_has_the_keys_of_its_nodes(storeless: Engine) -> None:
 
 def test_a_bound_of_a_parameter_holds(storeless: Engine) -> None:
     graph = graph_of({"one": {"type": "graph:around", "inputs": {"width": 10}}}, "one.low", around=AROUND)
-    with pytest.raises(GraphError, match=r"one\.width: parameter `width`: 10 is above the greatest value, 9"):
+    with pytest.raises(GraphError) as raised:
         storeless.run(graph)
+    (problem,) = raised.value.problems
+    assert (problem.code, problem.where) == ("out-of-range", "one.width")
 
 
 def test_set_reaches_through_a_parameter(storeless: Engine) -> None:
@@ -105,4 +107,4 @@ def test_problems_of_a_subgraph_file_name_that_file(storeless: Engine, tmp_path:
     (tmp_path / "inner.json").write_text('{"weft": 1, "typo": 1, "nodes": {}}')
     graph = replace(graph_of({"a": {"type": "file:inner.json"}}, "a"), path=tmp_path / "graph.json")
     problems = storeless.check(graph).problems
-    assert [problem.file for problem in problems if "typo" in problem.message] == [str(tmp_path / "inner.json")]
+    assert [problem.file for problem in problems if problem.code == "unknown-key"] == [str(tmp_path / "inner.json")]

@@ -30,7 +30,7 @@ def graph(**parameters: Parameter) -> Graph:
     return Graph(nodes=nodes, parameters=parameters, graphs={"inner": inner})
 
 
-def test_what_is_not_said_comes_from_the_target() -> None:
+def test_what_a_parameter_leaves_out_comes_from_its_target() -> None:
     text, steps, style = parameter_summaries(
         graph(
             text=Parameter(("paint.text",)),

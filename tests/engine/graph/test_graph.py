@@ -37,11 +37,12 @@ def test_ids_come_from_types_or_from_the_call() -> None:
 
 
 def test_an_id_is_given_once() -> None:
-    with Graph(), pytest.raises(GraphError, match="already"):
+    with Graph(), pytest.raises(GraphError) as twice:
         named("a", TextEncode)("x")
         named("a", TextEncode)("y")
-    with Graph(), pytest.raises(GraphError, match="'a/b' is no node id"):
+    with Graph(), pytest.raises(GraphError) as malformed:
         named("a/b", TextEncode)("x")
+    assert [raised.value.problems[0].code for raised in (twice, malformed)] == ["duplicate-id", "malformed-id"]
 
 
 def test_a_graph_is_frozen() -> None:
@@ -88,15 +89,13 @@ def test_replace_changes_several_things_at_once() -> None:
     assert graph == two_texts() and graph.replace() == graph
 
 
-def test_what_is_replaced_must_be_there_and_all_is_said_at_once() -> None:
+def test_what_is_replaced_must_be_there_and_all_problems_come_at_once() -> None:
     with pytest.raises(GraphError) as caught:
         two_texts().replace({"c.text": 1, "bb": Node("Join"), "outer": Graph()}, word="x")
-    assert [problem.message for problem in caught.value.problems] == [
-        "cannot set `c.text`: there is no node `c`",
-        "cannot replace `bb`: the graph has no such node",
-        "cannot replace `outer`: the graph has no such subgraph",
-        "cannot set `word`: the graph has no such parameter",
-    ]
+    problems = caught.value.problems
+    assert [problem.code for problem in problems] == ["unknown-target"] * 4
+    targets = ("`c.text`", "`bb`", "`outer`", "`word`")
+    assert all(target in problem.message for target, problem in zip(targets, problems, strict=True))
 
 
 def two_texts() -> Graph:
@@ -206,7 +205,8 @@ def test_several_outputs_of_a_subgraph_have_names(storeless: Engine) -> None:
 
 
 def test_graphs_are_called_in_graphs_only() -> None:
-    with pytest.raises(GraphError, match="inside of `with Graph"):
+    with pytest.raises(GraphError) as called:
         doubled()(text="x")
-    with pytest.raises(GraphError, match="an output is named inside"):
+    with pytest.raises(GraphError) as output:
         doubled().output("x", Link("text_encode"))
+    assert [raised.value.problems[0].code for raised in (called, output)] == ["outside-graph"] * 2

@@ -1,4 +1,4 @@
-"""Plans say what a run does: for any graph, any edit of it and any store, the run does what the plan said."""
+"""Plans say what a run does: for any graph, any edit of it and any store, the run does what was planned."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_an_equal_result_is_known_in_another_process(tmp_path: Path) -> None:
             assert engine.run(parity_of(value)).ran == ran
 
 
-def test_nodes_that_come_to_the_same_run_once(engine: Engine) -> None:
+def test_nodes_with_equal_recipes_run_once(engine: Engine) -> None:
     with Graph() as graph:
         twins = [named(id, Sum)([named(f"number_{id}", Number)(value), 1]) for id, value in (("a", 2), ("b", 2))]
         named("both", Sum)(twins)

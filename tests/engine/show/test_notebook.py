@@ -93,7 +93,7 @@ def test_an_output_that_can_be_seen_is_shown() -> None:
     assert shown.find("figure/img") is not None
 
 
-def test_what_failed_is_said() -> None:
+def test_failures_are_shown() -> None:
     failed = Result("failed", {}, (), (NodeError("a", "Twice", ValueError("<none>")),), (), (), 0.1)
     assert "ValueError: <none>" in "".join(parsed(failed._repr_mimebundle_()["text/html"]).itertext())
 

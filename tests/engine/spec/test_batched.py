@@ -48,8 +48,9 @@ def test_it_stands_in_graphs() -> None:
 
 
 def test_lists_are_of_one_length() -> None:
-    with pytest.raises(InputError, match="`first` has 1, `second` has 2"):
+    with pytest.raises(InputError) as raised:
         SumBatch(first=[1], second=[1, 2])
+    assert raised.value.code == "unequal-lists"
 
 
 class Two(NamedTuple):
@@ -67,7 +68,7 @@ def Both(number: int) -> Two:
 
 def test_several_outputs_and_unknown_inputs_are_refused() -> None:
     for single, inputs in ((Both, ["number"]), (Sum, ["third"])):
-        with pytest.raises(CatalogError, match="cannot be made together"):
+        with pytest.raises(CatalogError, match=cast(NodeType, single).name):
             batched(single, inputs, together)
 
 

@@ -213,17 +213,17 @@ def test_an_empty_list_repeats_nothing(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("graph", "words"),
+    ("graph", "code"),
     [
-        (mapped(3), "`map:inner` is given no list to walk over"),
-        (mapped([1, "x"]), "each/1/double.number: expected an int"),
-        (mapped(link("words"), words={"type": "Words", "inputs": {"text": "a"}}), "gives str, expected int"),
-        (mapped(link("each")), "a cycle"),
-        (mapped([1], other={"type": "map:missing", "inputs": {}}), "there is no subgraph `missing`"),
+        (mapped(3), "no-list"),
+        (mapped([1, "x"]), "wrong-type"),
+        (mapped(link("words"), words={"type": "Words", "inputs": {"text": "a"}}), "wrong-type"),
+        (mapped(link("each")), "cycle"),
+        (mapped([1], other={"type": "map:missing", "inputs": {}}), "unknown-subgraph"),
     ],
 )
-def test_what_cannot_be_repeated_is_told_before_anything_runs(graph: Graph, words: str, engine: Engine) -> None:
-    assert words in "\n".join(map(str, engine.check(graph).problems))
+def test_what_cannot_be_repeated_is_refused_before_anything_runs(graph: Graph, code: str, engine: Engine) -> None:
+    assert code in {problem.code for problem in engine.check(graph).problems}
 
 
 def test_lists_of_different_lengths_are_refused(engine: Engine) -> None:
@@ -231,13 +231,15 @@ def test_lists_of_different_lengths_are_refused(engine: Engine) -> None:
     inner["nodes"] = {"double": twice(0), "other": twice(0)}
     each = {"type": "map:inner", "inputs": {"number": [1, 2], "more": [1]}}
     problems = engine.check(graph_of({"each": each}, "each", inner=inner)).problems
-    assert "`number` has 2, `more` has 1" in str(problems[0])
+    assert (problems[0].code, problems[0].node) == ("unequal-lists", "each")
 
 
 def test_an_index_beyond_the_list_fails_its_node(engine: Engine) -> None:
     graph = graph_of({"c": {"type": "Choose", "inputs": {"index": 3, "items": [1]}}}, "c")
-    with pytest.raises(NodeError, match="no item 3 in a list of 1"):
+    with pytest.raises(NodeError) as raised:
         engine.run(graph)
+    assert raised.value.node == "c" and isinstance(raised.value.cause, InputError)
+    assert raised.value.cause.code == "out-of-range"
 
 
 def assert_ran_as_planned(engine: Engine, graph: Graph) -> None:
@@ -274,7 +276,7 @@ def test_a_plan_with_choices_says_what_runs(engine: Engine, nodes: dict[str, Any
     assert_ran_as_planned(engine, graph_of(nodes, *outputs))
 
 
-def test_a_blocked_node_is_told_once(engine: Engine) -> None:
+def test_a_blocked_node_has_one_event(engine: Engine) -> None:
     nodes = {
         "n0": {"type": "Choose", "inputs": {"index": 2, "items": [2]}},
         "n1": even(link("n0")),
@@ -294,7 +296,8 @@ def test_a_plan_knows_what_instant_nodes_decide(engine: Engine) -> None:
     assert engine.execute(planned).outputs == {"each": [6, 8]}
 
 
-def test_an_instant_node_that_fails_is_told_by_the_run(engine: Engine) -> None:
+def test_an_instant_node_that_fails_fails_in_the_run(engine: Engine) -> None:
     index = {"type": "Choose", "inputs": {"index": 5, "items": [True]}}
-    with pytest.raises(NodeError, match="no item 5"):
+    with pytest.raises(NodeError) as raised:
         engine.run(graph_of({"no": index, "pick": switch(link("no"), 1, 2)}, "pick"))
+    assert raised.value.node == "no"

@@ -91,8 +91,9 @@ def test_outside_a_graph_a_call_runs_at_once() -> None:
 
 
 def test_outside_a_graph_values_are_held_to_their_types() -> None:
-    with pytest.raises(InputError, match="Split: `base`: 11 is above"):
+    with pytest.raises(InputError) as raised:
         Split(1.0, base=11)
+    assert raised.value.code == "out-of-range" and "`base`" in raised.value.message
     with pytest.raises(TypeError, match=r"Split: missing .*`number`"):
         Split()  # type: ignore[call-arg]
 
@@ -157,5 +158,5 @@ def test_functions_that_are_no_nodes(function: Any, words: str) -> None:
 
 
 def test_a_lane_is_one_of_three() -> None:
-    with pytest.raises(CatalogError, match="lane 'tpu' is none of gpu, cpu, io"):
+    with pytest.raises(CatalogError, match="tpu"):
         node(lane="tpu")(bad_default)

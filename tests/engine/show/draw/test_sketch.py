@@ -1,4 +1,4 @@
-"""What of a graph is drawn: boxes with their literals, wires between their sockets."""
+"""A graph as it is drawn: boxes with their literals, wires between their sockets."""
 
 from __future__ import annotations
 
