@@ -68,7 +68,7 @@ def Both(number: int) -> Two:
 
 def test_several_outputs_and_unknown_inputs_are_refused() -> None:
     for single, inputs in ((Both, ["number"]), (Sum, ["third"])):
-        with pytest.raises(CatalogError, match=cast(NodeType, single).name):
+        with pytest.raises(CatalogError):
             batched(single, inputs, together)
 
 

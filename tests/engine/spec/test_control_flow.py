@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from weft.engine import Choose, Collect, Engine, Graph, Link, Node, NodeError, Switch, node
+from weft.engine import Choose, Collect, Engine, Graph, InputError, Link, Node, NodeError, Switch, node
 from weft.engine.events import NodeBlocked
 from weft.engine.graph.document import read
 
