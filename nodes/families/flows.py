@@ -1,24 +1,30 @@
-"""What the families of flow-matching transformers share: SD 3 and FLUX.1.
-
-A checkpoint is a diffusers folder, or one safetensors file with the transformer in its original layout, the VAE and the
-text encoders.
+"""What families of flow-matching transformers share: sigmas that are spaced evenly and shifted by the picture's size,
+patches of latents, and prompts that one text model reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.prompting.prompts import Reading
+from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from weft.nodes.values import Latent, Prompt
 
 CLIP_PREFIX = "text_encoders.clip_l.transformer."
 T5_PREFIX = "text_encoders.t5xxl.transformer."
+
+PATCH = 2
+"""Latent elements along each side of what makes one token."""
 
 
 def flow_widths(channels: Mapping[str, int]) -> PromptWidths:
@@ -52,11 +58,58 @@ def size_shift(denoiser: Denoiser, latent: Latent[Any]) -> Mapping[str, float]:
     config = denoiser.scheduler
     if not config.get("use_dynamic_shifting"):
         return {}
-    side = 2 * denoiser.latent_factor
+    side = PATCH * denoiser.latent_factor
     tokens = (latent.height // side) * (latent.width // side)
     least, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
     return {"mu": low + (high - low) * (tokens - least) / (most - least)}
+
+
+class SpacedDenoiser(Denoiser):
+    """A flow-matching transformer over patches of two by two latent elements, whose sigmas are spaced evenly."""
+
+    size_multiple = PATCH
+    spaces_steps = True
+    perturbable = False
+
+    @property
+    def prompt_width(self) -> int:
+        return int(self.network.config.joint_attention_dim)
+
+    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """Sigmas from 1 to 1 / steps, before they are shifted."""
+        import numpy
+
+        return {"sigmas": numpy.linspace(1.0, 1 / steps, steps), **size_shift(self, latent)}
+
+    def network_timestep(self, timestep: Tensor) -> Tensor:
+        """The share of noise, 0 to 1."""
+        return timestep / 1000
+
+
+def packed(latents: Tensor) -> Tensor:
+    """Latents `[batch, channel, height, width]` as patches of two by two elements `[batch, patch, 4 x channel]`."""
+    batch, channels, height, width = latents.shape
+    pairs = latents.reshape(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
+    return pairs.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, PATCH**2 * channels)
+
+
+def unpacked(patches: Tensor, shape: Sequence[int]) -> Tensor:
+    """The inverse of `packed`, for latents of a shape."""
+    batch, channels, height, width = shape
+    pairs = patches.reshape(batch, height // PATCH, width // PATCH, channels, PATCH, PATCH)
+    return pairs.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
+
+
+class OneTextModel(PromptEncoder):
+    """Prompts as the family's one text model reads them."""
+
+    @classmethod
+    def widths(cls, channels: Mapping[str, int]) -> PromptWidths:
+        return PromptWidths(sum(channels.values()))
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        return self.read(texts, reading)[0]
 
 
 class JointFormat(NetworkFormat):

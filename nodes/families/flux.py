@@ -1,7 +1,7 @@
 """The FLUX.1 family: dev, which was distilled with guidance and takes its scale, and schnell, which takes none.
 
-T5 reads a prompt, and CLIP makes a vector of it. The transformer sees latents in packs of two by two, and the schedule
-of dev is shifted by the size of the picture.
+T5 reads a prompt, and CLIP makes a vector of it. The transformer reads patches of two by two latent elements, and the
+schedule of dev is shifted by the size of the picture.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
-from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, JointDenoiser, JointFormat, flow_widths
+from weft.nodes.families.flows import (
+    CLIP_PREFIX,
+    PATCH,
+    T5_PREFIX,
+    JointDenoiser,
+    JointFormat,
+    SpacedDenoiser,
+    flow_widths,
+    packed,
+    unpacked,
+)
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.denoiser import Conditions, Residuals
@@ -27,7 +37,6 @@ from weft.nodes.prompting.text_reader import Encoded
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weft.nodes.values import Latent
 
 T5_TOKENS = 512
 """Tokens of T5's that the transformer reads."""
@@ -72,12 +81,8 @@ class FluxPrompts(PromptEncoder):
         return Encoded(t5.embeddings, pooled=clip.pooled)
 
 
-class FluxDenoiser(JointDenoiser):
-    """FLUX.1's transformer, over packs of two by two latent elements."""
-
-    size_multiple = 2
-    spaces_steps = True
-    perturbable = False
+class FluxDenoiser(SpacedDenoiser, JointDenoiser):
+    """FLUX.1's transformer."""
 
     def guidance_conditions(self, scale: float) -> Conditions:
         """The scale for dev. Schnell takes none, and was distilled too: it is called with the positive prompt alone."""
@@ -85,38 +90,25 @@ class FluxDenoiser(JointDenoiser):
 
         return {"guidance": torch.tensor([scale])} if self.network.config.guidance_embeds else {}
 
-    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
-        """Sigmas from 1 to 1 / steps, before they are shifted."""
-        import numpy
-
-        return {"sigmas": numpy.linspace(1.0, 1 / steps, steps), **super().timing(steps, latent)}
-
-    def network_timestep(self, timestep: Tensor) -> Tensor:
-        """The share of noise, 0 to 1."""
-        return timestep / 1000
-
     def predict(
         self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
     ) -> Tensor:
-        """The transformer reads a row of packs, each numbered by its row and column in the picture."""
+        """The transformer reads a row of patches, each numbered by its row and column in the picture."""
         import torch
 
-        rows, channels, height, width = sample.shape
-        down, across = height // 2, width // 2
-        pairs = sample.reshape(rows, channels, down, 2, across, 2).permute(0, 2, 4, 1, 3, 5)
-        numbers = torch.zeros(down, across, 3, device=sample.device, dtype=sample.dtype)
-        numbers[..., 1] = torch.arange(down)[:, None]
-        numbers[..., 2] = torch.arange(across)
+        rows, _, height, width = sample.shape
+        numbers = torch.zeros(height // PATCH, width // PATCH, 3, device=sample.device, dtype=sample.dtype)
+        numbers[..., 1] = torch.arange(height // PATCH)[:, None]
+        numbers[..., 2] = torch.arange(width // PATCH)
         prediction: Tensor = self.network(
-            hidden_states=pairs.reshape(rows, down * across, 4 * channels),
+            hidden_states=packed(sample),
             timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
             img_ids=numbers.flatten(0, 1),
             txt_ids=numbers.new_zeros(conditions["encoder_hidden_states"].shape[1], 3),
             **conditions,
             return_dict=False,
         )[0]
-        spread = prediction.reshape(rows, down, across, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
-        return spread.reshape(rows, channels, height, width)
+        return unpacked(prediction, sample.shape)
 
 
 class FluxFormat(JointFormat):
@@ -132,7 +124,7 @@ class FluxFormat(JointFormat):
         return transformers_layout.flux_weights(found)
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
-        return int(config["in_channels"]) // 4
+        return int(config["in_channels"]) // PATCH**2
 
 
 def unshifted(network: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -333,7 +333,7 @@ def qwen_image() -> Any:
             attention_head_dim=32,
             num_attention_heads=2,
             joint_attention_dim=VL_WIDTH,
-            axes_dims_rope=(8, 12, 12),
+            axes_dims_rope=(4, 14, 14),
         ),
         scheduler=flow(1.0, base_image_seq_len=256, max_image_seq_len=8192, **shifting),
     )
