@@ -10,13 +10,13 @@ from weft.engine.errors import GraphError, Problem
 from weft.engine.farm.launchers.tasks import refuse_newer_folder, write_tasks
 from weft.engine.farm.merge.attempt_graph import batch_name, write_batches
 from weft.engine.farm.merge.merged import JobPlan, planned
-from weft.engine.farm.sweep.items import by_sharing
 from weft.engine.farm.sweep.job import Job
 from weft.engine.farm.sweep.naming import named
 from weft.engine.farm.work.job_facts import JobFacts, Setup
 from weft.engine.farm.work.ledger import Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
+from weft.engine.gc import paused_collection
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.session import Engine
@@ -35,6 +35,7 @@ class Prepared:
     facts: JobFacts
 
 
+@paused_collection()
 def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
     """Write the tasks of a job, and its batches, into its folder: all that launchers without a ledger need.
 
@@ -92,7 +93,7 @@ def _entries(job: Job, plan: JobPlan, done: Mapping[str, str]) -> Iterator[Entry
     batches = {item.number: batch_name(batch) for batch in plan.batches for item in batch}
     ids = dict(zip((item.number for item in plan.items), plan.ids, strict=True))
     seen: set[str] = set()
-    for rank, (shared, item) in enumerate(by_sharing(job, [*plan.items])):
+    for rank, (shared, item) in enumerate(plan.expansion.order):
         id = ids[item.number]
         if id not in seen:
             seen.add(id)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from weft.engine.errors import GraphError, Problem, listed
-from weft.engine.farm.sweep.items import Item, by_sharing, distinct, labels_reaching, sources
+from weft.engine.farm.sweep.items import Expansion, Item
 from weft.engine.farm.sweep.job import Axis, Job
 from weft.engine.graph.graph import Graph, Link, Node, links_of
 from weft.engine.spec.node import REQUIRED, NodeType
@@ -35,7 +35,7 @@ def batchable(graph: Graph, catalog: Types) -> list[str]:
     return [id for id, node in graph.nodes.items() if node.type in types]
 
 
-def numbered(job: Job, items: Sequence[Item], catalog: Types) -> dict[int, int]:
+def numbered(expansion: Expansion, catalog: Types) -> dict[int, int]:
     """For each item, by its number, the number of its batch.
 
     Items whose calls are the same count once.
@@ -43,15 +43,15 @@ def numbered(job: Job, items: Sequence[Item], catalog: Types) -> dict[int, int]:
     Raises:
         GraphError: where no node of the graph can be batched.
     """
+    job = expansion.job
     nodes = batchable(job.graph, catalog)
     if not nodes:
         able = listed(sorted(batch_types(catalog))) or "none"
         hint = f"leave `batch` out; node types that can be batched, outside of subgraphs: {able}"
         raise GraphError([Problem("`batch`: no node of the graph can be batched", hint)])
-    reach = labels_reaching(job.graph, sources(job))
-    touching = {axis for id in nodes for axis in reach[id]}
-    apart = touching & {*_apart(job, nodes, reach, catalog)}
-    rows = distinct(job)
+    touching = {axis for id in nodes for axis in expansion.axes[id]}
+    apart = touching & {*_apart(job, nodes, expansion.axes, catalog)}
+    rows = expansion.first_rows
 
     def place(item: Item, axes: set[str]) -> tuple[tuple[str, int], ...]:
         return tuple((axis, rows[axis][item.indices[axis]]) for axis in rows if axis in axes)
@@ -60,13 +60,13 @@ def numbered(job: Job, items: Sequence[Item], catalog: Types) -> dict[int, int]:
     filling: dict[Any, int] = {}
     numbers: dict[Any, int] = {}
     sizes: Counter[int] = Counter()
-    for own, common in ((place(item, touching), place(item, apart)) for _, item in by_sharing(job, [*items])):
+    for own, common in ((place(item, touching), place(item, apart)) for _, item in expansion.order):
         if own not in numbers:
             if sizes[filling.setdefault(common, next(fresh))] == job.batch:
                 filling[common] = next(fresh)
             numbers[own] = filling[common]
             sizes[numbers[own]] += 1
-    return {item.number: numbers[place(item, touching)] for item in items}
+    return {item.number: numbers[place(item, touching)] for item in expansion.items}
 
 
 def _apart(job: Job, nodes: Sequence[str], reach: Mapping[str, set[str]], catalog: Types) -> Iterator[str]:

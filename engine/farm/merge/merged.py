@@ -17,9 +17,10 @@ from weft.engine.checking.checker import Checked
 from weft.engine.checking.inlining import parameter_fault
 from weft.engine.errors import GraphError, Problem
 from weft.engine.farm.merge.batching import Types, batchable, numbered, put_together
-from weft.engine.farm.sweep.items import Item, distinct, expand, labels_reaching, sources
+from weft.engine.farm.sweep.items import Expansion, Item, expand
 from weft.engine.farm.sweep.job import Job
 from weft.engine.graph.graph import Graph, Link, Node
+from weft.engine.graph.traversal import accumulated
 from weft.engine.keys import Digest, digest
 from weft.engine.limits import Limits
 from weft.engine.planning.planner import Plan, Step
@@ -50,10 +51,15 @@ class JobPlan:
         batches: the items of each batch in which calls are made together.
     """
 
-    items: tuple[Item, ...]
+    expansion: Expansion
     ids: tuple[Digest, ...]
     steps: tuple[Step, ...]
     batches: tuple[tuple[Item, ...], ...] = ()
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The items of the job, in its order."""
+        return self.expansion.items
 
     @property
     def executions(self) -> Mapping[str, int]:
@@ -82,21 +88,19 @@ def planned(job: Job, engine: Engine) -> JobPlan:
     Raises:
         GraphError: with every problem of its items, each once.
     """
-    items = tuple(expand(job))
-    _refuse([*_beyond(job, engine.limits), *engine.check(job.graph.replace(items[0].values)).problems])
-    numbers = numbered(job, items, engine.catalog) if job.batch > 1 else {}
-    merged = merge(job, items, engine.catalog, numbers)
+    expansion = Expansion(job, tuple(expand(job)))
+    # The first item by itself, so that most problems name the job's own nodes, and the graph has no circles below.
+    first = engine.check(job.graph.replace(expansion.items[0].values))
+    _refuse([*_beyond(job, engine.limits), *first.problems])
+    numbers = numbered(expansion, engine.catalog) if job.batch > 1 else {}
+    merged = merge(expansion, engine.catalog, numbers)
     try:
         found = engine.plan(merged.graph)
     except GraphError as fault:
         raise GraphError(_located(fault.problems)) from None
-    told = Engine.plan(_storeless(engine), merged.graph) if found.checked.known else found
-    return JobPlan(items, tuple(_ids(merged, told)), found.steps, tuple(merged.batches))
-
-
-def _storeless(engine: Engine) -> Engine:
-    """The same engine without results: ids do not depend on what a store happens to have."""
-    return replace(engine, store=None)
+    # Values that decide a branch may have come from the store, and ids must not depend on what it happens to have.
+    named = Engine.plan(replace(engine, store=None), merged.graph) if found.checked.known else found
+    return JobPlan(expansion, tuple(_ids(merged, named)), found.steps, tuple(merged.batches))
 
 
 def _refuse(problems: Iterable[Problem]) -> None:
@@ -119,10 +123,10 @@ def _located(problems: Iterable[Problem]) -> Iterator[Problem]:
     return iter(seen)
 
 
-def _ids(merged: Merged, told: Plan) -> Iterator[Digest]:
+def _ids(merged: Merged, plan: Plan) -> Iterator[Digest]:
     """For each item the digest of the recipes of its sinks."""
     sinks = defaultdict(list)
-    for step in _sinks(told.checked, told.steps):
+    for step in _sinks(plan.checked, plan.steps):
         sinks[step.call.id.partition("/")[0]].append(step.recipe)
     for nodes in merged.nodes:
         yield digest(("item", [recipe for node in nodes for recipe in sinks.get(node, ())]))
@@ -137,7 +141,7 @@ def _sinks(checked: Checked, steps: Iterable[Step]) -> Iterator[Step]:
     return iter(found)
 
 
-def merge(job: Job, items: Sequence[Item], catalog: Types, numbers: Mapping[int, int] = MappingProxyType({})) -> Merged:
+def merge(expansion: Expansion, catalog: Types, numbers: Mapping[int, int] = MappingProxyType({})) -> Merged:
     """All items as one graph.
 
     Args:
@@ -146,11 +150,11 @@ def merge(job: Job, items: Sequence[Item], catalog: Types, numbers: Mapping[int,
     Raises:
         GraphError: for values that parameters of the graph do not take.
     """
-    _refuse(_refused_values(job))
-    merge = _Merge(job, catalog, numbers)
-    for item in items:
+    _refuse(_refused_values(expansion.job))
+    merge = _Merge(expansion, catalog, numbers)
+    for item in expansion.items:
         merge.add(item)
-    merge.put_together(items)
+    merge.put_together(expansion.items)
     return merge.merged
 
 
@@ -161,21 +165,20 @@ _BATCH = "a batch"
 class _Merge:
     """A merged graph in the making."""
 
-    def __init__(self, job: Job, catalog: Types, numbers: Mapping[int, int]) -> None:
-        self.graph = job.graph
+    def __init__(self, expansion: Expansion, catalog: Types, numbers: Mapping[int, int]) -> None:
+        self.graph = expansion.job.graph
         self.catalog = catalog
         self.numbers = numbers
-        self.rows = distinct(job)
-        self.together = {*(batchable(job.graph, catalog) if numbers else ())}
+        self.rows = expansion.first_rows
+        self.together = {*(batchable(self.graph, catalog) if numbers else ())}
         self.nodes: dict[str, Node] = {}
-        self.merged = Merged(replace(job.graph, nodes=self.nodes, parameters={}, outputs={}, layout={}))
+        self.merged = Merged(replace(self.graph, nodes=self.nodes, parameters={}, outputs={}, layout={}))
         self.names: dict[tuple[str, tuple[int, ...]], str] = {}
         self.counts: Counter[str] = Counter()
         self.calls: dict[tuple[str, int], list[str]] = defaultdict(list)
-        above = sources(job)
-        for id in self.together:
-            above[id].add(_BATCH)
-        reach = labels_reaching(job.graph, above)
+        above = expansion.above
+        batches = accumulated(above, above, lambda id: {_BATCH} if id in self.together else set())
+        reach = {id: expansion.axes[id] | batches[id] for id in self.graph.nodes}
         self.targets = {id: [target for target in (*self.rows, _BATCH) if target in reach[id]] for id in reach}
 
     def add(self, item: Item) -> None:

@@ -1,17 +1,17 @@
-"""Items: a job expanded, each with its values, the graph that it means, and a place in an order that shares most."""
+"""Items: a job expanded, each with its values, and the order of work in which most results are shared."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from weft.engine.farm.sweep.job import Axis, Job
-from weft.engine.graph import traversal
 from weft.engine.graph.graph import Graph
-from weft.engine.graph.traversal import accumulated, topological
+from weft.engine.graph.traversal import accumulated, sources, topological
 from weft.engine.keys import Digest, digest
 
 
@@ -46,22 +46,63 @@ def expand(job: Job) -> Iterator[Item]:
         yield Item(number, values, indices)
 
 
-def by_sharing(job: Job, items: list[Item]) -> Iterator[tuple[str, Item]]:
-    """The items in the order of work, each with the name of the group that shares most with it.
+@dataclass(frozen=True)
+class Expansion:
+    """A job and its items, with what batching, merging and the order of work need of them, each computed once.
 
-    What stands early in the graph (a checkpoint, a prompt) changes last, since most hangs below it; a group has all
-    but the axis that changes first in common. An axis of one value never changes, and parts nothing.
+    An axis is named by its first target. The job's graph has no circles.
     """
-    depths = _depths(job.graph)
-    changing = [axis for axis in job.axes if len(axis.rows) > 1]
-    axes = sorted(changing, key=lambda axis: min(depths.get(node, 0) for node in touched(job.graph, axis)))
-    places = [axis.targets[0] for axis in axes]
 
-    def place(item: Item) -> tuple[int, ...]:
-        return tuple(item.indices[target] for target in places)
+    job: Job
+    items: tuple[Item, ...]
 
-    for item in sorted(items, key=place):
-        yield "-".join(map(str, place(item)[:-1])), item
+    @cached_property
+    def above(self) -> Mapping[str, Sequence[str]]:
+        """For each node the nodes that it links to; in topological order."""
+        above = sources(self.job.graph.nodes)
+        return {id: above[id] for id in topological(above)}
+
+    @cached_property
+    def axes(self) -> Mapping[str, set[str]]:
+        """For each node the axes that set an input of it, or of a node that it takes from."""
+        own: defaultdict[str, set[str]] = defaultdict(set)
+        for axis in self.job.axes:
+            for id in touched(self.job.graph, axis):
+                own[id].add(axis.targets[0])
+        return accumulated(self.above, self.above, lambda id: own[id])
+
+    @cached_property
+    def first_rows(self) -> Mapping[str, Sequence[int]]:
+        """For each axis, and each of its rows, the first row that is equal to it."""
+        found = {}
+        for axis in self.job.axes:
+            first: dict[Digest, int] = {}
+            found[axis.targets[0]] = [first.setdefault(digest([*row]), place) for place, row in enumerate(axis.rows)]
+        return found
+
+    @cached_property
+    def order(self) -> Sequence[tuple[str, Item]]:
+        """The items in the order of work, each with the name of the group that shares most with it.
+
+        An axis that is set early in the graph (a checkpoint, a prompt) changes last, since most nodes depend on it; a
+        group has all axes in common but the one that changes first. An axis of one value never changes and is left out.
+        """
+        depths = self._depths()
+        changing = [axis for axis in self.job.axes if len(axis.rows) > 1]
+        axes = sorted(changing, key=lambda axis: min(depths.get(id, 0) for id in touched(self.job.graph, axis)))
+        targets = [axis.targets[0] for axis in axes]
+
+        def place(item: Item) -> tuple[int, ...]:
+            return tuple(item.indices[target] for target in targets)
+
+        return [("-".join(map(str, place(item)[:-1])), item) for item in sorted(self.items, key=place)]
+
+    def _depths(self) -> Mapping[str, int]:
+        """For each node how many nodes lie above it in the longest chain of links."""
+        depths: dict[str, int] = {}
+        for id, above in self.above.items():
+            depths[id] = max((depths[source] + 1 for source in above), default=0)
+        return depths
 
 
 def touched(graph: Graph, axis: Axis) -> list[str]:
@@ -71,36 +112,3 @@ def touched(graph: Graph, axis: Axis) -> list[str]:
         sets = (target,) if "." in target else graph.parameters[target].sets
         found += [one.partition(".")[0] for one in sets]
     return found
-
-
-def labels_reaching(graph: Graph, own: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """For each node the labels (`own`) that it has itself and that nodes above it have."""
-    above = traversal.sources(graph.nodes)
-    return accumulated(topological(above), above, lambda id: {*own.get(id, ())})
-
-
-def sources(job: Job) -> defaultdict[str, set[str]]:
-    """For each node the axes that set its inputs, each by its first target."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for axis in job.axes:
-        for id in touched(job.graph, axis):
-            found[id].add(axis.targets[0])
-    return found
-
-
-def distinct(job: Job) -> dict[str, list[int]]:
-    """For each axis, by its first target, and each of its rows the first row that is equal to it."""
-    found = {}
-    for axis in job.axes:
-        first: dict[Digest, int] = {}
-        found[axis.targets[0]] = [first.setdefault(digest([*row]), place) for place, row in enumerate(axis.rows)]
-    return found
-
-
-def _depths(graph: Graph) -> dict[str, int]:
-    """For each node the length of the longest chain of links that ends in it."""
-    above = traversal.sources(graph.nodes)
-    depths: dict[str, int] = {}
-    for id in topological(above):
-        depths[id] = max((depths[source] + 1 for source in above[id]), default=0)
-    return depths

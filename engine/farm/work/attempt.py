@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import EDQUOT, EFBIG, ENOSPC
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +19,7 @@ import orjson
 
 from weft.engine import events
 from weft.engine.errors import NodeError, StoreError, WeftError
-from weft.engine.farm.merge.attempt_graph import dissolve, failed_together, graph_of
+from weft.engine.farm.merge.attempt_graph import AttemptGraphs, dissolve, failed_together
 from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN, Staged, stage
@@ -92,6 +92,10 @@ class ItemRunner:
     spare: Mapping[str, Any] = field(default_factory=dict)
     _turns: Iterator[int] = field(default_factory=count, repr=False)
 
+    @cached_property
+    def _graphs(self) -> AttemptGraphs:
+        return AttemptGraphs(self.folder, self.graph, self.engine.catalog)
+
     @classmethod
     def of(cls, folder: Path, facts: JobFacts, worker: str, device: str = "") -> ItemRunner:
         """A runner of a job with an engine of its own.
@@ -141,10 +145,7 @@ class ItemRunner:
         self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log, spare: Mapping[str, Any]
     ) -> AttemptOutcome:
         """Run an item: in its batch, or by itself with what spares memory."""
-        if spare:
-            graph = self.graph.replace({**entry.settings, **spare})
-        else:
-            graph = graph_of(self.folder, self.graph, entry, self.engine.catalog)
+        graph = self.graph.replace({**entry.settings, **spare}) if spare else self._graphs.of(entry)
         started = time.perf_counter()
         plan = self.engine.plan(graph)
         result = self.engine.execute(plan, listener=log, cancelled=stopped, output=staging)

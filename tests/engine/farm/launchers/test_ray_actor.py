@@ -74,9 +74,9 @@ def test_an_actor_that_does_not_see_the_folder_of_the_job_says_so(place: Place) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--ray", "local", "--resource", "GPU=64"], "a worker needs GPU 64, and this machine has"),
-        (["--ray", "127.0.0.1:1"], "there is no Ray cluster at '127.0.0.1:1'"),
-        (["--ray", "nowhere"], "start one with `ray start --head`"),
+        (["--ray", "local", "--resource", "GPU=64"], "GPU 64"),
+        (["--ray", "127.0.0.1:1"], "127.0.0.1:1"),
+        (["--ray", "nowhere"], "nowhere"),
     ],
 )
 def test_a_cluster_that_is_not_there_is_said(place: Place, options: list[str], said: str) -> None:
@@ -86,19 +86,19 @@ def test_a_cluster_that_is_not_there_is_said(place: Place, options: list[str], s
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "named"),
     [
-        (["--ray", "local", "--devices", "cpu"], "--devices and --ray do not go together"),
-        (["--resource", "GPU=1"], "give --ray ADDRESS too"),
-        (["--ray", "local", "--resource", "GPU=none"], "write GPU=0.5 or CPU=2"),
+        (["--ray", "local", "--devices", "cpu"], "--devices"),
+        (["--resource", "GPU=1"], "--ray"),
+        (["--ray", "local", "--resource", "GPU=none"], "GPU=none"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
-    place: Place, options: list[str], said: str, capfd: pytest.CaptureFixture[str]
+    place: Place, options: list[str], named: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place.job({"seed": [1]})
     assert call(["farm", "run", str(place.folder / "job.json"), *options]) == 2
-    assert said in capfd.readouterr().err
+    assert named in capfd.readouterr().err and not place.out.exists()
 
 
 def test_without_ray_the_extra_is_named(place: Place) -> None:
