@@ -1,7 +1,7 @@
-"""ControlNets at work on a batch: which rows they act on, and what they add to a denoiser.
+"""ControlNets on a batch: which rows they act on, and the residuals that they add to a UNet.
 
-Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`, which asks
-for it.
+Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`, which
+calls it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.values import Control, Latent, Prompt
 
 CONTROL_CONDITIONS = ("encoder_hidden_states", "text_embeds", "time_ids")
-"""Of what a UNet is called with, what a ControlNet is called with too."""
+"""The conditions of a UNet that its ControlNets take too."""
 
 
 @dataclass(frozen=True)
 class BoundControl:
-    """A ControlNet on the device, with its picture as the batch wants it.
+    """A ControlNet on the device, with its picture in the size and batch of the latents.
 
     Args:
         image: `[row, 3, height, width]` in 0..1, for the rows that it acts on.
-        parts: for each part of the batch, whether it acts on it.
+        start: the fraction of the run at which it begins.
+        end: the fraction of the run at which it ends.
+        parts: for each equal part of the batch, one a prompt, whether it acts on it.
     """
 
     net: Any
@@ -44,11 +46,11 @@ class BoundControl:
         return bool(self.net.config.global_pool_conditions)
 
     def on(self, parts: Sequence[bool]) -> BoundControl:
-        """This one, whose picture is for one part, acting on some parts of a batch."""
+        """The same for a batch of several parts, acting on some of them; its picture is for one part so far."""
         return replace(self, image=torch.cat([self.image] * sum(parts)), parts=tuple(parts))
 
     def residuals(self, sample: Tensor, timestep: Tensor, conditions: Conditions, model: Denoiser) -> Residuals:
-        """What it adds for a batch; zero in the rows that it does not act on."""
+        """Its residuals for a batch; zero in the rows that it does not act on."""
         rows = self._rows(len(sample))
         mine = {name: conditions[name][rows] for name in CONTROL_CONDITIONS if name in conditions}
         down, middle = self.net(
@@ -62,7 +64,7 @@ class BoundControl:
         return [self._spread(one, len(sample)) for one in down], self._spread(middle, len(sample))
 
     def _rows(self, count: int) -> slice | list[int]:
-        """The rows that it acts on, of a batch of so many."""
+        """The rows that it acts on, in a batch of `count`."""
         if all(self.parts):
             return slice(None)
         each = count // len(self.parts)
@@ -84,7 +86,7 @@ def total(
     model: Denoiser,
     position: Position,
 ) -> Residuals | None:
-    """What all ControlNets together add at a step; None where none acts."""
+    """The sum of all ControlNets' residuals at a step; None where none acts."""
     active = [control for control in controls if position.within(control.start, control.end)]
     if not active:
         return None
@@ -96,7 +98,7 @@ def total(
 
 
 def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[tuple[int, ...]]]:
-    """Each control once, those of the last prompt first; and for each prompt the numbers of those that it has."""
+    """Each control once, those of the last prompt first; and for each prompt the numbers of its controls."""
     controls: list[Control[Any]] = []
     for control in (control for prompt in reversed(prompts) for control in prompt.controls):
         if not any(_same(control, other) for other in controls):
@@ -109,7 +111,7 @@ def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[t
 
 
 def _same(one: Control[Any], other: Control[Any]) -> bool:
-    """Whether two controls are equal by content; values that come out of a store are equal, never identical."""
+    """Whether two controls are equal by content: values from a store are equal, never identical."""
     settings = (one.control_net, one.strength, one.start, one.end)
     return settings == (other.control_net, other.strength, other.start, other.end) and torch.equal(
         one.image, other.image

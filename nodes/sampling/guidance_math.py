@@ -1,4 +1,4 @@
-"""What becomes of several predictions: averages over the picture, where guidance leads, and the deviation it leaves.
+"""How predictions are combined: averages over the picture, projected guidance, rescaling.
 
 Imports torch: only the bodies of nodes import this module.
 """
@@ -16,16 +16,20 @@ from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.controlnets import repeated
 from weft.nodes.values import Latent, Projection, Prompt
 
+GuidanceStep = Callable[[Tensor, Tensor, float], Tensor]
+"""What guidance adds on its way from one prediction to the next, by its scale; all of one shape."""
 
-def share(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, device: str) -> Tensor | float:
+
+def prompt_weight(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, device: str) -> Tensor | float:
     """The weight of a prompt over the picture, `[batch or 1, 1, height, width]` in latent elements, or one number."""
     if prompt.area is None and prompt.mask is None:
         return prompt.strength
-    height, width = latent.height // model.latent_factor, latent.width // model.latent_factor
+    *_, height, width = model.latent_shape(latent)
     weight = torch.full((1, 1, height, width), prompt.strength)
     if prompt.area is not None:
         left, top, wide, high = prompt.area
         inside = torch.zeros(1, 1, height, width)
+        # An area is at least one element, however small it is.
         rows = slice(round(top * height), max(round((top + high) * height), round(top * height) + 1))
         columns = slice(round(left * width), max(round((left + wide) * width), round(left * width) + 1))
         inside[..., rows, columns] = 1
@@ -37,37 +41,43 @@ def share(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, device: str
 
 
 def averaged(predictions: Sequence[tuple[Tensor, Tensor | float]]) -> Tensor:
-    """Predictions, averaged by their weights; evenly where all of these are 0."""
+    """Predictions `[batch, channel, ..., height, width]`, averaged by their weights; evenly where all of these are 0.
+
+    Args:
+        predictions: each with its weight, a number or `[batch or 1, 1, height, width]`.
+    """
     if len(predictions) == 1:
         return predictions[0][0]
-    weights = torch.stack([torch.as_tensor(weight) + 0 * tensor for tensor, weight in predictions])
+    weights = torch.stack([_spread(weight, tensor) for tensor, weight in predictions])
     weights = torch.where(weights.sum(0) == 0, 1.0, weights)
-    blended: Tensor = (weights * torch.stack([tensor for tensor, _ in predictions])).sum(0) / weights.sum(0)
-    return blended
+    mean: Tensor = (weights * torch.stack([tensor for tensor, _ in predictions])).sum(0) / weights.sum(0)
+    return mean
 
 
-Lead = Callable[[Tensor, Tensor, float], Tensor]
-"""What guidance adds `[batch, channel, height, width]` on its way from one prediction to the next, by its scale."""
+def _spread(weight: Tensor | float, prediction: Tensor) -> Tensor:
+    """A weight for each element of a prediction; the frames of a clip share the picture's."""
+    if not isinstance(weight, Tensor):
+        return torch.full_like(prediction, weight)
+    frames = [1] * (prediction.ndim - weight.ndim)
+    return weight.reshape(*weight.shape[:2], *frames, *weight.shape[2:]).expand_as(prediction)
 
 
-def straight(before: Tensor, after: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance."""
-    return scale * (after - before)
+def projected(projection: Projection) -> GuidanceStep:
+    """Adaptive projected guidance (https://arxiv.org/abs/2410.02416) of one run, as diffusers' guider has it.
 
-
-def projected(projection: Projection) -> Lead:
-    """Adaptive projected guidance of one run, whose steps it remembers: diffusers', on predictions as they are."""
+    It remembers the directions of the steps before, so each run takes a new one.
+    """
     with quietly():
         from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer, normalized_guidance
     directions = MomentumBuffer(projection.momentum)
 
-    def lead(before: Tensor, after: Tensor, scale: float) -> Tensor:
+    def step(before: Tensor, after: Tensor, scale: float) -> Tensor:
         guided: Tensor = normalized_guidance(
             after, before, scale, directions, projection.eta, projection.norm_threshold
         )
         return guided - before
 
-    return lead
+    return step
 
 
 def rescaled(guided: Tensor, positive: Tensor, amount: float) -> Tensor:

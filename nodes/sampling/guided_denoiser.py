@@ -1,14 +1,13 @@
-"""What a sampler asks for a prediction: a denoiser under guidance, with its prompts and their ControlNets.
+"""Predictions under guidance: a denoiser with its prompts and their ControlNets, as a sampler calls it.
 
-Guidance leads along sides: away from the negative prompt, towards the positive one, and away from what this one is
-under perturbed attention. Each side is one prompt or several that act together. All that act at a step go through the
-network as one batch, `[negative, positive, perturbed]`, and a ControlNet sees its rows of that batch; prompts of
-different lengths go one after the other. Where guidance is off, the positive prompt goes alone; where the network takes
-its scale itself, without a negative one.
+Guidance leads along branches: away from the negative prompt, towards the positive one, and away from the positive one
+under perturbed attention. A branch is one prompt, or several that act together. All prompts that act at a step go
+through the network as one batch, `[negative, positive, perturbed]`, and a ControlNet sees its rows of that batch;
+prompts of different lengths take a call each. Where guidance is off, and for a network that takes its scale itself, the
+positive prompt goes alone.
 
-Imports torch: only the bodies of nodes import this module. `weft.nodes.sampling.controlnets` is what ControlNets add,
-`weft.nodes.sampling.pag` how attention is perturbed, `weft.nodes.sampling.guidance_math` what becomes of several
-predictions.
+Imports torch: only the bodies of nodes import this module. `weft.nodes.sampling.controlnets` has what ControlNets add,
+`weft.nodes.sampling.pag` how attention is perturbed, `weft.nodes.sampling.guidance_math` how predictions are combined.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from torch import Tensor
 from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
-from weft.nodes.sampling.guidance_math import Lead, averaged, projected, rescaled, share, straight
+from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
 from weft.nodes.sampling.pag import perturbed, self_attentions
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT
@@ -32,198 +31,212 @@ from weft.nodes.values import Guide, Latent, Prompt
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of what guidance leads between: prompts, with what the network sees beside its latents."""
+class GuidanceBranch:
+    """One of the predictions that guidance combines: its prompts, and the channels concatenated to the latents.
+
+    Args:
+        extra: `[batch or 1, channel, height, width]`; None for models that read latents alone.
+    """
 
     prompts: tuple[Prompt[Any], ...]
     negative: bool
-    beside: Tensor | None
+    extra: Tensor | None
     perturbed: bool = False
 
 
 @dataclass(frozen=True)
-class Part:
-    """One prompt of a side, on the device.
+class BranchPrompt:
+    """One prompt of a branch, on the device.
 
     Args:
-        side: the number of its side.
-        conditions: what the network is called with, a row for each item.
+        branch: the number of its branch.
+        conditions: inputs of the network, a row for each item.
         controls: the numbers of the ControlNets that act with it.
-        share: its weight, `[batch or 1, 1, height, width]` in latent elements; a number where it is the same all
-            over.
-        perturbed: whether it is asked under perturbed attention.
+        weight: among the prompts of its branch, `[batch or 1, 1, height, width]` in latent elements; a number where it
+            is the same all over.
+        perturbed: whether it is predicted under perturbed attention.
     """
 
-    side: int
+    branch: int
     prompt: Prompt[Any]
     conditions: Conditions
     controls: tuple[int, ...]
-    share: Tensor | float
+    weight: Tensor | float
     perturbed: bool
 
-    def joins(self, other: Part) -> bool:
-        """Whether both can stand in one batch."""
+    def joins(self, other: BranchPrompt) -> bool:
+        """Whether both can go through the network in one batch."""
         return {name: tensor.shape for name, tensor in self.conditions.items()} == {
             name: tensor.shape for name, tensor in other.conditions.items()
         }
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Parts that go through the network together.
+class NetworkCall:
+    """Prompts that go through the network in one batch, each with its rows.
 
     Args:
-        attentions: the modules of the network whose attention is perturbed, in the last parts, where these ask for it.
+        attentions: the network's modules whose attention is perturbed in the rows of the last prompts, those that are
+            `perturbed`.
     """
 
-    parts: tuple[Part, ...]
+    prompts: tuple[BranchPrompt, ...]
     conditions: Conditions
     controls: tuple[BoundControl, ...]
     attentions: tuple[Any, ...]
 
     def predict(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Sequence[Tensor]:
-        """What the network predicts for each part, in float32."""
-        sample = torch.cat([latents] * len(self.parts)).to(model.dtype)
+        """The network's prediction for each prompt, in float32."""
+        sample = torch.cat([latents] * len(self.prompts)).to(model.dtype)
         residuals = total(self.controls, sample, timestep, self.conditions, model, position)
-        kept = sum(not part.perturbed for part in self.parts)
-        with perturbed(self.attentions, kept, len(self.parts)) if kept < len(self.parts) else nullcontext():
+        kept = sum(not prompt.perturbed for prompt in self.prompts)
+        count = len(self.prompts)
+        with perturbed(self.attentions, kept, count) if kept < count else nullcontext():
             prediction = model.predict(sample, timestep, self.conditions, residuals).float()
-        return prediction.chunk(len(self.parts))
+        return prediction.chunk(count)
 
 
 @dataclass(frozen=True)
 class GuidedDenoiser:
-    """Predictions under guidance, which leads along a chain of sides: away from the first, towards the positive one.
+    """Predictions under guidance, which leads along a chain of branches: away from the first, towards the positive one.
 
     Args:
-        scales: how far guidance goes from each side to the next, up to the positive one, whose number is their count;
-            the perturbed side comes after it.
-        nets: what each number of a part's controls stands for.
-        attentions: the modules of the network whose attention is perturbed.
-        lead: how guidance goes from one side to the next; it may remember the steps before.
+        scales: how far guidance goes from each branch to the next, up to the positive one, whose number is their count;
+            the perturbed branch comes after it.
+        nets: the ControlNets that prompts number.
+        attentions: the network's modules whose attention is perturbed.
+        step: what guidance adds from one branch to the next; it may remember the steps before.
+        calls: the network calls for each set of prompts that has acted, by their numbers.
     """
 
     model: Denoiser
     guide: Guide[Any]
-    parts: tuple[Part, ...]
+    prompts: tuple[BranchPrompt, ...]
     scales: tuple[float, ...]
     nets: tuple[BoundControl, ...]
     attentions: tuple[Any, ...]
-    lead: Lead
-    batches: dict[tuple[int, ...], tuple[Batch, ...]] = field(default_factory=dict)
+    step: GuidanceStep
+    calls: dict[tuple[int, ...], tuple[NetworkCall, ...]] = field(default_factory=dict)
 
     def __call__(self, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
-        """The prediction `[batch, channel, height, width]` for scaled latents of that shape, in float32."""
-        sides = self._sides(latents, timestep, position)
-        if len(sides) == 1:
-            return sides[0]
-        positive = sides[len(self.scales)]
-        guided = sides[0]
-        for scale, before, after in zip(self.scales, sides, sides[1:], strict=False):
-            guided = guided + self.lead(before, after, scale)
+        """The prediction for scaled latents `[batch, channel, ..., height, width]`, of their shape, in float32."""
+        branches = self._branches(latents, timestep, position)
+        if len(branches) == 1:
+            return branches[0]
+        positive = branches[len(self.scales)]
+        guided = branches[0]
+        for scale, before, after in zip(self.scales, branches, branches[1:], strict=False):
+            guided = guided + self.step(before, after, scale)
+        if self.scales:
+            guided = self.model.normalised(guided, positive)
         if self.guide.perturbation:
-            guided = guided + self.guide.perturbation.scale * (positive - sides[-1])
+            guided = guided + self.guide.perturbation.scale * (positive - branches[-1])
         return rescaled(guided, positive, self.guide.rescale) if self.guide.rescale else guided
 
-    def _sides(self, latents: Tensor, timestep: Tensor, position: Position) -> list[Tensor]:
-        """What each side predicts here; the positive one alone where guidance is off."""
+    def _branches(self, latents: Tensor, timestep: Tensor, position: Position) -> list[Tensor]:
+        """The prediction of each branch; that of the positive one alone where guidance is off."""
         count = len(self.scales) + 1 + bool(self.attentions)
         acts = position.among(self.guide.start, self.guide.end)
-        sides = range(count) if acts else (len(self.scales),)
-        found: dict[int, list[tuple[Tensor, Tensor | float]]] = {side: [] for side in sides}
-        for batch in self._batches(sides, position):
-            for part, prediction in zip(
-                batch.parts, batch.predict(self.model, latents, timestep, position), strict=True
-            ):
-                found[part.side].append((prediction, part.share))
+        branches = range(count) if acts else (len(self.scales),)
+        found: dict[int, list[tuple[Tensor, Tensor | float]]] = {branch: [] for branch in branches}
+        for call in self._network_calls(branches, position):
+            predictions = call.predict(self.model, latents, timestep, position)
+            for prompt, prediction in zip(call.prompts, predictions, strict=True):
+                found[prompt.branch].append((prediction, prompt.weight))
         return [averaged(predictions) for predictions in found.values()]
 
-    def _batches(self, sides: Sequence[int], position: Position) -> tuple[Batch, ...]:
-        """What goes through the network here; the same prompts are put together once in a run."""
+    def _network_calls(self, branches: Sequence[int], position: Position) -> tuple[NetworkCall, ...]:
+        """The calls that the prompts of this position take; equal sets of prompts are joined once in a run."""
         acting = tuple(
             number
-            for number, part in enumerate(self.parts)
-            if part.side in sides and position.among(part.prompt.start, part.prompt.end)
+            for number, one in enumerate(self.prompts)
+            if one.branch in branches and position.among(one.prompt.start, one.prompt.end)
         )
-        if {self.parts[number].side for number in acting} != set(sides):
+        if {self.prompts[number].branch for number in acting} != set(branches):
             raise InputError(
                 f"no prompt acts at {position.index} of {position.count} predictions",
                 "let the fractions of the prompts cover the whole run (PromptSteps)",
             )
-        if acting not in self.batches:
-            self.batches[acting] = tuple(self._joined([self.parts[number] for number in acting]))
-        return self.batches[acting]
+        if acting not in self.calls:
+            self.calls[acting] = tuple(self._joined([self.prompts[number] for number in acting]))
+        return self.calls[acting]
 
-    def _joined(self, parts: list[Part]) -> Iterator[Batch]:
-        while parts:
-            together = tuple(part for part in parts if part.joins(parts[0]))
-            parts = [part for part in parts if part not in together]
-            conditions = {
-                name: torch.cat([part.conditions[name] for part in together]) for name in together[0].conditions
-            }
-            having = [(net, [number in part.controls for part in together]) for number, net in enumerate(self.nets)]
-            controls = tuple(net.on(rows) for net, rows in having if any(rows))
-            yield Batch(together, conditions, controls, self.attentions)
+    def _joined(self, prompts: list[BranchPrompt]) -> Iterator[NetworkCall]:
+        """One call for all prompts whose conditions have equal shapes, in their order: perturbed ones stay last."""
+        while prompts:
+            together = tuple(one for one in prompts if one.joins(prompts[0]))
+            prompts = [one for one in prompts if one not in together]
+            names = together[0].conditions
+            conditions = {name: torch.cat([one.conditions[name] for one in together]) for name in names}
+            acting = [(net, [number in one.controls for one in together]) for number, net in enumerate(self.nets)]
+            controls = tuple(net.on(parts) for net, parts in acting if any(parts))
+            yield NetworkCall(together, conditions, controls, self.attentions)
 
 
 @contextmanager
 def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Context) -> Iterator[GuidedDenoiser]:
-    """A guide's predictions for latents of this size and batch; its ControlNets' weights are held while it is open."""
-    _check_beside(guide, model, latent)
-    embedded = model.guidance_conditions(guide.scale)
-    distilled = embedded is not None
-    lead = _lead(guide, distilled)
+    """A guide's predictions for latents of this size and batch; its ControlNets' weights are held while it is open.
+
+    Raises:
+        InputError: where the guide does not fit the model or the latents.
+    """
+    _check_extra_channels(guide, model, latent)
+    scale_conditions = model.guidance_conditions(guide.scale)
+    distilled = scale_conditions is not None
+    step = _guidance_step(guide, model, distilled)
     attentions = self_attentions(model, guide.perturbation.layers) if guide.perturbation else ()
-    sides, scales = chain(guide, distilled)
-    asked = [(number, prompt) for number, side in enumerate(sides) for prompt in side.prompts]
-    controls, having = distinct([prompt for _, prompt in asked])
+    branches, scales = branches_of(guide, distilled)
+    prompts = [(number, prompt) for number, branch in enumerate(branches) for prompt in branch.prompts]
+    controls, numbers = distinct([prompt for _, prompt in prompts])
     with ExitStack() as held:
         nets = []
         for control in controls:
-            net = held.enter_context(context.weights(control.control_net, torch.nn.Module))
+            net = held.enter_context(context.weights(control.control_net))
             nets.append(bound(control, latent, net, model))
-        steering = _steering(nets, [min(side, len(scales)) for side, _ in asked], having)
-        parts = [
-            Part(
-                side,
+        # A perturbed prompt has the ControlNets of the positive one, and counts as one of its branch.
+        acting = _acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)
+        inputs = [
+            BranchPrompt(
+                number,
                 prompt,
-                _rows(sides[side], prompt, model, latent, embedded or {}, context.device),
-                acting,
-                share(prompt, latent, model, context.device),
-                sides[side].perturbed,
+                _network_inputs(branches[number], prompt, model, latent, scale_conditions or {}, context.device),
+                own,
+                prompt_weight(prompt, latent, model, context.device),
+                branches[number].perturbed,
             )
-            for (side, prompt), acting in zip(asked, steering, strict=True)
+            for (number, prompt), own in zip(prompts, acting, strict=True)
         ]
-        yield GuidedDenoiser(model, guide, tuple(parts), scales, tuple(nets), attentions, lead)
+        yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), attentions, step)
 
 
-def _steering(
-    nets: Sequence[BoundControl], sides: Sequence[int], having: Sequence[tuple[int, ...]]
+def _acting_controls(
+    nets: Sequence[BoundControl], branches: Sequence[int], numbers: Sequence[tuple[int, ...]]
 ) -> Iterator[tuple[int, ...]]:
     """The numbers of the ControlNets that act with each prompt, of those that it has.
 
-    One that pools its output into one vector, for style, acts on the last side alone that has it.
+    One that pools its output into one vector, for style, acts on the last branch alone that has it, as in diffusers.
 
     Args:
-        sides: the number of each prompt's side; that of the positive one for those that are perturbed.
+        branches: the number of each prompt's branch.
+        numbers: of the ControlNets that each prompt has.
     """
     lasts = {
-        one: max(side for side, numbers in zip(sides, having, strict=True) if one in numbers)
+        one: max(branch for branch, own in zip(branches, numbers, strict=True) if one in own)
         for one, net in enumerate(nets)
         if net.pools
     }
-    for side, numbers in zip(sides, having, strict=True):
-        yield tuple(one for one in numbers if lasts.get(one, side) == side)
+    for branch, own in zip(branches, numbers, strict=True):
+        yield tuple(one for one in own if lasts.get(one, branch) == branch)
 
 
-def _lead(guide: Guide[Any], distilled: bool) -> Lead:
-    """How guidance goes from one side to the next.
+def _guidance_step(guide: Guide[Any], model: Denoiser, distilled: bool) -> GuidanceStep:
+    """What guidance adds from one branch to the next: the model's own step, or adaptive projected guidance.
 
     Raises:
-        InputError: where it is to be projected, and there is not one direction to project.
+        InputError: where guidance is to be projected, and there is not one direction to project.
     """
     if guide.projection is None:
-        return straight
+        return model.guidance_step
     if distilled:
         raise InputError("the model was distilled with guidance, so there is none to project", _LEAVE_OUT)
     if guide.image_scale is not None:
@@ -236,57 +249,67 @@ def _lead(guide: Guide[Any], distilled: bool) -> Lead:
 _LEAVE_OUT = "leave ProjectedGuidance out"
 
 
-def chain(guide: Guide[Any], distilled: bool) -> tuple[list[Side], tuple[float, ...]]:
-    """The sides that guidance leads along, up to the positive one, and how far it goes from each to the next.
+def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch], tuple[float, ...]]:
+    """The branches that guidance leads along, up to the positive one, and its scale from each to the next.
 
-    The perturbed side, where there is one, comes after these. A model that was distilled with guidance has no others.
+    The perturbed branch, where there is one, comes after these. A model that was distilled with guidance has no
+    others. A picture to edit has its own scale: neither prompt nor picture, the picture, both (InstructPix2Pix).
     """
-    positive = Side(guide.positive.prompts, False, guide.beside)
+    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside)
     last = [positive, *([replace(positive, perturbed=True)] if guide.perturbation else [])]
     if guide.negative is None or distilled:
         return last, ()
-    negative = Side(guide.negative.prompts, True, guide.beside)
+    negative = GuidanceBranch(guide.negative.prompts, True, guide.beside)
     if guide.image_scale is None or guide.beside is None:
         return [negative, *last], (guide.scale,)
-    blind = Side(guide.negative.prompts, True, torch.zeros_like(guide.beside))
+    blind = GuidanceBranch(guide.negative.prompts, True, torch.zeros_like(guide.beside))
     return [blind, negative, *last], (guide.image_scale, guide.scale)
 
 
-def _rows(
-    side: Side, prompt: Prompt[Any], model: Denoiser, latent: Latent[Any], embedded: Conditions, device: str
+def _network_inputs(
+    branch: GuidanceBranch,
+    prompt: Prompt[Any],
+    model: Denoiser,
+    latent: Latent[Any],
+    scale_conditions: Conditions,
+    device: str,
 ) -> Conditions:
-    """What the network is called with for one prompt, one row an item, on the device."""
-    width, wanted = prompt.embeddings.shape[-1], model.prompt_width
-    if width != wanted:
+    """The network's inputs for one prompt, one row an item, on the device.
+
+    Raises:
+        InputError: where the prompt does not fit the model, or has neither one row nor one for each item.
+    """
+    width, expected = prompt.embeddings.shape[-1], model.prompt_width
+    if width != expected:
         raise InputError(
-            f"the prompt was encoded {width} channels wide, and the model reads {wanted}",
+            f"the prompt was encoded {width} channels wide, and the model reads {expected}",
             "encode it with the text encoder of the model's own checkpoint",
         )
     if prompt.framing and not model.takes_size_conditions:
-        raise InputError(f"{model.family} is told of no framing", "leave Framing out")
-    told = model.conditions(prompt, latent, side.negative)
-    rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in {**told, **embedded}.items()}
-    if side.beside is not None:
-        rows[EXTRA_CHANNELS] = repeated(side.beside, latent.batch_size, "the picture that a model sees")
-    return {name: _placed(tensor, model.dtype, device) for name, tensor in rows.items()}
+        raise InputError(f"a model of {model.family} reads no size conditions", "leave Framing out")
+    inputs = {**model.conditions(prompt, latent, branch.negative), **scale_conditions}
+    rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in inputs.items()}
+    if branch.extra is not None:
+        rows[EXTRA_CHANNELS] = repeated(branch.extra, latent.batch_size, "the picture of a guide")
+    return {name: _on_device(tensor, model.dtype, device) for name, tensor in rows.items()}
 
 
-def _placed(tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:
-    """A condition on the device; numbers of classes stay whole."""
+def _on_device(tensor: Tensor, dtype: torch.dtype, device: str) -> Tensor:
+    """A condition on the device; masks and numbers of classes keep their dtype."""
     return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
 
-def _check_beside(guide: Guide[Any], model: Denoiser, latent: Latent[Any]) -> None:
-    """Raise `InputError` where the network does not see, beside its latents, what the guide gives."""
-    given, wanted = 0 if guide.beside is None else guide.beside.shape[1], model.extra_channels
-    if given != wanted:
+def _check_extra_channels(guide: Guide[Any], model: Denoiser, latent: Latent[Any]) -> None:
+    """Raise `InputError` where the guide's extra channels are not those that the network reads."""
+    given, expected = 0 if guide.beside is None else guide.beside.shape[1], model.extra_channels
+    if given != expected:
         raise InputError(
-            f"the model sees {wanted} channels beside its latents, and the guide gives {given}",
-            EXTRA_CHANNEL_HINTS.get(wanted, FOREIGN_GUIDE_HINT),
+            f"the model reads {expected} channels in addition to its latents, and the guide gives {given}",
+            EXTRA_CHANNEL_HINTS.get(expected, FOREIGN_GUIDE_HINT),
         )
-    size = (latent.height // model.latent_factor, latent.width // model.latent_factor)
-    if guide.beside is not None and guide.beside.shape[2:] != size:
-        found = " x ".join(str(side * model.latent_factor) for side in reversed(guide.beside.shape[2:]))
+    *_, height, width = model.latent_shape(latent)
+    if guide.beside is not None and guide.beside.shape[-2:] != (height, width):
+        found = " x ".join(str(side * model.latent_factor) for side in reversed(guide.beside.shape[-2:]))
         raise InputError(
             f"the guide's picture has {found} pixels, the latents are for {latent.width} x {latent.height}",
             "start from the same picture, or scale one of them",

@@ -149,7 +149,7 @@ def test_controls_that_are_equal_but_not_identical_run_once(scene: Scene) -> Non
     copied = replace(prompt.controls[0], image=PICTURE.clone())
     guide = scene.guide(told(prompt, controls=(copied,)), scene.steered_negative)
     with scene.context.weights(scene.model) as model, guided(guide, model, SIZE, scene.context) as denoiser:
-        assert len(denoiser.nets) == 1 and [part.controls for part in denoiser.parts] == [(0,), (0,)]
+        assert len(denoiser.nets) == 1 and [one.controls for one in denoiser.prompts] == [(0,), (0,)]
 
 
 def test_a_control_acts_within_its_fractions(scene: Scene) -> None:

@@ -130,4 +130,4 @@ def test_a_style_acts_on_the_positive_prompt_perturbed_or_not(scene: Scene) -> N
     given = {"positive": scene.positive, "negative": scene.negative, "control_net": net, "image": picture}
     guide = led(scene, scene.guide(*scene.call(ApplyControlNet, **given)))
     with scene.context.weights(scene.model) as model, guided(guide, model, SIZE, scene.context) as denoiser:
-        assert [part.controls for part in denoiser.parts] == [(), (0,), (0,)]
+        assert [one.controls for one in denoiser.prompts] == [(), (0,), (0,)]
