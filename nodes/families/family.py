@@ -9,11 +9,9 @@ makes prompts of texts. Importing a family imports no torch. Read next: `weft.no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
-from weft.engine import InputError
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, NetworkFacts, TextModelFacts, VAEFacts
@@ -21,12 +19,7 @@ from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.vae_formats import FACTOR, VAESpec, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
-from weft.nodes.prompting.text_encoders import Place, TextModel, place_alone
-
-if TYPE_CHECKING:
-    import torch
-
-    from weft.engine import Resolved
+from weft.nodes.prompting.text_encoders import TextModel
 
 
 def _nothing(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,51 +112,3 @@ class Family:
             vae,
             contents,
         )
-
-    def encoder(self, source: Resolved, variant: str, dtype: torch.dtype, device: str) -> PromptEncoder:
-        """What reads prompts for a checkpoint: its text models, each with its tokenizer.
-
-        Raises:
-            InputError: where one is missing.
-        """
-        places = {text: place for text in self.texts if (place := text.within(source.root))}
-        for text in self.texts:
-            if text not in places and not text.optional:
-                message = f"`{source.text}` has no {text.name}, which {self.name} reads prompts with"
-                raise InputError(message, "get the whole checkpoint")
-        width = source.facts.widths.prompt if isinstance(source.facts, CheckpointFacts) else 0
-        config = {"width": width, **self.prompts.settings(source.root)}
-        return self._encoder(places, config, variant, dtype, device)
-
-    def encoder_in_parts(
-        self,
-        sources: Mapping[str, Resolved],
-        width: int,
-        variant: str,
-        dtype: torch.dtype,
-        device: str,
-        tokenizer: Path | None = None,
-    ) -> PromptEncoder:
-        """What reads prompts, from text models that come each alone.
-
-        Args:
-            sources: by the names of the text models.
-            width: channels of the prompts that the denoiser reads.
-            tokenizer: the folder or the file of a tokenizer that comes apart from them.
-        """
-        places = {text: place_alone(sources[text.name]) for text in self.texts if text.name in sources}
-        if tokenizer is not None:
-            taking = {text: place for text, place in places.items() if text.takes_tokenizer}
-            places |= {text: replace(place, tokenizer=tokenizer) for text, place in taking.items()}
-        return self._encoder(places, {"width": width}, variant, dtype, device)
-
-    def _encoder(
-        self,
-        places: Mapping[TextModel, Place],
-        config: Mapping[str, Any],
-        variant: str,
-        dtype: torch.dtype,
-        device: str,
-    ) -> PromptEncoder:
-        readers = [text.reader(place, variant, dtype, device) for text, place in places.items()]
-        return self.prompts(readers, config)

@@ -13,7 +13,6 @@ from weft.nodes.families.unets import (
     COLOURS,
     LATENT_CHANNELS,
     SCHEDULER,
-    ClipPrompts,
     ControlNetFormat,
     UNetDenoiser,
     UNetFormat,
@@ -22,6 +21,7 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
+from weft.nodes.prompting.prompt_encoder import OneModelPrompts
 
 SD2_WIDTH = 1024
 """The width of the prompts that SD 2.x reads, by which it is told from SD 1.x."""
@@ -51,7 +51,7 @@ SD1 = Family(
     name="SD1",
     network=UNetFormat(is_sd1, eight_heads),
     denoiser=UNetDenoiser,
-    prompts=ClipPrompts,
+    prompts=OneModelPrompts,
     latent_rgb_factors=COLOURS,
     texts=(Clip("clip_l", "text_encoder", (original.TEXT,)),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),

@@ -15,9 +15,6 @@ from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import Colours
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.prompting.prompt_encoder import PromptEncoder
-from weft.nodes.prompting.prompts import Reading
-from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,13 +45,6 @@ COLOURS = Colours(
     ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
 )
 """What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
-
-
-class ClipPrompts(PromptEncoder):
-    """The last hidden state of one of CLIP's text models."""
-
-    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
-        return Encoded(self.read(texts, reading)[0].embeddings)
 
 
 class UNetDenoiser(Denoiser):

@@ -16,6 +16,7 @@ from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, VAEFacts
 from weft.nodes.models.latent_preview import colours_of
 from weft.nodes.models.parametrisation import with_training
 from weft.nodes.models.vae_formats import load_autoencoder
+from weft.nodes.prompting.encoder_loading import load_parts, load_whole
 from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
 
 if TYPE_CHECKING:
@@ -59,13 +60,12 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
 def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncoder:
     """The text models with their tokenizers, of a whole checkpoint or each from a source of its own."""
     family, source, dtype = _parts(recipe, loading)
-    how = (recipe.variant, dtype, loading.device)
-    files = {name: loading.locate(digest) for name, digest in recipe.files}
-    tokenizer = loading.locate(recipe.tokenizer).root if recipe.tokenizer else None
-    if files:
-        encoder = family.encoder_in_parts(files, recipe.width, *how, tokenizer=tokenizer)
+    if recipe.files:
+        files = {name: loading.locate(digest) for name, digest in recipe.files}
+        tokenizer = loading.locate(recipe.tokenizer).root if recipe.tokenizer else None
+        encoder = load_parts(family, files, recipe.width, tokenizer, dtype, loading.device)
     else:
-        encoder = family.encoder(source, *how)
+        encoder = load_whole(family, source, recipe.variant, dtype, loading.device)
     return encoder.knowing({one.word: load_embedding(one, loading) for one in recipe.embeddings})
 
 

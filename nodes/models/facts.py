@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.safetensors_header import Shapes
 
 
 class PromptWidths(NamedTuple):
@@ -31,11 +32,13 @@ class TextModelFacts:
     """What headers say of one text model.
 
     Args:
-        kind: `clip` (CLIP's and OpenCLIP's) or `t5`.
+        kind: `clip` (CLIP's and OpenCLIP's), `t5`, or a language model's `model_type`.
         width: channels of its tokens.
         layers: how many it has.
         projects: whether its pooled vector is projected.
         folder: its component in the folder `Resolved.root`; empty where the root is the component itself, or a file.
+        prefix: what the names of its tensors begin with in a file.
+        shapes: of its tensors in a file, by the rest of their names.
     """
 
     kind: str
@@ -43,6 +46,8 @@ class TextModelFacts:
     layers: int
     projects: bool = False
     folder: str = ""
+    prefix: str = ""
+    shapes: Shapes = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.kind.upper()}, {self.layers} layers of {self.width} channels"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weft.engine import InputError
 from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
-from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompts import Weighted
-from weft.nodes.prompting.text_encoders import Place, TextModel
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
 
 if TYPE_CHECKING:
@@ -74,32 +74,32 @@ class Clip(TextModel):
             return None
         projects = "text_projection" in shapes or "text_projection.weight" in shapes
         layers = max(original.count(shapes, pattern) for pattern in LAYERS)
-        return TextModelFacts(self.kind, shapes[entry][1], layers, projects)
+        return TextModelFacts(self.kind, shapes[entry][1], layers, projects, shapes=shapes)
 
-    def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> ClipReader:
+    def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> ClipReader:
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
         from weft.nodes.models.loading import assembled_text, pretrained, ready
         from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
         network_class: Any = CLIPTextModelWithProjection if self.projects else CLIPTextModel
-        if place.root.is_dir():
-            network = pretrained(network_class, place.root, variant, dtype=dtype)
+        if files.root.is_dir():
+            network = pretrained(network_class, files.root, variant, dtype=dtype)
         else:
-            config, weights = self._single_file(place)
+            config, weights = self._single_file(files)
             network = assembled_text(network_class, CLIPTextConfig(**config), weights, dtype)
-        tokenizer = clip_tokenizer(place.tokenizer, self.padding)
+        tokenizer = clip_tokenizer(files.tokenizer, self.padding)
         return ClipReader(self.name, ready(network, device), tokenizer, self.vector_alone)
 
-    def _single_file(self, place: Place) -> tuple[original.Config, dict[str, Tensor]]:
+    def _single_file(self, files: TextModelFiles) -> tuple[original.Config, dict[str, Tensor]]:
         """The configuration of the model in a file, and its weights under transformers' names."""
-        shapes = original.below(place.prefix, read_shapes(place.root))
+        shapes, prefix = files.facts.shapes, files.facts.prefix
         if OPEN_ENTRY not in shapes:
             found = original.text_config(shapes) | {"hidden_act": self.activation}
-            return found, original.text_weights(place.root, place.prefix)
+            return found, original.text_weights(files.root, prefix)
         found = original.open_text_config(shapes)
         layers = found["num_hidden_layers"] - self.unread
-        return found | {"num_hidden_layers": layers}, original.open_text_weights(place.root, place.prefix)
+        return found | {"num_hidden_layers": layers}, original.open_text_weights(files.root, prefix)
 
 
 class ClipReader(TextReader):

@@ -19,7 +19,7 @@ from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_reader import LanguageModelReader
-from weft.nodes.prompting.text_encoders import Place, TextModel, refuse_scaled_weights
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles, refuse_scaled_weights
 from weft.nodes.prompting.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -148,40 +148,40 @@ class LanguageModel(TextModel):
             return None
         refuse_scaled_weights(shapes)
         config = self.architecture.config(original.below(prefix, shapes))
-        return TextModelFacts(self.kind, config["hidden_size"], config["num_hidden_layers"])
+        return TextModelFacts(self.kind, config["hidden_size"], config["num_hidden_layers"], shapes=shapes)
 
-    def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> LanguageModelReader:
+    def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> LanguageModelReader:
         import transformers
 
         from weft.nodes.models.loading import assembled_text, ready
 
-        if place.tokenizer is None or not place.tokenizer.exists():
-            raise InputError(f"`{place.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint)
-        tokenizer = load_tokenizer(place.tokenizer, self.tokenizer_hint)
+        if files.tokenizer is None or not files.tokenizer.exists():
+            raise InputError(f"`{files.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint)
+        tokenizer = load_tokenizer(files.tokenizer, self.tokenizer_hint)
         network_class = getattr(transformers, self.architecture.network_class)
-        config = self._config(place)
-        network = assembled_text(network_class, config, language_weights(self.architecture, place, variant), dtype)
+        config = self._config(files)
+        network = assembled_text(network_class, config, language_weights(self.architecture, files, variant), dtype)
         return LanguageModelReader(
             self.name, ready(network, device), tokenizer, self.chat, self.hidden_state, self.dropped, self.longest
         )
 
-    def _config(self, place: Place) -> Any:
+    def _config(self, files: TextModelFiles) -> Any:
         """The configuration of the layers that read text: that of the folder, or from the shapes of a file."""
         import transformers
 
-        if place.root.is_dir():
-            return transformers.AutoConfig.from_pretrained(place.root, local_files_only=True).get_text_config()
-        shapes = original.below(place.prefix, read_shapes(place.root))
+        if files.root.is_dir():
+            return transformers.AutoConfig.from_pretrained(files.root, local_files_only=True).get_text_config()
+        shapes = files.facts.shapes
         found = self.architecture.config(original.below(self.architecture.prefix(shapes) or "", shapes))
         return getattr(transformers, self.architecture.config_class)(**found)
 
 
-def language_weights(architecture: Architecture, place: Place, variant: str) -> dict[str, Tensor]:
+def language_weights(architecture: Architecture, files: TextModelFiles, variant: str) -> dict[str, Tensor]:
     """The weights of the layers that read text, by the names of transformers' class for these alone."""
-    files = list(_files(place.root, variant))
-    shapes = {name: shape for file in files for name, shape in read_shapes(file).items()}
-    prefix = place.prefix + (architecture.prefix(original.below(place.prefix, shapes)) or "")
-    found = {name: one for file in files for name, one in original.tensors(file, prefix).items()}
+    paths = list(_files(files.root, variant))
+    shapes = files.facts.shapes or {name: shape for path in paths for name, shape in read_shapes(path).items()}
+    prefix = files.facts.prefix + (architecture.prefix(shapes) or "")
+    found = {name: one for path in paths for name, one in original.tensors(path, prefix).items()}
     below = original.below(prefix, found)
     return {name: one for name, one in below.items() if name.startswith(("layers.", "norm.", "embed_tokens."))}
 

@@ -99,6 +99,14 @@ class PromptEncoder(ABC):
         return self.combined([""], PLAIN)
 
 
+class OneModelPrompts(PromptEncoder):
+    """The tokens of a family's only text model, without a pooled vector."""
+
+    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
+        (encoded,) = self.read(texts, reading)
+        return encoded._replace(pooled=None)
+
+
 def _on_cpu(encoded: Encoded) -> Encoded:
     embeddings, mask, pooled = encoded
     rest = (None if tensor is None else tensor.float().cpu() for tensor in (mask, pooled))

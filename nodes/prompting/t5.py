@@ -16,9 +16,9 @@ from weft.engine import InputError
 from weft.nodes.models import hub
 from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
-from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompts import Weighted
-from weft.nodes.prompting.text_encoders import Place, TextModel, refuse_scaled_weights
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles, refuse_scaled_weights
 from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
 from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
 
@@ -67,19 +67,19 @@ class T5(TextModel):
             return None
         refuse_scaled_weights(shapes)
         layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
-        return TextModelFacts(self.kind, shapes[entry][1], layers)
+        return TextModelFacts(self.kind, shapes[entry][1], layers, shapes=shapes)
 
-    def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> T5Reader:
+    def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> T5Reader:
         from transformers import T5Config, T5EncoderModel
 
         from weft.nodes.models.loading import assembled_text, pretrained, ready
 
-        folder = t5_tokenizer_folder(place)
-        if place.root.is_dir():
-            network = pretrained(T5EncoderModel, place.root, variant, dtype=dtype)
+        folder = t5_tokenizer_folder(files)
+        if files.root.is_dir():
+            network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype)
         else:
-            config = T5Config(**original.t5_config(original.below(place.prefix, read_shapes(place.root))))
-            weights = original.below(place.prefix, original.tensors(place.root, place.prefix))
+            config = T5Config(**original.t5_config(files.facts.shapes))
+            weights = original.below(files.facts.prefix, original.tensors(files.root, files.facts.prefix))
             network = assembled_text(T5EncoderModel, config, weights, dtype)
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)
@@ -123,15 +123,15 @@ class T5Reader(TextReader):
         return embeddings
 
 
-def t5_tokenizer_folder(place: Place) -> Path:
+def t5_tokenizer_folder(files: TextModelFiles) -> Path:
     """The folder of T5's tokenizer, or the `tokenizer.json` that was given.
 
     Raises:
         InputError: where it is neither next to the weights nor in the hub's cache.
     """
-    if place.tokenizer and place.tokenizer.is_file():
-        return place.tokenizer
-    own = place.tokenizer or place.root.parent / T5_TOKENIZER
+    if files.tokenizer and files.tokenizer.is_file():
+        return files.tokenizer
+    own = files.tokenizer or files.root.parent / T5_TOKENIZER
     found = [own]
     for hub_id, folder in T5_IN_HUB.items():
         snapshot = hub.snapshot(hub_id, hub.cache_folder())
@@ -139,7 +139,7 @@ def t5_tokenizer_folder(place: Place) -> Path:
     present = next((folder for folder in found if tokenizer_files(folder)), None)
     if present is None:
         raise InputError(
-            f"`{place.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
+            f"`{files.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
             f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{own.name}`, or give it "
             "to LoadTextEncoder as `tokenizer`",
         )

@@ -8,7 +8,7 @@ from typing import Protocol
 from weft.engine import InputError, Resolved, listed
 from weft.nodes.models.facts import PromptWidths, TextModelFacts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
-from weft.nodes.prompting.text_encoders import TextModel, place_alone
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 
 
 class ReadsPrompts(Protocol):
@@ -88,6 +88,6 @@ def check_tokenizer(given: Assigned, sources: Sequence[Resolved], named: bool) -
     """
     if named and given and not any(text.takes_tokenizer for text in given):
         raise InputError("CLIP's tokenizer comes with Weft, and none is read from a file", "leave `tokenizer` out")
-    for text, (index, _) in given.items():
-        if text.needs_tokenizer and not named and place_alone(sources[index]).tokenizer is None:
+    for text, (index, facts) in given.items():
+        if text.needs_tokenizer and not named and TextModelFiles.of(sources[index].root, facts).tokenizer is None:
             raise InputError(f"`{sources[index].text}` ({text.name}) carries no tokenizer", text.tokenizer_hint)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weft.engine import InputError, Resolved
+from weft.engine import InputError
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import TextModelFacts
-from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.models.safetensors_header import Shapes
 
 if TYPE_CHECKING:
     import torch
@@ -26,18 +26,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class TextModelFiles:
     """Where the files of a text model are.
 
     Args:
         root: the folder of the component, or a file.
-        tokenizer: the folder of its own tokenizer; None where it carries none.
-        prefix: of the names of its tensors in the file.
+        facts: what headers say about it.
+        tokenizer: the folder or the file of its own tokenizer; None where it carries none.
     """
 
     root: Path
+    facts: TextModelFacts
     tokenizer: Path | None = None
-    prefix: str = ""
+
+    @classmethod
+    def of(cls, root: Path, facts: TextModelFacts) -> TextModelFiles:
+        """Where it is in a checkpoint, or in a source of its own."""
+        if not root.is_dir():
+            return cls(root, facts)
+        tokenizer = root / tokenizer_folder(facts.folder)
+        return cls(root / facts.folder, facts, tokenizer if facts.folder and tokenizer.is_dir() else None)
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class TextModel(ABC):
         """The facts in the shapes of a text model's tensors; None where they are of another kind."""
 
     @abstractmethod
-    def reader(self, place: Place, variant: str, dtype: torch.dtype, device: str) -> TextReader:
+    def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> TextReader:
         """Load it with its tokenizer."""
 
     @property
@@ -103,21 +111,15 @@ class TextModel(ABC):
     def facts(self, contents: Contents) -> TextModelFacts | None:
         """The facts about it in a whole checkpoint; None where it is not there."""
         if not contents.shapes:
-            return self.of_config(contents.configs.get(self.folder, {}))
+            found = self.of_config(contents.configs.get(self.folder, {}))
+            return found and replace(found, folder=self.folder)
         prefix = self.prefix(contents.shapes)
-        return None if prefix is None else self.of_shapes(original.below(prefix, contents.shapes))
+        found = None if prefix is None else self.of_shapes(original.below(prefix, contents.shapes))
+        return found and replace(found, prefix=prefix or "")
 
     def prefix(self, shapes: Shapes) -> str | None:
         """The prefix of its tensors' names in the file of a whole checkpoint; None where it is not there."""
         return next((one for one in self.prefixes if any(one + entry in shapes for entry in self.entries)), None)
-
-    def within(self, root: Path) -> Place | None:
-        """Where it is in a whole checkpoint; None where it is not there."""
-        if root.is_dir():
-            folder, tokenizer = root / self.folder, root / tokenizer_folder(self.folder)
-            return Place(folder, tokenizer) if (folder / "config.json").is_file() else None
-        prefix = self.prefix(read_shapes(root))
-        return None if prefix is None else Place(root, prefix=prefix)
 
 
 SCALED = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", "scaled_fp8")
@@ -135,12 +137,3 @@ def refuse_scaled_weights(shapes: Shapes) -> None:
 def tokenizer_folder(text_encoder: str) -> str:
     """The component of a diffusers folder that has the tokenizer of a text encoder."""
     return text_encoder.replace("text_encoder", "tokenizer")
-
-
-def place_alone(source: Resolved) -> Place:
-    """Where the files of a text model are that is a source of its own."""
-    if not source.root.is_dir():
-        return Place(source.root)
-    folder = source.facts.folder if isinstance(source.facts, TextModelFacts) else ""
-    tokenizer = source.root / tokenizer_folder(folder)
-    return Place(source.root / folder, tokenizer if (tokenizer / "tokenizer_config.json").is_file() else None)

@@ -14,9 +14,10 @@ from weft.engine import InputError
 from weft.nodes.families import FAMILIES, of_checkpoint
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import configs
+from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.prompting.t5 import t5_tokenizer_folder
-from weft.nodes.prompting.text_encoders import Place
+from weft.nodes.prompting.text_encoders import TextModelFiles
 
 
 @pytest.mark.parametrize("model", SINGLE_FILES)
@@ -53,5 +54,5 @@ def test_a_t5_without_its_tokenizer_is_refused(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     (tmp_path / "alone.safetensors").symlink_to(models / zoo("sd3.safetensors"))
     with pytest.raises(InputError) as refusal:
-        t5_tokenizer_folder(Place(tmp_path / "alone.safetensors"))
+        t5_tokenizer_folder(TextModelFiles(tmp_path / "alone.safetensors", TextModelFacts("t5", 64, 2)))
     assert "alone.safetensors" in refusal.value.message and "t5_tokenizer" in refusal.value.hint

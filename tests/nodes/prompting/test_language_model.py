@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.language_model import QWEN2_5_VL, QWEN3, LanguageModel
 from weft.nodes.prompting.language_reader import LanguageModelReader
-from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.prompting.prompt_encoder import OneModelPrompts, PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.prompting.t5 import T5
-from weft.nodes.prompting.text_encoders import Place
-from weft.nodes.prompting.text_reader import Encoded
+from weft.nodes.prompting.text_encoders import TextModelFiles
 
 ASKED = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 
@@ -44,13 +44,6 @@ SPECS = {
 TEXTS = ["a red house by the lake", "", "night", '  "Café, 日本"\n{x} 100%\n']
 
 
-class Alone(PromptEncoder):
-    """What one text model reads."""
-
-    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
-        return self.read(texts, reading)[0]
-
-
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Any, Path]]:
     """diffusers' pipelines, each with the folder that it was saved to."""
@@ -64,12 +57,22 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[An
     return made
 
 
-def encoder(name: str, place: Place) -> Alone:
-    return Alone([SPECS[name].reader(place, "", torch.float32, "cpu")])
+def encoder(name: str, files: TextModelFiles) -> PromptEncoder:
+    return OneModelPrompts([SPECS[name].reader(files, "", torch.float32, "cpu")])
 
 
-def in_folder(folder: Path) -> Place:
-    return Place(folder / "text_encoder", folder / "tokenizer")
+def in_folder(name: str, folder: Path) -> TextModelFiles:
+    """Where it is in the folder of a pipeline."""
+    facts = SPECS[name].facts(Contents.of(folder))
+    assert facts
+    return TextModelFiles.of(folder, facts)
+
+
+def in_file(name: str, file: Path, tokenizer: Path | None = None) -> TextModelFiles:
+    """Where it is as a file of its own."""
+    facts = SPECS[name].alone(Contents.of(file))
+    assert facts
+    return replace(TextModelFiles.of(file, facts), tokenizer=tokenizer)
 
 
 def theirs(pipeline: Any, texts: Sequence[str]) -> list[Tensor]:
@@ -96,7 +99,7 @@ def single_file(folder: Path, file: Path) -> Path:
 @pytest.mark.parametrize("name", SPECS)
 def test_texts_are_read_as_diffusers_reads_them(pipelines: Any, name: str) -> None:
     pipeline, folder = pipelines[name]
-    ours = encoder(name, in_folder(folder)).encode(TEXTS)
+    ours = encoder(name, in_folder(name, folder)).encode(TEXTS)
     assert ours.attention_mask is not None and ours.pooled is None
     for row, mask, wanted in zip(ours.embeddings, ours.attention_mask, theirs(pipeline, TEXTS), strict=True):
         assert int(mask.sum()) == len(wanted)
@@ -108,7 +111,7 @@ def test_texts_are_read_as_diffusers_reads_them(pipelines: Any, name: str) -> No
 @pytest.mark.parametrize("name", SPECS)
 def test_one_text_alone_has_no_mask(pipelines: Any, name: str, text: str) -> None:
     pipeline, folder = pipelines[name]
-    ours = encoder(name, in_folder(folder)).encode([text])
+    ours = encoder(name, in_folder(name, folder)).encode([text])
     assert ours.attention_mask is None
     assert torch.allclose(ours.embeddings[0], theirs(pipeline, [text])[0], atol=1e-5)
 
@@ -117,7 +120,7 @@ def test_one_text_alone_has_no_mask(pipelines: Any, name: str, text: str) -> Non
 def test_what_is_longer_than_the_denoiser_reads_is_cut_as_diffusers_cuts_it(pipelines: Any, name: str) -> None:
     pipeline, folder = pipelines[name]
     long = "by the lake, " * 50
-    ours = encoder(name, in_folder(folder)).encode([long])
+    ours = encoder(name, in_folder(name, folder)).encode([long])
     assert ours.embeddings.shape[1] == 512
     assert torch.allclose(ours.embeddings[0], theirs(pipeline, [long])[0], atol=1e-5)
 
@@ -128,8 +131,8 @@ def test_a_single_file_reads_what_its_folder_reads(pipelines: Any, tmp_path: Pat
     """A tokenizer.json carries no chat template: the family's own is used, which is the same."""
     _, folder = pipelines[name]
     file = single_file(folder, tmp_path / "alone.safetensors")
-    one = encoder(name, in_folder(folder)).encode(TEXTS)
-    other = encoder(name, Place(file, folder / tokenizer)).encode(TEXTS)
+    one = encoder(name, in_folder(name, folder)).encode(TEXTS)
+    other = encoder(name, in_file(name, file, folder / tokenizer)).encode(TEXTS)
     assert torch.equal(one.embeddings, other.embeddings)
 
 
@@ -142,7 +145,7 @@ def test_headers_of_folders_and_files_have_the_same_facts(pipelines: Any, tmp_pa
     file = single_file(folder, tmp_path / "alone.safetensors")
     contents = [Contents.of(folder / "text_encoder"), Contents.of(file)]
     assert [text.alone(one) for one in contents] == [facts] * 2
-    assert text.facts(Contents.of(folder)) == facts
+    assert text.facts(Contents.of(folder)) == replace(facts, folder="text_encoder")
     others = [spec for spec in SPECS.values() if spec != text] + [Clip("c", "", ()), T5("t", "", ())]
     assert not [spec for spec in others for one in contents if spec.alone(one)]
 
@@ -165,17 +168,17 @@ def test_shapes_give_the_published_sizes() -> None:
 def test_a_file_without_a_tokenizer_is_refused_with_what_to_give(pipelines: Any, tmp_path: Path) -> None:
     file = single_file(pipelines["z-image"][1], tmp_path / "alone.safetensors")
     with pytest.raises(InputError) as refusal:
-        SPECS["z-image"].reader(Place(file), "", torch.float32, "cpu")
+        SPECS["z-image"].reader(in_file("z-image", file), "", torch.float32, "cpu")
     assert "alone.safetensors" in refusal.value.message and "tokenizer" in refusal.value.hint
 
 
 def test_what_is_no_tokenizer_is_refused(pipelines: Any, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
-    folder = pipelines["z-image"][1] / "text_encoder"
-    for place in (tmp_path / "tokenizer.json", tmp_path):
+    whole = in_folder("z-image", pipelines["z-image"][1])
+    for tokenizer in (tmp_path / "tokenizer.json", tmp_path):
         with pytest.raises(InputError) as refusal:
-            SPECS["z-image"].reader(Place(folder, place), "", torch.float32, "cpu")
-        assert place.name in refusal.value.message
+            SPECS["z-image"].reader(replace(whole, tokenizer=tokenizer), "", torch.float32, "cpu")
+        assert tokenizer.name in refusal.value.message
 
 
 def test_weights_in_8_bits_with_scales_are_refused() -> None:
@@ -186,7 +189,7 @@ def test_weights_in_8_bits_with_scales_are_refused() -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_at_weight_1_parentheses_change_nothing(pipelines: Any, name: str) -> None:
-    ours = encoder(name, in_folder(pipelines[name][1]))
+    ours = encoder(name, in_folder(name, pipelines[name][1]))
     plain = ours.encode(["a red (house)"]).embeddings
     assert torch.equal(ours.encode([r"a (red:1.0) \(house\)"], Reading(weights=True)).embeddings, plain)
 
@@ -194,7 +197,7 @@ def test_at_weight_1_parentheses_change_nothing(pipelines: Any, name: str) -> No
 @pytest.mark.parametrize("name", SPECS)
 def test_weights_move_a_prompt_away_from_itself_without_the_words(pipelines: Any, name: str) -> None:
     """What is in front of the words stays, and what is behind them is compared with itself."""
-    ours = encoder(name, in_folder(pipelines[name][1]))
+    ours = encoder(name, in_folder(name, pipelines[name][1]))
     plain, without = (ours.encode([text]).embeddings[0] for text in ("a red house", "a  house"))
     weighted = ours.encode(["a (red:1.5) house"], Reading(weights=True)).embeddings[0]
     assert len(plain) == len(weighted) == len(without) + 3
@@ -207,7 +210,7 @@ def test_weights_move_a_prompt_away_from_itself_without_the_words(pipelines: Any
 
 @pytest.mark.parametrize("name", SPECS)
 def test_at_weight_0_words_read_as_the_end_of_an_empty_prompt(pipelines: Any, name: str) -> None:
-    ours = encoder(name, in_folder(pipelines[name][1]))
+    ours = encoder(name, in_folder(name, pipelines[name][1]))
     (reader,) = ours.readers
     assert isinstance(reader, LanguageModelReader)
     none = ours.encode(["(red:0)"], Reading(weights=True)).embeddings[0]
