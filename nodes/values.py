@@ -30,20 +30,26 @@ else:
 @value
 @dataclass(frozen=True, eq=False)
 class Latent(Generic[F]):
-    """Latents, or only a size: what EmptyLatent gives, whose channels and factor the family knows.
+    """Latents of pictures or clips, or only a size: what EmptyLatent gives, whose channels and factor the family knows.
 
     Args:
         width: of the picture, in pixels.
         height: of the picture, in pixels.
         batch_size: items in the batch.
-        samples: `[batch, channel, height / factor, width / factor]` in the scale that the model samples in; None where
-            only the size is known.
+        samples: `[batch, channel, height / factor, width / factor]`, or for clips `[batch, channel, frame,
+            height / factor, width / factor]`, in the scale that the model samples in; None where only the size is
+            known.
     """
 
     width: int
     height: int
     batch_size: int
     samples: Tensor | None = None
+
+    @property
+    def frames(self) -> int | None:
+        """Latent frames of each clip; None for pictures, and where there are no samples."""
+        return self.samples.shape[2] if self.samples is not None and self.samples.ndim == 5 else None
 
     def __repr__(self) -> str:
         size = value_display.sized(self.batch_size, self.width, self.height)

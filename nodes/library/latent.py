@@ -67,7 +67,7 @@ def VAEDecode(
     tile: Annotated[int, Range(0, 4096, step=64)] = 0,
     context: Context = INJECTED,
 ) -> Image:
-    """Decode latents into pixels, one item at a time.
+    """Decode latents into pixels, one item at a time; the frames of clips become pictures one after the other.
 
     Args:
         vae: from LoadCheckpoint.
@@ -82,7 +82,8 @@ def VAEDecode(
     with context.weights(vae, Autoencoder) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
-            items.append(_finite(autoencoder.decode(item[None], tile), vae.dtype))
+            pixels = autoencoder.decode(item[None], tile)
+            items.append(_finite(pixels if latent.frames is None else pixels[0], vae.dtype))
             context.progress(index + 1, latent.batch_size)
     return Image(torch.cat(items))
 

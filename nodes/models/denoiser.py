@@ -90,7 +90,7 @@ class Denoiser:
         return 0
 
     def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
-        """The shape of one item's latents, `[channel, height, width]`, for a size in pixels."""
+        """The shape of one item's latents: `[channel, height, width]`, for clips `[channel, frame, height, width]`."""
         return (self.latent_channels, latent.height // self.latent_factor, latent.width // self.latent_factor)
 
     def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:

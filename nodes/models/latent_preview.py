@@ -50,11 +50,13 @@ class Colours:
     def of(self, latents: Tensor) -> Tensor:
         """The first item of latents `[batch, channel, height, width]` as a picture `[height, width, 3]` in 0..1.
 
-        The map's picture has the latents' size, a decoder's its own.
+        The map's picture has the latents' size, a decoder's its own. Of a clip `[batch, channel, frame, height, width]`
+        it is the frame in the middle.
         """
         import torch
 
-        first = latents[:1].float().cpu()
+        pictures = latents[:, :, latents.shape[2] // 2] if latents.ndim == 5 else latents
+        first = pictures[:1].float().cpu()
         if self.decoder:
             with torch.no_grad():
                 planes: Tensor = _decoder(self.decoder).decode(first).sample / 2 + 0.5

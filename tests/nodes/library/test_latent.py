@@ -44,6 +44,16 @@ def test_tiles_are_those_of_diffusers_and_end_with_the_call(call: Call, vae: Any
     assert torch.equal(call(VAEDecode, vae=vae, latent=latent).pixels, whole)
 
 
+def test_the_frames_of_clips_are_decoded_one_after_the_other(call: Call, vae: Any) -> None:
+    clips = torch.randn(2, 4, 3, 4, 6)
+    latent = Latent[Any](48, 32, 2, clips)
+    decoded = call(VAEDecode, vae=vae, latent=latent).pixels
+    frames = Latent[Any](48, 32, 6, clips.transpose(1, 2).flatten(0, 1).contiguous())
+    assert latent.frames == 3 and frames.frames is None
+    assert decoded.shape == (6, 32, 48, 3)
+    assert torch.allclose(decoded, call(VAEDecode, vae=vae, latent=frames).pixels, atol=1e-5)
+
+
 def test_alpha_is_left_out(call: Call, vae: Any) -> None:
     pixels = torch.rand(1, 16, 16, 4)
     one = call(VAEEncode, vae=vae, image=Image(pixels))

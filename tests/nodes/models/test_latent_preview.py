@@ -50,6 +50,11 @@ def test_a_preview_is_a_linear_map_of_the_first_item() -> None:
     assert picture[7, 11].tolist() == [0, 0, 0]
 
 
+def test_a_preview_of_a_clip_is_its_frame_in_the_middle() -> None:
+    clip = torch.rand(2, 4, 3, 2, 3)
+    assert torch.equal(COLOURS.of(clip), COLOURS.of(clip[:, :, 1]))
+
+
 @pytest.mark.parametrize(("size", "side"), [(16, 64), (100, 256), (512, 256)])
 def test_a_preview_is_small(size: int, side: int) -> None:
     assert read(COLOURS.png(torch.zeros(1, 4, size, size // 4))).shape == (side, side // 4, 3)

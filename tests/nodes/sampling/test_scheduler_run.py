@@ -59,6 +59,17 @@ def test_any_number_of_steps_ends_in_numbers(sampler: SamplerName, schedule: Sch
     assert samples.isfinite().all()
 
 
+@pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
+def test_a_clip_is_walked_as_its_frames_are(sampler: SamplerName, schedule: ScheduleName) -> None:
+    """Samplers that draw noise have it drawn for a clip as a whole, so these only end in numbers."""
+    start = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    clip = run_of(sampler, schedule).sample(half, start, silent)
+    frame = run_of(sampler, schedule).sample(half, start[:, :, 1].contiguous(), silent)
+    drawn = "generator" in run_of(sampler, schedule).step_options
+    assert clip.shape == start.shape and clip.isfinite().all()
+    assert drawn or torch.allclose(clip[:, :, 1], frame, atol=1e-5)
+
+
 def test_progress_counts_steps_not_predictions() -> None:
     told: list[tuple[int, int]] = []
     run = run_of("heun", steps=3)
