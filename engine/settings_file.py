@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +57,13 @@ def file_values(path: Path) -> tuple[FileValue, ...]:
     Raises:
         SettingsError: where it cannot be read or is no TOML; the problem names the line.
     """
+    if not path.exists():
+        return ()
+    import tomllib
+
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
-    except FileNotFoundError:
-        return ()
     except tomllib.TOMLDecodeError as fault:
         message, line = _located(str(fault))
         hint = 'a line is NAME = VALUE; texts are in quotes: device = "cpu"'

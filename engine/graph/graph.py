@@ -180,7 +180,12 @@ class Graph(Displayed):
         Args:
             link: what a call of a node type returned.
         """
-        self._builder("an output is named").outputs[name] = link
+        builder = self._builder("an output is named")
+        if not isinstance(link, Link):
+            found = "a graph" if isinstance(link, Graph) else "several outputs or a value"
+            hint = "give the one output that a call returned, such as checkpoint.vae"
+            raise GraphError([Problem(f"output `{name}` is {found}, expected one output of a node", hint, code="needs-one-output")])
+        builder.outputs[name] = link
 
     def parameter(self, name: str, *sets: str, **details: Any) -> Any:
         """Name a parameter, inside the block that composes this graph.

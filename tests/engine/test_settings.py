@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -156,6 +159,16 @@ def test_every_problem_of_a_file_comes_at_once_with_its_line(variables: dict[str
     }
     assert "`device`" in found["devise"].hint and "`limits.max_batch`" in found["limits.max_bach"].hint
     assert "float16" in found["precision"].message
+
+
+def test_without_a_file_nothing_is_imported_to_read_one(tmp_path: Path) -> None:
+    code = (
+        "import sys; from weft.engine.settings import resolve; resolve(); print({'tomllib', 'torch'} & {*sys.modules})"
+    )
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    del environment["WEFT_CONFIG"]
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
 
 
 def test_what_is_no_toml_is_refused_with_its_line(variables: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from weft.engine import Engine, Graph, InputError, node, value
+from weft.engine import Engine, Graph, GraphError, InputError, node, value
 from weft.engine.graph import document
 
 
@@ -86,6 +86,14 @@ def test_what_is_no_single_output_is_answered_with_the_one_that_fits() -> None:
         assert "graph" in mistake(graph, loom.shuttle)
         assert "Weave is a node type" in mistake(Weave, loom.shuttle)
     assert mistake(Loom(Warp(1), Shuttle("blue")), Shuttle("red")).endswith("such as `.warp`)")
+
+
+def test_an_output_of_a_graph_is_one_output_of_a_node() -> None:
+    with Graph() as graph:
+        for wrong in (SetUp(3), graph, 5):
+            with pytest.raises(GraphError):
+                graph.output("loom", wrong)
+    assert not graph.outputs
 
 
 def test_swapped_inputs_are_named_inside_a_graph_and_outside(storeless: Engine) -> None:
