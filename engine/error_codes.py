@@ -39,6 +39,13 @@ CODES: Mapping[str, str] = {
     "unknown-parameter-type": "A parameter declares a type that parameters cannot have.",
     "unknown-parameter-target": "A parameter sets an input or a node that does not exist.",
     "set-twice": "Two parameters set the same input.",
+    # settings
+    "missing-settings-file": "The file that `WEFT_CONFIG` names does not exist.",
+    "unreadable-settings-file": "A settings file cannot be read.",
+    "not-toml": "A settings file is not TOML.",
+    "unknown-setting": "There is no setting of this name.",
+    "malformed-setting": "The value is not what the setting takes.",
+    "setting-not-allowed": "A file next to graphs sets what only the user's own file may set.",
     # nodes, inputs, links
     "unknown-node": "There is no node of this id.",
     "unknown-node-type": "No installed node library has this node type.",

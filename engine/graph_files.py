@@ -28,5 +28,5 @@ def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
     found = carried(path)
     if found is None:
         hint = "only pictures that Weft wrote without --no-metadata carry their graph"
-        raise GraphError([Problem("this picture carries no graph", hint, file=str(source))])
+        raise GraphError([Problem("this picture carries no graph", hint, file=str(source), code="not-a-graph")])
     return replace(document.read(found.graph, path), contents=found.contents)

@@ -303,10 +303,10 @@ def _of_file(values: Iterable[FileValue], local: bool, problems: list[Problem]) 
         setting = BY_NAME.get(found.name)
         if setting is None:
             hint = nearest(found.name, BY_NAME) or "`weft settings` lists the settings"
-            problems.append(Problem("there is no such setting", hint, input=found.name, file=found.place))
+            problems.append(_problem("unknown-setting", "there is no such setting", hint, found))
         elif local and not setting.next_to_graph:
             hint = "set it in your own weft.toml, in the environment or by an option"
-            problems.append(Problem("a file next to graphs cannot set this", hint, input=found.name, file=found.place))
+            problems.append(_problem("setting-not-allowed", "a file next to graphs cannot set this", hint, found))
         else:
             try:
                 yield setting, setting.kind.of_toml(found.value), found.place
@@ -326,7 +326,11 @@ def _of_environment(environment: Mapping[str, str], problems: list[Problem]) -> 
 
 def _wrong(setting: Setting, value: object, place: str) -> Problem:
     message = f"found {value!r}, expected {setting.kind.expected}"
-    return Problem(message, setting.help, input=setting.name, file=place)
+    return Problem(message, setting.help, input=setting.name, file=place, code="malformed-setting")
+
+
+def _problem(code: str, message: str, hint: str, found: FileValue) -> Problem:
+    return Problem(message, hint, input=found.name, file=found.place, code=code)
 
 
 def _joined(given: Iterable[tuple[Setting, Any, str]]) -> Settings:

@@ -47,7 +47,13 @@ def user_file(environment: Mapping[str, str] = os.environ) -> Path | None:
         return None
     path = Path(environment[CONFIG]).expanduser()
     if not path.is_file():
-        raise SettingsError([Problem(f"there is no file {path}", "fix or unset the variable", file=CONFIG)])
+        raise SettingsError(
+            [
+                Problem(
+                    f"there is no file {path}", "fix or unset the variable", file=CONFIG, code="missing-settings-file"
+                )
+            ]
+        )
     return path
 
 
@@ -67,9 +73,10 @@ def file_values(path: Path) -> tuple[FileValue, ...]:
     except tomllib.TOMLDecodeError as fault:
         message, line = _located(str(fault))
         hint = 'a line is NAME = VALUE; texts are in quotes: device = "cpu"'
-        raise SettingsError([Problem(f"no TOML: {message}", hint, file=f"{path}{line}")]) from None
+        raise SettingsError([Problem(f"no TOML: {message}", hint, file=f"{path}{line}", code="not-toml")]) from None
     except (OSError, UnicodeDecodeError) as fault:
-        raise SettingsError([Problem(f"cannot be read: {fault}", "check the file", file=str(path))]) from None
+        problem = Problem(f"cannot be read: {fault}", "check the file", file=str(path), code="unreadable-settings-file")
+        raise SettingsError([problem]) from None
     lines = _lines(text)
     return tuple(FileValue(name, value, _place(path, lines, name)) for name, value in _flat(content))
 
@@ -119,7 +126,8 @@ def trusted_folders(environment: Mapping[str, str] = os.environ) -> tuple[Path, 
         listed = None
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         hint = "remove it, and trust folders again with `weft settings trust FOLDER`"
-        raise SettingsError([Problem("expected a JSON list of folders", hint, file=str(file))])
+        code = "unreadable-settings-file"
+        raise SettingsError([Problem("expected a JSON list of folders", hint, file=str(file), code=code)])
     return tuple(map(Path, listed))
 
 

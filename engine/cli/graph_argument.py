@@ -42,7 +42,9 @@ def with_changes(graph: Graph, changes: Iterable[str] | None, catalog: Catalog) 
         target, equals, text = change.partition("=")
         try:
             if not equals:
-                raise GraphError([Problem(f"--set {change}: there is no `=` in it", "write NAME=VALUE")])
+                raise GraphError(
+                    [Problem(f"--set {change}: there is no `=` in it", "write NAME=VALUE", code="malformed-value")]
+                )
             graph = graph.set(target, _literal(text, _wanted(graph, target, catalog)))
         except GraphError as fault:
             problems += (problem.within(str(graph.path or "")) for problem in fault.problems)

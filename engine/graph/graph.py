@@ -184,7 +184,9 @@ class Graph(Displayed):
         if not isinstance(link, Link):
             found = "a graph" if isinstance(link, Graph) else "several outputs or a value"
             hint = "give the one output that a call returned, such as checkpoint.vae"
-            raise GraphError([Problem(f"output `{name}` is {found}, expected one output of a node", hint, code="needs-one-output")])
+            raise GraphError(
+                [Problem(f"output `{name}` is {found}, expected one output of a node", hint, code="needs-one-output")]
+            )
         builder.outputs[name] = link
 
     def parameter(self, name: str, *sets: str, **details: Any) -> Any:

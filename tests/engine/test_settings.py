@@ -133,7 +133,7 @@ def test_even_there_folders_limits_and_downloads_are_refused(
     trust(folder, variables)
     with pytest.raises(SettingsError) as caught:
         resolve(graph_folder=folder, environment=variables)
-    assert [problem.input for problem in caught.value.problems] == [name]
+    assert [(one.input, one.code) for one in caught.value.problems] == [(name, "setting-not-allowed")]
 
 
 def test_folders_limits_downloads_and_commands_are_never_set_next_to_a_graph() -> None:
@@ -157,6 +157,8 @@ def test_every_problem_of_a_file_comes_at_once_with_its_line(variables: dict[str
         "limits.max_bach": "7",
         "limits.max_nodes": "WEFT_MAX_NODES",
     }
+    codes = [problem.code for problem in caught.value.problems]
+    assert codes == ["unknown-setting", *["malformed-setting"] * 3, "unknown-setting", "malformed-setting"]
     assert "`device`" in found["devise"].hint and "`limits.max_batch`" in found["limits.max_bach"].hint
     assert "float16" in found["precision"].message
 
