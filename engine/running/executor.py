@@ -258,16 +258,49 @@ class _Run:
         """Call a node and keep its outputs; None where it failed."""
         if step.damage:
             self._emit(events.StoreDamaged, step, reason=step.damage)
+        arrived = self._arrived(step)
+        if arrived is None:
+            return None
+        with self._turn(step) as lane:
+            self._emit(events.NodeStarted, step)
+            outputs, seconds = self._computed(step, arrived, lane)
+            if outputs is None:
+                return None
+            self.result.ran.append(step.call.id)
+            self._emit(events.NodeFinished, step, seconds=round(seconds, 6))
+        self._keep(step, content, outputs, seconds)
+        return Record(outputs, seconds)
+
+    def _arrived(self, step: Step) -> dict[Link, Any] | None:
+        """The values behind a step's links; None where one cannot be loaded, which counts as a failure of the node."""
         try:
-            arrived = {link: self._handle(link).load() for _, link in step.call.links}
-            given, started = self._outputs(step, arrived)
-            outputs = {name: Computed(item, content_digest(item)) for name, item in given.items()}
-        except (Cancelled, CorruptRecord):
+            return {link: self._handle(link).load() for _, link in step.call.links}
+        except CorruptRecord:
             raise
         except Exception as fault:
             self._failed(step, fault)
             return None
-        seconds = time.perf_counter() - started
+
+    def _computed(
+        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane
+    ) -> tuple[dict[str, Computed] | None, float]:
+        """The outputs of a call, None where it failed, and how many seconds it took."""
+        started = time.perf_counter()
+        try:
+            given = called(step.call, arrived, partial(self._context, step, lane))
+            if self.environment.guarded:
+                self._raise_if_changed(step.call, arrived)
+            values = {name: laid_out(item) for name, item in given.items()}
+            outputs = {name: Computed(item, content_digest(item)) for name, item in values.items()}
+        except (Cancelled, CorruptRecord):
+            raise
+        except Exception as fault:
+            self._failed(step, fault)
+            return None, 0.0
+        return outputs, time.perf_counter() - started
+
+    def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
+        """Put outputs into the store, and notes that lead to them and say how long they took."""
         trace = {"type": step.call.type.name, "partial": step.partial, **self.environment.trace()}
         self.environment.store.put(content, outputs, seconds, trace)
         self._remember(step.recipe, ResultNote(content))
@@ -275,9 +308,6 @@ class _Run:
             self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
         if seconds >= WORTH_REMEMBERING:
             self._remember_pace(cost_key(step.call.type.identity), seconds)
-        self.result.ran.append(step.call.id)
-        self._emit(events.NodeFinished, step, seconds=round(seconds, 6))
-        return Record(outputs, seconds)
 
     def _remember(self, key: Digest, note: ResultNote | CostNote, again: bool = True) -> None:
         known = self.environment.store.recall(key, type(note))
@@ -289,16 +319,6 @@ class _Run:
         known = self.environment.store.recall(key, CostNote)
         if known is None or not math.isclose(known.seconds, seconds, rel_tol=0.1):
             self.environment.store.remember(key, CostNote(round(seconds, 6)))
-
-    def _outputs(self, step: Step, arrived: Mapping[Link, Any]) -> tuple[dict[str, Any], float]:
-        """The outputs of a node, and when its call began: waiting for the device is no part of it."""
-        with self._turn(step) as lane:
-            self._emit(events.NodeStarted, step)
-            started = time.perf_counter()
-            outputs = called(step.call, arrived, partial(self._context, step, lane))
-        if self.environment.guarded:
-            self._raise_if_changed(step.call, arrived)
-        return {name: laid_out(item) for name, item in outputs.items()}, started
 
     def _turn(self, step: Step) -> AbstractContextManager[DeviceLane]:
         """A turn on the device for a node that uses it; nothing for others."""

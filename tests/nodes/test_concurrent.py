@@ -1,0 +1,172 @@
+"""Runs at once on one model give bit for bit what they give alone, whatever they patch in it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from weft.engine import Engine, Graph, Submission, events
+from weft.nodes import (
+    ApplyControlNet,
+    CFGGuide,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadControlNet,
+    LoadEmbedding,
+    LoadImage,
+    PerturbedAttention,
+    TextEncode,
+    VAEDecode,
+)
+
+SIDE, STEPS = 64, 2
+
+KINDS = ("plain", "perturbed attention", "tiled decode", "embedding", "control net")
+
+MANY = {2: KINDS[:2], 4: KINDS[1:], 8: (*KINDS, *KINDS[1:4])}
+"""The kinds of so many runs at once; each has a seed of its own."""
+
+FOR_AN_ENGINE: Any = {"device": "cpu", "precision": "float32", "history": False}
+
+GPU_TYPES = {"TextEncode", "KSampler", "VAEDecode"}
+
+Pictures = Sequence[torch.Tensor]
+
+
+def painting(kind: str, seed: int) -> Graph:
+    """One picture of the tiny model, as the output `image`."""
+    side = 2 * SIDE if kind == "tiled decode" else SIDE
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        encoder: Any = checkpoint.text_encoder
+        if kind == "embedding":
+            encoder = LoadEmbedding(encoder, "learned.safetensors", token="cat")
+        positive, negative = TextEncode(encoder, "a cat by a lake"), TextEncode(encoder, "night")
+        if kind == "control net":
+            control: Any = ApplyControlNet(positive, negative, LoadControlNet("edges"), LoadImage("stripes.png"))
+            positive, negative = control
+        guide = CFGGuide(checkpoint.model, positive, negative, scale=5.0)
+        if kind == "perturbed attention":
+            guide = PerturbedAttention(guide, scale=3.0)
+        latent = KSampler(guide, EmptyLatent(side, side), seed=seed, steps=STEPS)
+        graph.output("image", VAEDecode(checkpoint.vae, latent, tile=SIDE if kind == "tiled decode" else 0))
+    return graph
+
+
+@pytest.fixture(scope="module")
+def folders(models: Path, pictures: Path) -> dict[str, Any]:
+    """Where an engine finds the tiny models, an embedding and the pictures."""
+    vectors = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+    save_file({"<cat>": vectors}, models / "learned.safetensors")
+    return {"models": [models], "inputs": [pictures]}
+
+
+@pytest.fixture(scope="module")
+def alone(folders: dict[str, Any]) -> Callable[[int], Pictures]:
+    """The pictures of so many runs, one after another on an engine that does nothing else."""
+    engine = Engine(store=None, **folders, **FOR_AN_ENGINE)
+    made: dict[tuple[str, int], torch.Tensor] = {}
+
+    def paint(count: int) -> Pictures:
+        for seed, kind in enumerate(MANY[count]):
+            if (kind, seed) not in made:
+                made[kind, seed] = image(engine.run(painting(kind, seed)))
+        return [made[kind, seed] for seed, kind in enumerate(MANY[count])]
+
+    return paint
+
+
+def image(result: Any) -> torch.Tensor:
+    """The pixels of a result."""
+    return result.outputs["image"].pixels  # type: ignore[no-any-return]
+
+
+def equal(found: Pictures, wanted: Pictures) -> list[bool]:
+    """Which pictures are bit for bit what they should be."""
+    return [torch.equal(one, other) for one, other in zip(found, wanted, strict=True)]
+
+
+class DeviceUse:
+    """A listener that counts the nodes which use the device at once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.counts: Counter[str] = Counter()
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, event: events.Event) -> None:
+        """Count the start and the end of a node that uses the device."""
+        if getattr(event, "type", "") not in GPU_TYPES:
+            return
+        with self._lock:
+            if isinstance(event, events.NodeStarted):
+                self._now += 1
+                self.most = max(self.most, self._now)
+            elif isinstance(event, (events.NodeFinished, events.NodeFailed)):
+                self._now -= 1
+                self.counts[type(event).__name__] += 1
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["no store", "store"])
+@pytest.mark.parametrize("count", MANY)
+def test_submissions_at_once_give_what_they_give_alone(
+    count: int, stored: bool, folders: dict[str, Any], alone: Callable[[int], Pictures], tmp_path: Path
+) -> None:
+    engine = Engine(store=tmp_path if stored else None, **folders, **FOR_AN_ENGINE)
+    runs = [engine.submit(painting(kind, seed)) for seed, kind in enumerate(MANY[count])]
+    assert all(equal([image(run.result(60)) for run in runs], alone(count)))
+    again = [engine.run(painting(kind, seed)) for seed, kind in enumerate(MANY[count])]
+    assert all(equal([image(result) for result in again], alone(count)))
+    assert [bool(result.ran) for result in again] == [not stored] * count
+
+
+def test_runs_in_threads_and_in_an_event_loop_give_what_they_give_alone(
+    folders: dict[str, Any], alone: Callable[[int], Pictures]
+) -> None:
+    engine = Engine(store=None, **folders, **FOR_AN_ENGINE)
+    graphs = [painting(kind, seed) for seed, kind in enumerate(MANY[4])]
+    found: dict[int, torch.Tensor] = {}
+
+    def paint(number: int) -> None:
+        found[number] = image(engine.run(graphs[number]))
+
+    threads = [threading.Thread(target=paint, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    awaited = asyncio.run(_listened([engine.submit(graph) for graph in graphs]))
+    for thread in threads:
+        thread.join(60)
+    assert all(equal([found[number] for number in range(4)], alone(4))) and all(equal(awaited, alone(4)))
+
+
+async def _listened(runs: Sequence[Submission]) -> Pictures:
+    """The pictures of runs, whose events are heard and whose results are awaited at once."""
+
+    async def paint(run: Submission) -> torch.Tensor:
+        assert [event async for event in run]
+        return image(await run)
+
+    return await asyncio.gather(*map(paint, runs))
+
+
+def test_two_engines_on_one_store_give_what_they_give_alone_and_never_use_the_device_at_once(
+    folders: dict[str, Any], alone: Callable[[int], Pictures], tmp_path: Path
+) -> None:
+    engines = [Engine(store=tmp_path, **folders, **FOR_AN_ENGINE) for _ in range(2)]
+    use = DeviceUse()
+    runs = [
+        engine.submit(painting(kind, seed), listener=use) for seed, kind in enumerate(MANY[4]) for engine in engines
+    ]
+    found = [image(run.result(60)) for run in runs]
+    assert all(equal(found[::2], alone(4))) and all(equal(found[1::2], alone(4)))
+    assert use.most == 1 and use.counts["NodeFinished"] >= 10
