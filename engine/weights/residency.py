@@ -97,16 +97,27 @@ def loader_for(kind: type[R]) -> Callable[[Callable[[R, Loading], M]], Callable[
     return register
 
 
-@dataclass
+_LIBRARIES = threading.RLock()
+"""Held while anything is loaded. Loading through diffusers and transformers switches state of the process (torch's
+default dtype, functions that initialise or register parameters), so no two loads overlap, on two devices either."""
+
+
+@dataclass(eq=False)
 class _Resident:
-    module: Any
-    size: int
+    """A module on a device; `module` is None until it is loaded."""
+
+    module: Any = None
+    size: int = 0
     pins: int = 0
+    loading: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass
 class Residency:
-    """Modules by recipe and device, least recently used first.
+    """Modules by recipe and device, least recently used first. May be used by several threads.
+
+    Modules are shared: who holds one and changes it has the device's turn (`weft.engine.weights.device_lane`), as
+    `Context.weights` does, and restores it before the turn ends.
 
     Args:
         sources: where content is found.
@@ -116,36 +127,41 @@ class Residency:
     sources: Sources = field(default_factory=Sources)
     budget: int | None = None
     _held: OrderedDict[tuple[Digest, str], _Resident] = field(default_factory=OrderedDict)
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @contextmanager
     def hold(self, recipe: Recipe[M], device: str) -> Iterator[M]:
-        """The recipe's module on `device`, pinned while the block runs."""
+        """The recipe's module on `device`, pinned while the block runs; threads that want it at once load it once."""
         key = (content_digest(recipe), device)
         with self._lock:
-            resident = self._held.get(key) or self._load(key, recipe, device)
+            resident = self._held.setdefault(key, _Resident())
             self._held.move_to_end(key)
             resident.pins += 1
         try:
-            yield cast(M, resident.module)
+            yield cast(M, self._loaded(resident, recipe, device))
         finally:
             with self._lock:
                 resident.pins -= 1
+                if resident.module is None and not resident.pins:
+                    self._held.pop(key, None)
                 self._shrink(device)
 
     def resident(self, values: Iterable[Any], device: str) -> bool:
         """Whether every recipe in `values` has its module on `device`."""
         wanted = {(content_digest(recipe), device) for item in values for recipe in _recipes(item)}
         with self._lock:
-            return wanted <= self._held.keys()
+            return all(key in self._held and self._held[key].module is not None for key in wanted)
 
-    def _load(self, key: tuple[Digest, str], recipe: Recipe[Any], device: str) -> _Resident:
-        module = recipe.load(Loading(device, self.sources))
-        resident = self._held[key] = _Resident(module, _bytes(module))
-        resident.pins += 1
-        self._shrink(device)
-        resident.pins -= 1
-        return resident
+    def _loaded(self, resident: _Resident, recipe: Recipe[Any], device: str) -> Any:
+        """The module, loaded where it is not; others may use the residency meanwhile."""
+        with resident.loading:
+            if resident.module is None:
+                with _LIBRARIES:
+                    module = recipe.load(Loading(device, self.sources))
+                with self._lock:
+                    resident.module, resident.size = module, _bytes(module)
+                    self._shrink(device)
+        return resident.module
 
     def _shrink(self, device: str) -> None:
         """Evict what is unpinned, oldest first, until the device is within its budget."""
@@ -166,7 +182,8 @@ class Residency:
     @property
     def used(self) -> int:
         """Bytes of weights held on all devices."""
-        return sum(resident.size for resident in self._held.values())
+        with self._lock:
+            return sum(resident.size for resident in self._held.values())
 
 
 def _recipes(item: Any) -> Iterator[Recipe[Any]]:

@@ -183,6 +183,7 @@ class FileDigests:
     _known: dict[str, list[object]] = field(default_factory=dict)
     _unsaved: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _reading: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.memory and self.memory.exists():
@@ -193,16 +194,20 @@ class FileDigests:
             self._known = known if isinstance(known, dict) else {}
 
     def file(self, path: Path) -> Digest:
-        """The digest of one file's content."""
-        stat = path.stat()
-        stamp = [stat.st_size, stat.st_mtime_ns]
-        known = self._known.get(str(path.resolve()))
-        if known and known[:2] == stamp:
-            return Digest(str(known[2]))
-        content = digest_file(path)
-        self._known[str(path.resolve())] = [*stamp, content]
-        self._unsaved = True
-        return content
+        """The digest of one file's content; threads that ask for it at once read the file once."""
+        name = str(path.resolve())
+        with self._lock:
+            reading = self._reading.setdefault(name, threading.Lock())
+        with reading:
+            stat = path.stat()
+            stamp = [stat.st_size, stat.st_mtime_ns]
+            known = self._known.get(name)
+            if known and known[:2] == stamp:
+                return Digest(str(known[2]))
+            content = digest_file(path)
+            self._known[name] = [*stamp, content]
+            self._unsaved = True
+            return content
 
     def of(self, resolved: Resolved) -> Digest:
         """The digest of a resource: its files' names under its root and their contents."""

@@ -26,7 +26,7 @@ class NoPrompts(PromptEncoder):
 
         for text in filter(None, texts):
             raise InputError(f"the model reads no prompt, found `{text}`", "leave the text empty")
-        return Encoded(torch.zeros(len(texts), 0, 0))
+        return Encoded(torch.zeros(len(texts), 0, 0, dtype=torch.float32))
 
 
 class ClassPrompts(PromptEncoder):

@@ -88,7 +88,7 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
         """The scale for dev. Schnell takes none, and was distilled too: it is called with the positive prompt alone."""
         import torch
 
-        return {"guidance": torch.tensor([scale])} if self.network.config.guidance_embeds else {}
+        return {"guidance": torch.tensor([scale], dtype=torch.float32)} if self.network.config.guidance_embeds else {}
 
     def predict(
         self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None

@@ -149,6 +149,6 @@ def embedded_scale(scale: float, channels: int) -> Tensor:
     import torch
 
     half = channels // 2
-    frequencies = torch.exp(torch.arange(half) * -(torch.log(torch.tensor(10_000.0)) / (half - 1)))
+    frequencies = torch.exp(torch.arange(half) * -(torch.log(torch.tensor(10_000.0, dtype=torch.float32)) / (half - 1)))
     angles = 1000.0 * (scale - 1) * frequencies
     return torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()]), (0, channels % 2))[None]

@@ -178,7 +178,7 @@ def _mask_of(prompts: Sequence[Prompt[F]], combine: Callable[..., Tensor]) -> Te
     if all(prompt.attention_mask is None for prompt in prompts):
         return None
     masks = (prompt.attention_mask for prompt in prompts)
-    whole = (torch.ones(prompt.embeddings.shape[:2]) for prompt in prompts)
+    whole = (torch.ones(prompt.embeddings.shape[:2], dtype=torch.float32) for prompt in prompts)
     return combine(*(ones if mask is None else mask for mask, ones in zip(masks, whole, strict=True)))
 
 

@@ -37,7 +37,7 @@ def ImageGrid(
     height, width, _ = tiles[0].shape
     across = columns or len(tiles)
     down = -(-len(tiles) // across)
-    grid = torch.ones(down * (height + GAP) - GAP, across * (width + GAP) - GAP, 3)
+    grid = torch.ones(down * (height + GAP) - GAP, across * (width + GAP) - GAP, 3, dtype=torch.float32)
     for index, tile in enumerate(tiles):
         top, left = index // across * (height + GAP), index % across * (width + GAP)
         grid[top : top + height, left : left + width] = tile

@@ -31,7 +31,7 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
     if channel == "alpha" and image.pixels.shape[-1] < 4:
         raise InputError("the picture has no alpha", "choose another channel, or load a picture with transparency")
     if channel == "brightness":
-        coverage = image.pixels[..., :3] @ torch.tensor([0.299, 0.587, 0.114])
+        coverage = image.pixels[..., :3] @ torch.tensor([0.299, 0.587, 0.114], dtype=torch.float32)
     else:
         coverage = image.pixels[..., ("red", "green", "blue", "alpha").index(channel)].clone()
     return Mask(1 - coverage if invert else coverage)

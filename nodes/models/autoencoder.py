@@ -174,7 +174,7 @@ def _by_channel(scale: Scale, latents: Tensor) -> Tensor | float:
         return scale
     import torch
 
-    return torch.tensor(scale).to(latents).view(1, -1, *[1] * (latents.ndim - 2))
+    return torch.tensor(scale, dtype=torch.float32).to(latents).view(1, -1, *[1] * (latents.ndim - 2))
 
 
 def _folded(clips: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Colours:
             with torch.no_grad():
                 planes: Tensor = _decoder(self.decoder).decode(first).sample / 2 + 0.5
         else:
-            weights, offset = torch.tensor(self.weights), torch.tensor(self.offset)
+            weights, offset = (torch.tensor(one, dtype=torch.float32) for one in (self.weights, self.offset))
             planes = torch.einsum("bchw,ck->bkhw", first, weights) + offset[:, None, None]
         return planes[0].permute(1, 2, 0).nan_to_num().clamp(0, 1)
 

@@ -25,10 +25,10 @@ def prompt_weight(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, dev
     if prompt.area is None and prompt.mask is None:
         return prompt.strength
     *_, height, width = model.latent_shape(latent)
-    weight = torch.full((1, 1, height, width), prompt.strength)
+    weight = torch.full((1, 1, height, width), prompt.strength, dtype=torch.float32)
     if prompt.area is not None:
         left, top, wide, high = prompt.area
-        inside = torch.zeros(1, 1, height, width)
+        inside = torch.zeros(1, 1, height, width, dtype=torch.float32)
         # An area is at least one element, however small it is.
         rows = slice(round(top * height), max(round((top + high) * height), round(top * height) + 1))
         columns = slice(round(left * width), max(round((left + wide) * width), round(left * width) + 1))

@@ -30,7 +30,8 @@ def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], devi
     Args:
         shape: of one item.
     """
-    return torch.cat([torch.randn((1, *shape), generator=generator) for generator in generators]).to(device)
+    items = [torch.randn((1, *shape), generator=generator, dtype=torch.float32) for generator in generators]
+    return torch.cat(items).to(device)
 
 
 def brownian_noise(

@@ -14,10 +14,14 @@ import torch
 from safetensors.torch import save_file
 
 from weft.engine import Engine, Graph, Submission, events
+from weft.engine.store.codec import content_digest
 from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
     EmptyLatent,
+    FindEdges,
+    ImageGrid,
+    ImageToMask,
     KSampler,
     LoadCheckpoint,
     LoadControlNet,
@@ -170,3 +174,23 @@ def test_two_engines_on_one_store_give_what_they_give_alone_and_never_use_the_de
     found = [image(run.result(60)) for run in runs]
     assert all(equal(found[::2], alone(4))) and all(equal(found[1::2], alone(4)))
     assert use.most == 1 and use.counts["NodeFinished"] >= 10
+
+
+def test_nodes_give_the_same_while_another_thread_loads_in_half_precision(folders: dict[str, Any]) -> None:
+    """Libraries switch the default dtype of the process while they load; nodes that may run meanwhile name theirs."""
+    engine = Engine(store=None, **folders, **FOR_AN_ENGINE)
+    with Graph() as graph:
+        picture = LoadImage("ramp.png")
+        graph.output("mask", ImageToMask(picture, channel="brightness"))
+        graph.output("latent", EmptyLatent(SIDE, SIDE))
+        graph.output("grid", ImageGrid([picture, FindEdges(picture)], ["one", "two"]))
+
+    def digests() -> dict[str, str]:
+        return {name: content_digest(item) for name, item in engine.run(graph).outputs.items()}
+
+    usual = digests()
+    torch.set_default_dtype(torch.float16)
+    try:
+        assert digests() == usual
+    finally:
+        torch.set_default_dtype(torch.float32)

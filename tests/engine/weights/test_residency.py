@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,3 +151,52 @@ def test_the_networks_of_an_object_are_counted() -> None:
     residency = Residency()
     with residency.hold(Held(), "cpu"):
         assert residency.used == (8 * 8 + 8) * 4
+
+
+LOADS: list[str] = []
+LOADING: list[int] = [0, 0]
+"""How many recipes are loaded now, and how many were at the most."""
+
+
+@value
+@dataclass(frozen=True)
+class Slow(Recipe[torch.nn.Module]):
+    """A recipe that takes a while to load and notes that it did."""
+
+    source: str
+
+    def load(self, loading: Loading) -> torch.nn.Module:
+        """Build it."""
+        LOADS.append(self.source)
+        LOADING[0] += 1
+        LOADING[1] = max(LOADING)
+        time.sleep(0.01)
+        LOADING[0] -= 1
+        return torch.nn.Linear(10, 10)
+
+
+def test_threads_that_want_one_recipe_load_it_once_and_no_two_loads_overlap() -> None:
+    residencies, found = (Residency(), Residency()), list[torch.nn.Module]()
+    LOADS.clear()
+
+    def use(residency: Residency, source: str) -> None:
+        with residency.hold(Slow(source), "cpu") as module:
+            found.append(module)
+
+    threads = [threading.Thread(target=use, args=(one, name)) for one in residencies for name in "aabb"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(LOADS) == ["a", "a", "b", "b"] and LOADING[1] == 1 and len({*map(id, found)}) == 4
+
+
+def test_others_use_a_residency_while_something_is_loaded() -> None:
+    residency = Residency(budget=LAYER)
+    held(residency, "a")
+    thread = threading.Thread(target=lambda: residency.hold(Slow("slow"), "cpu").__enter__())
+    thread.start()
+    assert residency.resident([Layer("a")], "cpu") and not residency.resident([Slow("slow")], "cpu")
+    assert thread.is_alive(), "it asked while the other one was loaded"
+    thread.join(20)
+    assert residency.resident([Slow("slow")], "cpu")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import pytest
 
 from weft.engine import (
@@ -22,6 +24,7 @@ from weft.engine import (
     node,
 )
 from weft.engine.keys import digest_bytes
+from weft.engine.sealing import opened
 from weft.engine.weights.resources import FileDigests, find
 
 
@@ -142,3 +145,27 @@ def test_a_node_asks_only_for_its_own_files(folder: Path) -> None:
 def test_places_are_looked_up_in_order(tmp_path: Path) -> None:
     places = SearchPaths(tmp_path / "base", tmp_path / "working", (tmp_path / "input", tmp_path / "base"))
     assert [folder.name for folder in places.files] == ["base", "working", "input"]
+
+
+def test_threads_that_hash_files_at_once_keep_all_of_them(tmp_path: Path) -> None:
+    memory, faults = tmp_path / "files.json", list[BaseException]()
+    files = [tmp_path / f"{number}.bin" for number in range(40)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    digests = FileDigests(memory)
+
+    def work() -> None:
+        try:
+            for file in files:
+                assert digests.of(Resolved(file.name, file, (file,)))
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    kept = orjson.loads(opened(memory.name, memory.read_bytes()) or b"{}")
+    assert not faults and kept.keys() == {str(file.resolve()) for file in files}
+    assert {path.name for path in tmp_path.iterdir()} == {memory.name, *(file.name for file in files)}
