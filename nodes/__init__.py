@@ -6,14 +6,10 @@
         latent = KSampler(CFGGuide(checkpoint.model, prompt, scale=5.0), EmptyLatent(128, 128), seed=42)
         SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
-Nodes: `loaders`, `text`, `conditioning`, `control`, `edges`, `guidance`, `guiders`, `inpaint`, `latent`, `sampler`,
-`batch`, `sigmas`, `image`, `grid`, `primitives`. Below them: `values` (what links carry), `prompts` (what parentheses
-say), `samplers` and `scheduling` (the table of samplers and schedules, and what a model can follow), `fitting` (what is
-told before a run), `stepper` and `denoiser` (the sampling loop and what it asks), `blending` and `perturbing` (what
-becomes of several predictions), `sigma_samplers` and `sigma_stepper` (the same over lists of sigmas), `preview` (what
-latents look like), `families` (how each family of models is recognised, built and called), `families.sources` (what
-names weights, and how it is found), `recipe_loaders` (how it is loaded), `modules` and `readers` (what they
-are built into), `embeddings` (words that stand for vectors).
+The rooms, each above those that it uses: `values` (what links carry), `models` (file formats, headers, networks,
+denoisers and what they predict, previews), `prompting` (prompts, text encoders, embeddings), `families` (one file a
+family of models, and how a name becomes files), `sampling` (samplers, schedules, runs, guidance, checks before a run),
+`library` (every node function, and how recipes are loaded). `builtin` is the embedded model.
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "preview.json"
-"""The file beside a model_index.json: `weights` and `offset` of the map, and perhaps the name of a `decoder`."""
+"""The file next to a model_index.json: `weights` and `offset` of the map, and perhaps the name of a `decoder`."""
 
 ENLARGED = 4
 """How much larger than the latents a preview is at least, along each side."""

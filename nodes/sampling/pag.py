@@ -1,10 +1,11 @@
-"""Self-attention without sight: for some rows of a batch, each element of the picture sees itself alone.
+"""Perturbed self-attention: for some rows of a batch, each element of the picture attends to itself alone.
 
-Perturbed-attention guidance (https://arxiv.org/abs/2403.17377) asks a network so. The network is shared by recipes: its
-attention processors are wrapped around one call and are as they were after it.
+Perturbed-attention guidance (https://arxiv.org/abs/2403.17377) leads away from such predictions. The network is shared
+by all that hold its recipe: its attention processors are wrapped for one call, and the former ones are put back after
+it, whatever happens.
 
-Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`, which asks
-for it.
+Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`, which
+calls it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from weft.nodes.models.denoiser import Denoiser
 
 
 def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
-    """The modules of self-attention in some parts of a network, named as diffusers names them; in its middle for none.
+    """The self-attention modules in some parts of a network; in its middle where no part is named.
+
+    Args:
+        layers: parts of the network, by diffusers' names: `mid_block`, `down_blocks.1`, `transformer_blocks.13`.
 
     Raises:
         InputError: where there is none in one of these parts.
@@ -60,7 +64,7 @@ def _middle(network: Any) -> str:
 
 @contextmanager
 def perturbed(attentions: Sequence[Any], kept: int, parts: int) -> Iterator[None]:
-    """Attention as it is in the first `kept` of so many equal parts of a batch, perturbed in those after them."""
+    """Perturbed attention for all but the first `kept` of the `parts` equal parts of a batch, while the block runs."""
     before = [attention.processor for attention in attentions]
     try:
         for attention, processor in zip(attentions, before, strict=True):
@@ -73,7 +77,7 @@ def perturbed(attentions: Sequence[Any], kept: int, parts: int) -> Iterator[None
 
 @dataclass(frozen=True)
 class PerturbedProcessor:
-    """An attention processor that does as another does, in the dark for the last parts of a batch."""
+    """An attention processor around another: self-attention is perturbed in the last parts of a batch."""
 
     inner: Any
     kept: int
@@ -87,16 +91,17 @@ class PerturbedProcessor:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
-        """What diffusers calls, with its names: of the picture, or in joint attention of picture and text."""
+        """Called by diffusers, which fixes the names; joint attention also returns the text's hidden states."""
         given = (hidden_states, encoder_hidden_states, attention_mask, temb)
         split = len(hidden_states) * self.kept // self.parts
-        seen, unseen = ([None if one is None else one[rows] for one in given] for rows in _halves(split))
-        whole = self.inner(attn, *seen)
+        first, last = ([None if one is None else one[rows] for one in given] for rows in _halves(split))
+        plain = self.inner(attn, *first)
+        # Tokens come as `[row, token, channel]`, or as the elements of `[row, channel, height, width]`.
         with SelfAlone(hidden_states.shape[1] if hidden_states.ndim == 3 else hidden_states[0, 0].numel()):
-            blind = self.inner(attn, *unseen)
-        if isinstance(whole, Tensor):
-            return torch.cat([whole, blind])
-        return tuple(torch.cat(pair) for pair in zip(whole, blind, strict=True))
+            changed = self.inner(attn, *last)
+        if isinstance(plain, Tensor):
+            return torch.cat([plain, changed])
+        return tuple(torch.cat(pair) for pair in zip(plain, changed, strict=True))
 
 
 def _halves(split: int) -> tuple[slice, slice]:
@@ -104,7 +109,11 @@ def _halves(split: int) -> tuple[slice, slice]:
 
 
 class SelfAlone(TorchFunctionMode):
-    """Within it, each of the first `count` tokens attends to itself and to those after them; the others to all."""
+    """While active, each of the first `count` tokens attends to itself and to the tokens after `count`.
+
+    The tokens after `count` (the text, in joint attention) attend to all. It replaces scaled dot-product attention
+    itself, so that it works inside of every attention processor of diffusers.
+    """
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -118,7 +127,7 @@ class SelfAlone(TorchFunctionMode):
         query, key, value = args
         tokens = query.shape[-2]
         if tokens == self.count:
-            return value
+            return value  # Attention to oneself alone: each token gets its own value.
         mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device)
         mask[: self.count, : self.count] = torch.eye(self.count, dtype=torch.bool, device=query.device)
         return func(query, key, value, attn_mask=mask)

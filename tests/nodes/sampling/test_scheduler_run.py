@@ -71,10 +71,10 @@ def test_a_clip_is_walked_as_its_frames_are(sampler: SamplerName, schedule: Sche
 
 
 def test_progress_counts_steps_not_predictions() -> None:
-    told: list[tuple[int, int]] = []
+    seen: list[tuple[int, int]] = []
     run = run_of("heun", steps=3)
-    run.sample(half, run.from_noise(SHAPE), lambda step, steps, _: told.append((step, steps)))
-    assert told == [(1, 3), (1, 3), (2, 3), (2, 3), (3, 3)]
+    run.sample(half, run.from_noise(SHAPE), lambda step, steps, _: seen.append((step, steps)))
+    assert seen == [(1, 3), (1, 3), (2, 3), (2, 3), (3, 3)]
 
 
 def test_an_exception_of_progress_ends_the_run() -> None:
@@ -101,10 +101,10 @@ def test_a_perfect_prediction_is_seen_through(sampler: SamplerName, prediction: 
 
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
 def test_what_the_last_step_is_denoised_to_is_what_comes_out(sampler: SamplerName, schedule: ScheduleName) -> None:
-    told: list[Tensor] = []
+    seen: list[Tensor] = []
     run = run_of(sampler, schedule, steps=20)
-    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
-    assert (told[-1] - samples).abs().max() < 0.1 * samples.abs().max()
+    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: seen.append(denoised()))
+    assert (seen[-1] - samples).abs().max() < 0.1 * samples.abs().max()
 
 
 def test_denoise_walks_the_end_of_the_schedule() -> None:
@@ -124,11 +124,11 @@ def test_a_run_in_two_parts_is_the_whole_run(sampler: SamplerName) -> None:
 
 def test_noise_that_is_not_kept_is_taken_out() -> None:
     """By the last prediction."""
-    told: list[Tensor] = []
+    seen: list[Tensor] = []
     run = run_of(steps=6, end_step=3)
     noise = run.from_noise(SHAPE)
-    samples = run.sample(half, noise, lambda _, __, denoised: told.append(denoised()), keep_noise=False)
-    assert len(told) == 3 and torch.equal(samples, told[-1])
+    samples = run.sample(half, noise, lambda _, __, denoised: seen.append(denoised()), keep_noise=False)
+    assert len(seen) == 3 and torch.equal(samples, seen[-1])
 
 
 def test_latents_stay_as_they_are_where_no_step_is_left() -> None:
@@ -167,11 +167,11 @@ def test_a_model_of_edm_names_the_samplers_that_can_follow_it() -> None:
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_what_a_model_of_edm_finds_is_what_the_last_step_leaves(prediction: str) -> None:
-    told: list[Tensor] = []
+    seen: list[Tensor] = []
     config = {"_class_name": "EDMEulerScheduler", "prediction_type": prediction}
     run = run_of(config=config, steps=6)
-    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: told.append(denoised()))
-    assert torch.allclose(told[-1], samples, rtol=1e-3)
+    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: seen.append(denoised()))
+    assert torch.allclose(seen[-1], samples, rtol=1e-3)
 
 
 @given(count=st.integers(1, 50), start=st.floats(0, 1), end=st.floats(0, 1))
