@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.class_labels import ClassPrompts, NoPrompts, class_count
 from weft.nodes.families.family import Family
-from weft.nodes.families.pixels import COLOURS, PixelDenoiser, PixelFormat
+from weft.nodes.families.pixels import RGB_FACTORS, PixelDenoiser, PixelFormat
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.parametrisation import Consistency
@@ -64,6 +64,6 @@ CM = Family(
     network=PixelFormat(),
     denoiser=ConsistencyDenoiser,
     prompts=ConsistencyPrompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     also=is_consistency_model,
 )

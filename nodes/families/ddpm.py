@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.nodes.families.class_labels import NoPrompts
 from weft.nodes.families.family import Family
-from weft.nodes.families.pixels import COLOURS, PixelDenoiser, PixelFormat
+from weft.nodes.families.pixels import RGB_FACTORS, PixelDenoiser, PixelFormat
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.parametrisation import Consistency
 
@@ -20,6 +20,6 @@ DDPM = Family(
     network=PixelFormat(),
     denoiser=PixelDenoiser,
     prompts=NoPrompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     also=is_unconditional,
 )

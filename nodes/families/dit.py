@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.class_labels import ClassPrompts, class_count
 from weft.nodes.families.family import Family
-from weft.nodes.families.unets import COLOURS, LATENT_CHANNELS
+from weft.nodes.families.unets import LATENT_CHANNELS, RGB_FACTORS
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.network_format import NetworkFormat
@@ -66,6 +66,6 @@ DIT = Family(
     network=DiTFormat(),
     denoiser=DiTDenoiser,
     prompts=DiTPrompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
 )

@@ -15,7 +15,7 @@ from typing import Any
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, NetworkFacts, TextModelFacts, VAEFacts
-from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.vae_formats import FACTOR, VAESpec, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -52,7 +52,7 @@ class Family:
     network: NetworkFormat
     denoiser: type[Denoiser]
     prompts: type[PromptEncoder]
-    latent_rgb_factors: Colours
+    latent_rgb_factors: LatentRGBFactors
     texts: tuple[TextModel, ...] = ()
     vae: VAESpec | None = None
     scheduler: Mapping[str, Any] = field(default_factory=dict)

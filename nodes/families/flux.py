@@ -25,7 +25,7 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
-from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -44,7 +44,7 @@ T5_TOKENS = 512
 GUIDANCE = "guidance_in.in_layer.weight"
 """The tensor of a transformer that takes the scale of guidance, as dev's does."""
 
-COLOURS = Colours(
+RGB_FACTORS = LatentRGBFactors(
     (
         (-0.0206, 0.00745, 0.02605),
         (0.0028, 0.01455, 0.0384),
@@ -137,7 +137,7 @@ FLUX = Family(
     network=FluxFormat(),
     denoiser=FluxDenoiser,
     prompts=FluxPrompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     texts=(
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
         T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.denoiser import Conditions, Denoiser
-from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 
 if TYPE_CHECKING:
@@ -34,5 +34,5 @@ class PixelFormat(NetworkFormat):
     folder = "unet"
 
 
-COLOURS = Colours(((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5)))
+RGB_FACTORS = LatentRGBFactors(((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5)))
 """What pixels in -1..1 look like: what they are."""

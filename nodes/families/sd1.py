@@ -10,8 +10,8 @@ from typing import Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import (
-    COLOURS,
     LATENT_CHANNELS,
+    RGB_FACTORS,
     SCHEDULER,
     ControlNetFormat,
     UNetDenoiser,
@@ -52,7 +52,7 @@ SD1 = Family(
     network=UNetFormat(is_sd1, eight_heads),
     denoiser=UNetDenoiser,
     prompts=OneModelPrompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     texts=(Clip("clip_l", "text_encoder", (original.TEXT,)),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
     scheduler=SCHEDULER,

@@ -10,8 +10,8 @@ from typing import Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import (
-    COLOURS,
     LATENT_CHANNELS,
+    RGB_FACTORS,
     SCHEDULER,
     ControlNetFormat,
     UNetDenoiser,
@@ -38,7 +38,7 @@ SD2 = Family(
     network=UNetFormat(is_sd2, heads_of_64),
     denoiser=UNetDenoiser,
     prompts=OneModelPrompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     texts=(Clip("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
     scheduler={**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"},

@@ -14,7 +14,7 @@ from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, JointDenoiser, Joi
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.facts import PromptWidths
-from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -31,7 +31,7 @@ LARGE_CLIP = "text_encoders.clip_g.transformer."
 T5_TOKENS = 256
 """Tokens of T5's that the transformer reads, or zeros."""
 
-COLOURS = Colours(
+RGB_FACTORS = LatentRGBFactors(
     (
         (-0.0262, 0.01625, 0.03745),
         (-0.02905, 0.0038, 0.02865),
@@ -96,7 +96,7 @@ SD3 = Family(
     network=SD3Format(),
     denoiser=JointDenoiser,
     prompts=SD3Prompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     texts=(
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), projects=True),
         Clip("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),

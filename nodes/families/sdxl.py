@@ -23,7 +23,7 @@ from weft.nodes.families.unets import (
 )
 from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.diffusers_folder import read_config
-from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -40,7 +40,7 @@ OPEN_CLIP = ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.")
 SCORE, NEGATIVE_SCORE = 6.0, 2.5
 """The aesthetic scores that the refiner reads with the positive and with the negative prompt, as in diffusers."""
 
-COLOURS = Colours(
+RGB_FACTORS = LatentRGBFactors(
     ((0.235, 0.235, 0.235), (-0.235, -0.02, 0.039), (0.098, 0.059, -0.02), (-0.275, -0.196, -0.137)),
     (0.588, 0.549, 0.51),
 )
@@ -112,7 +112,7 @@ SDXL = Family(
     network=UNetFormat(is_sdxl, heads_of_64),
     denoiser=SDXLDenoiser,
     prompts=SDXLPrompts,
-    latent_rgb_factors=COLOURS,
+    latent_rgb_factors=RGB_FACTORS,
     texts=(
         Clip("clip_l", "text_encoder", (CLIP,), optional=True),
         Clip("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),

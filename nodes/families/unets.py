@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weft.nodes.models import single_file as original
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser, Residuals
 from weft.nodes.models.facts import PromptWidths
-from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.safetensors_header import Shapes
 
@@ -41,7 +41,7 @@ SCHEDULER: Mapping[str, Any] = {
 HEAD = 64
 """Channels of an attention head, in CLIP and in every UNet since SD 2."""
 
-COLOURS = Colours(
+RGB_FACTORS = LatentRGBFactors(
     ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
 )
 """What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""

@@ -13,7 +13,7 @@ from weft.engine import InputError, Loading, Resolved, loader_for
 from weft.nodes.families import Family, family
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, VAEFacts
-from weft.nodes.models.latent_preview import colours_of
+from weft.nodes.models.latent_preview import latent_rgb_factors_of
 from weft.nodes.models.parametrisation import with_training
 from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.prompting.encoder_loading import load_parts, load_whole
@@ -49,7 +49,7 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         facts.scheduler,
         facts.latent_channels,
         facts.latent_factor,
-        colours_of(source.root, family.latent_rgb_factors),
+        latent_rgb_factors_of(source.root, family.latent_rgb_factors),
     )
     given = {"prediction_type": recipe.prediction, "beta_schedule": recipe.noise}
     denoiser.scheduler = with_training(denoiser.scheduler, {name: option for name, option in given.items() if option})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.denoiser import Denoiser
-    from weft.nodes.models.latent_preview import Colours
+    from weft.nodes.models.latent_preview import LatentRGBFactors
     from weft.nodes.sampling.sampling_run import SamplingRun, StepCallback
 
 
@@ -170,7 +170,7 @@ def seeds_of(seed: int | list[int], batch: int) -> list[int]:
     return seed
 
 
-def _step_callback(context: Context, factors: Colours) -> StepCallback:
+def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:
     """Reports each step to the engine, with a preview that is drawn only where somebody looks at it."""
     return lambda step, steps, denoised: context.progress(step, steps, lambda: factors.png(denoised()))
 

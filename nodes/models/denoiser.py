@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from weft.nodes.models.latent_preview import Colours
+    from weft.nodes.models.latent_preview import LatentRGBFactors
     from weft.nodes.values import Latent, Prompt
 
 Conditions: TypeAlias = "dict[str, Tensor]"
@@ -60,7 +60,7 @@ class Denoiser:
         scheduler: Mapping[str, Any],
         latent_channels: int,
         latent_factor: int,
-        latent_rgb_factors: Colours,
+        latent_rgb_factors: LatentRGBFactors,
     ) -> None:
         self.family = family
         self.network = network

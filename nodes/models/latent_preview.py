@@ -1,9 +1,9 @@
 """Previews: what latents look like, without their VAE.
 
 A latent is nearly a picture already: a linear map from its channels to red, green and blue, fitted by least squares,
-shows the composition and the colours. A family carries the map of the checkpoints that it knows; a diffusers folder of
-another VAE says its own in `preview.json`, and may name a tiny autoencoder there that shows more. Importing this module
-imports no torch.
+shows the composition and the colours. A family has the map for its published checkpoints. A diffusers folder with
+another VAE may hold its own map in `preview.json`, and name a tiny autoencoder there that shows more. Importing this
+module imports no torch.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Colours:
+class LatentRGBFactors:
     """A linear map from latents, in the scale that their model samples in, to pictures in 0..1.
 
     Args:
         weights: what one unit of each channel adds to red, green and blue.
         offset: the colour of a latent of zeros.
-        decoder: the builtin model that is used instead, a tiny autoencoder over the same latents; empty where none is.
+        decoder: the builtin tiny autoencoder over the same latents that is used instead; empty uses the map.
     """
 
     weights: tuple[Colour, ...]
@@ -77,8 +77,8 @@ class Colours:
         return packed.getvalue()
 
 
-def colours_of(root: Path, otherwise: Colours) -> Colours:
-    """The map that a checkpoint's folder says, or another where it says none.
+def latent_rgb_factors_of(root: Path, otherwise: LatentRGBFactors) -> LatentRGBFactors:
+    """The map in a checkpoint's folder, or `otherwise` where there is none.
 
     Raises:
         InputError: where its file holds no map of as many channels as the other one has, or names an unknown decoder.
@@ -99,7 +99,7 @@ def colours_of(root: Path, otherwise: Colours) -> Colours:
     if decoder and decoder not in builtin.names():
         known = listed(builtin.names())
         raise InputError(f"`{root.name}/{FILE}` names no builtin model as its decoder: {decoder!r}", f"one of: {known}")
-    return Colours(weights, offset, decoder)
+    return LatentRGBFactors(weights, offset, decoder)
 
 
 @cache
@@ -114,19 +114,19 @@ def _decoder(name: str) -> Any:
         return tiny.from_pretrained(builtin.path(name))
 
 
-def fitted(latents: Tensor, pictures: Tensor) -> Colours:
-    """The map that comes nearest, by least squares, to given pictures.
+def fitted(latents: Tensor, pictures: Tensor) -> LatentRGBFactors:
+    """The map that fits given pictures best, by least squares.
 
     Args:
         latents: `[batch, channel, height, width]`, in the scale that their model samples in.
-        pictures: what they stand for, reduced to their size, `[batch, 3, height, width]` in 0..1.
+        pictures: the decoded latents, reduced to the latents' size, `[batch, 3, height, width]` in 0..1.
     """
     import torch
 
     known, wanted = (planes.float().movedim(1, -1).flatten(0, -2) for planes in (latents, pictures))
     found = torch.linalg.lstsq(torch.cat([known, torch.ones(len(known), 1)], dim=1), wanted).solution
     *weights, offset = (_colour(round(share, 4) for share in row) for row in found.tolist())
-    return Colours(tuple(weights), offset)
+    return LatentRGBFactors(tuple(weights), offset)
 
 
 def _colour(given: Any) -> Colour:

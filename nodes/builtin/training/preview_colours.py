@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from weft.nodes.builtin import path
-from weft.nodes.models.latent_preview import FILE, Colours, fitted
+from weft.nodes.models.latent_preview import FILE, LatentRGBFactors, fitted
 
 from .dataset import draw_scenes, to_tensor
 from .recipe import HELD_OUT_SEED, SEED
@@ -39,14 +39,14 @@ def encode_renders(folder: Path, count: int, seed: int) -> tuple[Tensor, Tensor]
     return latents, functional.adaptive_avg_pool2d(pictures / 2 + 0.5, latents.shape[-1])
 
 
-def colour_psnr(colours: Colours, latents: Tensor, pictures: Tensor) -> float:
+def colour_psnr(colours: LatentRGBFactors, latents: Tensor, pictures: Tensor) -> float:
     """The peak signal-to-noise ratio of the map's pictures, in dB."""
     made = torch.stack([colours.of(item[None]) for item in latents]).movedim(-1, 1)
     made = functional.adaptive_avg_pool2d(made, pictures.shape[-1])
     return float(-10 * (made - pictures).square().mean().log10())
 
 
-def write_colours(folder: Path) -> Colours:
+def write_colours(folder: Path) -> LatentRGBFactors:
     """Fit a model's map to 300 renders and write it into its folder, with the tiny autoencoder beside it."""
     tiny = f"{folder.name}-tiny-vae"
     decoder = tiny if (folder.parent / tiny).is_dir() else ""

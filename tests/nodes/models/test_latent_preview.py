@@ -18,9 +18,9 @@ from weft.engine import Engine, Graph, InputError, Link
 from weft.engine.events import Event, NodeProgress, Previewed
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode
 from weft.nodes.families import FAMILIES
-from weft.nodes.models.latent_preview import Colours, colours_of, fitted
+from weft.nodes.models.latent_preview import LatentRGBFactors, fitted, latent_rgb_factors_of
 
-COLOURS = Colours(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (9.0, 9.0, 9.0)), (0.0, 0.5, 1.0))
+COLOURS = LatentRGBFactors(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (9.0, 9.0, 9.0)), (0.0, 0.5, 1.0))
 
 
 def read(png: bytes) -> Any:
@@ -66,22 +66,22 @@ def test_every_family_has_colours(family: Any) -> None:
 
 
 def test_a_folder_may_say_its_own_colours(tmp_path: Path) -> None:
-    assert colours_of(tmp_path, COLOURS) is COLOURS
+    assert latent_rgb_factors_of(tmp_path, COLOURS) is COLOURS
     (tmp_path / "preview.json").write_text(json.dumps({"weights": [[1, 2, 3]] * 4, "offset": [0, 0, 0]}))
-    assert colours_of(tmp_path, COLOURS) == Colours(((1.0, 2.0, 3.0),) * 4, (0.0, 0.0, 0.0))
+    assert latent_rgb_factors_of(tmp_path, COLOURS) == LatentRGBFactors(((1.0, 2.0, 3.0),) * 4, (0.0, 0.0, 0.0))
 
 
 def test_a_map_is_fitted_to_pictures() -> None:
     latents = torch.randn(5, 4, 8, 8)
     wanted = torch.einsum("bchw,ck->bkhw", latents, torch.tensor(COLOURS.weights)) + 0.25
-    assert fitted(latents, wanted) == Colours(COLOURS.weights, (0.25, 0.25, 0.25))
+    assert fitted(latents, wanted) == LatentRGBFactors(COLOURS.weights, (0.25, 0.25, 0.25))
 
 
 def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
     said = {"weights": [[1, 2, 3]] * 4, "offset": [0, 0, 0], "decoder": "none"}
     (tmp_path / "preview.json").write_text(json.dumps(said))
     with pytest.raises(InputError, match="names no builtin model as its decoder: 'none'"):
-        colours_of(tmp_path, COLOURS)
+        latent_rgb_factors_of(tmp_path, COLOURS)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_map_is_refused(tmp_path: Path, said: Any) -> None:
     (tmp_path / "preview.json").write_text(json.dumps(said))
     with pytest.raises(InputError, match="no map from 4 channels to colours"):
-        colours_of(tmp_path, COLOURS)
+        latent_rgb_factors_of(tmp_path, COLOURS)
 
 
 def test_a_listener_that_wants_previews_is_shown_them(engine: Engine) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
-from weft.nodes.models.latent_preview import Colours
+from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.sampling.guided_denoiser import guided
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.values import Conditioning, Guide, Latent, Model, Prompt, TextEncoder
@@ -28,7 +28,7 @@ class Echo(Denoiser):
 
     def __init__(self) -> None:
         network = SimpleNamespace(dtype=torch.float32)
-        super().__init__("TEST", network, {}, 4, 8, Colours(((0.0, 0.0, 0.0),) * 4))
+        super().__init__("TEST", network, {}, 4, 8, LatentRGBFactors(((0.0, 0.0, 0.0),) * 4))
         self.calls = []
 
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
