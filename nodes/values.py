@@ -147,7 +147,7 @@ class Model(Weights, Generic[F]):
 @value
 @dataclass(frozen=True)
 class Embedding(Recipe[Any]):
-    """Vectors that stand for a word of prompts: textual inversion.
+    """Vectors that replace a word of prompts: textual inversion.
 
     Args:
         source: the content digest of the file that they are in.
@@ -164,7 +164,7 @@ class TextEncoder(Weights, Generic[F]):
     """The network that reads prompts, with its tokenizer.
 
     Args:
-        embeddings: words that stand for vectors of their own.
+        embeddings: those that replace words of prompts (textual inversion).
         files: the name of each text model with the content digest of its own source, where they come alone: `source` is
             the first of these then.
         width: channels of the prompts that the denoiser reads, where text models come alone.
@@ -216,15 +216,15 @@ class Control(Generic[F]):
 @value
 @dataclass(frozen=True, eq=False)
 class Prompt(Generic[F]):
-    """One prompt as the denoiser reads it, and where and when it acts.
+    """One encoded prompt, and where and when it acts.
 
     Args:
         embeddings: `[batch, token, channel]`; a batch of 1 serves every item.
-        encoder: what made them, and what encodes the empty prompt where guidance is given no negative one.
+        encoder: the text encoder that made them; it also encodes the empty prompt where no negative one is given.
         controls: the ControlNets that act with it, in the order in which their outputs are added.
-        pooled: the prompt in one vector `[batch, channel]`, for families whose denoisers read one.
-        framing: height and width of the original, top and left of its crop, in pixels, for families that are told them.
-        strength: its weight among the prompts that act beside it.
+        pooled: the pooled vector of the prompt `[batch, channel]`, for families whose denoisers take one.
+        framing: SDXL's size conditioning: height and width of the original, top and left of its crop, in pixels.
+        strength: its weight among the prompts that act together.
         area: where it acts: left, top, width and height in shares of the picture; None acts everywhere.
         mask: how much it acts, `[batch, height, width]` in 0..1, stretched over the picture; None is 1 everywhere.
         start: the fraction of the steps at which it begins.
@@ -255,7 +255,7 @@ class Prompt(Generic[F]):
 @value
 @dataclass(frozen=True, eq=False)
 class Conditioning(Generic[F]):
-    """What a model is told: the prompts that act together.
+    """The prompts that condition a model together.
 
     Where and when several act, predictions are averaged by their strengths, areas and masks.
     """

@@ -1,8 +1,8 @@
-"""Textual inversion: what files of embeddings hold, and where the words that they stand for are in a prompt.
+"""Textual inversion (https://arxiv.org/abs/2208.01618): files of embeddings, and the words that they replace.
 
 Such a file has vectors for one text model (`emb_params`, or the word itself, as diffusers saves it), or for several by
 name (`clip_l`, `clip_g`), each `[vector, channel]` or one `[channel]`. Imports no torch. Read next:
-`weft.nodes.prompting.prompt_encoder`, whose Reader puts the vectors in the places of words.
+`weft.nodes.prompting.clip`, whose reader replaces words by the vectors.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Sizes = Mapping[str, tuple[int, int]]
-"""How many vectors there are, and of how many channels, by the name of a tensor."""
+"""The number of vectors and of their channels, by the name of a tensor."""
 
 MOST_VECTORS = 75
-"""Tokens that CLIP reads at a time beside its start and its end."""
+"""Tokens that CLIP reads at a time, without its start and its end token."""
 
 
 def sizes_of(shapes: Shapes) -> Sizes:
-    """What a file of embeddings has, by the tensors' names; nothing where it is none."""
+    """The sizes of the vectors in a file of embeddings; empty where the file is none."""
     names = EMBEDDED & shapes.keys()
     if not names and (len(shapes) != 1 or kind_of(shapes)):
         return {}
@@ -35,19 +35,19 @@ def sizes_of(shapes: Shapes) -> Sizes:
 
 
 def word_of(sizes: Sizes, file: Path) -> str:
-    """The word that a file's vectors stand for: the one that it names itself, else its own name."""
+    """The word that a file's vectors replace: the name of its tensor, else the name of the file."""
     return file.stem if EMBEDDED & sizes.keys() else next(iter(sizes))
 
 
-def matched(text: str, sizes: Sizes, clips: Mapping[str, int]) -> dict[str, str]:
-    """Which tensor of a file is for which of a model's CLIP text models.
+def match_vectors(text: str, sizes: Sizes, clips: Mapping[str, int]) -> dict[str, str]:
+    """The tensor of a file for each of a model's CLIP text models.
 
     Args:
         text: the name of the file.
         clips: the channels of each text model's tokens, by its name.
 
     Raises:
-        InputError: where there are none for one of them, or none that fit.
+        InputError: where a text model has none, or none that fits.
     """
     if not clips:
         raise InputError("the text encoder has no CLIP, whose words an embedding is for", "leave LoadEmbedding out")
@@ -67,17 +67,17 @@ def matched(text: str, sizes: Sizes, clips: Mapping[str, int]) -> dict[str, str]
 
 
 def check_word(word: str, others: Iterable[str]) -> None:
-    """Raise `InputError` where a word cannot be found in a prompt, or stands for other vectors already."""
+    """Raise `InputError` where a word cannot be found in a prompt, or has another embedding already."""
     if not word or word != word.strip():
         raise InputError(f"`{word}` is no word", "give one without spaces around it")
     if word.lower() in map(str.lower, others):
-        raise InputError(f"`{word}` stands for another embedding already", "give one of them another `token`")
+        raise InputError(f"`{word}` has another embedding already", "give one of them another `token`")
 
 
-def spoken(text: str, words: Iterable[str]) -> Iterator[tuple[int, str, str | None]]:
-    """A text in parts, each with where it begins: words of embeddings, with which of them it is, and what is between.
+def split_at_words(text: str, words: Iterable[str]) -> Iterator[tuple[int, str, str | None]]:
+    """Split a text at the words of embeddings: the start of each part, the part, and the word that it is, or None.
 
-    Whatever the case that they are written in, and never inside other words; of two that fit, the longer one.
+    Words match in any case and never inside other words; of two words that match, the longer one counts.
     """
     known = {word.lower(): word for word in words}
     if not known:
@@ -93,7 +93,7 @@ def spoken(text: str, words: Iterable[str]) -> Iterator[tuple[int, str, str | No
 
 
 def _alone(word: str) -> str:
-    """A pattern for a word that is no part of another one."""
+    """A pattern for a word that is not part of another word."""
     before = r"(?<!\w)" if re.match(r"\w", word) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", word) else ""
     return f"{before}{re.escape(word)}{after}"

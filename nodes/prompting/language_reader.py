@@ -6,7 +6,7 @@ no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.prompting.chat import Chat
@@ -61,22 +61,26 @@ class LanguageModelReader(TextReader):
         import torch
 
         chunks = [chunk for (chunk,) in texts]
-        rows = [
-            weighed(chunk, states, self._states_or_nothing, start=0)[self.dropped :]
-            for chunk, states in zip(chunks, self._states(chunks), strict=True)
-        ]
+        states = zip(chunks, self._states(chunks), strict=True)
+        if any(token.weight != 1 for chunk in chunks for token in chunk):
+            encode = self._states_without_words()
+            rows = [weighed(chunk, row, encode, start=0)[self.dropped :] for chunk, row in states]
+        else:
+            rows = [row[self.dropped :] for _, row in states]
         embeddings = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         mask = torch.nn.utils.rnn.pad_sequence([row.new_ones(len(row)) for row in rows], batch_first=True)
         return Encoded(embeddings, attention_mask=None if bool(mask.all()) else mask)
 
-    def _states_or_nothing(self, chunks: Sequence[Chunk]) -> list[Tensor]:
-        """As `_states`; an empty chunk is no words: the token that ends the empty prompt, once for every token."""
-        empty, leading = self._tokens(PLAIN.of(""))
-        states = self._states([chunk or empty for chunk in chunks])
-        most = self.dropped + self.longest
-        return [
-            states if chunk else states[leading].expand(most, -1) for chunk, states in zip(chunks, states, strict=True)
-        ]
+    def _states_without_words(self) -> Callable[[Sequence[Chunk]], list[Tensor]]:
+        """Encodes as `_states`; for an empty chunk, gives the token that ends the empty prompt at every place."""
+        tokens, leading = self._tokens(PLAIN.of(""))
+        end = self._states([tokens])[0][leading].expand(self.dropped + self.longest, -1)
+
+        def encode(chunks: Sequence[Chunk]) -> list[Tensor]:
+            states = iter(self._states([chunk for chunk in chunks if chunk]))
+            return [next(states) if chunk else end for chunk in chunks]
+
+        return encode
 
     def _states(self, chunks: Sequence[Chunk]) -> list[Tensor]:
         """The hidden states `[token, channel]` of each chunk."""

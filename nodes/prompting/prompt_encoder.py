@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from weft.nodes.models.facts import PromptWidths
-from weft.nodes.prompting.embeddings import matched
+from weft.nodes.prompting.embeddings import match_vectors
 from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.prompting.text_reader import NO_WORDS, Encoded, TextReader, Words
 
@@ -68,7 +68,7 @@ class PromptEncoder(ABC):
         fitting = {}
         for word, found in words.items():
             sizes = {name: (len(vectors), vectors.shape[1]) for name, vectors in found.items()}
-            fitting[word] = {own: found[name] for own, name in matched(word, sizes, channels).items()}
+            fitting[word] = {own: found[name] for own, name in match_vectors(word, sizes, channels).items()}
         return type(self)(self.readers, self.config, fitting)
 
     def read(self, texts: Sequence[str], reading: Reading, layer: int | None = None) -> list[Encoded]:

@@ -1,9 +1,8 @@
-"""What a prompt says beside its words: weights, in parentheses.
+"""The weights of words in a prompt, written in parentheses.
 
-`(words)` weigh 1.1, `(words:1.2)` 1.2, and weights of one within the other multiply; `\\(`, `\\)` and `\\\\` are the
-characters. A parenthesis without its partner, and a colon without a number behind it, are characters too: a prompt that
-was written without weights in mind is never refused. Imports no torch. Read next:
-`weft.nodes.prompting.prompt_encoder`.
+`(words)` have weight 1.1, `(words:1.2)` 1.2, and nested weights multiply; `\\(`, `\\)` and `\\\\` are the plain
+characters. An unmatched parenthesis, and a colon without a number after it, are plain characters too: a prompt that was
+not written with weights in mind is never refused. Imports no torch. Read next: `weft.nodes.prompting.prompt_encoder`.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from functools import cached_property
 from itertools import accumulate, groupby
 
 EMPHASIS = 1.1
-"""What parentheses without a number weigh."""
+"""The weight of parentheses without a number."""
 
 MOST = 100.0
-"""What nested weights multiply to at most, so that no depth of parentheses leads out of what numbers hold."""
+"""The limit on the product of nested weights: deep nesting would overflow otherwise."""
 
 _ESCAPED = frozenset("()\\")
 
 _NUMBER = re.compile(r":\s{0,4}([+-]?(?:\d{1,3}(?:\.\d{0,9})?|\.\d{1,9}))\s{0,4}\Z")
-"""A weight at the end of what stands between parentheses: at most 24 characters, so that a prompt is read in one go."""
+"""A weight before a closing parenthesis: at most 24 characters, so that parsing takes linear time."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Words of one weight."""
+    """Consecutive words of one weight."""
 
     text: str
     weight: float = 1.0
@@ -37,7 +36,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Weighted:
-    """A prompt as its words, without the parentheses, and what each of them weighs."""
+    """A prompt without its parentheses, in segments with their weights."""
 
     segments: tuple[Segment, ...]
 
@@ -46,7 +45,7 @@ class Weighted:
         return "".join(segment.text for segment in self.segments)
 
     def weight(self, start: int, end: int) -> float:
-        """The weight of a token that stands for these characters of the text: that of its first one but for spaces."""
+        """The weight of a token with these characters of the text: that of the first one that is no space."""
         token = self.text[start:end]
         first = start + len(token) - len(token.lstrip())
         place = bisect_right(self._starts, first if first < end else start)
@@ -62,15 +61,15 @@ class Reading:
     """How texts are read.
 
     Args:
-        weights: whether parentheses weigh words; else they are characters.
-        skip: layers of CLIP that are left out before those that the family leaves out.
+        weights: whether parentheses weight words; else they are plain characters.
+        skip: how many of CLIP's last layers are skipped, in addition to those that the family skips.
     """
 
     weights: bool = False
     skip: int = 0
 
     def of(self, text: str) -> Weighted:
-        """A text read so."""
+        """The segments of a text."""
         return Weighted(parse(text) if self.weights else (Segment(text),))
 
 
@@ -78,7 +77,7 @@ PLAIN = Reading()
 
 
 def parse(prompt: str) -> tuple[Segment, ...]:
-    """The words of a prompt with their weights; neighbours differ in weight, and none is empty."""
+    """The segments of a prompt; none is empty, and neighbours differ in weight."""
     closes = _pairs(prompt)
     products, ends, found = [1.0], list[tuple[int, int]](), list[Segment]()
     at = 0
@@ -99,19 +98,19 @@ def parse(prompt: str) -> tuple[Segment, ...]:
 
 
 def unparse(segments: Sequence[Segment]) -> str:
-    """A prompt that `parse` reads as these; weights are written with as many digits as they have."""
+    """A prompt that `parse` reads as these segments; weights keep all their digits."""
     escaped = (re.sub(r"([()\\])", r"\\\1", segment.text) for segment in segments)
     pairs = zip(escaped, segments, strict=True)
     return "".join(text if one.weight == 1 else f"({text}:{one.weight})" for text, one in pairs)
 
 
 def _is_escape(prompt: str, at: int) -> bool:
-    """Whether a backslash stands here that makes a character of what follows it."""
+    """Whether a backslash at this index escapes the next character."""
     return prompt[at] == "\\" and prompt[at + 1 : at + 2] in _ESCAPED
 
 
 def _pairs(prompt: str) -> dict[int, int]:
-    """Where the partner of each opening parenthesis is that has one."""
+    """The index of the closing parenthesis for each opening one that is closed."""
     opened: list[int] = []
     closes: dict[int, int] = {}
     at = 0
@@ -127,7 +126,7 @@ def _pairs(prompt: str) -> dict[int, int]:
 
 
 def _weight(prompt: str, start: int, close: int) -> tuple[float, int]:
-    """What the words between two parentheses weigh, and where they end."""
+    """The weight of the words between two parentheses, and the index where they end."""
     tail = max(start, close - 24)
     number = _NUMBER.search(prompt[tail:close])
     return (float(number[1]), tail + number.start()) if number else (EMPHASIS, close)

@@ -12,7 +12,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from weft.nodes.prompting.embeddings import spoken
+from weft.nodes.prompting.embeddings import split_at_words
 from weft.nodes.prompting.prompts import Weighted
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def tokens_of(tokenizer: Any, prompt: Weighted, known: Mapping[str, Tensor]) -> 
     Args:
         known: embeddings by the word that they replace.
     """
-    for start, text, word in spoken(prompt.text, known):
+    for start, text, word in split_at_words(prompt.text, known):
         if word is not None:
             weight = prompt.weight(start, start + len(text))
             yield [Token(tokenizer.bos_token_id, weight, vector) for vector in known[word]]

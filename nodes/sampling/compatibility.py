@@ -16,7 +16,7 @@ from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.parametrisation import parametrisation_of
-from weft.nodes.prompting.embeddings import check_word, matched
+from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_that_take_sigmas
 from weft.nodes.sampling.scheduling import scheduler_for
@@ -198,7 +198,7 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
     clips = _clips(node) if node else None
     if source and clips is not None and isinstance(source.facts, EmbeddingFacts):
         try:
-            matched(source.text, source.facts.sizes, clips)
+            match_vectors(source.text, source.facts.sizes, clips)
         except InputError as refusal:
             yield NodeProblem("source", refusal.message, refusal.hint)
 

@@ -17,7 +17,7 @@ Encode = Callable[..., Prompt[Any]]
 Lent = Callable[[str], Any]
 
 OWN = ("clip", "epsilon")
-"""Models of SD 1.x that are there beside the zoo."""
+"""Models of SD 1.x that are not of the zoo."""
 
 TEXT_MODELS = ("clip", "sd2", "sdxl", "sdxl-refiner", "sd3", "sd3-short", "flux-dev")
 
@@ -30,8 +30,8 @@ def encode(zoo: Any, call: Callable[..., Any]) -> Encode:
 
     def give(model: str, text: str, **options: Any) -> Prompt[Any]:
         recipe = call(LoadCheckpoint, source=model if model in OWN else zoo(model)).text_encoder
-        told: Conditioning[Any] = call(TextEncode, text_encoder=recipe, text=text, **options)
-        return told.prompts[0]
+        encoded: Conditioning[Any] = call(TextEncode, text_encoder=recipe, text=text, **options)
+        return encoded.prompts[0]
 
     return give
 
@@ -83,10 +83,12 @@ def test_at_weight_0_the_padding_reads_as_if_the_words_were_not_there(encode: En
 def test_layers_of_clip_are_left_out_as_in_diffusers(encode: Encode, oracle: Oracle, zoo: Any, model: str) -> None:
     pipeline = oracle.pipeline(zoo(model))
     more = {"prompt_3": None} if model == "sd3" else {}
-    told = pipeline.encode_prompt("a red house", prompt_2=None, clip_skip=1, do_classifier_free_guidance=False, **more)
+    encoded = pipeline.encode_prompt(
+        "a red house", prompt_2=None, clip_skip=1, do_classifier_free_guidance=False, **more
+    )
     skipped = encode(model, "a red house", clip_skip=1)
-    assert torch.allclose(skipped.embeddings, told[0], atol=1e-4)
-    assert not torch.allclose(encode(model, "a red house").embeddings, told[0], atol=1e-2)
+    assert torch.allclose(skipped.embeddings, encoded[0], atol=1e-4)
+    assert not torch.allclose(encode(model, "a red house").embeddings, encoded[0], atol=1e-2)
 
 
 @pytest.mark.parametrize("model", ["clip", "sd2"])
@@ -99,7 +101,7 @@ def test_a_layer_before_the_last_is_normed_as_the_last_is(encode: Encode, lent: 
 
 
 def test_more_layers_than_there_are_cannot_be_left_out(encode: Encode) -> None:
-    with pytest.raises(InputError, match="`clip_skip` is 9, and the text model can leave out 2 layers"):
+    with pytest.raises(InputError, match=r"clip_skip.* 9\b.* 2\b"):
         encode("clip", "a red house", clip_skip=9)
 
 

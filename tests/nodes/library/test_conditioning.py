@@ -37,7 +37,7 @@ from weft.nodes.sampling.sampling_run import Position
 SIZE: Latent[Any] = Latent(64, 64, 1)
 NOISE = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 FIRST, SECOND = Position(0, 2), Position(1, 2)
-Told = Conditioning[Any]
+Cond = Conditioning[Any]
 RECIPE: TextEncoder[Any] = TextEncoder("0" * 64, "SD1", "", "float32")
 
 
@@ -48,16 +48,16 @@ class Scene:
     call: Callable[..., Any]
     context: Context
     model: Any
-    house: Told
-    lake: Told
+    house: Cond
+    lake: Cond
 
-    def predict(self, positive: Told, negative: Told | None = None, at: Position = FIRST, scale: float = 1) -> Tensor:
+    def predict(self, positive: Cond, negative: Cond | None = None, at: Position = FIRST, scale: float = 1) -> Tensor:
         guide = self.call(CFGGuide, model=self.model, positive=positive, negative=negative, scale=scale)
         with self.context.weights(self.model) as model, guided(guide, model, SIZE, self.context) as denoiser:
             return denoiser(NOISE, torch.tensor(500), at)
 
-    def both(self, *prompts: Told) -> Told:
-        combined: Told = self.call(CombinePrompts, prompts=list(prompts))
+    def both(self, *prompts: Cond) -> Cond:
+        combined: Cond = self.call(CombinePrompts, prompts=list(prompts))
         return combined
 
 
@@ -115,7 +115,7 @@ def test_prompts_follow_each_other_in_time(scene: Scene) -> None:
     turning = scene.both(early, late)
     for at, alone in ((FIRST, scene.house), (SECOND, scene.lake)):
         assert torch.equal(scene.predict(turning, at=at), scene.predict(alone, at=at))
-    with pytest.raises(InputError, match="no prompt acts at 1 of 2 predictions"):
+    with pytest.raises(InputError, match=r"\b1 of 2\b"):
         scene.predict(early, at=SECOND)
 
 
@@ -144,12 +144,12 @@ def test_between_two_prompts_there_are_others(scene: Scene) -> None:
 def test_what_cannot_be_put_together_says_so(scene: Scene) -> None:
     combined = scene.both(scene.house, scene.lake)
     (prompt,) = scene.lake.prompts
-    short: Told = Conditioning((replace(prompt, embeddings=prompt.embeddings[:, :9]),))
-    with pytest.raises(InputError, match="the prompts have 77 and 9 tokens"):
+    short: Cond = Conditioning((replace(prompt, embeddings=prompt.embeddings[:, :9]),))
+    with pytest.raises(InputError, match=r"\b77 and 9\b"):
         scene.call(AveragePrompts, first=scene.house, second=short)
-    with pytest.raises(InputError, match="2 combined prompts stand where ConcatPrompts takes a single one"):
+    with pytest.raises(InputError, match=r"\b2\b.*ConcatPrompts"):
         scene.call(ConcatPrompts, prompts=[scene.house, combined])
-    with pytest.raises(InputError, match="there is no prompt in the list"):
+    with pytest.raises(InputError, match="no prompt"):
         scene.call(CombinePrompts, prompts=[])
 
 
@@ -171,13 +171,13 @@ def test_an_area_over_the_edge_is_a_problem_of_the_graph(engine: Engine) -> None
     assert [(one.node, one.input) for one in problems if one.node] == [("prompt_area", "width")]
 
 
-def masked(tokens: int, read: int) -> Told:
+def masked(tokens: int, read: int) -> Cond:
     """A prompt whose last tokens are not read."""
     mask = (torch.arange(tokens) < read).float()[None]
     return Conditioning((Prompt(torch.ones(1, tokens, 4), RECIPE, attention_mask=mask),))
 
 
-def whole(tokens: int) -> Told:
+def whole(tokens: int) -> Cond:
     """A prompt without a mask."""
     return Conditioning((Prompt(torch.ones(1, tokens, 4), RECIPE),))
 
