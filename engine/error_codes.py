@@ -15,7 +15,7 @@ CODES: Mapping[str, str] = {
     "too-deep": "Objects and lists are nested too deep.",
     "not-a-graph": "The JSON is no graph file.",
     "foreign-graph": "The file is a graph of another program.",
-    "unsupported-version": "The format version is one that this Weft does not read.",
+    "unsupported-version": "The version of a file, store or job is one that this Weft does not read.",
     "duplicate-key": "A key or node id is written twice in one object.",
     "unknown-key": "The file has a key that the format does not know.",
     "missing-key": "A key that the format requires is missing.",
@@ -73,5 +73,14 @@ CODES: Mapping[str, str] = {
     "unreadable-resource": "The file cannot be read.",
     "malformed-path": "The name cannot be a path.",
     "wrong-kind-of-file": "The file is not of the kind that the input takes.",
+    "colliding-names": "Two items of a job would have the same name.",
+    "name-taken": "A picture of another item, or another file, has the name already.",
+    "malformed-name": "The template of a job's names cannot be used.",
+    "too-many-items": "The sweep has more items than `max_items`.",
+    "batch-too-large": "A batch is larger than the limit.",
+    "nothing-to-batch": "No node of the job's graph can be batched.",
+    "no-job": "The folder has no job.",
+    "job-changed": "The job was submitted again, and its items are others now.",
+    "unknown-item": "The job has no item of this number.",
 }
 """What each code means."""

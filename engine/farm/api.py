@@ -77,7 +77,9 @@ class Farm:
         known = self.setup.engine().catalog
         if own := [name for name in job.graph.types if name not in known]:
             hint = "put them into a file and give Setup(nodes=[FILE])"
-            raise GraphError([Problem(f"workers do not know the node types {listed(own)}", hint)])
+            raise GraphError(
+                [Problem(f"workers do not know the node types {listed(own)}", hint, code="unknown-node-type")]
+            )
 
 
 class Running:

@@ -112,7 +112,7 @@ def _unfit_for_memory(job: Job, plan: JobPlan, engine: Engine) -> Iterator[Probl
 
 
 def _collisions(entries: Sequence[Entry]) -> Iterator[Problem]:
-    """Items that would get one name, told for the first such name; names that differ by case only are one."""
+    """A problem for the first name that two items share; names that differ by case only count as one."""
     seen: dict[str, Entry] = {}
     clashes = []
     for entry in entries:
@@ -123,15 +123,21 @@ def _collisions(entries: Sequence[Entry]) -> Iterator[Problem]:
         one, two = clashes[0]
         both = f"items {one.number} and {two.number} are both `{two.name}`"
         message = f"`name` does not tell items apart: {both}" + (f", {len(clashes)} more" if clashes[1:] else "")
-        yield Problem(message, "put every axis that changes into `name`, or {index:04} or {key:8}")
+        yield Problem(
+            message, "put every axis that changes into `name`, or {index:04} or {key:8}", code="colliding-names"
+        )
 
 
 def _taken(entries: Sequence[Entry], done: Mapping[str, str]) -> Iterator[Problem]:
-    """Names of items that pictures of other items have, as after a change of the graph, told for the first one."""
+    """A problem for the first name that a picture of another item has, as after a change of the graph."""
     own = {entry.id for entry in entries}
     names = {name.casefold() for id, name in done.items() if id not in own}
     taken = [entry for entry in entries if entry.name.casefold() in names]
     if taken:
         more = f", and so do {len(taken) - 1} more" if taken[1:] else ""
         message = f"item {taken[0].number} would be `{taken[0].name}`, and another picture has that name already{more}"
-        yield Problem(message, "give another folder with --out, move away what is there, or put {key:8} into `name`")
+        yield Problem(
+            message,
+            "give another folder with --out, move away what is there, or put {key:8} into `name`",
+            code="name-taken",
+        )

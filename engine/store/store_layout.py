@@ -96,6 +96,7 @@ def refuse_newer(files: Files, name: str) -> None:
         raise InputError(
             f"the store {name} has layout {found}, and this version of Weft knows layouts up to {VERSION}",
             "use a newer Weft (pip install --upgrade weft-engine), or another folder with --store DIR or WEFT_STORE",
+            "unsupported-version",
         )
 
 

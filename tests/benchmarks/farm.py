@@ -1,4 +1,4 @@
-"""What a job costs beside its work: submit, status, a rerun that has nothing to do, overhead an item, memory.
+"""What a job costs on top of its work: submit, status, a rerun that has nothing to do, overhead an item, memory.
 
     python -m tests.benchmarks.farm [--items 10000]
 
@@ -68,7 +68,7 @@ def large(place: Place, items: int) -> dict[str, float]:
 
 
 def overhead(place: Place, items: int, *options: str) -> float:
-    """Median seconds of an item beside the work of its nodes, with 2 workers."""
+    """Median seconds of an item without the work of its nodes, with 2 workers."""
     place.job({"seed": {"count": items}, "sample.seconds": [REST]})
     assert place.run("--workers", "2", *options) == 0
     ledger = Ledger(ledger_path(place.out))
@@ -89,8 +89,8 @@ def worked(place: Place, entry: Entry) -> float:
 def resident(place: Place, items: int) -> float:
     """A worker's resident size after all items, of that after 50."""
     submit(place.job({"seed": {"count": items}}), place.out, place.setup)
-    told = subprocess.run([sys.executable, "-c", RESIDENT, str(place.out)], capture_output=True, text=True, check=True)
-    early, late = map(int, told.stdout.split())
+    shown = subprocess.run([sys.executable, "-c", RESIDENT, str(place.out)], capture_output=True, text=True, check=True)
+    early, late = map(int, shown.stdout.split())
     assert len([*published(place.out)]) == items
     return late / early
 

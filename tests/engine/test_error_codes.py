@@ -11,7 +11,7 @@ import pytest
 from tests.imports import modules
 from weft.engine.error_codes import CODES
 
-ROOMS = ("engine.graph.", "engine.checking.", "engine.types")
+ROOMS = ("engine.graph.", "engine.checking.", "engine.farm.", "engine.store.", "engine.types")
 PLACE = {"_problem": 0, "LiteralError": 2, "InputError": 2}
 """Where each call that makes a problem has its code, unless by name; the two errors have codes by default."""
 

@@ -45,7 +45,9 @@ def opened(folder: Path) -> Ledger:
         InputError: if there is none.
     """
     if not ledger_path(folder).is_file():
-        raise InputError(f"there is no job in {folder}", "make one with `weft farm run` or `weft farm submit`")
+        raise InputError(
+            f"there is no job in {folder}", "make one with `weft farm run` or `weft farm submit`", "no-job"
+        )
     return Ledger(ledger_path(folder))
 
 

@@ -88,7 +88,7 @@ def run_items(
 
 
 def _report(number: int, ended: Ended, part: float, protocol: bool, json: bool) -> None:
-    entry, lines = ended.entry, [*openjd.lines(number, ended, part)] if protocol else []
+    entry, lines = ended.entry, [*openjd.task_lines(number, ended, part)] if protocol else []
     if json:
         item = {"number": number, "id": entry.id, "name": entry.name, "state": ended.state}
         json_line({"event": "item", **item, "error": ended.error, "seconds": ended.seconds, "part": part})

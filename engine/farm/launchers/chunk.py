@@ -1,4 +1,4 @@
-"""The idempotent primitive that every launcher can call: run some items of a job, publish what they come to.
+"""The idempotent primitive that every launcher can call: run some items of a job and publish their pictures.
 
 It needs the job's folder and no ledger. What is published already is left alone, so a chunk may be run again, by
 several machines at once, or be cut short at any moment. Trying again is the launcher's business.
@@ -48,7 +48,7 @@ def numbers(text: str) -> tuple[int, ...]:
 def run_chunk(
     tasks: Tasks, chosen: Iterable[int], device: str = "", stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Ended]:
-    """Run items one after the other, each told as it ends; after one that is `stopped` there are no more.
+    """Run items one after the other, each reported as it ends; after one that is `stopped` there are no more.
 
     Args:
         device: instead of the job's.
@@ -100,7 +100,7 @@ def is_published(folder: Path, entry: Entry) -> bool:
 
 
 def _next_attempt(folder: Path, entry: Entry) -> Entry:
-    """The attempt that has no log yet; after one that came to nothing an item is run out of its batch."""
+    """The attempt that has no log yet; after an attempt without a picture, an item runs outside of its batch."""
     attempt = 1
     while log_path(folder, replace(entry, attempt=attempt)).exists():
         attempt += 1

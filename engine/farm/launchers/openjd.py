@@ -22,15 +22,15 @@ GRACE = 60
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f{}]+")
 
 
-def job_template(tasks: Tasks, chunk: int, beside: Path) -> dict[str, Any]:
+def job_template(tasks: Tasks, chunk: int, place: Path) -> dict[str, Any]:
     """The template of a job.
 
     Args:
         chunk: how many items a task runs.
-        beside: the folder of the template; where the job's folder is not in it, whoever submits the template says
+        place: the folder of the template; where the job's folder is not in it, whoever submits the template says
             where that is (`-p Folder=...`), since a template may name no path outside of its own folder.
     """
-    folder, here = tasks.folder.resolve(), beside.resolve()
+    folder, here = tasks.folder.resolve(), place.resolve()
     inside = {"default": folder.relative_to(here).as_posix()} if folder.is_relative_to(here) else {}
     return {
         "specificationVersion": "jobtemplate-2023-09",
@@ -71,12 +71,12 @@ def _step(tasks: Tasks, chunk: int) -> dict[str, Any]:
     }
 
 
-def lines(number: int, ended: Ended, part: float) -> list[str]:
+def task_lines(number: int, ended: Ended, part: float) -> list[str]:
     """What a task says when an item has ended.
 
     Args:
         part: how much of the chunk is behind, 0 to 1.
     """
-    told = f"item {number}, {ended.entry.name}: {ended.state}"
-    said = [f"openjd_progress: {100 * part:.1f}", f"openjd_status: {told}"]
-    return [*said, f"openjd_fail: {told}: {' '.join(ended.error.split())}"] if ended.error else said
+    status = f"item {number}, {ended.entry.name}: {ended.state}"
+    lines = [f"openjd_progress: {100 * part:.1f}", f"openjd_status: {status}"]
+    return [*lines, f"openjd_fail: {status}: {' '.join(ended.error.split())}"] if ended.error else lines

@@ -1,4 +1,4 @@
-"""The driver of a job on Ray: leases items for actors, publishes what they come to, and ends the leases of the dead.
+"""The driver of a job on Ray: leases items for actors, publishes their pictures, and ends the leases of the dead.
 
 One process holds the ledger, since SQLite is shared by the processes of one machine only. An actor that died is asked
 whether it is ready until Ray has started it again; meanwhile it has no lease, so that nothing waits for it.
@@ -23,7 +23,7 @@ from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.worker import chunk_size
 
 PATIENCE = 30.0
-"""Seconds without a ready worker, after which that is said, and said again."""
+"""Seconds without a ready worker, after which that is reported, and reported again."""
 
 FRUITLESS = 10
 """Deaths in a row before an actor is ready, after which it is given up."""
@@ -46,7 +46,7 @@ class Pool:
     needs: Mapping[str, float] = field(default_factory=dict)
     each: Callable[[Ledger], None] = lambda ledger: None
     stopped: Callable[[], bool] = lambda: False
-    tell: Callable[[str], None] = lambda told: None
+    tell: Callable[[str], None] = lambda message: None
 
     def run(self) -> None:
         """Hire workers and give them items until nothing waits.
@@ -96,20 +96,20 @@ class Pool:
 
 @dataclass
 class Every:
-    """Something that is done now and then."""
+    """A clock for something that is done once in so many seconds."""
 
     seconds: float
     last: float = field(default_factory=time.monotonic)
 
     def again(self) -> bool:
-        """Whether it is time; if so, the time runs anew."""
+        """Whether it is due; if so, the clock starts again."""
         due = time.monotonic() - self.last > self.seconds
         if due:
             self.restart()
         return due
 
     def restart(self) -> None:
-        """Have the time run anew."""
+        """Start the clock again."""
         self.last = time.monotonic()
 
 

@@ -46,7 +46,9 @@ class Tasks:
             InputError: where there is none of this number.
         """
         if not 0 <= number < len(self.lines):
-            raise InputError(f"there is no item {number}", f"the job has the items 0-{len(self.lines) - 1}")
+            raise InputError(
+                f"there is no item {number}", f"the job has the items 0-{len(self.lines) - 1}", "unknown-item"
+            )
         return Entry(**orjson.loads(self.lines[number]))
 
 
@@ -83,11 +85,13 @@ def read_tasks(folder: Path, key: str = "") -> Tasks:
         facts, items = ((folder / HIDDEN / name).read_bytes() for name in ("job.json", "items.jsonl"))
     except FileNotFoundError:
         hint = "give a folder that `weft farm export` or `weft farm submit` made"
-        raise InputError(f"there is no job in {folder}", hint) from None
+        raise InputError(f"there is no job in {folder}", hint, "no-job") from None
     plain = orjson.loads(facts)
     refuse_newer(plain.get(VERSION_KEY, 0), f"the job in {folder}")
     tasks = Tasks(folder, JobFacts.read(plain), tuple(items.splitlines()), digest_bytes(items)[:16])
     if key and key != tasks.key:
         hint = "export the job again, and give that to the farm"
-        raise InputError(f"the job in {folder} was submitted anew and is {tasks.key} now, not {key}", hint)
+        raise InputError(
+            f"the job in {folder} was submitted again and is {tasks.key} now, not {key}", hint, "job-changed"
+        )
     return tasks

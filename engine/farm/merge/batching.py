@@ -48,7 +48,7 @@ def numbered(expansion: Expansion, catalog: Types) -> dict[int, int]:
     if not nodes:
         able = listed(sorted(batch_types(catalog))) or "none"
         hint = f"leave `batch` out; node types that can be batched, outside of subgraphs: {able}"
-        raise GraphError([Problem("`batch`: no node of the graph can be batched", hint)])
+        raise GraphError([Problem("`batch`: no node of the graph can be batched", hint, code="nothing-to-batch")])
     touching = {axis for id in nodes for axis in expansion.axes[id]}
     apart = touching & {*_apart(job, nodes, expansion.axes, catalog)}
     rows = expansion.first_rows

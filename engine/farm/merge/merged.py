@@ -111,7 +111,7 @@ def _refuse(problems: Iterable[Problem]) -> None:
 def _beyond(job: Job, limits: Limits) -> Iterator[Problem]:
     if job.batch > limits.max_batch:
         message = f"a batch of {job.batch:,} is larger than the limit of {limits.max_batch:,}"
-        yield Problem(message, "ask for a smaller batch, or raise WEFT_MAX_BATCH")
+        yield Problem(message, "ask for a smaller batch, or raise WEFT_MAX_BATCH", code="batch-too-large")
 
 
 def _located(problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -137,7 +137,7 @@ def _sinks(checked: Checked, steps: Iterable[Step]) -> Iterator[Step]:
     found = [step for step in steps if step.call.id in wanted and step.call.type.sink]
     if not found:
         message = "the graph of a job ends in no sink (a node that returns an artifact)"
-        raise GraphError([Problem(message, "add a SaveImage node")])
+        raise GraphError([Problem(message, "add a SaveImage node", code="nothing-to-run")])
     return iter(found)
 
 
@@ -236,7 +236,7 @@ def relinked(given: Any, names: Mapping[str, str], single: Collection[str] = ())
     """An input whose links lead to nodes by their new names.
 
     Args:
-        single: nodes whose one output may come to have another name.
+        single: nodes with one output, whose name may change.
     """
     if isinstance(given, Link):
         return Link(names.get(given.node, given.node), None if given.node in single else given.output)
@@ -251,4 +251,4 @@ def _refused_values(job: Job) -> Iterator[Problem]:
             parameter = job.graph.parameters.get(target)
             faults = (parameter_fault(parameter, value) for value in values) if parameter else ()
             if fault := next(filter(None, faults), None):
-                yield Problem(f"sweep over `{target}`: {fault}", fault.hint)
+                yield Problem(f"sweep over `{target}`: {fault.message}", fault.hint, code=fault.code)

@@ -39,7 +39,7 @@ def attempts(folder: Path, entry: Entry) -> list[Path]:
 def _error(log: Path) -> str:
     """What failed in an attempt; a line that is cut short, as where a process was killed, says nothing."""
     whole = (line for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
-    return "\n".join(said["error"] for said in map(orjson.loads, whole) if said["event"] == "node_failed")
+    return "\n".join(event["error"] for event in map(orjson.loads, whole) if event["event"] == "node_failed")
 
 
 def progress_of(tasks: Tasks) -> JobProgress:

@@ -1,4 +1,4 @@
-"""What a job came to, made from what is published: `manifest.jsonl`, and a contact sheet."""
+"""The results of a job, listed from what is published: `manifest.jsonl`, and a contact sheet."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Telling others how a job goes: a command that gets JSON on its input, or a web address that it is posted to.
 
-Only the command line and the settings (`WEFT_NOTIFY`) name who is told. A job file cannot: from a stranger it could
-else run a command, or have this machine send requests into its network. One that cannot be told changes nothing.
+Only the command line and the settings (`WEFT_NOTIFY`) name who is notified. A job file cannot: a stranger's could run
+a command, or have this machine send requests into its network. A listener that cannot be reached changes nothing.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ MAX_FAILURES = 20
 Event = Literal["job_failing", "job_finished", "job_failed", "job_interrupted"]
 
 
-def message(event: Event, folder: Path, told: JobProgress) -> dict[str, Any]:
-    """What is told of a job; `text` is for people, where chats look for it."""
-    failures = [{"number": number, "name": name, "error": error} for number, name, error in told.failures]
+def message(event: Event, folder: Path, job: JobProgress) -> dict[str, Any]:
+    """The message about a job; `text` is for people, in the field that chats show."""
+    failures = [{"number": number, "name": name, "error": error} for number, name, error in job.failures]
     return {
         "event": event,
-        "text": str(told).splitlines()[0],
-        "title": told.title,
+        "text": str(job).splitlines()[0],
+        "title": job.title,
         "folder": str(folder.resolve()),
-        "state": told.state,
-        "cause": told.cause,
-        "counts": dict(told.counts),
-        "total": told.total,
+        "state": job.state,
+        "cause": job.cause,
+        "counts": dict(job.counts),
+        "total": job.total,
         "failures": failures[:MAX_FAILURES],
         "failed": len(failures),
     }
@@ -52,7 +52,7 @@ class Notifier:
 
     Args:
         listeners: commands and web addresses.
-        complain: hears who could not be told, and why.
+        complain: called with who could not be reached, and why.
     """
 
     listeners: Sequence[str]
@@ -61,27 +61,27 @@ class Notifier:
     _threads: list[threading.Thread] = field(default_factory=list)
     _before: int | None = None
 
-    def look(self, told: JobProgress) -> None:
+    def look(self, job: JobProgress) -> None:
         """Tell of the first failure since the first look; called now and then."""
         if self._before is None:
-            self._before = len(told.failures)
-        if len(told.failures) > self._before and not self._threads:
-            self._tell("job_failing", told)
+            self._before = len(job.failures)
+        if len(job.failures) > self._before and not self._threads:
+            self._tell("job_failing", job)
 
-    def end(self, told: JobProgress, interrupted: bool = False, cause: str = "") -> None:
-        """Tell how the job ended, and wait until everybody was told.
+    def end(self, job: JobProgress, interrupted: bool = False, cause: str = "") -> None:
+        """Tell how the job ended, and wait until every message was sent.
 
         Args:
             cause: why it could not be worked at, where that is so.
         """
-        failed = cause or told.failures or told.state != "finished"
+        failed = cause or job.failures or job.state != "finished"
         event: Event = "job_interrupted" if interrupted else "job_failed" if failed else "job_finished"
-        self._tell(event, replace(told, cause=cause or told.cause))
+        self._tell(event, replace(job, cause=cause or job.cause))
         for thread in self._threads:
             thread.join()
 
-    def _tell(self, event: Event, told: JobProgress) -> None:
-        content = orjson.dumps(message(event, self.folder, told))
+    def _tell(self, event: Event, job: JobProgress) -> None:
+        content = orjson.dumps(message(event, self.folder, job))
         for listener in self.listeners:
             thread = threading.Thread(target=self._send, args=(listener, content), daemon=True)
             thread.start()

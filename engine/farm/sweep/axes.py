@@ -92,23 +92,25 @@ def _rows(path: Path, text: str) -> list[Mapping[str, Any]]:
 
 
 def pictures(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
-    """`{"folder": "faces", "pattern": "*.png"}`: its pictures by name, as paths beside the job file."""
+    """`{"folder": "faces", "pattern": "*.png"}`: its pictures by name, as paths from the job file's folder."""
     place = _found(source["folder"], folder)
     if not place.is_dir():
-        raise InputError(f"`{source['folder']}` is no folder", "name a folder beside the job file")
+        raise InputError(f"`{source['folder']}` is no folder", "name a folder next to the job file")
     found = sorted(place.glob(str(source.get("pattern", "*"))))
     names = [path.relative_to(place) for path in found if path.suffix.lower() in PICTURES and path.is_file()]
     return tuple((Path(source["folder"]) / name).as_posix() for name in names)
 
 
 def _found(name: Any, folder: Path) -> Path:
-    """A file or folder beside the job file, nowhere else."""
+    """A file or folder in the folder of the job file, nowhere else."""
     path = (folder / str(name)).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise InputError(f"`{name}` is outside of the job's folder", "put it beside the job file")
+        raise InputError(f"`{name}` is outside of the job's folder", "put it next to the job file", "outside-folders")
     if not path.exists():
         near = nearest(path.name, (one.name for one in path.parent.glob("*")))
-        raise InputError(f"there is no `{name}` beside the job file", near or "check the path")
+        raise InputError(
+            f"there is no `{name}` in the folder of the job file", near or "check the path", "missing-file"
+        )
     return path
 
 
@@ -146,9 +148,7 @@ def _from_object(source: Any, folder: Path) -> tuple[Any, ...]:
     function, others = SOURCES[kinds[0]]
     unknown = source.keys() - others - {*kinds}
     if unknown:
-        raise InputError(
-            f"unknown key `{min(unknown)}`", f"beside `{kinds[0]}` there may be: {listed(others) or 'none'}"
-        )
+        raise InputError(f"unknown key `{min(unknown)}`", f"with `{kinds[0]}` there may be: {listed(others) or 'none'}")
     try:
         return function(source, folder)
     except (OSError, UnicodeDecodeError) as fault:

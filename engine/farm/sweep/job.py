@@ -40,7 +40,7 @@ class JobModel(BaseModel):
     weft_job: StrictInt = Field(description="The version of the format of job files.")
     title: StrictStr = Field("", description="What the job is, in a few words.")
     description: StrictStr = Field("", description="What the job makes, for the people who run it.")
-    graph: StrictStr | dict[str, Any] = Field(description="A graph file beside the job file, or a graph.")
+    graph: StrictStr | dict[str, Any] = Field(description="A graph file, by its path from the job file, or a graph.")
     sweep: dict[str, list[Any] | dict[str, Any]] = Field(
         {}, description="For each parameter or NODE.INPUT its values; the items are their product."
     )
@@ -59,7 +59,7 @@ class JobModel(BaseModel):
     batch: StrictInt = Field(
         1, ge=1, description="How many items that differ in texts and seeds alone are sampled at once."
     )
-    max_items: StrictInt = Field(100_000, ge=1, description="The most items that the sweep may come to.")
+    max_items: StrictInt = Field(100_000, ge=1, description="The most items that the sweep may have.")
     resources: dict[StrictStr, Annotated[StrictFloat, Field(gt=0)]] = Field(
         {}, description="What each worker takes of its machine on Ray: CPU, GPU, parts of one, names of the cluster."
     )
@@ -116,7 +116,14 @@ def load(path: Path) -> Job:
     except OSError as fault:
         near = nearest(path.name, (one.name for one in path.parent.glob("*.json")))
         raise GraphError(
-            [Problem(f"cannot be read: {fault.strerror}", near or "check the path", file=str(path))]
+            [
+                Problem(
+                    f"cannot be read: {fault.strerror}",
+                    near or "check the path",
+                    file=str(path),
+                    code="unreadable-file",
+                )
+            ]
         ) from None
     return read(content, path)
 
@@ -125,7 +132,7 @@ def read(content: bytes | str, path: Path) -> Job:
     """The job that a JSON text says.
 
     Args:
-        path: the file it comes from; its graph and files are looked up beside it.
+        path: the file it comes from; its graph and files are looked up in its folder.
 
     Raises:
         GraphError: with every problem of the job.
@@ -143,9 +150,9 @@ def read(content: bytes | str, path: Path) -> Job:
 def _model(tree: Any) -> JobModel:
     if not isinstance(tree, dict) or tree.get("weft_job") != VERSION:
         found = shown(tree.get("weft_job")) if isinstance(tree, dict) and "weft_job" in tree else "no version"
-        raise GraphError(
-            [Problem(f"no job of version {VERSION}: {found}", f'a job file begins {{"weft_job": {VERSION}')]
-        )
+        hint = f'a job file begins {{"weft_job": {VERSION}; for one of a later version use a newer Weft'
+        code = "unsupported-version" if isinstance(tree, dict) and "weft_job" in tree else "missing-key"
+        raise GraphError([Problem(f"no job of version {VERSION}: {found}", hint, code=code)])
     return modelled(tree)
 
 
@@ -170,12 +177,14 @@ def _translated(fault: ValidationError) -> Iterator[Problem]:
             continue
         seen.add(place)
         if error["type"] == "extra_forbidden":
-            yield Problem(f"unknown key `{place}`", nearest(place, known) or f"the keys are: {listed(known)}")
+            yield Problem(
+                f"unknown key `{place}`", nearest(place, known) or f"the keys are: {listed(known)}", code="unknown-key"
+            )
         elif error["type"] == "missing":
-            yield Problem(f"the key `{place}` is missing", "add it")
+            yield Problem(f"the key `{place}` is missing", "add it", code="missing-key")
         else:
             expected = error["msg"].removeprefix("Input should be ")
-            yield Problem(f"`{place}`: expected {expected}, found {shown(error['input'])}")
+            yield Problem(f"`{place}`: expected {expected}, found {shown(error['input'])}", code="malformed-value")
 
 
 def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
@@ -194,7 +203,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     problems += _unknown_targets(graph, "sweep over", model.sweep) if graph else ()
     problems += _unknown_targets(graph, "on_out_of_memory:", model.on_out_of_memory) if graph else ()
     fault = template_fault(model.name, model.sweep)
-    problems += [Problem(fault.message, fault.hint)] if fault else []
+    problems += [Problem(fault.message, fault.hint, code="malformed-name")] if fault else []
     axes = tuple(_axes(values, model.zip, problems))
     if problems or graph is None:
         raise GraphError(problems)
@@ -214,7 +223,9 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     )
     if job.count > model.max_items:
         hint = "make the sweep smaller, or raise `max_items`"
-        raise GraphError([Problem(f"the sweep has {job.count:,} items, more than {model.max_items:,}", hint)])
+        raise GraphError(
+            [Problem(f"the sweep has {job.count:,} items, more than {model.max_items:,}", hint, code="too-many-items")]
+        )
     return job
 
 
@@ -234,7 +245,7 @@ def _values(model: JobModel, folder: Path, problems: list[Problem]) -> dict[str,
         try:
             values[target] = read_values(source, folder)
         except InputError as fault:
-            problems.append(Problem(f"sweep over `{target}`: {fault.message}", fault.hint))
+            problems.append(Problem(f"sweep over `{target}`: {fault.message}", fault.hint, code=fault.code))
     return values
 
 
@@ -246,7 +257,11 @@ def _unknown_targets(graph: Graph, where: str, targets: Iterable[str]) -> Iterat
         if node not in known:
             what = f"node `{node}`" if dot else "such parameter"
             names = listed(known) or "none"
-            yield Problem(f"{where} `{target}`: the graph has no {what}", nearest(node, known) or f"there are: {names}")
+            yield Problem(
+                f"{where} `{target}`: the graph has no {what}",
+                nearest(node, known) or f"there are: {names}",
+                code="unknown-target",
+            )
 
 
 def _axes(
@@ -258,12 +273,20 @@ def _axes(
         for target in group:
             if target not in values or target in group_of:
                 what = "stands in two groups" if target in group_of else "is not swept over"
-                problems.append(Problem(f"`zip` names `{target}`, which {what}", nearest(target, values)))
+                problems.append(
+                    Problem(f"`zip` names `{target}`, which {what}", nearest(target, values), code="unknown-target")
+                )
             group_of[target] = tuple(group)
         lengths = {name: len(values[name]) for name in group if name in values}
         if len({*lengths.values()}) > 1:
-            told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
-            problems.append(Problem(f"axes that are walked together differ in length: {told}", "give as many of each"))
+            counts = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            problems.append(
+                Problem(
+                    f"axes that are walked together differ in length: {counts}",
+                    "give as many of each",
+                    code="unequal-lists",
+                )
+            )
     for target in values:
         group = tuple(one for one in group_of.get(target, (target,)) if one in values)
         if target == group[0]:

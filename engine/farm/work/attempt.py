@@ -1,4 +1,4 @@
-"""An attempt at an item: run it as `weft run` runs a graph, and have what it came to ready to be published.
+"""An attempt at an item: run it as `weft run` runs a graph, and have its files ready to be published.
 
 An `ItemRunner` needs no ledger, so attempts are the same under every launcher; `committing` records one in a ledger.
 """
@@ -31,15 +31,15 @@ from weft.engine.running.delivery import versions
 from weft.engine.session import Engine
 
 TURNS = 2
-"""Attempts of one worker that may be under way at once: one that runs, and one that is settled."""
+"""Attempts of one worker that may be under way at once: one that runs, and one that is committed."""
 
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """What an attempt came to: files, or why there are none; neither where it was stopped.
+    """The outcome of an attempt: files, or why there are none; neither where it was stopped.
 
     Args:
-        staging: the folder of the attempt, which is emptied when the outcome is settled.
+        staging: the folder of the attempt, which is emptied when the outcome is committed.
         finished: makes its files ready, which waits for the disk.
         staged: its files, when they are.
         seconds: that it took.
@@ -202,13 +202,13 @@ def ran_out_of_room(fault: NodeError) -> bool:
 def ran_out_of_memory(fault: NodeError) -> bool:
     """Whether a node had too little memory, of the machine or of a device: torch says so in words."""
     if isinstance(fault.cause, RuntimeError):
-        said = str(fault.cause).lower()
-        return "out of memory" in said or "allocate memory" in said
+        text = str(fault.cause).lower()
+        return "out of memory" in text or "allocate memory" in text
     return isinstance(fault.cause, MemoryError)
 
 
 def staging_path(folder: Path, worker: str, turn: int) -> Path:
-    """Where an attempt keeps what it makes until it is published: in turns, so that the one before may be settled yet.
+    """The folder of an attempt until it is published; two take turns, since the one before may still be committed.
 
     The folders are used again, since file systems are slow to make files where many were just removed.
     """

@@ -1,6 +1,6 @@
-"""Settling: an attempt's files are published, and a ledger knows what the attempt came to.
+"""Committing an attempt: its files are published and its outcome is written to the ledger.
 
-It waits for the disk, so a worker has it done beside its next attempt.
+This waits for the disk, so a worker does it in a thread while its next attempt runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from weft.engine.farm.work.ledger import Entry, Ledger
 
 
 def commit(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcome) -> bool:
-    """Have a ledger know what an attempt came to; whether that published the item."""
+    """Write the outcome of an attempt to a ledger; whether that published the item."""
     outcome = outcome.ready()
     try:
         if outcome.cause:
@@ -43,7 +43,7 @@ def _published(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcom
 
 
 class Committer:
-    """Settles the attempts of one worker in a thread, one after the other.
+    """Commits the attempts of one worker in a thread, one after the other.
 
     Args:
         path: the ledger's.
@@ -55,17 +55,17 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, "committer")
         self._last: Future[bool] | None = None
         self.done = 0
-        """Items that were published, of those that are settled."""
+        """Items that were published, of those that are committed."""
 
     def take(self, entry: Entry, outcome: AttemptOutcome) -> None:
-        """Settle an attempt, once the one before is settled; one that failed at once, since it may end the job."""
+        """Commit an attempt, once the one before is committed; one that failed at once, since it may end the job."""
         self.wait()
         self._last = self._thread.submit(commit, self._ledger, self._worker, entry, outcome)
         if outcome.finished is None:
             self.wait()
 
     def wait(self) -> None:
-        """Wait until all is settled.
+        """Wait until all is committed.
 
         Raises:
             StoreError: where the ledger cannot be written.
@@ -75,7 +75,7 @@ class Committer:
             self.done += last.result()
 
     def close(self) -> None:
-        """Wait for the last one, and let go of thread and ledger."""
+        """Wait for the last one, and close thread and ledger."""
         with suppress(StoreError):
             self.wait()
         self._thread.shutdown()

@@ -104,4 +104,5 @@ def refuse_newer(version: int, what: str) -> None:
         raise InputError(
             f"{what} is of version {version}, and this Weft works at jobs up to version {VERSION}",
             "use a newer Weft (pip install --upgrade weft-engine), or submit the job into another folder with --out",
+            "unsupported-version",
         )

@@ -28,7 +28,7 @@ HEARTBEAT = 5.0
 """Seconds after which a worker renews its leases."""
 
 FAULTS = 3
-"""Items that a worker fails at, with none done between, after which it is set aside."""
+"""Items that a worker fails at, with none done between, after which it is quarantined."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,8 @@ class Ledger(LedgerFile):
     def complete(self, worker: str, entry: Entry, seconds: float, publish: Callable[[], None]) -> bool:
         """Publish an item and have it done, both or neither; False where the lease is another's by now."""
         with self._transaction():
+            # The fence: a worker that slept through its lease finds another's here and publishes nothing. `publish`
+            # runs inside the transaction, so no lease can change between this check and the links.
             if not self._holds(worker, entry):
                 return False
             publish()
@@ -200,7 +202,7 @@ class Ledger(LedgerFile):
         self._base.execute("UPDATE workers SET item='' WHERE name=? AND item=?", (worker, entry.id))
 
     def fail(self, worker: str, entry: Entry, error: str, for_good: bool = False) -> None:
-        """Charge a failure to an item that a worker holds; one that is set aside for it gives the others back.
+        """Charge a failure to an item that a worker holds; one that is quarantined for it gives the others back.
 
         Args:
             for_good: whether it is of no use to try again, so that all retries are charged.

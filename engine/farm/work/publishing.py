@@ -36,12 +36,15 @@ class Staged:
         """
         for source, final in self.moves:
             try:
+                # A link never replaces: two attempts cannot overwrite each other, nor a file that somebody put there.
                 os.link(source, final)
             except FileExistsError:
                 if final.name.endswith(SIDECAR) or final.read_bytes() == source.read_bytes():
                     continue
                 raise InputError(
-                    f"{final} is there already and is another picture", "move it away, or change the job's `name`"
+                    f"{final} is there already and is another picture",
+                    "move it away, or change the job's `name`",
+                    "name-taken",
                 ) from None
 
 
@@ -59,19 +62,20 @@ def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, 
         final = folder / f"{name}{f'_{index + 1}' if index else ''}{picture.suffix}"
         final.parent.mkdir(parents=True, exist_ok=True)
         content = picture.read_bytes()
-        _settle(picture)
+        _flush(picture)
         files.append(
             {"path": final.relative_to(folder).as_posix(), "bytes": len(content), "blake3": digest_bytes(content)}
         )
         moves.append((picture, final))
-    beside = pictures[0].with_name(f"item{SIDECAR}")
-    beside.write_bytes(orjson.dumps({"weft_item": 1, **sidecar, "files": files}, option=orjson.OPT_APPEND_NEWLINE))
-    _settle(beside)
-    return Staged((*moves, (beside, folder / f"{name}{SIDECAR}")))
+    staged = pictures[0].with_name(f"item{SIDECAR}")
+    staged.write_bytes(orjson.dumps({"weft_item": 1, **sidecar, "files": files}, option=orjson.OPT_APPEND_NEWLINE))
+    _flush(staged)
+    # The sidecar is the last to get its name: what has one is done, so all that it lists must be there before.
+    return Staged((*moves, (staged, folder / f"{name}{SIDECAR}")))
 
 
-def _settle(path: Path) -> None:
-    """Have a file on the disk, not in the system's memory."""
+def _flush(path: Path) -> None:
+    """Have a file on the disk, not in the memory of the system."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""A worker: leases items of a ledger, runs each as `weft run` runs a graph, publishes what it came to."""
+"""A worker: leases items of a ledger, runs each as `weft run` runs a graph, publishes its pictures."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Worker:
         ledger.close()
 
     def _chunk(self, chunk: list[Entry], committer: Committer) -> None:
-        """Run leased items; each is settled while the next one runs."""
+        """Run leased items; each is committed while the next one runs."""
         for entry in chunk:
             if not self.stopped() and self.ledger.begin(self.name, entry):
                 started = time.monotonic()

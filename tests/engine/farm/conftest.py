@@ -19,7 +19,7 @@ from weft.engine.farm import Job, load
 from weft.engine.farm.work.job_facts import Setup
 from weft.engine.process import process_start
 
-NODES = '''"""Light nodes: what a text and a number come to, in one pixel."""
+NODES = '''"""Light nodes: a text and a number become one pixel."""
 
 import os
 import time

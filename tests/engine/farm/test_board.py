@@ -31,10 +31,10 @@ MOMENT = JobProgress(
 )
 
 
-def drawn(told: JobProgress, width: int = 80) -> list[str]:
+def drawn(progress: JobProgress, width: int = 80) -> list[str]:
     """The lines of a board."""
     console = Console(record=True, width=width, file=StringIO())
-    console.print(board(told, {"c0ffee": "0042_[x]"}))
+    console.print(board(progress, {"c0ffee": "0042_[x]"}))
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
@@ -72,20 +72,20 @@ def in_a_terminal(place: Place, *arguments: str) -> str:
         [*WEFT, "farm", *arguments], cwd=place.folder, stdout=theirs, stderr=theirs, env=environment
     )
     os.close(theirs)
-    said = b""
+    shown = b""
     with suppress(OSError):  # how a terminal ends on Linux
         while part := os.read(ours, 4096):
-            said += part
+            shown += part
     os.close(ours)
     assert process.wait(60) == 0
-    return said.decode()
+    return shown.decode()
 
 
 def test_run_and_watch_draw_in_a_terminal(place: Place) -> None:
     place.job({"seed": {"count": 3}}, title="Dots")
     options = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu"]
-    said = in_a_terminal(place, "run", "job.json", *options)
-    assert "it/s" in said and "\x1b[2K" in said and "Dots: finished, 3 of 3 (3 done)" in said
+    shown = in_a_terminal(place, "run", "job.json", *options)
+    assert "it/s" in shown and "\x1b[2K" in shown and "Dots: finished, 3 of 3 (3 done)" in shown
     submit(place.job({"seed": {"count": 4}}, title="Dots"), place.out, place.setup)
     watching = [*WEFT, "farm", "status", "out", "--watch"]
     piped = subprocess.Popen(watching, cwd=place.folder, stdout=subprocess.PIPE, text=True)

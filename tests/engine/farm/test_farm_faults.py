@@ -117,11 +117,11 @@ def test_a_disk_that_is_full_stops_the_job_and_blames_no_item(place: Place, room
     place.job({"seed": {"count": 60}}, retries=0)
     place.out.mkdir()
     shell = ["unshare", "-rm", "sh", "-c", FULL.format(room=room), "sh", *WEFT]
-    said = subprocess.run(shell, cwd=place.folder, capture_output=True, text=True, timeout=120)
-    assert said.returncode == 0, said.stderr
-    assert ("  stopped: " in said.stdout and "full" in said.stdout) or "No space left" in said.stdout
-    assert "the job stopped: " in said.stdout
-    assert "failed" not in said.stdout and said.stdout.endswith("60\n")
+    done = subprocess.run(shell, cwd=place.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert ("  stopped: " in done.stdout and "full" in done.stdout) or "No space left" in done.stdout
+    assert "the job stopped: " in done.stdout
+    assert "failed" not in done.stdout and done.stdout.endswith("60\n")
 
 
 def test_an_input_file_that_goes_missing_fails_its_items_alone(place: Place, capfd: pytest.CaptureFixture[str]) -> None:

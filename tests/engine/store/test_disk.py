@@ -64,7 +64,7 @@ def files(store: DiskStore) -> list[Path]:
 @pytest.mark.parametrize("name", TENSORS)
 def test_a_tensor_comes_back_bit_for_bit(name: str, store: DiskStore) -> None:
     tensor = TENSORS[name]
-    again = kept(store, [tensor, "beside"])[0]
+    again = kept(store, [tensor, "a text"])[0]
     assert (again.dtype, again.shape) == (tensor.dtype, tensor.shape)
     assert again.flatten().view(torch.uint8).equal(tensor.contiguous().flatten().view(torch.uint8))
 

@@ -69,8 +69,8 @@ def test_a_failure_stops_no_other_item(place: Place) -> None:
 def test_status_and_logs_need_no_ledger(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     states(prepared(place, "fail", "a", "b", seeds=1), "0-1")
     assert call(["farm", "status", str(place.out)]) == 1
-    said = capfd.readouterr().out
-    assert "exported, 2 of 3 (1 done, 1 failed, 1 waiting)" in said and "this text fails" in said
+    shown = capfd.readouterr().out
+    assert "exported, 2 of 3 (1 done, 1 failed, 1 waiting)" in shown and "this text fails" in shown
     assert call(["farm", "logs", str(place.out), "0"]) == 0 and "this text fails" in capfd.readouterr().out
     states(prepared(place, "a", "b", seeds=1), "0-1")
     assert call(["farm", "status", str(place.out), "--watch"]) == 0 and "finished, 2 of 2" in capfd.readouterr().out
@@ -89,7 +89,7 @@ def test_a_chunk_that_is_stopped_ends(place: Place) -> None:
     assert [one.state for one in ended] == ["stopped"] and not place.pictures()
 
 
-def test_chunks_at_once_killed_and_asked_to_stop_come_to_the_same(place: Place) -> None:
+def test_chunks_at_once_killed_and_asked_to_stop_publish_the_same(place: Place) -> None:
     prepare(place.job({"seed": {"count": 8}, "sample.seconds": [0.3]}, name="{seed}"), place.out, place.setup)
     attempts = place.out / ".farm" / "attempts"
     stopped = place.start("run-chunk", "out", "0-7")
@@ -107,26 +107,27 @@ def test_chunks_at_once_killed_and_asked_to_stop_come_to_the_same(place: Place) 
 def test_items_of_another_submission_are_refused(place: Place) -> None:
     key = prepared(place, "a").key
     prepared(place, "b", "a")
-    with pytest.raises(InputError, match="submitted anew"):
+    with pytest.raises(InputError) as caught:
         read_tasks(place.out, key)
+    assert caught.value.code == "job-changed"
 
 
 @pytest.mark.parametrize(
-    ("items", "code", "said"),
-    [("0-1", 0, "item 1  done"), ("0,2", 1, "this text fails"), ("7", 2, "no item 7"), ("x", 2, "no range")],
+    ("items", "code", "shown"),
+    [("0-1", 0, "done"), ("0,2", 1, "this text fails"), ("7", 2, "7"), ("x", 2, "'x'")],
 )
-def test_exit_codes(place: Place, items: str, code: int, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes(place: Place, items: str, code: int, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
     prepared(place, "a", "b", "fail", seeds=1)
     assert call(["farm", "run-chunk", str(place.out), items]) == code
     out, err = capfd.readouterr()
-    assert said in out + err
+    assert shown in out + err
 
 
 def test_lines_for_a_program(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     prepared(place, "a", "fail", seeds=1)
     call(["farm", "run-chunk", str(place.out), "0-1", "--json"])
-    told = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert [(one["state"], one["part"]) for one in told] == [("done", 0.5), ("failed", 1.0)]
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(one["state"], one["part"]) for one in lines] == [("done", 0.5), ("failed", 1.0)]
 
 
 def test_lines_for_open_job_description(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +175,7 @@ class Ways:
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "WEFT": str(self.weft)}
 
     def call(self, *arguments: str, **environment: str) -> str:
-        """Run a command; what it said."""
+        """Run a command; what it printed."""
         made = subprocess.run(
             arguments, cwd=self.place.folder, env=self.environment | environment, capture_output=True, text=True
         )
@@ -195,8 +196,8 @@ class Ways:
         self.call(*self.out("openjd", "export", "--openjd", "job.openjd.json", "--chunk", "2"))
         runner = str(Path(sys.executable).with_name("openjd"))
         self.call(runner, "check", "job.openjd.json")
-        said = self.call(runner, "run", "job.openjd.json", "--step", "Items", "-p", f"Weft={self.weft}")
-        assert "openjd_progress: 100.0" in said
+        shown = self.call(runner, "run", "job.openjd.json", "--step", "Items", "-p", f"Weft={self.weft}")
+        assert "openjd_progress: 100.0" in shown
 
     def slurm(self) -> None:
         """The tasks of an array script, one after the other."""

@@ -44,7 +44,7 @@ def own_token() -> Iterator[None]:
         yield
 
 
-def told(place: Place) -> dict[str, tuple[str, str]]:
+def pictures_of(place: Place) -> dict[str, tuple[str, str]]:
     """For each published item its name and the digest of its picture."""
     return {one["id"]: (one["name"], one["files"][0]["blake3"]) for one in published(place.out)}
 
@@ -57,10 +57,10 @@ def test_ray_paints_what_embedded_workers_paint_and_a_poison_item_kills_no_other
     assert ledger.counts() == {"done": 4, "failed": 2} and not ledger.workers()
     assert all("died" in one.error for one in ledger.entries("failed"))
     ledger.close()
-    found = told(place), place.pictures()
+    found = pictures_of(place), place.pictures()
     place.out.rename(place.folder / "ray")
     assert place.run() == 1
-    assert (told(place), place.pictures()) == found
+    assert (pictures_of(place), place.pictures()) == found
 
 
 @needs_ray
@@ -72,17 +72,17 @@ def test_an_actor_that_does_not_see_the_folder_of_the_job_says_so(place: Place) 
 
 @needs_ray
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "named"),
     [
         (["--ray", "local", "--resource", "GPU=64"], "GPU 64"),
         (["--ray", "127.0.0.1:1"], "127.0.0.1:1"),
         (["--ray", "nowhere"], "nowhere"),
     ],
 )
-def test_a_cluster_that_is_not_there_is_said(place: Place, options: list[str], said: str) -> None:
+def test_a_cluster_that_is_not_there_is_named(place: Place, options: list[str], named: str) -> None:
     place.job({"seed": [1]})
     assert place.run(*options) == 2
-    assert said in (place.folder / "log").read_text()
+    assert named in (place.folder / "log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -132,11 +132,11 @@ def test_ray_paints_what_embedded_workers_paint_with_a_model(place: Place) -> No
     (place.folder / "graph.json").write_bytes((GRAPHS / "text_to_image.json").read_bytes())
     place.job({"prompt": ["a lake at night", "a desert at sunrise"], "seed": [1, 2], "sampler.steps": [4]})
     assert place.run("--ray", "local", "--workers", "2") == 0
-    found = told(place), place.pictures()
+    found = pictures_of(place), place.pictures()
     place.out.rename(place.folder / "ray")
     (place.folder / "store").rename(place.folder / "store of ray")
     assert place.run("--workers", "2") == 0
-    assert (told(place), place.pictures()) == found and len(found[1]) == 4
+    assert (pictures_of(place), place.pictures()) == found and len(found[1]) == 4
 
 
 @needs_ray
@@ -175,13 +175,13 @@ def test_a_job_waits_for_a_node_and_goes_on_when_it_comes(place: Place) -> None:
     try:
         node = cluster.add_node(**NODE)
         driver = place.start("run", "job.json", *OPTIONS, "--workers", "2", "--ray", cluster.address)
-        until(lambda: len(told(place)) > 3)
+        until(lambda: len(pictures_of(place)) > 3)
         cluster.remove_node(node, allow_graceful=False)
         until(lambda: "no worker is ready: each needs CPU 1" in (place.folder / "log").read_text(), 60)
-        before = len(told(place))
+        before = len(pictures_of(place))
         cluster.add_node(**NODE)
-        until(lambda: len(told(place)) > before, 5)
-        assert driver.wait(60) == 0 and len(told(place)) == len(place.pictures()) == 30
+        until(lambda: len(pictures_of(place)) > before, 5)
+        assert driver.wait(60) == 0 and len(pictures_of(place)) == len(place.pictures()) == 30
     finally:
         cluster.shutdown()
 
@@ -196,7 +196,7 @@ def test_ten_workers_and_a_node_are_killed_and_nothing_is_lost(place: Place) -> 
     try:
         nodes = [cluster.add_node(**NODE) for _ in range(2)]
         driver = place.start("run", "job.json", *OPTIONS, "--workers", "3", "--ray", cluster.address)
-        until(lambda: len(told(place)) > 3)
+        until(lambda: len(pictures_of(place)) > 3)
         kills = kill_workers(place, driver, 5, random.Random(7))
         cluster.remove_node(nodes[0], allow_graceful=False)
         kills += [time.time(), *kill_workers(place, driver, 5, random.Random(8))]
@@ -204,7 +204,7 @@ def test_ten_workers_and_a_node_are_killed_and_nothing_is_lost(place: Place) -> 
     finally:
         cluster.shutdown()
     ledger = Ledger(ledger_path(place.out))
-    assert ledger.counts() == {"done": 200} and len(told(place)) == len(place.pictures()) == 200
+    assert ledger.counts() == {"done": 200} and len(pictures_of(place)) == len(place.pictures()) == 200
     began = [*(place.out / ".farm" / "logs").glob("????????????????.*.log")]
     assert len(began) <= 200 + 10 + 3, "no more ran again than was in flight"
     ends = sorted(one.ended for one in ledger.entries())

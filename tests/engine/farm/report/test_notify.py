@@ -1,4 +1,4 @@
-"""Who is told how a job goes, by command and by web address."""
+"""Who is notified of how a job goes, by command and by web address."""
 
 from __future__ import annotations
 
@@ -90,25 +90,25 @@ def test_a_command_gets_it_on_its_input(place: Place) -> None:
         ("http://127.0.0.1:1/sec ret", "is not well formed"),
     ],
 )
-def test_who_cannot_be_told_is_said_and_secrets_are_not(place: Place, name: str, why: str) -> None:
+def test_who_cannot_be_reached_is_reported_and_secrets_are_not(place: Place, name: str, why: str) -> None:
     (complaint,) = ended(place, name)
     assert why in complaint and "secret" not in complaint and "sec ret" not in complaint
 
 
-def test_an_answer_that_refuses_is_said(place: Place, hook: Hook) -> None:
+def test_an_answer_that_refuses_is_reported(place: Place, hook: Hook) -> None:
     assert "404" in ended(place, f"{hook[0]}/missing")[0]
 
 
-def test_one_that_cannot_be_told_keeps_no_other_from_it(place: Place, hook: Hook) -> None:
+def test_one_that_cannot_be_reached_keeps_no_other_from_it(place: Place, hook: Hook) -> None:
     assert len(ended(place, "no-such-command", hook[0])) == 1 and len(hook[1]) == 1
 
 
 def test_a_message_stays_small(tmp_path: Path) -> None:
     failures = tuple((number, f"{number}", "it failed") for number in range(1_000))
-    told = message(
+    sent = message(
         "job_failed", tmp_path, JobProgress("", "finished", "", {"failed": 1_000}, 1_000, 0, None, failures, {})
     )
-    assert len(told["failures"]) == MAX_FAILURES and told["failed"] == 1_000
+    assert len(sent["failures"]) == MAX_FAILURES and sent["failed"] == 1_000
 
 
 def test_a_run_tells_of_the_first_failure_and_of_the_end(place: Place) -> None:
@@ -131,8 +131,9 @@ def test_the_settings_name_one_too(place: Place, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_job_file_names_nobody(place: Place) -> None:
-    with pytest.raises(GraphError, match="unknown key `notify`"):
+    with pytest.raises(GraphError) as caught:
         place.job({"prompt": ["a"]}, notify="rm -r /")
+    assert [problem.code for problem in caught.value.problems] == ["unknown-key"]
 
 
 def test_an_address_is_shown_by_its_host() -> None:
