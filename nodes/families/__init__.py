@@ -49,7 +49,7 @@ def of_denoiser(contents: Contents) -> CheckpointFacts | None:
 def of_vae(contents: Contents) -> VAEFacts | None:
     """What headers say of a VAE alone, with the families whose latents it may make; None where there is none.
 
-    These are told by the kind of VAE, by its channels, and by its scale where the configuration has it.
+    They follow from the kind of VAE, its channels, and its scale where the configuration has it.
     """
     facts = vae_facts(contents)
     if facts is None:
@@ -57,7 +57,7 @@ def of_vae(contents: Contents) -> VAEFacts | None:
     specs = {known.name: known.vae for known in FAMILIES if known.vae is not None and known.vae.takes(facts)}
     given = facts.config.get("scaling_factor")
     scaled = tuple(name for name, spec in specs.items() if spec.config.get("scaling_factor") == given)
-    return replace(facts, families=scaled or tuple(specs)) if specs else None
+    return replace(facts, families=scaled or tuple(specs), contents=contents) if specs else None
 
 
 def of_control_net(contents: Contents) -> ControlNetFacts | None:

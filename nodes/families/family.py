@@ -1,8 +1,8 @@
-"""What a family of models is: data, and the classes that act.
+"""A family of models: data, and the classes that do the work.
 
-A family is one file in this folder and its line in `weft.nodes.families`. Its data say how its files are recognised and
-what files do not say themselves; its `NetworkFormat` loads its networks, its `Denoiser` calls them, its `PromptEncoder`
-makes prompts of texts. Importing a family imports no torch. Read next: `weft.nodes.models.network_format`,
+A family is one file in this folder and its line in `weft.nodes.families`. The data say how its files are recognised,
+with defaults for what files do not say. Its `NetworkFormat` loads networks, its `Denoiser` calls them, its
+`PromptEncoder` encodes prompts. Importing a family imports no torch. Read next: `weft.nodes.models.network_format`,
 `weft.nodes.models.denoiser`.
 """
 
@@ -38,14 +38,14 @@ class Family:
         name: as types have it: `SD1`.
         network: how the networks of its denoisers are found and loaded.
         denoiser: the class of its denoisers.
-        prompts: the class that puts together what its text models read.
-        latent_rgb_factors: what its latents look like, where a checkpoint does not say it.
+        prompts: the class that combines the output of its text models.
+        latent_rgb_factors: the map from its latents to colours, where a checkpoint has none of its own.
         texts: the text models that prompts are read with, in order.
         vae: its VAEs; None where its models sample pixels.
         scheduler: the configuration of the scheduler, for files that carry none.
-        scheduler_changes: what of it is otherwise for a network of a configuration.
+        scheduler_changes: the entries of `scheduler` that differ for a network of this configuration.
         control_net: how ControlNets for its denoisers are found and loaded; None where it has none.
-        also: what else must be so of the contents of a whole checkpoint.
+        also: a further condition on the contents of a whole checkpoint.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Family:
     also: Callable[[Contents], bool] = _anything
 
     def whole(self, contents: Contents) -> CheckpointFacts | None:
-        """What headers say of a whole checkpoint; None where it is none of the family.
+        """The facts of a whole checkpoint; None where it is not of the family.
 
         It has a network, a VAE where the family has them, and every text model that is not optional; a folder has a
         scheduler too, and no other text model.
@@ -73,14 +73,14 @@ class Family:
         return self._facts(contents, network) if has_all and self.also(contents) else None
 
     def alone(self, contents: Contents) -> CheckpointFacts | None:
-        """What headers say of a denoiser alone, in a folder or a file; None where it is none of the family."""
+        """The facts of a denoiser alone, in a folder or a file; None where it is not of the family."""
         network = self.network.alone(contents)
         return self._facts(contents, network) if network else None
 
     def control(self, contents: Contents) -> ControlNetFacts | None:
-        """What headers say of a ControlNet; None where it is none for the family."""
+        """The facts of a ControlNet; None where it is not for the family."""
         network = self.control_net.alone(contents) if self.control_net else None
-        return ControlNetFacts(self.name, network) if network else None
+        return ControlNetFacts(self.name, network, contents) if network else None
 
     def _file_has_all(self, contents: Contents) -> bool:
         texts = (text.prefix(contents.shapes) for text in self.texts if not text.optional)

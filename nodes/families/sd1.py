@@ -1,6 +1,6 @@
 """The SD 1.x family: Stable Diffusion 1.1 to 1.5, and what was trained from them or like them.
 
-Inpainting and InstructPix2Pix checkpoints are of the family too: their UNets see more beside the same latents.
+Inpainting and InstructPix2Pix checkpoints are of the family too: their UNets take extra channels with the same latents.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import OneModelPrompts
 
 SD2_WIDTH = 1024
-"""The width of the prompts that SD 2.x reads, by which it is told from SD 1.x."""
+"""The width of the prompts of SD 2.x, which distinguishes it from SD 1.x."""
 
 
 def is_sd1(config: Mapping[str, Any]) -> bool:

@@ -1,8 +1,8 @@
 """The SDXL family: base, refiner, inpainting, SDXL-Turbo, and what was distilled or trained from them.
 
-Two CLIP text models read a prompt, and the UNet is told a vector of it and the sizes of the picture. The refiner has
-the second text model alone, and is told a score of beauty in place of the size of the target: it is of the same family,
-since it goes on from the base model's latents (SDXL, https://arxiv.org/abs/2307.01952).
+Two CLIP text models encode a prompt; the UNet takes its pooled vector and the sizes of the picture too. The refiner has
+the second text model alone, and takes an aesthetic score in place of the target's size. It is of the same family, since
+it continues from the base model's latents (SDXL, https://arxiv.org/abs/2307.01952).
 """
 
 from __future__ import annotations

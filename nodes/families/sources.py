@@ -1,7 +1,7 @@
-"""What LoadCheckpoint and LoadControlNet may be given, and how it is found and recognised by names and headers alone.
+"""Sources of weights: what loaders accept, found and recognised by names and headers alone.
 
 A source is a path under a models folder (a diffusers folder or a safetensors file), a hub id whose files are in the
-hub's cache, or `builtin:NAME`. Imports no torch; nothing is downloaded unless a run was told that it may.
+hub's cache, or `builtin:NAME`. Imports no torch. Nothing is downloaded unless the run allows it (`--download`).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ModelSource(Resource):
         return hub.fetch(text, self.components, variant)
 
     def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
-        """What the names of files are counted from, and the files whose content counts.
+        """The folder that file names are relative to, and the files whose content makes the digest.
 
         The headers of a folder's files are read, so that damage shows.
         """
@@ -85,11 +85,11 @@ class ModelSource(Resource):
 
     @abstractmethod
     def facts(self, contents: Contents, root: Path) -> object | None:
-        """What its headers say, for checks, nodes and loaders; None where it is not what is wanted here."""
+        """What the headers say, for checks, nodes and loaders; None where it is another kind of file."""
 
     @abstractmethod
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        """What was found instead."""
+        """The error that names what was found instead."""
 
 
 class CheckpointSource(ModelSource):
@@ -132,7 +132,7 @@ class DenoiserSource(CheckpointSource):
 
 
 class VAESource(ModelSource):
-    """A VAE alone, of any family whose latents have as many channels: whose it is is said by the model it is for."""
+    """A VAE alone, for any family whose latents it can make; the model that it is loaded for decides the family."""
 
     kind = "VAE"
     components = ("",)
@@ -158,20 +158,20 @@ class ControlNetSource(ModelSource):
 
 
 class TextEncoderSource(ModelSource):
-    """A text model alone: CLIP's, OpenCLIP's or T5's, whichever family it is for."""
+    """A text model alone, of any kind that a family reads prompts with."""
 
     kind = "text encoder"
     components = ("",)
 
     def resolve(self, text: str, places: SearchPaths) -> Resolved:
-        """The text model of that name, with the tokenizer that stands beside it in a model's folder."""
+        """The text model of that name, with the tokenizer that a model's folder has for it."""
         found = super().resolve(text, places)
         folder = found.root.name
-        beside = found.root.parent / folder.replace("text_encoder", "tokenizer")
-        if beside == found.root or not (beside.is_dir() and inside(beside, _searched(places))):
+        tokenizer = found.root.parent / folder.replace("text_encoder", "tokenizer")
+        if tokenizer == found.root or not (tokenizer.is_dir() and inside(tokenizer, _searched(places))):
             return found
         root = found.root.parent
-        files = diffusers_folder.content(root, (folder, beside.name))
+        files = diffusers_folder.content(root, (folder, tokenizer.name))
         assert isinstance(found.facts, TextModelFacts)
         return replace(found, root=root, files=files, facts=replace(found.facts, folder=folder))
 
@@ -222,7 +222,7 @@ _CONVERT = (
 
 
 def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:
-    """What was found where a part was wanted."""
+    """The error that names what was found where a part was wanted."""
     kind, whole = kind_of(contents.shapes), of_checkpoint(contents)
     found = kind.name if kind else contents.class_of("") or "nothing that Weft knows"
     if whole:
@@ -271,8 +271,8 @@ def missing(text: str, places: SearchPaths) -> InputError:
 def _near(text: str, searched: tuple[Path, ...]) -> str:
     """The nearest name in the folders where `text` would lie; only folders that may be read are looked into."""
     wanted = Path(text)
-    beside = [folder / wanted.parent for folder in searched if inside(folder / wanted.parent, searched)]
-    return nearest(wanted.name, [entry.name for folder in beside if folder.is_dir() for entry in folder.iterdir()])
+    around = [folder / wanted.parent for folder in searched if inside(folder / wanted.parent, searched)]
+    return nearest(wanted.name, [entry.name for folder in around if folder.is_dir() for entry in folder.iterdir()])
 
 
 def _builtin(name: str) -> Path:

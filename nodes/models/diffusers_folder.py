@@ -1,7 +1,7 @@
 """Model folders in the diffusers layout: which files belong to one, their configuration, and variants of weights.
 
 A weights file is `NAME.safetensors` or, for a variant such as fp16, `NAME.fp16.safetensors`; large ones are cut into
-shards with an index beside them. Imports no torch.
+shards with an index. Imports no torch.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ class VAEFacts:
         time_factor: frames to a latent frame, but for the first frame.
         prefix: what the names of its tensors begin with in a file.
         families: the names of the families whose latents it may make, where it is alone.
+        contents: all that the headers of its source say.
     """
 
     classes: tuple[str, ...]
@@ -74,6 +75,7 @@ class VAEFacts:
     time_factor: int = 1
     prefix: str = ""
     families: tuple[str, ...] = ()
+    contents: Contents = field(default_factory=Contents, repr=False)
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,12 @@ class ControlNetFacts:
     Args:
         family: the name of the family whose denoisers it steers.
         network: of the ControlNet.
+        contents: all that its headers say.
     """
 
     family: str
     network: NetworkFacts
+    contents: Contents = field(repr=False)
 
 
 @dataclass(frozen=True)

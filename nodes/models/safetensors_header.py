@@ -71,7 +71,7 @@ def _truncated(path: Path, size: int, expected: int) -> InputError:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file, told by its tensors' names.
+    """A kind of file, recognised by its tensors' names.
 
     Args:
         name: with its article, for messages.
@@ -117,14 +117,18 @@ KINDS: tuple[Kind, ...] = (
         _any("model.diffusion_model."),
     ),
     Kind("a UNet alone", _PART, _any("down_blocks.0.attentions.", "input_blocks.0.0.", "time_embedding.")),
-    Kind("a VAE", "load it with LoadVAE, behind a model", _any("encoder.conv_in.", "decoder.conv_in.")),
+    Kind(
+        "a VAE",
+        "load it with LoadVAE, behind a model",
+        _any("encoder.conv_in.", "decoder.conv_in.", "decoder.middle.0."),
+    ),
     Kind(
         "a text encoder",
         "load it with LoadTextEncoder, behind a model",
         _any("text_model.", "token_embedding.", "encoder.block.0.layer.", "embed_tokens."),
     ),
 )
-"""The kinds that are told apart, the first that fits; a family's own whole checkpoints are recognised before."""
+"""The kinds that messages name, the first that fits; whole checkpoints are recognised by their families before."""
 
 
 def kind_of(shapes: Shapes) -> Kind | None:

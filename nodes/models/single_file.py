@@ -32,16 +32,11 @@ def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
     return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
 
 
-def prefix_of(entry: str, found: Mapping[str, T], *prefixes: str) -> str:
-    """Which of `prefixes` the names of a component begin with, told by one of its names; none where it is alone."""
-    return next((prefix for prefix in prefixes if prefix + entry in found), "")
-
-
 def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
     """The tensors of a safetensors file whose name starts with `prefix`; no other one is read.
 
-    Each has memory of its own, so that it can be let go of before the others; what the library gives are windows of the
-    whole file, which stays in memory as long as one of them does.
+    Each is copied into memory of its own, so that it can be freed before the others: the library returns views of the
+    whole file, which stays in memory as long as one of them exists.
     """
     from safetensors import safe_open
 
@@ -154,7 +149,7 @@ def down_config(shapes: Shapes) -> Config:
 
 
 def _added(shapes: Shapes) -> Config:
-    """What a UNet of SDXL is told beside the prompt: a vector of it, and sizes, each embedded in 256 channels."""
+    """The extra inputs of SDXL's UNet: the pooled vector of the prompt, and sizes, each embedded in 256 channels."""
     if "label_emb.0.0.weight" not in shapes:
         return {}
     width = shapes["label_emb.0.0.weight"][1]
