@@ -13,6 +13,7 @@ from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
+from weft.nodes.families.z_image import Z_IMAGE
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.vae_formats import vae_facts
@@ -28,7 +29,7 @@ __all__ = [
     "of_vae",
 ]
 
-FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, DIT, DDPM, CM)
+FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, Z_IMAGE, DIT, DDPM, CM)
 
 
 def family(name: str) -> Family:

@@ -221,6 +221,13 @@ FLUX: Rules = (
     (r"\.ff_context\.net\.2\.", ".txt_mlp.2."),
 )
 
+Z_IMAGE: Rules = (
+    (r"^all_x_embedder\.2-1\.", "x_embedder."),
+    (r"^all_final_layer\.2-1\.", "final_layer."),
+    (r"\.attention\.to_out\.0\.", ".attention.out."),
+    (r"\.attention\.norm_([qk])\.", r".attention.\1_norm."),
+)
+
 Joined = tuple[tuple[str, tuple[str, ...], str], ...]
 
 OWN, ADDED = ("to_q", "to_k", "to_v"), ("add_q_proj", "add_k_proj", "add_v_proj")
@@ -235,6 +242,8 @@ FLUX_JOINED: Joined = (
     (r"^transformer_blocks\.(\d)\.attn\.add_q_proj\.", ADDED, r"double_blocks.\1.txt_attn.qkv."),
     (r"^single_transformer_blocks\.(\d)\.attn\.to_q\.", (*OWN, "../proj_mlp"), r"single_blocks.\1.linear1."),
 )
+
+Z_IMAGE_JOINED: Joined = ((r"^(.+)\.attention\.to_q\.", OWN, r"\1.attention.qkv."),)
 """What is several tensors in diffusers and one in the original layout: the first of them, all of them, the one."""
 
 
@@ -249,6 +258,13 @@ def transformer(folder: Path, rules: Rules, joined: Joined, swapped: tuple[str, 
     for name in [name for name in found if any(re.match(pattern, name) for pattern in swapped)]:
         found[name] = torch.cat([*reversed(found[name].chunk(2))])
     return renamed({**found, **whole}, rules, "model.diffusion_model.")
+
+
+def z_image(folder: Path, prefix: str = "") -> Tensors:
+    """Z-Image's transformer as its file has it, with a norm that nothing reads."""
+    named = transformer(folder, Z_IMAGE, Z_IMAGE_JOINED, ())
+    own = {name.removeprefix("model.diffusion_model."): tensor for name, tensor in named.items()}
+    return under({**own, "norm_final.weight": torch.ones(64)}, prefix)
 
 
 def under(found: Tensors, prefix: str) -> Tensors:

@@ -99,6 +99,9 @@ class Oracle:
         pipe = kind.from_pipe(self.pipeline(model), **(parts or {}))
         pipe.scheduler = self._scheduler(model, sampler, schedule)
         pipe.set_progress_bar_config(disable=True)
+        if isinstance(call.get("image"), torch.Tensor):
+            # Latents are passed on as they are where an image processor knows them by their channels.
+            pipe.image_processor.register_to_config(vae_latent_channels=call["image"].shape[1])
         generators = [torch.Generator("cpu").manual_seed(SEED + item) for item in range(batch)]
         made = pipe(**{"num_inference_steps": STEPS, **call}, generator=generators).images
         return made if isinstance(made, torch.Tensor) else numpy.stack([numpy.asarray(one) for one in made])

@@ -24,6 +24,7 @@ TINY = {
     "flux_dev": "flux-dev",
     "flux_schnell": "flux-schnell",
     "flux_parts": "flux-dev",
+    "z_image": "z-image",
     "inpaint": "inpaint",
     "edit": "edit",
     "dit": "dit",

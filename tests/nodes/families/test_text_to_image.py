@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.nodes.oracle import SIZE, Oracle, assert_same, diffusers
+from tests.nodes.oracle import SCALE, SIZE, Oracle, assert_same, diffusers
 from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
 from weft.nodes.sampling.samplers import SAMPLERS
 
@@ -24,8 +24,12 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "sd35": ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline"),
     "flux-dev": ("FluxPipeline", "FluxImg2ImgPipeline"),
     "flux-schnell": ("FluxPipeline", "FluxImg2ImgPipeline"),
+    "z-image": ("ZImagePipeline", "ZImageImg2ImgPipeline"),
 }
 """diffusers' pipelines from text and from a picture, by checkpoint."""
+
+SIZED = ("flux-dev", "flux-schnell", "z-image")
+"""Checkpoints whose pipelines from a picture take another size than the picture's unless they are given one."""
 
 Paint = Callable[..., Any]
 
@@ -39,10 +43,18 @@ FLOWS: dict[str, tuple[tuple[str, str], ...]] = {
     "sd35": (*EULER[:2], *HEUN, *SOLVERS),
     "flux-dev": (*EULER, *SOLVERS),
     "flux-schnell": EULER,
+    "z-image": EULER,
 }
 """The samplers and schedules that diffusers' own pipelines of flows take."""
 
 NOISE = tuple((sampler, "model") for sampler in ("model", *SAMPLERS))
+
+
+GUIDED: dict[str, dict[str, Any]] = {"z-image": {"guidance_scale": SCALE - 1}}
+"""How pipelines are asked for the guidance that Weft calls `SCALE`, where it is not the pipelines' `guidance_scale`.
+
+Z-Image's is what is added to the prediction for the positive prompt: 0 guides nowhere, and Weft's scale is 1 more.
+"""
 
 
 def cases(start: int) -> list[Any]:
@@ -63,7 +75,9 @@ def test_the_pairs_are_counted() -> None:
 @pytest.mark.parametrize(("model", "sampler", "schedule"), cases(0))
 def test_text_to_image(zoo: Any, weft_paints: Paint, oracle: Oracle, model: str, sampler: str, schedule: str) -> None:
     kind = getattr(diffusers, FAMILIES[zoo(model)][0])
-    theirs = oracle.paint(kind, sampler, schedule, model=model, batch=2, height=SIZE, width=SIZE)
+    theirs = oracle.paint(
+        kind, sampler, schedule, model=model, batch=2, height=SIZE, width=SIZE, **GUIDED.get(model, {})
+    )
     assert_same(weft_paints(model, sampler=sampler, schedule=schedule, batch=2), theirs)
 
 
@@ -76,6 +90,8 @@ def test_image_to_image(
         VAEEncode, vae=call(LoadCheckpoint, source=zoo(model)).vae, image=call(LoadImage, path="ramp.png")
     ).samples
     kind = getattr(diffusers, FAMILIES[model][1])
-    size = {"height": SIZE, "width": SIZE} if model.startswith("flux") else {}
-    theirs = oracle.paint(kind, sampler, schedule, model=model, image=mean, strength=0.6, **size)
+    size = {"height": SIZE, "width": SIZE} if model in SIZED else {}
+    theirs = oracle.paint(
+        kind, sampler, schedule, model=model, image=mean, strength=0.6, **size, **GUIDED.get(model, {})
+    )
     assert_same(weft_paints(model, image="ramp.png", sampler=sampler, schedule=schedule, denoise=0.6), theirs)

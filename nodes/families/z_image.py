@@ -1,0 +1,107 @@
+"""The Z-Image family: Z-Image-Turbo, distilled to eight steps without guidance, and Z-Image (arXiv:2511.22699).
+
+Qwen3 reads a prompt as a turn of a conversation. One transformer reads the tokens of picture and prompt in one
+sequence; it counts time from noise (0) to picture (1), and predicts the velocity in that direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.families.family import Family
+from weft.nodes.families.flows import PATCH, OneTextModel, SpacedDenoiser
+from weft.nodes.families.flux import RGB_FACTORS
+from weft.nodes.models import single_file as original
+from weft.nodes.models.denoiser import Conditions, Residuals
+from weft.nodes.models.facts import PromptWidths
+from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.vae_formats import VAESpec
+from weft.nodes.prompting.chat import Chat
+from weft.nodes.prompting.language_model import QWEN3, LanguageModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.nodes.values import Latent, Prompt
+
+CHAT = Chat("<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n", {"enable_thinking": True})
+"""The conversation that a prompt is put into, where the tokenizer has no template of its own."""
+
+ROPE_EIGHTHS = (2, 3, 3)
+"""Eighths of an attention head's channels that encode the position in the sequence, the row and the column."""
+
+
+class ZImageDenoiser(SpacedDenoiser):
+    """Z-Image's transformer."""
+
+    @property
+    def prompt_width(self) -> int:
+        return int(self.network.config.cap_feat_dim)
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        masked = {} if prompt.attention_mask is None else {"attention_mask": prompt.attention_mask}
+        return {"prompts": prompt.embeddings, **masked}
+
+    def network_timestep(self, timestep: Tensor) -> Tensor:
+        """The share of picture, 0 to 1."""
+        return (1000 - timestep) / 1000
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
+    ) -> Tensor:
+        """The velocity from picture to noise; the network's own leads the other way. A picture has one frame."""
+        import torch
+
+        prompts = list(conditions["prompts"])
+        if "attention_mask" in conditions:
+            masks = conditions["attention_mask"].bool()
+            prompts = [prompt[mask] for prompt, mask in zip(prompts, masks, strict=True)]
+        times = self.network_timestep(timestep).expand(len(sample))
+        velocities = self.network(list(sample.unsqueeze(2)), times, prompts, return_dict=False)[0]
+        return -torch.stack(velocities).squeeze(2)
+
+
+class ZImageFormat(NetworkFormat):
+    """Z-Image's transformer."""
+
+    class_name = "ZImageTransformer2DModel"
+    entry = "x_pad_token"
+
+    def config_of(self, shapes: Shapes) -> original.Config:
+        width, patch = shapes["x_embedder.weight"]
+        (head,) = shapes["layers.0.attention.k_norm.weight"]
+        return {
+            "in_channels": patch // PATCH**2,
+            "dim": width,
+            "n_layers": original.count(shapes, "layers.{}.attention.out.weight"),
+            "n_refiner_layers": original.count(shapes, "noise_refiner.{}.attention.out.weight"),
+            "n_heads": width // head,
+            "n_kv_heads": width // head,
+            "cap_feat_dim": shapes["cap_embedder.0.weight"][0],
+            "axes_dims": [head * eighths // 8 for eighths in ROPE_EIGHTHS],
+            "axes_lens": [1536, 512, 512],
+        }
+
+    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
+        from diffusers.loaders import single_file_utils
+
+        convert: Any = single_file_utils.convert_z_image_transformer_checkpoint_to_diffusers
+        converted: dict[str, Tensor] = convert(found)
+        return converted
+
+    def prompt_widths(self, config: Mapping[str, Any]) -> PromptWidths:
+        return PromptWidths(config.get("cap_feat_dim", 0))
+
+
+Z_IMAGE = Family(
+    name="ZImage",
+    network=ZImageFormat(),
+    denoiser=ZImageDenoiser,
+    prompts=OneTextModel,
+    latent_rgb_factors=RGB_FACTORS,  # its VAE is that of FLUX.1
+    texts=(LanguageModel("qwen3_4b", "text_encoder", (), architecture=QWEN3, chat=CHAT, hidden_state=-2),),
+    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
+    scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0},
+)
