@@ -31,13 +31,13 @@ class Loaded:
     Args:
         node: the id of the loader.
         scheduler: the configuration of the scheduler that it came with.
-        beside: channels that it sees beside its latents.
+        extra_channels: channels that it reads in addition to its latents.
     """
 
     node: str
     family: Family
     scheduler: dict[str, Any]
-    beside: int
+    extra_channels: int
 
     def __str__(self) -> str:
         return f"`{self.node}` is of family {self.family.name}"
@@ -100,12 +100,12 @@ def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
         traits = guide.call.type.trait(GuideTraits) if guide else None
     if guide is None or model is None or traits is None:
         return
-    if traits.extra_channels != model.beside:
+    if traits.extra_channels != model.extra_channels:
         message = (
-            f"the model of `{model.node}` reads {model.beside} channels in addition to its latents, "
+            f"the model of `{model.node}` reads {model.extra_channels} channels in addition to its latents, "
             f"and the guide of `{guide.call.id}` gives {traits.extra_channels}"
         )
-        yield NodeProblem("guide", message, EXTRA_CHANNEL_HINTS.get(model.beside, FOREIGN_GUIDE_HINT))
+        yield NodeProblem("guide", message, EXTRA_CHANNEL_HINTS.get(model.extra_channels, FOREIGN_GUIDE_HINT))
 
 
 def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
@@ -177,9 +177,9 @@ def _texts(loader: Upstream) -> tuple[Assigned, list[Resolved]]:
     """
     model = _model_of(loader)
     found, names = checkpoint_facts(model) if model else None, ("source", "source_2", "source_3")
-    told = [name for name in names if loader.call.inputs.get(name) is not None]
-    sources = [one for name in told if (one := loader.source(name))]
-    if found is None or len(sources) < len(told):
+    given = [name for name in names if loader.call.inputs.get(name) is not None]
+    sources = [one for name in given if (one := loader.source(name))]
+    if found is None or len(sources) < len(given):
         return {}, []
     return assigned(family(found.family), sources, found.widths), sources
 
@@ -204,7 +204,7 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
 
 
 def _clips(loader: Upstream) -> dict[str, int] | None:
-    """The channels of each CLIP text model that a loader names; None where it cannot be told."""
+    """The channels of each CLIP text model that a loader names; None where they are not known."""
     source, checkpoint = loader.source("source"), checkpoint_facts(loader)
     if checkpoint:
         known, found = family(checkpoint.family).texts, checkpoint.text_models

@@ -27,7 +27,7 @@ from weft.nodes import (
 from weft.nodes.sampling.guided_denoiser import guided
 from weft.nodes.sampling.sampling_run import Position
 
-Told = Conditioning[Any]
+Prompts = Conditioning[Any]
 
 SIZE: Latent[Any] = Latent(64, 64, 1)
 NOISE = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -42,35 +42,35 @@ class Scene:
     call: Callable[..., Any]
     context: Context
     model: Any
-    positive: Told
-    negative: Told
-    steered_positive: Told
-    steered_negative: Told
+    positive: Prompts
+    negative: Prompts
+    steered_positive: Prompts
+    steered_negative: Prompts
 
-    def guide(self, positive: Told, negative: Told | None, scale: float = 4.0, **options: float) -> Guide[Any]:
+    def guide(self, positive: Prompts, negative: Prompts | None, scale: float = 4.0, **options: float) -> Guide[Any]:
         prompts = {"positive": positive, "negative": negative}
         made: Guide[Any] = self.call(CFGGuide, model=self.model, **prompts, scale=scale, **options)
         return made
 
     def predict(
-        self, positive: Told, negative: Told | None, scale: float = 4.0, at: Position = FIRST, **options: float
+        self, positive: Prompts, negative: Prompts | None, scale: float = 4.0, at: Position = FIRST, **options: float
     ) -> Tensor:
         guide = self.guide(positive, negative, scale, **options)
         with self.context.weights(self.model) as model, guided(guide, model, SIZE, self.context) as denoiser:
             return denoiser(NOISE, torch.tensor(500), at)
 
-    def steer(self, picture: Tensor = PICTURE, **options: float) -> tuple[Told, Told]:
+    def steer(self, picture: Tensor = PICTURE, **options: float) -> tuple[Prompts, Prompts]:
         positive, negative = steered(self.call, self.positive, self.negative, picture, **options)
         return positive, negative
 
 
-def steered(call: Any, positive: Told, negative: Told | None, picture: Tensor = PICTURE, **options: float) -> Any:
+def steered(call: Any, positive: Prompts, negative: Prompts | None, picture: Tensor = PICTURE, **options: float) -> Any:
     net = call(LoadControlNet, source="edges")
     inputs = {"positive": positive, "negative": negative, "control_net": net, "image": Image(picture)}
     return call(ApplyControlNet, **inputs, **options)
 
 
-def told(prompt: Prompt[Any], **changed: Any) -> Told:
+def with_changes(prompt: Prompt[Any], **changed: Any) -> Prompts:
     """One prompt with something else in it."""
     return Conditioning((replace(prompt, **changed),))
 
@@ -147,7 +147,7 @@ def test_controls_that_are_equal_but_not_identical_run_once(scene: Scene) -> Non
     """Values that come out of a store are equal, never identical."""
     (prompt,) = scene.steered_positive.prompts
     copied = replace(prompt.controls[0], image=PICTURE.clone())
-    guide = scene.guide(told(prompt, controls=(copied,)), scene.steered_negative)
+    guide = scene.guide(with_changes(prompt, controls=(copied,)), scene.steered_negative)
     with scene.context.weights(scene.model) as model, guided(guide, model, SIZE, scene.context) as denoiser:
         assert len(denoiser.nets) == 1 and [one.controls for one in denoiser.prompts] == [(0,), (0,)]
 
@@ -167,7 +167,7 @@ def test_a_picture_of_another_size_is_scaled(scene: Scene) -> None:
 
 def test_a_prompt_of_another_text_encoder_is_refused(scene: Scene) -> None:
     (prompt,) = scene.positive.prompts
-    wide = told(prompt, embeddings=prompt.embeddings.repeat(1, 1, 2))
+    wide = with_changes(prompt, embeddings=prompt.embeddings.repeat(1, 1, 2))
     with pytest.raises(InputError, match="encoded 128 channels wide, and the model reads 64"):
         scene.predict(wide, scene.negative)
 
@@ -177,11 +177,11 @@ def test_a_control_net_of_another_model_is_refused(scene: Scene) -> None:
     (prompt,) = scene.steered_positive.prompts
     control = replace(prompt.controls[0], control_net=other)
     with pytest.raises(InputError, match="made for another model: its block_out_channels are"):
-        scene.predict(told(prompt, controls=(control,)), scene.negative)
+        scene.predict(with_changes(prompt, controls=(control,)), scene.negative)
 
 
 def test_prompts_come_one_for_all_or_one_an_item(scene: Scene) -> None:
     (prompt,) = scene.positive.prompts
-    three = told(prompt, embeddings=prompt.embeddings.repeat(3, 1, 1))
+    three = with_changes(prompt, embeddings=prompt.embeddings.repeat(3, 1, 1))
     with pytest.raises(InputError, match="a prompt comes in a batch of 3, the latents in a batch of 1"):
         scene.predict(three, scene.negative)

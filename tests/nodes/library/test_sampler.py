@@ -40,10 +40,10 @@ def test_a_pair_that_diffusers_cannot_do_lists_those_it_can(engine: Engine) -> N
     assert "dpmpp_2m" in problem.hint and "ddim" not in problem.hint
 
 
-@pytest.mark.parametrize("told", [{"denoise": 0.5}, {"start_step": 1}, {"add_noise": False}])
-def test_a_size_has_nothing_to_keep_which_is_said_before_a_run(engine: Engine, told: dict[str, Any]) -> None:
-    (problem,) = engine.check(graph_of(**told)).problems
-    assert (problem.node, problem.input) == ("k_sampler", next(iter(told)))
+@pytest.mark.parametrize("options", [{"denoise": 0.5}, {"start_step": 1}, {"add_noise": False}])
+def test_a_size_has_nothing_to_keep_which_is_refused_before_a_run(engine: Engine, options: dict[str, Any]) -> None:
+    (problem,) = engine.check(graph_of(**options)).problems
+    assert (problem.node, problem.input) == ("k_sampler", next(iter(options)))
     assert "`empty_latent` is only a size" in problem.message
 
 

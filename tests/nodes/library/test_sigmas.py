@@ -74,7 +74,7 @@ def test_sigmas_of_a_flow(call: Call, sampled: Call, models: Path) -> None:
     torch.manual_seed(0)
     PIPELINES["sd3-short"]().save_pretrained(models / "flow")
     made = call(MakeSigmas, model=call(LoadCheckpoint, source="flow").model, steps=4)
-    ours, theirs = (sampled("flow", sampler="euler", **told) for told in ({"sigmas": made}, {"steps": 4}))
+    ours, theirs = (sampled("flow", sampler="euler", **options) for options in ({"sigmas": made}, {"steps": 4}))
     assert made.levels[0] == 1 and torch.allclose(ours, theirs, atol=1e-3)
 
 
@@ -113,7 +113,7 @@ def test_noise_that_is_not_kept_is_taken_out(call: Call, sampled: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "input", "message"),
+    ("options", "input", "message"),
     [
         ({"steps": 9}, "steps", "`steps` and `sigmas` both say"),
         ({"denoise": 0.5}, "denoise", "`denoise` and `sigmas` both say"),
@@ -122,8 +122,8 @@ def test_noise_that_is_not_kept_is_taken_out(call: Call, sampled: Call) -> None:
         ({"sampler": "heun", "eta": 0.5}, "eta", "`heun` takes no eta"),
     ],
 )
-def test_what_sigmas_say_is_not_said_twice(engine: Engine, told: Any, input: str, message: str) -> None:
-    problems = engine.check(graph_of(**told)).problems
+def test_what_sigmas_say_is_not_stated_twice(engine: Engine, options: Any, input: str, message: str) -> None:
+    problems = engine.check(graph_of(**options)).problems
     assert [(one.node, one.input) for one in problems if message in one.message] == [("k_sampler", input)]
 
 
