@@ -1,4 +1,4 @@
-"""Models that come with Weft, which `training` painted and trained.
+"""Models that come with Weft; `training` draws their pictures and trains them.
 
 `path("landscapes")` is the folder that `builtin:landscapes` means, in the layout of a diffusers pipeline. Importing
 this package costs nothing; `training.train` and `training.evaluate` are the two commands, `README.md` is the model

@@ -1,4 +1,4 @@
-"""The autoencoder's stages: encoder and decoder together, then the decoder alone on latents as the UNet gives them."""
+"""The autoencoder's stages: encoder and decoder together, then the decoder alone on noisy latents."""
 
 from dataclasses import dataclass
 
@@ -76,7 +76,7 @@ class AutoencoderStage:
 
 @dataclass
 class DecoderStage:
-    """The decoder alone, the encoder frozen: latents carry a little noise, as those of a sampler do."""
+    """The decoder alone, the encoder frozen: latents have a little noise added, as after a sampler."""
 
     data: Dataset
     latents: Tensor

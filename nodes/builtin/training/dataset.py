@@ -20,7 +20,7 @@ __all__ = ["Dataset", "draw_dataset", "draw_scenes", "to_tensor"]
 
 
 _EMPHASIS = np.array([3 if name in ("sun", "tree", "house", "boat") else 1 for name in LABELS], np.float32)
-"""The weight of a pixel by its label: small things would else be the last that an autoencoder learns."""
+"""The weight of a pixel by its label: otherwise an autoencoder learns small objects last."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def f1(found: Tensor, wanted: Tensor, within: int = 2) -> Tensor:
 class EdgesStage:
     """The ControlNet on pictures' own edges, over a trained and frozen UNet.
 
-    It starts as a copy of the UNet's first half. Captions leave much open, for the edges to say.
+    It starts as a copy of the UNet's first half. Captions leave out more than usual, so that it has to use the edges.
     """
 
     data: Dataset
@@ -63,7 +63,7 @@ class EdgesStage:
             return noisy.loss(self.predict(noisy.latents, noisy.times, words, hints))
 
     def _predict(self, latents: Tensor, times: Tensor, words: Tensor | None, hints: Tensor) -> Tensor:
-        """The UNet's prediction with the ControlNet at work."""
+        """The UNet's prediction with the ControlNet."""
         down, middle = self.controlnet(latents, times, words, hints, return_dict=False)
         guess: Tensor = self.denoiser.unet(
             latents, times, words, down_block_additional_residuals=down, mid_block_additional_residual=middle

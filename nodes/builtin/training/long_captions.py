@@ -1,7 +1,7 @@
-"""The text encoder, trained further until words are followed wherever they stand in a long text.
+"""Trains the text encoder further, so that words are followed anywhere in a long text.
 
-Captions are short, so an encoder that saw nothing else makes of any other word, and of one that stands late, something
-that drowns the rest. Here captions are broken up among words that say nothing, over as many chunks as those fill.
+Captions are short. An encoder trained only on captions encodes unknown words, and words at late positions, so strongly
+that they outweigh the rest. Here captions are placed among meaningless words, over one or several chunks.
 """
 
 import copy
@@ -38,10 +38,10 @@ _MOST_CHUNKS = 3
 
 @dataclass
 class LongCaptionsStage:
-    """The text encoder of a trained and frozen UNet learns to say of a long text what it said of the caption in it.
+    """Trains the text encoder of a frozen UNet to encode a caption in a long text like the caption alone.
 
-    What it is to come to is what the UNet predicts from the caption alone, as the encoder was before; and captions
-    alone are to stay what they were. So nothing that was learnt of short prompts is lost.
+    The target is the UNet's prediction from the caption alone with the encoder as it was before. A second loss keeps
+    the embeddings of plain captions as they were, so short prompts do not get worse.
     """
 
     denoiser: DenoiserStage
@@ -59,7 +59,7 @@ class LongCaptionsStage:
             encoder.train(False)
 
     def loss(self, step: int) -> Tensor:
-        """How far a prediction from long texts is off that from their captions, and captions off what they were."""
+        """The error of predictions from long texts against those from captions, and the change of plain captions."""
         numbers, noise = generators(self.seed, step)
         rows = numbers.integers(len(self.denoiser.scenes), size=self.batch)
         captions = [draw_caption(self.denoiser.scenes[row], numbers).text for row in rows]
@@ -81,7 +81,7 @@ class LongCaptionsStage:
         return guess.float()
 
     def _read(self, encoder: nn.Module, texts: list[str], count: int) -> Tensor:
-        """What an encoder makes of texts of at most `count` chunks, float `[text, 77 * count, width]`."""
+        """The embeddings of texts of at most `count` chunks, float `[text, 77 * count, width]`."""
         numbers = torch.stack([chunked(text, self.denoiser.tokenizer, count) for text in texts])
         read: Tensor = encoder(numbers.flatten(0, 1).to(device())).last_hidden_state
         return read.reshape(len(texts), count * TOKENS, read.shape[-1])
@@ -97,7 +97,7 @@ def chunked(text: str, tokenizer: CLIPTokenizer, count: int) -> Tensor:
 
 
 def surrounded(caption: str, tokenizer: CLIPTokenizer, count: int, numbers: np.random.Generator) -> str:
-    """A caption within, before or after words that say nothing, at most `count` chunks in all.
+    """A caption among, before or after meaningless words, at most `count` chunks in all.
 
     In half of all texts they stand before it, in the others wherever it has a comma.
     """

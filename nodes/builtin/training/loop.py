@@ -22,7 +22,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Stage(Protocol):
-    """What a stage of training is to the loop."""
+    """What the loop needs of a stage of training."""
 
     name: str
     modules: nn.ModuleDict
@@ -111,7 +111,7 @@ class _Run:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.stage.modules.parameters()), 1 - keep)
 
     def save(self) -> None:
-        """Write the checkpoint beside its place, then rename it there."""
+        """Write the checkpoint under a temporary name, then rename it."""
         state = {name: getattr(self, name).state_dict() for name in ("optimizer", "average")}
         partial = self.file.with_suffix(".partial")
         torch.save(
@@ -120,7 +120,7 @@ class _Run:
         partial.rename(self.file)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, where there is one."""
+        """Resume from the checkpoint, if there is one."""
         if not self.file.exists():
             return
         state = torch.load(self.file, weights_only=True, map_location=device())

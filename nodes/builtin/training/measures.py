@@ -73,7 +73,7 @@ def judge_on_renders(bench: Bench) -> Figures:
 
 
 def round_trip(bench: Bench) -> Figures:
-    """Decibels of encoding and decoding renders, pixels in 0..1, and what the judge makes of the result."""
+    """Decibels of encoding and decoding renders, pixels in 0..1, and the judge's scores of the result."""
     renders = _renders(bench)
     decoded = torch.cat([_decode(bench.pipeline, part) for part in _parts(renders)])
     save_grid(torch.cat([renders[:8], decoded[:8], renders[8:16], decoded[8:16]]), bench.out / "round_trip.png", 8)
@@ -241,7 +241,7 @@ def _without(factor: str, bench: Bench) -> list[str]:
 
 
 def _box(place: str) -> Tensor:
-    """A mask (1 is painted anew) of a box in the lower half round a place's middle, float32 `[1, 1, 128, 128]`."""
+    """A mask (1 is repainted) of a box in the lower half round a place's middle, float32 `[1, 1, 128, 128]`."""
     middle = 27 + 37 * FACTORS["place"].index(place)
     mask = torch.zeros(1, 1, 128, 128)
     mask[:, :, 68:124, max(0, middle - 30) : middle + 30] = 1

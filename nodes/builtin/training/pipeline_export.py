@@ -22,7 +22,7 @@ from .vocabulary import new_tokenizer
 __all__ = ["export_module", "export_pipeline", "new_scheduler"]
 
 _FOR_OTHER_SCHEDULERS = {"clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1}
-"""What DPM-Solver++ has no use for, but DDIM, DDPM and PNDM need when they are made from its configuration."""
+"""Options that DPM-Solver++ ignores, but DDIM, DDPM and PNDM need when they are made from its configuration."""
 
 
 def new_scheduler() -> DPMSolverMultistepScheduler:

@@ -1,9 +1,9 @@
-"""Train the builtin models from nothing: draw the pictures, train autoencoder, denoiser, decoder and the rest, export.
+"""Train the builtin models from scratch: draw the pictures, train autoencoder, denoiser, decoder and the rest, export.
 
     python -m weft.nodes.builtin.training.train [--work DIR] [--stage NAME]... [--steps N] [--threads N] [--out DIR]
 
-Every stage first does those that it builds on, and goes on from its checkpoint in the work folder. README.md beside
-this file says how long each takes, and on what.
+Every stage first runs those that it builds on, and resumes from its checkpoint in the work folder.
+nodes/builtin/README.md says how long each takes, and on which machine.
 """
 
 import argparse

@@ -84,9 +84,10 @@ class Noisy:
 
 @dataclass
 class DenoiserStage:
-    """Noise prediction with two helps: noisy steps weigh more, and a linear head reads the factors off the last token.
+    """Noise prediction with more weight on noisy steps, and a linear head that predicts the factors from the last
+    token.
 
-    Without the first, brightness at night comes out wrong; without the second, pictures follow their captions late.
+    Without the first, the brightness of nights is wrong; without the second, captions are learnt late.
     `latents` holds mean and deviation of each picture's latent, float16 `[count, 2, 4, 16, 16]`, at unit variance.
     """
 
