@@ -9,7 +9,8 @@
 The rooms, each above those that it uses: `values` (what links carry), `models` (file formats, headers, networks,
 denoisers and what they predict, previews), `prompting` (prompts, text encoders, embeddings), `families` (one file a
 family of models, and how a name becomes files), `sampling` (samplers, schedules, runs, guidance, checks before a run),
-`library` (every node function, and how recipes are loaded). `builtin` is the embedded model.
+`library` (every node function, and how recipes are loaded). `builtin` is the embedded model. Read next: `values`, then
+a file of `library`. nodes/AUTHORING.md is for authors of other libraries.
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes.
 """

@@ -1,10 +1,10 @@
-"""What crosses links between the nodes of this library. Every value is frozen, small and on the CPU.
+"""The values that nodes of this library pass over links. Every value is frozen, small and on the CPU.
 
 Tensors are float32. `Model`, `TextEncoder`, `VAE` and `ControlNet` are recipes: they name weights by the content digest
 of their source and hold none; a node gets what they name by `with context.weights(vae, Autoencoder) as autoencoder:`.
 
 `F` is the family of models that a value belongs to: `Latent[F]` and `Guide[F]` in one signature must agree, and the
-checker follows this through a graph. A type checker, which reads no headers, takes an unknown family for any. Read
+checker follows this through a graph. A type checker cannot read headers, so it accepts an unknown family as any. Read
 next: `weft.nodes.library.recipe_loaders`, which loads what recipes name.
 """
 
@@ -30,15 +30,14 @@ else:
 @value
 @dataclass(frozen=True, eq=False)
 class Latent(Generic[F]):
-    """Latents of pictures or clips, or only a size: what EmptyLatent gives, whose channels and factor the family knows.
+    """Latents of pictures or clips, or only a size (from EmptyLatent), whose channels and factor depend on the family.
 
     Args:
         width: of the picture, in pixels.
         height: of the picture, in pixels.
         batch_size: items in the batch.
         samples: `[batch, channel, height / factor, width / factor]`, or for clips `[batch, channel, frame,
-            height / factor, width / factor]`, in the scale that the model samples in; None where only the size is
-            known.
+            height / factor, width / factor]`, scaled as the model samples them; None for a size.
     """
 
     width: int
@@ -111,13 +110,13 @@ class Mask:
 
 @dataclass(frozen=True)
 class Weights(Recipe[Any]):
-    """What names one component's weights.
+    """Names the weights of one component.
 
     Args:
         source: the content digest of the files that they are in.
-        family: the name of the family of models, as types have it.
-        variant: the variant of the weights, such as `fp16`; empty takes the plain ones where there are some.
-        dtype: what they are loaded in: `float32`, `float16` or `bfloat16`.
+        family: the name of the family of models.
+        variant: the variant of the weights, such as `fp16`; empty takes the plain ones, or the only ones.
+        dtype: the precision that they are loaded in: `float32`, `float16` or `bfloat16`.
     """
 
     source: str
@@ -133,11 +132,11 @@ class Weights(Recipe[Any]):
 @value
 @dataclass(frozen=True, repr=False)
 class Model(Weights, Generic[F]):
-    """The network that denoises, with the checkpoint's own scheduler configuration.
+    """The denoiser, with the checkpoint's scheduler configuration.
 
     Args:
-        prediction: what the network predicts, where that configuration does not say it; empty takes its word.
-        noise: the schedule of the noise that it was trained under, as diffusers calls it; empty takes its word.
+        prediction: overrides what the network predicts; empty takes it from the configuration.
+        noise: overrides the noise schedule of the training, by diffusers' name; empty takes it from the configuration.
     """
 
     prediction: str = ""
@@ -191,17 +190,17 @@ class VAE(Weights, Generic[F]):
 @value
 @dataclass(frozen=True, repr=False)
 class ControlNet(Weights, Generic[F]):
-    """A network that steers a denoiser by a picture."""
+    """A ControlNet."""
 
 
 @value
 @dataclass(frozen=True, eq=False)
 class Control(Generic[F]):
-    """A ControlNet at work on a conditioning.
+    """A ControlNet applied to a conditioning.
 
     Args:
         image: the picture that it reads `[batch, height, width, 3]` in 0..1.
-        strength: what its output is multiplied by.
+        strength: the factor of its output.
         start: the fraction of the run at which it begins.
         end: the fraction of the run at which it ends.
     """
@@ -257,7 +256,7 @@ class Prompt(Generic[F]):
 class Conditioning(Generic[F]):
     """The prompts that condition a model together.
 
-    Where and when several act, predictions are averaged by their strengths, areas and masks.
+    Where several act at once, predictions are averaged by their strengths, areas and masks.
     """
 
     prompts: tuple[Prompt[F], ...]
@@ -272,7 +271,7 @@ class Perturbation:
     """Perturbed-attention guidance: guided + scale x (positive - perturbed).
 
     Args:
-        layers: the parts of the network whose self-attention is perturbed; its middle where there are none.
+        layers: the blocks whose self-attention is perturbed; the middle block if there are none.
     """
 
     scale: float
@@ -285,9 +284,9 @@ class Projection:
     """Adaptive projected guidance.
 
     Args:
-        eta: what is left of the share of guidance along the positive prediction, in 0..1.
-        norm_threshold: the longest that the direction of guidance may be; 0 sets no limit.
-        momentum: what is added of the directions of the steps before.
+        eta: the factor of the part of guidance parallel to the positive prediction, in 0..1.
+        norm_threshold: the greatest norm of the guidance difference; 0 sets no limit.
+        momentum: the weight of the running sum of earlier differences.
     """
 
     eta: float
@@ -298,19 +297,19 @@ class Projection:
 @value
 @dataclass(frozen=True, eq=False)
 class Guide(Generic[F]):
-    """A model with the prompts that guide it: what a sampler asks for predictions.
+    """A model with its prompts and guidance settings: what a sampler calls for predictions.
 
     Args:
-        negative: None where the positive prompt alone is asked.
-        scale: negative + scale x (positive - negative); a model that was distilled with guidance is told it instead.
+        negative: None where only the positive prompt is used.
+        scale: negative + scale x (positive - negative); a model that was distilled with guidance gets it as an input.
         beside: what the network sees beside its latents `[batch, channel, height / factor, width / factor]`: a mask and
             the latents of a masked picture, or the latents of a picture to edit.
-        image_scale: how strongly a picture to edit guides; None where it does not guide by itself.
-        rescale: how far the deviation of a guided prediction is brought back to that of the positive one, in 0..1.
-        start: the fraction of the steps at which guidance begins; outside of it the positive prompt alone is asked.
+        image_scale: the guidance scale of a picture to edit; None without one.
+        rescale: how far the standard deviation of a guided prediction is moved to that of the positive one, in 0..1.
+        start: the fraction of the steps at which guidance begins; before it only the positive prompt is used.
         end: the fraction of the steps at which guidance ends.
-        perturbation: what leads away from a prediction with perturbed attention; None leaves it out.
-        projection: how the direction of guidance is changed; None leaves it as it is.
+        perturbation: perturbed-attention guidance; None turns it off.
+        projection: adaptive projected guidance; None turns it off.
     """
 
     model: Model[F]

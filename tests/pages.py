@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from weft.engine.error_codes import CODES
+from weft.engine.settings import TABLE
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,7 +27,30 @@ def codes() -> str:
     return table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items()))
 
 
-TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {"codes": ("engine/ERRORS.md", codes)}
+def settings() -> str:
+    """Each setting with its variable, its option, the values that it takes and its default."""
+    head = ("in `weft.toml`", "variable", "option", "meaning", "values", "default", "next to a graph")
+    return table(
+        head,
+        (
+            (
+                f"`{one.name}`",
+                f"`{one.variable}`",
+                f"`{one.option}`" if one.option else "",
+                one.help,
+                one.kind.expected,
+                one.default,
+                "yes" if one.next_to_graph else "",
+            )
+            for one in TABLE
+        ),
+    )
+
+
+TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "codes": ("engine/ERRORS.md", codes),
+    "settings": ("engine/SETTINGS.md", settings),
+}
 """Each generated table: its page, and what makes it."""
 
 

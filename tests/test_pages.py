@@ -103,3 +103,9 @@ def test_the_events_page_names_no_event_that_does_not_exist() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_a_generated_table_is_up_to_date(name: str) -> None:
     assert written(name) == TABLES[name][1](), "run: python -m tests.pages"
+
+
+def test_the_settings_page_has_every_environment_variable() -> None:
+    sources = "".join(path.read_text() for top in ("engine", "nodes") for path in (ROOT / top).rglob("*.py"))
+    used = set(re.findall(r"WEFT_[A-Z_]*[A-Z]", sources))
+    assert used <= set(re.findall(r"WEFT_[A-Z_]*[A-Z]", (ROOT / "engine" / "SETTINGS.md").read_text()))
