@@ -73,8 +73,11 @@ class Family:
         return self._facts(contents, network) if has_all and self.also(contents) else None
 
     def alone(self, contents: Contents) -> CheckpointFacts | None:
-        """The facts of a denoiser alone, in a folder or a file; None where it is not of the family."""
-        network = self.network.alone(contents)
+        """The facts of a denoiser alone, in a folder or a file; None where it is not of the family.
+
+        It comes without a scheduler, so a family that has none for it takes whole checkpoints only.
+        """
+        network = self.network.alone(contents) if self.scheduler else None
         return self._facts(contents, network) if network else None
 
     def control(self, contents: Contents) -> ControlNetFacts | None:

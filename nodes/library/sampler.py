@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
 from weft.nodes.library.sigmas import Sigmas
+from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
@@ -15,7 +16,6 @@ from weft.nodes.values import F, Guide, Latent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weft.nodes.models.denoiser import Denoiser
     from weft.nodes.models.latent_preview import LatentRGBFactors
     from weft.nodes.sampling.sampling_run import SamplingRun, StepCallback
 
@@ -131,7 +131,7 @@ def KSampler(
     from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
     from weft.nodes.sampling.sigma_run import SigmaRun
 
-    with context.weights(guide.model) as model, guided(guide, model, latent, context) as predict:
+    with context.weights(guide.model, Denoiser) as model, guided(guide, model, latent, context) as predict:
         parametrisation = parametrisation_of(model.scheduler)
         generators = generators_for(seeds_of(seed, latent.batch_size))
         run: SamplingRun

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node, value
+from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.sampling.samplers import ScheduleName
 from weft.nodes.values import F, Image, Latent, Model
 
@@ -64,7 +65,7 @@ def MakeSigmas(
     from weft.nodes.models.parametrisation import parametrisation_of
     from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 
-    with context.weights(model) as denoiser:
+    with context.weights(model, Denoiser) as denoiser:
         config = denoiser.scheduler
         if latent is None and config.get("use_dynamic_shifting"):
             raise InputError("the model's noise levels depend on the picture's size", "link `latent`")

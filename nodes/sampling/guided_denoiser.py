@@ -191,7 +191,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     with ExitStack() as held:
         nets = []
         for control in controls:
-            net = held.enter_context(context.weights(control.control_net))
+            net = held.enter_context(context.weights(control.control_net, torch.nn.Module))
             nets.append(bound(control, latent, net, model))
         # A perturbed prompt has the ControlNets of the positive one, and counts as one of its branch.
         acting = _acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)

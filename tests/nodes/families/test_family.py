@@ -42,7 +42,7 @@ def test_headers_say_what_a_checkpoint_is(zoo: Any, models: Path, name: str) -> 
     assert (facts.vae is None) == (facts.family == "DDPM")
 
 
-@pytest.mark.parametrize("name", ["clip", "sdxl", "sd3", "flux-dev", "dit", "ddpm"])
+@pytest.mark.parametrize("name", ["clip", "sdxl", "sd3", "flux-dev"])
 def test_a_denoiser_alone_is_of_the_family_of_its_checkpoint(zoo: Any, models: Path, name: str) -> None:
     whole = of_checkpoint(contents(zoo, models, name))
     assert whole
@@ -50,6 +50,11 @@ def test_a_denoiser_alone_is_of_the_family_of_its_checkpoint(zoo: Any, models: P
     alone = of_denoiser(contents(zoo, models, f"{name}/{part}"))
     assert alone and (alone.family, alone.network.config) == (whole.family, whole.network.config)
     assert alone.vae is None and not alone.text_models and alone.latent_factor == whole.latent_factor
+
+
+@pytest.mark.parametrize("part", ["dit/transformer", "ddpm/unet"])
+def test_a_denoiser_alone_needs_a_scheduler_of_its_family(zoo: Any, models: Path, part: str) -> None:
+    assert of_denoiser(contents(zoo, models, part)) is None
 
 
 def test_a_control_net_is_of_the_family_that_it_steers(zoo: Any, models: Path) -> None:
