@@ -20,9 +20,8 @@ from weft.engine.farm import Ledger
 from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.report.manifest import write_manifest
 from weft.engine.farm.submit import submit
-from weft.engine.farm.work.ledger import LEASE
 from weft.engine.farm.work.ledger_file import ledger_path
-from weft.engine.farm.work.publishing import published, stage
+from weft.engine.farm.work.publishing import published
 from weft.engine.farm.work.worker import Worker, chunk_size
 
 
@@ -96,15 +95,6 @@ def test_the_first_items_go_before_all_others_and_stop_the_job_where_they_fail(p
     assert call(["farm", "resume", str(place.out)]) == 0 and worked(place) == {"failed": 1, "done": 2}
 
 
-def test_nothing_else_is_leased_while_the_first_items_run(place: Place) -> None:
-    submit(place.job({"seed": {"count": 9}}, first=2), place.out, place.setup)
-    ledger = Ledger(ledger_path(place.out))
-    assert [one.number for one in ledger.lease("one", 5)] == [0, 1] and not ledger.lease("two", 5)
-    ledger.change(["leased"], "done")
-    assert [one.number for one in ledger.lease("two", 5)] == [2, 3, 4, 5, 6]
-    ledger.close()
-
-
 def test_names_that_collide_are_refused(place: Place) -> None:
     with pytest.raises(GraphError) as caught:
         submit(place.job({"seed": [1, 2]}, name="same"), place.out, place.setup)
@@ -140,35 +130,6 @@ def test_a_full_disk_stops_the_job_and_blames_no_item(place: Place) -> None:
     assert worked(place) == {"waiting": 2}
     ledger = Ledger(ledger_path(place.out))
     assert progress(ledger).state == "stopped" and progress(ledger).cause
-
-
-def test_late_workers_are_refused(place: Place) -> None:
-    submit(place.job({"seed": {"count": 100}}), place.out, place.setup)
-    ledger, refused = Ledger(ledger_path(place.out)), 0
-    ledger.enter("stopped")
-    late = ledger.lease("stopped", 100)
-    ledger._base.execute("UPDATE items SET until = until - ?", (LEASE + 1,))
-    assert ledger.reap() == ["stopped"]
-    ledger.enter("other")
-    ledger.lease("other", 50)
-    for entry in late:
-        picture = place.folder / f"{entry.number}.png"
-        picture.write_bytes(b"late")
-        staged = stage(place.out, entry.name, [picture], {"id": entry.id})
-        refused += not ledger.complete("stopped", entry, 0.0, staged.publish)
-    assert refused == 100 and not place.pictures()
-
-
-def test_the_death_of_a_worker_is_charged_to_what_it_executed(place: Place) -> None:
-    submit(place.job({"seed": {"count": 4}}), place.out, place.setup)
-    ledger = Ledger(ledger_path(place.out))
-    ledger.enter("gone")
-    held = ledger.lease("gone", 4)
-    ledger.begin("gone", held[1])
-    ledger._base.execute("UPDATE workers SET started = 'long ago'")
-    assert ledger.reap() == ["gone"]
-    assert [one.charge for one in ledger.entries()] == [0.0, 0.5, 0.0, 0.0]
-    assert ledger.counts() == {"waiting": 4}
 
 
 def test_a_paused_job_gives_no_lease(place: Place) -> None:

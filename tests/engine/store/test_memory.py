@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from weft.engine.keys import digest
 from weft.engine.store import Computed, NullStore
 from weft.engine.store.codec import content_digest
-from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore, size_of
-from weft.engine.store.tiers import Tiers
 
 KILOBYTE = b"x" * 1000
 
@@ -68,18 +64,6 @@ def test_putting_again_and_dropping_leave_nothing_behind() -> None:
 def test_sizes_count_tensors_and_bytes() -> None:
     assert 4000 <= size_of([torch.ones(1000)]) <= 5000
     assert 1000 <= size_of({"a": KILOBYTE}) <= 2000 and size_of(5) < 100
-
-
-def test_tiers_ask_the_fastest_first(tmp_path: Path) -> None:
-    fast, lasting = MemoryStore(), DiskStore(tmp_path)
-    tiers = Tiers((fast, lasting))
-    tiers.put(digest("key"), made(1), 0.0, {})
-    assert tiers.has(digest("key")) == "memory"
-    fast.drop(digest("key"))
-    record = tiers.get(digest("key"))
-    assert tiers.has(digest("key")) == "disk" and record is not None and record.tier == "disk"
-    tiers.drop(digest("key"))
-    assert tiers.has(digest("key")) is None
 
 
 def test_nowhere_keeps_nothing() -> None:

@@ -8,59 +8,10 @@ from typing import Any
 import pytest
 
 from tests.engine.farm.conftest import Place
-from weft.engine import GraphError, InputError
+from weft.engine import GraphError
 from weft.engine.farm import expand
 from weft.engine.farm import read as read_job
-from weft.engine.farm.sweep.axes import ranged, read
 from weft.engine.farm.sweep.naming import named
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [("3", [3]), ("1-4", [1, 2, 3, 4]), ("1-9x4,150", [1, 5, 9, 150]), ("-2-1", [-2, -1, 0, 1]), (" 1 , 2", [1, 2])],
-)
-def test_ranges_as_farms_write_them(text: str, numbers: list[int]) -> None:
-    assert [*ranged(text)] == numbers
-
-
-@pytest.mark.parametrize("text", ["", "a", "1-", "4-1", "1-9x0", "1-99999999", "1;2"])
-def test_what_is_no_range_says_so(text: str) -> None:
-    with pytest.raises(InputError) as caught:
-        ranged(text)
-    assert caught.value.hint
-
-
-def test_values_come_from_files_and_folders(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("one\n\n# not this\ntwo\n")
-    (tmp_path / "a.csv").write_text("prompt,seed\none,1\ntwo,2\n")
-    (tmp_path / "a.jsonl").write_text('{"seed": 1}\n{"seed": 2}\n')
-    (tmp_path / "b.png").touch()
-    assert read({"file": "a.txt"}, tmp_path) == read({"file": "a.csv", "column": "prompt"}, tmp_path) == ("one", "two")
-    assert read({"file": "a.jsonl", "column": "seed"}, tmp_path) == read({"count": 2, "start": 1}, tmp_path) == (1, 2)
-    assert read({"folder": "."}, tmp_path) == ("b.png",)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        [],
-        5,
-        {},
-        {"count": 0},
-        {"count": "2"},
-        {"count": 2, "first": 1},
-        {"file": "../a.txt"},
-        {"file": "none.txt"},
-        {"file": "a.csv", "column": "promt"},
-        {"range": "1-2", "count": 3},
-        {"folder": "a.csv"},
-    ],
-)
-def test_a_source_that_gives_nothing_is_refused(source: Any, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("prompt\none\n")
-    with pytest.raises(InputError) as caught:
-        read(source, tmp_path)
-    assert caught.value.hint
 
 
 def test_axes_multiply_and_groups_are_walked_together(place: Place) -> None:
@@ -121,3 +72,11 @@ def test_a_job_file_is_read_as_strictly_as_a_graph(text: str, code_and_place: tu
 def test_names_are_made_of_tokens() -> None:
     values = {"prompt": "a lake: at / night", "seed": 7, "key": "abcdef"}
     assert named("{seed:03}_{prompt}_{key:3}", values) == "007_a_lake_at_night_abc"
+
+
+@pytest.mark.parametrize(("version", "code"), [(2, "unsupported-version"), ("1", "unsupported-version")])
+def test_a_job_of_another_version_is_refused_with_what_to_do(place: Place, version: object, code: str) -> None:
+    with pytest.raises(GraphError) as caught:
+        place.job({"seed": [1]}, weft_job=version)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.file) == (code, str(place.folder / "job.json")) and problem.hint

@@ -1,4 +1,4 @@
-"""A worker that fails where others do not is quarantined; items at which every worker fails quarantine nobody."""
+"""The ledger: leases, fences and blame; a worker that fails where others do not is quarantined."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from weft.engine.farm.submit import submit
 from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger import LEASE, Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
+from weft.engine.farm.work.publishing import stage
 
 
 @pytest.fixture
@@ -111,3 +112,41 @@ def test_a_worker_on_a_broken_device_costs_three_attempts(place: Place) -> None:
     failed = [path for path in place.out.glob(".farm/logs/*.*.log") if b"node_failed" in path.read_bytes()]
     assert len(failed) == 3 and {*ledger.counts()} == {"done", "skipped"}
     ledger.close()
+
+
+def test_nothing_else_is_leased_while_the_first_items_run(place: Place) -> None:
+    submit(place.job({"seed": {"count": 9}}, first=2), place.out, place.setup)
+    ledger = Ledger(ledger_path(place.out))
+    assert [one.number for one in ledger.lease("one", 5)] == [0, 1] and not ledger.lease("two", 5)
+    ledger.change(["leased"], "done")
+    assert [one.number for one in ledger.lease("two", 5)] == [2, 3, 4, 5, 6]
+    ledger.close()
+
+
+def test_late_workers_are_refused(place: Place) -> None:
+    submit(place.job({"seed": {"count": 100}}), place.out, place.setup)
+    ledger, refused = Ledger(ledger_path(place.out)), 0
+    ledger.enter("stopped")
+    late = ledger.lease("stopped", 100)
+    ledger._base.execute("UPDATE items SET until = until - ?", (LEASE + 1,))
+    assert ledger.reap() == ["stopped"]
+    ledger.enter("other")
+    ledger.lease("other", 50)
+    for entry in late:
+        picture = place.folder / f"{entry.number}.png"
+        picture.write_bytes(b"late")
+        staged = stage(place.out, entry.name, [picture], {"id": entry.id})
+        refused += not ledger.complete("stopped", entry, 0.0, staged.publish)
+    assert refused == 100 and not place.pictures()
+
+
+def test_the_death_of_a_worker_is_charged_to_what_it_executed(place: Place) -> None:
+    submit(place.job({"seed": {"count": 4}}), place.out, place.setup)
+    ledger = Ledger(ledger_path(place.out))
+    ledger.enter("gone")
+    held = ledger.lease("gone", 4)
+    ledger.begin("gone", held[1])
+    ledger._base.execute("UPDATE workers SET started = 'long ago'")
+    assert ledger.reap() == ["gone"]
+    assert [one.charge for one in ledger.entries()] == [0.0, 0.5, 0.0, 0.0]
+    assert ledger.counts() == {"waiting": 4}
