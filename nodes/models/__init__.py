@@ -1,1 +1,1 @@
-"""Model files: formats and headers, where models are found, and the networks that they load into."""
+"""Models: file formats and headers, the hub, denoisers and what they predict, autoencoders, previews of latents."""

@@ -1,1 +1,1 @@
-"""Sampling: the table of samplers, the loop and its steppers, and the guided denoiser that they ask."""
+"""Sampling: the table of samplers and schedules, runs, guidance, and the checks of these before a run."""
