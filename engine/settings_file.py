@@ -46,14 +46,9 @@ def user_file(environment: Mapping[str, str] = os.environ) -> Path | None:
     if not environment[CONFIG]:
         return None
     path = Path(environment[CONFIG]).expanduser()
-    if not path.is_file():
-        raise SettingsError(
-            [
-                Problem(
-                    f"there is no file {path}", "fix or unset the variable", file=CONFIG, code="missing-settings-file"
-                )
-            ]
-        )
+    if not _is_file(path):
+        hint = "fix or unset the variable"
+        raise SettingsError([Problem(f"there is no file {path}", hint, file=CONFIG, code="missing-settings-file")])
     return path
 
 
@@ -63,7 +58,7 @@ def file_values(path: Path) -> tuple[FileValue, ...]:
     Raises:
         SettingsError: where it cannot be read or is no TOML; the problem names the line.
     """
-    if not path.exists():
+    if not _is_file(path):
         return ()
     import tomllib
 
@@ -73,7 +68,7 @@ def file_values(path: Path) -> tuple[FileValue, ...]:
     except tomllib.TOMLDecodeError as fault:
         message, line = _located(str(fault))
         hint = 'a line is NAME = VALUE; texts are in quotes: device = "cpu"'
-        raise SettingsError([Problem(f"no TOML: {message}", hint, file=f"{path}{line}", code="not-toml")]) from None
+        raise SettingsError([Problem(f"not TOML: {message}", hint, file=f"{path}{line}", code="not-toml")]) from None
     except (OSError, UnicodeDecodeError) as fault:
         problem = Problem(f"cannot be read: {fault}", "check the file", file=str(path), code="unreadable-settings-file")
         raise SettingsError([problem]) from None
@@ -157,6 +152,14 @@ def trust(folder: Path, environment: Mapping[str, str] = os.environ, *, withdraw
 def _trust_file(environment: Mapping[str, str]) -> Path | None:
     path = user_file(environment)
     return path.parent / "trusted_folders.json" if path else None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file. A home folder that this user may not look into has none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _configuration_folder() -> Path:

@@ -196,3 +196,12 @@ def test_engines_and_workers_have_the_users_settings(
     assert Engine(store=None, precision="float32").precision == "float32"
     assert (Setup().device, Setup().precision) == ("cpu", "bfloat16")
     assert Engine.of(resolve(), store=None).places() == engine.places()
+
+
+def test_a_configuration_folder_that_cannot_be_looked_into_is_as_none(tmp_path: Path) -> None:
+    (tmp_path / "weft").write_text("a file where the folder should be")
+    code = "from weft.engine.settings import resolve; print(resolve().device)"
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    del environment["WEFT_CONFIG"]
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "auto\n"
