@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -47,7 +48,9 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, T
     Raises:
         InputError: where the weights do not fit the configuration.
     """
-    with torch.device("meta"), quietly():
+    # Only parameters are left out: what a module works out as it is made, such as tables of rotary embeddings that are
+    # neither parameters nor buffers, is in no file. This patches torch.nn for the process; loads go one at a time.
+    with init_empty_weights(include_buffers=False), quietly():
         module = module_class.from_config(dict(config))
     converted = {name: weights.pop(name).to(dtype) for name in [*weights]}
     try:
