@@ -9,6 +9,7 @@ from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
 from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
+from weft.nodes.families.qwen_image import QWEN_IMAGE
 from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
@@ -29,7 +30,7 @@ __all__ = [
     "of_vae",
 ]
 
-FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, Z_IMAGE, DIT, DDPM, CM)
+FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, Z_IMAGE, QWEN_IMAGE, DIT, DDPM, CM)
 
 
 def family(name: str) -> Family:

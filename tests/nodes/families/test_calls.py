@@ -1,4 +1,4 @@
-"""Z-Image paints what its pipelines do, in whichever way these are called."""
+"""Z-Image and Qwen-Image paint what their pipelines do, in whichever way these are called."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from weft.nodes import (
 
 PIPELINES = {
     "z-image": ("ZImagePipeline", "ZImageImg2ImgPipeline"),
+    "qwen-image": ("QwenImagePipeline", "QwenImageImg2ImgPipeline"),
 }
 
 CALLS: Mapping[str, Mapping[str, Any]] = {
-    "one step": {"steps": 1},
+    "two steps": {"steps": 2},
     "eight steps": {"steps": 8},
     "wide": {"width": 96},
     "tall": {"height": 128},

@@ -25,6 +25,7 @@ TINY = {
     "flux_schnell": "flux-schnell",
     "flux_parts": "flux-dev",
     "z_image": "z-image",
+    "qwen_image": "qwen-image",
     "inpaint": "inpaint",
     "edit": "edit",
     "dit": "dit",

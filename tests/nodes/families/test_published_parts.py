@@ -37,7 +37,19 @@ def z_image(folder: Path) -> dict[str, layouts.Tensors]:
     }
 
 
-PUBLISHED: dict[str, Files] = {"z-image": z_image}
+def qwen_image(folder: Path) -> dict[str, layouts.Tensors]:
+    text = {
+        name.removeprefix("model.").replace("language_model.", "model."): tensor
+        for name, tensor in layouts.weights(folder, "text_encoder").items()
+    }
+    return {
+        "denoiser": layouts.weights(folder, "transformer"),
+        "text": text,
+        "vae": layouts.renamed(layouts.weights(folder, "vae"), layouts.WAN_VAE, ""),
+    }
+
+
+PUBLISHED: dict[str, Files] = {"z-image": z_image, "qwen-image": qwen_image}
 """The files of each checkpoint, by part, with the names that their publishers give to tensors."""
 
 

@@ -25,10 +25,11 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "flux-dev": ("FluxPipeline", "FluxImg2ImgPipeline"),
     "flux-schnell": ("FluxPipeline", "FluxImg2ImgPipeline"),
     "z-image": ("ZImagePipeline", "ZImageImg2ImgPipeline"),
+    "qwen-image": ("QwenImagePipeline", "QwenImageImg2ImgPipeline"),
 }
 """diffusers' pipelines from text and from a picture, by checkpoint."""
 
-SIZED = ("flux-dev", "flux-schnell", "z-image")
+SIZED = ("flux-dev", "flux-schnell", "z-image", "qwen-image")
 """Checkpoints whose pipelines from a picture take another size than the picture's unless they are given one."""
 
 Paint = Callable[..., Any]
@@ -44,13 +45,17 @@ FLOWS: dict[str, tuple[tuple[str, str], ...]] = {
     "flux-dev": (*EULER, *SOLVERS),
     "flux-schnell": EULER,
     "z-image": EULER,
+    "qwen-image": EULER,
 }
 """The samplers and schedules that diffusers' own pipelines of flows take."""
 
 NOISE = tuple((sampler, "model") for sampler in ("model", *SAMPLERS))
 
 
-GUIDED: dict[str, dict[str, Any]] = {"z-image": {"guidance_scale": SCALE - 1}}
+GUIDED: dict[str, dict[str, Any]] = {
+    "z-image": {"guidance_scale": SCALE - 1},
+    "qwen-image": {"guidance_scale": None, "true_cfg_scale": SCALE},
+}
 """How pipelines are asked for the guidance that Weft calls `SCALE`, where it is not the pipelines' `guidance_scale`.
 
 Z-Image's is what is added to the prediction for the positive prompt: 0 guides nowhere, and Weft's scale is 1 more.

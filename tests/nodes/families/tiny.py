@@ -316,14 +316,7 @@ def qwen_image() -> Any:
     """A pipeline of Qwen-Image, whose VAE has a mean and a deviation for each channel and a frame axis."""
     shifting = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 0.9, "shift_terminal": 0.02}
     return diffusers.QwenImagePipeline(
-        vae=diffusers.AutoencoderKLQwenImage(
-            base_dim=8,
-            z_dim=16,
-            dim_mult=[1, 2, 2, 2],
-            num_res_blocks=1,
-            attn_scales=[],
-            temperal_downsample=[False, True, True],
-        ),
+        vae=diffusers.AutoencoderKLQwenImage(base_dim=8),
         text_encoder=qwen_vl(),
         tokenizer=chat_tokenizer(),
         transformer=diffusers.QwenImageTransformer2DModel(

@@ -1,0 +1,140 @@
+"""The Qwen-Image family (arXiv:2508.02324).
+
+Qwen2.5-VL reads a prompt as a turn of a conversation that asks for a description. The transformer has joint attention
+over patches of latents and the prompt. The VAE is one of clips; a picture is a clip of one frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.families.family import Family
+from weft.nodes.families.flows import PATCH, JointFormat, OneTextModel, SpacedDenoiser, packed, unpacked
+from weft.nodes.models import single_file as original
+from weft.nodes.models.denoiser import Conditions, Residuals
+from weft.nodes.models.latent_preview import LatentRGBFactors
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.vae_formats import VAESpec
+from weft.nodes.prompting.chat import Chat
+from weft.nodes.prompting.language_model import QWEN2_5_VL, LanguageModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.nodes.values import Latent, Prompt
+
+CHAT = Chat(
+    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
+    "relationships of the objects and background:<|im_end|>\n"
+    "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
+"""The conversation that a prompt is put into."""
+
+SYSTEM_TOKENS = 34
+"""Tokens in front of the prompt, which the transformer does not read."""
+
+LONGEST = 512
+"""Tokens that the transformer reads at most, as many as diffusers' pipeline takes unless it is asked for more."""
+
+ROPE_SIXTEENTHS = (2, 7, 7)
+"""Sixteenths of an attention head's channels that encode the frame, the row and the column."""
+
+RGB_FACTORS = LatentRGBFactors(
+    (
+        (-0.06495, -0.0846, 0.1466),
+        (0.03355, 0.0203, 0.0221),
+        (0.1784, 0.1274, 0.08735),
+        (0.0186, 0.1172, 0.071),
+        (0.01565, 0.00945, -0.0164),
+        (0.0148, -0.0478, -0.03325),
+        (-0.17385, -0.20295, -0.14625),
+        (0.0083, 0.0951, 0.09875),
+        (-0.0206, 0.01335, -0.0682),
+        (-0.06465, 0.037, 0.0818),
+        (0.034, 0.15095, 0.0564),
+        (0.0016, 0.02905, 0.03195),
+        (-0.06255, 0.04635, 0.08495),
+        (0.003, -0.03165, 0.00025),
+        (0.17385, 0.11375, 0.1475),
+        (0.0992, 0.04565, 0.09305),
+    ),
+    (0.40825, 0.4566, 0.332),
+)
+"""What its latents look like, for 0..1: the factors in wide use for the VAE of Wan 2.1, whose latents are alike."""
+
+
+class QwenImageDenoiser(SpacedDenoiser):
+    """Qwen-Image's transformer."""
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        masked = {} if prompt.attention_mask is None else {"encoder_hidden_states_mask": prompt.attention_mask}
+        return {"encoder_hidden_states": prompt.embeddings, **masked}
+
+    def predict(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
+    ) -> Tensor:
+        """The transformer reads a row of patches, whose places it takes from the size of the picture."""
+        rows, _, height, width = sample.shape
+        velocity: Tensor = self.network(
+            hidden_states=packed(sample),
+            timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
+            img_shapes=[[(1, height // PATCH, width // PATCH)]] * rows,
+            **conditions,
+            return_dict=False,
+        )[0]
+        return unpacked(velocity, sample.shape)
+
+    def normalised(self, guided: Tensor, positive: Tensor) -> Tensor:
+        """Each patch as long as it is in the positive prediction, as diffusers' `true_cfg_scale` has it."""
+        patches, wanted = packed(guided), packed(positive).norm(dim=-1, keepdim=True)
+        return unpacked(patches * (wanted / patches.norm(dim=-1, keepdim=True)), guided.shape)
+
+
+class QwenImageFormat(JointFormat):
+    """Qwen-Image's transformer, whose single files have the names of diffusers."""
+
+    class_name = "QwenImageTransformer2DModel"
+    entry = "transformer_blocks.0.txt_mod.1.weight"
+
+    def config_of(self, shapes: Shapes) -> original.Config:
+        width, channels = shapes["img_in.weight"]
+        (head,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
+        return {
+            "in_channels": channels,
+            "out_channels": shapes["proj_out.weight"][0] // PATCH**2,
+            "num_layers": original.count(shapes, "transformer_blocks.{}.txt_mod.1.weight"),
+            "attention_head_dim": head,
+            "num_attention_heads": width // head,
+            "joint_attention_dim": shapes["txt_in.weight"][1],
+            "axes_dims_rope": [head * sixteenths // 16 for sixteenths in ROPE_SIXTEENTHS],
+        }
+
+    def latent_channels(self, config: Mapping[str, Any]) -> int:
+        return int(config["in_channels"]) // PATCH**2
+
+
+TEXT_MODEL = LanguageModel(
+    "qwen_2.5_vl_7b", "text_encoder", (), architecture=QWEN2_5_VL, chat=CHAT, dropped=SYSTEM_TOKENS, longest=LONGEST
+)
+
+QWEN_IMAGE = Family(
+    name="QwenImage",
+    network=QwenImageFormat(),
+    denoiser=QwenImageDenoiser,
+    prompts=OneTextModel,
+    latent_rgb_factors=RGB_FACTORS,
+    texts=(TEXT_MODEL,),
+    vae=VAESpec(16, "AutoencoderKLQwenImage"),
+    scheduler={
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": 1000,
+        "shift": 1.0,
+        "use_dynamic_shifting": True,
+        "base_shift": 0.5,
+        "max_shift": 0.9,
+        "base_image_seq_len": 256,
+        "max_image_seq_len": 8192,
+        "shift_terminal": 0.02,
+    },
+)
