@@ -42,9 +42,11 @@ def write_temporary(path: Path | str, content: bytes) -> str:
     Raises:
         OSError: where it cannot be written; nothing is left then.
     """
-    folder, name = os.path.split(path)
+    path = os.fspath(path)
+    name = os.path.basename(path)
+    folder = path[: len(path) - len(name)]
     # A name of this process and thread alone: two writers of one temporary file would rename each other's halves.
-    temporary = os.path.join(folder, f".{name}.{_PROCESS}.{os.getpid()}.{threading.get_ident()}")
+    temporary = f"{folder}.{name}.{_PROCESS}.{os.getpid()}.{threading.get_ident()}"
     try:
         try:
             _write(temporary, content)

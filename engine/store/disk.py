@@ -82,7 +82,8 @@ class DiskStore(FileStore):
         Raises:
             StoreError: where the disk is full or the folder cannot be written.
         """
-        with self._writing():
+        with self._naming_the_folder():
+            self._mark()
             super().put(key, outputs, seconds, trace)
 
     def adopt(self, key: Digest, trace: Mapping[str, Any], blobs: Sequence[bytes]) -> None:
@@ -91,7 +92,8 @@ class DiskStore(FileStore):
         Raises:
             StoreError: where the disk is full or the folder cannot be written.
         """
-        with self._writing():
+        with self._naming_the_folder():
+            self._mark()
             super().adopt(key, trace, blobs)
 
     def drop(self, key: Digest) -> None:
@@ -109,7 +111,8 @@ class DiskStore(FileStore):
         Raises:
             StoreError: where the disk is full or the folder cannot be written.
         """
-        with self._writing():
+        with self._naming_the_folder():
+            self._mark()
             super().remember(key, note)
 
     def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
@@ -196,15 +199,13 @@ class DiskStore(FileStore):
         """Where the note under a key lies."""
         return self.folder / note_name(key)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """As `_naming_the_folder`; a new store is marked with its layout before anything else is in it."""
-        with self._naming_the_folder():
-            if not self._marked:
-                if not self.root.exists() or is_damaged(self.files):
-                    write_version(self.files)
-                self._marked = True
-            yield
+    def _mark(self) -> None:
+        """Mark a new store with the version of its layout, before anything else is in it."""
+        if self._marked:
+            return
+        if not self.root.exists() or is_damaged(self.files):
+            write_version(self.files)
+        self._marked = True
 
     @contextmanager
     def _naming_the_folder(self) -> Iterator[None]:
