@@ -11,9 +11,7 @@ from weft.engine import InputError
 from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
-from weft.nodes.prompting.prompt_encoder import PromptEncoder
-from weft.nodes.prompting.prompts import Reading
-from weft.nodes.prompting.text_reader import Encoded
+from weft.nodes.prompting.prompt_encoder import OneTextModel as OneTextModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,17 +97,6 @@ def unpacked(patches: Tensor, shape: Sequence[int]) -> Tensor:
     batch, channels, height, width = shape
     pairs = patches.reshape(batch, height // PATCH, width // PATCH, channels, PATCH, PATCH)
     return pairs.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
-
-
-class OneTextModel(PromptEncoder):
-    """Prompts as the family's one text model reads them."""
-
-    @classmethod
-    def widths(cls, channels: Mapping[str, int]) -> PromptWidths:
-        return PromptWidths(sum(channels.values()))
-
-    def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
-        return self.read(texts, reading)[0]
 
 
 class JointFormat(NetworkFormat):

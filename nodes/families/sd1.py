@@ -21,7 +21,7 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
-from weft.nodes.prompting.prompt_encoder import OneModelPrompts
+from weft.nodes.prompting.prompt_encoder import OneTextModel
 
 SD2_WIDTH = 1024
 """The width of the prompts of SD 2.x, which distinguishes it from SD 1.x."""
@@ -51,7 +51,7 @@ SD1 = Family(
     name="SD1",
     network=UNetFormat(is_sd1, eight_heads),
     denoiser=UNetDenoiser,
-    prompts=OneModelPrompts,
+    prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
     texts=(Clip("clip_l", "text_encoder", (original.TEXT,)),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),

@@ -21,7 +21,7 @@ from weft.nodes.families.unets import (
 from weft.nodes.models import single_file as original
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
-from weft.nodes.prompting.prompt_encoder import OneModelPrompts
+from weft.nodes.prompting.prompt_encoder import OneTextModel
 
 WIDTH = 1024
 """The width of the prompts that it reads."""
@@ -37,7 +37,7 @@ SD2 = Family(
     name="SD2",
     network=UNetFormat(is_sd2, heads_of_64),
     denoiser=UNetDenoiser,
-    prompts=OneModelPrompts,
+    prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
     texts=(Clip("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),

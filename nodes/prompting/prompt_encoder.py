@@ -99,7 +99,7 @@ class PromptEncoder(ABC):
         return self.combined([""], PLAIN)
 
 
-class OneModelPrompts(PromptEncoder):
+class OneTextModel(PromptEncoder):
     """The tokens of a family's only text model, without a pooled vector."""
 
     def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:

@@ -20,7 +20,7 @@ from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.language_model import QWEN2_5_VL, QWEN3, LanguageModel
 from weft.nodes.prompting.language_reader import LanguageModelReader
-from weft.nodes.prompting.prompt_encoder import OneModelPrompts, PromptEncoder
+from weft.nodes.prompting.prompt_encoder import OneTextModel, PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.prompting.t5 import T5
 from weft.nodes.prompting.text_encoders import TextModelFiles
@@ -58,7 +58,7 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[An
 
 
 def encoder(name: str, files: TextModelFiles) -> PromptEncoder:
-    return OneModelPrompts([SPECS[name].reader(files, "", torch.float32, "cpu")])
+    return OneTextModel([SPECS[name].reader(files, "", torch.float32, "cpu")])
 
 
 def in_folder(name: str, folder: Path) -> TextModelFiles:
