@@ -1,4 +1,4 @@
-"""Processes are told apart: a live one has its start, a dead one has none, and a machine keeps its name."""
+"""Processes are distinguished: a live one has a start time, a dead one has none, and a machine keeps its name."""
 
 from __future__ import annotations
 
