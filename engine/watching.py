@@ -30,7 +30,7 @@ class Watch:
 
     Args:
         path: the graph's file.
-        read: reads the graph anew.
+        read: reads the graph again.
         done: hears of each run that was not cancelled.
         failed: hears of a graph, or node types, that cannot run.
     """

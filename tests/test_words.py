@@ -1,9 +1,8 @@
 """Words that this repository no longer uses in prose and names, since readers from outside stop at them.
 
-`tests/retired_words.txt` lists the files that may still use them, one a line, sorted: a path, and after a colon the
-reason where the use is meant to stay. A path without a reason is a file that is still to be rewritten. Whoever rewrites
-a file deletes its line. The test fails for a listed file that is clean, for one that is gone, and for a file that uses
-a retired word and is not listed; the message names the words by line.
+`tests/retired_words.txt` lists the files that use them on purpose, one a line, sorted: a path, a colon and the reason.
+The test fails for a file that uses a retired word and is not listed, for a listed file that no longer uses any, and for
+one that is gone. To shrink the list, rewrite the file and delete its line. The messages name the words by line.
 
 A word counts in any case and also as a part of a name with underscores (`told_spacing`); in a phrase, a line may break
 between its words.
@@ -83,6 +82,7 @@ def test_no_file_uses_retired_words_but_those_of_the_list() -> None:
     assert not clean, f"these are clean or gone: delete their lines from {LIST.name}"
 
 
-def test_the_list_is_sorted_and_has_each_file_once() -> None:
-    lines = [line.split(":")[0] for line in LIST.read_text().splitlines()]
-    assert lines == sorted(set(lines))
+def test_the_list_is_sorted_and_has_each_file_once_with_a_reason() -> None:
+    lines = [line.partition(": ") for line in LIST.read_text().splitlines()]
+    paths = [path for path, _, _ in lines]
+    assert paths == sorted(set(paths)) and all(reason.strip() for _, _, reason in lines)

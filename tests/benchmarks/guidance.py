@@ -66,12 +66,12 @@ class Painter:
         )
 
     def _part(self, texts: Sequence[str], seeds: list[int], lead: Lead, guidance: Mapping[str, Any]) -> Tensor:
-        guide = lead(CFGGuide(self.model.model, together(map(self.told, texts)), **guidance))
+        guide = lead(CFGGuide(self.model.model, together(map(self.conditioned, texts)), **guidance))
         sampling: Any = {"steps": self.steps, "sampler": "dpmpp_2m", "schedule": "karras"}
         latent = KSampler(guide, EmptyLatent(128, 128, len(texts)), seed=seeds, **sampling)
         return VAEDecode(self.model.vae, latent).pixels.permute(0, 3, 1, 2)
 
-    def told(self, text: str) -> Conditioning[Any]:
+    def conditioned(self, text: str) -> Conditioning[Any]:
         return TextEncode(self.model.text_encoder, text)
 
     def seen(self, pictures: Tensor) -> list[dict[str, str]]:
@@ -86,9 +86,9 @@ class Painter:
         return [full_caption(scene, numbers) for scene in self.scenes]
 
 
-def together(told: Iterator[Conditioning[Any]]) -> Conditioning[Any]:
+def together(conditioned: Iterator[Conditioning[Any]]) -> Conditioning[Any]:
     """Prompts of one length as one, with a row for each."""
-    prompts = [one.prompts[0] for one in told]
+    prompts = [one.prompts[0] for one in conditioned]
     return Conditioning((replace(prompts[0], embeddings=torch.cat([prompt.embeddings for prompt in prompts])),))
 
 
@@ -131,7 +131,7 @@ def looks(pictures: Tensor) -> str:
 
 
 def guides(painter: Painter, renders: Tensor) -> Iterator[str]:
-    """What each guide comes to."""
+    """The figures of each guide."""
     yield f"{'':36}{'right':>6} {'contrast':>9} {'colour':>7} {'burnt':>6} {'change':>7}"
     texts, first = painter.captions(), dict[float, Tensor]()
     for name, (lead, guidance) in GUIDES.items():
@@ -153,7 +153,7 @@ WEIGHTS = (0.5, 1.0, 1.5)
 
 
 def weights(painter: Painter, _: Tensor) -> Iterator[str]:
-    """How often pictures show a phrase, by its weight, beside the rest of a scene."""
+    """How often pictures show a phrase, by its weight, with the rest of a scene."""
     yield f"{'':24}" + "".join(f"{weight:8} change" for weight in WEIGHTS)
     for phrase, factor, choice in WEIGHTED:
         rests = [rest(scene, factor) for scene in painter.scenes]
@@ -190,7 +190,7 @@ AROUND = {
     "after 150 commas": ("," * 150 + " ", ""),
     "after 50 commas": ("," * 50 + " ", ""),
 }
-"""What stands before a prompt and after it: 150 tokens of the embedded model's, where nothing else is said."""
+"""The text before a prompt and after it: 150 tokens of the embedded model's, unless stated otherwise."""
 
 
 def lengths(painter: Painter, _: Tensor) -> Iterator[str]:
@@ -199,7 +199,7 @@ def lengths(painter: Painter, _: Tensor) -> Iterator[str]:
     for name, (before, after) in AROUND.items():
         texts = [f"{before}{caption}{after}" for caption in painter.captions()]
         shares = agreement(list(painter.scenes), painter.seen(painter.paint(texts, scale=5.0)))
-        tokens = painter.told(texts[0]).prompts[0].embeddings.shape[1]
+        tokens = painter.conditioned(texts[0]).prompts[0].embeddings.shape[1]
         yield (
             f"{name:24}{shares['all']:6.2f}" + "".join(f"{shares[one]:10.2f}" for one in FACTORS) + f"   {tokens} read"
         )

@@ -47,7 +47,7 @@ TYPES: dict[str, Any] = {"Number": Number, "Next": Next, "Total": Total}
 
 
 def wide(size: int) -> Graph:
-    """Numbers beside each other, and their sum."""
+    """Independent numbers, and their sum."""
     nodes = {f"n{n}": Node("Number", {"value": n}) for n in range(size - 1)}
     nodes["out"] = Node("Total", {"numbers": tuple(map(Link, nodes))})
     return Graph(nodes=nodes, outputs={"out": Link("out")}, types=TYPES)

@@ -1,4 +1,4 @@
-"""Events: what a listener is told stays small, however large the graph."""
+"""Events: what a listener receives stays small, however large the graph."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ KEPT = {"value": {"a": [1, 2.5, None, {"c": True, "b": "x"}], "e": {"g": [], "f"
 
 
 def nested(graph: Graph) -> dict[str, Any]:
-    """A document of a graph as it is and as a subgraph, beside a node with an object for a literal."""
+    """A document of a graph as it is and as a subgraph, next to a node with an object for a literal."""
     document: dict[str, Any] = json.loads(write(graph))
     output = next(iter(document["outputs"]))
     nodes = {"inner": {"type": "graph:part"}, "kept": {"type": "Keep", "inputs": {"anything": KEPT}}}

@@ -23,7 +23,7 @@ ENDS: Mapping[State, tuple[type, ...]] = {
     "cached": (events.NodeCached,),
     "undecided": (events.NodeFinished, events.NodeCached, *STOPPED),
 }
-"""How a node may end, by what the plan said of it."""
+"""How a node may end, by its state in the plan."""
 
 
 def assert_sessions(chance: Random, graph: Graph, engine: Callable[[], Engine]) -> None:
@@ -37,14 +37,14 @@ def assert_sessions(chance: Random, graph: Graph, engine: Callable[[], Engine]) 
 
 
 def assert_obeyed(engine: Engine, graph: Graph, model: Model) -> None:
-    """A run does what its plan said, computes what the model says must be, and gives what the model gives."""
+    """A run does what its plan states, computes what the model says must be, and gives what the model gives."""
     planned, heard = engine.plan(graph), list[events.Event]()
     assert all(is_open(step, planned, model) for step in planned.of("undecided"))
     result = engine.execute(planned, listener=heard.append)
     model.run(graph)
     assert_follows(planned, heard)
-    assert sorted(model.keys[id] for id in told(heard, events.NodeStarted)) == sorted(model.computed)
-    assert set(told(heard, events.NodeBlocked)) == model.outputs.keys() - model.keys.keys()
+    assert sorted(model.keys[id] for id in nodes_of(heard, events.NodeStarted)) == sorted(model.computed)
+    assert set(nodes_of(heard, events.NodeBlocked)) == model.outputs.keys() - model.keys.keys()
     given = {name: (model.outputs[link.node], str(link.output)) for name, link in graph.outputs.items()}
     assert result.outputs == {name: outputs[output] for name, (outputs, output) in given.items() if outputs}
 
@@ -52,23 +52,23 @@ def assert_obeyed(engine: Engine, graph: Graph, model: Model) -> None:
 def is_open(undecided: Step, planned: Plan, model: Model) -> bool:
     """Whether a result of an undecided node may be there: one that says the same has run, or may in this plan."""
     words = {step.call.id: own_words(planned.checked.graph.nodes[step.call.id]) for step in planned.of(*ENDS)}
-    said = words.pop(undecided.call.id)
-    return said in model.spoken or said in words.values()
+    stated = words.pop(undecided.call.id)
+    return stated in model.spoken or stated in words.values()
 
 
-def told(heard: Sequence[events.Event], *kinds: type) -> list[str]:
+def nodes_of(heard: Sequence[events.Event], *kinds: type) -> list[str]:
     """The nodes that events of some kinds are about."""
     return [event.plain()["node"] for event in heard if isinstance(event, kinds)]
 
 
 def assert_follows(planned: Plan, heard: Sequence[events.Event]) -> None:
-    """Each node ends as the plan said; an undecided one after those that it waits for; others are not heard of."""
+    """Each node ends as the plan states; an undecided one after those that it waits for; others are not heard of."""
     steps = [*planned.of("run", "cached", "undecided")]
-    assert sorted(told(heard, *ENDS["undecided"])) == sorted(step.call.id for step in steps)
+    assert sorted(nodes_of(heard, *ENDS["undecided"])) == sorted(step.call.id for step in steps)
     for step in steps:
         place = next(place for place, event in enumerate(heard) if event.plain().get("node") == step.call.id)
-        assert told(heard, *ENDS[step.state]).count(step.call.id) == 1
-        assert {*step.after} <= {*told(heard[:place], *ENDS["undecided"])}
+        assert nodes_of(heard, *ENDS[step.state]).count(step.call.id) == 1
+        assert {*step.after} <= {*nodes_of(heard[:place], *ENDS["undecided"])}
 
 
 @settings(max_examples=500, deadline=None)

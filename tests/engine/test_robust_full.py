@@ -35,7 +35,7 @@ def limited() -> Iterator[None]:
 
 
 def filled(graph: Graph, store: Path, moment: int, room: int) -> bool:
-    """Run, and from some event on let no file be larger than so many bytes; whether the store said that it is full."""
+    """Run, with a limit on the size of files from some event on; whether the store reported that it is full."""
     hard, heard = resource.getrlimit(resource.RLIMIT_FSIZE)[1], [0]
 
     def listen(event: events.Event) -> None:
@@ -85,8 +85,10 @@ def test_the_command_on_full_file_systems(tmp_path: Path) -> None:
         pytest.skip("mounting a small file system needs rights that are not given here")
     woven(10).save(tmp_path / "graph.json")
     command = ["unshare", "-rm", sys.executable, "-m", "tests.engine.workers.filled", str(tmp_path), "20"]
-    said = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
-    for end in map(json.loads, said.stdout.splitlines()):
+    finished = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    for end in map(json.loads, finished.stdout.splitlines()):
         assert (end["full"], end["faults"], end["with room"]) == (1, [], 0)
-        assert "store cannot be written: No space left on device (make room" in end["said"] and end["right"]
+        assert "store cannot be written: No space left on device (make room" in end["message"] and end["right"]

@@ -18,8 +18,8 @@ MEGABYTE = 1_000_000
 def test_a_thousand_seeds_in_one_process() -> None:
     command = [sys.executable, "-m", "tests.engine.workers.seeds", "1000"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    resident = [int(line) for line in said.stdout.splitlines()]
+    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    resident = [int(line) for line in finished.stdout.splitlines()]
     early, late = median(resident[180:220]), median(resident[980:])
     assert early - resident[0] > 150 * MEGABYTE, "the budget is used"
     assert abs(late - early) < 0.1 * early

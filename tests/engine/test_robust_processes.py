@@ -34,8 +34,8 @@ def at_once(store: Path, firsts: list[int]) -> list[dict[str, Any]]:
 
 def test_four_processes_over_one_store(tmp_path: Path) -> None:
     firsts = [0, 2, 4, 4]
-    said = at_once(tmp_path / "shared", firsts)
+    answers = at_once(tmp_path / "shared", firsts)
     right = [content_digest(dict(run(woven(8, 0.0, first), tmp_path / "alone").outputs)) for first in firsts]
-    assert [one["outputs"] for one in said] == right and DiskStore(tmp_path / "shared").verify() == []
-    ran = Counter(id for one in said for id in one["ran"] if id.startswith("rested"))
+    assert [one["outputs"] for one in answers] == right and DiskStore(tmp_path / "shared").verify() == []
+    ran = Counter(id for one in answers for id in one["ran"] if id.startswith("rested"))
     assert ran == Counter(f"rested_{seed}" for seed in range(12)), "each was computed once"

@@ -97,7 +97,7 @@ def test_outputs_fit_inputs_of_their_type(wanted: Any, given: Any, fits: bool) -
     assert read(wanted).accepts(read(given)) is fits
 
 
-def test_a_literal_that_is_refused_says_how_to_mend_it() -> None:
+def test_a_literal_that_is_refused_has_a_hint() -> None:
     with pytest.raises(LiteralError, match=r'expected an int, found "20" \(a string\)') as caught:
         read(int).literal("20")
     assert caught.value.hint == "write a whole number without quotes or a decimal point"

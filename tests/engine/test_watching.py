@@ -1,4 +1,4 @@
-"""A watched graph runs again at every change of it or of what it names; a broken edit is told and does not end it."""
+"""A watched graph runs again at every change of it or of what it names; a broken edit does not end it."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ TYPES: dict[str, Any] = {"Length": Length, "Wait": Wait}
 
 
 def save(file: Path, type: str, **inputs: object) -> None:
-    """Write a graph of one node, as an editor does: beside, then in place."""
+    """Write a graph of one node, as an editor does: a new file, renamed into place."""
     graph = {"weft": 1, "nodes": {"one": {"type": type, "inputs": inputs}}, "outputs": {"out": {"link": "one"}}}
-    beside = file.with_suffix(".new")
-    beside.write_text(json.dumps(graph))
-    beside.replace(file)
+    written = file.with_suffix(".new")
+    written.write_text(json.dumps(graph))
+    written.replace(file)
 
 
 @pytest.fixture
@@ -62,10 +62,10 @@ def watched(tmp_path: Path) -> Iterator[Callable[[], Result | WeftError]]:
     thread.join(20)
 
 
-def outputs(said: Result | WeftError) -> dict[str, Any]:
+def outputs(result: Result | WeftError) -> dict[str, Any]:
     """The outputs of a run."""
-    assert isinstance(said, Result)
-    return dict(said.outputs)
+    assert isinstance(result, Result)
+    return dict(result.outputs)
 
 
 def test_it_runs_again_at_a_save_and_when_a_file_changes(
@@ -78,7 +78,7 @@ def test_it_runs_again_at_a_save_and_when_a_file_changes(
     assert outputs(watched()) == {"out": 0.0}
 
 
-def test_a_broken_edit_is_told_and_it_goes_on(watched: Callable[[], Result | WeftError], tmp_path: Path) -> None:
+def test_a_broken_edit_is_reported_and_it_goes_on(watched: Callable[[], Result | WeftError], tmp_path: Path) -> None:
     watched()
     save(tmp_path / "graph.json", "Length", path="none.txt")
     assert isinstance(watched(), GraphError)

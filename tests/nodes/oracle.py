@@ -1,6 +1,6 @@
 """diffusers' own pipelines over the tests' models: what Weft's pictures are compared with.
 
-They are told in diffusers' own words (`CLASSES`, `SPACINGS`), not by Weft's table.
+They are named in diffusers' own words (`CLASSES`, `SPACINGS`), not by Weft's table.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Oracle:
 
     def paint(self, kind: Any, sampler: str, schedule: str = "model", *, batch: int = 1, **call: Any) -> Pixels:
         """Pictures of a pipeline class for the tests' prompts."""
-        told = {"prompt": [PROMPT] * batch, "negative_prompt": [NEGATIVE] * batch, "guidance_scale": SCALE}
-        return self.run(kind, sampler, schedule, batch=batch, **{**told, **call})
+        defaults = {"prompt": [PROMPT] * batch, "negative_prompt": [NEGATIVE] * batch, "guidance_scale": SCALE}
+        return self.run(kind, sampler, schedule, batch=batch, **{**defaults, **call})
 
     def run(
         self,

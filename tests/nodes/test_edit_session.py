@@ -136,7 +136,7 @@ def content(item: Any) -> Any:
 
 @dataclass
 class Model:
-    """What is computed without a store, and what of it was not computed before.
+    """What is computed without a store, and the part that was not computed before.
 
     Args:
         engine: an engine without a store.

@@ -5,7 +5,7 @@
 It takes 15 seconds on one core and needs nothing but the model; training does it too when it exports. The autoencoder
 of `landscapes` packs shapes so tightly into its four channels that the map shows where things are and little of their
 colours: 13.2 dB on held-out renders at the latents' size, R^2 0.31 in red, 0.23 in blue, 0 in green. So a tiny
-autoencoder is named beside the map, which shows them at 36.6 dB.
+autoencoder is named with the map, which shows them at 36.6 dB.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def colour_psnr(colours: LatentRGBFactors, latents: Tensor, pictures: Tensor) ->
 
 
 def write_colours(folder: Path) -> LatentRGBFactors:
-    """Fit a model's map to 300 renders and write it into its folder, with the tiny autoencoder beside it."""
+    """Fit a model's map to 300 renders and write it into its folder, with the name of the tiny autoencoder."""
     tiny = f"{folder.name}-tiny-vae"
     decoder = tiny if (folder.parent / tiny).is_dir() else ""
     colours = replace(fitted(*encode_renders(folder, count=300, seed=SEED)), decoder=decoder)

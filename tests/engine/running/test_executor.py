@@ -181,7 +181,7 @@ def damage(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["broken record", "broken blob", "missing blob"])
-def test_damage_is_told_and_computed_again(how: str, tmp_path: Path) -> None:
+def test_damage_is_reported_and_computed_again(how: str, tmp_path: Path) -> None:
     with Graph() as graph:
         Write("x")
     store, output = tmp_path / "store", tmp_path / "output"

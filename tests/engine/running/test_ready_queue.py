@@ -1,4 +1,4 @@
-"""What runs beside what, and in which order: files beside the rest, few swaps of weights, deliveries in order."""
+"""What runs at the same time, and in which order: files next to the rest, few swaps of weights, deliveries in order."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def FindSheet(name: str) -> Sheet:
 
 @node(lane="gpu")
 def Through(sheet: Sheet, number: int, context: Context = INJECTED) -> int:
-    """The next number, with weights at hand."""
+    """The next number, with weights that are loaded."""
     with context.weights(sheet):
         return number + 1
 
@@ -91,7 +91,7 @@ def Spoils(row: Row) -> int:
     return int(row.numbers.sum())
 
 
-def test_reading_files_runs_beside_the_rest(engine: Engine) -> None:
+def test_reading_files_runs_next_to_the_rest(engine: Engine) -> None:
     with Graph() as graph:
         Both(Reads("a"), Meets(1))
     assert engine.run(replace(graph, outputs={"out": Link("both")})).outputs == {"out": "a 1"}
@@ -150,7 +150,7 @@ def test_chains_over_the_same_weights_are_not_interleaved(tmp_path: Path) -> Non
     assert LOADED == ["a", "b", "c"]
 
 
-def test_values_are_let_go_when_nothing_takes_them_any_more(storeless: Engine) -> None:
+def test_values_are_freed_when_nothing_takes_them_any_more(storeless: Engine) -> None:
     """Each branch of a wide graph ends before the next one begins."""
     heard: list[str] = []
     with Graph() as graph:

@@ -69,7 +69,7 @@ def test_what_is_in_use_stays() -> None:
     assert residency.used == LAYER
 
 
-def test_clear_lets_go() -> None:
+def test_clear_evicts() -> None:
     residency = Residency()
     held(residency, "a")
     residency.clear()

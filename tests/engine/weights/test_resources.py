@@ -36,7 +36,7 @@ def ReadText(path: Annotated[str, InputFile((".txt",))], context: Context = INJE
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder `inside` with a file and links out of it, beside a secret."""
+    """A folder `inside` with a file and links out of it, next to a secret."""
     inside = tmp_path / "inside"
     inside.mkdir()
     (inside / "a.txt").write_text("inside")
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
     return inside
 
 
-def test_a_file_is_found_beside_the_graph(folder: Path) -> None:
+def test_a_file_is_found_next_to_the_graph(folder: Path) -> None:
     assert find("a.txt", (folder,)) == folder / "a.txt"
     assert find("fine.txt", (folder,)) is not None
     assert find("none.txt", (folder,)) is None and find("../inside/none.txt", (folder,)) is None
@@ -120,7 +120,7 @@ def test_a_file_is_hashed_once(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"not JSON", b'{"x": 1}'])
-def test_a_damaged_memory_of_digests_is_made_anew(content: bytes, folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_memory_of_digests_is_made_again(content: bytes, folder: Path, tmp_path: Path) -> None:
     memory = tmp_path / "files.json"
     memory.write_bytes(content)
     assert FileDigests(memory).file(folder / "a.txt") == digest_bytes(b"inside")

@@ -20,7 +20,7 @@ from weft.engine.store.disk import DiskStore
 NODES = Path(__file__).with_name("light.py")
 
 
-def said(folder: Path, store: Path) -> tuple[int, str, str]:
+def ran(folder: Path, store: Path) -> tuple[int, str, str]:
     """The exit code of `weft run`, and what it wrote."""
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
@@ -35,13 +35,13 @@ def trial(folder: Path, room: int, whole: str) -> dict[str, Any]:
     place = folder / "store"
     place.mkdir(exist_ok=True)
     mount("-t", "tmpfs", "-o", f"size={room}k", "tmpfs", str(place))
-    full, _, err = said(folder, place)
+    full, _, err = ran(folder, place)
     faults = [str(fault) for fault in DiskStore(place).verify()]
     mount("-o", "remount,size=10m", str(place))
-    code, out, _ = said(folder, place)
+    code, out, _ = ran(folder, place)
     faults += [str(fault) for fault in DiskStore(place).verify()]
     subprocess.run(["umount", str(place)], check=True)
-    return {"full": full, "said": err, "faults": faults, "with room": code, "right": out == whole}
+    return {"full": full, "message": err, "faults": faults, "with room": code, "right": out == whole}
 
 
 def mount(*arguments: str) -> None:
@@ -52,7 +52,7 @@ def mount(*arguments: str) -> None:
 def main() -> None:
     """Print a line a trial."""
     folder, rooms = Path(sys.argv[1]), random.Random(7)
-    _, whole, _ = said(folder, folder / "whole")
+    _, whole, _ = ran(folder, folder / "whole")
     for _ in range(int(sys.argv[2])):
         print(json.dumps(trial(folder, rooms.randrange(4, 360, 4), whole)))
 

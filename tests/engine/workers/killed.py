@@ -28,7 +28,7 @@ MEMORY = Path("/dev/shm")
 
 
 def forked(graph: Graph, store: Path) -> int:
-    """A process that runs a graph, leaves beside the store what it gave, and ends."""
+    """A process that runs a graph, writes its results next to the store, and ends."""
     pid = os.fork()
     if pid:
         return pid

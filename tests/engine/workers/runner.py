@@ -1,4 +1,4 @@
-"""A process that runs a graph when told to, and says which nodes it ran and what came of it.
+"""A process that runs a graph on request, and says which nodes it ran and what came of it.
 
 python -m tests.engine.workers.runner STORE FIRST       (the graph is `woven(8, first=FIRST)` with rests)
 """

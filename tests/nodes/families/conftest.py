@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of every family, each made once a session beside those of SD 1.x."""
+"""Tiny random checkpoints of every family, each made once a session with those of SD 1.x."""
 
 from __future__ import annotations
 

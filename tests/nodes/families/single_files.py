@@ -39,7 +39,7 @@ def unet_and_vae(folder: Path, rules: layouts.Rules) -> Tensors:
 
 
 def sd3_file(folder: Path) -> Tensors:
-    """An SD 3 folder as one file; T5's tokenizer is put beside it."""
+    """An SD 3 folder as one file; T5's tokenizer is put next to it."""
     t5_tokenizer().save_pretrained(folder.parent / "t5_tokenizer")
     texts = {"clip_l": "text_encoder", "clip_g": "text_encoder_2", "t5xxl": "text_encoder_3"}
     present = {name: component for name, component in texts.items() if (folder / component).is_dir()}
@@ -52,7 +52,7 @@ def sd3_file(folder: Path) -> Tensors:
 
 
 def flux_file(folder: Path) -> Tensors:
-    """A FLUX.1 folder as one file; T5's tokenizer is put beside it."""
+    """A FLUX.1 folder as one file; T5's tokenizer is put next to it."""
     t5_tokenizer().save_pretrained(folder.parent / "t5_tokenizer")
     return {
         **layouts.transformer(folder, layouts.FLUX, layouts.FLUX_JOINED, (r"^norm_out\.",)),

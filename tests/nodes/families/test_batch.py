@@ -84,15 +84,15 @@ OTHERS = ("sd2", "sd-turbo", "sdxl-turbo", "sdxl-lcm", "sd3", "sd35", "sd3-short
 @pytest.mark.parametrize("model", ["flux-dev", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_every_family_goes_together(call: Call, zoo: Any, model: str) -> None:
     checkpoint = call(LoadCheckpoint, source=zoo(model))
-    told = guides(call, checkpoint, scale=1.0 if model == "flux-schnell" else 3.5)
-    assert_same_alone(call, checkpoint.vae, told, [EmptyLatent(64, 64)] * 3, sampler="model")
+    guided = guides(call, checkpoint, scale=1.0 if model == "flux-schnell" else 3.5)
+    assert_same_alone(call, checkpoint.vae, guided, [EmptyLatent(64, 64)] * 3, sampler="model")
 
 
 @pytest.mark.parametrize("model", ["dit", pytest.param("consistency-classes", marks=pytest.mark.slow)])
 def test_classes_go_together(call: Call, zoo: Any, model: str) -> None:
     checkpoint = call(LoadCheckpoint, source=zoo(model))
-    told = guides(call, checkpoint, ["1", "2", "3"], scale=1.0)
-    assert_same_alone(call, checkpoint.vae, told, [EmptyLatent(32, 32)] * 3, sampler="model")
+    guided = guides(call, checkpoint, ["1", "2", "3"], scale=1.0)
+    assert_same_alone(call, checkpoint.vae, guided, [EmptyLatent(32, 32)] * 3, sampler="model")
 
 
 def test_pictures_to_edit_go_together(call: Call, zoo: Any) -> None:
@@ -113,8 +113,8 @@ def test_what_changes_guidance_and_where_prompts_act_goes_along(call: Call) -> N
         call(PromptMask, prompt=guide.positive, mask=Mask(torch.rand(1, 64, 64)), strength=2.0) for guide in plain
     ]
     both = [call(CombinePrompts, prompts=[guide.positive, mask]) for guide, mask in zip(plain, masked, strict=True)]
-    beside = [replace(guide, positive=prompt) for guide, prompt in zip(plain, both, strict=True)]
-    assert_same_alone(call, checkpoint.vae, beside, latents)
+    combined = [replace(guide, positive=prompt) for guide, prompt in zip(plain, both, strict=True)]
+    assert_same_alone(call, checkpoint.vae, combined, latents)
 
 
 def test_control_nets_see_each_its_picture(call: Call) -> None:

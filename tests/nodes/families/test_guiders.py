@@ -96,7 +96,7 @@ def test_projected_guidance(engine: Engine, oracle: Oracle, options: dict[str, f
 
 
 def by_guider(oracle: Oracle, options: Mapping[str, float], about: Mapping[str, float]) -> Pixels:
-    """A picture from diffusers' own parts: its guider says what is asked, and what becomes of the predictions."""
+    """A picture from diffusers' own parts: its guider says what is asked, and how it combines the predictions."""
     pipe = oracle.pipeline("epsilon")
     guider = diffusers.guiders.AdaptiveProjectedGuidance(
         8.0,

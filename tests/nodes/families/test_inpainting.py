@@ -41,7 +41,7 @@ def guide(checkpoint: Any, **options: Any) -> Any:
 
 
 def inpainted(model: str, **sampling: Any) -> Graph:
-    """Paint anew where the stripes are white."""
+    """Repaint where the stripes are white."""
     partly = {"start": Link("vae_encode")} if "denoise" in sampling else {}
     with Graph(outputs={"guide": Link("inpaint_guide"), **partly}) as graph:
         checkpoint, picture = LoadCheckpoint(model), LoadImage("ramp.png")

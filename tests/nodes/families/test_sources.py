@@ -100,7 +100,7 @@ def test_a_folder_of_pickles_is_refused_as_such(models: Path, tmp_path: Path) ->
     assert "`diffusion_pytorch_model.bin` is a pickle" in refusal(CHECKPOINT, "old", tmp_path).message
 
 
-def test_a_truncated_file_is_said_to_be_one(models: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_recognised(models: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(models / "epsilon", tmp_path / "cut"))
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
@@ -126,7 +126,7 @@ def test_a_truncated_file_is_said_to_be_one(models: Path, tmp_path: Path) -> Non
         ("something.else", "nothing that Weft knows"),
     ],
 )
-def test_another_kind_of_file_is_said_to_be_one(tmp_path: Path, tensor: str, kind: str) -> None:
+def test_another_kind_of_file_is_recognised(tmp_path: Path, tensor: str, kind: str) -> None:
     header_only(tmp_path / "file.safetensors", tensor)
     error = refusal(CHECKPOINT, "file.safetensors", tmp_path)
     assert error.message == f"`file.safetensors` is {kind}, expected a checkpoint"

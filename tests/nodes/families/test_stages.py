@@ -122,19 +122,19 @@ def latents(call: Any, model: str) -> torch.Tensor:
 def test_turbo_starts_from_a_picture(
     zoo: Any, call: Any, weft_paints: Any, oracle: Oracle, model: str, kind: str, sampler: Any
 ) -> None:
-    told: dict[str, Any] = {
+    options: dict[str, Any] = {
         "image": latents(call, zoo(model)),
         "strength": 0.5,
         "guidance_scale": 0.0,
         "num_inference_steps": 4,
     }
-    theirs = oracle.paint(getattr(diffusers, f"{kind}Img2ImgPipeline"), sampler, model=model, **told)
+    theirs = oracle.paint(getattr(diffusers, f"{kind}Img2ImgPipeline"), sampler, model=model, **options)
     assert_same(weft_paints(model, image="ramp.png", sampler=sampler, steps=4, denoise=0.5, scale=1.0), theirs)
 
 
 @pytest.mark.parametrize("sampler", ["model", "lcm", "euler", "ddim", "dpmpp_2m"])
 @pytest.mark.parametrize(("model", "kind"), [("distilled", "StableDiffusion"), ("sdxl-lcm", "StableDiffusionXL")])
-def test_a_distilled_model_is_told_the_scale(
+def test_a_distilled_model_gets_the_scale(
     zoo: Any, weft_paints: Any, oracle: Oracle, model: str, kind: str, sampler: str
 ) -> None:
     size: dict[str, Any] = {"height": SIZE, "width": SIZE}
@@ -160,8 +160,8 @@ def test_a_latent_consistency_model_in_its_own_pipeline(weft_paints: Any, oracle
 
 @pytest.mark.parametrize("sampler", ["model", "euler", "ddim", "dpmpp_2m"])
 def test_a_distilled_model_starts_from_a_picture(call: Any, weft_paints: Any, oracle: Oracle, sampler: Any) -> None:
-    told: dict[str, Any] = {"image": latents(call, "distilled"), "strength": 0.6}
-    theirs = oracle.paint(diffusers.StableDiffusionImg2ImgPipeline, sampler, model="distilled", **told)
+    options: dict[str, Any] = {"image": latents(call, "distilled"), "strength": 0.6}
+    theirs = oracle.paint(diffusers.StableDiffusionImg2ImgPipeline, sampler, model="distilled", **options)
     assert_same(weft_paints("distilled", image="ramp.png", sampler=sampler, denoise=0.6), theirs)
 
 
@@ -204,7 +204,7 @@ def framed(model: str, left: int) -> Graph:
     return graph
 
 
-def test_sdxl_is_told_the_framing(zoo: Any, engine: Engine, oracle: Oracle) -> None:
+def test_sdxl_gets_the_framing(zoo: Any, engine: Engine, oracle: Oracle) -> None:
     theirs = oracle.paint(
         diffusers.StableDiffusionXLPipeline,
         "ddim",
@@ -220,6 +220,6 @@ def test_sdxl_is_told_the_framing(zoo: Any, engine: Engine, oracle: Oracle) -> N
     assert_same(read_pixels(engine.run(framed("sdxl", left=16)).paths), theirs)
 
 
-def test_a_family_that_is_told_no_framing_says_so(engine: Engine) -> None:
+def test_a_family_without_size_conditioning_refuses_framing(engine: Engine) -> None:
     with pytest.raises(Exception, match="SD1"):
         engine.run(framed("epsilon", left=0))

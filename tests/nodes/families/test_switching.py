@@ -87,9 +87,9 @@ def test_a_control_net_of_the_old_family_is_refused(zoo: Any, engine: Engine, ot
     )
 
 
-@pytest.mark.parametrize(("input", "told"), [("prediction", "epsilon"), ("noise", "cosine")])
-def test_how_a_flow_was_trained_cannot_be_set(zoo: Any, engine: Engine, input: str, told: str) -> None:
-    (problem,) = engine.check(painting(zoo("sd3")).set(f"checkpoint.{input}", told)).problems
+@pytest.mark.parametrize(("input", "setting"), [("prediction", "epsilon"), ("noise", "cosine")])
+def test_how_a_flow_was_trained_cannot_be_set(zoo: Any, engine: Engine, input: str, setting: str) -> None:
+    (problem,) = engine.check(painting(zoo("sd3")).set(f"checkpoint.{input}", setting)).problems
     assert (problem.node, problem.input) == ("checkpoint", input) and "SD3" in problem.message
 
 

@@ -1,4 +1,4 @@
-"""What is said of a model's training is what diffusers' scheduler makes of the same configuration."""
+"""Settings of a model's training equal diffusers' scheduler with the same configuration."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from weft.engine import Engine, Graph
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
 
 
-def configured(models: Path, **told: str) -> str:
+def configured(models: Path, **changes: str) -> str:
     """A copy of a model whose scheduler's configuration says something else; its name."""
-    name = "-".join(("epsilon", *told.values()))
+    name = "-".join(("epsilon", *changes.values()))
     folder = shutil.copytree(models / "epsilon", models / name, dirs_exist_ok=True)
     config = folder / "scheduler" / "scheduler_config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | told))
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
     return name
 
 
@@ -34,7 +34,7 @@ def configured(models: Path, **told: str) -> str:
         ("cosine", "v_prediction", "squaredcos_cap_v2"),
     ],
 )
-def test_noise_and_prediction_can_be_said(
+def test_noise_and_prediction_can_be_set(
     engine: Engine, oracle: Oracle, models: Path, sampler: Any, noise: Any, prediction: Any, theirs: str
 ) -> None:
     with Graph() as graph:

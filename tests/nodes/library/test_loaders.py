@@ -97,8 +97,10 @@ def test_an_unknown_variant_is_refused_before_a_run(halves: Path) -> None:
     assert problem.message == "`half` has no variant `fp8`; its variants: fp16"
 
 
-def test_what_a_model_predicts_can_be_said(call: Load, context: Context) -> None:
+def test_what_a_model_predicts_can_be_set(call: Load, context: Context) -> None:
     """Where the checkpoint does not: a single file."""
-    own, said = (call(LoadCheckpoint, source="epsilon", **said).model for said in ({}, {"prediction": "v_prediction"}))
-    with context.weights(own) as one, context.weights(said) as other:
+    own, changed = (
+        call(LoadCheckpoint, source="epsilon", **options).model for options in ({}, {"prediction": "v_prediction"})
+    )
+    with context.weights(own) as one, context.weights(changed) as other:
         assert (one.scheduler["prediction_type"], other.scheduler["prediction_type"]) == ("epsilon", "v_prediction")

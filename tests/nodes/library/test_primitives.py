@@ -1,4 +1,4 @@
-"""Plain values: arithmetic holds Python's, texts are filled in and nothing else is, faults are told."""
+"""Plain values: arithmetic holds Python's, texts are filled in and nothing else is, faults are reported."""
 
 from __future__ import annotations
 

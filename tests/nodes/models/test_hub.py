@@ -66,7 +66,7 @@ def test_the_cache_lies_where_the_hub_puts_it() -> None:
     assert hub.cache_folder({}) == Path("~/.cache/huggingface/hub").expanduser()
 
 
-def test_ids_are_told_from_paths() -> None:
+def test_ids_differ_from_paths() -> None:
     assert hub.is_hub_id("org/name-1.5")
     assert not any(map(hub.is_hub_id, ["name", "a/b/c", "folder/model.safetensors", "../name", "/etc"]))
 

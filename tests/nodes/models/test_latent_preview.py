@@ -78,14 +78,14 @@ def test_a_map_is_fitted_to_pictures() -> None:
 
 
 def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
-    said = {"weights": [[1, 2, 3]] * 4, "offset": [0, 0, 0], "decoder": "none"}
-    (tmp_path / "preview.json").write_text(json.dumps(said))
+    given = {"weights": [[1, 2, 3]] * 4, "offset": [0, 0, 0], "decoder": "none"}
+    (tmp_path / "preview.json").write_text(json.dumps(given))
     with pytest.raises(InputError, match="names no builtin model as its decoder: 'none'"):
         latent_rgb_factors_of(tmp_path, COLOURS)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "given",
     [
         {},
         {"weights": 1, "offset": None},
@@ -93,8 +93,8 @@ def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
         {"weights": [[1, 2, 3]] * 3, "offset": [0, 0, 0]},
     ],
 )
-def test_what_is_no_map_is_refused(tmp_path: Path, said: Any) -> None:
-    (tmp_path / "preview.json").write_text(json.dumps(said))
+def test_what_is_no_map_is_refused(tmp_path: Path, given: Any) -> None:
+    (tmp_path / "preview.json").write_text(json.dumps(given))
     with pytest.raises(InputError, match="no map from 4 channels to colours"):
         latent_rgb_factors_of(tmp_path, COLOURS)
 

@@ -17,7 +17,7 @@ from weft.nodes.models.single_file import below, control_config, text_config, un
 
 @pytest.fixture(scope="session")
 def single_files(models: Path) -> Path:
-    """`single.safetensors` beside the folder `clip` that it was made from, and the ControlNet `edges.safetensors`."""
+    """`single.safetensors` next to the folder `clip` that it was made from, and the ControlNet `edges.safetensors`."""
     save_file(sd1(models / "clip"), models / "single.safetensors")
     edges = load_file(models / "edges" / "diffusion_pytorch_model.safetensors")
     save_file(renamed(edges, CONTROL, "control_model."), models / "edges.safetensors")

@@ -1,4 +1,4 @@
-"""Captions say what the scene has, and say what they said."""
+"""Captions name what the scene has, and list what they name."""
 
 import numpy as np
 
