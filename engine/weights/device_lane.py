@@ -6,7 +6,9 @@ have modules of their own, but they share the memory and the cores of a device, 
 not fit together.
 
 A turn is taken for one node and given back after it, so a run waits at most for one node of each other run. A node that
-runs something itself, through an engine or by calling a node type, takes its turns within its own one.
+runs something itself, through an engine or by calling a node type, takes its turns within its own one. Where it does so
+on another device, it holds one and waits for the other; of two nodes that do so crosswise one
+fails, since they would wait for each other for ever.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from weft.engine.errors import InputError
 
 LOOK = 0.1
 """Seconds between two looks at whether a run that waits for its turn was cancelled."""
@@ -36,6 +40,8 @@ class DeviceLane:
     def __init__(self, device: str, outer: DeviceLane | None = None) -> None:
         self.device = device
         self._outer = outer
+        self._root: DeviceLane = outer._root if outer else self
+        self._holder_waits_for: DeviceLane | None = None
         self._closed = False
         # The first ticket has the turn, the others wait. A Condition over a plain lock: a thread never enters it twice.
         self._tickets: deque[object] = deque()
@@ -80,9 +86,11 @@ class DeviceLane:
             self._tickets.append(ticket)
             if self._tickets[0] is ticket:
                 return True
+        held = {lane._root for lane in _TURNS.get()}
         try:
             while True:
                 look()
+                self._raise_if_crosswise(held)
                 with self._changed:
                     if self._tickets[0] is ticket:
                         return True
@@ -92,8 +100,30 @@ class DeviceLane:
         except BaseException:
             self._leave(ticket)
             raise
+        finally:
+            for lane in held:
+                lane._holder_waits_for = None
         self._leave(ticket)
         return False
+
+    def _raise_if_crosswise(self, held: set[DeviceLane]) -> None:
+        """Note that whoever holds some devices waits for this one, unless its holder waits for one of them.
+
+        Raises:
+            InputError: where it does.
+        """
+        with _CROSSWISE:
+            lane: DeviceLane | None = self._root
+            while lane is not None and lane not in held:
+                lane = lane._holder_waits_for
+            if lane is not None and self._root not in held:
+                raise InputError(
+                    f"a node that uses {lane.device} waits for {self.device}, which another node uses that waits for "
+                    f"{lane.device}",
+                    "let nodes that run nodes on another device do so on one side only",
+                )
+            for lane in held - {self._root}:
+                lane._holder_waits_for = self._root
 
     def _leave(self, ticket: object) -> None:
         """Give the turn back, or stop waiting for one."""
@@ -113,6 +143,9 @@ class DeviceLane:
 
 _TURNS: ContextVar[tuple[DeviceLane, ...]] = ContextVar("turns on devices", default=())
 """The lanes within the turns that the present code holds, innermost last."""
+
+_CROSSWISE = threading.Lock()
+"""Held while it is looked at, and noted, who waits for which device, so that one of two notices the other."""
 
 _LANES: dict[str, DeviceLane] = {}
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from weft.engine import Cancelled
+from weft.engine import Cancelled, InputError
 from weft.engine.weights.device_lane import DeviceLane, lane_of
 
 LONG = 20.0
@@ -167,3 +167,38 @@ def test_lanes_of_two_devices_are_apart() -> None:
         thread = in_thread(lambda: use(other))
         thread.join(LONG)
         assert not thread.is_alive()
+
+
+def test_of_two_nodes_that_wait_for_each_others_device_one_fails_and_the_other_goes_on() -> None:
+    lanes, met, ended = (DeviceLane("cpu"), DeviceLane("cuda:0")), threading.Barrier(2), list[str]()
+
+    def work(first: DeviceLane, second: DeviceLane) -> None:
+        try:
+            with first.turn():
+                met.wait(LONG)
+                with second.turn():
+                    ended.append("both")
+        except InputError:
+            ended.append("failed")
+
+    threads = [in_thread(partial(work, *order)) for order in (lanes, lanes[::-1])]
+    for thread in threads:
+        thread.join(LONG)
+    assert sorted(ended) == ["both", "failed"]
+    for lane in lanes:
+        use(lane)
+
+
+def test_a_node_may_wait_for_another_device_that_is_in_use() -> None:
+    one, other = DeviceLane("cpu"), DeviceLane("cuda:0")
+    with other.turn():
+        thread = in_thread(partial(both, one, other))
+        wait_until(partial(waiting, other, 1))
+    thread.join(LONG)
+    assert not thread.is_alive()
+
+
+def both(first: DeviceLane, second: DeviceLane) -> None:
+    """Take a turn on a device within one on another."""
+    with first.turn():
+        use(second)
