@@ -363,7 +363,7 @@ class Engine:
             in_progress=in_progress,
             listener=options.listener,
             cancelled=options.cancelled,
-            trace=self._trace,
+            trace=self._trace(),
             resident=self._resident if self.weights is not None else None,
             guarded=self.guarded,
         )

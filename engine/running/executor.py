@@ -77,7 +77,7 @@ class RunEnvironment:
     in_progress: InProgress | None = None
     listener: events.Listener = events.ignore
     cancelled: Callable[[], bool] = lambda: False
-    trace: Callable[[], Mapping[str, Any]] = dict
+    trace: Mapping[str, Any] = field(default_factory=dict)
     resident: Callable[[Iterable[Any]], bool] | None = None
     guarded: bool = False
 
@@ -103,6 +103,8 @@ class _Run:
     def __init__(self, plan: Plan, environment: RunEnvironment, result: PartialResult) -> None:
         self.plan = plan
         self.environment = environment
+        self.listener = environment.listener
+        self.trace = environment.trace
         self.result = result
         self.results: dict[str, Mapping[str, Handle | Computed]] = {}
         self.announced = {*result.ran, *result.cached}
@@ -301,7 +303,7 @@ class _Run:
 
     def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
         """Put outputs into the store, and notes that lead to them and say how long they took."""
-        trace = {"type": step.call.type.name, "partial": step.partial, **self.environment.trace()}
+        trace = {"type": step.call.type.name, "partial": step.partial, **self.trace}
         self.environment.store.put(content, outputs, seconds, trace)
         self._remember(step.recipe, ResultNote(content))
         if step.partial:
@@ -343,9 +345,9 @@ class _Run:
                 )
 
     def _progress(self, step: Step, done: int, steps: int, preview: events.Preview | None) -> None:
-        shown = events.painted(self.environment.listener, step.call.id, preview)
+        shown = events.painted(self.listener, step.call.id, preview)
         with self.emitting:
-            self.environment.listener(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
+            self.listener(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
 
     def _failed(self, step: Step, fault: Exception) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)
@@ -402,8 +404,9 @@ class _Run:
                 self.result.outputs[name] = self._handle(link).load()
 
     def _emit(self, event: Callable[..., events.Event], step: Step, **details: Any) -> None:
-        with self.emitting:
-            self.environment.listener(event(node=step.call.id, type=step.call.type.name, **details))
+        if self.listener is not events.ignore:
+            with self.emitting:
+                self.listener(event(node=step.call.id, type=step.call.type.name, **details))
 
 
 def _artifacts(outputs: Iterable[Any]) -> Iterable[Artifact]:

@@ -49,4 +49,8 @@ def test_only_the_latest_keys_are_remembered() -> None:
     for number in range(REMEMBERED + 1):
         keys.begin(digest(number))
         keys.end(digest(number))
-    assert not keys.finished(digest(0)) and keys.finished(digest(REMEMBERED))
+    assert keys.finished(digest(REMEMBERED)) and keys.finished(digest(1))
+    for number in range(REMEMBERED):
+        keys.begin(digest(-1 - number))
+        keys.end(digest(-1 - number))
+    assert not keys.finished(digest(0))
