@@ -11,7 +11,6 @@ from weft.engine import InputError
 from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
-from weft.nodes.prompting.prompt_encoder import OneTextModel as OneTextModel
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
-from weft.nodes.families.flows import PATCH, JointFormat, OneTextModel, SpacedDenoiser, packed, unpacked
+from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed, unpacked
 from weft.nodes.models import single_file as original
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.latent_preview import LatentRGBFactors
@@ -18,6 +18,7 @@ from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_model import QWEN2_5_VL, LanguageModel
+from weft.nodes.prompting.prompt_encoder import OneTextModel
 
 if TYPE_CHECKING:
     from torch import Tensor

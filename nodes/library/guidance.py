@@ -33,7 +33,8 @@ def CFGGuide(
         positive: what the picture is to show.
         negative: what it is not to show; left out, the family's unconditional prompt (the empty prompt, or zeros), with
             the ControlNets of the positive one.
-        scale: the strength of guidance; 1 leaves the negative prompt out.
+        scale: the strength of guidance; 1 leaves the negative prompt out. In diffusers it is `guidance_scale`, for
+            Qwen-Image `true_cfg_scale`; Z-Image's `guidance_scale` there is 1 less than this scale.
         rescale: how far the standard deviation of a guided prediction is moved back to that of the positive one,
             against overexposed pictures (https://arxiv.org/abs/2305.08891, equations 15 and 16); 0.7 is usual. At scale
             1, and for models distilled with guidance, it only acts together with PerturbedAttention.
