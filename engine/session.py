@@ -22,7 +22,7 @@ from typing import Any
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.errors import GraphError, InputError, LiteralError
+from weft.engine.errors import GraphError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
@@ -36,11 +36,11 @@ from weft.engine.running.auditing import audit as audited
 from weft.engine.running.delivery import Folder, versions
 from weft.engine.running.executor import RunEnvironment
 from weft.engine.running.in_progress import InProgress
+from weft.engine.running.node_call import admitted
 from weft.engine.running.result import Result
 from weft.engine.running.run_in_parts import RunInParts
 from weft.engine.settings import TABLE, Settings, default, resolve
 from weft.engine.spec.at_once import inside_a_run, register_default, running
-from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.catalog import Catalog, from_file, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
@@ -323,16 +323,7 @@ class Engine:
         unstable = self._audited(planned, audit, listener) if audit and found.status == "done" else ()
         seconds = time.perf_counter() - started
         listener(events.RunFinished(found.status, len(found.ran), len(found.cached), round(seconds, 6)))
-        return Result(
-            found.status,
-            found.outputs,
-            tuple(map(Path, found.paths)),
-            tuple(found.failures),
-            tuple(found.ran),
-            tuple(found.cached),
-            seconds,
-            unstable,
-        )
+        return found.finished(seconds, unstable)
 
     def _parts(self, store: Store, options: RunOptions) -> RunInParts:
         """A run over a store, which shares what it computes with others unless it is inside of a node."""
@@ -410,7 +401,7 @@ class Engine:
         Raises:
             InputError: where a value is not of its input's type.
         """
-        values = {name: _admitted(type, name, given) for name in given}
+        values = admitted(type, given)
         resources = {}
         for name, one in type.inputs.items():
             text = values.get(name, one.default)
@@ -422,19 +413,6 @@ class Engine:
             if type.context_name:
                 values[type.context_name] = self._context(resources=resources, lane=lane)
             return type.function(**values)
-
-
-def _admitted(type: NodeType, name: str, given: Mapping[str, Any]) -> Any:
-    """The value of an input, where its type takes it."""
-    wanted, item = type.inputs[name].type, given[name]
-    if any(wanted.sockets()) and wanted.admits(item):
-        return item
-    try:
-        return wanted.literal(item)
-    except LiteralError as fault:
-        other = swapped(type, given, name)
-        hint = f"`{name}` and `{other}` have each other's values: swap them" if other else fault.hint
-        raise InputError(f"{type.name}: `{name}`: {fault}", hint, fault.code) from None
 
 
 def _catalog(files: Iterable[Path]) -> Catalog:

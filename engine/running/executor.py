@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from weft.engine import events
@@ -33,6 +34,7 @@ from weft.engine.running.delivery_order import DeliveryOrder
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue
+from weft.engine.running.result import Result
 from weft.engine.spec.call import Call
 from weft.engine.spec.context import Context
 from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote, Store
@@ -97,6 +99,12 @@ class PartialResult:
     def continued(self) -> PartialResult:
         """A copy for a later part of the same run to add to; each part has outputs of its own."""
         return PartialResult({}, [*self.paths], [*self.failures], [*self.ran], [*self.cached], {**self.faulty})
+
+    def finished(self, seconds: float, unstable: tuple[str, ...] = ()) -> Result:
+        """The result of the whole run."""
+        paths = tuple(map(Path, self.paths))
+        lists = (tuple(self.failures), tuple(self.ran), tuple(self.cached))
+        return Result(self.status, self.outputs, paths, *lists, seconds, unstable)
 
 
 class _Run:

@@ -8,7 +8,9 @@ from typing import Any
 from weft.engine.errors import InputError, LiteralError
 from weft.engine.graph.graph import Link
 from weft.engine.spec.call import Call, Gather
+from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.context import Context
+from weft.engine.spec.node import NodeType
 from weft.engine.types import Type
 
 
@@ -51,3 +53,25 @@ def _arrived(wanted: Type, item: Any, name: str) -> Any:
         return wanted.literal(item)
     except LiteralError as fault:
         raise InputError(f"input `{name}`: {fault}, which came over a link", fault.hint, fault.code) from None
+
+
+def admitted(type: NodeType, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that a node type is called with at once, in the types of its inputs.
+
+    Raises:
+        InputError: where a value is not of its input's type.
+    """
+    return {name: _admitted(type, name, given) for name in given}
+
+
+def _admitted(type: NodeType, name: str, given: Mapping[str, Any]) -> Any:
+    """The value of an input, where its type takes it."""
+    wanted, item = type.inputs[name].type, given[name]
+    if any(wanted.sockets()) and wanted.admits(item):
+        return item
+    try:
+        return wanted.literal(item)
+    except LiteralError as fault:
+        other = swapped(type, given, name)
+        hint = f"`{name}` and `{other}` have each other's values: swap them" if other else fault.hint
+        raise InputError(f"{type.name}: `{name}`: {fault}", hint, fault.code) from None

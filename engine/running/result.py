@@ -43,7 +43,7 @@ class Result(Displayed):
         """The result as JSON values.
 
         Outputs are in the form of `output_value.plain_output`; a failure has `node`, `type`, `error` (the message that
-        names both), and of what was raised its class (`raised`), `message` and `hint`.
+        names both), and of what was raised its class (`raised`), `message`, `hint` and `code`.
         """
         return {
             "status": self.status,
@@ -68,5 +68,6 @@ def _plain_failure(failure: NodeError) -> dict[str, str]:
     cause = failure.cause
     message = cause.message if isinstance(cause, InputError) else str(cause)
     hint = cause.hint if isinstance(cause, InputError) else ""
-    details = {"raised": type(cause).__name__, "message": message, "hint": hint}
+    code = cause.code if isinstance(cause, InputError) else ""
+    details = {"raised": type(cause).__name__, "message": message, "hint": hint, "code": code}
     return {"node": failure.node, "type": failure.type, "error": str(failure), **details}
