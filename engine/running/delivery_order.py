@@ -16,28 +16,29 @@ class DeliveryOrder:
 
     Args:
         ids: the sinks, in order.
-        deliver: delivers one result.
     """
 
-    def __init__(self, ids: Iterable[str], deliver: Delivery) -> None:
+    # It is given what delivers with each call: a run that held it and was held by it would be a cycle, which no
+    # collection frees while runs follow one another (`weft.engine.gc`), with all values that the run has.
+
+    def __init__(self, ids: Iterable[str]) -> None:
         self._ids = [*ids][::-1]
-        self._deliver = deliver
         self._results: dict[str, tuple[Step, Record] | None] = {}
         self._lock = threading.Lock()
 
-    def give(self, step: Step, record: Record | None) -> None:
+    def give(self, step: Step, record: Record | None, deliver: Delivery) -> None:
         """Take the result of a sink, None where it failed, and make all deliveries that are next."""
         with self._lock:
             self._results[step.call.id] = (step, record) if record else None
             while self._ids and self._ids[-1] in self._results:
-                self._make(self._ids.pop())
+                self._make(self._ids.pop(), deliver)
 
-    def flush(self) -> None:
+    def flush(self, deliver: Delivery) -> None:
         """Make those that were held back for sinks that will not run any more."""
         while self._ids:
-            self._make(self._ids.pop())
+            self._make(self._ids.pop(), deliver)
 
-    def _make(self, id: str) -> None:
+    def _make(self, id: str, deliver: Delivery) -> None:
         result = self._results.pop(id, None)
         if result is not None:
-            self._deliver(*result)
+            deliver(*result)

@@ -123,7 +123,7 @@ class _Run:
         self.finished_before: int | None = None
         self.no_turn = nullcontext(environment.lane)
         sinks = (step.call.id for step in plan.of("run", "cached", "undecided") if self._delivers(step))
-        self.deliveries = DeliveryOrder(sinks, self._deliver)
+        self.deliveries = DeliveryOrder(sinks)
 
     def go(self) -> PartialResult:
         """Run the plan; a damaged record is reported as an event before it is raised."""
@@ -144,7 +144,7 @@ class _Run:
                 self._work(queue)
             except Cancelled:
                 self.result.status = "cancelled"
-        self.deliveries.flush()
+        self.deliveries.flush(self._deliver)
         if self.result.status == "done":
             self._collect()
         if self.result.failures and self.result.status == "done":
@@ -377,7 +377,7 @@ class _Run:
     def _hand_over(self, step: Step, record: Record | None) -> None:
         """Deliver the result of a sink, None where it failed."""
         if self._delivers(step):
-            self.deliveries.give(step, record)
+            self.deliveries.give(step, record, self._deliver)
 
     def _delivers(self, step: Step) -> bool:
         return step.call.type.sink and step.call.id in self.plan.checked.wanted
