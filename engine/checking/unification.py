@@ -76,7 +76,10 @@ def _known(calls: Mapping[str, Call]) -> dict[Variable, _Known]:
     named = {type: families for type in {call.type for call in calls.values()} if (families := _named(type))}
     known: dict[Variable, _Known] = {}
     for id, call in calls.items():
-        known |= {(id, f"={family}"): _Known(family, id) for family in named.get(call.type, ())}
+        for fixed in named.get(call.type, ()):
+            known[id, f"={fixed}"] = _Known(fixed, id)
+        if not call.resources:
+            continue
         family = next((found.family for found in call.resources.values() if found.family), None)
         if family:
             known |= {(id, variable): _Known(family, id) for variable in _variables(call.type)}
