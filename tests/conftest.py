@@ -1,9 +1,50 @@
-"""What all tests share: nobody's settings file counts."""
+"""What all tests share: settings files are ignored, the suite is spread over processes, comparisons are counted."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+import pytest
 
 from weft.engine.settings_file import CONFIG
 
 os.environ[CONFIG] = ""  # before anything makes an engine; processes that tests start inherit it
+
+COMPARED = ("compared with diffusers", "yes")
+"""The property of a test that compares pictures with those of diffusers' own pipelines."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """The whole suite runs in a process a core; files and folders that are named run in pytest's own process."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return None if whole else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """One thread and few heaps for each process; the processes of the suite and of its tests inherit it.
+
+    Two processes in which torch has two threads each take ten times as long on two cores. An allocator with a heap a
+    thread keeps what the threads of many engines have freed.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark the tests that compare pictures with those of diffusers' own pipelines."""
+    for item in items:
+        if "oracle" in getattr(item, "fixturenames", ()):
+            item.user_properties.append(COMPARED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many of them passed."""
+    passed = terminalreporter.getreports("passed")
+    compared = sum(COMPARED in map(tuple, report.user_properties) for report in passed)
+    if compared:
+        terminalreporter.write_line(
+            f"{compared} tests hold that pictures equal those of diffusers' own pipelines within 1/255"
+        )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mypy import api
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +42,8 @@ def checked(tmp_path: Path) -> Callable[[str], str]:
         (tmp_path / "mypy.ini").write_text(CONFIG)
         (tmp_path / "program.py").write_text(program)
         options = ["--config-file", str(tmp_path / "mypy.ini"), "--cache-dir", str(tmp_path / "cache")]
-        return api.run([*options, str(tmp_path / "program.py")])[0]
+        command = [sys.executable, "-m", "mypy", *options, str(tmp_path / "program.py")]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     return check
 

@@ -137,10 +137,13 @@ def read_pixels(paths: Sequence[Path]) -> Pixels:
 
 @pytest.fixture(scope="session")
 def engine(models: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """An engine that stores nothing, so that every picture is computed; weights stay loaded."""
+    """An engine that stores nothing, so that every picture is computed.
+
+    Weights stay loaded, up to 160 MB of them; their tokenizers take as much again.
+    """
     output = tmp_path_factory.mktemp("output")
     folders: dict[str, Any] = {"models": [models], "inputs": [pictures], "output": output}
-    return Engine(store=None, device="cpu", precision="float32", guarded=True, **folders)
+    return Engine(store=None, device="cpu", precision="float32", guarded=True, weights=160_000_000, **folders)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,9 @@ PROMPT, NEGATIVE = "a red house by the lake", "night"
 
 
 class Oracle:
-    """diffusers' pipelines over the models of a folder, each loaded once."""
+    """diffusers' pipelines over the models of a folder; those that were used last stay loaded, `KEPT` of them."""
+
+    KEPT = 6
 
     def __init__(self, models: Path) -> None:
         self.models = models
@@ -119,12 +121,15 @@ class Oracle:
 
     def pipeline(self, model: str) -> Any:
         """A checkpoint of the folder as diffusers loads it, in float32."""
-        if model not in self.loaded:
+        pipeline = self.loaded.pop(model, None)
+        if pipeline is None:
             index = json.loads((self.models / model / "model_index.json").read_text())
             without = {name: None for name, kind in index.items() if kind == [None, None]}
-            pipeline = diffusers.DiffusionPipeline.from_pretrained(self.models / model, **without)
-            self.loaded[model] = pipeline.to(torch.float32)
-        return self.loaded[model]
+            pipeline = diffusers.DiffusionPipeline.from_pretrained(self.models / model, **without).to(torch.float32)
+        self.loaded[model] = pipeline
+        for oldest in list(self.loaded)[: -self.KEPT]:
+            del self.loaded[oldest]
+        return pipeline
 
 
 def assert_same(ours: Pixels, theirs: Pixels) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,25 +13,6 @@ from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.families.tiny import PIPELINES
 
 Zoo = Callable[[str], str]
-
-HELD = ("held to diffusers", "once")
-
-
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Mark the tests that hold pictures to those of diffusers' own pipelines."""
-    for item in items:
-        if "oracle" in getattr(item, "fixturenames", ()):
-            item.user_properties.append(HELD)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many there were."""
-    passed = terminalreporter.getreports("passed")
-    held = sum(HELD in report.user_properties for report in passed)
-    if held:
-        terminalreporter.write_line(
-            f"{held} tests hold that pictures equal those of diffusers' own pipelines within 1/255"
-        )
 
 
 @pytest.fixture(scope="session")
