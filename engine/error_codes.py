@@ -1,7 +1,8 @@
 """The codes of problems: which kind of fault a problem of a graph is, in `--json` and in tests.
 
-A code keeps its meaning from version to version; the wording of messages does not. Node libraries may use codes of
-their own (`NodeProblem.code`, `InputError.code`).
+A code keeps its meaning from version to version; the wording of messages does not. Node libraries use these where they
+mean the same, and codes of their own for the rest (`NodeProblem.code`, `InputError.code`). Read next:
+`weft.nodes.problem_codes`, those of Weft's own library.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ CODES: Mapping[str, str] = {
     "refused-by-node-type": "The node type's own check refuses the node.",
     "failed-check": "The node type's own check raised an error.",
     "nothing-to-run": "The graph has neither a sink nor outputs.",
-    "unknown-picture-format": "A picture of a graph was asked for in a format that is not written.",
+    "unknown-picture-format": "A picture was asked for in a format that is not written.",
     # files that nodes name
     "unusable-input": "A value or a file that a node names cannot be used.",
     "missing-file": "The file is not in the folders of this run.",

@@ -54,7 +54,11 @@ def from_pil(pictures: Iterable[PIL.Image.Image]) -> Tensor:
     items = [*pictures]
     if len(sizes := {picture.size for picture in items}) != 1:
         found = listed(f"{width} x {height}" for width, height in sorted(sizes)) or "no picture"
-        raise InputError(f"pictures of a batch have one size; found {found}", "resize them, or make an Image of each")
+        raise InputError(
+            f"pictures of a batch have one size; found {found}",
+            "resize them, or make an Image of each",
+            "size-mismatch",
+        )
     alpha = any(picture.has_transparency_data for picture in items)
     levels = (read_levels(picture.convert("RGBA") if alpha else picture) for picture in items)
     return torch.stack([torch.from_numpy(item).float() / most for item, most in levels])
@@ -88,7 +92,9 @@ def save(pixels: Tensor, path: Path) -> list[Path]:
     """
     format = ENDINGS.get(path.suffix.lower())
     if format is None:
-        raise InputError(f"`{path}` has no ending of a picture", f"end it in one of {listed(ENDINGS)}")
+        raise InputError(
+            f"`{path}` has no ending of a picture", f"end it in one of {listed(ENDINGS)}", "unknown-picture-format"
+        )
     pictures = to_pil(pixels)
     names = [path] if len(pictures) == 1 else [path.with_stem(f"{path.stem}_{n + 1}") for n in range(len(pictures))]
     try:
@@ -96,5 +102,7 @@ def save(pixels: Tensor, path: Path) -> list[Path]:
         for name, picture in zip(names, pictures, strict=True):
             name.write_bytes(encoded(picture, format))
     except OSError as fault:
-        raise InputError(f"`{path}` cannot be written: {fault.strerror}", "choose another path") from None
+        raise InputError(
+            f"`{path}` cannot be written: {fault.strerror}", "choose another path", "unwritable-file"
+        ) from None
     return names

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
-from weft.engine.error_codes import CODES
+from weft.engine import error_codes
 from weft.engine.settings import TABLE
+from weft.nodes import problem_codes
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,9 +24,9 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def codes() -> str:
+def codes(meanings: Mapping[str, str]) -> str:
     """Each error code with its meaning."""
-    return table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items()))
+    return table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in meanings.items()))
 
 
 def settings() -> str:
@@ -48,7 +50,8 @@ def settings() -> str:
 
 
 TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
-    "codes": ("engine/ERRORS.md", codes),
+    "codes": ("engine/ERRORS.md", partial(codes, error_codes.CODES)),
+    "codes of nodes": ("nodes/ERRORS.md", partial(codes, problem_codes.CODES)),
     "settings": ("engine/SETTINGS.md", settings),
 }
 """Each generated table: its page, and what makes it."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from weft.engine.errors import CatalogError, LiteralError
+from weft.engine.errors import CatalogError, InputError, LiteralError
 from weft.engine.graph.graph import caller, current
 from weft.engine.limits import Limits
 from weft.engine.spec.at_once import runner
@@ -50,6 +50,15 @@ class NodeProblem:
     message: str
     hint: str = ""
     code: str = "refused-by-node-type"
+
+    @classmethod
+    def of(cls, fault: InputError | LiteralError, input: str, after: str = "") -> NodeProblem:
+        """The problem that an error of one input is.
+
+        Args:
+            after: what follows its message.
+        """
+        return cls(input, f"{fault.message}{after}", fault.hint, fault.code)
 
 
 Check = Callable[[Mapping[str, Any], Limits], Iterable[NodeProblem]]

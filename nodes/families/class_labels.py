@@ -25,7 +25,9 @@ class NoPrompts(PromptEncoder):
         import torch
 
         for text in filter(None, texts):
-            raise InputError(f"the model reads no prompt, found `{text}`", "leave the text empty")
+            raise InputError(
+                f"the model reads no prompt, found `{text}`", "leave the text empty", "unsupported-by-model"
+            )
         return Encoded(torch.zeros(len(texts), 0, 0, dtype=torch.float32))
 
 
@@ -57,7 +59,9 @@ class ClassPrompts(PromptEncoder):
         if text.isdecimal() and int(text) < count:
             return int(text)
         hint = nearest(text, names) if names else ""
-        raise InputError(f"`{text}` is no class of the model", hint or f"give a class's number, 0 to {count - 1}")
+        raise InputError(
+            f"`{text}` is no class of the model", hint or f"give a class's number, 0 to {count - 1}", "unknown-class"
+        )
 
     def empty_class(self) -> int | None:
         """The number that the empty text stands for; None where it names no class."""

@@ -39,7 +39,7 @@ class JointDenoiser(Denoiser):
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         if prompt.pooled is None:
             hint = "encode it with the model's encoder"
-            raise InputError(f"the prompt has no vector, which {self.family} reads", hint)
+            raise InputError(f"the prompt has no vector, which {self.family} reads", hint, "wrong-prompt")
         return {"encoder_hidden_states": prompt.embeddings, "pooled_projections": prompt.pooled}
 
     def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:

@@ -87,7 +87,9 @@ class SDXLDenoiser(UNetDenoiser):
         import torch
 
         if prompt.pooled is None:
-            raise InputError("the prompt has no vector, which SDXL reads", "encode it with SDXL's text encoder")
+            raise InputError(
+                "the prompt has no vector, which SDXL reads", "encode it with SDXL's text encoder", "wrong-prompt"
+            )
         size = (latent.height, latent.width)
         config = self.network.config
         size_width = config.projection_class_embeddings_input_dim - prompt.pooled.shape[-1]

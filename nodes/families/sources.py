@@ -111,11 +111,23 @@ class CheckpointSource(ModelSource):
         if contents.shapes:
             kind = kind_of(contents.shapes)
             found = kind.name if kind else "nothing that Weft knows"
-            return InputError(f"`{root.name}` is {found}, expected a checkpoint", kind.hint if kind else _CHECKPOINT)
+            return InputError(
+                f"`{root.name}` is {found}, expected a checkpoint",
+                kind.hint if kind else _CHECKPOINT,
+                "wrong-kind-of-file",
+            )
         if contents.configs.get("", {}).get("_class_name") == "ControlNetModel":
-            return InputError(f"`{root.name}` is a ControlNet, expected a checkpoint", "load it with LoadControlNet")
+            return InputError(
+                f"`{root.name}` is a ControlNet, expected a checkpoint",
+                "load it with LoadControlNet",
+                "wrong-kind-of-file",
+            )
         parts = ", ".join(sorted(filter(None, contents.configs))) or "no components"
-        return InputError(f"`{root.name}` ({parts}) is no checkpoint of a family that Weft loads: {known}", _CHECKPOINT)
+        return InputError(
+            f"`{root.name}` ({parts}) is no checkpoint of a family that Weft loads: {known}",
+            _CHECKPOINT,
+            "unknown-family",
+        )
 
 
 class DenoiserSource(CheckpointSource):
@@ -197,7 +209,7 @@ class EmbeddingSource(ModelSource):
         try:
             return super().resolve(text, places)
         except InputError as refusal:
-            raise InputError(refusal.message, _CONVERT) if _is_pickle(text) else refusal from None
+            raise InputError(refusal.message, _CONVERT, refusal.code) if _is_pickle(text) else refusal from None
 
     def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
         """Its name counts too, since it may be the word that it stands for."""
@@ -227,7 +239,7 @@ def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputErr
     found = kind.name if kind else contents.class_of("") or "nothing that Weft knows"
     if whole:
         found, hint = f"a checkpoint ({whole.family})", "load it with LoadCheckpoint"
-    return InputError(f"`{root.name}` is {found}, expected {wanted}", hint)
+    return InputError(f"`{root.name}` is {found}, expected {wanted}", hint, "wrong-kind-of-file")
 
 
 _CHECKPOINT = "give a diffusers folder, or a safetensors file with the denoiser, the VAE and the text encoders"
@@ -243,7 +255,7 @@ def located(text: str, places: SearchPaths) -> Path | None:
     if text.startswith(BUILTIN):
         return _builtin(text.removeprefix(BUILTIN))
     if not text.strip():
-        raise InputError("the name of the model is empty", f"give a path, a hub id or `{BUILTIN}NAME`")
+        raise InputError("the name of the model is empty", f"give a path, a hub id or `{BUILTIN}NAME`", "unknown-model")
     refuse_pickle(Path(text))
     path = find(text, _searched(places))
     return hub.snapshot(text, hub.cache_folder()) if path is None and hub.is_hub_id(text) else path
@@ -261,10 +273,12 @@ def missing(text: str, places: SearchPaths) -> InputError:
         return InputError(
             f"`{text}` is no path under {listed(map(str, searched))}, and no hub id that is in the hub's cache",
             f"get it with: weft models pull {text}",
+            "not-downloaded",
         )
     return InputError(
         f"there is no model `{text}` in {listed(map(str, searched))}",
         near or "check the name, or add its folder with --models DIR",
+        "unknown-model",
     )
 
 
@@ -278,7 +292,9 @@ def _near(text: str, searched: tuple[Path, ...]) -> str:
 def _builtin(name: str) -> Path:
     if name not in builtin.names():
         known = f"there are: {', '.join(builtin.names()) or 'none'}"
-        raise InputError(f"there is no builtin model `{name}`", nearest(name, builtin.names()) or known)
+        raise InputError(
+            f"there is no builtin model `{name}`", nearest(name, builtin.names()) or known, "unknown-model"
+        )
     return builtin.path(name)
 
 

@@ -34,7 +34,9 @@ class TokenizerSource(Resource):
         for folder in (root, root / COMPONENT) if root.is_dir() else ():
             if files := tokenizer_files(folder):
                 return Resolved(text, folder, files, kind=self.kind)
-        raise InputError(f"`{text}` is no tokenizer", "give the folder of a tokenizer, or its `tokenizer.json`")
+        raise InputError(
+            f"`{text}` is no tokenizer", "give the folder of a tokenizer, or its `tokenizer.json`", "wrong-kind-of-file"
+        )
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """None: a tokenizer is a part of the models that are listed."""

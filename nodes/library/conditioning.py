@@ -65,7 +65,9 @@ def AveragePrompts(first: Conditioning[F], second: Conditioning[F], *, weight: S
     one, other = _single(first, "AveragePrompts"), _single(second, "AveragePrompts")
     if one.embeddings.shape[1:] != other.embeddings.shape[1:]:
         lengths = f"{one.embeddings.shape[1]} and {other.embeddings.shape[1]}"
-        raise InputError(f"the prompts have {lengths} tokens", "shorten the longer one, or use CombinePrompts")
+        raise InputError(
+            f"the prompts have {lengths} tokens", "shorten the longer one, or use CombinePrompts", "size-mismatch"
+        )
     embeddings = torch.lerp(one.embeddings, other.embeddings, weight)
     pooled = one.pooled
     if pooled is not None and other.pooled is not None:
@@ -80,7 +82,7 @@ def _check_area(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
         begin, length = inputs.get(side, 0.0), inputs.get(size)
         if length is not None and begin is not None and begin + length > 1 + 1e-9:
             message = f"{side} {begin:g} and {size} {length:g} go over the edge of the picture"
-            yield NodeProblem(size, message, f"give at most {1 - begin:g}")
+            yield NodeProblem(size, message, f"give at most {1 - begin:g}", "out-of-range")
 
 
 @node(category="conditioning", lane="cpu", check=_check_area)
@@ -140,7 +142,7 @@ def _changed(prompt: Conditioning[F], strength: float, **change: Any) -> Conditi
 
 def _some(prompts: list[Conditioning[F]]) -> list[Conditioning[F]]:
     if not prompts:
-        raise InputError("there is no prompt in the list", "give one or more")
+        raise InputError("there is no prompt in the list", "give one or more", "empty-list")
     return prompts
 
 
@@ -148,7 +150,7 @@ def _single(prompt: Conditioning[F], node_type: str) -> Prompt[F]:
     """The only prompt of a conditioning."""
     if len(prompt.prompts) != 1:
         message = f"{len(prompt.prompts)} combined prompts stand where {node_type} takes a single one"
-        raise InputError(message, f"put CombinePrompts after {node_type}")
+        raise InputError(message, f"put CombinePrompts after {node_type}", "several-prompts")
     return prompt.prompts[0]
 
 
@@ -158,7 +160,9 @@ def _lengthened(prompt: Prompt[F], tails: list[Prompt[F]]) -> Prompt[F]:
 
     parts = [prompt.embeddings, *(tail.embeddings for tail in tails)]
     if len(widths := {part.shape[-1] for part in parts}) > 1:
-        raise InputError(f"the prompts are {sorted(widths)} channels wide", "encode all with one text encoder")
+        raise InputError(
+            f"the prompts are {sorted(widths)} channels wide", "encode all with one text encoder", "wrong-channels"
+        )
     items = max(len(part) for part in parts)
 
     def joined(*tensors: Tensor) -> Tensor:
@@ -188,5 +192,6 @@ def _each(rows: Tensor, items: int) -> Tensor:
         raise InputError(
             f"prompts for {len(rows)} and for {items} pictures stand together",
             "give one for all, or one for each, everywhere",
+            "batch-mismatch",
         )
     return rows.expand(items, *rows.shape[1:])

@@ -21,7 +21,9 @@ def check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
     """`start` must be less than `end`."""
     start, end = inputs.get("start"), inputs.get("end")
     if start is not None and end is not None and start >= end:
-        yield NodeProblem("end", f"the end, {end}, does not lie after the start, {start}", "give a larger `end`")
+        yield NodeProblem(
+            "end", f"the end, {end}, does not lie after the start, {start}", "give a larger `end`", "empty-interval"
+        )
 
 
 @node(category="conditioning", lane="cpu", check=check_range)

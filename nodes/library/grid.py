@@ -46,12 +46,18 @@ def ImageGrid(
 
 def _check(tiles: list[Tensor], labels: list[str] | None) -> None:
     if not tiles:
-        raise InputError("there are no pictures", "link one at least")
+        raise InputError("there are no pictures", "link one at least", "empty-list")
     sizes = list(dict.fromkeys(f"{tile.shape[1]} x {tile.shape[0]}" for tile in tiles))
     if len(sizes) > 1:
-        raise InputError(f"the pictures are of several sizes: {', '.join(sizes)}", "give pictures of one size")
+        raise InputError(
+            f"the pictures are of several sizes: {', '.join(sizes)}", "give pictures of one size", "size-mismatch"
+        )
     if labels and len(labels) != len(tiles):
-        raise InputError(f"{len(labels)} labels for {len(tiles)} pictures", "give one label for each picture, or none")
+        raise InputError(
+            f"{len(labels)} labels for {len(tiles)} pictures",
+            "give one label for each picture, or none",
+            "batch-mismatch",
+        )
 
 
 def _opaque(item: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def _perturbed_fits(guider: Upstream) -> Iterator[NodeProblem]:
     model = model_behind(guider)
     if model and not model.family.denoiser.perturbable:
         message = f"the network of {model.family.name} has no self-attention that can be perturbed; {model}"
-        yield NodeProblem("guide", message, "leave PerturbedAttention out")
+        yield NodeProblem("guide", message, "leave PerturbedAttention out", "unsupported-by-model")
 
 
 @node(category="guidance", lane="cpu", fits=_perturbed_fits, traits=(GuideTraits(),))

@@ -22,7 +22,11 @@ def _probe(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(12)
     if not any(head.startswith(signature) for signature in SIGNATURES.values()):
-        raise InputError(f"`{path.name}` is no picture: it begins as no PNG, JPEG or WebP file does", "give a picture")
+        raise InputError(
+            f"`{path.name}` is no picture: it begins as no PNG, JPEG or WebP file does",
+            "give a picture",
+            "wrong-kind-of-file",
+        )
 
 
 @node(category="image", lane="io")
@@ -43,7 +47,9 @@ def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
     """The name must be a file name that stays in the output folder."""
     fault = name_fault(inputs["name"]) if "name" in inputs else None
     if fault:
-        yield NodeProblem("name", fault, "give a plain name, without folders above it and without an ending")
+        yield NodeProblem(
+            "name", fault, "give a plain name, without folders above it and without an ending", "malformed-path"
+        )
 
 
 @node(category="image", lane="cpu", check=_check_name)
@@ -69,4 +75,6 @@ def _upright(path: Path) -> PIL.Image.Image:
         with PIL.Image.open(path, formats=("PNG", "JPEG", "WEBP")) as opened:
             return PIL.ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
-        raise InputError(f"`{path.name}` cannot be read as a picture: {fault}", "give another file") from None
+        raise InputError(
+            f"`{path.name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
+        ) from None

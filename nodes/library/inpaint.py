@@ -29,7 +29,9 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
     import torch
 
     if channel == "alpha" and image.pixels.shape[-1] < 4:
-        raise InputError("the picture has no alpha", "choose another channel, or load a picture with transparency")
+        raise InputError(
+            "the picture has no alpha", "choose another channel, or load a picture with transparency", "no-alpha"
+        )
     if channel == "brightness":
         coverage = image.pixels[..., :3] @ torch.tensor([0.299, 0.587, 0.114], dtype=torch.float32)
     else:
@@ -94,10 +96,12 @@ def _fitting(mask: Mask, image: Image) -> Tensor:
         raise InputError(
             f"the mask has {given[1]} x {given[0]} pixels, the picture {wanted[1]} x {wanted[0]}",
             "give a mask of the picture's size",
+            "size-mismatch",
         )
     if len(mask.coverage) not in (1, len(image.pixels)):
         raise InputError(
             f"there are {len(mask.coverage)} masks for {len(image.pixels)} pictures",
             "give one for all, or one for each",
+            "batch-mismatch",
         )
     return mask.coverage

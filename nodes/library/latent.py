@@ -20,10 +20,12 @@ def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
     pixels = inputs.get("width", 1) * inputs.get("height", 1) * batch
     if pixels > limits.max_pixels:
         message = f"{pixels:,} pixels in all are more than the limit of {limits.max_pixels:,}"
-        yield NodeProblem("width", message, "ask for smaller pictures or fewer, or raise WEFT_MAX_PIXELS")
+        yield NodeProblem(
+            "width", message, "ask for smaller pictures or fewer, or raise WEFT_MAX_PIXELS", "too-many-pixels"
+        )
     if batch > limits.max_batch:
         message = f"a batch of {batch:,} is larger than the limit of {limits.max_batch:,}"
-        yield NodeProblem("batch_size", message, "ask for a smaller batch, or raise WEFT_MAX_BATCH")
+        yield NodeProblem("batch_size", message, "ask for a smaller batch, or raise WEFT_MAX_BATCH", "batch-too-large")
 
 
 Side = Annotated[int, Range(8, 2**30, step=8)]
@@ -78,7 +80,9 @@ def VAEDecode(
     import torch
 
     if latent.samples is None:
-        raise InputError("the latent is only a size, with nothing in it to decode", "sample it first, with KSampler")
+        raise InputError(
+            "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
+        )
     with context.weights(vae, Autoencoder) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
@@ -91,7 +95,9 @@ def VAEDecode(
 def _finite(pixels: Tensor, precision: str) -> Tensor:
     """The pixels; raises `InputError` where they overflowed the precision of the VAE."""
     if not pixels.isfinite().all():
-        raise InputError(f"the decoded picture is not finite in {precision}", "run in float32 or bfloat16")
+        raise InputError(
+            f"the decoded picture is not finite in {precision}", "run in float32 or bfloat16", "not-finite"
+        )
     return pixels
 
 
@@ -103,4 +109,5 @@ def check_multiple(image: Image, factor: int) -> None:
         raise InputError(
             f"the picture has {width} x {height} pixels, and its sides must be multiples of {factor}",
             f"crop or scale it, to {nearest} for example",
+            "wrong-size",
         )

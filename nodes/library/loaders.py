@@ -55,7 +55,7 @@ def _variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
         try:
             _check_variant(source, variant)
         except InputError as refusal:
-            yield NodeProblem("variant", refusal.message, refusal.hint)
+            yield NodeProblem.of(refusal, "variant")
 
 
 def _fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -230,5 +230,7 @@ def _check_variant(resolved: Resolved, variant: str) -> None:
     if variant not in present:
         named = ", ".join(sorted(filter(None, present))) or "none"
         raise InputError(
-            f"`{resolved.text}` has no variant `{variant}`; its variants: {named}", "leave `variant` empty"
+            f"`{resolved.text}` has no variant `{variant}`; its variants: {named}",
+            "leave `variant` empty",
+            "unknown-variant",
         )

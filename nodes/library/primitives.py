@@ -84,10 +84,10 @@ def IntegerMath(a: int, b: int, operation: Operation = "add") -> int:
         operation: `divide` rounds down; `remainder` has the sign of b.
     """
     if b == 0 and operation in ("divide", "remainder"):
-        raise InputError(f"{a} cannot be divided by 0", "give another b")
+        raise InputError(f"{a} cannot be divided by 0", "give another b", "division-by-zero")
     result = _WHOLE[operation](a, b)
     if not _LEAST <= result <= _GREATEST:
-        raise InputError(f"{operation} of {a} and {b} goes beyond 64 bits", "give smaller numbers")
+        raise InputError(f"{operation} of {a} and {b} goes beyond 64 bits", "give smaller numbers", "not-a-number")
     return result
 
 
@@ -101,10 +101,10 @@ def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
         operation: `remainder` has the sign of a.
     """
     if b == 0 and operation in ("divide", "remainder"):
-        raise InputError(f"{a} cannot be divided by 0", "give another b")
+        raise InputError(f"{a} cannot be divided by 0", "give another b", "division-by-zero")
     result = _REAL[operation](a, b)
     if not math.isfinite(result):
-        raise InputError(f"{operation} of {a} and {b} is no finite number", "give smaller numbers")
+        raise InputError(f"{operation} of {a} and {b} is no finite number", "give smaller numbers", "not-a-number")
     return result
 
 
@@ -135,6 +135,7 @@ def FormatText(template: str, values: list[str | int | float]) -> str:
             raise InputError(
                 f"`{match[0]}` in the template stands for none of the {len(values)} values",
                 "number the values from {0}; write {{ and }} for braces",
+                "unknown-placeholder",
             )
         return str(values[int(match[1])])
 

@@ -42,7 +42,9 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
     family, source, dtype = _parts(recipe, loading)
     facts = source.facts
     if not isinstance(facts, CheckpointFacts):
-        raise InputError(f"`{source.text}` is no checkpoint and no denoiser", "load it with LoadDiffusionModel")
+        raise InputError(
+            f"`{source.text}` is no checkpoint and no denoiser", "load it with LoadDiffusionModel", "wrong-kind-of-file"
+        )
     denoiser = family.denoiser(
         family.name,
         ready(family.network.load(facts.network, source.root, recipe.variant, dtype), loading.device),
@@ -81,7 +83,11 @@ def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
         return Pixels()
     facts = source.facts.vae if isinstance(source.facts, CheckpointFacts) else source.facts
     if not isinstance(facts, VAEFacts):
-        raise InputError(f"`{source.text}` has no VAE of a kind that Weft loads", "load another one with LoadVAE")
+        raise InputError(
+            f"`{source.text}` has no VAE of a kind that Weft loads",
+            "load another one with LoadVAE",
+            "wrong-kind-of-file",
+        )
     return load_autoencoder(family.vae, facts, source.root, recipe.variant, dtype, loading.device)
 
 
@@ -96,7 +102,9 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> nn.Module:
 
     family, source, dtype = _parts(recipe, loading)
     if family.control_net is None or not isinstance(source.facts, ControlNetFacts):
-        raise InputError(f"`{source.text}` is no ControlNet of {family.name}", "load it with LoadControlNet")
+        raise InputError(
+            f"`{source.text}` is no ControlNet of {family.name}", "load it with LoadControlNet", "wrong-kind-of-file"
+        )
     net: nn.Module = family.control_net.load(source.facts.network, source.root, recipe.variant, dtype)
     return ready(net, loading.device)
 

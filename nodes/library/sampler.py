@@ -25,12 +25,15 @@ def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
     sampler, schedule = inputs.get("sampler"), inputs.get("schedule")
     row = SAMPLERS.get(sampler) if sampler else None
     if sampler in SIGMAS_ALONE:
-        yield NodeProblem("sampler", f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas")
+        yield NodeProblem(
+            "sampler", f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas", "needs-sigmas"
+        )
     if row and schedule and schedule not in row.schedules:
         yield NodeProblem(
             "schedule",
             f"the sampler `{sampler}` cannot follow the schedule `{schedule}`; it can: {', '.join(row.schedules)}",
             f"choose one of these, or a sampler that follows `{schedule}`: {', '.join(samplers_for(schedule))}",
+            "schedule-cannot-follow",
         )
 
 
@@ -39,7 +42,7 @@ def _check_eta(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
     sampler, able = inputs.get("sampler", "model"), [name for name, row in SAMPLERS.items() if row.takes_eta]
     if inputs.get("eta") and sampler not in ("model", *able):
         hint = f"leave it at 0, or choose: {', '.join(able)}"
-        yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", hint)
+        yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", hint, "unsupported-by-sampler")
 
 
 def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -61,11 +64,13 @@ def _check_sigmas(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
     sampler = inputs.get("sampler")
     if sampler is not None and sampler not in SIGMA_SAMPLERS:
         hint = f"choose one of: {', '.join(SIGMA_SAMPLERS)}"
-        yield NodeProblem("sampler", f"the sampler `{sampler}` does not walk sigmas", hint)
+        yield NodeProblem("sampler", f"the sampler `{sampler}` does not walk sigmas", hint, "unsupported-by-sampler")
     for name, default in SET_BY_SIGMAS.items():
         if inputs.get(name, "linked") != default:
             message = f"`{name}` and `sigmas` both say which steps there are"
-            yield NodeProblem(name, message, f"leave `{name}` out; MakeSigmas and SplitSigmas say it")
+            yield NodeProblem(
+                name, message, f"leave `{name}` out; MakeSigmas and SplitSigmas say it", "conflicting-inputs"
+            )
 
 
 def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -73,10 +78,12 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
     start, end, steps = inputs.get("start_step") or 0, inputs.get("end_step"), inputs.get("steps")
     last = steps if end is None else end
     if last is not None and start > last:
-        yield NodeProblem("start_step", f"step {start} lies after the end, {last}", "start earlier, or end later")
+        yield NodeProblem(
+            "start_step", f"step {start} lies after the end, {last}", "start earlier, or end later", "empty-interval"
+        )
     if start and inputs.get("denoise", 1.0) < 1:
         message = "`start_step` and `denoise` both say where the run begins"
-        yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0")
+        yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0", "conflicting-inputs")
 
 
 @node(category="sampling", lane="gpu", check=_check, fits=sampling_fits)
@@ -166,7 +173,9 @@ def seeds_of(seed: int | list[int], batch: int) -> list[int]:
     if isinstance(seed, int):
         return [seed + item for item in range(batch)]
     if len(seed) != batch:
-        raise InputError(f"{len(seed)} seeds for a batch of {batch}", "give one seed, or one for each item")
+        raise InputError(
+            f"{len(seed)} seeds for a batch of {batch}", "give one seed, or one for each item", "batch-mismatch"
+        )
     return seed
 
 
@@ -184,6 +193,7 @@ def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, add_noise: bo
         raise InputError(
             "the run begins with given latents, and the latent is only a size, with nothing in it",
             "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
+            "empty-latent",
         )
     _check_multiple(latent, model.latent_factor * model.size_multiple)
     return run.from_noise(model.latent_shape(latent))
@@ -195,4 +205,5 @@ def _check_multiple(latent: Latent[Any], side: int) -> None:
         raise InputError(
             f"the model paints sides that are multiples of {side}, not {latent.width} x {latent.height}",
             f"ask for {max(latent.width // side, 1) * side} x {max(latent.height // side, 1) * side}",
+            "wrong-size",
         )

@@ -68,7 +68,7 @@ def MakeSigmas(
     with context.weights(model, Denoiser) as denoiser:
         config = denoiser.scheduler
         if latent is None and config.get("use_dynamic_shifting"):
-            raise InputError("the model's noise levels depend on the picture's size", "link `latent`")
+            raise InputError("the model's noise levels depend on the picture's size", "link `latent`", "missing-input")
         timing = denoiser.timing(steps, latent) if latent else {}
     scheduler = make_scheduler(config, "euler", schedule)
     run = SchedulerRun(scheduler, parametrisation_of(config), steps=steps, generators=[], timing=timing)
@@ -79,7 +79,9 @@ def _check_levels(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodePro
     """The levels must fall, or rise."""
     levels = inputs.get("levels")
     if levels is not None and (fault := _fault(levels)):
-        yield NodeProblem("levels", fault, "give two levels or more, from 0 up, each lower than the one before")
+        yield NodeProblem(
+            "levels", fault, "give two levels or more, from 0 up, each lower than the one before", "wrong-levels"
+        )
 
 
 def _fault(levels: list[float]) -> str | None:
@@ -104,7 +106,7 @@ def ListSigmas(levels: list[float]) -> Sigmas[Any]:
     import torch
 
     if fault := _fault(levels):
-        raise InputError(fault, "give two levels or more, from 0 up, each lower than the one before")
+        raise InputError(fault, "give two levels or more, from 0 up, each lower than the one before", "wrong-levels")
     return Sigmas(torch.tensor(levels, dtype=torch.float32))
 
 
@@ -121,7 +123,7 @@ def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 1
     """
     steps = len(sigmas.levels) - 1
     if step >= steps:
-        raise InputError(f"nothing lies after step {step} of {steps}", f"split at 1 to {steps - 1}")
+        raise InputError(f"nothing lies after step {step} of {steps}", f"split at 1 to {steps - 1}", "out-of-range")
     return SigmaParts(Sigmas(sigmas.levels[: step + 1]), Sigmas(sigmas.levels[step:]))
 
 
@@ -136,7 +138,9 @@ def FlipSigmas(sigmas: Sigmas[F], *, least: Annotated[float, Range(1e-6, 1.0)] =
     flipped = sigmas.levels.flip(0)
     if flipped[0] == 0:
         if least >= flipped[1]:
-            raise InputError(f"`least` is {least}, and the next level {flipped[1]:.4g}", "choose a lower one")
+            raise InputError(
+                f"`least` is {least}, and the next level {flipped[1]:.4g}", "choose a lower one", "out-of-range"
+            )
         flipped[0] = least
     return Sigmas(flipped)
 

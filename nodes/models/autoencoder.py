@@ -83,7 +83,7 @@ class Autoencoder:
         if (frames - 1) % self.time_factor:
             nearest = frames - (frames - 1) % self.time_factor
             message = f"the clip has {frames} frames, expected one more than a multiple of {self.time_factor}"
-            raise InputError(message, f"give {nearest} or {nearest + self.time_factor}")
+            raise InputError(message, f"give {nearest} or {nearest + self.time_factor}", "wrong-size")
         return self._encoded(pixels)
 
     def _decoded(self, latents: Tensor) -> Tensor:

@@ -32,11 +32,15 @@ def read_config(path: Path) -> Mapping[str, Any]:
     try:
         config = json.loads(path.read_bytes())
     except OSError as fault:
-        raise InputError(f"`{path.parent.name}/{path.name}` cannot be read: {fault.strerror}", "restore it") from None
+        raise InputError(
+            f"`{path.parent.name}/{path.name}` cannot be read: {fault.strerror}", "restore it", "unreadable-resource"
+        ) from None
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise InputError(f"`{path.parent.name}/{path.name}` is no JSON object", "restore the model's own file")
+        raise InputError(
+            f"`{path.parent.name}/{path.name}` is no JSON object", "restore the model's own file", "damaged-file"
+        )
     return config
 
 
@@ -81,7 +85,7 @@ def weights(folder: Path) -> dict[str, list[Path]]:
         for path in sorted(folder.iterdir()):
             if path.suffix in PICKLES:
                 refuse_pickle(path)
-        raise InputError(f"`{folder.name}` has no safetensors file", "get the whole folder again")
+        raise InputError(f"`{folder.name}` has no safetensors file", "get the whole folder again", "missing-weights")
     return found
 
 

@@ -55,7 +55,9 @@ def fetch(hub_id: str, components: tuple[str, ...], variant: str) -> Path:
         return Path(snapshot_download(hub_id, cache_dir=cache_folder(), allow_patterns=files))
     except Exception as fault:  # the client's transport has errors of its own, which differ by version
         reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
-        raise InputError(f"the hub does not give `{hub_id}`: {reason}", "check the id and the network") from fault
+        raise InputError(
+            f"the hub does not give `{hub_id}`: {reason}", "check the id and the network", "hub-refused"
+        ) from fault
 
 
 def wanted(names: Iterable[str], components: tuple[str, ...], variant: str) -> Iterator[str]:

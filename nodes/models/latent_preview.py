@@ -94,11 +94,16 @@ def latent_rgb_factors_of(root: Path, otherwise: LatentRGBFactors) -> LatentRGBF
         raise InputError(
             f"`{root.name}/{FILE}` is no map from {channels} channels to colours",
             f"give {channels} times three numbers as `weights` and three as `offset`, or remove the file",
+            "malformed-preview",
         )
     decoder = given.get("decoder", "")
     if decoder and decoder not in builtin.names():
         known = listed(builtin.names())
-        raise InputError(f"`{root.name}/{FILE}` names no builtin model as its decoder: {decoder!r}", f"one of: {known}")
+        raise InputError(
+            f"`{root.name}/{FILE}` names no builtin model as its decoder: {decoder!r}",
+            f"one of: {known}",
+            "unknown-model",
+        )
     return LatentRGBFactors(weights, offset, decoder)
 
 

@@ -35,7 +35,9 @@ def pretrained(module_class: Any, folder: Path, variant: str, **dtype: torch.dty
         with quietly():
             module, report = module_class.from_pretrained(folder, output_loading_info=True, **options, **dtype)
     except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
-        raise InputError(f"`{folder.name}` cannot be loaded: {fault}", "get the model's folder again") from fault
+        raise InputError(
+            f"`{folder.name}` cannot be loaded: {fault}", "get the model's folder again", "damaged-file"
+        ) from fault
     _refuse_missing(folder.name, report["missing_keys"])
     return module
 
@@ -56,7 +58,9 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, T
     try:
         report = module.load_state_dict(converted, strict=False, assign=True)
     except RuntimeError as fault:
-        raise InputError(f"the weights do not fit a {module_class.__name__}: {fault}", "get the file again") from fault
+        raise InputError(
+            f"the weights do not fit a {module_class.__name__}: {fault}", "get the file again", "damaged-file"
+        ) from fault
     _refuse_missing(module_class.__name__, report.missing_keys)
     return module
 
@@ -83,4 +87,8 @@ def ready(module: N, device: str) -> N:
 def _refuse_missing(what: str, missing: Sequence[str]) -> None:
     if missing:
         names = ", ".join(sorted(missing)[:3])
-        raise InputError(f"{len(missing)} weights of `{what}` are missing: {names} ...", "get the model's files again")
+        raise InputError(
+            f"{len(missing)} weights of `{what}` are missing: {names} ...",
+            "get the model's files again",
+            "missing-weights",
+        )

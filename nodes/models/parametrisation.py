@@ -302,7 +302,7 @@ def parametrisation_of(
     name = str(config.get("prediction_type"))
     kinds = [one.kind for one in known if issubclass(one, NoiseSchedule)]
     hint = nearest(name, kinds) or f"set `prediction` of its loader to one of: {', '.join(kinds)}"
-    raise InputError(f"the model's scheduler names an unknown prediction: `{name}`", hint)
+    raise InputError(f"the model's scheduler names an unknown prediction: `{name}`", hint, "unknown-prediction")
 
 
 def with_training(config: SchedulerConfig, training: Mapping[str, str]) -> dict[str, Any]:
@@ -320,7 +320,9 @@ def with_training(config: SchedulerConfig, training: Mapping[str, str]) -> dict[
     found = parametrisation_of(changed)
     if fixed := found.fixed_settings & training.keys():
         names = " and ".join(f"`{name}`" for name in sorted(fixed))
-        raise InputError(f"{found.title} has no choice of {names}", "leave `prediction` and `noise` out")
+        raise InputError(
+            f"{found.title} has no choice of {names}", "leave `prediction` and `noise` out", "unsupported-by-model"
+        )
     return changed
 
 

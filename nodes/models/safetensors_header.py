@@ -54,18 +54,23 @@ def refuse_pickle(path: Path) -> None:
         raise InputError(
             f"`{path.name}` is a pickle ({path.suffix}); loading one can run any code that its author put in it",
             "use the .safetensors file of this model, or convert it where you trust it",
+            "pickle-refused",
         )
 
 
 def _no_safetensors(path: Path) -> InputError:
     return InputError(
-        f"`{path.name}` is no safetensors file: its header cannot be read", "check that this is the file you meant"
+        f"`{path.name}` is no safetensors file: its header cannot be read",
+        "check that this is the file you meant",
+        "wrong-kind-of-file",
     )
 
 
 def _truncated(path: Path, size: int, expected: int) -> InputError:
     return InputError(
-        f"`{path.name}` is truncated: it has {size:,} bytes, its header tells of {expected:,}", "download it again"
+        f"`{path.name}` is truncated: it has {size:,} bytes, its header tells of {expected:,}",
+        "download it again",
+        "damaged-file",
     )
 
 

@@ -38,7 +38,9 @@ class Chat:
         whole, own = self._rendered(tokenizer, prompt), prompt.strip()
         found = whole.find(own, len(head))
         if found < 0:
-            raise InputError("the tokenizer's chat template changes the prompt", "give the tokenizer of the model")
+            raise InputError(
+                "the tokenizer's chat template changes the prompt", "give the tokenizer of the model", "wrong-tokenizer"
+            )
         return whole, found - (len(prompt) - len(prompt.lstrip()) if own else 0)
 
     def _rendered(self, tokenizer: Any, prompt: str) -> str:

@@ -127,7 +127,7 @@ class ClipReader(TextReader):
             chunks[-1] = [*chunks[-1], *run]
         if len(chunks) > MOST_CHUNKS:
             count = sum(map(len, chunks))
-            raise InputError(f"the prompt has {count:,} tokens, over {MOST_CHUNKS * room:,}", "shorten it")
+            raise InputError(f"the prompt has {count:,} tokens, over {MOST_CHUNKS * room:,}", "shorten it", "too-long")
         if self.vector_alone:
             return [[token._replace(weight=1.0) for token in chunks[0]]]
         return chunks
@@ -161,7 +161,9 @@ class ClipReader(TextReader):
         last = (layer or -1) - skip
         if deep and -last > len(output.hidden_states):
             left = len(output.hidden_states) + (layer or -1)
-            raise InputError(f"`clip_skip` is {skip}, and the text model can leave out {left} layers", "skip fewer")
+            raise InputError(
+                f"`clip_skip` is {skip}, and the text model can leave out {left} layers", "skip fewer", "out-of-range"
+            )
         embeddings = output.hidden_states[last] if deep else output.last_hidden_state
         if skip and layer is None:
             embeddings = getattr(network, "text_model", network).final_layer_norm(embeddings)

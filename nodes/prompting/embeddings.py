@@ -50,28 +50,34 @@ def match_vectors(text: str, sizes: Sizes, clips: Mapping[str, int]) -> dict[str
         InputError: where a text model has none, or none that fits.
     """
     if not clips:
-        raise InputError("the text encoder has no CLIP, whose words an embedding is for", "leave LoadEmbedding out")
+        raise InputError(
+            "the text encoder has no CLIP, whose words an embedding is for",
+            "leave LoadEmbedding out",
+            "unsupported-by-model",
+        )
     only = next(iter(sizes)) if len(sizes) == len(clips) == 1 else ""
     found = {clip: only or clip for clip in clips}
     hint = "give an embedding that was trained for this model"
     for clip, name in found.items():
         if name not in sizes:
             message = f"`{text}` has vectors for {listed(sizes)}, and the model reads prompts with {listed(clips)}"
-            raise InputError(message, hint)
+            raise InputError(message, hint, "wrong-text-models")
         count, width = sizes[name]
         if width != clips[clip]:
-            raise InputError(f"`{text}` has vectors of {width} channels, and {clip} reads {clips[clip]}", hint)
+            raise InputError(
+                f"`{text}` has vectors of {width} channels, and {clip} reads {clips[clip]}", hint, "wrong-channels"
+            )
         if not 0 < count <= MOST_VECTORS:
-            raise InputError(f"`{text}` has {count} vectors, expected 1 to {MOST_VECTORS}", hint)
+            raise InputError(f"`{text}` has {count} vectors, expected 1 to {MOST_VECTORS}", hint, "too-long")
     return found
 
 
 def check_word(word: str, others: Iterable[str]) -> None:
     """Raise `InputError` where a word cannot be found in a prompt, or has another embedding already."""
     if not word or word != word.strip():
-        raise InputError(f"`{word}` is no word", "give one without spaces around it")
+        raise InputError(f"`{word}` is no word", "give one without spaces around it", "malformed-word")
     if word.lower() in map(str.lower, others):
-        raise InputError(f"`{word}` has another embedding already", "give one of them another `token`")
+        raise InputError(f"`{word}` has another embedding already", "give one of them another `token`", "word-taken")
 
 
 def split_at_words(text: str, words: Iterable[str]) -> Iterator[tuple[int, str, str | None]]:

@@ -31,7 +31,7 @@ def load_whole(family: ReadsPrompts, source: Resolved, variant: str, dtype: torc
     for text in family.texts:
         if text.name not in facts.text_models and not text.optional:
             message = f"`{source.text}` has no {text.name}, which {family.name} reads prompts with"
-            raise InputError(message, "get the whole checkpoint")
+            raise InputError(message, "get the whole checkpoint", "wrong-text-models")
     found = {
         text: TextModelFiles.of(source.root, facts.text_models[text.name])
         for text in family.texts

@@ -156,7 +156,9 @@ class LanguageModel(TextModel):
         from weft.nodes.models.loading import assembled_text, ready
 
         if files.tokenizer is None or not files.tokenizer.exists():
-            raise InputError(f"`{files.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint)
+            raise InputError(
+                f"`{files.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint, "no-tokenizer"
+            )
         tokenizer = load_tokenizer(files.tokenizer, self.tokenizer_hint)
         network_class = getattr(transformers, self.architecture.network_class)
         config = self._config(files)

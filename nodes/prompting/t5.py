@@ -142,5 +142,6 @@ def t5_tokenizer_folder(files: TextModelFiles) -> Path:
             f"`{files.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
             f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{own.name}`, or give it "
             "to LoadTextEncoder as `tokenizer`",
+            "no-tokenizer",
         )
     return present

@@ -48,7 +48,7 @@ def assigned(family: ReadsPrompts, sources: Sequence[Resolved], widths: PromptWi
     for text, (index, one) in found.items():
         if text.projects and not one.projects:
             message = f"`{sources[index].text}` has no projection, which {family.name} reads of {text.name}"
-            raise InputError(message, "give a file of the text model with its projection")
+            raise InputError(message, "give a file of the text model with its projection", "missing-weights")
     return found
 
 
@@ -62,10 +62,10 @@ def _of_one_kind(wanted: Sequence[TextModel], given: Sequence[tuple[int, TextMod
     """The text models of one kind, in the order of their sizes."""
     sizes = {(facts.width, facts.layers): (index, facts) for index, facts in given}
     if len(given) > len(wanted) or len(sizes) < len(given):
-        raise InputError(message, "give each of them once")
+        raise InputError(message, "give each of them once", "wrong-text-models")
     required = wanted if len(given) == len(wanted) else [text for text in wanted if not text.optional]
     if len(given) < len(required):
-        raise InputError(message, "give what is missing too")
+        raise InputError(message, "give what is missing too", "wrong-text-models")
     return dict(zip(required, (sizes[size] for size in sorted(sizes)), strict=True))
 
 
@@ -77,7 +77,9 @@ def _check_widths(family: ReadsPrompts, sources: Sequence[Resolved], found: Assi
             files = listed(f"`{source.text}`" for source in sources)
             names = listed(text.name for text in family.texts)
             message = f"{files} make {what} of {own} channels, and the model reads {read}"
-            raise InputError(message, f"{family.name} reads prompts with {names}: give those of the model")
+            raise InputError(
+                message, f"{family.name} reads prompts with {names}: give those of the model", "wrong-channels"
+            )
 
 
 def check_tokenizer(given: Assigned, sources: Sequence[Resolved], named: bool) -> None:
@@ -87,7 +89,13 @@ def check_tokenizer(given: Assigned, sources: Sequence[Resolved], named: bool) -
         named: whether a tokenizer is given.
     """
     if named and given and not any(text.takes_tokenizer for text in given):
-        raise InputError("CLIP's tokenizer comes with Weft, and none is read from a file", "leave `tokenizer` out")
+        raise InputError(
+            "CLIP's tokenizer comes with Weft, and none is read from a file",
+            "leave `tokenizer` out",
+            "unsupported-by-model",
+        )
     for text, (index, facts) in given.items():
         if text.needs_tokenizer and not named and TextModelFiles.of(sources[index].root, facts).tokenizer is None:
-            raise InputError(f"`{sources[index].text}` ({text.name}) carries no tokenizer", text.tokenizer_hint)
+            raise InputError(
+                f"`{sources[index].text}` ({text.name}) carries no tokenizer", text.tokenizer_hint, "no-tokenizer"
+            )

@@ -131,7 +131,7 @@ def refuse_scaled_weights(shapes: Shapes) -> None:
     name = next((name for name in shapes if name.endswith(SCALED)), None)
     if name:
         message = f"the weights are 8-bit numbers with scales (`{name}`), which are not read"
-        raise InputError(message, "get the file in bfloat16 or float16")
+        raise InputError(message, "get the file in bfloat16 or float16", "unsupported-weights")
 
 
 def tokenizer_folder(text_encoder: str) -> str:

@@ -41,4 +41,4 @@ def load_tokenizer(place: Path, hint: str, **special: str) -> Any:
             return AutoTokenizer.from_pretrained(place, local_files_only=True)
         return from_file(tokenizer_file=str(place), **special)
     except Exception as fault:  # the tokenizers library raises plain `Exception` for a file that it cannot read
-        raise InputError(f"`{place.name}` cannot be read as a tokenizer: {fault}", hint) from fault
+        raise InputError(f"`{place.name}` cannot be read as a tokenizer: {fault}", hint, "damaged-file") from fault

@@ -105,7 +105,9 @@ def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
             f"the model of `{model.node}` reads {model.extra_channels} channels in addition to its latents, "
             f"and the guide of `{guide.call.id}` gives {traits.extra_channels}"
         )
-        yield NodeProblem("guide", message, EXTRA_CHANNEL_HINTS.get(model.extra_channels, FOREIGN_GUIDE_HINT))
+        yield NodeProblem(
+            "guide", message, EXTRA_CHANNEL_HINTS.get(model.extra_channels, FOREIGN_GUIDE_HINT), "wrong-guide"
+        )
 
 
 def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
@@ -117,7 +119,9 @@ def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
     for name, whole in (("denoise", 1.0), ("start_step", 0), ("add_noise", True)):
         if given.get(name, whole) != whole:
             message = f"the run starts from given latents, and `{latent.call.id}` is only a size, without samples"
-            yield NodeProblem(name, message, f"leave `{name}` out, or give latents (VAEEncode, KSampler)")
+            yield NodeProblem(
+                name, message, f"leave `{name}` out, or give latents (VAEEncode, KSampler)", "empty-latent"
+            )
 
 
 def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
@@ -131,13 +135,15 @@ def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     try:
         scheduler_for(model.scheduler, name, schedule)
     except InputError as refusal:
-        yield NodeProblem("sampler", f"{refusal.message}; {model}", refusal.hint)
+        yield NodeProblem.of(refusal, "sampler", after=f"; {model}")
         return
     kind = parametrisation_of(model.scheduler).kind
     solver = row.solver(kind) if row else None
     if model.family.denoiser.spaces_steps and solver and not solver.takes_sigmas:
         message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
-        yield NodeProblem("sampler", message, f"choose one of: {', '.join(samplers_that_take_sigmas(kind))}")
+        yield NodeProblem(
+            "sampler", message, f"choose one of: {', '.join(samplers_that_take_sigmas(kind))}", "sampler-cannot-follow"
+        )
 
 
 def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -147,7 +153,7 @@ def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
     able = vae.facts.families if vae and isinstance(vae.facts, VAEFacts) else ()
     if vae and model and found and found.family and found.family not in able:
         message = f"`{vae.text}` is a VAE of {listed(able)}, and `{model.call.id}` is of family {found.family}"
-        yield NodeProblem("source", message, "give a VAE of the model's family")
+        yield NodeProblem("source", message, "give a VAE of the model's family", "family-mismatch")
 
 
 def _model_of(loader: Upstream) -> Upstream | None:
@@ -166,7 +172,7 @@ def texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
         checked = "tokenizer"
         check_tokenizer(given, sources, named=loader.call.inputs.get("tokenizer") is not None)
     except InputError as refusal:
-        yield NodeProblem(checked, refusal.message, refusal.hint)
+        yield NodeProblem.of(refusal, checked)
 
 
 def _texts(loader: Upstream) -> tuple[Assigned, list[Resolved]]:
@@ -194,13 +200,13 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
         try:
             check_word(word, others)
         except InputError as refusal:
-            yield NodeProblem("token", refusal.message, refusal.hint)
+            yield NodeProblem.of(refusal, "token")
     clips = _clips(node) if node else None
     if source and clips is not None and isinstance(source.facts, EmbeddingFacts):
         try:
             match_vectors(source.text, source.facts.sizes, clips)
         except InputError as refusal:
-            yield NodeProblem("source", refusal.message, refusal.hint)
+            yield NodeProblem.of(refusal, "source")
 
 
 def _clips(loader: Upstream) -> dict[str, int] | None:
@@ -231,8 +237,10 @@ def training_fits(loader: Upstream) -> Iterator[NodeProblem]:
     try:
         fixed = parametrisation_of(model.scheduler).fixed_settings if model else frozenset()
     except InputError as refusal:
-        yield NodeProblem("prediction", f"{refusal.message}; {model}", refusal.hint)
+        yield NodeProblem.of(refusal, "prediction", after=f"; {model}")
         return
     for name, option in (("prediction", "prediction_type"), ("noise", "beta_schedule")):
         if given.get(name, "checkpoint") != "checkpoint" and option in fixed:
-            yield NodeProblem(name, f"`{name}` cannot be set for this model; {model}", f"leave `{name}` out")
+            yield NodeProblem(
+                name, f"`{name}` cannot be set for this model; {model}", f"leave `{name}` out", "unsupported-by-model"
+            )

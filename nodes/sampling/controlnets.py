@@ -130,6 +130,7 @@ def bound(control: Control[Any], latent: Latent[Any], net: Any, model: Denoiser)
             raise InputError(
                 f"the ControlNet was made for another model: its {name} are {given}, the model's {wanted}",
                 "use a ControlNet that was trained with this model, or one like it",
+                "wrong-control-net",
             )
     image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)
@@ -149,5 +150,6 @@ def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:
         raise InputError(
             f"{what} comes in a batch of {len(tensor)}, the latents in a batch of {batch}",
             "give one for all, or one for each",
+            "batch-mismatch",
         )
     return tensor if len(tensor) == batch else tensor.repeat_interleave(batch, dim=0)

@@ -156,6 +156,7 @@ class GuidedDenoiser:
             raise InputError(
                 f"no prompt acts at {position.index} of {position.count} predictions",
                 "let the fractions of the prompts cover the whole run (PromptSteps)",
+                "no-prompt",
             )
         if acting not in self.calls:
             self.calls[acting] = tuple(self._joined([self.prompts[number] for number in acting]))
@@ -238,10 +239,14 @@ def _guidance_step(guide: Guide[Any], model: Denoiser, distilled: bool) -> Guida
     if guide.projection is None:
         return model.guidance_step
     if distilled:
-        raise InputError("the model was distilled with guidance, so there is none to project", _LEAVE_OUT)
+        raise InputError(
+            "the model was distilled with guidance, so there is none to project", _LEAVE_OUT, "unsupported-by-model"
+        )
     if guide.image_scale is not None:
         raise InputError(
-            "a picture to edit and its prompt lead in two directions, and one can be projected", _LEAVE_OUT
+            "a picture to edit and its prompt lead in two directions, and one can be projected",
+            _LEAVE_OUT,
+            "wrong-guide",
         )
     return projected(guide.projection)
 
@@ -284,9 +289,12 @@ def _network_inputs(
         raise InputError(
             f"the prompt was encoded {width} channels wide, and the model reads {expected}",
             "encode it with the text encoder of the model's own checkpoint",
+            "wrong-channels",
         )
     if prompt.framing and not model.takes_size_conditions:
-        raise InputError(f"a model of {model.family} reads no size conditions", "leave Framing out")
+        raise InputError(
+            f"a model of {model.family} reads no size conditions", "leave Framing out", "unsupported-by-model"
+        )
     inputs = {**model.conditions(prompt, latent, branch.negative), **scale_conditions}
     rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in inputs.items()}
     if branch.extra is not None:
@@ -306,6 +314,7 @@ def _check_extra_channels(guide: Guide[Any], model: Denoiser, latent: Latent[Any
         raise InputError(
             f"the model reads {expected} channels in addition to its latents, and the guide gives {given}",
             EXTRA_CHANNEL_HINTS.get(expected, FOREIGN_GUIDE_HINT),
+            "wrong-guide",
         )
     *_, height, width = model.latent_shape(latent)
     if guide.beside is not None and guide.beside.shape[-2:] != (height, width):
@@ -313,4 +322,5 @@ def _check_extra_channels(guide: Guide[Any], model: Denoiser, latent: Latent[Any
         raise InputError(
             f"the guide's picture has {found} pixels, the latents are for {latent.width} x {latent.height}",
             "start from the same picture, or scale one of them",
+            "size-mismatch",
         )

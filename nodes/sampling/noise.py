@@ -51,7 +51,9 @@ def brownian_noise(
     try:
         from torchsde import BrownianInterval
     except ModuleNotFoundError as missing:
-        raise InputError("the sampler needs the package torchsde", "pip install 'weft-engine[sde]'") from missing
+        raise InputError(
+            "the sampler needs the package torchsde", "pip install 'weft-engine[sde]'", "missing-package"
+        ) from missing
 
     def path(seed: int) -> Any:
         return BrownianInterval(

@@ -42,12 +42,14 @@ def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
         raise InputError(
             f"the network of {model.family} has no self-attention that can be perturbed",
             "leave PerturbedAttention out",
+            "unsupported-by-model",
         )
     for layer in layers:
         if not any(_lies_in(name, layer) for name in found):
             raise InputError(
                 f"the network has no self-attention in `{layer}`",
                 f"name parts of these: {', '.join(found)}",
+                "unknown-layer",
             )
     wanted = layers or (_middle(model.network),)
     return tuple(module for name, module in found.items() if any(_lies_in(name, layer) for layer in wanted))

@@ -150,9 +150,12 @@ def _set_timesteps(
         raise InputError(
             f"{name} cannot space its steps by this model's {', '.join(sorted(unknown))}",
             f"choose one of: {', '.join(samplers_that_take_sigmas(parametrisation.kind))}",
+            "sampler-cannot-follow",
         )
     try:
         with quietly():
             scheduler.set_timesteps(steps, device=device, **given)
     except ValueError as refusal:
-        raise InputError(f"{name} cannot make {steps} steps of this model's schedule", "ask for fewer") from refusal
+        raise InputError(
+            f"{name} cannot make {steps} steps of this model's schedule", "ask for fewer", "too-many-steps"
+        ) from refusal

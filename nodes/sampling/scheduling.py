@@ -30,7 +30,7 @@ def scheduler_for(
     if sampler == "model":
         return _checkpoint_scheduler(config), {}
     if sampler in SIGMAS_ALONE:
-        raise InputError(f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas")
+        raise InputError(f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas", "needs-sigmas")
     model = parametrisation_of(config)
     solver = SAMPLERS[sampler].solver(model.kind)
     if solver is None or schedule not in solver.schedules:
@@ -42,7 +42,7 @@ def _checkpoint_scheduler(config: SchedulerConfig) -> str:
     name = str(config.get("_class_name", ""))
     if name not in CHECKPOINT_SCHEDULERS:
         hint = f"choose one of: {', '.join(SAMPLERS)}"
-        raise InputError(f"the model came with `{name}`, which is no sampler of Weft's", hint)
+        raise InputError(f"the model came with `{name}`, which is no sampler of Weft's", hint, "sampler-cannot-follow")
     return name
 
 
@@ -51,7 +51,9 @@ def _refusal(model: Parametrisation, sampler: SamplerName, schedule: ScheduleNam
     where = "" if schedule == "model" else f" on the schedule `{schedule}`"
     message = f"the sampler `{sampler}` cannot follow {model.title}{where}"
     if able := samplers_of(model.kind, schedule):
-        return InputError(message, f"choose one of: {', '.join(able)}")
+        return InputError(message, f"choose one of: {', '.join(able)}", "sampler-cannot-follow")
     if able := samplers_of(model.kind):
-        return InputError(message, f"choose the schedule `model`, and one of: {', '.join(able)}")
-    return InputError(message, "choose the sampler `model`")
+        return InputError(
+            message, f"choose the schedule `model`, and one of: {', '.join(able)}", "schedule-cannot-follow"
+        )
+    return InputError(message, "choose the sampler `model`", "sampler-cannot-follow")

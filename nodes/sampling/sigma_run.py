@@ -120,24 +120,32 @@ def _check_levels(parametrisation: Parametrisation, levels: Sequence[float]) -> 
     """Raise `InputError` where levels do not belong to a model."""
     if not parametrisation.has_sigma_form:
         hint = "leave `sigmas` out; choose the sampler `model`"
-        raise InputError(f"{parametrisation.title} cannot be sampled over sigmas", hint)
+        raise InputError(f"{parametrisation.title} cannot be sampled over sigmas", hint, "unsupported-by-model")
     if parametrisation.alpha(max(levels)) < 0:
         message = f"the levels of a flow lie in 0 to 1, and the sigmas reach {max(levels):.4g}"
-        raise InputError(message, "make them of this model (MakeSigmas)")
+        raise InputError(message, "make them of this model (MakeSigmas)", "wrong-levels")
 
 
 def _row(sampler: SamplerName, levels: Sequence[float], eta: float) -> SigmaSampler:
     """A sampler that can walk these levels."""
     row = SIGMA_SAMPLERS.get(sampler)
     if row is None:
-        raise InputError(f"the sampler `{sampler}` does not walk sigmas", f"choose one of: {', '.join(SIGMA_SAMPLERS)}")
+        raise InputError(
+            f"the sampler `{sampler}` does not walk sigmas",
+            f"choose one of: {', '.join(SIGMA_SAMPLERS)}",
+            "unsupported-by-sampler",
+        )
     if levels[0] == 0:
-        raise InputError("a run over sigmas cannot begin at level 0", "begin above it, as FlipSigmas does")
+        raise InputError(
+            "a run over sigmas cannot begin at level 0", "begin above it, as FlipSigmas does", "wrong-levels"
+        )
     # A step that draws noise lowers the old noise to make room for it; going up, there is no room.
     if levels[-1] > levels[0] and (row.draws or eta):
         able = ", ".join(name for name, other in SIGMA_SAMPLERS.items() if not other.draws)
         raise InputError(
-            f"the sigmas rise, and the sampler `{sampler}` draws noise", f"choose one of: {able}; with `eta` 0"
+            f"the sigmas rise, and the sampler `{sampler}` draws noise",
+            f"choose one of: {able}; with `eta` 0",
+            "unsupported-by-sampler",
         )
     return row
 

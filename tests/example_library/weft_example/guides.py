@@ -16,7 +16,9 @@ def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The interval must not be empty."""
     start, end = inputs.get("start", 0.0), inputs.get("end", 1.0)
     if start >= end:
-        yield NodeProblem("end", f"the interval from {start:g} to {end:g} is empty", "let `end` lie above `start`")
+        yield NodeProblem(
+            "end", f"the interval from {start:g} to {end:g} is empty", "let `end` lie above `start`", "empty-interval"
+        )
 
 
 def _check_sampler(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
@@ -26,7 +28,7 @@ def _check_sampler(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
         return
     if int(start * steps) == int(end * steps):
         message = f"none of {steps} steps lies in the interval of `{guide.call.id}`, {start:g} to {end:g}"
-        yield NodeProblem("steps", message, "sample in more steps, or widen the interval")
+        yield NodeProblem("steps", message, "sample in more steps, or widen the interval", "no-step-in-interval")
 
 
 @node(category="guidance", check=_check, traits=(GuideTraits(check_sampler=_check_sampler),))

@@ -52,7 +52,9 @@ class MatrixFile(Resource):
         """
         path = find(text, (*places.files, *places.models))
         if path is None or not path.is_file():
-            raise InputError(f"there is no file `{text}`", "check the name, or add its folder with --models DIR")
+            raise InputError(
+                f"there is no file `{text}`", "check the name, or add its folder with --models DIR", "missing-file"
+            )
         return Resolved(text, path, (path,), kind="colour matrix", facts=MatrixFacts(_channels(path)))
 
 
@@ -63,9 +65,11 @@ def _channels(path: Path) -> int:
         with safe_open(path, "numpy") as file:
             shape = file.get_slice("matrix").get_shape()
     except (SafetensorError, OSError):
-        raise InputError(f"`{path.name}` is not a colour matrix", "give a .safetensors file with `matrix`") from None
+        raise InputError(
+            f"`{path.name}` is not a colour matrix", "give a .safetensors file with `matrix`", "wrong-kind-of-file"
+        ) from None
     if shape not in ([3, 3], [4, 4]):
-        raise InputError(f"`{path.name}` has a matrix of shape {shape}", "expected [3, 3] or [4, 4]")
+        raise InputError(f"`{path.name}` has a matrix of shape {shape}", "expected [3, 3] or [4, 4]", "wrong-channels")
     return int(shape[0])
 
 
@@ -111,7 +115,7 @@ def _fits(applied: Upstream) -> Iterator[NodeProblem]:
     facts = found.facts if found else None
     if loader and isinstance(facts, MatrixFacts) and facts.channels == 3 and applied.literals.get("alpha"):
         message = f"`alpha` is true, and the matrix of `{loader.call.id}` has 3 channels"
-        yield NodeProblem("alpha", message, "set it to false, or load a matrix of 4 channels")
+        yield NodeProblem("alpha", message, "set it to false, or load a matrix of 4 channels", "wrong-channels")
 
 
 @node(category="colour", lane="gpu", fits=_fits)

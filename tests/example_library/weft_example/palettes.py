@@ -34,7 +34,9 @@ def _read(path: Path) -> list[bytes]:
     """
     lines = path.read_text("utf-8", errors="replace").split()
     if not lines or not all(re.fullmatch("[0-9a-fA-F]{6}", line) for line in lines):
-        raise InputError(f"`{path.name}` is not a palette", "write one colour a line, as `rrggbb`")
+        raise InputError(
+            f"`{path.name}` is not a palette", "write one colour a line, as `rrggbb`", "wrong-kind-of-file"
+        )
     return [bytes.fromhex(line) for line in lines]
 
 
@@ -61,7 +63,9 @@ def LoadPalette(path: Annotated[str, InputFile((".hex",), _probe)], *, context: 
 def _check_blend(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """`amount` needs a second palette."""
     if inputs.get("amount", 0) > 0 and inputs.get("second", "linked") is None:
-        yield NodeProblem("second", "`amount` is above 0, and there is no second palette", "link a palette, or set 0")
+        yield NodeProblem(
+            "second", "`amount` is above 0, and there is no second palette", "link a palette, or set 0", "missing-input"
+        )
 
 
 def _needed(amount: float, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -91,6 +95,7 @@ def BlendPalettes(
         raise InputError(
             f"the palettes have {len(first.colours)} and {len(second.colours)} colours",
             "give palettes of the same number of colours",
+            "size-mismatch",
         )
     return Palette(torch.lerp(first.colours, second.colours, amount))
 

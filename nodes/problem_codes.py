@@ -1,0 +1,62 @@
+"""The codes of problems of these nodes, in addition to those of the engine (`weft.engine.error_codes`).
+
+A code keeps its meaning from version to version; the wording of messages does not. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CODES: Mapping[str, str] = {
+    # files of models
+    "unknown-model": "The folders of models, the hub's cache and the builtin models have none of this name.",
+    "not-downloaded": "The hub's cache does not have the model; `weft models pull` fetches it.",
+    "hub-refused": "The hub does not give the model: it has none of this id, or it cannot be reached.",
+    "unknown-family": "The files are a checkpoint of no family that Weft loads.",
+    "unknown-variant": "The model has no weights of this variant.",
+    "pickle-refused": "The file is a pickle, which can run code when it is loaded.",
+    "damaged-file": "A file is cut off, or its content cannot be read or does not fit the model.",
+    "missing-weights": "Weights that the model needs are in none of its files.",
+    "unsupported-weights": "The weights are in a format that is not read.",
+    "malformed-preview": "The file of a model's preview colours does not hold what it must.",
+    "no-tokenizer": "A text model comes without the tokenizer that it needs.",
+    "wrong-tokenizer": "The tokenizer is not the model's.",
+    "wrong-text-models": "Text models, or those of an embedding, are not those that the model reads prompts with.",
+    "unwritable-file": "A picture's file cannot be written.",
+    "missing-package": "The node needs a Python package that is not installed.",
+    # what goes together
+    "wrong-channels": "What is given has another number of channels than what reads it.",
+    "wrong-prompt": "The prompt lacks a part that the model reads; another family's text encoder made it.",
+    "wrong-guide": "The guide does not fit the model or another guide.",
+    "wrong-control-net": "The ControlNet was made for another model.",
+    "unsupported-by-model": "The model does not have what the node uses or changes.",
+    "unknown-prediction": "The configuration of the model's scheduler names a prediction that Weft does not know.",
+    "unknown-layer": "The network has no part of this name with what the node changes.",
+    "unknown-class": "The model has no class of this name or number.",
+    "sampler-cannot-follow": "The sampler cannot follow what the model predicts, or the steps that it asks for.",
+    "schedule-cannot-follow": "The sampler cannot follow the schedule.",
+    "unsupported-by-sampler": "The sampler does not support what an input asks of it: sigmas, rising levels, `eta`.",
+    "needs-sigmas": "The sampler takes its steps from `sigmas` only.",
+    "too-many-steps": "The model's schedule has fewer steps than are asked for.",
+    "wrong-levels": "Noise levels do not fall or rise throughout, or lie outside what the model has.",
+    "conflicting-inputs": "Two inputs set the same thing.",
+    "empty-interval": "The end of a range of steps does not lie after its start.",
+    # prompts
+    "empty-list": "A list that must have an element has none.",
+    "several-prompts": "The node takes a single prompt, and was given combined ones.",
+    "no-prompt": "No prompt acts in a part of the run.",
+    "too-long": "A prompt or an embedding has more tokens than the text model reads, or an embedding has none.",
+    "malformed-word": "The word of an embedding cannot be found in a prompt.",
+    "word-taken": "The word has another embedding.",
+    "unknown-placeholder": "A placeholder of a template stands for none of the values.",
+    # pictures, masks, latents, numbers
+    "size-mismatch": "Pictures, masks, latents or prompts that go together differ in size.",
+    "wrong-size": "Sides or a number of frames are not multiples of what the model takes.",
+    "batch-mismatch": "A list or a batch has neither one element nor one for each item of another.",
+    "too-many-pixels": "A batch has more pixels than the limit.",
+    "empty-latent": "The latent is only a size, without samples.",
+    "no-alpha": "The picture has no alpha channel.",
+    "not-finite": "The decoded picture has values that are no finite numbers.",
+    "division-by-zero": "A number is divided by 0.",
+}
+"""What each code means."""
