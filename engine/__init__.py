@@ -38,7 +38,7 @@ from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Range, value
-from weft.engine.weights.residency import Loading, Recipe, loader_for
+from weft.engine.weights.recipes import Loading, Patch, Recipe, loader_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ __all__ = [
     "NodeError",
     "NodeProblem",
     "NodeType",
+    "Patch",
     "Plan",
     "Problem",
     "Range",

@@ -10,11 +10,12 @@ next: `weft.nodes.library.recipe_loaders`, which loads what recipes name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from weft.engine import ADDED_LATER, Recipe, value
+from weft.engine import ADDED_LATER, Loading, Patch, Recipe, value
 from weft.nodes import picture_files, value_display
 
 if TYPE_CHECKING:
@@ -158,6 +159,19 @@ class Embedding(Recipe[Any]):
 
 
 @value
+@dataclass(frozen=True)
+class TextualInversion(Patch[Any]):
+    """Lets a prompt encoder read a word as the vectors of an embedding."""
+
+    embedding: Embedding
+
+    def enter(self, module: Any, loading: Loading) -> Callable[[], None]:
+        with loading.weights(self.embedding) as vectors:
+            undo: Callable[[], None] = module.learn(self.embedding.word, vectors)
+        return undo
+
+
+@value
 @dataclass(frozen=True, repr=False)
 class TextEncoder(Weights, Generic[F]):
     """The network that reads prompts, with its tokenizer.
@@ -176,9 +190,12 @@ class TextEncoder(Weights, Generic[F]):
     tokenizer: str = field(default="", metadata=ADDED_LATER)
 
     @property
-    def plain(self) -> TextEncoder[F]:
-        """The same without embeddings, whose weights all that differ in these alone share."""
+    def base(self) -> TextEncoder[F]:
         return replace(self, embeddings=())
+
+    @property
+    def patches(self) -> tuple[TextualInversion, ...]:
+        return tuple(map(TextualInversion, self.embeddings))
 
 
 @value

@@ -6,7 +6,7 @@ leave it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast, overload
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.events import Preview
 from weft.engine.weights.device_lane import DeviceLane, lane_of
-from weft.engine.weights.residency import Recipe, Residency
+from weft.engine.weights.recipes import Patch, Recipe
+from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import HashedResource, Resolved
 
 M = TypeVar("M")
@@ -61,31 +62,37 @@ class Context:
         self._raise_if_cancelled()
 
     @overload
-    def weights(self, recipe: Recipe[M]) -> AbstractContextManager[M]: ...
+    def weights(self, recipe: Recipe[M], *, patches: Sequence[Patch[Any]] = ()) -> AbstractContextManager[M]: ...
 
     @overload
-    def weights(self, recipe: Recipe[Any], kind: type[M]) -> AbstractContextManager[M]: ...
+    def weights(
+        self, recipe: Recipe[Any], kind: type[M], *, patches: Sequence[Patch[Any]] = ()
+    ) -> AbstractContextManager[M]: ...
 
-    def weights(self, recipe: Recipe[Any], kind: type[Any] = object) -> AbstractContextManager[Any]:
-        """The recipe's module on the device, kept there and used by nobody else while the block runs.
+    def weights(
+        self, recipe: Recipe[Any], kind: type[Any] = object, *, patches: Sequence[Patch[Any]] = ()
+    ) -> AbstractContextManager[Any]:
+        """The recipe's module on the device with its patches, and used by nobody else, while the block runs.
 
-        A node of the `gpu` lane has the device to itself anyway; others wait here for their turn.
+        A node of the `gpu` lane has the device to itself anyway; others wait here for their turn. Inside the block the
+        same base may be asked for again with other patches: those are then in until the inner block ends.
 
         Args:
             kind: the class of the module, for recipes that are data alone and do not say what they are loaded as.
+            patches: entered after those of the recipe.
 
         Raises:
-            InputError: where the loader of the recipe gives something else.
+            InputError: where the loader of the recipe gives something else, or where a patch does not fit.
         """
-        return self._held(recipe, kind)
+        return self._held(recipe, kind, patches)
 
     @contextmanager
-    def _held(self, recipe: Recipe[Any], kind: type[M]) -> Iterator[M]:
+    def _held(self, recipe: Recipe[Any], kind: type[Any], patches: Sequence[Patch[Any]]) -> Iterator[Any]:
         lane = self.lane or lane_of(self.device)
-        with lane.turn(self._raise_if_cancelled), self.residency.hold(recipe, self.device) as module:
-            if not isinstance(module, kind):
-                found = f"{type(recipe).__name__} is loaded as a {type(module).__name__}"
-                raise InputError(f"{found}, expected a {kind.__name__}", "check its loader (loader_for)")
+        with (
+            lane.turn(self._raise_if_cancelled),
+            self.residency.hold(recipe, self.device, patches, kind) as module,
+        ):
             yield module
 
     def _raise_if_cancelled(self) -> None:

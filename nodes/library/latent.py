@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
-from weft.nodes.models.autoencoder import Autoencoder
+from weft.nodes.models.autoencoder import Autoencoder, Tiling
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.values import VAE, F, Image, Latent
 
@@ -83,10 +83,11 @@ def VAEDecode(
         raise InputError(
             "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
         )
-    with context.weights(vae, Autoencoder) as autoencoder:
+    patches = (Tiling(tile),) if tile else ()
+    with context.weights(vae, Autoencoder, patches=patches) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
-            pixels = autoencoder.decode(item[None], tile)
+            pixels = autoencoder.decode(item[None])
             items.append(_finite(pixels if latent.frames is None else pixels[0], vae.dtype))
             context.progress(index + 1, latent.batch_size)
     return Image(torch.cat(items))

@@ -65,10 +65,8 @@ def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncod
     if recipe.files:
         files = {name: loading.locate(digest) for name, digest in recipe.files}
         tokenizer = loading.locate(recipe.tokenizer).root if recipe.tokenizer else None
-        encoder = load_parts(family, files, recipe.width, tokenizer, dtype, loading.device)
-    else:
-        encoder = load_whole(family, source, recipe.variant, dtype, loading.device)
-    return encoder.knowing({one.word: load_embedding(one, loading) for one in recipe.embeddings})
+        return load_parts(family, files, recipe.width, tokenizer, dtype, loading.device)
+    return load_whole(family, source, recipe.variant, dtype, loading.device)
 
 
 @loader_for(VAE)

@@ -135,10 +135,14 @@ def KSampler(
     from weft.nodes.models.parametrisation import parametrisation_of
     from weft.nodes.sampling.guided_denoiser import guided
     from weft.nodes.sampling.noise import generators_for
+    from weft.nodes.sampling.pag import patches_of
     from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
     from weft.nodes.sampling.sigma_run import SigmaRun
 
-    with context.weights(guide.model, Denoiser) as model, guided(guide, model, latent, context) as predict:
+    with (
+        context.weights(guide.model, Denoiser, patches=patches_of(guide)) as model,
+        guided(guide, model, latent, context) as predict,
+    ):
         parametrisation = parametrisation_of(model.scheduler)
         generators = generators_for(seeds_of(seed, latent.batch_size))
         run: SamplingRun

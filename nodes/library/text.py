@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from weft.engine import INJECTED, Context, Range, node
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
-
-if TYPE_CHECKING:
-    from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
 
 @node(category="conditioning", lane="gpu", version=3)
@@ -48,21 +43,10 @@ def TextEncode(
             some SD 1.x models were trained with 1. It does not change T5, language models or pooled vectors, and so not
             FLUX.1.
     """
-    with _held(text_encoder, context) as encoder:
+    with context.weights(text_encoder, PromptEncoder) as encoder:
         encoded = encoder.encode([text], Reading(weights, clip_skip))
-    prompt = Prompt(
-        encoded.embeddings, text_encoder.plain, pooled=encoded.pooled, attention_mask=encoded.attention_mask
-    )
+    prompt = Prompt(encoded.embeddings, text_encoder.base, pooled=encoded.pooled, attention_mask=encoded.attention_mask)
     return Conditioning((prompt,))
-
-
-@contextmanager
-def _held(text_encoder: TextEncoder[F], context: Context) -> Iterator[PromptEncoder]:
-    """The prompt encoder with its embeddings; it shares its text models with the encoder without them."""
-    with ExitStack() as held:
-        encoder = held.enter_context(context.weights(text_encoder.plain, PromptEncoder))
-        words = {one.word: held.enter_context(context.weights(one, dict)) for one in text_encoder.embeddings}
-        yield encoder.knowing(words)
 
 
 Pixels = Annotated[int, Range(0, 2**30)]

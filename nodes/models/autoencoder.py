@@ -5,11 +5,12 @@ Importing this module imports no torch. Read next: `weft.nodes.models.vae_format
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError
+from weft.engine import InputError, Loading, Patch, value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,16 +53,11 @@ class Autoencoder:
         """The torch modules whose weights it keeps in memory."""
         return (self.network,)
 
-    def decode(self, latents: Tensor, tile: int = 0) -> Tensor:
-        """Pictures or clips from latents.
-
-        Args:
-            tile: the side of the tiles in pixels; 0 decodes whole pictures.
-        """
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures or clips from latents."""
         placed = latents.to(self.network.device, self.network.dtype)
         scaled = placed / _by_channel(self.scale, placed) + _by_channel(self.shift, placed)
-        with self._tiled(tile) if tile else nullcontext():
-            return picture(self._decoded(scaled))
+        return picture(self._decoded(scaled))
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The latents of pictures or of clips, the mean of the VAE's distribution.
@@ -100,16 +96,12 @@ class Autoencoder:
         mean: Tensor = self.network.encode(pixels).latent_dist.mean
         return mean
 
-    @contextmanager
-    def _tiled(self, tile: int) -> Iterator[None]:
-        """The network in tiles of this side, and as it was on exit."""
-        settings = {**self._tiling(tile), "use_tiling": True}
+    def decode_in_tiles(self, side: int) -> Callable[[], None]:
+        """Decode in overlapping tiles of this side, in pixels, from now on; gives the function that undoes it."""
+        settings = {**self._tiling(side), "use_tiling": True}
         before = {name: getattr(self.network, name) for name in settings}
         self.network.__dict__.update(settings)
-        try:
-            yield
-        finally:
-            self.network.__dict__.update(before)
+        return partial(self.network.__dict__.update, before)
 
     def _tiling(self, tile: int) -> Mapping[str, int]:
         """The attributes of the network by which it cuts tiles of this side, in pixels."""
@@ -148,7 +140,7 @@ class Pixels(Autoencoder):
     def networks(self) -> tuple[nn.Module, ...]:
         return ()
 
-    def decode(self, latents: Tensor, tile: int = 0) -> Tensor:
+    def decode(self, latents: Tensor) -> Tensor:
         return picture(latents)
 
     def encode(self, pictures: Tensor) -> Tensor:
@@ -156,6 +148,24 @@ class Pixels(Autoencoder):
 
     def encode_unscaled(self, pictures: Tensor) -> Tensor:
         return signed(pictures)
+
+    def decode_in_tiles(self, side: int) -> Callable[[], None]:
+        return lambda: None
+
+
+@value
+@dataclass(frozen=True)
+class Tiling(Patch[Autoencoder]):
+    """Decoding in overlapping tiles, which are blended.
+
+    Args:
+        side: of a tile, in pixels.
+    """
+
+    side: int
+
+    def enter(self, module: Autoencoder, loading: Loading) -> Callable[[], None]:
+        return module.decode_in_tiles(self.side)
 
 
 def picture(pixels: Tensor) -> Tensor:

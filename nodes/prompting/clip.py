@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -156,7 +157,7 @@ class ClipReader(TextReader):
         mask = torch.tensor(padded([[1] * len(row) for row in rows], self.length, 0), device=network.device)
         masked = getattr(network.config, "use_attention_mask", False)
         deep = layer is not None or skip > 0
-        with self._embedded(chunks):
+        with _read_with_vectors(chunks):
             output = network(numbers, attention_mask=mask if masked else None, output_hidden_states=deep)
         last = (layer or -1) - skip
         if deep and -last > len(output.hidden_states):
@@ -169,32 +170,42 @@ class ClipReader(TextReader):
             embeddings = getattr(network, "text_model", network).final_layer_norm(embeddings)
         return Encoded(embeddings, pooled=output.get("text_embeds", output.get("pooler_output")))
 
-    @contextmanager
-    def _embedded(self, chunks: Sequence[Chunk]) -> Iterator[None]:
-        """While open, tokens with a vector of their own are read as it; afterwards the network is as it was."""
-        import torch
+    def accept_vectors(self) -> Callable[[], None]:
+        hook = self.network.get_input_embeddings().register_forward_hook(_place_vectors)
+        remove: Callable[[], None] = hook.remove
+        return remove
 
-        own = [
-            (row, place + 1, token.vector)
-            for row, chunk in enumerate(chunks)
-            for place, token in enumerate(chunk)
-            if token.vector is not None
-        ]
-        if not own:
-            yield
-            return
-        rows, places, vectors = zip(*own, strict=True)
 
-        def put(table: nn.Module, given: Any, embedded: Tensor) -> Tensor:
-            changed = embedded.clone()
-            changed[list(rows), list(places)] = torch.stack(vectors).to(embedded)
-            return changed
+_CHUNKS: ContextVar[Sequence[Chunk]] = ContextVar("chunks that are read", default=())
+"""What the present call of a text model reads, a chunk for each row."""
 
-        hook = self.network.get_input_embeddings().register_forward_hook(put)
-        try:
-            yield
-        finally:
-            hook.remove()
+
+@contextmanager
+def _read_with_vectors(chunks: Sequence[Chunk]) -> Iterator[None]:
+    """While open, tokens that have a vector of their own are read as it."""
+    token = _CHUNKS.set(chunks)
+    try:
+        yield
+    finally:
+        _CHUNKS.reset(token)
+
+
+def _place_vectors(table: nn.Module, given: Any, embedded: Tensor) -> Tensor | None:
+    """A hook on the token embeddings `[row, token, channel]` of a text model; None leaves them as they are."""
+    import torch
+
+    own = [
+        (row, place + 1, token.vector)
+        for row, chunk in enumerate(_CHUNKS.get())
+        for place, token in enumerate(chunk)
+        if token.vector is not None
+    ]
+    if not own:
+        return None
+    rows, places, vectors = zip(*own, strict=True)
+    changed = embedded.clone()
+    changed[list(rows), list(places)] = torch.stack(vectors).to(embedded)
+    return changed
 
 
 def _embeddings_of(encode: Callable[[Sequence[Chunk]], Encoded]) -> Callable[[Sequence[Chunk]], Tensor]:

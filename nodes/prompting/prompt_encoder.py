@@ -7,9 +7,9 @@ A family subclasses `PromptEncoder` in its own file. Importing this module impor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.prompting.embeddings import match_vectors
@@ -17,7 +17,7 @@ from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.prompting.text_reader import NO_WORDS, Encoded, TextReader, Words
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class PromptEncoder(ABC):
@@ -26,15 +26,12 @@ class PromptEncoder(ABC):
     Args:
         config: what else the checkpoint says about its prompts (`settings`), and `width`: the channels that the
             denoiser reads.
-        words: embeddings that replace words of prompts.
     """
 
-    def __init__(
-        self, readers: Sequence[TextReader] = (), config: Mapping[str, Any] | None = None, words: Words = NO_WORDS
-    ) -> None:
+    def __init__(self, readers: Sequence[TextReader] = (), config: Mapping[str, Any] | None = None) -> None:
         self.readers = tuple(readers)
         self.config = dict(config or {})
-        self.words = words
+        self.words: Words = NO_WORDS
 
     @classmethod
     def settings(cls, root: Path) -> Mapping[str, Any]:
@@ -55,21 +52,28 @@ class PromptEncoder(ABC):
         """The torch modules whose weights it keeps in memory."""
         return tuple(reader.network for reader in self.readers)
 
-    def knowing(self, words: Words) -> Self:
-        """The same text models with embeddings in the place of words.
+    def learn(self, word: str, vectors: Mapping[str, Tensor]) -> Callable[[], None]:
+        """Read a word as vectors `[vector, channel]`; gives the function that undoes it.
 
         Args:
-            words: the vectors of files of embeddings, by the names of their tensors.
+            vectors: by the names of the tensors in a file of embeddings.
 
         Raises:
-            InputError: where vectors do not fit the text models.
+            InputError: where they do not fit the text models.
         """
-        channels = {reader.name: reader.width for reader in self.readers if reader.takes_embeddings}
-        fitting = {}
-        for word, found in words.items():
-            sizes = {name: (len(vectors), vectors.shape[1]) for name, vectors in found.items()}
-            fitting[word] = {own: found[name] for own, name in match_vectors(word, sizes, channels).items()}
-        return type(self)(self.readers, self.config, fitting)
+        before, readers = self.words, [reader for reader in self.readers if reader.takes_embeddings]
+        sizes = {name: (len(one), one.shape[1]) for name, one in vectors.items()}
+        names = match_vectors(word, sizes, {reader.name: reader.width for reader in readers})
+        # One way for vectors into a text model serves all words: the first word opens it.
+        opened = [] if before else [reader.accept_vectors() for reader in readers]
+        self.words = {**before, word: {own: vectors[name] for own, name in names.items()}}
+
+        def undo() -> None:
+            self.words = before
+            for close in opened:
+                close()
+
+        return undo
 
     def read(self, texts: Sequence[str], reading: Reading, layer: int | None = None) -> list[Encoded]:
         """What each text model makes of some texts; all of CLIP's read the same number of chunks.

@@ -78,6 +78,10 @@ class TextReader(ABC):
         """Channels of a token."""
         return int(self.network.config.hidden_size)
 
+    def accept_vectors(self) -> Callable[[], None]:
+        """Let tokens have vectors of their own, if the text model takes them; gives the function that undoes it."""
+        return lambda: None
+
     @abstractmethod
     def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
         """The tokens of a prompt in chunks, at least one.

@@ -24,7 +24,7 @@ from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
-from weft.nodes.sampling.pag import perturbed, self_attentions
+from weft.nodes.sampling.pag import patches_of, perturbed_rows
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT
 from weft.nodes.values import Guide, Latent, Prompt
@@ -75,15 +75,12 @@ class BranchPrompt:
 class NetworkCall:
     """Prompts that go through the network in one batch, each with its rows.
 
-    Args:
-        attentions: the network's modules whose attention is perturbed in the rows of the last prompts, those that are
-            `perturbed`.
+    Attention is perturbed in the rows of the last prompts, those that are `perturbed`.
     """
 
     prompts: tuple[BranchPrompt, ...]
     conditions: Conditions
     controls: tuple[BoundControl, ...]
-    attentions: tuple[Any, ...]
 
     def predict(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Sequence[Tensor]:
         """The network's prediction for each prompt, in float32."""
@@ -91,7 +88,7 @@ class NetworkCall:
         residuals = total(self.controls, sample, timestep, self.conditions, model, position)
         kept = sum(not prompt.perturbed for prompt in self.prompts)
         count = len(self.prompts)
-        with perturbed(self.attentions, kept, count) if kept < count else nullcontext():
+        with perturbed_rows(kept, count) if kept < count else nullcontext():
             prediction = model.predict(sample, timestep, self.conditions, residuals).float()
         return prediction.chunk(count)
 
@@ -104,7 +101,6 @@ class GuidedDenoiser:
         scales: how far guidance goes from each branch to the next, up to the positive one, whose number is their count;
             the perturbed branch comes after it.
         nets: the ControlNets that prompts number.
-        attentions: the network's modules whose attention is perturbed.
         step: what guidance adds from one branch to the next; it may remember the steps before.
         calls: the network calls for each set of prompts that has acted, by their numbers.
     """
@@ -114,7 +110,6 @@ class GuidedDenoiser:
     prompts: tuple[BranchPrompt, ...]
     scales: tuple[float, ...]
     nets: tuple[BoundControl, ...]
-    attentions: tuple[Any, ...]
     step: GuidanceStep
     calls: dict[tuple[int, ...], tuple[NetworkCall, ...]] = field(default_factory=dict)
 
@@ -135,7 +130,7 @@ class GuidedDenoiser:
 
     def _branches(self, latents: Tensor, timestep: Tensor, position: Position) -> list[Tensor]:
         """The prediction of each branch; that of the positive one alone where guidance is off."""
-        count = len(self.scales) + 1 + bool(self.attentions)
+        count = len(self.scales) + 1 + bool(self.guide.perturbation)
         acts = position.among(self.guide.start, self.guide.end)
         branches = range(count) if acts else (len(self.scales),)
         found: dict[int, list[tuple[Tensor, Tensor | float]]] = {branch: [] for branch in branches}
@@ -171,7 +166,7 @@ class GuidedDenoiser:
             conditions = {name: torch.cat([one.conditions[name] for one in together]) for name in names}
             acting = [(net, [number in one.controls for one in together]) for number, net in enumerate(self.nets)]
             controls = tuple(net.on(parts) for net, parts in acting if any(parts))
-            yield NetworkCall(together, conditions, controls, self.attentions)
+            yield NetworkCall(together, conditions, controls)
 
 
 @contextmanager
@@ -185,11 +180,13 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     scale_conditions = model.guidance_conditions(guide.scale)
     distilled = scale_conditions is not None
     step = _guidance_step(guide, model, distilled)
-    attentions = self_attentions(model, guide.perturbation.layers) if guide.perturbation else ()
     branches, scales = branches_of(guide, distilled)
     prompts = [(number, prompt) for number, branch in enumerate(branches) for prompt in branch.prompts]
     controls, numbers = distinct([prompt for _, prompt in prompts])
     with ExitStack() as held:
+        if patches := patches_of(guide):
+            # For a caller that holds the model without them; they are entered once where it has them already.
+            held.enter_context(context.weights(guide.model, patches=patches))
         nets = []
         for control in controls:
             net = held.enter_context(context.weights(control.control_net, torch.nn.Module))
@@ -207,7 +204,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             )
             for (number, prompt), own in zip(prompts, acting, strict=True)
         ]
-        yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), attentions, step)
+        yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), step)
 
 
 def _acting_controls(

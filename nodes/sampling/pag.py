@@ -1,8 +1,8 @@
 """Perturbed self-attention: for some rows of a batch, each element of the picture attends to itself alone.
 
 Perturbed-attention guidance (https://arxiv.org/abs/2403.17377) leads away from such predictions. The network is shared
-by all that hold its recipe: its attention processors are wrapped for one call, and the former ones are put back after
-it, whatever happens.
+by all that hold its recipe: a patch wraps its attention processors, and a wrapped one does what it did before except in
+a call that names rows to perturb.
 
 Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`, which
 calls it.
@@ -10,8 +10,9 @@ calls it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from weft.engine import InputError
+from weft.engine import InputError, Loading, Patch, value
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.values import Guide
 
 
 def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
@@ -64,26 +66,56 @@ def _middle(network: Any) -> str:
     return f"transformer_blocks.{len(blocks) // 2}" if blocks else "mid_block"
 
 
-@contextmanager
-def perturbed(attentions: Sequence[Any], kept: int, parts: int) -> Iterator[None]:
-    """Perturbed attention for all but the first `kept` of the `parts` equal parts of a batch, while the block runs."""
-    before = [attention.processor for attention in attentions]
-    try:
+@value
+@dataclass(frozen=True)
+class PerturbedLayers(Patch[Denoiser]):
+    """Makes self-attention ready to be perturbed, in the rows that `perturbed_rows` names.
+
+    Args:
+        layers: parts of the network, as in `self_attentions`.
+    """
+
+    layers: tuple[str, ...]
+
+    def enter(self, module: Denoiser, loading: Loading) -> Callable[[], None]:
+        attentions = self_attentions(module, self.layers)
+        before = [attention.processor for attention in attentions]
+
+        def undo() -> None:
+            for attention, processor in zip(attentions, before, strict=True):
+                attention.set_processor(processor)
+
         for attention, processor in zip(attentions, before, strict=True):
-            attention.set_processor(PerturbedProcessor(processor, kept, parts))
+            attention.set_processor(PerturbedProcessor(processor))
+        return undo
+
+
+def patches_of(guide: Guide[Any]) -> tuple[PerturbedLayers, ...]:
+    """The patches that a guide's predictions need in its model."""
+    return (PerturbedLayers(guide.perturbation.layers),) if guide.perturbation else ()
+
+
+_ROWS: ContextVar[tuple[int, int] | None] = ContextVar("rows of a batch that are not perturbed", default=None)
+
+
+@contextmanager
+def perturbed_rows(kept: int, parts: int) -> Iterator[None]:
+    """Perturbed attention for all but the first `kept` of the `parts` equal parts of a batch, while the block runs.
+
+    It acts in the layers that `PerturbedLayers` made ready.
+    """
+    token = _ROWS.set((kept, parts))
+    try:
         yield
     finally:
-        for attention, processor in zip(attentions, before, strict=True):
-            attention.set_processor(processor)
+        _ROWS.reset(token)
 
 
 @dataclass(frozen=True)
 class PerturbedProcessor:
-    """An attention processor around another: self-attention is perturbed in the last parts of a batch."""
+    """An attention processor around another: self-attention is perturbed in the rows of `perturbed_rows`."""
 
     inner: Any
-    kept: int
-    parts: int
 
     def __call__(
         self,
@@ -95,7 +127,12 @@ class PerturbedProcessor:
     ) -> Tensor | tuple[Tensor, ...]:
         """Called by diffusers, which fixes the names; joint attention also returns the text's hidden states."""
         given = (hidden_states, encoder_hidden_states, attention_mask, temb)
-        split = len(hidden_states) * self.kept // self.parts
+        rows = _ROWS.get()
+        if rows is None:
+            unchanged: Tensor | tuple[Tensor, ...] = self.inner(attn, *given)
+            return unchanged
+        kept, parts = rows
+        split = len(hidden_states) * kept // parts
         first, last = ([None if one is None else one[rows] for one in given] for rows in _halves(split))
         plain = self.inner(attn, *first)
         # Tokens come as `[row, token, channel]`, or as the elements of `[row, channel, height, width]`.

@@ -12,7 +12,8 @@ import torch
 
 from weft.engine import Context, HashedResource, InputError, Loading, Recipe, Resolved, loader_for, value
 from weft.engine.keys import digest
-from weft.engine.weights.residency import Residency, Sources
+from weft.engine.weights.recipes import Sources
+from weft.engine.weights.residency import Residency
 
 LAYER = 4 * 100 * 100
 

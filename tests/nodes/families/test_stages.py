@@ -13,7 +13,7 @@ from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph, HashedResource, Loading, SearchPaths
 from weft.engine.keys import digest
-from weft.engine.weights.residency import Sources
+from weft.engine.weights.recipes import Sources
 from weft.nodes import (
     CFGGuide,
     EmptyLatent,

@@ -21,7 +21,7 @@ from weft.nodes import (
     ProjectedGuidance,
 )
 from weft.nodes.sampling.guided_denoiser import guided
-from weft.nodes.sampling.pag import perturbed, self_attentions
+from weft.nodes.sampling.pag import PerturbedLayers
 from weft.nodes.sampling.sampling_run import Position
 
 __all__ = ["scene"]
@@ -51,10 +51,10 @@ def processors(model: Any) -> list[int]:
 
 def test_a_network_is_as_it_was_after_a_call_and_after_an_error(scene: Scene) -> None:
     with scene.context.weights(scene.model) as model:
-        before, attentions = processors(model), self_attentions(model, ("up_blocks",))
+        before, patches = processors(model), (PerturbedLayers(("up_blocks",)),)
         predicted(scene, led(scene, scene.guide(scene.positive, scene.negative)), FIRST)
         assert processors(model) == before
-        with pytest.raises(ZeroDivisionError), perturbed(attentions, 1, 2):
+        with pytest.raises(ZeroDivisionError), scene.context.weights(scene.model, patches=patches):
             assert processors(model) != before
             raise ZeroDivisionError
         assert processors(model) == before

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from tests.nodes import layouts
 from tests.nodes.families.tiny import SIXTEEN, vae
 from tests.nodes.oracle import diffusers
-from weft.engine import InputError
-from weft.nodes.models.autoencoder import Autoencoder
+from weft.engine import InputError, Loading
+from weft.engine.weights.recipes import Sources
+from weft.nodes.models.autoencoder import Autoencoder, Tiling
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.models.vae_formats import VAESpec, load_autoencoder, vae_facts
@@ -119,7 +120,10 @@ def test_a_picture_alone_is_a_clip_of_one_frame(kind: tuple[str, Path]) -> None:
 
 def test_tiles_are_those_of_diffusers_and_end_with_the_call(kind: tuple[str, Path]) -> None:
     own, latents = loaded(kind[0], kind[1] / "folder"), torch.randn(1, 16, 12, 16)
-    whole, tiled = own.decode(latents), own.decode(latents, tile=64)
+    whole = own.decode(latents)
+    undo = Tiling(64).enter(own, Loading("cpu", Sources()))
+    tiled = own.decode(latents)
+    undo()
     network, _, _ = bare(*kind)
     if kind[0] == "AutoencoderKL":
         network.enable_tiling()

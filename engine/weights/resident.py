@@ -1,0 +1,156 @@
+"""A module on a device: loaded once, patched as each of its users wants it.
+
+One block uses a module at a time, and others wait for it. A block inside of it, on the same thread or in a copy of its
+`contextvars` context, gets the module at once under the patches that it wants; when it ends, the block around it gets
+its own again. Patches are undone when others are wanted or the module is evicted, not when a block ends: a hundred
+items under one patch enter it once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from weft.engine.errors import InputError
+from weft.engine.keys import Digest
+from weft.engine.store.codec import content_digest
+from weft.engine.weights.recipes import Loading, Patch, Recipe, Undo
+
+_LIBRARIES = threading.RLock()
+"""Held while anything is loaded. Loading through diffusers and transformers switches state of the process (torch's
+default dtype, functions that initialise or register parameters), so no two loads overlap, on two devices either."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Use:
+    """A block that uses a module under some patches; `loading` is for these."""
+
+    loading: Loading
+    patches: tuple[Patch[Any], ...]
+    digests: tuple[Digest, ...]
+
+
+@dataclass(eq=False)
+class Resident:
+    """The module of a base on a device.
+
+    Args:
+        module: None until it is loaded.
+        size: bytes of its weights.
+        pins: users, those that wait too; counted by the residency.
+    """
+
+    base: Recipe[Any]
+    module: Any = None
+    size: int = 0
+    pins: int = 0
+    _entered: list[tuple[Digest, Undo]] = field(default_factory=list)
+    _uses: list[_Use] = field(default_factory=list)
+    # Reentrant: a patch may ask for a recipe while it is entered.
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def used(self, loading: Loading, patches: tuple[Patch[Any], ...], kind: type[Any]) -> Iterator[Any]:
+        """The module under exactly these patches while the block runs; loaded where it is not.
+
+        Args:
+            kind: the class that it must have.
+        """
+        use, around = _Use(loading, patches, tuple(map(content_digest, patches))), _USES.get()
+        with self._changed:
+            # Even those that want equal patches wait: else two of them could wait for each other to change these.
+            self._changed.wait_for(lambda: all(one in around for one in self._uses))
+            self._uses.append(use)
+            try:
+                if self.module is None:
+                    self._load(loading)
+                _check_kind(self.base, self.module, kind)
+                self._settle(use)
+            except BaseException:
+                self._end(use)
+                raise
+            module = self.module
+        _USES.set((*around, use))
+        try:
+            yield module
+        finally:
+            _USES.set(around)
+            with self._changed:
+                self._end(use)
+
+    def leave(self) -> None:
+        """Undo all patches; for a module that nothing uses any more."""
+        with self._changed:
+            self._undo_to(0)
+
+    def _load(self, loading: Loading) -> None:
+        with _LIBRARIES:
+            # A loader that waited for a module that another thread loads would wait for ever: it loads its own.
+            self.module = self.base.load(replace(loading, hold=None))
+        self.size = _bytes(self.module)
+
+    def _end(self, use: _Use) -> None:
+        """End a use; a block around it, if there is one, gets its own patches again."""
+        self._uses.remove(use)
+        try:
+            if self._uses and self.module is not None:
+                self._settle(self._uses[-1])
+        finally:
+            self._changed.notify_all()
+
+    def _settle(self, use: _Use) -> None:
+        """Undo and enter patches until those of a use are in, in their order; common first ones stay as they are."""
+        pairs = zip(self._digests(), use.digests, strict=False)
+        common = next((place for place, (one, other) in enumerate(pairs) if one != other), None)
+        self._undo_to(min(len(self._entered), len(use.digests)) if common is None else common)
+        for patch, digest in [*zip(use.patches, use.digests, strict=True)][len(self._entered) :]:
+            try:
+                self._entered.append((digest, patch.enter(self.module, use.loading)))
+            except InputError:
+                raise
+            except BaseException:
+                self._discard()
+                raise
+
+    def _undo_to(self, count: int) -> None:
+        """Undo patches, the last first, until so many are left."""
+        while len(self._entered) > count:
+            _, undo = self._entered.pop()
+            try:
+                undo()
+            except BaseException:
+                self._discard()
+                raise
+
+    def _discard(self) -> None:
+        """Forget a module of which it is not known what is in it, so that the next user loads it again."""
+        self.module, self.size = None, 0
+        self._entered.clear()
+
+    def _digests(self) -> tuple[Digest, ...]:
+        return tuple(digest for digest, _ in self._entered)
+
+
+_USES: ContextVar[tuple[_Use, ...]] = ContextVar("uses of modules", default=())
+"""The blocks that the present code runs inside of, innermost last."""
+
+
+def _check_kind(base: Recipe[Any], module: Any, kind: type[Any]) -> None:
+    """Raise `InputError` where a recipe was loaded as something else than a node expects."""
+    if not isinstance(module, kind):
+        found = f"{type(base).__name__} is loaded as a {type(module).__name__}"
+        raise InputError(f"{found}, expected a {kind.__name__}", "check its loader (loader_for)")
+
+
+def _bytes(module: Any) -> int:
+    """The size of the parameters and buffers of a torch module, in bytes; 0 for anything else.
+
+    An object that is not a module lists those that it has as `networks`.
+    """
+    networks = [one for one in getattr(module, "networks", (module,)) if hasattr(one, "parameters")]
+    tensors = [tensor for one in networks for tensor in (*one.parameters(), *one.buffers())]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
