@@ -119,11 +119,20 @@ def test_the_vectors_of_known_words_paint_what_the_words_paint(engine: Engine, m
     assert not numpy.array_equal(paint(engine, source, named, "a house, a lake", "night"), words)
 
 
+def hooks(encoder: Any) -> int:
+    """How many hooks the token embeddings of the text models have."""
+    return sum(len(reader.network.get_input_embeddings()._forward_hooks) for reader in encoder.readers)
+
+
 def test_nothing_is_left_in_the_text_models(call: Any, context: Context, files: Path) -> None:
     plain = call(LoadCheckpoint, source="clip").text_encoder
     before = call(encode, text_encoder=plain, text=PROMPT).prompts[0]
     known = call(load, text_encoder=plain, source="learned_3.safetensors")
     within = call(encode, text_encoder=known, text=PROMPT).prompts[0]
+    with context.weights(known) as encoder:
+        assert encoder.words and hooks(encoder)
+    with context.weights(plain) as encoder:
+        assert not encoder.words and not hooks(encoder)
     after = call(encode, text_encoder=plain, text=PROMPT).prompts[0]
     assert torch.equal(before.embeddings, after.embeddings) and not torch.equal(before.embeddings, within.embeddings)
     assert within.encoder == plain != known, "the weights are shared"

@@ -13,8 +13,10 @@ from torch import Tensor
 from tests.nodes.library.test_guidance import FIRST, NOISE, SECOND, SIZE, Scene, scene
 from weft.nodes import (
     ApplyControlNet,
+    EmptyLatent,
     Guide,
     Image,
+    KSampler,
     LoadCheckpoint,
     LoadControlNet,
     PerturbedAttention,
@@ -58,6 +60,20 @@ def test_a_network_is_as_it_was_after_a_call_and_after_an_error(scene: Scene) ->
             assert processors(model) != before
             raise ZeroDivisionError
         assert processors(model) == before
+
+
+def test_runs_under_one_perturbation_enter_it_once(scene: Scene) -> None:
+    guide, size = led(scene, scene.guide(scene.positive, scene.negative)), scene.call(EmptyLatent, width=64, height=64)
+    with scene.context.weights(scene.model) as model:
+        plain = [*model.network.attn_processors.values()]
+    found = []
+    for seed in range(3):
+        scene.call(KSampler, guide=guide, latent=size, seed=seed, steps=2)
+        found.append([*model.network.attn_processors.values()])
+    assert all(one is other for later in found[1:] for one, other in zip(found[0], later, strict=True))
+    assert any(one is not other for one, other in zip(found[0], plain, strict=True))
+    with scene.context.weights(scene.model) as model:
+        assert all(one is other for one, other in zip(model.network.attn_processors.values(), plain, strict=True))
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(4.0, [3, 1]), (1.0, [2, 1])])
