@@ -50,7 +50,8 @@ class Resident:
     pins: int = 0
     _entered: list[tuple[Digest, Undo]] = field(default_factory=list)
     _uses: list[_Use] = field(default_factory=list)
-    # Reentrant: a patch may ask for a recipe while it is entered.
+    _settling: bool = False
+    # Reentrant, so that a patch that asks for its own module fails instead of waiting for itself.
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
@@ -62,6 +63,8 @@ class Resident:
         """
         use, around = _Use(loading, patches, tuple(map(content_digest, patches))), _USES.get()
         with self._changed:
+            if self._settling:
+                raise RuntimeError(f"a patch of {self.base!r} asks for the module that it is entered into")
             # Even those that want equal patches wait: else two of them could wait for each other to change these.
             self._changed.wait_for(lambda: all(one in around for one in self._uses))
             self._uses.append(use)
@@ -106,15 +109,18 @@ class Resident:
         """Undo and enter patches until those of a use are in, in their order; common first ones stay as they are."""
         pairs = zip(self._digests(), use.digests, strict=False)
         common = next((place for place, (one, other) in enumerate(pairs) if one != other), None)
-        self._undo_to(min(len(self._entered), len(use.digests)) if common is None else common)
-        for patch, digest in [*zip(use.patches, use.digests, strict=True)][len(self._entered) :]:
-            try:
+        self._settling = True
+        try:
+            self._undo_to(min(len(self._entered), len(use.digests)) if common is None else common)
+            for patch, digest in [*zip(use.patches, use.digests, strict=True)][len(self._entered) :]:
                 self._entered.append((digest, patch.enter(self.module, use.loading)))
-            except InputError:
-                raise
-            except BaseException:
-                self._discard()
-                raise
+        except InputError:
+            raise  # The patch does not fit, and has changed nothing.
+        except BaseException:
+            self._discard()
+            raise
+        finally:
+            self._settling = False
 
     def _undo_to(self, count: int) -> None:
         """Undo patches, the last first, until so many are left."""

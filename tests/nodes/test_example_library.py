@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
+from PIL import Image as Pictures
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +131,21 @@ def test_it_runs_and_is_cached_in_the_next_process(python: Path, folder: Path) -
     assert {"first", "second", "blend", "map", "matrix", "apply"} <= first.nodes("node_finished")
     assert not second.nodes("node_finished")
     assert len(list((folder / "output").iterdir())) == 1
+
+
+def test_its_patch_changes_the_weights_for_one_node_and_leaves_them_to_the_next(python: Path, folder: Path) -> None:
+    amounts = {"none": 0.0, "half": 0.5, "whole": 1.0}
+    nodes: dict[str, Any] = {name: PALETTES[name] for name in ("picture", "matrix")}
+    for name, amount in amounts.items():
+        inputs = {"image": {"link": "picture"}, "matrix": {"link": "matrix"}, "amount": amount}
+        nodes[name] = {"type": "ApplyColourMatrix", "inputs": inputs}
+        nodes[f"save_{name}"] = {"type": "SaveImage", "inputs": {"image": {"link": name}, "name": name}}
+    write(folder, nodes)
+    assert weft(python, folder, "run", "graph.json").code == 0
+    plain = numpy.array(Pictures.open(folder / "lake.png").convert("RGB"), int)
+    none, half, whole = (numpy.array(Pictures.open(folder / "output" / f"{name}_0001.png"), int) for name in amounts)
+    assert numpy.array_equal(none, plain) and numpy.array_equal(whole, plain[..., ::-1])
+    assert abs(2 * half - none - whole).max() <= 1
 
 
 def test_a_file_counts_by_its_content(python: Path, folder: Path) -> None:

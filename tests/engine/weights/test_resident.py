@@ -261,6 +261,23 @@ def test_a_module_of_which_nobody_knows_what_is_in_it_is_loaded_again(residency:
     assert torch.equal(weight(residency), BARE) and counts["linear"] == 2 and residency.used == BYTES
 
 
+@value
+@dataclass(frozen=True)
+class AsksForItself(Patch[nn.Linear]):
+    """Holds the module that it is entered into."""
+
+    def enter(self, module: nn.Linear, loading: Loading) -> Callable[[], None]:
+        """Ask for it."""
+        with loading.weights(PLAIN):
+            raise AssertionError
+
+
+def test_a_patch_that_asks_for_its_own_module_fails_instead_of_waiting(residency: Residency) -> None:
+    with pytest.raises(RuntimeError), residency.hold(PLAIN, "cpu", (AsksForItself(),)):
+        pass
+    assert torch.equal(weight(residency), BARE)
+
+
 def test_in_half_precision_what_was_overwritten_comes_back(residency: Residency) -> None:
     with residency.hold(PLAIN, "cpu") as layer:
         layer.half()

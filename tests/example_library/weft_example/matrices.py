@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,8 @@ from weft.engine import (
     InputError,
     Loading,
     NodeProblem,
+    Patch,
+    Range,
     Recipe,
     Resolved,
     Resource,
@@ -98,6 +100,32 @@ def load_colour_matrix(recipe: ColourMatrix, loading: Loading) -> nn.Module:
     return layer.to(loading.device)
 
 
+@value
+@dataclass(frozen=True)
+class MatrixAmount(Patch["nn.Linear"]):
+    """Moves a colour matrix towards one that changes nothing.
+
+    Args:
+        amount: 0 changes no colour, 1 is the matrix itself.
+    """
+
+    amount: float
+
+    def enter(self, module: nn.Linear, loading: Loading) -> Callable[[], None]:
+        """Give the layer another weight; the function that is returned gives it its own again."""
+        import torch
+        from torch import nn
+
+        kept = module.weight
+        identity = torch.eye(len(kept), device=loading.device)
+        module.weight = nn.Parameter(torch.lerp(identity, kept, self.amount), requires_grad=False)
+
+        def undo() -> None:
+            module.weight = kept
+
+        return undo
+
+
 @node(category="colour", lane="io")
 def LoadColourMatrix(source: Annotated[str, MatrixFile()], *, context: Context = INJECTED) -> ColourMatrix:
     """Name a colour matrix; its weights are loaded where a node uses them.
@@ -119,18 +147,27 @@ def _fits(applied: Upstream) -> Iterator[NodeProblem]:
 
 
 @node(category="colour", lane="gpu", fits=_fits)
-def ApplyColourMatrix(image: Image, matrix: ColourMatrix, *, alpha: bool = False, context: Context = INJECTED) -> Image:
+def ApplyColourMatrix(
+    image: Image,
+    matrix: ColourMatrix,
+    *,
+    amount: Annotated[float, Range(0.0, 1.0)] = 1.0,
+    alpha: bool = False,
+    context: Context = INJECTED,
+) -> Image:
     """Multiply the colour of each pixel by a matrix.
 
     Args:
         image: the pictures.
         matrix: from LoadColourMatrix.
+        amount: how much of the change is made.
         alpha: whether alpha is transformed too; else it is kept as it is.
     """
     import torch
 
     channels = 4 if alpha else 3
-    with context.weights(matrix) as layer, torch.inference_mode():
+    patches = () if amount == 1 else (MatrixAmount(amount),)
+    with context.weights(matrix, patches=patches) as layer, torch.inference_mode():
         weight = layer.get_parameter("weight")[:channels, :channels]
         changed = image.pixels[..., :channels].to(context.device) @ weight.T
     pixels = changed.clamp(0, 1).cpu()
