@@ -47,7 +47,7 @@ class Artifact:
             InputError: if the name would leave the folder, or the file cannot be written.
         """
         if reason := name_fault(self.name):
-            raise InputError(reason, "give a plain name, with / for subfolders")
+            raise InputError(reason, "give a plain name, with / for subfolders", "malformed-path")
         stem, ending = Path(folder) / self.name, SUFFIXES.get(self.media_type, "")
         try:
             stem.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,8 @@ class Artifact:
                     file.write(self.data)
                     break
         except OSError as fault:
-            raise InputError(f"`{stem}{ending}` cannot be written: {fault.strerror}", "choose another folder") from None
+            message = f"`{stem}{ending}` cannot be written: {fault.strerror}"
+            raise InputError(message, "choose another folder", "unwritable-file") from None
         return path
 
 

@@ -28,11 +28,14 @@ def resolve_device(name: str) -> str:
         count = cuda_devices()
         if int(index or 0) < count:
             return f"cuda:{int(index or 0)}"
-        raise InputError(f"device `{name}`: {count} CUDA devices are usable here", "choose --device cpu or auto")
+        raise InputError(
+            f"device `{name}`: {count} CUDA devices are usable here", "choose --device cpu or auto", "unknown-device"
+        )
     if name == "cpu" or (name == "mps" and _has_mps()):
         return name
     options = ("auto", "cpu", "cuda", "cuda:1", "mps")
-    raise InputError(f"there is no device `{name}` here", nearest(name, options) or f"give one of {listed(options)}")
+    hint = nearest(name, options) or f"give one of {listed(options)}"
+    raise InputError(f"there is no device `{name}` here", hint, "unknown-device")
 
 
 def resolve_precision(name: str, device: str) -> str:
@@ -43,7 +46,7 @@ def resolve_precision(name: str, device: str) -> str:
     """
     if name not in PRECISIONS:
         hint = nearest(name, PRECISIONS) or f"give one of {listed(PRECISIONS)}"
-        raise InputError(f"there is no precision `{name}`", hint)
+        raise InputError(f"there is no precision `{name}`", hint, "unknown-choice")
     if name != "auto":
         return name
     return "float32" if device == "cpu" else "float16"

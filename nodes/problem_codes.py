@@ -22,7 +22,6 @@ CODES: Mapping[str, str] = {
     "no-tokenizer": "A text model comes without the tokenizer that it needs.",
     "wrong-tokenizer": "The tokenizer is not the model's.",
     "wrong-text-models": "Text models, or those of an embedding, are not those that the model reads prompts with.",
-    "unwritable-file": "A picture's file cannot be written.",
     "missing-package": "The node needs a Python package that is not installed.",
     # what goes together
     "wrong-channels": "What is given has another number of channels than what reads it.",

@@ -61,14 +61,17 @@ class Folder:
         """
         fault = name_fault(artifact.name)
         if fault:
-            raise InputError(fault, "give a plain name, with / for subfolders")
+            raise InputError(fault, "give a plain name, with / for subfolders", "malformed-path")
         if artifact.media_type not in SUFFIXES:
             raise InputError(
-                f"{artifact.media_type} is no media type that can be written", f"one of {', '.join(SUFFIXES)}"
+                f"{artifact.media_type} is no media type that can be written",
+                f"one of {', '.join(SUFFIXES)}",
+                "unknown-media-type",
             )
         stem = self.folder / artifact.name
         if stem.parent != self.folder and not stem.parent.resolve().is_relative_to(self.folder.resolve()):
-            raise InputError(f"{artifact.name!r} would leave the output folder through a link", "remove the link")
+            message = f"{artifact.name!r} would leave the output folder through a link"
+            raise InputError(message, "remove the link", "outside-folders")
         stem.parent.mkdir(parents=True, exist_ok=True)
         content = self._content(artifact, step)
         with _PLACING[hash(stem) % len(_PLACING)]:

@@ -350,6 +350,7 @@ class _Run:
                 raise InputError(
                     f"{call.type.name} changes its input `{name}`, which came from `{link}`",
                     "a value on a link is never changed: work on a copy",
+                    "changed-input",
                 )
 
     def _progress(self, step: Step, done: int, steps: int, preview: events.Preview | None) -> None:
@@ -388,7 +389,7 @@ class _Run:
                 delivered = self.environment.deliver(item, step)
             except OSError as fault:
                 message = f"cannot write {fault.filename or 'the output folder'}: {fault.strerror or fault}"
-                error = InputError(message, "make room, or choose another folder with --out DIR")
+                error = InputError(message, "make room, or choose another folder with --out DIR", "unwritable-file")
                 error.__cause__ = fault
                 self._failed(step, error)
                 return

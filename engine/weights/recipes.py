@@ -47,6 +47,7 @@ class Sources:
             raise InputError(
                 f"no file with content {digest[:12]} is known here",
                 "the node that loads it (LoadCheckpoint, ...) must be in the graph, with its file in reach",
+                "missing-file",
             ) from None
 
 
@@ -120,7 +121,8 @@ class Recipe(Generic[M_co]):
         loader = next((LOADERS[kind] for kind in type(self).__mro__ if kind in LOADERS), None)
         if loader is None:
             name = type(self).__name__
-            raise InputError(f"nothing loads a {name}", "register a function by `loader_for`, or give it a `load`")
+            hint = "register a function by `loader_for`, or give it a `load`"
+            raise InputError(f"nothing loads a {name}", hint, "no-loader")
         return cast(M_co, loader(self, loading))
 
 

@@ -40,6 +40,6 @@ def test_a_long_chain_runs_and_is_cached() -> None:
 
 
 def test_a_long_circle_is_found() -> None:
-    with pytest.raises(GraphError, match="a cycle: n") as caught:
+    with pytest.raises(GraphError) as caught:
         Engine(store=None, device="cpu").plan(chain({"link": f"n{LENGTH - 1}"}))
-    assert len(caught.value.problems) == 1
+    assert [problem.code for problem in caught.value.problems] == ["cycle"]

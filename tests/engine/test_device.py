@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.refusals import refused
 from weft.engine import InputError
 from weft.engine.device import cuda_devices, resolve_device, resolve_precision
 
@@ -41,5 +42,5 @@ def test_a_precision_is_resolved(name: str, device: str, precision: str) -> None
 
 
 def test_an_unknown_precision() -> None:
-    with pytest.raises(InputError, match=r"no precision `flaot16` \(did you mean `float16`\?\)"):
+    with refused("unknown-choice", "flaot16", "float16"):
         resolve_precision("flaot16", "cpu")

@@ -55,7 +55,7 @@ def test_order_counts_in_lists_and_not_in_mappings() -> None:
 
 @pytest.mark.parametrize("strange", [object(), {1, 2}, 1j, range(3), bytearray(b"x")])
 def test_unknown_types_raise(strange: object) -> None:
-    with pytest.raises(TypeError, match="has no canonical encoding"):
+    with pytest.raises(TypeError, match=type(strange).__name__):
         digest(["list", strange])
 
 

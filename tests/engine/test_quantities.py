@@ -20,5 +20,5 @@ def test_times_are_in_seconds(text: str, expected: float) -> None:
 @pytest.mark.parametrize("text", ["", "M", "-1G", "5x", "1 2"])
 def test_other_texts_are_refused(text: str) -> None:
     for read in (size, seconds):
-        with pytest.raises(ValueError, match=r"^"):
+        with pytest.raises(ValueError):
             read(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.refusals import names
 from weft.engine import CatalogError, Engine, Graph, GraphError, NodeError
 from weft.engine.graph.document import read
 from weft.engine.settings import resolve
@@ -40,8 +41,10 @@ def test_a_third_partys_node_runs_and_is_cached(tmp_path: Path) -> None:
 
 def test_a_third_partys_fault_is_reported_as_its_nodes(tmp_path: Path) -> None:
     engine = engine_with(THIRD_PARTY.replace("text.upper()", "text.uper()"), tmp_path)
-    with pytest.raises(NodeError, match=r"^a \(Shout\): AttributeError: 'str' object has no attribute 'uper'"):
+    with pytest.raises(NodeError) as caught:
         engine.run(read(GRAPH))
+    assert (caught.value.node, caught.value.type) == ("a", "Shout")
+    assert isinstance(caught.value.cause, AttributeError) and caught.value.cause.name == "uper"
 
 
 def test_editing_a_third_partys_file_runs_it_again(tmp_path: Path) -> None:
@@ -69,7 +72,7 @@ def test_a_file_that_is_no_node_library(source: str, words: str, tmp_path: Path)
 def test_two_files_cannot_give_one_name(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(THIRD_PARTY)
-    with pytest.raises(CatalogError, match=r"two\.py: there is a node type Shout already"):
+    with pytest.raises(CatalogError, match=r"two\.py.*\bShout\b"):
         Engine(nodes=[tmp_path / "one.py", tmp_path / "two.py"], store=None)
 
 
@@ -82,7 +85,7 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> Non
 
 
 def test_a_missing_file_of_nodes(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="expected a Python file"):
+    with pytest.raises(CatalogError, match=r"none\.py"):
         Engine(nodes=[tmp_path / "none.py"], store=None)
 
 
@@ -124,10 +127,10 @@ def test_the_default_store_is_the_users(tmp_path: Path) -> None:
 
 def test_a_graph_without_nodes_runs_nothing(tmp_path: Path) -> None:
     problems = Engine(store=None).check(Graph()).problems
-    assert [problem.message[:14] for problem in problems] == ["nothing to run"]
+    assert [problem.code for problem in problems] == ["nothing-to-run"]
 
 
 def test_a_third_partys_check_that_fails_is_that_nodes_fault(tmp_path: Path) -> None:
     checked = THIRD_PARTY.replace("(category", "(check=lambda given, limits: given['txt'], category")
     (problem,) = engine_with(checked, tmp_path).check(read(GRAPH)).problems
-    assert problem.node == "a" and "the check of Shout failed: KeyError: 'txt'" in problem.message
+    assert (problem.code, problem.node) == ("failed-check", "a") and names(problem, "Shout", "KeyError: 'txt'")

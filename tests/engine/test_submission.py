@@ -89,8 +89,9 @@ def test_a_run_can_be_cancelled(engine: Engine) -> None:
 def test_problems_come_with_the_result(engine: Engine) -> None:
     run = engine.submit(Graph())
     assert list(run) == []
-    with pytest.raises(GraphError, match="nothing to run"):
+    with pytest.raises(GraphError) as caught:
         run.result()
+    assert [problem.code for problem in caught.value.problems] == ["nothing-to-run"]
 
 
 def test_several_go_on_at_once(engine: Engine) -> None:

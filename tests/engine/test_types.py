@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
 
+from tests.refusals import names
 from weft.engine import CatalogError, Range, value
 from weft.engine.errors import LiteralError
 from weft.engine.types import VALUES, read
@@ -98,9 +100,9 @@ def test_outputs_fit_inputs_of_their_type(wanted: Any, given: Any, fits: bool) -
 
 
 def test_a_literal_that_is_refused_has_a_hint() -> None:
-    with pytest.raises(LiteralError, match=r'expected an int, found "20" \(a string\)') as caught:
+    with pytest.raises(LiteralError) as caught:
         read(int).literal("20")
-    assert caught.value.hint == "write a whole number without quotes or a decimal point"
+    assert caught.value.code == "wrong-type" and caught.value.hint and names(caught.value, "int", '"20"')
 
 
 def test_bounds_and_choices_are_in_the_schema() -> None:
@@ -115,13 +117,13 @@ def test_bounds_and_choices_are_in_the_schema() -> None:
 
 @pytest.mark.parametrize("strange", [set, dict[str, int], complex, Literal[1, 2], object()])
 def test_annotations_that_are_no_socket_types(strange: Any) -> None:
-    with pytest.raises(CatalogError, match="is no socket type"):
+    with pytest.raises(CatalogError, match=re.escape(repr(strange))):
         read(strange)
 
 
 def test_a_value_class_is_a_frozen_dataclass_with_a_name_of_its_own() -> None:
-    with pytest.raises(CatalogError, match="must be a frozen dataclass"):
+    with pytest.raises(CatalogError, match="Loose"):
         value(type("Loose", (), {}))
-    with pytest.raises(CatalogError, match="is a value class of"):
+    with pytest.raises(CatalogError, match="Cloth"):
         value(dataclass(frozen=True)(type("Cloth", (), {"__module__": "elsewhere"})))
     assert VALUES["Cloth"] is Cloth

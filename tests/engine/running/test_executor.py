@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import orjson
 import pytest
 import torch
 
+from tests.refusals import refused
 from weft.engine import INJECTED, Artifact, Context, Engine, Graph, Link, NodeError, Range, events, named, node, value
 
 
@@ -119,24 +121,23 @@ def test_one_failure_stops_only_what_is_below(storeless: Engine) -> None:
 def test_a_failure_names_node_type_and_cause(storeless: Engine) -> None:
     with Graph() as graph:
         named("bad", Invert)(0.0)
-    with pytest.raises(NodeError, match=r"^bad \(Invert\): ZeroDivisionError: ") as caught:
+    with pytest.raises(NodeError, match=r"^bad .*\bInvert\b.*\bZeroDivisionError\b") as caught:
         storeless.run(graph, only=["bad"])
     assert (caught.value.node, caught.value.type) == ("bad", "Invert")
     assert isinstance(caught.value.cause, ZeroDivisionError)
 
 
 @pytest.mark.parametrize(
-    ("type", "words"),
-    [
-        (Lie, r"bad \(Lie\): TypeError: output `str` is a int, its annotation says str"),
-        (Strange, r"bad \(Strange\): TypeError: a set cannot cross a link"),
-    ],
+    ("type", "found"),
+    [(Lie, "int"), (Strange, "set")],
 )
-def test_a_value_that_is_not_what_it_should_be_is_the_nodes_fault(type: Any, words: str, engine: Engine) -> None:
+def test_a_value_that_is_not_what_it_should_be_is_the_nodes_fault(type: Any, found: str, engine: Engine) -> None:
     with Graph() as graph:
         type(1, id="bad")
-    with pytest.raises(NodeError, match=words):
+    with pytest.raises(NodeError) as caught:
         engine.run(graph, only=["bad"])
+    assert (caught.value.node, caught.value.type) == ("bad", type.name)
+    assert isinstance(caught.value.cause, TypeError) and re.search(rf"\b{found}\b", str(caught.value.cause))
 
 
 def test_an_int_becomes_a_float_alone_and_in_a_list(storeless: Engine) -> None:
@@ -150,7 +151,7 @@ def test_an_int_becomes_a_float_alone_and_in_a_list(storeless: Engine) -> None:
 def test_bounds_hold_for_what_comes_over_a_link(storeless: Engine) -> None:
     with Graph() as graph:
         named("percent", Percent)(Number(101))
-    with pytest.raises(NodeError, match=r"input `number`: 101 is above .* came over a link"):
+    with refused("out-of-range", "number", 101, node="percent"):
         storeless.run(graph, only=["percent"])
 
 
@@ -242,7 +243,7 @@ def test_an_artifact_that_cannot_be_written_is_its_nodes_fault(engine: Engine, t
     (tmp_path / "output").write_text("a file where the folder should be")
     with Graph() as graph:
         Write("x")
-    with pytest.raises(NodeError, match=r"write \(Write\)"):
+    with refused("unwritable-file", tmp_path / "output", node="write"):
         engine.run(graph)
 
 

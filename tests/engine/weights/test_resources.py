@@ -11,6 +11,7 @@ from typing import Annotated
 import orjson
 import pytest
 
+from tests.refusals import refused
 from weft.engine import (
     INJECTED,
     Context,
@@ -60,8 +61,9 @@ def test_a_file_is_found_next_to_the_graph(folder: Path) -> None:
     ["../secret.txt", "link.txt", "up/secret.txt", "/etc/passwd", "/none/at/all", "~/x", "nowhere.txt", "../none.txt"],
 )
 def test_nothing_outside_is_found(name: str, folder: Path) -> None:
-    with pytest.raises(InputError, match="lies outside the folders that this run may read") as caught:
+    with pytest.raises(InputError) as caught:
         find(name, (folder,))
+    assert caught.value.code == "outside-folders"
     assert "--input DIR" in caught.value.hint and "secret" not in str(caught.value).replace(name, "")
 
 
@@ -138,7 +140,7 @@ def test_a_node_asks_only_for_its_own_files(folder: Path) -> None:
     resolved = Resolved("a.txt", folder / "a.txt", (folder / "a.txt",))
     context = Context("cpu", "float32", None, {"a.txt": HashedResource(resolved, digest_bytes(b""))})  # type: ignore[arg-type]
     assert context.found("a.txt").resolved is resolved
-    with pytest.raises(InputError, match=r"`b.txt` is no resource input"):
+    with refused("unknown-input", "b.txt"):
         context.found("b.txt")
 
 

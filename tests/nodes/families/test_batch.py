@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from weft.engine import InputError
+from tests.refusals import refused
 from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
@@ -167,5 +167,5 @@ def test_seeds_belong_to_their_own_call(call: Call) -> None:
     given = {"guide": guides(call, checkpoint)[:2], "latent": [EmptyLatent(64, 64, 2), EmptyLatent(64, 64)]}
     first, second = call(KSamplerBatch, **given, seed=[[5, 9], 9], steps=2)
     assert first.batch_size == 2 and second.batch_size == 1
-    with pytest.raises(InputError, match="1 seeds for a batch of 2"):
+    with refused("batch-mismatch", 1, 2):
         call(KSamplerBatch, **given, seed=[[5], [9, 9]], steps=2)

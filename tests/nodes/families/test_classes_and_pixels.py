@@ -8,6 +8,7 @@ import pytest
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import SEED, SIZE, STEPS, Oracle, assert_same, diffusers
+from tests.refusals import refused
 from weft.engine import Engine, Graph
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
 
@@ -52,21 +53,21 @@ def test_dit(zoo: Any, engine: Engine, oracle: Oracle, sampler: str, scale: floa
 
 
 def test_a_consistency_model_has_its_own_sampler(zoo: Any, engine: Engine) -> None:
-    with pytest.raises(Exception, match=r"`euler` cannot follow a consistency model[\s\S]*sampler `model`"):
+    with refused("sampler-cannot-follow", "euler", "model"):
         painted(engine, zoo("consistency"), sampler="euler")
 
 
 @pytest.mark.parametrize(
-    ("model", "text", "reason"),
+    ("model", "text", "code", "values"),
     [
-        ("ddpm", "a house", "the model reads no prompt, found `a house`"),
-        ("dit", "golden retreiver", "did you mean `golden retriever`"),
-        ("consistency-classes", "", "`` is no class of the model"),
-        ("consistency-classes", "10", "give a class's number, 0 to 9"),
+        ("ddpm", "a house", "unsupported-by-model", ["a house"]),
+        ("dit", "golden retreiver", "unknown-class", ["golden retriever"]),
+        ("consistency-classes", "", "unknown-class", [0, 9]),
+        ("consistency-classes", "10", "unknown-class", [0, 9]),
     ],
 )
 def test_a_text_that_a_model_does_not_read_is_refused(
-    zoo: Any, engine: Engine, model: str, text: str, reason: str
+    zoo: Any, engine: Engine, model: str, text: str, code: str, values: list[str | float]
 ) -> None:
-    with pytest.raises(Exception, match=reason):
+    with refused(code, *values):
         painted(engine, zoo(model), text, sampler="model")

@@ -14,7 +14,8 @@ from transformers import CLIPTokenizer
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import SCALE, SEED, SIZE, STEPS, Oracle, Pixels, assert_same, diffusers
-from weft.engine import Context, Engine, Graph, InputError
+from tests.refusals import names, refused
+from weft.engine import Context, Engine, Graph
 from weft.nodes import (
     CFGGuide,
     EmptyLatent,
@@ -167,35 +168,35 @@ def test_words_are_found_whole_in_any_case(text: str, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "source", "named"),
+    ("model", "source", "code", "values"),
     [
-        ("clip", "narrow.safetensors", ["narrow.safetensors", "32", "clip_l", "64"]),
-        ("clip", "many.safetensors", ["many.safetensors", "76", "75"]),
-        ("sdxl", "ugly_1.safetensors", ["emb_params", "clip_l", "clip_g"]),
-        ("dit", "ugly_1.safetensors", ["CLIP"]),
-        ("clip", "lora.safetensors", ["lora.safetensors", "LoRA"]),
-        ("clip", "clip", ["clip", "SD1"]),
-        ("clip", "old.pt", ["old.pt", "pickle"]),
+        ("clip", "narrow.safetensors", "wrong-channels", ["narrow.safetensors", 32, "clip_l", 64]),
+        ("clip", "many.safetensors", "too-long", ["many.safetensors", 76, 75]),
+        ("sdxl", "ugly_1.safetensors", "wrong-text-models", ["emb_params", "clip_l", "clip_g"]),
+        ("dit", "ugly_1.safetensors", "unsupported-by-model", ["LoadEmbedding"]),
+        ("clip", "lora.safetensors", "wrong-kind-of-file", ["lora.safetensors", "LoRA"]),
+        ("clip", "clip", "wrong-kind-of-file", ["clip", "SD1"]),
+        ("clip", "old.pt", "pickle-refused", ["old.pt", "torch.load(FILE, weights_only=True)"]),
     ],
 )
 def test_what_does_not_fit_is_refused_before_a_run(
-    zoo: Any, engine: Engine, files: Path, model: str, source: str, named: list[str]
+    zoo: Any, engine: Engine, files: Path, model: str, source: str, code: str, values: list[str | float]
 ) -> None:
     (problem,) = engine.check(painting(model if model == "clip" else zoo(model), {source: ""})).problems
-    assert all(one in problem.message for one in named) and problem.hint
-    assert (problem.node, problem.input) == ("load_embedding", "source")
-    assert source != "old.pt" or "torch.load(FILE, weights_only=True)" in problem.hint
+    assert (problem.code, problem.node, problem.input) == (code, "load_embedding", "source")
+    assert names(problem, *values) and problem.hint
 
 
-@pytest.mark.parametrize("token", ["LEARNED", " a"])
-def test_a_word_stands_for_one_embedding(engine: Engine, files: Path, token: str) -> None:
+@pytest.mark.parametrize(("token", "code"), [("LEARNED", "word-taken"), (" a", "malformed-word")])
+def test_a_word_stands_for_one_embedding(engine: Engine, files: Path, token: str, code: str) -> None:
     named = {"learned_1.safetensors": "learned", "ugly_1.safetensors": token}
     (problem,) = engine.check(painting("clip", named)).problems
-    assert f"`{token}`" in problem.message and (problem.node, problem.input) == ("load_embedding_2", "token")
+    assert (problem.code, problem.node, problem.input) == (code, "load_embedding_2", "token")
+    assert names(problem, f"`{token}`")
 
 
 def test_a_word_that_stands_for_two_is_refused_by_the_node_too(call: Any, files: Path) -> None:
     known = call(load, text_encoder=call(LoadCheckpoint, source="clip").text_encoder, source="ugly_1.safetensors")
     assert known.embeddings[0].word == "ugly_1"
-    with pytest.raises(InputError, match="UGLY_1"):
+    with refused("word-taken", "UGLY_1"):
         call(load, text_encoder=known, source="flat.safetensors", token="UGLY_1")

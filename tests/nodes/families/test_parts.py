@@ -15,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from tests.nodes import layouts
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Pixels
+from tests.refusals import names
 from weft.engine import Context, Engine, Graph
 from weft.nodes import (
     CFGGuide,
@@ -164,19 +165,20 @@ def test_a_tokenizer_may_come_apart_from_its_text_model(
 
 
 @pytest.mark.parametrize(
-    ("model", "texts", "tokenizer"),
+    ("model", "folders", "tokenizer", "code"),
     [
-        ("sd2", ["sd2/text_encoder"], "sd2/tokenizer"),
-        ("sd3", ["sd3/text_encoder", "sd3/text_encoder_2", "sd3/text_encoder_3"], "sd3/vae"),
-        ("sd3", ["sd3/text_encoder", "sd3/text_encoder_2", "sd3/text_encoder_3"], "sd3.safetensors"),
+        ("sd2", ["text_encoder"], "sd2/tokenizer", "unsupported-by-model"),
+        ("sd3", TEXTS["sd3"], "sd3/vae", "wrong-kind-of-file"),
+        ("sd3", TEXTS["sd3"], "sd3.safetensors", "wrong-kind-of-file"),
     ],
 )
 def test_a_tokenizer_that_none_takes_or_that_is_none_is_refused_before_a_run(
-    zoo: Any, engine: Engine, model: str, texts: list[str], tokenizer: str
+    zoo: Any, engine: Engine, model: str, folders: list[str], tokenizer: str, code: str
 ) -> None:
     zoo("sd3.safetensors"), zoo("sd2")
+    texts = [f"{model}/{folder}" for folder in folders]
     (problem,) = engine.check(with_texts(model, texts, tokenizer=tokenizer)).problems
-    assert (problem.node, problem.input) == ("texts", "tokenizer") and problem.hint
+    assert (problem.code, problem.node, problem.input) == (code, "texts", "tokenizer") and problem.hint
 
 
 def test_a_model_in_parts_alone_needs_no_checkpoint(zoo: Any, engine: Engine, weft_paints: Any) -> None:
@@ -207,63 +209,66 @@ def test_a_recipe_names_every_text_model_whatever_their_order(zoo: Any, call: An
 
 
 @pytest.mark.parametrize(
-    ("model", "texts", "found"),
+    ("model", "texts", "code", "values"),
     [
-        ("sdxl", ["sdxl/text_encoder"], ["`sdxl/text_encoder`", "64", "128"]),
-        ("sd3", ["sd3/text_encoder"], ["clip_l, clip_g, t5xxl", "`sd3/text_encoder` (CLIP, 2 layers of 64"]),
-        ("sd3", ["sd3/text_encoder", "sdxl/text_encoder"], ["`sdxl/text_encoder` (CLIP, 2 layers of 64 channels)"]),
-        ("sd3", ["sd3/text_encoder_2", "sdxl/text_encoder"], ["`sdxl/text_encoder`", "projection", "SD3"]),
-        ("flux-dev", ["sd3/text_encoder"], ["FLUX", "clip_l, t5xxl", "`sd3/text_encoder`"]),
-        ("sd2", ["sd3/text_encoder_3"], ["SD2", "clip_h", "`sd3/text_encoder_3` (T5, 2 layers"]),
-        ("flux-dev", ["wide", "sd3/text_encoder_3"], ["128", "64", "vectors"]),
-        ("sd2", ["wide"], ["`wide`", "128", "64"]),
-        ("sd2", ["sd2/vae"], ["`vae`", "AutoencoderKL"]),
-        ("sd2", ["sd2"], ["`sd2`", "checkpoint (SD2)"]),
+        ("sdxl", ["sdxl/text_encoder"], "wrong-channels", ["sdxl/text_encoder", 64, 128]),
+        ("sd3", ["sd3/text_encoder"], "wrong-text-models", ["clip_l", "clip_g", "t5xxl", "sd3/text_encoder", 64]),
+        ("sd3", ["sd3/text_encoder", "sdxl/text_encoder"], "wrong-text-models", ["sdxl/text_encoder", "CLIP", 2, 64]),
+        ("sd3", ["sd3/text_encoder_2", "sdxl/text_encoder"], "missing-weights", ["sdxl/text_encoder", "SD3"]),
+        ("flux-dev", ["sd3/text_encoder"], "wrong-text-models", ["FLUX", "clip_l", "t5xxl", "sd3/text_encoder"]),
+        ("sd2", ["sd3/text_encoder_3"], "wrong-text-models", ["SD2", "clip_h", "sd3/text_encoder_3", "T5", 2]),
+        ("flux-dev", ["wide", "sd3/text_encoder_3"], "wrong-channels", [128, 64]),
+        ("sd2", ["wide"], "wrong-channels", ["wide", 128, 64]),
+        ("sd2", ["sd2/vae"], "wrong-kind-of-file", ["vae", "AutoencoderKL"]),
+        ("sd2", ["sd2"], "wrong-kind-of-file", ["sd2", "SD2"]),
     ],
 )
 def test_text_models_that_are_not_the_models_are_refused_before_a_run(
-    zoo: Any, models: Path, engine: Engine, model: str, texts: list[str], found: list[str]
+    zoo: Any, models: Path, engine: Engine, model: str, texts: list[str], code: str, values: list[str | float]
 ) -> None:
     CLIPTextModel(CLIPTextConfig(vocab_size=100, hidden_size=128, num_hidden_layers=1)).save_pretrained(models / "wide")
     for name in ("sdxl", "sd3", "flux-dev", "sd2"):
         zoo(name)
     (problem,) = engine.check(with_texts(model, texts)).problems
-    assert all(one in problem.message for one in found) and problem.hint
-    assert (problem.node, problem.input) == ("texts", "source")
+    assert (problem.code, problem.node, problem.input) == (code, "texts", "source")
+    assert names(problem, *values) and problem.hint
 
 
 def test_an_embedding_is_checked_behind_text_models_alone(zoo: Any, models: Path, engine: Engine) -> None:
     zoo("sd2")
     save_file({"emb_params": torch.ones(1, 32)}, models / "slim.safetensors")
     (problem,) = engine.check(with_texts("sd2", ["sd2/text_encoder"], embedding="slim.safetensors")).problems
-    assert all(one in problem.message for one in ("`slim.safetensors`", "32", "clip_h", "64"))
+    assert problem.code == "wrong-channels" and names(problem, "slim.safetensors", 32, "clip_h", 64)
 
 
 def test_a_vae_of_another_family_is_refused_before_a_run(zoo: Any, engine: Engine) -> None:
     zoo("sdxl"), zoo("sd3")
     (problem,) = engine.check(in_parts("sdxl", "sdxl/unet", "sd3/vae")).problems
-    assert (problem.node, problem.input) == ("vae", "source")
-    assert problem.message == "`sd3/vae` is a VAE of SD3, and `load_diffusion_model` is of family SDXL"
+    assert (problem.code, problem.node, problem.input) == ("family-mismatch", "vae", "source")
+    assert names(problem, "sd3/vae", "SD3", "load_diffusion_model", "SDXL")
 
 
 def test_a_text_encoder_of_another_family_is_refused_before_a_run(zoo: Any, engine: Engine) -> None:
     zoo("sdxl"), zoo("sd2")
     problem = engine.check(in_parts("sd2", "sdxl/unet", "sdxl/vae")).problems[0]
-    assert "SD2 (from `load_checkpoint`)" in problem.message and "SDXL (from `load_diffusion_model`)" in problem.message
+    assert problem.code == "family-mismatch"
+    assert names(problem, "SD2", "load_checkpoint", "SDXL", "load_diffusion_model")
 
 
 @pytest.mark.parametrize(
-    ("denoiser", "vae", "found"),
+    ("denoiser", "vae", "node", "values"),
     [
-        ("edges", "sd2/vae", "`edges` is ControlNetModel, expected a denoiser"),
-        ("sd2/vae", "sd2/vae", "`vae` is AutoencoderKL, expected a denoiser"),
-        ("sd2", "sd2/vae", "`sd2` is a checkpoint (SD2), expected a denoiser"),
-        ("sd2/unet", "sd2/unet", "`unet` is UNet2DConditionModel, expected a VAE"),
-        ("sd2/unet", "sd2.safetensors", "`sd2.safetensors` is a checkpoint (SD2), expected a VAE"),
+        ("edges", "sd2/vae", "load_diffusion_model", ["edges", "ControlNetModel"]),
+        ("sd2/vae", "sd2/vae", "load_diffusion_model", ["vae", "AutoencoderKL"]),
+        ("sd2", "sd2/vae", "load_diffusion_model", ["sd2", "SD2"]),
+        ("sd2/unet", "sd2/unet", "vae", ["unet", "UNet2DConditionModel"]),
+        ("sd2/unet", "sd2.safetensors", "vae", ["sd2.safetensors", "SD2"]),
     ],
 )
 def test_what_is_no_such_part_is_named_as_what_it_is(
-    zoo: Any, engine: Engine, denoiser: str, vae: str, found: str
+    zoo: Any, engine: Engine, denoiser: str, vae: str, node: str, values: list[str]
 ) -> None:
     zoo("sd2.safetensors")
-    assert found in [problem.message for problem in engine.check(in_parts("sd2", denoiser, vae)).problems]
+    problems = engine.check(in_parts("sd2", denoiser, vae)).problems
+    (problem,) = (one for one in problems if (one.code, one.node) == ("wrong-kind-of-file", node))
+    assert problem.input == "source" and names(problem, *values)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from tests.nodes import layouts
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS
+from tests.refusals import names
 from weft.engine import Engine, Graph
 from weft.nodes import (
     CFGGuide,
@@ -94,4 +95,4 @@ def test_parts_paint_what_the_whole_paints(engine: Engine, weft_paints: Any, par
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_a_language_model_in_one_file_needs_a_tokenizer(engine: Engine, parts: Any, model: str) -> None:
     (problem,) = engine.check(in_parts(**parts(model))).problems
-    assert problem.node == "load_text_encoder" and "tokenizer" in problem.hint
+    assert (problem.code, problem.node) == ("no-tokenizer", "load_text_encoder") and names(problem, "tokenizer")

@@ -11,6 +11,7 @@ from PIL import Image as Pictures
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
+from tests.refusals import refused
 from weft.engine import Engine, Graph, HashedResource, Loading, SearchPaths
 from weft.engine.keys import digest
 from weft.engine.weights.recipes import Sources
@@ -221,5 +222,5 @@ def test_sdxl_gets_the_framing(zoo: Any, engine: Engine, oracle: Oracle) -> None
 
 
 def test_a_family_without_size_conditioning_refuses_framing(engine: Engine) -> None:
-    with pytest.raises(Exception, match="SD1"):
+    with refused("unsupported-by-model", "SD1", "Framing"):
         engine.run(framed("epsilon", left=0))

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tests.nodes.oracle import Oracle
-from weft.engine import Context, InputError
+from tests.refusals import refused
+from weft.engine import Context
 from weft.nodes import Conditioning, LoadCheckpoint, Prompt, TextEncode
 from weft.nodes.prompting.prompts import PLAIN
 
@@ -101,7 +102,7 @@ def test_a_layer_before_the_last_is_normed_as_the_last_is(encode: Encode, lent: 
 
 
 def test_more_layers_than_there_are_cannot_be_left_out(encode: Encode) -> None:
-    with pytest.raises(InputError, match=r"clip_skip.* 9\b.* 2\b"):
+    with refused("out-of-range", "clip_skip", 9, 2):
         encode("clip", "a red house", clip_skip=9)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
+from tests.refusals import names
 from weft.engine import Engine, Graph, Link
 from weft.nodes import ApplyControlNet, Image, LoadCheckpoint, LoadControlNet, LoadImage, TextEncode
 
@@ -51,8 +52,8 @@ def graph_of(picture: str, **options: float) -> Graph:
 
 def test_an_end_before_the_start_is_a_problem_of_the_graph(engine: Engine) -> None:
     (problem,) = engine.check(graph_of("ramp.png", start=0.6, end=0.4)).problems
-    assert (problem.node, problem.input) == ("apply_control_net", "end")
-    assert "does not lie after the start, 0.6" in problem.message and problem.hint
+    assert (problem.code, problem.node, problem.input) == ("empty-interval", "apply_control_net", "end")
+    assert problem.hint and names(problem, 0.4, 0.6)
 
 
 def test_a_picture_with_alpha_goes_through_a_store(models: Path, tmp_path: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 
-from weft.engine import InputError
+from tests.refusals import refused
 from weft.nodes import FindEdges, Image
 from weft.nodes.builtin.training.dataset import draw_scenes, to_tensor
 from weft.nodes.builtin.training.edge_control_net import edges
@@ -35,5 +34,5 @@ def test_they_are_what_the_control_net_is_trained_on(call: Any) -> None:
 
 
 def test_a_threshold_has_bounds(call: Any) -> None:
-    with pytest.raises(InputError, match=r"0.9 is above the greatest value, 0.7"):
+    with refused("out-of-range", 0.9, 0.7):
         call(FindEdges, image=Image(torch.zeros(1, 8, 8, 3)), threshold=0.9)

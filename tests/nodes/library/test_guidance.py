@@ -11,7 +11,8 @@ import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from torch import Tensor
 
-from weft.engine import Context, InputError
+from tests.refusals import refused
+from weft.engine import Context
 from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
@@ -168,7 +169,7 @@ def test_a_picture_of_another_size_is_scaled(scene: Scene) -> None:
 def test_a_prompt_of_another_text_encoder_is_refused(scene: Scene) -> None:
     (prompt,) = scene.positive.prompts
     wide = with_changes(prompt, embeddings=prompt.embeddings.repeat(1, 1, 2))
-    with pytest.raises(InputError, match="encoded 128 channels wide, and the model reads 64"):
+    with refused("wrong-channels", 128, 64):
         scene.predict(wide, scene.negative)
 
 
@@ -176,12 +177,12 @@ def test_a_control_net_of_another_model_is_refused(scene: Scene) -> None:
     other = scene.call(LoadControlNet, source="other")
     (prompt,) = scene.steered_positive.prompts
     control = replace(prompt.controls[0], control_net=other)
-    with pytest.raises(InputError, match="made for another model: its block_out_channels are"):
+    with refused("wrong-control-net", "block_out_channels"):
         scene.predict(with_changes(prompt, controls=(control,)), scene.negative)
 
 
 def test_prompts_come_one_for_all_or_one_an_item(scene: Scene) -> None:
     (prompt,) = scene.positive.prompts
     three = with_changes(prompt, embeddings=prompt.embeddings.repeat(3, 1, 1))
-    with pytest.raises(InputError, match="a prompt comes in a batch of 3, the latents in a batch of 1"):
+    with refused("batch-mismatch", 3, 1):
         scene.predict(three, scene.negative)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from weft.engine import INJECTED, Context, Engine, Graph, InputError, NodeType, node
+from tests.refusals import names, refused
+from weft.engine import INJECTED, Context, Engine, Graph, NodeType, node
 from weft.engine.store.codec import content_digest, flatten, restore
 from weft.nodes import LoadCheckpoint, LoadControlNet, Model
 
@@ -85,7 +86,7 @@ def test_a_variant_is_loaded_where_there_is_no_other(halves: Path) -> None:
 
 
 def test_an_unknown_variant_is_refused_with_those_there_are(halves: Path) -> None:
-    with pytest.raises(InputError, match="`half` has no variant `fp8`; its variants: fp16"):
+    with refused("unknown-variant", "half", "fp8", "fp16"):
         loader(halves)(LoadCheckpoint, source="half", variant="fp8")
 
 
@@ -93,8 +94,8 @@ def test_an_unknown_variant_is_refused_before_a_run(halves: Path) -> None:
     with Graph() as graph:
         graph.output("model", LoadCheckpoint("half", variant="fp8").model)
     (problem,) = Engine(store=None, models=[halves]).check(graph).problems
-    assert (problem.node, problem.input) == ("load_checkpoint", "variant")
-    assert problem.message == "`half` has no variant `fp8`; its variants: fp16"
+    assert (problem.code, problem.node, problem.input) == ("unknown-variant", "load_checkpoint", "variant")
+    assert names(problem, "half", "fp8", "fp16")
 
 
 def test_what_a_model_predicts_can_be_set(call: Load, context: Context) -> None:

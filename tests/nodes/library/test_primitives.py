@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine import InputError
+from tests.refusals import refused
 from weft.nodes import Boolean, FormatText, Integer, IntegerMath, JoinText, Number, NumberMath, Seeds, Text
 
 SMALL = st.integers(-(2**31), 2**31)
@@ -25,13 +25,13 @@ def test_whole_numbers_divide_with_a_remainder(a: int, b: int) -> None:
 
 def test_arithmetic_that_has_no_result_is_a_fault() -> None:
     for operation in ("divide", "remainder"):
-        with pytest.raises(InputError, match="divided by 0"):
+        with refused("division-by-zero"):
             IntegerMath(1, 0, operation)
-        with pytest.raises(InputError, match="divided by 0"):
+        with refused("division-by-zero"):
             NumberMath(1.0, 0.0, operation)
-    with pytest.raises(InputError, match="beyond 64 bits"):
+    with refused("not-a-number", 2**62, 8):
         IntegerMath(2**62, 8, "multiply")
-    with pytest.raises(InputError, match="no finite number"):
+    with refused("not-a-number", 1e308):
         NumberMath(1e308, 10.0, "multiply")
 
 
@@ -47,7 +47,7 @@ def test_values_are_put_into_a_text() -> None:
 
 @pytest.mark.parametrize("template", ["{1}", "{}", "{name}", "{0.__class__}", "{0!r}", "{", "}", "{0"])
 def test_nothing_else_is_put_into_a_text(template: str) -> None:
-    with pytest.raises(InputError, match="stands for none of the 1 values"):
+    with refused("unknown-placeholder", 1):
         FormatText(template, ["x"])
 
 

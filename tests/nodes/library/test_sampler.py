@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from weft.engine import Engine, Graph, InputError
+from tests.refusals import names, refused
+from weft.engine import Engine, Graph
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, Latent, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
 
 Call = Callable[..., Any]
@@ -35,28 +36,28 @@ def guide(call: Call) -> Any:
 
 def test_a_pair_that_diffusers_cannot_do_lists_those_it_can(engine: Engine) -> None:
     (problem,) = engine.check(graph_of(sampler="ddim", schedule="karras")).problems
-    assert (problem.node, problem.input) == ("k_sampler", "schedule")
-    assert "it can: model, sgm_uniform" in problem.message
+    assert (problem.code, problem.node, problem.input) == ("schedule-cannot-follow", "k_sampler", "schedule")
+    assert names(problem, "model", "sgm_uniform")
     assert "dpmpp_2m" in problem.hint and "ddim" not in problem.hint
 
 
 @pytest.mark.parametrize("options", [{"denoise": 0.5}, {"start_step": 1}, {"add_noise": False}])
 def test_a_size_has_nothing_to_keep_which_is_refused_before_a_run(engine: Engine, options: dict[str, Any]) -> None:
     (problem,) = engine.check(graph_of(**options)).problems
-    assert (problem.node, problem.input) == ("k_sampler", next(iter(options)))
-    assert "`empty_latent` is only a size" in problem.message
+    assert (problem.code, problem.node, problem.input) == ("empty-latent", "k_sampler", next(iter(options)))
+    assert names(problem, "empty_latent")
 
 
 def test_a_model_that_a_sampler_does_not_understand_is_refused_before_a_run(engine: Engine) -> None:
     (problem,) = engine.check(graph_of(sampler="pndm").set("load_checkpoint.prediction", "sample")).problems
-    assert (problem.node, problem.input) == ("k_sampler", "sampler")
-    assert "predicts `sample`; `load_checkpoint` is of family SD1" in problem.message
+    assert (problem.code, problem.node, problem.input) == ("sampler-cannot-follow", "k_sampler", "sampler")
+    assert names(problem, "sample", "load_checkpoint", "SD1")
     assert "ddim" in problem.hint and "pndm" not in problem.hint
 
 
 def test_eta_is_refused_where_it_would_do_nothing(engine: Engine) -> None:
     (problem,) = engine.check(graph_of(sampler="euler", eta=0.5)).problems
-    assert problem.input == "eta" and "choose: ddim" in problem.hint
+    assert (problem.code, problem.input) == ("unsupported-by-sampler", "eta") and "ddim" in problem.hint
     assert not engine.check(graph_of(sampler="ddim", eta=0.5)).problems
 
 
@@ -73,12 +74,12 @@ def test_seeds_count_on_from_the_greatest_to_0(call: Call, guide: Any) -> None:
 
 
 def test_seeds_must_be_as_many_as_items(call: Call, guide: Any) -> None:
-    with pytest.raises(InputError, match="2 seeds for a batch of 1"):
+    with refused("batch-mismatch", 2, 1):
         call(KSampler, guide=guide, latent=EmptyLatent(64, 64), seed=[1, 2])
 
 
 def test_a_size_has_nothing_to_keep(call: Call, guide: Any) -> None:
-    with pytest.raises(InputError, match="the latent is only a size"):
+    with refused("empty-latent", "denoise"):
         call(KSampler, guide=guide, latent=EmptyLatent(64, 64), denoise=0.5)
 
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from weft.engine import Engine, Graph, InputError, Link
+from tests.refusals import refused
+from weft.engine import Engine, Graph, Link
 from weft.engine.events import Event, NodeProgress, Previewed
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode
 from weft.nodes.families import FAMILIES
@@ -80,7 +81,7 @@ def test_a_map_is_fitted_to_pictures() -> None:
 def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
     given = {"weights": [[1, 2, 3]] * 4, "offset": [0, 0, 0], "decoder": "none"}
     (tmp_path / "preview.json").write_text(json.dumps(given))
-    with pytest.raises(InputError, match="names no builtin model as its decoder: 'none'"):
+    with refused("unknown-model", "preview.json", "none"):
         latent_rgb_factors_of(tmp_path, COLOURS)
 
 
@@ -95,7 +96,7 @@ def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
 )
 def test_what_is_no_map_is_refused(tmp_path: Path, given: Any) -> None:
     (tmp_path / "preview.json").write_text(json.dumps(given))
-    with pytest.raises(InputError, match="no map from 4 channels to colours"):
+    with refused("malformed-preview", "preview.json", 4):
         latent_rgb_factors_of(tmp_path, COLOURS)
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.refusals import refused
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import (
     EDM,
@@ -58,9 +59,8 @@ def test_a_solver_with_flow_sigmas_follows_a_flow() -> None:
 
 
 def test_an_unknown_prediction_is_refused_with_the_nearest() -> None:
-    with pytest.raises(InputError) as caught:
+    with refused("unknown-prediction", "v-prediction", "v_prediction"):
         parametrisation_of({**BETAS, "prediction_type": "v-prediction"})
-    assert "v_prediction" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.nodes.layouts import CONTROL, renamed, sd1
+from tests.refusals import refused
 from weft.engine import Engine
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.models.single_file import below, control_config, text_config, unet_config, vae_config
@@ -71,5 +72,5 @@ def test_a_file_that_lacks_weights_is_refused(engine: Engine, single_files: Path
     tensors = load_file(single_files / "single.safetensors")
     del tensors["model.diffusion_model.middle_block.1.norm.weight"]
     save_file(tensors, single_files / "lacking.safetensors")
-    with pytest.raises(Exception, match="`UNet2DConditionModel` are missing: mid_block"):
+    with refused("missing-weights", "UNet2DConditionModel", "mid_block"):
         weft_paints("lacking.safetensors")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.nodes.families.tiny import chat_tokenizer
-from weft.engine import InputError, SearchPaths
+from tests.refusals import refused
+from weft.engine import SearchPaths
 from weft.nodes.families.tokenizer_source import TokenizerSource
 from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
 
@@ -36,9 +37,14 @@ def test_what_decides_how_a_tokenizer_reads_is_in_its_files(models: Path) -> Non
     assert "weights.bin" not in names and not tokenizer_files(models / "empty")
 
 
-@pytest.mark.parametrize("text", ["empty", "model/tokenizer/weights.bin", "missing"])
-def test_what_is_no_tokenizer_is_refused(models: Path, text: str) -> None:
-    with pytest.raises(InputError) as refusal:
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("empty", "wrong-kind-of-file"),
+        ("model/tokenizer/weights.bin", "pickle-refused"),
+        ("missing", "unknown-model"),
+    ],
+)
+def test_what_is_no_tokenizer_is_refused(models: Path, text: str, code: str) -> None:
+    with refused(code, Path(text).name):
         TokenizerSource().resolve(text, SearchPaths(models=(models,)))
-    assert f"`{text}`" in refusal.value.message or Path(text).name in refusal.value.message
-    assert refusal.value.hint

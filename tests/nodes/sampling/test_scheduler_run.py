@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from weft.engine import Cancelled, InputError
+from tests.refusals import refused
+from weft.engine import Cancelled
 from weft.nodes.models.parametrisation import parametrisation_of
 from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
@@ -149,20 +150,18 @@ def test_seeds_wrap_around() -> None:
 
 
 def test_more_steps_than_a_scheduler_can_do_are_refused() -> None:
-    with pytest.raises(InputError, match="LCMScheduler cannot make 60 steps"):
+    with refused("too-many-steps", "LCMScheduler", 60):
         run_of("lcm", steps=60)
 
 
 def test_a_prediction_that_a_sampler_does_not_understand_is_refused() -> None:
-    with pytest.raises(InputError, match="`dpm2` cannot follow a model that predicts `sample`") as caught:
+    with refused("sampler-cannot-follow", "dpm2", "sample", "ddim"):
         make_scheduler({**CONFIG, "prediction_type": "sample"}, "dpm2", "model")
-    assert "ddim" in caught.value.hint
 
 
 def test_a_model_of_edm_names_the_samplers_that_can_follow_it() -> None:
-    with pytest.raises(InputError, match="`ddim` cannot follow a model of EDM") as caught:
+    with refused("sampler-cannot-follow", "ddim", "EDM", "euler, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m"):
         make_scheduler({"_class_name": "EDMEulerScheduler"}, "ddim", "model")
-    assert "euler, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m" in caught.value.hint
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

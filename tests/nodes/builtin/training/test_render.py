@@ -51,12 +51,12 @@ def test_the_first_scenes_do_not_depend_on_the_count() -> None:
 
 
 def test_a_boat_needs_water() -> None:
-    with pytest.raises(ValueError, match="boats need lake or sea"):
+    with pytest.raises(ValueError, match="boat"):
         replace(SCENE, subject="boat", ground="desert")
 
 
 def test_an_unknown_choice_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"Scene\.time is 'noon'; choose one of sunrise, day"):
+    with pytest.raises(ValueError, match=r"time.*noon.*sunrise.*day"):
         replace(SCENE, time="noon")
 
 
