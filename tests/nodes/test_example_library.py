@@ -61,8 +61,9 @@ class Finished:
 
     @property
     def problems(self) -> list[str]:
-        """The inputs of which a check found something wrong, as `node.input`."""
-        return [f"{line['node']}.{line['input']}" for line in self.lines if line["event"] == "problem"]
+        """What a check found wrong, as `code node.input`."""
+        found = [line for line in self.lines if line["event"] == "problem"]
+        return [f"{line['code']} {line['node']}.{line['input']}" for line in found]
 
     def nodes(self, event: str) -> set[str]:
         """The nodes that an event of this name is about."""
@@ -161,21 +162,21 @@ def test_a_palette_that_the_blend_leaves_out_is_not_loaded(python: Path, folder:
 
 
 @pytest.mark.parametrize(
-    ("node", "inputs", "place"),
+    ("node", "inputs", "problem"),
     [
-        ("first", {"path": "lake.png"}, "path"),
-        ("blend", {"first": {"link": "first"}, "amount": 0.5}, "second"),
-        ("apply", {**PALETTES["apply"]["inputs"], "alpha": True}, "alpha"),
-        ("matrix", {"source": "first.hex"}, "source"),
+        ("first", {"path": "lake.png"}, "wrong-kind-of-file first.path"),
+        ("blend", {"first": {"link": "first"}, "amount": 0.5}, "missing-input blend.second"),
+        ("apply", {**PALETTES["apply"]["inputs"], "alpha": True}, "wrong-channels apply.alpha"),
+        ("matrix", {"source": "first.hex"}, "wrong-kind-of-file matrix.source"),
     ],
 )
 def test_its_problems_are_found_before_a_run(
-    python: Path, folder: Path, node: str, inputs: dict[str, Any], place: str
+    python: Path, folder: Path, node: str, inputs: dict[str, Any], problem: str
 ) -> None:
     write(folder, {**PALETTES, node: {**PALETTES[node], "inputs": inputs}})
     checked = weft(python, folder, "check", "graph.json")
     assert checked.code == 2
-    assert checked.problems == [f"{node}.{place}"]
+    assert checked.problems == [problem]
 
 
 def guided(steps: int) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def test_its_guide_refuses_a_sampler_that_it_cannot_serve(python: Path, folder: 
     write(folder, guided(steps=2))
     checked = weft(python, folder, "check", "graph.json")
     assert checked.code == 2
-    assert checked.problems == ["sampler.steps"]
+    assert checked.problems == ["no-step-in-interval sampler.steps"]
 
 
 def test_its_guide_runs_under_a_sampler_that_it_can_serve(python: Path, folder: Path) -> None:

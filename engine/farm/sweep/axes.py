@@ -36,14 +36,20 @@ def ranged(text: str) -> tuple[int, ...]:
         match = _PART.match(part)
         if match is None or match[3] == "0":
             raise InputError(
-                f"{part.strip()!r} is no range", "write FIRST-LAST, FIRST-LASTxSTEP or numbers: 1-100x2,150"
+                f"{part.strip()!r} is no range",
+                "write FIRST-LAST, FIRST-LASTxSTEP or numbers: 1-100x2,150",
+                "malformed-value",
             )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise InputError(f"the range {part.strip()} ends before it begins", f"write {last}-{first}")
+            raise InputError(
+                f"the range {part.strip()} ends before it begins", f"write {last}-{first}", "malformed-value"
+            )
         step = int(match[3] or 1)
         if len(numbers) + (last - first) // step >= MAX_VALUES:
-            raise InputError(f"the range {text} has more than {MAX_VALUES:,} numbers", "split the job")
+            raise InputError(
+                f"the range {text} has more than {MAX_VALUES:,} numbers", "split the job", "too-many-items"
+            )
         numbers += range(first, last + 1, step)
     return tuple(numbers)
 
@@ -53,9 +59,11 @@ def counted(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
     count, start = source["count"], source.get("start", 0)
     for name, number in (("count", count), ("start", start)):
         if type(number) is not int:
-            raise InputError(f"`{name}` is {shown(number)}, expected a whole number", f'such as "{name}": 9')
+            raise InputError(
+                f"`{name}` is {shown(number)}, expected a whole number", f'such as "{name}": 9', "wrong-type"
+            )
     if not 0 < count <= MAX_VALUES:
-        raise InputError(f"`count` is {count}", f"give 1 to {MAX_VALUES:,}")
+        raise InputError(f"`count` is {count}", f"give 1 to {MAX_VALUES:,}", "out-of-range")
     return tuple(range(start, start + count))
 
 
@@ -69,10 +77,10 @@ def lines(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
     column = source.get("column")
     known = [*rows[0]] if rows else []
     if not isinstance(column, str):
-        raise InputError(f"`column` is missing for {path.name}", f"its columns are: {listed(known)}")
+        raise InputError(f"`column` is missing for {path.name}", f"its columns are: {listed(known)}", "missing-key")
     if any(column not in row for row in rows):
         hint = nearest(column, known) or f"its columns are: {listed(known)}"
-        raise InputError(f"{path.name} has no column `{column}` in some row", hint)
+        raise InputError(f"{path.name} has no column `{column}` in some row", hint, "unknown-column")
     return tuple(row[column] for row in rows)
 
 
@@ -84,9 +92,13 @@ def _rows(path: Path, text: str) -> list[Mapping[str, Any]]:
         try:
             row = orjson.loads(line) if line.strip() else None
         except ValueError as fault:
-            raise InputError(f"{path.name}, line {number}: not JSON: {fault}", "write one object a line") from None
+            raise InputError(
+                f"{path.name}, line {number}: not JSON: {fault}", "write one object a line", "not-json"
+            ) from None
         if row is not None and not isinstance(row, dict):
-            raise InputError(f"{path.name}, line {number}: found {shown(row)}", "write one object a line")
+            raise InputError(
+                f"{path.name}, line {number}: found {shown(row)}", "write one object a line", "malformed-value"
+            )
         rows += [row] if row else []
     return rows
 
@@ -95,7 +107,9 @@ def pictures(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
     """`{"folder": "faces", "pattern": "*.png"}`: its pictures by name, as paths from the job file's folder."""
     place = _found(source["folder"], folder)
     if not place.is_dir():
-        raise InputError(f"`{source['folder']}` is no folder", "name a folder next to the job file")
+        raise InputError(
+            f"`{source['folder']}` is no folder", "name a folder next to the job file", "wrong-kind-of-file"
+        )
     found = sorted(place.glob(str(source.get("pattern", "*"))))
     names = [path.relative_to(place) for path in found if path.suffix.lower() in PICTURES and path.is_file()]
     return tuple((Path(source["folder"]) / name).as_posix() for name in names)
@@ -137,19 +151,22 @@ def read(source: Any, folder: Path) -> tuple[Any, ...]:
     """
     values = tuple(source) if isinstance(source, list) else _from_object(source, folder)
     if not values:
-        raise InputError("there are no values", "give at least one")
+        raise InputError("there are no values", "give at least one", "no-values")
     return values
 
 
 def _from_object(source: Any, folder: Path) -> tuple[Any, ...]:
     kinds = [name for name in SOURCES if isinstance(source, Mapping) and name in source]
     if len(kinds) != 1:
-        raise InputError(f"found {shown(source)}", f"give a list, or an object with one of: {listed(SOURCES)}")
+        raise InputError(
+            f"found {shown(source)}", f"give a list, or an object with one of: {listed(SOURCES)}", "malformed-value"
+        )
     function, others = SOURCES[kinds[0]]
     unknown = source.keys() - others - {*kinds}
     if unknown:
-        raise InputError(f"unknown key `{min(unknown)}`", f"with `{kinds[0]}` there may be: {listed(others) or 'none'}")
+        hint = f"with `{kinds[0]}` there may be: {listed(others) or 'none'}"
+        raise InputError(f"unknown key `{min(unknown)}`", hint, "unknown-key")
     try:
         return function(source, folder)
     except (OSError, UnicodeDecodeError) as fault:
-        raise InputError(f"cannot be read: {fault}", "check the file") from None
+        raise InputError(f"cannot be read: {fault}", "check the file", "unreadable-resource") from None

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.refusals import refused
 from weft.engine import Engine, Graph, GraphError, Link, Node, named, node
 from weft.engine.graph.document import read, write
 from weft.engine.graph.graph import Parameter, snake
@@ -63,19 +64,12 @@ def test_set_gives_a_changed_graph_and_leaves_the_old_one() -> None:
     assert graph.nodes["text_encode"].inputs["text"] == "a"
 
 
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ("text_encod.text", "no node `text_encod`\n    did you mean `text_encode`?"),
-        ("promt", "no such parameter\n    did you mean `prompt`?"),
-    ],
-)
-def test_set_on_nothing_is_refused(target: str, words: str) -> None:
+@pytest.mark.parametrize(("target", "nearest"), [("text_encod.text", "text_encode"), ("promt", "prompt")])
+def test_set_on_nothing_is_refused(target: str, nearest: str) -> None:
     nodes = {"text_encode": Node("TextEncode")}
     graph = Graph(nodes=nodes, parameters={"prompt": Parameter(("text_encode.text",))})
-    with pytest.raises(GraphError) as caught:
+    with refused("unknown-target", nearest):
         graph.set(target, 1)
-    assert words in str(caught.value)
 
 
 def test_replace_changes_several_things_at_once() -> None:

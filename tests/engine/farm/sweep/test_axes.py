@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from weft.engine import InputError
+from tests.refusals import refused
 from weft.engine.farm.sweep.axes import ranged, read
 
 
@@ -19,11 +19,15 @@ def test_ranges_as_farms_write_them(text: str, numbers: list[int]) -> None:
     assert [*ranged(text)] == numbers
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "4-1", "1-9x0", "1-99999999", "1;2"])
+@pytest.mark.parametrize("text", ["", "a", "1-", "4-1", "1-9x0", "1;2"])
 def test_what_is_no_range_says_so(text: str) -> None:
-    with pytest.raises(InputError) as caught:
+    with refused("malformed-value"):
         ranged(text)
-    assert caught.value.hint
+
+
+def test_a_range_has_a_limit() -> None:
+    with refused("too-many-items", "1-99999999"):
+        ranged("1-99999999")
 
 
 def test_values_come_from_files_and_folders(tmp_path: Path) -> None:
@@ -37,23 +41,25 @@ def test_values_come_from_files_and_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("source", "code"),
     [
-        [],
-        5,
-        {},
-        {"count": 0},
-        {"count": "2"},
-        {"count": 2, "first": 1},
-        {"file": "../a.txt"},
-        {"file": "none.txt"},
-        {"file": "a.csv", "column": "promt"},
-        {"range": "1-2", "count": 3},
-        {"folder": "a.csv"},
+        ([], "no-values"),
+        (5, "malformed-value"),
+        ({}, "malformed-value"),
+        ({"count": 0}, "out-of-range"),
+        ({"count": "2"}, "wrong-type"),
+        ({"count": 2, "first": 1}, "unknown-key"),
+        ({"file": "../a.txt"}, "outside-folders"),
+        ({"file": "none.txt"}, "missing-file"),
+        ({"file": "a.csv"}, "missing-key"),
+        ({"file": "a.csv", "column": "promt"}, "unknown-column"),
+        ({"file": "text.jsonl", "column": "prompt"}, "not-json"),
+        ({"range": "1-2", "count": 3}, "malformed-value"),
+        ({"folder": "a.csv"}, "wrong-kind-of-file"),
     ],
 )
-def test_a_source_that_gives_nothing_is_refused(source: Any, tmp_path: Path) -> None:
+def test_a_source_that_gives_nothing_is_refused(source: Any, code: str, tmp_path: Path) -> None:
+    (tmp_path / "text.jsonl").write_text("one\n")
     (tmp_path / "a.csv").write_text("prompt\none\n")
-    with pytest.raises(InputError) as caught:
+    with refused(code):
         read(source, tmp_path)
-    assert caught.value.hint

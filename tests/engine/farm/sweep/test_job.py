@@ -28,7 +28,7 @@ def test_all_problems_of_a_job_come_at_once(place: Place) -> None:
     with pytest.raises(GraphError) as caught:
         place.job({"promt": ["a"], "sampel.seed": [1], "seed": {"range": "x"}}, name="{sed}")
     problems = caught.value.problems
-    found = ["malformed-name", "unknown-target", "unknown-target", "unusable-input"]
+    found = ["malformed-name", "malformed-value", "unknown-target", "unknown-target"]
     assert sorted(problem.code for problem in problems) == found and all(problem.hint for problem in problems)
     assert {problem.file for problem in problems} == {str(place.folder / "job.json")}
 
