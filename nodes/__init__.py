@@ -76,6 +76,7 @@ from weft.nodes.values import (
     Projection,
     Prompt,
     TextEncoder,
+    TextualInversion,
 )
 
 __all__ = [
@@ -143,6 +144,7 @@ __all__ = [
     "Text",
     "TextEncode",
     "TextEncoder",
+    "TextualInversion",
     "VAEDecode",
     "VAEEncode",
     "guide_fits",
