@@ -54,19 +54,18 @@ def test_editing_a_third_partys_file_runs_it_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "named"),
     [
-        ("def Shout(: pass", "shout.py: SyntaxError"),
-        ("import nowhere_at_all", "shout.py: ModuleNotFoundError"),
-        ("x = 1", "no function with @node in it (found: x)"),
-        ("raise SystemExit(3)", "shout.py: SystemExit"),
-        (THIRD_PARTY.replace("text: str", "text"), "shout.py: CatalogError: Shout: `text` has no annotation"),
+        ("def Shout(: pass", r"\bSyntaxError\b"),
+        ("import nowhere_at_all", r"\bModuleNotFoundError\b.*\bnowhere_at_all\b"),
+        ("x = 1", r"@node\b.*\bx\b"),
+        ("raise SystemExit(3)", r"\bSystemExit\b"),
+        (THIRD_PARTY.replace("text: str", "text"), r"\bShout\b.*\btext\b"),
     ],
 )
-def test_a_file_that_is_no_node_library(source: str, words: str, tmp_path: Path) -> None:
-    with pytest.raises(CatalogError) as caught:
+def test_a_file_that_is_no_node_library(source: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=rf"shout\.py.*{named}"):
         engine_with(source, tmp_path)
-    assert words in str(caught.value)
 
 
 def test_two_files_cannot_give_one_name(tmp_path: Path) -> None:

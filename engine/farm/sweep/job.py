@@ -203,7 +203,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     problems += _unknown_targets(graph, "sweep over", model.sweep) if graph else ()
     problems += _unknown_targets(graph, "on_out_of_memory:", model.on_out_of_memory) if graph else ()
     fault = template_fault(model.name, model.sweep)
-    problems += [Problem(fault.message, fault.hint, code="malformed-name")] if fault else []
+    problems += [Problem.of(fault)] if fault else []
     axes = tuple(_axes(values, model.zip, problems))
     if problems or graph is None:
         raise GraphError(problems)

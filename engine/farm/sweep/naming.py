@@ -29,13 +29,17 @@ def template_fault(template: str, targets: Iterable[str]) -> InputError | None:
     for name, width in _TOKEN.findall(template):
         if name not in known:
             hint = nearest(name, known) or f"the tokens are: {listed(known)}"
-            return InputError(f"`name` has the unknown token {{{name}}}", hint)
+            return InputError(f"`name` has the unknown token {{{name}}}", hint, "malformed-name")
         if width and not _WIDTH.match(width):
-            return InputError(f"`name` has the width {width!r} in {{{name}}}", "write {seed:04} or {prompt:20}")
+            return InputError(
+                f"`name` has the width {width!r} in {{{name}}}", "write {seed:04} or {prompt:20}", "malformed-name"
+            )
     if re.search(r"[{}]", _TOKEN.sub("", template)):
-        return InputError("`name` has a brace without its other half", "write tokens as {seed}")
+        return InputError("`name` has a brace without its other half", "write tokens as {seed}", "malformed-name")
     plain = name_fault(_TOKEN.sub("x", template))
-    return InputError(f"`name`: {plain}", "give a plain name, with / for subfolders") if plain else None
+    return (
+        InputError(f"`name`: {plain}", "give a plain name, with / for subfolders", "malformed-name") if plain else None
+    )
 
 
 def named(template: str, values: Mapping[str, Any]) -> str:

@@ -101,11 +101,15 @@ def test_swapped_inputs_are_named_inside_a_graph_and_outside(storeless: Engine) 
     with Graph() as graph:
         loom = SetUp(3)
         graph.output("cloth", wrong(loom.shuttle, loom.warp))
-    assert [problem.input for problem in storeless.check(graph).problems] == ["warp", "shuttle"]
-    assert all("swap" in problem.hint for problem in storeless.check(graph).problems)
+    problems = storeless.check(graph).problems
+    assert [(problem.code, problem.input) for problem in problems] == [
+        ("wrong-type", "warp"),
+        ("wrong-type", "shuttle"),
+    ]
+    assert all("`warp`" in problem.hint and "`shuttle`" in problem.hint for problem in problems)
     with pytest.raises(InputError) as caught:
         wrong(Shuttle("red"), Warp(3))
-    assert "swap" in caught.value.hint
+    assert "`warp`" in caught.value.hint and "`shuttle`" in caught.value.hint
 
 
 def test_a_problem_names_the_line_that_made_the_node(storeless: Engine) -> None:
