@@ -189,8 +189,8 @@ class Previewed:
         """Pass an event on."""
         self.listener(event)
 
-    def painted(self, node: str, preview: Preview) -> bytes:
-        """A preview of a node; empty where its last one was painted a moment ago."""
+    def rendered(self, node: str, preview: Preview) -> bytes:
+        """A preview of a node; empty where its last one was rendered a moment ago."""
         now = time.monotonic()
         if now - self._last.get(node, -math.inf) < 1 / self.per_second:
             return b""
@@ -198,6 +198,6 @@ class Previewed:
         return preview()
 
 
-def painted(listener: Listener, node: str, preview: Preview | None) -> bytes:
+def rendered(listener: Listener, node: str, preview: Preview | None) -> bytes:
     """A preview for a listener that receives them; empty for others."""
-    return listener.painted(node, preview) if preview and isinstance(listener, Previewed) else b""
+    return listener.rendered(node, preview) if preview and isinstance(listener, Previewed) else b""

@@ -272,7 +272,7 @@ class Engine:
 
         Args:
             graph: a graph, or the path of a graph file or of a PNG that carries its graph.
-            previews: whether its `NodeProgress` events carry what is painted so far.
+            previews: whether its `NodeProgress` events carry previews of the picture so far.
             listener: gets every event too, in the thread of the run.
         """
         wanted = tuple(only)

@@ -417,7 +417,7 @@ def read(annotation: Any) -> Type:
     """The socket type that a Python annotation means.
 
     Raises:
-        CatalogError: for an annotation that is no socket type.
+        CatalogError: for an annotation that cannot be an input type.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
@@ -445,7 +445,9 @@ def _read_class(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Typ
     cls = origin or annotation
     if isinstance(cls, type) and VALUES.get(cls.__name__) is cls:
         return Value(cls.__name__, *_family(arguments))
-    raise CatalogError(f"{annotation!r} is no socket type (value classes are registered with @value)")
+    raise CatalogError(
+        f"{getattr(annotation, '__name__', annotation)} cannot be an input type (register a value class with @value)"
+    )
 
 
 def _family(arguments: tuple[Any, ...]) -> tuple[str | None, str | None]:

@@ -174,14 +174,14 @@ class TextualInversion(Patch[Any]):
 @value
 @dataclass(frozen=True, repr=False)
 class TextEncoder(Weights, Generic[F]):
-    """The network that reads prompts, with its tokenizer.
+    """The text encoders of a model, with their tokenizers.
 
     Args:
         embeddings: those that replace words of prompts (textual inversion).
         files: the name of each text model with the content digest of its own source, where they come alone: `source` is
             the first of these then.
         width: channels of the prompts that the denoiser reads, where text models come alone.
-        tokenizer: the content digest of a tokenizer that comes apart from the text models; empty where there is none.
+        tokenizer: the content digest of a tokenizer separate from the text encoders; empty where there is none.
     """
 
     embeddings: tuple[Embedding, ...] = ()

@@ -132,8 +132,12 @@ def something_to_run(draft: Draft) -> Iterator[Problem]:
     nodes = draft.flat.nodes
     readable = not draft.reported and len(draft.types) == len(nodes)
     if readable and not draft.only and not draft.wanted:
-        found = f"its {len(nodes)} nodes end in no sink" if nodes else "it has no nodes"
-        message = f"nothing to run: {found} (a node that returns an artifact) and the graph has no `outputs`"
+        found = (
+            "no node of the graph is an output node (a sink, which returns an artifact)"
+            if nodes
+            else "the graph has no nodes"
+        )
+        message = f"nothing to run: {found}, and it names no `outputs`"
         hint = 'add a SaveImage node, or "outputs": {"NAME": {"link": "NODE"}}'
         yield Problem(message, hint, code="nothing-to-run")
 

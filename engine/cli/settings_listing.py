@@ -15,13 +15,13 @@ from weft.engine.settings_file import CONFIG, trust, trusted_folders, user_file
 app = typer.Typer(help="Show the settings, and trust folders of graphs to have their own.", invoke_without_command=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with graphs and a weft.toml.")]
-Beneath = Annotated[
+SettingsFor = Annotated[
     Path | None, typer.Option("--graph", metavar="GRAPH", help="Show the settings that hold for this graph.")
 ]
 
 
 @app.callback()
-def show(call: typer.Context, graph: Beneath = None, json: options.Json = False) -> int:
+def show(call: typer.Context, graph: SettingsFor = None, json: options.Json = False) -> int:
     """Print every setting with its value and the file, variable or default that the value comes from."""
     if call.invoked_subcommand:
         return Exit.DONE

@@ -51,7 +51,7 @@ class Farm:
     setup: Setup = field(default_factory=Setup)
 
     def submit(self, graph: Graph, sweep: Mapping[str, Iterable[Any]], **parts: Any) -> Running:
-        """Start a job over a graph, or go on with it.
+        """Start a job over a graph, or resume it.
 
         Args:
             sweep: for each parameter or `node.input` its values.

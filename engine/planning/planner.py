@@ -326,7 +326,7 @@ class _Planner:
 
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":
-            return "everything that takes from it is cached"
+            return "all its consumers are cached"
         if node.state == "cached" and node.record:
             return f"in the {node.record.tier} store"
         if node.state == "run" and node.damage:
@@ -334,7 +334,7 @@ class _Planner:
         changed = self._changes(node)
         running = tuple(id for id in dict.fromkeys(link.node for _, link in node.call.links) if self._may_run(id))
         if node.state == "undecided":
-            return " and ".join([*changed, f"until {listed_ids(node.after)} {'have' if node.after[1:] else 'has'} run"])
+            return ", ".join([*changed, f"depends on the result of {listed_ids(node.after)}"])
         if changed:
             return ", ".join(changed)
         if running:

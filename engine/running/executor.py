@@ -178,7 +178,7 @@ class _Run:
                 queue.start(step, partial(self._record, step, content))
                 return
             if not self._run_once(step, content):
-                queue.put_off(step)
+                queue.defer(step)
                 return
         queue.settle(step)
 
@@ -354,7 +354,7 @@ class _Run:
                 )
 
     def _progress(self, step: Step, done: int, steps: int, preview: events.Preview | None) -> None:
-        shown = events.painted(self.listener, step.call.id, preview)
+        shown = events.rendered(self.listener, step.call.id, preview)
         with self.emitting:
             self.listener(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
 

@@ -51,7 +51,7 @@ class ReadyQueue:
         self._consumers: dict[str, list[Step]] = {step.call.id: [] for step in steps}
         self._in_threads: dict[Future[Record | None], Step] = {}
         self._pool: ThreadPoolExecutor | None = None
-        self._put_off = 0
+        self._deferred = 0
         for step in steps:
             above = {link.node for _, link in step.call.links}.union(step.after) & self._consumers.keys()
             self._missing[step.call.id] = len(above)
@@ -77,9 +77,9 @@ class ReadyQueue:
 
     def next(self) -> Step | None:
         """The step to run now; None where nothing is left but steps that run in threads, or nothing at all."""
-        if self._put_off and self._put_off >= len(self._ready):
+        if self._deferred and self._deferred >= len(self._ready):
             self._pause()
-            self._put_off = 0
+            self._deferred = 0
         if not self._ready:
             return None
         step = self._ready.pop()
@@ -97,14 +97,14 @@ class ReadyQueue:
                 return other
         return step
 
-    def put_off(self, step: Step) -> None:
+    def defer(self, step: Step) -> None:
         """Come back to a step, which somebody else computes, after the other ready steps."""
-        self._put_off += 1
+        self._deferred += 1
         self._ready.appendleft(step)
 
     def settle(self, step: Step) -> None:
         """Make the consumers of a step ready that waited for nothing else."""
-        self._put_off = 0
+        self._deferred = 0
         for consumer in reversed(self._consumers.pop(step.call.id)):
             self._missing[consumer.call.id] -= 1
             if not self._missing[consumer.call.id]:

@@ -65,5 +65,5 @@ CM = Family(
     denoiser=ConsistencyDenoiser,
     prompts=ConsistencyPrompts,
     latent_rgb_factors=RGB_FACTORS,
-    also=is_consistency_model,
+    condition=is_consistency_model,
 )

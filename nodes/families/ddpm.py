@@ -21,5 +21,5 @@ DDPM = Family(
     denoiser=PixelDenoiser,
     prompts=NoPrompts,
     latent_rgb_factors=RGB_FACTORS,
-    also=is_unconditional,
+    condition=is_unconditional,
 )

@@ -45,7 +45,7 @@ class Family:
         scheduler: the configuration of the scheduler, for files that carry none.
         scheduler_changes: the entries of `scheduler` that differ for a network of this configuration.
         control_net: how ControlNets for its denoisers are found and loaded; None where it has none.
-        also: a further condition on the contents of a whole checkpoint.
+        condition: a further condition on the contents of a whole checkpoint.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Family:
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     scheduler_changes: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing
     control_net: NetworkFormat | None = None
-    also: Callable[[Contents], bool] = _anything
+    condition: Callable[[Contents], bool] = _anything
 
     def whole(self, contents: Contents) -> CheckpointFacts | None:
         """The facts of a whole checkpoint; None where it is not of the family.
@@ -70,7 +70,7 @@ class Family:
         if network is None:
             return None
         has_all = self._file_has_all(contents) if contents.shapes else self._folder_has_all(contents)
-        return self._facts(contents, network) if has_all and self.also(contents) else None
+        return self._facts(contents, network) if has_all and self.condition(contents) else None
 
     def alone(self, contents: Contents) -> CheckpointFacts | None:
         """The facts of a denoiser alone, in a folder or a file; None where it is not of the family.

@@ -1,5 +1,5 @@
-"""What families of flow-matching transformers share: sigmas that are spaced evenly and shifted by the picture's size,
-patches of latents, and prompts that one text model reads.
+"""What families of flow-matching transformers share: evenly spaced sigmas, the shift of sigmas by the picture's size,
+patches of latents, and the channels of prompts and pooled embeddings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATCH = 2
 
 
 def flow_widths(channels: Mapping[str, int]) -> PromptWidths:
-    """Channels of prompts, which are T5's, and of their vector, which is made of all of CLIP's."""
+    """Channels of prompts, which are T5's, and of their pooled embedding, which is that of all CLIP models."""
     return PromptWidths(channels.get("t5xxl", 0), sum(width for name, width in channels.items() if name != "t5xxl"))
 
 
@@ -39,7 +39,7 @@ class JointDenoiser(Denoiser):
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         if prompt.pooled is None:
             hint = "encode it with the model's encoder"
-            raise InputError(f"the prompt has no vector, which {self.family} reads", hint, "wrong-prompt")
+            raise InputError(f"the prompt has no pooled embedding, which {self.family} needs", hint, "wrong-prompt")
         return {"encoder_hidden_states": prompt.embeddings, "pooled_projections": prompt.pooled}
 
     def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
@@ -99,7 +99,9 @@ def unpacked(patches: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 class JointFormat(NetworkFormat):
-    """Transformers that read a prompt and its pooled vector."""
+    """Transformers whose prompts have `joint_attention_dim` channels. Those without `pooled_projection_dim`, such as
+    Qwen-Image's, read no pooled embedding: 0 channels.
+    """
 
     def prompt_widths(self, config: Mapping[str, Any]) -> PromptWidths:
         return PromptWidths(config.get("joint_attention_dim", 0), config.get("pooled_projection_dim", 0))

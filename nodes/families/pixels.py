@@ -35,4 +35,4 @@ class PixelFormat(NetworkFormat):
 
 
 RGB_FACTORS = LatentRGBFactors(((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5)))
-"""What pixels in -1..1 look like: what they are."""
+"""The map from pixels in -1..1 to colours in 0..1: half of each channel."""

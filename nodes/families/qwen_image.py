@@ -93,7 +93,7 @@ class QwenImageDenoiser(SpacedDenoiser):
 
 
 class QwenImageFormat(JointFormat):
-    """Qwen-Image's transformer, whose single files have the names of diffusers."""
+    """Qwen-Image's transformer. Its single files name tensors as diffusers does, so `weights_of` is inherited."""
 
     class_name = "QwenImageTransformer2DModel"
     entry = "transformer_blocks.0.txt_mod.1.weight"

@@ -57,5 +57,5 @@ SD1 = Family(
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
     scheduler=SCHEDULER,
     control_net=ControlNetFormat(is_sd1, eight_heads),
-    also=reads_its_text_model,
+    condition=reads_its_text_model,
 )

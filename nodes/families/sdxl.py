@@ -88,7 +88,9 @@ class SDXLDenoiser(UNetDenoiser):
 
         if prompt.pooled is None:
             raise InputError(
-                "the prompt has no vector, which SDXL reads", "encode it with SDXL's text encoder", "wrong-prompt"
+                "the prompt has no pooled embedding, which SDXL needs",
+                "encode it with SDXL's text encoder",
+                "wrong-prompt",
             )
         size = (latent.height, latent.width)
         config = self.network.config

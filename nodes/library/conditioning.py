@@ -149,7 +149,7 @@ def _some(prompts: list[Conditioning[F]]) -> list[Conditioning[F]]:
 def _single(prompt: Conditioning[F], node_type: str) -> Prompt[F]:
     """The only prompt of a conditioning."""
     if len(prompt.prompts) != 1:
-        message = f"{len(prompt.prompts)} combined prompts stand where {node_type} takes a single one"
+        message = f"found {len(prompt.prompts)} combined prompts, and {node_type} takes a single one"
         raise InputError(message, f"put CombinePrompts after {node_type}", "several-prompts")
     return prompt.prompts[0]
 
@@ -190,7 +190,7 @@ def _each(rows: Tensor, items: int) -> Tensor:
     """One row for each item."""
     if len(rows) not in (1, items):
         raise InputError(
-            f"prompts for {len(rows)} and for {items} pictures stand together",
+            f"prompts of {len(rows)} rows and of {items} rows are combined",
             "give one for all, or one for each, everywhere",
             "batch-mismatch",
         )

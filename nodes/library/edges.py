@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 THRESHOLD = 0.12
-"""The gradient above which a pixel is an edge, in the training data of `builtin:landscapes-edges`."""
+"""The threshold on the gradient that made the training data of `builtin:landscapes-edges`."""
 
 
 @node(category="image", lane="cpu")

@@ -133,7 +133,7 @@ def FormatText(template: str, values: list[str | int | float]) -> str:
             return match[0][0]
         if match[1] is None or int(match[1]) >= len(values):
             raise InputError(
-                f"`{match[0]}` in the template stands for none of the {len(values)} values",
+                f"`{match[0]}` in the template has no value: {len(values)} values are given",
                 "number the values from {0}; write {{ and }} for braces",
                 "unknown-placeholder",
             )

@@ -67,9 +67,9 @@ def _check_sigmas(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
         yield NodeProblem("sampler", f"the sampler `{sampler}` does not walk sigmas", hint, "unsupported-by-sampler")
     for name, default in SET_BY_SIGMAS.items():
         if inputs.get(name, "linked") != default:
-            message = f"`{name}` and `sigmas` both say which steps there are"
+            message = f"`{name}` and `sigmas` conflict: both set the steps"
             yield NodeProblem(
-                name, message, f"leave `{name}` out; MakeSigmas and SplitSigmas say it", "conflicting-inputs"
+                name, message, f"leave `{name}` out; MakeSigmas and SplitSigmas set it", "conflicting-inputs"
             )
 
 

@@ -92,7 +92,7 @@ def _fault(levels: list[float]) -> str | None:
         return f"a level lies below 0: {levels}"
     steps = [later - earlier for earlier, later in pairwise(levels)]
     if min(steps) < 0 < max(steps) or 0 in steps:
-        return f"the levels neither fall all the way nor rise: {levels}"
+        return f"the levels are not strictly monotonic: {levels}"
     return None
 
 

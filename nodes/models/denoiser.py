@@ -144,7 +144,7 @@ class Denoiser:
         return prediction
 
     def guidance_step(self, before: Tensor, after: Tensor, scale: float) -> Tensor:
-        """What guidance adds on its way from one prediction to the next (classifier-free guidance)."""
+        """The term that guidance adds between two predictions: scale x (after - before), classifier-free guidance."""
         return scale * (after - before)
 
     def normalised(self, guided: Tensor, positive: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ ratio of noise to picture (Karras et al., "Elucidating the Design Space of Diffu
 section 2); over a flow alpha is 1 - sigma and sigma is the share of noise. What the network sees is x divided by
 `input_scale`.
 
-`parametrisation_of` is the only place that looks at the names of diffusers' scheduler classes. A new parametrisation is
-a class of this file and its line in `PARAMETRISATIONS`; the samplers that can follow it have its `kind` in their rows
-(`weft.nodes.sampling.samplers`). Nothing here imports torch, so checks before a run can read it.
+`parametrisation_of` chooses a parametrisation by the class name and the settings of diffusers' scheduler. A new
+parametrisation is a class in this file and an entry of `PARAMETRISATIONS`; the samplers that support it have its `kind`
+in their rows (`weft.nodes.sampling.samplers`). Nothing here imports torch, so checks before a run can read it.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class EDM(Parametrisation):
         return math.hypot(sigma, self.sigma_data)
 
     def timestep(self, sigma: float) -> float:
-        """c_noise, which is no number of a step."""
+        """c_noise of Karras et al., table 1: a function of sigma, not an index of a training step."""
         return math.log(sigma) / 4
 
     def sigma(self, timestep: float) -> float:

@@ -60,7 +60,7 @@ def match_vectors(text: str, sizes: Sizes, clips: Mapping[str, int]) -> dict[str
     hint = "give an embedding that was trained for this model"
     for clip, name in found.items():
         if name not in sizes:
-            message = f"`{text}` has vectors for {listed(sizes)}, and the model reads prompts with {listed(clips)}"
+            message = f"`{text}` has vectors for {listed(sizes)}, and the model encodes prompts with {listed(clips)}"
             raise InputError(message, hint, "wrong-text-models")
         count, width = sizes[name]
         if width != clips[clip]:

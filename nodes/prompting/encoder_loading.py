@@ -1,4 +1,4 @@
-"""Loading what reads prompts: the text models of a checkpoint, or those that come each alone.
+"""Loading text encoders: those of a checkpoint, or standalone ones.
 
 Importing this module imports no torch.
 """
@@ -30,7 +30,7 @@ def load_whole(family: ReadsPrompts, source: Resolved, variant: str, dtype: torc
     assert isinstance(facts, CheckpointFacts)
     for text in family.texts:
         if text.name not in facts.text_models and not text.optional:
-            message = f"`{source.text}` has no {text.name}, which {family.name} reads prompts with"
+            message = f"`{source.text}` lacks the text encoder {text.name} of {family.name}"
             raise InputError(message, "get the whole checkpoint", "wrong-text-models")
     found = {
         text: TextModelFiles.of(source.root, facts.text_models[text.name])
@@ -49,12 +49,12 @@ def load_parts(
     dtype: torch.dtype,
     device: str,
 ) -> PromptEncoder:
-    """The prompt encoder of text models that come each alone.
+    """The prompt encoder of standalone text encoders.
 
     Args:
         sources: by the names of the text models.
         width: channels of the prompts that the denoiser reads.
-        tokenizer: the folder or the file of a tokenizer that comes apart from them.
+        tokenizer: the folder or the file of a separate tokenizer.
     """
     found = {}
     for text in family.texts:

@@ -1,4 +1,4 @@
-"""How a decoder language model reads prompts: inside a conversation, each at its own length, with an attention mask.
+"""How a decoder language model encodes prompts: inside a conversation, each at its own length, with an attention mask.
 
 Read next: `weft.nodes.prompting.language_model`, which recognises and loads such models. Importing this module imports
 no torch.

@@ -1,4 +1,4 @@
-"""T5's encoder as a text model: how it is recognised and loaded, and how it reads prompts.
+"""T5's encoder as a text model: how it is recognised and loaded, and how it encodes prompts.
 
 It reads a prompt whole, padded to a length that its family was trained with. No single file of weights carries its
 tokenizer: that is looked for next to the file, then in the hub's cache. Importing this module imports no torch.

@@ -1,4 +1,4 @@
-"""Text models that come alone, matched to those that a family reads prompts with. Imports no torch."""
+"""Standalone text encoders, matched to those of a family. Importing this module imports no torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Assigned = dict[TextModel, tuple[int, TextModelFacts]]
 
 
 def assigned(family: ReadsPrompts, sources: Sequence[Resolved], widths: PromptWidths) -> Assigned:
-    """Match text models that come alone to those of a family; of one kind, the smaller comes first.
+    """Match standalone text encoders to those of a family; of one kind, the smaller comes first.
 
     Args:
         sources: the text models, whose `facts` are `TextModelFacts`.
@@ -53,9 +53,9 @@ def assigned(family: ReadsPrompts, sources: Sequence[Resolved], widths: PromptWi
 
 
 def _mismatch(family: ReadsPrompts, sources: Sequence[Resolved]) -> str:
-    """What the family reads prompts with, and what was found."""
+    """The text encoders of the family, and what was found."""
     found = ", ".join(f"`{source.text}` ({source.facts})" for source in sources)
-    return f"{family.name} reads prompts with {listed(text.name for text in family.texts) or 'none'}; found {found}"
+    return f"{family.name} encodes prompts with {listed(text.name for text in family.texts) or 'none'}; found {found}"
 
 
 def _of_one_kind(wanted: Sequence[TextModel], given: Sequence[tuple[int, TextModelFacts]], message: str) -> Assigned:
@@ -70,20 +70,20 @@ def _of_one_kind(wanted: Sequence[TextModel], given: Sequence[tuple[int, TextMod
 
 
 def _check_widths(family: ReadsPrompts, sources: Sequence[Resolved], found: Assigned, widths: PromptWidths) -> None:
-    """Raise `InputError` where text models make prompts or vectors of other channels than the denoiser reads."""
+    """Raise `InputError` where text encoders produce embeddings of another width than the denoiser reads."""
     made = family.prompts.widths({text.name: facts.width for text, (_, facts) in found.items()})
-    for what, own, read in zip(("prompts", "vectors"), made, widths, strict=True):
+    for what, own, read in zip(("embeddings", "pooled embeddings"), made, widths, strict=True):
         if own and read and own != read:
             files = listed(f"`{source.text}`" for source in sources)
             names = listed(text.name for text in family.texts)
-            message = f"{files} make {what} of {own} channels, and the model reads {read}"
+            message = f"{files} produce {what} {own} channels wide, and the model expects {read}"
             raise InputError(
-                message, f"{family.name} reads prompts with {names}: give those of the model", "wrong-channels"
+                message, f"{family.name} encodes prompts with {names}: give those of the model", "wrong-channels"
             )
 
 
 def check_tokenizer(given: Assigned, sources: Sequence[Resolved], named: bool) -> None:
-    """Raise `InputError` where a text model that comes alone has no tokenizer, or none of them takes the given one.
+    """Raise `InputError` where a standalone text encoder has no tokenizer, or none of them takes the given one.
 
     Args:
         named: whether a tokenizer is given.

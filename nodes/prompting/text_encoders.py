@@ -1,7 +1,7 @@
 """Text models as families list them (`Family.texts`): how headers describe them, and where their files are.
 
-In a whole checkpoint each is the folder of a component, or the tensors of a single file below a prefix. Text models
-that come alone are matched to those of a family by `weft.nodes.prompting.text_assignment`. The kinds are in
+In a whole checkpoint each is the folder of a component, or the tensors of a single file below a prefix. Standalone
+text encoders are matched to those of a family by `weft.nodes.prompting.text_assignment`. The kinds are in
 `weft.nodes.prompting.clip` and `weft.nodes.prompting.t5`. Importing this module imports no torch.
 """
 
@@ -75,7 +75,7 @@ class TextModel(ABC):
     """Whether words of a prompt can be replaced by embeddings."""
 
     takes_tokenizer: ClassVar[bool] = False
-    """Whether it can be given a tokenizer that comes apart from it."""
+    """Whether it can be given a separate tokenizer."""
 
     needs_tokenizer: ClassVar[bool] = False
     """Whether it must be given one where it comes as a single file."""

@@ -1,4 +1,4 @@
-"""Tokenizers that come apart from the weights of a text model: which files of a folder belong to one, and loading it.
+"""Tokenizers separate from the weights of a text encoder: which files of a folder belong to one, and loading it.
 
 Importing this module imports no torch.
 """

@@ -71,7 +71,7 @@ class Sampler:
         scheduler: the name of diffusers' class for models under a noise schedule.
         schedules: the schedules that the class can follow.
         options: the configuration that makes the class this sampler, laid over the checkpoint's own.
-        predictions: what a model under a noise schedule may predict for the class to understand it.
+        predictions: the supported prediction types of models under a noise schedule.
         takes_eta: whether a step takes DDIM's eta, the share of fresh noise.
         solvers: for other kinds of models, by the kind of their parametrisation
             (`weft.nodes.models.parametrisation`); a sampler cannot follow a model of a kind that is missing.

@@ -30,7 +30,9 @@ def scheduler_for(
     if sampler == "model":
         return _checkpoint_scheduler(config), {}
     if sampler in SIGMAS_ALONE:
-        raise InputError(f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas", "needs-sigmas")
+        raise InputError(
+            f"the sampler `{sampler}` needs an explicit list of sigmas", "link `sigmas` to MakeSigmas", "needs-sigmas"
+        )
     model = parametrisation_of(config)
     solver = SAMPLERS[sampler].solver(model.kind)
     if solver is None or schedule not in solver.schedules:
@@ -42,7 +44,7 @@ def _checkpoint_scheduler(config: SchedulerConfig) -> str:
     name = str(config.get("_class_name", ""))
     if name not in CHECKPOINT_SCHEDULERS:
         hint = f"choose one of: {', '.join(SAMPLERS)}"
-        raise InputError(f"the model came with `{name}`, which is no sampler of Weft's", hint, "sampler-cannot-follow")
+        raise InputError(f"the model has the unsupported scheduler `{name}`", hint, "sampler-cannot-follow")
     return name
 
 

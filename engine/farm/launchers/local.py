@@ -19,7 +19,7 @@ from weft.engine.farm.work.publishing import HIDDEN
 COMMAND = "from weft.engine.cli import main; main()"
 TICK = 0.1
 FRUITLESS = 3
-"""Workers that die before they lease anything, after which it is no use to start more."""
+"""Workers that may die before they lease an item; after that many no more are started."""
 
 
 def goes_on(ledger: Ledger, stopped: Callable[[], bool]) -> bool:

@@ -157,7 +157,7 @@ def test_reasons_say_what_changed(engine: Engine) -> None:
     changed = chain().set("first.value", 2).set("third.factor", 3)
     reasons = {step.call.id: step.reason for step in engine.plan(changed).steps}
     assert reasons["first"] == "`value` 1 -> 2"
-    assert reasons["second"] == "until `first` has run"
+    assert reasons["second"] == "depends on the result of `first`"
     assert reasons["third"] == "`factor` 1 -> 3"
 
 
