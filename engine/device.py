@@ -14,6 +14,9 @@ from weft.engine.errors import InputError, listed, nearest
 
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 
+SHORT_PRECISIONS = {"fp32": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
+"""Names of precisions elsewhere, for hints."""
+
 
 def resolve_device(name: str) -> str:
     """Resolve `auto` to `cuda:0`, `mps` or `cpu`, the first that this machine and its torch have; check a name.
@@ -45,7 +48,7 @@ def resolve_precision(name: str, device: str) -> str:
         InputError: for an unknown precision.
     """
     if name not in PRECISIONS:
-        hint = nearest(name, PRECISIONS) or f"give one of {listed(PRECISIONS)}"
+        hint = nearest(SHORT_PRECISIONS.get(name, name), PRECISIONS) or f"give one of {listed(PRECISIONS)}"
         raise InputError(f"there is no precision `{name}`", hint, "unknown-choice")
     if name != "auto":
         return name

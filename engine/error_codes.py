@@ -27,6 +27,7 @@ CODES: Mapping[str, str] = {
     # composing and editing in Python
     "outside-graph": "A call that composes a graph was made outside of `with Graph():`.",
     "duplicate-id": "The graph has a node of this id already.",
+    "duplicate-output": "The graph has an output of this name already.",
     "unknown-target": "What is to be replaced is not in the graph.",
     # subgraphs and parameters
     "unknown-subgraph": "There is no subgraph of this name.",
@@ -70,6 +71,7 @@ CODES: Mapping[str, str] = {
     "nothing-to-run": "The graph has neither a sink nor outputs.",
     "unknown-picture-format": "A picture was asked for in a format that is not written.",
     # files that nodes name
+    "unusable-store": "The store, or a file of it, cannot be read or written.",
     "unusable-input": "A value or a file that a node names cannot be used.",
     "missing-file": "The file is not in the folders of this run.",
     "outside-folders": "The file lies outside the folders that this run may read.",

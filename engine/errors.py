@@ -17,6 +17,8 @@ of fault it is, for programs and tests (`weft.engine.error_codes`).
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
@@ -76,7 +78,22 @@ class SettingsError(InputError):
 
 
 class StoreError(WeftError):
-    """The store cannot be read or written; the message names the path."""
+    """The store cannot be read or written; the message names the path.
+
+    Args:
+        message: what was found and what was expected.
+        hint: what the user can do about it.
+        code: the kind of fault, in kebab case.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: str = "unusable-store") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class CorruptRecord(StoreError):  # noqa: N818 - a state of a record rather than a fault of the caller
@@ -126,8 +143,10 @@ class Problem:
     made_at: str = ""
 
     @classmethod
-    def of(cls, fault: InputError | LiteralError, node: str = "", input: str = "", before: str = "") -> Problem:
-        """The problem that an error of one input is.
+    def of(
+        cls, fault: InputError | LiteralError | StoreError, node: str = "", input: str = "", before: str = ""
+    ) -> Problem:
+        """The problem that an error with a hint and a code is.
 
         Args:
             before: what comes before its message.
@@ -184,11 +203,27 @@ class NodeError(WeftError):
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """`did you mean X?` for the nearest of `words`, or the empty string where none is near."""
-    options = list(words)
-    folded = {option.lower(): option for option in options}
-    found = get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
+    """`did you mean X?` for the nearest of `words`, or the empty string where none is near.
+
+    Names are compared in lower case, with `pp` for `++` and `_` for spaces and dashes: `DPM++ 2M` is `dpmpp_2m`.
+    """
+    folded = {_folded(option): option for option in words}
+    found = get_close_matches(_folded(word), list(folded), n=1, cutoff=0.6)
     return f"did you mean `{folded[found[0]]}`?" if found else ""
+
+
+def _folded(word: str) -> str:
+    return re.sub(r"[\s-]+", "_", word.lower().replace("++", "pp"))
+
+
+def writing_hint(fault: OSError, option: str) -> str:
+    """What to do where files cannot be written.
+
+    Args:
+        option: how another folder is chosen: `--out DIR`.
+    """
+    full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"{'make room' if full else 'check that the folder can be written to'}, or choose another with {option}"
 
 
 def listed(words: Iterable[str], limit: int = 12) -> str:

@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from weft.engine.device import PRECISIONS
 from weft.engine.errors import Problem, SettingsError, nearest
 from weft.engine.limits import Limits
 from weft.engine.quantities import size
 from weft.engine.settings_file import NAME, FileValue, file_values, trusted_folders, user_file
+
+
+def _as_given(value: Any, folder: Path) -> Any:
+    return value
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,17 @@ class SettingKind:
         expected: for messages and the reference: `a folder`.
         of_toml: gives the value of what a TOML file has; raises `ValueError` for anything else.
         of_text: gives the value of an environment variable.
+        example: a value as TOML has it, for hints.
         several: whether it is a list, in which the sources add up.
+        relative_to: gives the value for a file in a folder: relative paths are made absolute.
     """
 
     expected: str
     of_toml: Callable[[object], Any]
     of_text: Callable[[str], Any]
+    example: str
     several: bool = False
+    relative_to: Callable[[Any, Path], Any] = _as_given
 
 
 @dataclass(frozen=True)
@@ -124,15 +133,38 @@ def _folders_text(text: str) -> tuple[Path, ...]:
     return tuple(_folder(part) for part in text.split(os.pathsep) if part)
 
 
-FOLDER = SettingKind("a folder", _folder, _folder)
-FOLDERS = SettingKind(f"folders; in a variable joined by `{os.pathsep}`", _each(_folder), _folders_text, several=True)
-TEXT = SettingKind("a text", _text, _text)
-TEXTS = SettingKind("a text or a list of texts", _each(_text), lambda text: (_text(text),), several=True)
-DEVICE = SettingKind("auto, cpu, cuda, cuda:N or mps", _device, _device)
-PRECISION = SettingKind(f"one of {', '.join(PRECISIONS)}", _one_of(*PRECISIONS), _one_of(*PRECISIONS))
-SIZE = SettingKind("a size such as 500M or 20G, or a number of bytes", _bytes, size)
-SWITCH = SettingKind("true or false", _switch, _switch_text)
-WHOLE = SettingKind("a whole number", _whole, _whole_text)
+def _in_folder(value: Path, folder: Path) -> Path:
+    return folder / value
+
+
+def _each_in_folder(value: tuple[Path, ...], folder: Path) -> tuple[Path, ...]:
+    return tuple(folder / one for one in value)
+
+
+def _url_or_in_folder(value: str, folder: Path) -> str:
+    """A URL stays; a relative folder becomes a `file:` URL, whose path may have any characters."""
+    path = Path(unquote(value)).expanduser()
+    return value if urlsplit(value).scheme or Path(value).is_absolute() else (folder / path).as_uri()
+
+
+FOLDER = SettingKind("a folder", _folder, _folder, '"~/weft"', relative_to=_in_folder)
+FOLDERS = SettingKind(
+    f"folders; in a variable joined by `{os.pathsep}`",
+    _each(_folder),
+    _folders_text,
+    '["~/weft"]',
+    several=True,
+    relative_to=_each_in_folder,
+)
+ADDRESS = SettingKind("a URL or a folder", _text, _text, '"s3://bucket/weft"', relative_to=_url_or_in_folder)
+TEXTS = SettingKind(
+    "a text or a list of texts", _each(_text), lambda text: (_text(text),), '["notify-send"]', several=True
+)
+DEVICE = SettingKind("auto, cpu, cuda, cuda:N or mps", _device, _device, '"cuda:0"')
+PRECISION = SettingKind(f"one of {', '.join(PRECISIONS)}", _one_of(*PRECISIONS), _one_of(*PRECISIONS), '"float16"')
+SIZE = SettingKind("a size such as 500M or 20G, or a number of bytes", _bytes, size, '"20G"')
+SWITCH = SettingKind("true or false", _switch, _switch_text, "true")
+WHOLE = SettingKind("a whole number", _whole, _whole_text, "4096")
 
 _LIMITS = {
     "max_pixels": "Width x height x batch of one image or latent, in pixels.",
@@ -152,7 +184,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "shared_store",
         "WEFT_SHARED_STORE",
-        TEXT,
+        ADDRESS,
         "none",
         "URL or folder of a store that machines share.",
         "--shared-store",
@@ -274,7 +306,7 @@ def resolve(
     problems: list[Problem] = []
     given: list[tuple[Setting, Any, str]] = []
     for path, local in _files(graph_folder, environment):
-        given += _of_file(file_values(path), local, problems)
+        given += _of_file(path, local, problems)
     given += _of_environment(environment, problems)
     given += ((BY_NAME[name], value, "call") for name, value in (call or {}).items() if value not in (None, (), []))
     if problems:
@@ -297,9 +329,22 @@ def _files(graph_folder: Path | None, environment: Mapping[str, str]) -> Iterato
         yield local, True
 
 
-def _of_file(values: Iterable[FileValue], local: bool, problems: list[Problem]) -> Iterator[tuple[Setting, Any, str]]:
-    """The values of a file; what is wrong with it goes to `problems`."""
-    for found in values:
+def check_next_to_graph(folder: Path) -> None:
+    """Check the `weft.toml` of a folder with graphs, if it has one.
+
+    Raises:
+        SettingsError: with every problem of the file.
+    """
+    problems: list[Problem] = []
+    if (path := folder / NAME).is_file():
+        list(_of_file(path, True, problems))
+    if problems:
+        raise SettingsError(problems)
+
+
+def _of_file(path: Path, local: bool, problems: list[Problem]) -> Iterator[tuple[Setting, Any, str]]:
+    """The values of a file, relative paths in its folder; what is wrong with it goes to `problems`."""
+    for found in file_values(path):
         setting = BY_NAME.get(found.name)
         if setting is None:
             hint = nearest(found.name, BY_NAME) or "`weft settings` lists the settings"
@@ -309,9 +354,12 @@ def _of_file(values: Iterable[FileValue], local: bool, problems: list[Problem]) 
             problems.append(_problem("setting-not-allowed", "a file next to graphs cannot set this", hint, found))
         else:
             try:
-                yield setting, setting.kind.of_toml(found.value), found.place
+                value = setting.kind.relative_to(setting.kind.of_toml(found.value), path.parent.absolute())
             except ValueError:
-                problems.append(_wrong(setting, found.value, found.place))
+                hint = f"write: {setting.name.rpartition('.')[2]} = {setting.kind.example}"
+                problems.append(_wrong(setting, found.value, found.place, hint))
+            else:
+                yield setting, value, found.place
 
 
 def _of_environment(environment: Mapping[str, str], problems: list[Problem]) -> Iterator[tuple[Setting, Any, str]]:
@@ -321,12 +369,13 @@ def _of_environment(environment: Mapping[str, str], problems: list[Problem]) -> 
             try:
                 yield setting, setting.kind.of_text(text), setting.variable
             except ValueError:
-                problems.append(_wrong(setting, text, setting.variable))
+                hint = f"write: {setting.variable}={setting.kind.example.strip('[]')}"
+                problems.append(_wrong(setting, text, setting.variable, hint))
 
 
-def _wrong(setting: Setting, value: object, place: str) -> Problem:
+def _wrong(setting: Setting, value: object, place: str, hint: str) -> Problem:
     message = f"found {value!r}, expected {setting.kind.expected}"
-    return Problem(message, setting.help, input=setting.name, file=place, code="malformed-setting")
+    return Problem(message, hint, input=setting.name, file=place, code="malformed-setting")
 
 
 def _problem(code: str, message: str, hint: str, found: FileValue) -> Problem:

@@ -445,9 +445,8 @@ def _read_class(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Typ
     cls = origin or annotation
     if isinstance(cls, type) and VALUES.get(cls.__name__) is cls:
         return Value(cls.__name__, *_family(arguments))
-    raise CatalogError(
-        f"{getattr(annotation, '__name__', annotation)} cannot be an input type (register a value class with @value)"
-    )
+    found = annotation.__name__ if isinstance(annotation, type) else repr(annotation)
+    raise CatalogError(f"{found} cannot be an input type (register a value class with @value)")
 
 
 def _family(arguments: tuple[Any, ...]) -> tuple[str | None, str | None]:

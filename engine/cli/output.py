@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from weft.engine.errors import GraphError, InputError, Problem, SettingsError, WeftError
+from weft.engine.errors import GraphError, InputError, Problem, SettingsError, StoreError, WeftError
 
 
 class Exit(IntEnum):
@@ -70,8 +70,8 @@ def say_error(fault: WeftError, as_json: bool) -> None:
     """An error that ends the command."""
     if isinstance(fault, (GraphError, SettingsError)):
         problems: tuple[Problem, ...] = fault.problems
-    elif isinstance(fault, InputError):
-        problems = (Problem(fault.message, fault.hint),)
+    elif isinstance(fault, (InputError, StoreError)):
+        problems = (Problem.of(fault),)
     else:
         problems = (Problem(str(fault)),)
     say_problems(problems, as_json)

@@ -9,7 +9,7 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
-from weft.engine.settings import TABLE, Setting, Settings, resolve
+from weft.engine.settings import TABLE, Setting, Settings, check_next_to_graph, resolve
 from weft.engine.settings_file import CONFIG, trust, trusted_folders, user_file
 
 app = typer.Typer(help="Show the settings, and trust folders of graphs to have their own.", invoke_without_command=True)
@@ -42,7 +42,11 @@ def show(call: typer.Context, graph: SettingsFor = None, json: options.Json = Fa
 
 @app.command("trust")
 def trust_folder(folder: Folder) -> int:
-    """Let the weft.toml in a folder set device, precision, memory and metadata for the graphs in it."""
+    """Let the weft.toml in a folder set device, precision, memory, weights and metadata for the graphs in it.
+
+    A file with a problem is refused: the message says what is wrong with it.
+    """
+    check_next_to_graph(folder.expanduser())
     changed = trust(folder)
     print(f"{folder.expanduser().resolve()}: {'trusted' if changed else 'was trusted already'}")
     return Exit.DONE

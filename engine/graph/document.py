@@ -155,7 +155,7 @@ def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
     if type(tree["weft"]) is not int or tree["weft"] != VERSION:
         message = f"format version {shown(tree['weft'])}, this Weft reads version {VERSION}"
         raise GraphError(
-            [Problem(message, f'write "weft": {VERSION}, or use a newer Weft', code="unsupported-version")]
+            [Problem(message, "upgrade Weft: pip install --upgrade weft-engine", code="unsupported-version")]
         )
     try:
         return DocumentModel.model_validate(tree)

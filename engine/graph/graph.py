@@ -187,6 +187,9 @@ class Graph(Displayed):
             raise GraphError(
                 [Problem(f"output `{name}` is {found}, expected one output of a node", hint, code="needs-one-output")]
             )
+        if name in builder.outputs:
+            message = f"the graph has an output `{name}` already"
+            raise GraphError([Problem(message, "give each output a name of its own", code="duplicate-output")])
         builder.outputs[name] = link
 
     def parameter(self, name: str, *sets: str, **details: Any) -> Any:

@@ -24,7 +24,7 @@ from typing import Any
 
 from weft.engine import events
 from weft.engine.artifact import Artifact
-from weft.engine.errors import Cancelled, InputError, NodeError
+from weft.engine.errors import Cancelled, InputError, NodeError, writing_hint
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, cost_key
@@ -389,7 +389,7 @@ class _Run:
                 delivered = self.environment.deliver(item, step)
             except OSError as fault:
                 message = f"cannot write {fault.filename or 'the output folder'}: {fault.strerror or fault}"
-                error = InputError(message, "make room, or choose another folder with --out DIR", "unwritable-file")
+                error = InputError(message, writing_hint(fault, "--out DIR"), "unwritable-file")
                 error.__cause__ = fault
                 self._failed(step, error)
                 return

@@ -125,7 +125,9 @@ def restore(tree: Any, tensor: Callable[[int], Any], blob: Callable[[int], bytes
 
 def _value_class(name: str) -> type:
     if name not in VALUES:
-        raise StoreError(f"the store has a value of type {name}, which no installed node library defines")
+        raise StoreError(
+            f"the store has a value of type {name}, which no installed node library defines", "install the library"
+        )
     return VALUES[name]
 
 

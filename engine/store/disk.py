@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from weft.engine.errors import StoreError
+from weft.engine.errors import StoreError, writing_hint
 from weft.engine.keys import Digest
 from weft.engine.store import Claim, Claimant, Computed, CorruptRecord, Fault, Note, Record, Stats
 from weft.engine.store.claims import Claims
@@ -214,8 +214,8 @@ class DiskStore(FileStore):
             yield
         except OSError as fault:
             raise StoreError(
-                f"the store {self.folder} cannot be written: {fault.strerror or fault} "
-                "(make room, or choose another folder with --store DIR or WEFT_STORE)"
+                f"the store {self.folder} cannot be written: {fault.strerror or fault}",
+                writing_hint(fault, "--store DIR or WEFT_STORE"),
             ) from fault
 
     def _touch(self, key: Digest) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from weft.engine.atomic_write import replace_file
-from weft.engine.errors import InputError, StoreError, listed, nearest
+from weft.engine.errors import InputError, StoreError, listed, nearest, writing_hint
 from weft.engine.keys import Digest, digest, digest_file
 from weft.engine.sealing import opened, sealed
 
@@ -227,5 +227,5 @@ class FileDigests:
                 replace_file(self.memory, sealed(self.memory.name, orjson.dumps(self._known)))
         except OSError as fault:
             self._unsaved = True
-            hint = "make room, or choose another folder with --store DIR or WEFT_STORE"
-            raise StoreError(f"{self.memory} cannot be written: {fault.strerror or fault} ({hint})") from fault
+            hint = writing_hint(fault, "--store DIR or WEFT_STORE")
+            raise StoreError(f"{self.memory} cannot be written: {fault.strerror or fault}", hint) from fault

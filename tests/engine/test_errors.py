@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from weft.engine import GraphError, InputError, NodeError, Problem, WeftError, errors, listed, nearest
-from weft.engine.errors import LiteralError
+from weft.engine.errors import LiteralError, StoreError
 
 
 def test_every_error_is_a_weft_error() -> None:
@@ -16,9 +16,14 @@ def test_every_error_is_a_weft_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [InputError("no file", "name one", "missing-file"), LiteralError("5", "write a text")]
+    "fault",
+    [
+        InputError("no file", "name one", "missing-file"),
+        LiteralError("5", "write a text"),
+        StoreError("read-only", "choose another"),
+    ],
 )
-def test_an_error_of_an_input_becomes_a_problem_of_it(fault: InputError | LiteralError) -> None:
+def test_an_error_of_an_input_becomes_a_problem_of_it(fault: InputError | LiteralError | StoreError) -> None:
     problem = Problem.of(fault, "load", "path", before="output `x` ")
     assert (problem.node, problem.input, problem.hint, problem.code) == ("load", "path", fault.hint, fault.code)
     assert problem.message == f"output `x` {fault.message}"
@@ -46,3 +51,9 @@ def test_the_nearest_word_is_found_in_any_case() -> None:
 
 def test_long_lists_are_cut_with_a_count() -> None:
     assert listed("abc") == "a, b, c" and listed(map(str, range(5)), 3) == "0, 1, 2 and 2 more"
+
+
+def test_names_are_found_however_they_are_spelled() -> None:
+    samplers = ("dpm2", "dpmpp_2m", "dpmpp_2m_sde", "euler")
+    assert all("`dpmpp_2m`" in nearest(name, samplers) for name in ("dpm++ 2m", "DPM++ 2M", "dpmpp-2m"))
+    assert not nearest("unipc", samplers)

@@ -19,6 +19,7 @@ from weft.engine.settings_file import trust
 TEXTS = {
     "a folder": ("~/a", "/b", "/c"),
     "a text": ("x", "y", "z"),
+    "a URL": ("s3://x", "s3://y", "s3://z"),
     "auto, cpu": ("cpu", "mps", "cuda:3"),
     "one of": ("float32", "float16", "bfloat16"),
     "a size": ("1k", "2k", "3k"),
@@ -205,3 +206,20 @@ def test_a_configuration_folder_that_cannot_be_looked_into_is_as_none(tmp_path: 
     del environment["WEFT_CONFIG"]
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout == "auto\n"
+
+
+def test_relative_folders_of_a_file_lie_in_its_folder(
+    tmp_path: Path, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    write(variables, 'models = ["models", "~/own"]\noutput = "pictures"\nshared_store = "shared"\n')
+    settings = resolve(environment=variables)
+    assert settings.models == (tmp_path / "config" / "models", Path("~/own").expanduser())
+    assert settings.output == tmp_path / "config" / "pictures"
+    assert settings.shared_store == (tmp_path / "config" / "shared").as_uri()
+
+
+def test_urls_stay_as_a_file_has_them(variables: dict[str, str]) -> None:
+    write(variables, 'shared_store = "s3://bucket/weft"\n')
+    assert resolve(environment=variables).shared_store == "s3://bucket/weft"

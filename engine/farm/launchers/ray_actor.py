@@ -33,7 +33,7 @@ PATIENCE = 5.0
 """Seconds for which a cluster may take to answer."""
 
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_timeout_ms_task_wait_for_death_info": "100"}
-"""Ray as it is set here unless the environment sets it: without usage statistics, and a worker's death is detected a second sooner."""
+"""Settings of Ray, unless the environment sets them: no usage statistics; a death is detected a second sooner."""
 
 _NAMED = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """Resources that Ray takes by names of its own."""

@@ -85,7 +85,9 @@ class LedgerFile:
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")
             if isinstance(fault, sqlite3.OperationalError) and fault.sqlite_errorcode & 0xFF in _NO_ROOM:
-                raise StoreError(f"the ledger {self.path} cannot be written: {fault} (make room, resume)") from fault
+                raise StoreError(
+                    f"the ledger {self.path} cannot be written: {fault}", "make room, then resume the job"
+                ) from fault
             raise
 
     def facts(self) -> JobFacts:

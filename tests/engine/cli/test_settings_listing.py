@@ -69,3 +69,10 @@ def test_the_version_is_printed(weft: Weft, folder: Path) -> None:
     from weft.engine import __version__
 
     assert weft("--version").out.split() == ["weft", __version__]
+
+
+def test_a_folder_whose_file_is_refused_is_not_trusted(weft: Weft, folder: Path, config: Path) -> None:
+    (folder / "weft.toml").write_text('store = "elsewhere"\n')
+    ended = weft("settings", "trust", ".")
+    assert ended.code == 2 and "weft.toml:1" in ended.err
+    assert weft("run", "sum.json").code == 0

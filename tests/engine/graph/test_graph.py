@@ -204,3 +204,12 @@ def test_graphs_are_called_in_graphs_only() -> None:
     with pytest.raises(GraphError) as output:
         doubled().output("x", Link("text_encode"))
     assert [raised.value.problems[0].code for raised in (called, output)] == ["outside-graph"] * 2
+
+
+def test_an_output_cannot_be_named_twice() -> None:
+    with Graph() as graph:
+        graph.output("text", TextEncode("a"))
+        with pytest.raises(GraphError) as refused:
+            graph.output("text", TextEncode("b"))
+    assert [problem.code for problem in refused.value.problems] == ["duplicate-output"]
+    assert graph.outputs["text"].node == "text_encode"
