@@ -29,6 +29,7 @@ CODES: Mapping[str, str] = {
     "duplicate-id": "The graph has a node of this id already.",
     "duplicate-output": "The graph has an output of this name already.",
     "unknown-target": "What is to be replaced is not in the graph.",
+    "inside-listener": "A listener runs a graph or a node, or waits for a run.",
     # subgraphs and parameters
     "unknown-subgraph": "There is no subgraph of this name.",
     "unknown-graph-file": "There is no graph file of this name.",

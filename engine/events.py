@@ -27,8 +27,9 @@ def _event_name(name: str) -> str:
 
 
 Listener = Callable[[Event], None]
-"""Gets the events of a run, one at a time, from the threads that run its nodes. It must not run nodes itself: the run
-waits for it, in the middle of a node where that reports a step. Several runs call their listeners at the same time."""
+"""Gets the events of a run, one at a time, from the threads that run its nodes. It may submit graphs; it cannot run
+them or wait for a run, since its own run waits for it. What it raises ends its run and is raised to the caller of that
+run. Several runs call their listeners at the same time."""
 
 Preview = Callable[[], bytes]
 """Makes a small PNG."""

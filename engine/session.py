@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from typing import Any
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.errors import GraphError
+from weft.engine.errors import Cancelled, GraphError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
@@ -34,13 +34,14 @@ from weft.engine.planning.planner import Plan, plan
 from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan
 from weft.engine.running.auditing import audit as audited
 from weft.engine.running.delivery import Folder, versions
+from weft.engine.running.emitter import Emitter, raise_if_in_listener
 from weft.engine.running.executor import RunEnvironment
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import admitted
 from weft.engine.running.result import Result
 from weft.engine.running.run_in_parts import RunInParts
 from weft.engine.settings import TABLE, Settings, default, resolve
-from weft.engine.spec.at_once import inside_a_run, register_default, running
+from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_default, running
 from weft.engine.spec.catalog import Catalog, from_file, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
@@ -58,7 +59,7 @@ from weft.engine.weights.resources import FileDigests, HashedResource, SearchPat
 class RunOptions:
     """What one run is given besides its plan; `Engine.run` describes each."""
 
-    listener: events.Listener = events.ignore
+    emit: Emitter = field(default_factory=Emitter)
     cancelled: Callable[[], bool] = never
     output: str | Path = "output"
     metadata: bool | None = None
@@ -248,8 +249,11 @@ class Engine:
 
         Raises:
             GraphError: with every problem of the graph.
+            InputError: in a listener, which cannot run a graph (`inside-listener`).
+            Exception: what the listener raised, after the run has ended.
             NodeError: for the first node that failed, after everything that could run has run.
         """
+        raise_if_in_listener("run a graph")
         planned = self.plan(graph, only)
         result = self.execute(planned, listener=listener, cancelled=cancelled, output=output, metadata=metadata)
         if result.failures:
@@ -279,8 +283,8 @@ class Engine:
 
         def work(emit: events.Listener, cancelled: Callable[[], bool]) -> Result:
             def hear(event: events.Event) -> None:
+                emit(event)  # first: it reaches whoever iterates also where the listener raises
                 listener(event)
-                emit(event)
 
             shown = events.Previewed(hear) if previews else hear
             planned = self.plan(graph, wanted)
@@ -306,23 +310,41 @@ class Engine:
         Args:
             audit: the share of hits, in 0..1, to compute again and compare, so that nodes show which are not
                 deterministic.
+
+        Raises:
+            InputError: in a listener, which cannot run a graph (`inside-listener`).
+            Exception: what the listener raised, after the run has ended.
+            Cancelled: in a node whose own run was cancelled meanwhile.
         """
+        raise_if_in_listener("run a graph")
         started = time.perf_counter()
+        emit = Emitter(listener)
+        around = cancelled_around() or never
+
+        def stops() -> bool:
+            return emit.failed() or cancelled() or around()
+
         counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
-        listener(events.RunStarted(**counts))
-        options = RunOptions(listener, cancelled, self.output if output is None else output, metadata)
+        emit(events.RunStarted(**counts))
+        options = RunOptions(emit, stops, self.output if output is None else output, metadata)
         parts = self._parts(self._store_for(planned), options)
-        with running(self.run_now):
+        with running(self.run_now, stops):
             planned = parts.run(planned)
         found = parts.result
         for name, item in found.outputs.items():
-            listener(events.OutputGiven(name, plain_output(item)))
+            emit(events.OutputGiven(name, plain_output(item)))
         self._recollect(planned)
         if found.ran:
             self._keep_within()
-        unstable = self._audited(planned, audit, listener) if audit and found.status == "done" else ()
+        unstable = self._audited(planned, audit, options) if audit and found.status == "done" else ()
         seconds = time.perf_counter() - started
-        listener(events.RunFinished(found.status, len(found.ran), len(found.cached), round(seconds, 6)))
+        if emit.failed():
+            found.status = "failed"
+        emit(events.RunFinished(found.status, len(found.ran), len(found.cached), round(seconds, 6)))
+        if emit.fault is not None:
+            raise emit.fault
+        if found.status == "cancelled" and around():
+            raise Cancelled("the run around this one was cancelled")
         return found.finished(seconds, unstable)
 
     def _parts(self, store: Store, options: RunOptions) -> RunInParts:
@@ -352,20 +374,22 @@ class Engine:
             deliver=self._folder(planned, options),
             lane=self._lane,
             in_progress=in_progress,
-            listener=options.listener,
+            emit=options.emit,
             cancelled=options.cancelled,
             trace=self._trace(),
             resident=self._resident if self.weights is not None else None,
             guarded=self.guarded,
         )
 
-    def _audited(self, planned: Plan, share: float, listener: events.Listener) -> tuple[str, ...]:
+    def _audited(self, planned: Plan, share: float, options: RunOptions) -> tuple[str, ...]:
         """Compute hits again; the nodes whose outputs differ."""
         unstable = []
-        with running(self.run_now):
+        with running(self.run_now, options.cancelled):
             for found in audited(planned, share, self._store, self._context, self._lane):
-                listener(found)
+                options.emit(found)
                 unstable += [found.node] if found.differ else []
+                if options.cancelled():
+                    break
         return tuple(unstable)
 
     def _keep_within(self) -> None:
@@ -399,8 +423,11 @@ class Engine:
         """Call a node type on real values, at once, with nothing kept.
 
         Raises:
-            InputError: where a value is not of its input's type.
+            InputError: where a value is not of its input's type, or in a listener (`inside-listener`).
+            Cancelled: in a node whose run was asked to stop.
         """
+        raise_if_in_listener("run a node")
+        cancelled = cancelled_around() or never
         values = admitted(type, given)
         resources = {}
         for name, one in type.inputs.items():
@@ -409,9 +436,13 @@ class Engine:
                 resolved = one.resource.resolve(text, self.places())
                 resources[text] = HashedResource(resolved, self._digests.of(resolved))
                 self._residency.sources.learn(resources[text])
-        with running(self.run_now), self._lane.turn() if type.lane == "gpu" else nullcontext(self._lane) as lane:
+        context = self._context(resources=resources, cancelled=cancelled)
+        if cancelled():
+            raise Cancelled("the run was cancelled")
+        turn = self._lane.turn(context.look) if type.lane == "gpu" else nullcontext(self._lane)
+        with running(self.run_now, cancelled), turn as lane:
             if type.context_name:
-                values[type.context_name] = self._context(resources=resources, lane=lane)
+                values[type.context_name] = replace(context, lane=lane)
             return type.function(**values)
 
 

@@ -1,29 +1,25 @@
 """A run that goes on in a thread: its events as they come, its result when it is there, cancel at any time.
 
-The threads are daemons, which Python would stop in the middle of a node when the process ends. So `_end_all` asks the
-runs that still go on to stop, and waits for them, before that: results are in the store whole or not at all.
+A process that ends cancels the runs that still go on, and waits for them for a while (`weft.engine.process_end`).
+Results are in the store whole or not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from weft.engine.events import Event, Listener
+from weft.engine.process_end import start_thread
+from weft.engine.running.emitter import leave_listener, raise_if_in_listener
 from weft.engine.running.result import Result
-
-AT_EXIT = 10.0
-"""Seconds that the end of a process waits for its runs; they look in each step of a node whether they should stop."""
 
 Work = Callable[[Listener, Callable[[], bool]], Result]
 """The run: it gives its events to a listener and asks whether it was cancelled."""
@@ -33,36 +29,39 @@ Work = Callable[[Listener, Callable[[], bool]], Result]
 class Submission:
     """A run under way; `Engine.submit` makes it.
 
-    Iterate over it for its events, with `for` or `async for`, from the first to the last, once. `await` it, or call
-    `result`, for its result.
+    Iterate over it for its events, with `for` or `async for`: each iteration gives all of them, from the first to the
+    last, and waits for those that are still to come. `await` it, or call `result`, for its result.
     """
 
     _work: Work = field(repr=False)
     _future: Future[Result] = field(default_factory=Future, repr=False)
-    _events: SimpleQueue[Event | None] = field(default_factory=SimpleQueue, repr=False)
+    _events: list[Event] = field(default_factory=list, repr=False)
+    _ended: bool = field(default=False, repr=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _asked: threading.Event = field(default_factory=threading.Event, repr=False)
     _wake: list[Callable[[], object]] = field(default_factory=list, repr=False)
-    _thread: threading.Thread = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._future.set_running_or_notify_cancel()  # so that a task which awaits the future cannot cancel it
         # In a copy of the context, so that a node which submits a run gets its turns on the device within its own one.
         run = partial(copy_context().run, self._run)
-        self._thread = threading.Thread(target=run, name="weft submission", daemon=True)
-        _UNDER_WAY[self] = None
-        self._thread.start()
+        start_thread(run, "weft submission", self.cancel)
 
     def _run(self) -> None:
+        leave_listener()
         try:
             self._future.set_result(self._work(self._put, self._asked.is_set))
         except BaseException as fault:
             self._future.set_exception(fault)
         finally:
-            self._put(None)
-            _UNDER_WAY.pop(self, None)
+            self._put()
 
-    def _put(self, event: Event | None) -> None:
-        self._events.put(event)
+    def _put(self, *new: Event) -> None:
+        """Add an event, or none where there are no more."""
+        with self._changed:
+            self._events += new
+            self._ended = not new
+            self._changed.notify_all()
         for wake in self._wake.copy():
             with suppress(RuntimeError):  # its event loop is closed
                 wake()
@@ -91,7 +90,11 @@ class Submission:
         Raises:
             GraphError: with every problem of the graph.
             TimeoutError: where it is not there in time.
+            InputError: in a listener, which cannot wait for a run (`inside-listener`).
+            Exception: what the listener of the run raised.
         """
+        if not self.done:
+            raise_if_in_listener("wait for a run")
         return self._future.result(timeout)
 
     def __await__(self) -> Generator[Any, None, Result]:
@@ -99,39 +102,35 @@ class Submission:
         return asyncio.wrap_future(self._future).__await__()
 
     def __iter__(self) -> Iterator[Event]:
-        return iter(self._events.get, None)
+        given = 0
+        while True:
+            if not self._ended:
+                raise_if_in_listener("wait for the events of a run")
+            with self._changed:
+                while given == len(self._events) and not self._ended:
+                    self._changed.wait()
+                new = self._events[given:]
+            if not new:
+                return
+            yield from new
+            given += len(new)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        # No thread waits for the queue: a few threads serve a whole event loop, and many runs may be listened to.
+        # No thread waits for the events: a few threads serve a whole event loop, and many runs may be listened to.
         arrived = asyncio.Event()
         wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
         self._wake.append(wake)
+        given = 0
         try:
             while True:
                 arrived.clear()
-                with suppress(Empty):
-                    while (event := self._events.get_nowait()) is not None:
-                        yield event
+                with self._changed:
+                    new, ended = self._events[given:], self._ended
+                for event in new:
+                    yield event
+                given += len(new)
+                if ended:
                     return
                 await arrived.wait()
         finally:
             self._wake.remove(wake)
-
-
-_UNDER_WAY: dict[Submission, None] = {}
-"""The runs that go on: a dict, since threads add and remove while it is listed."""
-
-
-def _end_all() -> None:
-    """Ask all runs to stop, and wait for them for a while."""
-    end = time.monotonic() + AT_EXIT
-    under_way = list(_UNDER_WAY)
-    for submission in under_way:
-        submission.cancel()
-    for submission in under_way:
-        submission._thread.join(max(0.0, end - time.monotonic()))
-
-
-# Thread pools are joined before `atexit` handlers are called, and a run may wait in one: it must be cancelled before.
-# `_register_atexit` is what `concurrent.futures` itself uses to be called in time.
-getattr(threading, "_register_atexit", atexit.register)(_end_all)

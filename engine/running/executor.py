@@ -12,7 +12,6 @@ for a key or a claim of somebody else while it holds none of the three, so no tw
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +30,7 @@ from weft.engine.keys import Digest, cost_key
 from weft.engine.planning.planner import Plan, Step, content_key_of
 from weft.engine.running.delivery import Delivered
 from weft.engine.running.delivery_order import DeliveryOrder
+from weft.engine.running.emitter import Emitter
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue
@@ -65,7 +65,7 @@ class RunEnvironment:
         deliver: delivers one artifact of a sink.
         lane: the device's, in which nodes of the `gpu` lane take turns.
         in_progress: what other runs over the same store compute; None where this run waits for nobody.
-        listener: gets every event of the run, one at a time.
+        emit: gives the events of the run to its listener.
         cancelled: asked before each node and in each step.
         trace: what is recorded with each result.
         resident: whether the weights of all recipes in some values are on the device; None without a budget.
@@ -77,7 +77,7 @@ class RunEnvironment:
     deliver: Deliver
     lane: DeviceLane
     in_progress: InProgress | None = None
-    listener: events.Listener = events.ignore
+    emit: Emitter = field(default_factory=Emitter)
     cancelled: Callable[[], bool] = lambda: False
     trace: Mapping[str, Any] = field(default_factory=dict)
     resident: Callable[[Iterable[Any]], bool] | None = None
@@ -111,14 +111,13 @@ class _Run:
     def __init__(self, plan: Plan, environment: RunEnvironment, result: PartialResult) -> None:
         self.plan = plan
         self.environment = environment
-        self.listener = environment.listener
+        self.emit = environment.emit
         self.trace = environment.trace
         self.result = result
         self.results: dict[str, Mapping[str, Handle | Computed]] = {}
         self.announced = {*result.ran, *result.cached}
         self.faulty = result.faulty
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
-        self.emitting = threading.Lock()
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
         self.no_turn = nullcontext(environment.lane)
@@ -271,13 +270,17 @@ class _Run:
         arrived = self._arrived(step)
         if arrived is None:
             return None
+        # No event but progress is emitted within the turn: a slow listener keeps the device from no other run.
+        self._emit(events.NodeStarted, step)
         with self._turn(step) as lane:
-            self._emit(events.NodeStarted, step)
-            outputs, seconds = self._computed(step, arrived, lane)
-            if outputs is None:
-                return None
-            self.result.ran.append(step.call.id)
-            self._emit(events.NodeFinished, step, seconds=round(seconds, 6))
+            started = time.perf_counter()
+            outputs = self._computed(step, arrived, lane)
+            seconds = time.perf_counter() - started
+        if isinstance(outputs, Exception):
+            self._failed(step, outputs)
+            return None
+        self.result.ran.append(step.call.id)
+        self._emit(events.NodeFinished, step, seconds=round(seconds, 6))
         self._keep(step, content, outputs, seconds)
         return Record(outputs, seconds)
 
@@ -291,23 +294,18 @@ class _Run:
             self._failed(step, fault)
             return None
 
-    def _computed(
-        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane
-    ) -> tuple[dict[str, Computed] | None, float]:
-        """The outputs of a call, None where it failed, and how many seconds it took."""
-        started = time.perf_counter()
+    def _computed(self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane) -> dict[str, Computed] | Exception:
+        """The outputs of a call, or what it raised."""
         try:
             given = called(step.call, arrived, partial(self._context, step, lane))
             if self.environment.guarded:
                 self._raise_if_changed(step.call, arrived)
             values = {name: laid_out(item) for name, item in given.items()}
-            outputs = {name: Computed(item, content_digest(item)) for name, item in values.items()}
+            return {name: Computed(item, content_digest(item)) for name, item in values.items()}
         except (Cancelled, CorruptRecord):
             raise
         except Exception as fault:
-            self._failed(step, fault)
-            return None, 0.0
-        return outputs, time.perf_counter() - started
+            return fault
 
     def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
         """Put outputs into the store, and notes that lead to them and say how long they took."""
@@ -354,9 +352,8 @@ class _Run:
                 )
 
     def _progress(self, step: Step, done: int, steps: int, preview: events.Preview | None) -> None:
-        shown = events.rendered(self.listener, step.call.id, preview)
-        with self.emitting:
-            self.listener(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
+        shown = events.rendered(self.emit.listener, step.call.id, preview)
+        self.emit(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
 
     def _failed(self, step: Step, fault: Exception) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)
@@ -413,9 +410,8 @@ class _Run:
                 self.result.outputs[name] = self._handle(link).load()
 
     def _emit(self, event: Callable[..., events.Event], step: Step, **details: Any) -> None:
-        if self.listener is not events.ignore:
-            with self.emitting:
-                self.listener(event(node=step.call.id, type=step.call.type.name, **details))
+        if not self.emit.unheard:
+            self.emit(event(node=step.call.id, type=step.call.type.name, **details))
 
 
 def _artifacts(outputs: Iterable[Any]) -> Iterable[Artifact]:

@@ -11,11 +11,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 
 from weft.engine.planning.planner import Step
+from weft.engine.running.file_threads import FileThreads
 from weft.engine.store import Record
 
 THREADS = min(4, os.cpu_count() or 1)
@@ -50,7 +52,7 @@ class ReadyQueue:
         self._missing: dict[str, int] = {}
         self._consumers: dict[str, list[Step]] = {step.call.id: [] for step in steps}
         self._in_threads: dict[Future[Record | None], Step] = {}
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads: FileThreads[Record | None] | None = None
         self._deferred = 0
         for step in steps:
             above = {link.node for _, link in step.call.links}.union(step.after) & self._consumers.keys()
@@ -66,9 +68,9 @@ class ReadyQueue:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
+        if self._threads is not None:
             # A second Ctrl-C (KeyboardInterrupt) ends at once; after anything else no thread outlives the run.
-            self._pool.shutdown(wait=kind is None or issubclass(kind, Exception), cancel_futures=True)
+            self._threads.close(wait=kind is None or issubclass(kind, Exception))
 
     @property
     def busy(self) -> bool:
@@ -112,9 +114,9 @@ class ReadyQueue:
 
     def start(self, step: Step, work: Callable[[], Record | None]) -> None:
         """Run a step in a thread, in a copy of the present `contextvars` context."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS, "weft files")
-        self._in_threads[self._pool.submit(copy_context().run, work)] = step
+        if self._threads is None:
+            self._threads = FileThreads(THREADS)
+        self._in_threads[self._threads.start(partial(copy_context().run, work))] = step
 
     def finished(self) -> Iterator[tuple[Step, Record | None]]:
         """The steps that ended in threads, with their results; waits for one where no step is ready.

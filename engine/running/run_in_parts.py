@@ -65,4 +65,4 @@ class RunInParts:
         environment = self.environment(planned)
         for step in planned.of("cached"):
             self.result.cached.append(step.call.id)
-            environment.listener(events.NodeCached(step.call.id, step.call.type.name, step.tier))
+            environment.emit(events.NodeCached(step.call.id, step.call.type.name, step.tier))

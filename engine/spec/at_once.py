@@ -20,6 +20,8 @@ is not named here."""
 
 _INNERMOST: ContextVar[Runner | None] = ContextVar("what runs the present code", default=None)
 
+_CANCELLED: ContextVar[Callable[[], bool] | None] = ContextVar("whether the present run was cancelled", default=None)
+
 _default: list[Runner] = []
 
 
@@ -34,16 +36,27 @@ def runner() -> Runner:
 
 
 def inside_a_run() -> bool:
-    """Whether the present code was called by a run: it is in a node or a listener."""
+    """Whether the present code was called by a run: it is in a node."""
     return _INNERMOST.get() is not None
 
 
+def cancelled_around() -> Callable[[], bool] | None:
+    """Asks whether the run around the present code was cancelled; None outside of any run that can be."""
+    return _CANCELLED.get()
+
+
 @contextmanager
-def running(runner: Runner) -> Iterator[None]:
-    """Node types that are called while the block runs go to `runner`, also where a graph is composed around it."""
+def running(runner: Runner, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
+    """Node types that are called while the block runs go to `runner`, also where a graph is composed around it.
+
+    Args:
+        cancelled: whether the run was cancelled, which ends what its nodes run too.
+    """
     token = _INNERMOST.set(runner)
+    around = _CANCELLED.set(cancelled)
     try:
         with composing_nothing():
             yield
     finally:
+        _CANCELLED.reset(around)
         _INNERMOST.reset(token)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast, overload
 
 from weft.engine.errors import Cancelled, InputError
 from weft.engine.events import Preview
+from weft.engine.process_end import raise_if_ending
 from weft.engine.weights.device_lane import DeviceLane, lane_of
 from weft.engine.weights.recipes import Patch, Recipe
 from weft.engine.weights.residency import Residency
@@ -90,10 +91,16 @@ class Context:
     def _held(self, recipe: Recipe[Any], kind: type[Any], patches: Sequence[Patch[Any]]) -> Iterator[Any]:
         lane = self.lane or lane_of(self.device)
         with (
-            lane.turn(self._raise_if_cancelled),
+            lane.turn(self.look),
             self.residency.hold(recipe, self.device, patches, kind) as module,
         ):
             yield module
+
+    def look(self) -> None:
+        """Raise `Cancelled` where a wait for the device is to end: the run was asked to stop, or no run is around."""
+        self._raise_if_cancelled()
+        if self.cancelled is never:
+            raise_if_ending()
 
     def _raise_if_cancelled(self) -> None:
         if self.cancelled():

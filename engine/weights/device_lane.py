@@ -20,13 +20,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from weft.engine.errors import InputError
+from weft.engine.process_end import raise_if_ending
 
 LOOK = 0.1
 """Seconds between two looks at whether a run that waits for its turn was cancelled."""
-
-
-def _keep_waiting() -> None:
-    """Wait for as long as it takes."""
 
 
 class DeviceLane:
@@ -48,13 +45,14 @@ class DeviceLane:
         self._changed = threading.Condition(threading.Lock())
 
     @contextmanager
-    def turn(self, look: Callable[[], None] = _keep_waiting) -> Iterator[DeviceLane]:
+    def turn(self, look: Callable[[], None] = raise_if_ending) -> Iterator[DeviceLane]:
         """Hold the device while the block runs; waits until those who came before are done.
 
         Code that holds a turn already, on this thread or in a copy of its `contextvars` context, gets one within it.
 
         Args:
-            look: called now and then while waiting; what it raises ends the wait.
+            look: called now and then while waiting; what it raises ends the wait. Where left out, the wait ends with
+                the process: nobody else can end it.
 
         Yields:
             The lane within this turn, for threads that the block starts without its `contextvars` context.

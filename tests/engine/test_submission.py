@@ -15,9 +15,9 @@ from PIL import Image as Pictures
 
 from weft.engine import INJECTED, Artifact, Context, Engine, Graph, GraphError, Link, Submission, named, node
 from weft.engine.events import Event
+from weft.engine.process_end import AT_EXIT
 from weft.engine.running.delivery import carried
 from weft.engine.store.disk import DiskStore
-from weft.engine.submission import AT_EXIT
 
 
 @node
@@ -197,3 +197,14 @@ def test_a_process_that_ends_while_a_submission_runs_ends_cleanly(tmp_path: Path
     assert time.monotonic() - started < AT_EXIT
     store = DiskStore(tmp_path / "store")
     assert not store.verify() and not [*store.root.glob("*/*/.*")]
+
+
+def test_each_iteration_gives_all_events(engine: Engine) -> None:
+    async def heard(run: Submission) -> list[Event]:
+        return [event async for event in run]
+
+    run = engine.submit(work(10_000))
+    run.cancel()
+    run.result(timeout=20)
+    first = [*run]
+    assert first and [*run] == first and asyncio.run(heard(run)) == first

@@ -1,0 +1,73 @@
+"""Threads that compute in the background, and the end of the process.
+
+The threads are daemons, which Python stops in the middle of a node when the process ends. So `_end_all` asks them to
+stop, and waits for them for at most `AT_EXIT` seconds, before that.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+
+from weft.engine.errors import Cancelled
+
+AT_EXIT = 10.0
+"""Seconds that the end of a process waits for its threads. Runs look in each step of a node whether they
+should stop."""
+
+_ENDING = threading.Event()
+
+_THREADS: dict[threading.Thread, Callable[[], object] | None] = {}
+"""The threads that run, and what asks each to stop: a dict, since threads add and remove while it is listed."""
+
+
+def raise_if_ending() -> None:
+    """Raise `Cancelled` once the process ends."""
+    if _ENDING.is_set():
+        raise Cancelled("the process ends")
+
+
+def start_thread(work: Callable[[], object], name: str, stop: Callable[[], object] | None = None) -> threading.Thread:
+    """Start a daemon thread that the end of the process waits for.
+
+    Args:
+        stop: asks `work` to return soon; called when the process ends. None where something else asks it.
+
+    Raises:
+        RuntimeError: where the system starts no more threads.
+    """
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            _THREADS.pop(threading.current_thread(), None)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    _THREADS[thread] = stop
+    try:
+        thread.start()
+    except BaseException:
+        _THREADS.pop(thread, None)
+        raise
+    return thread
+
+
+def _end_all() -> None:
+    """Ask all threads to stop, and wait for them for a while."""
+    end = time.monotonic() + AT_EXIT
+    _ENDING.set()
+    running = list(_THREADS.items())
+    for _, stop in running:
+        if stop is not None:
+            stop()
+    for thread, _ in running:
+        if thread.is_alive():
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+# Thread pools of nodes are joined before `atexit` handlers are called, and a run may wait in one: it must be cancelled
+# before. `_register_atexit` is what `concurrent.futures` itself uses to be called in time.
+getattr(threading, "_register_atexit", atexit.register)(_end_all)

@@ -1,0 +1,74 @@
+"""Gives the events of one run to its listener, one at a time, outside of the run.
+
+A listener is called in the `contextvars` context of the caller of the run, so it is in no node and in no turn on a
+device. It must neither run something nor wait for a run: the run waits for the listener, perhaps with the device in its
+hold, so both would wait for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar, copy_context
+
+from weft.engine import events
+from weft.engine.errors import InputError
+from weft.engine.graph.graph import composing_nothing
+
+_IN_LISTENER: ContextVar[bool] = ContextVar("whether the present code was called by a listener", default=False)
+
+
+class Emitter:
+    """Calls the listener of one run.
+
+    An exception of the listener does not reach the code that emits: the first one is kept in `fault`. The run stops
+    because of it and raises it when it has ended. The listener gets the remaining events all the same.
+    """
+
+    def __init__(self, listener: events.Listener = events.ignore) -> None:
+        self.listener = listener
+        self.fault: Exception | None = None
+        self._lock = threading.Lock()
+        with composing_nothing():
+            self._context = copy_context()
+        self._context.run(_IN_LISTENER.set, True)
+
+    def __call__(self, event: events.Event) -> None:
+        """Give one event to the listener."""
+        if self.unheard:
+            return
+        with self._lock:
+            try:
+                self._context.run(self.listener, event)
+            except Exception as fault:
+                self.fault = self.fault or fault
+
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody listens."""
+        return self.listener is events.ignore
+
+    def failed(self) -> bool:
+        """Whether the listener has raised an exception."""
+        return self.fault is not None
+
+
+def raise_if_in_listener(what: str) -> None:
+    """Refuse something that would make a run wait for itself.
+
+    Args:
+        what: what a listener must not do, as an infinitive.
+
+    Raises:
+        InputError: in a listener.
+    """
+    if _IN_LISTENER.get():
+        raise InputError(
+            f"a listener cannot {what}: the run that called it waits for it",
+            "submit the graph and wait for its result after the listener has returned",
+            "inside-listener",
+        )
+
+
+def leave_listener() -> None:
+    """Mark the present context as that of a run of its own, also where a listener submitted it."""
+    _IN_LISTENER.set(False)
