@@ -428,7 +428,7 @@ class Engine:
         """
         raise_if_in_listener("run a node")
         cancelled = cancelled_around() or never
-        values = admitted(type, given)
+        values = admitted(type, given, self.catalog)
         resources = {}
         for name, one in type.inputs.items():
             text = values.get(name, one.default)

@@ -21,7 +21,7 @@ CODES: Mapping[str, str] = {
     "malformed-preview": "The file of a model's preview colours does not hold what it must.",
     "no-tokenizer": "A text model comes without the tokenizer that it needs.",
     "wrong-tokenizer": "The tokenizer is not the model's.",
-    "wrong-text-models": "Text models, or those of an embedding, are not those that the model reads prompts with.",
+    "wrong-text-models": "Text models, or those of an embedding, are not those that the model encodes prompts with.",
     "missing-package": "The node needs a Python package that is not installed.",
     # what goes together
     "wrong-channels": "What is given has another number of channels than what reads it.",

@@ -178,9 +178,9 @@ class TextEncoder(Weights, Generic[F]):
 
     Args:
         embeddings: those that replace words of prompts (textual inversion).
-        files: the name of each text model with the content digest of its own source, where they come alone: `source` is
-            the first of these then.
-        width: channels of the prompts that the denoiser reads, where text models come alone.
+        files: the name of each text model with the content digest of its own source, for standalone ones; `source`
+            is the first of these then.
+        width: channels of the prompts that the denoiser reads, where text encoders are standalone.
         tokenizer: the content digest of a tokenizer separate from the text encoders; empty where there is none.
     """
 

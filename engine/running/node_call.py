@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from weft.engine.errors import InputError, LiteralError
+from weft.engine.errors import InputError, LiteralError, listed
 from weft.engine.graph.graph import Link
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.call_arguments import swapped
@@ -55,16 +57,19 @@ def _arrived(wanted: Type, item: Any, name: str) -> Any:
         raise InputError(f"input `{name}`: {fault}, which came over a link", fault.hint, fault.code) from None
 
 
-def admitted(type: NodeType, given: Mapping[str, Any]) -> dict[str, Any]:
+def admitted(type: NodeType, given: Mapping[str, Any], catalog: Mapping[str, NodeType]) -> dict[str, Any]:
     """Values that a node type is called with at once, in the types of its inputs.
+
+    Args:
+        catalog: the node types that hints name.
 
     Raises:
         InputError: where a value is not of its input's type.
     """
-    return {name: _admitted(type, name, given) for name in given}
+    return {name: _admitted(type, name, given, catalog) for name in given}
 
 
-def _admitted(type: NodeType, name: str, given: Mapping[str, Any]) -> Any:
+def _admitted(type: NodeType, name: str, given: Mapping[str, Any], catalog: Mapping[str, NodeType]) -> Any:
     """The value of an input, where its type takes it."""
     wanted, item = type.inputs[name].type, given[name]
     if any(wanted.sockets()) and wanted.admits(item):
@@ -73,5 +78,30 @@ def _admitted(type: NodeType, name: str, given: Mapping[str, Any]) -> Any:
         return wanted.literal(item)
     except LiteralError as fault:
         other = swapped(type, given, name)
-        hint = f"`{name}` and `{other}` have each other's values: swap them" if other else fault.hint
+        hint = f"`{name}` and `{other}` have each other's values: swap them" if other else ""
+        hint = hint or _python_hint(wanted, name, item, catalog) or fault.hint
         raise InputError(f"{type.name}: `{name}`: {fault}", hint, fault.code) from None
+
+
+def _python_hint(wanted: Type, name: str, item: object, catalog: Mapping[str, NodeType]) -> str:
+    """What to pass instead of a value, in Python; empty where the hint for graph files holds."""
+    if any(wanted.sockets()):
+        return f"pass the output of {listed(makers, 3)}" if (makers := _makers(wanted, catalog)) else ""
+    if isinstance(item, os.PathLike) and wanted.admits(""):
+        return f"pass str({name})"
+    for number, kind in ((int, numbers.Integral), (float, numbers.Real)):
+        if wanted.admits(number()) and isinstance(item, kind) and not isinstance(item, bool):
+            return f"convert it: {number.__name__}({name})"
+    return ""
+
+
+def _makers(wanted: Type, catalog: Mapping[str, NodeType]) -> list[str]:
+    """The node types that give a value of a type and are given none."""
+
+    def gives(type: NodeType) -> bool:
+        return any(wanted.accepts(output.type) for output in type.outputs.values())
+
+    def takes(type: NodeType) -> bool:
+        return any(any(one.type.sockets()) and one.type.accepts(wanted) for one in type.inputs.values())
+
+    return [name for name, type in catalog.items() if gives(type) and not takes(type)]

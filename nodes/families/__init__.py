@@ -68,6 +68,6 @@ def of_control_net(contents: Contents) -> ControlNetFacts | None:
 
 
 def of_text_model(contents: Contents) -> TextModelFacts | None:
-    """The facts about a text model alone, of any kind that a family reads prompts with; None where it is none."""
+    """The facts about a standalone text encoder of any family; None where it is none."""
     texts = (text for known in FAMILIES for text in known.texts)
     return next((facts for text in texts if (facts := text.alone(contents))), None)

@@ -170,7 +170,7 @@ class ControlNetSource(ModelSource):
 
 
 class TextEncoderSource(ModelSource):
-    """A text model alone, of any kind that a family reads prompts with."""
+    """A standalone text encoder, of any kind that a family encodes prompts with."""
 
     kind = "text encoder"
     components = ("",)

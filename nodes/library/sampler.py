@@ -26,7 +26,10 @@ def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
     row = SAMPLERS.get(sampler) if sampler else None
     if sampler in SIGMAS_ALONE:
         yield NodeProblem(
-            "sampler", f"the sampler `{sampler}` walks sigmas alone", "link `sigmas` to MakeSigmas", "needs-sigmas"
+            "sampler",
+            f"the sampler `{sampler}` needs an explicit list of sigmas",
+            "link `sigmas` to MakeSigmas",
+            "needs-sigmas",
         )
     if row and schedule and schedule not in row.schedules:
         yield NodeProblem(
@@ -64,7 +67,7 @@ def _check_sigmas(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
     sampler = inputs.get("sampler")
     if sampler is not None and sampler not in SIGMA_SAMPLERS:
         hint = f"choose one of: {', '.join(SIGMA_SAMPLERS)}"
-        yield NodeProblem("sampler", f"the sampler `{sampler}` does not walk sigmas", hint, "unsupported-by-sampler")
+        yield NodeProblem("sampler", f"the sampler `{sampler}` takes no list of sigmas", hint, "unsupported-by-sampler")
     for name, default in SET_BY_SIGMAS.items():
         if inputs.get(name, "linked") != default:
             message = f"`{name}` and `sigmas` conflict: both set the steps"
@@ -207,7 +210,7 @@ def _check_multiple(latent: Latent[Any], side: int) -> None:
     """Raise `InputError` where the size is no whole number of what the model puts together."""
     if latent.width % side or latent.height % side:
         raise InputError(
-            f"the model paints sides that are multiples of {side}, not {latent.width} x {latent.height}",
+            f"width and height must be multiples of {side}, found {latent.width} x {latent.height}",
             f"ask for {max(latent.width // side, 1) * side} x {max(latent.height // side, 1) * side}",
             "wrong-size",
         )

@@ -1,4 +1,4 @@
-"""What stands between pixels and latents: a VAE with its scale, or nothing at all where a model samples pixels.
+"""Encoding pixels to latents and decoding them: a VAE with its scale, or the identity VAE (pixel space).
 
 Importing this module imports no torch. Read next: `weft.nodes.models.vae_formats`, which recognises and loads VAEs.
 """
@@ -131,7 +131,7 @@ class VideoAutoencoder(Autoencoder):
 
 
 class Pixels(Autoencoder):
-    """What stands for a VAE where a model samples pixels themselves: its latents are pixels in -1..1."""
+    """The identity VAE of models in pixel space: its latents are pixels in -1..1."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__(None, channels, factor=1)

@@ -1,4 +1,4 @@
-"""CLIP's and OpenCLIP's text models: how they are recognised and loaded, and how they read prompts.
+"""CLIP's and OpenCLIP's text models: how they are recognised and loaded, and how they encode prompts.
 
 They read 75 tokens at a time between a start and an end token; a longer prompt is read in chunks. Importing this module
 imports no torch.

@@ -165,7 +165,7 @@ def _model_of(loader: Upstream) -> Upstream | None:
 
 
 def texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
-    """Text models that come alone must be those of the model's family, with the tokenizers that they need."""
+    """Standalone text encoders must be those of the model's family, with the tokenizers that they need."""
     checked = "source"
     try:
         given, sources = _texts(loader)

@@ -131,7 +131,7 @@ def _row(sampler: SamplerName, levels: Sequence[float], eta: float) -> SigmaSamp
     row = SIGMA_SAMPLERS.get(sampler)
     if row is None:
         raise InputError(
-            f"the sampler `{sampler}` does not walk sigmas",
+            f"the sampler `{sampler}` takes no list of sigmas",
             f"choose one of: {', '.join(SIGMA_SAMPLERS)}",
             "unsupported-by-sampler",
         )

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+import numpy
 import pytest
 
 import weft.nodes
-from weft.engine import Engine, Graph, NodeType
+from weft.engine import Engine, Graph, InputError, NodeType
 from weft.engine.store.codec import content_digest
 from weft.engine.types import VALUES
 
@@ -140,3 +141,17 @@ def test_a_graph_in_python_is_the_graph_in_json(models: Path, tmp_path: Path) ->
     graph.save(tmp_path / "graph.json")
     assert Graph.load(tmp_path / "graph.json").nodes == graph.nodes
     assert not Engine(store=None, models=[models]).check(Graph.load(tmp_path / "graph.json")).problems
+
+
+@pytest.mark.parametrize(
+    ("type", "given", "hint"),
+    [
+        ("KSampler", {"guide": 1, "latent": 2}, "CFGGuide"),
+        ("EmptyLatent", {"width": numpy.int64(64), "height": 64}, "int(width)"),
+        ("LoadImage", {"path": Path("lake.png")}, "str(path)"),
+    ],
+)
+def test_hints_of_calls_in_python_are_python(type: str, given: dict[str, object], hint: str) -> None:
+    with pytest.raises(InputError) as refused:
+        cast(Any, NODES[type])(**given)
+    assert hint in refused.value.hint and "{" not in refused.value.hint

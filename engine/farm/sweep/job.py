@@ -150,7 +150,7 @@ def read(content: bytes | str, path: Path) -> Job:
 def _model(tree: Any) -> JobModel:
     if not isinstance(tree, dict) or tree.get("weft_job") != VERSION:
         found = shown(tree.get("weft_job")) if isinstance(tree, dict) and "weft_job" in tree else "no version"
-        hint = f'a job file begins {{"weft_job": {VERSION}; for one of a later version use a newer Weft'
+        hint = f'a job file begins {{"weft_job": {VERSION}; for one of a later version upgrade Weft'
         code = "unsupported-version" if isinstance(tree, dict) and "weft_job" in tree else "missing-key"
         raise GraphError([Problem(f"no job of version {VERSION}: {found}", hint, code=code)])
     return modelled(tree)
