@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -25,8 +25,27 @@ class Exit(IntEnum):
 
 def json_line(record: Mapping[str, Any]) -> None:
     """One JSON object as a line on stdout."""
-    sys.stdout.write(orjson.dumps(record).decode() + "\n")
-    sys.stdout.flush()
+    stdout = _RESERVED[-1] if _RESERVED else sys.stdout
+    stdout.write(orjson.dumps(record).decode() + "\n")
+    stdout.flush()
+
+
+_RESERVED: list[TextIO] = []
+"""The stdout that JSON lines alone go to."""
+
+
+@contextmanager
+def json_alone(wanted: bool) -> Iterator[None]:
+    """While the block runs, what nodes and their libraries print goes to stderr, and stdout has JSON lines alone."""
+    if not wanted:
+        yield
+        return
+    _RESERVED.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _RESERVED.pop()
 
 
 def write_file(path: Path, content: bytes) -> None:

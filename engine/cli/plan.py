@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, with_changes
-from weft.engine.cli.output import Exit, json_line
+from weft.engine.cli.output import Exit, json_alone, json_line
 
 
 def command(
@@ -20,7 +20,8 @@ def command(
     settings = engine.settings(options.graph_path(graph))
     made = engine.engine(settings, no_cache=no_cache)
     chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
-    planned = made.plan(chosen, only or ())
+    with json_alone(json):
+        planned = made.plan(chosen, only or ())
     if json:
         for step in planned.steps:
             json_line(step.plain())

@@ -13,7 +13,7 @@ from weft.engine.checking.parameters import parameter_summaries
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.listen import listening
-from weft.engine.cli.output import Exit, json_line, say, table
+from weft.engine.cli.output import Exit, json_alone, json_line, say, table
 from weft.engine.graph.graph import Graph
 from weft.engine.running.result import Result
 from weft.engine.spec.catalog import Catalog
@@ -46,7 +46,7 @@ def command(
     chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
     if help_parameters:
         return _list_parameters(chosen, made.catalog, json)
-    with made, _interruptible() as interrupted:
+    with made, json_alone(json), _interruptible() as interrupted:
         planned = made.plan(chosen, only or ())
         with listening(preview, json) as listener:
             result = made.execute(planned, listener=listener, cancelled=interrupted.is_set, audit=audit)

@@ -60,6 +60,18 @@ def test_json_has_the_events_alone_on_stdout(weft: Weft) -> None:
     ]
 
 
+def test_what_a_node_prints_is_not_among_the_json_lines(weft: Weft, folder: Path) -> None:
+    (folder / "loud.py").write_text(
+        "from weft.engine import node\n\n\n@node(lane='io')\n"
+        "def Loud(number: int) -> int:\n    print('number', number)\n    return number\n"
+    )
+    graph = {"weft": 1, "nodes": {"l": {"type": "Loud", "inputs": {"number": 5}}}, "outputs": {"o": {"link": "l"}}}
+    (folder / "loud.json").write_text(json.dumps(graph))
+    ended = weft("run", "loud.json", "--nodes", "loud.py", "--json", "--no-cache")
+    assert ended.lines()[-1]["event"] == "run_finished" and "number 5" in ended.err
+    assert "number 5" in weft("run", "loud.json", "--nodes", "loud.py", "--no-cache").out
+
+
 def test_json_has_the_outputs_of_the_graph(weft: Weft) -> None:
     lines = weft("run", "sum.json", "--json").lines()
     assert [line for line in lines if line["event"] == "output"] == [{"event": "output", "name": "total", "value": 5}]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -73,3 +75,52 @@ def test_a_run_inside_of_a_block_that_composes_adds_nothing_to_it(halves: Engine
     with Graph() as outer:
         assert halves.run(inner).status == "done"
     assert not outer.nodes
+
+
+INSIDE = threading.Event()
+
+
+@node(lane="gpu")
+def StepsForLong(count: int, context: Context = INJECTED) -> int:
+    """Report a step now and then."""
+    for step in range(count):
+        INSIDE.set()
+        time.sleep(0.005)
+        context.progress(step + 1, count)
+    return count
+
+
+@node
+def CallsForLong(count: int) -> int:
+    """Call a short node very often."""
+    for number in range(count):
+        INSIDE.set()
+        Add(number, 1)
+        time.sleep(0.001)
+    return count
+
+
+@node
+def RunsForLong(count: int) -> int:
+    """Run a graph that takes long."""
+    with Graph() as graph:
+        graph.output("out", StepsForLong(count))
+    return int(ENGINES[-1].run(graph).outputs["out"])
+
+
+@node
+def CallsOneForLong(count: int) -> int:
+    """Call one node that takes long."""
+    return StepsForLong(count)
+
+
+@pytest.mark.parametrize("outer", [CallsForLong, RunsForLong, CallsOneForLong])
+def test_what_a_node_calls_ends_when_its_run_is_cancelled(outer: Any, halves: Engine) -> None:
+    INSIDE.clear()
+    with Graph() as graph:
+        graph.output("out", outer(100_000))
+    run = halves.submit(graph)
+    assert INSIDE.wait(20)
+    run.cancel()
+    result = run.result(20)
+    assert result.status == "cancelled" and not result.failures
