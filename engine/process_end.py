@@ -7,6 +7,7 @@ stop, and waits for them for at most `AT_EXIT` seconds, before that.
 from __future__ import annotations
 
 import atexit
+import importlib
 import threading
 import time
 from collections.abc import Callable
@@ -69,5 +70,7 @@ def _end_all() -> None:
 
 
 # Thread pools of nodes are joined before `atexit` handlers are called, and a run may wait in one: it must be cancelled
-# before. `_register_atexit` is what `concurrent.futures` itself uses to be called in time.
+# before. `_register_atexit` is what `concurrent.futures.thread` itself uses to be called in time; what registers last
+# is called first, so that module is imported before.
+importlib.import_module("concurrent.futures.thread")
 getattr(threading, "_register_atexit", atexit.register)(_end_all)

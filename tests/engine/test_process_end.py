@@ -29,8 +29,8 @@ print("leaving")
 
 PLAIN_THREADS = """
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from weft.engine import Engine, Graph, node
+from concurrent.futures import ThreadPoolExecutor  # after the engine: so its exit handler would be called first
 @node(lane="gpu")
 def Inner(number: int) -> int:
     return number
