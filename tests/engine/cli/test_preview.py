@@ -77,7 +77,7 @@ def test_json_lines_have_no_previews_by_themselves(weft: Weft, paint: tuple[str,
 def test_a_folder_that_cannot_be_is_refused(weft: Weft, folder: Path, paint: tuple[str, ...]) -> None:
     (folder / "looks").write_text("a file")
     ended = weft(*paint, "--preview", "looks")
-    assert ended.code == 1 and "looks/square.png" in ended.err and "Traceback" not in ended.err
+    assert ended.code == 2 and "looks/square.png" in ended.err and "Traceback" not in ended.err
 
 
 def test_a_square_in_half_blocks() -> None:
