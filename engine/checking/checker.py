@@ -127,8 +127,8 @@ def ancestors(
     """Some nodes and all that they take from, with the sources of the values that pending nodes wait for."""
 
     def above(id: str) -> Iterable[str]:
-        links = (link.node for _, link in calls[id].links) if id in calls else ()
-        return [*links, *(link.node for link in pending.get(id, ()))]
+        links = [link.node for _, link in calls[id].links] if id in calls else []
+        return [*links, *(link.node for link in pending[id])] if id in pending else links
 
     return reached(starts, above)
 

@@ -32,9 +32,10 @@ def reached(starts: Iterable[str], above: Callable[[str], Iterable[str]]) -> set
     found = {*starts}
     stack = [*found]
     while stack:
-        new = {*above(stack.pop())} - found
-        found |= new
-        stack += new
+        for source in above(stack.pop()):
+            if source not in found:
+                found.add(source)
+                stack.append(source)
     return found
 
 
