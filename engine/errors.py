@@ -1,14 +1,15 @@
 """Every error that Weft raises, in one tree.
 
     WeftError
-    |-- InputError        a value or a file that cannot be used; raised by nodes and sources
-    |   `-- SettingsError     settings that are wrong: all their problems, in `.problems`
-    |-- LiteralError      a literal or a link that an input does not take
+    |-- HintedError       says what to do about it, in `.hint`
+    |   |-- InputError        a value or a file that cannot be used; raised by nodes and sources
+    |   |   `-- SettingsError     settings that are wrong: all their problems, in `.problems`
+    |   |-- LiteralError      a literal or a link that an input does not take
+    |   `-- StoreError        the store cannot be read or written
+    |       `-- CorruptRecord     a stored record is damaged; it is dropped and computed again
     |-- CatalogError      a node library that cannot be loaded, or an invalid node type
     |-- GraphError        a graph or a call with problems: all of them, in `.problems`
     |-- NodeError         a node failed while it ran
-    |-- StoreError        the store cannot be read or written
-    |   `-- CorruptRecord a stored record is damaged; it is dropped and computed again
     `-- Cancelled         the run was asked to stop
 
 Each message says where, what was found and what was expected; `hint` says what to do about it; `code` says which kind
@@ -22,6 +23,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+from typing import ClassVar
 
 from weft.engine.keys import Digest
 
@@ -30,39 +32,40 @@ class WeftError(Exception):
     """The base of every error that Weft raises on purpose."""
 
 
-class InputError(WeftError):
-    """A value or a file that a node or a source cannot use.
+class HintedError(WeftError):
+    """An error that says what to do about it.
 
     Args:
         message: what was found and what was expected.
         hint: what the user can do about it.
-        code: the kind of fault, in kebab case.
+        code: the kind of fault, in kebab case; left out, that of the class.
     """
 
-    def __init__(self, message: str, hint: str = "", code: str = "unusable-input") -> None:
+    default_code: ClassVar[str]
+
+    def __init__(self, message: str, hint: str = "", code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.code = code
+        self.code = self.default_code if code is None else code
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
-class LiteralError(WeftError):
-    """A literal or a link that an input does not take.
+class InputError(HintedError):
+    """A value or a file that a node or a source cannot use."""
 
-    Args:
-        message: what was found and what was expected.
-        hint: what the user can do about it.
-        code: the kind of fault, in kebab case.
-    """
+    default_code = "unusable-input"
 
-    def __init__(self, message: str, hint: str = "", code: str = "wrong-type") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.code = code
+
+class LiteralError(HintedError):
+    """A literal or a link that an input does not take; as text the message alone, which others put into a sentence."""
+
+    default_code = "wrong-type"
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class CatalogError(WeftError):
@@ -77,23 +80,10 @@ class SettingsError(InputError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class StoreError(WeftError):
-    """The store cannot be read or written; the message names the path.
+class StoreError(HintedError):
+    """The store cannot be read or written; the message names the path."""
 
-    Args:
-        message: what was found and what was expected.
-        hint: what the user can do about it.
-        code: the kind of fault, in kebab case.
-    """
-
-    def __init__(self, message: str, hint: str = "", code: str = "unusable-store") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.code = code
-
-    def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+    default_code = "unusable-store"
 
 
 class CorruptRecord(StoreError):  # noqa: N818 - a state of a record rather than a fault of the caller
