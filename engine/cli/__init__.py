@@ -8,29 +8,45 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from weft.engine.cli import check, diff, farm, models, nodes, plan, run, schema, settings_listing, show, store, watch
 from weft.engine.cli.options import expanded
 from weft.engine.cli.output import Exit, say_error
 from weft.engine.errors import InputError, StoreError, WeftError
 
-app = typer.Typer(
-    name="weft",
-    help="Run, check and inspect graphs of diffusion nodes. A graph is a JSON file, a PNG by Weft, or - for stdin. "
-    "`weft settings` shows the defaults of options and how to change them.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for verb in (run, check, plan, watch, diff, show, nodes, schema):
-    app.command(verb.__name__.rpartition(".")[2])(expanded(verb.command))
-app.add_typer(models.app, name="models")
-app.add_typer(store.app, name="store")
-app.add_typer(settings_listing.app, name="settings")
-app.add_typer(farm.app, name="farm")
+COMMANDS = ("run", "check", "plan", "watch", "diff", "show", "nodes", "schema")
+"""Modules of this package with one command each, in the order of the help."""
+
+GROUPS = {"models": "models", "store": "store", "settings": "settings_listing", "farm": "farm"}
+"""Groups of commands, and the module of this package that each is in."""
+
+
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """The command line as these arguments need it: the command that they name, or all where they name none.
+
+    Only what is in it is imported: `weft check` imports nothing of jobs, which takes as long as checking a graph.
+    """
+    known = (*COMMANDS, *GROUPS)
+    wanted = arguments[:1] if arguments and arguments[0] in known else known
+    app = typer.Typer(
+        name="weft",
+        help="Run, check and inspect graphs of diffusion nodes. A graph is a JSON file, a PNG by Weft, or - for stdin. "
+        "`weft settings` shows the defaults of options and how to change them.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_root,
+    )
+    for name in wanted:
+        module = import_module(f"{__name__}.{GROUPS.get(name, name)}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(expanded(module.command))
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -41,7 +57,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
@@ -58,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     try:
-        return app(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
+        return command_line(arguments)(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
     except typer.TyperException as fault:
         if message := fault.format_message():  # else the help was printed
             hint = "see `weft --help` and `weft COMMAND --help`"
