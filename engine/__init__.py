@@ -26,6 +26,8 @@ from weft.engine.errors import (
 )
 from weft.engine.graph.graph import Given, Graph, Link, Node
 from weft.engine.limits import Limits
+from weft.engine.moved_modules import ENGINE_MODULES as _ENGINE_MODULES
+from weft.engine.moved_modules import find_moved_modules as _find_moved_modules
 from weft.engine.planning.planner import Plan
 from weft.engine.running.result import Result
 from weft.engine.session import Engine
@@ -111,3 +113,4 @@ __all__ = [
 ]
 
 _register_formatters()
+_find_moved_modules(_ENGINE_MODULES)

@@ -17,6 +17,7 @@ Importing this package imports no torch: heavy imports happen in the bodies of n
 
 from __future__ import annotations
 
+from weft.nodes import moved_node_modules as _moved_node_modules  # noqa: F401  (importing it registers them)
 from weft.nodes.library import recipe_loaders as _recipe_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library.conditioning import (
     AveragePrompts,
