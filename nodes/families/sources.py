@@ -26,7 +26,8 @@ from weft.nodes.families import (
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
-from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_shapes, refuse_pickle
+from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
+from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 
 BUILTIN = "builtin:"
@@ -58,6 +59,8 @@ class ModelSource(Resource):
         facts = self.facts(contents, root)
         if facts is None:
             raise self.refusal(root, contents)
+        for component in self.components:
+            refuse_quantised_config(component or root.name, contents.configs.get(component, {}))
         family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
         return Resolved(text, *self.placed(root), family, self.kind, facts)
 
@@ -302,7 +305,9 @@ def _read_headers(folder: Path) -> None:
     """Read the header of each weights file of a component, so that a damaged one is found before anything runs."""
     for paths in diffusers_folder.weights(folder).values():
         for path in paths:
-            read_shapes(path)
+            header = read_header(path)
+            refuse_quantised(f"{folder.name}/{path.name}", header)
+            refuse_scales_in_folder(f"{folder.name}/{path.name}", header)
 
 
 def _names(places: SearchPaths) -> Iterator[str]:

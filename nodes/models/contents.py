@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from weft.nodes.models import diffusers_folder
-from weft.nodes.models.safetensors_header import Shapes, read_shapes
+from weft.nodes.models.quantised_weights import refuse_quantised, without_scales
+from weft.nodes.models.safetensors_header import Shapes, read_header
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,26 @@ class Contents:
     Args:
         configs: the JSON configuration of each component of a diffusers folder, by component; that of a folder with one
             component is under the empty name.
-        shapes: the shape of each tensor of a single file, by name.
+        shapes: the shape of each tensor of a single file, by name; scales of weights are left out.
+        metadata: the texts in the header of a single file, by name.
     """
 
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shapes: Shapes = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, root: Path) -> Contents:
         """The contents of a folder or of a safetensors file.
 
         Raises:
-            InputError: where it is damaged or a pickle.
+            InputError: where it is damaged, a pickle, or quantised in a way that is not read.
         """
-        return cls(configs=diffusers_folder.configs(root)) if root.is_dir() else cls(shapes=read_shapes(root))
+        if root.is_dir():
+            return cls(configs=diffusers_folder.configs(root))
+        header = read_header(root)
+        refuse_quantised(root.name, header)
+        return cls(shapes=without_scales(header.shapes), metadata=header.metadata)
 
     def has(self, *components: str) -> bool:
         """Whether this is a folder with these components."""

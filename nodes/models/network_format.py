@@ -92,7 +92,8 @@ class NetworkFormat(ABC):
             return pretrained(kind, component(root, self.folder), variant, torch_dtype=dtype)
         config = dict(facts.config)
         # Nothing here holds the tensors besides the arguments, so that `assembled` frees each one as it casts it.
-        return assembled(kind, config, self.weights_of(below(facts.prefix, tensors(root, facts.prefix)), config), dtype)
+        weights = self.weights_of(below(facts.prefix, tensors(root, facts.prefix, dtype)), config)
+        return assembled(kind, config, weights, dtype)
 
     def _in_folder(self, contents: Contents, folder: str) -> NetworkFacts | None:
         config = contents.configs.get(folder, {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine import InputError
@@ -21,8 +21,32 @@ LONGEST_HEADER = 100_000_000
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl"})
 
 
+GGUF = b"GGUF"
+"""What a file in llama.cpp's format begins with, whatever it is called."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a safetensors file says.
+
+    Args:
+        shapes: of each tensor, by name.
+        dtypes: the type of each tensor's numbers as the format spells it (`BF16`, `F8_E4M3`), by name.
+        metadata: texts that whoever wrote the file put into it, by name.
+    """
+
+    shapes: Shapes
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
 def read_shapes(path: Path) -> Shapes:
-    """The shape of each tensor in a safetensors file, by name.
+    """The shape of each tensor in a safetensors file, by name; raises as `read_header` does."""
+    return read_header(path).shapes
+
+
+def read_header(path: Path) -> Header:
+    """The header of a safetensors file.
 
     Raises:
         InputError: for a pickle, for a file that is no safetensors file, and for one that is cut short.
@@ -30,7 +54,14 @@ def read_shapes(path: Path) -> Shapes:
     refuse_pickle(path)
     size = path.stat().st_size
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
+        start = file.read(8)
+        if start.startswith(GGUF):
+            raise InputError(
+                f"`{path.name}` has weights in GGUF, which are not read",
+                "get the model as .safetensors in bfloat16, float16 or fp8",
+                "unsupported-weights",
+            )
+        length = int.from_bytes(start, "little")
         if size < 8 or length > LONGEST_HEADER:
             raise _no_safetensors(path)
         text = file.read(length)
@@ -41,11 +72,13 @@ def read_shapes(path: Path) -> Shapes:
         tensors = {name: entry for name, entry in entries.items() if name != "__metadata__"}
         expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
         shapes = {name: tuple(entry["shape"]) for name, entry in tensors.items()}
+        dtypes = {name: str(entry["dtype"]) for name, entry in tensors.items()}
+        metadata = {str(name): str(text) for name, text in dict(entries.get("__metadata__") or {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise _no_safetensors(path) from None
     if size < expected:
         raise _truncated(path, size, expected)
-    return shapes
+    return Header(shapes, dtypes, metadata)
 
 
 def refuse_pickle(path: Path) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from weft.nodes.models.quantised_weights import is_scale, scale_name, scaled
 from weft.nodes.models.safetensors_header import Shapes
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 UNET = "model.diffusion_model."
@@ -32,16 +34,24 @@ def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
     return {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
 
 
-def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+def tensors(path: Path, prefix: str = "", dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """The tensors of a safetensors file whose name starts with `prefix`; no other one is read.
 
     Each is copied into memory of its own, so that it can be freed before the others: the library returns views of the
-    whole file, which stays in memory as long as one of them exists.
+    whole file, which stays in memory as long as one of them exists. A weight with a scale comes multiplied by it.
+
+    Args:
+        dtype: of weights with scales; None is float32.
     """
     from safetensors import safe_open
 
+    found: dict[str, Tensor] = {}
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name).clone() for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+        names = set(file.keys())
+        for name in (name for name in file.keys() if name.startswith(prefix) and not is_scale(name)):  # noqa: SIM118
+            one, scale = file.get_tensor(name), scale_name(name, names)
+            found[name] = one.clone() if scale is None else scaled(one, file.get_tensor(scale), dtype)
+    return found
 
 
 def unet_config(shapes: Shapes) -> Config:
@@ -194,19 +204,19 @@ def control_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tenso
     return _renamed("convert_controlnet_checkpoint", found, config)
 
 
-def text_weights(path: Path, prefix: str = TEXT) -> dict[str, Tensor]:
+def text_weights(path: Path, prefix: str = TEXT, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """A CLIP text model's weights under transformers' names; positions are counted, not stored, in today's models."""
-    found = {name.removeprefix(prefix): tensor for name, tensor in tensors(path, prefix).items()}
+    found = {name.removeprefix(prefix): tensor for name, tensor in tensors(path, prefix, dtype).items()}
     return {name: tensor for name, tensor in found.items() if not name.endswith("embeddings.position_ids")}
 
 
-def open_text_weights(path: Path, prefix: str) -> dict[str, Tensor]:
+def open_text_weights(path: Path, prefix: str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """The weights of one of OpenCLIP's text models under transformers' names."""
     from types import SimpleNamespace
 
     from diffusers.loaders import single_file_utils
 
-    found = tensors(path, prefix)
+    found = tensors(path, prefix, dtype)
     width = found[f"{prefix}token_embedding.weight"].shape[1]
     model = SimpleNamespace(config=SimpleNamespace(hidden_size=width))
     convert: Any = single_file_utils.convert_open_clip_checkpoint

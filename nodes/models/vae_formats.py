@@ -165,6 +165,6 @@ def load_autoencoder(
         network = pretrained(getattr(diffusers, name), component(root, "vae"), variant, torch_dtype=dtype)
     else:
         config = {**facts.config, **spec.config}
-        weights = known.weights(below(facts.prefix, tensors(root, facts.prefix)), config)
+        weights = known.weights(below(facts.prefix, tensors(root, facts.prefix, dtype)), config)
         network = assembled(getattr(diffusers, name), config, weights, dtype)
     return known.autoencoder(ready(network, device), (facts.channels, facts.factor, facts.time_factor))

@@ -87,20 +87,20 @@ class Clip(TextModel):
         if files.root.is_dir():
             network = pretrained(network_class, files.root, variant, dtype=dtype)
         else:
-            config, weights = self._single_file(files)
+            config, weights = self._single_file(files, dtype)
             network = assembled_text(network_class, CLIPTextConfig(**config), weights, dtype)
         tokenizer = clip_tokenizer(files.tokenizer, self.padding)
         return ClipReader(self.name, ready(network, device), tokenizer, self.vector_alone)
 
-    def _single_file(self, files: TextModelFiles) -> tuple[original.Config, dict[str, Tensor]]:
+    def _single_file(self, files: TextModelFiles, dtype: torch.dtype) -> tuple[original.Config, dict[str, Tensor]]:
         """The configuration of the model in a file, and its weights under transformers' names."""
         shapes, prefix = files.facts.shapes, files.facts.prefix
         if OPEN_ENTRY not in shapes:
             found = original.text_config(shapes) | {"hidden_act": self.activation}
-            return found, original.text_weights(files.root, prefix)
+            return found, original.text_weights(files.root, prefix, dtype)
         found = original.open_text_config(shapes)
         layers = found["num_hidden_layers"] - self.unread
-        return found | {"num_hidden_layers": layers}, original.open_text_weights(files.root, prefix)
+        return found | {"num_hidden_layers": layers}, original.open_text_weights(files.root, prefix, dtype)
 
 
 class ClipReader(TextReader):

@@ -19,7 +19,7 @@ from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_reader import LanguageModelReader
-from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles, refuse_scaled_weights
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.prompting.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -146,7 +146,6 @@ class LanguageModel(TextModel):
         prefix = self.architecture.prefix(shapes)
         if prefix is None:
             return None
-        refuse_scaled_weights(shapes)
         config = self.architecture.config(original.below(prefix, shapes))
         return TextModelFacts(self.kind, config["hidden_size"], config["num_hidden_layers"], shapes=shapes)
 
@@ -162,7 +161,8 @@ class LanguageModel(TextModel):
         tokenizer = load_tokenizer(files.tokenizer, self.tokenizer_hint)
         network_class = getattr(transformers, self.architecture.network_class)
         config = self._config(files)
-        network = assembled_text(network_class, config, language_weights(self.architecture, files, variant), dtype)
+        weights = language_weights(self.architecture, files, variant, dtype)
+        network = assembled_text(network_class, config, weights, dtype)
         return LanguageModelReader(
             self.name, ready(network, device), tokenizer, self.chat, self.hidden_state, self.dropped, self.longest
         )
@@ -178,12 +178,14 @@ class LanguageModel(TextModel):
         return getattr(transformers, self.architecture.config_class)(**found)
 
 
-def language_weights(architecture: Architecture, files: TextModelFiles, variant: str) -> dict[str, Tensor]:
+def language_weights(
+    architecture: Architecture, files: TextModelFiles, variant: str, dtype: torch.dtype | None = None
+) -> dict[str, Tensor]:
     """The weights of the layers that read text, by the names of transformers' class for these alone."""
     paths = list(_files(files.root, variant))
     shapes = files.facts.shapes or {name: shape for path in paths for name, shape in read_shapes(path).items()}
     prefix = files.facts.prefix + (architecture.prefix(shapes) or "")
-    found = {name: one for path in paths for name, one in original.tensors(path, prefix).items()}
+    found = {name: one for path in paths for name, one in original.tensors(path, prefix, dtype).items()}
     below = original.below(prefix, found)
     return {name: one for name, one in below.items() if name.startswith(("layers.", "norm.", "embed_tokens."))}
 

@@ -18,7 +18,7 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompts import Weighted
-from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles, refuse_scaled_weights
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
 from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
 
@@ -65,7 +65,6 @@ class T5(TextModel):
         entry = self.entry(shapes)
         if entry is None:
             return None
-        refuse_scaled_weights(shapes)
         layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
         return TextModelFacts(self.kind, shapes[entry][1], layers, shapes=shapes)
 
@@ -79,7 +78,7 @@ class T5(TextModel):
             network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype)
         else:
             config = T5Config(**original.t5_config(files.facts.shapes))
-            weights = original.below(files.facts.prefix, original.tensors(files.root, files.facts.prefix))
+            weights = original.below(files.facts.prefix, original.tensors(files.root, files.facts.prefix, dtype))
             network = assembled_text(T5EncoderModel, config, weights, dtype)
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weft.engine import InputError
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import TextModelFacts
@@ -120,18 +119,6 @@ class TextModel(ABC):
     def prefix(self, shapes: Shapes) -> str | None:
         """The prefix of its tensors' names in the file of a whole checkpoint; None where it is not there."""
         return next((one for one in self.prefixes if any(one + entry in shapes for entry in self.entries)), None)
-
-
-SCALED = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", "scaled_fp8")
-"""What names of tensors end with in files of 8-bit numbers that are multiplied by scales of their own."""
-
-
-def refuse_scaled_weights(shapes: Shapes) -> None:
-    """Raise `InputError` for weights in 8 bits with scales, which would be read without them."""
-    name = next((name for name in shapes if name.endswith(SCALED)), None)
-    if name:
-        message = f"the weights are 8-bit numbers with scales (`{name}`), which are not read"
-        raise InputError(message, "get the file in bfloat16 or float16", "unsupported-weights")
 
 
 def tokenizer_folder(text_encoder: str) -> str:

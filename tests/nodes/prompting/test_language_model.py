@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tests.nodes.families.tiny import PIPELINES
 from tests.refusals import refused
-from weft.engine import InputError
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.prompting.chat import Chat
@@ -178,12 +177,6 @@ def test_what_is_no_tokenizer_is_refused(pipelines: Any, tmp_path: Path) -> None
     for tokenizer in (tmp_path / "tokenizer.json", tmp_path):
         with refused("damaged-file", tokenizer.name):
             SPECS["z-image"].reader(replace(whole, tokenizer=tokenizer), "", torch.float32, "cpu")
-
-
-def test_weights_in_8_bits_with_scales_are_refused() -> None:
-    shapes = {"model.embed_tokens.weight": (9, 4), "model.layers.0.self_attn.q_norm.weight": (2,)}
-    with pytest.raises(InputError):
-        SPECS["z-image"].of_shapes({**shapes, "model.layers.0.self_attn.q_proj.scale_weight": (1,)})
 
 
 @pytest.mark.parametrize("name", SPECS)
