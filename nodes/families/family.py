@@ -65,12 +65,20 @@ class Family:
 
         It has a network, a VAE where the family has them, and every text model that is not optional; a folder has a
         scheduler too, and no other text model.
+
+        Raises:
+            InputError: where a file has a text model in part.
         """
         network = self.network.whole(contents)
         if network is None:
             return None
         has_all = self._file_has_all(contents) if contents.shapes else self._folder_has_all(contents)
-        return self._facts(contents, network) if has_all and self.condition(contents) else None
+        if not has_all or not self.condition(contents):
+            return None
+        facts = self._facts(contents, network)
+        for text in self.texts:
+            text.check(contents, facts.text_models.get(text.name))
+        return facts
 
     def alone(self, contents: Contents) -> CheckpointFacts | None:
         """The facts of a denoiser alone, in a folder or a file; None where it is not of the family.

@@ -53,7 +53,7 @@ SD1 = Family(
     denoiser=UNetDenoiser,
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
-    texts=(Clip("clip_l", "text_encoder", (original.TEXT,)),),
+    texts=(Clip("clip_l", "text_encoder", (original.TEXT, original.OLD_TEXT)),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
     scheduler=SCHEDULER,
     control_net=ControlNetFormat(is_sd1, eight_heads),

@@ -98,7 +98,7 @@ SD3 = Family(
     prompts=SD3Prompts,
     latent_rgb_factors=RGB_FACTORS,
     texts=(
-        Clip("clip_l", "text_encoder", (CLIP_PREFIX,), projects=True),
+        Clip("clip_l", "text_encoder", (CLIP_PREFIX,), projects=True, identity_projection=True),
         Clip("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),
         T5("t5xxl", "text_encoder_3", (T5_PREFIX,), optional=True, length=T5_TOKENS),
     ),

@@ -33,7 +33,7 @@ from weft.nodes.prompting.text_reader import Encoded
 if TYPE_CHECKING:
     from weft.nodes.values import Latent, Prompt
 
-CLIP = "conditioner.embedders.0.transformer.text_model."
+CLIP = ("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.0.transformer.")
 OPEN_CLIP = ("conditioner.embedders.1.model.", "conditioner.embedders.0.model.")
 """Where OpenCLIP's text model is in a single file: after CLIP's, or alone, in the refiner's."""
 
@@ -118,7 +118,7 @@ SDXL = Family(
     prompts=SDXLPrompts,
     latent_rgb_factors=RGB_FACTORS,
     texts=(
-        Clip("clip_l", "text_encoder", (CLIP,), optional=True),
+        Clip("clip_l", "text_encoder", CLIP, optional=True),
         Clip("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),
     ),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.13025}, upcasts=True),

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model."
+OLD_TEXT = "cond_stage_model.transformer."
+"""Where CLIP is in files by transformers before 4.0 and after 5.6, whose text models have no part `text_model`."""
+
 OPEN_TEXT = "cond_stage_model.model."
 CONTROL = "control_model."
+
+T5_TABLE = "encoder.embed_tokens.weight"
+"""The other name of T5's table of tokens; most files have it under both, `shared.weight` is the first."""
 
 Config = dict[str, Any]
 
@@ -122,7 +128,7 @@ def open_text_config(shapes: Shapes) -> Config:
 
 def t5_config(shapes: Shapes) -> Config:
     """The configuration of a T5EncoderModel, from shapes; heads are 64 wide, as in T5 1.1."""
-    vocabulary, width = shapes["shared.weight"]
+    vocabulary, width = shapes.get("shared.weight") or shapes[T5_TABLE]
     block = below("encoder.block.0.layer.", shapes)
     buckets, heads = block["0.SelfAttention.relative_attention_bias.weight"]
     return {

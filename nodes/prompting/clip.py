@@ -97,10 +97,20 @@ class Clip(TextModel):
         shapes, prefix = files.facts.shapes, files.facts.prefix
         if OPEN_ENTRY not in shapes:
             found = original.text_config(shapes) | {"hidden_act": self.activation}
-            return found, original.text_weights(files.root, prefix, dtype)
+            weights = original.text_weights(files.root, prefix, dtype)
+            if self.identity_projection and not files.facts.projects:
+                weights["text_projection.weight"] = identity(found["hidden_size"])
+            return found, weights
         found = original.open_text_config(shapes)
         layers = found["num_hidden_layers"] - self.unread
         return found | {"num_hidden_layers": layers}, original.open_text_weights(files.root, prefix, dtype)
+
+
+def identity(width: int) -> Tensor:
+    """The projection that changes nothing `[width, width]`: CLIP's own, where SD 3 is published without it."""
+    import torch
+
+    return torch.eye(width, dtype=torch.float32)
 
 
 class ClipReader(TextReader):

@@ -38,6 +38,15 @@ T5_IN_HUB = {
 }
 """Models of the hub that carry T5's tokenizer, and the folder that it is in."""
 
+TABLE = "shared.weight"
+"""T5's table of tokens."""
+
+GATE = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight"
+"""A tensor of T5 1.1, whose layers are gated; those of the first T5 are not."""
+
+SECOND_BIAS = "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight"
+"""A tensor of UMT5, which has positions in each layer; T5 has them in the first alone."""
+
 T5_LONGEST = 512
 """The most tokens that T5 was trained to read, its end token included."""
 
@@ -53,7 +62,7 @@ class T5(TextModel):
     length: int = T5_LONGEST
 
     kind: ClassVar[str] = "t5"
-    entries: ClassVar[tuple[str, ...]] = ("shared.weight",)
+    entries: ClassVar[tuple[str, ...]] = (TABLE, original.T5_TABLE)
     takes_tokenizer: ClassVar[bool] = True
 
     def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
@@ -65,6 +74,11 @@ class T5(TextModel):
         entry = self.entry(shapes)
         if entry is None:
             return None
+        if GATE not in shapes or SECOND_BIAS in shapes:
+            found = "UMT5" if SECOND_BIAS in shapes else "a T5 without the gated layers of T5 1.1"
+            raise InputError(
+                f"the text encoder is {found}, which no family reads", "give T5 1.1 (t5xxl)", "wrong-text-models"
+            )
         layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
         return TextModelFacts(self.kind, shapes[entry][1], layers, shapes=shapes)
 
@@ -79,6 +93,8 @@ class T5(TextModel):
         else:
             config = T5Config(**original.t5_config(files.facts.shapes))
             weights = original.below(files.facts.prefix, original.tensors(files.root, files.facts.prefix, dtype))
+            if TABLE not in weights:
+                weights[TABLE] = weights[original.T5_TABLE]
             network = assembled_text(T5EncoderModel, config, weights, dtype)
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)

@@ -46,7 +46,7 @@ def assigned(family: ReadsPrompts, sources: Sequence[Resolved], widths: PromptWi
         found |= _of_one_kind(wanted, given, _mismatch(family, sources))
     _check_widths(family, sources, found, widths)
     for text, (index, one) in found.items():
-        if text.projects and not one.projects:
+        if text.lacks_projection(one):
             message = f"`{sources[index].text}` has no projection, which {family.name} reads of {text.name}"
             raise InputError(message, "give a file of the text model with its projection", "missing-weights")
     return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from weft.engine import InputError
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import TextModelFacts
@@ -57,6 +58,7 @@ class TextModel(ABC):
         prefixes: of the names of its tensors in single files of whole checkpoints.
         optional: whether there are models of the family without it.
         projects: whether its pooled vector goes through a projection of the model.
+        identity_projection: whether a file without the projection stands for one whose projection is the identity.
     """
 
     name: str
@@ -64,6 +66,7 @@ class TextModel(ABC):
     prefixes: tuple[str, ...]
     optional: bool = False
     projects: bool = False
+    identity_projection: bool = False
 
     @property
     @abstractmethod
@@ -115,6 +118,31 @@ class TextModel(ABC):
         prefix = self.prefix(contents.shapes)
         found = None if prefix is None else self.of_shapes(original.below(prefix, contents.shapes))
         return found and replace(found, prefix=prefix or "")
+
+    def check(self, contents: Contents, facts: TextModelFacts | None) -> None:
+        """Raise `InputError` where the file of a whole checkpoint has a part of it alone.
+
+        Args:
+            facts: about it in the checkpoint; None where its table of tokens is not there.
+        """
+        left = next((name for name in contents.shapes if name.startswith(self.prefixes)), None) if not facts else None
+        if left:
+            raise InputError(
+                f"the text encoder {self.name} has weights (`{left}`) and no table of tokens of a known name",
+                "get the whole checkpoint, or load its parts with LoadDiffusionModel, LoadTextEncoder and LoadVAE",
+                "missing-weights",
+            )
+        if facts and facts.shapes and self.lacks_projection(facts):
+            raise InputError(
+                f"the text encoder {self.name} has no projection (`text_projection`) in this file",
+                "get the whole checkpoint, or load its parts with LoadDiffusionModel, LoadTextEncoder and LoadVAE",
+                "missing-weights",
+            )
+
+    def lacks_projection(self, facts: TextModelFacts) -> bool:
+        """Whether a text model lacks the projection that the family reads, and has no other in its place."""
+        identity = self.identity_projection and bool(facts.shapes)
+        return self.projects and not facts.projects and not identity
 
     def prefix(self, shapes: Shapes) -> str | None:
         """The prefix of its tensors' names in the file of a whole checkpoint; None where it is not there."""
