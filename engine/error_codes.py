@@ -43,7 +43,7 @@ CODES: Mapping[str, str] = {
     "unknown-parameter": "The subgraph has no parameter of this name.",
     "unknown-parameter-type": "A parameter declares a type that parameters cannot have.",
     "unknown-parameter-target": "A parameter sets an input or a node that does not exist.",
-    "set-twice": "Two parameters set the same input.",
+    "set-twice": "Two parameters, or two parts of a job, set the same input.",
     # settings
     "missing-settings-file": "The file that `WEFT_CONFIG` names does not exist.",
     "unreadable-settings-file": "A settings file cannot be read.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,6 +60,32 @@ def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
         lists += kind.startswith("map:")
         scope, target = scope.graphs.get(kind.partition(":")[2]), name
     return None
+
+
+def read_text(text: str, kind: Type | None) -> Any:
+    """A text from a command line or a file of values: literal for inputs that take texts, else read as JSON."""
+    if kind is not None and takes_text(kind):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def target_type(graph: Graph, target: str, catalog: Catalog) -> Type | None:
+    """The type of an input or a parameter: the parameter's own, else that of what it sets; None if it is not known."""
+    parameter = graph.parameters.get(target)
+    if parameter and parameter.type in ("int", "float", "bool", "str"):
+        return Scalar(parameter.type)
+    one = target_input(graph, target, catalog)
+    return one.type if one else None
+
+
+def takes_text(kind: Type) -> bool:
+    """Whether a type takes a text as it is."""
+    if isinstance(kind, Either):
+        return any(map(takes_text, kind.options))
+    return isinstance(kind, Choice) or kind == Scalar("str")
 
 
 def _listed(one: Input, lists: int) -> Input:

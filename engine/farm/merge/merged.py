@@ -19,6 +19,7 @@ from weft.engine.errors import GraphError, Problem
 from weft.engine.farm.merge.batching import Types, batchable, numbered, put_together
 from weft.engine.farm.sweep.items import Expansion, Item, expand
 from weft.engine.farm.sweep.job import Job
+from weft.engine.farm.sweep.typed_values import with_typed_values
 from weft.engine.graph.graph import Graph, Link, Node
 from weft.engine.graph.traversal import accumulated
 from weft.engine.keys import Digest, digest
@@ -88,6 +89,7 @@ def planned(job: Job, engine: Engine) -> JobPlan:
     Raises:
         GraphError: with every problem of its items, each once.
     """
+    job = with_typed_values(job, engine.catalog)
     expansion = Expansion(job, tuple(expand(job)))
     # The first item by itself, so that most problems name the job's own nodes, and the graph has no circles below.
     first = engine.check(job.graph.replace(expansion.items[0].values))

@@ -5,17 +5,15 @@ Each source is a function from its JSON to values; `read` chooses it by its key.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from weft.engine.errors import InputError, listed, nearest
+from weft.engine.farm.sweep.value_files import JSON_LINES, TABLES, column_of, file_lines
 from weft.engine.types import shown
+from weft.engine.unicode_text import escaped, is_unicode
 
 MAX_VALUES = 1_000_000
 """How many values an axis may have."""
@@ -67,52 +65,56 @@ def counted(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
     return tuple(range(start, start + count))
 
 
-def lines(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
-    """`{"file": "prompts.txt"}`: its lines; of a `.csv` or `.jsonl`, what stands in `column`."""
+def from_file(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
+    """`{"file": "prompts.txt"}`: its lines; with `column` one column of a table or of a JSON Lines file."""
     path = _found(source["file"], folder)
-    text = path.read_text("utf-8-sig")
-    if path.suffix.lower() not in (".csv", ".jsonl"):
-        return tuple(line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#"))
-    rows = _rows(path, text)
-    column = source.get("column")
-    known = [*rows[0]] if rows else []
-    if not isinstance(column, str):
-        raise InputError(f"`column` is missing for {path.name}", f"its columns are: {listed(known)}", "missing-key")
-    if any(column not in row for row in rows):
-        hint = nearest(column, known) or f"its columns are: {listed(known)}"
-        raise InputError(f"{path.name} has no column `{column}` in some row", hint, "unknown-column")
-    return tuple(row[column] for row in rows)
+    if not path.is_file():
+        raise InputError(
+            f"`{source['file']}` is no file", 'name a text file, or give {"folder": ...}', "wrong-kind-of-file"
+        )
+    if path.suffix.lower() in JSON_LINES | TABLES or "column" in source:
+        return column_of(path, source.get("column"))
+    return file_lines(path)
 
 
-def _rows(path: Path, text: str) -> list[Mapping[str, Any]]:
-    if path.suffix.lower() == ".csv":
-        return [*csv.DictReader(io.StringIO(text))]
-    rows: list[Mapping[str, Any]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            row = orjson.loads(line) if line.strip() else None
-        except ValueError as fault:
-            raise InputError(
-                f"{path.name}, line {number}: not JSON: {fault}", "write one object a line", "not-json"
-            ) from None
-        if row is not None and not isinstance(row, dict):
-            raise InputError(
-                f"{path.name}, line {number}: found {shown(row)}", "write one object a line", "malformed-value"
-            )
-        rows += [row] if row else []
-    return rows
+def gives_texts(source: Any) -> bool:
+    """Whether the values of a source are texts that spell values of another type: fields of tables, lines."""
+    return isinstance(source, Mapping) and Path(str(source.get("file", ".jsonl"))).suffix.lower() not in JSON_LINES
 
 
 def pictures(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
-    """`{"folder": "faces", "pattern": "*.png"}`: its pictures by name, as paths from the job file's folder."""
+    """`{"folder": "faces", "pattern": "*.png"}`: its pictures by name, as paths from the job file's folder.
+
+    Hidden files and folders are left out, such as the `._NAME` files of macOS.
+    """
     place = _found(source["folder"], folder)
     if not place.is_dir():
         raise InputError(
             f"`{source['folder']}` is no folder", "name a folder next to the job file", "wrong-kind-of-file"
         )
-    found = sorted(place.glob(str(source.get("pattern", "*"))))
-    names = [path.relative_to(place) for path in found if path.suffix.lower() in PICTURES and path.is_file()]
-    return tuple((Path(source["folder"]) / name).as_posix() for name in names)
+    names = [path.relative_to(place) for path in _matches(place, source.get("pattern", "*"))]
+    visible = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    texts = [(Path(source["folder"]) / name).as_posix() for name in visible if name.suffix.lower() in PICTURES]
+    for text in texts:
+        if not is_unicode(text):
+            message = f"the name of `{escaped(text)}` is not UTF-8, so no graph can have it"
+            raise InputError(message, "rename the file", "malformed-path")
+    return tuple(texts)
+
+
+def _matches(place: Path, pattern: Any) -> list[Path]:
+    """The files of a folder that match a pattern, sorted by path.
+
+    Raises:
+        InputError: where the pattern is none, or leads out of the folder.
+    """
+    hint = "such as *.png, or **/*.png for its subfolders too"
+    if not isinstance(pattern, str) or ".." in Path(pattern).parts:
+        raise InputError(f"`pattern` is {shown(pattern)}, expected a pattern of file names", hint, "malformed-value")
+    try:
+        return sorted(path for path in place.glob(pattern) if path.is_file())
+    except (ValueError, NotImplementedError) as fault:
+        raise InputError(f"`pattern` is {shown(pattern)}: {fault}", hint, "malformed-value") from None
 
 
 def _found(name: Any, folder: Path) -> Path:
@@ -133,7 +135,7 @@ Source = Callable[[Mapping[str, Any], Path], tuple[Any, ...]]
 SOURCES: Mapping[str, tuple[Source, frozenset[str]]] = {
     "range": (lambda source, folder: ranged(str(source["range"])), frozenset()),
     "count": (counted, frozenset({"start"})),
-    "file": (lines, frozenset({"column"})),
+    "file": (from_file, frozenset({"column"})),
     "folder": (pictures, frozenset({"pattern"})),
 }
 """By its key: what reads a source, and what else may stand in it."""
@@ -168,5 +170,5 @@ def _from_object(source: Any, folder: Path) -> tuple[Any, ...]:
         raise InputError(f"unknown key `{min(unknown)}`", hint, "unknown-key")
     try:
         return function(source, folder)
-    except (OSError, UnicodeDecodeError) as fault:
+    except OSError as fault:
         raise InputError(f"cannot be read: {fault}", "check the file", "unreadable-resource") from None

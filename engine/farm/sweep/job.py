@@ -21,6 +21,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
+from weft.engine.farm.sweep.axes import gives_texts
 from weft.engine.farm.sweep.axes import read as read_values
 from weft.engine.farm.sweep.naming import template_fault
 from weft.engine.graph import document
@@ -44,6 +45,7 @@ class JobModel(BaseModel):
     sweep: dict[str, list[Any] | dict[str, Any]] = Field(
         {}, description="For each parameter or NODE.INPUT its values; the items are their product."
     )
+    set: dict[StrictStr, Any] = Field({}, description="For each parameter or NODE.INPUT the value that all items have.")
     zip: list[list[StrictStr]] = Field([], description="Groups of axes that are walked together.")
     name: StrictStr = Field(
         "{index:04}_{key:8}", description="The name of a picture: {prompt_index:03}_{seed}_{key:8}."
@@ -76,7 +78,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as its file says it, values read."""
+    """A job as its file says it, values read.
+
+    Args:
+        graph: with what the job sets for all items.
+        texts: targets whose values are texts from a file, whatever the type of the input.
+    """
 
     graph: Graph
     axes: tuple[Axis, ...]
@@ -90,6 +97,7 @@ class Job:
     batch: int = 1
     resources: Mapping[str, float] = field(default_factory=dict)
     on_out_of_memory: Mapping[str, Any] = field(default_factory=dict)
+    texts: frozenset[str] = frozenset()
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -202,6 +210,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     values = _values(model, folder, problems)
     problems += _unknown_targets(graph, "sweep over", model.sweep) if graph else ()
     problems += _unknown_targets(graph, "on_out_of_memory:", model.on_out_of_memory) if graph else ()
+    graph = _with_fixed(graph, model, problems) if graph else None
     fault = template_fault(model.name, model.sweep)
     problems += [Problem.of(fault)] if fault else []
     axes = tuple(_axes(values, model.zip, problems))
@@ -220,6 +229,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
         batch=model.batch,
         resources=model.resources,
         on_out_of_memory=model.on_out_of_memory,
+        texts=frozenset(target for target, source in model.sweep.items() if gives_texts(source)),
     )
     if job.count > model.max_items:
         hint = "make the sweep smaller, or raise `max_items`"
@@ -237,6 +247,22 @@ def _graph(given: str | dict[str, Any], folder: Path, problems: list[Problem]) -
     except GraphError as fault:
         problems += fault.problems
         return None
+
+
+def _with_fixed(graph: Graph, model: JobModel, problems: list[Problem]) -> Graph:
+    """The graph with the values that all items have."""
+    for target in model.set:
+        if target in model.sweep:
+            hint = "leave it out of `set` or of `sweep`"
+            problems.append(Problem(f"`set` and `sweep` both give `{target}`", hint, code="set-twice"))
+    if unknown := [*_unknown_targets(graph, "set", model.set)]:
+        problems += unknown
+        return graph
+    try:
+        return graph.replace(model.set)
+    except GraphError as fault:
+        problems += fault.problems
+        return graph
 
 
 def _values(model: JobModel, folder: Path, problems: list[Problem]) -> dict[str, tuple[Any, ...]]:

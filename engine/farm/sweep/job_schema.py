@@ -25,14 +25,14 @@ _SOURCES: tuple[dict[str, Any], ...] = (
     },
     {
         "type": "object",
-        "description": "The lines of a text file, or a column of a CSV or JSON Lines file.",
+        "description": "The lines of a text file, or a column of a table (CSV) or a JSON Lines file.",
         "properties": {"file": {"type": "string"}, "column": {"type": "string"}},
         "required": ["file"],
         "additionalProperties": False,
     },
     {
         "type": "object",
-        "description": "The pictures of a folder, by name.",
+        "description": "The pictures of a folder that are not hidden, by name.",
         "properties": {"folder": {"type": "string"}, "pattern": {"type": "string"}},
         "required": ["folder"],
         "additionalProperties": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,13 @@ def test_values_come_from_files_and_folders(tmp_path: Path) -> None:
         ({"file": "text.jsonl", "column": "prompt"}, "not-json"),
         ({"range": "1-2", "count": 3}, "malformed-value"),
         ({"folder": "a.csv"}, "wrong-kind-of-file"),
+        ({"file": "."}, "wrong-kind-of-file"),
+        ({"folder": ".", "pattern": ""}, "malformed-value"),
+        ({"folder": ".", "pattern": "**.png"}, "malformed-value"),
+        ({"folder": ".", "pattern": "/tmp/*"}, "malformed-value"),
+        ({"folder": ".", "pattern": "../*"}, "malformed-value"),
+        ({"folder": ".", "pattern": 3}, "malformed-value"),
+        ({"folder": ".", "pattern": "*.jpg"}, "no-values"),
     ],
 )
 def test_a_source_that_gives_nothing_is_refused(source: Any, code: str, tmp_path: Path) -> None:
@@ -63,3 +71,17 @@ def test_a_source_that_gives_nothing_is_refused(source: Any, code: str, tmp_path
     (tmp_path / "a.csv").write_text("prompt\none\n")
     with refused(code):
         read(source, tmp_path)
+
+
+def test_hidden_files_are_no_pictures_of_a_folder(tmp_path: Path) -> None:
+    for name in ("b/c.png", "b/A.JPG", "b/._c.png", "b/.DS_Store", "b/Thumbs.db", "b/.thumbs/c.png", "b/d/e.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert read({"folder": "b"}, tmp_path) == ("b/A.JPG", "b/c.png")
+    assert read({"folder": "b", "pattern": "**/*"}, tmp_path) == ("b/A.JPG", "b/c.png", "b/d/e.webp")
+
+
+def test_a_picture_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xe9.png")).touch()
+    with refused("malformed-path"):
+        read({"folder": "."}, tmp_path)
