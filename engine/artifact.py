@@ -33,6 +33,10 @@ class Artifact:
     media_type: str
     name: str
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.data, bytes) and isinstance(self.media_type, str) and isinstance(self.name, str)):
+            raise TypeError("an Artifact has its data in bytes, and a media type and a name in text")
+
     def __repr__(self) -> str:
         size = f"{len(self.data):,} bytes in memory"
         return f"Artifact({self.name!r}, {self.media_type}, {size}; .save(FOLDER) writes a file)"

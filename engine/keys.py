@@ -10,6 +10,7 @@ Three keys name a call: `recipe_key` by what it is made from, `content_key` by t
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -23,6 +24,14 @@ class Digest(str):
     """A digest in hexadecimal; encoded under its own tag, so a key never equals a string literal."""
 
     __slots__ = ()
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def is_digest(text: object) -> bool:
+    """Whether a text from outside has the form of a digest, so that it may be used as one and in the name of a file."""
+    return isinstance(text, str) and _DIGEST.match(text) is not None
 
 
 class EncodedBytes(bytes):

@@ -252,7 +252,10 @@ class _Planner:
         if node.content is None:
             return False
         try:
-            node.record = self.store.get(node.content) if self.store.has(node.content) else None
+            record = self.store.get(node.content) if self.store.has(node.content) else None
+            if record is not None:
+                record.check(node.content, node.call.type.name, node.call.type.outputs)
+            node.record = record
         except CorruptRecord as damage:
             node.damage = damage.reason
         if node.record is not None:

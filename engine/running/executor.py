@@ -244,6 +244,8 @@ class _Run:
         self.steps_by_key[content] = step
         look = (may_be_there or step.state == "undecided") and not step.damage
         known = self.environment.store.get(content) if look else None
+        if known is not None:
+            known.check(content, step.call.type.name, step.call.type.outputs)
         record = self._found(step, content, known) if known else self._called(step, content)
         self._hand_over(step, record)
         return record

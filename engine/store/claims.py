@@ -12,6 +12,8 @@ Each machine has a folder of its own, since no other can tell whether its proces
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import time
 from collections.abc import Callable
@@ -23,12 +25,20 @@ import orjson
 
 from weft.engine.keys import Digest
 from weft.engine.process import machine, process_start
+from weft.engine.regular_file import read_regular
 
 PATIENCE = 60.0
 """Seconds for which a claim holds where nobody knows how long the call will take."""
 
 SLACK = 1.0
 """Seconds over twice the expected ones after which a claim does not hold any more."""
+
+
+LONGEST = 86_400.0
+"""Seconds after which no claim holds, whatever it says."""
+
+LARGEST = 4096
+"""Bytes of the file of a claim."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,10 @@ class Claimant:
     @property
     def holds(self) -> bool:
         """Whether waiting for it makes sense: its process lives, and it is not long overdue."""
-        limit = PATIENCE if self.expected is None else 2 * self.expected + SLACK
-        return self.seconds <= limit and (not self.started or process_start(self.pid) == self.started)
+        limit = PATIENCE if self.expected is None else min(2 * self.expected + SLACK, LONGEST)
+        # One of the future would hold for ever; it is of this machine, so its clock is the same.
+        timely = self.seconds <= limit and self.since <= time.time() + SLACK
+        return timely and (not self.started or process_start(self.pid) == self.started)
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class Claims:
         """Whom a claim names, whether it holds or not; a claim that is just being written names nobody."""
         path = self.path(key)
         try:
-            content, written = path.read_bytes(), path.stat().st_mtime
+            content, written = read_regular(path, LARGEST, follow=False), path.lstat().st_mtime
         except FileNotFoundError:
             return None
         return _read(content) or Claimant(0, "", written, 0.0)
@@ -130,6 +142,8 @@ class Claims:
     def _made(self, key: Digest, content: bytes) -> Claim | None:
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent.is_symlink():
+            raise OSError(errno.ELOOP, "the folder of claims is a link", str(path.parent))
         try:
             with path.open("xb", buffering=0) as file:
                 file.write(content)
@@ -149,7 +163,7 @@ class Claims:
 def _remove(path: Path, content: bytes) -> None:
     """Remove a claim unless another process has taken it over."""
     try:
-        if path.read_bytes() == content:
+        if read_regular(path, LARGEST, follow=False) == content:
             path.unlink()
     except OSError:
         return  # nobody is held up by it for longer than `holds` says
@@ -158,6 +172,9 @@ def _remove(path: Path, content: bytes) -> None:
 def _read(content: bytes) -> Claimant | None:
     """The claimant that a file names; None where it is not whole."""
     try:
-        return Claimant(**orjson.loads(content))
-    except (ValueError, TypeError):
+        found = Claimant(**orjson.loads(content))
+        numbers = [found.since, 0.0 if found.expected is None else found.expected]
+        formed = type(found.pid) is int and isinstance(found.started, str) and all(map(math.isfinite, numbers))
+    except (ValueError, TypeError, OverflowError):
         return None
+    return found if formed else None

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from weft.engine.atomic_write import replace_file
 from weft.engine.errors import StoreError, writing_hint
 from weft.engine.keys import Digest
 from weft.engine.store import Claim, Claimant, Computed, CorruptRecord, Fault, Note, Record, Stats
@@ -35,6 +36,7 @@ from weft.engine.store.store_layout import (
     refuse_newer,
     write_version,
 )
+from weft.engine.store.trace_record import StoredRecord
 from weft.engine.store.upkeep import Upkeep
 
 USE_NOTED_EVERY = 3600.0
@@ -86,7 +88,7 @@ class DiskStore(FileStore):
             self._mark()
             super().put(key, outputs, seconds, trace)
 
-    def adopt(self, key: Digest, trace: Mapping[str, Any], blobs: Sequence[bytes]) -> None:
+    def adopt(self, key: Digest, trace: StoredRecord, blobs: Sequence[bytes]) -> None:
         """Keep a record of another store of files.
 
         Raises:
@@ -142,14 +144,14 @@ class DiskStore(FileStore):
         Measuring walks every file, so it is done once a day, and where this process alone wrote a fiftieth of the size.
         """
         stamp = self.root / "weighed"
-        due = not stamp.exists() or time.time() - stamp.stat().st_mtime >= MEASURED_EVERY
+        due = time.time() - _modified(stamp) >= MEASURED_EVERY
         if not self.root.is_dir() or (self.files.written <= max_bytes // 50 and not due):
             return
         if self.stats().bytes > max_bytes:
             self.prune(max_bytes * 9 // 10)
         self.files.written = 0
         with self._naming_the_folder():
-            stamp.touch()
+            replace_file(stamp, b"")  # in place of a link, if somebody put one there
 
     def migrate(self) -> Migration:
         """Bring a store of an older layout up to date.
@@ -224,3 +226,11 @@ class DiskStore(FileStore):
         with suppress(OSError):  # a store that may only be read still serves
             if time.time() - path.stat().st_mtime > USE_NOTED_EVERY:
                 os.utime(path)
+
+
+def _modified(path: Path) -> float:
+    """When a file was written; 0 where there is none."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0

@@ -10,11 +10,11 @@ On disk a note is a word for its type, a space and a text. Notes of store layout
 
 from __future__ import annotations
 
-import re
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
-from weft.engine.keys import Digest
+from weft.engine.keys import Digest, is_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,6 @@ Note = ResultNote | CostNote | HistoryNote
 
 N = TypeVar("N", bound=Note)
 """The type of the note that is asked for."""
-
-_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def pack(note: Note) -> bytes:
@@ -81,11 +79,12 @@ def read_untyped(content: bytes) -> Note | None:
 
 def _result(text: str) -> ResultNote | None:
     # A content key becomes a part of a path, so nothing but a digest may pass.
-    return ResultNote(Digest(text)) if _DIGEST.match(text) else None
+    return ResultNote(Digest(text)) if is_digest(text) else None
 
 
 def _cost(text: str) -> CostNote | None:
     try:
-        return CostNote(float(text))
+        seconds = float(text)
     except ValueError:
         return None
+    return CostNote(seconds) if math.isfinite(seconds) and seconds >= 0 else None

@@ -12,36 +12,52 @@ of processes may write at once: equal keys mean equal content, so they cannot di
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, ClassVar
 
-import orjson
-
-from weft.engine.keys import Digest, digest_bytes
+from weft.engine.errors import StoreError
+from weft.engine.keys import Digest, digest_bytes, is_digest
 from weft.engine.sealing import opened, sealed
 from weft.engine.store import Computed, CorruptRecord, Handle, Note, Record, Store
-from weft.engine.store.codec import flatten, restore
+from weft.engine.store.codec import content_digest, flatten, restore
 from weft.engine.store.notes import N, pack, unpack
 from weft.engine.store.places import Files
+from weft.engine.store.trace_record import StoredOutput, StoredRecord, blob_names, packed, unpacked
 
 FOLDER = "v1"
 """The folder of records, blobs and notes in a store."""
 
 
+LARGEST_RECORD = 2**26
+"""Bytes of a record or a note; a larger one is damage. Tensors and pictures are in blobs."""
+
+LARGE_BLOB = 2**28
+"""Bytes of a blob above which its digest is made before it is read into memory: a sparse file may say any size."""
+
+
 def trace_name(key: Digest) -> str:
     """The file of a record."""
-    return f"{FOLDER}/traces/{key[:2]}/{key}.json"
+    return f"{FOLDER}/traces/{_safe(key)[:2]}/{key}.json"
 
 
 def blob_name(name: str) -> str:
     """The file of a blob."""
-    return f"{FOLDER}/blobs/{name[:2]}/{name}"
+    return f"{FOLDER}/blobs/{_safe(name)[:2]}/{name}"
 
 
 def note_name(key: Digest) -> str:
     """The file of a note."""
-    return f"{FOLDER}/notes/{key[:2]}/{key}"
+    return f"{FOLDER}/notes/{_safe(key)[:2]}/{key}"
+
+
+def _safe(name: str) -> str:
+    """A name that may be a part of a path: a digest and nothing else, wherever it came from."""
+    if not is_digest(name):
+        raise CorruptRecord(Digest(name), "its name is no digest")
+    return name
 
 
 class FileStore(Store):
@@ -64,7 +80,7 @@ class FileStore(Store):
         trace = self._trace(key)
         if trace is None:
             return None
-        missing = next((name for name in _blobs(trace) if not self.files.exists(blob_name(name))), None)
+        missing = next((name for name in blob_names(trace) if not self.files.exists(blob_name(name))), None)
         if missing:
             raise CorruptRecord(key, f"blob {missing[:12]} is missing")
         return self.tier
@@ -78,35 +94,42 @@ class FileStore(Store):
             name: Handle(Digest(output["digest"]), _Loader(self, key, output))
             for name, output in trace["outputs"].items()
         }
-        return Record(handles, trace["seconds"], self.tier)
+        return Record(handles, trace["seconds"], self.tier, str(trace["trace"].get("type", "")))
 
     def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Write blobs, then the record."""
         kept = {name: self._put_value(made) for name, made in outputs.items()}
-        self._put_trace(key, {"outputs": kept, "seconds": seconds, "trace": dict(trace)})
+        self._put_trace(key, kept, seconds, trace)
 
     def copy(self, key: Digest, to: Store) -> None:
-        """Put a record into another store, verified; between stores of files the bytes stay as they are.
+        """Put a record into another store, verified; between stores of files the blobs' bytes stay as they are.
+
+        Each value is compared with the digest that the record gives for it: keys of other results are made of that.
 
         Raises:
-            CorruptRecord: where this store does not have all of it.
+            CorruptRecord: where this store does not have all of it, or a value has another digest.
             StoreError: where the other store cannot be written.
         """
         trace = self._trace(key)
         if trace is None:
             raise CorruptRecord(key, "its record is missing")
+        blobs = {name: self.blob(key, name) for name in blob_names(trace)}
+        outputs = {}
+        for name, output in trace["outputs"].items():
+            value = _restored(key, output, blobs.__getitem__)
+            if content_digest(value) != output["digest"]:
+                raise CorruptRecord(key, f"the digest of its output `{name}` is that of another value")
+            outputs[name] = Computed(value, Digest(output["digest"]))
         if isinstance(to, FileStore):  # saves taking tensors apart and putting them together again
-            to.adopt(key, trace, [self.blob(key, name) for name in _blobs(trace)])
-            return
-        loaders = {name: (_Loader(self, key, output), output["digest"]) for name, output in trace["outputs"].items()}
-        outputs = {name: Computed(load(), Digest(digest)) for name, (load, digest) in loaders.items()}
-        to.put(key, outputs, trace["seconds"], trace["trace"])
+            to.adopt(key, trace, [*blobs.values()])
+        else:
+            to.put(key, outputs, trace["seconds"], trace["trace"])
 
-    def adopt(self, key: Digest, trace: Mapping[str, Any], blobs: Sequence[bytes]) -> None:
+    def adopt(self, key: Digest, trace: StoredRecord, blobs: Sequence[bytes]) -> None:
         """Keep a record of another store of files, whose bytes were verified."""
         for blob in blobs:
             self._put_blob(blob)
-        self._put_trace(key, trace)
+        self._put_trace(key, trace["outputs"], trace["seconds"], trace["trace"])
 
     def drop(self, key: Digest) -> None:
         """Remove a damaged record and those of its blobs that are not what they should be."""
@@ -155,7 +178,7 @@ class FileStore(Store):
             CorruptRecord: where the record is.
         """
         trace = self._trace(key)
-        return tuple(_blobs(trace)) if trace else ()
+        return tuple(blob_names(trace)) if trace else ()
 
     def trace_of(self, key: Digest) -> Mapping[str, Any]:
         """The facts kept with a record: how and by what it was made.
@@ -172,31 +195,43 @@ class FileStore(Store):
         Raises:
             CorruptRecord: where it is missing or not what it was.
         """
+        file = blob_name(name)
         try:
-            content = self.files.read(blob_name(name))
+            content = self._small(file)
+            if content is None and self.files.digest(file) == name:
+                content = self.files.read(file)
         except OSError as fault:
             raise CorruptRecord(key, f"blob {name[:12]} cannot be read: {fault.strerror or fault}") from None
-        if digest_bytes(content) != name:
+        if content is None or digest_bytes(content) != name:
             raise CorruptRecord(key, f"blob {name[:12]} is damaged")
         return content
+
+    def _small(self, file: str) -> bytes | None:
+        """The bytes of a file, or None where it is large."""
+        try:
+            return self.files.read(file, LARGE_BLOB)
+        except OSError as fault:
+            if fault.errno == errno.EFBIG:
+                return None
+            raise
 
     def is_whole(self, name: str) -> bool:
         """Whether a blob's bytes have the digest that names it, or it is not there."""
         try:
-            return digest_bytes(self.files.read(blob_name(name))) == name
+            return self.files.digest(blob_name(name)) == name
         except FileNotFoundError:
             return True
         except OSError:
             return False
 
-    def _trace(self, key: Digest) -> dict[str, Any] | None:
+    def _trace(self, key: Digest) -> StoredRecord | None:
         body = self._body(trace_name(key), key, "record")
-        return None if body is None else orjson.loads(body)
+        return None if body is None else unpacked(key, body)
 
     def _body(self, name: str, key: Digest, kind: str) -> bytes | None:
         """The body of a sealed file, verified; None where there is none."""
         try:
-            content = self.files.read(name)
+            content = self.files.read(name, LARGEST_RECORD)
         except FileNotFoundError:
             return None
         except OSError as fault:
@@ -206,12 +241,14 @@ class FileStore(Store):
             raise CorruptRecord(key, f"its {kind} is damaged")
         return body
 
-    def _put_trace(self, key: Digest, trace: Mapping[str, Any]) -> None:
-        self.files.write(trace_name(key), sealed(key, orjson.dumps(trace)))
+    def _put_trace(
+        self, key: Digest, outputs: Mapping[str, StoredOutput], seconds: float, trace: Mapping[str, Any]
+    ) -> None:
+        self.files.write(trace_name(key), sealed(key, packed(key, outputs, seconds, trace)))
 
-    def _put_value(self, made: Computed) -> dict[str, Any]:
+    def _put_value(self, made: Computed) -> StoredOutput:
         parts = flatten(made.value)
-        blobs = [self._put_blob(blob) for blob in parts.blobs]
+        blobs: list[str] = [self._put_blob(blob) for blob in parts.blobs]
         tensors = self._put_blob(_pack(parts.tensors)) if parts.tensors else None
         return {"digest": made.digest, "tree": parts.tree, "blobs": blobs, "tensors": tensors}
 
@@ -228,18 +265,30 @@ class _Loader:
 
     store: FileStore
     key: Digest
-    output: Mapping[str, Any]
+    output: StoredOutput
 
     def __call__(self) -> Any:
-        name = self.output["tensors"]
-        tensors = _unpack(self.store.blob(self.key, name)) if name else []
-        blobs = self.output["blobs"]
-        return restore(self.output["tree"], tensors.__getitem__, lambda index: self.store.blob(self.key, blobs[index]))
+        # A tree may name a blob any number of times: it is in memory once.
+        return _restored(self.key, self.output, cache(partial(self.store.blob, self.key)))
 
 
-def _blobs(trace: Mapping[str, Any]) -> list[str]:
-    outputs = trace["outputs"].values()
-    return [name for one in outputs for name in (*one["blobs"], one["tensors"]) if name]
+def _restored(key: Digest, output: StoredOutput, blob: Callable[[str], bytes]) -> Any:
+    """The value of an output.
+
+    Args:
+        blob: gives a blob by its name.
+
+    Raises:
+        CorruptRecord: where there is no such value, whatever a stranger may have written.
+        StoreError: where no installed library has a class of it.
+    """
+    try:
+        tensors = _unpack(blob(output["tensors"])) if output["tensors"] else []
+        return restore(output["tree"], tensors.__getitem__, lambda index: blob(output["blobs"][index]))
+    except StoreError:
+        raise
+    except Exception as fault:  # the constructors of value classes raise what they like
+        raise CorruptRecord(key, f"its value cannot be built: {type(fault).__name__}: {fault}") from fault
 
 
 def _pack(tensors: list[Any]) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from weft.engine.errors import CorruptRecord, listed
 from weft.engine.keys import Digest
 
 
@@ -42,8 +43,24 @@ class Record:
         outputs: by name.
         seconds: how long the call took.
         tier: the name of the store that it comes from, as plans print it.
+        made_by: the name of the node type whose call it is; empty where the store does not say.
     """
 
     outputs: Mapping[str, Handle | Computed]
     seconds: float
     tier: str = ""
+    made_by: str = ""
+
+    def check(self, key: Digest, type_name: str, outputs: Collection[str]) -> None:
+        """Hold the record to the node type whose call it is taken for.
+
+        Args:
+            key: that it was asked by.
+            outputs: the names of the type's outputs.
+
+        Raises:
+            CorruptRecord: where it is that of another node type.
+        """
+        if (self.made_by and self.made_by != type_name) or self.outputs.keys() != set(outputs):
+            found = f"{self.made_by or 'a node'} with {listed(self.outputs)}"
+            raise CorruptRecord(key, f"it is the result of {found}, expected {type_name} with {listed(outputs)}")

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from weft.engine.errors import InputError
-from weft.engine.store.places import Files, LocalFiles
+from weft.engine.keys import Digest, digest_bytes
+from weft.engine.regular_file import UNFIT
+from weft.engine.store.places import LARGEST_FILE, Files, LocalFiles
 
 ASK_AGAIN = 60.0
 """Seconds for which a place that did not answer is not asked."""
@@ -20,9 +22,9 @@ T = TypeVar("T")
 
 
 def files_at(url: str) -> Files:
-    """The files at a URL, which is not asked yet. `file://` and plain paths are local files."""
+    """The files at a URL, which is not asked yet. `file://`, `local://` and plain paths are local files."""
     parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
+    if parts.scheme in ("", "file", "local"):
         return LocalFiles(Path(unquote(parts.path)).expanduser())
     return RemoteFiles(url)
 
@@ -33,11 +35,15 @@ class RemoteFiles:
 
     url: str
 
-    def read(self, name: str) -> bytes:
-        """A file's bytes."""
+    def read(self, name: str, most: int = LARGEST_FILE) -> bytes:
+        """A file's bytes; the size is not asked for first, which would take another request."""
         system, root = self._place
         content: bytes = system.cat_file(f"{root}/{name}")
         return content
+
+    def digest(self, name: str) -> Digest:
+        """The digest of a file's bytes."""
+        return digest_bytes(self.read(name))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, instead of an older one."""
@@ -102,12 +108,18 @@ class TolerantFiles:
         """Whether it is asked at all."""
         return time.monotonic() >= self._silent_until
 
-    def read(self, name: str) -> bytes:
-        """A file's bytes."""
-        content = self._asked(lambda: _content(self.files, name), None)
-        if content is None:
-            raise FileNotFoundError(f"{self.url} has no {name}, or does not answer")
-        return content
+    def read(self, name: str, most: int = LARGEST_FILE) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            FileNotFoundError: also where the place does not answer.
+            OSError: where there is no plain file, or a larger one.
+        """
+        return self._there(name, lambda: self.files.read(name, most))
+
+    def digest(self, name: str) -> Digest:
+        """The digest of a file's bytes; raises as `read` does."""
+        return self._there(name, lambda: self.files.digest(name))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, if the place answers."""
@@ -120,6 +132,15 @@ class TolerantFiles:
     def remove(self, name: str) -> None:
         """Remove a file, if the place answers."""
         self._asked(lambda: self.files.remove(name), None)
+
+    def _there(self, name: str, ask: Callable[[], T]) -> T:
+        """What the place says of a file that is to be there."""
+        found = self._asked(lambda: _kept_apart(ask), None)
+        if found is None:
+            raise FileNotFoundError(f"{self.url} has no {name}, or does not answer")
+        if isinstance(found, OSError):
+            raise found
+        return found
 
     def _asked(self, ask: Callable[[], T], otherwise: T) -> T:
         """What the place answers. Each kind of place has errors of its own, so all of them are meant."""
@@ -138,8 +159,13 @@ class TolerantFiles:
             return otherwise
 
 
-def _content(files: Files, name: str) -> bytes | None:
+def _kept_apart(ask: Callable[[], T]) -> T | OSError | None:
+    """What a place says, None where a file is missing, or what is wrong with the file: then the place does answer."""
     try:
-        return files.read(name)
-    except FileNotFoundError:
+        return ask()
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as fault:
+        if fault.errno in UNFIT:
+            return fault
+        raise

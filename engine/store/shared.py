@@ -79,7 +79,7 @@ class SharedStore(FileStore):
         if record is None:
             return None
         handles = {name: Handle(one.digest, partial(self._fetched, key, name)) for name, one in record.outputs.items()}
-        return Record(handles, record.seconds, self.tier)
+        return Record(handles, record.seconds, self.tier, record.made_by)
 
     def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Send a record that took long enough to compute."""

@@ -18,12 +18,16 @@ from typing import Protocol
 import orjson
 
 from weft.engine.errors import InputError
+from weft.engine.regular_file import UNFIT
 from weft.engine.sealing import opened, sealed
 from weft.engine.store.places import Files
 
 VERSION = 2
 
 FILE = "layout.json"
+
+LARGEST = 4096
+"""Bytes of that file."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +66,31 @@ def read_version(files: Files) -> int:
         OSError: where the store cannot be read.
     """
     try:
-        body = opened(FILE, files.read(FILE))
+        content = files.read(FILE, LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return 1
-    return VERSION if body is None else int(orjson.loads(body)["weft_store"])
+    except OSError as fault:
+        if fault.errno in UNFIT:
+            return VERSION
+        raise
+    return _version(content) or VERSION
 
 
 def is_damaged(files: Files) -> bool:
     """Whether the file with the version is there and not what was written."""
     try:
-        return opened(FILE, files.read(FILE)) is None
-    except OSError:
-        return False
+        return _version(files.read(FILE, LARGEST)) is None
+    except OSError as fault:
+        return fault.errno in UNFIT
+
+
+def _version(content: bytes) -> int | None:
+    """The version that a file says; None where it was not written by Weft."""
+    try:
+        found = orjson.loads(opened(FILE, content) or b"")["weft_store"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def write_version(files: Files) -> None:

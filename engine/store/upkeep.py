@@ -8,12 +8,13 @@ record's trace has a `partial` key, the note under that key lasts as long as the
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from weft.engine.keys import Digest
+from weft.engine.keys import Digest, is_digest
 from weft.engine.process import machine
 from weft.engine.store import CorruptRecord, CostNote, Fault, HistoryNote, ResultNote, Stats
 from weft.engine.store.record_files import FileStore, blob_name, trace_name
@@ -22,6 +23,9 @@ GRACE = 3600.0
 """Seconds for which what nothing refers to is left alone."""
 
 DAY = 86_400.0
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{64}(\.json)?\.[0-9a-f]{8}\.\d+\.\d+\Z")
+"""A file that was being written when its process ended (`atomic_write`)."""
 
 FORGET = 30 * DAY
 """Seconds for which the cost of a node whose results are gone is remembered, and what a graph last was."""
@@ -115,9 +119,10 @@ class Upkeep:
     def _records(self) -> Iterator[_Entry]:
         for path in self._files("traces"):
             try:
-                key, stat = Digest(path.stem), path.stat()
-                partial = self.store.trace_of(key).get("partial") or ""
-                yield _Entry(path, stat.st_mtime, stat.st_size, self.store.blobs_of(key), partial)
+                key, stat = Digest(path.stem), path.lstat()
+                partial = self.store.trace_of(key).get("partial")
+                named = partial if isinstance(partial, str) else ""
+                yield _Entry(path, stat.st_mtime, stat.st_size, self.store.blobs_of(key), named)
             except (CorruptRecord, OSError):
                 path.unlink(missing_ok=True)
 
@@ -134,8 +139,8 @@ class Upkeep:
             lost = not self.store.claimed(Digest(path.name)) if own else _age(path, now) > DAY
             if lost:
                 path.unlink(missing_ok=True)
-        for path in self.root.glob("*/*/.*"):  # writes that were never finished
-            if _age(path, now) > GRACE:
+        for path in self._entries("traces", "blobs", "notes"):
+            if _UNFINISHED.match(path.name) and _age(path, now) > GRACE:
                 path.unlink(missing_ok=True)
 
     def _lasts(self, key: Digest) -> float:
@@ -151,7 +156,16 @@ class Upkeep:
                 return FORGET
 
     def _files(self, kind: str) -> Iterable[Path]:
-        return (path for path in (self.root / kind).glob("*/*") if not path.name.startswith("."))
+        """The files of a kind. Whatever else lies in the folder is not the store's to read or to remove."""
+        ending = ".json" if kind == "traces" else ""
+        return (path for path in self._entries(kind) if is_digest(path.name.removesuffix(ending)))
+
+    def _entries(self, *kinds: str) -> Iterator[Path]:
+        """What lies in the folders of these kinds. No link is followed, since it could lead out of the store."""
+        for kind in kinds:
+            for folder in (self.root / kind).glob("*"):
+                if not folder.is_symlink():
+                    yield from folder.glob("*")
 
     def _trace(self, key: Digest) -> Path:
         return self.root.parent / trace_name(key)
@@ -162,13 +176,13 @@ class Upkeep:
 
 def _age(path: Path, now: float) -> float:
     try:
-        return now - path.stat().st_mtime
-    except FileNotFoundError:
+        return now - path.lstat().st_mtime
+    except OSError:
         return 0.0
 
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
-    except FileNotFoundError:
+        return path.lstat().st_size
+    except OSError:
         return 0

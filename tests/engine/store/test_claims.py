@@ -102,14 +102,15 @@ def test_where_no_claim_can_be_written_everybody_computes(tmp_path: Path) -> Non
 
 def test_upkeep_knows_claims(store: DiskStore) -> None:
     claim = store.claim(KEY, 5.0)
-    for name, age in (("a dead one's", 0.0), ("young", DAY / 2), ("old", DAY * 2)):
+    young = digest("young")
+    for name, age in ((digest("a dead one's"), 0.0), (young, DAY / 2), (digest("old"), DAY * 2)):
         path = store.claims.folder / (machine() if not age else "another machine") / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
         os.utime(path, times=(time.time() - age - 2,) * 2)
     store.prune()
     assert claim and store.verify() == []
-    assert {path.name for path in store.claims.folder.glob("*/*")} == {KEY, "young"}
+    assert {path.name for path in store.claims.folder.glob("*/*")} == {KEY, young}
 
 
 def test_tiers_claim_in_the_first_that_has_claims(store: DiskStore) -> None:

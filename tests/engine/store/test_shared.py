@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
+import orjson
 import pytest
 
 from weft.engine import Engine, Graph, InputError, Link, node
 from weft.engine.keys import digest
+from weft.engine.sealing import opened, sealed
 from weft.engine.store import Computed, CorruptRecord, CostNote, HistoryNote, ResultNote
 from weft.engine.store.codec import content_digest
 from weft.engine.store.disk import DiskStore
@@ -168,3 +171,37 @@ def test_what_goes_away_after_the_plan_is_computed(tmp_path: Path) -> None:
         result = engine.execute(planned)
     assert [step.tier for step in planned.steps] == ["shared"]
     assert (result.outputs, result.ran) == ({"out": [5, 6]}, ("slow",))
+
+
+def test_a_record_that_gives_another_digest_for_its_value_is_damage(url: str, tmp_path: Path) -> None:
+    store = machine(tmp_path / "first", url)
+    store.put(KEY, {"out": Computed([b"forged"], content_digest([b"true"]))}, 1.0, {})
+    second = machine(tmp_path / "second", url)
+    with pytest.raises(CorruptRecord):
+        loaded(second)
+    assert second.near.has(KEY) is None, "no key of the nearer store is made of it"
+
+
+def test_names_in_a_shared_record_are_no_paths(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("a thesis")
+    far, near = DiskStore(tmp_path / "shared"), machine(tmp_path / "near", str(tmp_path / "shared"))
+    put(near, [b"bytes"])
+    body = orjson.loads(opened(KEY, far.trace_path(KEY).read_bytes()) or b"")
+    body["outputs"]["out"]["blobs"] = ["../../precious"]
+    far.trace_path(KEY).write_bytes(sealed(KEY, orjson.dumps(body)))
+    with pytest.raises(CorruptRecord):
+        loaded(near)
+    near.drop(KEY)
+    assert precious.exists() and not far.trace_path(KEY).exists()
+
+
+def test_one_unfit_file_does_not_silence_a_shared_store(tmp_path: Path) -> None:
+    reports: list[str] = []
+    near = machine(tmp_path / "near", str(tmp_path / "shared"), reports)
+    put(near, [b"bytes"])
+    note = DiskStore(tmp_path / "shared").note_path(digest("recipe"))
+    note.unlink()
+    os.mkfifo(note)
+    assert near.recall(digest("recipe"), ResultNote) is None
+    assert loaded(near) == [b"bytes"] and not reports

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from weft.engine import Engine, Graph, Link, node
+from weft.engine.atomic_write import write_temporary
 from weft.engine.keys import Digest, digest
 from weft.engine.limits import Limits
 from weft.engine.store import Computed, CostNote, HistoryNote, Note, ResultNote
@@ -72,14 +73,14 @@ def test_what_was_used_is_younger(store: DiskStore) -> None:
 def test_leftovers_go_after_an_hour(store: DiskStore) -> None:
     lost = store.blob_path("ab" * 32)
     lost.parent.mkdir(exist_ok=True)
-    for path in (lost, lost.with_name(".half")):
-        path.write_bytes(b"")
+    half = Path(write_temporary(lost, b""))
+    lost.write_bytes(b"")
     store.prune()
-    assert lost.exists()
-    for path in (lost, lost.with_name(".half")):
+    assert lost.exists() and half.exists()
+    for path in (lost, half):
         os.utime(path, times=(0, 0))
     store.prune()
-    assert not lost.exists() and not lost.with_name(".half").exists()
+    assert not lost.exists() and not half.exists()
 
 
 def test_notes_last_as_long_as_what_they_are_about(store: DiskStore) -> None:
