@@ -17,6 +17,8 @@ CODES: Mapping[str, str] = {
     "pickle-refused": "The file is a pickle, which can run code when it is loaded.",
     "damaged-file": "A file is cut off, or its content cannot be read or does not fit the model.",
     "missing-weights": "Weights that the model needs are in none of its files.",
+    "unsupported-network": "The denoiser reads something in addition to latents and prompts that no node gives it.",
+    "network-failed": "A network cannot be run on what it was given.",
     "unsupported-weights": "The weights are in a format that is not read.",
     "malformed-preview": "The file of a model's preview colours does not hold what it must.",
     "no-tokenizer": "A text model comes without the tokenizer that it needs.",

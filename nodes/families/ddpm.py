@@ -10,9 +10,10 @@ from weft.nodes.models.parametrisation import Consistency
 
 
 def is_unconditional(contents: Contents) -> bool:
-    """Whether a network knows no classes, and is no consistency model."""
+    """Whether a network knows no classes, samples pixels (not latents of a `vqvae`), and is no consistency model."""
     classes = contents.configs["unet"].get("num_class_embeds")
-    return classes is None and Consistency.of(contents.configs["scheduler"]) is None
+    pixels = not contents.has("vqvae")
+    return classes is None and pixels and Consistency.of(contents.configs["scheduler"]) is None
 
 
 DDPM = Family(

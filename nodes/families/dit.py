@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weft.nodes.families.class_labels import ClassPrompts, class_count
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import LATENT_CHANNELS, RGB_FACTORS
-from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
+from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals, SizeLimits
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.vae_formats import VAESpec
@@ -34,6 +34,10 @@ class DiTPrompts(ClassPrompts):
 
 class DiTDenoiser(Denoiser):
     """A transformer that reads the number of a class."""
+
+    @classmethod
+    def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
+        return SizeLimits(int(config.get("patch_size", 2)))
 
     @property
     def prompt_width(self) -> int:

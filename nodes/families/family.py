@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weft.engine import InputError, listed
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, NetworkFacts, TextModelFacts, VAEFacts
@@ -92,6 +93,30 @@ class Family:
         """The facts of a ControlNet; None where it is not for the family."""
         network = self.control_net.alone(contents) if self.control_net else None
         return ControlNetFacts(self.name, network, contents) if network else None
+
+    def check(self, facts: CheckpointFacts, name: str) -> None:
+        """Raise `InputError` where a checkpoint of the family cannot be sampled with any node.
+
+        Args:
+            name: of its folder or file, for messages.
+        """
+        reads = self.network.unsupported(facts.network.config)
+        if reads:
+            raise InputError(
+                f"the denoiser of `{name}` is one of {self.name} that reads {reads}, which no node gives it",
+                f"use a plain model of {self.name}",
+                "unsupported-network",
+            )
+        widths = {text: found.width for text, found in facts.text_models.items()}
+        made = self.prompts.widths(widths).prompt if widths else 0
+        if made and facts.widths.prompt and made != facts.widths.prompt:
+            lacks = listed(text.name for text in self.texts if text.name not in widths)
+            raise InputError(
+                f"the text encoders of `{name}` ({listed(widths)}) make prompts {made} channels wide, and its denoiser "
+                f"reads {facts.widths.prompt}",
+                f"get the whole checkpoint, with {lacks}" if lacks else "use the text encoders of the model",
+                "wrong-text-models",
+            )
 
     def _file_has_all(self, contents: Contents) -> bool:
         texts = (text.prefix(contents.shapes) for text in self.texts if not text.optional)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
-from weft.nodes.models.denoiser import Conditions, Denoiser
+from weft.nodes.models.denoiser import Conditions, Denoiser, SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
 
@@ -65,9 +65,12 @@ def size_shift(denoiser: Denoiser, latent: Latent[Any]) -> Mapping[str, float]:
 class SpacedDenoiser(Denoiser):
     """A flow-matching transformer over patches of two by two latent elements, whose sigmas are spaced evenly."""
 
-    size_multiple = PATCH
     spaces_steps = True
     perturbable = False
+
+    @classmethod
+    def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
+        return SizeLimits(PATCH)
 
     @property
     def prompt_width(self) -> int:
@@ -96,6 +99,14 @@ def unpacked(patches: Tensor, shape: Sequence[int]) -> Tensor:
     batch, channels, height, width = shape
     pairs = patches.reshape(batch, height // PATCH, width // PATCH, channels, PATCH, PATCH)
     return pairs.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
+
+
+def unpredicted_channels(config: Mapping[str, Any]) -> str:
+    """What a network reads in addition to the latents whose velocity it predicts; empty where there is nothing."""
+    seen, predicted = config.get("in_channels"), config.get("out_channels")
+    if predicted is None or seen == predicted:
+        return ""
+    return f"pictures or masks next to its latents ({seen} channels, of which it predicts {predicted})"
 
 
 class JointFormat(NetworkFormat):

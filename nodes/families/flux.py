@@ -20,6 +20,7 @@ from weft.nodes.families.flows import (
     flow_widths,
     packed,
     unpacked,
+    unpredicted_channels,
 )
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
@@ -122,6 +123,10 @@ class FluxFormat(JointFormat):
 
     def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
         return transformers_layout.flux_weights(found)
+
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        """FLUX.1 Fill reads a picture and a mask, FLUX.1 Canny and Depth a picture."""
+        return unpredicted_channels(config)
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // PATCH**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.denoiser import Conditions, Denoiser
@@ -28,10 +29,16 @@ class PixelDenoiser(Denoiser):
 
 
 class PixelFormat(NetworkFormat):
-    """UNets over pixels in -1..1; a checkpoint is a diffusers folder."""
+    """UNets over pixels in -1..1, in colour or grey; a checkpoint is a diffusers folder."""
 
     class_name = "UNet2DModel"
     folder = "unet"
+
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        return config.get("in_channels", 3) in (1, 3)
+
+    def latent_channels(self, config: Mapping[str, Any]) -> int:
+        return int(config.get("in_channels", 3))
 
 
 RGB_FACTORS = LatentRGBFactors(((0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5)))

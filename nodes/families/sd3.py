@@ -7,12 +7,20 @@ https://arxiv.org/abs/2403.03206). The transformer predicts the velocity of a fl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
-from weft.nodes.families.flows import CLIP_PREFIX, T5_PREFIX, JointDenoiser, JointFormat, flow_widths
+from weft.nodes.families.flows import (
+    CLIP_PREFIX,
+    T5_PREFIX,
+    JointDenoiser,
+    JointFormat,
+    flow_widths,
+    unpredicted_channels,
+)
 from weft.nodes.models import single_file as original
 from weft.nodes.models import single_file_transformers as transformers_layout
+from weft.nodes.models.denoiser import SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.safetensors_header import Shapes
@@ -78,6 +86,15 @@ class SD3Prompts(PromptEncoder):
         return Encoded(torch.cat([clip, t5], dim=1), pooled=torch.cat(pooled, dim=-1))
 
 
+class SD3Denoiser(JointDenoiser):
+    """SD 3's transformer, which reads patches and has a table of their positions."""
+
+    @classmethod
+    def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
+        patch = int(config.get("patch_size", 2))
+        return SizeLimits(patch, patch * int(config.get("pos_embed_max_size", 96) or 0))
+
+
 class SD3Format(JointFormat):
     """SD 3's transformer."""
 
@@ -90,11 +107,14 @@ class SD3Format(JointFormat):
     def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
         return transformers_layout.sd3_weights(found)
 
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        return unpredicted_channels(config)
+
 
 SD3 = Family(
     name="SD3",
     network=SD3Format(),
-    denoiser=JointDenoiser,
+    denoiser=SD3Denoiser,
     prompts=SD3Prompts,
     latent_rgb_factors=RGB_FACTORS,
     texts=(

@@ -23,6 +23,9 @@ from weft.nodes.families import (
     of_text_model,
     of_vae,
 )
+from weft.nodes.families import (
+    family as family_of,
+)
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
@@ -61,6 +64,8 @@ class ModelSource(Resource):
             raise self.refusal(root, contents)
         for component in self.components:
             refuse_quantised_config(component or root.name, contents.configs.get(component, {}))
+        if isinstance(facts, CheckpointFacts):
+            family_of(facts.family).check(facts, root.name)
         family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
         return Resolved(text, *self.placed(root), family, self.kind, facts)
 

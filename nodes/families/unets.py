@@ -25,6 +25,13 @@ LATENT_CHANNELS = 4
 SEEN_CHANNELS = (4, 8, 9)
 """Channels that a UNet sees: latents alone, with a picture's (InstructPix2Pix), with a mask and a picture's."""
 
+UNSUPPORTED: Mapping[str, str] = {
+    "class_embed_type": "an embedded picture or class (as unCLIP's does)",
+    "num_class_embeds": "the number of a class",
+    "encoder_hid_dim_type": "prompts or pictures through a projection of its own",
+}
+"""Entries of a UNet's configuration by which it reads more than a prompt, and what it reads then."""
+
 SCHEDULER: Mapping[str, Any] = {
     "_class_name": "PNDMScheduler",
     "beta_start": 0.00085,
@@ -102,6 +109,9 @@ class UNetFormat(NetworkFormat):
 
     def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
         return original.unet_weights(found, config)
+
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        return next((reads for name, reads in UNSUPPORTED.items() if config.get(name) is not None), "")
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return LATENT_CHANNELS

@@ -24,7 +24,7 @@ from weft.nodes.models import diffusers_folder
 from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, PromptWidths
 from weft.nodes.prompting.embeddings import check_word
 from weft.nodes.prompting.text_assignment import assigned, check_tokenizer
-from weft.nodes.sampling.compatibility import embedding_fits, texts_fit, training_fits, vae_fits
+from weft.nodes.sampling.compatibility import embedding_fits, own_vae_fits, texts_fit, training_fits, vae_fits
 from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
 Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
@@ -63,7 +63,12 @@ def _fits(loader: Upstream) -> Iterator[NodeProblem]:
     yield from training_fits(loader)
 
 
-@node(category="loaders", lane="io", settings=("precision",), fits=_fits)
+def _whole_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    yield from _fits(loader)
+    yield from own_vae_fits(loader)
+
+
+@node(category="loaders", lane="io", settings=("precision",), fits=_whole_fits)
 def LoadCheckpoint(
     source: Annotated[str, CheckpointSource()],
     *,

@@ -78,7 +78,7 @@ def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
     """
     family, source, dtype = _parts(recipe, loading)
     if family.vae is None:
-        return Pixels()
+        return Pixels(source.facts.latent_channels if isinstance(source.facts, CheckpointFacts) else 3)
     facts = source.facts.vae if isinstance(source.facts, CheckpointFacts) else source.facts
     if not isinstance(facts, VAEFacts):
         raise InputError(

@@ -193,6 +193,7 @@ def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:
 
 def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, add_noise: bool) -> Tensor:
     """What sampling starts from: noise, the given latents under noise, or these as they are."""
+    model.size_limits(model.network.config).check(latent.width, latent.height, model.latent_factor)
     if latent.samples is not None:
         given = latent.samples.to(run.device)
         return run.from_latents(given) if add_noise else given
@@ -202,15 +203,4 @@ def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, add_noise: bo
             "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
             "empty-latent",
         )
-    _check_multiple(latent, model.latent_factor * model.size_multiple)
     return run.from_noise(model.latent_shape(latent))
-
-
-def _check_multiple(latent: Latent[Any], side: int) -> None:
-    """Raise `InputError` where the size is no whole number of what the model puts together."""
-    if latent.width % side or latent.height % side:
-        raise InputError(
-            f"width and height must be multiples of {side}, found {latent.width} x {latent.height}",
-            f"ask for {max(latent.width // side, 1) * side} x {max(latent.height // side, 1) * side}",
-            "wrong-size",
-        )

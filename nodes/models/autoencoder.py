@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Loading, Patch, value
+from weft.nodes.models.network_calls import network_call
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,7 +58,8 @@ class Autoencoder:
         """Pictures or clips from latents."""
         placed = latents.to(self.network.device, self.network.dtype)
         scaled = placed / _by_channel(self.scale, placed) + _by_channel(self.shift, placed)
-        return picture(self._decoded(scaled))
+        with network_call("the VAE", {"latents": scaled}, f"latents of {self.channels} channels"):
+            return picture(self._decoded(scaled))
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The latents of pictures or of clips, the mean of the VAE's distribution.
@@ -80,7 +82,8 @@ class Autoencoder:
             nearest = frames - (frames - 1) % self.time_factor
             message = f"the clip has {frames} frames, expected one more than a multiple of {self.time_factor}"
             raise InputError(message, f"give {nearest} or {nearest + self.time_factor}", "wrong-size")
-        return self._encoded(pixels)
+        with network_call("the VAE", {"pictures": pixels}):
+            return self._encoded(pixels)
 
     def _decoded(self, latents: Tensor) -> Tensor:
         """Pixels in -1..1, channels first, from latents in the network's own scale; frames are decoded one by one."""
@@ -131,7 +134,10 @@ class VideoAutoencoder(Autoencoder):
 
 
 class Pixels(Autoencoder):
-    """The identity VAE of models in pixel space: its latents are pixels in -1..1."""
+    """The identity VAE of models in pixel space: its latents are pixels in -1..1.
+
+    Pictures of one channel are grey: decoded, it is red, green and blue; encoded is the mean of these.
+    """
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__(None, channels, factor=1)
@@ -141,13 +147,14 @@ class Pixels(Autoencoder):
         return ()
 
     def decode(self, latents: Tensor) -> Tensor:
-        return picture(latents)
+        pictures = picture(latents)
+        return pictures.expand(*pictures.shape[:-1], 3).contiguous() if self.channels == 1 else pictures
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return signed(pictures)
+        return signed(pictures.mean(dim=-1, keepdim=True) if self.channels == 1 else pictures)
 
     def encode_unscaled(self, pictures: Tensor) -> Tensor:
-        return signed(pictures)
+        return self.encode(pictures)
 
     def decode_in_tiles(self, side: int) -> Callable[[], None]:
         return lambda: None

@@ -9,8 +9,11 @@ Read next: `weft.nodes.sampling.guided_denoiser`, which calls a denoiser under g
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+
+from weft.engine import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +32,41 @@ Residuals: TypeAlias = "tuple[list[Tensor], Tensor]"
 """What ControlNets add to a UNet: one tensor for each skip connection, and one for the middle block."""
 
 
+@dataclass(frozen=True)
+class SizeLimits:
+    """The sizes of latents that a network takes, in latent elements along each side.
+
+    Args:
+        multiple: that each side must be a multiple of: the side of a patch.
+        most: the longest side, of networks whose table of positions ends there; 0 has no such limit.
+    """
+
+    multiple: int = 1
+    most: int = 0
+
+    def check(self, width: int, height: int, factor: int) -> None:
+        """Raise `InputError` for a size that the network cannot take.
+
+        Args:
+            width: in pixels.
+            height: in pixels.
+            factor: pixels to a latent element, along each side.
+        """
+        side, most = self.multiple * factor, self.most * factor
+        if width % side or height % side:
+            raise InputError(
+                f"width and height must be multiples of {side}, found {width} x {height}",
+                f"ask for {max(width // side, 1) * side} x {max(height // side, 1) * side}",
+                "wrong-size",
+            )
+        if most and max(width, height) > most:
+            raise InputError(
+                f"the model takes pictures of up to {most} pixels along a side, found {width} x {height}",
+                f"ask for {min(width, most)} x {min(height, most)}",
+                "wrong-size",
+            )
+
+
 class Denoiser:
     """A network that predicts noise, a velocity or a clean sample, with its checkpoint's scheduler configuration.
 
@@ -40,9 +78,6 @@ class Denoiser:
         latent_factor: pixels to a latent element, along each side.
         latent_rgb_factors: the linear map from its latents to colours, for previews.
     """
-
-    size_multiple: ClassVar[int] = 1
-    """Latent elements that each side must be a multiple of, where the network reads patches."""
 
     spaces_steps: ClassVar[bool] = False
     """Whether `timing` gives the noise levels of a run (`sigmas`), which not every scheduler takes."""
@@ -68,6 +103,11 @@ class Denoiser:
         self.latent_channels = latent_channels
         self.latent_factor = latent_factor
         self.latent_rgb_factors = latent_rgb_factors
+
+    @classmethod
+    def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
+        """The sizes of latents that a network of this configuration takes."""
+        return SizeLimits()
 
     @property
     def networks(self) -> tuple[Any, ...]:

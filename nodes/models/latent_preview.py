@@ -61,6 +61,8 @@ class LatentRGBFactors:
             with torch.no_grad():
                 planes: Tensor = _decoder(self.decoder).decode(first).sample / 2 + 0.5
         else:
+            if first.shape[1] == 1:  # grey pixels
+                first = first.expand(-1, len(self.weights), -1, -1)
             weights, offset = (torch.tensor(one, dtype=torch.float32) for one in (self.weights, self.offset))
             planes = torch.einsum("bchw,ck->bkhw", first, weights) + offset[:, None, None]
         return planes[0].permute(1, 2, 0).nan_to_num().clamp(0, 1)

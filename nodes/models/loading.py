@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.models.diffusers_folder import component_variant
+from weft.nodes.models.network_calls import RAISED, first_line, is_out_of_memory
 from weft.nodes.models.silence_libraries import quietly
 
 N = TypeVar("N", bound=nn.Module)
@@ -34,10 +35,8 @@ def pretrained(module_class: Any, folder: Path, variant: str, **dtype: torch.dty
     try:
         with quietly():
             module, report = module_class.from_pretrained(folder, output_loading_info=True, **options, **dtype)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as fault:
-        raise InputError(
-            f"`{folder.name}` cannot be loaded: {fault}", "get the model's folder again", "damaged-file"
-        ) from fault
+    except (OSError, SafetensorError, *RAISED) as fault:
+        raise _not_loaded(module_class, f"`{folder.name}`", fault) from fault
     _refuse_missing(folder.name, report["missing_keys"])
     return module
 
@@ -52,15 +51,16 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, T
     """
     # Only parameters are left out: what a module works out as it is made, such as tables of rotary embeddings that are
     # neither parameters nor buffers, is in no file. This patches torch.nn for the process; loads go one at a time.
-    with init_empty_weights(include_buffers=False), quietly():
-        module = module_class.from_config(dict(config))
+    try:
+        with init_empty_weights(include_buffers=False), quietly():
+            module = module_class.from_config(dict(config))
+    except RAISED as fault:
+        raise _not_loaded(module_class, "the file", fault) from fault
     converted = {name: weights.pop(name).to(dtype) for name in [*weights]}
     try:
         report = module.load_state_dict(converted, strict=False, assign=True)
-    except RuntimeError as fault:
-        raise InputError(
-            f"the weights do not fit a {module_class.__name__}: {fault}", "get the file again", "damaged-file"
-        ) from fault
+    except RAISED as fault:
+        raise _not_loaded(module_class, "the file", fault) from fault
     _refuse_missing(module_class.__name__, report.missing_keys)
     return module
 
@@ -71,10 +71,13 @@ def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor],
     Raises:
         InputError: where the weights do not fit the configuration.
     """
-    with quietly():
-        model, report = model_class.from_pretrained(
-            None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
-        )
+    try:
+        with quietly():
+            model, report = model_class.from_pretrained(
+                None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
+            )
+    except RAISED as fault:
+        raise _not_loaded(model_class, "the file", fault) from fault
     _refuse_missing(model_class.__name__, report["missing_keys"])
     return model
 
@@ -82,6 +85,17 @@ def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor],
 def ready(module: N, device: str) -> N:
     """The module on a device, for inference only."""
     return module.eval().requires_grad_(False).to(device)
+
+
+def _not_loaded(module_class: Any, what: str, fault: Exception) -> Exception:
+    """The error for what a library raised while it made a network; one for lack of memory stays as it is."""
+    if is_out_of_memory(fault):
+        return fault
+    return InputError(
+        f"the weights in {what} do not fit a {module_class.__name__} of its configuration ({first_line(fault)})",
+        "get the model's files again",
+        "damaged-file",
+    )
 
 
 def _refuse_missing(what: str, missing: Sequence[str]) -> None:

@@ -52,6 +52,10 @@ class NetworkFormat(ABC):
         """The weights under diffusers' names, from those below a single file's prefix."""
         return found
 
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        """What a network of this configuration reads that no node gives it; empty where there is nothing."""
+        return ""
+
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         """Channels of the latents that the network samples."""
         return int(config["in_channels"])

@@ -21,10 +21,11 @@ HEAD = 64
 def sd3_config(shapes: Shapes) -> Config:
     """The configuration of an SD3Transformer2DModel."""
     width, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    predicted = shapes["final_layer.linear.weight"][0] // patch**2
     layers = count(shapes, "joint_blocks.{}.x_block.attn.qkv.weight")
     return {
         "in_channels": channels,
-        "out_channels": channels,
+        "out_channels": predicted,
         "patch_size": patch,
         "num_layers": layers,
         "attention_head_dim": HEAD,
@@ -54,6 +55,7 @@ def flux_config(shapes: Shapes) -> Config:
     head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
     return {
         "in_channels": shapes["img_in.weight"][1],
+        "out_channels": shapes["final_layer.linear.weight"][0],
         "num_layers": count(shapes, "double_blocks.{}.img_mod.lin.weight"),
         "num_single_layers": count(shapes, "single_blocks.{}.linear1.weight"),
         "attention_head_dim": head,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weft.engine import InputError
 from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompts import Weighted
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
@@ -167,7 +168,7 @@ class ClipReader(TextReader):
         mask = torch.tensor(padded([[1] * len(row) for row in rows], self.length, 0), device=network.device)
         masked = getattr(network.config, "use_attention_mask", False)
         deep = layer is not None or skip > 0
-        with _read_with_vectors(chunks):
+        with _read_with_vectors(chunks), network_call(f"the text model {self.name}", {"tokens": numbers}):
             output = network(numbers, attention_mask=mask if masked else None, output_hidden_states=deep)
         last = (layer or -1) - skip
         if deep and -last > len(output.hidden_states):

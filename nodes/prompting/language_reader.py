@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from weft.nodes.models.network_calls import network_call
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.prompts import PLAIN, Weighted
 from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Token, Words, padded, weighed
@@ -91,7 +92,8 @@ class LanguageModelReader(TextReader):
         # Padding goes to the end, where no token of a causal model sees it; its number does not count under the mask.
         numbers = torch.tensor(padded(rows, length, 0), device=device)
         mask = torch.tensor(padded([[1] * len(row) for row in rows], length, 0), device=device)
-        states = self.network(
-            input_ids=numbers, attention_mask=mask, output_hidden_states=True, use_cache=False
-        ).hidden_states[self.hidden_state]
+        with network_call(f"the text model {self.name}", {"tokens": numbers}):
+            states = self.network(
+                input_ids=numbers, attention_mask=mask, output_hidden_states=True, use_cache=False
+            ).hidden_states[self.hidden_state]
         return [state[: len(row)] for state, row in zip(states, rows, strict=True)]

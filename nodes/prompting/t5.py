@@ -16,6 +16,7 @@ from weft.engine import InputError
 from weft.nodes.models import hub
 from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompts import Weighted
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
@@ -132,9 +133,9 @@ class T5Reader(TextReader):
 
         end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         rows = [[*(token.number for token in chunk), end] for chunk in chunks]
-        embeddings: Tensor = self.network(
-            torch.tensor(padded(rows, length, padding), device=self.network.device)
-        ).last_hidden_state
+        numbers = torch.tensor(padded(rows, length, padding), device=self.network.device)
+        with network_call(f"the text model {self.name}", {"tokens": numbers}):
+            embeddings: Tensor = self.network(numbers).last_hidden_state
         return embeddings
 
 

@@ -7,7 +7,7 @@ graph runs), the node itself checks when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +32,16 @@ class Loaded:
         node: the id of the loader.
         scheduler: the configuration of the scheduler that it came with.
         extra_channels: channels that it reads in addition to its latents.
+        network: the configuration of its denoiser.
+        latent_factor: pixels to a latent element, along each side.
     """
 
     node: str
     family: Family
     scheduler: dict[str, Any]
     extra_channels: int
+    network: Mapping[str, Any]
+    latent_factor: int
 
     def __str__(self) -> str:
         return f"`{self.node}` is of family {self.family.name}"
@@ -51,7 +55,8 @@ def loaded(loader: Upstream) -> Loaded | None:
     scheduler = dict(facts.scheduler)
     if prediction != "checkpoint":
         scheduler["prediction_type"] = prediction
-    return Loaded(loader.call.id, family(facts.family), scheduler, facts.extra_channels)
+    network, factor = facts.network.config, facts.latent_factor
+    return Loaded(loader.call.id, family(facts.family), scheduler, facts.extra_channels, network, factor)
 
 
 def checkpoint_facts(loader: Upstream) -> CheckpointFacts | None:
@@ -74,6 +79,7 @@ def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
     model = model_behind(sampler)
     if model:
         yield from _follows(sampler, model)
+        yield from _size_fits(sampler, model)
     yield from guide_fits(sampler)
 
 
@@ -124,6 +130,21 @@ def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
             )
 
 
+def _size_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """The size of empty latents must be one that the model takes."""
+    latent = sampler.above_by_type(Latent)
+    traits = latent.call.type.trait(LatentTraits) if latent else None
+    if latent is None or traits is None or not traits.empty:
+        return
+    width, height = latent.literals.get("width"), latent.literals.get("height")
+    if not isinstance(width, int) or not isinstance(height, int):
+        return
+    try:
+        model.family.denoiser.size_limits(model.network).check(width, height, model.latent_factor)
+    except InputError as refusal:
+        yield NodeProblem.of(refusal, "latent", after=f"; {model}")
+
+
 def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     """The sampler must be able to follow what the model predicts, on the schedule."""
     name, schedule = sampler.literals.get("sampler"), sampler.literals.get("schedule")
@@ -154,6 +175,24 @@ def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
     if vae and model and found and found.family and found.family not in able:
         message = f"`{vae.text}` is a VAE of {listed(able)}, and `{model.call.id}` is of family {found.family}"
         yield NodeProblem("source", message, "give a VAE of the model's family", "family-mismatch")
+
+
+def own_vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
+    """The VAE that a checkpoint comes with must be read, and make its latents, where a link takes it."""
+    facts, source = checkpoint_facts(loader), loader.source("source")
+    spec = family(facts.family).vae if facts else None
+    links = (link for call in loader.calls.values() for _, link in call.links)
+    if facts is None or source is None or spec is None or (facts.vae and spec.takes(facts.vae)):
+        return
+    if any((link.node, link.output) == (loader.call.id, "vae") for link in links):
+        found = f"latents of {facts.vae.channels} channels" if facts.vae else facts.contents.class_of("vae") or "none"
+        yield NodeProblem(
+            "source",
+            f"the VAE of `{source.text}` ({found}) is not read; {facts.family} needs one of latents of "
+            f"{spec.channels} channels",
+            "load one of the family with LoadVAE",
+            "wrong-kind-of-file",
+        )
 
 
 def _model_of(loader: Upstream) -> Upstream | None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
+from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.values import Control, Latent, Prompt
 
@@ -53,14 +54,15 @@ class BoundControl:
         """Its residuals for a batch; zero in the rows that it does not act on."""
         rows = self._rows(len(sample))
         mine = {name: conditions[name][rows] for name in CONTROL_CONDITIONS if name in conditions}
-        down, middle = self.net(
-            sample[rows],
-            timestep,
-            **model.arguments(mine),
-            controlnet_cond=self.image,
-            conditioning_scale=self.strength,
-            return_dict=False,
-        )
+        with network_call("a ControlNet", {"latents": sample[rows], "picture": self.image, **mine}):
+            down, middle = self.net(
+                sample[rows],
+                timestep,
+                **model.arguments(mine),
+                controlnet_cond=self.image,
+                conditioning_scale=self.strength,
+                return_dict=False,
+            )
         return [self._spread(one, len(sample)) for one in down], self._spread(middle, len(sample))
 
     def _rows(self, count: int) -> slice | list[int]:

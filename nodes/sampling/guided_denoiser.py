@@ -22,6 +22,7 @@ from torch import Tensor
 
 from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
+from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
 from weft.nodes.sampling.pag import patches_of, perturbed_rows
@@ -88,7 +89,9 @@ class NetworkCall:
         residuals = total(self.controls, sample, timestep, self.conditions, model, position)
         kept = sum(not prompt.perturbed for prompt in self.prompts)
         count = len(self.prompts)
-        with perturbed_rows(kept, count) if kept < count else nullcontext():
+        perturbed = perturbed_rows(kept, count) if kept < count else nullcontext()
+        given = {"latents": sample, **self.conditions}
+        with perturbed, network_call(f"the denoiser of {model.family}", given):
             prediction = model.predict(sample, timestep, self.conditions, residuals).float()
         return prediction.chunk(count)
 

@@ -379,6 +379,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-image": qwen_image,
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
+    "ddpm-grey": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler(), in_channels=1, out_channels=1),
     "consistency": lambda: pixels("ConsistencyModelPipeline", diffusers.CMStochasticIterativeScheduler()),
     "consistency-classes": lambda: pixels(
         "ConsistencyModelPipeline", diffusers.CMStochasticIterativeScheduler(), num_class_embeds=10
