@@ -138,10 +138,13 @@ class Model(Weights, Generic[F]):
     Args:
         prediction: overrides what the network predicts; empty takes it from the configuration.
         noise: overrides the noise schedule of the training, by diffusers' name; empty takes it from the configuration.
+        terminal_snr: overrides whether the noise schedule of the training ends in noise alone: `zero` or `nonzero`;
+            empty takes it from the configuration.
     """
 
     prediction: str = ""
     noise: str = ""
+    terminal_snr: str = field(default="", metadata=ADDED_LATER)
 
 
 @value

@@ -9,7 +9,7 @@ with defaults for what files do not say. Its `NetworkFormat` loads networks, its
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.engine import InputError, listed
@@ -18,6 +18,7 @@ from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, NetworkFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.parametrisation import SchedulerConfig
 from weft.nodes.models.vae_formats import FACTOR, VAESpec, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import TextModel
@@ -25,6 +26,10 @@ from weft.nodes.prompting.text_encoders import TextModel
 
 def _nothing(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
+
+
+def _unchanged(contents: Contents, scheduler: SchedulerConfig) -> SchedulerConfig:
+    return scheduler
 
 
 def _anything(contents: Contents) -> bool:
@@ -45,6 +50,7 @@ class Family:
         vae: its VAEs; None where its models sample pixels.
         scheduler: the configuration of the scheduler, for files that carry none.
         scheduler_changes: the entries of `scheduler` that differ for a network of this configuration.
+        trained: the configuration of the scheduler as a file says that it was trained, from that of the family.
         control_net: how ControlNets for its denoisers are found and loaded; None where it has none.
         condition: a further condition on the contents of a whole checkpoint.
     """
@@ -58,6 +64,7 @@ class Family:
     vae: VAESpec | None = None
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     scheduler_changes: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing
+    trained: Callable[[Contents, SchedulerConfig], SchedulerConfig] = _unchanged
     control_net: NetworkFormat | None = None
     condition: Callable[[Contents], bool] = _anything
 
@@ -130,11 +137,14 @@ class Family:
         return vae and contents.has(*wanted) and others <= {text.folder for text in self.texts}
 
     def _vae(self, contents: Contents) -> VAEFacts | None:
-        return vae_facts(contents, "vae", self.vae.prefix) if self.vae else None
+        found = vae_facts(contents, "vae", self.vae.prefix) if self.vae else None
+        stated = self.vae.stated(contents) if found and self.vae else {}
+        return replace(found, config={**found.config, **stated}) if found and stated else found
 
     def _facts(self, contents: Contents, network: NetworkFacts) -> CheckpointFacts:
         config, vae = network.config, self._vae(contents)
-        scheduler = contents.configs.get("scheduler") or {**self.scheduler, **self.scheduler_changes(config)}
+        usual = {**self.scheduler, **self.scheduler_changes(config)}
+        scheduler = contents.configs.get("scheduler") or self.trained(contents, usual)
         texts: dict[str, TextModelFacts | None] = {text.name: text.facts(contents) for text in self.texts}
         return CheckpointFacts(
             self.name,

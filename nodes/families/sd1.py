@@ -19,6 +19,7 @@ from weft.nodes.families.unets import (
 )
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.training_marks import trained_as_marked
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import OneTextModel
@@ -56,6 +57,7 @@ SD1 = Family(
     texts=(Clip("clip_l", "text_encoder", (original.TEXT, original.OLD_TEXT)),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
     scheduler=SCHEDULER,
+    trained=trained_as_marked,
     control_net=ControlNetFormat(is_sd1, eight_heads),
     condition=reads_its_text_model,
 )

@@ -19,6 +19,7 @@ from weft.nodes.families.unets import (
     heads_of_64,
 )
 from weft.nodes.models import single_file as original
+from weft.nodes.models.training_marks import trained_as_marked
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import OneTextModel
@@ -42,5 +43,6 @@ SD2 = Family(
     texts=(Clip("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
     scheduler={**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"},
+    trained=trained_as_marked,
     control_net=ControlNetFormat(is_sd2, heads_of_64),
 )

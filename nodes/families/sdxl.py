@@ -24,6 +24,7 @@ from weft.nodes.families.unets import (
 from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import LatentRGBFactors
+from weft.nodes.models.training_marks import latent_statistics, trained_as_marked
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -121,7 +122,8 @@ SDXL = Family(
         Clip("clip_l", "text_encoder", CLIP, optional=True),
         Clip("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),
     ),
-    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.13025}, upcasts=True),
+    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.13025}, stated=latent_statistics, upcasts=True),
     scheduler={**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
+    trained=trained_as_marked,
     control_net=ControlNetFormat(is_sdxl, heads_of_64),
 )

@@ -29,6 +29,8 @@ from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
 Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
 
+TerminalSNR = Literal["checkpoint", "zero", "nonzero"]
+
 Noise = Literal["checkpoint", "linear", "scaled_linear", "cosine"]
 
 NOISES = {"checkpoint": "", "cosine": "squaredcos_cap_v2"}
@@ -43,9 +45,10 @@ class Checkpoint(NamedTuple, Generic[F]):
     vae: VAE[F]
 
 
-def _trained(prediction: Prediction, noise: Noise) -> tuple[str, str]:
+def _trained(prediction: Prediction, noise: Noise, terminal_snr: TerminalSNR) -> tuple[str, str, str]:
     """What a recipe has of a model's training, in diffusers' words; empty where its configuration says it."""
-    return "" if prediction == "checkpoint" else prediction, NOISES.get(noise, noise)
+    predicted, ends = ("" if given == "checkpoint" else given for given in (prediction, terminal_snr))
+    return predicted, NOISES.get(noise, noise), ends
 
 
 def _variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -75,6 +78,7 @@ def LoadCheckpoint(
     variant: str = "",
     prediction: Prediction = "checkpoint",
     noise: Noise = "checkpoint",
+    terminal_snr: Annotated[TerminalSNR, ADDED_LATER] = "checkpoint",
     context: Context = INJECTED,
 ) -> Checkpoint[F]:
     """Load a checkpoint: its denoiser, text encoder and VAE.
@@ -87,14 +91,18 @@ def LoadCheckpoint(
             in the hub's cache, or `builtin:NAME`.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
         prediction: what the denoiser predicts. `checkpoint` takes it from the configuration; for a single file, from
-            the family (SD 2.x predicts v, but its 512 pixel base models predict epsilon: set it for these).
+            what the file says (an empty tensor `v_pred`, metadata `modelspec.prediction_type`), else from the family
+            (SD 2.x predicts v, but its 512 pixel base models predict epsilon: set it for these).
         noise: the noise schedule of the training: `linear` in beta, `scaled_linear` in the square root of beta,
             `cosine` (https://arxiv.org/abs/2102.09672). `checkpoint` takes it from the configuration.
+        terminal_snr: `zero` where the noise schedule of the training ends in noise alone
+            (https://arxiv.org/abs/2305.08891), as of many models that predict v; `checkpoint` takes it from the
+            configuration, or from a single file's tensor `ztsnr`.
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
-    return Checkpoint(Model(*recipe, *_trained(prediction, noise)), TextEncoder(*recipe), VAE(*recipe))
+    return Checkpoint(Model(*recipe, *_trained(prediction, noise, terminal_snr)), TextEncoder(*recipe), VAE(*recipe))
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_fits)
@@ -104,6 +112,7 @@ def LoadDiffusionModel(
     variant: str = "",
     prediction: Prediction = "checkpoint",
     noise: Noise = "checkpoint",
+    terminal_snr: Annotated[TerminalSNR, ADDED_LATER] = "checkpoint",
     context: Context = INJECTED,
 ) -> Model[F]:
     """Load a denoiser from a file of its own, without VAE and text encoders.
@@ -114,13 +123,14 @@ def LoadDiffusionModel(
         source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), or a .safetensors file of it in the
             original layout, as FLUX.1's transformers are published.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
-        prediction: what the denoiser predicts; `checkpoint` is the default of the family.
+        prediction: what the denoiser predicts; `checkpoint` is what the file says, else the default of the family.
         noise: the noise schedule of the training, as for LoadCheckpoint; `checkpoint` is the default of the family.
+        terminal_snr: whether that schedule ends in noise alone, as for LoadCheckpoint.
     """
     found = context.found(source)
     _check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
-    return Model(*recipe, *_trained(prediction, noise))
+    return Model(*recipe, *_trained(prediction, noise, terminal_snr))
 
 
 def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:

@@ -14,7 +14,7 @@ from weft.nodes.families import Family, family
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, VAEFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
-from weft.nodes.models.parametrisation import with_training
+from weft.nodes.models.parametrisation import training_options, with_training
 from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.prompting.encoder_loading import load_parts, load_whole
 from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
@@ -53,8 +53,9 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         facts.latent_factor,
         latent_rgb_factors_of(source.root, family.latent_rgb_factors),
     )
-    given = {"prediction_type": recipe.prediction, "beta_schedule": recipe.noise}
-    denoiser.scheduler = with_training(denoiser.scheduler, {name: option for name, option in given.items() if option})
+    denoiser.scheduler = with_training(
+        denoiser.scheduler, training_options(recipe.prediction, recipe.noise, recipe.terminal_snr)
+    )
     return denoiser
 
 

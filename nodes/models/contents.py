@@ -9,7 +9,10 @@ from typing import Any
 
 from weft.nodes.models import diffusers_folder
 from weft.nodes.models.quantised_weights import refuse_quantised, without_scales
-from weft.nodes.models.safetensors_header import Shapes, read_header
+from weft.nodes.models.safetensors_header import Shapes, read_header, read_numbers
+
+MARKS = ("edm_vpred.sigma_min", "edm_vpred.sigma_max", "edm_mean", "edm_std")
+"""Tensors whose numbers say how a model was trained."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,13 @@ class Contents:
             component is under the empty name.
         shapes: the shape of each tensor of a single file, by name; scales of weights are left out.
         metadata: the texts in the header of a single file, by name.
+        numbers: those of tensors of a single file that say how it was trained (`MARKS`), by name.
     """
 
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shapes: Shapes = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, root: Path) -> Contents:
@@ -38,7 +43,9 @@ class Contents:
             return cls(configs=diffusers_folder.configs(root))
         header = read_header(root)
         refuse_quantised(root.name, header)
-        return cls(shapes=without_scales(header.shapes), metadata=header.metadata)
+        return cls(
+            shapes=without_scales(header.shapes), metadata=header.metadata, numbers=read_numbers(root, header, MARKS)
+        )
 
     def has(self, *components: str) -> bool:
         """Whether this is a folder with these components."""

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 SchedulerConfig = Mapping[str, Any]
 """The configuration of a diffusers scheduler, as its JSON file has it."""
 
+ZERO_SNR = "rescale_betas_zero_snr"
+"""The option that rescales a noise schedule so that it ends in noise alone (https://arxiv.org/abs/2305.08891)."""
+
+NEEDS_ZERO_SNR = "weft_needs_zero_snr"
+"""An entry of a configuration whose samplers must have the option `ZERO_SNR`; without it, diffusers' classes that lack
+the option leave it out."""
+
 
 class Parametrisation(ABC):
     """What a network predicts. Levels (sigma) and timesteps are numbers of a scheduler over its whole training."""
@@ -172,7 +179,7 @@ class Flow(Parametrisation):
 
     kind = "flow"
     title = "a flow-matching model"
-    fixed_settings = frozenset({"prediction_type", "beta_schedule"})
+    fixed_settings = frozenset({"prediction_type", "beta_schedule", ZERO_SNR})
 
     timesteps: int
     shift: float
@@ -212,7 +219,7 @@ class EDM(Parametrisation):
 
     kind = "edm"
     title = "a model of EDM"
-    fixed_settings = frozenset({"beta_schedule"})
+    fixed_settings = frozenset({"beta_schedule", ZERO_SNR})
 
     sigma_data: float
     sign: int
@@ -254,7 +261,7 @@ class Consistency(Parametrisation):
 
     kind = "consistency"
     title = "a consistency model"
-    fixed_settings = frozenset({"prediction_type", "beta_schedule"})
+    fixed_settings = frozenset({"prediction_type", "beta_schedule", ZERO_SNR})
     has_sigma_form = False
 
     sigma_data: float
@@ -305,23 +312,42 @@ def parametrisation_of(
     raise InputError(f"the model's scheduler names an unknown prediction: `{name}`", hint, "unknown-prediction")
 
 
-def with_training(config: SchedulerConfig, training: Mapping[str, str]) -> dict[str, Any]:
+def training_options(prediction: str, noise: str, terminal_snr: str) -> dict[str, object]:
+    """What a recipe has of a model's training as options of a scheduler; empty texts say nothing.
+
+    Args:
+        terminal_snr: `zero` or `nonzero`.
+    """
+    given = {"prediction_type": prediction, "beta_schedule": noise}
+    options: dict[str, object] = {name: option for name, option in given.items() if option}
+    return {**options, ZERO_SNR: terminal_snr == "zero"} if terminal_snr else options
+
+
+def retrained(config: SchedulerConfig, training: Mapping[str, object]) -> dict[str, Any]:
+    """A scheduler's configuration with other options of a model's training, whether the model has them or not."""
+    # Without this, diffusers would take the betas that a configuration lists, whatever its schedule is called.
+    listed = {"trained_betas": None} if "beta_schedule" in training else {}
+    needed = {NEEDS_ZERO_SNR: training[ZERO_SNR]} if ZERO_SNR in training else {}
+    return {**config, **training, **listed, **needed}
+
+
+def with_training(config: SchedulerConfig, training: Mapping[str, object]) -> dict[str, Any]:
     """A scheduler's configuration with what a user says of the model's training laid over it.
 
     Args:
-        training: `prediction_type` and `beta_schedule`, in diffusers' words.
+        training: `prediction_type`, `beta_schedule` and `rescale_betas_zero_snr`, in diffusers' words.
 
     Raises:
         InputError: where a model of this kind has no such choice: a flow, a consistency model, EDM's noise levels.
     """
-    # Without this, diffusers would take the betas that a configuration lists, whatever its schedule is called.
-    listed = {"trained_betas": None} if "beta_schedule" in training else {}
-    changed = {**config, **training, **listed}
+    changed = retrained(config, training)
     found = parametrisation_of(changed)
     if fixed := found.fixed_settings & training.keys():
         names = " and ".join(f"`{name}`" for name in sorted(fixed))
         raise InputError(
-            f"{found.title} has no choice of {names}", "leave `prediction` and `noise` out", "unsupported-by-model"
+            f"{found.title} has no choice of {names}",
+            "leave `prediction`, `noise` and `terminal_snr` out",
+            "unsupported-by-model",
         )
     return changed
 

@@ -7,7 +7,10 @@ data), then the data (https://github.com/huggingface/safetensors).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +36,20 @@ class Header:
         shapes: of each tensor, by name.
         dtypes: the type of each tensor's numbers as the format spells it (`BF16`, `F8_E4M3`), by name.
         metadata: texts that whoever wrote the file put into it, by name.
+        offsets: where each tensor begins in the file, by name.
     """
 
     shapes: Shapes
     dtypes: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    offsets: Mapping[str, int] = field(default_factory=dict)
+
+
+FORMATS: Mapping[str, tuple[int, str]] = {"F64": (8, "d"), "F32": (4, "f"), "F16": (2, "e")}
+"""The bytes and the letter in `struct` of a type of numbers."""
+
+MOST_NUMBERS = 64
+"""The most elements of a tensor that `read_numbers` reads."""
 
 
 def read_shapes(path: Path) -> Shapes:
@@ -73,12 +85,30 @@ def read_header(path: Path) -> Header:
         expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
         shapes = {name: tuple(entry["shape"]) for name, entry in tensors.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in tensors.items()}
+        offsets = {name: 8 + length + int(entry["data_offsets"][0]) for name, entry in tensors.items()}
         metadata = {str(name): str(text) for name, text in dict(entries.get("__metadata__") or {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise _no_safetensors(path) from None
     if size < expected:
         raise _truncated(path, size, expected)
-    return Header(shapes, dtypes, metadata)
+    return Header(shapes, dtypes, metadata, offsets)
+
+
+def read_numbers(path: Path, header: Header, names: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """The numbers of small tensors, by name; those that are absent, larger or of other types are left out."""
+    found: dict[str, tuple[float, ...]] = {}
+    wanted = [name for name in names if header.dtypes.get(name) in FORMATS]
+    with path.open("rb") if wanted else nullcontext() as file:
+        for name in wanted:
+            size, letter = FORMATS[header.dtypes[name]]
+            count = math.prod(header.shapes[name])
+            if file is None or count > MOST_NUMBERS:
+                continue
+            file.seek(header.offsets[name])
+            data = file.read(count * size)
+            if len(data) == count * size:
+                found[name] = struct.unpack(f"<{count}{letter}", data)
+    return found
 
 
 def refuse_pickle(path: Path) -> None:

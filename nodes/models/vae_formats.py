@@ -35,6 +35,7 @@ class VAESpec:
         class_name: diffusers' class, for files, which name none.
         config: what files do not say of the configuration: how latents are scaled and shifted.
         prefix: what the names of its tensors begin with in the file of a whole checkpoint.
+        stated: what a whole file says of the configuration in other ways than by shapes.
         upcasts: whether a VAE that asks for it (`force_upcast`), or does not say, is loaded in float32 where float16
             is wanted.
     """
@@ -43,6 +44,7 @@ class VAESpec:
     class_name: str = "AutoencoderKL"
     config: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = single_file.VAE
+    stated: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
     upcasts: bool = False
 
     def takes(self, facts: VAEFacts) -> bool:
@@ -164,7 +166,7 @@ def load_autoencoder(
     if root.is_dir():
         network = pretrained(getattr(diffusers, name), component(root, "vae"), variant, torch_dtype=dtype)
     else:
-        config = {**facts.config, **spec.config}
+        config = {**spec.config, **facts.config}
         weights = known.weights(below(facts.prefix, tensors(root, facts.prefix, dtype)), config)
         network = assembled(getattr(diffusers, name), config, weights, dtype)
     return known.autoencoder(ready(network, device), (facts.channels, facts.factor, facts.time_factor))

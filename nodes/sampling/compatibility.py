@@ -15,13 +15,16 @@ from typing import Any
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextModelFacts, VAEFacts
-from weft.nodes.models.parametrisation import parametrisation_of
+from weft.nodes.models.parametrisation import ZERO_SNR, parametrisation_of, retrained, training_options
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_that_take_sigmas
 from weft.nodes.sampling.scheduling import scheduler_for
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, GuideTraits, LatentTraits
 from weft.nodes.values import Guide, Latent, Model
+
+TRAINING = {"prediction": "prediction_type", "noise": "beta_schedule", "terminal_snr": ZERO_SNR}
+"""The inputs of a loader that say how a model was trained, and the options of a scheduler that they set."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,9 @@ def loaded(loader: Upstream) -> Loaded | None:
     facts, prediction = checkpoint_facts(loader), loader.literals.get("prediction")
     if facts is None or prediction is None:
         return None
-    scheduler = dict(facts.scheduler)
-    if prediction != "checkpoint":
-        scheduler["prediction_type"] = prediction
+    given = {name: loader.literals.get(name, "checkpoint") for name in TRAINING}
+    stated = {name: "" if one == "checkpoint" else one for name, one in given.items()}
+    scheduler = retrained(facts.scheduler, training_options(stated["prediction"], "", stated["terminal_snr"]))
     network, factor = facts.network.config, facts.latent_factor
     return Loaded(loader.call.id, family(facts.family), scheduler, facts.extra_channels, network, factor)
 
@@ -278,7 +281,7 @@ def training_fits(loader: Upstream) -> Iterator[NodeProblem]:
     except InputError as refusal:
         yield NodeProblem.of(refusal, "prediction", after=f"; {model}")
         return
-    for name, option in (("prediction", "prediction_type"), ("noise", "beta_schedule")):
+    for name, option in TRAINING.items():
         if given.get(name, "checkpoint") != "checkpoint" and option in fixed:
             yield NodeProblem(
                 name, f"`{name}` cannot be set for this model; {model}", f"leave `{name}` out", "unsupported-by-model"

@@ -151,6 +151,15 @@ CHECKPOINT_SCHEDULERS: frozenset[str] = frozenset(
 )
 """Classes of schedulers that a checkpoint may come with and the sampler `model` take."""
 
+ZERO_SNR_SCHEDULERS: frozenset[str] = frozenset(
+    (
+        *("DDIMScheduler", "DDPMScheduler", "LCMScheduler", "TCDScheduler"),
+        *("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler"),
+        *("DPMSolverMultistepScheduler", "UniPCMultistepScheduler"),
+    )
+)
+"""Classes whose noise schedule can be rescaled to end in noise alone (`rescale_betas_zero_snr`)."""
+
 _PLAIN_SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
 
 SCHEDULES: Mapping[ScheduleName, Mapping[str, object]] = {

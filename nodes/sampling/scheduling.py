@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from weft.engine import InputError
-from weft.nodes.models.parametrisation import Parametrisation, SchedulerConfig, parametrisation_of
+from weft.nodes.models.parametrisation import NEEDS_ZERO_SNR, Parametrisation, SchedulerConfig, parametrisation_of
 from weft.nodes.sampling.samplers import (
     CHECKPOINT_SCHEDULERS,
     SAMPLERS,
     SIGMAS_ALONE,
+    ZERO_SNR_SCHEDULERS,
     SamplerName,
     ScheduleName,
     samplers_of,
@@ -28,7 +29,9 @@ def scheduler_for(
         InputError: where the sampler cannot follow such a model.
     """
     if sampler == "model":
-        return _checkpoint_scheduler(config), {}
+        own = _checkpoint_scheduler(config)
+        _check_zero_snr(config, own, sampler)
+        return own, {}
     if sampler in SIGMAS_ALONE:
         raise InputError(
             f"the sampler `{sampler}` needs an explicit list of sigmas", "link `sigmas` to MakeSigmas", "needs-sigmas"
@@ -37,7 +40,19 @@ def scheduler_for(
     solver = SAMPLERS[sampler].solver(model.kind)
     if solver is None or schedule not in solver.schedules:
         raise _refusal(model, sampler, schedule)
+    _check_zero_snr(config, solver.scheduler, sampler)
     return solver.scheduler, {**solver.options, **model.solver_options}
+
+
+def _check_zero_snr(config: SchedulerConfig, scheduler: str, sampler: SamplerName) -> None:
+    """Raise `InputError` where the noise schedule must end in noise alone, and a class of diffusers cannot do that."""
+    if config.get(NEEDS_ZERO_SNR) and scheduler not in ZERO_SNR_SCHEDULERS:
+        able = [name for name, row in SAMPLERS.items() if row.scheduler in ZERO_SNR_SCHEDULERS]
+        raise InputError(
+            f"the sampler `{sampler}` ({scheduler}) has no noise schedule that ends in noise alone (zero terminal SNR)",
+            f"choose one of: {', '.join(able)}",
+            "sampler-cannot-follow",
+        )
 
 
 def _checkpoint_scheduler(config: SchedulerConfig) -> str:

@@ -111,8 +111,13 @@ def test_levels_stay_finite_where_a_schedule_ends_in_noise_alone() -> None:
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_what_a_user_says_of_a_training_is_laid_over_it_or_refused(kind: str) -> None:
     fixed = {"flow", "consistency"}
-    for training in ({"prediction_type": "v_prediction"}, {"beta_schedule": "linear"}):
-        if kind in fixed or (kind == "edm" and "beta_schedule" in training):
+    given: tuple[dict[str, object], ...] = (
+        {"prediction_type": "v_prediction"},
+        {"beta_schedule": "linear"},
+        {"rescale_betas_zero_snr": True},
+    )
+    for training in given:
+        if kind in fixed or (kind == "edm" and "prediction_type" not in training):
             with pytest.raises(InputError):
                 with_training(CONFIGS[kind], training)
         else:

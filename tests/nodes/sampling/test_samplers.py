@@ -14,6 +14,7 @@ from weft.nodes.sampling.samplers import (
     SAMPLERS,
     SCHEDULES,
     SIGMAS_ALONE,
+    ZERO_SNR_SCHEDULERS,
     SamplerName,
     ScheduleName,
     samplers_for,
@@ -73,3 +74,11 @@ def test_every_name_has_its_row() -> None:
 def test_alternatives_are_named() -> None:
     assert "ddim" not in samplers_for("karras") and "euler" in samplers_for("karras")
     assert "dpm2" not in samplers_of("sample") and "ddpm" in samplers_of("sample")
+
+
+def test_the_classes_that_can_end_in_noise_alone_are_those_with_the_option() -> None:
+    classes = {row.scheduler for row in SAMPLERS.values()}
+    able = {
+        name for name in classes if "rescale_betas_zero_snr" in inspect.signature(getattr(diffusers, name)).parameters
+    }
+    assert able == ZERO_SNR_SCHEDULERS
