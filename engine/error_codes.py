@@ -28,6 +28,8 @@ CODES: Mapping[str, str] = {
     "outside-graph": "A call that composes a graph was made outside of `with Graph():`.",
     "duplicate-id": "The graph has a node of this id already.",
     "duplicate-output": "The graph has an output of this name already.",
+    "other-graph": "A link or a parameter of one graph is given to a node of another.",
+    "nested-parameter": "A parameter of the graph is an element of a list or an object.",
     "unknown-target": "What is to be replaced is not in the graph.",
     "inside-listener": "A listener runs a graph or a node, or waits for a run.",
     # subgraphs and parameters

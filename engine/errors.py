@@ -79,6 +79,10 @@ class SettingsError(InputError):
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __reduce__(self) -> tuple[type[WeftError], tuple[tuple[Problem, ...]]]:
+        """How it goes to another process."""
+        return type(self), (self.problems,)
+
 
 class StoreError(HintedError):
     """The store cannot be read or written; the message names the path."""
@@ -169,6 +173,10 @@ class GraphError(WeftError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[type[WeftError], tuple[tuple[Problem, ...]]]:
+        """How it goes to another process."""
+        return type(self), (self.problems,)
 
 
 class NodeError(WeftError):

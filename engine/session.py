@@ -28,6 +28,7 @@ from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
 from weft.engine.limits import Limits
+from weft.engine.one_or_many import one_or_many
 from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
 from weft.engine.planning.planner import Plan, plan
@@ -106,6 +107,7 @@ class Engine:
     limits: Limits = field(default_factory=default("limits"))
 
     def __post_init__(self) -> None:
+        self.models, self.inputs, self.nodes = (one_or_many(one) for one in (self.models, self.inputs, self.nodes))
         self.catalog = _catalog(map(Path, self.nodes))
         self._store, self._digests = self._stores()
         settings = resolve()
@@ -188,7 +190,7 @@ class Engine:
             graph: a graph, or the path of a graph file or of a PNG that carries its graph.
         """
         graph = as_graph(graph, self.limits.max_file_bytes)
-        return check(graph, self.catalog, self.places(graph), self.limits, only)
+        return check(graph, self.catalog, self.places(graph), self.limits, one_or_many(only))
 
     def plan(self, graph: Graph | str | Path, only: Iterable[str] = ()) -> Plan:
         """What `run` will do.
@@ -200,7 +202,7 @@ class Engine:
             GraphError: with every problem of the graph.
         """
         graph = as_graph(graph, self.limits.max_file_bytes)
-        planned = self._plan(self._checked(graph, tuple(only), {}), self._store)
+        planned = self._plan(self._checked(graph, one_or_many(only), {}), self._store)
         return replan(planned, self._known_values, partial(self._check_again, self._store))
 
     def _known_values(self, planned: Plan) -> Values:
@@ -279,7 +281,7 @@ class Engine:
             previews: whether its `NodeProgress` events carry previews of the picture so far.
             listener: gets every event too, in the thread of the run.
         """
-        wanted = tuple(only)
+        wanted = one_or_many(only)
 
         def work(emit: events.Listener, cancelled: Callable[[], bool]) -> Result:
             def hear(event: events.Event) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from weft.engine.farm.work.ledger import Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import SIDECAR
 from weft.engine.graph.graph import Graph
+from weft.engine.one_or_many import one_or_many
 
 POLL = 0.1
 """Seconds after which the ledger is asked for what is new."""
@@ -50,17 +51,21 @@ class Farm:
     ray: str = ""
     setup: Setup = field(default_factory=Setup)
 
-    def submit(self, graph: Graph, sweep: Mapping[str, Iterable[Any]], **parts: Any) -> Running:
+    def submit(self, graph: Graph, sweep: Mapping[str, Any], **parts: Any) -> Running:
         """Start a job over a graph, or resume it.
 
         Args:
-            sweep: for each parameter or `node.input` its values.
+            sweep: for each parameter or `node.input` its values, one value for all items, or a source of
+                values as a job file has it, such as `{"count": 9}`.
             parts: `name`, `zip`, `retries`, `max_failures` and the others of a job file.
 
         Raises:
             GraphError: with every problem of the job.
         """
-        axes = {target: [*values] for target, values in sweep.items()}
+        axes = {
+            target: values if isinstance(values, Mapping) else [*one_or_many(values)]
+            for target, values in sweep.items()
+        }
         job = made(modelled({"weft_job": VERSION, "graph": "", "sweep": axes, **parts}), Path.cwd(), graph)
         self._refuse_types_of_this_process(job)
         submit(job, Path(self.folder), self.setup)
@@ -71,7 +76,7 @@ class Farm:
         folder = Path(self.folder)
         if self.ray:
             return Pool(folder, self.ray, self.workers, job.resources, stopped=stopped)
-        return Launcher(folder, self.devices or [self.setup.device] * self.workers, stopped=stopped)
+        return Launcher(folder, one_or_many(self.devices) or [self.setup.device] * self.workers, stopped=stopped)
 
     def _refuse_types_of_this_process(self, job: Job) -> None:
         known = self.setup.engine().catalog

@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, W
 
 from weft.engine.errors import GraphError, LiteralError, Problem, listed, nearest
 from weft.engine.gc import paused_collection
-from weft.engine.graph.graph import ID, Given, Graph, Link, Node, Parameter, freeze
+from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, freeze
 from weft.engine.graph.parsing import parse, place_of
+from weft.engine.graph.parts import ID
 from weft.engine.types import shown
 
 VERSION = 1

@@ -1,4 +1,4 @@
-"""Graph, Node and Link: frozen values; a graph is filled while its own `with Graph():` block composes it.
+"""Graph: a frozen value that is filled while its own `with Graph():` block composes it.
 
     with Graph(title="Two numbers") as graph:
         Show(Add(1, 2))
@@ -9,104 +9,34 @@ files, `weft.engine.checking.checker` finds what is wrong.
 
 from __future__ import annotations
 
-import itertools
-import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar, Token
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Mapping
+from contextvars import Token
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
-from typing import Any, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Any
 
 from weft.engine.errors import GraphError, Problem, listed, nearest
+from weft.engine.graph.builder import CURRENT, Builder, caller, current, other_graph
+from weft.engine.graph.parts import (
+    ComposedType,
+    Given,
+    Link,
+    Literal,
+    Node,
+    Parameter,
+    ParameterReference,
+    freeze,
+    is_importable,
+    links_of,
+)
 from weft.engine.mimebundle import Displayed
 from weft.engine.types import spelled
 
-ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+__all__ = ["Given", "Graph", "Link", "Literal", "Node", "Parameter", "freeze", "links_of"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Link:
-    """An output of another node; `output` is None for the only output of its node."""
-
-    node: str
-    output: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.node}.{self.output}" if self.output else self.node
-
-    @classmethod
-    def parse(cls, text: str) -> Link:
-        """`node` or `node.output`."""
-        node, _, output = text.partition(".")
-        return cls(node, output or None)
-
-
-Literal: TypeAlias = bool | int | float | str | Sequence["Literal"] | Mapping[str, "Literal"] | None
-"""A literal of a graph file: a JSON value. Frozen ones hold tuples and read-only mappings."""
-
-Given: TypeAlias = Literal | Link | Sequence["Given"]
-"""The value of a node's input: a literal, a link, or a list of literals and links."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node of a graph: the name of its type, and the value of each input that is given.
-
-    Args:
-        made_at: the file and line of Python that made it, if it was composed in Python; in no file, key or comparison.
-    """
-
-    type: str
-    inputs: Mapping[str, Given] = field(default_factory=dict)
-    notes: str = ""
-    made_at: tuple[str, int] | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """An argument of a graph: the inputs it sets, and what it takes where that is narrower than its targets."""
-
-    sets: tuple[str, ...]
-    type: str | None = None
-    default: Any = None
-    has_default: bool = False
-    min: float | None = None
-    max: float | None = None
-    choices: tuple[Any, ...] = ()
-    description: str = ""
-
-
-@dataclass(frozen=True)
-class ParameterReference:
-    """The value of a parameter, while a graph is composed."""
-
-    parameter: str
-
-
-class ComposedType(Protocol):
-    """What a graph knows of the node types it was composed with; `weft.engine.spec.node.NodeType` is one."""
-
-    @property
-    def name(self) -> str:
-        """By which a graph file names it."""
-
-    @property
-    def outputs(self) -> Mapping[str, object]:
-        """Its outputs by name, in order."""
-
-
-def freeze(item: Any) -> Any:
-    """A literal that nobody can change: lists become tuples, objects read-only mappings."""
-    if isinstance(item, (list, tuple)):
-        return tuple(map(freeze, item))
-    if isinstance(item, Mapping):
-        return MappingProxyType({name: freeze(element) for name, element in item.items()})
-    return item
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +50,8 @@ class Graph(Displayed):
         contents: digests of files that it names, by name, where a picture carried it.
         types: the node types that it was composed with in Python; no part of comparisons.
         faults: problems of its file that reading found; the checker reports them.
+        lineage: names the graph and those that `replace` and copies made of it: links that were made in the block of
+            one may be used in the blocks of the others. No part of comparisons.
     """
 
     title: str = ""
@@ -134,18 +66,24 @@ class Graph(Displayed):
     contents: Mapping[str, str] = field(default_factory=dict, repr=False)
     types: Mapping[str, ComposedType] = field(default_factory=dict, repr=False)
     faults: tuple[Problem, ...] = ()
+    lineage: str = field(default_factory=lambda: os.urandom(8).hex(), repr=False)
 
     def __enter__(self) -> Graph:
         builder = Builder(
-            dict(self.nodes), dict(self.types), dict(self.graphs), dict(self.parameters), dict(self.outputs)
+            dict(self.nodes),
+            dict(self.types),
+            dict(self.graphs),
+            dict(self.parameters),
+            dict(self.outputs),
+            self.lineage,
         )
-        object.__setattr__(self, "_token", (_CURRENT.set(builder), builder))
+        object.__setattr__(self, "_token", (CURRENT.set(builder), builder))
         return self
 
     def __exit__(self, *_: object) -> None:
         token: Token[Builder | None]
         token, builder = self.__dict__.pop("_token")
-        _CURRENT.reset(token)
+        CURRENT.reset(token)
         for name in ("nodes", "types", "graphs", "parameters", "outputs"):
             object.__setattr__(self, name, MappingProxyType(getattr(builder, name)))
 
@@ -190,7 +128,7 @@ class Graph(Displayed):
         if name in builder.outputs:
             message = f"the graph has an output `{name}` already"
             raise GraphError([Problem(message, "give each output a name of its own", code="duplicate-output")])
-        builder.outputs[name] = link
+        builder.outputs[name] = builder.own(link, f"output `{name}`")
 
     def parameter(self, name: str, *sets: str, **details: Any) -> Any:
         """Name a parameter, inside the block that composes this graph.
@@ -207,7 +145,7 @@ class Graph(Displayed):
         """
         given = {**details, "default": freeze(details.get("default")), "has_default": "default" in details}
         self._builder("a parameter is named").parameters[name] = Parameter(sets, **given)
-        return ParameterReference(name)
+        return ParameterReference(name, self.lineage)
 
     def _builder(self, what: str) -> Builder:
         builder = current()
@@ -258,6 +196,17 @@ class Graph(Displayed):
 
         return load(Path(path))
 
+    def __copy__(self) -> Graph:
+        return replace(self)
+
+    def __deepcopy__(self, _: Mapping[int, Any]) -> Graph:
+        return replace(self)  # what it holds cannot be changed
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: node types that cannot be imported there by their names stay behind."""
+        kept = {name: type for name, type in self.types.items() if is_importable(type)}
+        return {**{one.name: getattr(self, one.name) for one in fields(self)}, "types": MappingProxyType(kept)}
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and all(
             getattr(self, name) == getattr(other, name)
@@ -285,134 +234,13 @@ class Graph(Displayed):
         return f"Graph {self.title!r}" if self.title else "Graph"
 
 
-def links_of(given: Given) -> Iterator[Link]:
-    """The links in an input: itself, or those in its list."""
-    if isinstance(given, Link):
-        yield given
-    elif isinstance(given, tuple):
-        for element in given:
-            if isinstance(element, Link):
-                yield element
-
-
-@dataclass
-class Builder:
-    """Collects the nodes that are called inside a `with Graph():` block."""
-
-    nodes: dict[str, Node]
-    types: dict[str, ComposedType]
-    graphs: dict[str, Graph]
-    parameters: dict[str, Parameter]
-    outputs: dict[str, Link]
-    _counts: dict[str, int] = field(default_factory=dict)
-
-    def add(
-        self, type: ComposedType, given: Mapping[str, Any], id: str | None, made_at: tuple[str, int] | None = None
-    ) -> list[Link]:
-        """Add a node; a link to each of its outputs, in order.
-
-        Args:
-            made_at: the file and line of Python that call it.
-
-        Raises:
-            GraphError: for an id that is taken or no id.
-        """
-        id = self._fresh(type.name) if id is None else self._free(id)
-        self._put(id, type.name, given, made_at)
-        self.types[type.name] = type
-        if len(type.outputs) == 1:
-            return [Link(id)]
-        return [Link(id, output) for output in type.outputs]
-
-    def add_graph(
-        self,
-        kind: str,
-        graph: Graph,
-        given: Mapping[str, Any],
-        id: str | None,
-        made_at: tuple[str, int] | None = None,
-    ) -> Any:
-        """Add the node of a subgraph: one instance (`graph`) or one for each item of lists (`map`)."""
-        name = next((name for name, known in self.graphs.items() if known is graph), "")
-        if not name:
-            name = self._named(graph)
-            self.graphs[name] = graph
-            self.types.update(graph.types)
-        id = self._fresh(name) if id is None else self._free(id)
-        self._put(id, f"{kind}:{name}", given, made_at)
-        links = {output: Link(id, output) for output in graph.outputs}
-        return next(iter(links.values())) if len(links) == 1 else SimpleNamespace(**links)
-
-    def _put(self, id: str, type: str, given: Mapping[str, Any], made_at: tuple[str, int] | None) -> None:
-        """Add a node; the parameters that it is given set its inputs from now on."""
-        for name, item in given.items():
-            if isinstance(item, ParameterReference):
-                known = self.parameters[item.parameter]
-                self.parameters[item.parameter] = replace(known, sets=(*known.sets, f"{id}.{name}"))
-        inputs = {name: freeze(item) for name, item in given.items() if not isinstance(item, ParameterReference)}
-        self.nodes[id] = Node(type, MappingProxyType(inputs), made_at=made_at)
-
-    def _named(self, graph: Graph) -> str:
-        """An unused name for a subgraph, made of its title."""
-        stem = re.sub(r"[^A-Za-z0-9]+", "_", graph.title).strip("_").lower() or "subgraph"
-        stem = stem if ID.match(stem) else f"_{stem}"
-        names = (stem if count == 1 else f"{stem}_{count}" for count in itertools.count(1))
-        return next(name for name in names if name not in self.graphs)
-
-    def _free(self, id: str) -> str:
-        if not ID.match(id):
-            hint = "use letters, digits, _ and -, a letter first"
-            raise GraphError([Problem(f"{id!r} is no node id", hint, id, code="malformed-id")])
-        if id in self.nodes:
-            message = f"the graph has a node `{id}` already"
-            raise GraphError([Problem(message, "give another id", id, code="duplicate-id")])
-        return id
-
-    def _fresh(self, name: str) -> str:
-        stem = snake(name)
-        while True:
-            count = self._counts[stem] = self._counts.get(stem, 0) + 1
-            id = stem if count == 1 else f"{stem}_{count}"
-            if id not in self.nodes:
-                return id
-
-
-def snake(name: str) -> str:
-    """`TextEncode` -> `text_encode`, `KSampler` -> `k_sampler`, `VAEDecode` -> `vae_decode`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
-
-_CURRENT: ContextVar[Builder | None] = ContextVar("current graph", default=None)
-
-
-def current() -> Builder | None:
-    """The builder of the innermost `with Graph():` block, or None outside."""
-    return _CURRENT.get()
-
-
-def caller() -> tuple[str, int]:
-    """The file and line that called the function which calls this one."""
-    frame = sys._getframe(2)
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-@contextmanager
-def composing_nothing() -> Iterator[None]:
-    """Calls in the block add to no graph that is composed around it: a run may be started inside `with Graph():`."""
-    token = _CURRENT.set(None)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
-
-
 def _edited(graph: Graph, changes: Mapping[str, Any]) -> Graph:
     """A graph with every change made; `Graph.replace` says what a change is.
 
     Raises:
         GraphError: with a problem for each change to something that is not there.
     """
-    draft = _Edit(dict(graph.nodes), dict(graph.parameters), dict(graph.graphs))
+    draft = _Edit(dict(graph.nodes), dict(graph.parameters), dict(graph.graphs), graph.lineage)
     problems = [problem for target, given in changes.items() if (problem := draft.change(target, given))]
     if problems:
         raise GraphError(problems)
@@ -431,16 +259,33 @@ class _Edit:
     nodes: dict[str, Node]
     parameters: dict[str, Parameter]
     graphs: dict[str, Graph]
+    lineage: str
 
     def change(self, target: str, given: Any) -> Problem | None:
         """Make one change; gives the problem where there is nothing to change."""
         if "." in target:
             return self._set_input(target, given)
         if isinstance(given, Node):
-            return self._put(target, Node(given.type, freeze(given.inputs), given.notes), self.nodes, "node")
+            return self._put(target, Node(given.type, self._own(given.inputs), given.notes), self.nodes, "node")
         if isinstance(given, Graph):
             return self._put(target, given, self.graphs, "subgraph")
         return self._set_parameter(target, given)
+
+    def _own(self, given: Any) -> Any:
+        """A value as the graph has it.
+
+        Raises:
+            GraphError: for a link of another graph.
+        """
+        if isinstance(given, (list, tuple)):
+            return tuple(map(self._own, given))
+        if isinstance(given, Mapping):
+            return MappingProxyType({name: self._own(item) for name, item in given.items()})
+        if isinstance(given, Link):
+            if given.source and given.source.lineage != self.lineage:
+                raise other_graph(f"`{given}` is a link of another graph")
+            return Link(given.node, given.output)
+        return freeze(given)
 
     def _set_input(self, target: str, given: Any) -> Problem | None:
         id, _, name = target.partition(".")
@@ -448,7 +293,7 @@ class _Edit:
             hint = nearest(id, self.nodes) or f"its nodes are: {listed(self.nodes)}"
             return Problem(f"cannot set `{target}`: there is no node `{id}`", hint, code="unknown-target")
         old = self.nodes[id]
-        self.nodes[id] = replace(old, inputs=MappingProxyType({**old.inputs, name: freeze(given)}))
+        self.nodes[id] = replace(old, inputs=MappingProxyType({**old.inputs, name: self._own(given)}))
         return None
 
     def _put(self, name: str, given: Any, among: dict[str, Any], what: str) -> Problem | None:

@@ -12,7 +12,7 @@ from contextvars import ContextVar, copy_context
 
 from weft.engine import events
 from weft.engine.errors import InputError
-from weft.engine.graph.graph import composing_nothing
+from weft.engine.graph.builder import composing_nothing
 
 _IN_LISTENER: ContextVar[bool] = ContextVar("whether the present code was called by a listener", default=False)
 

@@ -15,7 +15,7 @@ import orjson
 
 from weft.engine.checking.inlining import PREFIXES, REPEATED
 from weft.engine.graph.document import DocumentModel
-from weft.engine.graph.graph import ID
+from weft.engine.graph.parts import ID
 from weft.engine.spec.node import Input, NodeType
 from weft.engine.types import Anything, Either, ListOf, Nothing, Type, Value
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from weft.engine.graph.graph import composing_nothing
+from weft.engine.graph.builder import composing_nothing
 
 Runner = Callable[[Any, Mapping[str, Any]], Any]
 """Calls a `NodeType` on real values by input; gives what its function returns. `node` imports this module, so the type

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from weft.engine.errors import listed, nearest
-from weft.engine.graph.graph import Graph, Link, current
+from weft.engine.graph.builder import current
+from weft.engine.graph.graph import Graph, Link
 from weft.engine.types import Type
 
 

@@ -13,11 +13,14 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from weft.engine.errors import CatalogError, InputError, LiteralError
-from weft.engine.graph.graph import caller, current
+from weft.engine.graph.builder import caller, current
+from weft.engine.graph.parts import is_importable
 from weft.engine.limits import Limits
+from weft.engine.one_or_many import one_or_many
 from weft.engine.spec.at_once import runner
 from weft.engine.spec.call_arguments import bound
 from weft.engine.spec.context import Context
@@ -167,6 +170,22 @@ class NodeType:
         }
         self.__dict__.update(own)
 
+    def __copy__(self) -> NodeType:
+        return self
+
+    def __deepcopy__(self, _: Mapping[int, Any]) -> NodeType:
+        return self
+
+    def __reduce__(self) -> str:
+        """How it goes to another process: by name.
+
+        Raises:
+            PicklingError: where no module has it, such as a type of a file that was loaded with `--nodes`.
+        """
+        if not is_importable(self):
+            raise PicklingError(f"the node type {self.name} cannot be imported in another process: no module has it")
+        return str(self.__dict__["__qualname__"])
+
     @property
     def identity(self) -> tuple[Any, ...]:
         """The part of a key that differs between node types, their versions and their files."""
@@ -245,12 +264,12 @@ def node(
     category: str = ...,
     version: int = ...,
     lane: str = ...,
-    settings: tuple[str, ...] = ...,
+    settings: Iterable[str] = ...,
     check: Check | None = ...,
     fits: Fits | None = ...,
     lazy: Lazy | None = ...,
     instant: bool = ...,
-    traits: tuple[object, ...] = ...,
+    traits: Iterable[object] = ...,
 ) -> Callable[[T], T]: ...
 def node(
     function: Callable[..., Any] | None = None,
@@ -259,12 +278,12 @@ def node(
     category: str = "",
     version: int = 1,
     lane: str = "cpu",
-    settings: tuple[str, ...] = (),
+    settings: Iterable[str] = (),
     check: Check | None = None,
     fits: Fits | None = None,
     lazy: Lazy | None = None,
     instant: bool = False,
-    traits: tuple[object, ...] = (),
+    traits: Iterable[object] = (),
 ) -> Any:
     """Make a node type of a typed function.
 
@@ -289,7 +308,7 @@ def node(
     def build(target: Callable[..., Any]) -> Any:
         spec = _spec(target, category, version, lane, settings, check)
         quick = instant and spec.context_name is None
-        return cast(Any, replace(spec, fits=fits, lazy=_fitting(spec, lazy), instant=quick, traits=traits))
+        return cast(Any, replace(spec, fits=fits, lazy=_fitting(spec, lazy), instant=quick, traits=one_or_many(traits)))
 
     return build(function) if function else build
 
@@ -299,7 +318,7 @@ def _spec(
     category: str,
     version: int,
     lane: str,
-    settings: tuple[str, ...],
+    settings: Iterable[str],
     check: Check | None,
 ) -> NodeType:
     name = function.__name__
@@ -320,7 +339,7 @@ def _spec(
         category=category,
         version=version,
         lane=lane,
-        settings=settings,
+        settings=one_or_many(settings),
         check=check,
         context_name=context_name,
         result=result,

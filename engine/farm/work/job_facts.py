@@ -14,6 +14,7 @@ from typing import Any
 from weft.engine.errors import InputError
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
+from weft.engine.one_or_many import one_or_many
 from weft.engine.session import Engine
 from weft.engine.settings import default, resolve
 
@@ -37,6 +38,10 @@ class Setup:
     inputs: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     metadata: bool = field(default_factory=default("metadata"))
+
+    def __post_init__(self) -> None:
+        for name in ("models", "inputs", "nodes"):
+            object.__setattr__(self, name, tuple(map(str, one_or_many(getattr(self, name)))))
 
     def engine(self, **changes: Any) -> Engine:
         """An engine of this setup; it keeps no history, since the graph of a job is another one with each item."""

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.refusals import refused
 from weft.engine import Engine, Graph, GraphError, Link, Node, named, node
+from weft.engine.graph.builder import snake
 from weft.engine.graph.document import read, write
-from weft.engine.graph.graph import Parameter, snake
+from weft.engine.graph.graph import Parameter
 
 
 @node
