@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -39,7 +40,9 @@ Digests and keys of values and graphs that do not use it stay what they were, an
 def value(cls: C) -> C:
     """Register a frozen dataclass as a socket type under its own name.
 
-    Its fields hold None, bool, int, float, str, bytes, tensors, other values, and tuples, lists and dicts of these.
+    Its fields hold None, bool, int, float, str, bytes, tensors, other values, and tuples, lists and dicts of these. A
+    class may have a method `check_value(self) -> None`, which raises `InputError` for a value that cannot be used (a
+    tensor of another shape, not finite); it is called for what nodes give and for what node types are called with.
 
     Raises:
         CatalogError: where the class is no frozen dataclass, or another class has the name.
@@ -138,6 +141,13 @@ class Type(ABC):
     def admits(self, item: object) -> bool:
         """Whether a value at run time is of this type."""
 
+    def converted(self, item: object) -> object:
+        """What a node gave as a value of this type: an int or a NumPy number where a float is declared as a float.
+
+        What cannot be converted without loss is given back as it is.
+        """
+        return item
+
     @abstractmethod
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the literals that this type accepts."""
@@ -225,6 +235,10 @@ _HINTS = {
 }
 
 
+_CONVERTED: Mapping[str, type] = {"int": numbers.Integral, "float": numbers.Real, "str": str, "bool": bool}
+"""What each primitive may be made of."""
+
+
 @dataclass(frozen=True)
 class Scalar(Type):
     """A primitive: `int`, `float`, `bool` or `str`."""
@@ -260,6 +274,11 @@ class Scalar(Type):
 
     def admits(self, item: object) -> bool:
         return type(item).__name__ == self.name
+
+    def converted(self, item: object) -> object:
+        if isinstance(item, bool) or not isinstance(item, _CONVERTED[self.name]):
+            return item
+        return {"int": int, "float": float, "str": str, "bool": bool}[self.name](item)
 
     def schema(self) -> dict[str, Any]:
         name = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}[self.name]
@@ -348,6 +367,9 @@ class ListOf(Type):
     def admits(self, item: object) -> bool:
         return isinstance(item, (list, tuple)) and all(map(self.item.admits, item))
 
+    def converted(self, item: object) -> object:
+        return [*map(self.item.converted, item)] if isinstance(item, (list, tuple)) else item
+
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": self.item.schema()}
 
@@ -391,6 +413,10 @@ class Either(Type):
 
     def admits(self, item: object) -> bool:
         return any(option.admits(item) for option in self.options)
+
+    def converted(self, item: object) -> object:
+        made = (option.converted(item) for option in self.options)
+        return next((one for one in made if self.admits(one)), item)
 
     def schema(self) -> dict[str, Any]:
         return {"anyOf": [option.schema() for option in self.options if option != Nothing()]}
@@ -470,6 +496,23 @@ def stored_values(item: object) -> dict[str, Any]:
         if one.metadata and _ADDED in one.metadata and is_default(found[one.name], one.default):
             del found[one.name]
     return found
+
+
+def check_values(item: object) -> None:
+    """Let every value inside of a value check itself, by the method `check_value` of its class where it has one.
+
+    Raises:
+        InputError: for one that cannot be used.
+    """
+    if isinstance(item, (list, tuple)):
+        for one in item:
+            check_values(one)
+    elif isinstance(item, Mapping):
+        check_values([*item.values()])
+    elif VALUES.get(type(item).__name__) is type(item):
+        check_values([*field_values(item).values()])
+        if (check := getattr(item, "check_value", None)) is not None:
+            check()
 
 
 def is_default(given: object, default: object) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from weft.engine import InputError, listed
+from weft.nodes.value_checks import check_finite
 
 if TYPE_CHECKING:
     import numpy
@@ -31,8 +32,14 @@ ENDINGS: Mapping[str, Format] = {".png": "png", ".webp": "webp", ".jpg": "jpeg",
 
 
 def to_levels(pixels: Tensor) -> numpy.ndarray[Any, Any]:
-    """Each value rounded to the nearest of 256 levels: bytes of the same shape."""
-    levels: numpy.ndarray[Any, Any] = (pixels * 255).round().byte().numpy()
+    """Each value, clamped to 0..1, rounded to the nearest of 256 levels: bytes of the same shape.
+
+    Raises:
+        InputError: where a value is no finite number.
+    """
+    # A conversion to bytes takes what lies beyond 0..255 modulo 256, and not-a-number as 0.
+    check_finite("the pixels of a picture", pixels)
+    levels: numpy.ndarray[Any, Any] = (pixels.clamp(0, 1) * 255).round().byte().numpy()
     return levels
 
 

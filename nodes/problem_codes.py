@@ -57,7 +57,8 @@ CODES: Mapping[str, str] = {
     "too-many-pixels": "A batch has more pixels than the limit.",
     "empty-latent": "The latent is only a size, without samples.",
     "no-alpha": "The picture has no alpha channel.",
-    "not-finite": "The decoded picture has values that are no finite numbers.",
+    "not-finite": "Pixels, latents, a mask or an encoded prompt have elements that are no finite numbers.",
+    "wrong-tensor": "A tensor of a value is not of the shape, the type or on the device that the value needs.",
     "division-by-zero": "A number is divided by 0.",
 }
 """What each code means."""

@@ -32,7 +32,7 @@ def sheet(pixels: Tensor) -> bytes:
     rows = -(-count // columns)
     mode = "RGBA" if channels == 4 or count > 1 else "RGB"
     whole = PIL.Image.new(mode, (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP))
-    for index, item in enumerate((pixels * 255).round().byte().numpy()):
+    for index, item in enumerate((pixels.nan_to_num().clamp(0, 1) * 255).round().byte().numpy()):
         place = (index % columns * (width + GAP), index // columns * (height + GAP))
         whole.paste(PIL.Image.fromarray(item), place)
     whole.thumbnail((MOST_SIDE, MOST_SIDE))

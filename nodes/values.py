@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weft.engine import ADDED_LATER, Loading, Patch, Recipe, value
 from weft.nodes import picture_files, value_display
+from weft.nodes.value_checks import check_size, check_tensor
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -46,6 +47,15 @@ class Latent(Generic[F]):
     batch_size: int
     samples: Tensor | None = None
 
+    def check_value(self) -> None:
+        """Raise `InputError` for samples or a size that nothing can use."""
+        check_size("a Latent", width=self.width, height=self.height, batch_size=self.batch_size)
+        if self.samples is not None:
+            batch, rest = self.batch_size, ("height", "width")
+            clips = (batch, "channel", "frame", *rest)
+            hint = "run in float32 or bfloat16, with another sampler, more steps or less guidance"
+            check_tensor("the samples of a Latent", self.samples, (batch, "channel", *rest), clips, not_finite=hint)
+
     @property
     def frames(self) -> int | None:
         """Latent frames of each clip; None for pictures, and where there are no samples."""
@@ -60,9 +70,16 @@ class Latent(Generic[F]):
 @value
 @dataclass(frozen=True, eq=False)
 class Image:
-    """Pictures `[batch, height, width, channel]` in 0..1; three channels, or four where the last is alpha."""
+    """Pictures `[batch, height, width, channel]` in 0..1; three channels, or four where the last is alpha.
+
+    Levels may leave 0..1 on the way; they are clamped where a picture is written or shown.
+    """
 
     pixels: Tensor
+
+    def check_value(self) -> None:
+        """Raise `InputError` for pixels of another shape or type, and for those that are not finite."""
+        check_tensor("the pixels of an Image", self.pixels, *(("batch", "height", "width", count) for count in (3, 4)))
 
     def __repr__(self) -> str:
         batch, height, width, channels = self.pixels.shape
@@ -99,9 +116,13 @@ class Image:
 @value
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Masks `[batch, height, width]` in 0..1."""
+    """Masks `[batch, height, width]` in 0..1. What lies beyond is clamped where a mask is used."""
 
     coverage: Tensor
+
+    def check_value(self) -> None:
+        """Raise `InputError` for a mask of another shape or type, and for one that is not finite."""
+        check_tensor("the coverage of a Mask", self.coverage, ("batch", "height", "width"))
 
     def __repr__(self) -> str:
         batch, height, width = self.coverage.shape
@@ -231,6 +252,10 @@ class Control(Generic[F]):
     start: float
     end: float
 
+    def check_value(self) -> None:
+        """Raise `InputError` for a picture of another shape or type."""
+        check_tensor("the picture of a ControlNet", self.image, ("batch", "height", "width", 3))
+
 
 @value
 @dataclass(frozen=True, eq=False)
@@ -262,6 +287,14 @@ class Prompt(Generic[F]):
     start: float = 0.0
     end: float = 1.0
     attention_mask: Tensor | None = field(default=None, metadata=ADDED_LATER)
+
+    def check_value(self) -> None:
+        """Raise `InputError` for embeddings, a pooled vector or a mask of another shape or type."""
+        check_tensor("the embeddings of a Prompt", self.embeddings, ("batch", "token", "channel"))
+        if self.pooled is not None:
+            check_tensor("the pooled vector of a Prompt", self.pooled, ("batch", "channel"))
+        if self.mask is not None:
+            check_tensor("the mask of a Prompt", self.mask, ("batch", "height", "width"))
 
     def __repr__(self) -> str:
         _, tokens, channels = self.embeddings.shape

@@ -63,13 +63,17 @@ def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
 
 
 def read_text(text: str, kind: Type | None) -> Any:
-    """A text from a command line or a file of values: literal for inputs that take texts, else read as JSON."""
-    if kind is not None and takes_text(kind):
-        return text
+    """A text from a command line or a file of values: literal for inputs that take texts, else read as JSON.
+
+    Where a text or a list of texts is taken, as by inputs of repeated subgraphs, a JSON array of texts is a list.
+    """
     try:
-        return json.loads(text)
+        read = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    if kind is not None and takes_text(kind) and not (isinstance(read, list) and kind.admits(read)):
+        return text
+    return read
 
 
 def target_type(graph: Graph, target: str, catalog: Catalog) -> Type | None:

@@ -13,7 +13,7 @@ from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.context import Context
 from weft.engine.spec.node import NodeType
-from weft.engine.types import Type
+from weft.engine.types import Type, check_values, shown
 
 
 def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Context]) -> dict[str, Any]:
@@ -24,15 +24,28 @@ def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Contex
         context: makes its context, where it asks for one.
 
     Raises:
-        InputError: where a value does not fit its input.
+        InputError: where a value does not fit its input, or a value of an output cannot be used.
         TypeError: where an output is not of its type.
     """
     outputs = call.type.call(_values(call, arrived), context() if call.type.context_name else None)
-    for name, item in outputs.items():
-        wanted = call.type.outputs[name].type
-        if not wanted.admits(item):
-            raise TypeError(f"output `{name}` is a {type(item).__name__}, its annotation says {wanted}")
-    return outputs
+    return {name: _declared(call.type.outputs[name].type, item, name) for name, item in outputs.items()}
+
+
+def _declared(wanted: Type, item: Any, name: str) -> Any:
+    """An output in its declared type.
+
+    Raises:
+        InputError: where a value in it cannot be used.
+        TypeError: where it is not of that type.
+    """
+    made = item if wanted.admits(item) else wanted.converted(item)
+    if not wanted.admits(made):
+        raise TypeError(f"output `{name}` is {shown(item)}, its annotation says {wanted}")
+    try:
+        check_values(made)
+    except InputError as fault:
+        raise InputError(f"output `{name}`: {fault.message}", fault.hint, fault.code) from None
+    return made
 
 
 def _values(call: Call, arrived: Mapping[Link, Any]) -> dict[str, Any]:
@@ -73,6 +86,10 @@ def _admitted(type: NodeType, name: str, given: Mapping[str, Any], catalog: Mapp
     """The value of an input, where its type takes it."""
     wanted, item = type.inputs[name].type, given[name]
     if any(wanted.sockets()) and wanted.admits(item):
+        try:
+            check_values(item)
+        except InputError as fault:
+            raise InputError(f"{type.name}: `{name}`: {fault.message}", fault.hint, fault.code) from None
         return item
     try:
         return wanted.literal(item)

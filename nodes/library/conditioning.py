@@ -121,7 +121,7 @@ def PromptMask(prompt: Conditioning[F], mask: Mask, *, strength: Strength = 1.0)
         mask: its weight at each place; one for all pictures, or one for each. It is scaled to the picture.
         strength: the weight of the prompt among those that act there; multiplied with the weight that it has.
     """
-    return _changed(prompt, strength, mask=mask.coverage)
+    return _changed(prompt, strength, mask=mask.coverage.clamp(0, 1))
 
 
 @node(category="conditioning", lane="cpu", check=check_range)

@@ -59,7 +59,7 @@ def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> l
     Called outside of a graph, nothing is written: `.save(FOLDER)` of what it returns writes a file.
 
     Args:
-        image: the pictures; each value is rounded to the nearest of 256 levels.
+        image: the pictures; each value is clamped to 0..1 and rounded to the nearest of 256 levels.
         name: of the files, without number and suffix.
         format: `png` and `webp` are lossless; `jpeg` is lossy and drops alpha.
     """

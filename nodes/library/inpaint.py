@@ -36,6 +36,7 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
         coverage = image.pixels[..., :3] @ torch.tensor([0.299, 0.587, 0.114], dtype=torch.float32)
     else:
         coverage = image.pixels[..., ("red", "green", "blue", "alpha").index(channel)].clone()
+    coverage = coverage.clamp(0, 1)
     return Mask(1 - coverage if invert else coverage)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node, value
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.sampling.samplers import ScheduleName
+from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Image, Latent, Model
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class Sigmas(Generic[F]):
     """
 
     levels: Tensor
+
+    def check_value(self) -> None:
+        """Raise `InputError` for levels that are no list of two or more finite numbers."""
+        check_tensor("the levels of Sigmas", self.levels, ("level",))
+        if len(self.levels) < 2:
+            raise InputError("Sigmas have one level, which makes no step", "give two or more", "wrong-tensor")
 
     def __repr__(self) -> str:
         first, last = float(self.levels[0]), float(self.levels[-1])

@@ -89,6 +89,21 @@ def test_text_is_set_as_it_stands(weft: Weft, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "shouted"), [('["a", "b"]', "['A', 'B']"), ("[a, b", "['[A, B', '[A, B']"), ('"a"', """['"A"', '"A"']""")]
+)
+def test_a_repeated_subgraph_takes_a_list_of_texts(weft: Weft, folder: Path, value: str, shouted: str) -> None:
+    shout = {
+        "parameters": {"text": {"sets": ["shout.text"]}, "times": {"sets": ["times.a"]}},
+        "nodes": {"shout": {"type": "Shout"}, "times": {"type": "Add", "inputs": {"b": 1}}},
+        "outputs": {"shout": {"link": "shout"}, "times": {"link": "times"}},
+    }
+    node = {"type": "map:shout", "inputs": {"text": "x", "times": [1, 2]}}
+    graph = {"weft": 1, "nodes": {"a": node}, "graphs": {"shout": shout}, "outputs": {"o": {"link": "a.shout"}}}
+    (folder / "texts.json").write_text(json.dumps(graph))
+    assert weft("run", "texts.json", "--set", f"a.text={value}").out == f"o = {shouted}\n"
+
+
+@pytest.mark.parametrize(
     ("setting", "words"),
     [
         ("frist=1", "`first`"),

@@ -1,0 +1,63 @@
+"""What a tensor of a value must be, for values that node libraries make. Imports torch only where there are tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import InputError, listed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+NOT_FINITE = "look for an overflow, a division by 0 or the root of a negative number"
+
+
+def check_tensor(what: str, found: Any, *shapes: Sequence[str | int], not_finite: str = NOT_FINITE) -> None:
+    """Raise `InputError` unless `found` is a float32 tensor on the CPU, finite, not empty, and of one of the shapes.
+
+    Args:
+        what: as a message names it: `the pixels of an Image`.
+        shapes: each a dimension by number, or by name where any size will do: `("batch", "height", "width", 3)`.
+        not_finite: the hint where it is not finite.
+    """
+    import torch
+
+    if not isinstance(found, torch.Tensor):
+        raise _wrong(f"{what} are of type {type(found).__name__}, expected a tensor", "make one: torch.from_numpy(...)")
+    if found.dtype != torch.float32:
+        dtype = str(found.dtype).removeprefix("torch.")
+        raise _wrong(f"{what} are {dtype}, expected float32", "convert them: .float(), with the range that they have")
+    if found.device.type != "cpu" or found.requires_grad:
+        fault = "have gradients" if found.requires_grad else f"are on {found.device}, expected on the CPU"
+        raise _wrong(f"{what} {fault}", "use .detach().cpu()")
+    if not any(_fits(found, shape) for shape in shapes) or not found.numel():
+        wanted = " or ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
+        shown = f"[{', '.join(map(str, found.shape))}]"
+        raise _wrong(f"{what} have the shape {shown}, expected {wanted}", "permute, stack or slice them")
+    check_finite(what, found, not_finite)
+
+
+def check_finite(what: str, found: Tensor, hint: str = NOT_FINITE) -> None:
+    """Raise `InputError` where a tensor has elements that are no finite numbers."""
+    low, high = found.aminmax()
+    if not (low.isfinite() and high.isfinite()):
+        wrong = int((~found.isfinite()).sum())
+        raise InputError(f"{what} are not finite: {wrong:,} of {found.numel():,} numbers", hint, "not-finite")
+
+
+def check_size(what: str, **sizes: int) -> None:
+    """Raise `InputError` unless each size is a whole number above 0."""
+    if wrong := [f"{name} {size!r}" for name, size in sizes.items() if type(size) is not int or size < 1]:
+        raise _wrong(f"{what} has {listed(wrong)}, expected whole numbers above 0", "give its size in pixels")
+
+
+def _fits(found: Tensor, shape: Sequence[str | int]) -> bool:
+    return found.ndim == len(shape) and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(found.shape, shape, strict=True)
+    )
+
+
+def _wrong(message: str, hint: str) -> InputError:
+    return InputError(message, hint, "wrong-tensor")
