@@ -8,10 +8,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from weft.engine.atomic_write import place_new, write_temporary
 from weft.engine.errors import InputError
 from weft.engine.types import value
+from weft.engine.unicode_text import byte_length, escaped, is_unicode
 
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+MAX_PART_BYTES = 200
+"""The longest part of a name, in bytes of UTF-8; number and suffix, or a sidecar's suffix, still fit behind it."""
+
+_DEVICES = ("con", "prn", "aux", "nul", "conin$", "conout$")
+_RESERVED = {*_DEVICES, *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789\u00b9\u00b2\u00b3")}
+"""Names of devices on Windows, also with an ending."""
+
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')
 
 SUFFIXES = {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg", "application/json": ".json"}
@@ -54,12 +62,15 @@ class Artifact:
             raise InputError(reason, "give a plain name, with / for subfolders", "malformed-path")
         stem, ending = Path(folder) / self.name, SUFFIXES.get(self.media_type, "")
         try:
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            for number in itertools.count(1):
-                path = stem.with_name(f"{stem.name}{f'_{number}' if number > 1 else ''}{ending}")
-                with suppress(FileExistsError), path.open("xb") as file:
-                    file.write(self.data)
-                    break
+            temporary = Path(write_temporary(stem.with_name(f"{stem.name}{ending}"), self.data))
+            try:
+                for number in itertools.count(1):
+                    path = stem.with_name(f"{stem.name}{f'_{number}' if number > 1 else ''}{ending}")
+                    with suppress(FileExistsError):
+                        place_new(temporary, path)
+                        break
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as fault:
             message = f"`{stem}{ending}` cannot be written: {fault.strerror}"
             raise InputError(message, "choose another folder", "unwritable-file") from None
@@ -73,13 +84,22 @@ def name_fault(name: str) -> str | None:
     """
     if not name.strip():
         return "the name is empty"
+    if not is_unicode(name):
+        return f"`{escaped(name)}` is not UTF-8"
     if len(name) > 200:
-        return f"the name has {len(name)} characters, at most 200 are taken"
+        return f"the name has {len(name)} characters, at most 200 are possible"
     if _UNSAFE.search(name):
         return f"{name!r} has a character that file names cannot have everywhere"
     for part in name.split("/"):
         if part in ("", ".", ".."):
             return f"{name!r} would leave the output folder"
-        if part.split(".")[0].lower() in _RESERVED or part != part.strip() or part.endswith("."):
+        if (length := byte_length(part)) > MAX_PART_BYTES:
+            return f"{part!r} has {length} bytes in UTF-8, at most {MAX_PART_BYTES} are possible"
+        if is_reserved(part) or part != part.strip() or part.endswith("."):
             return f"{part!r} is no file name on every system"
     return None
+
+
+def is_reserved(part: str) -> bool:
+    """Whether a part of a name is a device on Windows, such as `con` and `aux.v2`."""
+    return part.split(".")[0].rstrip().lower() in _RESERVED

@@ -12,6 +12,11 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from weft.engine.unicode_text import cut_to_bytes
+
+MAX_NAME_BYTES = 255
+"""The longest name of a file that common file systems take, in bytes."""
+
 _PROCESS = uuid.uuid4().hex[:8]
 """Tells processes with equal ids apart, as containers that share a folder have them."""
 
@@ -46,7 +51,8 @@ def write_temporary(path: Path | str, content: bytes) -> str:
     name = os.path.basename(path)
     folder = path[: len(path) - len(name)]
     # A name of this process and thread alone: two writers of one temporary file would rename each other's halves.
-    temporary = f"{folder}.{name}.{_PROCESS}.{os.getpid()}.{threading.get_ident()}"
+    own = f"{_PROCESS}.{os.getpid()}.{threading.get_ident()}"
+    temporary = f"{folder}.{cut_to_bytes(name, MAX_NAME_BYTES - len(own) - 2)}.{own}"
     try:
         try:
             _write(temporary, content)
@@ -59,6 +65,36 @@ def write_temporary(path: Path | str, content: bytes) -> str:
     return temporary
 
 
+def place_new(source: Path, path: Path) -> None:
+    """Give a finished file of the same file system a name, unless something has that name.
+
+    One atomic step also between processes and machines, by a hard link. Where there are no hard links (exFAT, many
+    network and FUSE file systems) the name is taken with an empty file, which the finished one then replaces: a reader
+    may see the empty one for a moment, and a process that is killed in between leaves it.
+
+    The source may remain under its old name, for the caller to remove.
+
+    Raises:
+        FileExistsError: where something has the name.
+        OSError: where the folder cannot be written; nothing has the name then.
+    """
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        _move_without_links(source, path)
+
+
+def _move_without_links(source: Path, path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        os.replace(source, path)
+    except BaseException:
+        _remove(path)
+        raise
+
+
 def _write(path: str, content: bytes) -> None:
     with open(path, "wb", buffering=0) as file:
         rest = memoryview(content)
@@ -66,6 +102,6 @@ def _write(path: str, content: bytes) -> None:
             rest = rest[file.write(rest) :]
 
 
-def _remove(path: str) -> None:
+def _remove(path: Path | str) -> None:
     with suppress(OSError):
         os.unlink(path)

@@ -9,12 +9,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from weft.engine.cli.options import expanded
-from weft.engine.cli.output import Exit, say_error
+from weft.engine.cli.output import Exit, say, say_error
+from weft.engine.cli.standard_streams import abandon, is_of_stream, prepare
 from weft.engine.errors import InputError, StoreError, WeftError
 
 COMMANDS = ("run", "check", "plan", "watch", "diff", "show", "nodes", "schema")
@@ -67,13 +69,16 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    prepare()
     sys.exit(call(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def call(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     try:
-        return command_line(arguments)(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
+        code = command_line(arguments)(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
+        sys.stdout.flush()
+        return code
     except typer.TyperException as fault:
         if message := fault.format_message():  # else the help was printed
             hint = "see `weft --help` and `weft COMMAND --help`"
@@ -82,10 +87,28 @@ def call(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has closed the pipe
+        abandon(sys.stdout)  # the reader of our output has closed the pipe
         return Exit.FAILED
+    except OSError as fault:
+        if is_of_stream(fault):
+            abandon(sys.stdout)
+            say(f"error: stdout cannot be written: {fault.strerror}")
+            return Exit.FAILED
+        if _working_folder_exists():
+            raise
+        message = "the working folder does not exist any more"
+        say_error(InputError(message, "change to a folder that exists", "missing-file"), as_json="--json" in arguments)
+        return Exit.WRONG
     except WeftError as fault:
         if "--debug" in arguments:
             traceback.print_exc()
         say_error(fault, as_json="--json" in arguments)
         return Exit.FAILED if isinstance(fault, StoreError) else Exit.WRONG
+
+
+def _working_folder_exists() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True

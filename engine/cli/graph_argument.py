@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from weft.engine.checking.parameters import read_text, target_type
-from weft.engine.errors import GraphError, Problem
+from weft.engine.errors import GraphError, InputError, Problem
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
@@ -22,8 +22,21 @@ def read_graph(name: str, limits: Limits) -> Graph:
         GraphError: with every problem of the document.
     """
     if name == "-":
-        return document.read(sys.stdin.buffer.read(), Path(name))
+        return document.read(_from_stdin(limits.max_file_bytes), Path(name))
     return as_graph(name, limits.max_file_bytes)
+
+
+def _from_stdin(most: int) -> bytes:
+    if sys.stdin is None:  # closed when the process began
+        raise InputError("stdin is closed, so no graph can be read from it", "name a graph file", "unreadable-file")
+    try:
+        content = sys.stdin.buffer.read(most + 1)
+    except OSError as fault:
+        message = f"stdin cannot be read: {fault.strerror}"
+        raise InputError(message, "name a graph file", "unreadable-file") from None
+    if len(content) > most:
+        raise InputError(f"stdin has more than {most:,} bytes", "raise WEFT_MAX_FILE_BYTES", "unreadable-file")
+    return content
 
 
 def with_changes(graph: Graph, changes: Iterable[str] | None, catalog: Catalog) -> Graph:

@@ -9,9 +9,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TextIO
 
-import orjson
-
+from weft.engine.atomic_write import replace_file
+from weft.engine.cli.standard_streams import abandon, is_closed
 from weft.engine.errors import GraphError, InputError, Problem, SettingsError, StoreError, WeftError
+from weft.engine.unicode_text import json_text
 
 
 class Exit(IntEnum):
@@ -24,9 +25,15 @@ class Exit(IntEnum):
 
 
 def json_line(record: Mapping[str, Any]) -> None:
-    """One JSON object as a line on stdout."""
+    """One JSON object as a line on stdout; bytes of names that are not UTF-8 are escaped.
+
+    Raises:
+        InputError: where stdout is closed.
+    """
     stdout = _RESERVED[-1] if _RESERVED else sys.stdout
-    stdout.write(orjson.dumps(record).decode() + "\n")
+    if is_closed(stdout):
+        raise InputError("--json writes on stdout, which is closed", "open it: --json > FILE", "unwritable-file")
+    stdout.write(json_text(record).decode() + "\n")
     stdout.flush()
 
 
@@ -49,14 +56,13 @@ def json_alone(wanted: bool) -> Iterator[None]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file; missing folders are made.
+    """Write a file, whole or not at all; missing folders are made.
 
     Raises:
         InputError: if it cannot be written.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        replace_file(path, content)
 
 
 @contextmanager
@@ -73,14 +79,17 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """A line on stderr, for people."""
-    print(text, file=sys.stderr, flush=True)
+    """A line on stderr, for people; it is dropped where stderr cannot be written."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        abandon(sys.stderr)
 
 
 def say_problems(problems: Iterable[Problem], as_json: bool) -> None:
     """Every problem, as text on stderr, and as JSON lines on stdout if `as_json` is set."""
     for problem in problems:
-        if as_json:
+        if as_json and not is_closed(sys.stdout):
             json_line({"event": "problem", **problem.plain()})
         say(f"error: {problem}")
 

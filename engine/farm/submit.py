@@ -20,6 +20,7 @@ from weft.engine.gc import paused_collection
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.session import Engine
+from weft.engine.unicode_text import folded
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,11 @@ def _unfit_for_memory(job: Job, plan: JobPlan, engine: Engine) -> Iterator[Probl
 
 
 def _collisions(entries: Sequence[Entry]) -> Iterator[Problem]:
-    """A problem for the first name that two items share; names that differ by case only count as one."""
+    """A problem for the first name that two items share; names that some systems take for one count as one."""
     seen: dict[str, Entry] = {}
     clashes = []
     for entry in entries:
-        other = seen.setdefault(entry.name.casefold(), entry)
+        other = seen.setdefault(folded(entry.name), entry)
         if other is not entry:
             clashes.append((other, entry))
     if clashes:
@@ -131,8 +132,8 @@ def _collisions(entries: Sequence[Entry]) -> Iterator[Problem]:
 def _taken(entries: Sequence[Entry], done: Mapping[str, str]) -> Iterator[Problem]:
     """A problem for the first name that a picture of another item has, as after a change of the graph."""
     own = {entry.id for entry in entries}
-    names = {name.casefold() for id, name in done.items() if id not in own}
-    taken = [entry for entry in entries if entry.name.casefold() in names]
+    names = {folded(name) for id, name in done.items() if id not in own}
+    taken = [entry for entry in entries if folded(entry.name) in names]
     if taken:
         more = f", and so do {len(taken) - 1} more" if taken[1:] else ""
         message = f"item {taken[0].number} would be `{taken[0].name}`, and another picture has that name already{more}"

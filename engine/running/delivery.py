@@ -1,14 +1,12 @@
 """Artifacts to files: numbered, never overwriting, written under another name and put in place whole.
 
-A picture gets its graph here, as PNG text chunks, so nothing of it is in a key or in the store. Where the newest files
-of a name include one with exactly these bytes, that one is given instead of a copy.
+A picture gets its graph here, as PNG text chunks, so nothing of it is in a key or in the store. Where a file of the
+name has exactly these bytes already, that one is given instead of a copy.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,16 +17,12 @@ import orjson
 
 from weft.engine import png
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
-from weft.engine.atomic_write import write_temporary
 from weft.engine.errors import InputError
 from weft.engine.planning.planner import Step
+from weft.engine.running.numbered_files import place
 
 GRAPH_KEYWORD = "weft"
 RUN_KEYWORD = "weft:run"
-
-_PLACING = tuple(threading.Lock() for _ in range(16))
-"""Locks by name, so that runs of one process which deliver under one name at once number their files one by one, and
-the second of two equal files is found to be there."""
 
 
 @dataclass(frozen=True)
@@ -74,49 +68,14 @@ class Folder:
             raise InputError(message, "remove the link", "outside-folders")
         stem.parent.mkdir(parents=True, exist_ok=True)
         content = self._content(artifact, step)
-        with _PLACING[hash(stem) % len(_PLACING)]:
-            return _place(stem, SUFFIXES[artifact.media_type], content)
+        path, new = place(stem, SUFFIXES[artifact.media_type], content)
+        return Delivered(str(path), new)
 
     def _content(self, artifact: Artifact, step: Step) -> bytes:
         if self.graph is None or not png.is_png(artifact.data):
             return artifact.data
         run = {"node": step.call.id, "key": step.recipe, "contents": dict(self.contents), **versions()}
         return png.with_text(artifact.data, {GRAPH_KEYWORD: self.graph(), RUN_KEYWORD: orjson.dumps(run).decode()})
-
-
-def _place(stem: Path, suffix: str, content: bytes) -> Delivered:
-    taken = _numbered(stem, suffix)
-    for path in taken.values():
-        if path.stat().st_size == len(content) and path.read_bytes() == content:
-            return Delivered(str(path), new=False)
-    temporary = Path(write_temporary(stem.with_name(f"{stem.name}{suffix}"), content))
-    number = max(taken, default=0) + 1
-    try:
-        while not _claim(temporary, path := stem.with_name(f"{stem.name}_{number:04d}{suffix}")):
-            number += 1
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Delivered(str(path), new=True)
-
-
-def _numbered(stem: Path, suffix: str) -> dict[int, Path]:
-    """The files of this name by number."""
-    pattern = re.compile(rf"{re.escape(stem.name)}_(\d{{4,}}){re.escape(suffix)}\Z")
-    found = ((pattern.match(entry.name), entry) for entry in os.scandir(stem.parent))
-    return {int(match.group(1)): Path(entry.path) for match, entry in found if match}
-
-
-def _claim(temporary: Path, path: Path) -> bool:
-    """Give the finished file its name, unless something has it; atomic also between processes."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        if path.exists():
-            return False
-        temporary.rename(path)
-    return True
 
 
 @cache

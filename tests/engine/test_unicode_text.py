@@ -6,7 +6,15 @@ import os
 
 import pytest
 
-from weft.engine.unicode_text import escaped, escaped_texts, is_unicode
+from weft.engine.unicode_text import (
+    cut_to_bytes,
+    escaped,
+    escaped_texts,
+    first_characters,
+    folded,
+    is_unicode,
+    json_text,
+)
 
 
 @pytest.mark.parametrize("text", ["", "a", "\u00e9", "e\u0301", "\U0001f389", "\ufffe"])
@@ -19,3 +27,20 @@ def test_bytes_that_are_not_utf8_are_escaped() -> None:
     assert not is_unicode(name) and escaped(name) == "\u00e9\\xE9.png"
     assert escaped("\ud83c") == "\\uD83C"
     assert escaped_texts({name: [name, 1, None]}) == {escaped(name): [escaped(name), 1, None]}
+
+
+def test_json_is_written_of_any_text() -> None:
+    assert json_text({"a": "\u00e9"}) == '{"a":"\u00e9"}'.encode()
+    assert json_text({"a": ["caf" + os.fsdecode(b"\xe9")]}) == b'{"a":["caf\\\\xE9"]}'
+
+
+@pytest.mark.parametrize("limit", range(12))
+def test_a_text_is_cut_between_whole_characters(limit: int) -> None:
+    text = "e\u0301\u96ea\U0001f468\u200d\U0001f469"
+    cut = cut_to_bytes(text, limit)
+    assert cut in ("", "e\u0301", "e\u0301\u96ea") and len(cut.encode()) <= limit
+    assert cut == first_characters(text, (limit >= 3) + (limit >= 6))
+
+
+def test_names_that_are_one_file_on_some_systems_are_equal_when_folded() -> None:
+    assert folded("\u00c9t\u00e9") == folded("e\u0301te\u0301") != folded("ete")

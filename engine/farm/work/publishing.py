@@ -1,4 +1,4 @@
-"""Publishing exactly once: pictures get their names by `link`, which never replaces, and a sidecar comes last.
+"""Publishing exactly once: a picture gets a name that nothing has (`place_new`), and a sidecar comes last.
 
 A sidecar `NAME.sidecar.json` says what a picture is: item, settings, graph, digests, versions, device, seconds. What
 has one is done, whatever a ledger says; the manifest is made from them.
@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from weft.engine.atomic_write import place_new
 from weft.engine.errors import InputError
 from weft.engine.keys import digest_bytes
 
@@ -21,31 +22,60 @@ SIDECAR = ".sidecar.json"
 HIDDEN = ".farm"
 """The folder of a job's own files within its folder."""
 
+_TYPES = {"id": str, "name": str, "number": int}
+"""What every sidecar has."""
+
 
 @dataclass(frozen=True)
 class Staged:
-    """An item's files, whole and on disk, and the names that they are to get; the sidecar is the last."""
+    """An item's files, whole and on disk, and the names that they are to get; the sidecar is the last.
 
+    Args:
+        folder: the job's.
+        id: the item's.
+    """
+
+    folder: Path
+    id: str
     moves: tuple[tuple[Path, Path], ...]
 
     def publish(self) -> None:
-        """Give each file its name.
+        """Give each file its name. One that was cut short, as by a full disk, is replaced by the whole one.
 
         Raises:
-            InputError: where another file has it.
+            InputError: where another file has the name.
+            OSError: where the folder cannot be written.
         """
         for source, final in self.moves:
             try:
-                # A link never replaces: two attempts cannot overwrite each other, nor a file that somebody put there.
-                os.link(source, final)
+                # Never replaces: two attempts cannot overwrite each other, nor a file that somebody put there.
+                place_new(source, final)
             except FileExistsError:
-                if final.name.endswith(SIDECAR) or final.read_bytes() == source.read_bytes():
-                    continue
-                raise InputError(
-                    f"{final} is there already and is another picture",
-                    "move it away, or change the job's `name`",
-                    "name-taken",
-                ) from None
+                (self._settle_sidecar if final.name.endswith(SIDECAR) else self._settle)(source, final)
+
+    def _settle(self, source: Path, final: Path) -> None:
+        """Deal with a picture that is there."""
+        there, wanted = final.read_bytes(), source.read_bytes()
+        if not wanted.startswith(there):
+            raise _name_taken(final)
+        if len(there) < len(wanted):
+            source.replace(final)
+
+    def _settle_sidecar(self, source: Path, final: Path) -> None:
+        """Deal with a sidecar that is there: that of the same item, published in the meantime, stays."""
+        there = whole(self.folder, final)
+        if there is None:
+            source.replace(final)
+        elif there["id"] != self.id:
+            raise _name_taken(final)
+
+
+def _name_taken(final: Path) -> InputError:
+    return InputError(
+        f"{final} is there already and is another picture",
+        "move it away, or change the job's `name`",
+        "name-taken",
+    )
 
 
 def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, Any]) -> Staged:
@@ -68,10 +98,14 @@ def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, 
         )
         moves.append((picture, final))
     staged = pictures[0].with_name(f"item{SIDECAR}")
-    staged.write_bytes(orjson.dumps({"weft_item": 1, **sidecar, "files": files}, option=orjson.OPT_APPEND_NEWLINE))
+    staged.write_bytes(
+        orjson.dumps(
+            {"weft_item": 1, "number": 0, "name": name, **sidecar, "files": files}, option=orjson.OPT_APPEND_NEWLINE
+        )
+    )
     _flush(staged)
     # The sidecar is the last to get its name: what has one is done, so all that it lists must be there before.
-    return Staged((*moves, (staged, folder / f"{name}{SIDECAR}")))
+    return Staged(folder, str(sidecar["id"]), (*moves, (staged, folder / f"{name}{SIDECAR}")))
 
 
 def _flush(path: Path) -> None:
@@ -87,14 +121,15 @@ def published(folder: Path) -> Iterator[dict[str, Any]]:
     """The sidecars of a folder whose files are there whole, in the order of the job."""
     paths = (path for path in folder.rglob(f"*{SIDECAR}") if HIDDEN not in path.relative_to(folder).parts)
     found = [sidecar for path in paths if (sidecar := whole(folder, path))]
-    return iter(sorted(found, key=lambda sidecar: int(sidecar.get("number", 0))))
+    return iter(sorted(found, key=lambda sidecar: int(sidecar["number"])))
 
 
 def whole(folder: Path, path: Path) -> dict[str, Any] | None:
     """What a sidecar says; None where it or a file that it names is not there whole, so that the item runs again."""
     try:
         sidecar: dict[str, Any] = orjson.loads(path.read_bytes())
+        typed = all(isinstance(sidecar[name], kind) for name, kind in _TYPES.items())
         sizes = [(folder / one["path"]).stat().st_size == one["bytes"] for one in sidecar["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return sidecar if all(sizes) else None
+    return sidecar if typed and all(sizes) else None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.refusals import refused
 from weft.engine import InputError
 from weft.engine.farm.work.publishing import Staged, published, stage
 
@@ -50,6 +53,43 @@ def test_another_picture_of_the_name_is_not_replaced(tmp_path: Path) -> None:
         staged(tmp_path, "a", b"one").publish()
     assert caught.value.code == "name-taken" and (tmp_path / "a.png").read_bytes() == b"mine"
     assert [*published(tmp_path)] == []
+
+
+def without_links(source: object, path: object) -> None:
+    """`os.link` of a file system that has no hard links."""
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_without_hard_links_the_same_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", without_links)
+    for _ in range(2):
+        staged(tmp_path, "a", b"one", b"two").publish()
+    (tmp_path / "b.png").write_bytes(b"mine")
+    with refused("name-taken", "b.png"):
+        staged(tmp_path, "b", b"one").publish()
+    assert names(tmp_path) == ["a.png", "a.sidecar.json", "a_2.png", "b.png"]
+    assert (tmp_path / "b.png").read_bytes() == b"mine" and len([*published(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize(
+    "sidecar", [b"", b"{", b"[]", b'{"id": "a"}', b'{"id": 3, "name": "a", "number": 0, "files": []}']
+)
+@pytest.mark.parametrize("picture", [b"one", b"on", b""])
+def test_what_was_cut_short_is_replaced_by_the_whole(sidecar: bytes, picture: bytes, tmp_path: Path) -> None:
+    staged(tmp_path, "a", b"one").publish()
+    whole = (tmp_path / "a.sidecar.json").read_bytes()
+    (tmp_path / "a.sidecar.json").write_bytes(sidecar)
+    (tmp_path / "a.png").write_bytes(picture)
+    assert [*published(tmp_path)] == []
+    staged(tmp_path, "a", b"one").publish()
+    assert (tmp_path / "a.sidecar.json").read_bytes() == whole and len([*published(tmp_path)]) == 1
+
+
+def test_a_sidecar_of_another_item_is_not_replaced(tmp_path: Path) -> None:
+    staged(tmp_path, "a", b"one").publish()
+    other = replace(staged(tmp_path, "a", b"one"), id="b")
+    with refused("name-taken", "a.sidecar.json"):
+        other.publish()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"on"])
