@@ -376,3 +376,9 @@ class Guide(Generic[F]):
     end: float = 1.0
     perturbation: Perturbation | None = None
     projection: Projection | None = None
+
+    @property
+    def steered(self) -> bool:
+        """Whether ControlNets act with one of its prompts."""
+        prompts = (*self.positive.prompts, *(self.negative.prompts if self.negative else ()))
+        return any(prompt.controls for prompt in prompts)

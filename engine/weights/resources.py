@@ -93,6 +93,8 @@ class Resolved:
         facts: what its headers say, a record of the node library that checks, node bodies and loaders share; readers
             narrow it with `isinstance`. None for plain files.
         digest: of the content, where it is known and the files are not here.
+        reading: names how its headers are read, where an earlier version of the node library read them otherwise. It is
+            part of the digest, so that results of the other reading are not found. Empty for most files.
     """
 
     text: str
@@ -102,6 +104,7 @@ class Resolved:
     kind: str = ""
     facts: object | None = field(default=None, repr=False)
     digest: Digest | None = None
+    reading: str = ""
 
     def names(self) -> Iterator[tuple[str, Path]]:
         """Each file with its name under the root; a digest is made of the names and the contents."""
@@ -213,7 +216,8 @@ class FileDigests:
         """The digest of a resource: its files' names under its root and their contents."""
         if resolved.digest is not None:
             return resolved.digest
-        content = digest([(name, self.file(path)) for name, path in resolved.names()])
+        named = [(name, self.file(path)) for name, path in resolved.names()]
+        content = digest([resolved.reading, named] if resolved.reading else named)
         if self._unsaved:
             self._save()
         return content

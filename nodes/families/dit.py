@@ -71,5 +71,5 @@ DIT = Family(
     denoiser=DiTDenoiser,
     prompts=DiTPrompts,
     latent_rgb_factors=RGB_FACTORS,
-    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
+    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
 )

@@ -18,6 +18,7 @@ from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, NetworkFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 from weft.nodes.models.parametrisation import SchedulerConfig
 from weft.nodes.models.vae_formats import FACTOR, VAESpec, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -30,6 +31,10 @@ def _nothing(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _unchanged(contents: Contents, scheduler: SchedulerConfig) -> SchedulerConfig:
     return scheduler
+
+
+def _none(contents: Contents, network: NetworkFacts) -> SchedulerCorrections:
+    return NO_CORRECTIONS
 
 
 def _anything(contents: Contents) -> bool:
@@ -53,6 +58,7 @@ class Family:
         trained: the configuration of the scheduler as a file says that it was trained, from that of the family.
         control_net: how ControlNets for its denoisers are found and loaded; None where it has none.
         condition: a further condition on the contents of a whole checkpoint.
+        corrections: of the configuration of the scheduler that a folder came with.
     """
 
     name: str
@@ -67,6 +73,7 @@ class Family:
     trained: Callable[[Contents, SchedulerConfig], SchedulerConfig] = _unchanged
     control_net: NetworkFormat | None = None
     condition: Callable[[Contents], bool] = _anything
+    corrections: Callable[[Contents, NetworkFacts], SchedulerCorrections] = _none
 
     def whole(self, contents: Contents) -> CheckpointFacts | None:
         """The facts of a whole checkpoint; None where it is not of the family.
@@ -157,4 +164,6 @@ class Family:
             {name: facts for name, facts in texts.items() if facts},
             vae,
             contents,
+            self.corrections(contents, network),
+            marked=scheduler != usual and "scheduler" not in contents.configs,
         )

@@ -29,7 +29,18 @@ def flow_widths(channels: Mapping[str, int]) -> PromptWidths:
     return PromptWidths(channels.get("t5xxl", 0), sum(width for name, width in channels.items() if name != "t5xxl"))
 
 
-class JointDenoiser(Denoiser):
+class FlowDenoiser(Denoiser):
+    """A flow-matching transformer."""
+
+    def skipped_steps(self, steps: int, denoise: float) -> int:
+        """`int(steps - steps * denoise)`, as in diffusers' image-to-image pipelines of flows.
+
+        A step that is walked in part is walked whole: 0.3 of 5 steps are 2.
+        """
+        return int(max(steps - min(steps * denoise, steps), 0))
+
+
+class JointDenoiser(FlowDenoiser):
     """A flow-matching transformer with joint attention over picture and prompt, which reads a pooled prompt too."""
 
     @property
@@ -42,27 +53,30 @@ class JointDenoiser(Denoiser):
             raise InputError(f"the prompt has no pooled embedding, which {self.family} needs", hint, "wrong-prompt")
         return {"encoder_hidden_states": prompt.embeddings, "pooled_projections": prompt.pooled}
 
-    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
-        return size_shift(self, latent)
 
-
-def size_shift(denoiser: Denoiser, latent: Latent[Any]) -> Mapping[str, float]:
+def size_shift(
+    denoiser: Denoiser, latent: Latent[Any], patch: int = PATCH, max_shift: float = 1.15
+) -> Mapping[str, float]:
     """The shift `mu` of a schedule that depends on the picture's size; nothing where the scheduler takes none.
 
-    It is linear in the number of tokens, patches of two by two latent elements (SD 3, https://arxiv.org/abs/2403.03206,
-    section 5.3.2; diffusers' `calculate_shift`).
+    It is linear in the number of tokens (SD 3, https://arxiv.org/abs/2403.03206, section 5.3.2; diffusers'
+    `calculate_shift`).
+
+    Args:
+        patch: latent elements along each side of a token.
+        max_shift: `mu` for `max_image_seq_len` tokens, where the configuration does not say it.
     """
     config = denoiser.scheduler
     if not config.get("use_dynamic_shifting"):
         return {}
-    side = PATCH * denoiser.latent_factor
+    side = patch * denoiser.latent_factor
     tokens = (latent.height // side) * (latent.width // side)
     least, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
-    low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+    low, high = config.get("base_shift", 0.5), config.get("max_shift", max_shift)
     return {"mu": low + (high - low) * (tokens - least) / (most - least)}
 
 
-class SpacedDenoiser(Denoiser):
+class SpacedDenoiser(FlowDenoiser):
     """A flow-matching transformer over patches of two by two latent elements, whose sigmas are spaced evenly."""
 
     spaces_steps = True

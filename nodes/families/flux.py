@@ -134,7 +134,7 @@ class FluxFormat(JointFormat):
 
 def unshifted(network: Mapping[str, Any]) -> Mapping[str, Any]:
     """Schnell, whose network takes no scale, has a schedule of its own, which is not shifted."""
-    return {} if network["guidance_embeds"] else {"shift": 1.0, "use_dynamic_shifting": False}
+    return {} if network.get("guidance_embeds") else {"shift": 1.0, "use_dynamic_shifting": False}
 
 
 FLUX = Family(

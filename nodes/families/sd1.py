@@ -16,6 +16,7 @@ from weft.nodes.families.unets import (
     ControlNetFormat,
     UNetDenoiser,
     UNetFormat,
+    scheduler_corrections,
 )
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
@@ -55,9 +56,10 @@ SD1 = Family(
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
     texts=(Clip("clip_l", "text_encoder", (original.TEXT, original.OLD_TEXT)),),
-    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
+    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
     scheduler=SCHEDULER,
     trained=trained_as_marked,
     control_net=ControlNetFormat(is_sd1, eight_heads),
     condition=reads_its_text_model,
+    corrections=scheduler_corrections,
 )

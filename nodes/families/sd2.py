@@ -11,12 +11,14 @@ from typing import Any
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import (
     LATENT_CHANNELS,
+    MASKED_PICTURE,
     RGB_FACTORS,
     SCHEDULER,
     ControlNetFormat,
     UNetDenoiser,
     UNetFormat,
     heads_of_64,
+    scheduler_corrections,
 )
 from weft.nodes.models import single_file as original
 from weft.nodes.models.training_marks import trained_as_marked
@@ -34,6 +36,11 @@ def is_sd2(config: Mapping[str, Any]) -> bool:
     return bool(linear) and config.get("addition_embed_type") is None
 
 
+def inpainting(network: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The inpainting model predicts the noise: it was trained from the 512 pixel base model."""
+    return {"prediction_type": "epsilon"} if network.get("in_channels") == LATENT_CHANNELS + MASKED_PICTURE else {}
+
+
 SD2 = Family(
     name="SD2",
     network=UNetFormat(is_sd2, heads_of_64),
@@ -41,8 +48,10 @@ SD2 = Family(
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
     texts=(Clip("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),),
-    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}),
+    vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
     scheduler={**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"},
     trained=trained_as_marked,
+    scheduler_changes=inpainting,
     control_net=ControlNetFormat(is_sd2, heads_of_64),
+    corrections=scheduler_corrections,
 )

@@ -16,6 +16,7 @@ from weft.nodes.families.flows import (
     JointDenoiser,
     JointFormat,
     flow_widths,
+    size_shift,
     unpredicted_channels,
 )
 from weft.nodes.models import single_file as original
@@ -33,6 +34,8 @@ from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from weft.nodes.values import Latent
 
 LARGE_CLIP = "text_encoders.clip_g.transformer."
 
@@ -93,6 +96,13 @@ class SD3Denoiser(JointDenoiser):
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
         patch = int(config.get("patch_size", 2))
         return SizeLimits(patch, patch * int(config.get("pos_embed_max_size", 96) or 0))
+
+    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """Its patches may be of any size. FlowMatch classes have 1.15 as `max_shift`; diffusers' pipeline takes 1.16
+        for others.
+        """
+        own = str(self.scheduler.get("_class_name")).startswith("FlowMatch")
+        return size_shift(self, latent, self.network.config.patch_size, 1.15 if own else 1.16)
 
 
 class SD3Format(JointFormat):

@@ -30,6 +30,7 @@ from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
+from weft.nodes.models.revisions import reading_of
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 
@@ -67,7 +68,7 @@ class ModelSource(Resource):
         if isinstance(facts, CheckpointFacts):
             family_of(facts.family).check(facts, root.name)
         family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
-        return Resolved(text, *self.placed(root), family, self.kind, facts)
+        return Resolved(text, *self.placed(root), family, self.kind, facts, reading=reading_of(facts))
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""

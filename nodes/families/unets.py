@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models import single_file as original
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser, Residuals
-from weft.nodes.models.facts import PromptWidths
+from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections, corrections_of
 from weft.nodes.models.safetensors_header import Shapes
 
 if TYPE_CHECKING:
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 LATENT_CHANNELS = 4
 
-SEEN_CHANNELS = (4, 8, 9)
+MASKED_PICTURE = LATENT_CHANNELS + 1
+"""Channels of a mask and the latents of a masked picture."""
+
+SEEN_CHANNELS = (LATENT_CHANNELS, 2 * LATENT_CHANNELS, LATENT_CHANNELS + MASKED_PICTURE)
 """Channels that a UNet sees: latents alone, with a picture's (InstructPix2Pix), with a mask and a picture's."""
 
 UNSUPPORTED: Mapping[str, str] = {
@@ -52,6 +57,18 @@ RGB_FACTORS = LatentRGBFactors(
     ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
 )
 """What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
+
+
+def scheduler_corrections(contents: Contents, network: NetworkFacts) -> SchedulerCorrections:
+    """What diffusers' pipelines of Stable Diffusion correct in the configuration of a folder's scheduler.
+
+    Those of InstructPix2Pix and of latent consistency models correct nothing.
+    """
+    config, extra = contents.configs.get("scheduler"), network.config["in_channels"] - LATENT_CHANNELS
+    latent_consistency = str(contents.index.get("_class_name", "")).startswith("LatentConsistency")
+    if config is None or extra not in (0, MASKED_PICTURE) or latent_consistency:
+        return NO_CORRECTIONS
+    return corrections_of(config, inpainting=extra == MASKED_PICTURE)
 
 
 class UNetDenoiser(Denoiser):

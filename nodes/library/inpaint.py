@@ -58,7 +58,7 @@ def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, cont
     grey = 0.5 * marked + image.pixels[..., :3] * (1 - marked)
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
-        latents = torch.cat([autoencoder.encode(picture[None]) for picture in grey])
+        latents = torch.cat([autoencoder.encode_masked(picture[None]) for picture in grey])
         small = torch.nn.functional.interpolate(marked.permute(0, 3, 1, 2), latents.shape[2:])
     return replace(guide, beside=torch.cat([small.expand(len(latents), -1, -1, -1), latents], dim=1))
 

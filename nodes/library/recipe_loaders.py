@@ -52,6 +52,7 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         facts.latent_channels,
         facts.latent_factor,
         latent_rgb_factors_of(source.root, family.latent_rgb_factors),
+        facts.corrections,
     )
     denoiser.scheduler = with_training(
         denoiser.scheduler, training_options(recipe.prediction, recipe.noise, recipe.terminal_snr)

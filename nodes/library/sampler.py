@@ -126,8 +126,10 @@ def KSampler(
         steps: of the whole schedule.
         sampler: the sampling method; `model` is the one of the checkpoint.
         schedule: the spacing of the noise levels; `model` is that of the checkpoint.
-        denoise: the share of the schedule that is run on given latents, at its end: int(steps x denoise) steps. At 0
-            steps the latents are returned unchanged. A size needs 1.
+        denoise: the share of the schedule that is run on given latents, at its end, as in diffusers' image-to-image
+            pipelines: the last int(steps x denoise) steps; for SD 3, FLUX.1, Z-Image and Qwen-Image all but the first
+            int(steps - steps x denoise), so that a part of a step counts as one. At 0 steps the latents are returned
+            unchanged. A size needs 1.
         eta: the share of new noise in each step, for `ddim` and `tcd`; 0 is deterministic.
         start_step: the first step, counted from 0; earlier ones were run by another KSampler.
         end_step: the step to stop before, for another KSampler to continue; null runs to the end.
@@ -151,11 +153,10 @@ def KSampler(
         run: SamplingRun
         if sigmas is None:
             run = SchedulerRun(
-                make_scheduler(model.scheduler, sampler, schedule),
+                make_scheduler(model.scheduler_config(sampler == "model", guide.steered), sampler, schedule),
                 parametrisation,
                 steps=steps,
-                denoise=denoise,
-                start_step=start_step,
+                start_step=start_step + model.skipped_steps(steps, denoise),
                 end_step=end_step,
                 generators=generators,
                 eta=eta,

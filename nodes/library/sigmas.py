@@ -77,7 +77,7 @@ def MakeSigmas(
         if latent is None and config.get("use_dynamic_shifting"):
             raise InputError("the model's noise levels depend on the picture's size", "link `latent`", "missing-input")
         timing = denoiser.timing(steps, latent) if latent else {}
-    scheduler = make_scheduler(config, "euler", schedule)
+    scheduler = make_scheduler(denoiser.scheduler_config(own_class=False), "euler", schedule)
     run = SchedulerRun(scheduler, parametrisation_of(config), steps=steps, generators=[], timing=timing)
     return Sigmas(run.scheduler.sigmas.float().cpu())
 

@@ -31,6 +31,8 @@ class Autoencoder:
         channels: of latents.
         factor: pixels to a latent element, along each side.
         time_factor: frames to a latent frame; the first frame of a clip has a latent frame of its own.
+        scale_alone: the factor of latents that are not shifted, where it is not `scale`: what a VAE whose latents are
+            normalised by channel has besides.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Autoencoder:
         time_factor: int = 1,
         scale: Scale = 1.0,
         shift: Scale = 0.0,
+        scale_alone: float | None = None,
     ) -> None:
         self.network = network
         self.channels = channels
@@ -48,6 +51,7 @@ class Autoencoder:
         self.time_factor = time_factor
         self.scale = scale
         self.shift = shift
+        self.scale_alone = scale_alone
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -70,6 +74,15 @@ class Autoencoder:
         mean = self._mean(pictures)
         latents = (mean - _by_channel(self.shift, mean)) * _by_channel(self.scale, mean)
         return latents.float().cpu()
+
+    def encode_masked(self, pictures: Tensor) -> Tensor:
+        """The latents of masked pictures, as inpainting models read them.
+
+        diffusers' SDXL inpainting pipeline scales them without the mean and deviation of each channel.
+        """
+        if self.scale_alone is None:
+            return self.encode(pictures)
+        return self.encode_unscaled(pictures) * self.scale_alone
 
     def encode_unscaled(self, pictures: Tensor) -> Tensor:
         """The same as the network has it, without shift and scale."""

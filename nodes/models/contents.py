@@ -25,12 +25,16 @@ class Contents:
         shapes: the shape of each tensor of a single file, by name; scales of weights are left out.
         metadata: the texts in the header of a single file, by name.
         numbers: those of tensors of a single file that say how it was trained (`MARKS`), by name.
+        index: what `model_index.json` of a diffusers folder says.
+        left_out: components that have a folder and no configuration here, since the index has them as null.
     """
 
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shapes: Shapes = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    index: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, root: Path) -> Contents:
@@ -40,7 +44,10 @@ class Contents:
             InputError: where it is damaged, a pickle, or quantised in a way that is not read.
         """
         if root.is_dir():
-            return cls(configs=diffusers_folder.configs(root))
+            index, found = diffusers_folder.index(root), diffusers_folder.configs(root)
+            null = tuple(name for name in found if index.get(name) == [None, None])
+            kept = {name: config for name, config in found.items() if name not in null}
+            return cls(configs=kept, index=index, left_out=null)
         header = read_header(root)
         refuse_quantised(root.name, header)
         return cls(

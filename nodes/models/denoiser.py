@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from weft.engine import InputError
+from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +75,7 @@ class Denoiser:
         family: the name of the family of models.
         network: the diffusers model, on its device.
         scheduler: the configuration of the diffusers scheduler that came with it.
+        corrections: of this configuration, as diffusers' pipelines without ControlNets make them.
         latent_channels: channels of the latents that it denoises.
         latent_factor: pixels to a latent element, along each side.
         latent_rgb_factors: the linear map from its latents to colours, for previews.
@@ -96,6 +98,7 @@ class Denoiser:
         latent_channels: int,
         latent_factor: int,
         latent_rgb_factors: LatentRGBFactors,
+        corrections: SchedulerCorrections = NO_CORRECTIONS,
     ) -> None:
         self.family = family
         self.network = network
@@ -103,6 +106,7 @@ class Denoiser:
         self.latent_channels = latent_channels
         self.latent_factor = latent_factor
         self.latent_rgb_factors = latent_rgb_factors
+        self.corrections = corrections
 
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
@@ -129,6 +133,15 @@ class Denoiser:
         """Input channels that are concatenated to the latents: an inpainting model's mask and masked picture."""
         return 0
 
+    def scheduler_config(self, own_class: bool, steered: bool = False) -> Mapping[str, Any]:
+        """The configuration that a scheduler is made of.
+
+        Args:
+            own_class: whether it is of the class that came with the model.
+            steered: whether ControlNets act, whose pipelines correct nothing in diffusers.
+        """
+        return self.scheduler if steered else self.corrections.applied(self.scheduler, own_class)
+
     def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
         """The shape of one item's latents: `[channel, height, width]`, for clips `[channel, frame, height, width]`."""
         return (self.latent_channels, latent.height // self.latent_factor, latent.width // self.latent_factor)
@@ -136,6 +149,13 @@ class Denoiser:
     def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
         """What the timesteps depend on besides their number, as keyword arguments of diffusers' `set_timesteps`."""
         return {}
+
+    def skipped_steps(self, steps: int, denoise: float) -> int:
+        """Steps at the beginning of a schedule that are left out where a share of it is walked, `denoise` in 0..1.
+
+        `int(steps * denoise)` steps are walked, as in diffusers' image-to-image pipelines of UNets.
+        """
+        return steps - min(int(steps * denoise), steps)
 
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         """The network's inputs for one prompt, each with one row for all items or one for each.

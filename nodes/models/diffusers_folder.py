@@ -44,6 +44,12 @@ def read_config(path: Path) -> Mapping[str, Any]:
     return config
 
 
+def index(root: Path) -> Mapping[str, Any]:
+    """What `model_index.json` says; nothing where there is none."""
+    path = root / "model_index.json"
+    return read_config(path) if path.is_file() else {}
+
+
 def configs(root: Path) -> dict[str, Mapping[str, Any]]:
     """The configuration of each component, by the name of its folder; that of `root` itself under the empty name."""
     found = {path.parent.name: path for path in sorted(root.glob("*/config.json"))}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 from weft.nodes.models.safetensors_header import Shapes
 
 
@@ -107,6 +108,8 @@ class CheckpointFacts:
         text_models: those that it has, by the names of its family; none for a denoiser alone.
         vae: its VAE; None where it has none.
         contents: all that its headers say.
+        corrections: of the scheduler's configuration, as diffusers' pipelines make them.
+        marked: whether a single file says that it was trained otherwise than most of its family.
     """
 
     family: str
@@ -119,6 +122,8 @@ class CheckpointFacts:
     text_models: Mapping[str, TextModelFacts]
     vae: VAEFacts | None
     contents: Contents = field(repr=False)
+    corrections: SchedulerCorrections = NO_CORRECTIONS
+    marked: bool = False
 
 
 @dataclass(frozen=True)

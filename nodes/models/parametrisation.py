@@ -188,12 +188,17 @@ class Flow(Parametrisation):
     def of(cls, config: SchedulerConfig) -> Self | None:
         if not (_class_name(config).startswith("FlowMatch") or config.get("use_flow_sigmas")):
             return None
-        return cls(int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0)))
+        shift = config.get("shift", config.get("flow_shift", 1.0))
+        return cls(int(config.get("num_train_timesteps", 1000)), float(shift))
 
     @property
     def solver_options(self) -> Mapping[str, object]:
-        """What makes a solver of diffusion equations one of a flow; diffusers' classes for flows ignore it."""
-        return {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": self.shift}
+        """What makes a solver of diffusion equations one of a flow, and the shift under both of its names.
+
+        A class of diffusers ignores the options that it does not have.
+        """
+        solving = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        return {**solving, "flow_shift": self.shift, "shift": self.shift}
 
     def alpha(self, sigma: float) -> float:
         return 1 - sigma

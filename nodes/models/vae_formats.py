@@ -38,6 +38,9 @@ class VAESpec:
         stated: what a whole file says of the configuration in other ways than by shapes.
         upcasts: whether a VAE that asks for it (`force_upcast`), or does not say, is loaded in float32 where float16
             is wanted.
+        shifts: whether latents are shifted by `shift_factor`, where the configuration of a VAE has it.
+        normalises: whether latents are brought to mean 0 and deviation 1 for each channel (`latents_mean`,
+            `latents_std`), where the configuration of a VAE has both.
     """
 
     channels: int
@@ -46,6 +49,8 @@ class VAESpec:
     prefix: str = single_file.VAE
     stated: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
     upcasts: bool = False
+    shifts: bool = True
+    normalises: bool = False
 
     def takes(self, facts: VAEFacts) -> bool:
         """Whether these VAEs are of the kind of the family's, with as many channels."""
@@ -70,7 +75,7 @@ class VAEFormat:
     config: Callable[[Shapes], Config]
     weights: Callable[[dict[str, Tensor], Config], dict[str, Tensor]]
     sizes: Callable[[Mapping[str, Any]], tuple[int, int, int]]
-    autoencoder: Callable[[Any, tuple[int, int, int]], Autoencoder]
+    autoencoder: Callable[[Any, tuple[int, int, int], VAESpec], Autoencoder]
 
     def facts(self, config: Mapping[str, Any], classes: tuple[str, ...], prefix: str = "") -> VAEFacts:
         """What headers say of a VAE of this kind."""
@@ -81,9 +86,14 @@ def _kl_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
     return config.get("latent_channels", 4), 2 ** (len(config.get("block_out_channels", [64])) - 1), 1
 
 
-def _kl_autoencoder(network: Any, sizes: tuple[int, int, int]) -> Autoencoder:
-    shift = float(getattr(network.config, "shift_factor", None) or 0.0)
-    return Autoencoder(network, *sizes, scale=float(network.config.scaling_factor), shift=shift)
+def _kl_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -> Autoencoder:
+    config = network.config
+    scale, mean, deviation = float(config.scaling_factor), config.latents_mean, config.latents_std
+    if spec.normalises and mean is not None and deviation is not None:
+        scales, means = (scale / float(one) for one in deviation), map(float, mean)
+        return Autoencoder(network, *sizes, scale=tuple(scales), shift=tuple(means), scale_alone=scale)
+    shift = float(config.shift_factor or 0.0) if spec.shifts else 0.0
+    return Autoencoder(network, *sizes, scale=scale, shift=shift)
 
 
 def _wan_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -91,7 +101,7 @@ def _wan_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
     return config.get("z_dim", 16), config.get("scale_factor_spatial") or 2 ** len(halved), 2 ** sum(halved)
 
 
-def _wan_autoencoder(network: Any, sizes: tuple[int, int, int]) -> Autoencoder:
+def _wan_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -> Autoencoder:
     scale = tuple(1 / float(deviation) for deviation in network.config.latents_std)
     return VideoAutoencoder(network, *sizes, scale=scale, shift=tuple(map(float, network.config.latents_mean)))
 
@@ -169,4 +179,4 @@ def load_autoencoder(
         config = {**spec.config, **facts.config}
         weights = known.weights(below(facts.prefix, tensors(root, facts.prefix, dtype)), config)
         network = assembled(getattr(diffusers, name), config, weights, dtype)
-    return known.autoencoder(ready(network, device), (facts.channels, facts.factor, facts.time_factor))
+    return known.autoencoder(ready(network, device), (facts.channels, facts.factor, facts.time_factor), spec)

@@ -34,9 +34,7 @@ class SchedulerRun:
         scheduler: freshly made; used for this run only.
         parametrisation: of the model.
         steps: the number of steps of a whole run.
-        denoise: the share of the run that is walked, its end: `int(steps * denoise)` steps, as in diffusers'
-            image-to-image pipelines.
-        start_step: steps at the beginning that another run has walked.
+        start_step: steps at the beginning that are left out, or that another run has walked.
         end_step: the step before which the walk ends; None walks to the last.
         generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
         eta: DDIM's share of fresh noise, 0 to 1; for samplers that take it.
@@ -52,7 +50,6 @@ class SchedulerRun:
         parametrisation: Parametrisation,
         *,
         steps: int,
-        denoise: float = 1.0,
         start_step: int = 0,
         end_step: int | None = None,
         generators: Sequence[torch.Generator],
@@ -66,7 +63,7 @@ class SchedulerRun:
         self.device = device
         _set_timesteps(scheduler, parametrisation, steps, device, timing)
         # Schedulers of second order list most timesteps twice: a step is `order` of them.
-        self.skipped = (steps - min(int(steps * denoise), steps) + start_step) * scheduler.order
+        self.skipped = start_step * scheduler.order
         end = end_step * scheduler.order if end_step is not None and end_step < steps else None
         self.timesteps: Tensor = scheduler.timesteps[self.skipped : end]
         # Without it, a scheduler looks for its first timestep by value, and a schedule may have one twice.

@@ -24,7 +24,7 @@ from weft.engine import (
     SearchPaths,
     node,
 )
-from weft.engine.keys import digest_bytes
+from weft.engine.keys import digest, digest_bytes
 from weft.engine.sealing import opened
 from weft.engine.weights.resources import FileDigests, find
 
@@ -134,6 +134,16 @@ def test_a_folder_is_keyed_by_names_and_contents(folder: Path) -> None:
     before = FileDigests().of(both)
     (folder / "b.txt").rename(folder / "c.txt")
     assert before != FileDigests().of(Resolved("x", folder, (folder / "a.txt", folder / "c.txt")))
+
+
+def test_what_is_read_otherwise_has_another_digest(tmp_path: Path) -> None:
+    """And what is read as ever has the digest that it had."""
+    file = tmp_path / "a.txt"
+    file.write_text("inside")
+    plain, other, third = (Resolved("x", file, (file,), reading=reading) for reading in ("", "shifted", "scaled"))
+    digests = FileDigests()
+    assert digests.of(plain) == digest([(".txt", digest_bytes(b"inside"))])
+    assert len({digests.of(one) for one in (plain, other, third)}) == 3
 
 
 def test_a_node_asks_only_for_its_own_files(folder: Path) -> None:

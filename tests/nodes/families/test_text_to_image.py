@@ -86,9 +86,21 @@ def test_text_to_image(zoo: Any, weft_paints: Paint, oracle: Oracle, model: str,
     assert_same(weft_paints(model, sampler=sampler, schedule=schedule, batch=2), theirs)
 
 
-@pytest.mark.parametrize(("model", "sampler", "schedule"), cases(1))
+QUICK = (("sd3", 0.3), ("z-image", 0.3))
+SHARES = [
+    pytest.param(model, "model", "model", share, marks=[] if (model, share) in QUICK else [pytest.mark.slow])
+    for model in ("sd2", "sdxl", "sd3", "flux-dev", "flux-schnell", "z-image", "qwen-image")
+    for share in (0.3, 0.99)
+]
+"""Shares of five steps that are no whole number of them: 1.5 and 4.95 steps."""
+
+
+@pytest.mark.parametrize(
+    ("model", "sampler", "schedule", "share"),
+    [*(pytest.param(*one.values, 0.6, marks=one.marks) for one in cases(1)), *SHARES],
+)
 def test_image_to_image(
-    zoo: Any, call: Paint, weft_paints: Paint, oracle: Oracle, model: str, sampler: str, schedule: str
+    zoo: Any, call: Paint, weft_paints: Paint, oracle: Oracle, model: str, sampler: str, schedule: str, share: float
 ) -> None:
     """The picture's mean latents are given to the pipeline, which would draw them from the VAE's distribution."""
     mean: torch.Tensor = call(
@@ -97,6 +109,6 @@ def test_image_to_image(
     kind = getattr(diffusers, FAMILIES[model][1])
     size = {"height": SIZE, "width": SIZE} if model in SIZED else {}
     theirs = oracle.paint(
-        kind, sampler, schedule, model=model, image=mean, strength=0.6, **size, **GUIDED.get(model, {})
+        kind, sampler, schedule, model=model, image=mean, strength=share, **size, **GUIDED.get(model, {})
     )
-    assert_same(weft_paints(model, image="ramp.png", sampler=sampler, schedule=schedule, denoise=0.6), theirs)
+    assert_same(weft_paints(model, image="ramp.png", sampler=sampler, schedule=schedule, denoise=share), theirs)
