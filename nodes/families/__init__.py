@@ -17,6 +17,7 @@ from weft.nodes.families.sdxl import SDXL
 from weft.nodes.families.z_image import Z_IMAGE
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, VAEFacts
+from weft.nodes.models.recognition import recognised
 from weft.nodes.models.vae_formats import vae_facts
 
 __all__ = [
@@ -40,12 +41,12 @@ def family(name: str) -> Family:
 
 def of_checkpoint(contents: Contents) -> CheckpointFacts | None:
     """What headers say of a whole checkpoint, of the first family that recognises it; None where none does."""
-    return next((facts for known in FAMILIES if (facts := known.whole(contents))), None)
+    return next((facts for known in FAMILIES if (facts := recognised(known.whole, contents))), None)
 
 
 def of_denoiser(contents: Contents) -> CheckpointFacts | None:
     """What headers say of a denoiser alone; None where no family recognises it."""
-    return next((facts for known in FAMILIES if (facts := known.alone(contents))), None)
+    return next((facts for known in FAMILIES if (facts := recognised(known.alone, contents))), None)
 
 
 def of_vae(contents: Contents) -> VAEFacts | None:
@@ -53,7 +54,7 @@ def of_vae(contents: Contents) -> VAEFacts | None:
 
     They follow from the kind of VAE, its channels, and its scale where the configuration has it.
     """
-    facts = vae_facts(contents)
+    facts = recognised(vae_facts, contents)
     if facts is None:
         return None
     specs = {known.name: known.vae for known in FAMILIES if known.vae is not None and known.vae.takes(facts)}
@@ -64,10 +65,10 @@ def of_vae(contents: Contents) -> VAEFacts | None:
 
 def of_control_net(contents: Contents) -> ControlNetFacts | None:
     """What headers say of a ControlNet; None where no family recognises it."""
-    return next((facts for known in FAMILIES if (facts := known.control(contents))), None)
+    return next((facts for known in FAMILIES if (facts := recognised(known.control, contents))), None)
 
 
 def of_text_model(contents: Contents) -> TextModelFacts | None:
     """The facts about a standalone text encoder of any family; None where it is none."""
     texts = (text for known in FAMILIES for text in known.texts)
-    return next((facts for text in texts if (facts := text.alone(contents))), None)
+    return next((facts for text in texts if (facts := recognised(text.alone, contents))), None)

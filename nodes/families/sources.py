@@ -29,7 +29,9 @@ from weft.nodes.families import (
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
+from weft.nodes.models.model_folder import check_component, check_folder
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
+from weft.nodes.models.recognition import read_as_model
 from weft.nodes.models.revisions import reading_of
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
 from weft.nodes.prompting.embeddings import sizes_of, word_of
@@ -59,16 +61,19 @@ class ModelSource(Resource):
             root = self.pull(text)
         if root is None:
             raise missing(text, places)
-        contents = Contents.of(root)
-        facts = self.facts(contents, root)
-        if facts is None:
-            raise self.refusal(root, contents)
-        for component in self.components:
-            refuse_quantised_config(component or root.name, contents.configs.get(component, {}))
-        if isinstance(facts, CheckpointFacts):
-            family_of(facts.family).check(facts, root.name)
-        family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
-        return Resolved(text, *self.placed(root), family, self.kind, facts, reading=reading_of(facts))
+        if root.is_dir():
+            check_folder(root, (*_searched(places), hub.cache_folder()))
+        with read_as_model(root.name):
+            contents = Contents.of(root)
+            facts = self.facts(contents, root)
+            if facts is None:
+                raise self.refusal(root, contents)
+            for component in self.components:
+                refuse_quantised_config(component or root.name, contents.configs.get(component, {}))
+            if isinstance(facts, CheckpointFacts):
+                family_of(facts.family).check(facts, root.name)
+            family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
+            return Resolved(text, *self.placed(root), family, self.kind, facts, reading=reading_of(facts))
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -191,6 +196,7 @@ class TextEncoderSource(ModelSource):
         tokenizer = found.root.parent / folder.replace("text_encoder", "tokenizer")
         if tokenizer == found.root or not (tokenizer.is_dir() and inside(tokenizer, _searched(places))):
             return found
+        check_component(tokenizer, (*_searched(places), hub.cache_folder()))
         root = found.root.parent
         files = diffusers_folder.content(root, (folder, tokenizer.name))
         assert isinstance(found.facts, TextModelFacts)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from weft.engine import InputError, Resolved, Resource, SearchPaths
 from weft.nodes.families.sources import located, missing
 from weft.nodes.models import hub
+from weft.nodes.models.model_folder import check_component
 from weft.nodes.prompting.tokenizers import tokenizer_files
 
 COMPONENT = "tokenizer"
@@ -32,6 +33,8 @@ class TokenizerSource(Resource):
         if root.is_file() and root.suffix == ".json":
             return Resolved(text, root, (root,), kind=self.kind)
         for folder in (root, root / COMPONENT) if root.is_dir() else ():
+            if folder.is_dir():
+                check_component(folder, (*places.models, *places.files, root, hub.cache_folder()))
             if files := tokenizer_files(folder):
                 return Resolved(text, folder, files, kind=self.kind)
         raise InputError(

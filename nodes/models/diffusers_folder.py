@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from weft.engine import InputError
+from weft.engine.regular_file import read_regular
 from weft.nodes.models.safetensors_header import PICKLES, refuse_pickle
+
+LARGEST_CONFIG = 2**25
+"""Bytes of a configuration that is read. The index of the largest models has some megabytes."""
+
+MOST_LAYERS = 1000
+"""The most layers or blocks that a configuration may ask for."""
 
 CONFIGURATIONS = frozenset({".jinja", ".json", ".txt"})
 
@@ -30,13 +37,15 @@ def read_config(path: Path) -> Mapping[str, Any]:
         InputError: where the file is missing or no JSON object.
     """
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(read_regular(path, LARGEST_CONFIG))
     except OSError as fault:
         raise InputError(
             f"`{path.parent.name}/{path.name}` cannot be read: {fault.strerror}", "restore it", "unreadable-resource"
         ) from None
     except (ValueError, RecursionError):
         config = None
+    if isinstance(config, dict):
+        _check_depth(path, config)
     if not isinstance(config, dict):
         raise InputError(
             f"`{path.parent.name}/{path.name}` is no JSON object", "restore the model's own file", "damaged-file"
@@ -48,6 +57,18 @@ def index(root: Path) -> Mapping[str, Any]:
     """What `model_index.json` says; nothing where there is none."""
     path = root / "model_index.json"
     return read_config(path) if path.is_file() else {}
+
+
+def _check_depth(path: Path, config: Mapping[str, Any]) -> None:
+    """Raise `InputError` where a configuration asks for a network that would take for ever to make."""
+    for name, found in config.items():
+        count = found if isinstance(found, int | float) else len(found) if isinstance(found, list) else 0
+        if count > MOST_LAYERS and ("layers" in name or "blocks" in name):
+            raise InputError(
+                f"`{path.parent.name}/{path.name}` says {count} for `{name}`, over {MOST_LAYERS}",
+                "restore the model's own file",
+                "damaged-file",
+            )
 
 
 def configs(root: Path) -> dict[str, Mapping[str, Any]]:

@@ -6,20 +6,39 @@ data), then the data (https://github.com/huggingface/safetensors).
 
 from __future__ import annotations
 
-import json
+import errno
 import math
+import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from weft.engine import InputError
+from weft.engine.regular_file import UNFIT, opened_regular
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-LONGEST_HEADER = 100_000_000
-"""Bytes; the limit that the safetensors library itself sets."""
+LONGEST_HEADER = 2**25
+"""Bytes of the text. Those of published files have some megabytes; longer ones would take seconds to read."""
+
+MOST_TENSORS = 100_000
+MOST_AXES = 8
+LONGEST_NAME = 1000
+"""Characters of the name of a tensor."""
+
+LARGEST_SIZE = 2**50
+"""The most elements of a tensor, and bytes of a file."""
+
+BLOCK = 2**21
+"""At least the bytes that a file system writes at once: those of the header's own block count as written."""
+
+LARGEST_HOLE = 2**26
+"""Bytes at the beginning of the data that may never have been written."""
 
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl"})
 
@@ -64,34 +83,102 @@ def read_header(path: Path) -> Header:
         InputError: for a pickle, for a file that is no safetensors file, and for one that is cut short.
     """
     refuse_pickle(path)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        if start.startswith(GGUF):
-            raise InputError(
-                f"`{path.name}` has weights in GGUF, which are not read",
-                "get the model as .safetensors in bfloat16, float16 or fp8",
-                "unsupported-weights",
-            )
-        length = int.from_bytes(start, "little")
-        if size < 8 or length > LONGEST_HEADER:
-            raise _no_safetensors(path)
-        text = file.read(length)
+    try:
+        with opened_regular(path) as (descriptor, size):
+            text = _text(path, descriptor, size)
+            header, end = _parsed(path, text)
+            _check_size(path, descriptor, size, 8 + len(text), end)
+    except OSError as fault:
+        if fault.errno not in UNFIT:
+            raise
+        raise InputError(
+            f"`{path.name}` cannot be read: {fault.strerror}", "give a safetensors file", "wrong-kind-of-file"
+        ) from None
+    return header
+
+
+def _text(path: Path, descriptor: int, size: int) -> bytes:
+    """The JSON text at the beginning of a file."""
+    start = os.read(descriptor, 8)
+    if start.startswith(GGUF):
+        raise InputError(
+            f"`{path.name}` has weights in GGUF, which are not read",
+            "get the model as .safetensors in bfloat16, float16 or fp8",
+            "unsupported-weights",
+        )
+    length = int.from_bytes(start, "little")
+    if size < 8 or length > LONGEST_HEADER:
+        raise _no_safetensors(path)
+    text = os.read(descriptor, length)
     if len(text) < length:
         raise _truncated(path, size, 8 + length)
+    return text
+
+
+def _parsed(path: Path, text: bytes) -> tuple[Header, int]:
+    """The header, and where the last tensor ends, counted from the end of the header."""
     try:
-        entries = json.loads(text)
-        tensors = {name: entry for name, entry in entries.items() if name != "__metadata__"}
-        expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-        shapes = {name: tuple(entry["shape"]) for name, entry in tensors.items()}
-        dtypes = {name: str(entry["dtype"]) for name, entry in tensors.items()}
-        offsets = {name: 8 + length + int(entry["data_offsets"][0]) for name, entry in tensors.items()}
-        metadata = {str(name): str(text) for name, text in dict(entries.get("__metadata__") or {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        entries = orjson.loads(text)
+        metadata = {str(name): str(found) for name, found in dict(entries.pop("__metadata__", None) or {}).items()}
+        tensors = (
+            {name: _tensor(name, entry) for name, entry in entries.items()} if len(entries) <= MOST_TENSORS else {}
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise _no_safetensors(path) from None
-    if size < expected:
-        raise _truncated(path, size, expected)
-    return Header(shapes, dtypes, metadata, offsets)
+    if len(tensors) < len(entries):
+        raise _no_safetensors(path)
+    shapes = {name: shape for name, (shape, _, _, _) in tensors.items()}
+    dtypes = {name: dtype for name, (_, dtype, _, _) in tensors.items()}
+    offsets = {name: 8 + len(text) + start for name, (_, _, start, _) in tensors.items()}
+    return Header(shapes, dtypes, metadata, offsets), max((end for *_, end in tensors.values()), default=0)
+
+
+def _tensor(name: str, entry: Any) -> tuple[tuple[int, ...], str, int, int]:
+    """Shape, type, start and end of a tensor; a `ValueError` where its entry is none."""
+    shape, dtype, (start, end) = entry["shape"], entry["dtype"], entry["data_offsets"]
+    sizes = isinstance(shape, list) and len(shape) <= MOST_AXES and all(map(_is_size, shape))
+    if not (sizes and _is_size(start) and _is_size(end) and start <= end and isinstance(dtype, str)):
+        raise ValueError
+    if len(name) > LONGEST_NAME or math.prod(shape) > LARGEST_SIZE:
+        raise ValueError
+    return tuple(shape), dtype, start, end
+
+
+def _is_size(found: Any) -> bool:
+    return type(found) is int and 0 <= found <= LARGEST_SIZE
+
+
+def _check_size(path: Path, descriptor: int, size: int, start: int, end: int) -> None:
+    """Raise `InputError` where a file has not the size that its header says, or where nothing was ever written to it.
+
+    Args:
+        start: where the data begin.
+        end: where they end, counted from there.
+    """
+    if size < start + end:
+        raise _truncated(path, size, start + end)
+    if size > start + end:
+        raise InputError(
+            f"`{path.name}` has {size:,} bytes, and its header tells of {start + end:,}",
+            "download it again",
+            "damaged-file",
+        )
+    if end > LARGEST_HOLE and _first_data(descriptor, start + BLOCK, size) - start > LARGEST_HOLE:
+        raise InputError(
+            f"`{path.name}` is empty: its data were never written, as in a download that only reserved its space",
+            "download it again",
+            "damaged-file",
+        )
+
+
+def _first_data(descriptor: int, start: int, size: int) -> int:
+    """Where the first byte that was written lies; `start` where the file system does not tell."""
+    if not hasattr(os, "SEEK_DATA"):
+        return start
+    try:
+        return os.lseek(descriptor, start, os.SEEK_DATA)
+    except OSError as fault:
+        return size if fault.errno == errno.ENXIO else start
 
 
 def read_numbers(path: Path, header: Header, names: Iterable[str]) -> dict[str, tuple[float, ...]]:

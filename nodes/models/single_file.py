@@ -177,9 +177,12 @@ def _added(shapes: Shapes) -> Config:
 
 
 def _blocks(shapes: Shapes) -> Mapping[int, Shapes]:
-    """The input blocks by number."""
-    count = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("input_blocks."))
-    return {index: below(f"input_blocks.{index}.", shapes) for index in range(count)}
+    """The input blocks by number, up to the first that is missing. What names say is not counted to."""
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in below("input_blocks.", shapes).items():
+        number, _, rest = name.partition(".")
+        found.setdefault(number, {})[rest] = shape
+    return dict(enumerate(found[str(index)] for index in range(count(dict.fromkeys(found, ()), "{}"))))
 
 
 def count(shapes: Shapes, pattern: str) -> int:
