@@ -3,7 +3,8 @@
     WeftError
     |-- HintedError       says what to do about it, in `.hint`
     |   |-- InputError        a value or a file that cannot be used; raised by nodes and sources
-    |   |   `-- SettingsError     settings that are wrong: all their problems, in `.problems`
+    |   |   |-- SettingsError     settings that are wrong: all their problems, in `.problems`
+    |   |   `-- ChangedFile       a file is not what it was when the run was planned
     |   |-- LiteralError      a literal or a link that an input does not take
     |   `-- StoreError        the store cannot be read or written
     |       `-- CorruptRecord     a stored record is damaged; it is dropped and computed again
@@ -82,6 +83,26 @@ class SettingsError(InputError):
     def __reduce__(self) -> tuple[type[WeftError], tuple[tuple[Problem, ...]]]:
         """How it goes to another process."""
         return type(self), (self.problems,)
+
+
+class ChangedFile(InputError):  # noqa: N818 - a state of a file rather than a fault of the caller
+    """A file is not what it was when its content was hashed, so what was read of it may be kept under no key.
+
+    A run answers it by planning again.
+
+    Args:
+        path: the file.
+    """
+
+    default_code = "changed-file"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"`{path}` was changed while it was read", "run again when it is written no more")
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[ChangedFile], tuple[str]]:
+        """How it goes to another process."""
+        return ChangedFile, (self.path,)
 
 
 class StoreError(HintedError):

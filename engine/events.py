@@ -115,6 +115,15 @@ class StoreDamaged(Event):
 
 
 @dataclass(frozen=True)
+class FileChanged(Event):
+    """A file changed while the node read it: what the node gave is dropped, and the run plans again."""
+
+    node: str
+    type: str
+    path: str
+
+
+@dataclass(frozen=True)
 class ArtifactWritten(Event):
     """A file was delivered; `new` is false where an equal file was there already."""
 

@@ -14,7 +14,6 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
@@ -41,6 +40,9 @@ class EncodedBytes(bytes):
 
 
 _LENGTH = struct.Struct(">Q").pack
+
+_READ_AT_ONCE = 4 * 2**20
+"""Bytes of a file that are hashed at once: enough for all cores, and little memory."""
 
 
 def _sized(tag: bytes, content: bytes) -> bytes:
@@ -109,9 +111,19 @@ def digest_bytes(content: bytes | memoryview) -> Digest:
     return Digest(blake3(content).hexdigest())
 
 
-def digest_file(path: Path) -> Digest:
-    """BLAKE3 of a file's content, read through a memory map on all cores."""
-    return Digest(blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest())
+def digest_open_file(handle: int) -> Digest:
+    """BLAKE3 of the content of an open file, from its beginning, on all cores.
+
+    It is read rather than mapped: a process that has a file mapped is ended by the system if somebody cuts it short.
+
+    Args:
+        handle: a descriptor that can be read.
+    """
+    hasher, buffer = blake3(max_threads=blake3.AUTO), memoryview(bytearray(_READ_AT_ONCE))
+    with open(handle, "rb", buffering=0, closefd=False) as file:
+        while length := file.readinto(buffer):
+            hasher.update(buffer[:length])
+    return Digest(hasher.hexdigest())
 
 
 def reference(kind: str, digest: Digest, name: str | None = None) -> EncodedBytes:

@@ -12,17 +12,17 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.errors import Cancelled, GraphError
+from weft.engine.errors import Cancelled, ChangedFile, GraphError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
@@ -31,7 +31,7 @@ from weft.engine.limits import Limits
 from weft.engine.one_or_many import one_or_many
 from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
-from weft.engine.planning.planner import Plan, plan
+from weft.engine.planning.planner import Plan, plan, raise_if_changed
 from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan
 from weft.engine.running.auditing import audit as audited
 from weft.engine.running.delivery import Folder, versions
@@ -40,7 +40,7 @@ from weft.engine.running.executor import RunEnvironment
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import admitted
 from weft.engine.running.result import Result
-from weft.engine.running.run_in_parts import RunInParts
+from weft.engine.running.run_in_parts import PLANS, RunInParts
 from weft.engine.settings import TABLE, Settings, default, resolve
 from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_default, running
 from weft.engine.spec.catalog import Catalog, from_file, installed
@@ -52,8 +52,13 @@ from weft.engine.store.memory import MemoryStore
 from weft.engine.store.shared import stacked
 from weft.engine.submission import Submission
 from weft.engine.weights.device_lane import lane_of
+from weft.engine.weights.file_digests import FileDigests
+from weft.engine.weights.header_check import HeaderCheck
+from weft.engine.weights.recipes import Sources
 from weft.engine.weights.residency import Residency
-from weft.engine.weights.resources import FileDigests, HashedResource, SearchPaths
+from weft.engine.weights.resources import SearchPaths
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ class Engine:
         self._folders = {"inputs": settings.inputs, "models": settings.models}
         self._device = resolve_device(self.device)
         self._settings = {"precision": resolve_precision(self.precision, self._device)}
-        self._residency = Residency(budget=self.weights)
+        self._headers = HeaderCheck(self._digests)
+        self._residency = Residency(Sources(self._digests.verify), budget=self.weights)
         self._lane = lane_of(self._device)
         self._in_progress = InProgress()
         self._context = partial(Context, self._device, self._settings["precision"], self._residency)
@@ -202,8 +208,21 @@ class Engine:
             GraphError: with every problem of the graph.
         """
         graph = as_graph(graph, self.limits.max_file_bytes)
-        planned = self._plan(self._checked(graph, one_or_many(only), {}), self._store)
-        return replan(planned, self._known_values, partial(self._check_again, self._store))
+        return self._planned(graph, one_or_many(only), self.catalog, self._store)
+
+    def _planned(self, graph: Graph, only: tuple[str, ...], catalog: Catalog, store: Store) -> Plan:
+        """The plan of a graph, made again where a file is changed meanwhile."""
+
+        def attempt() -> Plan:
+            checked = self._checked(check(graph, catalog, self.places(graph), self.limits, only))
+            return replan(self._plan(checked, store), self._known_values, partial(self._check_again, store))
+
+        return _while_files_change(attempt)
+
+    def _afresh(self, store: Store, planned: Plan) -> Plan:
+        """The plan of a plan's graph with its files as they are now."""
+        checked = planned.checked
+        return self._planned(checked.graph, checked.only, checked.catalog, store)
 
     def _known_values(self, planned: Plan) -> Values:
         """The values that decide what else a plan needs, where the store has them or instant nodes give them."""
@@ -215,15 +234,19 @@ class Engine:
             values |= decided(planned.checked, instant.result.outputs)
         return values
 
-    def _checked(self, graph: Graph, only: tuple[str, ...], known: Values) -> Checked:
-        checked = check(graph, self.catalog, self.places(graph), self.limits, only, known)
+    def _checked(self, checked: Checked) -> Checked:
         if checked.problems:
             raise GraphError(checked.problems)
         return checked
 
     def _check_again(self, store: Store, planned: Plan, known: Values) -> Plan:
         """The plan of a plan's graph with what is known by now of the values that decide it."""
-        return self._plan(self._checked(planned.checked.graph, planned.checked.only, known), store)
+        known_files = planned.checked.subgraphs
+        graph, only, catalog = planned.checked.graph, planned.checked.only, planned.checked.catalog
+        checked = check(graph, catalog, self.places(graph), self.limits, only, known, known_files)
+        again = self._plan(self._checked(checked), store)
+        raise_if_changed(planned, again)
+        return again
 
     def _plan(self, checked: Checked, store: Store) -> Plan:
         last = unpack(store.recall(history_key(checked.graph), HistoryNote) if self.history else None)
@@ -306,14 +329,16 @@ class Engine:
     ) -> Result:
         """Run a plan; failures of nodes are in the result rather than raised.
 
-        A stored result that turns out damaged is dropped, reported and computed again. `listener`, `cancelled`,
-        `output` and `metadata` are as in `run`.
+        A stored result that turns out damaged is dropped, reported and computed again. Where a file is not what it was
+        when the plan was made, nothing that was made of it is kept, and the graph is planned again. `listener`,
+        `cancelled`, `output` and `metadata` are as in `run`.
 
         Args:
             audit: the share of hits, in 0..1, to compute again and compare, so that nodes show which are not
                 deterministic.
 
         Raises:
+            GraphError: where a file was changed since, and the graph cannot run with what it is now.
             InputError: in a listener, which cannot run a graph (`inside-listener`).
             Exception: what the listener raised, after the run has ended.
             Cancelled: in a node whose own run was cancelled meanwhile.
@@ -330,8 +355,13 @@ class Engine:
         emit(events.RunStarted(**counts))
         options = RunOptions(emit, stops, self.output if output is None else output, metadata)
         parts = self._parts(self._store_for(planned), options)
-        with running(self.run_now, stops):
-            planned = parts.run(planned)
+        try:
+            with running(self.run_now, stops):
+                planned = parts.run(planned)
+        except (GraphError, ChangedFile):
+            seconds = time.perf_counter() - started
+            emit(events.RunFinished("failed", len(parts.result.ran), len(parts.result.cached), round(seconds, 6)))
+            raise
         found = parts.result
         for name, item in found.outputs.items():
             emit(events.OutputGiven(name, plain_output(item)))
@@ -356,6 +386,7 @@ class Engine:
             partial(self._environment, store, options, self._in_progress if shares else None),
             partial(self._plan, store=store),
             partial(self._check_again, store),
+            partial(self._afresh, store),
         )
 
     def _store_for(self, planned: Plan) -> Store:
@@ -367,6 +398,8 @@ class Engine:
     def _environment(
         self, store: Store, options: RunOptions, in_progress: InProgress | None, planned: Plan
     ) -> RunEnvironment:
+        if planned.runs:
+            self._confirm(planned)
         for step in planned.steps:
             for found in step.found.values():
                 self._residency.sources.learn(found)
@@ -381,7 +414,17 @@ class Engine:
             trace=self._trace(),
             resident=self._resident if self.weights is not None else None,
             guarded=self.guarded,
+            verify=self._digests.verify,
         )
+
+    def _confirm(self, planned: Plan) -> None:
+        """Raise `ChangedFile` where the headers that were checked are of other content than what was hashed after."""
+        places = self.places(planned.checked.graph)
+        for step in planned.steps:
+            for name, one in step.call.type.inputs.items() if step.found else ():
+                text = step.call.inputs.get(name)
+                if one.resource is not None and isinstance(text, str) and text in step.found:
+                    self._headers.confirm(one.resource, step.found[text], places)
 
     def _audited(self, planned: Plan, share: float, options: RunOptions) -> tuple[str, ...]:
         """Compute hits again; the nodes whose outputs differ."""
@@ -408,15 +451,14 @@ class Engine:
         return self._residency.resident(values, self._device)
 
     def _folder(self, planned: Plan, options: RunOptions) -> Folder:
-        graph = planned.checked.graph
+        graph, subgraphs = planned.checked.graph, planned.checked.subgraphs
 
         @cache
         def text() -> str:
-            return write(self_contained(graph, self.places(graph), self.limits)).decode()
+            return write(self_contained(graph, subgraphs)).decode()
 
-        contents = {name: found.digest for step in planned.steps for name, found in step.found.items()}
         metadata = self.metadata if options.metadata is None else options.metadata
-        return Folder(Path(options.output), text if metadata else None, contents)
+        return Folder(Path(options.output), text if metadata else None, planned.contents)
 
     def _trace(self) -> dict[str, Any]:
         return {"device": self._device, **self._settings, **versions()}
@@ -426,26 +468,41 @@ class Engine:
 
         Raises:
             InputError: where a value is not of its input's type, or in a listener (`inside-listener`).
+            ChangedFile: where somebody goes on writing a file that it reads.
             Cancelled: in a node whose run was asked to stop.
         """
         raise_if_in_listener("run a node")
-        cancelled = cancelled_around() or never
         values = admitted(type, given, self.catalog)
+        return _while_files_change(partial(self._call_now, type, values, cancelled_around() or never))
+
+    def _call_now(self, type: NodeType, values: dict[str, Any], cancelled: Callable[[], bool]) -> Any:
         resources = {}
         for name, one in type.inputs.items():
             text = values.get(name, one.default)
             if one.resource is not None and isinstance(text, str):
-                resolved = one.resource.resolve(text, self.places())
-                resources[text] = HashedResource(resolved, self._digests.of(resolved))
+                resources[text] = self._digests.of(one.resource.resolve(text, self.places()))
+                self._headers.confirm(one.resource, resources[text], self.places())
                 self._residency.sources.learn(resources[text])
+        self._digests.save()
         context = self._context(resources=resources, cancelled=cancelled)
         if cancelled():
             raise Cancelled("the run was cancelled")
         turn = self._lane.turn(context.look) if type.lane == "gpu" else nullcontext(self._lane)
-        with running(self.run_now, cancelled), turn as lane:
-            if type.context_name:
-                values[type.context_name] = replace(context, lane=lane)
-            return type.function(**values)
+        try:
+            with running(self.run_now, cancelled), turn as lane:
+                own = {type.context_name: replace(context, lane=lane)} if type.context_name else {}
+                return type.function(**values, **own)
+        finally:
+            for found in resources.values():
+                self._digests.verify(found)
+
+
+def _while_files_change(attempt: Callable[[], T]) -> T:
+    """The result of something that reads files, tried again where one was changed meanwhile."""
+    for _ in range(PLANS - 1):
+        with suppress(ChangedFile):
+            return attempt()
+    return attempt()
 
 
 def _catalog(files: Iterable[Path]) -> Catalog:

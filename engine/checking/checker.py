@@ -22,6 +22,7 @@ from weft.engine.checking.rules import RULES
 from weft.engine.errors import Problem
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Graph, Link
+from weft.engine.graph.subgraph_files import SubgraphFiles
 from weft.engine.graph.traversal import reached
 from weft.engine.limits import Limits
 from weft.engine.spec.call import Call
@@ -38,6 +39,8 @@ class Checked:
         wanted: the nodes that must run, with all that they need.
         outputs: the graph's outputs, as links to nodes of the graph without subgraphs.
         files: the files that it is made of or names: its own, those of its subgraphs, pictures, models.
+        catalog: the node types that it was checked with.
+        subgraphs: the graph files that it is made of, as they were read.
         only: the selection of nodes that `wanted` was made of; empty for every sink and output.
         pending: the nodes whose links or number depend on values that are not computed yet (a lazy node's branch, the
             items of a repeated subgraph), with the links to these values. Once the values are `known`, the graph is
@@ -51,6 +54,8 @@ class Checked:
     outputs: Mapping[str, Link]
     problems: tuple[Problem, ...]
     files: tuple[Path, ...]
+    catalog: Catalog = field(repr=False)
+    subgraphs: SubgraphFiles = field(repr=False)
     only: tuple[str, ...] = ()
     pending: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
     known: Mapping[Link, Any] = field(default_factory=dict)
@@ -64,6 +69,7 @@ def check(
     limits: Limits,
     only: Iterable[str] = (),
     known: Mapping[Link, Any] = MappingProxyType({}),
+    subgraphs: SubgraphFiles | None = None,
 ) -> Checked:
     """Find everything that is wrong with a graph before anything runs.
 
@@ -72,9 +78,11 @@ def check(
         places: where files that it names are looked up.
         only: nodes to run instead of every sink and output.
         known: values that decide branches and list lengths, as far as they are computed, by the links to them.
+        subgraphs: the graph files that it is made of, as an earlier check of the same run read them.
     """
     catalog = catalog.including(graph)
-    flat = inline(graph, places, limits, catalog.types, known)
+    subgraphs = subgraphs or SubgraphFiles(places, limits)
+    flat = inline(graph, places, limits, catalog.types, known, subgraphs)
     draft = Draft(flat, catalog, places, limits, tuple(only), reported=_reported(flat))
     draft = reduce(lambda draft, step: step(draft), PASSES, draft)
     problems = [*flat.problems, *(problem for rule in RULES for problem in rule(draft))]
@@ -85,7 +93,8 @@ def check(
     located = tuple(_traced(problem.within(file), graph, flat) for problem in _unique(problems))
     pending = _pending(flat, calls, draft.wanted, known)
     files = _files(draft, graph)
-    return Checked(graph, calls, draft.wanted, flat.outputs, located, files, draft.only, pending, known)
+    read = (files, catalog, subgraphs)
+    return Checked(graph, calls, draft.wanted, flat.outputs, located, *read, draft.only, pending, known)
 
 
 def _reported(flat: Flat) -> frozenset[str]:

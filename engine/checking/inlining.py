@@ -19,12 +19,12 @@ from types import MappingProxyType
 from typing import Any
 
 from weft.engine.errors import GraphError, InputError, LiteralError, Problem, listed, nearest
-from weft.engine.graph.document import load
 from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, links_of
+from weft.engine.graph.subgraph_files import SubgraphFiles
 from weft.engine.limits import Limits
 from weft.engine.spec.node import NodeType
 from weft.engine.types import ListOf, Range, Scalar, Type, shown
-from weft.engine.weights.resources import SearchPaths, find
+from weft.engine.weights.resources import SearchPaths
 
 PREFIXES = ("graph:", "file:")
 REPEATED = "map:"
@@ -110,17 +110,17 @@ class _Walked:
 
 class _Inliner:
     def __init__(
-        self, places: SearchPaths, limits: Limits, types: Mapping[str, NodeType], known: Mapping[Link, list[Any]]
+        self, subgraphs: SubgraphFiles, limits: Limits, types: Mapping[str, NodeType], known: Mapping[Link, list[Any]]
     ) -> None:
         self.flat = Flat()
-        self.places = places
+        self.subgraphs = subgraphs
         self.limits = limits
         self.types = types
         self.known = known
         self.instances: dict[str, Graph] = {}
         self.repeats: dict[str, _Repeat] = {}
         self.items: dict[str, tuple[str, ...]] = {}
-        self.files: dict[Path, Graph] = {}
+        self.files: set[Path] = set()
         self.work: deque[_Scope] = deque()
 
     def run(self, root: Graph) -> Flat:
@@ -194,19 +194,18 @@ class _Inliner:
         return scope.visible.get(name)
 
     def _file(self, scope: _Scope, id: str, name: str) -> Graph | None:
-        base = scope.graph.path.parent if scope.graph.path else self.places.base
         try:
-            path = find(name, replace(self.places, base=base).files)
-            if path is None:
+            found = self.subgraphs.find(scope.graph, name)
+            if found is None:
                 hint = "check the name; it is looked up in the folder of the graph"
                 self._problem("unknown-graph-file", f"there is no graph file `{name}`", hint, id)
                 return None
-            path = path.resolve()
+            path, graph = found
             if path not in self.files:
+                self.files.add(path)
                 self.flat.files.append(path)
-                self.files[path] = load(path, self.limits.max_file_bytes)
-                self.flat.problems += self.files[path].faults
-            return self.files[path]
+                self.flat.problems += graph.faults
+            return graph
         except InputError as fault:
             self.flat.problems.append(Problem.of(fault, id))
         except GraphError as fault:
@@ -396,6 +395,7 @@ def inline(
     limits: Limits,
     types: Mapping[str, NodeType] = MappingProxyType({}),
     known: Mapping[Link, Any] = MappingProxyType({}),
+    subgraphs: SubgraphFiles | None = None,
 ) -> Flat:
     """The graph with every subgraph inlined, and its problems: unknown or self-containing subgraphs, parameters.
 
@@ -403,4 +403,4 @@ def inline(
         types: the node types by name; they decide which links lead to lists.
         known: lists that nodes have given already, by the link to them, for what is repeated over them.
     """
-    return _Inliner(places, limits, types, known).run(graph)
+    return _Inliner(subgraphs or SubgraphFiles(places, limits), limits, types, known).run(graph)

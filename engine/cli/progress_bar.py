@@ -59,6 +59,9 @@ class ProgressBar:
                 self._line("DIFFERS" if differ else "same", node, type, ", ".join(differ))
             case events.StoreDamaged(node, type, reason):
                 self._line("damaged", node, type, f"{reason}; computing it again")
+            case events.FileChanged(node, type, path):
+                self._close_bar()
+                self._line("changed", node, type, f"{path} was changed meanwhile; planning again")
             case events.RunFinished(status, ran, cached, seconds):
                 self._close_bar()
                 say(f"{status}: {ran} ran, {cached} cached, {seconds:.2f} s")

@@ -17,7 +17,6 @@ from weft.engine.farm.work.ledger import Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.gc import paused_collection
-from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.session import Engine
 from weft.engine.unicode_text import folded
@@ -49,13 +48,13 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
         Ledger(ledger_path(folder)).close()  # refuses a newer one before anything is written
     engine = setup.engine(inputs=(*setup.inputs, str(job.folder.resolve())))
     plan = planned(job, engine)
+    job = plan.expansion.job  # with the subgraphs that were planned
     done = {sidecar["id"]: sidecar["name"] for sidecar in published(folder)}
     entries = tuple(_entries(job, plan, done))
     if problems := [*_collisions(entries), *_taken(entries, done), *_unfit_for_memory(job, plan, engine)]:
         raise GraphError(problems)
-    paths = engine.places(job.graph)
     facts = JobFacts(
-        graph=write(self_contained(job.graph, paths, engine.limits), schema=None).decode(),
+        graph=write(job.graph, schema=None).decode(),
         path=str(job.graph.path.resolve()) if job.graph.path else "",
         setup=replace(setup, inputs=tuple(map(str, engine.inputs))),
         title=job.title,

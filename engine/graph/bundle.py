@@ -7,21 +7,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from weft.engine.graph.document import load
 from weft.engine.graph.graph import Graph
-from weft.engine.limits import Limits
-from weft.engine.weights.resources import SearchPaths, find
+from weft.engine.graph.subgraph_files import SubgraphFiles
 
 
-def self_contained(graph: Graph, places: SearchPaths, limits: Limits) -> Graph:
-    """The graph with every `file:` subgraph held inside it, as a picture carries it."""
-    return _Embedder(places, limits).embed(graph)
+def self_contained(graph: Graph, subgraphs: SubgraphFiles) -> Graph:
+    """The graph with every `file:` subgraph held inside it, as a picture carries it.
+
+    Args:
+        subgraphs: the files as they were read when the graph was checked.
+    """
+    return _Embedder(subgraphs).embed(graph)
 
 
 @dataclass
 class _Embedder:
-    places: SearchPaths
-    limits: Limits
+    subgraphs: SubgraphFiles
     files: dict[Path, str] = field(default_factory=dict)
     held: dict[str, Graph] = field(default_factory=dict)
 
@@ -41,11 +42,10 @@ class _Embedder:
         return replace(graph, nodes=MappingProxyType(nodes), graphs=graphs)
 
     def _hold(self, graph: Graph, name: str) -> str:
-        base = graph.path.parent if graph.path else self.places.base
-        found = find(name, replace(self.places, base=base).files)
+        found = self.subgraphs.find(graph, name)
         assert found is not None  # the graph was checked
-        path = found.resolve()
+        path, content = found
         if path not in self.files:
             self.files[path] = label = f"file_{len(self.files) + 1}_{re.sub('[^A-Za-z0-9_-]', '_', path.stem)}"
-            self.held[label] = self._refer(load(path, self.limits.max_file_bytes))
+            self.held[label] = self._refer(content)
         return self.files[path]

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from weft.engine.checking.checker import Checked, ancestors, certain, deciding, is_placeholder
+from weft.engine.errors import ChangedFile
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, EncodedBytes, content_key, cost_key, encode, partial_key, recipe_key, reference
@@ -27,7 +28,8 @@ from weft.engine.spec.call import Call, Gather
 from weft.engine.store import CorruptRecord, CostNote, Note, Record, ResultNote, Store
 from weft.engine.store.notes import N
 from weft.engine.types import is_default
-from weft.engine.weights.resources import FileDigests, HashedResource
+from weft.engine.weights.file_digests import FileDigests
+from weft.engine.weights.resources import HashedResource
 
 _LINK = EncodedBytes(encode(("link",)))
 
@@ -89,6 +91,16 @@ class Plan(Displayed):
         return (step for step in self.steps if step.state in states)
 
     @property
+    def runs(self) -> bool:
+        """Whether anything of it may run."""
+        return next(self.of("run", "undecided"), None) is not None
+
+    @property
+    def contents(self) -> dict[str, Digest]:
+        """The digests of the files that the graph names, by name."""
+        return {name: found.digest for step in self.steps for name, found in step.found.items()}
+
+    @property
     def expected(self) -> float | None:
         """The seconds that what may run took the last time; None where some of it never ran."""
         seconds = [step.expected for step in self.of("run", "undecided")]
@@ -134,6 +146,10 @@ def plan(
         settings: the resolved engine settings by name (`precision`).
         digests: hashes the files that the graph names, each once.
         last: the last run of the same graph, for reasons.
+
+    Raises:
+        ChangedFile: where a file is gone since the graph was checked, or somebody goes on writing it.
+        InputError: where a file cannot be read.
     """
     return _Planner(checked, store, settings, digests, last).plan()
 
@@ -179,6 +195,7 @@ class _Planner:
         for id, call in self.checked.calls.items():
             if id in needed:
                 self.nodes[id] = self._keyed(call)
+        self.digests.save()
         missed = self._missed_while_pending() if self.checked.pending else self._missed()
         for id in missed:
             self._decide(self.nodes[id])
@@ -187,7 +204,7 @@ class _Planner:
         return Plan(self.checked, self.settings, steps, self.waits)
 
     def _keyed(self, call: Call) -> _Node:
-        found = {text: HashedResource(one, self.digests.of(one)) for text, one in call.resources.items()}
+        found = {text: self.digests.of(one) for text, one in call.resources.items()}
         recipes = arrivals(call, found, lambda link: reference("link", self.nodes[link.node].recipe, link.output))
         return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
 
@@ -353,6 +370,18 @@ class _Planner:
 
     def _was_kept(self, node: _Node) -> bool:
         return self._recalled(node.recipe) is not None
+
+
+def raise_if_changed(before: Plan, after: Plan) -> None:
+    """Raise `ChangedFile` where two plans of parts of one run go by different contents of a file.
+
+    Values that the first part computed decide what the second one does, so both must have read the same.
+    """
+    known = {(step.call.type.name, name): found.digest for step in before.steps for name, found in step.found.items()}
+    for step in after.steps:
+        for name, found in step.found.items():
+            if known.get((step.call.type.name, name), found.digest) != found.digest:
+                raise ChangedFile(str(found.resolved.root))
 
 
 def listed_ids(ids: tuple[str, ...]) -> str:

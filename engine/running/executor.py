@@ -23,7 +23,7 @@ from typing import Any
 
 from weft.engine import events
 from weft.engine.artifact import Artifact
-from weft.engine.errors import Cancelled, InputError, NodeError, writing_hint
+from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, writing_hint
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, cost_key
@@ -41,6 +41,7 @@ from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record,
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
+from weft.engine.weights.resources import HashedResource
 
 WORTH_REMEMBERING = 0.01
 """Seconds below which a node's time is not remembered for its type."""
@@ -70,6 +71,8 @@ class RunEnvironment:
         trace: what is recorded with each result.
         resident: whether the weights of all recipes in some values are on the device; None without a budget.
         guarded: whether a node that changes a value on a link is caught.
+        verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
+        final: whether the run is not planned again for a changed file: the node that read it has failed then.
     """
 
     store: Store
@@ -82,6 +85,8 @@ class RunEnvironment:
     trace: Mapping[str, Any] = field(default_factory=dict)
     resident: Callable[[Iterable[Any]], bool] | None = None
     guarded: bool = False
+    verify: Callable[[HashedResource], None] = lambda found: None
+    final: bool = False
 
 
 @dataclass
@@ -278,6 +283,9 @@ class _Run:
             started = time.perf_counter()
             outputs = self._computed(step, arrived, lane)
             seconds = time.perf_counter() - started
+        if isinstance(outputs, ChangedFile) and not self.environment.final:
+            self._emit(events.FileChanged, step, path=outputs.path)
+            raise outputs
         if isinstance(outputs, Exception):
             self._failed(step, outputs)
             return None
@@ -297,7 +305,16 @@ class _Run:
             return None
 
     def _computed(self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane) -> dict[str, Computed] | Exception:
-        """The outputs of a call, or what it raised."""
+        """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
+        outcome = self._outcome(step, arrived, lane)
+        try:
+            for found in step.found.values():
+                self.environment.verify(found)
+        except ChangedFile as change:
+            return change
+        return outcome
+
+    def _outcome(self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane) -> dict[str, Computed] | Exception:
         try:
             given = called(step.call, arrived, partial(self._context, step, lane))
             if self.environment.guarded:
@@ -432,6 +449,7 @@ def run(plan: Plan, environment: RunEnvironment, before: PartialResult | None = 
 
     Raises:
         CorruptRecord: where a cached result cannot be used after all; the caller drops it and plans again.
+        ChangedFile: where a file was changed while a node read it; the caller checks and plans again.
         StoreError: where a result cannot be kept; what was kept before is whole.
     """
     with settled_heap():

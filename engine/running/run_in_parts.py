@@ -1,20 +1,24 @@
 """A whole run: first the parts of a graph that decide what else it needs, then all the rest.
 
 Each part is an ordinary plan for `weft.engine.running.executor`. A stored result that turns out damaged is dropped, and
-the part is planned and run again.
+the part is planned and run again. Where a file is changed while it is read, the whole graph is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weft.engine import events
 from weft.engine.checking.checker import Checked, deciding
+from weft.engine.errors import ChangedFile
 from weft.engine.planning.planner import Plan
 from weft.engine.planning.replan import Values, decided, replan
 from weft.engine.running.executor import PartialResult, RunEnvironment, run
 from weft.engine.store import CorruptRecord
+
+PLANS = 4
+"""How often one run is planned, where files are changed while it reads them."""
 
 
 @dataclass
@@ -25,16 +29,36 @@ class RunInParts:
         environment: makes the environment of a plan; the store is the same for all parts.
         plan: plans a checked graph.
         check: checks and plans a plan's graph again with known values.
+        afresh: checks and plans a plan's graph again with its files as they are now.
         result: the result so far.
     """
 
     environment: Callable[[Plan], RunEnvironment]
     plan: Callable[[Checked], Plan]
     check: Callable[[Plan, Values], Plan]
+    afresh: Callable[[Plan], Plan]
     result: PartialResult = field(default_factory=PartialResult)
+    _final: bool = False
 
     def run(self, planned: Plan) -> Plan:
-        """Run everything; gives the plan of the last part. `result` has the result."""
+        """Run everything; gives the plan of the last part. `result` has the result.
+
+        Raises:
+            GraphError: where a file was changed, and the graph cannot run with what it is now.
+            ChangedFile: where files are changed each time that the graph is planned.
+        """
+        for left in reversed(range(PLANS)):
+            self._final = not left
+            try:
+                return self._run(planned)
+            except ChangedFile:
+                if self._final:
+                    raise
+                self.result = PartialResult()
+                planned = self.afresh(planned)
+        raise AssertionError("the last plan is final")
+
+    def _run(self, planned: Plan) -> Plan:
         if planned.checked.pending:
             self._report_cached(planned)
         planned = replan(planned, self._decide, self.check)
@@ -48,7 +72,7 @@ class RunInParts:
         """Run one plan, and again where something that it took from the store turns out damaged."""
         before = self.result
         while True:
-            environment = self.environment(planned)
+            environment = replace(self.environment(planned), final=self._final)
             try:
                 self.result = run(planned, environment, before)
                 return

@@ -11,8 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
 
-from weft.engine.errors import Cancelled, InputError
+from weft.engine.errors import Cancelled, ChangedFile, InputError
 from weft.engine.events import Preview
+from weft.engine.keys import digest as digest_of
+from weft.engine.keys import digest_bytes
 from weft.engine.process_end import raise_if_ending
 from weft.engine.weights.device_lane import DeviceLane, lane_of
 from weft.engine.weights.recipes import Patch, Recipe
@@ -118,8 +120,24 @@ class Context:
             )
         return found
 
+    def content(self, text: str) -> bytes:
+        """The bytes of a plain file that a resource input names: those that the node's key has the digest of.
+
+        Raises:
+            ChangedFile: where the file has other content by now. The run answers it by planning again.
+        """
+        found = self.found(text)
+        (path,) = found.resolved.files
+        try:
+            content = path.read_bytes()
+        except OSError as fault:
+            raise ChangedFile(str(path)) from fault
+        if digest_of([(name, digest_bytes(content)) for name, _ in found.resolved.names()]) != found.digest:
+            raise ChangedFile(str(path))
+        return content
+
     def located(self, digest: str) -> Resolved:
-        """The files with this content, of any node of the graph: those that a recipe names.
+        """The files whose content has this digest, of any node of the graph: those that a recipe names.
 
         Raises:
             InputError: where no graph of this process has named them.

@@ -8,9 +8,9 @@ and undoes that exactly. Read next: `weft.engine.weights.resident`, which keeps 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast
 
 from weft.engine.errors import InputError
@@ -26,14 +26,20 @@ Undo = Callable[[], None]
 
 @dataclass
 class Sources:
-    """Where the content behind a digest was last seen."""
+    """Where the content behind a digest was last seen.
 
-    _known: dict[str, Resolved] = field(default_factory=dict)
+    Args:
+        verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
+    """
+
+    verify: Callable[[HashedResource], None] = lambda found: None
+    _known: dict[str, HashedResource] = field(default_factory=dict)
+    _located: list[HashedResource] = field(default_factory=list)
 
     def learn(self, found: HashedResource) -> None:
         """Remember where a resource lies."""
         if found.resolved.files:
-            self._known[found.digest] = found.resolved
+            self._known[found.digest] = found
 
     def locate(self, digest: str) -> Resolved:
         """The files with this content.
@@ -42,13 +48,29 @@ class Sources:
             InputError: where no graph of this process has named them.
         """
         try:
-            return self._known[digest]
+            found = self._known[digest]
         except KeyError:
             raise InputError(
                 f"no file with content {digest[:12]} is known here",
                 "the node that loads it (LoadCheckpoint, ...) must be in the graph, with its file in reach",
                 "missing-file",
             ) from None
+        self._located.append(found)
+        return found.resolved
+
+    @contextmanager
+    def unchanged(self) -> Iterator[Sources]:
+        """The same sources, for a block that reads the files which it locates with them.
+
+        Raises:
+            ChangedFile: at the end of the block, where one of these files was changed before or while it was read.
+        """
+        sources = replace(self, _located=[])
+        try:
+            yield sources
+        finally:
+            for found in sources._located:
+                self.verify(found)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from weft.engine.errors import InputError
+from weft.engine.errors import ChangedFile, InputError
 from weft.engine.keys import Digest
 from weft.engine.store.codec import content_digest
 from weft.engine.weights.recipes import Loading, Patch, Recipe, Undo
@@ -93,7 +93,9 @@ class Resident:
     def _load(self, loading: Loading) -> None:
         with _LIBRARIES:
             # A loader that waited for a module that another thread loads would wait for ever: it loads its own.
-            self.module = self.base.load(replace(loading, hold=None))
+            with loading.sources.unchanged() as sources:
+                module = self.base.load(replace(loading, hold=None, sources=sources))
+            self.module = module
         self.size = _bytes(self.module)
 
     def _end(self, use: _Use) -> None:
@@ -113,7 +115,12 @@ class Resident:
         try:
             self._undo_to(min(len(self._entered), len(use.digests)) if common is None else common)
             for patch, digest in [*zip(use.patches, use.digests, strict=True)][len(self._entered) :]:
-                self._entered.append((digest, patch.enter(self.module, use.loading)))
+                with use.loading.sources.unchanged() as sources:
+                    undo = patch.enter(self.module, replace(use.loading, sources=sources))
+                    self._entered.append((digest, undo))
+        except ChangedFile:
+            self._discard()
+            raise
         except InputError:
             raise  # The patch does not fit, and has changed nothing.
         except BaseException:

@@ -1,25 +1,21 @@
 """Files that a graph names: where they are looked for, and how they enter a key by content.
 
 A `Resource` marks a string input as the name of something outside the graph: `Annotated[str, InputFile()]`, or a node
-library's own kind (a checkpoint). `resolve` reads names and headers only; `FileDigests` hashes content once and
-remembers it by path, size and modification time.
+library's own kind (a checkpoint). `resolve` reads names and headers only. Read next:
+`weft.engine.weights.file_digests`, which hashes the content.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
-from weft.engine.atomic_write import replace_file
-from weft.engine.errors import InputError, StoreError, listed, nearest, writing_hint
-from weft.engine.keys import Digest, digest, digest_file
-from weft.engine.sealing import opened, sealed
+from weft.engine.errors import InputError, listed, nearest
+from weft.engine.file_stamp import FileStamp
+from weft.engine.keys import Digest, digest
 
 
 @dataclass(frozen=True)
@@ -111,13 +107,25 @@ class Resolved:
         for path in self.files:
             yield (path.relative_to(self.root).as_posix() if path != self.root else path.suffix, path)
 
+    def digest_of(self, contents: Iterable[Digest]) -> Digest:
+        """The digest of the whole, by those of its files in their order."""
+        named = [(name, content) for (name, _), content in zip(self.names(), contents, strict=True)]
+        return digest([self.reading, named] if self.reading else named)
+
 
 @dataclass(frozen=True)
 class HashedResource:
-    """A resolved resource with the digest of its content."""
+    """A resolved resource with the digest of its content.
+
+    Args:
+        stamps: the state of each file when it was hashed; empty where the files are not here.
+        settled: whether any write after that shows in the stamps.
+    """
 
     resolved: Resolved
     digest: Digest
+    stamps: tuple[FileStamp, ...] = field(default=(), repr=False, compare=False)
+    settled: bool = field(default=True, repr=False, compare=False)
 
 
 class Resource(ABC):
@@ -176,60 +184,3 @@ class InputFile(Resource):
         folders = (folder / wanted.parent for folder in places.files)
         names = (entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir())
         return nearest(wanted.name, names) or "check the name, or add its folder with --input DIR"
-
-
-@dataclass
-class FileDigests:
-    """Digests of files, remembered by path, size and modification time, on disk where a folder is given."""
-
-    memory: Path | None = None
-    _known: dict[str, list[object]] = field(default_factory=dict)
-    _unsaved: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _reading: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.memory and self.memory.exists():
-            try:
-                known = orjson.loads(opened(self.memory.name, self.memory.read_bytes()) or b"{}")
-            except (OSError, orjson.JSONDecodeError):
-                known = {}
-            self._known = known if isinstance(known, dict) else {}
-
-    def file(self, path: Path) -> Digest:
-        """The digest of one file's content; threads that ask for it at once read the file once."""
-        name = str(path.resolve())
-        with self._lock:
-            reading = self._reading.setdefault(name, threading.Lock())
-        with reading:
-            stat = path.stat()
-            stamp = [stat.st_size, stat.st_mtime_ns]
-            known = self._known.get(name)
-            if known and known[:2] == stamp:
-                return Digest(str(known[2]))
-            content = digest_file(path)
-            self._known[name] = [*stamp, content]
-            self._unsaved = True
-            return content
-
-    def of(self, resolved: Resolved) -> Digest:
-        """The digest of a resource: its files' names under its root and their contents."""
-        if resolved.digest is not None:
-            return resolved.digest
-        named = [(name, self.file(path)) for name, path in resolved.names()]
-        content = digest([resolved.reading, named] if resolved.reading else named)
-        if self._unsaved:
-            self._save()
-        return content
-
-    def _save(self) -> None:
-        if self.memory is None:
-            return
-        try:
-            with self._lock:
-                self._unsaved = False
-                replace_file(self.memory, sealed(self.memory.name, orjson.dumps(self._known)))
-        except OSError as fault:
-            self._unsaved = True
-            hint = writing_hint(fault, "--store DIR or WEFT_STORE")
-            raise StoreError(f"{self.memory} cannot be written: {fault.strerror or fault}", hint) from fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,7 +40,7 @@ def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, con
     """
     import torch
 
-    levels, most = read_levels(_upright(context.found(path).resolved.files[0]))
+    levels, most = read_levels(_upright(context.content(path), path))
     return Image(torch.from_numpy(levels)[None].float() / most)
 
 
@@ -66,15 +67,15 @@ def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> l
     return [Artifact(encoded(picture, format), f"image/{format}", name) for picture in to_pil(image.pixels)]
 
 
-def _upright(path: Path) -> PIL.Image.Image:
-    """The picture, rotated by its EXIF orientation."""
+def _upright(content: bytes, name: str) -> PIL.Image.Image:
+    """The picture of a file, rotated by its EXIF orientation."""
     import PIL.Image
     import PIL.ImageOps
 
     try:
-        with PIL.Image.open(path, formats=("PNG", "JPEG", "WEBP")) as opened:
+        with PIL.Image.open(BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as opened:
             return PIL.ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
         raise InputError(
-            f"`{path.name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
+            f"`{name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
         ) from None

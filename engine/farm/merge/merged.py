@@ -20,6 +20,7 @@ from weft.engine.farm.merge.batching import Types, batchable, numbered, put_toge
 from weft.engine.farm.sweep.items import Expansion, Item, expand
 from weft.engine.farm.sweep.job import Job
 from weft.engine.farm.sweep.typed_values import with_typed_values
+from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.graph import Graph, Link, Node
 from weft.engine.graph.traversal import accumulated
 from weft.engine.keys import Digest, digest
@@ -94,6 +95,9 @@ def planned(job: Job, engine: Engine) -> JobPlan:
     # The first item by itself, so that most problems name the job's own nodes, and the graph has no circles below.
     first = engine.check(job.graph.replace(expansion.items[0].values))
     _refuse([*_beyond(job, engine.limits), *first.problems])
+    # Subgraphs as they were just read, also for the workers: an item's id must name what these will run.
+    job = replace(job, graph=self_contained(job.graph, first.subgraphs))
+    expansion = Expansion(job, expansion.items)
     numbers = numbered(expansion, engine.catalog) if job.batch > 1 else {}
     merged = merge(expansion, engine.catalog, numbers)
     try:

@@ -13,6 +13,7 @@ from weft.engine import Engine, Graph, GraphError, SearchPaths, node
 from weft.engine.checking.inlining import inline
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import read
+from weft.engine.graph.subgraph_files import SubgraphFiles
 from weft.engine.limits import Limits
 
 
@@ -99,7 +100,7 @@ def test_a_file_is_a_subgraph_and_is_held_in_a_picture(storeless: Engine, tmp_pa
     (tmp_path / "around.json").write_text(json.dumps({"weft": 1, **AROUND}))
     nodes = {"a": {"type": "file:around.json", "inputs": {"width": 4}}}
     graph = replace(graph_of(nodes, "a.high"), path=tmp_path / "graph.json")
-    held = replace(self_contained(graph, SearchPaths(tmp_path), Limits()), path=None)
+    held = replace(self_contained(graph, SubgraphFiles(SearchPaths(tmp_path), Limits())), path=None)
     assert storeless.run(graph).outputs == storeless.run(held).outputs == {"out": 104}
 
 

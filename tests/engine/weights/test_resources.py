@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import pytest
 
 from tests.refusals import refused
@@ -25,8 +22,8 @@ from weft.engine import (
     node,
 )
 from weft.engine.keys import digest, digest_bytes
-from weft.engine.sealing import opened
-from weft.engine.weights.resources import FileDigests, find
+from weft.engine.weights.file_digests import FileDigests
+from weft.engine.weights.resources import find
 
 
 @node
@@ -109,31 +106,12 @@ def test_a_file_is_keyed_by_content(folder: Path, tmp_path: Path) -> None:
     assert engine.run(graph, only=["read_text"]).ran
 
 
-def test_a_file_is_hashed_once(folder: Path, tmp_path: Path) -> None:
-    file, memory = folder / "a.txt", tmp_path / "store" / "files.json"
-    resolved = Resolved("a.txt", file, (file,))
-    first, stamp = FileDigests(memory).of(resolved), file.stat()
-    file.write_bytes(b"INSIDE")
-    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert FileDigests(memory).of(resolved) == first
-    os.utime(file)
-    assert FileDigests(memory).of(resolved) != first
-    assert FileDigests(memory).file(file) == digest_bytes(b"INSIDE")
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"not JSON", b'{"x": 1}'])
-def test_a_damaged_memory_of_digests_is_made_again(content: bytes, folder: Path, tmp_path: Path) -> None:
-    memory = tmp_path / "files.json"
-    memory.write_bytes(content)
-    assert FileDigests(memory).file(folder / "a.txt") == digest_bytes(b"inside")
-
-
 def test_a_folder_is_keyed_by_names_and_contents(folder: Path) -> None:
     (folder / "b.txt").write_text("two")
     both = Resolved("x", folder, (folder / "a.txt", folder / "b.txt"))
-    before = FileDigests().of(both)
+    before = FileDigests().of(both).digest
     (folder / "b.txt").rename(folder / "c.txt")
-    assert before != FileDigests().of(Resolved("x", folder, (folder / "a.txt", folder / "c.txt")))
+    assert before != FileDigests().of(Resolved("x", folder, (folder / "a.txt", folder / "c.txt"))).digest
 
 
 def test_what_is_read_otherwise_has_another_digest(tmp_path: Path) -> None:
@@ -142,8 +120,8 @@ def test_what_is_read_otherwise_has_another_digest(tmp_path: Path) -> None:
     file.write_text("inside")
     plain, other, third = (Resolved("x", file, (file,), reading=reading) for reading in ("", "shifted", "scaled"))
     digests = FileDigests()
-    assert digests.of(plain) == digest([(".txt", digest_bytes(b"inside"))])
-    assert len({digests.of(one) for one in (plain, other, third)}) == 3
+    assert digests.of(plain).digest == digest([(".txt", digest_bytes(b"inside"))])
+    assert len({digests.of(one).digest for one in (plain, other, third)}) == 3
 
 
 def test_a_node_asks_only_for_its_own_files(folder: Path) -> None:
@@ -157,27 +135,3 @@ def test_a_node_asks_only_for_its_own_files(folder: Path) -> None:
 def test_places_are_looked_up_in_order(tmp_path: Path) -> None:
     places = SearchPaths(tmp_path / "base", tmp_path / "working", (tmp_path / "input", tmp_path / "base"))
     assert [folder.name for folder in places.files] == ["base", "working", "input"]
-
-
-def test_threads_that_hash_files_at_once_keep_all_of_them(tmp_path: Path) -> None:
-    memory, faults = tmp_path / "files.json", list[BaseException]()
-    files = [tmp_path / f"{number}.bin" for number in range(40)]
-    for file in files:
-        file.write_bytes(file.name.encode())
-    digests = FileDigests(memory)
-
-    def work() -> None:
-        try:
-            for file in files:
-                assert digests.of(Resolved(file.name, file, (file,)))
-        except BaseException as fault:
-            faults.append(fault)
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    kept = orjson.loads(opened(memory.name, memory.read_bytes()) or b"{}")
-    assert not faults and kept.keys() == {str(file.resolve()) for file in files}
-    assert {path.name for path in tmp_path.iterdir()} == {memory.name, *(file.name for file in files)}

@@ -1,0 +1,43 @@
+"""Graph files that `file:` nodes name: found, and read once, so that all parts of one run see the same content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from weft.engine.graph.document import load
+from weft.engine.graph.graph import Graph
+from weft.engine.limits import Limits
+from weft.engine.weights.resources import SearchPaths, find
+
+
+@dataclass
+class SubgraphFiles:
+    """Graph files by the names that graphs give them.
+
+    Args:
+        places: where they are looked up, after the folder of the graph that names them.
+    """
+
+    places: SearchPaths
+    limits: Limits
+    _paths: dict[tuple[Path | None, str], Path] = field(default_factory=dict, repr=False)
+    _graphs: dict[Path, Graph] = field(default_factory=dict, repr=False)
+
+    def find(self, graph: Graph, name: str) -> tuple[Path, Graph] | None:
+        """The file that a node of `graph` names, and the graph in it; None where there is none.
+
+        Raises:
+            InputError: where it lies outside the folders that may be read.
+            GraphError: where it cannot be read.
+        """
+        base = graph.path.parent if graph.path else self.places.base
+        path = self._paths.get((base, name))
+        if path is None:
+            found = find(name, replace(self.places, base=base).files)
+            if found is None:
+                return None
+            path = self._paths[base, name] = found.resolve()
+        if path not in self._graphs:
+            self._graphs[path] = load(path, self.limits.max_file_bytes)
+        return path, self._graphs[path]
