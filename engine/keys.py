@@ -14,6 +14,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
@@ -109,6 +110,12 @@ def digest(value: Any) -> Digest:
 def digest_bytes(content: bytes | memoryview) -> Digest:
     """BLAKE3 of raw bytes: the name of a blob."""
     return Digest(blake3(content).hexdigest())
+
+
+def digest_file(path: Path) -> Digest:
+    """BLAKE3 of a file's content."""
+    with path.open("rb", buffering=0) as file:
+        return digest_open_file(file.fileno())
 
 
 def digest_open_file(handle: int) -> Digest:
