@@ -57,7 +57,7 @@ class LocalFiles:
         return read_regular(self._root + name, most, follow=False)
 
     def digest(self, name: str) -> Digest:
-        """The digest of a file's bytes, read through a memory map: the file may be larger than memory."""
+        """The digest of a file's bytes, read in parts: the file may be larger than memory."""
         path = Path(self._root + name)
         check_regular(path, LARGEST_FILE)
         return digest_file(path)

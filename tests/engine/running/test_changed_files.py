@@ -157,7 +157,7 @@ def graph_of(type: Any, folder: Path) -> Graph:
     """A graph of one node that reads `a.txt`, with one below it."""
     with Graph() as graph:
         text = type("a.txt", id="read")
-        graph.output("text", Upper(UseText(text) if type is NameText else text, id="upper"))
+        graph.output("text", Upper(UseText(text) if type is NameText else text))
     return replace(graph, path=folder / "graph.json")
 
 
