@@ -205,7 +205,7 @@ def test_a_file_that_changes_and_changes_back_gives_no_wrong_hit(
     assert engine.run(graph).outputs == {"text": "OLD"[: 1 if type is Head else 3]}
 
 
-def test_what_changed_while_it_was_read_is_planned_again_and_said(
+def test_what_changed_while_it_was_read_is_planned_again_and_reported(
     at: Callable[[str, Callable[[], object]], None], tmp_path: Path, engine: Engine
 ) -> None:
     file, graph = tmp_path / "a.txt", graph_of(ReadText, tmp_path)
