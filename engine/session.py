@@ -222,7 +222,7 @@ class Engine:
     def _afresh(self, store: Store, planned: Plan) -> Plan:
         """The plan of a plan's graph with its files as they are now."""
         checked = planned.checked
-        return self._planned(checked.graph, checked.only, checked.catalog, store)
+        return self._planned(checked.graph, checked.only, checked.catalog or self.catalog, store)
 
     def _known_values(self, planned: Plan) -> Values:
         """The values that decide what else a plan needs, where the store has them or instant nodes give them."""
@@ -241,9 +241,9 @@ class Engine:
 
     def _check_again(self, store: Store, planned: Plan, known: Values) -> Plan:
         """The plan of a plan's graph with what is known by now of the values that decide it."""
-        known_files = planned.checked.subgraphs
-        graph, only, catalog = planned.checked.graph, planned.checked.only, planned.checked.catalog
-        checked = check(graph, catalog, self.places(graph), self.limits, only, known, known_files)
+        before = planned.checked
+        catalog, places = before.catalog or self.catalog, self.places(before.graph)
+        checked = check(before.graph, catalog, places, self.limits, before.only, known, before.subgraphs)
         again = self._plan(self._checked(checked), store)
         raise_if_changed(planned, again)
         return again

@@ -39,7 +39,7 @@ class Checked:
         wanted: the nodes that must run, with all that they need.
         outputs: the graph's outputs, as links to nodes of the graph without subgraphs.
         files: the files that it is made of or names: its own, those of its subgraphs, pictures, models.
-        catalog: the node types that it was checked with.
+        catalog: the node types that it was checked with; empty in a copy, which is checked again with the engine's.
         subgraphs: the graph files that it is made of, as they were read.
         only: the selection of nodes that `wanted` was made of; empty for every sink and output.
         pending: the nodes whose links or number depend on values that are not computed yet (a lazy node's branch, the
@@ -59,6 +59,10 @@ class Checked:
     only: tuple[str, ...] = ()
     pending: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
     known: Mapping[Link, Any] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: not the types of every installed library."""
+        return {**self.__dict__, "catalog": Catalog()}
 
 
 @paused_collection()
