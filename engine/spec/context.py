@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast, overload
 
 from weft.engine.errors import Cancelled, ChangedFile, InputError
 from weft.engine.events import Preview
-from weft.engine.keys import digest as digest_of
 from weft.engine.keys import digest_bytes
 from weft.engine.process_end import raise_if_ending
 from weft.engine.weights.device_lane import DeviceLane, lane_of
@@ -132,7 +131,7 @@ class Context:
             content = path.read_bytes()
         except OSError as fault:
             raise ChangedFile(str(path)) from fault
-        if digest_of([(name, digest_bytes(content)) for name, _ in found.resolved.names()]) != found.digest:
+        if found.resolved.digest_of([digest_bytes(content)]) != found.digest:
             raise ChangedFile(str(path))
         return content
 

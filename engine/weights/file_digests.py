@@ -91,7 +91,9 @@ class FileDigests:
             return HashedResource(resolved, resolved.digest)
         files = [self.file(path) for path in resolved.files]
         content = resolved.digest_of(file.content for file in files)
-        return HashedResource(resolved, content, tuple(file.stamp for file in files), all(file.settled for file in files))
+        return HashedResource(
+            resolved, content, tuple(file.stamp for file in files), all(file.settled for file in files)
+        )
 
     def verify(self, found: HashedResource) -> None:
         """Raise `ChangedFile` unless the files of a resource are what they were when they were hashed.
