@@ -21,9 +21,13 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from heapq import nlargest
+from itertools import islice
 from typing import ClassVar
 
 from weft.engine.keys import Digest
@@ -221,18 +225,83 @@ class NodeError(WeftError):
         return NodeError, (self.node, self.type, self.cause)
 
 
+MAX_PROBLEMS = 1000
+"""How many problems of a graph or a job are reported; one more says that there are others."""
+
+MAX_SUGGESTIONS = 20
+"""How many names `few_suggestions` lets `nearest` suggest. The others of a long list of problems have no suggestion."""
+
+_WORD = 64
+"""Length of a name beyond which nothing is suggested for it, and it is not suggested."""
+
+_CANDIDATES = 1000
+"""How many names are compared with one that is unknown."""
+
+_suggestions_left: ContextVar[list[int] | None] = ContextVar("suggestions left", default=None)
+
+
+@contextmanager
+def few_suggestions() -> Iterator[None]:
+    """In the block, or the function that this decorates, only the first `MAX_SUGGESTIONS` calls of `nearest` compare
+    names, since a graph may have as many unknown names as known ones. A block inside of another changes nothing.
+    """
+    if _suggestions_left.get() is not None:
+        yield
+        return
+    token = _suggestions_left.set([MAX_SUGGESTIONS])
+    try:
+        yield
+    finally:
+        _suggestions_left.reset(token)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """`did you mean X?` for the nearest of `words`, or the empty string where none is near.
 
-    Names are compared in lower case, with `pp` for `++` and `_` for spaces and dashes: `DPM++ 2M` is `dpmpp_2m`.
+    Names are compared in lower case, with `pp` for `++` and `_` for spaces and dashes: `DPM++ 2M` is `dpmpp_2m`. It
+    takes milliseconds at most: long names are not compared, and of many names only the first `_CANDIDATES`.
     """
-    folded = {_folded(option): option for option in words}
-    found = get_close_matches(_folded(word), list(folded), n=1, cutoff=0.6)
-    return f"did you mean `{folded[found[0]]}`?" if found else ""
+    left = _suggestions_left.get()
+    if len(word) > _WORD or left == [0]:
+        return ""
+    if left:
+        left[0] -= 1
+    folded = {_folded(option): option for option in islice(words, _CANDIDATES) if len(option) <= _WORD}
+    matcher = SequenceMatcher()
+    matcher.set_seq2(_folded(word))  # what is known of the second sequence is kept for all of the first
+    bounds: list[tuple[float, str]] = []
+    for option in folded:
+        matcher.set_seq1(option)
+        if matcher.real_quick_ratio() >= _NEAR and (bound := matcher.quick_ratio()) >= _NEAR:
+            bounds.append((bound, option))
+    best = (_NEAR, "")
+    for bound, option in nlargest(_LIKELY, bounds):
+        if bound >= best[0]:
+            matcher.set_seq1(option)
+            best = max(best, (matcher.ratio(), option))
+    return f"did you mean `{folded[best[1]]}`?" if best[1] else ""
+
+
+_NEAR = 0.6
+"""The least similarity of a name that is suggested (`difflib.SequenceMatcher.ratio`)."""
+
+_LIKELY = 30
+"""Of how many names, those with the greatest upper bounds, the similarity itself is computed."""
 
 
 def _folded(word: str) -> str:
     return re.sub(r"[\s-]+", "_", word.lower().replace("++", "pp"))
+
+
+def capped(problems: Iterable[Problem]) -> list[Problem]:
+    """The first `MAX_PROBLEMS` problems; where there are more, a last one that says so. The rest is not computed."""
+    found = list(islice(problems, MAX_PROBLEMS + 1))
+    if len(found) > MAX_PROBLEMS:
+        hint = "fix those that are listed, then check again"
+        found[-1] = Problem(
+            f"more than {MAX_PROBLEMS:,} problems; the others are not listed", hint, code="more-problems"
+        )
+    return found
 
 
 def writing_hint(fault: OSError, option: str) -> str:
@@ -246,7 +315,8 @@ def writing_hint(fault: OSError, option: str) -> str:
 
 
 def listed(words: Iterable[str], limit: int = 12) -> str:
-    """`a, b, c`, cut after `limit` words with a count of the rest."""
-    options = list(words)
+    """`a, b, c`, cut after `limit` words with a count of the rest; a word is cut after 200 characters."""
+    options = words if isinstance(words, Collection) else list(words)
+    first = (word if len(word) <= 200 else f"{word[:197]}..." for word in islice(options, limit))
     rest = len(options) - limit
-    return ", ".join(options[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(first) + (f" and {rest} more" if rest > 0 else "")

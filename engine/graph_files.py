@@ -29,4 +29,4 @@ def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
     if found is None:
         hint = "only pictures that Weft wrote without --no-metadata carry their graph"
         raise GraphError([Problem("this picture carries no graph", hint, file=str(source), code="not-a-graph")])
-    return replace(document.read(found.graph, path), contents=found.contents)
+    return replace(document.read(found.graph, path, max_bytes), contents=found.contents)

@@ -106,20 +106,39 @@ def spelled(given: object, limit: int | None = None) -> str:
     Args:
         limit: the greatest number of characters; a longer text ends in `...`.
     """
-    text = _spelled(given)
+    text = "".join(_pieces(given)) if limit is None else _beginning(given, limit + 1)
     return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def _spelled(given: object) -> str:
+def _beginning(given: object, length: int) -> str:
+    """At least so many of the first characters of a literal that has them; the rest is not spelled."""
+    text = ""
+    for piece in _pieces(given, length):
+        text += piece
+        if len(text) >= length:
+            break
+    return text
+
+
+def _pieces(given: object, length: int | None = None) -> Iterator[str]:
+    """The spelling of a literal in pieces; a string is cut after `length` characters."""
     if isinstance(given, str):
-        return json.dumps(given, ensure_ascii=False)
-    if isinstance(given, bool) or given is None:
-        return {True: "true", False: "false", None: "null"}[given]
-    if isinstance(given, (list, tuple)):
-        return f"[{', '.join(map(_spelled, given))}]"
-    if isinstance(given, Mapping):
-        return "{" + ", ".join(f"{_spelled(name)}: {_spelled(item)}" for name, item in given.items()) + "}"
-    return str(given)
+        yield json.dumps(given[:length], ensure_ascii=False)
+    elif isinstance(given, bool) or given is None:
+        yield {True: "true", False: "false", None: "null"}[given]
+    elif isinstance(given, (list, tuple)):
+        for index, item in enumerate(given):
+            yield ", " if index else "["
+            yield from _pieces(item, length)
+        yield "]" if given else "[]"
+    elif isinstance(given, Mapping):
+        for index, (name, item) in enumerate(given.items()):
+            yield ", " if index else "{"
+            yield from (*_pieces(name, length), ": ")
+            yield from _pieces(item, length)
+        yield "}" if given else "{}"
+    else:
+        yield str(given)
 
 
 class Type(ABC):
@@ -299,7 +318,7 @@ class Choice(Type):
 
     def literal(self, given: object) -> Any:
         if not isinstance(given, str) or given not in self.options:
-            found = f'"{given}"' if isinstance(given, str) else shown(given)
+            found = spelled(given, 60) if isinstance(given, str) else shown(given)
             hint = nearest(given, self.options) if isinstance(given, str) else ""
             choices = f"choose one of: {listed(self.options, 30)}"
             raise LiteralError(f"{found} is no choice here", f"{hint} {choices}".strip(), "unknown-choice")

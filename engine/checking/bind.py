@@ -45,7 +45,7 @@ def _thawed(given: Given) -> Any:
     if isinstance(given, Mapping):
         return {name: _thawed(part) for name, part in given.items()}
     if isinstance(given, Sequence) and not isinstance(given, str):
-        return [_thawed(part) for part in given]
+        return [part if type(part) in SCALARS else _thawed(part) for part in given]
     return given
 
 

@@ -8,9 +8,10 @@ in their declared types, in topological order. Planning and running work from th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,7 @@ from weft.engine.checking.draft import Draft
 from weft.engine.checking.inlining import Flat, inline
 from weft.engine.checking.passes import PASSES
 from weft.engine.checking.rules import RULES
-from weft.engine.errors import Problem
+from weft.engine.errors import Problem, capped, few_suggestions
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Graph, Link
 from weft.engine.graph.subgraph_files import SubgraphFiles
@@ -66,6 +67,7 @@ class Checked:
 
 
 @paused_collection()
+@few_suggestions()
 def check(
     graph: Graph,
     catalog: Catalog,
@@ -89,12 +91,12 @@ def check(
     flat = inline(graph, places, limits, catalog.types, known, subgraphs)
     draft = Draft(flat, catalog, places, limits, tuple(only), reported=_reported(flat))
     draft = reduce(lambda draft, step: step(draft), PASSES, draft)
-    problems = [*flat.problems, *(problem for rule in RULES for problem in rule(draft))]
+    problems = capped(_unique(chain(flat.problems, (problem for rule in RULES for problem in rule(draft)))))
     calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
     if not problems:
         calls = {id: _needed(call, known) for id, call in calls.items()}
     file = str(graph.path) if graph.path else ""
-    located = tuple(_traced(problem.within(file), graph, flat) for problem in _unique(problems))
+    located = tuple(_traced(problem.within(file), graph, flat) for problem in problems)
     pending = _pending(flat, calls, draft.wanted, known)
     files = _files(draft, graph)
     read = (files, catalog, subgraphs)
@@ -173,13 +175,21 @@ def _pending(
         decides = call.inputs.get(call.type.lazy.by) if call.type.lazy else None
         if isinstance(decides, Link) and decides not in known:
             pending[id] = (decides,)
-        for prefix, lists in flat.awaited.items():
-            if id.startswith(prefix):
-                pending[id] = lists
+        for prefix in _placeholders(id) if flat.awaited else ():
+            if prefix in flat.awaited:
+                pending[id] = flat.awaited[prefix]
     if pending:
         needed = ancestors(calls, wanted, pending)
         pending = {id: links for id, links in pending.items() if id in needed}
     return pending
+
+
+def _placeholders(id: str) -> Iterator[str]:
+    """The paths of the placeholder items that a node is part of, each with a slash at its end, the innermost last."""
+    start = id.find("/*/")
+    while start >= 0:
+        yield id[: start + 3]
+        start = id.find("/*/", start + 2)
 
 
 def _files(draft: Draft, graph: Graph) -> tuple[Path, ...]:
@@ -187,12 +197,14 @@ def _files(draft: Draft, graph: Graph) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*([graph.path] if graph.path else []), *draft.flat.files, *named]))
 
 
-def _unique(problems: Iterable[Problem]) -> list[Problem]:
+def _unique(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Each problem once; of equal problems of the items of a repeated subgraph, that of the first item."""
-    first: dict[Problem, Problem] = {}
+    seen: set[Problem] = set()
     for problem in problems:
-        first.setdefault(replace(problem, node=re.sub(r"/\d+(?=/|$)", "/*", problem.node)), problem)
-    return list(first.values())
+        general = replace(problem, node=re.sub(r"/\d+(?=/|$)", "/*", problem.node))
+        if general not in seen:
+            seen.add(general)
+            yield problem
 
 
 def _traced(problem: Problem, graph: Graph, flat: Flat) -> Problem:

@@ -11,14 +11,14 @@ be checked; when the node has run, the graph is inlined again with the list in `
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from weft.engine.errors import GraphError, InputError, LiteralError, Problem, listed, nearest
+from weft.engine.errors import MAX_PROBLEMS, GraphError, InputError, LiteralError, Problem, listed, nearest
 from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, links_of
 from weft.engine.graph.subgraph_files import SubgraphFiles
 from weft.engine.limits import Limits
@@ -30,6 +30,20 @@ PREFIXES = ("graph:", "file:")
 REPEATED = "map:"
 MAX_DEPTH = 100
 """How deep subgraphs may be nested."""
+
+MAX_PATH = 2000
+"""Characters of a node's path."""
+
+VALUES_PER_NODE = 64
+"""A graph may have so many times `max_nodes` values that inlining makes: links to the items of a repeated subgraph,
+elements of lists that several nodes get, inputs that parameters set."""
+
+_LINK_COST = 4
+"""How many values a link counts, by the time that it takes to check it."""
+
+
+class _TooMuchError(Exception):
+    """Inlining has made more nodes or values than the limits allow; `problems` ends with the one that says so."""
 
 
 @dataclass(frozen=True)
@@ -120,22 +134,28 @@ class _Inliner:
         self.instances: dict[str, Graph] = {}
         self.repeats: dict[str, _Repeat] = {}
         self.items: dict[str, tuple[str, ...]] = {}
-        self.files: set[Path] = set()
+        self.files: dict[tuple[Path | None, str], Graph | Problem | None] = {}
+        self.contents: set[Path] = set()
         self.work: deque[_Scope] = deque()
+        self.values_left = VALUES_PER_NODE * limits.max_nodes
+        self.unlooked: list[str] = []
+        self.waiting: defaultdict[str, list[str]] = defaultdict(list)
+        self.weights: dict[int, tuple[object, int]] = {}
+        self.scopes: dict[tuple[int, int], tuple[object, Mapping[str, Graph]]] = {}
 
     def run(self, root: Graph) -> Flat:
+        try:
+            return self._inlined(root)
+        except _TooMuchError:
+            return Flat(problems=self.flat.problems)
+
+    def _inlined(self, root: Graph) -> Flat:
         given = self._settings(root, {}, "")
         self.flat.problems += root.faults
         self.work.append(_Scope(root, given=given, visible=dict(root.graphs), trail=(("this graph", _identity(root)),)))
-        while (self.work or self._repeat_ready()) and self._size() <= self.limits.max_nodes:
-            self._scope(self.work.popleft())
-        if self.work or len(self.flat.nodes) > self.limits.max_nodes:
-            self._problem(
-                "too-many-nodes",
-                f"more than {self.limits.max_nodes:,} nodes, subgraphs inlined",
-                "raise WEFT_MAX_NODES",
-            )
-            return Flat(problems=self.flat.problems)
+        while self.work or self._repeat_ready():
+            if self.work:
+                self._scope(self.work.popleft())
         for id in self.repeats:
             self._problem(
                 "cycle", "a cycle: it is repeated over a list that depends on it", "remove one of these links", id
@@ -145,15 +165,45 @@ class _Inliner:
         self.flat.outputs = {name: self._output(name, link) for name, link in root.outputs.items()}
         return self.flat
 
-    def _size(self) -> int:
-        return len(self.flat.nodes) + len(self.instances)
+    def _make_room(self, made: Mapping[str, object], count: int = 1) -> None:
+        """Stop where so many more nodes, or subgraphs, would be beyond the limit."""
+        if len(made) + count > self.limits.max_nodes:
+            message = f"more than {self.limits.max_nodes:,} nodes, subgraphs inlined"
+            self._problem("too-many-nodes", message, "raise WEFT_MAX_NODES")
+            raise _TooMuchError
+
+    def _spend(self, values: int) -> None:
+        """Count values that inlining makes or looks at; stop where they are too many."""
+        self.values_left -= values
+        if self.values_left < 0:
+            message = "too many links and list elements, subgraphs inlined"
+            self._problem("too-many-values", message, "share fewer and shorter lists, or raise WEFT_MAX_NODES")
+            raise _TooMuchError
+
+    def _weight(self, given: Any) -> int:
+        """How many values an input has; each list is counted once. Text counts too, since keys are made of it."""
+        if isinstance(given, str):
+            return 1 + len(given) // 256
+        if not isinstance(given, (tuple, Mapping)):
+            return 1
+        if id(given) not in self.weights:
+            parts = given.values() if isinstance(given, Mapping) else given
+            self.weights[id(given)] = given, 1 + sum(map(self._weight, parts))  # held, so that its id stays its own
+        return self.weights[id(given)][1]
 
     def _problem(self, code: str, message: str, hint: str = "", node: str = "", name: str = "") -> None:
-        self.flat.problems.append(Problem(message, hint, node, name, code=code))
+        self._report(Problem(message, hint, node, name, code=code))
+
+    def _report(self, *problems: Problem) -> None:
+        self.flat.problems += problems
+        if len(self.flat.problems) > 10 * MAX_PROBLEMS:  # the items of a repeated subgraph have the same
+            raise _TooMuchError
 
     def _scope(self, scope: _Scope) -> None:
         for id, node in scope.graph.nodes.items():
             inputs = node.inputs
+            if scope.prefix:
+                self._spend(1 + sum(map(self._weight, inputs.values())))
             if scope.prefix or id in scope.given:
                 inner = {name: _within(scope.prefix, item) for name, item in inputs.items()}
                 inputs = MappingProxyType(inner | scope.given.get(id, {}))
@@ -161,7 +211,9 @@ class _Inliner:
                 self._instance(scope, scope.prefix + id, node.type, inputs)
             elif node.type.startswith(REPEATED):
                 self.repeats[scope.prefix + id] = _Repeat(scope, node.type, inputs)
+                self.unlooked.append(scope.prefix + id)
             else:
+                self._make_room(self.flat.nodes)
                 self.flat.nodes[scope.prefix + id] = node if inputs is node.inputs else replace(node, inputs=inputs)
 
     def _instance(self, scope: _Scope, id: str, type: str, inputs: Mapping[str, Any]) -> None:
@@ -174,14 +226,25 @@ class _Inliner:
             hint = "break the circle: a subgraph cannot hold itself"
             self._problem("recursive-subgraph", f"a subgraph contains itself: {path}", hint, id)
             return
-        if len(trail) > MAX_DEPTH:
-            self._problem("too-many-levels", f"subgraphs nested deeper than {MAX_DEPTH} levels", "use fewer levels", id)
+        if len(trail) > MAX_DEPTH or len(id) > MAX_PATH:
+            what = f"{MAX_DEPTH} levels" if len(trail) > MAX_DEPTH else f"a path of {MAX_PATH} characters"
+            self._problem("too-many-levels", f"subgraphs nested deeper than {what}", "use fewer levels", id)
             return
-        outer = {} if type.startswith("file:") else scope.visible
-        visible = {**outer, **found.graphs} if found.graphs else outer
+        self._make_room(self.instances)
         self.instances[id] = found
         self.flat.subgraphs[id] = tuple(found.outputs)
+        visible = self._visible({} if type.startswith("file:") else scope.visible, found)
         self.work.append(_Scope(found, f"{id}/", self._settings(found, inputs, id), visible, trail))
+
+    def _visible(self, outer: Mapping[str, Graph], found: Graph) -> Mapping[str, Graph]:
+        """The subgraphs that nodes of a subgraph may name; made once for all its instances in one place."""
+        if not found.graphs:
+            return outer
+        place = (id(outer) if outer else 0, id(found.graphs))
+        if place not in self.scopes:
+            self._spend(len(outer) + len(found.graphs))
+            self.scopes[place] = outer, {**outer, **found.graphs}  # held, so that its id stays its own
+        return self.scopes[place][1]
 
     def _subgraph(self, scope: _Scope, id: str, type: str) -> Graph | None:
         kind, _, name = type.partition(":")
@@ -194,23 +257,33 @@ class _Inliner:
         return scope.visible.get(name)
 
     def _file(self, scope: _Scope, id: str, name: str) -> Graph | None:
+        place = (scope.graph.path.parent if scope.graph.path else None, name)
+        if place not in self.files:
+            self.files[place] = self._read(scope.graph, name)
+        found = self.files[place]
+        if isinstance(found, Problem):
+            self._report(replace(found, node=id))
+            return None
+        return found
+
+    def _read(self, graph: Graph, name: str) -> Graph | Problem | None:
+        """The graph of a file that a node of `graph` names; None where its problems are those of the file."""
         try:
-            found = self.subgraphs.find(scope.graph, name)
-            if found is None:
-                hint = "check the name; it is looked up in the folder of the graph"
-                self._problem("unknown-graph-file", f"there is no graph file `{name}`", hint, id)
-                return None
-            path, graph = found
-            if path not in self.files:
-                self.files.add(path)
-                self.flat.files.append(path)
-                self.flat.problems += graph.faults
-            return graph
+            found = self.subgraphs.find(graph, name)
         except InputError as fault:
-            self.flat.problems.append(Problem.of(fault, id))
+            return Problem.of(fault)
         except GraphError as fault:
-            self.flat.problems += fault.problems
-        return None
+            self._report(*fault.problems)
+            return None
+        if found is None:
+            hint = "check the name; it is looked up in the folder of the graph"
+            return Problem(f"there is no graph file `{name}`", hint, code="unknown-graph-file")
+        path, content = found
+        if path not in self.contents:
+            self.contents.add(path)
+            self.flat.files.append(path)
+            self._report(*content.faults)
+        return content
 
     def _settings(self, graph: Graph, inputs: Mapping[str, Any], id: str) -> dict[str, dict[str, Any]]:
         """The inputs that the parameters of `graph` set: `{node: {input: literal or link}}`."""
@@ -220,7 +293,12 @@ class _Inliner:
             hint = nearest(name, graph.parameters) or known
             self._problem("unknown-parameter", f"unknown input `{name}`", hint, id, name)
         for name, parameter in graph.parameters.items():
+            given = name in inputs or parameter.has_default
+            value = inputs.get(name, parameter.default)
+            if given:
+                self._admit(parameter, name, value, id)
             for target in parameter.sets:
+                self._spend(1 + (self._weight(value) if given else 0))
                 node, dot, socket = target.partition(".")
                 if not dot or node not in graph.nodes:
                     hint = nearest(node, graph.nodes) or f"its nodes are: {listed(graph.nodes)}"
@@ -228,29 +306,41 @@ class _Inliner:
                     self._problem("unknown-parameter-target", message, hint, id)
                     continue
                 self.flat.targets.append(Target(f"{id}/{node}" if id else node, socket, name, id))
-                if name in inputs or parameter.has_default:
-                    value = inputs.get(name, parameter.default)
+                if given:
                     if socket in settings.setdefault(node, {}):
                         message = f"parameter `{name}` sets `{target}`, which another one sets too"
                         self._problem("set-twice", message, "let one parameter set it", id)
-                    settings[node][socket] = self._admitted(parameter, name, value, id)
+                    settings[node][socket] = value
         return settings
 
-    def _admitted(self, parameter: Parameter, name: str, value: Any, id: str) -> Any:
-        """The value; adds a problem if the parameter's own type and bounds refuse it. Links are checked later."""
+    def _admit(self, parameter: Parameter, name: str, value: Any, id: str) -> None:
+        """Report a value that the parameter's own type and bounds refuse. Links are checked later."""
+        self._spend(len(parameter.choices))
         fault = None if isinstance(value, Link) else parameter_fault(parameter, value)
         if fault:
-            self.flat.problems.append(Problem.of(fault, id, name if id else "", f"parameter `{name}`: "))
-        return value
+            self._report(Problem.of(fault, id, name if id else "", f"parameter `{name}`: "))
 
     def _repeat_ready(self) -> bool:
         """Schedule the items of repeated subgraphs whose links lead to inlined nodes; returns whether there is work."""
-        for id, repeat in [*self.repeats.items()]:
-            links = (link for given in repeat.inputs.values() for link in links_of(given))
-            if not any(end.node in self.repeats for link in links for end in _ends(self._target(link))):
+        looked, self.unlooked = self.unlooked, []
+        for id in looked:
+            repeat = self.repeats[id]
+            if first := self._waits_for(repeat):
+                self.waiting[first].append(id)
+            else:
                 del self.repeats[id]
                 self._repeat(id, repeat)
-        return bool(self.work)
+                self.unlooked += self.waiting.pop(id, ())
+        return bool(self.work or self.unlooked)
+
+    def _waits_for(self, repeat: _Repeat) -> str:
+        """The first repeated subgraph that one links to and that is not inlined yet; empty where there is none."""
+        for link in (link for given in repeat.inputs.values() for link in links_of(given)):
+            ends = _ends(self._target(link))
+            self._spend(len(ends))
+            if first := next((end.node for end in ends if end.node in self.repeats), ""):
+                return first
+        return ""
 
     def _repeat(self, id: str, repeat: _Repeat) -> None:
         """Inline a subgraph once for each item of the lists that it is given."""
@@ -271,7 +361,9 @@ class _Inliner:
                 self.flat.awaited[f"{id}/*/"] = awaited
                 names = [f"{id}/*"]
             else:
-                names = [f"{id}/{index}" for index in range(min(lengths.values()))]
+                count = min(lengths.values())
+                self._make_room(self.instances, count)
+                names = [f"{id}/{index}" for index in range(count)]
             self.items[id] = tuple(names)
             for index, name in enumerate(names):
                 self._repeat_item(name, repeat, {key: items.elements[index] for key, items in lists.items()})
@@ -282,6 +374,7 @@ class _Inliner:
         for key, element in elements.items():
             if isinstance(element, _Element):
                 chooses: dict[str, Given] = {"index": element.index, "items": element.list}
+                self._make_room(self.flat.nodes)
                 self.flat.nodes[f"{name}/@{key}"] = Node("Choose", MappingProxyType(chooses))
                 element = Link(f"{name}/@{key}")
             inputs[key] = element
@@ -314,8 +407,18 @@ class _Inliner:
         return output.type if output else None
 
     def _relink(self) -> None:
+        known: dict[Link, Link | tuple[Link, ...]] = {}
+
+        def target(link: Link) -> Link | tuple[Link, ...]:
+            found = known.get(link)
+            if found is None:
+                found = known[link] = self._target(link)
+            if isinstance(found, tuple):
+                self._spend(_LINK_COST * len(found))
+            return found
+
         for id, node in [*self.flat.nodes.items()]:
-            inputs = {name: _map_links(item, self._target) for name, item in node.inputs.items()}
+            inputs = {name: _map_links(item, target) for name, item in node.inputs.items()}
             self.flat.nodes[id] = replace(node, inputs=MappingProxyType(inputs))
 
     def _output(self, name: str, link: Link) -> Link:
@@ -325,6 +428,8 @@ class _Inliner:
     def _collected(self, id: str, target: Link | tuple[Link, ...]) -> Link:
         if isinstance(target, Link):
             return target
+        self._make_room(self.flat.nodes)
+        self._spend(_LINK_COST * len(target))
         self.flat.nodes[id] = Node("Collect", MappingProxyType({"items": target}))
         return Link(id)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.engine.checking.bind import bound, given_type
 from weft.engine.checking.draft import Draft, Pass, Place
-from weft.engine.errors import InputError, LiteralError
+from weft.engine.errors import MAX_PROBLEMS, InputError, LiteralError
 from weft.engine.graph.traversal import sources, topological
 from weft.engine.keys import Digest
 from weft.engine.spec.call import Call
@@ -60,6 +60,8 @@ def bind_inputs(draft: Draft) -> Draft:
             except LiteralError as fault:
                 refused[id, name] = fault
         calls[id] = Call(id, type, inputs)
+        if len(refused) > 10 * MAX_PROBLEMS:  # the items of a repeated subgraph have the same
+            break
     return replace(draft, calls=calls, refused=refused)
 
 

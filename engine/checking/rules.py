@@ -62,7 +62,8 @@ def no_cycles(draft: Draft) -> Iterator[Problem]:
     """Links lead one way."""
     if not draft.order and draft.flat.nodes:
         for circle in circles(sources(draft.flat.nodes)):
-            yield Problem(f"a cycle: {' -> '.join(circle)}", "remove one of these links", circle[0], code="cycle")
+            path = circle if len(circle) <= 30 else [*circle[:20], f"{len(circle) - 21:,} nodes", circle[-1]]
+            yield Problem(f"a cycle: {' -> '.join(path)}", "remove one of these links", circle[0], code="cycle")
 
 
 def fitting_inputs(draft: Draft) -> Iterator[Problem]:

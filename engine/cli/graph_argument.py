@@ -22,7 +22,7 @@ def read_graph(name: str, limits: Limits) -> Graph:
         GraphError: with every problem of the document.
     """
     if name == "-":
-        return document.read(_from_stdin(limits.max_file_bytes), Path(name))
+        return document.read(_from_stdin(limits.max_file_bytes), Path(name), limits.max_file_bytes)
     return as_graph(name, limits.max_file_bytes)
 
 

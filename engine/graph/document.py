@@ -17,14 +17,34 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, WithJsonSchema
 
-from weft.engine.errors import GraphError, LiteralError, Problem, listed, nearest
+from weft.engine.errors import (
+    MAX_PROBLEMS,
+    GraphError,
+    LiteralError,
+    Problem,
+    capped,
+    few_suggestions,
+    listed,
+    nearest,
+)
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, freeze
-from weft.engine.graph.parsing import parse, place_of
+from weft.engine.graph.parsing import load_bytes, parse, place_of
 from weft.engine.graph.parts import ID
+from weft.engine.limits import Limits
+from weft.engine.settings import resolve
 from weft.engine.types import shown
 
 VERSION = 1
+
+MAX_KEYS = 200_000
+"""How many keys the nodes, parameters, outputs and subgraphs of a file may have in all, inputs aside."""
+
+MAX_NAME = 200
+"""Characters of an id, of the name of an input and of a node type."""
+
+MAX_LINK = 1000
+"""Characters of a link, and of an input that a parameter sets."""
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*$"})]
 _LINK_HINT = 'write {"link": "NODE"} or {"link": "NODE.OUTPUT"}; an object that is a value: {"value": {...}}'
@@ -80,26 +100,26 @@ class DocumentModel(GraphModel):
     weft: int
 
 
-def load(path: Path, limit: int = 2**30) -> Graph:
+def load(path: Path, limit: int | None = None) -> Graph:
     """Read a graph file.
 
     Args:
         path: the JSON file.
-        limit: the greatest size that is read, in bytes.
+        limit: the greatest size that is read, in bytes; left out, the setting `limits.max_file_bytes`.
 
     Raises:
         GraphError: where it cannot be read or is no graph at all.
     """
+    limit = resolve().limits.max_file_bytes if limit is None else limit
     try:
-        if path.stat().st_size > limit:
-            message = f"larger than {limit:,} bytes"
-            raise GraphError([Problem(message, "raise WEFT_MAX_FILE_BYTES", file=str(path), code="unreadable-file")])
-        content = path.read_bytes()
+        content = load_bytes(path, limit)
+    except GraphError as fault:
+        raise GraphError(problem.within(str(path)) for problem in fault.problems) from None
     except OSError as fault:
         hint = _neighbour(path) if isinstance(fault, FileNotFoundError) else ""
         message = f"cannot be read: {fault.strerror}"
         raise GraphError([Problem(message, hint, file=str(path), code="unreadable-file")]) from None
-    return read(content, path)
+    return read(content, path, limit)
 
 
 def _neighbour(path: Path) -> str:
@@ -108,19 +128,21 @@ def _neighbour(path: Path) -> str:
 
 
 @paused_collection()
-def read(content: bytes | str, path: Path | None = None) -> Graph:
+@few_suggestions()
+def read(content: bytes | str, path: Path | None = None, limit: int | None = None) -> Graph:
     """The graph that a JSON text describes; its `faults` are the problems of parts that were left out.
 
     Args:
         content: the text, UTF-8.
         path: the file it comes from: problems name it, and files that it names are looked up in its folder.
+        limit: the greatest size that is read, in bytes; left out, no less than the text has.
 
     Raises:
         GraphError: where the text is no graph at all.
     """
     faults: list[Problem] = []
     try:
-        tree = parse(content, faults)
+        tree = parse(content, faults, max(len(content), Limits.max_file_bytes) if limit is None else limit)
     except GraphError as fault:
         raise GraphError(problem.within(str(path or "")) for problem in fault.problems) from None
     return built(tree, path, faults)
@@ -141,9 +163,11 @@ def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -
     found = [*faults]
     try:
         graph = _built(_document(tree, found), path, "", found)
+        if any(problem.code == "name-too-long" for problem in found):
+            raise GraphError([])  # inlining would copy the name with each node of a subgraph
     except GraphError as fault:
-        raise GraphError(problem.within(file) for problem in (*found, *fault.problems)) from None
-    return replace(graph, faults=tuple(problem.within(file) for problem in found))
+        raise GraphError(problem.within(file) for problem in capped([*found, *fault.problems])) from None
+    return replace(graph, faults=tuple(problem.within(file) for problem in capped(found)))
 
 
 def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
@@ -158,17 +182,37 @@ def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
         raise GraphError(
             [Problem(message, "upgrade Weft: pip install --upgrade weft-engine", code="unsupported-version")]
         )
+    if (count := _keys(tree)) > MAX_KEYS:
+        message = f"{count:,} keys of nodes, parameters, outputs and subgraphs, more than {MAX_KEYS:,}"
+        raise GraphError([Problem(message, "split the graph", code="too-many-values")])
     try:
         return DocumentModel.model_validate(tree)
     except ValidationError as fault:
         found = {_place(error): error for error in reversed(fault.errors(include_url=False))}
-        faults += (_translate(place, error) for place, error in reversed(found.items()))
+        faults += capped(_translate(place, error) for place, error in reversed(found.items()))
+    if len(found) > MAX_PROBLEMS:
+        raise GraphError([])
     for place, error in found.items():
         _set_aside(tree, place, error["type"])
     try:
         return DocumentModel.model_validate(tree)
     except ValidationError:  # for example without `nodes`: nothing is left to report on
         raise GraphError([]) from None
+
+
+def _keys(tree: Mapping[str, Any]) -> int:
+    """How many keys pydantic looks at: those of graphs and of their members, not those inside of inputs."""
+    count = 0
+    stack: list[Any] = [tree]
+    while stack:
+        graph = stack.pop()
+        groups = [graph.get(name) for name in ("nodes", "parameters", "outputs", "graphs")]
+        for group in (group for group in groups if isinstance(group, dict)):
+            count += len(group) + sum(len(member) for member in group.values() if isinstance(member, (dict, list)))
+        inner = graph.get("graphs")
+        stack += (one for one in inner.values() if isinstance(one, dict)) if isinstance(inner, dict) else ()
+        count += len(graph)
+    return count
 
 
 def _place(error: Any) -> tuple[str, ...]:
@@ -232,8 +276,11 @@ def _keys_at(path: tuple[str, ...]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
+_LITERALS = frozenset({str, int, float, bool, type(None)})
+
+
 def _built(model: GraphModel, path: Path | None, scope: str, faults: list[Problem]) -> Graph:
-    faults += _no_ids(model, scope)
+    faults += capped(_malformed_names(model, scope))
     nodes = {
         id: Node(sys.intern(node.type), MappingProxyType(_inputs(node, f"{scope}{id}", faults)), node.notes)
         for id, node in model.nodes.items()
@@ -251,12 +298,29 @@ def _built(model: GraphModel, path: Path | None, scope: str, faults: list[Proble
     )
 
 
-def _no_ids(model: GraphModel, scope: str) -> Iterator[Problem]:
+def _malformed_names(model: GraphModel, scope: str) -> Iterator[Problem]:
     for group in (model.nodes, model.parameters, model.outputs, model.graphs):
         for name in group:
-            if not ID.match(name):
+            if len(name) > MAX_NAME:
+                yield _too_long(name, "id", MAX_NAME, scope)
+            elif not ID.match(name):
                 hint = "use letters, digits, _ and -, a letter or _ first"
                 yield Problem(f"`{name}` is no id", hint, scope + name, code="malformed-id")
+    for node in model.nodes.values():
+        if len(node.type) > MAX_NAME:
+            yield _too_long(node.type, "node type", MAX_NAME, scope)
+        yield from (_too_long(name, "name", MAX_NAME, scope) for name in node.inputs if len(name) > MAX_NAME)
+    for parameter in model.parameters.values():
+        names = (*parameter.sets, parameter.type or "")
+        yield from (_too_long(name, "name", MAX_LINK, scope) for name in names if len(name) > MAX_LINK)
+    for output in model.outputs.values():
+        if len(output.link) > MAX_LINK:
+            yield _too_long(output.link, "link", MAX_LINK, scope)
+
+
+def _too_long(name: str, what: str, most: int, scope: str) -> Problem:
+    message = f"the {what} `{name[:60]}...` has {len(name):,} characters, more than {most}"
+    return Problem(message, "give a shorter one", scope.rstrip("/"), code="name-too-long")
 
 
 def _inputs(model: NodeModel, node: str, faults: list[Problem]) -> dict[str, Given]:
@@ -267,6 +331,8 @@ def _inputs(model: NodeModel, node: str, faults: list[Problem]) -> dict[str, Giv
             inputs[name] = _given(item)
         except LiteralError as fault:
             faults.append(Problem.of(fault, node, name))
+            if len(faults) > MAX_PROBLEMS:
+                raise GraphError([]) from None
     return inputs
 
 
@@ -274,11 +340,14 @@ def _given(item: Any) -> Given:
     """An input as a graph holds it."""
     literal: Given
     if isinstance(item, list):
-        return tuple(map(_given, item))
+        return tuple([part if type(part) in _LITERALS else _given(part) for part in item])
     if not isinstance(item, dict):
         literal = item
         return literal
     if item.keys() == {"link"} and isinstance(item["link"], str):
+        if len(item["link"]) > MAX_LINK:
+            message = f"found a link of {len(item['link']):,} characters, more than {MAX_LINK}"
+            raise LiteralError(message, _LINK_HINT, "name-too-long")
         return Link.parse(item["link"])
     if item.keys() == {"value"}:
         literal = freeze(item["value"])

@@ -1,22 +1,34 @@
-"""JSON as graph and job files are read: strict about keys written twice, numbers out of range, and depth."""
+"""JSON as graph and job files are read: strict about keys written twice, numbers out of range, depth and size.
+
+The text is looked at before it is parsed: parsed, `{},` takes a hundred bytes.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
-from weft.engine.errors import GraphError, Problem
+from weft.engine.errors import MAX_PROBLEMS, GraphError, Problem, capped
+from weft.engine.limits import Limits
 
 MAX_DEPTH = 200
 """How deep a graph file may nest objects and lists."""
 
-_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
-"""An escape of a JSON string: a surrogate pair, half of one (in the group), or any other."""
+_SURROGATE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)", re.DOTALL)
+"""A surrogate pair in escapes of a JSON string, or half of one (in the group)."""
+
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class _Duplicated(dict[str, Any]):
@@ -54,6 +66,8 @@ class _Decoder:
         return parsed if math.isfinite(parsed) else self.constant(text)
 
     def whole(self, text: str) -> int | _NoNumber:
+        if len(text) <= 18:
+            return int(text)
         if len(text) <= 20 and -(2**63) <= int(text) < 2**64:
             return int(text)
         self.refused = True
@@ -65,17 +79,43 @@ class _Decoder:
         return _NoNumber(text, "no finite number")
 
 
-def parse(content: bytes | str, faults: list[Problem]) -> Any:
+def load_bytes(path: Path, limit: int) -> bytes:
+    """The content of a graph or job file.
+
+    Raises:
+        GraphError: where it is larger than the limit.
+        OSError: where it cannot be read.
+    """
+    with path.open("rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = file.read(max(limit, 0) + 1)
+    if len(content) > limit:
+        raise GraphError([too_large(limit)])
+    return content
+
+
+def too_large(limit: int) -> Problem:
+    """The problem of a graph that is larger than the limit of bytes."""
+    return Problem(f"larger than {limit:,} bytes", "raise WEFT_MAX_FILE_BYTES", code="unreadable-file")
+
+
+def parse(content: bytes | str, faults: list[Problem], limit: int = Limits.max_file_bytes) -> Any:
     """JSON to plain values.
 
     Args:
+        limit: the greatest size of a file in bytes. A text may have an object for 16 of these and a value for 9, each
+            of which takes a hundred bytes of memory.
         faults: receives a problem for each part that is left out or ambiguous: a key that is written twice, a number
             that is not finite or beyond 64 bits. What holds such a number (a node's input, a member) is left out.
 
     Raises:
-        GraphError: where the text is no JSON.
+        GraphError: where the text is no JSON, or too large.
     """
+    if len(content) > limit:
+        raise GraphError([too_large(limit)])
     text, to = _text(content), _Decoder()
+    _refuse_too_many(text, limit)
     try:
         tree = json.loads(
             text, object_pairs_hook=to.pairs, parse_constant=to.constant, parse_float=to.real, parse_int=to.whole
@@ -87,9 +127,27 @@ def parse(content: bytes | str, faults: list[Problem]) -> Any:
         raise GraphError([_too_deep()]) from None
     if _too_nested(tree):
         raise GraphError([_too_deep()])
-    faults += _duplicates(tree) if to.duplicated else ()
-    faults += _leave_out(tree) if to.refused else ()
+    found = capped(chain(_duplicates(tree) if to.duplicated else (), _leave_out(tree) if to.refused else ()))
+    if len(found) > MAX_PROBLEMS:
+        raise GraphError(found)  # what is left has faults still
+    faults += found
     return None if isinstance(tree, _NoNumber) else tree
+
+
+def _refuse_too_many(text: str, limit: int) -> None:
+    """Refuse a text with so many objects and values that they would take much more memory than the text."""
+    most_objects, most_values = limit // 16, limit // 9
+    for outside_strings in (False, True):
+        if outside_strings:  # what a prompt has of these characters is no value
+            text = _STRING.sub("", text)
+        objects = text.count("{")
+        values = objects + text.count("[") + text.count(",")
+        if objects <= most_objects and values <= most_values:
+            return
+    found = f"{objects:,} objects" if objects > most_objects else f"{values:,} values"
+    most = most_objects if objects > most_objects else most_values
+    message = f"{found}, more than {most:,}"
+    raise GraphError([Problem(message, "split the graph, or raise WEFT_MAX_FILE_BYTES", code="too-many-values")])
 
 
 def _text(content: bytes | str) -> str:
@@ -98,7 +156,8 @@ def _text(content: bytes | str) -> str:
     except UnicodeDecodeError as fault:
         message = f"not JSON: byte {fault.start} is not UTF-8"
         raise GraphError([Problem(message, "save the file as UTF-8", code="not-json")]) from None
-    half = next((escape for escape in _ESCAPE.finditer(text) if escape.group(1)), None)
+    escapes = _SURROGATE.finditer(text.replace("\\\\", "  "))  # what follows an escaped backslash is no escape
+    half = next((escape for escape in escapes if escape.group(1)), None)
     if half:
         line = text.count("\n", 0, half.start()) + 1
         message = f"not JSON: {half.group()} in line {line} is half of a surrogate pair, no character"
@@ -111,17 +170,27 @@ def _too_deep() -> Problem:
     return Problem(f"nested deeper than {MAX_DEPTH} levels", hint, code="too-deep")
 
 
-def _walk(tree: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
-    """Every container of a JSON tree with its path, without recursion."""
-    stack: list[tuple[Any, tuple[str, ...]]] = [(tree, ())]
+_Trail = tuple["_Trail", str] | None
+"""The place of a container: the trail of the one that holds it, and its name in there; None for the outermost."""
+
+
+def _walk(tree: Any) -> Iterator[tuple[Any, _Trail]]:
+    """Every container of a JSON tree with its trail, without recursion."""
+    stack: list[tuple[Any, _Trail]] = [(tree, None)]
     while stack:
-        item, path = stack.pop()
-        if isinstance(item, dict):
-            yield item, path
-            stack += [(element, (*path, name)) for name, element in item.items() if isinstance(element, (dict, list))]
-        elif isinstance(item, list):
-            yield item, path
-            stack += [(element, (*path, str(n))) for n, element in enumerate(item) if isinstance(element, (dict, list))]
+        item, trail = stack.pop()
+        if isinstance(item, (dict, list)):
+            yield item, trail
+            members = item.items() if isinstance(item, dict) else enumerate(item)
+            stack += [(part, (trail, str(name))) for name, part in members if isinstance(part, (dict, list))]
+
+
+def _path(trail: _Trail) -> tuple[str, ...]:
+    names = []
+    while trail:
+        trail, name = trail
+        names.append(name)
+    return tuple(reversed(names))
 
 
 def _too_nested(tree: Any) -> bool:
@@ -135,8 +204,9 @@ def _too_nested(tree: Any) -> bool:
 
 
 def _duplicates(tree: Any) -> Iterator[Problem]:
-    for item, path in _walk(tree):
+    for item, trail in _walk(tree):
         if isinstance(item, _Duplicated):
+            path = _path(trail)
             for name in item.keys_twice:
                 what = "node id" if path[-1:] == ("nodes",) else "key"
                 message = f"the {what} `{name}` is written twice in the same object"
@@ -145,17 +215,13 @@ def _duplicates(tree: Any) -> Iterator[Problem]:
 
 def _leave_out(tree: Any) -> Iterator[Problem]:
     """Leave out what holds a number that no input takes; a problem for each part that is left out."""
-    found = [
-        ((*path, str(name)), element)
-        for item, path in _walk(tree)
-        for name, element in (item.items() if isinstance(item, dict) else enumerate(item))
-        if isinstance(element, _NoNumber)
-    ]
-    for path, number in found:
-        if place := _removed(tree, path):
-            message = f"found {number.text}, which is {number.reason}"
-            hint = "give a finite number that 64 bits can hold"
-            yield Problem(message, hint, *place_of(place), code="not-a-number")
+    for item, trail in _walk(tree):
+        members = item.items() if isinstance(item, dict) else enumerate(item)
+        for name, number in [(str(name), part) for name, part in members if isinstance(part, _NoNumber)]:
+            if place := _removed(tree, (*_path(trail), name)):
+                message = f"found {number.text}, which is {number.reason}"
+                hint = "give a finite number that 64 bits can hold"
+                yield Problem(message, hint, *place_of(place), code="not-a-number")
 
 
 def _removed(tree: Any, path: tuple[str, ...]) -> tuple[str, ...]:

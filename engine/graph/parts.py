@@ -135,5 +135,5 @@ def links_of(given: Given) -> Iterator[Link]:
         yield given
     elif isinstance(given, tuple):
         for element in given:
-            if isinstance(element, Link):
+            if type(element) is Link:
                 yield element

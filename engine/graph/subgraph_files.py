@@ -17,12 +17,14 @@ class SubgraphFiles:
 
     Args:
         places: where they are looked up, after the folder of the graph that names them.
+        limits: all files together have `max_file_bytes` at most.
     """
 
     places: SearchPaths
     limits: Limits
     _paths: dict[tuple[Path | None, str], Path] = field(default_factory=dict, repr=False)
     _graphs: dict[Path, Graph] = field(default_factory=dict, repr=False)
+    _bytes: int = 0
 
     def find(self, graph: Graph, name: str) -> tuple[Path, Graph] | None:
         """The file that a node of `graph` names, and the graph in it; None where there is none.
@@ -39,5 +41,6 @@ class SubgraphFiles:
                 return None
             path = self._paths[base, name] = found.resolve()
         if path not in self._graphs:
-            self._graphs[path] = load(path, self.limits.max_file_bytes)
+            self._graphs[path] = load(path, self.limits.max_file_bytes - self._bytes)
+            self._bytes += path.stat().st_size if path.exists() else 0
         return path, self._graphs[path]

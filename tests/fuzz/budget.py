@@ -91,13 +91,22 @@ class Budgeted(Generic[C]):
         folder: that cases may read and write; what lies next to it must stay as it is.
         first: a valid case that the child runs before any other, without limits, so that imports count for none.
         seconds: processor time of one case.
+        memory: that one case may add, in bytes.
     """
 
-    def __init__(self, run: Callable[[C, Path], None], folder: Path, first: C, seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        run: Callable[[C, Path], None],
+        folder: Path,
+        first: C,
+        seconds: float = SECONDS,
+        memory: int = MEMORY,
+    ) -> None:
         self._run = run
         self._folder = folder
         self._first = first
         self._seconds = seconds
+        self._memory = memory
         self._context = multiprocessing.get_context("spawn")
         self._child: Any = None
         self._pipe: Connection[Any, Any] | None = None
@@ -132,7 +141,7 @@ class Budgeted(Generic[C]):
 
     def _start(self) -> Connection[Any, Any]:
         self._pipe, other = self._context.Pipe()
-        given = (other, self._run, self._folder, self._first, self._seconds)
+        given = (other, self._run, self._folder, self._first, self._seconds, self._memory)
         self._child = self._context.Process(target=_serve, args=given, daemon=True)
         sys.path.insert(0, str(_TREE))  # the child takes this path: it imports what it runs by the name `tests.fuzz...`
         try:
@@ -157,7 +166,7 @@ def _listed(folder: Path) -> Mapping[str, tuple[int, int]]:
 
 
 def _serve(
-    pipe: Connection[Any, Any], run: Callable[[Any, Path], None], folder: Path, first: Any, seconds: float
+    pipe: Connection[Any, Any], run: Callable[[Any, Path], None], folder: Path, first: Any, seconds: float, memory: int
 ) -> None:
     """The child: an outcome for each case, until the pipe is closed."""
     os.chdir(folder)
@@ -171,16 +180,16 @@ def _serve(
         except EOFError:
             return
         with watch.watching():
-            outcome = _outcome(partial(run, case, folder), seconds)
+            outcome = _outcome(partial(run, case, folder), seconds, memory)
         pipe.send(replace(outcome, touched=tuple(dict.fromkeys(watch.touched))))
 
 
-def _outcome(run: Callable[[], None], seconds: float) -> Outcome:
+def _outcome(run: Callable[[], None], seconds: float, memory: int) -> Outcome:
     began = time.process_time()
     kind: Literal["done", "refused", "raised", "over time"] = "done"
     detail = ""
     try:
-        with _limited(seconds):
+        with _limited(seconds, memory):
             run()
     except WeftError:
         kind = "refused"
@@ -192,13 +201,13 @@ def _outcome(run: Callable[[], None], seconds: float) -> Outcome:
 
 
 @contextmanager
-def _limited(seconds: float) -> Iterator[None]:
+def _limited(seconds: float, memory: int) -> Iterator[None]:
     """The block within the processor time and the memory."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = Path("/proc/self/statm")
     if pages.is_file():
         used = int(pages.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, before[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, before[1]))
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield

@@ -7,7 +7,6 @@ count, others each time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -31,7 +30,7 @@ class _Unshown(Generic[C]):
     case: C
 
 
-def counts(whole: int) -> Callable[..., pytest.MarkDecorator] | pytest.MarkDecorator:
+def counts(whole: int) -> pytest.MarkDecorator:
     """Runs a test with `count` in the suite, and with the whole count under the marker `fuzz`."""
     return pytest.mark.parametrize("count", [IN_SUITE, pytest.param(whole, marks=pytest.mark.fuzz)])
 

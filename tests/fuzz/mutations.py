@@ -26,7 +26,7 @@ TEXTS = (
     "\ud800",
     "\u202e\u2028",
     "\U0001d4b3" * 50,
-    "x" * 100_000,
+    "x" * 10_000,
     "%s{0}{x!r}\\u0000",
     "__class__",
     "../outside/graph.json",
@@ -44,7 +44,7 @@ TEXTS = (
 )
 NUMBERS = (0, 1, -1, 2**31, 2**63, 2**64, -(2**63), 10**18, 10**400, 0.5, -0.0, 1e308, 5e-324)
 PARTS = (
-    b"[" * 100_000,
+    b"[" * 20_000,
     b'{"a":' * 1000,
     b"\xff\xfe",
     b"\xef\xbb\xbf",
@@ -61,21 +61,17 @@ PARTS = (
     b'"a":1,"a":2,',
 )
 """What is put between the bytes of a document."""
-SIZES = (2, 10, 100, 3000)
+SIZES = (2, 5, 40, 1000)
 
 
-def places(document: Any) -> list[Place]:
-    """Every member of every object and list, outermost first."""
-    found: list[Place] = []
+def count(document: Any, most: int) -> int:
+    """How many values a document has; no more than `most` are counted."""
+    found = 0
     stack = [document]
-    while stack:
+    while stack and found < most:
         part = stack.pop()
-        if isinstance(part, dict):
-            found += ((part, key) for key in part)
-            stack += part.values()
-        elif isinstance(part, list):
-            found += ((part, index) for index in range(len(part)))
-            stack += part
+        found += 1
+        stack += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
     return found
 
 
@@ -112,8 +108,13 @@ def _copied(part: Any) -> Any:
 
 
 def _place(chance: Random, document: Any) -> Place | None:
-    found = places(document)
-    return chance.choice(found) if found else None
+    """A member of some object or list, on a walk from the outermost one."""
+    found: Place | None = None
+    while isinstance(document, (dict, list)) and document and (found is None or chance.random() < 0.8):
+        key = chance.choice([*document]) if isinstance(document, dict) else chance.randrange(len(document))
+        found = document, key
+        document = document[key]
+    return found
 
 
 def replaced(chance: Random, document: Any) -> Any:
@@ -134,9 +135,10 @@ def repeated(chance: Random, document: Any) -> Any:
     """Something is there many times, under other names."""
     if place := _place(chance, document):
         within, key = place
-        for index in range(chance.choice(SIZES)):
+        most = 3000 // count(within[key], 3000)
+        for index in range(min(chance.choice(SIZES), most)):
             if isinstance(within, dict):
-                within[f"{key}_{index}"] = _copied(within[key]) if index < 100 else within[key]
+                within[f"{key}_{index}"] = _copied(within[key])
             else:
                 within.append(within[key])
     return document
@@ -144,10 +146,10 @@ def repeated(chance: Random, document: Any) -> Any:
 
 def renamed(chance: Random, document: Any) -> Any:
     """A key is another one."""
-    found = [place for place in places(document) if isinstance(place[0], dict)]
-    if found:
-        within, key = chance.choice(found)
-        other = chance.choice((*TEXTS, f"{key}/x", f"{key}.x", f"@{key}", key.upper(), chance.choice(found)[1]))
+    place = _place(chance, document)
+    if place and isinstance(place[0], dict):
+        within, key = place
+        other = chance.choice((*TEXTS, f"{key}/x", f"{key}.x", f"@{key}", key.upper(), chance.choice([*within])))
         within[other] = within.pop(key)
     return document
 
@@ -202,7 +204,7 @@ def stretched(chance: Random, text: bytes) -> bytes:
     """A short range is there many times."""
     start = chance.randint(0, len(text))
     part = text[start : start + chance.randint(1, 40)]
-    return text[:start] + part * chance.choice((2, 100, 20_000)) + text[start:]
+    return text[:start] + part * chance.choice((2, 100, 5000)) + text[start:]
 
 
 BYTEWISE: Sequence[Bytewise] = (flipped, cut, inserted, stretched)
@@ -228,7 +230,8 @@ def _mutated(
 ) -> bytes:
     document = json.loads(seed)
     for mutation, number in structural:
-        document = mutation(Random(number), document)
+        if count(document, 20_000) < 20_000:
+            document = mutation(Random(number), document)
     try:
         text = written(document, ascii)
     except (RecursionError, ValueError):  # nested deeper than Python writes

@@ -20,13 +20,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
-from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
+from weft.engine.errors import GraphError, InputError, Problem, capped, few_suggestions, listed, nearest
 from weft.engine.farm.sweep.axes import gives_texts
 from weft.engine.farm.sweep.axes import read as read_values
 from weft.engine.farm.sweep.naming import template_fault
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
-from weft.engine.graph.parsing import parse
+from weft.engine.graph.parsing import load_bytes, parse
+from weft.engine.limits import Limits
+from weft.engine.settings import resolve
 from weft.engine.types import shown
 
 VERSION = 1
@@ -119,8 +121,11 @@ def load(path: Path) -> Job:
     Raises:
         GraphError: with every problem of the job.
     """
+    limit = resolve().limits.max_file_bytes
     try:
-        content = path.read_bytes()
+        content = load_bytes(path, limit)
+    except GraphError as fault:
+        raise GraphError(problem.within(str(path)) for problem in fault.problems) from None
     except OSError as fault:
         near = nearest(path.name, (one.name for one in path.parent.glob("*.json")))
         raise GraphError(
@@ -133,25 +138,27 @@ def load(path: Path) -> Job:
                 )
             ]
         ) from None
-    return read(content, path)
+    return read(content, path, limit)
 
 
-def read(content: bytes | str, path: Path) -> Job:
+@few_suggestions()
+def read(content: bytes | str, path: Path, limit: int = Limits.max_file_bytes) -> Job:
     """The job that a JSON text says.
 
     Args:
         path: the file it comes from; its graph and files are looked up in its folder.
+        limit: the greatest size that is read, in bytes.
 
     Raises:
         GraphError: with every problem of the job.
     """
     faults: list[Problem] = []
     try:
-        job = made(_model(parse(content, faults)), path.parent)
+        job = made(_model(parse(content, faults, limit)), path.parent)
         if faults:
             raise GraphError([])
     except GraphError as fault:
-        raise GraphError(problem.within(str(path)) for problem in (*faults, *fault.problems)) from None
+        raise GraphError(problem.within(str(path)) for problem in capped([*faults, *fault.problems])) from None
     return job
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from weft.engine import Graph, Link
+from weft.engine import Graph, GraphError, Link
+from weft.engine.errors import MAX_PROBLEMS
 from weft.engine.graph.document import GraphModel, read, write
 
 
@@ -59,8 +60,11 @@ def test_what_a_file_writes_is_small_and_ordered() -> None:
 
 def test_keys_given_twice_among_many_are_found_at_once() -> None:
     names = ", ".join(f'"n{n % 20_000}": {{"type": "T"}}' for n in range(40_000))
-    faults = read(f'{{"weft": 1, "nodes": {{{names}}}}}').faults
-    assert len(faults) == 20_000 and {fault.code for fault in faults} == {"duplicate-key"}
+    with pytest.raises(GraphError) as raised:
+        read(f'{{"weft": 1, "nodes": {{{names}}}}}')
+    *faults, last = raised.value.problems
+    assert (len(faults), last.code) == (MAX_PROBLEMS, "more-problems")
+    assert {fault.code for fault in faults} == {"duplicate-key"}
 
 
 def test_a_schema_of_ids_is_kept_for_editors() -> None:
