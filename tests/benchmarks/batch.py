@@ -1,6 +1,6 @@
 """Pictures a second of a job on the model that comes with Weft, sampled one by one and in batches.
 
-    OMP_NUM_THREADS=2 python -m tests.benchmarks.batch [--items 24] [--device cpu]
+    OMP_NUM_THREADS=2 python tests/benchmarks/batch.py [--items 24] [--device cpu]
 
 One worker, 20 steps, 128 x 128 pixels. What it takes to begin, and the first batch, do not count.
 """

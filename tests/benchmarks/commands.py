@@ -7,6 +7,7 @@ The baseline, in the same run, is a Python process that imports torch and does n
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import statistics
@@ -48,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -1,6 +1,6 @@
 """What a job costs on top of its work: submit, status, a rerun that has nothing to do, overhead an item, memory.
 
-    python -m tests.benchmarks.farm [--items 10000]
+    python tests/benchmarks/farm.py [--items 10000]
 
 Nodes are light: a text, a number and one pixel, so what is measured is the farm. ext4 makes files slowly for minutes
 after many were removed, which the overhead of an item shows: take it on a machine that was left alone for a while.
@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
-from tests.engine.farm.conftest import GRAPH, NODES, Place
 from weft.engine.farm import Ledger
 from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.submit import submit
@@ -28,6 +27,10 @@ from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.farm.work.worker import Worker
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for `tests`, where this file is run by its path
+
+from tests.engine.farm.conftest import GRAPH, NODES, Place
 
 REST = 0.05
 """Seconds that a node waits where overhead is measured."""

@@ -13,6 +13,7 @@ import argparse
 import multiprocessing
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from typing import Any, cast
 
 from weft.engine import INJECTED, Context, Engine, Graph, NodeType, node
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for `tests`, where this file is run by its path
 
 NAME = "full_size.safetensors"
 STEPS, SIDE = 2, 128
