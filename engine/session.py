@@ -23,6 +23,7 @@ from weft.engine import events
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
 from weft.engine.errors import Cancelled, ChangedFile, GraphError
+from weft.engine.file_stamp import FileStamp
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
@@ -43,9 +44,10 @@ from weft.engine.running.result import Result
 from weft.engine.running.run_in_parts import PLANS, RunInParts
 from weft.engine.settings import TABLE, Settings, default, resolve
 from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_default, running
-from weft.engine.spec.catalog import Catalog, from_file, installed
+from weft.engine.spec.catalog import Catalog, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
+from weft.engine.spec.node_files import NodeFile, load
 from weft.engine.store import HistoryNote, NullStore, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
@@ -113,7 +115,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.models, self.inputs, self.nodes = (one_or_many(one) for one in (self.models, self.inputs, self.nodes))
-        self.catalog = _catalog(map(Path, self.nodes))
+        self.reload_nodes()
         self._store, self._digests = self._stores()
         settings = resolve()
         self._folders = {"inputs": settings.inputs, "models": settings.models}
@@ -177,7 +179,20 @@ class Engine:
         Raises:
             CatalogError: where one cannot be loaded; the node types stay as they were.
         """
-        self.catalog = _catalog(map(Path, self.nodes))
+        self._node_files: dict[Path, FileStamp | None] = {}
+        files = []
+        for path in map(Path, self.nodes):
+            files.append(NodeFile.read(path))
+            self._node_files |= files[-1].files
+        catalog = installed()
+        for file, types in load(files) if files else ():
+            catalog = catalog.joined(types, str(file.path))
+        self.catalog = catalog
+
+    @property
+    def node_files(self) -> Mapping[Path, FileStamp | None]:
+        """The user's node files and the modules that they import from their folders, as they were read last."""
+        return self._node_files
 
     def places(self, graph: Graph | None = None) -> SearchPaths:
         """Where files that a graph names are looked up."""
@@ -503,13 +518,6 @@ def _while_files_change(attempt: Callable[[], T]) -> T:
         with suppress(ChangedFile):
             return attempt()
     return attempt()
-
-
-def _catalog(files: Iterable[Path]) -> Catalog:
-    catalog = installed()
-    for path in files:
-        catalog = catalog.joined(from_file(path), str(path))
-    return catalog
 
 
 _default: list[Engine] = []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from weft.engine import events
 from weft.engine.errors import WeftError
+from weft.engine.file_stamp import FileStamp, wait_for_tick
 from weft.engine.graph.graph import Graph
 from weft.engine.running.result import Result
 from weft.engine.session import Engine
@@ -20,8 +21,8 @@ from weft.engine.session import Engine
 POLL_SECONDS = 0.5
 """How long a change may go unnoticed that falls between two looks."""
 
-Stamps = Mapping[Path, tuple[int, int] | None]
-"""Size and modification time of files; None for one that is not there."""
+Stamps = Mapping[Path, FileStamp | None]
+"""The states of files; None for one that is not there."""
 
 
 @dataclass
@@ -47,7 +48,8 @@ class Watch:
     def until(self, stop: threading.Event) -> None:
         """Watch until asked to stop; a run that is going on then is cancelled."""
         while not stop.is_set():
-            self._seen = _stamps(self._seen or self._always())
+            self._seen = _stamps(self._seen or (self.path, *map(Path, self.engine.nodes)))
+            _wait_for_tick(self._seen)
             outdated = threading.Event()
             worker = threading.Thread(target=self._run, args=(outdated,), name="weft run")
             worker.start()
@@ -57,22 +59,27 @@ class Watch:
                 outdated.set()
                 worker.join()
 
-    def _always(self) -> tuple[Path, ...]:
-        return (self.path, *map(Path, self.engine.nodes))
-
     def _run(self, outdated: threading.Event) -> None:
         try:
             if self.engine.nodes:
-                self.engine.reload_nodes()
+                self._reload_nodes()
             graph = self.read()
-            files = (*self._always(), *self.engine.check(graph).files)
-            self._seen = {path: self._seen[path] if path in self._seen else _stamp(path) for path in files}
+            before, nodes = self._seen, self.engine.node_files
+            files = (self.path, *nodes, *self.engine.check(graph).files)
+            self._seen = {path: before[path] if path in before else nodes.get(path) or _stamp(path) for path in files}
             result = self.engine.execute(self.engine.plan(graph), listener=self.listener, cancelled=outdated.is_set)
         except WeftError as fault:
             self.failed(fault)
             return
         if result.status != "cancelled":
             self.done(result)
+
+    def _reload_nodes(self) -> None:
+        """Read the user's node types; what they import is watched also where that fails."""
+        try:
+            self.engine.reload_nodes()
+        finally:
+            self._seen = {**self.engine.node_files, **self._seen}
 
     def _changed(self, stop: threading.Event) -> None:
         """Wait until a watched file is not what it was, or `stop`."""
@@ -106,9 +113,15 @@ def _stamps(files: Iterable[Path]) -> Stamps:
     return {path: _stamp(path) for path in files}
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path) -> FileStamp | None:
     try:
-        stat = path.stat()
+        return FileStamp.of(path.stat())
     except OSError:
         return None
-    return stat.st_size, stat.st_mtime_ns
+
+
+def _wait_for_tick(stamps: Stamps) -> None:
+    """Wait until the next write of any of the files shows in its stamp."""
+    for stamp in stamps.values():
+        if stamp:
+            wait_for_tick(stamp)

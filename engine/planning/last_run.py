@@ -63,7 +63,7 @@ def changes(now: Memo, last: Memo | None) -> tuple[str, ...]:
     if now.version != last.version:
         return (f"node version {last.version} -> {now.version}",)
     if now.origin != last.origin:
-        return ("the file of its node type changed",)
+        return ("the file of its node type, or a module that it imports, changed",)
     names = [*now.inputs, *(name for name in last.inputs if name not in now.inputs)]
     pairs = ((name, last.inputs.get(name, "nothing"), now.inputs.get(name, "nothing")) for name in names)
     return tuple(f"`{name}` {before} -> {after}" for name, before, after in pairs if before != after)

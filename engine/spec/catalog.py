@@ -1,19 +1,14 @@
-"""The node types that are installed: found by the entry-point group `weft.nodes`, and in files given by `--nodes`."""
+"""The node types that are installed, found by the entry-point group `weft.nodes`; those of files: `spec.node_files`."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from importlib.machinery import SourceFileLoader
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
-from weft.engine.errors import CatalogError, listed, nearest
+from weft.engine.errors import CatalogError, nearest
 from weft.engine.graph.graph import Graph
-from weft.engine.keys import digest_bytes
 from weft.engine.spec.control_flow import TYPES
 from weft.engine.spec.node import NodeType
 
@@ -84,35 +79,3 @@ def types_of(module: ModuleType) -> list[NodeType]:
     """The node types that a module has by name, in the order in which it has them."""
     found = (item for item in vars(module).values() if isinstance(item, NodeType))
     return list({type.name: type for type in found}.values())
-
-
-class _FromSource(SourceFileLoader):
-    """Compiles a file each time: Python tells kept bytecode by size and second, and an edit may change neither."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
-
-
-def from_file(path: Path) -> list[NodeType]:
-    """The node types of a user's own Python file; the file's content is part of their keys.
-
-    Raises:
-        CatalogError: where the file cannot be imported or has no node.
-    """
-    name = f"weft_user_nodes_{path.stem}_{digest_bytes(bytes(path.resolve()))[:8]}"
-    loader = _FromSource(name, str(path))
-    spec = importlib.util.spec_from_loader(name, loader)
-    if spec is None or path.suffix != ".py" or not path.is_file():
-        raise CatalogError(f"--nodes {path}: expected a Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        loader.exec_module(module)
-    except (Exception, SystemExit) as fault:
-        raise CatalogError(f"--nodes {path}: {fault.__class__.__name__}: {fault}") from fault
-    own = [type for type in types_of(module) if type.function.__module__ == name]
-    if not own:
-        others = listed(key for key in vars(module) if not key.startswith("_"))
-        raise CatalogError(f"--nodes {path}: no function with @node in it (found: {others or 'nothing'})")
-    origin = digest_bytes(path.read_bytes())
-    return [replace(type, origin=origin) for type in own]

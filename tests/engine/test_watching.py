@@ -78,6 +78,30 @@ def test_it_runs_again_at_a_save_and_when_a_file_changes(
     assert outputs(watched()) == {"out": 0.0}
 
 
+NODE = "from weft.engine import node\nimport helper\n\n@node\ndef Given(x: int) -> int:\n    return helper.f(x)\n"
+
+
+def test_it_runs_again_when_a_module_changes_that_a_node_file_imports(tmp_path: Path) -> None:
+    (tmp_path / "given.py").write_text(NODE)
+    (tmp_path / "helper.py").write_text("def f(x): return x + 1")
+    engine = Engine(store=None, device="cpu", nodes=[tmp_path / "given.py"])
+    path, heard, stop = tmp_path / "graph.json", Heard(), threading.Event()
+    save(path, "Given", x=1)
+    thread = threading.Thread(
+        target=Watch(engine, path, lambda: Graph.load(path), done=heard.put, failed=heard.put).until, args=(stop,)
+    )
+    thread.start()
+    try:
+        for text, wanted in (("", 2), ("def f(x): return x + 2", 3), ("def f(:", None), ("def f(x): return x + 4", 5)):
+            if text:
+                (tmp_path / "helper.py").write_text(text)
+            result = heard.get(timeout=20)
+            assert isinstance(result, WeftError) if wanted is None else outputs(result) == {"out": wanted}
+    finally:
+        stop.set()
+        thread.join(20)
+
+
 def test_a_broken_edit_is_reported_and_it_goes_on(watched: Callable[[], Result | WeftError], tmp_path: Path) -> None:
     watched()
     save(tmp_path / "graph.json", "Length", path="none.txt")
