@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
 from weft.engine.errors import CatalogError, LiteralError, listed, nearest
+from weft.engine.unicode_text import escaped, is_unicode
 
 C = TypeVar("C", bound=type)
 
@@ -272,6 +273,11 @@ class Scalar(Type):
             raise LiteralError(f"expected {self._article()}, found {shown(given)}", _HINTS[self.name])
         if isinstance(given, float) and not math.isfinite(given):
             raise LiteralError(f"expected a finite float, found {given!r}", _HINTS["float"], "not-a-number")
+        if isinstance(given, str) and not is_unicode(given):
+            message = f"`{escaped(given)[:200]}` has bytes that are not UTF-8, which no graph can hold"
+            raise LiteralError(
+                message, "write it in UTF-8; if it is the name of a file, rename that", "malformed-value"
+            )
         fault = self.bounds.fault(given) if self.bounds and isinstance(given, (int, float)) else None
         if fault:
             raise LiteralError(fault, self._bounds_hint(), "out-of-range")

@@ -18,7 +18,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def is_unicode(text: str) -> bool:
     """Whether a text can be written in UTF-8."""
-    return _SURROGATE.search(text) is None
+    return text.isascii() or _SURROGATE.search(text) is None
 
 
 def escaped(text: str) -> str:

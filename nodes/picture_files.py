@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from weft.engine import InputError, listed
+from weft.nodes.png_chunks import without_texts
 from weft.nodes.value_checks import check_finite
 
 if TYPE_CHECKING:
@@ -67,21 +68,28 @@ def from_pil(pictures: Iterable[PIL.Image.Image]) -> Tensor:
             "size-mismatch",
         )
     alpha = any(picture.has_transparency_data for picture in items)
-    levels = (read_levels(picture.convert("RGBA") if alpha else picture) for picture in items)
+    levels = (read_levels(picture, alpha) for picture in items)
     return torch.stack([torch.from_numpy(item).float() / most for item, most in levels])
 
 
-def read_levels(picture: PIL.Image.Image) -> tuple[numpy.ndarray[Any, Any], int]:
+def read_levels(picture: PIL.Image.Image, alpha: bool = False) -> tuple[numpy.ndarray[Any, Any], int]:
     """The levels `[height, width, 3 or 4]` of a picture, and the greatest possible one.
 
-    Four channels if it has transparency; grey levels of 16 bits keep their depth.
+    Four channels if it has transparency; grey levels of 16 bits keep their depth. Colours are those of the file,
+    whatever colour profile it has; CMYK is converted without one.
+
+    Args:
+        alpha: have a fourth channel for a picture without transparency too.
     """
     import numpy
 
+    alpha = alpha or picture.has_transparency_data
     if picture.mode.startswith("I"):
         grey = numpy.asarray(picture).astype(numpy.int32)
-        return numpy.stack([grey] * 3, axis=-1), 2**16 - 1
-    return numpy.array(picture.convert("RGBA" if picture.has_transparency_data else "RGB")), 2**8 - 1
+        transparent = picture.info.get("transparency")  # one level, which Pillow applies to grey of 8 bits alone
+        opaque = numpy.where(grey == transparent, 0, 2**16 - 1).astype(numpy.int32)
+        return numpy.stack([grey] * 3 + [opaque] * alpha, axis=-1), 2**16 - 1
+    return numpy.array(picture.convert("RGBA" if alpha else "RGB")), 2**8 - 1
 
 
 def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
@@ -89,6 +97,42 @@ def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
     packed = BytesIO()
     (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **SAVE_OPTIONS[format])
     return packed.getvalue()
+
+
+def opened(content: bytes, name: str) -> PIL.Image.Image:
+    """The first picture of a PNG, JPEG or WebP file, rotated by its EXIF orientation.
+
+    Args:
+        content: the whole file.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: where it cannot be read as a picture.
+    """
+    import PIL.Image
+    import PIL.ImageOps
+
+    try:
+        with PIL.Image.open(BytesIO(without_texts(content)), formats=("PNG", "JPEG", "WEBP")) as picture:
+            picture.load()
+            _scale_transparent_level(picture, content)
+            return PIL.ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
+        raise InputError(
+            f"`{name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
+        ) from None
+
+
+def _scale_transparent_level(picture: PIL.Image.Image, content: bytes) -> None:
+    """Have the transparent level or colour of a PNG in the 8 bits that Pillow reads, not in the depth of the file."""
+    transparent = picture.info.get("transparency")
+    if picture.format != "PNG" or transparent is None:
+        return
+    depth = content[24]
+    if picture.mode == "RGB" and depth == 16:  # Pillow reads the high bytes of such colours
+        picture.info["transparency"] = tuple(level >> 8 for level in transparent)
+    elif picture.mode == "L":
+        picture.info["transparency"] = transparent * 255 // (2**depth - 1)
 
 
 def save(pixels: Tensor, path: Path) -> list[Path]:
@@ -107,9 +151,22 @@ def save(pixels: Tensor, path: Path) -> list[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for name, picture in zip(names, pictures, strict=True):
-            name.write_bytes(encoded(picture, format))
+            _replace(name, encoded(picture, format))
     except OSError as fault:
         raise InputError(
             f"`{path}` cannot be written: {fault.strerror}", "choose another path", "unwritable-file"
         ) from None
     return names
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file in place of an older one; where that fails the older one stays, and no part of the new one."""
+    import uuid
+
+    temporary = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from weft.engine import INJECTED, Artifact, Context, InputError, InputFile, Limits, NodeProblem, name_fault, node
-from weft.nodes.picture_files import Format, encoded, read_levels, to_pil
+from weft.nodes.picture_files import Format, encoded, opened, read_levels, to_pil
 from weft.nodes.values import Image
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".webp": b"RIFF"}
 """How a file of each ending begins."""
@@ -32,7 +28,9 @@ def _probe(path: Path) -> None:
 
 @node(category="image", lane="io")
 def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context = INJECTED) -> Image:
-    """Read a PNG, JPEG or WebP picture, rotated by its EXIF orientation.
+    """Read a PNG, JPEG or WebP picture, rotated by its EXIF orientation; of an animation the first picture.
+
+    Colours are those of the file: colour profiles are not applied, and CMYK is converted without one.
 
     Args:
         path: looked up next to the graph, in the working directory and in the input folders. Transparency becomes a
@@ -40,7 +38,7 @@ def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, con
     """
     import torch
 
-    levels, most = read_levels(_upright(context.content(path), path))
+    levels, most = read_levels(opened(context.content(path), path))
     return Image(torch.from_numpy(levels)[None].float() / most)
 
 
@@ -65,17 +63,3 @@ def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> l
         format: `png` and `webp` are lossless; `jpeg` is lossy and drops alpha.
     """
     return [Artifact(encoded(picture, format), f"image/{format}", name) for picture in to_pil(image.pixels)]
-
-
-def _upright(content: bytes, name: str) -> PIL.Image.Image:
-    """The picture of a file, rotated by its EXIF orientation."""
-    import PIL.Image
-    import PIL.ImageOps
-
-    try:
-        with PIL.Image.open(BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as opened:
-            return PIL.ImageOps.exif_transpose(opened)
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
-        raise InputError(
-            f"`{name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
-        ) from None

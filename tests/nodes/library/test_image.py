@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import struct
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pictures
 
 from tests.refusals import names, refused
-from weft.engine import Artifact, Engine, Graph, GraphError
+from weft.engine import Artifact, Engine, Graph, GraphError, InputError, NodeError
 from weft.nodes import Image, LoadImage, SaveImage
 
 LEVELS = numpy.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=numpy.uint8)
@@ -121,3 +125,117 @@ def test_a_name_that_would_leave_the_output_folder_is_refused(folder: Path, name
         Engine(store=None, device="cpu", inputs=[folder]).plan(graph)
     (problem,) = caught.value.problems
     assert (problem.code, problem.node, problem.input) == ("malformed-path", "save_image", "name") and problem.hint
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(kind: int, levels: list[list[int]], *more: bytes, depth: int = 16, end: bytes = b"") -> bytes:
+    """A PNG of one row.
+
+    Args:
+        kind: of its colours: 0 is grey, 2 RGB, 3 a palette, 4 grey with alpha, 6 RGBA.
+        more: chunks before the pixels.
+        end: chunks behind the pixels.
+    """
+    bits = "".join(f"{level:0{depth}b}" for pixel in levels for level in pixel)
+    row = bytes(int(bits[n : n + 8].ljust(8, "0"), 2) for n in range(0, len(bits), 8))
+    head = struct.pack(">IIBBBBB", len(levels), 1, depth, kind, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(more) + pixels + end + chunk(b"IEND", b"")
+
+
+def transparent(*levels: int) -> bytes:
+    """The chunk that names a transparent level or colour."""
+    return chunk(b"tRNS", struct.pack(f">{len(levels)}H", *levels))
+
+
+PALETTE = chunk(b"PLTE", bytes([255, 0, 0, 0, 255, 0])) + chunk(b"tRNS", bytes([0, 51]))
+ALPHAS = {
+    "16-bit grey": (png(0, [[0], [1000], [65535]], transparent(65535)), [1, 1, 0]),
+    "16-bit grey, black": (png(0, [[0], [1000], [65535]], transparent(0)), [0, 1, 1]),
+    "16-bit grey with alpha": (png(4, [[0, 0], [1000, 65535]]), [0, 1]),
+    "16-bit colours": (png(2, [[65535, 0, 0], [1000, 2000, 3000]], transparent(1000, 2000, 3000)), [1, 0]),
+    "16-bit colours with alpha": (png(6, [[65535, 0, 0, 65535], [0, 0, 0, 0]]), [1, 0]),
+    "8-bit grey": (png(0, [[0], [10], [255]], transparent(10), depth=8), [1, 0, 1]),
+    "8-bit colours": (png(2, [[1, 2, 3], [3, 2, 1]], transparent(1, 2, 3), depth=8), [0, 1]),
+    "4-bit grey": (png(0, [[0], [5], [15]], transparent(5), depth=4), [1, 0, 1]),
+    "2-bit grey": (png(0, [[0], [1], [3]], transparent(1), depth=2), [1, 0, 1]),
+    "1-bit grey": (png(0, [[0], [1], [0]], transparent(1), depth=1), [1, 0, 1]),
+    "4-bit palette": (png(3, [[0], [1], [0]], PALETTE[:18] + chunk(b"tRNS", bytes([255, 0])), depth=4), [1, 0, 1]),
+    "palette": (png(3, [[0], [1], [0]], PALETTE, depth=8), [0, 0.2, 0]),
+}
+
+
+@pytest.mark.parametrize("kind", ALPHAS)
+def test_every_kind_of_transparency_is_the_fourth_channel(kind: str, folder: Path, load: Any) -> None:
+    content, alpha = ALPHAS[kind]
+    name = f"{kind.replace(' ', '_')}.png"
+    (folder / name).write_bytes(content)
+    assert load(name)[0, 0, :, 3].tolist() == pytest.approx(alpha)
+
+
+def test_16_bit_grey_keeps_its_levels_with_and_without_transparency(folder: Path, load: Any) -> None:
+    for number, more in enumerate(([], [transparent(7)])):
+        (folder / f"grey_{number}.png").write_bytes(png(0, [[0], [1], [65535]], *more))
+        assert torch.equal(load(f"grey_{number}.png")[0, 0, :, 0], torch.tensor([0, 1, 65535]).float() / 65535)
+
+
+LONG = zlib.compress(b"x" * 2_000_000)
+TEXTS = {
+    "tEXt": chunk(b"tEXt", b"comment\0" + b"x" * 2_000_000),
+    "zTXt": chunk(b"zTXt", b"comment\0\0" + LONG),
+    "iTXt": chunk(b"iTXt", b"comment\0\1\0\0\0" + LONG),
+    "iCCP": chunk(b"iCCP", b"profile\0\0" + LONG),
+    "damaged": chunk(b"zTXt", b"comment\0\0damaged") + chunk(b"iTXt", b"") + chunk(b"tEXt", b"\0"),
+    "many": chunk(b"zTXt", b"comment\0\0" + zlib.compress(b"x" * 900_000)) * 80,
+}
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("kind", TEXTS)
+def test_texts_of_any_length_do_not_keep_a_picture_from_being_read(
+    kind: str, behind: bool, folder: Path, load: Any
+) -> None:
+    content = png(2, [[9, 8, 7]], b"" if behind else TEXTS[kind], depth=8, end=TEXTS[kind] if behind else b"")
+    (folder / "text.png").write_bytes(content)
+    assert (load("text.png") * 255).round().flatten().tolist() == [9, 8, 7]
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_upright_in_every_format(orientation: int, format: str, folder: Path, load: Any) -> None:
+    exif = Pictures.Exif()
+    exif[0x0112] = orientation
+    Pictures.new("RGB", (16, 8), "red").save(folder / f"exif.{format}", exif=exif)
+    assert load(f"exif.{format}").shape == ((1, 16, 8, 3) if orientation > 4 else (1, 8, 16, 3))
+
+
+def test_a_cmyk_jpeg_is_read_in_rgb(folder: Path, load: Any) -> None:
+    Pictures.new("CMYK", (8, 8), (0, 255, 255, 0)).save(folder / "cmyk.jpg", quality=100)
+    assert load("cmyk.jpg")[0, 0, 0].tolist() == pytest.approx([1, 0, 0], abs=0.05)
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+def test_the_first_picture_of_an_animation_is_read(format: str, folder: Path, load: Any) -> None:
+    red, blue = (Pictures.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
+    red.save(folder / f"moving.{format}", save_all=True, append_images=[blue], lossless=True)
+    assert load(f"moving.{format}").flatten(1, 2)[0, :, :3].mean(0).tolist() == [1, 0, 0]
+
+
+def test_damaged_files_are_refused_or_read_and_raise_nothing_else(folder: Path, load: Any) -> None:
+    chance = random.Random(7)
+    exif = Pictures.Exif()
+    exif[0x0112] = 6
+    for format in ("png", "jpg", "webp"):
+        Pictures.linear_gradient("L").resize((9, 9)).save(folder / f"whole.{format}", exif=exif)
+        whole = (folder / f"whole.{format}").read_bytes()
+        for _ in range(100):
+            damaged = bytearray(whole)
+            for _ in range(chance.randint(1, 4)):
+                damaged[chance.randrange(12, len(damaged))] = chance.randrange(256)
+            (folder / f"damaged.{format}").write_bytes(damaged[: chance.choice([None, chance.randrange(12, 200)])])
+            with suppress(InputError, NodeError, GraphError):
+                load(f"damaged.{format}")
