@@ -208,7 +208,7 @@ class Engine:
         """Every static problem of a graph, in `.problems`; nothing is hashed or run.
 
         Args:
-            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
+            graph: a graph, or the path of a graph file or of a picture that carries its graph.
         """
         graph = as_graph(graph, self.limits.max_file_bytes)
         return check(graph, self.catalog, self.places(graph), self.limits, one_or_many(only))
@@ -217,7 +217,7 @@ class Engine:
         """What `run` will do.
 
         Args:
-            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
+            graph: a graph, or the path of a graph file or of a picture that carries its graph.
 
         Raises:
             GraphError: with every problem of the graph.
@@ -280,7 +280,7 @@ class Engine:
         """Run a graph. Several threads may run graphs on one engine; each result is what it is alone.
 
         Args:
-            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
+            graph: a graph, or the path of a graph file or of a picture that carries its graph.
             only: nodes to run instead of every sink and output.
             listener: gets every event of the run, one at a time, from the threads of the run.
             cancelled: asked before each node and in each step; the run stops once it says so.
@@ -315,7 +315,7 @@ class Engine:
         Runs share results and weights, and take turns on the device after each node.
 
         Args:
-            graph: a graph, or the path of a graph file or of a PNG that carries its graph.
+            graph: a graph, or the path of a graph file or of a picture that carries its graph.
             previews: whether its `NodeProgress` events carry previews of the picture so far.
             listener: gets every event too, in the thread of the run.
         """

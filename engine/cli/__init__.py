@@ -35,8 +35,8 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     wanted = arguments[:1] if arguments and arguments[0] in known else known
     app = typer.Typer(
         name="weft",
-        help="Run, check and inspect graphs of diffusion nodes. A graph is a JSON file, a PNG by Weft, or - for stdin. "
-        "`weft settings` shows the defaults of options and how to change them.",
+        help="Run, check and inspect graphs of diffusion nodes. A graph is a JSON file, a picture by Weft, or - for "
+        "stdin. `weft settings` shows the defaults of options and how to change them.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

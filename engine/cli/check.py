@@ -12,7 +12,7 @@ from weft.engine.cli.output import Exit, json_line, say, say_problems
 from weft.engine.errors import GraphError, Problem
 from weft.engine.session import Engine
 
-Graphs = Annotated[list[str], typer.Argument(metavar="GRAPH...", help="Graph files, PNGs written by Weft, or -.")]
+Graphs = Annotated[list[str], typer.Argument(metavar="GRAPH...", help="Graph files, pictures written by Weft, or -.")]
 
 
 def command(

@@ -15,7 +15,7 @@ from weft.engine.cli.output import Exit, json_line, say
 from weft.engine.errors import GraphError
 from weft.engine.session import Engine
 
-First = Annotated[str, typer.Argument(metavar="A", help="A graph file, or a PNG written by Weft.")]
+First = Annotated[str, typer.Argument(metavar="A", help="A graph file, or a picture written by Weft.")]
 Second = Annotated[str, typer.Argument(metavar="B", help="The graph to compare it with.")]
 
 

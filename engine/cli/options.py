@@ -20,7 +20,7 @@ from weft.engine.session import Engine
 from weft.engine.settings import Settings, resolve
 
 GraphArgument = Annotated[
-    str, typer.Argument(metavar="GRAPH", help="A graph file, a PNG written by Weft, or - for stdin.")
+    str, typer.Argument(metavar="GRAPH", help="A graph file, a picture written by Weft, or - for stdin.")
 ]
 Changes = Annotated[
     list[str] | None,

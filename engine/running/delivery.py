@@ -1,6 +1,6 @@
 """Artifacts to files: numbered, never overwriting, written under another name and put in place whole.
 
-A picture gets its graph here, as PNG text chunks, so nothing of it is in a key or in the store. Where a file of the
+A picture gets its graph here, in its metadata, so nothing of it is in a key or in the store. Where a file of the
 name has exactly these bytes already, that one is given instead of a copy.
 """
 
@@ -12,17 +12,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from weft.engine import png
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
 from weft.engine.errors import InputError
+from weft.engine.picture_text import GRAPH, RUN, texts_of, with_texts
 from weft.engine.planning.planner import Step
 from weft.engine.running.numbered_files import place
-
-GRAPH_KEYWORD = "weft"
-RUN_KEYWORD = "weft:run"
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,11 @@ class Folder:
     graph: Callable[[], str] | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, artifact: Artifact, step: Step) -> Delivered:
+    def __call__(self, artifact: Artifact, step: Step, item: int | None = None) -> Delivered:
         """Write the artifact, or find it written.
+
+        Args:
+            item: which of the artifacts of the step it is, where there are several.
 
         Raises:
             InputError: for a name that would leave the folder, or a media type without a file ending.
@@ -67,15 +68,17 @@ class Folder:
             message = f"{artifact.name!r} would leave the output folder through a link"
             raise InputError(message, "remove the link", "outside-folders")
         stem.parent.mkdir(parents=True, exist_ok=True)
-        content = self._content(artifact, step)
+        content = self._content(artifact, step, item)
         path, new = place(stem, SUFFIXES[artifact.media_type], content)
         return Delivered(str(path), new)
 
-    def _content(self, artifact: Artifact, step: Step) -> bytes:
-        if self.graph is None or not png.is_png(artifact.data):
+    def _content(self, artifact: Artifact, step: Step, item: int | None) -> bytes:
+        if self.graph is None or not artifact.media_type.startswith("image/"):
             return artifact.data
-        run = {"node": step.call.id, "key": step.recipe, "contents": dict(self.contents), **versions()}
-        return png.with_text(artifact.data, {GRAPH_KEYWORD: self.graph(), RUN_KEYWORD: orjson.dumps(run).decode()})
+        run: dict[str, Any] = {"node": step.call.id, "key": step.recipe}
+        run |= {} if item is None else {"item": item}
+        run |= {"contents": dict(self.contents), **versions()}
+        return with_texts(artifact.data, {GRAPH: self.graph(), RUN: orjson.dumps(run).decode()})
 
 
 @cache
@@ -103,13 +106,15 @@ class Carried:
     contents: Mapping[str, str]
 
 
-def carried(path: Path) -> Carried | None:
-    """What a picture carries; None where it carries no graph or is no PNG."""
-    content = path.read_bytes()
-    texts = png.texts(content) if png.is_png(content) else {}
-    if GRAPH_KEYWORD not in texts:
-        return None
-    return Carried(texts[GRAPH_KEYWORD].encode(), _contents(texts.get(RUN_KEYWORD, "")))
+def carried(path: Path, limit: int = 2**30) -> Carried | None:
+    """What a picture carries; None where it carries no graph or is no picture.
+
+    Args:
+        limit: the greatest size of the graph, in bytes.
+    """
+    with path.open("rb") as file:
+        texts = texts_of(file, limit)
+    return Carried(texts[GRAPH].encode(), _contents(texts.get(RUN, ""))) if GRAPH in texts else None
 
 
 def _contents(text: str) -> dict[str, str]:

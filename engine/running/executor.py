@@ -53,7 +53,7 @@ times their pause between two looks."""
 WORTH_A_THREAD = 0.002
 """Expected seconds from which on a node of the `io` lane runs in a thread."""
 
-Deliver = Callable[[Artifact, Step], Delivered]
+Deliver = Callable[[Artifact, Step, int | None], Delivered]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RunEnvironment:
     Args:
         store: where results are kept.
         context: makes a node's context from its files, progress callback and lane.
-        deliver: delivers one artifact of a sink.
+        deliver: delivers one artifact of a sink; where there are several, it is given which one.
         lane: the device's, in which nodes of the `gpu` lane take turns.
         in_progress: what other runs over the same store compute; None where this run waits for nobody.
         emit: gives the events of the run to its listener.
@@ -400,9 +400,10 @@ class _Run:
         return step.call.type.sink and step.call.id in self.plan.checked.wanted
 
     def _deliver(self, step: Step, record: Record) -> None:
-        for item in _artifacts(handle.load() for handle in record.outputs.values()):
+        items = [*_artifacts(handle.load() for handle in record.outputs.values())]
+        for number, item in enumerate(items):
             try:
-                delivered = self.environment.deliver(item, step)
+                delivered = self.environment.deliver(item, step, number if len(items) > 1 else None)
             except OSError as fault:
                 message = f"cannot write {fault.filename or 'the output folder'}: {fault.strerror or fault}"
                 error = InputError(message, writing_hint(fault, "--out DIR"), "unwritable-file")

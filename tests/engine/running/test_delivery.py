@@ -12,6 +12,8 @@ from PIL import Image
 
 from tests.refusals import refused
 from weft.engine import Artifact, Engine, Graph, name_fault, named, node, png
+from weft.engine.graph_files import as_graph
+from weft.engine.picture_text import texts_of
 from weft.engine.planning.planner import Step
 from weft.engine.running.delivery import Folder, carried
 
@@ -23,11 +25,18 @@ def Write(text: str, name: str = "text", media_type: str = "application/json") -
 
 
 @node
-def Paint(level: int, name: str = "grey") -> list[Artifact]:
+def Paint(level: int, name: str = "grey", format: str = "png", count: int = 2) -> list[Artifact]:
     """A sink with two pictures."""
     stream = io.BytesIO()
-    Image.new("L", (2, 2), level).save(stream, "png")
-    return [Artifact(stream.getvalue(), "image/png", f"{name}/{n}") for n in range(2)]
+    Image.new("L", (2, 2), level).save(stream, format)
+    return [Artifact(stream.getvalue(), f"image/{format}", f"{name}/{n}") for n in range(count)]
+
+
+def run_text(path: Path) -> dict[str, object]:
+    """What a picture tells of its run."""
+    with path.open("rb") as file:
+        found: dict[str, object] = json.loads(texts_of(file, 10**6)["run"])
+    return found
 
 
 @pytest.fixture
@@ -80,13 +89,36 @@ def test_deliveries_at_once_take_numbers_of_their_own(step: Step, tmp_path: Path
     assert [Path(path).read_bytes() for path in paths] == [one.data for one in artifacts]
 
 
-def test_a_picture_carries_its_graph(engine: Engine) -> None:
+@pytest.mark.parametrize(("format", "ending"), [("png", ".png"), ("jpeg", ".jpg"), ("webp", ".webp")])
+def test_a_picture_carries_its_graph_and_runs_again(format: str, ending: str, engine: Engine) -> None:
     with Graph(title="Two greys") as graph:
-        Paint(5)
+        Paint(5, format=format)
     paths = engine.run(graph).paths
     found = carried(paths[0])
-    assert [path.name for path in paths] == ["0_0001.png", "1_0001.png"] and found is not None
-    assert json.loads(found.graph)["nodes"] == {"paint": {"type": "Paint", "inputs": {"level": 5}}}
+    assert [path.name for path in paths] == [f"0_0001{ending}", f"1_0001{ending}"] and found is not None
+    assert json.loads(found.graph)["nodes"]["paint"]["inputs"]["level"] == 5
+    again = as_graph(paths[0], 10**6)
+    assert again.nodes == graph.nodes and engine.run(again).paths == paths
+
+
+def test_pictures_of_one_node_know_which_of_them_they_are(engine: Engine) -> None:
+    with Graph() as graph:
+        Paint(5, "several", count=3)
+        named("single", Paint)(5, "single", count=1)
+    texts = [run_text(path) for path in engine.run(graph).paths]
+    assert [(text["node"], text.get("item")) for text in texts] == [
+        ("paint", 0),
+        ("paint", 1),
+        ("paint", 2),
+        ("single", None),
+    ]
+
+
+def test_a_graph_larger_than_the_limit_is_not_read_from_a_picture(engine: Engine) -> None:
+    with Graph(title="x" * 5000) as graph:
+        Paint(5)
+    (path, _) = engine.run(graph).paths
+    assert carried(path, 1000) is None
 
 
 @pytest.mark.parametrize("run", ["", "[]", '{"contents": 1}', '{"contents": {"a": "../b", "c": 3}}', "{"])

@@ -1,0 +1,51 @@
+"""The graph and the run in the file of a picture: text chunks in PNG, XMP in JPEG and WebP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from weft.engine import jpeg, png, webp
+
+GRAPH = "graph"
+"""The name of the text that is the graph."""
+
+RUN = "run"
+"""The name of the text that tells which node of which run made the picture."""
+
+_PNG_KEYWORDS = {GRAPH: "weft", RUN: "weft:run"}
+
+MAX_TEXT = 2**26
+"""The greatest size of a text that is read from a picture, in bytes."""
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+"""The endings of pictures that may carry a graph."""
+
+
+def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
+    """The file with texts in it; a file of another kind stays as it is.
+
+    Args:
+        content: a whole file.
+        texts: JSON, `GRAPH` and `RUN`.
+    """
+    if content.startswith(png.SIGNATURE):
+        return png.with_text(content, {_PNG_KEYWORDS[name]: text for name, text in texts.items()})
+    if content.startswith(jpeg.SIGNATURE):
+        return jpeg.with_text(content, texts)
+    return webp.with_text(content, texts) if webp.is_webp(content[:12]) else content
+
+
+def texts_of(file: BinaryIO, limit: int) -> Mapping[str, str]:
+    """The texts in a file, by `GRAPH` and `RUN`; none where it is no picture.
+
+    Args:
+        limit: the greatest size of a text that is read, in bytes; at most `MAX_TEXT`.
+    """
+    head, limit = file.read(12), min(limit, MAX_TEXT)
+    if head.startswith(png.SIGNATURE):
+        found = png.texts(file, limit)
+        return {name: found[keyword] for name, keyword in _PNG_KEYWORDS.items() if keyword in found}
+    if head.startswith(jpeg.SIGNATURE):
+        return jpeg.texts(file, limit)
+    return webp.texts(file, limit) if webp.is_webp(head) else {}
