@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from weft.engine import jpeg, xmp
+from weft.engine import xmp
 from weft.engine.picture_text import GRAPH, MAX_TEXT, RUN, texts_of, with_texts
 
 TEXTS = {GRAPH: '{"title": "H\u00f6he \u96ea <&>\\" \U0001f600 \ufffe"}', RUN: '{"node": "save"}'}
@@ -56,16 +56,6 @@ def test_texts_are_read_again_and_no_pixel_changes(form: str, texts: dict[str, s
     assert one.getexif() == two.getexif() and one.info.get("icc_profile") == two.info.get("icc_profile")
 
 
-@pytest.mark.parametrize("size", [(1, 1), (8, 8), (300, 2), (16383, 1)])
-@pytest.mark.parametrize(("mode", "lossless"), [("RGB", True), ("RGBA", True), ("RGB", False), ("RGBA", False)])
-def test_every_kind_of_webp_keeps_size_and_alpha(mode: str, lossless: bool, size: tuple[int, int]) -> None:
-    before = written(mode, size, format="WEBP", lossless=lossless)
-    after = with_texts(before, TEXTS)
-    one, two = Image.open(io.BytesIO(before)), Image.open(io.BytesIO(after))
-    assert (one.size, one.mode, one.tobytes()) == (two.size, two.mode, two.tobytes())
-    assert plain(read(after)) == plain(TEXTS)
-
-
 @pytest.mark.parametrize("form", ["jpeg", "webp"])
 def test_other_programs_read_the_xmp_and_keep_it(form: str) -> None:
     opened = Image.open(io.BytesIO(with_texts(written(**FORMS[form]), TEXTS)))
@@ -79,26 +69,6 @@ def test_other_programs_read_the_xmp_and_keep_it(form: str) -> None:
 def test_a_picture_with_xmp_of_its_own_keeps_it(form: str) -> None:
     before = written(**FORMS[form], xmp=b"<mine/>")
     assert with_texts(before, TEXTS) == before and read(before) == {}
-
-
-def test_properties_that_another_program_wrote_as_attributes_are_read() -> None:
-    text = f'<a xmlns:w="{xmp.NAMESPACE}" w:graph="{{&quot;a&quot;: 1}}"><w:run>{{}}</w:run><run>no</run></a>'
-    assert xmp.properties(text.encode()) == {GRAPH: '{"a": 1}', RUN: "{}"}
-
-
-@pytest.mark.parametrize(
-    "packet",
-    [
-        b"",
-        b"<",
-        b"<a>",
-        b"\xff\xfe",
-        b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
-        b'<?xml version="1.0" encoding="x"?><a/>',
-    ],
-)
-def test_a_packet_that_is_damaged_or_declares_entities_has_nothing(packet: bytes) -> None:
-    assert xmp.properties(packet) == {}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -121,8 +91,3 @@ def test_a_huge_file_of_zeros_is_not_read(head: bytes, tmp_path: Any) -> None:
         assert texts_of(file, MAX_TEXT) == {}
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
         tracemalloc.stop()
-
-
-def test_a_long_packet_is_split_as_extended_xmp() -> None:
-    content = jpeg.with_text(written(format="JPEG"), LONG)
-    assert content.count(b"http://ns.adobe.com/xmp/extension/\0") > 10 and b"HasExtendedXMP" in content
