@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 NOT_FINITE = "look for an overflow, a division by 0 or the root of a negative number"
 
 
-def check_tensor(what: str, found: Any, *shapes: Sequence[str | int], not_finite: str = NOT_FINITE) -> None:
+def check_tensor(
+    what: str, found: Any, *shapes: Sequence[str | int], not_finite: str = NOT_FINITE, may_be_empty: bool = False
+) -> None:
     """Raise `InputError` unless `found` is a float32 tensor on the CPU, finite, not empty, and of one of the shapes.
 
     Args:
         what: as a message names it: `the pixels of an Image`.
         shapes: each a dimension by number, or by name where any size will do: `("batch", "height", "width", 3)`.
         not_finite: the hint where it is not finite.
+        may_be_empty: whether it may have no elements.
     """
     import torch
 
@@ -32,11 +35,12 @@ def check_tensor(what: str, found: Any, *shapes: Sequence[str | int], not_finite
     if found.device.type != "cpu" or found.requires_grad:
         fault = "have gradients" if found.requires_grad else f"are on {found.device}, expected on the CPU"
         raise _wrong(f"{what} {fault}", "use .detach().cpu()")
-    if not any(_fits(found, shape) for shape in shapes) or not found.numel():
+    if not any(_fits(found, shape) for shape in shapes) or not (found.numel() or may_be_empty):
         wanted = " or ".join(f"[{', '.join(map(str, shape))}]" for shape in shapes)
         shown = f"[{', '.join(map(str, found.shape))}]"
         raise _wrong(f"{what} have the shape {shown}, expected {wanted}", "permute, stack or slice them")
-    check_finite(what, found, not_finite)
+    if found.numel():
+        check_finite(what, found, not_finite)
 
 
 def check_finite(what: str, found: Tensor, hint: str = NOT_FINITE) -> None:

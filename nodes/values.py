@@ -290,7 +290,8 @@ class Prompt(Generic[F]):
 
     def check_value(self) -> None:
         """Raise `InputError` for embeddings, a pooled vector or a mask of another shape or type."""
-        check_tensor("the embeddings of a Prompt", self.embeddings, ("batch", "token", "channel"))
+        # A model that reads no prompt (DDPM) has one of no tokens.
+        check_tensor("the embeddings of a Prompt", self.embeddings, ("batch", "token", "channel"), may_be_empty=True)
         if self.pooled is not None:
             check_tensor("the pooled vector of a Prompt", self.pooled, ("batch", "channel"))
         if self.mask is not None:

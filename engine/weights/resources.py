@@ -57,12 +57,21 @@ def find(text: str, folders: tuple[Path, ...]) -> Path | None:
     found = [candidate for candidate in candidates if os.path.lexists(candidate)]
     allowed = next((candidate for candidate in found if candidate.exists() and inside(candidate, folders)), None)
     if allowed is None and (found or not any(inside(folder / wanted, folders) for folder in folders)):
-        raise InputError(
-            f"`{text}` lies outside the folders that this run may read: {listed(map(str, folders))}",
-            "move the file into the folder of the graph, or name its folder with --input DIR (models: --models DIR)",
-            "outside-folders",
-        )
+        raise _outside(text, found[0] if found else None, folders)
     return allowed
+
+
+def _outside(text: str, found: Path | None, folders: tuple[Path, ...]) -> InputError:
+    """The refusal of a name outside the folders. A link counts as its target, which the message leaves out."""
+    readable = f"the folders that this run may read: {listed(map(str, folders))}"
+    link = next((one for one in (found, *found.parents) if one.is_symlink()), None) if found else None
+    if link and inside(link.parent, folders):
+        message = f"`{text}` lies outside {readable}: {link} is a link{'' if link.exists() else ' that leads nowhere'}"
+        hint = "name the folder that it leads to with --input DIR (models: --models DIR)"
+    else:
+        message = f"`{text}` lies outside {readable}"
+        hint = "move the file into the folder of the graph, or name its folder with --input DIR (models: --models DIR)"
+    return InputError(message, hint, "outside-folders")
 
 
 def _path(text: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from weft.nodes.families.consistency import CM
@@ -16,19 +17,24 @@ from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
 from weft.nodes.families.z_image import Z_IMAGE
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, VAEFacts
-from weft.nodes.models.recognition import recognised
+from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, TextSourceFacts, VAEFacts
+from weft.nodes.models.recognition import is_sound, recognised
+from weft.nodes.models.single_file import below
 from weft.nodes.models.vae_formats import vae_facts
+from weft.nodes.prompting.text_encoders import TextModel
 
 __all__ = [
     "FAMILIES",
     "Family",
+    "checkpoint_in",
     "family",
     "of_checkpoint",
     "of_control_net",
     "of_denoiser",
-    "of_text_model",
+    "of_text_models",
     "of_vae",
+    "text_models_in",
+    "vae_in",
 ]
 
 FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, Z_IMAGE, QWEN_IMAGE, DIT, DDPM, CM)
@@ -50,11 +56,12 @@ def of_denoiser(contents: Contents) -> CheckpointFacts | None:
 
 
 def of_vae(contents: Contents) -> VAEFacts | None:
-    """What headers say of a VAE alone, with the families whose latents it may make; None where there is none.
+    """What headers say of the VAE in a source, with the families whose latents it may make; None where there is none.
 
     They follow from the kind of VAE, its channels, and its scale where the configuration has it.
     """
-    facts = recognised(vae_facts, contents)
+    checkpoint = of_checkpoint(contents) or of_denoiser(contents)
+    facts = checkpoint.vae if checkpoint else recognised(vae_facts, contents)
     if facts is None:
         return None
     specs = {known.name: known.vae for known in FAMILIES if known.vae is not None and known.vae.takes(facts)}
@@ -68,7 +75,72 @@ def of_control_net(contents: Contents) -> ControlNetFacts | None:
     return next((facts for known in FAMILIES if (facts := recognised(known.control, contents))), None)
 
 
-def of_text_model(contents: Contents) -> TextModelFacts | None:
-    """The facts about a standalone text encoder of any family; None where it is none."""
-    texts = (text for known in FAMILIES for text in known.texts)
-    return next((facts for text in texts if (facts := recognised(text.alone, contents))), None)
+def of_text_models(contents: Contents) -> TextSourceFacts | None:
+    """What headers say of the text encoders in a folder or a file, of any family; None where there is none."""
+    return recognised(_text_models, contents)
+
+
+def _text_models(contents: Contents) -> TextSourceFacts | None:
+    texts = [text for known in FAMILIES for text in known.texts]
+    kinds = {text.kind: text for text in texts}.values()
+    found = _texts_in_file(texts, kinds, contents) if contents.shapes else _texts_in_folder(texts, kinds, contents)
+    sound = tuple(filter(is_sound, found))
+    return TextSourceFacts(sound, contents) if sound else None
+
+
+def _texts_in_folder(
+    texts: Iterable[TextModel], kinds: Iterable[TextModel], contents: Contents
+) -> Sequence[TextModelFacts]:
+    """The text model that a folder is, or those in the folders of a checkpoint's components."""
+    folders = [""] if contents.has("") else sorted({text.folder for text in texts})
+    facts = ((folder, kind.of_config(contents.configs.get(folder, {}))) for folder in folders for kind in kinds)
+    return [replace(one, folder=folder) for folder, one in facts if one]
+
+
+def _texts_in_file(
+    texts: Iterable[TextModel], kinds: Iterable[TextModel], contents: Contents
+) -> Sequence[TextModelFacts]:
+    """The text models of a file below any prefix that is known, each once."""
+    found: dict[str, TextModelFacts] = {}
+    for prefix in sorted({"", *(prefix for text in texts for prefix in text.known_prefixes)}, key=len):
+        present = [kind for kind in kinds if any(prefix + entry in contents.shapes for entry in kind.entries)]
+        own = below(prefix, contents.shapes) if present else {}
+        for kind in present:
+            table, facts = kind.entry(own), kind.of_shapes(own)
+            if table and facts:
+                found.setdefault(prefix + table, replace(facts, prefix=prefix))
+    return [*found.values()]
+
+
+def checkpoint_in(facts: object) -> CheckpointFacts | None:
+    """The denoiser with its parts in a source that any loader has read; None where there is none.
+
+    Facts of one source differ by the loader that read them; all have its contents.
+    """
+    if isinstance(facts, CheckpointFacts):
+        return facts
+    contents = _contents_of(facts)
+    return (of_checkpoint(contents) or of_denoiser(contents)) if contents else None
+
+
+def vae_in(facts: object) -> VAEFacts | None:
+    """The VAE in a source that any loader has read; None where there is none."""
+    if isinstance(facts, VAEFacts):
+        return facts
+    if isinstance(facts, CheckpointFacts) and facts.vae:
+        return facts.vae
+    contents = _contents_of(facts)
+    return of_vae(contents) if contents else None
+
+
+def text_models_in(facts: object) -> TextSourceFacts | None:
+    """The text encoders in a source that any loader has read; None where there is none."""
+    if isinstance(facts, TextSourceFacts):
+        return facts
+    contents = _contents_of(facts)
+    return of_text_models(contents) if contents else None
+
+
+def _contents_of(facts: object) -> Contents | None:
+    known = CheckpointFacts | VAEFacts | TextSourceFacts | ControlNetFacts
+    return facts.contents if isinstance(facts, known) else None

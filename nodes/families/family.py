@@ -109,18 +109,37 @@ class Family:
         return ControlNetFacts(self.name, network, contents) if network else None
 
     def check(self, facts: CheckpointFacts, name: str) -> None:
-        """Raise `InputError` where a checkpoint of the family cannot be sampled with any node.
+        """Raise `InputError` where no node can sample with a denoiser of the family.
 
         Args:
             name: of its folder or file, for messages.
         """
-        reads = self.network.unsupported(facts.network.config)
+        self._check_inputs(self.network, facts.network, f"the denoiser of `{name}`")
+
+    def check_control(self, facts: ControlNetFacts, name: str) -> None:
+        """Raise `InputError` where no node can use a ControlNet of the family.
+
+        Args:
+            name: of its folder or file, for messages.
+        """
+        if self.control_net:
+            self._check_inputs(self.control_net, facts.network, f"the ControlNet `{name}`")
+
+    def _check_inputs(self, format: NetworkFormat, facts: NetworkFacts, what: str) -> None:
+        reads = format.unsupported(facts.config)
         if reads:
             raise InputError(
-                f"the denoiser of `{name}` is one of {self.name} that reads {reads}, which no node gives it",
-                f"use a plain model of {self.name}",
+                f"{what} is one of {self.name} that reads {reads}, which no node gives it",
+                f"use a plain one of {self.name}",
                 "unsupported-network",
             )
+
+    def check_prompts(self, facts: CheckpointFacts, name: str) -> None:
+        """Raise `InputError` where the text encoders of a whole checkpoint are not those of its denoiser.
+
+        Args:
+            name: of its folder or file, for messages.
+        """
         widths = {text: found.width for text, found in facts.text_models.items()}
         made = self.prompts.widths(widths).prompt if widths else 0
         if made and facts.widths.prompt and made != facts.widths.prompt:
@@ -131,6 +150,14 @@ class Family:
                 f"get the whole checkpoint, with {lacks}" if lacks else "use the text encoders of the model",
                 "wrong-text-models",
             )
+
+    def lacks(self, facts: CheckpointFacts) -> list[str]:
+        """What a whole checkpoint has and this one has not."""
+        texts = [f"the text encoder {text.name}" for text in self.texts if text.name not in facts.text_models]
+        required = {f"the text encoder {text.name}" for text in self.texts if not text.optional}
+        scheduler = [] if facts.contents.shapes or facts.contents.has("scheduler") else ["the scheduler"]
+        vae = [] if facts.vae or self.vae is None else ["the VAE"]
+        return [*scheduler, *(text for text in texts if text in required), *vae]
 
     def _file_has_all(self, contents: Contents) -> bool:
         texts = (text.prefix(contents.shapes) for text in self.texts if not text.optional)
@@ -144,7 +171,7 @@ class Family:
         return vae and contents.has(*wanted) and others <= {text.folder for text in self.texts}
 
     def _vae(self, contents: Contents) -> VAEFacts | None:
-        found = vae_facts(contents, "vae", self.vae.prefix) if self.vae else None
+        found = vae_facts(contents) if self.vae else None
         stated = self.vae.stated(contents) if found and self.vae else {}
         return replace(found, config={**found.config, **stated}) if found and stated else found
 

@@ -22,12 +22,10 @@ from weft.nodes.families.flows import (
     unpacked,
     unpredicted_channels,
 )
-from weft.nodes.models import single_file as original
-from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
-from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file_transformers import FLUX_LAYOUTS
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -116,13 +114,7 @@ class FluxFormat(JointFormat):
     """FLUX.1's transformer."""
 
     class_name = "FluxTransformer2DModel"
-    entry = "double_blocks.0.img_attn.qkv.weight"
-
-    def config_of(self, shapes: Shapes) -> original.Config:
-        return transformers_layout.flux_config(shapes)
-
-    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
-        return transformers_layout.flux_weights(found)
+    layouts = FLUX_LAYOUTS
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
         """FLUX.1 Fill reads a picture and a mask, FLUX.1 Canny and Depth a picture."""
@@ -147,7 +139,7 @@ FLUX = Family(
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
         T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),
     ),
-    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}, prefix="vae."),
+    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
     scheduler={
         "_class_name": "FlowMatchEulerDiscreteScheduler",
         "num_train_timesteps": 1000,

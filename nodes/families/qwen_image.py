@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed, unpacked
-from weft.nodes.models import single_file as original
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file import count
+from weft.nodes.models.tensor_layouts import Config, Layout
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_model import QWEN2_5_VL, LanguageModel
@@ -92,24 +93,26 @@ class QwenImageDenoiser(SpacedDenoiser):
         return unpacked(patches * (wanted / patches.norm(dim=-1, keepdim=True)), guided.shape)
 
 
+def qwen_image_config(shapes: Shapes) -> Config:
+    """The configuration of a QwenImageTransformer2DModel, from shapes."""
+    width, channels = shapes["img_in.weight"]
+    (head,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
+    return {
+        "in_channels": channels,
+        "out_channels": shapes["proj_out.weight"][0] // PATCH**2,
+        "num_layers": count(shapes, "transformer_blocks.{}.txt_mod.1.weight"),
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "axes_dims_rope": [head * sixteenths // 16 for sixteenths in ROPE_SIXTEENTHS],
+    }
+
+
 class QwenImageFormat(JointFormat):
-    """Qwen-Image's transformer. Its single files name tensors as diffusers does, so `weights_of` is inherited."""
+    """Qwen-Image's transformer. Its single files name tensors as diffusers does."""
 
     class_name = "QwenImageTransformer2DModel"
-    entry = "transformer_blocks.0.txt_mod.1.weight"
-
-    def config_of(self, shapes: Shapes) -> original.Config:
-        width, channels = shapes["img_in.weight"]
-        (head,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
-        return {
-            "in_channels": channels,
-            "out_channels": shapes["proj_out.weight"][0] // PATCH**2,
-            "num_layers": original.count(shapes, "transformer_blocks.{}.txt_mod.1.weight"),
-            "attention_head_dim": head,
-            "num_attention_heads": width // head,
-            "joint_attention_dim": shapes["txt_in.weight"][1],
-            "axes_dims_rope": [head * sixteenths // 16 for sixteenths in ROPE_SIXTEENTHS],
-        }
+    layouts = (Layout("transformer_blocks.0.txt_mod.1.weight", qwen_image_config),)
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // PATCH**2

@@ -19,12 +19,10 @@ from weft.nodes.families.flows import (
     size_shift,
     unpredicted_channels,
 )
-from weft.nodes.models import single_file as original
-from weft.nodes.models import single_file_transformers as transformers_layout
 from weft.nodes.models.denoiser import SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
-from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file_transformers import SD3_LAYOUTS
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -33,8 +31,6 @@ from weft.nodes.prompting.t5 import T5
 from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from weft.nodes.values import Latent
 
 LARGE_CLIP = "text_encoders.clip_g.transformer."
@@ -109,13 +105,7 @@ class SD3Format(JointFormat):
     """SD 3's transformer."""
 
     class_name = "SD3Transformer2DModel"
-    entry = "joint_blocks.0.x_block.attn.qkv.weight"
-
-    def config_of(self, shapes: Shapes) -> original.Config:
-        return transformers_layout.sd3_config(shapes)
-
-    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
-        return transformers_layout.sd3_weights(found)
+    layouts = SD3_LAYOUTS
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
         return unpredicted_channels(config)

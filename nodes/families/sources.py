@@ -20,7 +20,7 @@ from weft.nodes.families import (
     of_checkpoint,
     of_control_net,
     of_denoiser,
-    of_text_model,
+    of_text_models,
     of_vae,
 )
 from weft.nodes.families import (
@@ -28,12 +28,13 @@ from weft.nodes.families import (
 )
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextModelFacts, VAEFacts
+from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
 from weft.nodes.models.model_folder import check_component, check_folder
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
 from weft.nodes.models.recognition import read_as_model
 from weft.nodes.models.revisions import reading_of
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
+from weft.nodes.models.shards import check_shards
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 
 BUILTIN = "builtin:"
@@ -61,6 +62,7 @@ class ModelSource(Resource):
             root = self.pull(text)
         if root is None:
             raise missing(text, places)
+        root = weights_file(text, root)
         if root.is_dir():
             check_folder(root, (*_searched(places), hub.cache_folder()))
         with read_as_model(root.name):
@@ -73,7 +75,7 @@ class ModelSource(Resource):
             if isinstance(facts, CheckpointFacts):
                 family_of(facts.family).check(facts, root.name)
             family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
-            return Resolved(text, *self.placed(root), family, self.kind, facts, reading=reading_of(facts))
+            return Resolved(text, *self.placed(root, contents), family, self.kind, facts, reading=reading_of(facts))
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -85,17 +87,19 @@ class ModelSource(Resource):
         """Fetch a hub id into the hub's cache."""
         return hub.fetch(text, self.components, variant)
 
-    def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
         """The folder that file names are relative to, and the files whose content makes the digest.
 
-        The headers of a folder's files are read, so that damage shows.
+        A part of a whole checkpoint has the digest of the checkpoint. The headers of a folder's files are read, so that
+        damage shows.
         """
         if not root.is_dir():
             return root, (root,)
-        for component in self.components:
+        components = self.components if contents.has("") else WHOLE
+        for component in components:
             if (root / component / "config.json").is_file():
                 _read_headers(root / component)
-        return root, diffusers_folder.content(root, self.components)
+        return root, diffusers_folder.content(root, components)
 
     @abstractmethod
     def facts(self, contents: Contents, root: Path) -> object | None:
@@ -106,22 +110,37 @@ class ModelSource(Resource):
         """The error that names what was found instead."""
 
 
+WHOLE = (
+    *("", "scheduler"),
+    *("text_encoder", "text_encoder_2", "text_encoder_3"),
+    *("tokenizer", "tokenizer_2", "tokenizer_3"),
+    *("transformer", "unet", "vae"),
+)
+"""The components of a whole checkpoint."""
+
+
 class CheckpointSource(ModelSource):
     """A whole checkpoint: a denoiser with, as far as its family has them, text encoders and a VAE."""
 
     kind = "checkpoint"
-    components: tuple[str, ...] = (
-        *("", "scheduler"),
-        *("text_encoder", "text_encoder_2", "text_encoder_3"),
-        *("tokenizer", "tokenizer_2", "tokenizer_3"),
-        *("transformer", "unet", "vae"),
-    )
+    components: tuple[str, ...] = WHOLE
 
     def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
-        return of_checkpoint(contents)
+        found = of_checkpoint(contents)
+        if found:
+            family_of(found.family).check_prompts(found, root.name)
+        return found
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         known = ", ".join(family.name for family in FAMILIES)
+        part = of_denoiser(contents)
+        lacks = family_of(part.family).lacks(part) if part else []
+        if part and lacks and not contents.has(""):
+            return InputError(
+                f"`{root.name}` is no whole checkpoint of {part.family}: it has no {listed(lacks)}",
+                "load its denoiser with LoadDiffusionModel, a VAE with LoadVAE, text encoders with LoadTextEncoder",
+                "wrong-kind-of-file",
+            )
         if contents.shapes:
             kind = kind_of(contents.shapes)
             found = kind.name if kind else "nothing that Weft knows"
@@ -145,20 +164,23 @@ class CheckpointSource(ModelSource):
 
 
 class DenoiserSource(CheckpointSource):
-    """A denoiser alone: a UNet or a transformer."""
+    """A denoiser, alone or in a checkpoint: a UNet or a transformer."""
 
     kind = "denoiser"
     components = ("",)
 
     def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
-        return None if of_checkpoint(contents) else of_denoiser(contents)
+        return of_checkpoint(contents) or of_denoiser(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        return _refused(root, contents, "a denoiser", "give a folder or a safetensors file of a UNet or a transformer")
+        return _refused(root, contents, self.kind, "give a folder or a safetensors file of a UNet or a transformer")
 
 
 class VAESource(ModelSource):
-    """A VAE alone, for any family whose latents it can make; the model that it is loaded for decides the family."""
+    """A VAE, alone or in a checkpoint, for any family whose latents it can make.
+
+    The model that it is loaded for decides the family.
+    """
 
     kind = "VAE"
     components = ("",)
@@ -167,7 +189,7 @@ class VAESource(ModelSource):
         return of_vae(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        return _refused(root, contents, "a VAE", "give a folder or a safetensors file of the VAE of a family")
+        return _refused(root, contents, self.kind, "give a folder or a safetensors file of the VAE of a family")
 
 
 class ControlNetSource(ModelSource):
@@ -177,14 +199,17 @@ class ControlNetSource(ModelSource):
     components = ("",)
 
     def facts(self, contents: Contents, root: Path) -> ControlNetFacts | None:
-        return of_control_net(contents)
+        found = of_control_net(contents)
+        if found:
+            family_of(found.family).check_control(found, root.name)
+        return found
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        return _refused(root, contents, "a ControlNet", _CONTROL_NET)
+        return _refused(root, contents, self.kind, _CONTROL_NET)
 
 
 class TextEncoderSource(ModelSource):
-    """A standalone text encoder, of any kind that a family encodes prompts with."""
+    """Text encoders of any kind that a family encodes prompts with: one alone, several, or those of a checkpoint."""
 
     kind = "text encoder"
     components = ("",)
@@ -192,21 +217,23 @@ class TextEncoderSource(ModelSource):
     def resolve(self, text: str, places: SearchPaths) -> Resolved:
         """The text model of that name, with the tokenizer that a model's folder has for it."""
         found = super().resolve(text, places)
-        folder = found.root.name
+        facts, folder = found.facts, found.root.name
+        assert isinstance(facts, TextSourceFacts)
         tokenizer = found.root.parent / folder.replace("text_encoder", "tokenizer")
-        if tokenizer == found.root or not (tokenizer.is_dir() and inside(tokenizer, _searched(places))):
+        carried = tokenizer != found.root and tokenizer.is_dir() and inside(tokenizer, _searched(places))
+        if not (facts.contents.has("") and carried):
             return found
         check_component(tokenizer, (*_searched(places), hub.cache_folder()))
         root = found.root.parent
         files = diffusers_folder.content(root, (folder, tokenizer.name))
-        assert isinstance(found.facts, TextModelFacts)
-        return replace(found, root=root, files=files, facts=replace(found.facts, folder=folder))
+        models = tuple(replace(model, folder=folder) for model in facts.models)
+        return replace(found, root=root, files=files, facts=replace(facts, models=models))
 
-    def facts(self, contents: Contents, root: Path) -> TextModelFacts | None:
-        return None if of_checkpoint(contents) else of_text_model(contents)
+    def facts(self, contents: Contents, root: Path) -> TextSourceFacts | None:
+        return of_text_models(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        return _refused(root, contents, "a text encoder", "give a folder or a safetensors file of a text model")
+        return _refused(root, contents, self.kind, "give a folder or a safetensors file of a text model")
 
 
 class EmbeddingSource(ModelSource):
@@ -226,7 +253,7 @@ class EmbeddingSource(ModelSource):
         except InputError as refusal:
             raise InputError(refusal.message, _CONVERT, refusal.code) if _is_pickle(text) else refusal from None
 
-    def placed(self, root: Path) -> tuple[Path, tuple[Path, ...]]:
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
         """Its name counts too, since it may be the word that it stands for."""
         return root.parent, (root,)
 
@@ -235,7 +262,7 @@ class EmbeddingSource(ModelSource):
         return EmbeddingFacts(word_of(sizes, root), sizes) if sizes else None
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        return _refused(root, contents, "a textual inversion embedding", "give a safetensors file of vectors alone")
+        return _refused(root, contents, "textual inversion embedding", "give a safetensors file of vectors alone")
 
 
 def _is_pickle(text: str) -> bool:
@@ -249,16 +276,52 @@ _CONVERT = (
 
 
 def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:
-    """The error that names what was found where a part was wanted."""
+    """The error that names what was found where a part was wanted.
+
+    Args:
+        wanted: the part, as `Kind.part` calls it.
+    """
     kind, whole = kind_of(contents.shapes), of_checkpoint(contents)
     found = kind.name if kind else contents.class_of("") or "nothing that Weft knows"
     if whole:
         found, hint = f"a checkpoint ({whole.family})", "load it with LoadCheckpoint"
-    return InputError(f"`{root.name}` is {found}, expected {wanted}", hint, "wrong-kind-of-file")
+    elif kind and kind.part == wanted:
+        known = ", ".join(family.name for family in FAMILIES)
+        return InputError(
+            f"`{root.name}` is {kind.name}, in a layout or of a structure that Weft does not read",
+            f"give one of the families {known}, in the layout of diffusers or of its authors",
+            "unknown-family",
+        )
+    elif kind and kind.part:
+        hint = kind.hint
+    return InputError(f"`{root.name}` is {found}, expected a {wanted}", hint, "wrong-kind-of-file")
 
 
 _CHECKPOINT = "give a diffusers folder, or a safetensors file with the denoiser, the VAE and the text encoders"
 _CONTROL_NET = "give a diffusers folder of a ControlNet, or a safetensors file in the original layout"
+
+
+def weights_file(text: str, root: Path) -> Path:
+    """What a source names: a folder without configurations that has one safetensors file is that file.
+
+    Raises:
+        InputError: where it has several, with their names.
+    """
+    files = _lone_files(root)
+    if len(files) > 1:
+        raise InputError(
+            f"`{text}` is a folder of several files of weights and no configuration",
+            f"name one of them: {listed(f'{text}/{path.name}' for path in files[:5])}",
+            "wrong-kind-of-file",
+        )
+    return files[0] if files else root
+
+
+def _lone_files(root: Path) -> list[Path]:
+    """The safetensors files in a folder that has no configuration."""
+    if not root.is_dir() or (root / "model_index.json").is_file() or diffusers_folder.configs(root):
+        return []
+    return sorted(path for path in root.iterdir() if path.suffix == ".safetensors" and path.is_file())
 
 
 def located(text: str, places: SearchPaths) -> Path | None:
@@ -273,7 +336,7 @@ def located(text: str, places: SearchPaths) -> Path | None:
         raise InputError("the name of the model is empty", f"give a path, a hub id or `{BUILTIN}NAME`", "unknown-model")
     refuse_pickle(Path(text))
     path = find(text, _searched(places))
-    return hub.snapshot(text, hub.cache_folder()) if path is None and hub.is_hub_id(text) else path
+    return hub.cached(text, hub.cache_folder()) if path is None else path
 
 
 def _searched(places: SearchPaths) -> tuple[Path, ...]:
@@ -315,25 +378,40 @@ def _builtin(name: str) -> Path:
 
 def _read_headers(folder: Path) -> None:
     """Read the header of each weights file of a component, so that a damaged one is found before anything runs."""
-    for paths in diffusers_folder.weights(folder).values():
+    for variant, paths in diffusers_folder.weights(folder).items():
+        held = {}
         for path in paths:
             header = read_header(path)
             refuse_quantised(f"{folder.name}/{path.name}", header)
             refuse_scales_in_folder(f"{folder.name}/{path.name}", header)
+            held[path.name] = header.shapes
+        check_shards(folder, variant, held)
 
 
 def _names(places: SearchPaths) -> Iterator[str]:
     """Every name that might be a model here: builtins, the hub's cache, and what lies in the models folders."""
     yield from (BUILTIN + name for name in builtin.names())
-    yield from hub.cached_ids(hub.cache_folder())
+    for hub_id in hub.cached_ids(hub.cache_folder()):
+        yield hub_id
+        root = hub.snapshot(hub_id, hub.cache_folder())
+        yield from (f"{hub_id}/{path.name}" for path in (_lone_files(root) if root else ()))
     for folder in places.models:
-        for path in _models_below(folder):
+        for path in _models_below(folder, _searched(places)):
             yield path.relative_to(folder).as_posix()
 
 
-def _models_below(folder: Path) -> Iterator[Path]:
-    """Model folders and single files under a folder; nothing inside a model folder is one of its own."""
-    for root, subfolders, files in os.walk(folder):
+def _models_below(folder: Path, searched: tuple[Path, ...]) -> Iterator[Path]:
+    """Model folders and single files under a folder; nothing inside a model folder is one of its own.
+
+    Links to folders are followed as those to files are: where they lead into a folder that may be read, each once.
+    """
+    seen = set()
+    for root, subfolders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen or not inside(Path(root), searched):
+            subfolders.clear()
+            continue
+        seen.add(real)
         if "model_index.json" in files or "config.json" in files:
             subfolders.clear()
             yield Path(root)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser, Residuals
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections, corrections_of
-from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file_unets import CONTROL_LAYOUTS, UNET_LAYOUTS
+from weft.nodes.models.tensor_layouts import CONTROL_PREFIXES, Config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +33,7 @@ SEEN_CHANNELS = (LATENT_CHANNELS, 2 * LATENT_CHANNELS, LATENT_CHANNELS + MASKED_
 UNSUPPORTED: Mapping[str, str] = {
     "class_embed_type": "an embedded picture or class (as unCLIP's does)",
     "num_class_embeds": "the number of a class",
+    "num_control_type": "the kind of its picture (as that of ControlNetUnion does)",
     "encoder_hid_dim_type": "prompts or pictures through a projection of its own",
 }
 """Entries of a UNet's configuration by which it reads more than a prompt, and what it reads then."""
@@ -112,7 +113,7 @@ class UNetFormat(NetworkFormat):
 
     class_name = "UNet2DConditionModel"
     folder = "unet"
-    entry = "input_blocks.0.0.weight"
+    layouts = UNET_LAYOUTS
 
     def __init__(self, is_family: Callable[[Mapping[str, Any]], bool], heads: Callable[[Sequence[int]], Any]) -> None:
         self.is_family = is_family
@@ -121,11 +122,9 @@ class UNetFormat(NetworkFormat):
     def fits(self, config: Mapping[str, Any]) -> bool:
         return config.get("in_channels") in SEEN_CHANNELS and self.is_family(config)
 
-    def config_of(self, shapes: Shapes) -> original.Config:
-        return self._with_heads(original.unet_config(shapes))
-
-    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
-        return original.unet_weights(found, config)
+    def completed(self, config: Config) -> Config:
+        """With the heads of attention; diffusers' name for their number is a historical slip."""
+        return config | {"attention_head_dim": self.heads(config["block_out_channels"])}
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
         return next((reads for name, reads in UNSUPPORTED.items() if config.get(name) is not None), "")
@@ -139,27 +138,17 @@ class UNetFormat(NetworkFormat):
     def prompt_widths(self, config: Mapping[str, Any]) -> PromptWidths:
         return PromptWidths(config.get("cross_attention_dim", 0))
 
-    def _with_heads(self, config: original.Config) -> original.Config:
-        """A configuration with its heads; diffusers' name for their number is a historical slip."""
-        return config | {"attention_head_dim": self.heads(config["block_out_channels"])}
-
 
 class ControlNetFormat(UNetFormat):
     """ControlNets for such UNets."""
 
     class_name = "ControlNetModel"
     folder = ""
-    entry = "input_hint_block.0.weight"
-    prefixes = (original.CONTROL,)
+    layouts = CONTROL_LAYOUTS
+    prefixes = CONTROL_PREFIXES
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         return self.is_family(config)
-
-    def config_of(self, shapes: Shapes) -> original.Config:
-        return self._with_heads(original.control_config(shapes))
-
-    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
-        return original.control_weights(found, config)
 
 
 def heads_of_64(widths: Sequence[int]) -> list[int]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, SpacedDenoiser
 from weft.nodes.families.flux import RGB_FACTORS
-from weft.nodes.models import single_file as original
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file import count
+from weft.nodes.models.tensor_layouts import Config, Layout
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_model import QWEN3, LanguageModel
@@ -64,33 +65,53 @@ class ZImageDenoiser(SpacedDenoiser):
         return -torch.stack(velocities).squeeze(2)
 
 
+def z_image_config(shapes: Shapes) -> Config:
+    """The configuration of a ZImageTransformer2DModel, from shapes of the original layout."""
+    return _config(shapes, "x_embedder.weight", "k_norm", "out")
+
+
+def diffusers_z_image_config(shapes: Shapes) -> Config:
+    """The same, from shapes under diffusers' names."""
+    return _config(shapes, "all_x_embedder.2-1.weight", "norm_k", "to_out.0")
+
+
+def _config(shapes: Shapes, patches: str, norm: str, out: str) -> Config:
+    width, patch = shapes[patches]
+    (head,) = shapes[f"layers.0.attention.{norm}.weight"]
+    return {
+        "in_channels": patch // PATCH**2,
+        "dim": width,
+        "n_layers": count(shapes, f"layers.{{}}.attention.{out}.weight"),
+        "n_refiner_layers": count(shapes, f"noise_refiner.{{}}.attention.{out}.weight"),
+        "n_heads": width // head,
+        "n_kv_heads": width // head,
+        "cap_feat_dim": shapes["cap_embedder.0.weight"][0],
+        "axes_dims": [head * eighths // 8 for eighths in ROPE_EIGHTHS],
+        "axes_lens": [1536, 512, 512],
+    }
+
+
+def z_image_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The weights of the original layout under diffusers' names."""
+    from diffusers.loaders import single_file_utils
+
+    convert: Any = single_file_utils.convert_z_image_transformer_checkpoint_to_diffusers
+    converted: dict[str, Tensor] = convert(found)
+    return converted
+
+
+Z_IMAGE_LAYOUTS = (
+    Layout("x_embedder.weight", z_image_config, z_image_weights),
+    Layout("all_x_embedder.2-1.weight", diffusers_z_image_config),
+)
+"""The original layout, and diffusers' own."""
+
+
 class ZImageFormat(NetworkFormat):
     """Z-Image's transformer."""
 
     class_name = "ZImageTransformer2DModel"
-    entry = "x_pad_token"
-
-    def config_of(self, shapes: Shapes) -> original.Config:
-        width, patch = shapes["x_embedder.weight"]
-        (head,) = shapes["layers.0.attention.k_norm.weight"]
-        return {
-            "in_channels": patch // PATCH**2,
-            "dim": width,
-            "n_layers": original.count(shapes, "layers.{}.attention.out.weight"),
-            "n_refiner_layers": original.count(shapes, "noise_refiner.{}.attention.out.weight"),
-            "n_heads": width // head,
-            "n_kv_heads": width // head,
-            "cap_feat_dim": shapes["cap_embedder.0.weight"][0],
-            "axes_dims": [head * eighths // 8 for eighths in ROPE_EIGHTHS],
-            "axes_lens": [1536, 512, 512],
-        }
-
-    def weights_of(self, found: dict[str, Tensor], config: original.Config) -> dict[str, Tensor]:
-        from diffusers.loaders import single_file_utils
-
-        convert: Any = single_file_utils.convert_z_image_transformer_checkpoint_to_diffusers
-        converted: dict[str, Tensor] = convert(found)
-        return converted
+    layouts = Z_IMAGE_LAYOUTS
 
     def prompt_widths(self, config: Mapping[str, Any]) -> PromptWidths:
         return PromptWidths(config.get("cap_feat_dim", 0))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Annotated, Generic, Literal, NamedTuple
 
 from weft.engine import ADDED_LATER, INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
-from weft.nodes.families import family
+from weft.nodes.families import checkpoint_in, family
 from weft.nodes.families.sources import (
     CheckpointSource,
     ControlNetSource,
@@ -21,10 +21,17 @@ from weft.nodes.families.sources import (
 )
 from weft.nodes.families.tokenizer_source import TokenizerSource
 from weft.nodes.models import diffusers_folder
-from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, PromptWidths
+from weft.nodes.models.facts import EmbeddingFacts, PromptWidths
 from weft.nodes.prompting.embeddings import check_word
 from weft.nodes.prompting.text_assignment import assigned, check_tokenizer
-from weft.nodes.sampling.compatibility import embedding_fits, own_vae_fits, texts_fit, training_fits, vae_fits
+from weft.nodes.sampling.compatibility import (
+    embedding_fits,
+    own_texts_fit,
+    own_vae_fits,
+    texts_fit,
+    training_fits,
+    vae_fits,
+)
 from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
 Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
@@ -69,6 +76,7 @@ def _fits(loader: Upstream) -> Iterator[NodeProblem]:
 def _whole_fits(loader: Upstream) -> Iterator[NodeProblem]:
     yield from _fits(loader)
     yield from own_vae_fits(loader)
+    yield from own_texts_fit(loader)
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_whole_fits)
@@ -87,8 +95,8 @@ def LoadCheckpoint(
     downloaded. Only safetensors are read, since a pickle can run code.
 
     Args:
-        source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
-            in the hub's cache, or `builtin:NAME`.
+        source: a diffusers folder or a .safetensors file under a models folder, a name on the hub (`org/name`,
+            `org/name@REVISION`, `org/name/FILE.safetensors`) whose files are in the hub's cache, or `builtin:NAME`.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
         prediction: what the denoiser predicts. `checkpoint` takes it from the configuration; for a single file, from
             what the file says (an empty tensor `v_pred`, metadata `modelspec.prediction_type`), else from the family
@@ -117,11 +125,12 @@ def LoadDiffusionModel(
 ) -> Model[F]:
     """Load a denoiser from a file of its own, without VAE and text encoders.
 
-    Such a file has no scheduler configuration, so the default of the family is used.
+    Such a file has no scheduler configuration, so the default of the family is used; the folder of a whole checkpoint
+    has one.
 
     Args:
-        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), or a .safetensors file of it in the
-            original layout, as FLUX.1's transformers are published.
+        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), a .safetensors file of it in the layout of
+            its authors or of diffusers, or a checkpoint that it is part of.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
         prediction: what the denoiser predicts; `checkpoint` is what the file says, else the default of the family.
         noise: the noise schedule of the training, as for LoadCheckpoint; `checkpoint` is the default of the family.
@@ -146,8 +155,8 @@ def LoadVAE(
 
     Args:
         model: the model that it is for: files of VAEs do not have the scale of latents, which the family defines.
-        source: a diffusers folder of a VAE (`MODEL/vae`), or a .safetensors file of it in the layout in which its
-            authors publish it.
+        source: a diffusers folder of a VAE (`MODEL/vae`), a .safetensors file of it in the layout of its authors or of
+            diffusers, or a checkpoint that it is part of. A tiny autoencoder (AutoencoderTiny) is a VAE too.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)
@@ -175,15 +184,15 @@ def LoadTextEncoder(
 
     Args:
         model: the model that they are for.
-        source: a text encoder's folder in a diffusers folder (`MODEL/text_encoder`), or a .safetensors file of one, in
-            the layout of transformers or of OpenCLIP.
+        source: a text encoder's folder in a diffusers folder (`MODEL/text_encoder`), a .safetensors file of one or of
+            several in the layout of transformers or of OpenCLIP, or a checkpoint that they are part of.
         source_2: another one.
         source_3: a third.
         tokenizer: that of T5 or of a language model: its folder (`MODEL/tokenizer`), or its `tokenizer.json`.
     """
     found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
-    checkpoint = context.located(model.source).facts
-    widths = checkpoint.widths if isinstance(checkpoint, CheckpointFacts) else PromptWidths(0)
+    checkpoint = checkpoint_in(context.located(model.source).facts)
+    widths = checkpoint.widths if checkpoint else PromptWidths(0)
     given = assigned(family(model.family), [one.resolved for one in found], widths)
     files = tuple((text.name, str(found[number].digest)) for text, (number, _) in given.items())
     check_tokenizer(given, [one.resolved for one in found], named=tokenizer is not None)
@@ -199,8 +208,8 @@ def LoadControlNet(
     """Load a ControlNet.
 
     Args:
-        source: a diffusers folder or a .safetensors file under a models folder, a hub id (`org/name`) whose files are
-            in the hub's cache, or `builtin:NAME`.
+        source: a diffusers folder or a .safetensors file under a models folder, a name on the hub (`org/name`,
+            `org/name@REVISION`, `org/name/FILE.safetensors`) whose files are in the hub's cache, or `builtin:NAME`.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)

@@ -7,12 +7,13 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Loading, Resolved, loader_for
-from weft.nodes.families import Family, family
+from weft.nodes.families import Family, checkpoint_in, family, text_models_in, vae_in
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
-from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, VAEFacts
+from weft.nodes.models.facts import ControlNetFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
 from weft.nodes.models.parametrisation import training_options, with_training
 from weft.nodes.models.vae_formats import load_autoencoder
@@ -40,8 +41,8 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
     from weft.nodes.models.loading import ready
 
     family, source, dtype = _parts(recipe, loading)
-    facts = source.facts
-    if not isinstance(facts, CheckpointFacts):
+    facts = checkpoint_in(source.facts)
+    if facts is None:
         raise InputError(
             f"`{source.text}` is no checkpoint and no denoiser", "load it with LoadDiffusionModel", "wrong-kind-of-file"
         )
@@ -65,10 +66,11 @@ def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncod
     """The text models with their tokenizers, of a whole checkpoint or each from a source of its own."""
     family, source, dtype = _parts(recipe, loading)
     if recipe.files:
-        files = {name: loading.locate(digest) for name, digest in recipe.files}
+        found = {name: loading.locate(digest) for name, digest in recipe.files}
+        files = {name: replace(one, facts=text_models_in(one.facts)) for name, one in found.items()}
         tokenizer = loading.locate(recipe.tokenizer).root if recipe.tokenizer else None
         return load_parts(family, files, recipe.width, tokenizer, dtype, loading.device)
-    return load_whole(family, source, recipe.variant, dtype, loading.device)
+    return load_whole(family, replace(source, facts=checkpoint_in(source.facts)), recipe.variant, dtype, loading.device)
 
 
 @loader_for(VAE)
@@ -80,9 +82,10 @@ def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
     """
     family, source, dtype = _parts(recipe, loading)
     if family.vae is None:
-        return Pixels(source.facts.latent_channels if isinstance(source.facts, CheckpointFacts) else 3)
-    facts = source.facts.vae if isinstance(source.facts, CheckpointFacts) else source.facts
-    if not isinstance(facts, VAEFacts):
+        whole = checkpoint_in(source.facts)
+        return Pixels(whole.latent_channels if whole else 3)
+    facts = vae_in(source.facts)
+    if facts is None:
         raise InputError(
             f"`{source.text}` has no VAE of a kind that Weft loads",
             "load another one with LoadVAE",

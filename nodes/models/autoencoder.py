@@ -146,6 +146,20 @@ class VideoAutoencoder(Autoencoder):
         return {**least, **{f"tile_sample_stride_{side}": tile * 3 // 4 for side in sides}}
 
 
+class TinyAutoencoder(Autoencoder):
+    """A tiny autoencoder, which encodes to latents themselves and has no distribution of them."""
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        if pixels.ndim == 5:
+            return _unfolded(self._encoded(_folded(pixels)), len(pixels))
+        latents: Tensor = self.network.encode(pixels).latents
+        return latents
+
+    def decode_in_tiles(self, side: int) -> Callable[[], None]:
+        """Nothing changes: it needs little memory, and diffusers' tiles for it are of one size of latents."""
+        return lambda: None
+
+
 class Pixels(Autoencoder):
     """The identity VAE of models in pixel space: its latents are pixels in -1..1.
 

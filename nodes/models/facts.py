@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.tensor_layouts import Layout
 
 
 class PromptWidths(NamedTuple):
@@ -55,6 +56,22 @@ class TextModelFacts:
 
 
 @dataclass(frozen=True)
+class TextSourceFacts:
+    """What headers say of a source of text encoders: one alone, several in a file, or those of a whole checkpoint.
+
+    Args:
+        models: at least one.
+        contents: all that the headers of the source say.
+    """
+
+    models: tuple[TextModelFacts, ...]
+    contents: Contents = field(default_factory=Contents, repr=False)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.models))
+
+
+@dataclass(frozen=True)
 class VAEFacts:
     """What headers say of a VAE, in a checkpoint or alone.
 
@@ -65,6 +82,7 @@ class VAEFacts:
         factor: pixels to a latent element, along each side.
         time_factor: frames to a latent frame, but for the first frame.
         prefix: what the names of its tensors begin with in a file.
+        layout: of its tensors in a file; None in a folder.
         families: the names of the families whose latents it may make, where it is alone.
         contents: all that the headers of its source say.
     """
@@ -75,6 +93,7 @@ class VAEFacts:
     factor: int
     time_factor: int = 1
     prefix: str = ""
+    layout: Layout | None = field(default=None, repr=False)
     families: tuple[str, ...] = ()
     contents: Contents = field(default_factory=Contents, repr=False)
 
@@ -86,10 +105,12 @@ class NetworkFacts:
     Args:
         config: its configuration, as diffusers' class takes it.
         prefix: what the names of its tensors begin with in a single file.
+        layout: of its tensors in a single file; None in a folder.
     """
 
     config: Mapping[str, Any] = field(repr=False)
     prefix: str = ""
+    layout: Layout | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,50 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from weft.engine import InputError
+from weft.engine import InputError, listed
 from weft.nodes.models.diffusers_folder import CONFIGURATIONS, WEIGHTS
+from weft.nodes.models.network_calls import first_line
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+MAIN = "main"
+"""The revision of a repository that is taken where none is named."""
+
+_PART = r"[A-Za-z0-9_][\w.-]*"
+
+HUB_NAME = re.compile(
+    rf"(?P<id>{_PART}/{_PART})(?:@(?P<revision>refs/pr/\d+|{_PART}))?(?:/(?P<path>{_PART}(?:/{_PART})*))?", re.ASCII
+)
+"""`organisation/name`, perhaps with `@revision`, perhaps with the path of a file or a folder in it."""
+
+COMMIT = re.compile(r"[\w-]+", re.ASCII)
+
+
+class HubName(NamedTuple):
+    """What a source names on the hub.
+
+    Args:
+        id: of a repository, `organisation/name`.
+        revision: a branch, a tag or a commit.
+        path: of a file or a folder in the repository; empty for the repository itself.
+    """
+
+    id: str
+    revision: str = MAIN
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> HubName | None:
+        """The parts of a name; None for what has not the form of one, such as `folder/file.safetensors`."""
+        match = HUB_NAME.fullmatch(text)
+        if match is None or match["id"].endswith(".safetensors"):
+            return None
+        return cls(match["id"], match["revision"] or MAIN, match["path"] or "")
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a source has the form of a hub id, `organisation/name`."""
-    return bool(HUB_ID.fullmatch(text)) and not text.endswith(".safetensors")
+    """Whether a source has the form of a name on the hub."""
+    return HubName.parse(text) is not None
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -26,14 +60,25 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("HF_HOME", caches / "huggingface")).expanduser() / "hub"
 
 
-def snapshot(hub_id: str, cache: Path) -> Path | None:
-    """The folder of a hub id's main revision in the cache; None where it is not there."""
+def snapshot(hub_id: str, cache: Path, revision: str = MAIN) -> Path | None:
+    """The folder of a repository's revision in the cache; None where it is not there.
+
+    Args:
+        revision: a branch, a tag or a whole commit.
+    """
     folder = cache / f"models--{hub_id.replace('/', '--')}"
-    reference = folder / "refs" / "main"
-    if not reference.is_file():
-        return None
-    found = folder / "snapshots" / reference.read_text().strip()
-    return found if found.is_dir() else None
+    reference = folder / "refs" / revision
+    commit = reference.read_text().strip() if reference.is_file() else revision
+    found = folder / "snapshots" / commit
+    return found if COMMIT.fullmatch(commit) and found.is_dir() else None
+
+
+def cached(text: str, cache: Path) -> Path | None:
+    """What a source names in the cache; None where it is not there, or is no name on the hub."""
+    name = HubName.parse(text)
+    folder = snapshot(name.id, cache, name.revision) if name else None
+    found = folder / name.path if folder and name else None
+    return found if found and found.exists() else None
 
 
 def cached_ids(cache: Path) -> Iterator[str]:
@@ -42,34 +87,67 @@ def cached_ids(cache: Path) -> Iterator[str]:
         yield folder.name.removeprefix("models--").replace("--", "/", 1)
 
 
-def fetch(hub_id: str, components: tuple[str, ...], variant: str) -> Path:
-    """Download a model in the diffusers layout into the hub's cache; where it lies then.
+def fetch(text: str, components: tuple[str, ...], variant: str) -> Path:
+    """Download what a source names into the hub's cache; where it lies then.
 
     Raises:
         InputError: where the hub does not give it.
     """
     from huggingface_hub import HfApi, snapshot_download
 
+    name = HubName.parse(text)
+    if name is None:
+        raise InputError(f"`{text}` is no name on the hub", "give organisation/name", "unknown-model")
     try:
-        files = [*wanted(HfApi().list_repo_files(hub_id), components, variant)]
-        return Path(snapshot_download(hub_id, cache_dir=cache_folder(), allow_patterns=files))
+        names = HfApi().list_repo_files(name.id, revision=name.revision)
+        files = [*wanted(names, components, variant, name.path)]
+        folder = snapshot_download(
+            name.id, revision=name.revision, cache_dir=cache_folder(), allow_patterns=files or [name.path]
+        )
     except Exception as fault:  # the client's transport has errors of its own, which differ by version
-        reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
         raise InputError(
-            f"the hub does not give `{hub_id}`: {reason}", "check the id and the network", "hub-refused"
+            f"the hub does not give `{text}`: {first_line(fault)}", "check the name and the network", "hub-refused"
         ) from fault
+    if not files:
+        known = sorted(file for file in names if file.endswith(".safetensors"))
+        raise InputError(
+            f"`{text}` has no model in the layout of diffusers, and not one file of weights",
+            f"name one of its files: {listed(f'{name.id}/{file}' for file in known[:5]) or 'it has none'}",
+            "hub-refused",
+        )
+    return Path(folder) / name.path
 
 
-def wanted(names: Iterable[str], components: tuple[str, ...], variant: str) -> Iterator[str]:
-    """Those of a repository's files that make up a model: the components' configurations and one variant's weights.
+def wanted(names: Iterable[str], components: tuple[str, ...], variant: str, path: str = "") -> Iterator[str]:
+    """Those of a repository's files that make up a model.
 
-    A component without the variant is taken with its plain weights; one that has no plain ones, with all it has.
+    They are the components' configurations and one variant's weights. A component without the variant is taken with its
+    plain weights; one that has no plain ones, with all it has. A repository without a configuration is its only file of
+    weights; nothing is wanted where there are several.
+
+    Args:
+        path: of a file that is wanted alone, or of the folder that the components are in.
     """
-    for component in components:
-        mine = [PurePosixPath(name) for name in names if str(PurePosixPath(name).parent) == (component or ".")]
-        yield from (str(path) for path in mine if path.suffix in CONFIGURATIONS)
-        matches = [(path, WEIGHTS.fullmatch(path.name)) for path in mine]
-        weights = [(str(path), match["variant"] or "") for path, match in matches if match]
+    present = [*names]
+    if path in present:
+        yield path
+        return
+    mine = {component: [*_files_of(present, PurePosixPath(path, component))] for component in components}
+    heads = {str(PurePosixPath(path, head)) for head in ("model_index.json", "config.json")}
+    if not heads & {*present}:
+        top = [str(one) for one in _files_of(present, PurePosixPath(path)) if one.suffix == ".safetensors"]
+        if top:
+            yield from top if len(top) == 1 else ()
+            return
+    for files in mine.values():
+        yield from (str(file) for file in files if file.suffix in CONFIGURATIONS)
+        matches = [(file, WEIGHTS.fullmatch(file.name)) for file in files]
+        weights = [(str(file), match["variant"] or "") for file, match in matches if match]
         kinds = {kind for _, kind in weights}
         chosen = variant if variant in kinds else "" if "" in kinds else None
-        yield from (name for name, kind in weights if chosen in (kind, None))
+        yield from (file for file, kind in weights if chosen in (kind, None))
+
+
+def _files_of(names: Iterable[str], folder: PurePosixPath) -> Iterator[PurePosixPath]:
+    """The files of one folder of a repository."""
+    yield from (file for file in map(PurePosixPath, names) if file.parent == folder)

@@ -16,11 +16,11 @@ from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.single_file import UNET, Config, below, tensors
+from weft.nodes.models.single_file import below, tensors
+from weft.nodes.models.tensor_layouts import DENOISER_PREFIXES, Config, Layout, placed_layouts
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
 
 class NetworkFormat(ABC):
@@ -30,27 +30,23 @@ class NetworkFormat(ABC):
         class_name: diffusers' class.
         aliases: other classes that configurations name it by.
         folder: the component of a diffusers folder.
-        entry: a tensor of every network's in a single file, by which it is found; empty where there are no such files.
-        prefixes: what the names of its tensors may begin with in a single file; the first is that of whole checkpoints.
+        layouts: in which it is published in single files; none where there are no such files.
+        prefixes: what the names of its tensors may begin with in a single file.
     """
 
     class_name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     folder: ClassVar[str] = "transformer"
-    entry: ClassVar[str] = ""
-    prefixes: ClassVar[tuple[str, ...]] = (UNET, "")
+    layouts: ClassVar[tuple[Layout, ...]] = ()
+    prefixes: ClassVar[tuple[str, ...]] = DENOISER_PREFIXES
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether a network of this class and configuration is of the family."""
         return True
 
-    def config_of(self, shapes: Shapes) -> Config:
-        """The configuration as diffusers' class takes it, from the shapes below a single file's prefix."""
-        raise NotImplementedError(f"{self.class_name} has no layout for single files")
-
-    def weights_of(self, found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
-        """The weights under diffusers' names, from those below a single file's prefix."""
-        return found
+    def completed(self, config: Config) -> Config:
+        """The configuration of a single file with what shapes do not say."""
+        return config
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
         """What a network of this configuration reads that no node gives it; empty where there is nothing."""
@@ -71,15 +67,14 @@ class NetworkFormat(ABC):
     def whole(self, contents: Contents) -> NetworkFacts | None:
         """What headers say of the network in a whole checkpoint; None where there is none of the family."""
         if contents.shapes:
-            return self._in_file(contents.shapes, self.prefixes[0])
+            return self._in_file(contents.shapes, tuple(filter(None, self.prefixes)))
         return self._in_folder(contents, self.folder)
 
     def alone(self, contents: Contents) -> NetworkFacts | None:
-        """What headers say of a network that comes alone; None where it is none of the family."""
+        """What headers say of a network that comes alone or with other parts; None where it is none of the family."""
         if contents.shapes:
-            found = (self._in_file(contents.shapes, prefix) for prefix in self.prefixes)
-            return next((facts for facts in found if facts), None)
-        return self._in_folder(contents, "")
+            return self._in_file(contents.shapes, self.prefixes)
+        return self._in_folder(contents, "" if contents.has("") else self.folder)
 
     def load(self, facts: NetworkFacts, root: Path, variant: str, dtype: torch.dtype) -> Any:
         """The network with its weights, of a whole checkpoint or alone.
@@ -96,7 +91,9 @@ class NetworkFormat(ABC):
             return pretrained(kind, component(root, self.folder), variant, torch_dtype=dtype)
         config = dict(facts.config)
         # Nothing here holds the tensors besides the arguments, so that `assembled` frees each one as it casts it.
-        weights = self.weights_of(below(facts.prefix, tensors(root, facts.prefix, dtype)), config)
+        found = below(facts.prefix, tensors(root, facts.prefix, dtype))
+        weights = facts.layout.weights(found, config) if facts.layout else found
+        del found
         return assembled(kind, config, weights, dtype)
 
     def _in_folder(self, contents: Contents, folder: str) -> NetworkFacts | None:
@@ -104,11 +101,9 @@ class NetworkFormat(ABC):
         known = contents.class_of(folder) in (self.class_name, *self.aliases)
         return NetworkFacts(config) if known and self.fits(config) else None
 
-    def _in_file(self, shapes: Shapes, prefix: str) -> NetworkFacts | None:
-        if not self.entry or prefix + self.entry not in shapes:
-            return None
-        try:
-            config = self.config_of(below(prefix, shapes))
-        except (KeyError, IndexError, ValueError, StopIteration):  # another structure with a tensor of this name
-            return None
-        return NetworkFacts(config, prefix) if self.fits(config) else None
+    def _in_file(self, shapes: Shapes, prefixes: tuple[str, ...]) -> NetworkFacts | None:
+        for placed in placed_layouts(shapes, prefixes, self.layouts):
+            config = self.completed(placed.config)
+            if self.fits(config):
+                return NetworkFacts(config, placed.prefix, placed.layout)
+        return None

@@ -231,11 +231,13 @@ class Kind:
     Args:
         name: with its article, for messages.
         hint: what to do where something else was wanted.
+        part: the component that such a file is or has, as sources of weights call it; empty where it is none.
     """
 
     name: str
     hint: str
     is_kind: Callable[[Shapes], bool]
+    part: str = ""
 
 
 def _any(*parts: str) -> Callable[[Shapes], bool]:
@@ -256,6 +258,7 @@ KINDS: tuple[Kind, ...] = (
         "a ControlNet",
         "load it with LoadControlNet",
         _any("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
+        "ControlNet",
     ),
     Kind(
         "a textual inversion embedding",
@@ -263,24 +266,38 @@ KINDS: tuple[Kind, ...] = (
         lambda shapes: bool(EMBEDDED & shapes.keys()),
     ),
     Kind("a part of an SDXL checkpoint", _WHOLE, _any("conditioner.embedders.")),
-    Kind("a part of an SD 3 checkpoint", _PART, _any("joint_blocks.")),
-    Kind("a part of a FLUX checkpoint", _PART, _any("double_blocks.")),
+    Kind("a part of an SD 3 checkpoint", _PART, _any("joint_blocks."), "denoiser"),
+    Kind("a part of a FLUX checkpoint", _PART, _any("double_blocks."), "denoiser"),
     Kind("a part of an SD 2.x checkpoint", _WHOLE, _any("cond_stage_model.model.")),
     Kind(
         "a checkpoint without its VAE or its text encoder",
         _PART,
         _any("model.diffusion_model."),
+        "denoiser",
     ),
-    Kind("a UNet alone", _PART, _any("down_blocks.0.attentions.", "input_blocks.0.0.", "time_embedding.")),
+    Kind(
+        "half of a tiny autoencoder (TAESD) in its authors' layout",
+        "give the folder of an AutoencoderTiny (`madebyollin/taesd`), or its diffusion_pytorch_model.safetensors",
+        lambda shapes: any(f"{first}.conv.0.weight" in shapes for first in (1, 3)) and "0.conv.0.weight" not in shapes,
+    ),
+    Kind(
+        "a UNet alone",
+        _PART,
+        _any("down_blocks.0.attentions.", "up_blocks.0.attentions.", "input_blocks.0.0.", "time_embedding."),
+        "denoiser",
+    ),
+    Kind("a transformer alone", _PART, _any("transformer_blocks.0."), "denoiser"),
     Kind(
         "a VAE",
         "load it with LoadVAE, behind a model",
-        _any("encoder.conv_in.", "decoder.conv_in.", "decoder.middle.0."),
+        _any("encoder.conv_in.", "decoder.conv_in.", "decoder.middle.0.", "decoder.layers.0."),
+        "VAE",
     ),
     Kind(
         "a text encoder",
         "load it with LoadTextEncoder, behind a model",
         _any("text_model.", "token_embedding.", "encoder.block.0.layer.", "embed_tokens."),
+        "text encoder",
     ),
 )
 """The kinds that messages name, the first that fits; whole checkpoints are recognised by their families before."""

@@ -1,7 +1,7 @@
-"""Single files in the original layout of latent diffusion: configurations from shapes, weights by diffusers' names.
+"""VAEs and text models in single files: configurations from shapes, weights by the names of diffusers and transformers.
 
-Such a file has no configuration. Widths, depths and where attention sits are read from its tensors' shapes; a family
-gives the rest. The renaming itself is diffusers' own. Importing this module imports no torch; the converters do.
+Such a file has no configuration. Widths and depths are read from its tensors' shapes; a family gives the rest.
+Importing this module imports no torch; diffusers' converters, which rename the layouts of the authors, do.
 """
 
 from __future__ import annotations
@@ -12,25 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from weft.nodes.models.quantised_weights import is_scale, scale_name, scaled
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.tensor_layouts import Config
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-UNET = "model.diffusion_model."
-VAE = "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model."
 OLD_TEXT = "cond_stage_model.transformer."
 """Where CLIP is in files by transformers before 4.0 and after 5.6, whose text models have no part `text_model`."""
 
 OPEN_TEXT = "cond_stage_model.model."
-CONTROL = "control_model."
 
 T5_TABLE = "encoder.embed_tokens.weight"
 """The other name of T5's table of tokens; most files have it under both, `shared.weight` is the first."""
-
-Config = dict[str, Any]
-
 
 T = TypeVar("T")
 
@@ -60,26 +55,8 @@ def tensors(path: Path, prefix: str = "", dtype: torch.dtype | None = None) -> d
     return found
 
 
-def unet_config(shapes: Shapes) -> Config:
-    """The configuration of a UNet2DConditionModel, from shapes below `UNET`."""
-    config = down_config(shapes)
-    up = [name.replace("Down", "Up") for name in reversed(config["down_block_types"])]
-    return {**config, **_added(shapes), "up_block_types": up, "out_channels": shapes["out.2.weight"][0]}
-
-
-def control_config(shapes: Shapes) -> Config:
-    """The configuration of a ControlNetModel, from shapes below `CONTROL`."""
-    hint = [shapes[f"input_hint_block.{index}.weight"] for index in (0, 4, 8, 12)]
-    return {
-        **down_config(shapes),
-        **_added(shapes),
-        "conditioning_channels": hint[0][1],
-        "conditioning_embedding_out_channels": [shape[0] for shape in hint],
-    }
-
-
 def vae_config(shapes: Shapes) -> Config:
-    """The configuration of an AutoencoderKL, from shapes below `VAE`."""
+    """The configuration of an AutoencoderKL, from shapes in the layout of latent diffusion."""
     levels = count(shapes, "encoder.down.{}.block.0.conv1.weight")
     return {
         "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
@@ -89,7 +66,69 @@ def vae_config(shapes: Shapes) -> Config:
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "use_quant_conv": "quant_conv.weight" in shapes,
         "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+        "mid_block_add_attention": "decoder.mid.attn_1.norm.weight" in shapes,
     }
+
+
+def diffusers_vae_config(shapes: Shapes) -> Config:
+    """The configuration of an AutoencoderKL, from shapes under diffusers' names."""
+    levels = count(shapes, "encoder.down_blocks.{}.resnets.0.conv1.weight")
+    widths = [shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0] for level in range(levels)]
+    return {
+        "block_out_channels": widths,
+        "layers_per_block": count(shapes, "encoder.down_blocks.0.resnets.{}.conv1.weight"),
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_quant_conv": "quant_conv.weight" in shapes,
+        "use_post_quant_conv": "post_quant_conv.weight" in shapes,
+        "mid_block_add_attention": "decoder.mid_block.attentions.0.group_norm.weight" in shapes,
+    }
+
+
+ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+"""The names of attention in VAEs that diffusers wrote before 0.16, and those of today."""
+
+
+def diffusers_vae_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """An autoencoder's weights under diffusers' names of today."""
+    named = {}
+    for name, tensor in found.items():
+        for old, new in ATTENTION.items():
+            name = name.replace(old, new) if "mid_block.attentions.0" in name else name
+        named[name] = tensor
+    return named
+
+
+def tiny_vae_config(shapes: Shapes) -> Config:
+    """The configuration of an AutoencoderTiny, from shapes under diffusers' names.
+
+    A level begins with a convolution; its blocks have names of their own.
+    """
+    encoder, decoder = (_tiny_levels(shapes, side) for side in ("encoder", "decoder"))
+    latents = shapes["decoder.layers.0.weight"][1]
+    return {
+        "encoder_block_out_channels": [width for width, _ in encoder],
+        "decoder_block_out_channels": [width for width, _ in decoder],
+        "num_encoder_blocks": [blocks for _, blocks in encoder],
+        "num_decoder_blocks": [blocks for _, blocks in decoder],
+        "latent_channels": latents,
+        "force_upcast": False,
+    }
+
+
+def _tiny_levels(shapes: Shapes, side: str) -> list[tuple[int, int]]:
+    """The width and the number of blocks of each level; the last convolution begins none."""
+    layers = {int(name.split(".")[2]) for name in shapes if name.startswith(f"{side}.layers.")}
+    levels: list[tuple[int, int]] = []
+    for layer in sorted(layers):
+        convolution = shapes.get(f"{side}.layers.{layer}.weight")
+        if convolution is not None:
+            levels.append((convolution[0], 0))
+        else:
+            width, blocks = levels[-1]
+            levels[-1] = (width, blocks + 1)
+    return levels[:-1]
 
 
 def text_config(shapes: Shapes) -> Config:
@@ -143,48 +182,6 @@ def t5_config(shapes: Shapes) -> Config:
     }
 
 
-def down_config(shapes: Shapes) -> Config:
-    """What a UNet and a ControlNet share: the input block, then on each level its residual blocks and a downsampler."""
-    blocks = _blocks(shapes)
-    downsamplers = [index for index, parts in blocks.items() if "0.op.weight" in parts]
-    depth = (downsamplers[0] if downsamplers else len(blocks)) - 1
-    firsts = [blocks[index] for index in range(1, len(blocks), depth + 1)]
-    layers = [count(block, "1.transformer_blocks.{}.attn2.to_k.weight") for block in firsts]
-    middle = count(shapes, "middle_block.1.transformer_blocks.{}.attn2.to_k.weight")
-    projections = [shape for name, shape in shapes.items() if name.endswith("1.proj_in.weight")]
-    context = next(shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight"))
-    return {
-        "in_channels": shapes["input_blocks.0.0.weight"][1],
-        "block_out_channels": [block["0.out_layers.3.weight"][0] for block in firsts],
-        "layers_per_block": depth,
-        "transformer_layers_per_block": [*(count or 1 for count in layers[:-1]), layers[-1] or middle or 1],
-        "down_block_types": ["CrossAttnDownBlock2D" if count else "DownBlock2D" for count in layers],
-        "cross_attention_dim": context,
-        "use_linear_projection": any(len(shape) == 2 for shape in projections),
-    }
-
-
-def _added(shapes: Shapes) -> Config:
-    """The extra inputs of SDXL's UNet: the pooled vector of the prompt, and sizes, each embedded in 256 channels."""
-    if "label_emb.0.0.weight" not in shapes:
-        return {}
-    width = shapes["label_emb.0.0.weight"][1]
-    return {
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": width,
-    }
-
-
-def _blocks(shapes: Shapes) -> Mapping[int, Shapes]:
-    """The input blocks by number, up to the first that is missing. What names say is not counted to."""
-    found: dict[str, dict[str, tuple[int, ...]]] = {}
-    for name, shape in below("input_blocks.", shapes).items():
-        number, _, rest = name.partition(".")
-        found.setdefault(number, {})[rest] = shape
-    return dict(enumerate(found[str(index)] for index in range(count(dict.fromkeys(found, ()), "{}"))))
-
-
 def count(shapes: Shapes, pattern: str) -> int:
     """How many of `pattern`, with 0, 1, 2, ... filled in, there are before the first that is missing."""
     return sum(1 for _ in _present(shapes, pattern))
@@ -197,20 +194,9 @@ def _present(shapes: Shapes, pattern: str) -> Iterator[int]:
         index += 1
 
 
-def unet_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """A UNet's weights under diffusers' names."""
-    prefixed = {UNET + name: tensor for name, tensor in found.items()}
-    return _renamed("convert_ldm_unet_checkpoint", prefixed, config)
-
-
 def vae_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """An autoencoder's weights under diffusers' names."""
     return _renamed("convert_ldm_vae_checkpoint", found, config)
-
-
-def control_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
-    """A ControlNet's weights under diffusers' names."""
-    return _renamed("convert_controlnet_checkpoint", found, config)
 
 
 def text_weights(path: Path, prefix: str = TEXT, dtype: torch.dtype | None = None) -> dict[str, Tensor]:

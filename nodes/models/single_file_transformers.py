@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.single_file import Config, count
+from weft.nodes.models.single_file import count
+from weft.nodes.models.tensor_layouts import Config, Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +42,29 @@ def sd3_config(shapes: Shapes) -> Config:
     }
 
 
-def sd3_weights(found: dict[str, Tensor]) -> dict[str, Tensor]:
+def diffusers_sd3_config(shapes: Shapes) -> Config:
+    """The same, from shapes under diffusers' names."""
+    width, channels, patch, _ = shapes["pos_embed.proj.weight"]
+    layers = count(shapes, "transformer_blocks.{}.attn.to_q.weight")
+    return {
+        "in_channels": channels,
+        "out_channels": shapes["proj_out.weight"][0] // patch**2,
+        "patch_size": patch,
+        "num_layers": layers,
+        "attention_head_dim": HEAD,
+        "num_attention_heads": width // HEAD,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "caption_projection_dim": shapes["context_embedder.weight"][0],
+        "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
+        "pos_embed_max_size": int(shapes["pos_embed.pos_embed"][1] ** 0.5),
+        "qk_norm": "rms_norm" if "transformer_blocks.0.attn.norm_q.weight" in shapes else None,
+        "dual_attention_layers": tuple(
+            index for index in range(layers) if f"transformer_blocks.{index}.attn2.to_q.weight" in shapes
+        ),
+    }
+
+
+def sd3_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """An SD 3 transformer's weights under diffusers' names."""
     from diffusers.loaders import single_file_utils
 
@@ -63,6 +86,23 @@ def flux_config(shapes: Shapes) -> Config:
         "joint_attention_dim": shapes["txt_in.weight"][1],
         "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
         "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
+        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
+    }
+
+
+def diffusers_flux_config(shapes: Shapes) -> Config:
+    """The same, from shapes under diffusers' names."""
+    head = shapes["transformer_blocks.0.attn.norm_q.weight"][0]
+    return {
+        "in_channels": shapes["x_embedder.weight"][1],
+        "out_channels": shapes["proj_out.weight"][0],
+        "num_layers": count(shapes, "transformer_blocks.{}.attn.to_q.weight"),
+        "num_single_layers": count(shapes, "single_transformer_blocks.{}.attn.to_q.weight"),
+        "attention_head_dim": head,
+        "num_attention_heads": shapes["x_embedder.weight"][0] // head,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
+        "guidance_embeds": "time_text_embed.guidance_embedder.linear_1.weight" in shapes,
         "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
     }
 
@@ -103,7 +143,7 @@ FLUX_JOINED = {
 """What is one tensor in the original layout and several in diffusers'; the last of `linear1` has the rest."""
 
 
-def flux_weights(found: dict[str, Tensor]) -> dict[str, Tensor]:
+def flux_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """A FLUX.1 transformer's weights under diffusers' names."""
     import torch
 
@@ -128,3 +168,16 @@ def _named(name: str) -> str:
     for pattern, replacement in FLUX_RULES:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+SD3_LAYOUTS = (
+    Layout("joint_blocks.0.x_block.attn.qkv.weight", sd3_config, sd3_weights),
+    Layout("pos_embed.proj.weight", diffusers_sd3_config),
+)
+"""The original layout, and diffusers' own."""
+
+FLUX_LAYOUTS = (
+    Layout("double_blocks.0.img_attn.qkv.weight", flux_config, flux_weights),
+    Layout("single_transformer_blocks.0.attn.to_q.weight", diffusers_flux_config),
+)
+"""The original layout, and diffusers' own."""

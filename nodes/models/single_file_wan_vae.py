@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.single_file import Config
+from weft.nodes.models.tensor_layouts import Config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +33,22 @@ def wan_vae_config(shapes: Shapes) -> Config:
         "input_channels": pixels,
         "in_channels": pixels,
         "out_channels": shapes["decoder.head.2.weight"][0],
+    }
+
+
+def diffusers_wan_vae_config(shapes: Shapes) -> Config:
+    """The same, from shapes under diffusers' names."""
+    width, pixels = shapes["encoder.conv_in.weight"][:2]
+    firsts = [level * (BLOCKS + 1) for level in range(LEVELS)]
+    return {
+        "base_dim": width,
+        "z_dim": shapes["post_quant_conv.weight"][0],
+        "dim_mult": [shapes[f"encoder.down_blocks.{first}.conv2.weight"][0] // width for first in firsts],
+        "num_res_blocks": BLOCKS,
+        "temperal_downsample": [f"encoder.down_blocks.{last - 1}.time_conv.weight" in shapes for last in firsts[1:]],
+        "input_channels": pixels,
+        "in_channels": pixels,
+        "out_channels": shapes["decoder.conv_out.weight"][0],
     }
 
 

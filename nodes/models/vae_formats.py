@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models import single_file, single_file_wan_vae
-from weft.nodes.models.autoencoder import Autoencoder, VideoAutoencoder
+from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAutoencoder
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import VAEFacts
-from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.single_file import Config, below, tensors
+from weft.nodes.models.single_file import below, tensors
+from weft.nodes.models.tensor_layouts import VAE_PREFIXES, Layout, PlacedLayout, placed_layouts
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
 FACTOR = 8
 """Pixels to a latent element, along each side, of every VAE that a family here has."""
@@ -34,7 +33,6 @@ class VAESpec:
         channels: of latents.
         class_name: diffusers' class, for files, which name none.
         config: what files do not say of the configuration: how latents are scaled and shifted.
-        prefix: what the names of its tensors begin with in the file of a whole checkpoint.
         stated: what a whole file says of the configuration in other ways than by shapes.
         upcasts: whether a VAE that asks for it (`force_upcast`), or does not say, is loaded in float32 where float16
             is wanted.
@@ -46,40 +44,41 @@ class VAESpec:
     channels: int
     class_name: str = "AutoencoderKL"
     config: Mapping[str, Any] = field(default_factory=dict)
-    prefix: str = single_file.VAE
     stated: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
     upcasts: bool = False
     shifts: bool = True
     normalises: bool = False
 
     def takes(self, facts: VAEFacts) -> bool:
-        """Whether these VAEs are of the kind of the family's, with as many channels."""
-        return facts.channels == self.channels and format_of(facts.classes[0]) is format_of(self.class_name)
+        """Whether these VAEs are of the kind of the family's or tiny ones, with as many channels."""
+        known = format_of(facts.classes[0])
+        return facts.channels == self.channels and (known is format_of(self.class_name) or known is TINY)
 
 
 @dataclass(frozen=True)
 class VAEFormat:
-    """A kind of VAE: diffusers' classes of one structure, and the layout of its tensors in a file.
+    """A kind of VAE: diffusers' classes of one structure, and the layouts of its tensors in a file.
 
     Args:
         classes: of diffusers.
-        entry: the name of a tensor by which it is found in a file.
-        config: the configuration for a class of diffusers, from shapes.
-        weights: the weights under diffusers' names.
+        layouts: in which it is published in single files.
         sizes: channels of latents, factor and time factor of a configuration.
         autoencoder: the network made ready to use.
+        has_own_scale: whether its latents have the scale of the configuration's defaults in every family.
     """
 
     classes: tuple[str, ...]
-    entry: str
-    config: Callable[[Shapes], Config]
-    weights: Callable[[dict[str, Tensor], Config], dict[str, Tensor]]
+    layouts: tuple[Layout, ...]
     sizes: Callable[[Mapping[str, Any]], tuple[int, int, int]]
     autoencoder: Callable[[Any, tuple[int, int, int], VAESpec], Autoencoder]
+    has_own_scale: bool = False
 
-    def facts(self, config: Mapping[str, Any], classes: tuple[str, ...], prefix: str = "") -> VAEFacts:
+    def facts(
+        self, config: Mapping[str, Any], classes: tuple[str, ...], placed: PlacedLayout | None = None
+    ) -> VAEFacts:
         """What headers say of a VAE of this kind."""
-        return VAEFacts(classes, config, *self.sizes(config), prefix)
+        prefix, layout = (placed.prefix, placed.layout) if placed else ("", None)
+        return VAEFacts(classes, config, *self.sizes(config), prefix=prefix, layout=layout)
 
 
 def _kl_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -106,23 +105,52 @@ def _wan_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -
     return VideoAutoencoder(network, *sizes, scale=scale, shift=tuple(map(float, network.config.latents_mean)))
 
 
+def _tiny_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    return config.get("latent_channels", 4), 2 ** (len(config.get("encoder_block_out_channels", [64] * 4)) - 1), 1
+
+
+def _tiny_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -> Autoencoder:
+    config = network.config
+    return TinyAutoencoder(network, *sizes, scale=float(config.scaling_factor), shift=float(config.shift_factor))
+
+
+TINY = VAEFormat(
+    ("AutoencoderTiny",),
+    (Layout("decoder.layers.0.weight", single_file.tiny_vae_config),),
+    _tiny_sizes,
+    _tiny_autoencoder,
+    has_own_scale=True,
+)
+"""Tiny autoencoders (TAESD, https://github.com/madebyollin/taesd), over the latents that models sample."""
+
 VAE_FORMATS = (
     VAEFormat(
         ("AutoencoderKL",),
-        "decoder.mid.block_1.norm1.weight",
-        single_file.vae_config,
-        single_file.vae_weights,
+        (
+            Layout("decoder.mid.block_1.norm1.weight", single_file.vae_config, single_file.vae_weights),
+            Layout(
+                "decoder.mid_block.resnets.0.norm1.weight",
+                single_file.diffusers_vae_config,
+                single_file.diffusers_vae_weights,
+            ),
+        ),
         _kl_sizes,
         _kl_autoencoder,
     ),
     VAEFormat(
         ("AutoencoderKLQwenImage", "AutoencoderKLWan"),
-        "decoder.middle.0.residual.0.gamma",
-        single_file_wan_vae.wan_vae_config,
-        single_file_wan_vae.wan_vae_weights,
+        (
+            Layout(
+                "decoder.middle.0.residual.0.gamma",
+                single_file_wan_vae.wan_vae_config,
+                single_file_wan_vae.wan_vae_weights,
+            ),
+            Layout("decoder.mid_block.resnets.0.norm1.gamma", single_file_wan_vae.diffusers_wan_vae_config),
+        ),
         _wan_sizes,
         _wan_autoencoder,
     ),
+    TINY,
 )
 
 
@@ -131,24 +159,19 @@ def format_of(class_name: str) -> VAEFormat | None:
     return next((known for known in VAE_FORMATS if class_name in known.classes), None)
 
 
-def vae_facts(contents: Contents, component: str = "", prefix: str = "") -> VAEFacts | None:
-    """What headers say of the VAE in a folder or a file; None where there is none of a known kind.
-
-    Args:
-        component: its folder in a diffusers folder; empty where it is alone.
-        prefix: what the names of its tensors begin with in the file.
-    """
+def vae_facts(contents: Contents) -> VAEFacts | None:
+    """What headers say of the VAE in a folder or a file, alone or with others; None where none of a known kind is."""
     if not contents.shapes:
+        component = "" if contents.has("") else "vae"
         name = contents.class_of(component)
         known = format_of(name)
         return known.facts(contents.configs[component], (name,)) if known else None
-    found = next((known for known in VAE_FORMATS if prefix + known.entry in contents.shapes), None)
-    if found is None:
-        return None
-    try:
-        return found.facts(found.config(below(prefix, contents.shapes)), found.classes, prefix)
-    except (KeyError, IndexError):  # another structure under the same name
-        return None
+    found = (
+        known.facts(placed.config, known.classes, placed)
+        for known in VAE_FORMATS
+        for placed in placed_layouts(contents.shapes, VAE_PREFIXES, known.layouts)
+    )
+    return next(found, None)
 
 
 def load_autoencoder(
@@ -176,7 +199,8 @@ def load_autoencoder(
     if root.is_dir():
         network = pretrained(getattr(diffusers, name), component(root, "vae"), variant, torch_dtype=dtype)
     else:
-        config = {**spec.config, **facts.config}
-        weights = known.weights(below(facts.prefix, tensors(root, facts.prefix, dtype)), config)
+        config = {**({} if known.has_own_scale else spec.config), **facts.config}
+        found = below(facts.prefix, tensors(root, facts.prefix, dtype))
+        weights = facts.layout.weights(found, config) if facts.layout else found
         network = assembled(getattr(diffusers, name), config, weights, dtype)
     return known.autoencoder(ready(network, device), (facts.channels, facts.factor, facts.time_factor), spec)

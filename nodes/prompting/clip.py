@@ -18,6 +18,7 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.tensor_layouts import Config
 from weft.nodes.prompting.prompts import Weighted
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
@@ -93,7 +94,7 @@ class Clip(TextModel):
         tokenizer = clip_tokenizer(files.tokenizer, self.padding)
         return ClipReader(self.name, ready(network, device), tokenizer, self.vector_alone)
 
-    def _single_file(self, files: TextModelFiles, dtype: torch.dtype) -> tuple[original.Config, dict[str, Tensor]]:
+    def _single_file(self, files: TextModelFiles, dtype: torch.dtype) -> tuple[Config, dict[str, Tensor]]:
         """The configuration of the model in a file, and its weights under transformers' names."""
         shapes, prefix = files.facts.shapes, files.facts.prefix
         if OPEN_ENTRY not in shapes:

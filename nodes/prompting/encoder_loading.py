@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Resolved
-from weft.nodes.models.facts import CheckpointFacts, TextModelFacts
+from weft.nodes.models.facts import CheckpointFacts, TextSourceFacts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
-from weft.nodes.prompting.text_assignment import ReadsPrompts
+from weft.nodes.prompting.text_assignment import ReadsPrompts, model_in
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 
 if TYPE_CHECKING:
@@ -52,15 +52,15 @@ def load_parts(
     """The prompt encoder of standalone text encoders.
 
     Args:
-        sources: by the names of the text models.
+        sources: by the names of the text models; their `facts` are `TextSourceFacts`.
         width: channels of the prompts that the denoiser reads.
         tokenizer: the folder or the file of a separate tokenizer.
     """
     found = {}
     for text in family.texts:
         source = sources.get(text.name)
-        if source and isinstance(source.facts, TextModelFacts):
-            files = TextModelFiles.of(source.root, source.facts)
+        if source and isinstance(source.facts, TextSourceFacts) and (facts := model_in(text, source.facts)):
+            files = TextModelFiles.of(source.root, facts)
             found[text] = replace(files, tokenizer=tokenizer) if tokenizer and text.takes_tokenizer else files
     return _loaded(family, found, {"width": width}, "", dtype, device)
 

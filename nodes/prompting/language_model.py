@@ -124,7 +124,6 @@ class LanguageModel(TextModel):
 
     entries: ClassVar[tuple[str, ...]] = tuple(f"{prefix}{TABLE}" for prefix in PREFIXES)
     takes_tokenizer: ClassVar[bool] = True
-    needs_tokenizer: ClassVar[bool] = True
 
     @property
     def kind(self) -> str:
@@ -149,15 +148,19 @@ class LanguageModel(TextModel):
         config = self.architecture.config(original.below(prefix, shapes))
         return TextModelFacts(self.kind, config["hidden_size"], config["num_hidden_layers"], shapes=shapes)
 
+    def check_tokenizer(self, files: TextModelFiles) -> None:
+        if files.tokenizer is None or not files.tokenizer.exists():
+            raise InputError(
+                f"`{files.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint, "no-tokenizer"
+            )
+
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> LanguageModelReader:
         import transformers
 
         from weft.nodes.models.loading import assembled_text, ready
 
-        if files.tokenizer is None or not files.tokenizer.exists():
-            raise InputError(
-                f"`{files.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint, "no-tokenizer"
-            )
+        self.check_tokenizer(files)
+        assert files.tokenizer is not None
         tokenizer = load_tokenizer(files.tokenizer, self.tokenizer_hint)
         network_class = getattr(transformers, self.architecture.network_class)
         config = self._config(files)

@@ -83,6 +83,9 @@ class T5(TextModel):
         layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
         return TextModelFacts(self.kind, shapes[entry][1], layers, shapes=shapes)
 
+    def check_tokenizer(self, files: TextModelFiles) -> None:
+        t5_tokenizer_folder(files)
+
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> T5Reader:
         from transformers import T5Config, T5EncoderModel
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from weft.engine import InputError, Resolved, listed
-from weft.nodes.models.facts import PromptWidths, TextModelFacts
+from weft.nodes.models.facts import PromptWidths, TextModelFacts, TextSourceFacts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 
@@ -29,21 +29,27 @@ Assigned = dict[TextModel, tuple[int, TextModelFacts]]
 
 
 def assigned(family: ReadsPrompts, sources: Sequence[Resolved], widths: PromptWidths) -> Assigned:
-    """Match standalone text encoders to those of a family; of one kind, the smaller comes first.
+    """Match text encoders to those of a family.
+
+    A source of several is searched for each by its place there; of those that come alone, the smaller of one kind comes
+    first.
 
     Args:
-        sources: the text models, whose `facts` are `TextModelFacts`.
+        sources: whose `facts` are `TextSourceFacts`.
         widths: what the denoiser reads.
 
     Raises:
         InputError: where one is missing, given twice, or does not fit the denoiser.
     """
-    facts = [source.facts for source in sources if isinstance(source.facts, TextModelFacts)]
-    found: Assigned = {}
-    for kind in dict.fromkeys([*(text.kind for text in family.texts), *(one.kind for one in facts)]):
-        wanted = [text for text in family.texts if text.kind == kind]
-        given = [(index, one) for index, one in enumerate(facts) if one.kind == kind]
+    facts = [source.facts for source in sources if isinstance(source.facts, TextSourceFacts)]
+    found = _by_place(family, facts, _mismatch(family, sources))
+    texts = [text for text in family.texts if text not in found]
+    alone = [(index, one.models[0]) for index, one in enumerate(facts) if len(one.models) == 1]
+    for kind in dict.fromkeys([*(text.kind for text in texts), *(one.kind for _, one in alone)]):
+        wanted = [text for text in texts if text.kind == kind]
+        given = [(index, one) for index, one in alone if one.kind == kind]
         found |= _of_one_kind(wanted, given, _mismatch(family, sources))
+    found = {text: found[text] for text in family.texts if text in found}
     _check_widths(family, sources, found, widths)
     for text, (index, one) in found.items():
         if text.lacks_projection(one):
@@ -56,6 +62,28 @@ def _mismatch(family: ReadsPrompts, sources: Sequence[Resolved]) -> str:
     """The text encoders of the family, and what was found."""
     found = ", ".join(f"`{source.text}` ({source.facts})" for source in sources)
     return f"{family.name} encodes prompts with {listed(text.name for text in family.texts) or 'none'}; found {found}"
+
+
+def model_in(text: TextModel, facts: TextSourceFacts) -> TextModelFacts | None:
+    """The text model of a source that is assigned to one of a family's; None where a source of several has none."""
+    return facts.models[0] if len(facts.models) == 1 else text.facts(facts.contents)
+
+
+def _by_place(family: ReadsPrompts, sources: Sequence[TextSourceFacts], message: str) -> Assigned:
+    """The text models in sources of several, such as whole checkpoints; the first source that has one gives it.
+
+    Raises:
+        InputError: where a source of several has none that the family reads.
+    """
+    found: Assigned = {}
+    for index, source in enumerate(sources):
+        if len(source.models) == 1:
+            continue
+        own = {text: (index, one) for text in family.texts if (one := text.facts(source.contents))}
+        if not own:
+            raise InputError(message, "give the text encoders of the model", "wrong-text-models")
+        found = {**own, **found}
+    return found
 
 
 def _of_one_kind(wanted: Sequence[TextModel], given: Sequence[tuple[int, TextModelFacts]], message: str) -> Assigned:
@@ -95,7 +123,5 @@ def check_tokenizer(given: Assigned, sources: Sequence[Resolved], named: bool) -
             "unsupported-by-model",
         )
     for text, (index, facts) in given.items():
-        if text.needs_tokenizer and not named and TextModelFiles.of(sources[index].root, facts).tokenizer is None:
-            raise InputError(
-                f"`{sources[index].text}` ({text.name}) carries no tokenizer", text.tokenizer_hint, "no-tokenizer"
-            )
+        if not (named and text.takes_tokenizer):
+            text.check_tokenizer(TextModelFiles.of(sources[index].root, facts))

@@ -18,6 +18,7 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.tensor_layouts import text_prefixes
 
 if TYPE_CHECKING:
     import torch
@@ -79,9 +80,6 @@ class TextModel(ABC):
     takes_tokenizer: ClassVar[bool] = False
     """Whether it can be given a separate tokenizer."""
 
-    needs_tokenizer: ClassVar[bool] = False
-    """Whether it must be given one where it comes as a single file."""
-
     entries: ClassVar[tuple[str, ...]]
     """The names that its table of tokens may have in a file, by which it is recognised."""
 
@@ -106,9 +104,10 @@ class TextModel(ABC):
         """The name of its table of tokens in a file; None where there is none."""
         return next((entry for entry in self.entries if len(shapes.get(entry, ())) == 2), None)
 
-    def alone(self, contents: Contents) -> TextModelFacts | None:
-        """The facts about a folder or a file that holds one text model; None where it is none of this kind."""
-        return self.of_shapes(contents.shapes) if contents.shapes else self.of_config(contents.configs.get("", {}))
+    @property
+    def known_prefixes(self) -> tuple[str, ...]:
+        """What names of its tensors begin with where it comes with other parts."""
+        return (*self.prefixes, *text_prefixes(self.name, self.folder))
 
     def facts(self, contents: Contents) -> TextModelFacts | None:
         """The facts about it in a whole checkpoint; None where it is not there."""
@@ -146,7 +145,10 @@ class TextModel(ABC):
 
     def prefix(self, shapes: Shapes) -> str | None:
         """The prefix of its tensors' names in the file of a whole checkpoint; None where it is not there."""
-        return next((one for one in self.prefixes if any(one + entry in shapes for entry in self.entries)), None)
+        return next((one for one in self.known_prefixes if any(one + entry in shapes for entry in self.entries)), None)
+
+    def check_tokenizer(self, files: TextModelFiles) -> None:  # noqa: B027 - CLIP's comes with Weft
+        """Raise `InputError` where its files carry no tokenizer and no other one takes its place."""
 
 
 def tokenizer_folder(text_encoder: str) -> str:

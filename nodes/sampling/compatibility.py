@@ -14,10 +14,11 @@ from typing import Any
 
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
-from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextModelFacts, VAEFacts
+from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
 from weft.nodes.models.parametrisation import ZERO_SNR, parametrisation_of, retrained, training_options
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
+from weft.nodes.prompting.text_encoders import TextModelFiles
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_that_take_sigmas
 from weft.nodes.sampling.scheduling import scheduler_for
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, GuideTraits, LatentTraits
@@ -184,10 +185,9 @@ def own_vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """The VAE that a checkpoint comes with must be read, and make its latents, where a link takes it."""
     facts, source = checkpoint_facts(loader), loader.source("source")
     spec = family(facts.family).vae if facts else None
-    links = (link for call in loader.calls.values() for _, link in call.links)
     if facts is None or source is None or spec is None or (facts.vae and spec.takes(facts.vae)):
         return
-    if any((link.node, link.output) == (loader.call.id, "vae") for link in links):
+    if _is_taken(loader, "vae"):
         found = f"latents of {facts.vae.channels} channels" if facts.vae else facts.contents.class_of("vae") or "none"
         yield NodeProblem(
             "source",
@@ -196,6 +196,26 @@ def own_vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
             "load one of the family with LoadVAE",
             "wrong-kind-of-file",
         )
+
+
+def own_texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
+    """The text encoders that a checkpoint comes with must have their tokenizers, where a link takes them."""
+    facts, source = checkpoint_facts(loader), loader.source("source")
+    if facts is None or source is None or not _is_taken(loader, "text_encoder"):
+        return
+    for text in family(facts.family).texts:
+        if text.name in facts.text_models:
+            try:
+                text.check_tokenizer(TextModelFiles.of(source.root, facts.text_models[text.name]))
+            except InputError as refusal:
+                hint = f"{refusal.hint}; LoadTextEncoder takes `{source.text}` too"
+                yield NodeProblem("source", refusal.message, hint, refusal.code)
+
+
+def _is_taken(loader: Upstream, output: str) -> bool:
+    """Whether a link takes this output of a node."""
+    links = (link for call in loader.calls.values() for _, link in call.links)
+    return any((link.node, link.output) == (loader.call.id, output) for link in links)
 
 
 def _model_of(loader: Upstream) -> Upstream | None:
@@ -257,7 +277,7 @@ def _clips(loader: Upstream) -> dict[str, int] | None:
     if checkpoint:
         known, found = family(checkpoint.family).texts, checkpoint.text_models
         return {text.name: found[text.name].width for text in known if text.takes_embeddings and text.name in found}
-    if source and isinstance(source.facts, TextModelFacts):
+    if source and isinstance(source.facts, TextSourceFacts):
         with suppress(InputError):
             given, _ = _texts(loader)
             clips = {text.name: facts.width for text, (_, facts) in given.items() if text.takes_embeddings}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +270,69 @@ def z_image(folder: Path, prefix: str = "") -> Tensors:
 def under(found: Tensors, prefix: str) -> Tensors:
     """Tensors with names that begin with `prefix`."""
     return {prefix + name: tensor for name, tensor in found.items()}
+
+
+RESNET_PARTS = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def original_unet(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of a UNet or a ControlNet of any depth under the names of the original layout."""
+    places = {
+        "conv_in": "input_blocks.0.0",
+        "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+        "add_embedding.linear_1": "label_emb.0.0",
+        "add_embedding.linear_2": "label_emb.0.2",
+        "class_embedding.linear_1": "label_emb.0.0",
+        "class_embedding.linear_2": "label_emb.0.2",
+        "conv_norm_out": "out.0",
+        "conv_out": "out.2",
+        "controlnet_cond_embedding.conv_in": "input_hint_block.0",
+        "controlnet_cond_embedding.conv_out": "input_hint_block.14",
+        "controlnet_mid_block": "middle_block_out.0",
+        **{f"controlnet_cond_embedding.blocks.{number}": f"input_hint_block.{2 * number + 2}" for number in range(6)},
+        **{f"controlnet_down_blocks.{number}": f"zero_convs.{number}.0" for number in range(20)},
+    }
+    modules = {name.rpartition(".")[0] for name in found}
+    number = 0
+    for level in range(_length(modules, "down_blocks.{}.")):
+        for layer in range(_length(modules, f"down_blocks.{level}.resnets.{{}}.")):
+            number += 1
+            places[f"down_blocks.{level}.resnets.{layer}"] = f"input_blocks.{number}.0"
+            places[f"down_blocks.{level}.attentions.{layer}"] = f"input_blocks.{number}.1"
+        if f"down_blocks.{level}.downsamplers.0.conv" in modules:
+            number += 1
+            places[f"down_blocks.{level}.downsamplers.0.conv"] = f"input_blocks.{number}.0.op"
+    attention = _length(modules, "mid_block.attentions.{}.")
+    places |= {"mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1"}
+    places["mid_block.resnets.1"] = f"middle_block.{1 + attention}"
+    number = -1
+    for level in range(_length(modules, "up_blocks.{}.")):
+        for layer in range(_length(modules, f"up_blocks.{level}.resnets.{{}}.")):
+            number += 1
+            places[f"up_blocks.{level}.resnets.{layer}"] = f"output_blocks.{number}.0"
+            places[f"up_blocks.{level}.attentions.{layer}"] = f"output_blocks.{number}.1"
+        attended = _length(modules, f"up_blocks.{level}.attentions.{{}}.") > 0
+        places[f"up_blocks.{level}.upsamplers.0.conv"] = f"output_blocks.{number}.{1 + attended}.conv"
+    return {_placed(name, places): tensor for name, tensor in found.items()}
+
+
+def _length(modules: Collection[str], pattern: str) -> int:
+    """How many modules of a pattern there are, with 0, 1, 2, ... filled in."""
+    return next(number for number in range(100) if not any(one.startswith(pattern.format(number)) for one in modules))
+
+
+def _placed(name: str, places: Mapping[str, str]) -> str:
+    module = next(one for one in sorted(places, key=len, reverse=True) if name.startswith(f"{one}."))
+    inner = name.removeprefix(f"{module}.")
+    part = inner.rpartition(".")[0]
+    if ".resnets." in module:
+        inner = inner.replace(part, RESNET_PARTS[part])
+    return f"{places[module]}.{inner}"

@@ -62,11 +62,12 @@ def test_a_control_net_is_of_the_family_that_it_steers(zoo: Any, models: Path) -
     assert facts and facts.family == "SDXL" and facts.network.config["cross_attention_dim"] == 128
 
 
-@pytest.mark.parametrize("known", [known for known in FAMILIES if known.network.entry], ids=lambda known: known.name)
+@pytest.mark.parametrize("known", [known for known in FAMILIES if known.network.layouts], ids=lambda known: known.name)
 def test_a_tensor_of_a_familys_name_in_another_structure_is_not_recognised(known: Any, models: Path) -> None:
     for prefix in known.network.prefixes:
-        odd = Contents(shapes={prefix + known.network.entry: (3, 3)})
-        assert known.alone(odd) is None and known.whole(odd) is None
+        for layout in known.network.layouts:
+            odd = Contents(shapes={prefix + layout.entry: (3, 3)})
+            assert known.alone(odd) is None and known.whole(odd) is None
 
 
 def test_such_a_file_is_refused_in_words(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.nodes.layouts import Tensors, sd1
 from tests.refusals import refused
 from weft.engine import Engine, Graph
 from weft.nodes import LoadCheckpoint, LoadDiffusionModel, LoadTextEncoder, TextEncode
-from weft.nodes.families import of_checkpoint, of_text_model
+from weft.nodes.families import of_checkpoint, of_text_models
 from weft.nodes.models.contents import Contents
 
 CLIP_L, CLIP_G, T5 = (f"text_encoders.{name}.transformer." for name in ("clip_l", "clip_g", "t5xxl"))
@@ -128,7 +128,7 @@ def test_other_kinds_of_t5_are_refused(zoo: Any, models: Path, name: str, change
     found = load_file(models / zoo("flux-dev") / "text_encoder_2" / "model.safetensors")
     put(models, "odd.safetensors", change(found))
     with refused("wrong-text-models"):
-        of_text_model(Contents.of(models / "odd.safetensors"))
+        of_text_models(Contents.of(models / "odd.safetensors"))
 
 
 SHORT: dict[str, tuple[str, Callable[[Path, Any], Tensors]]] = {

@@ -17,7 +17,7 @@ from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.layouts import CONTROL, Tensors, renamed, sd1, under, weights, z_image
 from tests.refusals import refused
 from weft.engine import InputError, SearchPaths
-from weft.nodes.families import of_checkpoint, of_control_net, of_denoiser, of_text_model
+from weft.nodes.families import of_checkpoint, of_control_net, of_denoiser, of_text_models
 from weft.nodes.families.sources import CheckpointSource, ModelSource, TextEncoderSource
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.single_file import tensors
@@ -83,7 +83,7 @@ ALONE: dict[str, tuple[str, Callable[[Path], Tensors]]] = {
 }
 """Parts that come alone, by what they are: the folder that each is made from, and how."""
 
-RECOGNISED = (of_checkpoint, of_denoiser, of_text_model, of_control_net)
+RECOGNISED = (of_checkpoint, of_denoiser, of_text_models, of_control_net)
 
 
 def files(folder: Path, found: Tensors, form: str) -> tuple[Path, Path]:

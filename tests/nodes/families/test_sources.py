@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
+from tests.nodes import layouts
 from tests.refusals import names, refused
 from weft.engine import InputError, SearchPaths
 from weft.nodes import builtin
@@ -82,6 +84,87 @@ def test_a_hub_id_comes_out_of_the_cache(
     assert CHECKPOINT.resolve("tiny/painter", places).root == repository / "snapshots" / "1f2e"
     error = refusal(CHECKPOINT, "tiny/sculptor", tmp_path)
     assert error.code == "not-downloaded" and "weft models pull tiny/sculptor" in error.hint
+
+
+@pytest.fixture
+def repository(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository in the hub's cache, with links into its blobs: one file of weights at its revision `main`."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--tiny--file"
+    for folder in ("blobs", "refs", "snapshots/1f2e", "snapshots/9abc/sub"):
+        (repository / folder).mkdir(parents=True)
+    save_file(layouts.sd1(models / "clip"), repository / "blobs" / "77")
+    (repository / "refs" / "main").write_text("1f2e")
+    (repository / "refs" / "v2").write_text("9abc")
+    (repository / "snapshots" / "1f2e" / "model.safetensors").symlink_to("../../blobs/77")
+    for name in ("one.safetensors", "two.safetensors", "sub/three.safetensors"):
+        (repository / "snapshots" / "9abc" / name).symlink_to(repository / "blobs" / "77")
+    return repository / "snapshots"
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("tiny/file", "1f2e/model.safetensors"),
+        ("tiny/file/model.safetensors", "1f2e/model.safetensors"),
+        ("tiny/file@main", "1f2e/model.safetensors"),
+        ("tiny/file@1f2e", "1f2e/model.safetensors"),
+        ("tiny/file@v2/two.safetensors", "9abc/two.safetensors"),
+        ("tiny/file@v2/sub", "9abc/sub/three.safetensors"),
+    ],
+)
+def test_a_file_of_a_repository_is_named(repository: Path, tmp_path: Path, text: str, file: str) -> None:
+    """By its path, or by the repository alone where it is the only one; at any revision that is in the cache."""
+    found = CHECKPOINT.resolve(text, SearchPaths(working=tmp_path))
+    assert (found.root, found.family) == (repository / file, "SD1")
+
+
+def test_several_files_of_a_repository_are_listed(repository: Path, tmp_path: Path) -> None:
+    error = refusal(CHECKPOINT, "tiny/file@v2", tmp_path)
+    assert error.code == "wrong-kind-of-file"
+    assert names(error, "tiny/file@v2/one.safetensors", "tiny/file@v2/two.safetensors")
+
+
+@pytest.mark.parametrize("text", ["tiny/file@v3", "tiny/file/other.safetensors", "tiny/none/a.safetensors"])
+def test_what_is_not_in_the_cache_is_pulled(repository: Path, tmp_path: Path, text: str) -> None:
+    error = refusal(CHECKPOINT, text, tmp_path)
+    assert error.code == "not-downloaded" and f"weft models pull {text}" in error.hint
+
+
+@pytest.mark.parametrize("text", ["tiny/file/../../refs/main", "tiny/file@../main", "tiny/file@v2/../1f2e"])
+def test_a_name_on_the_hub_does_not_leave_its_repository(repository: Path, tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError):
+        CHECKPOINT.resolve(text, SearchPaths(working=tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "parent"])
+def test_a_link_counts_as_the_place_that_it_leads_to(models: Path, tmp_path: Path, kind: str) -> None:
+    """Files and folders alike: refused with the place, found and listed where that may be read."""
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "models"
+    shutil.copytree(models / "clip", elsewhere / "clip")
+    save_file(layouts.sd1(models / "clip"), elsewhere / "clip.safetensors")
+    folder.mkdir()
+    name = {"file": "clip.safetensors", "folder": "clip", "parent": "more/clip"}[kind]
+    (folder / name.split("/")[0]).symlink_to(elsewhere if kind == "parent" else elsewhere / name)
+    error = refusal(CHECKPOINT, name, folder)
+    assert error.code == "outside-folders" and names(error, folder / name.split("/")[0], folder)
+    closed, open_ = (SearchPaths(working=folder, models=found) for found in ((folder,), (folder, elsewhere)))
+    assert CHECKPOINT.resolve(name, open_).family == "SD1"
+    assert name in {one for one, _ in CHECKPOINT.available(open_)}
+    assert name not in {one for one, _ in CHECKPOINT.available(closed)}
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "was-here")
+    error = refusal(CHECKPOINT, "gone.safetensors", tmp_path)
+    assert error.code == "outside-folders" and names(error, tmp_path / "gone.safetensors")
+
+
+def test_links_in_circles_are_walked_once(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip").symlink_to(models / "clip")
+    (tmp_path / "again").symlink_to(tmp_path)
+    named = [name for name, _ in CHECKPOINT.available(SearchPaths(working=tmp_path, models=(tmp_path, models)))]
+    assert named.count("clip") == 2 and "again/clip" not in named
 
 
 def test_a_missing_model_suggests_the_nearest(models: Path) -> None:

@@ -106,9 +106,31 @@ def stable_diffusion(noise: Any, tokenizer: Any = None, text: Mapping[str, Any] 
     )
 
 
+def with_tiny_vae() -> Any:
+    """A pipeline of SD 1.x with a tiny autoencoder as its VAE."""
+    pipeline = stable_diffusion(scheduler("PNDMScheduler"))
+    blocks = {"num_encoder_blocks": (1, 1, 2, 1), "num_decoder_blocks": (2, 1, 1, 1)}
+    pipeline.register_modules(vae=diffusers.AutoencoderTiny(**TINY_VAE_WIDTHS, **blocks))
+    return pipeline
+
+
+TINY_VAE_WIDTHS = {"encoder_block_out_channels": (16,) * 4, "decoder_block_out_channels": (16,) * 4}
+
+
 def scheduler(name: str, **options: Any) -> Any:
     """A scheduler over the noise that Stable Diffusion was trained under."""
     return getattr(diffusers, name).from_config({**SCHEDULER, "clip_sample": False, **options})
+
+
+DEEP: dict[str, Any] = {
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2),
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 6 * 256 + WIDTH,
+}
+"""What tells SDXL's UNet from others: attention on its second level, and the embedding of a pooled prompt and sizes."""
 
 
 def sdxl(
@@ -123,11 +145,7 @@ def sdxl(
     kind = diffusers.StableDiffusionXLImg2ImgPipeline if refiner else diffusers.StableDiffusionXLPipeline
     numbers = 5 if refiner else 6
     deep = {
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "transformer_layers_per_block": (1, 2),
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
+        **DEEP,
         "projection_class_embeddings_input_dim": numbers * 256 + WIDTH,
         "cross_attention_dim": WIDTH if refiner else 2 * WIDTH,
     }
@@ -365,6 +383,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sd2": lambda: stable_diffusion(
         scheduler("DDIMScheduler", prediction_type="v_prediction"), clip_tokenizer(padding="!"), OPEN, **LINEAR
     ),
+    "tiny-vae": with_tiny_vae,
     "sd-turbo": lambda: stable_diffusion(scheduler("EulerDiscreteScheduler", **TURBO), text=OPEN, **LINEAR),
     "sdxl": lambda: sdxl(tokenizers=(clip_tokenizer(), clip_tokenizer(padding="!"))),
     "sdxl-refiner": lambda: sdxl(tokenizers=(clip_tokenizer(), clip_tokenizer(padding="!")), refiner=True),

@@ -67,8 +67,22 @@ def test_the_cache_lies_where_the_hub_puts_it() -> None:
 
 
 def test_ids_differ_from_paths() -> None:
-    assert hub.is_hub_id("org/name-1.5")
-    assert not any(map(hub.is_hub_id, ["name", "a/b/c", "folder/model.safetensors", "../name", "/etc"]))
+    assert hub.HubName.parse("org/name-1.5") == ("org/name-1.5", "main", "")
+    assert hub.HubName.parse("org/name@v2/sub/a.safetensors") == ("org/name", "v2", "sub/a.safetensors")
+    assert hub.HubName.parse("org/name@refs/pr/3") == ("org/name", "refs/pr/3", "")
+    others = ["name", "folder/model.safetensors", "../name", "/etc", "a/b/../c", "a/b@", "a/b/", "a/b@../main", "a/b\n"]
+    assert not any(map(hub.is_hub_id, others))
+
+
+def test_the_only_file_of_a_repository_is_wanted() -> None:
+    files = ["README.md", "config.yaml", "model.safetensors", "other/extra.safetensors"]
+    assert [*hub.wanted(files, ("", "unet"), "")] == ["model.safetensors"]
+    assert [*hub.wanted([*files, "second.safetensors"], ("", "unet"), "")] == []
+    assert [*hub.wanted(REPOSITORY, ("", "unet"), "", "v1-5-pruned.safetensors")] == ["v1-5-pruned.safetensors"]
+    assert {*hub.wanted(REPOSITORY, ("",), "fp16", "unet")} == {
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+    }
 
 
 class TinyHub(BaseHTTPRequestHandler):
@@ -135,6 +149,15 @@ def test_a_pulled_model_is_found_by_its_id(tiny_hub: str, tmp_path: Path, monkey
     found = CheckpointSource().resolve("tiny/painter", SearchPaths(working=tmp_path))
     assert done.stdout.strip() == str(found.root), done.stderr
     assert found.family == "SD1"
+
+
+def test_a_file_of_a_repository_is_pulled_at_a_revision(tiny_hub: str, tmp_path: Path) -> None:
+    name = f"tiny/painter@{TinyHub.commit}/vae/diffusion_pytorch_model.safetensors"
+    done = pulled(name, tiny_hub, tmp_path / "hub")
+    path = Path(done.stdout.strip())
+    assert path.is_file() and path.name == "diffusion_pytorch_model.safetensors", done.stderr
+    assert hub.cached(name, tmp_path / "hub") == path
+    assert not (path.parents[1] / "unet").exists()
 
 
 def test_a_model_that_the_hub_does_not_have_is_refused(tiny_hub: str, tmp_path: Path) -> None:

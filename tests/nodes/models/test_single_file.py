@@ -13,7 +13,8 @@ from tests.nodes.layouts import CONTROL, renamed, sd1
 from tests.refusals import refused
 from weft.engine import Engine
 from weft.nodes.models.safetensors_header import read_shapes
-from weft.nodes.models.single_file import below, control_config, text_config, unet_config, vae_config
+from weft.nodes.models.single_file import below, text_config, vae_config
+from weft.nodes.models.single_file_unets import control_config, diffusers_names, unet_config
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,7 @@ def test_a_single_control_net_steers_as_its_folder_does(weft_paints: Any, single
 
 def test_configurations_are_read_from_shapes(single_files: Path) -> None:
     shapes = read_shapes(single_files / "single.safetensors")
-    unet = unet_config(below("model.diffusion_model.", shapes))
+    unet = unet_config(diffusers_names(below("model.diffusion_model.", shapes)))
     vae = vae_config(below("first_stage_model.", shapes))
     text = text_config(below("cond_stage_model.transformer.text_model.", shapes))
     assert (unet["block_out_channels"], unet["layers_per_block"]) == ([32, 64], 1)
@@ -49,23 +50,9 @@ def test_configurations_are_read_from_shapes(single_files: Path) -> None:
 
 
 def test_a_control_net_is_read_from_shapes(single_files: Path) -> None:
-    config = control_config(below("control_model.", read_shapes(single_files / "edges.safetensors")))
+    config = control_config(diffusers_names(below("control_model.", read_shapes(single_files / "edges.safetensors"))))
     assert config["conditioning_embedding_out_channels"] == [16, 32, 96, 256]
     assert config["cross_attention_dim"] == 64
-
-
-def test_sd_15_is_read_from_its_shapes() -> None:
-    """The shapes that decide, as SD 1.5 has them."""
-    widths = (320, 320, 320, 640, 640, 640, 1280, 1280, 1280, 1280, 1280)
-    resnets = {f"input_blocks.{i + 1}.0.out_layers.3.weight": (width, width, 3, 3) for i, width in enumerate(widths)}
-    down = {f"input_blocks.{i}.0.op.weight": (320, 320, 3, 3) for i in (3, 6, 9)}
-    attention = {f"input_blocks.{i}.1.transformer_blocks.0.attn2.to_k.weight": (320, 768) for i in (1, 2, 4, 5, 7, 8)}
-    ends = {"input_blocks.0.0.weight": (320, 4, 3, 3), "out.2.weight": (4, 320, 3, 3)}
-    kept = {name: shape for name, shape in resnets.items() if name.split(".")[1] not in ("3", "6", "9")}
-    config = unet_config({**kept, **down, **attention, **ends})
-    assert (config["block_out_channels"], config["layers_per_block"]) == ([320, 640, 1280, 1280], 2)
-    assert config["down_block_types"] == ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
-    assert config["cross_attention_dim"] == 768
 
 
 def test_a_file_that_lacks_weights_is_refused(engine: Engine, single_files: Path, weft_paints: Any) -> None:
