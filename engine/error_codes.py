@@ -88,6 +88,7 @@ CODES: Mapping[str, str] = {
     "no-loader": "No installed node library loads weights of this kind.",
     "unknown-device": "The device is not there.",
     "changed-file": "A file was changed while it was read, each time that the run was planned again.",
+    "changed-since-submit": "A file or a node type that a job's items go by is another than when it was submitted.",
     "changed-input": "A node changed a value that it was given.",
     "wrong-kind-of-file": "The file is not of the kind that the input takes.",
     "colliding-names": "Two items of a job would have the same name.",

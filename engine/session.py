@@ -341,6 +341,7 @@ class Engine:
         output: str | Path | None = None,
         metadata: bool | None = None,
         audit: float = 0.0,
+        plans: int = PLANS,
     ) -> Result:
         """Run a plan; failures of nodes are in the result rather than raised.
 
@@ -351,8 +352,11 @@ class Engine:
         Args:
             audit: the share of hits, in 0..1, to compute again and compare, so that nodes show which are not
                 deterministic.
+            plans: how often the graph may be planned where its files change, this plan included. After the last time
+                the node that read such a file has failed (`changed-file`).
 
         Raises:
+            ChangedFile: where files change each time that the graph is planned.
             GraphError: where a file was changed since, and the graph cannot run with what it is now.
             InputError: in a listener, which cannot run a graph (`inside-listener`).
             Exception: what the listener raised, after the run has ended.
@@ -369,7 +373,7 @@ class Engine:
         counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
         emit(events.RunStarted(**counts))
         options = RunOptions(emit, stops, self.output if output is None else output, metadata)
-        parts = self._parts(self._store_for(planned), options)
+        parts = self._parts(self._store_for(planned), options, plans)
         try:
             with running(self.run_now, stops):
                 planned = parts.run(planned)
@@ -394,7 +398,7 @@ class Engine:
             raise Cancelled("the run around this one was cancelled")
         return found.finished(seconds, unstable)
 
-    def _parts(self, store: Store, options: RunOptions) -> RunInParts:
+    def _parts(self, store: Store, options: RunOptions, plans: int = PLANS) -> RunInParts:
         """A run over a store, which shares what it computes with others unless it is inside of a node."""
         shares = store is self._store and store.keeps and not inside_a_run()
         return RunInParts(
@@ -402,6 +406,7 @@ class Engine:
             partial(self._plan, store=store),
             partial(self._check_again, store),
             partial(self._afresh, store),
+            plans,
         )
 
     def _store_for(self, planned: Plan) -> Store:

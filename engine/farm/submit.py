@@ -65,6 +65,7 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
         priority=job.priority,
         batch=job.batch,
         items=len(plan.items),
+        origins=plan.origins,
     )
     write_batches(folder, job, plan.batches)
     write_tasks(folder, facts, entries)

@@ -21,7 +21,17 @@ from weft.engine.checking.checker import Checked, ancestors, certain, deciding, 
 from weft.engine.errors import ChangedFile
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Link
-from weft.engine.keys import Digest, EncodedBytes, content_key, cost_key, encode, partial_key, recipe_key, reference
+from weft.engine.keys import (
+    Digest,
+    EncodedBytes,
+    content_key,
+    cost_key,
+    digest,
+    encode,
+    partial_key,
+    recipe_key,
+    reference,
+)
 from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.spec.call import Call, Gather
@@ -99,6 +109,16 @@ class Plan(Displayed):
     def contents(self) -> dict[str, Digest]:
         """The digests of the files that the graph names, by name."""
         return {name: found.digest for step in self.steps for name, found in step.found.items()}
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Digests of all that its keys are made of apart from the graph: node types, and the files that they read."""
+        found: dict[str, str] = {}
+        for step in self.steps:
+            type = step.call.type
+            found[f"node type {type.name}"] = digest(type.identity)
+            found |= {f"`{name}` of {type.name}": one.digest for name, one in step.found.items()}
+        return found
 
     @property
     def expected(self) -> float | None:

@@ -30,6 +30,7 @@ class RunInParts:
         plan: plans a checked graph.
         check: checks and plans a plan's graph again with known values.
         afresh: checks and plans a plan's graph again with its files as they are now.
+        plans: how often the graph may be planned, the plan that is run first included.
         result: the result so far.
     """
 
@@ -37,6 +38,7 @@ class RunInParts:
     plan: Callable[[Checked], Plan]
     check: Callable[[Plan, Values], Plan]
     afresh: Callable[[Plan], Plan]
+    plans: int = PLANS
     result: PartialResult = field(default_factory=PartialResult)
     _final: bool = False
 
@@ -47,7 +49,7 @@ class RunInParts:
             GraphError: where a file was changed, and the graph cannot run with what it is now.
             ChangedFile: where files are changed each time that the graph is planned.
         """
-        for left in reversed(range(PLANS)):
+        for left in reversed(range(self.plans)):
             self._final = not left
             try:
                 return self._run(planned)

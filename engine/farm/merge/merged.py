@@ -51,12 +51,14 @@ class JobPlan:
         ids: of each item, by content; equal ids are one picture.
         steps: the nodes that its items need, each shared one once.
         batches: the items of each batch in which calls are made together.
+        origins: the digests of the node types and files that the ids are made of (`Plan.origins`).
     """
 
     expansion: Expansion
     ids: tuple[Digest, ...]
     steps: tuple[Step, ...]
     batches: tuple[tuple[Item, ...], ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -106,7 +108,7 @@ def planned(job: Job, engine: Engine) -> JobPlan:
         raise GraphError(_located(fault.problems)) from None
     # Values that decide a branch may have come from the store, and ids must not depend on what it happens to have.
     named = Engine.plan(replace(engine, store=None), merged.graph) if found.checked.known else found
-    return JobPlan(expansion, tuple(_ids(merged, named)), found.steps, tuple(merged.batches))
+    return JobPlan(expansion, tuple(_ids(merged, named)), found.steps, tuple(merged.batches), named.origins)
 
 
 def _refuse(problems: Iterable[Problem]) -> None:

@@ -18,7 +18,7 @@ from typing import IO, Any
 import orjson
 
 from weft.engine import events
-from weft.engine.errors import NodeError, StoreError, WeftError
+from weft.engine.errors import ChangedFile, InputError, NodeError, StoreError, WeftError
 from weft.engine.farm.merge.attempt_graph import AttemptGraphs, dissolve, failed_together
 from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger import Entry
@@ -28,6 +28,8 @@ from weft.engine.graph.graph import Graph
 from weft.engine.planning.planner import Plan
 from weft.engine.process import machine, process_start
 from weft.engine.running.delivery import versions
+from weft.engine.running.result import Result
+from weft.engine.running.run_in_parts import PLANS
 from weft.engine.session import Engine
 
 TURNS = 2
@@ -83,6 +85,7 @@ class ItemRunner:
         graph: the job's, before an item sets anything.
         worker: the name of who works here.
         spare: what is set besides, once, where an item runs out of memory; the job's `on_out_of_memory`.
+        origins: the digests of the node types and files that the items' ids are made of.
     """
 
     folder: Path
@@ -90,6 +93,7 @@ class ItemRunner:
     engine: Engine
     worker: str
     spare: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     _turns: Iterator[int] = field(default_factory=count, repr=False)
 
     @cached_property
@@ -107,7 +111,7 @@ class ItemRunner:
             WeftError: where the job's graph, its nodes or its store cannot be used here.
         """
         engine = facts.setup.engine(**({"device": device} if device else {}))
-        return cls(folder, facts.read_graph(), engine, worker, facts.on_out_of_memory)
+        return cls(folder, facts.read_graph(), engine, worker, facts.on_out_of_memory, facts.origins)
 
     def close(self) -> None:
         """Close the engine and remove the folders of attempts, when all are committed."""
@@ -147,8 +151,7 @@ class ItemRunner:
         """Run an item: in its batch, or by itself with what spares memory."""
         graph = self.graph.replace({**entry.settings, **spare}) if spare else self._graphs.of(entry)
         started = time.perf_counter()
-        plan = self.engine.plan(graph)
-        result = self.engine.execute(plan, listener=log, cancelled=stopped, output=staging)
+        plan, result = self._executed(graph, log, stopped, staging)
         if result.status == "cancelled":
             return AttemptOutcome(staging)
         if result.failures and not spare and failed_together(plan, result) and dissolve(self.folder, entry):
@@ -163,6 +166,34 @@ class ItemRunner:
         sidecar |= {"on_out_of_memory": spare} if spare else {}
         finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
         return AttemptOutcome(staging, finished, seconds=seconds)
+
+    def _executed(self, graph: Graph, log: Log, stopped: Callable[[], bool], staging: Path) -> tuple[Plan, Result]:
+        """Run a graph by a plan that goes by the same files as the ids of the items.
+
+        Raises:
+            InputError: where one of them is another by now.
+        """
+        for left in reversed(range(PLANS)):
+            plan = self.engine.plan(graph)
+            self._refuse_changed(plan)
+            try:
+                result = self.engine.execute(plan, listener=log, cancelled=stopped, output=staging, plans=1)
+            except ChangedFile:
+                if not left:
+                    raise
+                continue
+            if not any(isinstance(failure.cause, ChangedFile) for failure in result.failures):
+                break
+        return plan, result
+
+    def _refuse_changed(self, plan: Plan) -> None:
+        for name, content in plan.origins.items():
+            if self.origins.get(name, content) != content:
+                raise InputError(
+                    f"{name} is not what it was when the job was submitted",
+                    "submit the job again; items that this does not concern stay done",
+                    "changed-since-submit",
+                )
 
     def _failed(self, staging: Path, failures: Sequence[NodeError], spare: Mapping[str, Any]) -> AttemptOutcome:
         error = "\n".join(map(str, failures))

@@ -68,6 +68,7 @@ class JobFacts:
         priority: of several jobs the greatest goes first.
         batch: how many items are sampled at once.
         items: how many the sweep has.
+        origins: the digests of the node types and files that its items' ids are made of (`Plan.origins`).
     """
 
     graph: str
@@ -81,6 +82,7 @@ class JobFacts:
     priority: int = 0
     batch: int = 1
     items: int = 0
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """The facts as JSON values."""

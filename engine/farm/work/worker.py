@@ -51,11 +51,15 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(ledger_path(self.folder))
+        self._read_job()
+        self.shared = ""
+        self.seconds: float | None = None
+
+    def _read_job(self) -> None:
+        self.submitted = self.ledger.submitted
         facts = self.ledger.facts()
         self.runner = ItemRunner.of(self.folder, facts, self.name, self.device or "")
         self.batch = facts.batch
-        self.shared = ""
-        self.seconds: float | None = None
 
     def work(self) -> int:
         """Lease and run until nothing waits and nobody works; how many items this worker completed."""
@@ -99,6 +103,10 @@ class Worker:
         """Run leased items; each is committed while the next one runs."""
         for entry in chunk:
             if not self.stopped() and self.ledger.begin(self.name, entry):
+                if self.ledger.submitted != self.submitted:  # again, perhaps with another graph
+                    committer.wait()
+                    self.runner.close()
+                    self._read_job()
                 started = time.monotonic()
                 committer.take(entry, self.runner.attempt(entry, self.stopped))
                 taken = time.monotonic() - started
