@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import errno
 import re
+import warnings
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -37,7 +38,19 @@ class WeftError(Exception):
     """The base of every error that Weft raises on purpose."""
 
 
-class HintedError(WeftError):
+class FormerNames:
+    """The names that errors and problems had in version 0.1; they go with version 0.3."""
+
+    hint: str
+
+    @property
+    def mend(self) -> str:
+        """The former name of `hint`."""
+        warnings.warn("`mend` is `hint` now", DeprecationWarning, stacklevel=2)
+        return self.hint
+
+
+class HintedError(FormerNames, WeftError):
     """An error that says what to do about it.
 
     Args:
@@ -140,7 +153,7 @@ class Cancelled(WeftError):  # noqa: N818 - an outcome rather than a fault
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(FormerNames):
     """One thing that is wrong with a graph.
 
     Args:

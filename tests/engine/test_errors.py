@@ -57,3 +57,9 @@ def test_names_are_found_however_they_are_spelled() -> None:
     samplers = ("dpm2", "dpmpp_2m", "dpmpp_2m_sde", "euler")
     assert all("`dpmpp_2m`" in nearest(name, samplers) for name in ("dpm++ 2m", "DPM++ 2M", "dpmpp-2m"))
     assert not nearest("unipc", samplers)
+
+
+@pytest.mark.parametrize("error", [InputError("m", "do this"), Problem("m", "do this")])
+def test_the_former_name_of_hints_is_read_for_one_version(error: InputError | Problem) -> None:
+    with pytest.warns(DeprecationWarning):
+        assert error.mend == error.hint == "do this"
