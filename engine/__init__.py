@@ -24,6 +24,7 @@ from weft.engine.errors import (
     listed,
     nearest,
 )
+from weft.engine.extent import check_pixels, check_text
 from weft.engine.graph.graph import Given, Graph, Link, Node
 from weft.engine.limits import Limits
 from weft.engine.moved_modules import ENGINE_MODULES as _ENGINE_MODULES
@@ -101,6 +102,8 @@ __all__ = [
     "Upstream",
     "WeftError",
     "batched",
+    "check_pixels",
+    "check_text",
     "find",
     "inside",
     "listed",

@@ -425,7 +425,7 @@ class Engine:
                 self._residency.sources.learn(found)
         return RunEnvironment(
             store=store,
-            context=self._context,
+            context=partial(self._context, limits=self.limits),
             deliver=self._folder(planned, options),
             lane=self._lane,
             in_progress=in_progress,
@@ -434,6 +434,7 @@ class Engine:
             trace=self._trace(),
             resident=self._resident if self.weights is not None else None,
             guarded=self.guarded,
+            limits=self.limits,
             verify=self._digests.verify,
         )
 
@@ -450,7 +451,7 @@ class Engine:
         """Compute hits again; the nodes whose outputs differ."""
         unstable = []
         with running(self.run_now, options.cancelled):
-            for found in audited(planned, share, self._store, self._context, self._lane):
+            for found in audited(planned, share, self._store, partial(self._context, limits=self.limits), self._lane):
                 options.emit(found)
                 unstable += [found.node] if found.differ else []
                 if options.cancelled():
@@ -504,7 +505,7 @@ class Engine:
                 self._headers.confirm(one.resource, resources[text], self.places())
                 self._residency.sources.learn(resources[text])
         self._digests.save()
-        context = self._context(resources=resources, cancelled=cancelled)
+        context = self._context(resources=resources, cancelled=cancelled, limits=self.limits)
         if cancelled():
             raise Cancelled("the run was cancelled")
         turn = self._lane.turn(context.look) if type.lane == "gpu" else nullcontext(self._lane)

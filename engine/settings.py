@@ -170,6 +170,8 @@ _LIMITS = {
     "max_pixels": "Width x height x batch of one image or latent, in pixels.",
     "max_batch": "Items in one batch.",
     "max_nodes": "Nodes of a graph, subgraphs included.",
+    "max_text": "Characters of the texts that a node takes or gives.",
+    "max_elements": "Elements of the lists that a node takes or gives, lists in lists included.",
     "max_file_bytes": "Size of a graph file, in bytes, and of all the graph files that it names.",
     "max_store_bytes": "Size of the store on disk, in bytes; the results unused for longest are removed beyond it.",
 }

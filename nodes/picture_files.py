@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from weft.engine import InputError, listed
+from weft.engine import InputError, Limits, check_pixels, listed
 from weft.nodes.png_chunks import without_texts
 from weft.nodes.value_checks import check_finite
 
@@ -92,6 +92,22 @@ def read_levels(picture: PIL.Image.Image, alpha: bool = False) -> tuple[numpy.nd
     return numpy.array(picture.convert("RGBA" if alpha else "RGB")), 2**8 - 1
 
 
+def webp_size(content: bytes) -> tuple[int, int]:
+    """Width and height in the header of a WebP picture; zeros for any other content.
+
+    WebP Container Specification; RFC 6386, section 9.1; WebP Lossless Bitstream Specification, section 3.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
+        return 0, 0
+    kind, body = content[12:16], content[20:30].ljust(10, b"\0")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        packed = int.from_bytes(body[1:5], "little")
+        return 1 + packed % 2**14, 1 + (packed >> 14) % 2**14
+    return int.from_bytes(body[6:8], "little") % 2**14, int.from_bytes(body[8:10], "little") % 2**14
+
+
 def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
     """A picture as a file; alpha is left out of JPEG, which has none."""
     packed = BytesIO()
@@ -99,25 +115,30 @@ def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
     return packed.getvalue()
 
 
-def opened(content: bytes, name: str) -> PIL.Image.Image:
+def opened(content: bytes, name: str, limits: Limits) -> PIL.Image.Image:
     """The first picture of a PNG, JPEG or WebP file, rotated by its EXIF orientation.
 
     Args:
         content: the whole file.
         name: of the file, for messages.
+        limits: it is decoded only where its header is within them.
 
     Raises:
-        InputError: where it cannot be read as a picture.
+        InputError: where it cannot be read as a picture, or is larger than the limits.
     """
     import PIL.Image
     import PIL.ImageOps
 
     try:
+        check_pixels(*webp_size(content), 1, limits)  # Pillow makes room for a WebP picture as it opens it
         with PIL.Image.open(BytesIO(without_texts(content)), formats=("PNG", "JPEG", "WEBP")) as picture:
+            check_pixels(*picture.size, 1, limits)
             picture.load()
             _scale_transparent_level(picture, content)
             return PIL.ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as fault:
+    except PIL.Image.DecompressionBombError as fault:
+        raise InputError(f"`{name}` is not decoded: {fault}", "give a smaller picture", "too-many-pixels") from None
+    except (OSError, SyntaxError, ValueError) as fault:
         raise InputError(
             f"`{name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
         ) from None

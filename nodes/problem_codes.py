@@ -54,7 +54,6 @@ CODES: Mapping[str, str] = {
     "size-mismatch": "Pictures, masks, latents or prompts that go together differ in size.",
     "wrong-size": "Sides or a number of frames are not multiples of what the model takes.",
     "batch-mismatch": "A list or a batch has neither one element nor one for each item of another.",
-    "too-many-pixels": "A batch has more pixels than the limit.",
     "empty-latent": "The latent is only a size, without samples.",
     "no-alpha": "The picture has no alpha channel.",
     "not-finite": "Pixels, latents, a mask or an encoded prompt have elements that are no finite numbers.",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from weft.engine import ADDED_LATER, Loading, Patch, Recipe, value
+from weft.engine import ADDED_LATER, Limits, Loading, Patch, Recipe, check_pixels, value
 from weft.nodes import picture_files, value_display
 from weft.nodes.value_checks import check_size, check_tensor
 
@@ -56,6 +56,10 @@ class Latent(Generic[F]):
             hint = "run in float32 or bfloat16, with another sampler, more steps or less guidance"
             check_tensor("the samples of a Latent", self.samples, (batch, "channel", *rest), clips, not_finite=hint)
 
+    def check_limits(self, limits: Limits) -> None:
+        """Raise `InputError` for more pixels, or items of the batch, than the limits allow."""
+        check_pixels(self.width, self.height, self.batch_size, limits)
+
     @property
     def frames(self) -> int | None:
         """Latent frames of each clip; None for pictures, and where there are no samples."""
@@ -80,6 +84,11 @@ class Image:
     def check_value(self) -> None:
         """Raise `InputError` for pixels of another shape or type, and for those that are not finite."""
         check_tensor("the pixels of an Image", self.pixels, *(("batch", "height", "width", count) for count in (3, 4)))
+
+    def check_limits(self, limits: Limits) -> None:
+        """Raise `InputError` for more pixels, or items of the batch, than the limits allow."""
+        batch, height, width, _ = self.pixels.shape
+        check_pixels(width, height, batch, limits)
 
     def __repr__(self) -> str:
         batch, height, width, channels = self.pixels.shape
@@ -123,6 +132,11 @@ class Mask:
     def check_value(self) -> None:
         """Raise `InputError` for a mask of another shape or type, and for one that is not finite."""
         check_tensor("the coverage of a Mask", self.coverage, ("batch", "height", "width"))
+
+    def check_limits(self, limits: Limits) -> None:
+        """Raise `InputError` for more pixels, or items of the batch, than the limits allow."""
+        batch, height, width = self.coverage.shape
+        check_pixels(width, height, batch, limits)
 
     def __repr__(self) -> str:
         batch, height, width = self.coverage.shape

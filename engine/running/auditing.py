@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import partial
 
 from weft.engine.events import NodeAudited
 from weft.engine.graph.graph import Link
@@ -65,7 +64,8 @@ def _audited(step: Step, records: dict[Link, Record], context: Callable[..., Con
     values = {link: handle.load() for link, handle in arrived.items()}
     try:
         with lane.turn() if step.call.type.lane == "gpu" else nullcontext(lane) as turn:
-            outputs = called(step.call, values, partial(context, resources=step.found, lane=turn))
+            given = context(resources=step.found, lane=turn)
+            outputs = called(step.call, values, lambda: given, given.limits)
     except Exception as fault:
         return NodeAudited(step.call.id, step.call.type.name, (f"{fault.__class__.__name__}: {fault}",))
     known = step.record.outputs

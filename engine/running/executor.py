@@ -27,6 +27,7 @@ from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, wr
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, cost_key
+from weft.engine.limits import Limits
 from weft.engine.planning.planner import Plan, Step, content_key_of
 from weft.engine.running.delivery import Delivered
 from weft.engine.running.delivery_order import DeliveryOrder
@@ -71,6 +72,7 @@ class RunEnvironment:
         trace: what is recorded with each result.
         resident: whether the weights of all recipes in some values are on the device; None without a budget.
         guarded: whether a node that changes a value on a link is caught.
+        limits: that values of nodes are held to.
         verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
         final: whether the run is not planned again for a changed file: the node that read it has failed then.
     """
@@ -85,6 +87,7 @@ class RunEnvironment:
     trace: Mapping[str, Any] = field(default_factory=dict)
     resident: Callable[[Iterable[Any]], bool] | None = None
     guarded: bool = False
+    limits: Limits = field(default_factory=Limits)
     verify: Callable[[HashedResource], None] = lambda found: None
     final: bool = False
 
@@ -316,7 +319,7 @@ class _Run:
 
     def _outcome(self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane) -> dict[str, Computed] | Exception:
         try:
-            given = called(step.call, arrived, partial(self._context, step, lane))
+            given = called(step.call, arrived, partial(self._context, step, lane), self.environment.limits)
             if self.environment.guarded:
                 self._raise_if_changed(step.call, arrived)
             values = {name: laid_out(item) for name, item in given.items()}

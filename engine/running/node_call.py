@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weft.engine.errors import InputError, LiteralError, listed
+from weft.engine.extent import check_extent
 from weft.engine.graph.graph import Link
+from weft.engine.limits import Limits
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.context import Context
@@ -16,19 +18,45 @@ from weft.engine.spec.node import NodeType
 from weft.engine.types import Type, check_values, shown
 
 
-def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Context]) -> dict[str, Any]:
+def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Context], limits: Limits) -> dict[str, Any]:
     """The outputs of a call, by name.
 
     Args:
         arrived: the value behind each of its links.
         context: makes its context, where it asks for one.
+        limits: that all values together which it takes, and each that it gives, are held to.
 
     Raises:
         InputError: where a value does not fit its input, or a value of an output cannot be used.
         TypeError: where an output is not of its type.
     """
-    outputs = call.type.call(_values(call, arrived), context() if call.type.context_name else None)
-    return {name: _declared(call.type.outputs[name].type, item, name) for name, item in outputs.items()}
+    values = _values(call, arrived)
+    if arrived:
+        _check_arrived(call, values, limits)
+    outputs = call.type.call(values, context() if call.type.context_name else None)
+    given = {name: _declared(call.type.outputs[name].type, item, name) for name, item in outputs.items()}
+    for name, item in given.items():
+        _within(limits, item, f"output `{name}`")
+    return given
+
+
+def _check_arrived(call: Call, values: Mapping[str, Any], limits: Limits) -> None:
+    """Hold values that came over links to the limits, and to the node type's own check, which saw literals alone."""
+    _within(limits, [*values.values()], "the inputs")
+    if call.type.check is None or not call.links:
+        return
+    linked = {name for name, given in call.inputs.items() if isinstance(given, (Link, Gather))}
+    sockets = {name for name in linked if any(call.type.inputs[name].type.sockets())}
+    literals = {name: item for name, item in values.items() if name not in sockets}
+    for found in call.type.check(literals, limits):
+        raise InputError(f"input `{found.input}`: {found.message}", found.hint, found.code)
+
+
+def _within(limits: Limits, item: object, what: str) -> None:
+    try:
+        check_extent(item, limits)
+    except InputError as fault:
+        raise InputError(f"{what}: {fault.message}", fault.hint, fault.code) from None
 
 
 def _declared(wanted: Type, item: Any, name: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast, overload
 from weft.engine.errors import Cancelled, ChangedFile, InputError
 from weft.engine.events import Preview
 from weft.engine.keys import digest_bytes
+from weft.engine.limits import Limits
 from weft.engine.process_end import raise_if_ending
 from weft.engine.weights.device_lane import DeviceLane, lane_of
 from weft.engine.weights.recipes import Patch, Recipe
@@ -40,6 +41,7 @@ class Context:
         device: where weights run: `cpu`, `cuda:0`, `mps`.
         precision: `float32`, `float16` or `bfloat16`, resolved.
         residency: keeps weights on devices.
+        limits: what a node may make at most.
         lane: in which code that uses weights takes its turns; the device's own one where left out.
     """
 
@@ -50,6 +52,7 @@ class Context:
     on_progress: Callable[[int, int, Preview | None], None] = field(default=_silent, repr=False)
     cancelled: Callable[[], bool] = field(default=never, repr=False)
     lane: DeviceLane | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits, repr=False)
 
     def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
         """Report that `step` of `steps` is done.

@@ -22,11 +22,24 @@ def specialised(type: NodeType, given: Mapping[str, Type]) -> NodeType:
     bound: dict[str, Type] = {}
     for name, one in type.inputs.items():
         for variable, found in _variables(one.type, given.get(name)).items():
+            if _depth(found) > MAX_DEPTH:
+                found = Anything()
             known = bound.get(variable)
             bound[variable] = found if known is None or (found.accepts(known) and found != Anything()) else known
     inputs = {name: replace(one, type=_filled(one.type, bound)) for name, one in type.inputs.items()}
     outputs = {name: replace(one, type=_filled(one.type, bound)) for name, one in type.outputs.items()}
     return replace(type, inputs=inputs, outputs=outputs)
+
+
+MAX_DEPTH = 100
+"""How deep the types of lists in one another are followed; what lies deeper is a value of any type."""
+
+
+def _depth(kind: Type) -> int:
+    depth = 0
+    while isinstance(kind, ListOf):
+        depth, kind = depth + 1, kind.item
+    return depth
 
 
 def literal_type(given: object) -> Type:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from weft.engine import InputError, Range, node
+from weft.engine import INJECTED, Context, InputError, Range, check_pixels, node
 from weft.nodes.values import Image
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ GAP = 4
 
 @node(category="image")
 def ImageGrid(
-    images: list[Image], labels: list[str] | None = None, *, columns: Annotated[int, Range(0, 1000)] = 0
+    images: list[Image],
+    labels: list[str] | None = None,
+    *,
+    columns: Annotated[int, Range(0, 1000)] = 0,
+    context: Context = INJECTED,
 ) -> Image:
     """Arrange pictures of one size in a grid on white, each under its label.
 
@@ -32,12 +36,15 @@ def ImageGrid(
 
     tiles = [_opaque(item) for image in images for item in image.pixels]
     _check(tiles, labels)
-    if labels:
-        tiles = [torch.cat([_strip(label, tile.shape[1]), tile]) for label, tile in zip(labels, tiles, strict=True)]
     height, width, _ = tiles[0].shape
+    height += LABEL_HEIGHT if labels else 0
     across = columns or len(tiles)
     down = -(-len(tiles) // across)
-    grid = torch.ones(down * (height + GAP) - GAP, across * (width + GAP) - GAP, 3, dtype=torch.float32)
+    wide, high = across * (width + GAP) - GAP, down * (height + GAP) - GAP
+    check_pixels(wide, high, 1, context.limits)
+    if labels:
+        tiles = [torch.cat([_strip(label, tile.shape[1]), tile]) for label, tile in zip(labels, tiles, strict=True)]
+    grid = torch.ones(high, wide, 3, dtype=torch.float32)
     for index, tile in enumerate(tiles):
         top, left = index // across * (height + GAP), index % across * (width + GAP)
         grid[top : top + height, left : left + width] = tile

@@ -26,6 +26,13 @@ def _probe(path: Path) -> None:
         )
 
 
+_BYTES_PER_PIXEL = 8
+"""What a pixel takes in the largest file of a picture: four channels of 16 bits, uncompressed."""
+
+_METADATA = 2**26
+"""Bytes of a file that are no pixels: profiles, texts, thumbnails."""
+
+
 @node(category="image", lane="io")
 def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context = INJECTED) -> Image:
     """Read a PNG, JPEG or WebP picture, rotated by its EXIF orientation; of an animation the first picture.
@@ -38,7 +45,11 @@ def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, con
     """
     import torch
 
-    levels, most = read_levels(opened(context.content(path), path))
+    (file,) = context.found(path).resolved.files
+    if file.stat().st_size > _BYTES_PER_PIXEL * context.limits.max_pixels + _METADATA:
+        message = f"`{path}` has {file.stat().st_size:,} bytes, more than a picture within the limit of pixels can have"
+        raise InputError(message, "give a smaller picture, or raise WEFT_MAX_PIXELS", "too-many-pixels")
+    levels, most = read_levels(opened(context.content(path), path, context.limits))
     return Image(torch.from_numpy(levels)[None].float() / most)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, check_pixels, node
 from weft.nodes.models.autoencoder import Autoencoder, Tiling
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.values import VAE, F, Image, Latent
@@ -16,16 +16,10 @@ if TYPE_CHECKING:
 
 def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The size must be within the engine's limits."""
-    batch = inputs.get("batch_size", 1)
-    pixels = inputs.get("width", 1) * inputs.get("height", 1) * batch
-    if pixels > limits.max_pixels:
-        message = f"{pixels:,} pixels in all are more than the limit of {limits.max_pixels:,}"
-        yield NodeProblem(
-            "width", message, "ask for smaller pictures or fewer, or raise WEFT_MAX_PIXELS", "too-many-pixels"
-        )
-    if batch > limits.max_batch:
-        message = f"a batch of {batch:,} is larger than the limit of {limits.max_batch:,}"
-        yield NodeProblem("batch_size", message, "ask for a smaller batch, or raise WEFT_MAX_BATCH", "batch-too-large")
+    try:
+        check_pixels(inputs.get("width", 1), inputs.get("height", 1), inputs.get("batch_size", 1), limits)
+    except InputError as fault:
+        yield NodeProblem.of(fault, "batch_size" if fault.code == "batch-too-large" else "width")
 
 
 Side = Annotated[int, Range(8, 2**30, step=8)]

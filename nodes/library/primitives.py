@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
-from weft.engine import InputError, Range, node
+from weft.engine import INJECTED, Context, InputError, Range, check_text, node
 
 Operation = Literal["add", "subtract", "multiply", "divide", "remainder", "minimum", "maximum"]
 
@@ -109,24 +109,28 @@ def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
 
 
 @node(category="primitives", instant=True)
-def JoinText(texts: list[str], separator: str = ", ") -> str:
+def JoinText(texts: list[str], separator: str = ", ", *, context: Context = INJECTED) -> str:
     """Join texts, such as the parts of a prompt; empty ones are left out.
 
     Args:
         texts: in order.
         separator: between two texts.
     """
-    return separator.join(text for text in texts if text)
+    parts = [text for text in texts if text]
+    check_text(sum(map(len, parts)) + len(separator) * max(len(parts) - 1, 0), context.limits)
+    return separator.join(parts)
 
 
 @node(category="primitives", instant=True)
-def FormatText(template: str, values: list[str | int | float]) -> str:
+def FormatText(template: str, values: list[str | int | float], *, context: Context = INJECTED) -> str:
     """Put values into a text: `a {0} house, {1} trees`.
 
     Args:
         template: `{0}` is replaced by the first value, `{1}` by the second; `{{` and `}}` are braces.
         values: texts and numbers.
     """
+
+    length = len(template)
 
     def filled(match: re.Match[str]) -> str:
         if match[0] in ("{{", "}}"):
@@ -137,7 +141,11 @@ def FormatText(template: str, values: list[str | int | float]) -> str:
                 "number the values from {0}; write {{ and }} for braces",
                 "unknown-placeholder",
             )
-        return str(values[int(match[1])])
+        nonlocal length
+        text = str(values[int(match[1])])
+        length += len(text)
+        check_text(length, context.limits)
+        return text
 
     return re.sub(r"\{\{|\}\}|\{(?:(\d{1,6})\}|[^{}]*\}?)|\}", filled, template)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 
 from tests.refusals import refused
+from weft.engine import Engine, Limits
 from weft.nodes import Image, ImageGrid
 from weft.nodes.library.grid import GAP, LABEL_HEIGHT
 
@@ -27,6 +30,17 @@ def test_labels_stand_above() -> None:
 def test_transparency_is_laid_over_white() -> None:
     pixels = torch.zeros(1, 4, 4, 4)
     assert (ImageGrid([Image(pixels)]).pixels == 1).all()
+
+
+def test_a_grid_beyond_the_limit_is_refused_before_it_is_made() -> None:
+    image = Image(torch.zeros(1, 80, 4096, 3))
+    with refused("too-many-pixels"):
+        ImageGrid([image], columns=1000)
+    limits = Limits(max_pixels=(2 * 80 + GAP) * 4096)
+    with Engine(store=None, device="cpu", limits=limits) as engine:
+        for count in (2, 3):
+            with nullcontext() if count == 2 else refused("too-many-pixels"):
+                engine.run_now(ImageGrid, {"images": [image] * count, "columns": 1})  # type: ignore[arg-type]
 
 
 def test_pictures_that_do_not_fit_are_refused() -> None:
