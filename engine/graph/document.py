@@ -116,7 +116,7 @@ def load(path: Path, limit: int | None = None) -> Graph:
     except GraphError as fault:
         raise GraphError(problem.within(str(path)) for problem in fault.problems) from None
     except OSError as fault:
-        hint = _neighbour(path) if isinstance(fault, FileNotFoundError) else ""
+        hint = _neighbour(path) if isinstance(fault, FileNotFoundError) else "check the file and its permissions"
         message = f"cannot be read: {fault.strerror}"
         raise GraphError([Problem(message, hint, file=str(path), code="unreadable-file")]) from None
     return read(content, path, limit)

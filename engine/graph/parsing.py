@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
 import re
 import stat
 from collections import Counter
@@ -86,9 +85,13 @@ def load_bytes(path: Path, limit: int) -> bytes:
         GraphError: where it is larger than the limit.
         OSError: where it cannot be read.
     """
+    try:
+        kind = path.stat().st_mode  # looked at first: a pipe would be waited for as it is opened
+    except ValueError:
+        raise OSError(errno.EINVAL, "the name has a NUL character") from None
+    if not stat.S_ISREG(kind):
+        raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, "it is no regular file")
     with path.open("rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
         content = file.read(max(limit, 0) + 1)
     if len(content) > limit:
         raise GraphError([too_large(limit)])

@@ -270,5 +270,6 @@ class _Watch:
             return
         inside = real == self._folder or real.startswith(self._folder + os.sep)
         system = not writes and (real.startswith(_ROOTS) or real + os.sep in _ROOTS or real.startswith(_SYSTEM))
-        if not inside and not system and real != os.devnull:
+        imported = event == "os.listdir" and real == os.path.realpath(_TREE)  # as a late import looks for a module
+        if not inside and not system and not imported:
             self.touched.append(f"{event} {'w' if writes else 'r'} {real}")

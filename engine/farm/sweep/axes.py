@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.engine.errors import InputError, listed, nearest
 from weft.engine.farm.sweep.value_files import JSON_LINES, TABLES, column_of, file_lines
-from weft.engine.types import shown
+from weft.engine.types import shown, spelled
 from weft.engine.unicode_text import escaped, is_unicode
 
 MAX_VALUES = 1_000_000
@@ -20,7 +20,7 @@ MAX_VALUES = 1_000_000
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
-_PART = re.compile(r"\s*(-?\d+)(?:-(-?\d+)(?:x(\d+))?)?\s*\Z")
+_PART = re.compile(r"\s*(-?\d{1,20})(?:-(-?\d{1,20})(?:x(\d{1,20}))?)?\s*\Z")
 
 
 def ranged(text: str) -> tuple[int, ...]:
@@ -34,7 +34,7 @@ def ranged(text: str) -> tuple[int, ...]:
         match = _PART.match(part)
         if match is None or match[3] == "0":
             raise InputError(
-                f"{part.strip()!r} is no range",
+                f"{shown(part.strip())} is no range",
                 "write FIRST-LAST, FIRST-LASTxSTEP or numbers: 1-100x2,150",
                 "malformed-value",
             )
@@ -46,7 +46,7 @@ def ranged(text: str) -> tuple[int, ...]:
         step = int(match[3] or 1)
         if len(numbers) + (last - first) // step >= MAX_VALUES:
             raise InputError(
-                f"the range {text} has more than {MAX_VALUES:,} numbers", "split the job", "too-many-items"
+                f"the range {spelled(text, 60)} has more than {MAX_VALUES:,} numbers", "split the job", "too-many-items"
             )
         numbers += range(first, last + 1, step)
     return tuple(numbers)
@@ -119,6 +119,8 @@ def _matches(place: Path, pattern: Any) -> list[Path]:
 
 def _found(name: Any, folder: Path) -> Path:
     """A file or folder in the folder of the job file, nowhere else."""
+    if "\0" in str(name):
+        raise InputError(f"{shown(name)} has a NUL character", "give a path", "malformed-path")
     path = (folder / str(name)).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise InputError(f"`{name}` is outside of the job's folder", "put it next to the job file", "outside-folders")

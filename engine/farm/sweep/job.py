@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from weft.engine.errors import GraphError, InputError, Problem, capped, few_suggestions, listed, nearest
-from weft.engine.farm.sweep.axes import gives_texts
+from weft.engine.farm.sweep.axes import MAX_VALUES, gives_texts
 from weft.engine.farm.sweep.axes import read as read_values
 from weft.engine.farm.sweep.naming import template_fault
 from weft.engine.graph import document
@@ -240,8 +240,9 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     )
     if job.count > model.max_items:
         hint = "make the sweep smaller, or raise `max_items`"
+        count = f"{job.count:,}" if job.count < 10**18 else "10^18 and more"
         raise GraphError(
-            [Problem(f"the sweep has {job.count:,} items, more than {model.max_items:,}", hint, code="too-many-items")]
+            [Problem(f"the sweep has {count} items, more than {model.max_items:,}", hint, code="too-many-items")]
         )
     return job
 
@@ -273,10 +274,16 @@ def _with_fixed(graph: Graph, model: JobModel, problems: list[Problem]) -> Graph
 
 
 def _values(model: JobModel, folder: Path, problems: list[Problem]) -> dict[str, tuple[Any, ...]]:
-    values = {}
+    values: dict[str, tuple[Any, ...]] = {}
+    count = 0
     for target, source in model.sweep.items():
+        if count > MAX_VALUES:
+            message = f"the axes have more than {MAX_VALUES:,} values together"
+            problems.append(Problem(message, "make the sweep smaller", code="too-many-items"))
+            break
         try:
             values[target] = read_values(source, folder)
+            count += len(values[target])
         except InputError as fault:
             problems.append(Problem(f"sweep over `{target}`: {fault.message}", fault.hint, code=fault.code))
     return values
@@ -301,7 +308,7 @@ def _axes(
     values: Mapping[str, tuple[Any, ...]], groups: Sequence[Sequence[str]], problems: list[Problem]
 ) -> Iterator[Axis]:
     """The factors of the product in the order of the sweep, a group where its first axis stands."""
-    group_of: dict[str, tuple[str, ...]] = {}
+    group_of: dict[str, Sequence[str]] = {}
     for group in groups:
         for target in group:
             if target not in values or target in group_of:
@@ -309,10 +316,10 @@ def _axes(
                 problems.append(
                     Problem(f"`zip` names `{target}`, which {what}", nearest(target, values), code="unknown-target")
                 )
-            group_of[target] = tuple(group)
+            group_of[target] = group
         lengths = {name: len(values[name]) for name in group if name in values}
         if len({*lengths.values()}) > 1:
-            counts = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+            counts = listed(f"`{name}` has {length}" for name, length in lengths.items())
             problems.append(
                 Problem(
                     f"axes that are walked together differ in length: {counts}",
@@ -320,7 +327,10 @@ def _axes(
                     code="unequal-lists",
                 )
             )
+    firsts = {next((one for one in group if one in values), "") for group in groups}
     for target in values:
+        if target in group_of and target not in firsts:
+            continue
         group = tuple(one for one in group_of.get(target, (target,)) if one in values)
         if target == group[0]:
             yield Axis(group, tuple(zip(*(values[one] for one in group), strict=False)))

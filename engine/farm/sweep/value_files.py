@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,12 @@ _MARKS = (
 )
 """Byte order marks, and the encodings that they announce."""
 
+MAX_BYTES = 2**24
+"""Size of a file of values, in bytes."""
+
+MAX_ROWS = 1_000_000
+"""Rows of a table or of a JSON Lines file."""
+
 _ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How the workbooks of spreadsheet programs begin."""
 
@@ -45,7 +52,11 @@ def decoded(path: Path) -> str:
     Raises:
         InputError: for any other encoding, with the line.
     """
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        message = f"{path.name} is larger than {MAX_BYTES:,} bytes"
+        raise InputError(message, "split the file, and the job", "unreadable-resource")
     if content.startswith(_ARCHIVES):
         message = f"{path.name} is a workbook or an archive, expected a text file"
         raise InputError(message, "save the sheet as `CSV UTF-8`", "unreadable-resource")
@@ -117,7 +128,13 @@ def _json_rows(path: Path) -> list[_Row]:
             message = f"{path.name}, line {number}: found {shown(row)}"
             raise InputError(message, "write one object a line", "malformed-value")
         rows.append(_Row(number, row))
+        _refuse_more_than(MAX_ROWS, rows, path.name)
     return rows
+
+
+def _refuse_more_than(most: int, rows: Sequence[_Row], name: str) -> None:
+    if len(rows) > most:
+        raise InputError(f"{name} has more than {most:,} rows", "split the file, and the job", "too-many-items")
 
 
 @dataclass(frozen=True)
@@ -148,10 +165,14 @@ class _Table:
         records = self._records()
         _, header = next(records, (0, []))
         names = [name.strip() for name in header]
-        if twice := next((name for name in names if name and names.count(name) > 1), None):
+        if twice := next((name for name, count in Counter(names).items() if name and count > 1), None):
             message = f"{self.name} has the column `{twice}` twice"
             raise InputError(message, "rename one of them", "malformed-value")
-        return [_Row(line, self._named(line, names, record)) for line, record in records]
+        rows: list[_Row] = []
+        for line, record in records:
+            rows.append(_Row(line, self._named(line, names, record)))
+            _refuse_more_than(MAX_ROWS, rows, self.name)
+        return rows
 
     def _named(self, line: int, names: Sequence[str], record: Sequence[str]) -> Mapping[str, str]:
         """The fields of a row by column; the header's empty names are no columns."""

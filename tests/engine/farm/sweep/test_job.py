@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engine.farm.conftest import Place
+from tests.refusals import refused
 from weft.engine import GraphError
 from weft.engine.farm import expand
 from weft.engine.farm import read as read_job
@@ -80,3 +83,48 @@ def test_a_job_of_another_version_is_refused_with_what_to_do(place: Place, versi
         place.job({"seed": [1]}, weft_job=version)
     (problem,) = caught.value.problems
     assert (problem.code, problem.file) == (code, str(place.folder / "job.json")) and problem.hint
+
+
+def test_a_job_is_refused_before_its_values_fill_the_memory(tmp_path: Path) -> None:
+    graph = {"weft": 1, "nodes": {f"n{n}": {"type": "Integer", "inputs": {"value": 1}} for n in range(400)}}
+    sweep = {f"n{n}.value": {"count": 1_000_000} for n in range(400)}
+    with refused("too-many-items"):
+        read_job(json.dumps({"weft_job": 1, "graph": graph, "sweep": sweep}), tmp_path / "job.json")
+
+
+def test_a_product_that_has_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    graph = {"weft": 1, "nodes": {f"n{n}": {"type": "Integer", "inputs": {"value": 1}} for n in range(8000)}}
+    sweep = {f"n{n}.value": [1, 2, 3, 4] for n in range(8000)}
+    with refused("too-many-items"):
+        read_job(json.dumps({"weft_job": 1, "graph": graph, "sweep": sweep}), tmp_path / "job.json")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "code"),
+    [
+        ({"range": "9" * 5000}, "malformed-value"),
+        ({"file": "a\0b"}, "malformed-path"),
+        ({"file": "large"}, "unreadable-resource"),
+    ],
+)
+def test_values_that_cannot_be_read_are_problems_of_the_job(sweep: dict[str, str], code: str, tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**30)
+    graph = {"weft": 1, "nodes": {"n": {"type": "Integer", "inputs": {"value": 1}}}}
+    with refused(code):
+        read_job(json.dumps({"weft_job": 1, "graph": graph, "sweep": {"n.value": sweep}}), tmp_path / "job.json")
+
+
+def test_many_axes_are_walked_together_at_once(tmp_path: Path) -> None:
+    names = [f"n{n}.value" for n in range(10_000)]
+    nodes = {name.partition(".")[0]: {"type": "Integer"} for name in names}
+    sweep = {name: [1, 2] for name in names}
+    job = {"weft_job": 1, "graph": {"weft": 1, "nodes": nodes}, "sweep": sweep, "zip": [names]}
+    (axis,) = read_job(json.dumps(job), tmp_path / "job.json").axes
+    assert axis.targets == tuple(names) and len(axis.rows) == 2
+
+
+def test_a_pipe_is_no_graph_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with refused("unreadable-file"):
+        read_job(json.dumps({"weft_job": 1, "graph": "pipe.json", "sweep": {}}), tmp_path / "job.json")
