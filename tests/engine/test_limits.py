@@ -138,7 +138,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         "duplicate-key",
     ),
     "nested lists": (b"[" * 1_000_000, "too-deep"),
-    "a large file": (b'{"weft":1,"nodes":{},"notes":"' + b"a" * 50_000_000 + b'"}', "unreadable-file"),
+    "a large file": (b'{"weft":1,"nodes":{},"notes":"' + b"a" * 10_000_000 + b'"}', "unreadable-file"),
 }
 """By name: a file of a stranger, and the code of its first problem."""
 

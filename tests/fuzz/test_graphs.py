@@ -27,8 +27,6 @@ FIRST = json.dumps(
 
 @cache
 def _engine(folder: Path) -> Engine:
-    import torch  # noqa: F401 - before the memory is limited
-
     return Engine(store=None, device="cpu", models=[folder / "models"], inputs=[folder], output=folder / "output")
 
 

@@ -57,8 +57,6 @@ MOST_PLANNED = 200
 
 @cache
 def _engine(folder: Path) -> Engine:
-    import torch  # noqa: F401 - before the memory is limited
-
     return Engine(store=None, device="cpu", inputs=[folder], output=folder / "output")
 
 
