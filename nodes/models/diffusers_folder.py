@@ -16,8 +16,11 @@ from weft.engine import InputError
 from weft.engine.regular_file import read_regular
 from weft.nodes.models.safetensors_header import PICKLES, refuse_pickle
 
-LARGEST_CONFIG = 2**25
-"""Bytes of a configuration that is read. The index of the largest models has some megabytes."""
+LARGEST_CONFIG = 2**22
+"""Bytes of a configuration that is read."""
+
+LARGEST_INDEX = 2**24
+"""Bytes of an index; that of the largest models has some megabytes."""
 
 MOST_LAYERS = 1000
 """The most layers or blocks that a configuration may ask for."""
@@ -30,14 +33,14 @@ WEIGHTS = re.compile(
 """The file names of weights; diffusers and transformers put the number of a shard in different places."""
 
 
-def read_config(path: Path) -> Mapping[str, Any]:
-    """A JSON configuration.
+def read_config(path: Path, most: int = LARGEST_CONFIG) -> Mapping[str, Any]:
+    """A JSON configuration of at most so many bytes.
 
     Raises:
         InputError: where the file is missing or no JSON object.
     """
     try:
-        config = json.loads(read_regular(path, LARGEST_CONFIG))
+        config = json.loads(read_regular(path, most))
     except OSError as fault:
         raise InputError(
             f"`{path.parent.name}/{path.name}` cannot be read: {fault.strerror}", "restore it", "unreadable-resource"

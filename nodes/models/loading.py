@@ -22,11 +22,24 @@ from weft.nodes.models.silence_libraries import quietly
 N = TypeVar("N", bound=nn.Module)
 
 
-def pretrained(module_class: Any, folder: Path, variant: str, **dtype: torch.dtype) -> Any:
+NAMES_OTHERS = frozenset(
+    {"_attn_implementation", "_name_or_path", "attn_implementation", "auto_map", "transformers_weights", "use_kernels"}
+)
+"""Entries of a transformers configuration by which it loads code or other files."""
+
+
+def own_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a text model without entries that name code or other files, at any depth."""
+    kept = {name: one for name, one in config.items() if name not in NAMES_OTHERS}
+    return {name: own_config(one) if isinstance(one, Mapping) else one for name, one in kept.items()}
+
+
+def pretrained(module_class: Any, folder: Path, variant: str, **dtype: Any) -> Any:
     """A component of a diffusers folder, loaded from safetensors.
 
     Args:
-        dtype: `torch_dtype` for diffusers' classes, `dtype` for transformers'.
+        dtype: `torch_dtype` for diffusers' classes; for transformers' `dtype`, and `config`, which they take in place
+            of the one in the folder.
 
     Raises:
         InputError: where files are damaged, or weights are missing that the configuration asks for.

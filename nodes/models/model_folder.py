@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weft.engine import InputError, inside, listed
-from weft.nodes.models.diffusers_folder import WEIGHTS, belongs, read_config
+from weft.nodes.models.diffusers_folder import LARGEST_INDEX, WEIGHTS, belongs, read_config
 from weft.nodes.models.safetensors_header import PICKLES
 
 INDEX = ".safetensors.index"
@@ -116,7 +116,7 @@ def check_index(path: Path) -> None:
     Raises:
         InputError: where it is none, or names anything but files of weights in its own folder.
     """
-    shards = read_config(path).get("weight_map")
+    shards = read_config(path, LARGEST_INDEX).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
         raise InputError(
             f"`{path.parent.name}/{path.name}` is no index of weights", "get the model's folder again", "damaged-file"

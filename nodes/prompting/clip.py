@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.engine import InputError
 from weft.nodes.models import single_file as original
+from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.safetensors_header import Shapes
@@ -82,12 +83,13 @@ class Clip(TextModel):
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> ClipReader:
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-        from weft.nodes.models.loading import assembled_text, pretrained, ready
+        from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
         from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
         network_class: Any = CLIPTextModelWithProjection if self.projects else CLIPTextModel
         if files.root.is_dir():
-            network = pretrained(network_class, files.root, variant, dtype=dtype)
+            given = CLIPTextConfig.from_dict(own_config(read_config(files.root / "config.json")))
+            network = pretrained(network_class, files.root, variant, dtype=dtype, config=given)
         else:
             config, weights = self._single_file(files, dtype)
             network = assembled_text(network_class, CLIPTextConfig(**config), weights, dtype)

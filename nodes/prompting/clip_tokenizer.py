@@ -12,6 +12,8 @@ from typing import Any
 
 from transformers import CLIPTokenizer
 
+from weft.nodes.prompting.tokenizers import copied
+
 LENGTH = 77
 """Tokens that CLIP reads, its start and its end token among them."""
 
@@ -26,7 +28,8 @@ def clip_tokenizer(folder: Path | None = None, padding: str | None = None) -> An
         padding: what CLIP's pads with; the end token where left out, as SD 1.x has it.
     """
     if folder and folder.is_dir():
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        with copied(folder) as copy:
+            return CLIPTokenizer.from_pretrained(copy, local_files_only=True)
     merges: Any = _merges()
     letters = _byte_letters()
     words = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges)]

@@ -175,7 +175,11 @@ class LanguageModel(TextModel):
         import transformers
 
         if files.root.is_dir():
-            return transformers.AutoConfig.from_pretrained(files.root, local_files_only=True).get_text_config()
+            from weft.nodes.models.loading import own_config
+
+            found = own_config(diffusers_folder.read_config(files.root / "config.json"))
+            kinds: Any = transformers.CONFIG_MAPPING
+            return kinds[self.kind].from_dict(found).get_text_config()
         shapes = files.facts.shapes
         found = self.architecture.config(original.below(self.architecture.prefix(shapes) or "", shapes))
         return getattr(transformers, self.architecture.config_class)(**found)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weft.engine import InputError
 from weft.nodes.models import hub
 from weft.nodes.models import single_file as original
+from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.safetensors_header import Shapes
@@ -89,11 +90,12 @@ class T5(TextModel):
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> T5Reader:
         from transformers import T5Config, T5EncoderModel
 
-        from weft.nodes.models.loading import assembled_text, pretrained, ready
+        from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
 
         folder = t5_tokenizer_folder(files)
         if files.root.is_dir():
-            network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype)
+            given = T5Config.from_dict(own_config(read_config(files.root / "config.json")))
+            network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype, config=given)
         else:
             config = T5Config(**original.t5_config(files.facts.shapes))
             weights = original.below(files.facts.prefix, original.tensors(files.root, files.facts.prefix, dtype))

@@ -5,13 +5,27 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from weft.engine import InputError
+from weft.engine.regular_file import read_regular
 
 SUFFIXES = frozenset({".jinja", ".json", ".model", ".txt"})
 """The endings of the files of a tokenizer."""
+
+CONFIGURATIONS = frozenset({"config.json", "tokenizer_config.json"})
+"""Files whose entries may name other files, or classes in files of code."""
+
+NAMES = frozenset({"auto_map", "name_or_path", "_name_or_path"})
+"""Such entries, besides those that end in `_file`."""
+
+LARGEST_FILE = 2**28
+"""Bytes of a file of a tokenizer."""
 
 DESCRIBED_BY = ("tokenizer_config.json", "tokenizer.json")
 """Files of which each folder of a tokenizer has one."""
@@ -37,8 +51,41 @@ def load_tokenizer(place: Path, hint: str, **special: str) -> Any:
 
     from_file: Any = PreTrainedTokenizerFast
     try:
-        if place.is_dir():
-            return AutoTokenizer.from_pretrained(place, local_files_only=True)
-        return from_file(tokenizer_file=str(place), **special)
-    except Exception as fault:  # the tokenizers library raises plain `Exception` for a file that it cannot read
+        with copied(place) as copy:
+            if copy.is_dir():
+                return AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
+            return from_file(tokenizer_file=str(copy), **special)
+    except BaseException as fault:  # plain `Exception`, or a panic of the tokenizers library, which is none
+        if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
+            raise
         raise InputError(f"`{place.name}` cannot be read as a tokenizer: {fault}", hint, "damaged-file") from fault
+
+
+@contextmanager
+def copied(place: Path) -> Iterator[Path]:
+    """A copy of a tokenizer's files alone, without what would have others read: code, and files elsewhere.
+
+    transformers reads whatever a tokenizer's configuration names, by an absolute path too.
+
+    Args:
+        place: its folder, or a `tokenizer.json`.
+
+    Raises:
+        OSError: where a file is none, or absurdly large.
+    """
+    with TemporaryDirectory(prefix="weft-tokenizer-") as name:
+        folder = Path(name)
+        for path in tokenizer_files(place) if place.is_dir() else (place,):
+            content = read_regular(path, LARGEST_FILE)
+            cleaned = _without_names(content) if path.name in CONFIGURATIONS else content
+            (folder / path.name).write_bytes(cleaned)
+        yield folder if place.is_dir() else folder / place.name
+
+
+def _without_names(content: bytes) -> bytes:
+    """A configuration without the entries that name files, or code of its author."""
+    given = json.loads(content)
+    if not isinstance(given, dict):
+        return content
+    kept = {name: one for name, one in given.items() if name not in NAMES and not name.endswith("_file")}
+    return json.dumps(kept).encode()

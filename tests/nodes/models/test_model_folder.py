@@ -15,6 +15,9 @@ from weft.engine import Resolved, SearchPaths
 from weft.nodes import builtin
 from weft.nodes.families.sources import CheckpointSource, DenoiserSource, TextEncoderSource
 from weft.nodes.families.tokenizer_source import TokenizerSource
+from weft.nodes.models.loading import own_config
+from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
+from weft.nodes.prompting.tokenizers import copied, load_tokenizer
 
 
 @pytest.fixture
@@ -176,3 +179,40 @@ def test_parts_and_tokenizers_follow_the_same_rule(model: Path, tmp_path: Path) 
     for text, source in sources.items():
         with refused("outside-folders", tmp_path / "outside"):
             source.resolve(text, SearchPaths(working=model.parent))
+
+
+def test_entries_of_configurations_that_name_other_files_are_left_out(model: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside" / "vocab.json"
+    outside.write_text((model / "tokenizer" / "vocab.json").read_text())
+    path = model / "tokenizer" / "tokenizer_config.json"
+    given = {
+        "vocab_file": str(outside),
+        "tokenizer_file": str(outside),
+        "auto_map": {"AutoTokenizer": ["x--y.Z", None]},
+    }
+    path.write_text(json.dumps({**json.loads(path.read_text()), **given, "name_or_path": str(outside)}))
+    with copied(model / "tokenizer") as copy:
+        assert {one.name for one in copy.iterdir()} == {one.name for one in (model / "tokenizer").iterdir()}
+        assert not given.keys() & json.loads((copy / "tokenizer_config.json").read_text()).keys()
+        assert str(outside) not in (copy / "tokenizer_config.json").read_text()
+    assert not copy.exists()
+    assert load_tokenizer(model / "tokenizer", "").vocab_size and clip_tokenizer(model / "tokenizer").vocab_size
+
+
+def test_a_configuration_of_a_text_model_names_no_code() -> None:
+    names = {
+        "auto_map": {"A": "b--c.D"},
+        "attn_implementation": "org/kernel",
+        "transformers_weights": "../x.safetensors",
+    }
+    assert own_config({"hidden_size": 4, **names, "text_config": {**names, "layers": 2}}) == {
+        "hidden_size": 4,
+        "text_config": {"layers": 2},
+    }
+
+
+def test_a_tokenizer_that_is_damaged_is_named(model: Path) -> None:
+    for content in ("{}", "[", '{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": -1}, "merges": [["a"]]}}'):
+        (model / "tokenizer" / "tokenizer.json").write_text(content)
+        with refused("damaged-file", "tokenizer.json"):
+            load_tokenizer(model / "tokenizer" / "tokenizer.json", "another one")
