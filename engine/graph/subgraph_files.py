@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from weft.engine.errors import InputError
 from weft.engine.graph.document import load
 from weft.engine.graph.graph import Graph
 from weft.engine.limits import Limits
@@ -40,6 +41,8 @@ class SubgraphFiles:
             if found is None:
                 return None
             path = self._paths[base, name] = found.resolve()
+            if not path.is_file():  # a pipe would be waited for
+                raise InputError(f"`{name}` is no file", "name a graph file", "unreadable-file")
         if path not in self._graphs:
             self._graphs[path] = load(path, self.limits.max_file_bytes - self._bytes)
             self._bytes += path.stat().st_size if path.exists() else 0
