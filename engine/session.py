@@ -22,12 +22,13 @@ from typing import Any, TypeVar
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.errors import Cancelled, ChangedFile, GraphError
+from weft.engine.errors import Cancelled, ChangedFile, GraphError, StoreError
 from weft.engine.file_stamp import FileStamp
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
+from weft.engine.home import with_home
 from weft.engine.limits import Limits
 from weft.engine.one_or_many import one_or_many
 from weft.engine.output_value import plain_output
@@ -132,7 +133,7 @@ class Engine:
         if self.store is None:
             return NullStore(), FileDigests()
         if isinstance(self.store, (str, Path)):
-            folder = Path(self.store).expanduser()
+            folder = with_home(self.store)
             return stacked(DiskStore(folder), self.memory, self.shared, self.report), FileDigests(folder / "files.json")
         return self.store, FileDigests()
 
@@ -145,6 +146,9 @@ class Engine:
         """
         names = {one.name for one in fields(cls)} & {one.name for one in TABLE} - others.keys()
         given = {name: settings.value(name) for name in names}
+        if "store" in given and given["store"] is None:
+            message = "results are not kept: there is no home folder that can be written to (--store DIR names another)"
+            others.get("report", warnings.warn)(message)
         return cls(**{"shared": settings.shared_store, "limits": settings.limits, **given, **others})
 
     def __repr__(self) -> str:
@@ -384,9 +388,12 @@ class Engine:
         found = parts.result
         for name, item in found.outputs.items():
             emit(events.OutputGiven(name, plain_output(item)))
-        self._recollect(planned)
         if found.ran:
+            self._recollect(planned)
             self._keep_within()
+        else:
+            with suppress(StoreError):  # a store that can only be read serves a run that needs nothing else
+                self._recollect(planned)
         unstable = self._audited(planned, audit, options) if audit and found.status == "done" else ()
         seconds = time.perf_counter() - started
         if emit.failed():

@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from weft.engine.device import PRECISIONS
-from weft.engine.errors import Problem, SettingsError, nearest
+from weft.engine.errors import InputError, Problem, SettingsError, nearest
+from weft.engine.home import with_home
 from weft.engine.limits import Limits
 from weft.engine.quantities import size
 from weft.engine.settings_file import NAME, FileValue, file_values, trusted_folders, user_file
@@ -89,8 +90,24 @@ def _device(value: object) -> str:
     return text
 
 
+def _can_be_made(folder: Path) -> bool:
+    """Whether a folder is there, or can be made."""
+    try:
+        nearest = next(one for one in (folder, *folder.parents) if one.exists())
+        return nearest == folder or (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK))
+    except OSError:
+        return False
+
+
 def _folder(value: object) -> Path:
-    return Path(_text(value)).expanduser()
+    return _expanded(_text(value))
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return with_home(text)
+    except InputError:
+        raise ValueError from None
 
 
 def _bytes(value: object) -> int:
@@ -143,7 +160,7 @@ def _each_in_folder(value: tuple[Path, ...], folder: Path) -> tuple[Path, ...]:
 
 def _url_or_in_folder(value: str, folder: Path) -> str:
     """A URL stays; a relative folder becomes a `file:` URL, whose path may have any characters."""
-    path = Path(unquote(value)).expanduser()
+    path = _expanded(unquote(value))
     return value if urlsplit(value).scheme or Path(value).is_absolute() else (folder / path).as_uri()
 
 
@@ -271,17 +288,37 @@ class Settings:
 
     @property
     def store_folder(self) -> Path:
-        """The folder that results are kept in."""
+        """The folder that results are kept in.
+
+        Raises:
+            InputError: where no folder is named and there is no home folder.
+        """
         if self.store is not None:
             return self.store
         from platformdirs import user_cache_path
 
-        return user_cache_path("weft") / "store"
+        try:
+            return user_cache_path("weft") / "store"
+        except RuntimeError:
+            message = "there is no home folder, and no other folder for results is named"
+            raise InputError(message, "name one with --store DIR or WEFT_STORE", "unusable-store") from None
+
+    @property
+    def usable_store(self) -> Path | None:
+        """The folder that results are kept in; None where it is in a home folder that is not there or not writable.
+
+        A folder that the user names is given as it is, and so is one that is there but can only be read.
+        """
+        try:
+            folder = self.store_folder
+        except InputError:
+            return None
+        return folder if self.store is not None or _can_be_made(folder) else None
 
     def value(self, name: str) -> Any:
         """The value of a setting by its name in the table; `limits` gives all of these."""
         if name == "store":
-            return self.store_folder
+            return self.usable_store
         table, dot, key = name.partition(".")
         return getattr(self.limits, key) if dot else getattr(self, table)
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError, Problem, SettingsError
+from weft.engine.home import with_home
 
 NAME = "weft.toml"
 
@@ -36,16 +38,17 @@ class FileValue:
 
 
 def user_file(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The user's file, whether or not it exists; None where the environment turns it off.
+    """The user's file, whether or not it exists; None where the environment turns it off, or there is no home folder.
 
     Raises:
         SettingsError: where `WEFT_CONFIG` names no file.
     """
     if CONFIG not in environment:
-        return _configuration_folder() / NAME
+        folder = _configuration_folder()
+        return folder / NAME if folder else None
     if not environment[CONFIG]:
         return None
-    path = Path(environment[CONFIG]).expanduser()
+    path = with_home(environment[CONFIG])
     if not _is_file(path):
         hint = "fix or unset the variable"
         raise SettingsError([Problem(f"there is no file {path}", hint, file=CONFIG, code="missing-settings-file")])
@@ -115,7 +118,7 @@ def trusted_folders(environment: Mapping[str, str] = os.environ) -> tuple[Path, 
     file = _trust_file(environment)
     try:
         listed = json.loads(file.read_bytes()) if file else []
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ()
     except (OSError, ValueError):
         listed = None
@@ -132,18 +135,18 @@ def trust(folder: Path, environment: Mapping[str, str] = os.environ, *, withdraw
     Raises:
         InputError: for what is no folder, where there is no configuration folder, or where it cannot be written.
     """
-    folder, known = folder.expanduser().resolve(), list(trusted_folders(environment))
+    folder, known = with_home(folder).resolve(), list(trusted_folders(environment))
     file = _trust_file(environment)
     if file is None:
-        raise InputError(f"{CONFIG} is empty, so no settings are kept", "unset it")
+        hint = f"unset {CONFIG} if it is empty, or name a file in it"
+        raise InputError("there is no folder for settings", hint)
     if not withdraw and not folder.is_dir():
         raise InputError(f"`{folder}` is no folder", "name the folder of your graphs")
     if (folder in known) is not withdraw:
         return False
     changed = [one for one in known if one != folder] if withdraw else [*known, folder]
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps([str(one) for one in changed], indent=2) + "\n")
+        replace_file(file, (json.dumps([str(one) for one in changed], indent=2) + "\n").encode())
     except OSError as fault:
         raise InputError(f"`{file}` cannot be written: {fault.strerror}", "check its folder") from None
     return True
@@ -162,7 +165,10 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _configuration_folder() -> Path:
+def _configuration_folder() -> Path | None:
     from platformdirs import user_config_path
 
-    return user_config_path("weft")
+    try:
+        return user_config_path("weft")
+    except RuntimeError:  # there is no home folder
+        return None

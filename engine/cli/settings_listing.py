@@ -9,6 +9,7 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
+from weft.engine.home import with_home
 from weft.engine.settings import TABLE, Setting, Settings, check_next_to_graph, resolve
 from weft.engine.settings_file import CONFIG, trust, trusted_folders, user_file
 
@@ -34,7 +35,11 @@ def show(call: typer.Context, graph: SettingsFor = None, json: options.Json = Fa
     print(table([("setting", "value", "from", "variable"), *rows]))
     file = user_file()
     missing = " (there is none)" if file and not file.is_file() else ""
-    say(f"settings file: {file}{missing}" if file else f"settings file: none, {CONFIG} is empty")
+    say(
+        f"settings file: {file}{missing}"
+        if file
+        else f"settings file: none ({CONFIG} is empty, or there is no home folder)"
+    )
     for folder in trusted_folders():
         say(f"trusted: {folder}")
     return Exit.DONE
@@ -46,9 +51,9 @@ def trust_folder(folder: Folder) -> int:
 
     A file with a problem is refused: the message says what is wrong with it.
     """
-    check_next_to_graph(folder.expanduser())
+    check_next_to_graph(with_home(folder))
     changed = trust(folder)
-    print(f"{folder.expanduser().resolve()}: {'trusted' if changed else 'was trusted already'}")
+    print(f"{with_home(folder).resolve()}: {'trusted' if changed else 'was trusted already'}")
     return Exit.DONE
 
 
@@ -56,7 +61,7 @@ def trust_folder(folder: Folder) -> int:
 def distrust_folder(folder: Folder) -> int:
     """Ignore the weft.toml in a folder again."""
     changed = trust(folder, withdraw=True)
-    print(f"{folder.expanduser().resolve()}: {'no longer trusted' if changed else 'was not trusted'}")
+    print(f"{with_home(folder).resolve()}: {'no longer trusted' if changed else 'was not trusted'}")
     return Exit.DONE
 
 

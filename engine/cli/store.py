@@ -13,6 +13,7 @@ from weft.engine import quantities
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say
 from weft.engine.errors import InputError
+from weft.engine.home import with_home
 from weft.engine.settings import resolve
 from weft.engine.store import Stats, Store
 from weft.engine.store.disk import DiskStore
@@ -90,7 +91,7 @@ def _opened(folder: Path | None) -> Store:
 
 
 def _disk(folder: Path | None) -> DiskStore:
-    return DiskStore((folder or resolve().store_folder).expanduser())
+    return DiskStore(with_home(folder or resolve().store_folder))
 
 
 def _sentence(found: Stats) -> str:

@@ -14,7 +14,7 @@ from weft.engine.farm.sweep.job import Job
 from weft.engine.farm.sweep.naming import named
 from weft.engine.farm.work.job_facts import JobFacts, Setup
 from weft.engine.farm.work.ledger import Entry, Ledger
-from weft.engine.farm.work.ledger_file import ledger_path
+from weft.engine.farm.work.ledger_file import keep_damaged, ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.gc import paused_collection
 from weft.engine.graph.document import write
@@ -39,13 +39,15 @@ class Prepared:
 def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
     """Write the tasks of a job, and its batches, into its folder: all that launchers without a ledger need.
 
+    A ledger that is damaged is put aside; a new one begins with what is published.
+
     Raises:
         GraphError: with every problem of the job.
         InputError: where the folder holds a job of a newer version of Weft.
     """
     refuse_newer_folder(folder)
     if ledger_path(folder).is_file():
-        Ledger(ledger_path(folder)).close()  # refuses a newer one before anything is written
+        keep_damaged(ledger_path(folder))  # refuses a newer one before anything is written
     engine = setup.engine(inputs=(*setup.inputs, str(job.folder.resolve())))
     plan = planned(job, engine)
     job = plan.expansion.job  # with the subgraphs that were planned

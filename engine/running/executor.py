@@ -15,7 +15,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 
 from weft.engine import events
 from weft.engine.artifact import Artifact
-from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, writing_hint
+from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, StoreError, writing_hint
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, cost_key
@@ -260,7 +260,8 @@ class _Run:
 
     def _found(self, step: Step, content: Digest, record: Record) -> Record:
         self.steps_by_key[content] = step
-        self._remember(step.recipe, ResultNote(content))
+        with suppress(StoreError):  # a store that can only be read serves all that it has
+            self._remember(step.recipe, ResultNote(content))
         if step.call.id not in self.announced:
             self.result.cached.append(step.call.id)
             self._emit(events.NodeCached, step, tier=record.tier)

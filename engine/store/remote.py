@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from weft.engine.errors import InputError
+from weft.engine.home import with_home
 from weft.engine.keys import Digest, digest_bytes
 from weft.engine.regular_file import UNFIT
 from weft.engine.store.places import LARGEST_FILE, Files, LocalFiles
@@ -25,7 +25,7 @@ def files_at(url: str) -> Files:
     """The files at a URL, which is not asked yet. `file://`, `local://` and plain paths are local files."""
     parts = urlsplit(url)
     if parts.scheme in ("", "file", "local"):
-        return LocalFiles(Path(unquote(parts.path)).expanduser())
+        return LocalFiles(with_home(unquote(parts.path)))
     return RemoteFiles(url)
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from weft.engine.errors import ChangedFile, InputError
 from weft.engine.file_stamp import CLOCKS_AGREE, SETTLING, FileStamp, has_local_clock, wait_for_tick
 from weft.engine.keys import Digest, digest_open_file
+from weft.engine.unicode_text import escaped
 from weft.engine.weights.digest_memory import DigestMemory, Seen
 from weft.engine.weights.resources import HashedResource, Resolved
 
@@ -64,7 +65,7 @@ class FileDigests:
             ChangedFile: where it is gone, or somebody goes on writing it.
             InputError: where it cannot be read.
         """
-        name = os.path.realpath(path)
+        name = escaped(os.path.realpath(path))  # it is kept as JSON, and a stamp tells two files apart
         with self._lock:
             reading = self._reading.setdefault(name, threading.Lock())
         with reading:

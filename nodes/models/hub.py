@@ -55,9 +55,17 @@ def is_hub_id(text: str) -> bool:
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder in which the hub's own client keeps what it downloads."""
     if "HF_HUB_CACHE" in environment:
-        return Path(environment["HF_HUB_CACHE"]).expanduser()
-    caches = Path(environment.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return Path(environment.get("HF_HOME", caches / "huggingface")).expanduser() / "hub"
+        return _expanded(environment["HF_HUB_CACHE"])
+    caches = _expanded(environment.get("XDG_CACHE_HOME", "~/.cache"))
+    return _expanded(environment.get("HF_HOME", str(caches / "huggingface"))) / "hub"
+
+
+def _expanded(text: str) -> Path:
+    """The folder, with `~` replaced; where there is no home folder, one that cannot be there."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(os.devnull, text)
 
 
 def snapshot(hub_id: str, cache: Path, revision: str = MAIN) -> Path | None:

@@ -141,7 +141,7 @@ def logs(folder: FolderArgument, item: Item) -> int:
         raise InputError(f"there is no item {item!r}", "give an id or its first characters, a name or a number")
     for one in chosen:
         for path in attempts(folder, one):
-            sys.stdout.write(path.read_text())
+            sys.stdout.write(path.read_text("utf-8", "replace"))
         if one.error:
             print(f"{one.name}: {one.state}: {one.error}")
     if cause:

@@ -22,6 +22,9 @@ from weft.engine.keys import digest_bytes
 VERSION_KEY = "weft_job_folder"
 """Where `job.json` has the version of the folder; missing in those of Weft 0.1."""
 
+LINES_KEY = "lines"
+"""Where `job.json` has the number of lines of `items.jsonl`; missing in those of earlier versions."""
+
 _NAMES = ("id", "number", "rank", "shared", "name", "settings")
 
 
@@ -49,14 +52,18 @@ class Tasks:
             raise InputError(
                 f"there is no item {number}", f"the job has the items 0-{len(self.lines) - 1}", "unknown-item"
             )
-        return Entry(**orjson.loads(self.lines[number]))
+        try:
+            return Entry(**orjson.loads(self.lines[number]))
+        except (ValueError, TypeError):
+            raise _damaged(self.folder) from None
 
 
 def write_tasks(folder: Path, facts: JobFacts, entries: Iterable[Entry]) -> None:
     """Write the files of a job; where they are the same already nothing changes."""
-    plain = ({name: getattr(entry, name) for name in _NAMES} for entry in entries)
-    replace_file(folder / HIDDEN / "items.jsonl", b"".join(orjson.dumps(one) + b"\n" for one in plain))
-    replace_file(folder / HIDDEN / "job.json", orjson.dumps({VERSION_KEY: VERSION, **facts.plain()}))
+    lines = [orjson.dumps({name: getattr(entry, name) for name in _NAMES}) + b"\n" for entry in entries]
+    replace_file(folder / HIDDEN / "items.jsonl", b"".join(lines))
+    plain = {VERSION_KEY: VERSION, LINES_KEY: len(lines), **facts.plain()}
+    replace_file(folder / HIDDEN / "job.json", orjson.dumps(plain))
 
 
 def refuse_newer_folder(folder: Path) -> None:
@@ -69,7 +76,17 @@ def refuse_newer_folder(folder: Path) -> None:
         plain = orjson.loads((folder / HIDDEN / "job.json").read_bytes())
     except (OSError, ValueError):
         return
-    refuse_newer(plain.get(VERSION_KEY, 0), f"the job in {folder}")
+    refuse_newer(_version(plain), f"the job in {folder}")
+
+
+def _version(plain: object) -> int:
+    version = plain.get(VERSION_KEY, 0) if isinstance(plain, dict) else 0
+    return version if isinstance(version, int) else 0
+
+
+def _damaged(folder: Path) -> InputError:
+    hint = "submit or export the job again: what is published is done"
+    return InputError(f"the files of the job in {folder} are damaged", hint, "no-job")
 
 
 def read_tasks(folder: Path, key: str = "") -> Tasks:
@@ -86,9 +103,14 @@ def read_tasks(folder: Path, key: str = "") -> Tasks:
     except FileNotFoundError:
         hint = "give a folder that `weft farm export` or `weft farm submit` made"
         raise InputError(f"there is no job in {folder}", hint, "no-job") from None
-    plain = orjson.loads(facts)
-    refuse_newer(plain.get(VERSION_KEY, 0), f"the job in {folder}")
-    tasks = Tasks(folder, JobFacts.read(plain), tuple(items.splitlines()), digest_bytes(items)[:16])
+    try:
+        plain = orjson.loads(facts)
+        refuse_newer(_version(plain), f"the job in {folder}")
+        tasks = Tasks(folder, JobFacts.read(plain), tuple(items.splitlines()), digest_bytes(items)[:16])
+    except (ValueError, TypeError, AttributeError):
+        raise _damaged(folder) from None
+    if not items.endswith(b"\n") or len(tasks.lines) != plain.get(LINES_KEY, len(tasks.lines)):
+        raise _damaged(folder)
     if key and key != tasks.key:
         hint = "export the job again, and give that to the farm"
         raise InputError(

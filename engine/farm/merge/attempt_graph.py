@@ -74,7 +74,7 @@ class AttemptGraphs:
             return self._batch
         try:
             plain = orjson.loads(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # an item of a batch whose file is damaged runs by itself
             return None
         self._name, self._batch = name, MergedBatch.of(self.graph, plain["axes"], plain["items"], self.catalog)
         return self._batch

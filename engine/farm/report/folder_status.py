@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -37,9 +40,16 @@ def attempts(folder: Path, entry: Entry) -> list[Path]:
 
 
 def _error(log: Path) -> str:
-    """What failed in an attempt; a line that is cut short, as where a process was killed, says nothing."""
-    whole = (line for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
-    return "\n".join(event["error"] for event in map(orjson.loads, whole) if event["event"] == "node_failed")
+    """What failed in an attempt; a line that is damaged or cut short, as where a process was killed, says nothing."""
+    return "\n".join(str(event["error"]) for event in _events(log) if event.get("event") == "node_failed")
+
+
+def _events(log: Path) -> Iterator[dict[str, Any]]:
+    for line in log.read_bytes().splitlines():
+        with suppress(ValueError):
+            event = orjson.loads(line)
+            if isinstance(event, dict):
+                yield event
 
 
 def progress_of(tasks: Tasks) -> JobProgress:

@@ -9,7 +9,8 @@ import orjson
 
 from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError
-from weft.engine.farm.work.publishing import published
+from weft.engine.farm.work.publishing import listed
+from weft.engine.unicode_text import json_text
 
 TILE = 160
 """Width and height of a picture on a contact sheet, in pixels."""
@@ -18,11 +19,14 @@ MAX_TILES = 400
 
 
 def write_manifest(folder: Path) -> int:
-    """Write `manifest.jsonl`, a line for each published item without its graph; how many there are."""
+    """Write `manifest.jsonl`, a line for each published item without its graph; how many there are.
+
+    An item that an edit removed from the job has no number.
+    """
     lines = []
-    for sidecar in published(folder):
+    for sidecar in listed(folder):
         kept = {name: part for name, part in sidecar.items() if name not in ("graph", "keys")}
-        lines.append(orjson.dumps(kept, option=orjson.OPT_APPEND_NEWLINE))
+        lines.append(json_text(kept, orjson.OPT_APPEND_NEWLINE))
     replace_file(folder / "manifest.jsonl", b"".join(lines))
     return len(lines)
 
@@ -37,7 +41,7 @@ def write_contact_sheet(folder: Path) -> Path:
 
     from PIL import Image
 
-    names = [one["path"] for sidecar in published(folder) for one in sidecar["files"]][:MAX_TILES]
+    names = [one["path"] for sidecar in listed(folder) for one in sidecar["files"]][:MAX_TILES]
     if not names:
         raise InputError(f"nothing is published in {folder}", "run the job first")
     across = math.ceil(math.sqrt(len(names)))

@@ -46,7 +46,7 @@ class Setup:
     def engine(self, **changes: Any) -> Engine:
         """An engine of this setup; it keeps no history, since the graph of a job is another one with each item."""
         given = {**asdict(self), **changes}
-        return Engine(**{**given, "store": given["store"] or resolve().store_folder}, history=False)
+        return Engine(**{**given, "store": given["store"] or resolve().usable_store}, history=False)
 
     def found_from_anywhere(self) -> Setup:
         """The same with the store as an absolute path, for a worker with another working directory."""

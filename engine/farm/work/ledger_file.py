@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
-from weft.engine.errors import InputError, StoreError
+from weft.engine.errors import StoreError
 from weft.engine.farm.work.job_facts import VERSION, JobFacts, refuse_newer
 from weft.engine.farm.work.publishing import HIDDEN
 
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -36,6 +37,48 @@ def ledger_path(folder: Path) -> Path:
     return folder / HIDDEN / "ledger.sqlite"
 
 
+class DamagedLedgerError(StoreError):
+    """The file of a ledger is not what was written, such as one that was cut short."""
+
+
+class _Connection(sqlite3.Connection):
+    """Raises `StoreError` where the file cannot be written, `DamagedLedgerError` where it is damaged."""
+
+    path = Path()
+
+    def execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
+        """A statement."""
+        try:
+            return super().execute(statement, values)
+        except sqlite3.DatabaseError as fault:
+            code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+            if code in _NO_ROOM:
+                message = f"the ledger {self.path} cannot be written: {fault}"
+                raise StoreError(message, "make room, then resume the job") from fault
+            if code in _DAMAGED:
+                raise damaged(self.path) from fault
+            raise
+
+
+def damaged(path: Path) -> DamagedLedgerError:
+    """The error for a ledger that is damaged."""
+    hint = "submit the job again: what is published is done, and the ledger is made again from that"
+    return DamagedLedgerError(f"the ledger {path} is damaged", hint)
+
+
+def keep_damaged(path: Path) -> bool:
+    """Give a ledger that is damaged another name, `ledger.sqlite.damaged`; whether it was damaged."""
+    try:
+        with closing(LedgerFile(path)) as ledger:
+            ledger.verify()
+    except DamagedLedgerError:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        for ending in ("-wal", "-shm"):
+            path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+        return True
+    return False
+
+
 class LedgerFile:
     """The ledger in a file; each process opens its own.
 
@@ -51,7 +94,21 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._base = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        try:
+            self._base = sqlite3.connect(
+                path, timeout=60, isolation_level=None, check_same_thread=False, factory=_Connection
+            )
+        except sqlite3.OperationalError as fault:
+            message = f"the ledger {path} cannot be opened: {fault}"
+            raise StoreError(message, "check that the folder can be written to") from fault
+        self._base.path = path
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
         version = self._version()
         self._base.execute("PRAGMA journal_mode=WAL")
         self._base.execute("PRAGMA synchronous=NORMAL")
@@ -64,12 +121,18 @@ class LedgerFile:
     def _version(self) -> int:
         """The version of the ledger, read before anything is written to it."""
         version = int(self._base.execute("PRAGMA user_version").fetchone()[0])
-        try:
-            refuse_newer(version, f"the ledger {self.path}")
-        except InputError:
-            self.close()
-            raise
+        refuse_newer(version, f"the ledger {self.path}")
         return version
+
+    def verify(self) -> None:
+        """Read all of the file.
+
+        Raises:
+            DamagedLedgerError: where it is not what was written.
+        """
+        found = self._base.execute("PRAGMA quick_check(1)").fetchone()
+        if found is None or found[0] != "ok":
+            raise damaged(self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -81,18 +144,16 @@ class LedgerFile:
             self._base.execute("BEGIN IMMEDIATE")
             yield
             self._base.execute("COMMIT")
-        except BaseException as fault:
+        except BaseException:
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")
-            if isinstance(fault, sqlite3.OperationalError) and fault.sqlite_errorcode & 0xFF in _NO_ROOM:
-                raise StoreError(
-                    f"the ledger {self.path} cannot be written: {fault}", "make room, then resume the job"
-                ) from fault
             raise
 
     def facts(self) -> JobFacts:
         """The facts of the job."""
         rows = self._base.execute("SELECT name, value FROM facts").fetchall()
+        if not rows:  # a file that was cut to nothing is a new one to SQLite
+            raise damaged(self.path)
         return JobFacts.read({name: orjson.loads(value) for name, value in rows})
 
     @property
@@ -137,7 +198,7 @@ class LedgerFile:
 
         What SQLite wrote ahead is moved into the ledger first: on a full disk that is the room for the cause.
         """
-        with suppress(sqlite3.OperationalError):
+        with suppress(sqlite3.OperationalError, StoreError):
             self._base.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         with self._transaction():
             self._keep({"state": "stopped", "cause": cause})

@@ -124,6 +124,21 @@ def published(folder: Path) -> Iterator[dict[str, Any]]:
     return iter(sorted(found, key=lambda sidecar: int(sidecar["number"])))
 
 
+def listed(folder: Path) -> Iterator[dict[str, Any]]:
+    """The sidecars of a folder as its job has them now, in its order.
+
+    An edit of a job changes the numbers of its items. Pictures that the job no longer has come last, without a number.
+    """
+    try:
+        lines = (folder / HIDDEN / "items.jsonl").read_bytes().splitlines()
+        numbers = {item["id"]: item["number"] for item in map(orjson.loads, lines)}
+    except (OSError, ValueError):
+        yield from published(folder)
+        return
+    found = [{**sidecar, "number": numbers.get(sidecar["id"])} for sidecar in published(folder)]
+    yield from sorted(found, key=lambda sidecar: (sidecar["number"] is None, sidecar["number"]))
+
+
 def whole(folder: Path, path: Path) -> dict[str, Any] | None:
     """What a sidecar says; None where it or a file that it names is not there whole, so that the item runs again."""
     try:
