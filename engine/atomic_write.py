@@ -38,6 +38,19 @@ def replace_file(path: Path | str, content: bytes) -> None:
         raise
 
 
+def write_file(path: Path | str, content: bytes) -> None:
+    """Write a file that the user names: as `replace_file`, but through links, and into devices and pipes as they are.
+
+    Raises:
+        OSError: where it cannot be written; an older file is as it was then.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)
+    else:
+        replace_file(target, content)
+
+
 def write_temporary(path: Path | str, content: bytes) -> str:
     """Write a hidden file in the folder of `path`, for the caller to rename or link to its name.
 

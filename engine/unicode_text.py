@@ -7,8 +7,9 @@ A graph cannot have it; messages and events have it `escaped`.
 from __future__ import annotations
 
 import itertools
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -42,16 +43,37 @@ def escaped_texts(plain: Any) -> Any:
     return plain
 
 
-def json_text(plain: Any, option: int | None = None) -> bytes:
+def json_text(plain: Any, option: int | None = None, default: Callable[[Any], Any] | None = None) -> bytes:
     """JSON in UTF-8, with what is not Unicode in it escaped.
 
     Args:
         option: of `orjson.dumps`.
+        default: gives a JSON value for any other.
     """
     try:
-        return orjson.dumps(plain, option=option)
+        return orjson.dumps(plain, default, option)
     except TypeError:  # raised for lone surrogates too
-        return orjson.dumps(escaped_texts(plain), option=option)
+        return orjson.dumps(escaped_texts(plain), default and (lambda other: escaped_texts(default(other))), option)
+
+
+def exact_json(plain: Any) -> bytes:
+    """JSON from which `read_json` gives every text again, also paths that are not UTF-8."""
+    try:
+        return orjson.dumps(plain)
+    except TypeError:
+        return json.dumps(plain).encode()
+
+
+def read_json(content: bytes | str) -> Any:
+    """The values of a JSON text, as `exact_json` writes it.
+
+    Raises:
+        ValueError: where it is no JSON.
+    """
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        return json.loads(content)
 
 
 def byte_length(text: str) -> int:

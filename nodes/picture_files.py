@@ -184,10 +184,14 @@ def _replace(path: Path, content: bytes) -> None:
     """Write a file in place of an older one; where that fails the older one stays, and no part of the new one."""
     import uuid
 
-    temporary = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}")
+    target = path.resolve()
+    if target.exists() and not target.is_file():  # a device or a pipe
+        target.write_bytes(content)
+        return
+    temporary = target.with_name(f".{target.name[:50]}.{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(content)
-        temporary.replace(path)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

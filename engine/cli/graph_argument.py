@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
 from weft.engine.limits import Limits
 from weft.engine.spec.catalog import Catalog
+from weft.engine.unicode_text import is_unicode
 
 
 def read_graph(name: str, limits: Limits) -> Graph:
@@ -24,6 +26,14 @@ def read_graph(name: str, limits: Limits) -> Graph:
     if name == "-":
         return document.read(_from_stdin(limits.max_file_bytes), Path(name), limits.max_file_bytes)
     return as_graph(name, limits.max_file_bytes)
+
+
+def _as_utf8(argument: str) -> str:
+    """An argument in UTF-8, in a locale in which Python does not read it as such."""
+    try:
+        return argument if is_unicode(argument) else os.fsencode(argument).decode()
+    except UnicodeError:
+        return argument
 
 
 def _from_stdin(most: int) -> bytes:
@@ -49,7 +59,7 @@ def with_changes(graph: Graph, changes: Iterable[str] | None, catalog: Catalog) 
     """
     problems: list[Problem] = []
     for change in changes or ():
-        target, equals, text = change.partition("=")
+        target, equals, text = _as_utf8(change).partition("=")
         try:
             if not equals:
                 raise GraphError(

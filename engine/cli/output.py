@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TextIO
 
-from weft.engine.atomic_write import replace_file
+from weft.engine import atomic_write
 from weft.engine.cli.standard_streams import abandon, is_closed
 from weft.engine.errors import GraphError, InputError, Problem, SettingsError, StoreError, WeftError
 from weft.engine.unicode_text import json_text
@@ -62,7 +62,7 @@ def write_file(path: Path, content: bytes) -> None:
         InputError: if it cannot be written.
     """
     with writing(path):
-        replace_file(path, content)
+        atomic_write.write_file(path, content)
 
 
 @contextmanager

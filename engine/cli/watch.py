@@ -26,17 +26,28 @@ def command(
     """Run a graph, and run it again whenever it or a file it uses is saved. Ctrl-C ends it."""
     if not Path(graph).is_file():
         raise InputError(f"there is no file `{graph}` to watch", "name a graph file")
+    stop, unwritten = threading.Event(), list[OSError]()
+
+    def done(result: Result) -> None:
+        try:
+            _done(result)
+        except OSError as fault:  # nobody gets the paths any more
+            unwritten.append(fault)
+            stop.set()
+
     settings = engine.settings(Path(graph), output=out, metadata=False if no_metadata else None)
     with engine.engine(settings) as made, listening(preview) as listener:
         watch = Watch(
             made,
             Path(graph),
             read=lambda: with_changes(read_graph(graph, made.limits), changes, made.catalog),
-            done=_done,
+            done=done,
             failed=lambda fault: say_error(fault, as_json=False),
             listener=listener,
         )
-        watch.until(threading.Event())
+        watch.until(stop)
+    if unwritten:
+        raise unwritten[0]
     return Exit.DONE
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from weft.engine.atomic_write import write_file
 from weft.engine.errors import GraphError, Problem, listed, nearest
 from weft.engine.graph.builder import CURRENT, Builder, caller, current, other_graph
 from weft.engine.graph.parts import (
@@ -180,10 +181,14 @@ class Graph(Displayed):
         return _edited(self, {**changes, **parameters})
 
     def save(self, path: str | Path) -> None:
-        """Write the graph as a graph file."""
+        """Write the graph as a graph file; where that fails an older file is as it was.
+
+        Raises:
+            OSError: where the file cannot be written.
+        """
         from weft.engine.graph.document import write
 
-        Path(path).write_bytes(write(self))
+        write_file(path, write(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Graph:

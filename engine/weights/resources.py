@@ -18,6 +18,19 @@ from weft.engine.file_stamp import FileStamp
 from weft.engine.keys import Digest, digest
 
 
+def working_folder() -> Path:
+    """The working directory.
+
+    Raises:
+        InputError: where it does not exist any more.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        message = "the working folder does not exist any more"
+        raise InputError(message, "change to a folder that exists", "missing-file") from None
+
+
 @dataclass(frozen=True)
 class SearchPaths:
     """The folders a run may read: the graph's own, the working directory, `--input` and `--models` folders.
@@ -27,7 +40,7 @@ class SearchPaths:
     """
 
     base: Path | None = None
-    working: Path = field(default_factory=Path.cwd)
+    working: Path = field(default_factory=working_folder)
     inputs: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
     download: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,12 @@ from weft.engine.unicode_text import (
     cut_to_bytes,
     escaped,
     escaped_texts,
+    exact_json,
     first_characters,
     folded,
     is_unicode,
     json_text,
+    read_json,
 )
 
 
@@ -44,3 +47,13 @@ def test_a_text_is_cut_between_whole_characters(limit: int) -> None:
 
 def test_names_that_are_one_file_on_some_systems_are_equal_when_folded() -> None:
     assert folded("\u00c9t\u00e9") == folded("e\u0301te\u0301") != folded("ete")
+
+
+@pytest.mark.parametrize("text", ["a", "\u00e9", os.fsdecode(b"f\xe9/a")])
+def test_paths_of_any_bytes_come_back_from_json(text: str) -> None:
+    assert read_json(exact_json({"path": [text]})) == {"path": [text]}
+
+
+def test_other_values_are_written_by_their_default() -> None:
+    assert json_text({"a": Path("b")}, default=str) == b'{"a":"b"}'
+    assert json_text({"a": Path(os.fsdecode(b"\xe9"))}, default=str) == b'{"a":"\\\\xE9"}'

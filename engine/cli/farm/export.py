@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -56,12 +58,20 @@ def export(
     size = chunk or max(read.batch, chunk_size(seconds and seconds / len(made.plan.items), len(tasks.lines), 1))
     if openjd_file:
         template = openjd.job_template(tasks, size, openjd_file.parent)
-        write_file(openjd_file, orjson.dumps(template, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_file(openjd_file, _template_text(template))
     if slurm_file:
         (folder / HIDDEN / "logs").mkdir(exist_ok=True)
-        write_file(slurm_file, array_script(tasks, size).encode())
+        write_file(slurm_file, os.fsencode(array_script(tasks, size)))
     print(f"{folder}: {len(tasks.lines)} items, {size} per task")
     return Exit.DONE
+
+
+def _template_text(template: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(template, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        message = "the path of the job's folder is not UTF-8, and a job template has only such paths"
+        raise InputError(message, "choose another folder with --out", "malformed-path") from None
 
 
 @app.command("run-chunk")

@@ -18,6 +18,7 @@ from weft.engine.farm.work.job_facts import VERSION, JobFacts, refuse_newer
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN
 from weft.engine.keys import digest_bytes
+from weft.engine.unicode_text import exact_json, read_json
 
 VERSION_KEY = "weft_job_folder"
 """Where `job.json` has the version of the folder; missing in those of Weft 0.1."""
@@ -63,7 +64,7 @@ def write_tasks(folder: Path, facts: JobFacts, entries: Iterable[Entry]) -> None
     lines = [orjson.dumps({name: getattr(entry, name) for name in _NAMES}) + b"\n" for entry in entries]
     replace_file(folder / HIDDEN / "items.jsonl", b"".join(lines))
     plain = {VERSION_KEY: VERSION, LINES_KEY: len(lines), **facts.plain()}
-    replace_file(folder / HIDDEN / "job.json", orjson.dumps(plain))
+    replace_file(folder / HIDDEN / "job.json", exact_json(plain))
 
 
 def refuse_newer_folder(folder: Path) -> None:
@@ -73,7 +74,7 @@ def refuse_newer_folder(folder: Path) -> None:
         InputError: naming the folder and what to do.
     """
     try:
-        plain = orjson.loads((folder / HIDDEN / "job.json").read_bytes())
+        plain = read_json((folder / HIDDEN / "job.json").read_bytes())
     except (OSError, ValueError):
         return
     refuse_newer(_version(plain), f"the job in {folder}")
@@ -104,7 +105,7 @@ def read_tasks(folder: Path, key: str = "") -> Tasks:
         hint = "give a folder that `weft farm export` or `weft farm submit` made"
         raise InputError(f"there is no job in {folder}", hint, "no-job") from None
     try:
-        plain = orjson.loads(facts)
+        plain = read_json(facts)
         refuse_newer(_version(plain), f"the job in {folder}")
         tasks = Tasks(folder, JobFacts.read(plain), tuple(items.splitlines()), digest_bytes(items)[:16])
     except (ValueError, TypeError, AttributeError):

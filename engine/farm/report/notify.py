@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import orjson
-
 from weft.engine.farm.report.job_progress import JobProgress
+from weft.engine.unicode_text import json_text
 
 PATIENCE = 20.0
 """Seconds that a command or an answer may take."""
@@ -81,7 +80,7 @@ class Notifier:
             thread.join()
 
     def _tell(self, event: Event, job: JobProgress) -> None:
-        content = orjson.dumps(message(event, self.folder, job))
+        content = json_text(message(event, self.folder, job))
         for listener in self.listeners:
             thread = threading.Thread(target=self._send, args=(listener, content), daemon=True)
             thread.start()

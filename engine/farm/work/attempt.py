@@ -31,6 +31,7 @@ from weft.engine.running.delivery import versions
 from weft.engine.running.result import Result
 from weft.engine.running.run_in_parts import PLANS
 from weft.engine.session import Engine
+from weft.engine.unicode_text import json_text
 
 TURNS = 2
 """Attempts of one worker that may be under way at once: one that runs, and one that is committed."""
@@ -271,4 +272,4 @@ class Log:
     def write(self, **record: Any) -> None:
         """A line."""
         line = {"at": round(time.time(), 3), **record}
-        self.file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        self.file.write(json_text(line, orjson.OPT_APPEND_NEWLINE, default=str))

@@ -8,11 +8,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from weft.engine.errors import StoreError
 from weft.engine.farm.work.job_facts import VERSION, JobFacts, refuse_newer
 from weft.engine.farm.work.publishing import HIDDEN
+from weft.engine.unicode_text import exact_json, read_json
 
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -154,7 +153,7 @@ class LedgerFile:
         rows = self._base.execute("SELECT name, value FROM facts").fetchall()
         if not rows:  # a file that was cut to nothing is a new one to SQLite
             raise damaged(self.path)
-        return JobFacts.read({name: orjson.loads(value) for name, value in rows})
+        return JobFacts.read({name: read_json(value) for name, value in rows})
 
     @property
     def title(self) -> str:
@@ -182,12 +181,12 @@ class LedgerFile:
         return float(self._fact("submitted", 0.0))
 
     def _keep(self, plain: Mapping[str, Any]) -> None:
-        rows = [(name, orjson.dumps(value).decode()) for name, value in plain.items()]
+        rows = [(name, exact_json(value).decode()) for name, value in plain.items()]
         self._base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
     def _fact(self, name: str, otherwise: Any) -> Any:
         row = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return orjson.loads(row[0]) if row else otherwise
+        return read_json(row[0]) if row else otherwise
 
     def _rule(self, name: Literal["retries", "max_failures", "first"]) -> int:
         """One number of the job's facts, read each time since another process may have submitted the job again."""

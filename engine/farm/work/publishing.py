@@ -17,6 +17,7 @@ import orjson
 from weft.engine.atomic_write import place_new
 from weft.engine.errors import InputError
 from weft.engine.keys import digest_bytes
+from weft.engine.unicode_text import json_text
 
 SIDECAR = ".sidecar.json"
 HIDDEN = ".farm"
@@ -98,11 +99,8 @@ def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, 
         )
         moves.append((picture, final))
     staged = pictures[0].with_name(f"item{SIDECAR}")
-    staged.write_bytes(
-        orjson.dumps(
-            {"weft_item": 1, "number": 0, "name": name, **sidecar, "files": files}, option=orjson.OPT_APPEND_NEWLINE
-        )
-    )
+    plain = {"weft_item": 1, "number": 0, "name": name, **sidecar, "files": files}
+    staged.write_bytes(json_text(plain, orjson.OPT_APPEND_NEWLINE))
     _flush(staged)
     # The sidecar is the last to get its name: what has one is done, so all that it lists must be there before.
     return Staged(folder, str(sidecar["id"]), (*moves, (staged, folder / f"{name}{SIDECAR}")))

@@ -23,6 +23,11 @@ WEFT = f'{sys.executable} -c "from weft.engine.cli import main; main()"'
 def folder(tmp_path: Path) -> Path:
     """A folder with a graph."""
     (tmp_path / "g.json").write_text(json.dumps(GRAPH))
+    (tmp_path / "paint.json").write_text(json.dumps({"weft": 1, "nodes": {"p": {"type": "Paint"}}}))
+    (tmp_path / "paint.py").write_text(
+        "from weft.engine import Artifact, node\n\n\n"
+        '@node\ndef Paint() -> Artifact:\n    """A sink."""\n    return Artifact(b"{}", "application/json", "a")\n'
+    )
     return tmp_path
 
 
@@ -46,6 +51,7 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
         ("weft check g.json >/dev/full", 1),
         ("weft check g.json --json >/dev/full", 1),
         ("weft schema >/dev/full", 1),
+        ("weft watch paint.json --nodes paint.py --store s >/dev/full", 1),
         ("mkdir gone; cd gone; rmdir ../gone; weft check ../g.json", 2),
     ],
 )
@@ -85,3 +91,9 @@ def test_characters_that_the_output_lacks_are_escaped(encoding: str, title: byte
     done = shell(folder, "weft show g.json", PYTHONIOENCODING=encoding)
     assert done.returncode == 0 and done.stdout.startswith(title)
     assert ("caf\u00e9".encode(encoding, "backslashreplace")) in done.stdout
+
+
+def test_texts_of_the_command_line_are_utf8_in_any_locale(folder: Path) -> None:
+    ascii = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    done = shell(folder, "weft show g.json --set t.value=caf\u00e9", **ascii)
+    assert done.returncode == 0 and b"caf\\xe9" in done.stdout

@@ -1,4 +1,4 @@
-"""The file of a ledger: damage is told, and a job that is submitted again begins with what is published."""
+"""The file of a ledger: damage is named, and a job that is submitted again begins with what is published."""
 
 from __future__ import annotations
 
