@@ -109,9 +109,20 @@ def webp_size(content: bytes) -> tuple[int, int]:
 
 
 def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
-    """A picture as a file; alpha is left out of JPEG, which has none."""
+    """A picture as a file; alpha is left out of JPEG, which has none.
+
+    Raises:
+        InputError: where the format cannot hold it; WebP ends at 16,383 pixels a side, JPEG at 65,535.
+    """
     packed = BytesIO()
-    (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **SAVE_OPTIONS[format])
+    try:
+        (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **SAVE_OPTIONS[format])
+    except (OSError, ValueError) as fault:
+        raise InputError(
+            f"a picture of {picture.width} x {picture.height} pixels cannot be written as {format} ({fault})",
+            "choose png, or make it smaller",
+            "unwritable-picture",
+        ) from fault
     return packed.getvalue()
 
 

@@ -52,6 +52,7 @@ CODES: Mapping[str, str] = {
     "unknown-placeholder": "A placeholder of a template stands for none of the values.",
     # pictures, masks, latents, numbers
     "size-mismatch": "Pictures, masks, latents or prompts that go together differ in size.",
+    "unwritable-picture": "The format cannot hold a picture of this size.",
     "wrong-size": "Sides or a number of frames are not multiples of what the model takes.",
     "batch-mismatch": "A list or a batch has neither one element nor one for each item of another.",
     "empty-latent": "The latent is only a size, without samples.",

@@ -6,7 +6,7 @@ Literals and file headers are known then; values on links are not. Where a link 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,12 @@ class Upstream:
         """The call that gives this node's first linked input of a value class; None where there is no such link."""
         names = (name for name, one in self.call.type.inputs.items() if _takes(one.type, value))
         return next((found for name in names if (found := self.above(name))), None)
+
+    def all_by_type(self, value: type) -> Iterator[Upstream]:
+        """The calls that give this node's linked inputs of a value class, also those in lists."""
+        for name, link in self.call.links:
+            if _takes(self.call.type.inputs[name].type, value) and link.node in self.calls:
+                yield Upstream(self.calls[link.node], self.calls)
 
     def source(self, input: str) -> Resolved | None:
         """The file that this input names, with what its headers hold; None where it names none that is here."""

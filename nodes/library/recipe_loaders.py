@@ -15,6 +15,7 @@ from weft.nodes.families import Family, checkpoint_in, family, text_models_in, v
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
 from weft.nodes.models.facts import ControlNetFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
+from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.parametrisation import training_options, with_training
 from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.prompting.encoder_loading import load_parts, load_whole
@@ -46,9 +47,11 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         raise InputError(
             f"`{source.text}` is no checkpoint and no denoiser", "load it with LoadDiffusionModel", "wrong-kind-of-file"
         )
+    with reading_weights(source.text):
+        network = family.network.load(facts.network, source.root, recipe.variant, dtype)
     denoiser = family.denoiser(
         family.name,
-        ready(family.network.load(facts.network, source.root, recipe.variant, dtype), loading.device),
+        ready(network, loading.device),
         facts.scheduler,
         facts.latent_channels,
         facts.latent_factor,
@@ -69,8 +72,11 @@ def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncod
         found = {name: loading.locate(digest) for name, digest in recipe.files}
         files = {name: replace(one, facts=text_models_in(one.facts)) for name, one in found.items()}
         tokenizer = loading.locate(recipe.tokenizer).root if recipe.tokenizer else None
-        return load_parts(family, files, recipe.width, tokenizer, dtype, loading.device)
-    return load_whole(family, replace(source, facts=checkpoint_in(source.facts)), recipe.variant, dtype, loading.device)
+        with reading_weights(", ".join(dict.fromkeys(one.text for one in files.values()))):
+            return load_parts(family, files, recipe.width, tokenizer, dtype, loading.device)
+    whole = replace(source, facts=checkpoint_in(source.facts))
+    with reading_weights(source.text):
+        return load_whole(family, whole, recipe.variant, dtype, loading.device)
 
 
 @loader_for(VAE)
@@ -91,7 +97,8 @@ def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
             "load another one with LoadVAE",
             "wrong-kind-of-file",
         )
-    return load_autoencoder(family.vae, facts, source.root, recipe.variant, dtype, loading.device)
+    with reading_weights(source.text):
+        return load_autoencoder(family.vae, facts, source.root, recipe.variant, dtype, loading.device)
 
 
 @loader_for(ControlNet)
@@ -108,7 +115,8 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> nn.Module:
         raise InputError(
             f"`{source.text}` is no ControlNet of {family.name}", "load it with LoadControlNet", "wrong-kind-of-file"
         )
-    net: nn.Module = family.control_net.load(source.facts.network, source.root, recipe.variant, dtype)
+    with reading_weights(source.text):
+        net: nn.Module = family.control_net.load(source.facts.network, source.root, recipe.variant, dtype)
     return ready(net, loading.device)
 
 
@@ -117,5 +125,7 @@ def load_embedding(recipe: Embedding, loading: Loading) -> Mapping[str, Tensor]:
     """The vectors `[vector, channel]`, by the names of their tensors."""
     from weft.nodes.prompting.embeddings import vectors_of
 
-    (file,) = loading.locate(recipe.source).files
-    return {name: vectors.to(loading.device) for name, vectors in vectors_of(file).items()}
+    source = loading.locate(recipe.source)
+    (file,) = source.files
+    with reading_weights(source.text):
+        return {name: vectors.to(loading.device) for name, vectors in vectors_of(file).items()}

@@ -49,6 +49,30 @@ def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> 
         ) from fault
 
 
+@contextmanager
+def reading_weights(name: str) -> Iterator[None]:
+    """While open, errors of libraries become an `InputError` about the files of a model.
+
+    Args:
+        name: of the source, for the message.
+
+    Raises:
+        InputError: for an error of a library.
+    """
+    try:
+        yield
+    except WeftError:
+        raise
+    except RAISED as fault:
+        if is_out_of_memory(fault):
+            raise
+        raise InputError(
+            f"the weights of `{name}` cannot be read ({first_line(fault)})",
+            "get the model's files again",
+            "damaged-file",
+        ) from fault
+
+
 def first_line(fault: BaseException) -> str:
     """The beginning of a library's message, with the name of the error."""
     line = next(iter(str(fault).strip().splitlines()), "")

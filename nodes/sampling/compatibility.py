@@ -7,14 +7,15 @@ graph runs), the node itself checks when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
-from weft.nodes.models.facts import CheckpointFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
+from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
+from weft.nodes.models.network_format import check_steered
 from weft.nodes.models.parametrisation import ZERO_SNR, parametrisation_of, retrained, training_options
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
@@ -22,7 +23,7 @@ from weft.nodes.prompting.text_encoders import TextModelFiles
 from weft.nodes.sampling.samplers import SAMPLERS, samplers_that_take_sigmas
 from weft.nodes.sampling.scheduling import scheduler_for
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, GuideTraits, LatentTraits
-from weft.nodes.values import Guide, Latent, Model
+from weft.nodes.values import Conditioning, ControlNet, Guide, Latent, Model, TextEncoder
 
 TRAINING = {"prediction": "prediction_type", "noise": "beta_schedule", "terminal_snr": ZERO_SNR}
 """The inputs of a loader that say how a model was trained, and the options of a scheduler that they set."""
@@ -36,16 +37,14 @@ class Loaded:
         node: the id of the loader.
         scheduler: the configuration of the scheduler that it came with.
         extra_channels: channels that it reads in addition to its latents.
-        network: the configuration of its denoiser.
-        latent_factor: pixels to a latent element, along each side.
+        facts: what its headers say.
     """
 
     node: str
     family: Family
     scheduler: dict[str, Any]
     extra_channels: int
-    network: Mapping[str, Any]
-    latent_factor: int
+    facts: CheckpointFacts
 
     def __str__(self) -> str:
         return f"`{self.node}` is of family {self.family.name}"
@@ -59,8 +58,7 @@ def loaded(loader: Upstream) -> Loaded | None:
     given = {name: loader.literals.get(name, "checkpoint") for name in TRAINING}
     stated = {name: "" if one == "checkpoint" else one for name, one in given.items()}
     scheduler = retrained(facts.scheduler, training_options(stated["prediction"], "", stated["terminal_snr"]))
-    network, factor = facts.network.config, facts.latent_factor
-    return Loaded(loader.call.id, family(facts.family), scheduler, facts.extra_channels, network, factor)
+    return Loaded(loader.call.id, family(facts.family), scheduler, facts.extra_channels, facts)
 
 
 def checkpoint_facts(loader: Upstream) -> CheckpointFacts | None:
@@ -84,6 +82,7 @@ def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
     if model:
         yield from _follows(sampler, model)
         yield from _size_fits(sampler, model)
+        yield from _prompts_fit(sampler, model)
     yield from guide_fits(sampler)
 
 
@@ -144,9 +143,65 @@ def _size_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     if not isinstance(width, int) or not isinstance(height, int):
         return
     try:
-        model.family.denoiser.size_limits(model.network).check(width, height, model.latent_factor)
+        limits = model.family.denoiser.size_limits(model.facts.network.config)
+        limits.check(width, height, model.facts.latent_factor)
     except InputError as refusal:
         yield NodeProblem.of(refusal, "latent", after=f"; {model}")
+
+
+def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """Prompts must be as wide as the model reads them, and ControlNets made for a network of its structure."""
+    for node in _prompt_nodes(sampler):
+        encoder = _loader_above(node, TextEncoder)
+        made = _prompt_width(encoder) if encoder else 0
+        if encoder and made and model.facts.widths.prompt not in (0, made):
+            message = (
+                f"`{node.call.id}` encodes prompts {made} channels wide, by the text encoder of `{encoder.call.id}`; "
+                f"the model of `{model.node}` reads {model.facts.widths.prompt}"
+            )
+            hint = "encode them with the text encoder of the model's own checkpoint"
+            yield NodeProblem("guide", message, hint, "wrong-channels")
+        net = node.above_by_type(ControlNet)
+        source = net.source("source") if net else None
+        if net and source and isinstance(source.facts, ControlNetFacts):
+            try:
+                check_steered(source.facts.network.config, model.facts.network.config)
+            except InputError as refusal:
+                yield NodeProblem.of(refusal, "guide", after=f"; `{net.call.id}` and `{model.node}`")
+
+
+def _prompt_nodes(sampler: Upstream) -> Iterator[Upstream]:
+    """The nodes that a sampler's prompts come from, through its guides, each once."""
+    seen, waiting = set[str](), [sampler]
+    while waiting:
+        node = waiting.pop()
+        for above in (*node.all_by_type(Guide), *node.all_by_type(Conditioning)):
+            if above.call.id not in seen:
+                seen.add(above.call.id)
+                waiting.append(above)
+                yield above
+
+
+def _loader_above(node: Upstream, value: type) -> Upstream | None:
+    """The loader that a value comes from, behind nodes that pass it on changed (LoadEmbedding)."""
+    above = node.above_by_type(value)
+    while above and (next_above := above.above_by_type(value)):
+        above = next_above
+    return above
+
+
+def _prompt_width(loader: Upstream) -> int:
+    """Channels of the prompts that a loader's text encoders make; 0 where that is not known."""
+    facts = checkpoint_facts(loader)
+    if facts:
+        widths = {name: one.width for name, one in facts.text_models.items()}
+        return family(facts.family).prompts.widths(widths).prompt if widths else 0
+    with suppress(InputError):
+        model, (given, _) = _model_of(loader), _texts(loader)
+        own = checkpoint_facts(model) if model else None
+        if own and given:
+            return family(own.family).prompts.widths({text.name: one.width for text, (_, one) in given.items()}).prompt
+    return 0
 
 
 def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
@@ -164,7 +219,8 @@ def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         return
     kind = parametrisation_of(model.scheduler).kind
     solver = row.solver(kind) if row else None
-    if model.family.denoiser.spaces_steps and solver and not solver.takes_sigmas:
+    spaced = model.family.denoiser.spaces_steps or model.scheduler.get("use_dynamic_shifting")
+    if spaced and solver and not solver.takes_sigmas:
         message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
         yield NodeProblem(
             "sampler", message, f"choose one of: {', '.join(samplers_that_take_sigmas(kind))}", "sampler-cannot-follow"

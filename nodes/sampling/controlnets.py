@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from weft.engine import InputError
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.network_calls import network_call
+from weft.nodes.models.network_format import check_steered
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.values import Control, Latent, Prompt
 
@@ -126,14 +127,7 @@ def bound(control: Control[Any], latent: Latent[Any], net: Any, model: Denoiser)
     Raises:
         InputError: where the ControlNet was made for another UNet.
     """
-    for name in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
-        given, wanted = net.config[name], model.network.config[name]
-        if given != wanted:
-            raise InputError(
-                f"the ControlNet was made for another model: its {name} are {given}, the model's {wanted}",
-                "use a ControlNet that was trained with this model, or one like it",
-                "wrong-control-net",
-            )
+    check_steered(net.config, model.network.config)
     image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)
     if image.shape[2:] != size:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
+from tests.refusals import refused
 from weft.engine import InputError
 from weft.nodes import Image, SaveImage
+from weft.nodes.picture_files import encoded
 
 LEVELS = torch.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3) / 255
 
@@ -72,3 +74,8 @@ def test_outside_of_a_graph_save_image_writes_nothing_and_says_so(
     assert [artifact.save(tmp_path).name for _ in range(2)] == ["lake.png", "lake_2.png"]
     with Pictures.open(tmp_path / "sub" / "lake_2.png") as picture:
         assert torch.equal(Image.from_pil(picture).pixels, LEVELS[:1])
+
+
+def test_a_picture_that_a_format_cannot_hold_is_refused() -> None:
+    with refused("unwritable-picture", 17_000, "webp", "png"):
+        encoded(Pictures.new("RGB", (17_000, 1)), "webp")
