@@ -27,6 +27,7 @@ class Contents:
         numbers: those of tensors of a single file that say how it was trained (`MARKS`), by name.
         index: what `model_index.json` of a diffusers folder says.
         left_out: components that have a folder and no configuration here, since the index has them as null.
+        read: what was worked out from the shapes, by what it was asked for, so that it is worked out once.
     """
 
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Contents:
     numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     index: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    read: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, root: Path) -> Contents:

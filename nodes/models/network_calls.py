@@ -63,7 +63,7 @@ def reading_weights(name: str) -> Iterator[None]:
         yield
     except WeftError:
         raise
-    except RAISED as fault:
+    except Exception as fault:  # libraries have errors of their own, which differ by version
         if is_out_of_memory(fault):
             raise
         raise InputError(
@@ -74,11 +74,16 @@ def reading_weights(name: str) -> Iterator[None]:
 
 
 def first_line(fault: BaseException) -> str:
-    """The beginning of a library's message, with the name of the error."""
-    line = next(iter(str(fault).strip().splitlines()), "")
+    """The beginning of a library's message, with the name of the error; a heading comes with the line below it."""
+    head, *rest = [line.strip() for line in str(fault).strip().splitlines()] or [""]
+    line = f"{head} {rest[0]}" if head.endswith(":") and rest else head
     return f"{type(fault).__name__}: {line[:LONGEST]}" if line else type(fault).__name__
 
 
 def is_out_of_memory(fault: BaseException) -> bool:
     """Whether torch lacked memory; CUDA's error says so in its class, the CPU's in its text."""
-    return "out of memory" in str(fault).lower() or "allocate memory" in str(fault).lower()
+    return (
+        isinstance(fault, MemoryError)
+        or "out of memory" in str(fault).lower()
+        or "allocate memory" in str(fault).lower()
+    )

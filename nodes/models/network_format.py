@@ -16,7 +16,6 @@ from weft.engine import InputError
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
-from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import below, tensors
 from weft.nodes.models.tensor_layouts import DENOISER_PREFIXES, Config, Layout, placed_layouts
 
@@ -87,13 +86,13 @@ class NetworkFormat(ABC):
     def whole(self, contents: Contents) -> NetworkFacts | None:
         """What headers say of the network in a whole checkpoint; None where there is none of the family."""
         if contents.shapes:
-            return self._in_file(contents.shapes, tuple(filter(None, self.prefixes)))
+            return self._in_file(contents, tuple(filter(None, self.prefixes)))
         return self._in_folder(contents, self.folder)
 
     def alone(self, contents: Contents) -> NetworkFacts | None:
         """What headers say of a network that comes alone or with other parts; None where it is none of the family."""
         if contents.shapes:
-            return self._in_file(contents.shapes, self.prefixes)
+            return self._in_file(contents, self.prefixes)
         return self._in_folder(contents, "" if contents.has("") else self.folder)
 
     def load(self, facts: NetworkFacts, root: Path, variant: str, dtype: torch.dtype) -> Any:
@@ -121,8 +120,8 @@ class NetworkFormat(ABC):
         known = contents.class_of(folder) in (self.class_name, *self.aliases)
         return NetworkFacts(config) if known and self.fits(config) else None
 
-    def _in_file(self, shapes: Shapes, prefixes: tuple[str, ...]) -> NetworkFacts | None:
-        for placed in placed_layouts(shapes, prefixes, self.layouts):
+    def _in_file(self, contents: Contents, prefixes: tuple[str, ...]) -> NetworkFacts | None:
+        for placed in placed_layouts(contents, prefixes, self.layouts):
             config = self.completed(placed.config)
             if self.fits(config):
                 return NetworkFacts(config, placed.prefix, placed.layout)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.safetensors_header import Shapes
 
 if TYPE_CHECKING:
@@ -68,16 +69,23 @@ class PlacedLayout:
     config: Config
 
 
-def placed_layouts(shapes: Shapes, prefixes: Iterable[str], layouts: Iterable[Layout]) -> Iterator[PlacedLayout]:
-    """Each layout that a file has below one of the prefixes."""
+def placed_layouts(contents: Contents, prefixes: Iterable[str], layouts: Iterable[Layout]) -> Iterator[PlacedLayout]:
+    """Each layout that a file has below one of the prefixes; families that share a layout read it once."""
     known = tuple(layouts)
     for prefix in prefixes:
-        found = [layout for layout in known if prefix + layout.entry in shapes]
-        if not found:
-            continue
-        own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-        for layout in found:
-            try:
-                yield PlacedLayout(layout, prefix, layout.config(own))
-            except (LookupError, ValueError, TypeError, ArithmeticError, StopIteration):
-                continue  # another structure with a tensor of this name
+        for layout in (layout for layout in known if prefix + layout.entry in contents.shapes):
+            place = (prefix, layout)
+            if place not in contents.read:
+                contents.read[place] = _config(contents.shapes, prefix, layout)
+            config = contents.read[place]
+            if config is not None:
+                yield PlacedLayout(layout, prefix, dict(config))
+
+
+def _config(shapes: Shapes, prefix: str, layout: Layout) -> Config | None:
+    """The configuration of a layout below a prefix; None for another structure with a tensor of its name."""
+    own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+    try:
+        return layout.config(own)
+    except (LookupError, ValueError, TypeError, ArithmeticError, StopIteration):
+        return None

@@ -169,7 +169,7 @@ def vae_facts(contents: Contents) -> VAEFacts | None:
     found = (
         known.facts(placed.config, known.classes, placed)
         for known in VAE_FORMATS
-        for placed in placed_layouts(contents.shapes, VAE_PREFIXES, known.layouts)
+        for placed in placed_layouts(contents, VAE_PREFIXES, known.layouts)
     )
     return next(found, None)
 
