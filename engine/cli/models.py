@@ -36,7 +36,7 @@ def list_models(models: options.Models = None, nodes: options.NodeFiles = None, 
 
 @app.command("pull")
 def pull(
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="A hub id: organisation/name.")],
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="organisation/name, with @REVISION or /FILE.")],
     variant: Annotated[str, typer.Option("--variant", help="The weights variant, such as fp16.")] = "",
     nodes: options.NodeFiles = None,
 ) -> int:

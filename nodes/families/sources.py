@@ -137,7 +137,7 @@ class CheckpointSource(ModelSource):
         lacks = family_of(part.family).lacks(part) if part else []
         if part and lacks and not contents.has(""):
             return InputError(
-                f"`{root.name}` is no whole checkpoint of {part.family}: it has no {listed(lacks)}",
+                f"`{root.name}` is no whole checkpoint of {part.family}: it lacks {listed(lacks)}",
                 "load its denoiser with LoadDiffusionModel, a VAE with LoadVAE, text encoders with LoadTextEncoder",
                 "wrong-kind-of-file",
             )

@@ -14,7 +14,7 @@ from tests.nodes import layouts
 from tests.refusals import names, refused
 from weft.engine import InputError, SearchPaths
 from weft.nodes import builtin
-from weft.nodes.families.sources import CheckpointSource, ControlNetSource
+from weft.nodes.families.sources import CheckpointSource, ControlNetSource, VAESource
 
 CHECKPOINT, CONTROL_NET = CheckpointSource(), ControlNetSource()
 
@@ -260,3 +260,9 @@ def test_what_can_be_named_is_listed(models: Path, places: SearchPaths, monkeypa
     named = {name for name, _ in CHECKPOINT.available(places)}
     assert {"builtin:landscapes", "epsilon", "v_prediction", "sample"} <= named
     assert {name for name, _ in CONTROL_NET.available(places)} >= {"edges", "depth"}
+
+
+def test_half_of_a_tiny_autoencoder_is_called_so(tmp_path: Path) -> None:
+    header_only(tmp_path / "taesd_decoder.safetensors", "1.weight", "3.conv.0.weight")
+    error = refusal(VAESource(), "taesd_decoder.safetensors", tmp_path)
+    assert error.code == "wrong-kind-of-file" and names(error, "TAESD", "AutoencoderTiny")

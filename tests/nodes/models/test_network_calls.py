@@ -7,7 +7,7 @@ import torch
 
 from tests.refusals import names, refused
 from weft.engine import InputError
-from weft.nodes.models.network_calls import network_call
+from weft.nodes.models.network_calls import network_call, reading_weights
 
 
 def test_an_error_of_torch_names_the_network_and_the_sizes() -> None:
@@ -28,3 +28,16 @@ def test_lack_of_memory_and_interrupts_stay_what_they_are(fault: BaseException) 
 def test_refusals_inside_keep_their_code() -> None:
     with refused("wrong-size"), network_call("the network", {}):
         raise InputError("72 pixels", "give 64", "wrong-size")
+
+
+class LibraryError(Exception):
+    """An error of no class of Python's."""
+
+
+def test_what_libraries_raise_while_weights_are_read_names_the_source() -> None:
+    with refused("damaged-file", "model.safetensors", "LibraryError"), reading_weights("model.safetensors"):
+        raise LibraryError("odd")
+    with refused("damaged-file", "size mismatch for a.weight"), reading_weights("model.safetensors"):
+        raise RuntimeError("Error(s) in loading state_dict for Net:\n\tsize mismatch for a.weight\n\tand more")
+    with pytest.raises(MemoryError), reading_weights("model.safetensors"):
+        raise MemoryError
