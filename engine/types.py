@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import sys
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -51,10 +52,15 @@ def value(cls: C) -> C:
     if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise CatalogError(f"{cls.__name__}: a value class must be a frozen dataclass")
     known = VALUES.setdefault(cls.__name__, cls)
-    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+    if (_file(known), known.__qualname__) != (_file(cls), cls.__qualname__):
         raise CatalogError(f"{cls.__name__} is a value class of {known.__module__} already")
     VALUES[cls.__name__] = cls
     return cls
+
+
+def _file(cls: type) -> str:
+    """The file that defines a class, whose module may have another name each time that it is read."""
+    return getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
 
 
 @dataclass(frozen=True)

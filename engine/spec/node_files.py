@@ -125,8 +125,14 @@ class NodeFile:
     def _add(self, name: str) -> Iterator[tuple[str, Source]]:
         """Add a module and the packages that it is in, as far as they lie in the folder; gives the new ones."""
         parts = name.split(".")
-        if parts[0] not in self.imports and _is_elsewhere(parts[0], self.folder):
-            return
+        if parts[0] not in self.imports:
+            place = self.folder / parts[0]
+            if not place.is_dir() and not place.with_name(f"{place.name}.py").is_file():
+                if parts[0] not in sys.modules:
+                    self.missing.add(place.with_name(f"{place.name}.py"))
+                return
+            if _is_elsewhere(parts[0], self.folder):
+                return
         for count in range(1, len(parts) + 1):
             dotted = ".".join(parts[:count])
             if dotted in self.imports:
@@ -204,12 +210,9 @@ class _Space:
         self.sources = {**files, **imports}
         self.top = {one.partition(".")[0] for one in imports}
         self.builtins = {**vars(builtins), "__import__": self._import}
-        for known in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
-            del sys.modules[known]
         package = ModuleType(name, f"The modules of {folder}.")
         package.__path__ = []
         sys.modules[name] = package
-        _SPACES[name] = self
 
     def _import(
         self,
@@ -261,6 +264,9 @@ class _Finder(MetaPathFinder):
 
 _SPACES: dict[str, _Space] = {}
 
+_LATEST: dict[Path, str] = {}
+"""The space of each folder that was loaded last."""
+
 sys.meta_path.append(_Finder())
 
 
@@ -281,9 +287,16 @@ def load(files: Sequence[NodeFile]) -> list[tuple[NodeFile, list[NodeType]]]:
 def _space(folder: Path, files: Iterable[NodeFile]) -> _Space:
     own = {one.module: one.source for one in files if one.folder == folder}
     imports = {name: source for one in files if one.folder == folder for name, source in one.imports.items()}
-    # Named by content, so that functions of an earlier state of the folder go on with the modules of that state.
+    # Named by content: functions of an earlier state go on with the modules of that state. Engines that read one state
+    # have the same classes; a state that is there again is run again, since value classes are those that ran last.
     named = [(name, digest_bytes(one.content)) for name, one in sorted({**own, **imports}.items())]
-    return _Space(f"{PREFIX}{digest([os.fsencode(folder), named])[:16]}", folder, imports, own)
+    name = f"{PREFIX}{digest([os.fsencode(folder), named])[:16]}"
+    if _LATEST.get(folder) != name:
+        for known in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
+            del sys.modules[known]
+        _SPACES[name] = _Space(name, folder, imports, own)
+        _LATEST[folder] = name
+    return _SPACES[name]
 
 
 def _types(file: NodeFile, name: str) -> list[NodeType]:

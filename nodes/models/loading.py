@@ -96,8 +96,15 @@ def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor],
 
 
 def ready(module: N, device: str) -> N:
-    """The module on a device, for inference only."""
-    return module.eval().requires_grad_(False).to(device)
+    """The module on a device, for inference only, with weights in memory of its own.
+
+    Loaders may give tensors that are maps of their file: whoever overwrites it in place would change the weights.
+    """
+    placed = module.eval().requires_grad_(False).to(device)
+    for tensor in (*placed.parameters(), *placed.buffers()):
+        if not tensor.untyped_storage().resizable():  # as that of a mapped file is not
+            tensor.data = tensor.data.clone()
+    return placed
 
 
 def _not_loaded(module_class: Any, what: str, fault: Exception) -> Exception:

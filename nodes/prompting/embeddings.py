@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from weft.engine import InputError, listed
 from weft.nodes.models.safetensors_header import EMBEDDED, Shapes, kind_of, read_shapes
+from weft.nodes.models.single_file import tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +108,5 @@ def _alone(word: str) -> str:
 
 def vectors_of(file: Path) -> dict[str, Tensor]:
     """The vectors of a file, `[vector, channel]`, by the tensors' names."""
-    from safetensors.torch import load_file
-
-    found = load_file(file)
+    found = tensors(file)
     return {name: found[name].reshape(size) for name, size in sizes_of(read_shapes(file)).items()}

@@ -116,6 +116,26 @@ def test_modules_of_one_name_in_two_folders_do_not_meet(tmp_path: Path) -> None:
     assert [result(tmp_path, *files, type=name) for name in ("One", "Two")] == [2, 3]
 
 
+VALUE = """
+from dataclasses import dataclass
+from weft.engine import value
+@value
+@dataclass(frozen=True)
+class Parcel:
+    number: int
+"""
+
+
+def test_value_classes_may_be_defined_again_in_a_file_that_is_edited(tmp_path: Path) -> None:
+    file = write(tmp_path, "Add", "from helper import Parcel", "return Parcel(x).number")
+    for text in (VALUE, VALUE + "\n", VALUE):
+        helper(tmp_path, "helper.py", text)
+        assert result(tmp_path, file) == 1
+    (tmp_path / "helper.py").rename(tmp_path / "other.py")
+    with pytest.raises(CatalogError):
+        result(tmp_path, write(tmp_path, "Add", "from other import Parcel"))
+
+
 def test_files_of_one_folder_share_the_module_that_both_import(tmp_path: Path) -> None:
     helper(tmp_path, "helper.py", "calls = []")
     one = write(tmp_path, "One", "import helper", "helper.calls.append(x); return len(helper.calls)")
