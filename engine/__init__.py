@@ -29,6 +29,7 @@ from weft.engine.graph.graph import Given, Graph, Link, Node
 from weft.engine.limits import Limits
 from weft.engine.moved_modules import ENGINE_MODULES as _ENGINE_MODULES
 from weft.engine.moved_modules import find_moved_modules as _find_moved_modules
+from weft.engine.notices import Notice, give_notice
 from weft.engine.planning.planner import Plan
 from weft.engine.running.result import Result
 from weft.engine.session import Engine
@@ -84,6 +85,7 @@ __all__ = [
     "NodeError",
     "NodeProblem",
     "NodeType",
+    "Notice",
     "Patch",
     "Plan",
     "Problem",
@@ -105,6 +107,7 @@ __all__ = [
     "check_pixels",
     "check_text",
     "find",
+    "give_notice",
     "inside",
     "listed",
     "loader_for",

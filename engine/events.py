@@ -139,6 +139,29 @@ class ArtifactWritten(Event):
 
 
 @dataclass(frozen=True)
+class WarningGiven(Event):
+    """Something about a node is worth knowing and does not keep it from running: a file holds what nothing reads.
+
+    Args:
+        node: the node's id.
+        input: the input's name; empty where the notice came as the node ran.
+        message: what was found.
+        hint: what the user can do about it.
+        code: its kind, in kebab case.
+    """
+
+    node: str
+    input: str
+    message: str
+    hint: str
+    code: str
+
+    def plain(self) -> dict[str, Any]:
+        """The event as one JSON object, named `warning`."""
+        return {**super().plain(), "event": "warning"}
+
+
+@dataclass(frozen=True)
 class OutputGiven(Event):
     """The graph's output `name` was computed; one event for each, before `RunFinished`.
 

@@ -30,6 +30,7 @@ from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
 from weft.engine.home import with_home
 from weft.engine.limits import Limits
+from weft.engine.notices import give_notice
 from weft.engine.one_or_many import one_or_many
 from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
@@ -378,6 +379,9 @@ class Engine:
         emit(events.RunStarted(**counts))
         options = RunOptions(emit, stops, self.output if output is None else output, metadata)
         parts = self._parts(self._store_for(planned), options, plans)
+        parts.result.warnings += planned.checked.warnings
+        for one in planned.checked.warnings:
+            emit(events.WarningGiven(one.node, one.input, one.message, one.hint, one.code))
         try:
             with running(self.run_now, stops):
                 planned = parts.run(planned)
@@ -511,6 +515,8 @@ class Engine:
                 resources[text] = self._digests.of(one.resource.resolve(text, self.places()))
                 self._headers.confirm(one.resource, resources[text], self.places())
                 self._residency.sources.learn(resources[text])
+                for notice in resources[text].resolved.notices:
+                    give_notice(notice)
         self._digests.save()
         context = self._context(resources=resources, cancelled=cancelled, limits=self.limits)
         if cancelled():

@@ -20,6 +20,8 @@ CODES: Mapping[str, str] = {
     "unsupported-network": "The denoiser reads something in addition to latents and prompts that no node gives it.",
     "network-failed": "A network cannot be run on what it was given.",
     "unsupported-weights": "The weights are in a format that is not read.",
+    "unread-tensors": "A file has tensors that nothing reads; the model is loaded without them.",
+    "unread-configuration": "A configuration has entries that nothing reads.",
     "malformed-preview": "The file of a model's preview colours does not hold what it must.",
     "no-tokenizer": "A text model comes without the tokenizer that it needs.",
     "wrong-tokenizer": "The tokenizer is not the model's.",

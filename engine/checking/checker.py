@@ -47,6 +47,7 @@ class Checked:
             items of a repeated subgraph), with the links to these values. Once the values are `known`, the graph is
             checked again.
         known: values behind such links.
+        warnings: what the files that it names hold that nothing reads; the graph runs in spite of it.
     """
 
     graph: Graph
@@ -60,6 +61,7 @@ class Checked:
     only: tuple[str, ...] = ()
     pending: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
     known: Mapping[Link, Any] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: not the types of every installed library."""
@@ -96,11 +98,14 @@ def check(
     if not problems:
         calls = {id: _needed(call, known) for id, call in calls.items()}
     file = str(graph.path) if graph.path else ""
-    located = tuple(_traced(problem.within(file), graph, flat) for problem in problems)
+    located, warnings = (
+        tuple(_traced(problem.within(file), graph, flat) for problem in found)
+        for found in (problems, _unique(_warnings(calls.values())))
+    )
     pending = _pending(flat, calls, draft.wanted, known)
     files = _files(draft, graph)
     read = (files, catalog, subgraphs)
-    return Checked(graph, calls, draft.wanted, flat.outputs, located, *read, draft.only, pending, known)
+    return Checked(graph, calls, draft.wanted, flat.outputs, located, *read, draft.only, pending, known, warnings)
 
 
 def _reported(flat: Flat) -> frozenset[str]:
@@ -195,6 +200,14 @@ def _placeholders(id: str) -> Iterator[str]:
 def _files(draft: Draft, graph: Graph) -> tuple[Path, ...]:
     named = (path for call in draft.calls.values() for found in call.resources.values() for path in found.files)
     return tuple(dict.fromkeys([*([graph.path] if graph.path else []), *draft.flat.files, *named]))
+
+
+def _warnings(calls: Iterable[Call]) -> Iterator[Problem]:
+    """The notices of the files that calls name, each at its input."""
+    for call in calls:
+        for name, text in call.inputs.items() if call.resources else ():
+            for one in call.resources[text].notices if isinstance(text, str) and text in call.resources else ():
+                yield Problem(one.message, one.hint, call.id, name, code=one.code)
 
 
 def _unique(problems: Iterable[Problem]) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph
-from weft.engine.cli.output import Exit, json_line, say, say_problems
+from weft.engine.cli.output import Exit, json_line, say, say_problems, say_warnings
 from weft.engine.errors import GraphError, Problem
 from weft.engine.session import Engine
 
@@ -27,11 +27,13 @@ def command(
     engine = Engine(store=None, device="cpu", models=models or (), inputs=inputs or (), nodes=nodes or ())
     count = 0
     for name in graphs:
-        problems = _problems(engine, name)
+        problems, warnings = _problems(engine, name)
         count += len(problems)
         say_problems(problems, json)
+        say_warnings(warnings, json)
         if json:
-            json_line({"event": "checked", "file": name, "problems": len(problems)})
+            more = {"warnings": len(warnings)} if warnings else {}
+            json_line({"event": "checked", "file": name, "problems": len(problems), **more})
         elif not problems:
             print(f"{name}: ok")
     if count:
@@ -39,8 +41,10 @@ def command(
     return Exit.WRONG if count else Exit.DONE
 
 
-def _problems(engine: Engine, name: str) -> tuple[Problem, ...]:
+def _problems(engine: Engine, name: str) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """The problems of a graph, and its warnings."""
     try:
-        return engine.check(read_graph(name, engine.limits)).problems
+        checked = engine.check(read_graph(name, engine.limits))
     except GraphError as fault:
-        return fault.problems
+        return fault.problems, ()
+    return checked.problems, checked.warnings

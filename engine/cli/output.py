@@ -94,6 +94,14 @@ def say_problems(problems: Iterable[Problem], as_json: bool) -> None:
         say(f"error: {problem}")
 
 
+def say_warnings(warnings: Iterable[Problem], as_json: bool = False) -> None:
+    """Every warning, as text on stderr, and as JSON lines on stdout if `as_json` is set."""
+    for warning in warnings:
+        if as_json:
+            json_line({"event": "warning", **warning.plain()})
+        say(f"warning: {warning}")
+
+
 def say_error(fault: WeftError, as_json: bool) -> None:
     """An error that ends the command."""
     if isinstance(fault, (GraphError, SettingsError)):

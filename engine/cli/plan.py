@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, with_changes
-from weft.engine.cli.output import Exit, json_alone, json_line
+from weft.engine.cli.output import Exit, json_alone, json_line, say_warnings
 
 
 def command(
@@ -27,4 +27,5 @@ def command(
             json_line(step.plain())
     else:
         print(planned)
+    say_warnings(planned.checked.warnings, json)
     return Exit.DONE

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from weft.engine import events
-from weft.engine.cli.output import say
+from weft.engine.cli.output import say, say_warnings
+from weft.engine.errors import Problem
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -62,6 +63,9 @@ class ProgressBar:
             case events.FileChanged(node, type, path):
                 self._close_bar()
                 self._line("changed", node, type, f"{path} was changed meanwhile; planning again")
+            case events.WarningGiven(node, input, message, hint):
+                self._close_bar()
+                say_warnings([Problem(message, hint, node, input)])
             case events.RunFinished(status, ran, cached, seconds):
                 self._close_bar()
                 say(f"{status}: {ran} ran, {cached} cached, {seconds:.2f} s")

@@ -23,11 +23,12 @@ from typing import Any
 
 from weft.engine import events
 from weft.engine.artifact import Artifact
-from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, StoreError, writing_hint
+from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, Problem, StoreError, writing_hint
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, cost_key
 from weft.engine.limits import Limits
+from weft.engine.notices import Notice, receiving
 from weft.engine.planning.planner import Plan, Step, content_key_of
 from weft.engine.running.delivery import Delivered
 from weft.engine.running.delivery_order import DeliveryOrder
@@ -103,16 +104,18 @@ class PartialResult:
     cached: list[str] = field(default_factory=list)
     faulty: dict[str, str] = field(default_factory=dict)
     status: str = "done"
+    warnings: list[Problem] = field(default_factory=list)
 
     def continued(self) -> PartialResult:
         """A copy for a later part of the same run to add to; each part has outputs of its own."""
-        return PartialResult({}, [*self.paths], [*self.failures], [*self.ran], [*self.cached], {**self.faulty})
+        lists = ([*self.paths], [*self.failures], [*self.ran], [*self.cached])
+        return PartialResult({}, *lists, {**self.faulty}, warnings=[*self.warnings])
 
     def finished(self, seconds: float, unstable: tuple[str, ...] = ()) -> Result:
         """The result of the whole run."""
         paths = tuple(map(Path, self.paths))
         lists = (tuple(self.failures), tuple(self.ran), tuple(self.cached))
-        return Result(self.status, self.outputs, paths, *lists, seconds, unstable)
+        return Result(self.status, self.outputs, paths, *lists, seconds, unstable, tuple(self.warnings))
 
 
 class _Run:
@@ -320,7 +323,8 @@ class _Run:
 
     def _outcome(self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane) -> dict[str, Computed] | Exception:
         try:
-            given = called(step.call, arrived, partial(self._context, step, lane), self.environment.limits)
+            with receiving(partial(self._warned, step)):
+                given = called(step.call, arrived, partial(self._context, step, lane), self.environment.limits)
             if self.environment.guarded:
                 self._raise_if_changed(step.call, arrived)
             values = {name: laid_out(item) for name, item in given.items()}
@@ -377,6 +381,11 @@ class _Run:
     def _progress(self, step: Step, done: int, steps: int, preview: events.Preview | None) -> None:
         shown = events.rendered(self.emit.listener, step.call.id, preview)
         self.emit(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
+
+    def _warned(self, step: Step, notice: Notice) -> None:
+        given = (step.call.id, "", notice.message, notice.hint, notice.code)
+        self.result.warnings.append(Problem(notice.message, notice.hint, step.call.id, code=notice.code))
+        self.emit(events.WarningGiven(*given))
 
     def _failed(self, step: Step, fault: Exception) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.engine.errors import InputError, NodeError
+from weft.engine.errors import InputError, NodeError, Problem
 from weft.engine.mimebundle import Displayed
 from weft.engine.output_value import plain_output
 
@@ -23,6 +23,7 @@ class Result(Displayed):
         failures: one error for each node that raised.
         ran: the nodes that ran, in order; `cached`: those that came from the store.
         unstable: the nodes whose results differed when they were computed again (`audit`).
+        warnings: what is worth knowing and kept nothing from running: what files hold that nothing reads.
     """
 
     status: str
@@ -33,6 +34,7 @@ class Result(Displayed):
     cached: tuple[str, ...]
     seconds: float
     unstable: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -54,11 +56,13 @@ class Result(Displayed):
             "cached": list(self.cached),
             "seconds": round(self.seconds, 6),
             "unstable": list(self.unstable),
+            "warnings": [warning.plain() for warning in self.warnings],
         }
 
     def __str__(self) -> str:
         outputs = (f"{name} = {item!r}" for name, item in self.outputs.items())
-        return "\n".join([self.summary, *map(str, self.failures), *outputs, *map(str, self.paths)])
+        warnings = (f"warning: {warning}" for warning in self.warnings)
+        return "\n".join([self.summary, *map(str, self.failures), *warnings, *outputs, *map(str, self.paths)])
 
     def __repr__(self) -> str:
         return f"Result({self.summary})"

@@ -16,6 +16,7 @@ from pathlib import Path
 from weft.engine.errors import InputError, listed, nearest
 from weft.engine.file_stamp import FileStamp
 from weft.engine.keys import Digest, digest
+from weft.engine.notices import Notice
 
 
 def working_folder() -> Path:
@@ -113,6 +114,7 @@ class Resolved:
         digest: of the content, where it is known and the files are not here.
         reading: names how its headers are read, where an earlier version of the node library read them otherwise. It is
             part of the digest, so that results of the other reading are not found. Empty for most files.
+        notices: what its headers hold that nothing reads.
     """
 
     text: str
@@ -123,6 +125,7 @@ class Resolved:
     facts: object | None = field(default=None, repr=False)
     digest: Digest | None = None
     reading: str = ""
+    notices: tuple[Notice, ...] = ()
 
     def names(self) -> Iterator[tuple[str, Path]]:
         """Each file with its name under the root; a digest is made of the names and the contents."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from weft.engine import InputError, Resolved, Resource, SearchPaths, find, inside, listed, nearest
+from weft.engine import InputError, Notice, Resolved, Resource, SearchPaths, find, inside, listed, nearest
 from weft.nodes import builtin
 from weft.nodes.families import (
     FAMILIES,
@@ -35,6 +35,7 @@ from weft.nodes.models.recognition import read_as_model
 from weft.nodes.models.revisions import reading_of
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
 from weft.nodes.models.shards import check_shards
+from weft.nodes.models.unread import outside, unread_tensors
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 
 BUILTIN = "builtin:"
@@ -75,7 +76,10 @@ class ModelSource(Resource):
             if isinstance(facts, CheckpointFacts):
                 family_of(facts.family).check(facts, root.name)
             family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
-            return Resolved(text, *self.placed(root, contents), family, self.kind, facts, reading=reading_of(facts))
+            reading, notices = reading_of(facts, contents), notices_of(root.name, contents, facts)
+            return Resolved(
+                text, *self.placed(root, contents), family, self.kind, facts, reading=reading, notices=notices
+            )
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -108,6 +112,27 @@ class ModelSource(Resource):
     @abstractmethod
     def refusal(self, root: Path, contents: Contents) -> InputError:
         """The error that names what was found instead."""
+
+
+def notices_of(name: str, contents: Contents, facts: object) -> tuple[Notice, ...]:
+    """The notice of a file's tensors that belong to no part of it that a loader reads.
+
+    Args:
+        name: of the file, for messages.
+    """
+    if isinstance(facts, ControlNetFacts):
+        prefixes = {facts.network.prefix}
+    else:
+        own = (facts,) if isinstance(facts, VAEFacts) else facts.models if isinstance(facts, TextSourceFacts) else ()
+        prefixes = {part.prefix for part in own}
+        whole = facts if isinstance(facts, CheckpointFacts) else None
+        if contents.shapes and whole is None and "" not in prefixes:
+            # A part that is read from the file of a checkpoint leaves its other parts to other loaders.
+            whole = of_checkpoint(contents) or of_denoiser(contents)
+        parts = (whole.network, whole.vae, *whole.text_models.values()) if whole else ()
+        prefixes |= {part.prefix for part in parts if part}
+    left = outside(contents.shapes, prefixes) if prefixes else []
+    return (unread_tensors(name, left),) if left else ()
 
 
 WHOLE = (

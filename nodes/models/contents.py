@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.nodes.models import diffusers_folder
-from weft.nodes.models.quantised_weights import refuse_quantised, without_scales
+from weft.nodes.models.quantised_weights import is_scale, refuse_quantised, without_scales
 from weft.nodes.models.safetensors_header import Shapes, read_header, read_numbers
 
 MARKS = ("edm_vpred.sigma_min", "edm_vpred.sigma_max", "edm_mean", "edm_std")
@@ -24,6 +24,7 @@ class Contents:
             component is under the empty name.
         shapes: the shape of each tensor of a single file, by name; scales of weights are left out.
         metadata: the texts in the header of a single file, by name.
+        scaled: whether weights of a single file have scales.
         numbers: those of tensors of a single file that say how it was trained (`MARKS`), by name.
         index: what `model_index.json` of a diffusers folder says.
         left_out: components that have a folder and no configuration here, since the index has them as null.
@@ -34,6 +35,7 @@ class Contents:
     shapes: Shapes = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    scaled: bool = False
     index: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     read: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -52,9 +54,8 @@ class Contents:
             return cls(configs=kept, index=index, left_out=null)
         header = read_header(root)
         refuse_quantised(root.name, header)
-        return cls(
-            shapes=without_scales(header.shapes), metadata=header.metadata, numbers=read_numbers(root, header, MARKS)
-        )
+        numbers, scaled = read_numbers(root, header, MARKS), any(map(is_scale, header.shapes))
+        return cls(shapes=without_scales(header.shapes), metadata=header.metadata, numbers=numbers, scaled=scaled)
 
     def has(self, *components: str) -> bool:
         """Whether this is a folder with these components."""

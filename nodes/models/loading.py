@@ -5,7 +5,7 @@ Imports torch: only families import this module.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,10 +14,15 @@ from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from weft.engine import InputError
-from weft.nodes.models.diffusers_folder import component_variant
+from weft.engine import InputError, give_notice
+from weft.nodes.models.diffusers_folder import component_variant, read_config
 from weft.nodes.models.network_calls import RAISED, first_line, is_out_of_memory
+from weft.nodes.models.quantised_weights import without_scales
+from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.models.silence_libraries import quietly
+from weft.nodes.models.single_file import below
+from weft.nodes.models.tensor_sources import used_names
+from weft.nodes.models.unread import NEVER_READ_ENTRIES, unread_configuration, unread_tensors, worth_naming
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -51,6 +56,8 @@ def pretrained(module_class: Any, folder: Path, variant: str, **dtype: Any) -> A
     except (OSError, SafetensorError, *RAISED) as fault:
         raise _not_loaded(module_class, f"`{folder.name}`", fault) from fault
     _refuse_missing(folder.name, report["missing_keys"])
+    notice_unread(folder.name, report["unexpected_keys"])
+    notice_unread_entries(folder, module)
     return module
 
 
@@ -78,8 +85,13 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, T
     return module
 
 
-def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Any:
+def assembled_text(
+    model_class: Any, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype, where: str = ""
+) -> Any:
     """A transformers model of a configuration with these weights.
+
+    Args:
+        where: the file, for the notice of tensors that the model does not have; left out, there is none.
 
     Raises:
         InputError: where the weights do not fit the configuration.
@@ -92,7 +104,43 @@ def assembled_text(model_class: Any, config: Any, weights: Mapping[str, Tensor],
     except RAISED as fault:
         raise _not_loaded(model_class, "the file", fault) from fault
     _refuse_missing(model_class.__name__, report["missing_keys"])
+    if where:
+        notice_unread(where, report["unexpected_keys"])
     return model
+
+
+def notice_unread(where: str, names: Iterable[str]) -> None:
+    """Give a notice of tensors that a loaded module does not have, those that no network needs aside."""
+    if left := worth_naming(names):
+        give_notice(unread_tensors(where, left))
+
+
+def notice_unused(
+    path: Path, prefix: str, renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]], module: nn.Module
+) -> None:
+    """Give a notice of the tensors of a part of a single file that a loaded module is not made of.
+
+    Args:
+        prefix: what the names of the part's tensors begin with.
+        renamed: gives the tensors below the prefix the names of the module.
+    """
+    shapes = below(prefix, without_scales(read_shapes(path)))
+    used = used_names(shapes, renamed, module.state_dict().keys())
+    notice_unread(path.name, [prefix + name for name in shapes if name not in used])
+
+
+def notice_unread_entries(folder: Path, module: Any) -> None:
+    """Give a notice of the entries of a component's configuration that its library does not know."""
+    given = read_config(folder / "config.json")
+    if hasattr(module, "extract_init_dict"):
+        with quietly():
+            unknown = module.extract_init_dict(dict(given))[1]
+    else:
+        usual = type(module.config)()
+        unknown = [name for name in given if not hasattr(usual, name)]
+    left = [name for name in unknown if name not in NEVER_READ_ENTRIES and not name.startswith("_")]
+    if left:
+        give_notice(unread_configuration(folder.name, left))
 
 
 def ready(module: N, device: str) -> N:

@@ -8,7 +8,8 @@ Importing this module imports no torch.
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +22,7 @@ from weft.nodes.models.tensor_layouts import DENOISER_PREFIXES, Config, Layout, 
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 def check_steered(control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
@@ -103,17 +105,17 @@ class NetworkFormat(ABC):
         """
         import diffusers
 
-        from weft.nodes.models.loading import assembled, pretrained
+        from weft.nodes.models.loading import assembled, notice_unused, pretrained
 
         kind = getattr(diffusers, self.class_name)
         if root.is_dir():
             return pretrained(kind, component(root, self.folder), variant, torch_dtype=dtype)
         config = dict(facts.config)
         # Nothing here holds the tensors besides the arguments, so that `assembled` frees each one as it casts it.
-        found = below(facts.prefix, tensors(root, facts.prefix, dtype))
-        weights = facts.layout.weights(found, config) if facts.layout else found
-        del found
-        return assembled(kind, config, weights, dtype)
+        renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] = partial(_renamed, facts, config)
+        network = assembled(kind, config, renamed(below(facts.prefix, tensors(root, facts.prefix, dtype))), dtype)
+        notice_unused(root, facts.prefix, renamed, network)
+        return network
 
     def _in_folder(self, contents: Contents, folder: str) -> NetworkFacts | None:
         config = contents.configs.get(folder, {})
@@ -126,3 +128,8 @@ class NetworkFormat(ABC):
             if self.fits(config):
                 return NetworkFacts(config, placed.prefix, placed.layout)
         return None
+
+
+def _renamed(facts: NetworkFacts, config: Config, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a single file under diffusers' names."""
+    return facts.layout.weights(found, config) if facts.layout else found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, VAEFacts
 from weft.nodes.models.parametrisation import Flow
 
@@ -40,9 +41,12 @@ shifted.
 """
 
 
-def reading_of(facts: object) -> str:
-    """The names of what is read otherwise of the files with these facts; empty where nothing is."""
-    names = list[str]()
+def reading_of(facts: object, contents: Contents) -> str:
+    """The names of what is read otherwise of the files with these facts and headers; empty where nothing is.
+
+    `scaled-weights`: weights are multiplied by their scales.
+    """
+    names = ["scaled-weights"] if contents.scaled else []
     if isinstance(facts, CheckpointFacts):
         names += [name for name, applies in CHECKPOINTS.items() if applies(facts)]
     vae = facts.vae if isinstance(facts, CheckpointFacts) else facts

@@ -20,6 +20,7 @@ from weft.nodes.models.tensor_layouts import VAE_PREFIXES, Layout, PlacedLayout,
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 FACTOR = 8
 """Pixels to a latent element, along each side, of every VAE that a family here has."""
@@ -189,7 +190,7 @@ def load_autoencoder(
     import diffusers
     import torch
 
-    from weft.nodes.models.loading import assembled, pretrained, ready
+    from weft.nodes.models.loading import assembled, notice_unused, pretrained, ready
 
     if spec.upcasts and dtype is torch.float16 and facts.config.get("force_upcast", True):
         dtype = torch.float32
@@ -200,7 +201,11 @@ def load_autoencoder(
         network = pretrained(getattr(diffusers, name), component(root, "vae"), variant, torch_dtype=dtype)
     else:
         config = {**({} if known.has_own_scale else spec.config), **facts.config}
-        found = below(facts.prefix, tensors(root, facts.prefix, dtype))
-        weights = facts.layout.weights(found, config) if facts.layout else found
+
+        def renamed(found: dict[str, Tensor]) -> dict[str, Tensor]:
+            return facts.layout.weights(found, config) if facts.layout else found
+
+        weights = renamed(below(facts.prefix, tensors(root, facts.prefix, dtype)))
         network = assembled(getattr(diffusers, name), config, weights, dtype)
+        notice_unused(root, facts.prefix, renamed, network)
     return known.autoencoder(ready(network, device), (facts.channels, facts.factor, facts.time_factor), spec)

@@ -6,6 +6,7 @@ imports no torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 OPEN_ENTRY = "token_embedding.weight"
 """The tensor by which OpenCLIP's layout is recognised."""
+
+OPEN_NAMES = re.compile(
+    r"positional_embedding|token_embedding\.weight|text_projection|ln_final\.(weight|bias)"
+    r"|transformer\.resblocks\.\d+\.(attn\.in_proj_(weight|bias)|(attn\.out_proj|ln_[12]|mlp\.c_(fc|proj))\.(weight|bias))"
+)
+"""The names of OpenCLIP's tensors."""
 
 MOST_CHUNKS = 100
 """The limit on the chunks of a prompt; sampling slows down with each."""
@@ -83,7 +90,7 @@ class Clip(TextModel):
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> ClipReader:
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-        from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
+        from weft.nodes.models.loading import assembled_text, notice_unread, own_config, pretrained, ready
         from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
         network_class: Any = CLIPTextModelWithProjection if self.projects else CLIPTextModel
@@ -92,7 +99,12 @@ class Clip(TextModel):
             network = pretrained(network_class, files.root, variant, dtype=dtype, config=given)
         else:
             config, weights = self._single_file(files, dtype)
-            network = assembled_text(network_class, CLIPTextConfig(**config), weights, dtype)
+            opened = OPEN_ENTRY in files.facts.shapes
+            # The last layers that a family leaves out of OpenCLIP's file are no surprise.
+            where = "" if opened and self.unread else files.root.name
+            network = assembled_text(network_class, CLIPTextConfig(**config), weights, dtype, where)
+            names = [name for name in files.facts.shapes if opened and not OPEN_NAMES.fullmatch(name)]
+            notice_unread(files.root.name, [files.facts.prefix + name for name in names])
         tokenizer = clip_tokenizer(files.tokenizer, self.padding)
         return ClipReader(self.name, ready(network, device), tokenizer, self.vector_alone)
 

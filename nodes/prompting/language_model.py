@@ -31,6 +31,12 @@ PREFIXES = ("model.language_model.", "language_model.model.", "model.", "")
 
 TABLE = "embed_tokens.weight"
 
+TEXT_PARTS = ("layers.", "norm.", "embed_tokens.")
+"""What names of the layers that read text begin with, below the prefix."""
+
+OTHER_PARTS = ("visual.", "model.visual.", "lm_head.")
+"""What names of the part for pictures and of the head that predicts tokens begin with; neither is needed."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -157,7 +163,7 @@ class LanguageModel(TextModel):
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> LanguageModelReader:
         import transformers
 
-        from weft.nodes.models.loading import assembled_text, ready
+        from weft.nodes.models.loading import assembled_text, notice_unread, ready
 
         self.check_tokenizer(files)
         assert files.tokenizer is not None
@@ -165,10 +171,17 @@ class LanguageModel(TextModel):
         network_class = getattr(transformers, self.architecture.network_class)
         config = self._config(files)
         weights = language_weights(self.architecture, files, variant, dtype)
-        network = assembled_text(network_class, config, weights, dtype)
+        network = assembled_text(network_class, config, weights, dtype, files.root.name)
+        notice_unread(files.root.name, self.unread(files.facts.shapes))
         return LanguageModelReader(
             self.name, ready(network, device), tokenizer, self.chat, self.hidden_state, self.dropped, self.longest
         )
+
+    def unread(self, shapes: Shapes) -> list[str]:
+        """The tensors of a single file that are neither of the layers that read text nor of the rest of such models."""
+        prefix = self.architecture.prefix(shapes) or ""
+        kept = (*(prefix + one for one in TEXT_PARTS), *OTHER_PARTS)
+        return [name for name in shapes if not name.startswith(kept)]
 
     def _config(self, files: TextModelFiles) -> Any:
         """The configuration of the layers that read text: that of the folder, or from the shapes of a file."""
@@ -194,7 +207,7 @@ def language_weights(
     prefix = files.facts.prefix + (architecture.prefix(shapes) or "")
     found = {name: one for path in paths for name, one in original.tensors(path, prefix, dtype).items()}
     below = original.below(prefix, found)
-    return {name: one for name, one in below.items() if name.startswith(("layers.", "norm.", "embed_tokens."))}
+    return {name: one for name, one in below.items() if name.startswith(TEXT_PARTS)}
 
 
 def _files(root: Path, variant: str) -> Iterator[Path]:

@@ -101,7 +101,7 @@ class T5(TextModel):
             weights = original.below(files.facts.prefix, original.tensors(files.root, files.facts.prefix, dtype))
             if TABLE not in weights:
                 weights[TABLE] = weights[original.T5_TABLE]
-            network = assembled_text(T5EncoderModel, config, weights, dtype)
+            network = assembled_text(T5EncoderModel, config, weights, dtype, files.root.name)
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)
         return T5Reader(self.name, ready(network, device), tokenizer, self.length)

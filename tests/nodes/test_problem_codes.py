@@ -12,7 +12,7 @@ from tests.imports import modules
 from weft.engine import InputError, NodeProblem, error_codes
 from weft.nodes.problem_codes import CODES
 
-PLACE = {"InputError": 2, "NodeProblem": 3}
+PLACE = {"InputError": 2, "NodeProblem": 3, "Notice": 2}
 """Which argument of each call that makes a problem is its code."""
 
 NODES = [name for name in modules() if name.startswith("nodes.")]
@@ -25,7 +25,12 @@ def codes(tree: ast.Module) -> Iterator[str]:
         if isinstance(call, ast.Call) and name in PLACE:
             given = [*call.args[PLACE[name] :], *(one.value for one in call.keywords if one.arg == "code")]
             if not any(isinstance(code, ast.Attribute) for code in given):  # the code of another error
-                yield from (str(code.value) if isinstance(code, ast.Constant) else "" for code in given or [call])
+                chosen = [
+                    one
+                    for code in given
+                    for one in ([code.body, code.orelse] if isinstance(code, ast.IfExp) else [code])
+                ]
+                yield from (str(code.value) if isinstance(code, ast.Constant) else "" for code in chosen or [call])
 
 
 @pytest.mark.parametrize("module", NODES)

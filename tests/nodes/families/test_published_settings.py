@@ -303,7 +303,8 @@ def test_only_what_is_read_otherwise_has_another_digest(changed: Change, models:
     """The keys of results of other checkpoints are those of version 0.1."""
 
     def reading(name: str) -> str:
-        return reading_of(of_checkpoint(Contents.of(models / name)))
+        contents = Contents.of(models / name)
+        return reading_of(of_checkpoint(contents), contents)
 
     assert [reading(name) for name in ("epsilon", "v_prediction", "distilled", zoo("sd2"), zoo("sdxl"))] == [""] * 5
     assert reading(zoo("sd3")) == "flow-steps"
