@@ -284,8 +284,7 @@ def test_the_published_unets_are_read_from_their_names() -> None:
         assert found.network.config["attention_head_dim"] in (8, list(options.get("attention_head_dim", ())))
 
 
-@pytest.mark.parametrize("form", ["folder", "file"])
-@pytest.mark.parametrize("model", ["sdxl", "sd3", "flux-dev"])
+@pytest.mark.parametrize(("model", "form"), [("sdxl", "folder"), ("sd3", "file"), ("flux-dev", "file")])
 def test_a_whole_checkpoint_is_a_source_of_each_part(
     zoo: Any, engine: Engine, weft_paints: Any, model: str, form: str
 ) -> None:
