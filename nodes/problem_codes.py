@@ -41,6 +41,8 @@ CODES: Mapping[str, str] = {
     "unsupported-by-sampler": "The sampler does not support what an input asks of it: sigmas, rising levels, `eta`.",
     "needs-sigmas": "The sampler takes its steps from `sigmas` only.",
     "too-many-steps": "The model's schedule has fewer steps than are asked for.",
+    "too-few-steps": "The sampler needs more steps of the model's schedule than are asked for.",
+    "wrong-steps": "The model's schedule cannot be cut into so many steps.",
     "wrong-levels": "Noise levels do not fall or rise throughout, or lie outside what the model has.",
     "conflicting-inputs": "Two inputs set the same thing.",
     "empty-interval": "The end of a range of steps does not lie after its start.",

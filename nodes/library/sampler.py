@@ -153,7 +153,14 @@ def KSampler(
         run: SamplingRun
         if sigmas is None:
             run = SchedulerRun(
-                make_scheduler(model.scheduler_config(sampler == "model", guide.steered), sampler, schedule),
+                make_scheduler(
+                    model.scheduler_config(sampler == "model", guide.steered),
+                    sampler,
+                    schedule,
+                    steps,
+                    eta=eta,
+                    spaces_steps=model.spaces_steps,
+                ),
                 parametrisation,
                 steps=steps,
                 start_step=start_step + model.skipped_steps(steps, denoise),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node, value
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.sampling.compatibility import sigmas_fit
 from weft.nodes.sampling.samplers import ScheduleName
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Image, Latent, Model
@@ -52,7 +53,7 @@ class SigmaParts(NamedTuple, Generic[F]):
     after: Sigmas[F]
 
 
-@node(category="sampling", lane="gpu")
+@node(category="sampling", lane="gpu", fits=sigmas_fit)
 def MakeSigmas(
     model: Model[F],
     latent: Latent[F] | None = None,
@@ -77,7 +78,8 @@ def MakeSigmas(
         if latent is None and config.get("use_dynamic_shifting"):
             raise InputError("the model's noise levels depend on the picture's size", "link `latent`", "missing-input")
         timing = denoiser.timing(steps, latent) if latent else {}
-    scheduler = make_scheduler(denoiser.scheduler_config(own_class=False), "euler", schedule)
+    changed = denoiser.scheduler_config(own_class=False)
+    scheduler = make_scheduler(changed, "euler", schedule, steps, spaces_steps=denoiser.spaces_steps)
     run = SchedulerRun(scheduler, parametrisation_of(config), steps=steps, generators=[], timing=timing)
     return Sigmas(run.scheduler.sigmas.float().cpu())
 

@@ -7,21 +7,28 @@ graph runs), the node itself checks when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
 from weft.nodes.models.network_format import check_steered
-from weft.nodes.models.parametrisation import ZERO_SNR, parametrisation_of, retrained, training_options
+from weft.nodes.models.parametrisation import (
+    ZERO_SNR,
+    SchedulerConfig,
+    parametrisation_of,
+    retrained,
+    training_options,
+)
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.prompting.text_encoders import TextModelFiles
-from weft.nodes.sampling.samplers import SAMPLERS, samplers_that_take_sigmas
-from weft.nodes.sampling.scheduling import scheduler_for
+from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
+from weft.nodes.sampling.scheduling import check_timing, scheduler_for, solver_for
+from weft.nodes.sampling.step_limits import check_steps
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, GuideTraits, LatentTraits
 from weft.nodes.values import Conditioning, ControlNet, Guide, Latent, Model, TextEncoder
 
@@ -45,6 +52,10 @@ class Loaded:
     scheduler: dict[str, Any]
     extra_channels: int
     facts: CheckpointFacts
+
+    def scheduler_config(self, own_class: bool) -> SchedulerConfig:
+        """The configuration that a scheduler is made of, where no ControlNets act."""
+        return self.facts.corrections.applied(self.scheduler, own_class)
 
     def __str__(self) -> str:
         return f"`{self.node}` is of family {self.family.name}"
@@ -212,19 +223,40 @@ def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     row = SAMPLERS.get(name)
     if row and schedule not in row.schedules:
         return  # KSampler's own check names this pair, which no model can follow.
+    yield from _schedule_fits(model, name, schedule, sampler.literals)
+
+
+def _schedule_fits(
+    model: Loaded, sampler: SamplerName, schedule: ScheduleName, given: Mapping[str, Any]
+) -> Iterator[NodeProblem]:
+    """The class that a sampler is for a model must make the steps that are asked for, with their eta."""
+    config = model.scheduler_config(sampler == "model")
+    checked = "sampler"
     try:
-        scheduler_for(model.scheduler, name, schedule)
+        solver = solver_for(config, sampler, schedule)
+        check_timing(config, sampler, solver, model.family.denoiser.spaces_steps)
+        checked = "eta"
+        eta = given.get("eta") if sampler == "model" else None  # KSampler's own check knows the samplers by name.
+        scheduler_for(config, sampler, schedule, eta or 0.0)
+        checked = "steps"
+        if (steps := given.get("steps")) is not None:
+            check_steps(config, sampler, schedule, solver, steps)
     except InputError as refusal:
-        yield NodeProblem.of(refusal, "sampler", after=f"; {model}")
+        at = "schedule" if refusal.code == "schedule-cannot-follow" and schedule != "model" else checked
+        yield NodeProblem.of(refusal, at, after=f"; {model}")
+
+
+def sigmas_fit(maker: Upstream) -> Iterator[NodeProblem]:
+    """The model of a MakeSigmas must have levels as `euler` walks them, on the schedule and in so many steps."""
+    loader, schedule = _model_of(maker), maker.literals.get("schedule")
+    model = loaded(loader) if loader else None
+    if model is None or schedule is None:
         return
-    kind = parametrisation_of(model.scheduler).kind
-    solver = row.solver(kind) if row else None
-    spaced = model.family.denoiser.spaces_steps or model.scheduler.get("use_dynamic_shifting")
-    if spaced and solver and not solver.takes_sigmas:
-        message = f"the sampler `{name}` cannot space its steps as the model asks; {model}"
-        yield NodeProblem(
-            "sampler", message, f"choose one of: {', '.join(samplers_that_take_sigmas(kind))}", "sampler-cannot-follow"
-        )
+    for problem in _schedule_fits(model, "euler", schedule, maker.literals):
+        yield replace(problem, input="model") if problem.input == "sampler" else problem
+    if model.scheduler.get("use_dynamic_shifting") and maker.call.inputs.get("latent") is None:
+        message = f"the model's noise levels depend on the picture's size; {model}"
+        yield NodeProblem("latent", message, "link `latent`", "missing-input")
 
 
 def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:

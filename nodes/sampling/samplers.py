@@ -10,7 +10,7 @@ Read next: `weft.nodes.sampling.scheduler_run`, which makes a running scheduler 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 SamplerName = Literal[
@@ -55,12 +55,16 @@ class Solver:
         schedules: the schedules that it can follow for such models, of those that its sampler can follow at all.
         options: the configuration that makes the class this sampler, laid over the checkpoint's own.
         takes_sigmas: whether it takes the levels of a model that spaces its steps itself.
+        takes_shift: whether it takes the shift of a model whose levels depend on the size of the picture.
+        takes_eta: whether a step takes DDIM's eta, the share of fresh noise.
     """
 
     scheduler: str
     schedules: tuple[ScheduleName, ...] = ("model",)
     options: Mapping[str, object] = field(default_factory=dict)
     takes_sigmas: bool = True
+    takes_shift: bool = True
+    takes_eta: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Sampler:
     def solver(self, kind: str) -> Solver | None:
         """The class for models with a kind of parametrisation; None where there is none."""
         if kind in self.predictions:
-            return Solver(self.scheduler, self.schedules, self.options)
+            return Solver(self.scheduler, self.schedules, self.options, takes_eta=self.takes_eta)
         return self.solvers.get(kind)
 
 
@@ -113,7 +117,8 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
     ),
     "euler_ancestral": Sampler("EulerAncestralDiscreteScheduler", SPACED, predictions=NO_SAMPLE),
     "heun": Sampler(
-        "HeunDiscreteScheduler", solvers={"flow": Solver("FlowMatchHeunDiscreteScheduler", takes_sigmas=False)}
+        "HeunDiscreteScheduler",
+        solvers={"flow": Solver("FlowMatchHeunDiscreteScheduler", takes_sigmas=False, takes_shift=False)},
     ),
     "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
     "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
@@ -160,7 +165,14 @@ ZERO_SNR_SCHEDULERS: frozenset[str] = frozenset(
 )
 """Classes whose noise schedule can be rescaled to end in noise alone (`rescale_betas_zero_snr`)."""
 
-_PLAIN_SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+SPACING_FLAGS: Mapping[ScheduleName, str] = {
+    "karras": "use_karras_sigmas",
+    "exponential": "use_exponential_sigmas",
+    "beta": "use_beta_sigmas",
+}
+"""The option of a scheduler's configuration that asks for a spacing."""
+
+_PLAIN_SIGMAS = dict.fromkeys(SPACING_FLAGS.values(), False)
 
 SCHEDULES: Mapping[ScheduleName, Mapping[str, object]] = {
     "model": {},
@@ -172,6 +184,12 @@ SCHEDULES: Mapping[ScheduleName, Mapping[str, object]] = {
 """How each schedule is asked for in a scheduler's configuration; `model` keeps the checkpoint's own spacing."""
 
 
+def solver_of_class(scheduler: str, kind: str) -> Solver:
+    """What a class of diffusers can do for models with a kind of parametrisation, as the sampler `model`."""
+    known = (solver for row in SAMPLERS.values() if (solver := row.solver(kind)) and solver.scheduler == scheduler)
+    return replace(next(known, Solver(scheduler)), options={})
+
+
 def samplers_for(schedule: ScheduleName) -> tuple[SamplerName, ...]:
     """The samplers that can follow a schedule."""
     return tuple(name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules)
@@ -181,6 +199,17 @@ def samplers_of(kind: str, schedule: ScheduleName = "model") -> tuple[SamplerNam
     """The samplers that can follow a schedule for models with a kind of parametrisation."""
     solvers = {name: sampler.solver(kind) for name, sampler in SAMPLERS.items()}
     return tuple(name for name, solver in solvers.items() if solver and schedule in solver.schedules)
+
+
+def samplers_that_take_eta() -> tuple[SamplerName, ...]:
+    """The samplers that take DDIM's eta."""
+    return tuple(name for name, sampler in SAMPLERS.items() if sampler.takes_eta)
+
+
+def samplers_that_take_shift(kind: str) -> tuple[SamplerName, ...]:
+    """The samplers that can follow a model whose levels depend on the size of the picture."""
+    solvers = {name: sampler.solver(kind) for name, sampler in SAMPLERS.items()}
+    return tuple(name for name, solver in solvers.items() if solver and solver.takes_shift)
 
 
 def samplers_that_take_sigmas(kind: str) -> tuple[SamplerName, ...]:

@@ -22,9 +22,10 @@ from weft.engine import InputError
 from weft.nodes.models.parametrisation import Parametrisation, SchedulerConfig
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.noise import draw_noise
-from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, samplers_that_take_sigmas
+from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, samplers_of, samplers_that_take_sigmas
 from weft.nodes.sampling.sampling_run import Position, Predict, StepCallback
-from weft.nodes.sampling.scheduling import scheduler_for
+from weft.nodes.sampling.scheduling import LEARNED, check_timing, scheduler_for, solver_for
+from weft.nodes.sampling.step_limits import check_steps
 
 
 class SchedulerRun:
@@ -101,13 +102,31 @@ class SchedulerRun:
         count, order = len(self.timesteps), self.scheduler.order
         for index, timestep in enumerate(self.timesteps):
             seen = self._model_input(latents, timestep)
-            prediction = predict(seen, timestep, Position(index, count))
-            latents = self.scheduler.step(prediction, timestep, latents, **self.step_options, return_dict=False)[0]
+            prediction, variance = _parted(predict(seen, timestep, Position(index, count)), latents)
+            given = self._step_input(prediction, variance)
+            latents = self.scheduler.step(given, timestep, latents, **self.step_options, return_dict=False)[0]
             denoised = partial(self.denoised, prediction, timestep, seen)
             on_step(index // order + 1, -(-count // order), denoised)
             if index + 1 == count and not keep_noise:
                 latents = denoised()
         return latents
+
+    def _step_input(self, prediction: Tensor, variance: Tensor | None) -> Tensor:
+        """What a step reads: the prediction, and the variance where the scheduler takes a predicted one.
+
+        Raises:
+            InputError: where it takes one, and the network predicts none.
+        """
+        name, config = type(self.scheduler).__name__, self.scheduler.config
+        if name != "DDPMScheduler" or config.get("variance_type") not in LEARNED:
+            return prediction
+        if variance is None:
+            raise InputError(
+                f"{name} takes a variance that the network predicts, and it predicts none",
+                f"choose one of: {', '.join(samplers_of(self.parametrisation.kind))}",
+                "sampler-cannot-follow",
+            )
+        return torch.cat([prediction, variance], dim=1)
 
     def denoised(self, prediction: Tensor, timestep: Tensor, seen: Tensor) -> Tensor:
         """The latents without the noise that a prediction finds in what the network has seen."""
@@ -122,13 +141,38 @@ class SchedulerRun:
         return scaled
 
 
-def make_scheduler(config: SchedulerConfig, sampler: SamplerName, schedule: ScheduleName) -> Any:
+def _parted(prediction: Tensor, latents: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A prediction of the latents' channels, and the variance that some networks predict in as many further ones."""
+    channels = latents.shape[1]
+    if prediction.shape[1] != 2 * channels:
+        return prediction, None
+    return prediction[:, :channels], prediction[:, channels:]
+
+
+def make_scheduler(
+    config: SchedulerConfig,
+    sampler: SamplerName,
+    schedule: ScheduleName,
+    steps: int | None = None,
+    *,
+    eta: float = 0.0,
+    spaces_steps: bool = False,
+) -> Any:
     """A fresh diffusers scheduler for a sampler and a schedule over a checkpoint's scheduler configuration.
 
+    Args:
+        steps: that it is made for; None checks no number.
+        eta: DDIM's share of fresh noise.
+        spaces_steps: whether the model gives the levels of its steps.
+
     Raises:
-        InputError: where the sampler cannot follow the checkpoint's model.
+        InputError: where the sampler cannot follow the checkpoint's model, or make so many steps of its schedule.
     """
-    name, options = scheduler_for(config, sampler, schedule)
+    solver = solver_for(config, sampler, schedule)
+    check_timing(config, sampler, solver, spaces_steps)
+    if steps is not None:
+        check_steps(config, sampler, schedule, solver, steps)
+    name, options = scheduler_for(config, sampler, schedule, eta)
     scheduler_class = getattr(diffusers, name)
     with quietly():
         return scheduler_class.from_config(dict(config), **options, **SCHEDULES[schedule])
@@ -154,5 +198,7 @@ def _set_timesteps(
             scheduler.set_timesteps(steps, device=device, **given)
     except ValueError as refusal:
         raise InputError(
-            f"{name} cannot make {steps} steps of this model's schedule", "ask for fewer", "too-many-steps"
+            f"{name} cannot make {steps} steps of this model's schedule: {refusal}",
+            "ask for another number of steps, or choose another sampler",
+            "wrong-steps",
         ) from refusal

@@ -3,45 +3,143 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from weft.engine import InputError
-from weft.nodes.models.parametrisation import NEEDS_ZERO_SNR, Parametrisation, SchedulerConfig, parametrisation_of
+from weft.nodes.models.parametrisation import (
+    NEEDS_ZERO_SNR,
+    Flow,
+    Parametrisation,
+    SchedulerConfig,
+    parametrisation_of,
+)
 from weft.nodes.sampling.samplers import (
     CHECKPOINT_SCHEDULERS,
     SAMPLERS,
     SIGMAS_ALONE,
+    SPACING_FLAGS,
     ZERO_SNR_SCHEDULERS,
     SamplerName,
     ScheduleName,
+    Solver,
     samplers_of,
+    samplers_that_take_eta,
+    samplers_that_take_shift,
+    samplers_that_take_sigmas,
+    solver_of_class,
 )
 
 
 def scheduler_for(
-    config: SchedulerConfig, sampler: SamplerName, schedule: ScheduleName
+    config: SchedulerConfig, sampler: SamplerName, schedule: ScheduleName, eta: float = 0.0
 ) -> tuple[str, Mapping[str, object]]:
     """The name of diffusers' class that a sampler is for a model, and the options that make it this sampler.
 
     Args:
         config: of the scheduler that the model came with.
+        eta: DDIM's share of fresh noise.
 
     Raises:
-        InputError: where the sampler cannot follow such a model.
+        InputError: where the sampler cannot follow such a model on this schedule, or takes no eta.
     """
-    if sampler == "model":
-        own = _checkpoint_scheduler(config)
-        _check_zero_snr(config, own, sampler)
-        return own, {}
+    solver = solver_for(config, sampler, schedule)
+    if eta and not solver.takes_eta:
+        raise InputError(
+            f"the sampler `{sampler}` ({solver.scheduler}) takes no eta",
+            f"leave it at 0, or choose: {', '.join(samplers_that_take_eta())}",
+            "unsupported-by-sampler",
+        )
+    return solver.scheduler, {**_usable(config, solver), **solver.options}
+
+
+def solver_for(config: SchedulerConfig, sampler: SamplerName, schedule: ScheduleName) -> Solver:
+    """The class that a sampler is for a model, with what it can do.
+
+    Raises:
+        InputError: where the sampler cannot follow such a model on this schedule.
+    """
     if sampler in SIGMAS_ALONE:
         raise InputError(
             f"the sampler `{sampler}` needs an explicit list of sigmas", "link `sigmas` to MakeSigmas", "needs-sigmas"
         )
     model = parametrisation_of(config)
-    solver = SAMPLERS[sampler].solver(model.kind)
-    if solver is None or schedule not in solver.schedules:
-        raise _refusal(model, sampler, schedule)
-    _check_zero_snr(config, solver.scheduler, sampler)
-    return solver.scheduler, {**solver.options, **model.solver_options}
+    found = _own(config, model) if sampler == "model" else SAMPLERS[sampler].solver(model.kind)
+    if found is None or schedule not in found.schedules:
+        raise _refusal(model, sampler, schedule, found)
+    if sampler != "model":
+        _check_spacing(config, model, sampler, schedule, found)
+        found = replace(found, options={**found.options, **model.solver_options})
+    _check_zero_snr(config, found.scheduler, sampler)
+    return found
+
+
+def check_timing(config: SchedulerConfig, sampler: SamplerName, solver: Solver, spaces_steps: bool) -> None:
+    """Raise `InputError` where a model's own spacing of steps is not taken by a class.
+
+    Args:
+        spaces_steps: whether the model gives the levels of its steps.
+    """
+    kind = parametrisation_of(config).kind
+    if config.get("use_dynamic_shifting") and not solver.takes_shift:
+        raise InputError(
+            f"the sampler `{sampler}` ({solver.scheduler}) cannot shift its steps by the size of the picture, as the "
+            "model asks",
+            f"choose one of: {', '.join(samplers_that_take_shift(kind))}",
+            "sampler-cannot-follow",
+        )
+    if spaces_steps and not solver.takes_sigmas:
+        raise InputError(
+            f"the sampler `{sampler}` ({solver.scheduler}) cannot space its steps as the model asks",
+            f"choose one of: {', '.join(samplers_that_take_sigmas(kind))}",
+            "sampler-cannot-follow",
+        )
+
+
+def _own(config: SchedulerConfig, model: Parametrisation) -> Solver:
+    """The class that the model came with."""
+    name = str(config.get("_class_name", ""))
+    if name not in CHECKPOINT_SCHEDULERS:
+        hint = f"choose one of: {', '.join(samplers_of(model.kind))}"
+        raise InputError(f"the model has the unsupported scheduler `{name}`", hint, "sampler-cannot-follow")
+    return solver_of_class(name, model.kind)
+
+
+SA_SOLVER_TYPES = ("data_prediction", "noise_prediction")
+"""The values of `algorithm_type` that SASolverScheduler knows; those of DPM-Solver and DEIS mean something else.
+
+diffusers' other classes replace a foreign `algorithm_type` or `solver_type` themselves.
+"""
+
+LEARNED = ("learned", "learned_range")
+"""Values of `variance_type` for networks that predict a variance next to the noise."""
+
+
+def _usable(config: SchedulerConfig, solver: Solver) -> Mapping[str, object]:
+    """Replacements for options of the configuration that the class cannot use."""
+    name, changed = solver.scheduler, dict[str, object]()
+    if name == "SASolverScheduler" and config.get("algorithm_type", SA_SOLVER_TYPES[0]) not in SA_SOLVER_TYPES:
+        changed["algorithm_type"] = SA_SOLVER_TYPES[0]
+    # UniPC's last step goes to a level of 0, which its second order divides by.
+    if name == "UniPCMultistepScheduler" and config.get("final_sigmas_type", "zero") == "zero":
+        changed["lower_order_final"] = True
+    # What a network predicts of the variance is left out of its prediction, but for a DDPM scheduler of its own.
+    if config.get("variance_type") in LEARNED and not (name == config.get("_class_name") == "DDPMScheduler"):
+        changed["variance_type"] = "fixed_small" if name == "DDPMScheduler" else None
+    return changed
+
+
+def _check_spacing(
+    config: SchedulerConfig, model: Parametrisation, sampler: SamplerName, schedule: ScheduleName, solver: Solver
+) -> None:
+    """Raise `InputError` where a flow came with karras, exponential or beta sigmas, and a class has only plain ones."""
+    own = next((name for name, flag in SPACING_FLAGS.items() if config.get(flag)), None)
+    if own is None or schedule != "model" or not isinstance(model, Flow) or own in solver.schedules:
+        return
+    raise InputError(
+        f"the sampler `{sampler}` cannot follow {model.title} on the schedule `{own}`, which the model came with",
+        f"choose one of: {', '.join(samplers_of(model.kind, own))}",
+        "schedule-cannot-follow",
+    )
 
 
 def _check_zero_snr(config: SchedulerConfig, scheduler: str, sampler: SamplerName) -> None:
@@ -55,22 +153,20 @@ def _check_zero_snr(config: SchedulerConfig, scheduler: str, sampler: SamplerNam
         )
 
 
-def _checkpoint_scheduler(config: SchedulerConfig) -> str:
-    name = str(config.get("_class_name", ""))
-    if name not in CHECKPOINT_SCHEDULERS:
-        hint = f"choose one of: {', '.join(SAMPLERS)}"
-        raise InputError(f"the model has the unsupported scheduler `{name}`", hint, "sampler-cannot-follow")
-    return name
-
-
-def _refusal(model: Parametrisation, sampler: SamplerName, schedule: ScheduleName) -> InputError:
+def _refusal(model: Parametrisation, sampler: SamplerName, schedule: ScheduleName, found: Solver | None) -> InputError:
     """Names the samplers that can follow the model on this schedule, or else on its own."""
+    title = f"`{sampler}` ({found.scheduler})" if found and sampler == "model" else f"`{sampler}`"
     where = "" if schedule == "model" else f" on the schedule `{schedule}`"
-    message = f"the sampler `{sampler}` cannot follow {model.title}{where}"
-    if able := samplers_of(model.kind, schedule):
+    message = f"the sampler {title} cannot follow {model.title}{where}"
+    able = samplers_of(model.kind, schedule)
+    if able and found:
+        return InputError(message, f"choose one of: {', '.join(able)}", "schedule-cannot-follow")
+    if able:
         return InputError(message, f"choose one of: {', '.join(able)}", "sampler-cannot-follow")
     if able := samplers_of(model.kind):
         return InputError(
             message, f"choose the schedule `model`, and one of: {', '.join(able)}", "schedule-cannot-follow"
         )
+    if found:
+        return InputError(message, "choose the schedule `model`", "schedule-cannot-follow")
     return InputError(message, "choose the sampler `model`", "sampler-cannot-follow")

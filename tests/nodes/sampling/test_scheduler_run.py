@@ -36,9 +36,9 @@ def run_of(
     config: Mapping[str, Any] = CONFIG,
     **options: Any,
 ) -> SchedulerRun:
-    scheduler = make_scheduler(config, sampler, schedule)
-    defaults = {"steps": 5, "generators": generators_for([1, 2])}
-    return SchedulerRun(scheduler, parametrisation_of(config), **{**defaults, **options})
+    given: dict[str, Any] = {"steps": 5, "generators": generators_for([1, 2]), **options}
+    scheduler = make_scheduler(config, sampler, schedule, given["steps"])
+    return SchedulerRun(scheduler, parametrisation_of(config), **given)
 
 
 def half(latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
