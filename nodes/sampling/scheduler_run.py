@@ -21,6 +21,7 @@ from torch import Tensor
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import Parametrisation, SchedulerConfig
 from weft.nodes.models.silence_libraries import quietly
+from weft.nodes.sampling.ancestral_levels import keep_finite
 from weft.nodes.sampling.noise import draw_noise
 from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, samplers_of, samplers_that_take_sigmas
 from weft.nodes.sampling.sampling_run import Position, Predict, StepCallback
@@ -63,6 +64,7 @@ class SchedulerRun:
         self.generators = list(generators)
         self.device = device
         _set_timesteps(scheduler, parametrisation, steps, device, timing)
+        keep_finite(scheduler)
         # Schedulers of second order list most timesteps twice: a step is `order` of them.
         self.skipped = start_step * scheduler.order
         end = end_step * scheduler.order if end_step is not None and end_step < steps else None

@@ -13,6 +13,7 @@ from tests.nodes.sampling.published_schedulers import PUBLISHED, STABLE
 from tests.refusals import refused
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import parametrisation_of
+from weft.nodes.sampling.ancestral_levels import keep_finite
 from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.samplers import EVERY_SCHEDULE, SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.sampling_run import Position
@@ -211,3 +212,16 @@ def test_a_predicted_variance_is_read_by_ddpm_alone() -> None:
     assert refusal_of(config, "ddim", "model", 4, variance=True) == ""
     with refused("sampler-cannot-follow", "DDPMScheduler"):
         refusal_of(config, "model", "model", 4)
+
+
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "dpm2_ancestral"])
+def test_levels_that_float32_loses_are_computed_exactly(sampler: SamplerName) -> None:
+    """From a level of thousands to one of ones, where a step ends a little above zero before its noise is drawn."""
+    config = {**PUBLISHED["ddpm thresholding"], "timestep_spacing": "linspace"}
+    for steps in (2, 3, 4, 6):
+        assert refusal_of(config, sampler, "model", steps) == ""
+    plain = make_scheduler(PUBLISHED["sdxl euler"], sampler, "model")
+    plain.set_timesteps(5)
+    kept = plain.sigmas.clone(), plain.timesteps.clone()
+    keep_finite(plain)
+    assert all(map(torch.equal, kept, (plain.sigmas, plain.timesteps)))
