@@ -378,6 +378,8 @@ class Guide(Generic[F]):
         end: the fraction of the steps at which guidance ends.
         perturbation: perturbed-attention guidance; None turns it off.
         projection: adaptive projected guidance; None turns it off.
+        true_scale: for a model that was distilled with guidance and reads `scale`, the scale of guidance away from the
+            negative prompt in addition; 1 turns it off.
     """
 
     model: Model[F]
@@ -391,6 +393,7 @@ class Guide(Generic[F]):
     end: float = 1.0
     perturbation: Perturbation | None = None
     projection: Projection | None = None
+    true_scale: float = field(default=1.0, metadata=ADDED_LATER)
 
     @property
     def steered(self) -> bool:

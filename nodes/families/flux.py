@@ -83,6 +83,10 @@ class FluxPrompts(PromptEncoder):
 class FluxDenoiser(SpacedDenoiser, JointDenoiser):
     """FLUX.1's transformer."""
 
+    @classmethod
+    def distilled(cls, config: Mapping[str, Any]) -> bool:
+        return True
+
     def guidance_conditions(self, scale: float) -> Conditions:
         """The scale for dev. Schnell takes none, and was distilled too: it is called with the positive prompt alone."""
         import torch

@@ -79,6 +79,10 @@ class UNetDenoiser(Denoiser):
     def extra_channels(self) -> int:
         return int(self.network.config.in_channels) - self.latent_channels
 
+    @classmethod
+    def distilled(cls, config: Mapping[str, Any]) -> bool:
+        return config.get("time_cond_proj_dim") is not None
+
     def guidance_conditions(self, scale: float) -> Conditions | None:
         """The embedded scale, for latent consistency models."""
         channels = self.network.config.time_cond_proj_dim

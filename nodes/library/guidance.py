@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from weft.engine import INJECTED, Context, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Context, Range, node
 from weft.nodes.library.control import check_range
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
+from weft.nodes.sampling.compatibility import true_scale_fits
 from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.values import Conditioning, F, Guide, Model, Prompt
 
 
-@node(category="guidance", lane="gpu", check=check_range, traits=(GuideTraits(extra_channels=0),))
+@node(
+    category="guidance",
+    lane="gpu",
+    check=check_range,
+    traits=(GuideTraits(extra_channels=0, check_sampler=true_scale_fits),),
+)
 def CFGGuide(
     model: Model[F],
     positive: Conditioning[F],
@@ -21,12 +27,16 @@ def CFGGuide(
     rescale: Annotated[float, Range(0.0, 1.0)] = 0.0,
     start: Annotated[float, Range(0.0, 1.0)] = 0.0,
     end: Annotated[float, Range(0.0, 1.0)] = 1.0,
+    true_scale: Annotated[float, Range(1.0, 100.0), ADDED_LATER] = 1.0,
+    off_below_1: Annotated[bool, ADDED_LATER] = False,
     context: Context = INJECTED,
 ) -> Guide[F]:
     """Classifier-free guidance (https://arxiv.org/abs/2207.12598).
 
     The prediction is negative + scale x (positive - negative), both computed in one batch. At scale 1 that is the
-    positive prediction, and the negative prompt is not computed.
+    positive prediction, and the negative prompt is not computed. Below 1 the formula holds too, where diffusers turns
+    guidance off (`off_below_1`). A model that was distilled with guidance (FLUX.1, latent consistency models) reads the
+    scale itself and ignores the negative prompt, unless `true_scale` says otherwise.
 
     Args:
         model: from LoadCheckpoint.
@@ -41,9 +51,15 @@ def CFGGuide(
         start: the fraction of the steps at which guidance begins; before it only the positive prompt is used.
         end: the fraction of the steps at which guidance ends. A model that was distilled with guidance gets its scale
             as an input in every step.
+        true_scale: for a model that was distilled with guidance, the scale of classifier-free guidance in addition to
+            the one that the model reads; 1 turns it off. In diffusers it is `true_cfg_scale` of FluxPipeline, which
+            guides only where a negative prompt is given; here the empty prompt stands for one that is left out.
+        off_below_1: turn guidance off at scales below 1, as diffusers' `guidance_scale` does: 0, as the cards of Turbo
+            models have it, then gives the positive prediction.
     """
-    against = None if scale == 1 else negative or _empty_prompt(positive, context)
-    return Guide(model, positive, against, scale, rescale=rescale, start=start, end=end)
+    guided = scale > 1 or (scale < 1 and not off_below_1) or true_scale > 1
+    against = negative or _empty_prompt(positive, context) if guided else None
+    return Guide(model, positive, against, scale, rescale=rescale, start=start, end=end, true_scale=true_scale)
 
 
 def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F]:

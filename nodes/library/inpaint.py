@@ -44,7 +44,8 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
 def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, context: Context = INJECTED) -> Guide[F]:
     """Give an inpainting model the mask and the masked picture.
 
-    Such a model has nine input channels: the latents, the mask, and the latents of the masked picture.
+    Such a model has nine input channels: the latents, the mask, and the latents of the masked picture: the mean of the
+    VAE's distribution, where diffusers draws from it. Its pixels under the mask are grey (0.5), as in diffusers.
 
     Args:
         guide: from CFGGuide, of an inpainting model.

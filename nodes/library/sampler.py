@@ -129,7 +129,8 @@ def KSampler(
         denoise: the share of the schedule that is run on given latents, at its end, as in diffusers' image-to-image
             pipelines: the last int(steps x denoise) steps; for SD 3, FLUX.1, Z-Image and Qwen-Image all but the first
             int(steps - steps x denoise), so that a part of a step counts as one. At 0 steps the latents are returned
-            unchanged. A size needs 1.
+            unchanged. A size needs 1. For `lcm` it is as in diffusers' StableDiffusionImg2ImgPipeline; in contrast
+            LatentConsistencyModelImg2ImgPipeline spaces all steps over this share.
         eta: the share of new noise in each step, for `ddim` and `tcd`; 0 is deterministic.
         start_step: the first step, counted from 0; earlier ones were run by another KSampler.
         end_step: the step to stop before, for another KSampler to continue; null runs to the end.

@@ -24,8 +24,9 @@ def TextEncode(
 
     CLIP reads 75 tokens at a time. A longer text is encoded in chunks, and the denoiser gets all chunks in a row; a
     pooled vector is that of the first chunk. T5 reads up to 512 tokens and cuts the rest. SD 3 gets T5's embeddings
-    with padding to 256 tokens, or to 512 where the text is longer, for each prompt by its own length. diffusers pads
-    both prompts to one length, so with a long prompt and a short negative one pictures differ slightly. A language
+    with padding to 256 tokens, or to 512 where the text is longer, for each prompt by its own length; FLUX.1 with padding
+    to 512. diffusers' pipelines read 77 tokens and no chunks, and pad both prompts to one length, so with a long prompt
+    and a short negative one pictures differ slightly. A language
     model reads the prompt in the conversation that its family was trained with, up to 512 tokens without padding. A
     class-conditional model (DiT) takes the name or the number of a class as its text.
 
@@ -40,8 +41,8 @@ def TextEncode(
         text: the prompt; may be empty.
         weights: whether parentheses weight words; else they are read as characters.
         clip_skip: how many of CLIP's last layers are skipped, in addition to the one that SDXL and SD 3 always skip;
-            some SD 1.x models were trained with 1. It does not change T5, language models or pooled vectors, and so not
-            FLUX.1.
+            some SD 1.x models were trained with 1. It holds for this prompt; diffusers' `clip_skip` holds for the positive
+            prompt alone. It does not change T5, language models or pooled vectors, and so not FLUX.1.
     """
     with context.weights(text_encoder, PromptEncoder) as encoder:
         encoded = encoder.encode([text], Reading(weights, clip_skip))

@@ -172,6 +172,11 @@ class Denoiser:
         """
         return {"encoder_hidden_states": prompt.embeddings}
 
+    @classmethod
+    def distilled(cls, config: Mapping[str, Any]) -> bool:
+        """Whether a network of this configuration was distilled with guidance, and needs no negative prompt."""
+        return False
+
     def guidance_conditions(self, scale: float) -> Conditions | None:
         """The inputs by which a network that was distilled with guidance reads the scale; None for other networks.
 

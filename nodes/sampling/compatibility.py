@@ -29,7 +29,13 @@ from weft.nodes.prompting.text_encoders import TextModelFiles
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.scheduling import check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
-from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, GuideTraits, LatentTraits
+from weft.nodes.sampling.traits import (
+    EXTRA_CHANNEL_HINTS,
+    FOREIGN_GUIDE_HINT,
+    TRUE_SCALE_HINT,
+    GuideTraits,
+    LatentTraits,
+)
 from weft.nodes.values import Conditioning, ControlNet, Guide, Latent, Model, TextEncoder
 
 TRAINING = {"prediction": "prediction_type", "noise": "beta_schedule", "terminal_snr": ZERO_SNR}
@@ -109,6 +115,16 @@ def guide_fits(sampler: Upstream) -> Iterator[NodeProblem]:
         if traits and traits.check_sampler:
             yield from traits.check_sampler(guide, sampler)
         guide = guide.above_by_type(Guide)
+
+
+def true_scale_fits(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
+    """Only a model that reads its scale has room for guidance next to it."""
+    model = model_behind(sampler)
+    if model is None or guide.literals.get("true_scale", 1.0) in (1.0, None):
+        return
+    if not model.family.denoiser.distilled(model.facts.network.config):
+        message = f"`true_scale` of `{guide.call.id}` is for models that were distilled with guidance; {model}"
+        yield NodeProblem("guide", message, TRUE_SCALE_HINT, "unsupported-by-model")
 
 
 def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:

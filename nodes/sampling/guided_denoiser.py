@@ -27,7 +27,7 @@ from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repea
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
 from weft.nodes.sampling.pag import patches_of, perturbed_rows
 from weft.nodes.sampling.sampling_run import Position
-from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT
+from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, TRUE_SCALE_HINT
 from weft.nodes.values import Guide, Latent, Prompt
 
 
@@ -182,6 +182,13 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     _check_extra_channels(guide, model, latent)
     scale_conditions = model.guidance_conditions(guide.scale)
     distilled = scale_conditions is not None
+    if guide.true_scale != 1 and not distilled:
+        raise InputError(
+            "the model was not distilled with guidance, so it has one scale alone",
+            TRUE_SCALE_HINT,
+            "unsupported-by-model",
+        )
+    distilled = distilled and guide.true_scale == 1
     step = _guidance_step(guide, model, distilled)
     branches, scales = branches_of(guide, distilled)
     prompts = [(number, prompt) for number, branch in enumerate(branches) for prompt in branch.prompts]
@@ -257,8 +264,9 @@ _LEAVE_OUT = "leave ProjectedGuidance out"
 def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch], tuple[float, ...]]:
     """The branches that guidance leads along, up to the positive one, and its scale from each to the next.
 
-    The perturbed branch, where there is one, comes after these. A model that was distilled with guidance has no
-    others. A picture to edit has its own scale: neither prompt nor picture, the picture, both (InstructPix2Pix).
+    The perturbed branch, where there is one, comes after these. A model that was distilled with guidance has no others,
+    unless the guide has a `true_scale`. A picture to edit has its own scale: neither prompt nor picture, the picture,
+    both (InstructPix2Pix).
     """
     positive = GuidanceBranch(guide.positive.prompts, False, guide.beside)
     last = [positive, *([replace(positive, perturbed=True)] if guide.perturbation else [])]
@@ -266,7 +274,7 @@ def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch
         return last, ()
     negative = GuidanceBranch(guide.negative.prompts, True, guide.beside)
     if guide.image_scale is None or guide.beside is None:
-        return [negative, *last], (guide.scale,)
+        return [negative, *last], (guide.scale if guide.true_scale == 1 else guide.true_scale,)
     blind = GuidanceBranch(guide.negative.prompts, True, torch.zeros_like(guide.beside))
     return [blind, negative, *last], (guide.image_scale, guide.scale)
 

@@ -46,5 +46,8 @@ EXTRA_CHANNEL_HINTS = {
 }
 """How a model gets the channels that it reads in addition to its latents, by their number."""
 
+TRUE_SCALE_HINT = "leave `true_scale` at 1, and set `scale`"
+"""What to do where a model reads no scale besides guidance."""
+
 FOREIGN_GUIDE_HINT = "use a guide that was made for this model"
 """What to do where a model reads another number of channels."""
