@@ -69,6 +69,8 @@ class SD3Prompts(PromptEncoder):
     The pooled vector is both of CLIP's projections.
     """
 
+    fills_length = True
+
     @classmethod
     def widths(cls, channels: Mapping[str, int]) -> PromptWidths:
         """Prompts are as wide as T5, which may be left out."""
@@ -80,7 +82,7 @@ class SD3Prompts(PromptEncoder):
         first, second, *third = self.read(texts, reading, layer=-2)
         clip = torch.cat([first.embeddings, second.embeddings], dim=-1)
         clip = torch.nn.functional.pad(clip, (0, self.config["width"] - clip.shape[-1]))
-        t5 = third[0].embeddings if third else clip.new_zeros(len(texts), T5_TOKENS, clip.shape[-1])
+        t5 = third[0].embeddings if third else clip.new_zeros(len(texts), reading.longest or T5_TOKENS, clip.shape[-1])
         pooled = [one.pooled for one in (first, second) if one.pooled is not None]
         return Encoded(torch.cat([clip, t5], dim=1), pooled=torch.cat(pooled, dim=-1))
 

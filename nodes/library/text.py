@@ -5,30 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from weft.engine import INJECTED, Context, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Context, Range, node
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
+from weft.nodes.sampling.compatibility import length_fits
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 
-@node(category="conditioning", lane="gpu", version=3)
+@node(category="conditioning", lane="gpu", version=3, fits=length_fits)
 def TextEncode(
     text_encoder: TextEncoder[F],
     text: str,
     *,
     weights: bool = True,
     clip_skip: Annotated[int, Range(0, 32)] = 0,
+    max_sequence_length: Annotated[int | None, Range(1, 1024), ADDED_LATER] = None,
     context: Context = INJECTED,
 ) -> Conditioning[F]:
     """Encode a prompt.
 
     CLIP reads 75 tokens at a time. A longer text is encoded in chunks, and the denoiser gets all chunks in a row; a
     pooled vector is that of the first chunk. T5 reads up to 512 tokens and cuts the rest. SD 3 gets T5's embeddings
-    with padding to 256 tokens, or to 512 where the text is longer, for each prompt by its own length; FLUX.1 with padding
-    to 512. diffusers' pipelines read 77 tokens and no chunks, and pad both prompts to one length, so with a long prompt
-    and a short negative one pictures differ slightly. A language
-    model reads the prompt in the conversation that its family was trained with, up to 512 tokens without padding. A
-    class-conditional model (DiT) takes the name or the number of a class as its text.
+    with padding to 256 tokens, or to 512 where the text is longer, for each prompt by its own length; FLUX.1 with
+    padding to 512. diffusers' pipelines cut prompts at 77 tokens of CLIP's, and pad both to one length of T5's. A
+    language model reads the prompt in the conversation that its family was trained with, up to 512 tokens without
+    padding. A class-conditional model (DiT) takes the name or the number of a class as its text.
 
     Parentheses weight words: `(words)` by 1.1, `(words:1.2)` by 1.2; nested weights multiply, up to 100. The weight
     moves the embedding of the prompt away from its embedding without these words: at 0 it is as if they were left out,
@@ -41,11 +42,14 @@ def TextEncode(
         text: the prompt; may be empty.
         weights: whether parentheses weight words; else they are read as characters.
         clip_skip: how many of CLIP's last layers are skipped, in addition to the one that SDXL and SD 3 always skip;
-            some SD 1.x models were trained with 1. It holds for this prompt; diffusers' `clip_skip` holds for the positive
-            prompt alone. It does not change T5, language models or pooled vectors, and so not FLUX.1.
+            some SD 1.x models were trained with 1. It holds for this prompt, in diffusers for the positive one alone.
+            It does not change T5, language models or pooled vectors, and so not FLUX.1.
+        max_sequence_length: tokens of T5's or of a language model's that the denoiser reads. T5 pads a shorter text
+            to as many, and both cut a longer one. It is diffusers' argument of this name: 256 for FLUX.1-schnell. Give
+            the negative prompt the same. Left out, it is as above.
     """
     with context.weights(text_encoder, PromptEncoder) as encoder:
-        encoded = encoder.encode([text], Reading(weights, clip_skip))
+        encoded = encoder.encode([text], Reading(weights, clip_skip, max_sequence_length))
     prompt = Prompt(encoded.embeddings, text_encoder.base, pooled=encoded.pooled, attention_mask=encoded.attention_mask)
     return Conditioning((prompt,))
 

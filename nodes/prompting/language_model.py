@@ -130,6 +130,7 @@ class LanguageModel(TextModel):
 
     entries: ClassVar[tuple[str, ...]] = tuple(f"{prefix}{TABLE}" for prefix in PREFIXES)
     takes_tokenizer: ClassVar[bool] = True
+    takes_length: ClassVar[bool] = True
 
     @property
     def kind(self) -> str:

@@ -37,6 +37,11 @@ class LanguageModelReader(TextReader):
         self.dropped = dropped
         self.longest = longest
 
+    def limited(self, longest: int) -> LanguageModelReader:
+        """Texts cut at this length."""
+        own = (self.name, self.network, self.tokenizer, self.chat, self.hidden_state, self.dropped)
+        return LanguageModelReader(*own, longest)
+
     def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
         """The tokens of the whole conversation in one chunk; those of the prompt have its weights."""
         return [self._tokens(prompt)[0]]

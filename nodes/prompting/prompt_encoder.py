@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from weft.engine import InputError
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.prompting.embeddings import match_vectors
 from weft.nodes.prompting.prompts import PLAIN, Reading
@@ -27,6 +28,9 @@ class PromptEncoder(ABC):
         config: what else the checkpoint says about its prompts (`settings`), and `width`: the channels that the
             denoiser reads.
     """
+
+    fills_length: ClassVar[bool] = False
+    """Whether other values stand in place of a text model that would take a length."""
 
     def __init__(self, readers: Sequence[TextReader] = (), config: Mapping[str, Any] | None = None) -> None:
         self.readers = tuple(readers)
@@ -82,12 +86,24 @@ class PromptEncoder(ABC):
             layer: the hidden state that is taken of CLIP's (see `TextReader.read`).
         """
         prompts = [reading.of(text) for text in texts]
-        split = [[reader.split(prompt, self.words) for prompt in prompts] for reader in self.readers]
+        readers = self.readers if reading.longest is None else [one.limited(reading.longest) for one in self.readers]
+        split = [[reader.split(prompt, self.words) for prompt in prompts] for reader in readers]
         count = max((len(chunks) for each in split for chunks in each), default=1)
-        return [reader.read(each, count, layer, reading.skip) for reader, each in zip(self.readers, split, strict=True)]
+        return [reader.read(each, count, layer, reading.skip) for reader, each in zip(readers, split, strict=True)]
 
     def encode(self, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
-        """Texts as the family's denoisers read them, float32, on the CPU."""
+        """Texts as the family's denoisers read them, float32, on the CPU.
+
+        Raises:
+            InputError: where a length is asked for, and no text model takes one.
+        """
+        longest = reading.longest
+        if longest and not self.fills_length and all(one.limited(longest) is one for one in self.readers):
+            raise InputError(
+                "these text models read chunks of 75 tokens, or no tokens at all, and take no `max_sequence_length`",
+                "leave `max_sequence_length` out",
+                "unsupported-by-model",
+            )
         return _on_cpu(self.combined(texts, reading))
 
     def unprompted(self) -> Encoded:

@@ -63,10 +63,12 @@ class Reading:
     Args:
         weights: whether parentheses weight words; else they are plain characters.
         skip: how many of CLIP's last layers are skipped, in addition to those that the family skips.
+        longest: tokens of T5's or of a language model's that the denoiser reads; None leaves it to the family.
     """
 
     weights: bool = False
     skip: int = 0
+    longest: int | None = None
 
     def of(self, text: str) -> Weighted:
         """The segments of a text."""

@@ -66,6 +66,7 @@ class T5(TextModel):
     kind: ClassVar[str] = "t5"
     entries: ClassVar[tuple[str, ...]] = (TABLE, original.T5_TABLE)
     takes_tokenizer: ClassVar[bool] = True
+    takes_length: ClassVar[bool] = True
 
     def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
         if config.get("model_type") != "t5" or "d_model" not in config:
@@ -112,23 +113,30 @@ class T5Reader(TextReader):
 
     Args:
         length: see `T5`.
+        longest: the length that a longer prompt is padded to and cut at; None is the longer one of `length` and
+            `T5_LONGEST`.
     """
 
-    def __init__(self, name: str, network: Any, tokenizer: Any, length: int) -> None:
+    def __init__(self, name: str, network: Any, tokenizer: Any, length: int, longest: int | None = None) -> None:
         super().__init__(name, network, tokenizer)
         self.length = length
+        self.longest = longest or max(length, T5_LONGEST)
+
+    def limited(self, longest: int) -> T5Reader:
+        """Every text padded to this length, or cut there."""
+        return T5Reader(self.name, self.network, self.tokenizer, longest, longest)
 
     def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
         """The tokens in one chunk, cut at what T5 can read; embeddings are not for T5, so it reads their words."""
         tokens = [token for run in tokens_of(self.tokenizer, prompt, {}) for token in run]
-        return [tokens[: max(self.length, T5_LONGEST) - 1]]
+        return [tokens[: self.longest - 1]]
 
     def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
         import torch
 
         chunks = [chunk for (chunk,) in texts]
         fits = all(len(chunk) < self.length for chunk in chunks)
-        encode = partial(self._encode, length=self.length if fits else T5_LONGEST)
+        encode = partial(self._encode, length=self.length if fits else self.longest)
         rows = zip(chunks, encode(chunks), strict=True)
         return Encoded(torch.stack([weighed(chunk, row, encode, start=0) for chunk, row in rows]))
 

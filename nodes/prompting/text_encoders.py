@@ -77,6 +77,9 @@ class TextModel(ABC):
     takes_embeddings: ClassVar[bool] = False
     """Whether words of a prompt can be replaced by embeddings."""
 
+    takes_length: ClassVar[bool] = False
+    """Whether it can be asked for another number of tokens."""
+
     takes_tokenizer: ClassVar[bool] = False
     """Whether it can be given a separate tokenizer."""
 

@@ -73,6 +73,10 @@ class TextReader(ABC):
         self.network = network
         self.tokenizer = tokenizer
 
+    def limited(self, longest: int) -> TextReader:
+        """The same reader for texts of at most so many tokens; for a text model without such a limit itself."""
+        return self
+
     @property
     def width(self) -> int:
         """Channels of a token."""

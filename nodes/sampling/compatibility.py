@@ -375,6 +375,20 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
             yield NodeProblem.of(refusal, "source")
 
 
+def length_fits(encoder: Upstream) -> Iterator[NodeProblem]:
+    """Only T5 and language models can be asked for another number of tokens."""
+    node = encoder.above("text_encoder")
+    while (node and node.source("source") is None) or (node and node.above("text_encoder")):
+        node = node.above("text_encoder")
+    model = node and (node if checkpoint_facts(node) else _model_of(node))
+    facts = checkpoint_facts(model) if model else None
+    if encoder.literals.get("max_sequence_length") is None or facts is None:
+        return
+    if not any(text.takes_length for text in family(facts.family).texts):
+        message = f"the text models of family {facts.family} read chunks of 75 tokens, or no tokens at all"
+        yield NodeProblem("max_sequence_length", message, "leave it out", "unsupported-by-model")
+
+
 def _clips(loader: Upstream) -> dict[str, int] | None:
     """The channels of each CLIP text model that a loader names; None where they are not known."""
     source, checkpoint = loader.source("source"), checkpoint_facts(loader)
