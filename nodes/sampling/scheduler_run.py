@@ -64,6 +64,7 @@ class SchedulerRun:
         self.generators = list(generators)
         self.device = device
         _set_timesteps(scheduler, parametrisation, steps, device, timing)
+        _stretch(scheduler)
         keep_finite(scheduler)
         # Schedulers of second order list most timesteps twice: a step is `order` of them.
         self.skipped = start_step * scheduler.order
@@ -141,6 +142,23 @@ class SchedulerRun:
             return latents
         scaled: Tensor = self.scheduler.scale_model_input(latents, timestep)
         return scaled
+
+
+def _stretch(scheduler: Any) -> None:
+    """Stretch the levels of a flow to `shift_terminal`, where the model asks for it and a solver's class cannot.
+
+    As FlowMatchEulerDiscreteScheduler does (LTX-Video, https://arxiv.org/abs/2501.00103, section 3.4.1).
+    """
+    terminal = scheduler.config.get("shift_terminal")
+    known = "shift_terminal" in inspect.signature(type(scheduler).__init__).parameters
+    if not terminal or known or not scheduler.config.get("use_flow_sigmas"):
+        return
+    # DEIS has its last level twice in place of 0.
+    stretched = slice(None) if scheduler.sigmas[-1] > 0 else slice(0, -1)
+    shares = 1 - scheduler.sigmas[stretched]
+    scheduler.sigmas[stretched] = 1 - shares * (1 - terminal) / shares[-1]
+    times = scheduler.sigmas[:-1] * scheduler.config.num_train_timesteps
+    scheduler.timesteps = times.to(scheduler.timesteps)
 
 
 def _parted(prediction: Tensor, latents: Tensor) -> tuple[Tensor, Tensor | None]:

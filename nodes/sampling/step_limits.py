@@ -55,8 +55,7 @@ def least_steps(config: SchedulerConfig, scheduler: str) -> int:
     """The fewest steps that a class can make."""
     if scheduler == "PNDMScheduler" and not config.get("skip_prk_steps", False):
         return PRK_STEPS
-    stretched = scheduler in ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
-    return 2 if stretched and config.get("shift_terminal") else 1
+    return 2 if _is_flow(config) and config.get("shift_terminal") else 1
 
 
 def most_steps(config: SchedulerConfig, schedule: ScheduleName, scheduler: str) -> int | None:

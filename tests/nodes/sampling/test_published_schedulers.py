@@ -225,3 +225,14 @@ def test_levels_that_float32_loses_are_computed_exactly(sampler: SamplerName) ->
     kept = plain.sigmas.clone(), plain.timesteps.clone()
     keep_finite(plain)
     assert all(map(torch.equal, kept, (plain.sigmas, plain.timesteps)))
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "deis", "unipc"])
+def test_every_sampler_of_a_flow_ends_at_its_terminal_level(sampler: SamplerName) -> None:
+    config = PUBLISHED["qwen"]
+    scheduler, model = make_scheduler(config, sampler, "model", 6), parametrisation_of(config)
+    run = SchedulerRun(scheduler, model, steps=6, generators=generators_for([1]), timing={"mu": 0.8})
+    levels = run.scheduler.sigmas
+    assert float(levels[-2]) == pytest.approx(0.02, abs=1e-4) and (levels[:-1].diff() < 0).all()
+    assert levels[-1] in (0, levels[-2])
+    assert torch.allclose(run.timesteps.float(), levels[:-1] * 1000, atol=1.0)
