@@ -80,7 +80,7 @@ def _is_record(found: Any) -> bool:
 
 
 def _is_output(found: Any) -> bool:
-    if not isinstance(found, dict) or "tree" not in found or not is_digest(found.get("digest")):
+    if not isinstance(found, dict) or not {"tree", "tensors"} <= found.keys() or not is_digest(found.get("digest")):
         return False
     blobs, tensors = found.get("blobs"), found.get("tensors")
     return isinstance(blobs, list) and all(map(is_digest, blobs)) and (tensors is None or is_digest(tensors))

@@ -78,6 +78,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a digest of nothing": lambda body: body["outputs"]["out"].update(digest="x"),
     "seconds before the start": lambda body: body.update(seconds=-1),
     "seconds in words": lambda body: body.update(seconds="1"),
+    "no word about tensors": lambda body: body["outputs"]["out"].pop("tensors"),
     "no facts": lambda body: body.update(trace=None),
     "a part that is not there": lambda body: body["outputs"]["out"].update(tree={"bytes": 7}),
     "an unknown kind of part": lambda body: body["outputs"]["out"].update(tree={"code": "print()"}),
