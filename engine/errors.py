@@ -230,12 +230,31 @@ class NodeError(WeftError):
         self.node = node
         self.type = type
         self.cause = cause
-        text = str(cause) if isinstance(cause, WeftError) else f"{cause.__class__.__name__}: {cause}"
-        super().__init__(f"{node} ({type}): {text}")
+        super().__init__(f"{node} ({type}): {described(cause)}")
 
     def __reduce__(self) -> tuple[type[NodeError], tuple[str, str, BaseException]]:
         """How it goes to another process."""
         return NodeError, (self.node, self.type, self.cause)
+
+
+def described(fault: BaseException) -> str:
+    """`ValueError: its message`; the message alone of an error of Weft, the class alone where there is no message."""
+    message = message_of(fault)
+    if isinstance(fault, WeftError):
+        return message
+    return f"{type(fault).__name__}: {message}" if message else type(fault).__name__
+
+
+def message_of(fault: BaseException) -> str:
+    """The message of any exception, as text that UTF-8 can encode.
+
+    An exception of other code may raise while it makes its message, and file names may be in it that are not UTF-8.
+    """
+    try:
+        text = str(fault)
+    except BaseException as raised:  # whatever it is: the exception that is described is what counts
+        text = f"its message cannot be shown, since that raises {type(raised).__name__}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 MAX_PROBLEMS = 1000

@@ -29,6 +29,7 @@ from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
 from weft.engine.home import with_home
+from weft.engine.interrupts import interrupts_noted
 from weft.engine.limits import Limits
 from weft.engine.notices import give_notice
 from weft.engine.one_or_many import one_or_many
@@ -372,8 +373,12 @@ class Engine:
         emit = Emitter(listener)
         around = cancelled_around() or never
 
+        stopped = threading.Event()  # a run that was cancelled stays so, whatever `cancelled` says later
+
         def stops() -> bool:
-            return emit.failed() or cancelled() or around()
+            if not stopped.is_set() and (emit.failed() or cancelled() or around()):
+                stopped.set()
+            return stopped.is_set()
 
         counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
         emit(events.RunStarted(**counts))
@@ -383,7 +388,7 @@ class Engine:
         for one in planned.checked.warnings:
             emit(events.WarningGiven(one.node, one.input, one.message, one.hint, one.code))
         try:
-            with running(self.run_now, stops):
+            with running(self.run_now, stops), interrupts_noted():
                 planned = parts.run(planned)
         except (GraphError, ChangedFile):
             seconds = time.perf_counter() - started
@@ -461,7 +466,7 @@ class Engine:
     def _audited(self, planned: Plan, share: float, options: RunOptions) -> tuple[str, ...]:
         """Compute hits again; the nodes whose outputs differ."""
         unstable = []
-        with running(self.run_now, options.cancelled):
+        with running(self.run_now, options.cancelled), interrupts_noted():
             for found in audited(planned, share, self._store, partial(self._context, limits=self.limits), self._lane):
                 options.emit(found)
                 unstable += [found.node] if found.differ else []

@@ -19,12 +19,13 @@ from typing import Any
 from weft.engine.checking.draft import Draft
 from weft.engine.checking.inlining import Flat, inline
 from weft.engine.checking.passes import PASSES
-from weft.engine.checking.rules import RULES
+from weft.engine.checking.rules import RULES, failed_check
 from weft.engine.errors import Problem, capped, few_suggestions
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Graph, Link
 from weft.engine.graph.subgraph_files import SubgraphFiles
 from weft.engine.graph.traversal import reached
+from weft.engine.interrupts import is_interrupt
 from weft.engine.limits import Limits
 from weft.engine.spec.call import Call
 from weft.engine.spec.catalog import Catalog
@@ -96,7 +97,8 @@ def check(
     problems = capped(_unique(chain(flat.problems, (problem for rule in RULES for problem in rule(draft)))))
     calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
     if not problems:
-        calls = {id: _needed(call, known) for id, call in calls.items()}
+        calls = {id: _needed(call, known, problems) for id, call in calls.items()}
+        problems = capped(_unique(problems))
     file = str(graph.path) if graph.path else ""
     located, warnings = (
         tuple(_traced(problem.within(file), graph, flat) for problem in found)
@@ -158,8 +160,11 @@ def is_placeholder(id: str) -> bool:
     return "/*/" in id
 
 
-def _needed(call: Call, known: Mapping[Link, Any]) -> Call:
-    """The call without the links that it does not need, where the value that decides it is known."""
+def _needed(call: Call, known: Mapping[Link, Any], problems: list[Problem]) -> Call:
+    """The call without the links that it does not need, where the value that decides it is known.
+
+    Where the node type cannot say which these are, that goes to `problems`.
+    """
     lazy = call.type.lazy
     if lazy is None:
         return call
@@ -168,7 +173,13 @@ def _needed(call: Call, known: Mapping[Link, Any]) -> Call:
         if decides not in known:
             return call
         decides = known[decides]
-    return replace(call, inputs=lazy.keep(decides, call.inputs))
+    try:
+        return replace(call, inputs=dict(lazy.keep(decides, call.inputs)))
+    except BaseException as fault:
+        if is_interrupt(fault):
+            raise
+        problems.append(failed_check(call, fault))
+        return call
 
 
 def _pending(

@@ -12,8 +12,9 @@ from functools import partial
 from weft.engine.checking.bind import output_of, swapped
 from weft.engine.checking.draft import Draft, Rule
 from weft.engine.checking.unification import clashes
-from weft.engine.errors import LiteralError, Problem, listed, nearest
+from weft.engine.errors import LiteralError, Problem, described, listed, nearest
 from weft.engine.graph.traversal import circles, sources
+from weft.engine.interrupts import is_interrupt
 from weft.engine.spec.call import Call
 from weft.engine.spec.node import Input, NodeProblem
 from weft.engine.spec.upstream import Upstream
@@ -108,15 +109,24 @@ def compatible_calls(draft: Draft) -> Iterator[Problem]:
             yield from _found(call, partial(call.type.fits, Upstream(call, draft.calls)))
 
 
-def _found(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> Iterator[Problem]:
+def _found(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> list[Problem]:
     """The problems that a node type's own check finds; a problem of the node type where the check raises."""
+    problems = []
     try:
         for found in find():
-            yield Problem(found.message, found.hint, call.id, found.input, code=found.code)
-    except Exception as fault:
-        message = f"the check of {call.type.name} failed: {fault.__class__.__name__}: {fault}"
-        hint = "fix the node type; linked and refused inputs are not among its literals"
-        yield Problem(message, hint, call.id, code="failed-check")
+            problems.append(Problem(found.message, found.hint, call.id, found.input, code=found.code))
+    except BaseException as fault:
+        if is_interrupt(fault):
+            raise
+        problems.append(failed_check(call, fault))
+    return problems
+
+
+def failed_check(call: Call, fault: BaseException) -> Problem:
+    """The problem that a node type's own check, or its choice of the inputs that it needs, raised something."""
+    message = f"the check of {call.type.name} failed: {described(fault)}"
+    hint = "fix the node type; linked and refused inputs are not among its literals"
+    return Problem(message, hint, call.id, code="failed-check")
 
 
 def known_selection(draft: Draft) -> Iterator[Problem]:

@@ -10,8 +10,10 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
+from weft.engine.errors import described
 from weft.engine.events import NodeAudited
 from weft.engine.graph.graph import Link
+from weft.engine.interrupts import is_interrupt
 from weft.engine.planning.planner import Plan, Step
 from weft.engine.running.node_call import called
 from weft.engine.spec.context import Context
@@ -66,8 +68,10 @@ def _audited(step: Step, records: dict[Link, Record], context: Callable[..., Con
         with lane.turn() if step.call.type.lane == "gpu" else nullcontext(lane) as turn:
             given = context(resources=step.found, lane=turn)
             outputs = called(step.call, values, lambda: given, given.limits)
-    except Exception as fault:
-        return NodeAudited(step.call.id, step.call.type.name, (f"{fault.__class__.__name__}: {fault}",))
+    except BaseException as fault:
+        if is_interrupt(fault):
+            raise
+        return NodeAudited(step.call.id, step.call.type.name, (described(fault),))
     known = step.record.outputs
     differ = tuple(name for name, item in outputs.items() if content_digest(item) != known[name].digest)
     return NodeAudited(step.call.id, step.call.type.name, differ)

@@ -13,6 +13,7 @@ from contextvars import ContextVar, copy_context
 from weft.engine import events
 from weft.engine.errors import InputError
 from weft.engine.graph.builder import composing_nothing
+from weft.engine.interrupts import is_interrupt
 
 _IN_LISTENER: ContextVar[bool] = ContextVar("whether the present code was called by a listener", default=False)
 
@@ -26,7 +27,7 @@ class Emitter:
 
     def __init__(self, listener: events.Listener = events.ignore) -> None:
         self.listener = listener
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
         self._lock = threading.Lock()
         with composing_nothing():
             self._context = copy_context()
@@ -39,8 +40,11 @@ class Emitter:
         with self._lock:
             try:
                 self._context.run(self.listener, event)
-            except Exception as fault:
-                self.fault = self.fault or fault
+            except BaseException as fault:
+                if is_interrupt(fault):
+                    raise
+                if self.fault is None:
+                    self.fault = fault
 
     @property
     def unheard(self) -> bool:

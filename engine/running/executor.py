@@ -26,6 +26,7 @@ from weft.engine.artifact import Artifact
 from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, Problem, StoreError, writing_hint
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
+from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import Digest, cost_key
 from weft.engine.limits import Limits
 from weft.engine.notices import Notice, receiving
@@ -293,7 +294,7 @@ class _Run:
         if isinstance(outputs, ChangedFile) and not self.environment.final:
             self._emit(events.FileChanged, step, path=outputs.path)
             raise outputs
-        if isinstance(outputs, Exception):
+        if isinstance(outputs, BaseException):
             self._failed(step, outputs)
             return None
         self.result.ran.append(step.call.id)
@@ -307,11 +308,14 @@ class _Run:
             return {link: self._handle(link).load() for _, link in step.call.links}
         except CorruptRecord:
             raise
-        except Exception as fault:
+        except BaseException as fault:
+            self._raise_unless_own(fault)
             self._failed(step, fault)
             return None
 
-    def _computed(self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane) -> dict[str, Computed] | Exception:
+    def _computed(
+        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane
+    ) -> dict[str, Computed] | BaseException:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
         outcome = self._outcome(step, arrived, lane)
         try:
@@ -321,7 +325,10 @@ class _Run:
             return change
         return outcome
 
-    def _outcome(self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane) -> dict[str, Computed] | Exception:
+    def _outcome(
+        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane
+    ) -> dict[str, Computed] | BaseException:
+        """The outputs of a call, or what it raised: anything but an interrupt of the user and the end of the run."""
         try:
             with receiving(partial(self._warned, step)):
                 given = called(step.call, arrived, partial(self._context, step, lane), self.environment.limits)
@@ -329,10 +336,14 @@ class _Run:
                 self._raise_if_changed(step.call, arrived)
             values = {name: laid_out(item) for name, item in given.items()}
             return {name: Computed(item, content_digest(item)) for name, item in values.items()}
-        except (Cancelled, CorruptRecord):
-            raise
-        except Exception as fault:
+        except BaseException as fault:
+            self._raise_unless_own(fault)
             return fault
+
+    def _raise_unless_own(self, fault: BaseException) -> None:
+        """Raise what ends the run, which is no failure of the node in whose call it was raised."""
+        if is_interrupt(fault) or (isinstance(fault, Cancelled) and self.environment.cancelled()):
+            raise fault
 
     def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
         """Put outputs into the store, and notes that lead to them and say how long they took."""
@@ -387,7 +398,7 @@ class _Run:
         self.result.warnings.append(Problem(notice.message, notice.hint, step.call.id, code=notice.code))
         self.emit(events.WarningGiven(*given))
 
-    def _failed(self, step: Step, fault: Exception) -> None:
+    def _failed(self, step: Step, fault: BaseException) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)
         error.__cause__ = fault
         self.result.failures.append(error)

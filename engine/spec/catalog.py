@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
-from weft.engine.errors import CatalogError, nearest
+from weft.engine.errors import CatalogError, described, nearest
 from weft.engine.graph.graph import Graph
+from weft.engine.interrupts import is_interrupt
 from weft.engine.spec.control_flow import TYPES
 from weft.engine.spec.node import NodeType
 
@@ -68,8 +69,10 @@ def installed() -> Catalog:
 def _imported(point: EntryPoint) -> ModuleType:
     try:
         module = point.load()
-    except Exception as fault:
-        raise CatalogError(f"the node library {point.value} cannot be imported: {fault}") from fault
+    except BaseException as fault:
+        if is_interrupt(fault):
+            raise
+        raise CatalogError(f"the node library {point.value} cannot be imported: {described(fault)}") from fault
     if not isinstance(module, ModuleType):
         raise CatalogError(f"the node library {point.value} is no module")
     return module

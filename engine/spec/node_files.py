@@ -24,8 +24,9 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from weft.engine.errors import CatalogError, listed
+from weft.engine.errors import CatalogError, described, listed
 from weft.engine.file_stamp import FileStamp, wait_for_tick
+from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import Digest, digest, digest_bytes
 from weft.engine.spec.catalog import types_of
 from weft.engine.spec.node import NodeType
@@ -302,8 +303,10 @@ def _space(folder: Path, files: Iterable[NodeFile]) -> _Space:
 def _types(file: NodeFile, name: str) -> list[NodeType]:
     try:
         module = importlib.import_module(name)
-    except (Exception, SystemExit) as fault:
-        raise CatalogError(f"--nodes {file.path}: {fault.__class__.__name__}: {fault}") from fault
+    except BaseException as fault:
+        if is_interrupt(fault):
+            raise
+        raise CatalogError(f"--nodes {file.path}: {described(fault)}") from fault
     own = [type for type in types_of(module) if type.function.__module__ == name]
     if not own:
         others = listed(key for key in vars(module) if not key.startswith("_"))

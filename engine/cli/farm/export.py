@@ -85,24 +85,24 @@ def run_items(
     debug: options.Debug = False,
 ) -> int:
     """Run items of a job that was exported to its folder. Published items are not run again."""
-    chosen = numbers(items)
+    chosen = tuple(dict.fromkeys(numbers(items)))
     counts: Counter[str] = Counter()
     with stopping() as asked:
         chunk = run_chunk(read_tasks(folder, key), chosen, device, asked.is_set)
-        for count, (ended, number) in enumerate(zip(chunk, chosen, strict=False), 1):
+        for count, ended in enumerate(chunk, 1):
             counts[ended.state] += 1
-            _report(number, ended, count / len(chosen), protocol, json)
+            _report(ended, count / len(chosen), protocol, json)
     if counts["stopped"] and asked.is_set():
         return TERMINATED
     return Exit.FAILED if counts["failed"] + counts["stopped"] else Exit.DONE
 
 
-def _report(number: int, ended: Ended, part: float, protocol: bool, json: bool) -> None:
-    entry, lines = ended.entry, [*openjd.task_lines(number, ended, part)] if protocol else []
+def _report(ended: Ended, part: float, protocol: bool, json: bool) -> None:
+    entry, lines = ended.entry, [*openjd.task_lines(ended, part)] if protocol else []
     if json:
-        item = {"number": number, "id": entry.id, "name": entry.name, "state": ended.state}
+        item = {"number": ended.task, "id": entry.id, "name": entry.name, "state": ended.state}
         json_line({"event": "item", **item, "error": ended.error, "seconds": ended.seconds, "part": part})
     elif not protocol:
-        lines = [f"{100 * part:5.1f} %  item {number}  {ended.state}  {entry.name}  {ended.error}".rstrip()]
+        lines = [f"{100 * part:5.1f} %  item {ended.task}  {ended.state}  {entry.name}  {ended.error}".rstrip()]
     for line in lines:
         print(line, flush=True)

@@ -1,14 +1,15 @@
 """The idempotent primitive that every launcher can call: run some items of a job and publish their pictures.
 
 It needs the job's folder and no ledger. What is published already is left alone, so a chunk may be run again, by
-several machines at once, or be cut short at any moment. Trying again is the launcher's business.
+several machines at once, or be cut short at any moment. Trying again is the launcher's business; items that were tried
+before come last then, since one that ends the process would keep the others from ever being run.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from weft.engine.farm.launchers.tasks import Tasks
 from weft.engine.farm.sweep.axes import ranged
 from weft.engine.farm.work.attempt import AttemptOutcome, ItemRunner, log_path
 from weft.engine.farm.work.ledger import Entry
-from weft.engine.farm.work.publishing import SIDECAR, whole
+from weft.engine.farm.work.publishing import SIDECAR, dissolve, whole
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Ended:
     """How an item of a chunk ended.
 
     Args:
+        task: its number, as launchers count.
         state: `cached` where it was published before; `stopped` where it was given up, and `error` says why unless
             it was asked for.
     """
 
+    task: int
     entry: Entry
     state: Literal["done", "cached", "failed", "stopped"]
     error: str = ""
@@ -50,6 +53,8 @@ def run_chunk(
 ) -> Iterator[Ended]:
     """Run items one after the other, each reported as it ends; after one that is `stopped` there are no more.
 
+    Items without an earlier attempt come first.
+
     Args:
         device: instead of the job's.
         stopped: asked in every step.
@@ -57,11 +62,12 @@ def run_chunk(
     Raises:
         InputError: where an item is not of the job.
     """
-    entries = [tasks.entry(number) for number in chosen]
+    entries = {number: tasks.entry(number) for number in chosen}
     runner = ItemRunner.of(tasks.folder, tasks.facts, f"{os.getpid()}-{uuid.uuid4().hex[:6]}", device)
     try:
-        for entry in entries:
-            ended = Ended(entry, "stopped") if stopped() else _run(runner, entry, stopped)
+        for number in _in_order(tasks.folder, entries):
+            entry = entries[number]
+            ended = Ended(number, entry, "stopped") if stopped() else _run(runner, number, entry, stopped)
             yield ended
             if ended.state == "stopped":
                 return
@@ -69,28 +75,40 @@ def run_chunk(
         runner.close()
 
 
-def _run(runner: ItemRunner, entry: Entry, stopped: Callable[[], bool]) -> Ended:
+def _in_order(folder: Path, entries: Mapping[int, Entry]) -> list[int]:
+    """The numbers of the items, last those with attempts that published nothing: these run by themselves now."""
+    tried = {
+        number
+        for number, entry in entries.items()
+        if log_path(folder, replace(entry, attempt=1)).exists() and not is_published(folder, entry)
+    }
+    for number in tried:
+        dissolve(folder, entries[number].shared)
+    return sorted(entries, key=lambda number: number in tried)
+
+
+def _run(runner: ItemRunner, task: int, entry: Entry, stopped: Callable[[], bool]) -> Ended:
     if is_published(runner.folder, entry):
-        return Ended(entry, "cached")
+        return Ended(task, entry, "cached")
     outcome = runner.attempt(_next_attempt(runner.folder, entry), stopped).ready()
     try:
-        return _settled(entry, outcome)
+        return _settled(task, entry, outcome)
     finally:
         outcome.clear()
 
 
-def _settled(entry: Entry, outcome: AttemptOutcome) -> Ended:
+def _settled(task: int, entry: Entry, outcome: AttemptOutcome) -> Ended:
     if outcome.error:
-        return Ended(entry, "failed", outcome.error)
+        return Ended(task, entry, "failed", outcome.error)
     if outcome.staged is None:
-        return Ended(entry, "stopped", outcome.cause)
+        return Ended(task, entry, "stopped", outcome.cause)
     try:
         outcome.staged.publish()
     except OSError as fault:
-        return Ended(entry, "stopped", str(fault))
+        return Ended(task, entry, "stopped", str(fault))
     except WeftError as fault:
-        return Ended(entry, "failed", str(fault))
-    return Ended(entry, "done", seconds=outcome.seconds)
+        return Ended(task, entry, "failed", str(fault))
+    return Ended(task, entry, "done", seconds=outcome.seconds)
 
 
 def is_published(folder: Path, entry: Entry) -> bool:

@@ -71,12 +71,12 @@ def _step(tasks: Tasks, chunk: int) -> dict[str, Any]:
     }
 
 
-def task_lines(number: int, ended: Ended, part: float) -> list[str]:
+def task_lines(ended: Ended, part: float) -> list[str]:
     """What a task says when an item has ended.
 
     Args:
         part: how much of the chunk is behind, 0 to 1.
     """
-    status = f"item {number}, {ended.entry.name}: {ended.state}"
+    status = f"item {ended.task}, {ended.entry.name}: {ended.state}"
     lines = [f"openjd_progress: {100 * part:.1f}", f"openjd_status: {status}"]
     return [*lines, f"openjd_fail: {status}: {' '.join(ended.error.split())}"] if ended.error else lines

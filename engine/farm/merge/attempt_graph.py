@@ -19,7 +19,7 @@ from weft.engine.farm.merge.merged import Merged, merge, relinked
 from weft.engine.farm.sweep.items import Expansion, Item
 from weft.engine.farm.sweep.job import Axis, Job
 from weft.engine.farm.work.ledger import Entry
-from weft.engine.farm.work.publishing import HIDDEN
+from weft.engine.farm.work.publishing import batch_path
 from weft.engine.graph.graph import Graph, Node
 from weft.engine.graph.traversal import links_above, reached
 from weft.engine.keys import Digest, digest
@@ -37,7 +37,7 @@ def write_batches(folder: Path, job: Job, batches: Sequence[Sequence[Item]]) -> 
     axes = [axis.targets for axis in job.axes]
     for items in batches:
         content = orjson.dumps({"axes": axes, "items": [item.values for item in items]})
-        replace_file(_path(folder, batch_name(items)), content)
+        replace_file(batch_path(folder, batch_name(items)), content)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class AttemptGraphs:
 
     def _read(self, name: str) -> MergedBatch | None:
         """The batch of a name; None where there is none. Others may dissolve it, so its file is always looked for."""
-        path = _path(self.folder, name)
+        path = batch_path(self.folder, name)
         if name == self._name and path.is_file():
             return self._batch
         try:
@@ -149,15 +149,3 @@ def failed_together(plan: Plan, result: Result) -> bool:
     """Whether calls that were to be made together were not made, so that another item may be at fault."""
     made = {*result.ran, *result.cached}
     return any(step.call.type.batch and step.call.id not in made for step in plan.of("run", "undecided"))
-
-
-def dissolve(folder: Path, entry: Entry) -> bool:
-    """Have the items of a batch run by themselves from now on; whether there was one."""
-    path = _path(folder, entry.shared)
-    there = path.is_file()
-    path.unlink(missing_ok=True)
-    return there
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / HIDDEN / "batches" / f"{name}.json"

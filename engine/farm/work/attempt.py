@@ -18,13 +18,14 @@ from typing import IO, Any
 import orjson
 
 from weft.engine import events
-from weft.engine.errors import ChangedFile, InputError, NodeError, StoreError, WeftError
-from weft.engine.farm.merge.attempt_graph import AttemptGraphs, dissolve, failed_together
+from weft.engine.errors import ChangedFile, InputError, NodeError, StoreError, described, message_of
+from weft.engine.farm.merge.attempt_graph import AttemptGraphs, failed_together
 from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger import Entry
-from weft.engine.farm.work.publishing import HIDDEN, Staged, stage
+from weft.engine.farm.work.publishing import HIDDEN, Staged, dissolve, stage
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
+from weft.engine.interrupts import is_interrupt
 from weft.engine.planning.planner import Plan
 from weft.engine.process import machine, process_start
 from weft.engine.running.delivery import versions
@@ -66,7 +67,9 @@ class AttemptOutcome:
         try:
             return replace(self, finished=None, staged=self.finished())
         except OSError as fault:
-            return replace(self, finished=None, cause=str(fault))
+            return replace(self, finished=None, cause=message_of(fault))
+        except Exception as fault:
+            return replace(self, finished=None, error=described(fault))
 
     def clear(self) -> None:
         """Empty the folder for a later attempt."""
@@ -121,7 +124,7 @@ class ItemRunner:
             shutil.rmtree(staging_path(self.folder, self.worker, turn), ignore_errors=True)
 
     def attempt(self, entry: Entry, stopped: Callable[[], bool]) -> AttemptOutcome:
-        """Run one item.
+        """Run one item. Whatever is raised meanwhile, but for an interrupt, is in the outcome.
 
         Args:
             stopped: asked in every step.
@@ -134,9 +137,11 @@ class ItemRunner:
             with path.open("ab", buffering=0) as log:
                 return self._run(entry, staging, stopped, Log(log))
         except (StoreError, OSError) as fault:
-            return AttemptOutcome(staging, cause=str(fault))
-        except WeftError as fault:
-            return AttemptOutcome(staging, error=str(fault))
+            return AttemptOutcome(staging, cause=message_of(fault))
+        except BaseException as fault:
+            if is_interrupt(fault):
+                raise
+            return AttemptOutcome(staging, error=described(fault))
 
     def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log) -> AttemptOutcome:
         log.write(event="attempt", item=entry.id, attempt=entry.attempt, worker=self.worker, settings=entry.settings)
@@ -155,7 +160,7 @@ class ItemRunner:
         plan, result = self._executed(graph, log, stopped, staging)
         if result.status == "cancelled":
             return AttemptOutcome(staging)
-        if result.failures and not spare and failed_together(plan, result) and dissolve(self.folder, entry):
+        if result.failures and not spare and failed_together(plan, result) and dissolve(self.folder, entry.shared):
             log.write(event="batch_dissolved", batch=entry.shared)
             del result  # its errors hold on to the memory of the calls that failed
             return self._try(entry, staging, stopped, log, {})
@@ -234,7 +239,7 @@ def ran_out_of_room(fault: NodeError) -> bool:
 def ran_out_of_memory(fault: NodeError) -> bool:
     """Whether a node had too little memory, of the machine or of a device: torch says so in words."""
     if isinstance(fault.cause, RuntimeError):
-        text = str(fault.cause).lower()
+        text = message_of(fault.cause).lower()
         return "out of memory" in text or "allocate memory" in text
     return isinstance(fault.cause, MemoryError)
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from weft.engine.errors import StoreError, WeftError
+from weft.engine.errors import StoreError, described, message_of
 from weft.engine.farm.work.attempt import AttemptOutcome, Log, log_path
 from weft.engine.farm.work.ledger import Entry, Ledger
 
@@ -26,9 +26,9 @@ def commit(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcome) -
             return _published(ledger, worker, entry, outcome)
     except (StoreError, OSError) as fault:
         outcome.clear()
-        ledger.stop(str(fault))
-    except WeftError as fault:
-        ledger.fail(worker, entry, str(fault))
+        ledger.stop(message_of(fault))
+    except Exception as fault:
+        ledger.fail(worker, entry, described(fault))
     finally:
         outcome.clear()
     return False

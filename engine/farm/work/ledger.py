@@ -19,6 +19,7 @@ import orjson
 
 from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger_file import LedgerFile
+from weft.engine.farm.work.publishing import dissolve
 from weft.engine.process import machine, process_start
 
 LEASE = 30.0
@@ -257,7 +258,8 @@ class Ledger(LedgerFile):
     def reap(self) -> list[str]:
         """End the leases of workers of this machine that are gone, and those whose time is over; the workers' names.
 
-        The item that a dead worker was executing is charged one half; the others of its lease with nothing.
+        The item that a dead worker was executing is charged one half; the others of its lease with nothing. Where it
+        was executed in a batch, another item of the batch may be at fault: the batch is dissolved and none is charged.
         """
         here, now = machine(), time.time()
         rows = self._base.execute("SELECT name, machine, pid, started, item FROM workers").fetchall()
@@ -281,8 +283,8 @@ class Ledger(LedgerFile):
             self._died(worker, row[0] if row else "")
 
     def _died(self, name: str, item: str) -> None:
-        held = self._base.execute("SELECT 1 FROM items WHERE id=? AND worker=? AND state='leased'", (item, name))
-        if held.fetchone():
+        held = self._read("WHERE id=? AND worker=? AND state='leased'", (item, name))
+        if held and not dissolve(self.path.parent.parent, held[0].shared):
             self._charge(item, 0.5, f"worker {name} died, or did not answer, while it ran this")
         self._give_back(name)
 

@@ -27,6 +27,19 @@ _TYPES = {"id": str, "name": str, "number": int}
 """What every sidecar has."""
 
 
+def batch_path(folder: Path, name: str) -> Path:
+    """Where the batch of a name lies in the folder of a job, as long as its items are run together."""
+    return folder / HIDDEN / "batches" / f"{name}.json"
+
+
+def dissolve(folder: Path, name: str) -> bool:
+    """Have the items of a batch run by themselves from now on; whether there was a batch of this name."""
+    path = batch_path(folder, name)
+    there = path.is_file()
+    path.unlink(missing_ok=True)
+    return there
+
+
 @dataclass(frozen=True)
 class Staged:
     """An item's files, whole and on disk, and the names that they are to get; the sidecar is the last.

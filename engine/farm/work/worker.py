@@ -83,6 +83,9 @@ class Worker:
                     time.sleep(IDLE)
         except StoreError as fault:
             self.ledger.stop(str(fault))
+        except Exception:
+            self.ledger.died(self.name)  # the item that ran is charged: another worker might end in the same way
+            raise
         finally:
             committer.close()
             self.runner.close()

@@ -268,3 +268,30 @@ def test_results_come_from_a_shared_store(weft: Weft, folder: Path) -> None:
     assert weft("run", *shared, "--store", "one").code == 0
     ended = weft("run", *shared, "--store", "other")
     assert ended.code == 0 and "cached   own" in ended.err
+
+
+ENDING = """
+import sys
+from weft.engine import node
+
+@node
+def Ends(code: int) -> int:
+    sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("code", [0, 2, 130])
+def test_a_node_that_ends_its_process_has_failed(weft: Weft, folder: Path, code: int) -> None:
+    (folder / "ending.py").write_text(ENDING)
+    nodes = {"ends": {"type": "Ends", "inputs": {"code": code}}, "sum": {"type": "Add", "inputs": {"a": 1}}}
+    outputs = {"ends": {"link": "ends"}, "total": {"link": "sum"}}
+    (folder / "ending.json").write_text(json.dumps({"weft": 1, "nodes": nodes, "outputs": outputs}))
+    ended = weft("run", "ending.json", "--nodes", "ending.py", "--json")
+    found = {line["event"]: line for line in ended.lines()}
+    assert ended.code == 1 and found["node_failed"]["node"] == "ends"
+    assert found["output"]["value"] == 2 and found["run_finished"]["status"] == "failed"
+
+
+def test_a_node_file_that_ends_the_process_is_a_wrong_call(weft: Weft, folder: Path) -> None:
+    (folder / "ending.py").write_text("import asyncio\nraise asyncio.CancelledError\n")
+    assert [weft(verb, "sum.json", "--nodes", "ending.py").code for verb in ("run", "check", "plan")] == [2, 2, 2]

@@ -21,7 +21,11 @@ from weft.engine.process import process_start
 
 NODES = '''"""Light nodes: a text and a number become one pixel."""
 
+import asyncio
+import ctypes
 import os
+import signal
+import sys
 import time
 from io import BytesIO
 
@@ -35,8 +39,16 @@ def Encode(text: str) -> int:
         raise InputError("this text fails", "choose another")
     if text == "memory":
         raise MemoryError("out of memory")
+    if text == "exit":
+        sys.exit(0)
+    if text == "cancelled":
+        raise asyncio.CancelledError
     if text == "crash":
-        os._exit(9)
+        os._exit(0)
+    if text == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if text == "segfault":
+        ctypes.string_at(0)
     return sum(text.encode())
 
 

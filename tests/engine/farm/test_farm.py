@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
@@ -79,12 +80,32 @@ def test_too_many_failures_stop_a_job(place: Place) -> None:
     assert worked(place) == {"failed": 1, "waiting": 1}
 
 
-def test_a_poison_item_kills_no_other(place: Place) -> None:
-    place.job({"prompt": ["a", "crash", "b"], "seed": [1, 2]}, retries=0)
+@pytest.mark.parametrize("text", ["exit", "cancelled"])
+def test_an_item_that_ends_its_process_in_python_has_failed_as_any_other(place: Place, text: str) -> None:
+    submit(place.job({"prompt": ["a", text, "b"]}, retries=1), place.out, place.setup)
+    assert worked(place) == {"done": 2, "failed": 1}
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        assert [one.attempt for one in ledger.entries("failed")] == [2]
+
+
+def test_items_that_kill_their_workers_are_tried_as_often_as_retries_allow_and_those_behind_them_are_reached(
+    place: Place,
+) -> None:
+    place.job({"prompt": ["crash", "kill", "a", "segfault", "b"]}, retries=0)
     assert place.run() == 1
-    ledger = Ledger(ledger_path(place.out))
-    assert ledger.counts() == {"done": 4, "failed": 2}
-    assert all("died" in one.error for one in ledger.entries("failed"))
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        assert ledger.counts() == {"done": 2, "failed": 3}
+        assert all("died" in one.error and one.charge == 0.5 for one in ledger.entries("failed"))
+
+
+def test_a_worker_that_cannot_write_what_happened_charges_the_item_that_it_ran(place: Place) -> None:
+    submit(place.job({"prompt": ["fail"]}, retries=1), place.out, place.setup)
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        ledger._base.execute("CREATE TRIGGER broken BEFORE INSERT ON faults BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        for _ in range(3):
+            with pytest.raises(sqlite3.IntegrityError):
+                Worker(place.out).work()
+        assert ledger.counts() == {"failed": 1}
 
 
 def test_the_first_items_go_before_all_others_and_stop_the_job_where_they_fail(place: Place) -> None:

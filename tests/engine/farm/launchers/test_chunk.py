@@ -66,6 +66,12 @@ def test_a_failure_stops_no_other_item(place: Place) -> None:
     assert [one.state for one in ended] == ["failed", "done"] and "this text fails" in ended[0].error
 
 
+def test_items_behind_one_that_kills_the_process_are_reached_when_the_chunk_runs_again(place: Place) -> None:
+    prepared(place, "a", "kill", "b", seeds=1)
+    assert [place.start("run-chunk", "out", "0-2").wait(60) for _ in range(2)] == [-signal.SIGKILL] * 2
+    assert len(place.pictures()) == 2
+
+
 def test_status_and_logs_need_no_ledger(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     states(prepared(place, "fail", "a", "b", seeds=1), "0-1")
     assert call(["farm", "status", str(place.out)]) == 1

@@ -11,10 +11,11 @@ import pytest
 from tests.engine.farm.conftest import NODES, Place
 from tests.engine.farm.merge.test_batching import TOGETHER
 from weft.engine.farm import Ledger
-from weft.engine.farm.merge.attempt_graph import AttemptGraphs, dissolve
+from weft.engine.farm.merge.attempt_graph import AttemptGraphs
 from weft.engine.farm.submit import submit
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.ledger_file import ledger_path
+from weft.engine.farm.work.publishing import dissolve
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_graph_is_the_same_whatever_was_asked_for_before(batched: tuple[Attemp
 def test_an_item_of_a_dissolved_batch_runs_by_itself(batched: tuple[AttemptGraphs, list[Entry]]) -> None:
     graphs, entries = batched
     assert "SampleBatch" in types(graphs, entries[0])
-    assert dissolve(graphs.folder, entries[0]) and not dissolve(graphs.folder, entries[0])
+    assert dissolve(graphs.folder, entries[0].shared) and not dissolve(graphs.folder, entries[0].shared)
     assert types(graphs, entries[0]) == {"Encode", "Sample", "Paint"}
     assert "SampleBatch" in types(graphs, entries[-1])
 

@@ -126,8 +126,8 @@ def test_a_batch_that_does_not_fit_is_dissolved(place: Place) -> None:
     assert ran(place)["Sample"] == 7 and ran(place)["SampleBatch"] == 0
 
 
-def test_a_poison_item_takes_no_other_along(place: Place) -> None:
-    place.job({"prompt": ["a", "crash", "b"]}, batch=3, retries=1)
+def test_an_item_that_kills_its_worker_fails_no_other_item_of_its_batch(place: Place) -> None:
+    place.job({"prompt": ["a", "crash", "b"]}, batch=3, retries=0)
     assert place.run() == 1
     ledger = Ledger(ledger_path(place.out))
     assert ledger.counts() == {"done": 2, "failed": 1}
