@@ -70,8 +70,9 @@ def is_interrupt(fault: BaseException) -> bool:
     """
     if isinstance(fault, Exception) or threading.current_thread() is not threading.main_thread():
         return False
-    noted = isinstance(signal.getsignal(signal.SIGINT), _Marking)
-    return any(_MARK in vars(one) or (not noted and isinstance(one, KeyboardInterrupt)) for one in _behind(fault))
+    handler = signal.getsignal(signal.SIGINT)
+    unmarked = callable(handler) and not isinstance(handler, _Marking)
+    return any(_MARK in vars(one) or (unmarked and isinstance(one, KeyboardInterrupt)) for one in _behind(fault))
 
 
 def _behind(fault: BaseException) -> Iterator[BaseException]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from weft.engine.errors import described
 from weft.engine.events import Event, Listener
 from weft.engine.process_end import start_thread
 from weft.engine.running.emitter import leave_listener, raise_if_in_listener
@@ -30,7 +31,9 @@ class Submission:
     """A run under way; `Engine.submit` makes it.
 
     Iterate over it for its events, with `for` or `async for`: each iteration gives all of them, from the first to the
-    last, and waits for those that are still to come. `await` it, or call `result`, for its result.
+    last, and waits for those that are still to come. An iterator (`events = aiter(submission)`) goes on where it was
+    after a wait for the next event was cancelled: `await asyncio.wait_for(anext(events), 0.1)` loses none. `await` the
+    submission, or call `result`, for its result.
     """
 
     _work: Work = field(repr=False)
@@ -51,6 +54,11 @@ class Submission:
         leave_listener()
         try:
             self._future.set_result(self._work(self._put, self._asked.is_set))
+        except (StopIteration, asyncio.CancelledError) as fault:
+            # These mean something else to event loops: whoever awaits the result would wait for ever, or be cancelled.
+            wrapped = RuntimeError(f"the run ended by {described(fault)}")
+            wrapped.__cause__ = fault
+            self._future.set_exception(wrapped)
         except BaseException as fault:
             self._future.set_exception(fault)
         finally:
@@ -59,6 +67,8 @@ class Submission:
     def _put(self, *new: Event) -> None:
         """Add an event, or none where there are no more."""
         with self._changed:
+            if self._ended:
+                return  # a thread that a node left behind may still report progress
             self._events += new
             self._ended = not new
             self._changed.notify_all()
@@ -115,22 +125,44 @@ class Submission:
             yield from new
             given += len(new)
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        # No thread waits for the events: a few threads serve a whole event loop, and many runs may be listened to.
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return _Listening(self)
+
+
+@dataclass(eq=False)
+class _Listening(AsyncIterator[Event]):
+    """The events of a submission from the first on, for one listener in an event loop.
+
+    No generator: a generator is over once a wait for its next event was cancelled, by `asyncio.wait_for` for instance.
+    Here the wait may begin again, and the event is given then. No thread waits for the events: a few threads serve a
+    whole event loop, and many runs may be listened to.
+    """
+
+    submission: Submission
+    given: int = 0
+
+    async def __anext__(self) -> Event:
+        run = self.submission
+        if (event := self._next()) is not None:
+            return event
         arrived = asyncio.Event()
         wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
-        self._wake.append(wake)
-        given = 0
+        run._wake.append(wake)
         try:
             while True:
-                arrived.clear()
-                with self._changed:
-                    new, ended = self._events[given:], self._ended
-                for event in new:
-                    yield event
-                given += len(new)
+                ended = run._ended  # looked at first: what comes in between is given before the end
+                if (event := self._next()) is not None:
+                    return event
                 if ended:
-                    return
+                    raise StopAsyncIteration
                 await arrived.wait()
+                arrived.clear()
         finally:
-            self._wake.remove(wake)
+            run._wake.remove(wake)
+
+    def _next(self) -> Event | None:
+        """The next event where it is there; it counts as given, so nothing may be awaited before it is returned."""
+        if self.given == len(self.submission._events):
+            return None
+        self.given += 1
+        return self.submission._events[self.given - 1]

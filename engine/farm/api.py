@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +127,11 @@ class Running:
         finally:
             ledger.close()
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is run any more."""
+        return self._ended.done()
+
     def result(self, timeout: float | None = None) -> JobProgress:
         """How the job ended.
 
@@ -139,25 +145,54 @@ class Running:
     def __iter__(self) -> Iterator[tuple[Entry, Path]]:
         seen: set[int] = set()
         while True:
-            over = self._ended.done()
-            yield from self._published(seen)
+            over = self.over
+            for entry, sidecar in self.published(seen):
+                seen.add(entry.number)
+                yield entry, sidecar
             if over:
                 self._ended.result()
                 return
             time.sleep(POLL)
 
-    async def __aiter__(self) -> AsyncIterator[tuple[Entry, Path]]:
-        items = iter(self)
-        while (found := await asyncio.to_thread(next, items, None)) is not None:
-            yield found
+    def __aiter__(self) -> AsyncIterator[tuple[Entry, Path]]:
+        return _Published(self)
 
-    def _published(self, seen: set[int]) -> Iterator[tuple[Entry, Path]]:
-        """What was published since, with the sidecars."""
+    def published(self, seen: Collection[int]) -> list[tuple[Entry, Path]]:
+        """What is published, with the sidecars.
+
+        Args:
+            seen: the numbers of items to leave out.
+        """
         ledger = Ledger(ledger_path(self.folder))
         try:
             new = [one for one in ledger.entries("done", "cached") if one.number not in seen]
         finally:
             ledger.close()
-        for entry in new:
-            seen.add(entry.number)
-            yield entry, self.folder / f"{entry.name}{SIDECAR}"
+        return [(entry, self.folder / f"{entry.name}{SIDECAR}") for entry in new]
+
+
+class _Published(AsyncIterator[tuple[Entry, Path]]):
+    """The items of a job as they are published, for one listener in an event loop.
+
+    A wait for the next item may be cancelled and begin again: no item is lost. The loop waits for no thread that waits
+    for the job.
+    """
+
+    def __init__(self, job: Running) -> None:
+        self._job = job
+        self._seen: set[int] = set()
+        self._new: deque[tuple[Entry, Path]] = deque()
+
+    async def __anext__(self) -> tuple[Entry, Path]:
+        while not self._new:
+            over = self._job.over
+            published = await asyncio.to_thread(self._job.published, frozenset(self._seen))
+            # Nothing is awaited from here on, so nothing is lost; somebody else may have waited for the next item too.
+            self._new += [one for one in published if one[0].number not in self._seen]
+            self._seen.update(entry.number for entry, _ in self._new)
+            if not self._new:
+                if over:
+                    self._job.result()
+                    raise StopAsyncIteration
+                await asyncio.sleep(POLL)
+        return self._new.popleft()

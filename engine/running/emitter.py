@@ -28,16 +28,20 @@ class Emitter:
     def __init__(self, listener: events.Listener = events.ignore) -> None:
         self.listener = listener
         self.fault: BaseException | None = None
+        self._closed = False
         self._lock = threading.Lock()
         with composing_nothing():
             self._context = copy_context()
         self._context.run(_IN_LISTENER.set, True)
 
     def __call__(self, event: events.Event) -> None:
-        """Give one event to the listener."""
+        """Give one event to the listener; none after the end of the run, when threads of its nodes may still report."""
         if self.unheard:
             return
         with self._lock:
+            if self._closed:
+                return
+            self._closed = isinstance(event, events.RunFinished)
             try:
                 self._context.run(self.listener, event)
             except BaseException as fault:

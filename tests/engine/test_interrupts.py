@@ -14,14 +14,16 @@ from weft.engine.interrupts import interrupts_noted, is_interrupt
 
 @pytest.fixture(autouse=True)
 def exits() -> Iterator[None]:
-    """SIGUSR1 ends the process."""
+    """SIGUSR1 ends the process, and Ctrl-C interrupts it, also where the tests run in the background of a shell."""
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(number)
 
-    before = signal.signal(signal.SIGUSR1, end)
+    handlers = {signal.SIGUSR1: end, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGUSR1, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def raised_by(number: signal.Signals) -> BaseException:
@@ -56,6 +58,8 @@ def test_outside_every_keyboard_interrupt_of_the_main_thread_is_one() -> None:
     thread.start()
     thread.join()
     assert is_interrupt(KeyboardInterrupt()) and not is_interrupt(SystemExit()) and found == [False]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert not is_interrupt(KeyboardInterrupt())
 
 
 def test_handlers_are_what_they_were_but_for_those_that_were_replaced_meanwhile() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -208,3 +209,104 @@ def test_each_iteration_gives_all_events(engine: Engine) -> None:
     run.result(timeout=20)
     first = [*run]
     assert first and [*run] == first and asyncio.run(heard(run)) == first
+
+
+async def polled(events: AsyncIterator[Event], seconds: float) -> list[Event]:
+    """All events of an iterator, with a wait that is cancelled again and again."""
+    found: list[Event] = []
+    while True:
+        try:
+            found.append(await asyncio.wait_for(anext(events), seconds))
+        except TimeoutError:
+            continue
+        except StopAsyncIteration:
+            return found
+
+
+@pytest.mark.parametrize("seconds", [0.0001, 0.003, 0.01, 0.011, 0.02])
+def test_a_wait_for_an_event_that_is_cancelled_loses_none(engine: Engine, seconds: float) -> None:
+    async def heard() -> list[Event]:
+        return await asyncio.wait_for(polled(aiter(run), seconds), 20)
+
+    run = engine.submit(work(20))
+    assert asyncio.run(heard()) == [*run] and len(run._wake) == 0
+
+
+def test_listeners_that_leave_take_nothing_from_those_that_stay(engine: Engine) -> None:
+    async def leaves(run: Submission) -> None:
+        async for event in run:
+            if event.plain()["event"] == "node_progress":
+                await asyncio.sleep(60)
+
+    async def listened(run: Submission) -> list[Event]:
+        return [event async for event in run]
+
+    async def heard() -> list[list[Event]]:
+        run = engine.submit(work(20))
+        gone = [asyncio.create_task(leaves(run)) for _ in range(3)]
+        stay = [asyncio.create_task(listened(run)) for _ in range(3)]
+        stay.append(asyncio.create_task(polled(aiter(run), 0.005)))
+        await asyncio.sleep(0.05)
+        for task in gone:
+            task.cancel()
+        found = [await asyncio.wait_for(task, 20) for task in stay]
+        return [*found, [*run]]
+
+    first, *others = asyncio.run(heard())
+    assert first[-1].plain()["event"] == "run_finished" and others == [first] * 4
+
+
+def test_two_waits_on_one_iterator_share_its_events(engine: Engine) -> None:
+    async def heard(run: Submission) -> list[list[Event]]:
+        events = aiter(run)
+        return [*await asyncio.wait_for(asyncio.gather(polled(events, 1), polled(events, 1)), 20)]
+
+    run = engine.submit(work(10))
+    one, two = asyncio.run(heard(run))
+    assert sorted([*map(repr, one), *map(repr, two)]) == sorted(map(repr, run))
+
+
+def test_an_event_loop_ends_though_a_run_that_it_listened_to_goes_on(engine: Engine) -> None:
+    async def leave() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(last_event(run), 0.05)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run, 0.05)
+
+    run = engine.submit(work(10_000))
+    started = time.monotonic()
+    asyncio.run(leave())
+    assert time.monotonic() - started < 5 and not run.done
+    run.cancel()
+    assert [*run][-1].plain()["event"] == "run_finished"
+
+
+def test_progress_of_a_thread_that_a_node_left_behind_is_no_event_of_the_run(engine: Engine) -> None:
+    left: list[Context] = []
+
+    @node
+    def Leaves(number: int, *, context: Context = INJECTED) -> int:
+        """Leave the context to somebody else."""
+        left.append(context)
+        return number
+
+    with Graph() as graph:
+        graph.output("out", Leaves(1))
+    heard: list[Event] = []
+    run = engine.submit(graph, listener=heard.append)
+    events = [*run]
+    left[0].progress(1, 2)
+    assert [*run] == events == heard and run.result(20).status == "done"
+
+
+@pytest.mark.parametrize("kind", [StopIteration, asyncio.CancelledError])
+def test_what_a_listener_raises_reaches_who_awaits(kind: type[BaseException], engine: Engine) -> None:
+    def listener(event: Event) -> None:
+        raise kind
+
+    async def awaited() -> None:
+        await asyncio.wait_for(engine.submit(work(1), listener=listener), 20)
+
+    with pytest.raises(RuntimeError) as caught:
+        asyncio.run(awaited())
+    assert isinstance(caught.value.__cause__, kind)

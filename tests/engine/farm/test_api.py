@@ -31,12 +31,25 @@ def test_items_come_as_they_are_published(place: Place) -> None:
     assert running.result().state == "finished"
 
 
-def test_items_come_in_a_loop_of_events(place: Place) -> None:
+def test_items_come_in_a_loop_of_events_whose_waits_may_be_cancelled(place: Place) -> None:
+    async def leave(running: Running) -> None:
+        await asyncio.wait_for(anext(aiter(running)), 0.05)
+
     async def numbers(running: Running) -> list[int]:
-        return sorted([entry.number async for entry, _ in running])
+        items, found = aiter(running), list[int]()
+        while True:
+            try:
+                entry, _ = await asyncio.wait_for(anext(items), 0.03)
+                found.append(entry.number)
+            except TimeoutError:
+                continue
+            except StopAsyncIteration:
+                return sorted(found)
 
     running = farm(place).submit(Graph.load(place.folder / "graph.json"), {"seed": range(3)})
-    assert asyncio.run(numbers(running)) == [0, 1, 2]
+    with pytest.raises(TimeoutError):
+        asyncio.run(leave(running))
+    assert not running.over and asyncio.run(numbers(running)) == [0, 1, 2]
 
 
 def test_a_wrong_part_is_a_problem(place: Place) -> None:

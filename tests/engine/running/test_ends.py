@@ -201,6 +201,15 @@ def other() -> None:
     raise SystemExit(0)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts this process, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("raising", "expected"), [(nothing, KeyboardInterrupt), (other, SystemExit)])
 def test_ctrl_c_ends_the_run_at_once(
     raising: Callable[[], object], expected: type[BaseException], storeless: Engine
