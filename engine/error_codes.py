@@ -89,6 +89,8 @@ CODES: Mapping[str, str] = {
     "unknown-device": "The device is not there.",
     "changed-file": "A file was changed while it was read, each time that the run was planned again.",
     "changed-since-submit": "A file or a node type that a job's items go by is another than when it was submitted.",
+    "time-limit": "A node did not end within its time limit.",
+    "device-lost": "A node that did not end within its time limit still uses the device.",
     "changed-input": "A node changed a value that it was given.",
     "wrong-kind-of-file": "The file is not of the kind that the input takes.",
     "colliding-names": "Two items of a job would have the same name.",

@@ -6,8 +6,9 @@
     |   |   |-- SettingsError     settings that are wrong: all their problems, in `.problems`
     |   |   `-- ChangedFile       a file is not what it was when the run was planned
     |   |-- LiteralError      a literal or a link that an input does not take
-    |   `-- StoreError        the store cannot be read or written
-    |       `-- CorruptRecord     a stored record is damaged; it is dropped and computed again
+    |   |-- StoreError        the store cannot be read or written
+    |   |   `-- CorruptRecord     a stored record is damaged; it is dropped and computed again
+    |   `-- TimeLimitError  a node or an item did not end within its time limit
     |-- CatalogError      a node library that cannot be loaded, or an invalid node type
     |-- GraphError        a graph or a call with problems: all of them, in `.problems`
     |-- NodeError         a node failed while it ran
@@ -146,6 +147,27 @@ class CorruptRecord(StoreError):  # noqa: N818 - a state of a record rather than
     def __reduce__(self) -> tuple[type[CorruptRecord], tuple[Digest, str]]:
         """How it goes to another process."""
         return CorruptRecord, (self.key, self.reason)
+
+
+class TimeLimitError(HintedError):
+    """A node did not end within its time limit.
+
+    Args:
+        limit: in seconds.
+        rest: what else is known, as a part of a sentence.
+    """
+
+    default_code = "time-limit"
+
+    def __init__(self, limit: float, rest: str = "") -> None:
+        self.limit = limit
+        self.rest = rest
+        message = f"it did not end within {limit:g} s" + (f"; {rest}" if rest else "")
+        super().__init__(message, "raise the limit: --node-timeout SECONDS, or WEFT_NODE_TIMEOUT")
+
+    def __reduce__(self) -> tuple[type[TimeLimitError], tuple[float, str]]:
+        """How it goes to another process."""
+        return TimeLimitError, (self.limit, self.rest)
 
 
 class Cancelled(WeftError):  # noqa: N818 - an outcome rather than a fault

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
 
 from weft.engine.errors import Cancelled
 
@@ -22,6 +26,25 @@ _ENDING = threading.Event()
 
 _THREADS: dict[threading.Thread, Callable[[], object] | None] = {}
 """The threads that run, and what asks each to stop: a dict, since threads add and remove while it is listed."""
+
+
+_LEFT_BEHIND: list[threading.Thread] = []
+"""Threads that nobody waits for, since what they run did not end in time."""
+
+
+def leave_behind(thread: threading.Thread) -> None:
+    """Have the end of the process not wait for a daemon thread that does not end."""
+    _LEFT_BEHIND[:] = [thread, *(one for one in _LEFT_BEHIND if one.is_alive())]
+
+
+def end_process(code: int) -> NoReturn:
+    """End this process; at once where a thread that was left behind still runs, since libraries may crash otherwise."""
+    if any(thread.is_alive() for thread in _LEFT_BEHIND):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def raise_if_ending() -> None:

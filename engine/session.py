@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import resolve_device, resolve_precision
-from weft.engine.errors import Cancelled, ChangedFile, GraphError, StoreError
+from weft.engine.errors import Cancelled, ChangedFile, GraphError, InputError, StoreError
 from weft.engine.file_stamp import FileStamp
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
@@ -45,7 +45,7 @@ from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import admitted
 from weft.engine.running.result import Result
 from weft.engine.running.run_in_parts import PLANS, RunInParts
-from weft.engine.settings import TABLE, Settings, default, resolve
+from weft.engine.settings import MAX_SECONDS, TABLE, Settings, default, resolve
 from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_default, running
 from weft.engine.spec.catalog import Catalog, installed
 from weft.engine.spec.context import Context, never
@@ -94,6 +94,7 @@ class Engine:
         download: whether a run may fetch models that are named by hub id.
         memory: bytes of results to keep in memory.
         weights: bytes of weights to keep on a device; None keeps all.
+        node_timeout: seconds that one call of a node may take (`weft.engine.running.time_limit`); None without a limit.
         report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
         history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
@@ -111,12 +112,16 @@ class Engine:
     download: bool = field(default_factory=default("download"))
     memory: int = field(default_factory=default("memory"))
     weights: int | None = field(default_factory=default("weights"))
+    node_timeout: float | None = field(default_factory=default("node_timeout"))
     report: Callable[[str], None] = warnings.warn
     guarded: bool = False
     history: bool = True
     limits: Limits = field(default_factory=default("limits"))
 
     def __post_init__(self) -> None:
+        if self.node_timeout is not None and not 0 < self.node_timeout <= MAX_SECONDS:
+            message = f"`node_timeout` is {self.node_timeout}, expected seconds above 0"
+            raise InputError(message, "leave it out for no limit", "malformed-setting")
         self.models, self.inputs, self.nodes = (one_or_many(one) for one in (self.models, self.inputs, self.nodes))
         self.reload_nodes()
         self._store, self._digests = self._stores()
@@ -452,6 +457,7 @@ class Engine:
             guarded=self.guarded,
             limits=self.limits,
             verify=self._digests.verify,
+            node_timeout=self.node_timeout,
         )
 
     def _confirm(self, planned: Plan) -> None:

@@ -19,8 +19,11 @@ from weft.engine.device import PRECISIONS
 from weft.engine.errors import InputError, Problem, SettingsError, nearest
 from weft.engine.home import with_home
 from weft.engine.limits import Limits
-from weft.engine.quantities import size
+from weft.engine.quantities import seconds, size
 from weft.engine.settings_file import NAME, FileValue, file_values, trusted_folders, user_file
+
+MAX_SECONDS = 10.0**9
+"""The longest time that a setting may say, thirty years."""
 
 
 def _as_given(value: Any, folder: Path) -> Any:
@@ -126,6 +129,17 @@ def _whole_text(text: str) -> int:
     return int(text)
 
 
+def _seconds(value: object) -> float:
+    given = float(value) if type(value) in (int, float) else _seconds_text(_text(value))  # type: ignore[arg-type]
+    if not 0 < given <= MAX_SECONDS:
+        raise ValueError
+    return given
+
+
+def _seconds_text(text: str) -> float:
+    return _seconds(float(text) if re.fullmatch(r"\d+(\.\d+)?", text.strip()) else seconds(text))
+
+
 def _switch(value: object) -> bool:
     if type(value) is not bool:
         raise ValueError
@@ -181,6 +195,7 @@ DEVICE = SettingKind("auto, cpu, cuda, cuda:N or mps", _device, _device, '"cuda:
 PRECISION = SettingKind(f"one of {', '.join(PRECISIONS)}", _one_of(*PRECISIONS), _one_of(*PRECISIONS), '"float16"')
 SIZE = SettingKind("a size such as 500M or 20G, or a number of bytes", _bytes, size, '"20G"')
 SWITCH = SettingKind("true or false", _switch, _switch_text, "true")
+SECONDS = SettingKind("seconds, or a time such as 90s or 10m", _seconds, _seconds_text, "600")
 WHOLE = SettingKind("a whole number", _whole, _whole_text, "4096")
 
 _LIMITS = {
@@ -240,6 +255,14 @@ TABLE: tuple[Setting, ...] = (
         "--download",
     ),
     Setting(
+        "node_timeout",
+        "WEFT_NODE_TIMEOUT",
+        SECONDS,
+        "none",
+        "Seconds that one node may take; one that takes longer has failed.",
+        "--node-timeout",
+    ),
+    Setting(
         "notify",
         "WEFT_NOTIFY",
         TEXTS,
@@ -267,6 +290,7 @@ class Settings:
     Args:
         store: None is a folder in the user's cache folder (`store_folder`).
         weights: None keeps all.
+        node_timeout: in seconds; None is no limit.
         origins: for each setting the place that gave its value: `FILE:LINE`, a variable or `call`; for a list the place
             of each element.
     """
@@ -282,6 +306,7 @@ class Settings:
     weights: int | None = None
     metadata: bool = True
     download: bool = False
+    node_timeout: float | None = None
     notify: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)

@@ -18,6 +18,7 @@ from weft.engine.cli.options import expanded
 from weft.engine.cli.output import Exit, say, say_error
 from weft.engine.cli.standard_streams import abandon, is_of_stream, prepare
 from weft.engine.errors import InputError, StoreError, WeftError
+from weft.engine.process_end import end_process
 
 COMMANDS = ("run", "check", "plan", "watch", "diff", "show", "nodes", "schema")
 """Modules of this package with one command each, in the order of the help."""
@@ -70,7 +71,7 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     prepare()
-    sys.exit(call(list(sys.argv[1:] if arguments is None else arguments)))
+    end_process(call(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def call(arguments: list[str]) -> int:

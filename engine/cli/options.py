@@ -48,6 +48,10 @@ Inputs = Annotated[
 NodeFiles = Annotated[
     list[Path] | None, typer.Option("--nodes", metavar="FILE.py", help="A file with your own node types.")
 ]
+NodeTimeout = Annotated[
+    float | None,
+    typer.Option("--node-timeout", min=0.001, metavar="SECONDS", help="A node that takes longer has failed."),
+]
 Previews = Annotated[
     Path | None,
     typer.Option("--preview", metavar="DIR", help="Keep the latest preview of each running node in DIR/NODE.png."),
@@ -83,6 +87,7 @@ class EngineOptions:
     models: Models = None
     inputs: Inputs = None
     nodes: NodeFiles = None
+    node_timeout: NodeTimeout = None
 
     def settings(self, graph: Path | None = None, **others: Any) -> Settings:
         """The settings of this call.

@@ -23,7 +23,16 @@ from typing import Any
 
 from weft.engine import events
 from weft.engine.artifact import Artifact
-from weft.engine.errors import Cancelled, ChangedFile, InputError, NodeError, Problem, StoreError, writing_hint
+from weft.engine.errors import (
+    Cancelled,
+    ChangedFile,
+    InputError,
+    NodeError,
+    Problem,
+    StoreError,
+    TimeLimitError,
+    writing_hint,
+)
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.interrupts import is_interrupt
@@ -38,6 +47,7 @@ from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue
 from weft.engine.running.result import Result
+from weft.engine.running.time_limit import LimitedCall
 from weft.engine.spec.call import Call
 from weft.engine.spec.context import Context
 from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote, Store
@@ -58,6 +68,9 @@ WORTH_A_THREAD = 0.002
 
 Deliver = Callable[[Artifact, Step, int | None], Delivered]
 
+_Outputs = dict[str, Computed] | BaseException
+"""The outputs of a call by name, or what it raised."""
+
 
 @dataclass(frozen=True)
 class RunEnvironment:
@@ -77,6 +90,7 @@ class RunEnvironment:
         limits: that values of nodes are held to.
         verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
         final: whether the run is not planned again for a changed file: the node that read it has failed then.
+        node_timeout: seconds that a call of a node may take (`weft.engine.running.time_limit`); None without a limit.
     """
 
     store: Store
@@ -92,6 +106,7 @@ class RunEnvironment:
     limits: Limits = field(default_factory=Limits)
     verify: Callable[[HashedResource], None] = lambda found: None
     final: bool = False
+    node_timeout: float | None = None
 
 
 @dataclass
@@ -287,10 +302,7 @@ class _Run:
             return None
         # No event but progress is emitted within the turn: a slow listener keeps the device from no other run.
         self._emit(events.NodeStarted, step)
-        with self._turn(step) as lane:
-            started = time.perf_counter()
-            outputs = self._computed(step, arrived, lane)
-            seconds = time.perf_counter() - started
+        outputs, seconds = self._limited(step, arrived)
         if isinstance(outputs, ChangedFile) and not self.environment.final:
             self._emit(events.FileChanged, step, path=outputs.path)
             raise outputs
@@ -302,6 +314,32 @@ class _Run:
         self._keep(step, content, outputs, seconds)
         return Record(outputs, seconds)
 
+    def _limited(self, step: Step, arrived: Mapping[Link, Any]) -> tuple[_Outputs, float]:
+        """The outputs of a call within the time limit, and its seconds."""
+        limit = self.environment.node_timeout
+        if limit is None:
+            return self._in_turn(step, arrived)
+        work = partial(self._in_turn, step, arrived)
+        call: LimitedCall[tuple[_Outputs, float]] = LimitedCall(work, limit, self.environment.cancelled)
+        try:
+            return call.result()
+        except TimeLimitError as fault:
+            return fault, limit
+
+    def _in_turn(
+        self, step: Step, arrived: Mapping[Link, Any], limited: LimitedCall[Any] | None = None
+    ) -> tuple[_Outputs, float]:
+        """The outputs of a call, in a turn on the device where it uses that, and its seconds."""
+        try:
+            with self._turn(step) as lane:
+                if limited is not None:
+                    limited.begin()
+                started = time.perf_counter()
+                outputs = self._computed(step, arrived, lane, limited)
+                return outputs, time.perf_counter() - started
+        except InputError as fault:  # there is no turn to be had: the device is lost
+            return fault, 0.0
+
     def _arrived(self, step: Step) -> dict[Link, Any] | None:
         """The values behind a step's links; None where one cannot be loaded, which counts as a failure of the node."""
         try:
@@ -309,15 +347,15 @@ class _Run:
         except CorruptRecord:
             raise
         except BaseException as fault:
-            self._raise_unless_own(fault)
+            self._raise_unless_own(fault, self.environment.cancelled)
             self._failed(step, fault)
             return None
 
     def _computed(
-        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane
-    ) -> dict[str, Computed] | BaseException:
+        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane, limited: LimitedCall[Any] | None
+    ) -> _Outputs:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
-        outcome = self._outcome(step, arrived, lane)
+        outcome = self._outcome(step, arrived, lane, limited)
         try:
             for found in step.found.values():
                 self.environment.verify(found)
@@ -326,23 +364,24 @@ class _Run:
         return outcome
 
     def _outcome(
-        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane
-    ) -> dict[str, Computed] | BaseException:
+        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane, limited: LimitedCall[Any] | None
+    ) -> _Outputs:
         """The outputs of a call, or what it raised: anything but an interrupt of the user and the end of the run."""
         try:
             with receiving(partial(self._warned, step)):
-                given = called(step.call, arrived, partial(self._context, step, lane), self.environment.limits)
+                context = partial(self._context, step, lane, limited)
+                given = called(step.call, arrived, context, self.environment.limits)
             if self.environment.guarded:
                 self._raise_if_changed(step.call, arrived)
             values = {name: laid_out(item) for name, item in given.items()}
             return {name: Computed(item, content_digest(item)) for name, item in values.items()}
         except BaseException as fault:
-            self._raise_unless_own(fault)
+            self._raise_unless_own(fault, limited.cancelled if limited else self.environment.cancelled)
             return fault
 
-    def _raise_unless_own(self, fault: BaseException) -> None:
-        """Raise what ends the run, which is no failure of the node in whose call it was raised."""
-        if is_interrupt(fault) or (isinstance(fault, Cancelled) and self.environment.cancelled()):
+    def _raise_unless_own(self, fault: BaseException, cancelled: Callable[[], bool]) -> None:
+        """Raise what ends the call from outside, which is no failure of the node that raised it."""
+        if is_interrupt(fault) or (isinstance(fault, Cancelled) and cancelled()):
             raise fault
 
     def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
@@ -372,11 +411,11 @@ class _Run:
             return self.no_turn
         return self.environment.lane.turn(self._raise_if_cancelled)
 
-    def _context(self, step: Step, lane: DeviceLane) -> Context:
+    def _context(self, step: Step, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Context:
         return self.environment.context(
             resources=step.found,
-            on_progress=partial(self._progress, step),
-            cancelled=self.environment.cancelled,
+            on_progress=partial(self._progress, step, limited),
+            cancelled=limited.cancelled if limited else self.environment.cancelled,
             lane=lane,
         )
 
@@ -389,7 +428,11 @@ class _Run:
                     "changed-input",
                 )
 
-    def _progress(self, step: Step, done: int, steps: int, preview: events.Preview | None) -> None:
+    def _progress(
+        self, step: Step, limited: LimitedCall[Any] | None, done: int, steps: int, preview: events.Preview | None
+    ) -> None:
+        if limited is not None and limited.given_up:
+            return
         shown = events.rendered(self.emit.listener, step.call.id, preview)
         self.emit(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
 

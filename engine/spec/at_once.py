@@ -46,6 +46,16 @@ def cancelled_around() -> Callable[[], bool] | None:
 
 
 @contextmanager
+def cancelled_by(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """What the block runs ends where `cancelled` says so, instead of where the run around it was cancelled."""
+    token = _CANCELLED.set(cancelled)
+    try:
+        yield
+    finally:
+        _CANCELLED.reset(token)
+
+
+@contextmanager
 def running(runner: Runner, cancelled: Callable[[], bool] | None = None) -> Iterator[None]:
     """Node types that are called while the block runs go to `runner`, also where a graph is composed around it.
 

@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 
 from weft.engine.errors import InputError
 from weft.engine.process_end import raise_if_ending
@@ -40,6 +40,7 @@ class DeviceLane:
         self._root: DeviceLane = outer._root if outer else self
         self._holder_waits_for: DeviceLane | None = None
         self._closed = False
+        self._lost = ""
         # The first ticket has the turn, the others wait. A Condition over a plain lock: a thread never enters it twice.
         self._tickets: deque[object] = deque()
         self._changed = threading.Condition(threading.Lock())
@@ -88,6 +89,7 @@ class DeviceLane:
         try:
             while True:
                 look()
+                self._raise_if_lost()
                 self._raise_if_crosswise(held)
                 with self._changed:
                     if self._tickets[0] is ticket:
@@ -103,6 +105,11 @@ class DeviceLane:
                 lane._holder_waits_for = None
         self._leave(ticket)
         return False
+
+    def _raise_if_lost(self) -> None:
+        if self._lost:
+            message = f"{self._lost} still uses {self.device}"
+            raise InputError(message, "start a new process, or wait until that node has ended", "device-lost")
 
     def _raise_if_crosswise(self, held: set[DeviceLane]) -> None:
         """Note that whoever holds some devices waits for this one, unless its holder waits for one of them.
@@ -126,6 +133,8 @@ class DeviceLane:
     def _leave(self, ticket: object) -> None:
         """Give the turn back, or stop waiting for one."""
         with self._changed:
+            if self._tickets[0] is ticket:
+                self._lost = ""
             self._tickets.remove(ticket)
             if self._tickets or self._closed:
                 self._changed.notify_all()
@@ -141,6 +150,27 @@ class DeviceLane:
 
 _TURNS: ContextVar[tuple[DeviceLane, ...]] = ContextVar("turns on devices", default=())
 """The lanes within the turns that the present code holds, innermost last."""
+
+
+def turns_within(context: Context) -> list[DeviceLane]:
+    """The lanes of turns that code in a copy of the present context has taken and holds."""
+    outside = _TURNS.get()
+    return [lane for lane in context.get(_TURNS, ()) if lane not in outside]
+
+
+def give_up_turns(lanes: list[DeviceLane], holder: str) -> None:
+    """Have those fail that wait for a device, until the turns are given back after all.
+
+    Args:
+        lanes: those within the turns.
+        holder: what holds them, for the message.
+    """
+    for inner in lanes:
+        assert inner._outer is not None, "only turns are given up"
+        with inner._outer._changed:
+            inner._outer._lost = holder
+            inner._outer._changed.notify_all()
+
 
 _CROSSWISE = threading.Lock()
 """Held while it is looked at, and noted, who waits for which device, so that one of two notices the other."""

@@ -67,6 +67,7 @@ def setup_of(engine: EngineOptions, job: Job, *inputs: Path) -> Setup:
         inputs=(*_absolute([*settings.inputs, *inputs]), str(Path.cwd())),
         nodes=_absolute(engine.nodes or ()),
         metadata=settings.metadata,
+        node_timeout=settings.node_timeout,
     )
 
 

@@ -38,6 +38,7 @@ class Setup:
     inputs: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     metadata: bool = field(default_factory=default("metadata"))
+    node_timeout: float | None = field(default_factory=default("node_timeout"))
 
     def __post_init__(self) -> None:
         for name in ("models", "inputs", "nodes"):
