@@ -62,6 +62,7 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
         title=job.title,
         on_out_of_memory=job.on_out_of_memory,
         retries=job.retries,
+        item_timeout=job.item_timeout,
         max_failures=job.max_failures,
         first=job.first,
         priority=job.priority,

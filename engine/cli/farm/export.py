@@ -13,7 +13,7 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, setup_of, stopping
-from weft.engine.cli.farm.work import TERMINATED, BatchSize, read_job
+from weft.engine.cli.farm.work import TERMINATED, BatchSize, ItemTimeout, read_job
 from weft.engine.cli.output import Exit, json_line, write_file
 from weft.engine.errors import InputError
 from weft.engine.farm.launchers import openjd
@@ -45,13 +45,14 @@ def export(
     chunk: Chunk = None,
     out: Out = None,
     batch: BatchSize = None,
+    item_timeout: ItemTimeout = None,
     debug: options.Debug = False,
 ) -> int:
     """Write a job into its folder and a job description for another farm, whose tasks call `run-chunk`."""
     if not openjd_file and not slurm_file:
         raise InputError("no file to write", "give --openjd FILE or --slurm FILE")
     folder = job_folder(job, out)
-    read = read_job(job, batch)
+    read = read_job(job, batch, item_timeout)
     made = prepare(read, folder, setup_of(engine, read))
     tasks = read_tasks(folder)
     seconds = made.plan.seconds
@@ -87,8 +88,14 @@ def run_items(
     """Run items of a job that was exported to its folder. Published items are not run again."""
     chosen = tuple(dict.fromkeys(numbers(items)))
     counts: Counter[str] = Counter()
+
+    def end(ended: Ended) -> None:
+        """End this process because of an item that does not end in time; nothing else ends it."""
+        _report(ended, (counts.total() + 1) / len(chosen), protocol, json)
+        os._exit(Exit.FAILED)
+
     with stopping() as asked:
-        chunk = run_chunk(read_tasks(folder, key), chosen, device, asked.is_set)
+        chunk = run_chunk(read_tasks(folder, key), chosen, device, asked.is_set, end)
         for count, ended in enumerate(chunk, 1):
             counts[ended.state] += 1
             _report(ended, count / len(chosen), protocol, json)

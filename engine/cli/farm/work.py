@@ -44,6 +44,15 @@ BatchSize = Annotated[
         "Item ids depend on it; pictures are equal up to rounding.",
     ),
 ]
+ItemTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--item-timeout",
+        min=0.001,
+        metavar="SECONDS",
+        help="An attempt at an item that takes longer has failed; replaces `item_timeout` of the job file.",
+    ),
+]
 Ray = Annotated[
     str | None, typer.Option("--ray", metavar="ADDRESS", help="Run workers on a Ray cluster: local, auto or HOST:PORT.")
 ]
@@ -65,10 +74,10 @@ Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folder
 Price = Annotated[float, typer.Option("--price", min=0, help="Price of one worker for one hour.")]
 
 
-def read_job(path: Path, batch: int | None) -> Job:
-    """The job of a file, with its batch size replaced if one is given."""
+def read_job(path: Path, batch: int | None, item_timeout: float | None = None) -> Job:
+    """The job of a file, with its batch size and its time limit replaced if they are given."""
     job = load(path)
-    return replace(job, batch=batch) if batch else job
+    return replace(job, batch=batch or job.batch, item_timeout=item_timeout or job.item_timeout)
 
 
 @app.command("plan")
@@ -125,10 +134,11 @@ def submit(
     engine: options.EngineOptions,
     out: Out = None,
     batch: BatchSize = None,
+    item_timeout: ItemTimeout = None,
     debug: options.Debug = False,
 ) -> int:
     """Write a job into its folder, for `weft farm work`. Pictures that are published there already are kept."""
-    folder, read = job_folder(job, out), read_job(job, batch)
+    folder, read = job_folder(job, out), read_job(job, batch, item_timeout)
     submitted(read, folder, setup_of(engine, read))
     ledger = opened(folder)
     print(progress(ledger))
@@ -146,7 +156,9 @@ def work(
     """Run items of jobs until none is left, highest priority first. Several such processes can share a job."""
     with stopping() as asked:
         for folder in by_priority(folders):
-            Worker(folder, device, lambda: asked.is_set() or bool(parent and os.getppid() != parent)).work()
+            Worker(
+                folder, device, lambda: asked.is_set() or bool(parent and os.getppid() != parent), ends_process=True
+            ).work()
     return TERMINATED if asked.is_set() else Exit.DONE
 
 
@@ -173,6 +185,7 @@ def run(
     engine: options.EngineOptions,
     out: Out = None,
     batch: BatchSize = None,
+    item_timeout: ItemTimeout = None,
     workers: Workers = 1,
     devices: Devices = "",
     ray: Ray = None,
@@ -185,7 +198,7 @@ def run(
     debug: options.Debug = False,
 ) -> int:
     """Submit a job and run it. Run the command again to continue an interrupted job."""
-    folder, read = job_folder(job, out), read_job(job, batch)
+    folder, read = job_folder(job, out), read_job(job, batch, item_timeout)
     needs = {**read.resources, **amounts(resource or ())}
     refuse_what_ray_decides(ray, devices, resource)
     setup = setup_of(engine, read)

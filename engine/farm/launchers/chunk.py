@@ -49,7 +49,11 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def run_chunk(
-    tasks: Tasks, chosen: Iterable[int], device: str = "", stopped: Callable[[], bool] = lambda: False
+    tasks: Tasks,
+    chosen: Iterable[int],
+    device: str = "",
+    stopped: Callable[[], bool] = lambda: False,
+    overdue: Callable[[Ended], object] | None = None,
 ) -> Iterator[Ended]:
     """Run items one after the other, each reported as it ends; after one that is `stopped` there are no more.
 
@@ -58,12 +62,20 @@ def run_chunk(
     Args:
         device: instead of the job's.
         stopped: asked in every step.
+        overdue: called in another thread where the run of an item does not end at the job's `item_timeout`; to end the
+            process, which nothing else does.
 
     Raises:
         InputError: where an item is not of the job.
     """
+
+    def report(entry: Entry, reason: str) -> None:
+        if overdue is not None:
+            number = next(number for number, one in entries.items() if one.id == entry.id)
+            overdue(Ended(number, entry, "failed", reason))
+
     entries = {number: tasks.entry(number) for number in chosen}
-    runner = ItemRunner.of(tasks.folder, tasks.facts, f"{os.getpid()}-{uuid.uuid4().hex[:6]}", device)
+    runner = ItemRunner.of(tasks.folder, tasks.facts, f"{os.getpid()}-{uuid.uuid4().hex[:6]}", device, report)
     try:
         for number in _in_order(tasks.folder, entries):
             entry = entries[number]

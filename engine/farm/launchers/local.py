@@ -12,12 +12,16 @@ from pathlib import Path
 
 from weft.engine.errors import InputError, StoreError
 from weft.engine.farm.work.attempt import clear
+from weft.engine.farm.work.item_clock import patience
 from weft.engine.farm.work.ledger import Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import HIDDEN
 
 COMMAND = "from weft.engine.cli import main; main()"
 TICK = 0.1
+LAST = 2.0
+"""How many times the time after which a worker ends itself because of an item, until it is killed."""
+
 FRUITLESS = 3
 """Workers that may die before they lease an item; after that many no more are started."""
 
@@ -44,6 +48,8 @@ class Launcher:
     each: Callable[[Ledger], None] = lambda ledger: None
     stopped: Callable[[], bool] = lambda: False
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _items: dict[int, tuple[str, float]] = field(default_factory=dict)
+    """What each process executes, and since when, in seconds of the monotonic clock."""
 
     def run(self) -> None:
         """Start workers and look after them until nothing waits.
@@ -53,6 +59,7 @@ class Launcher:
         """
         ledger = Ledger(ledger_path(self.folder))
         ledger.reap()
+        limit = ledger.facts().item_timeout
         fruitless, leased = 0, -1
         try:
             while goes_on(ledger, self.stopped):
@@ -60,6 +67,8 @@ class Launcher:
                     fruitless, leased = self._look_after(place, ledger, fruitless, leased)
                 if fruitless >= FRUITLESS:
                     raise InputError("workers end before they do anything", f"read {self._logs()}/worker-*.log")
+                if limit is not None:
+                    self._kill_stuck(ledger, LAST * patience(limit))
                 self.each(ledger)
                 time.sleep(TICK)
         except StoreError as fault:
@@ -82,6 +91,17 @@ class Launcher:
             fruitless, leased = (fruitless + 1 if so_far == leased else 0), so_far
         self._running[str(place)] = self._start(place)
         return fruitless, leased
+
+    def _kill_stuck(self, ledger: Ledger, seconds: float) -> None:
+        """Kill workers that execute one item for so long: they do not even end themselves, as stopped processes do."""
+        now = time.monotonic()
+        executing = {name.partition("-")[0]: item for name, _, item in ledger.workers()}
+        for process in self._running.values():
+            item = executing.get(str(process.pid), "")
+            before, since = self._items.get(process.pid, ("", now))
+            self._items[process.pid] = (item, since if item == before else now)
+            if item and item == before and now - since > seconds:
+                process.kill()
 
     def _start(self, place: int) -> subprocess.Popen[bytes]:
         self._logs().mkdir(parents=True, exist_ok=True)

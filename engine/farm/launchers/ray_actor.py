@@ -60,6 +60,11 @@ class Ready:
     fault: str = ""
 
 
+def _end_process(entry: Entry, reason: str) -> None:
+    """End the process of an actor because of an item that does not end in time; its death is charged to the item."""
+    os._exit(1)
+
+
 class Actor:
     """What Ray runs in a process: a runner."""
 
@@ -75,7 +80,7 @@ class Actor:
         if not ledger_path(order.folder).is_file():
             return Ready(name, f"worker {name} on {os.uname().nodename} does not see {order.folder}")
         try:
-            self._runner = ItemRunner.of(order.folder, order.facts, name)
+            self._runner = ItemRunner.of(order.folder, order.facts, name, overdue=_end_process)
         except WeftError as fault:
             return Ready(name, f"worker {name} on {os.uname().nodename}: {fault}")
         return Ready(name)

@@ -28,7 +28,7 @@ from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.graph.parsing import load_bytes, parse
 from weft.engine.limits import Limits
-from weft.engine.settings import resolve
+from weft.engine.settings import MAX_SECONDS, resolve
 from weft.engine.types import shown
 
 VERSION = 1
@@ -63,6 +63,9 @@ class JobModel(BaseModel):
     batch: StrictInt = Field(
         1, ge=1, description="How many items that differ in texts and seeds alone are sampled at once."
     )
+    item_timeout: Annotated[StrictFloat, Field(gt=0, le=MAX_SECONDS)] | None = Field(
+        None, description="Seconds that an attempt at an item may take; one that takes longer has failed."
+    )
     max_items: StrictInt = Field(100_000, ge=1, description="The most items that the sweep may have.")
     resources: dict[StrictStr, Annotated[StrictFloat, Field(gt=0)]] = Field(
         {}, description="What each worker takes of its machine on Ray: CPU, GPU, parts of one, names of the cluster."
@@ -85,6 +88,7 @@ class Job:
     Args:
         graph: with what the job sets for all items.
         texts: targets whose values are texts from a file, whatever the type of the input.
+        item_timeout: seconds that an attempt at an item may take; None without a limit.
     """
 
     graph: Graph
@@ -100,6 +104,7 @@ class Job:
     resources: Mapping[str, float] = field(default_factory=dict)
     on_out_of_memory: Mapping[str, Any] = field(default_factory=dict)
     texts: frozenset[str] = frozenset()
+    item_timeout: float | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -228,6 +233,7 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
         axes=axes,
         name=model.name,
         retries=model.retries,
+        item_timeout=model.item_timeout,
         max_failures=model.max_failures,
         first=model.first,
         priority=model.priority,

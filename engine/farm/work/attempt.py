@@ -20,6 +20,7 @@ import orjson
 from weft.engine import events
 from weft.engine.errors import ChangedFile, InputError, NodeError, StoreError, described, message_of
 from weft.engine.farm.merge.attempt_graph import AttemptGraphs, failed_together
+from weft.engine.farm.work.item_clock import ItemClock
 from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger import Entry
 from weft.engine.farm.work.publishing import HIDDEN, Staged, dissolve, stage
@@ -60,6 +61,11 @@ class AttemptOutcome:
     exhausted: bool = False
     cause: str = ""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the attempt was given up before there was an outcome."""
+        return not (self.finished or self.staged or self.error or self.cause)
+
     def ready(self) -> AttemptOutcome:
         """The outcome with its files ready to be published, or why they cannot be."""
         if self.finished is None:
@@ -80,6 +86,10 @@ class AttemptOutcome:
             shutil.rmtree(self.staging, ignore_errors=True)
 
 
+def _wait_on(entry: Entry, reason: str) -> None:
+    """Leave an item that is overdue to end by itself."""
+
+
 @dataclass(frozen=True)
 class ItemRunner:
     """Where items of one job are run, one after the other.
@@ -90,6 +100,9 @@ class ItemRunner:
         worker: the name of who works here.
         spare: what is set besides, once, where an item runs out of memory; the job's `on_out_of_memory`.
         origins: the digests of the node types and files that the items' ids are made of.
+        limit: seconds that an attempt may take; None without a limit.
+        overdue: called in another thread with an item, and with the reason, where its run does not end at the limit; to
+            end the process, which nothing else does.
     """
 
     folder: Path
@@ -98,6 +111,8 @@ class ItemRunner:
     worker: str
     spare: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    limit: float | None = None
+    overdue: Callable[[Entry, str], object] = _wait_on
     _turns: Iterator[int] = field(default_factory=count, repr=False)
 
     @cached_property
@@ -105,17 +120,26 @@ class ItemRunner:
         return AttemptGraphs(self.folder, self.graph, self.engine.catalog)
 
     @classmethod
-    def of(cls, folder: Path, facts: JobFacts, worker: str, device: str = "") -> ItemRunner:
+    def of(
+        cls,
+        folder: Path,
+        facts: JobFacts,
+        worker: str,
+        device: str = "",
+        overdue: Callable[[Entry, str], object] | None = None,
+    ) -> ItemRunner:
         """A runner of a job with an engine of its own.
 
         Args:
             device: instead of the job's.
+            overdue: called where the run of an item does not end at the job's limit.
 
         Raises:
             WeftError: where the job's graph, its nodes or its store cannot be used here.
         """
         engine = facts.setup.engine(**({"device": device} if device else {}))
-        return cls(folder, facts.read_graph(), engine, worker, facts.on_out_of_memory, facts.origins)
+        rules = (facts.on_out_of_memory, facts.origins, facts.item_timeout, overdue or _wait_on)
+        return cls(folder, facts.read_graph(), engine, worker, *rules)
 
     def close(self) -> None:
         """Close the engine and remove the folders of attempts, when all are committed."""
@@ -129,6 +153,23 @@ class ItemRunner:
         Args:
             stopped: asked in every step.
         """
+        if self.limit is None:
+            return self._attempt(entry, stopped)
+        with ItemClock(self.limit, partial(self._overdue, entry)) as clock:
+            outcome = self._attempt(entry, lambda: stopped() or clock.is_over())
+        if outcome.stopped and not stopped():
+            return replace(outcome, error=self._too_long())
+        return outcome
+
+    def _too_long(self) -> str:
+        return f"it did not end within {self.limit:g} s, the `item_timeout` of the job"
+
+    def _overdue(self, entry: Entry) -> None:
+        with log_path(self.folder, entry).open("ab", buffering=0) as log:
+            Log(log).write(event="overdue", item=entry.id, attempt=entry.attempt, seconds=self.limit)
+        self.overdue(entry, self._too_long())
+
+    def _attempt(self, entry: Entry, stopped: Callable[[], bool]) -> AttemptOutcome:
         staging = staging_path(self.folder, self.worker, next(self._turns))
         path = log_path(self.folder, entry)
         try:

@@ -70,6 +70,7 @@ class JobFacts:
         batch: how many items are sampled at once.
         items: how many the sweep has.
         origins: the digests of the node types and files that its items' ids are made of (`Plan.origins`).
+        item_timeout: seconds that an attempt at an item may take; None without a limit.
     """
 
     graph: str
@@ -84,6 +85,7 @@ class JobFacts:
     batch: int = 1
     items: int = 0
     origins: Mapping[str, str] = field(default_factory=dict)
+    item_timeout: float | None = None
 
     def plain(self) -> dict[str, Any]:
         """The facts as JSON values."""

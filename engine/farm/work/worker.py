@@ -42,11 +42,13 @@ class Worker:
     Args:
         device: instead of the job's.
         stopped: asked in every step; a worker that is asked to stop gives back what it holds.
+        ends_process: whether the process is the worker's alone, so that it is ended where an item does not end in time.
     """
 
     folder: Path
     device: str | None = None
     stopped: Callable[[], bool] = lambda: False
+    ends_process: bool = False
     name: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex[:6]}")
 
     def __post_init__(self) -> None:
@@ -58,7 +60,9 @@ class Worker:
     def _read_job(self) -> None:
         self.submitted = self.ledger.submitted
         facts = self.ledger.facts()
-        self.runner = ItemRunner.of(self.folder, facts, self.name, self.device or "")
+        self.runner = ItemRunner.of(
+            self.folder, facts, self.name, self.device or "", self._end_process if self.ends_process else None
+        )
         self.batch = facts.batch
 
     def work(self) -> int:
@@ -94,6 +98,13 @@ class Worker:
             self.ledger.leave(self.name)
             self.ledger.close()
         return committer.done
+
+    def _end_process(self, entry: Entry, reason: str) -> None:
+        """Charge an item that does not end in time, and end this process: nothing else ends the node that runs."""
+        try:
+            Ledger(self.ledger.path).fail(self.name, entry, reason)
+        finally:
+            os._exit(1)
 
     def _beat(self, over: threading.Event) -> None:
         ledger = Ledger(self.ledger.path)

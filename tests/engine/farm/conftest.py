@@ -29,7 +29,7 @@ import sys
 import time
 from io import BytesIO
 
-from weft.engine import Artifact, InputError, node
+from weft.engine import INJECTED, Artifact, Context, InputError, node
 
 
 @node
@@ -49,6 +49,10 @@ def Encode(text: str) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     if text == "segfault":
         ctypes.string_at(0)
+    if text == "hang":
+        time.sleep(60)
+    if text == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
     return sum(text.encode())
 
 
@@ -57,6 +61,16 @@ def Sample(code: int, seed: int, scale: float = 1.0, sampler: str = "a", seconds
     """A number for everything."""
     time.sleep(seconds)
     return (code * 31 + seed * 7 + int(scale) + len(sampler)) % 16_777_216
+
+
+@node
+def Wait(text: str, seconds: float, context: Context = INJECTED) -> str:
+    """Look every hundredth of a second whether to end."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+        context.progress(1, 1)
+    return text
 
 
 @node

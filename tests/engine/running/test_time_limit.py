@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,16 +70,16 @@ def Paints(number: int) -> int:
     return number
 
 
-def pair(type: object, number: int = 1) -> Graph:
+def pair(type: Callable[[int], int], number: int = 1) -> Graph:
     """A node that takes long, and one that does not."""
     with Graph() as graph:
-        graph.output("long", named("long", type)(number))  # type: ignore[arg-type]
+        graph.output("long", named("long", type)(number))
         graph.output("short", named("short", Steps)(1))
     return graph
 
 
 @pytest.mark.parametrize("type", [Hangs, HangsOnDevice, HangsInThread])
-def test_a_node_that_hangs_fails_alone(type: object, limited: Engine) -> None:
+def test_a_node_that_hangs_fails_alone(type: Callable[[int], int], limited: Engine) -> None:
     heard: list[events.Event] = []
     started = time.monotonic()
     result = limited.execute(limited.plan(pair(type)), listener=heard.append)
