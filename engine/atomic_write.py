@@ -10,12 +10,16 @@ import os
 import threading
 import uuid
 from contextlib import suppress
+from errno import ENOTDIR
 from pathlib import Path
 
 from weft.engine.unicode_text import cut_to_bytes
 
 MAX_NAME_BYTES = 255
 """The longest name of a file that common file systems take, in bytes."""
+
+PROBE = 4096
+"""Bytes of the file by which it is tried whether a folder can be written to: a full disk has no room for them."""
 
 _PROCESS = uuid.uuid4().hex[:8]
 """Tells processes with equal ids apart, as containers that share a folder have them."""
@@ -49,6 +53,28 @@ def write_file(path: Path | str, content: bytes) -> None:
         target.write_bytes(content)
     else:
         replace_file(target, content)
+
+
+def check_writable(folder: Path) -> None:
+    """Write and remove a small file in a folder, or, where that is missing, in the folder that it would be made in.
+
+    Raises:
+        OSError: where that fails.
+    """
+    place = folder.absolute()
+    while not _is_there(place):
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(place))
+    _remove(write_temporary(place / "weft", bytes(PROBE)))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def write_temporary(path: Path | str, content: bytes) -> str:

@@ -38,7 +38,7 @@ from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, un
 from weft.engine.planning.planner import Plan, plan, raise_if_changed
 from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan
 from weft.engine.running.auditing import audit as audited
-from weft.engine.running.delivery import Folder, versions
+from weft.engine.running.delivery import Folder, check_output, versions
 from weft.engine.running.emitter import Emitter, raise_if_in_listener
 from weft.engine.running.executor import RunEnvironment
 from weft.engine.running.in_progress import InProgress
@@ -72,7 +72,7 @@ class RunOptions:
 
     emit: Emitter = field(default_factory=Emitter)
     cancelled: Callable[[], bool] = never
-    output: str | Path = "output"
+    output: Path = Path("output")
     metadata: bool | None = None
 
 
@@ -369,11 +369,15 @@ class Engine:
         Raises:
             ChangedFile: where files change each time that the graph is planned.
             GraphError: where a file was changed since, and the graph cannot run with what it is now.
-            InputError: in a listener, which cannot run a graph (`inside-listener`).
+            InputError: in a listener, which cannot run a graph (`inside-listener`); where files are to be made and the
+                output folder cannot be written (`unwritable-file`).
             Exception: what the listener raised, after the run has ended.
             Cancelled: in a node whose own run was cancelled meanwhile.
         """
         raise_if_in_listener("run a graph")
+        folder = Path(self.output if output is None else output)
+        if _makes_files(planned):
+            check_output(folder)
         started = time.perf_counter()
         emit = Emitter(listener)
         around = cancelled_around() or never
@@ -387,7 +391,7 @@ class Engine:
 
         counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
         emit(events.RunStarted(**counts))
-        options = RunOptions(emit, stops, self.output if output is None else output, metadata)
+        options = RunOptions(emit, stops, folder, metadata)
         parts = self._parts(self._store_for(planned), options, plans)
         parts.result.warnings += planned.checked.warnings
         for one in planned.checked.warnings:
@@ -501,7 +505,7 @@ class Engine:
             return write(self_contained(graph, subgraphs)).decode()
 
         metadata = self.metadata if options.metadata is None else options.metadata
-        return Folder(Path(options.output), text if metadata else None, planned.contents)
+        return Folder(options.output, text if metadata else None, planned.contents)
 
     def _trace(self) -> dict[str, Any]:
         return {"device": self._device, **self._settings, **versions()}
@@ -548,6 +552,15 @@ def _while_files_change(attempt: Callable[[], T]) -> T:
         with suppress(ChangedFile):
             return attempt()
     return attempt()
+
+
+def _makes_files(planned: Plan) -> bool:
+    """Whether a node that runs may give a file; what is cached may have been delivered before."""
+    calls = planned.checked.calls
+    sinks = {id for id in planned.checked.wanted if calls[id].type.sink}
+    if planned.checked.pending:
+        return bool(sinks)
+    return any(step.call.id in sinks for step in planned.of("run", "undecided"))
 
 
 _default: list[Engine] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,27 @@ MOST_COLUMNS = 64
 """The greatest width of a preview; it is at most half as high as the terminal."""
 
 
+@dataclass
+class StepRate:
+    """The steps a second of one node since its first report; what it did before, such as loading, does not count."""
+
+    _node: str = ""
+    _first: int = 0
+    _since: float = 0.0
+
+    def after(self, node: str, step: int, now: float) -> str:
+        """The rate as text after a step; empty where it is not known yet.
+
+        Args:
+            now: in seconds.
+        """
+        if node != self._node or step < self._first or not self._since:
+            self._node, self._first, self._since = node, step, now
+        if step == self._first or now <= self._since:
+            return ""
+        return f"{(step - self._first) / (now - self._since):.2f} it/s"
+
+
 class ProgressBar:
     """A listener that shows a run."""
 
@@ -31,7 +53,7 @@ class ProgressBar:
         self._bar: RichProgress | None = None
         self._live: Live | None = None
         self._task: TaskID | None = None
-        self._first_step = (0, 0.0)
+        self._rate = StepRate()
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -77,10 +99,8 @@ class ProgressBar:
         if self._bar is None:
             self._open_bar(node, steps)
         assert self._bar is not None and self._task is not None
-        done, since = self._first_step
-        seconds = time.perf_counter() - since
-        rate = f"{(step - done) / seconds:.2f} it/s" if step > done and seconds > 0 else ""
-        self._bar.update(self._task, completed=step, total=steps, rate=rate)
+        rate = self._rate.after(node, step, time.perf_counter())
+        self._bar.update(self._task, description=node, completed=step, total=steps, rate=rate)
 
     def _show(self, preview: bytes) -> None:
         """Draw a preview under the bar."""
@@ -112,7 +132,7 @@ class ProgressBar:
         self._live = Live(self._bar, console=console, transient=True)
         self._live.start()
         self._task = self._bar.add_task(node, total=steps, rate="")
-        self._first_step = (0, time.perf_counter())
+        self._rate = StepRate()
 
     def _close_bar(self) -> None:
         if self._live is not None:

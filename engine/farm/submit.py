@@ -18,6 +18,7 @@ from weft.engine.farm.work.ledger_file import keep_damaged, ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.gc import paused_collection
 from weft.engine.graph.document import write
+from weft.engine.running.delivery import check_output
 from weft.engine.session import Engine
 from weft.engine.unicode_text import folded
 
@@ -43,8 +44,9 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
 
     Raises:
         GraphError: with every problem of the job.
-        InputError: where the folder holds a job of a newer version of Weft.
+        InputError: where the folder holds a job of a newer version of Weft, or cannot be written.
     """
+    check_output(folder)
     refuse_newer_folder(folder)
     if ledger_path(folder).is_file():
         keep_damaged(ledger_path(folder))  # refuses a newer one before anything is written

@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
-from weft.engine.errors import InputError
+from weft.engine.atomic_write import check_writable
+from weft.engine.errors import InputError, writing_hint
 from weft.engine.picture_text import GRAPH, RUN, texts_of, with_texts
 from weft.engine.planning.planner import Step
 from weft.engine.running.numbered_files import place
@@ -29,6 +30,26 @@ class Delivered:
 
     path: str
     new: bool
+
+
+def check_output(folder: Path) -> None:
+    """Check that files can be written into an output folder, before the work that they come from.
+
+    Raises:
+        InputError: where they cannot (`unwritable-file`).
+    """
+    try:
+        check_writable(folder)
+    except OSError as fault:
+        raise unwritable(fault) from fault
+
+
+def unwritable(fault: OSError) -> InputError:
+    """The error for an output that cannot be written."""
+    message = f"cannot write {fault.filename or 'the output folder'}: {fault.strerror or fault}"
+    error = InputError(message, writing_hint(fault, "--out DIR"), "unwritable-file")
+    error.__cause__ = fault
+    return error
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from weft.engine.errors import (
     Problem,
     StoreError,
     TimeLimitError,
-    writing_hint,
 )
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
@@ -40,7 +39,7 @@ from weft.engine.keys import Digest, cost_key
 from weft.engine.limits import Limits
 from weft.engine.notices import Notice, receiving
 from weft.engine.planning.planner import Plan, Step, content_key_of
-from weft.engine.running.delivery import Delivered
+from weft.engine.running.delivery import Delivered, unwritable
 from weft.engine.running.delivery_order import DeliveryOrder
 from weft.engine.running.emitter import Emitter
 from weft.engine.running.in_progress import InProgress
@@ -472,10 +471,7 @@ class _Run:
             try:
                 delivered = self.environment.deliver(item, step, number if len(items) > 1 else None)
             except OSError as fault:
-                message = f"cannot write {fault.filename or 'the output folder'}: {fault.strerror or fault}"
-                error = InputError(message, writing_hint(fault, "--out DIR"), "unwritable-file")
-                error.__cause__ = fault
-                self._failed(step, error)
+                self._failed(step, unwritable(fault))
                 return
             except InputError as fault:
                 self._failed(step, fault)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -102,6 +103,7 @@ def planned(job: Job, engine: Engine) -> JobPlan:
     expansion = Expansion(job, expansion.items)
     numbers = numbered(expansion, engine.catalog) if job.batch > 1 else {}
     merged = merge(expansion, engine.catalog, numbers)
+    engine = _for_all_items(engine, len(expansion.items))
     try:
         found = engine.plan(merged.graph)
     except GraphError as fault:
@@ -109,6 +111,13 @@ def planned(job: Job, engine: Engine) -> JobPlan:
     # Values that decide a branch may have come from the store, and ids must not depend on what it happens to have.
     named = Engine.plan(replace(engine, store=None), merged.graph) if found.checked.known else found
     return JobPlan(expansion, tuple(_ids(merged, named)), found.steps, tuple(merged.batches), named.origins)
+
+
+def _for_all_items(engine: Engine, count: int) -> Engine:
+    """The same engine for the merged graph of so many items: its limit of nodes is for the graph of one item."""
+    whole = copy(engine)
+    whole.limits = replace(engine.limits, max_nodes=count * engine.limits.max_nodes)
+    return whole
 
 
 def _refuse(problems: Iterable[Problem]) -> None:

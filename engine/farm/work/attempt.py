@@ -138,6 +138,8 @@ class ItemRunner:
             WeftError: where the job's graph, its nodes or its store cannot be used here.
         """
         engine = facts.setup.engine(**({"device": device} if device else {}))
+        # The limit is for the graph of one item; an item in a batch is run with nodes of the others.
+        engine.limits = replace(engine.limits, max_nodes=facts.batch * engine.limits.max_nodes)
         rules = (facts.on_out_of_memory, facts.origins, facts.item_timeout, overdue or _wait_on)
         return cls(folder, facts.read_graph(), engine, worker, *rules)
 
@@ -182,6 +184,8 @@ class ItemRunner:
         except BaseException as fault:
             if is_interrupt(fault):
                 raise
+            if isinstance(fault, InputError) and fault.code == "unwritable-file":  # the folder of the attempt
+                return AttemptOutcome(staging, cause=message_of(fault))
             return AttemptOutcome(staging, error=described(fault))
 
     def _run(self, entry: Entry, staging: Path, stopped: Callable[[], bool], log: Log) -> AttemptOutcome:

@@ -295,3 +295,13 @@ def test_a_node_that_ends_its_process_has_failed(weft: Weft, folder: Path, code:
 def test_a_node_file_that_ends_the_process_is_a_wrong_call(weft: Weft, folder: Path) -> None:
     (folder / "ending.py").write_text("import asyncio\nraise asyncio.CancelledError\n")
     assert [weft(verb, "sum.json", "--nodes", "ending.py").code for verb in ("run", "check", "plan")] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("verb", ["run", "farm"])
+def test_an_output_folder_that_cannot_be_written_is_a_wrong_call(verb: str, weft: Weft, folder: Path) -> None:
+    (folder / "taken").write_text("a file")
+    (folder / "job.json").write_text(json.dumps({"weft_job": 1, "graph": "sum.json", "sweep": {"first": [1, 2]}}))
+    call = ("farm", "run", "job.json") if verb == "farm" else ("run", "sum.json")
+    ended = weft(*call, "--out", "taken", "--json")
+    assert ended.code == 2 and ended.lines()[-1]["code"] == "unwritable-file"
+    assert (folder / "taken").read_text() == "a file"

@@ -136,6 +136,52 @@ def test_a_repeated_run_writes_nothing_new(engine: Engine) -> None:
     assert first.paths == second.paths and second.cached == ("paint",)
 
 
+def unwritable_folders(folder: Path) -> list[Path]:
+    """Folders that nobody can write to, whatever his rights."""
+    (folder / "file").write_bytes(b"")
+    (folder / "dangling").symlink_to(folder / "nowhere")
+    return [folder / "file", folder / "file" / "below", folder / "dangling", Path("/proc/nowhere/below")]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_an_output_folder_that_cannot_be_written_is_found_before_the_work(
+    kind: int, tmp_path: Path, storeless: Engine
+) -> None:
+    ran: list[int] = []
+
+    @node
+    def Works(number: int) -> int:
+        """Work."""
+        ran.append(number)
+        return number
+
+    @node
+    def Shows(number: int) -> Artifact:
+        """A sink."""
+        return Artifact(b"x", "image/webp", "a")
+
+    with Graph() as graph:
+        Shows(Works(1))
+    output = unwritable_folders(tmp_path)[kind]
+    with refused("unwritable-file"):
+        storeless.run(graph, output=output)
+    with refused("unwritable-file"):
+        storeless.submit(graph, output=output).result(20)
+    assert not ran and not [path for path in tmp_path.iterdir() if path.name not in ("file", "dangling")]
+    with Graph() as graph:
+        graph.output("number", Works(1))
+    assert storeless.run(graph, output=output).outputs == {"number": 1}
+
+
+def test_what_is_delivered_already_needs_no_folder_that_can_be_written(tmp_path: Path) -> None:
+    with Graph() as graph:
+        Paint(5)
+    engine = Engine(store=tmp_path / "store", output=tmp_path / "out")
+    first = engine.run(graph)
+    assert [*(tmp_path / "out").iterdir()] == [tmp_path / "out" / "grey"]
+    assert engine.run(graph).paths == first.paths
+
+
 def test_without_metadata_a_picture_is_the_nodes_bytes(tmp_path: Path) -> None:
     with Graph() as graph:
         Paint(5)

@@ -240,10 +240,11 @@ def test_outputs_are_events_before_the_end(storeless: Engine) -> None:
 
 
 def test_an_artifact_that_cannot_be_written_is_its_nodes_fault(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "output").write_text("a file where the folder should be")
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "below").write_text("a file where the folder should be")
     with Graph() as graph:
-        Write("x")
-    with refused("unwritable-file", tmp_path / "output", node="write"):
+        Write("x", name="below/text")
+    with refused("unwritable-file", tmp_path / "output" / "below", node="write"):
         engine.run(graph)
 
 

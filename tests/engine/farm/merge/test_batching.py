@@ -16,8 +16,10 @@ from tests.engine.farm.conftest import NODES, Place
 from weft.engine import Engine, Graph, GraphError, Limits
 from weft.engine.cli import call
 from weft.engine.farm import Farm, Ledger
+from weft.engine.farm.launchers.tasks import read_tasks
 from weft.engine.farm.merge.merged import planned
 from weft.engine.farm.submit import submit
+from weft.engine.farm.work.attempt import ItemRunner
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
 from weft.engine.farm.work.worker import Worker
@@ -170,6 +172,14 @@ def test_jobs_from_python_may_ask_for_batches(place: Place) -> None:
     with Farm(place.out, setup=place.setup).submit(graph, {"seed": range(4)}, batch=4) as running:
         assert len([*running]) == 4
     assert ran(place)["SampleBatch"] == 1
+
+
+def test_the_limit_of_nodes_is_for_one_item_of_a_batch(place: Place) -> None:
+    job = place.job({"prompt": [*"abcdefgh"]}, batch=8)
+    submit(job, place.out, place.setup)
+    facts = read_tasks(place.out).facts
+    runner = ItemRunner.of(place.out, facts, "1-worker")
+    assert runner.engine.limits.max_nodes == 8 * place.setup.engine().limits.max_nodes
 
 
 def test_a_batch_beyond_the_limit_is_refused(place: Place) -> None:

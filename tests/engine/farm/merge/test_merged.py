@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.engine.farm.conftest import Place
 from weft.engine import GraphError
 from weft.engine.farm.merge.merged import planned
+from weft.engine.limits import Limits
 
 SWEEP = {
     "prompt": list("abcdefg"),
@@ -20,6 +23,18 @@ def test_executions_are_the_least_that_can_be(place: Place) -> None:
     plan = planned(place.job(SWEEP), place.setup.engine())
     assert dict(plan.executions) == {"Encode": 7, "Sample": 7 * 9 * 4, "Paint": 7 * 9 * 4}
     assert len(plan.items) == len({*plan.ids}) == 252
+
+
+def test_the_limit_of_nodes_is_for_the_graph_of_one_item(place: Place) -> None:
+    engine = replace(place.setup.engine(), limits=Limits(max_nodes=3))
+    plan = planned(place.job(SWEEP), engine)
+    assert plan.ids == planned(place.job(SWEEP), place.setup.engine()).ids and engine.limits == Limits(max_nodes=3)
+    with pytest.raises(GraphError) as caught:
+        planned(place.job(SWEEP), replace(engine, limits=Limits(max_nodes=2)))
+    assert [problem.code for problem in caught.value.problems] == ["too-many-nodes"]
+    with pytest.raises(GraphError) as caught:
+        place.job(SWEEP, max_items=251)
+    assert [problem.code for problem in caught.value.problems] == ["too-many-items"]
 
 
 def test_ids_are_those_of_content(place: Place) -> None:
