@@ -1,7 +1,8 @@
 """Artifacts to files: numbered, never overwriting, written under another name and put in place whole.
 
 A picture gets its graph here, in its metadata, so nothing of it is in a key or in the store. Where a file of the
-name has exactly these bytes already, that one is given instead of a copy.
+name has exactly these bytes already, that one is given instead of a copy. So is one of the newest files with the same
+picture of a node with the same recipe key: only other parts of the graph that it carries are different.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import orjson
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
 from weft.engine.atomic_write import check_writable
 from weft.engine.errors import InputError, writing_hint
-from weft.engine.picture_text import GRAPH, RUN, texts_of, with_texts
+from weft.engine.picture_text import GRAPH, MAX_TEXT, RUN, texts_of, with_texts
 from weft.engine.planning.planner import Step
 from weft.engine.running.numbered_files import place
 
@@ -90,16 +91,38 @@ class Folder:
             raise InputError(message, "remove the link", "outside-folders")
         stem.parent.mkdir(parents=True, exist_ok=True)
         content = self._content(artifact, step, item)
-        path, new = place(stem, SUFFIXES[artifact.media_type], content)
+        made_before = partial(self._made_before, artifact.data, self._run(step, item))
+        path, new = place(stem, SUFFIXES[artifact.media_type], content, made_before)
         return Delivered(str(path), new)
 
     def _content(self, artifact: Artifact, step: Step, item: int | None) -> bytes:
         if self.graph is None or not artifact.media_type.startswith("image/"):
             return artifact.data
-        run: dict[str, Any] = {"node": step.call.id, "key": step.recipe}
-        run |= {} if item is None else {"item": item}
-        run |= {"contents": dict(self.contents), **versions()}
+        run = {"node": step.call.id, **self._run(step, item), "contents": dict(self.contents), **versions()}
         return with_texts(artifact.data, {GRAPH: self.graph(), RUN: orjson.dumps(run).decode()})
+
+    def _run(self, step: Step, item: int | None) -> dict[str, Any]:
+        """What identifies a picture: the recipe key of its node, and its number among those of the node."""
+        return {"key": step.recipe} if item is None else {"key": step.recipe, "item": item}
+
+    def _made_before(self, data: bytes, run: Mapping[str, Any], path: Path) -> bool:
+        """Whether a file is a picture that the same run of a node made, though in a graph with other nodes."""
+        if self.graph is None or path.stat().st_size <= len(data):
+            return False
+        with path.open("rb") as file:
+            texts = texts_of(file, MAX_TEXT)
+        if texts.keys() != {GRAPH, RUN} or not _is_of(texts[RUN], run):
+            return False
+        return with_texts(data, {name: texts[name] for name in (GRAPH, RUN)}) == path.read_bytes()
+
+
+def _is_of(text: str, run: Mapping[str, Any]) -> bool:
+    """Whether the text of a picture has the facts of a run; a text may come from a stranger."""
+    try:
+        found = orjson.loads(text)
+        return {name: found[name] for name in ("key", "item") if name in found} == run
+    except (ValueError, TypeError):
+        return False
 
 
 @cache

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +28,22 @@ _LOCK = threading.Lock()
 """Held while a listing is looked up."""
 
 
-def place(stem: Path, suffix: str, content: bytes) -> tuple[Path, bool]:
-    """Give content the next free number of a name, or find a file that has exactly this content.
+RECENT = 32
+"""How many of the newest files of a name are compared by more than their bytes."""
+
+
+def _differs(path: Path) -> bool:
+    return False
+
+
+def place(stem: Path, suffix: str, content: bytes, same: Callable[[Path], bool] = _differs) -> tuple[Path, bool]:
+    """Give content the next free number of a name, or find a file that has it.
 
     Runs of one process that deliver under one name at once number their files one by one, and the second of two equal
     files is found.
+
+    Args:
+        same: whether a file with other bytes is as good; asked of the `RECENT` newest files.
 
     Returns:
         The file, and whether it is new.
@@ -43,7 +54,10 @@ def place(stem: Path, suffix: str, content: bytes) -> tuple[Path, bool]:
     listing = _listing(stem, suffix)
     with listing.lock:
         listing.refresh()
-        if (found := listing.equal(content)) is not None:
+        found = listing.equal(content)
+        if found is None:
+            found = listing.newest(same)
+        if found is not None:
             return listing.path(found), False
         temporary = Path(write_temporary(stem.with_name(f"{stem.name}{suffix}"), content))
         number = listing.last + 1
@@ -127,6 +141,14 @@ class _Listing:
         for number in sorted(self.numbers.get(len(content), ()), reverse=True):
             with suppress(OSError):
                 if self.path(number).read_bytes() == content:
+                    return number
+        return None
+
+    def newest(self, same: Callable[[Path], bool]) -> int | None:
+        """The newest file that is as good as the content, of the newest ones."""
+        for number in range(self.last, max(0, self.last - RECENT), -1):
+            with suppress(OSError):
+                if number in self.known and same(self.path(number)):
                     return number
         return None
 

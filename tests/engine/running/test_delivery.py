@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.refusals import refused
-from weft.engine import Artifact, Engine, Graph, name_fault, named, node, png
+from weft.engine import Artifact, Engine, Graph, events, name_fault, named, node, png
 from weft.engine.graph_files import as_graph
-from weft.engine.picture_text import texts_of
+from weft.engine.picture_text import GRAPH, RUN, texts_of, with_texts
 from weft.engine.planning.planner import Step
 from weft.engine.running.delivery import Folder, carried
 
@@ -134,6 +135,63 @@ def test_a_repeated_run_writes_nothing_new(engine: Engine) -> None:
         Paint(5)
     first, second = engine.run(graph), engine.run(graph)
     assert first.paths == second.paths and second.cached == ("paint",)
+
+
+@node
+def Draws(level: int, kind: str = "PNG", name: str = "a") -> list[Artifact]:
+    """A sink with pictures of some kind."""
+    drawn = []
+    for number in range(2):
+        stream = io.BytesIO()
+        Image.new("RGB", (8, 8), (level, number, 0)).save(stream, kind)
+        drawn.append(Artifact(stream.getvalue(), f"image/{kind.lower()}", name))
+    return drawn
+
+
+def drawings(level: int, other: int, kind: str, title: str = "") -> Graph:
+    """Two sinks of one name each."""
+    with Graph(title=title) as graph:
+        named("one", Draws)(level, kind, "one")
+        named("other", Draws)(other, kind, "other")
+    return graph
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_unchanged_sink_is_not_written_again_where_another_part_changed(kind: str, engine: Engine) -> None:
+    heard: list[events.Event] = []
+    first = engine.run(drawings(1, 1, kind)).paths
+    second = engine.run(drawings(1, 2, kind, "Another"), listener=heard.append).paths
+    assert second[:2] == first[:2] and not {*second[2:]} & {*first}
+    assert [event.new for event in heard if isinstance(event, events.ArtifactWritten)] == [False, False, True, True]
+    assert engine.run(drawings(1, 1, kind)).paths == first
+
+
+def test_a_picture_of_another_recipe_or_without_its_graph_is_written(tmp_path: Path) -> None:
+    @node(version=2)
+    def Paint(level: int, name: str = "grey") -> list[Artifact]:
+        """The same pictures of another version."""
+        stream = io.BytesIO()
+        Image.new("L", (2, 2), level).save(stream, "png")
+        return [Artifact(stream.getvalue(), "image/png", f"{name}/{n}") for n in range(2)]
+
+    def painted(type: Callable[..., object]) -> Graph:
+        with Graph() as graph:
+            type(5)
+        return graph
+
+    engine = Engine(store=None, output=tmp_path)
+    first = engine.run(painted(globals()["Paint"])).paths
+    assert not {*engine.run(painted(Paint)).paths} & {*first}
+    assert not {*engine.run(painted(Paint), metadata=False).paths} & {*first}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"key": 3}', '{"item": 0}'])
+def test_what_a_picture_says_of_its_run_is_not_trusted_either(text: str, step: Step, tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (1, 1)).save(stream, "PNG")
+    (tmp_path / "a_0001.png").write_bytes(with_texts(stream.getvalue(), {GRAPH: "{}", RUN: text}))
+    delivered = Folder(tmp_path, lambda: "{}")(Artifact(stream.getvalue(), "image/png", "a"), step)
+    assert Path(delivered.path).name == "a_0002.png" and delivered.new
 
 
 def unwritable_folders(folder: Path) -> list[Path]:
