@@ -15,7 +15,7 @@ from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
-from weft.nodes.models.tensor_layouts import Config, Layout
+from weft.nodes.models.tensor_layouts import Config, TensorLayout
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_model import QWEN2_5_VL, LanguageModel
@@ -112,7 +112,7 @@ class QwenImageFormat(JointFormat):
     """Qwen-Image's transformer. Its single files name tensors as diffusers does."""
 
     class_name = "QwenImageTransformer2DModel"
-    layouts = (Layout("transformer_blocks.0.txt_mod.1.weight", qwen_image_config),)
+    layouts = (TensorLayout("transformer_blocks.0.txt_mod.1.weight", qwen_image_config),)
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // PATCH**2

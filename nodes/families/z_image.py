@@ -17,7 +17,7 @@ from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
-from weft.nodes.models.tensor_layouts import Config, Layout
+from weft.nodes.models.tensor_layouts import Config, TensorLayout
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_model import QWEN3, LanguageModel
@@ -101,8 +101,8 @@ def z_image_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tenso
 
 
 Z_IMAGE_LAYOUTS = (
-    Layout("x_embedder.weight", z_image_config, z_image_weights),
-    Layout("all_x_embedder.2-1.weight", diffusers_z_image_config),
+    TensorLayout("x_embedder.weight", z_image_config, z_image_weights),
+    TensorLayout("all_x_embedder.2-1.weight", diffusers_z_image_config),
 )
 """The original layout, and diffusers' own."""
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.tensor_layouts import Layout
+from weft.nodes.models.tensor_layouts import TensorLayout
 
 
 class PromptWidths(NamedTuple):
@@ -93,7 +93,7 @@ class VAEFacts:
     factor: int
     time_factor: int = 1
     prefix: str = ""
-    layout: Layout | None = field(default=None, repr=False)
+    layout: TensorLayout | None = field(default=None, repr=False)
     families: tuple[str, ...] = ()
     contents: Contents = field(default_factory=Contents, repr=False)
 
@@ -110,7 +110,7 @@ class NetworkFacts:
 
     config: Mapping[str, Any] = field(repr=False)
     prefix: str = ""
-    layout: Layout | None = field(default=None, repr=False)
+    layout: TensorLayout | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.single_file import below, tensors
-from weft.nodes.models.tensor_layouts import DENOISER_PREFIXES, Config, Layout, placed_layouts
+from weft.nodes.models.tensor_layouts import DENOISER_PREFIXES, Config, TensorLayout, placed_layouts
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,7 @@ class NetworkFormat(ABC):
     class_name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     folder: ClassVar[str] = "transformer"
-    layouts: ClassVar[tuple[Layout, ...]] = ()
+    layouts: ClassVar[tuple[TensorLayout, ...]] = ()
     prefixes: ClassVar[tuple[str, ...]] = DENOISER_PREFIXES
 
     def fits(self, config: Mapping[str, Any]) -> bool:

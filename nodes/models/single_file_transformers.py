@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
-from weft.nodes.models.tensor_layouts import Config, Layout
+from weft.nodes.models.tensor_layouts import Config, TensorLayout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,13 +171,13 @@ def _named(name: str) -> str:
 
 
 SD3_LAYOUTS = (
-    Layout("joint_blocks.0.x_block.attn.qkv.weight", sd3_config, sd3_weights),
-    Layout("pos_embed.proj.weight", diffusers_sd3_config),
+    TensorLayout("joint_blocks.0.x_block.attn.qkv.weight", sd3_config, sd3_weights),
+    TensorLayout("pos_embed.proj.weight", diffusers_sd3_config),
 )
 """The original layout, and diffusers' own."""
 
 FLUX_LAYOUTS = (
-    Layout("double_blocks.0.img_attn.qkv.weight", flux_config, flux_weights),
-    Layout("single_transformer_blocks.0.attn.to_q.weight", diffusers_flux_config),
+    TensorLayout("double_blocks.0.img_attn.qkv.weight", flux_config, flux_weights),
+    TensorLayout("single_transformer_blocks.0.attn.to_q.weight", diffusers_flux_config),
 )
 """The original layout, and diffusers' own."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import below, count
-from weft.nodes.models.tensor_layouts import Config, Layout
+from weft.nodes.models.tensor_layouts import Config, TensorLayout
 
 T = TypeVar("T")
 
@@ -238,20 +238,20 @@ def _embeddings(shapes: Shapes) -> Config:
 
 
 UNET_LAYOUTS = (
-    Layout(
+    TensorLayout(
         "input_blocks.0.0.weight",
         lambda shapes: unet_config(diffusers_names(shapes)),
         lambda found, config: diffusers_names(found),
     ),
-    Layout("up_blocks.0.resnets.0.conv1.weight", unet_config),
+    TensorLayout("up_blocks.0.resnets.0.conv1.weight", unet_config),
 )
 """The original layout, and diffusers' own."""
 
 CONTROL_LAYOUTS = (
-    Layout(
+    TensorLayout(
         "input_hint_block.0.weight",
         lambda shapes: control_config(diffusers_names(shapes)),
         lambda found, config: diffusers_names(found),
     ),
-    Layout("controlnet_cond_embedding.conv_in.weight", control_config),
+    TensorLayout("controlnet_cond_embedding.conv_in.weight", control_config),
 )

@@ -45,7 +45,7 @@ def as_named(found: dict[str, Tensor], config: Mapping[str, Any]) -> dict[str, T
 
 
 @dataclass(frozen=True)
-class Layout:
+class TensorLayout:
     """How the tensors of a component are named below a prefix.
 
     Args:
@@ -64,12 +64,14 @@ class Layout:
 class PlacedLayout:
     """A layout below a prefix of a file, with the configuration that the file's shapes give."""
 
-    layout: Layout
+    layout: TensorLayout
     prefix: str
     config: Config
 
 
-def placed_layouts(contents: Contents, prefixes: Iterable[str], layouts: Iterable[Layout]) -> Iterator[PlacedLayout]:
+def placed_layouts(
+    contents: Contents, prefixes: Iterable[str], layouts: Iterable[TensorLayout]
+) -> Iterator[PlacedLayout]:
     """Each layout that a file has below one of the prefixes; families that share a layout read it once."""
     known = tuple(layouts)
     for prefix in prefixes:
@@ -82,7 +84,7 @@ def placed_layouts(contents: Contents, prefixes: Iterable[str], layouts: Iterabl
                 yield PlacedLayout(layout, prefix, dict(config))
 
 
-def _config(shapes: Shapes, prefix: str, layout: Layout) -> Config | None:
+def _config(shapes: Shapes, prefix: str, layout: TensorLayout) -> Config | None:
     """The configuration of a layout below a prefix; None for another structure with a tensor of its name."""
     own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
     try:

@@ -16,7 +16,7 @@ from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import VAEFacts
 from weft.nodes.models.single_file import below, tensors
-from weft.nodes.models.tensor_layouts import VAE_PREFIXES, Layout, PlacedLayout, placed_layouts
+from weft.nodes.models.tensor_layouts import VAE_PREFIXES, PlacedLayout, TensorLayout, placed_layouts
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +69,7 @@ class VAEFormat:
     """
 
     classes: tuple[str, ...]
-    layouts: tuple[Layout, ...]
+    layouts: tuple[TensorLayout, ...]
     sizes: Callable[[Mapping[str, Any]], tuple[int, int, int]]
     autoencoder: Callable[[Any, tuple[int, int, int], VAESpec], Autoencoder]
     has_own_scale: bool = False
@@ -117,7 +117,7 @@ def _tiny_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) 
 
 TINY = VAEFormat(
     ("AutoencoderTiny",),
-    (Layout("decoder.layers.0.weight", single_file.tiny_vae_config),),
+    (TensorLayout("decoder.layers.0.weight", single_file.tiny_vae_config),),
     _tiny_sizes,
     _tiny_autoencoder,
     has_own_scale=True,
@@ -128,8 +128,8 @@ VAE_FORMATS = (
     VAEFormat(
         ("AutoencoderKL",),
         (
-            Layout("decoder.mid.block_1.norm1.weight", single_file.vae_config, single_file.vae_weights),
-            Layout(
+            TensorLayout("decoder.mid.block_1.norm1.weight", single_file.vae_config, single_file.vae_weights),
+            TensorLayout(
                 "decoder.mid_block.resnets.0.norm1.weight",
                 single_file.diffusers_vae_config,
                 single_file.diffusers_vae_weights,
@@ -141,12 +141,12 @@ VAE_FORMATS = (
     VAEFormat(
         ("AutoencoderKLQwenImage", "AutoencoderKLWan"),
         (
-            Layout(
+            TensorLayout(
                 "decoder.middle.0.residual.0.gamma",
                 single_file_wan_vae.wan_vae_config,
                 single_file_wan_vae.wan_vae_weights,
             ),
-            Layout("decoder.mid_block.resnets.0.norm1.gamma", single_file_wan_vae.diffusers_wan_vae_config),
+            TensorLayout("decoder.mid_block.resnets.0.norm1.gamma", single_file_wan_vae.diffusers_wan_vae_config),
         ),
         _wan_sizes,
         _wan_autoencoder,
