@@ -33,7 +33,7 @@ _METADATA = 2**26
 """Bytes of a file that are no pixels: profiles, texts, thumbnails."""
 
 
-@node(category="image", lane="io")
+@node(category="image", version=2, lane="io")
 def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context = INJECTED) -> Image:
     """Read a PNG, JPEG or WebP picture, rotated by its EXIF orientation; of an animation the first picture.
 
@@ -62,7 +62,7 @@ def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
         )
 
 
-@node(category="image", lane="cpu", check=_check_name)
+@node(category="image", version=2, lane="cpu", check=_check_name)
 def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> list[Artifact]:
     """Save pictures in the output folder, one file for each item of the batch.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Channel = Literal["brightness", "red", "green", "blue", "alpha"]
 
 
-@node(category="mask", lane="cpu")
+@node(category="mask", version=2, lane="cpu")
 def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool = False) -> Mask:
     """Make a mask from a channel of a picture: 1 where it is full, 0 where it is empty.
 
