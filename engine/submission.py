@@ -30,10 +30,11 @@ Work = Callable[[Listener, Callable[[], bool]], Result]
 class Submission:
     """A run under way; `Engine.submit` makes it.
 
-    Iterate over it for its events, with `for` or `async for`: each iteration gives all of them, from the first to the
-    last, and waits for those that are still to come. An iterator (`events = aiter(submission)`) goes on where it was
-    after a wait for the next event was cancelled: `await asyncio.wait_for(anext(events), 0.1)` loses none. `await` the
-    submission, or call `result`, for its result.
+    Iterate over it for its events, with `for` or `async for`: an iteration gives all of them, from the first to the
+    last, and waits for those that are still to come; several may go on at once. None is lost: an iteration that was
+    broken off, by `break` or because its task was cancelled, is taken up by the next one, and an iterator
+    (`events = aiter(submission)`) goes on where it was after a wait for its next event was cancelled. A listener that
+    joins late and must have all events takes `listen(0)`. `await` the submission, or call `result`, for its result.
     """
 
     _work: Work = field(repr=False)
@@ -43,6 +44,7 @@ class Submission:
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _asked: threading.Event = field(default_factory=threading.Event, repr=False)
     _wake: list[Callable[[], object]] = field(default_factory=list, repr=False)
+    _broken_off: list[int] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self._future.set_running_or_notify_cancel()  # so that a task which awaits the future cannot cancel it
@@ -112,34 +114,53 @@ class Submission:
         return asyncio.wrap_future(self._future).__await__()
 
     def __iter__(self) -> Iterator[Event]:
-        given = 0
-        while True:
-            if not self._ended:
-                raise_if_in_listener("wait for the events of a run")
-            with self._changed:
-                while given == len(self._events) and not self._ended:
-                    self._changed.wait()
-                new = self._events[given:]
-            if not new:
-                return
-            yield from new
-            given += len(new)
+        return self.listen(self._taken_up())
 
     def __aiter__(self) -> AsyncIterator[Event]:
-        return _Listening(self)
+        return self.listen(self._taken_up())
+
+    def listen(self, first: int = 0) -> Listening:
+        """An iterator over the events, for `for` and `async for`.
+
+        Args:
+            first: how many events to leave out.
+        """
+        return Listening(self, first)
+
+    def _taken_up(self) -> int:
+        """How many events were given by the iteration that was broken off first; 0 where none was."""
+        with self._changed:
+            return self._broken_off.pop(0) if self._broken_off else 0
 
 
 @dataclass(eq=False)
-class _Listening(AsyncIterator[Event]):
-    """The events of a submission from the first on, for one listener in an event loop.
+class Listening(AsyncIterator[Event], Iterator[Event]):
+    """The events of a submission, for one listener.
 
     No generator: a generator is over once a wait for its next event was cancelled, by `asyncio.wait_for` for instance.
-    Here the wait may begin again, and the event is given then. No thread waits for the events: a few threads serve a
-    whole event loop, and many runs may be listened to.
+    Here the wait may begin again, and the event is given then. No thread waits for the events in an event loop: a few
+    threads serve a whole loop, and many runs may be listened to.
     """
 
     submission: Submission
     given: int = 0
+    _over: bool = False
+
+    def __del__(self) -> None:
+        if self.given and not self._over:
+            self.submission._broken_off.append(self.given)  # nobody can go on with this one; the next one does
+
+    def __next__(self) -> Event:
+        run = self.submission
+        if not run._ended:
+            raise_if_in_listener("wait for the events of a run")
+        with run._changed:
+            while self.given == len(run._events) and not run._ended:
+                run._changed.wait()
+        if (event := self._next()) is not None:
+            return event
+        self._over = True
+        raise StopIteration
 
     async def __anext__(self) -> Event:
         run = self.submission
@@ -154,6 +175,7 @@ class _Listening(AsyncIterator[Event]):
                 if (event := self._next()) is not None:
                     return event
                 if ended:
+                    self._over = True
                     raise StopAsyncIteration
                 await arrived.wait()
                 arrived.clear()
@@ -162,7 +184,7 @@ class _Listening(AsyncIterator[Event]):
 
     def _next(self) -> Event | None:
         """The next event where it is there; it counts as given, so nothing may be awaited before it is returned."""
-        if self.given == len(self.submission._events):
+        if self.given >= len(self.submission._events):
             return None
         self.given += 1
         return self.submission._events[self.given - 1]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -250,7 +251,7 @@ def test_listeners_that_leave_take_nothing_from_those_that_stay(engine: Engine) 
         for task in gone:
             task.cancel()
         found = [await asyncio.wait_for(task, 20) for task in stay]
-        return [*found, [*run]]
+        return [*found, [*run.listen()]]
 
     first, *others = asyncio.run(heard())
     assert first[-1].plain()["event"] == "run_finished" and others == [first] * 4
@@ -310,3 +311,28 @@ def test_what_a_listener_raises_reaches_who_awaits(kind: type[BaseException], en
     with pytest.raises(RuntimeError) as caught:
         asyncio.run(awaited())
     assert isinstance(caught.value.__cause__, kind)
+
+
+def test_an_iteration_that_is_broken_off_is_taken_up_by_the_next(engine: Engine) -> None:
+    run = engine.submit(work(20))
+    seen: list[Event] = []
+
+    async def listen() -> None:
+        async for event in run:
+            seen.append(event)
+
+    async def in_slices() -> None:
+        for _ in range(2_000):
+            with suppress(asyncio.TimeoutError):
+                return await asyncio.wait_for(listen(), 0.005)
+        raise AssertionError("it never ended")
+
+    asyncio.run(in_slices())
+    assert seen == [*run.listen()] == [*run]
+    again: list[Event] = []
+    while len(again) < len(seen):
+        for event in run:
+            again.append(event)
+            if len(again) % 5 == 0:
+                break
+    assert again == seen and [*run.listen(3)] == seen[3:]
