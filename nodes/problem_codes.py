@@ -22,6 +22,7 @@ CODES: Mapping[str, str] = {
     "unsupported-weights": "The weights are in a format that is not read.",
     "unread-tensors": "A file has tensors that nothing reads; the model is loaded without them.",
     "unread-configuration": "A configuration has entries that nothing reads.",
+    "unread-component": "A folder has a component that nothing loads.",
     "malformed-preview": "The file of a model's preview colours does not hold what it must.",
     "no-tokenizer": "A text model comes without the tokenizer that it needs.",
     "wrong-tokenizer": "The tokenizer is not the model's.",

@@ -108,11 +108,22 @@ def qwen_image_config(shapes: Shapes) -> Config:
     }
 
 
+UNSUPPORTED: Mapping[str, str] = {
+    "guidance_embeds": "a scale of guidance",
+    "use_additional_t_cond": "a further condition with the timestep",
+    "use_layer3d_rope": "several layers of a picture",
+}
+"""Entries of a configuration that ask for an input which no node gives, with the input."""
+
+
 class QwenImageFormat(JointFormat):
     """Qwen-Image's transformer. Its single files name tensors as diffusers does."""
 
     class_name = "QwenImageTransformer2DModel"
     layouts = (TensorLayout("transformer_blocks.0.txt_mod.1.weight", qwen_image_config),)
+
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        return next((reads for name, reads in UNSUPPORTED.items() if config.get(name)), "")
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // PATCH**2

@@ -26,6 +26,7 @@ from weft.nodes.families import (
 from weft.nodes.families import (
     family as family_of,
 )
+from weft.nodes.families.configuration_keys import folder_notices, scheduler_notices
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
@@ -76,7 +77,8 @@ class ModelSource(Resource):
             if isinstance(facts, CheckpointFacts):
                 family_of(facts.family).check(facts, root.name)
             family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
-            reading, notices = reading_of(facts, contents), notices_of(root.name, contents, facts)
+            reading = reading_of(facts, contents)
+            notices = (*notices_of(root.name, contents, facts), *self.folder_notices(text, contents, facts))
             return Resolved(
                 text, *self.placed(root, contents), family, self.kind, facts, reading=reading, notices=notices
             )
@@ -104,6 +106,10 @@ class ModelSource(Resource):
             if (root / component / "config.json").is_file():
                 _read_headers(root / component)
         return root, diffusers_folder.content(root, components)
+
+    def folder_notices(self, text: str, contents: Contents, facts: object) -> Iterator[Notice]:
+        """The notices of what a folder of this name has besides what is loaded."""
+        yield from ()
 
     @abstractmethod
     def facts(self, contents: Contents, root: Path) -> object | None:
@@ -156,6 +162,11 @@ class CheckpointSource(ModelSource):
             family_of(found.family).check_prompts(found, root.name)
         return found
 
+    def folder_notices(self, text: str, contents: Contents, facts: object) -> Iterator[Notice]:
+        assert isinstance(facts, CheckpointFacts)
+        yield from scheduler_notices(text, contents)
+        yield from folder_notices(text, contents, family_of(facts.family))
+
     def refusal(self, root: Path, contents: Contents) -> InputError:
         known = ", ".join(family.name for family in FAMILIES)
         part = of_denoiser(contents)
@@ -196,6 +207,10 @@ class DenoiserSource(CheckpointSource):
 
     def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
         return of_checkpoint(contents) or of_denoiser(contents)
+
+    def folder_notices(self, text: str, contents: Contents, facts: object) -> Iterator[Notice]:
+        """Those of the scheduler: the rest of a checkpoint is left to other loaders."""
+        yield from scheduler_notices(text, contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, self.kind, "give a folder or a safetensors file of a UNet or a transformer")

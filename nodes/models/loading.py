@@ -129,15 +129,24 @@ def notice_unused(
     notice_unread(path.name, [prefix + name for name in shapes if name not in used])
 
 
-def notice_unread_entries(folder: Path, module: Any) -> None:
-    """Give a notice of the entries of a component's configuration that its library does not know."""
+def notice_unread_entries(folder: Path, module: Any, config_class: Any = None) -> None:
+    """Give a notice of the entries of a component's configuration that its library does not know.
+
+    Args:
+        config_class: transformers' class of the configuration, where the module has the part for text of it alone.
+    """
     given = read_config(folder / "config.json")
     if hasattr(module, "extract_init_dict"):
         with quietly():
             unknown = module.extract_init_dict(dict(given))[1]
     else:
-        usual = type(module.config)()
-        unknown = [name for name in given if not hasattr(usual, name)]
+        import transformers
+
+        generation: Any = transformers.GenerationConfig
+        usual = (config_class or type(module.config))()
+        known = (usual, usual.get_text_config(), generation())
+        entries = {**given, **(given.get("text_config") or {})}
+        unknown = [name for name in entries if not any(hasattr(one, name) for one in known)]
     left = [name for name in unknown if name not in NEVER_READ_ENTRIES and not name.startswith("_")]
     if left:
         give_notice(unread_configuration(folder.name, left))

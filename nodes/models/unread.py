@@ -34,6 +34,7 @@ NEVER_READ_ENTRIES: Mapping[str, str] = {
     **dict.fromkeys(("dropout", "gradient_checkpointing"), "of the training"),
     **dict.fromkeys(("task_specific_params", "output_past", "use_cache"), "of the generation of text"),
     **dict.fromkeys(("rope_theta", "rope_scaling", "sliding_window"), "renamed by the library as it reads them"),
+    "vision_token_id": "of the part for pictures",
     "n_positions": "the length of the training's texts, which T5's positions do not depend on",
     "torch_dtype": "the former name of `dtype`",
 }
@@ -80,6 +81,19 @@ def unread_configuration(where: str, names: Collection[str]) -> Notice:
         f"nothing reads {_counted(names, 'entry')} of the configuration of `{where}`: {_listed(names)}",
         "the model is used without them; a newer version of its library may know them",
         "unread-configuration",
+    )
+
+
+def unread_components(where: str, names: Collection[str]) -> Notice:
+    """The notice of components of a folder that nothing loads.
+
+    Args:
+        where: the folder, for messages.
+    """
+    return Notice(
+        f"nothing loads {_counted(names, 'component')} of `{where}`: {_listed(names)}",
+        "the model is used without them; load a ControlNet or a VAE that you want by a node of its own",
+        "unread-component",
     )
 
 

@@ -164,7 +164,7 @@ class LanguageModel(TextModel):
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> LanguageModelReader:
         import transformers
 
-        from weft.nodes.models.loading import assembled_text, notice_unread, ready
+        from weft.nodes.models.loading import assembled_text, notice_unread, notice_unread_entries, ready
 
         self.check_tokenizer(files)
         assert files.tokenizer is not None
@@ -174,6 +174,9 @@ class LanguageModel(TextModel):
         weights = language_weights(self.architecture, files, variant, dtype)
         network = assembled_text(network_class, config, weights, dtype, files.root.name)
         notice_unread(files.root.name, self.unread(files.facts.shapes))
+        if files.root.is_dir():
+            kinds: Any = transformers.CONFIG_MAPPING
+            notice_unread_entries(files.root, network, kinds[self.kind])
         return LanguageModelReader(
             self.name, ready(network, device), tokenizer, self.chat, self.hidden_state, self.dropped, self.longest
         )

@@ -19,7 +19,7 @@ from tests.refusals import names
 from weft.engine import Engine, Graph, NodeType, Notice, SearchPaths
 from weft.engine.notices import receiving
 from weft.nodes import LoadCheckpoint, TextEncode
-from weft.nodes.families import family
+from weft.nodes.families import FAMILIES, family
 from weft.nodes.families.sources import (
     CheckpointSource,
     ControlNetSource,
@@ -162,6 +162,42 @@ def test_what_a_folder_has_beyond_its_classes_is_named(models: Path, component: 
     assert [notice.code for notice in notices] == ["unread-tensors", "unread-configuration"]
     assert all(component in notice.message for notice in notices)
     assert "more.weight" in notices[0].message and "flavour" in notices[1].message
+
+
+@pytest.mark.parametrize(
+    ("model", "component", "entry"),
+    [
+        ("qwen-image", "text_encoder", "text_config"),
+        ("z-image", "text_encoder", ""),
+        ("flux-dev", "text_encoder_2", ""),
+    ],
+)
+def test_unknown_entries_of_text_models_are_named(
+    zoo: Any, models: Path, model: str, component: str, entry: str
+) -> None:
+    folder = shutil.copytree(models / zoo(model) / component, models / "entries" / model / component)
+    tokenizer = component.replace("text_encoder", "tokenizer")
+    shutil.copytree(models / model / tokenizer, folder.parent / tokenizer)
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | {"decoder_start_token_id": 0, "num_beams": 1, "vision_token_id": 3}
+    path.write_text(json.dumps(config))
+    assert not alone(models, folder)
+    (config[entry] if entry else config)["flavour"] = 3
+    path.write_text(json.dumps(config))
+    (notice,) = alone(models, folder)
+    assert notice.code == "unread-configuration" and "flavour" in notice.message
+
+
+def alone(models: Path, folder: Path) -> list[Notice]:
+    """The notices of a text model in a folder of its own, loaded."""
+    found = TEXT.resolve(folder.relative_to(models).as_posix(), SearchPaths(working=models, models=(models,)))
+    assert isinstance(found.facts, TextSourceFacts)
+    (model,) = found.facts.models
+    text = next(one for known in FAMILIES for one in known.texts if one.kind == model.kind)
+    notices = [*found.notices]
+    with receiving(notices.append):
+        text.reader(TextModelFiles.of(found.root, model), "", torch.float32, "cpu")
+    return notices
 
 
 def test_many_tensors_are_counted(zoo: Any, models: Path) -> None:
