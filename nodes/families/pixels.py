@@ -37,6 +37,10 @@ class PixelFormat(NetworkFormat):
     def fits(self, config: Mapping[str, Any]) -> bool:
         return config.get("in_channels", 3) in (1, 3)
 
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        """A class's number as an index alone is supported, which `class_embed_type` does not name."""
+        return "an embedded class" if config.get("class_embed_type") in ("timestep", "identity") else ""
+
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config.get("in_channels", 3))
 

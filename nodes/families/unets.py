@@ -38,6 +38,9 @@ UNSUPPORTED: Mapping[str, str] = {
 }
 """Entries of a UNet's configuration by which it reads more than a prompt, and what it reads then."""
 
+PICTURE_CHANNELS = 3
+"""Channels of a ControlNet's picture."""
+
 SCHEDULER: Mapping[str, Any] = {
     "_class_name": "PNDMScheduler",
     "beta_start": 0.00085,
@@ -153,6 +156,11 @@ class ControlNetFormat(UNetFormat):
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         return self.is_family(config)
+
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        channels = config.get("conditioning_channels", PICTURE_CHANNELS)
+        other = "" if channels == PICTURE_CHANNELS else f"pictures of {channels} channels"
+        return super().unsupported(config) or other
 
 
 def heads_of_64(widths: Sequence[int]) -> list[int]:

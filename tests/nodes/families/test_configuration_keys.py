@@ -348,7 +348,25 @@ def test_a_source_names_what_is_left_of_its_part(models: Path, strange: str, kin
     assert not known.resolve("epsilon", place).notices
 
 
-def test_networks_that_read_what_no_node_gives_are_refused() -> None:
-    reads = family("QwenImage").network.unsupported
-    asked = ("guidance_embeds", "use_additional_t_cond", "use_layer3d_rope")
-    assert all(reads({key: True}) and not reads({key: False}) for key in asked)
+INPUTS = [
+    ("DDPM", "class_embed_type", "timestep", None),
+    ("CM", "class_embed_type", "identity", None),
+    ("QwenImage", "guidance_embeds", True, False),
+    ("QwenImage", "use_additional_t_cond", True, False),
+    ("QwenImage", "use_layer3d_rope", True, False),
+]
+"""Entries of a network's configuration by which it reads what no node gives, with a value that asks and one that does
+not."""
+
+
+@pytest.mark.parametrize(("name", "key", "asking", "usual"), INPUTS)
+def test_networks_that_read_what_no_node_gives_are_refused(name: str, key: str, asking: object, usual: object) -> None:
+    reads = family(name).network.unsupported
+    assert reads({key: asking}) and not reads({key: usual}) and not reads({})
+
+
+@pytest.mark.parametrize("name", ["SD1", "SD2", "SDXL"])
+def test_control_nets_read_pictures_of_three_channels(name: str) -> None:
+    net = family(name).control_net
+    assert net and net.unsupported({"conditioning_channels": 6})
+    assert not net.unsupported({"conditioning_channels": 3}) and not net.unsupported({})
