@@ -128,9 +128,16 @@ class Resolved:
     notices: tuple[Notice, ...] = ()
 
     def names(self) -> Iterator[tuple[str, Path]]:
-        """Each file with its name under the root; a digest is made of the names and the contents."""
+        """Each file with its name under the root; a digest is made of the names and the contents.
+
+        A root that is a file has its ending in place of a name; a file elsewhere has its own name.
+        """
         for path in self.files:
-            yield (path.relative_to(self.root).as_posix() if path != self.root else path.suffix, path)
+            if path == self.root:
+                yield path.suffix, path
+            else:
+                below = path.is_relative_to(self.root)
+                yield path.relative_to(self.root).as_posix() if below else path.name, path
 
     def digest_of(self, contents: Iterable[Digest]) -> Digest:
         """The digest of the whole, by those of its files in their order."""
@@ -195,8 +202,11 @@ class InputFile(Resource):
         if path is None:
             message = f"there is no file `{text}` in {listed(map(str, places.files))}"
             raise InputError(message, self._hint(text, places), "missing-file")
-        if not path.is_file():
+        if path.is_dir():
             raise InputError(f"`{text}` is a folder, expected a file", "name a file in it", "wrong-kind-of-file")
+        if not path.is_file():
+            message = f"`{text}` is a pipe, a socket or a device, expected a file"
+            raise InputError(message, "name a file", "wrong-kind-of-file")
         if self.suffixes and path.suffix.lower() not in self.suffixes:
             message = f"`{text}` ends in `{path.suffix}`, expected {listed(self.suffixes)}"
             raise InputError(message, "name another file", "wrong-kind-of-file")

@@ -29,7 +29,14 @@ from weft.nodes.families import (
 from weft.nodes.families.configuration_keys import folder_notices, scheduler_notices
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
+from weft.nodes.models.facts import (
+    CheckpointFacts,
+    ControlNetFacts,
+    EmbeddingFacts,
+    TextModelFacts,
+    TextSourceFacts,
+    VAEFacts,
+)
 from weft.nodes.models.model_folder import check_component, check_folder
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
 from weft.nodes.models.recognition import read_as_model
@@ -38,6 +45,8 @@ from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, 
 from weft.nodes.models.shards import check_shards
 from weft.nodes.models.unread import outside, unread_tensors
 from weft.nodes.prompting.embeddings import sizes_of, word_of
+from weft.nodes.prompting.t5 import separate_tokenizer
+from weft.nodes.prompting.tokenizers import tokenizer_files
 
 BUILTIN = "builtin:"
 
@@ -79,9 +88,10 @@ class ModelSource(Resource):
             family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
             reading = reading_of(facts, contents)
             notices = (*notices_of(root.name, contents, facts), *self.folder_notices(text, contents, facts))
-            return Resolved(
+            found = Resolved(
                 text, *self.placed(root, contents), family, self.kind, facts, reading=reading, notices=notices
             )
+            return self.with_tokenizers(found, places)
 
     def available(self, places: SearchPaths) -> Iterator[tuple[str, Resolved]]:
         """The models of this kind among the builtins, in the hub's cache and in the models folders."""
@@ -111,6 +121,18 @@ class ModelSource(Resource):
         """The notices of what a folder of this name has besides what is loaded."""
         yield from ()
 
+    def with_tokenizers(self, found: Resolved, places: SearchPaths) -> Resolved:
+        """A source with the files of tokenizers that are read with it and lie elsewhere, such as next to a file.
+
+        Raises:
+            InputError: where they lead out of the folders that the run may read.
+        """
+        folders = [folder for model in _text_models(found) if (folder := separate_tokenizer(found.root, model))]
+        for folder in folders:
+            check_component(folder, (*_searched(places), hub.cache_folder()))
+        files = (path for folder in folders for path in tokenizer_files(folder))
+        return replace(found, files=tuple(dict.fromkeys((*found.files, *files))))
+
     @abstractmethod
     def facts(self, contents: Contents, root: Path) -> object | None:
         """What the headers say, for checks, nodes and loaders; None where it is another kind of file."""
@@ -118,6 +140,13 @@ class ModelSource(Resource):
     @abstractmethod
     def refusal(self, root: Path, contents: Contents) -> InputError:
         """The error that names what was found instead."""
+
+
+def _text_models(found: Resolved) -> tuple[TextModelFacts, ...]:
+    """The text models in a source of text encoders or in a checkpoint."""
+    if isinstance(found.facts, TextSourceFacts):
+        return found.facts.models
+    return tuple(found.facts.text_models.values()) if isinstance(found.facts, CheckpointFacts) else ()
 
 
 def notices_of(name: str, contents: Contents, facts: object) -> tuple[Notice, ...]:
@@ -254,20 +283,20 @@ class TextEncoderSource(ModelSource):
     kind = "text encoder"
     components = ("",)
 
-    def resolve(self, text: str, places: SearchPaths) -> Resolved:
-        """The text model of that name, with the tokenizer that a model's folder has for it."""
-        found = super().resolve(text, places)
+    def with_tokenizers(self, found: Resolved, places: SearchPaths) -> Resolved:
+        """A text model with the tokenizer that a model's folder has for it."""
         facts, folder = found.facts, found.root.name
         assert isinstance(facts, TextSourceFacts)
         tokenizer = found.root.parent / folder.replace("text_encoder", "tokenizer")
         carried = tokenizer != found.root and tokenizer.is_dir() and inside(tokenizer, _searched(places))
         if not (facts.contents.has("") and carried):
-            return found
+            return super().with_tokenizers(found, places)
         check_component(tokenizer, (*_searched(places), hub.cache_folder()))
         root = found.root.parent
         files = diffusers_folder.content(root, (folder, tokenizer.name))
         models = tuple(replace(model, folder=folder) for model in facts.models)
-        return replace(found, root=root, files=files, facts=replace(facts, models=models))
+        carrying = replace(found, root=root, files=files, facts=replace(facts, models=models))
+        return super().with_tokenizers(carrying, places)
 
     def facts(self, contents: Contents, root: Path) -> TextSourceFacts | None:
         return of_text_models(contents)

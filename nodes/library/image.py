@@ -14,8 +14,18 @@ SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"
 """How a file of each ending begins."""
 
 
+LARGEST_FILE = 2**31
+"""Bytes of a file that may be a picture, whatever the limit of pixels is."""
+
+
 def _probe(path: Path) -> None:
-    """Raise `InputError` where a file does not begin as a picture of some kind does."""
+    """Raise `InputError` where a file is too large for a picture or does not begin as one of some kind does."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(
+            f"`{path.name}` has {path.stat().st_size:,} bytes, expected at most {LARGEST_FILE:,} of a picture",
+            "give a picture",
+            "too-many-pixels",
+        )
     with path.open("rb") as file:
         head = file.read(12)
     if not any(head.startswith(signature) for signature in SIGNATURES.values()):

@@ -25,7 +25,8 @@ LARGEST_INDEX = 2**24
 MOST_LAYERS = 1000
 """The most layers or blocks that a configuration may ask for."""
 
-CONFIGURATIONS = frozenset({".jinja", ".json", ".txt"})
+CONFIGURATIONS = frozenset({".jinja", ".json", ".model", ".txt"})
+"""The endings of configurations and of the files of tokenizers; `spiece.model` is T5's vocabulary."""
 
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model)(?:-\d{5}-of-\d{5})?(?:\.(?P<variant>\w+))?(?:-\d{5}-of-\d{5})?\.safetensors"

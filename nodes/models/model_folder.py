@@ -41,7 +41,7 @@ def check_component(folder: Path, folders: tuple[Path, ...]) -> None:
     allowed = (*folders, *_repository(folder), *_repository(folder.parent))
     _check_inside(folder, Path(os.path.realpath(folder)), allowed)
     for entry in _entries(folder):
-        if belongs(entry.name) or entry.name.endswith((".model", ".safetensors")):
+        if belongs(entry.name) or entry.name.endswith(".safetensors"):
             _check_file(entry, allowed)
     if os.path.lexists(folder / ADAPTER):
         raise InputError(

@@ -152,25 +152,40 @@ class T5Reader(TextReader):
         return embeddings
 
 
+def separate_tokenizer(root: Path, facts: TextModelFacts) -> Path | None:
+    """The folder of the tokenizer that a text model of a source reads with and that no part of the source names.
+
+    Args:
+        root: of the source.
+        facts: about the text model; any but T5 has none.
+    """
+    return _tokenizer(TextModelFiles.of(root, facts)) if facts.kind == T5.kind else None
+
+
 def t5_tokenizer_folder(files: TextModelFiles) -> Path:
     """The folder of T5's tokenizer, or the `tokenizer.json` that was given.
 
     Raises:
         InputError: where it is neither next to the weights nor in the hub's cache.
     """
-    if files.tokenizer and files.tokenizer.is_file():
-        return files.tokenizer
-    own = files.tokenizer or files.root.parent / T5_TOKENIZER
-    found = [own]
-    for hub_id, folder in T5_IN_HUB.items():
-        snapshot = hub.snapshot(hub_id, hub.cache_folder())
-        found += [snapshot / folder] if snapshot else []
-    present = next((folder for folder in found if tokenizer_files(folder)), None)
+    present = _tokenizer(files)
     if present is None:
+        beside = files.tokenizer or files.root.parent / T5_TOKENIZER
         raise InputError(
             f"`{files.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
-            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{own.name}`, or give it "
-            "to LoadTextEncoder as `tokenizer`",
+            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{beside.name}`, or give "
+            "it to LoadTextEncoder as `tokenizer`",
             "no-tokenizer",
         )
     return present
+
+
+def _tokenizer(files: TextModelFiles) -> Path | None:
+    """What `t5_tokenizer_folder` says; None where there is none. Only names of files are read."""
+    if files.tokenizer and files.tokenizer.is_file():
+        return files.tokenizer
+    found = [files.tokenizer or files.root.parent / T5_TOKENIZER]
+    for hub_id, folder in T5_IN_HUB.items():
+        snapshot = hub.snapshot(hub_id, hub.cache_folder())
+        found += [snapshot / folder] if snapshot else []
+    return next((folder for folder in found if tokenizer_files(folder)), None)

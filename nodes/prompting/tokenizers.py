@@ -14,9 +14,7 @@ from typing import Any
 
 from weft.engine import InputError
 from weft.engine.regular_file import read_regular
-
-SUFFIXES = frozenset({".jinja", ".json", ".model", ".txt"})
-"""The endings of the files of a tokenizer."""
+from weft.nodes.models import diffusers_folder
 
 CONFIGURATIONS = frozenset({"config.json", "tokenizer_config.json"})
 """Files whose entries may name other files, or classes in files of code."""
@@ -35,7 +33,7 @@ def tokenizer_files(folder: Path) -> tuple[Path, ...]:
     """The files of a folder that decide how its tokenizer reads, in a stable order; none where it holds none."""
     if not any((folder / name).is_file() for name in DESCRIBED_BY):
         return ()
-    return tuple(path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.is_file())
+    return tuple(path for path in sorted(folder.iterdir()) if diffusers_folder.belongs(path.name) and path.is_file())
 
 
 def load_tokenizer(place: Path, hint: str, **special: str) -> Any:

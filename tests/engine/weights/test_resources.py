@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -93,6 +94,15 @@ def test_a_file_that_cannot_be_read_is_found_by_check(path: str, words: str, fol
     (problem,) = storeless.check(replace(graph, path=folder / "graph.json"), only=["read_text"]).problems
     assert (problem.node, problem.input) == ("read_text", "path")
     assert not [word for word in words.split(", ") if word not in str(problem)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes of that kind")
+def test_a_pipe_is_refused_by_check_and_called_no_folder(folder: Path, storeless: Engine) -> None:
+    os.mkfifo(folder / "pipe.txt")
+    with Graph() as graph:
+        ReadText("pipe.txt")
+    (problem,) = storeless.check(replace(graph, path=folder / "graph.json"), only=["read_text"]).problems
+    assert problem.code == "wrong-kind-of-file" and "folder" not in str(problem.message)
 
 
 def test_a_file_is_keyed_by_content(folder: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image as Pictures
 
 from tests.refusals import refused
-from weft.engine import Engine, Limits
-from weft.nodes import LoadImage
+from weft.engine import Engine, Graph, Limits
+from weft.nodes import LoadImage, SaveImage
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,14 @@ def test_a_picture_at_the_limit_is_read(limit: int, folder: Path) -> None:
         Pictures.new("RGB", (8, 6)).save(folder / name)
         with nullcontext() if limit == 48 else refused("too-many-pixels"):
             assert engine.run_now(LoadImage, {"path": name}).pixels.shape == (1, 6, 8, 3)  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_too_large_for_a_picture_is_refused_by_check(folder: Path) -> None:
+    """Before its content is hashed, which would take minutes."""
+    with (folder / "giant.png").open("wb") as file:
+        file.write(png(8, 8))
+        file.truncate(2**40)
+    with Graph() as graph:
+        SaveImage(LoadImage("giant.png"))
+    (problem,) = Engine(store=None, device="cpu", inputs=[folder]).check(graph).problems
+    assert (problem.code, problem.node, problem.input) == ("too-many-pixels", "load_image", "path")

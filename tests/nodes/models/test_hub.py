@@ -33,6 +33,7 @@ REPOSITORY = [
     "vae/diffusion_pytorch_model.safetensors",
     "text_encoder/model.fp16.safetensors",
     "tokenizer/merges.txt",
+    "tokenizer/spiece.model",
     "safety_checker/model.safetensors",
 ]
 
@@ -47,6 +48,7 @@ def test_the_plain_weights_are_wanted() -> None:
         "vae/diffusion_pytorch_model.safetensors",
         "text_encoder/model.fp16.safetensors",
         "tokenizer/merges.txt",
+        "tokenizer/spiece.model",
     }
 
 
