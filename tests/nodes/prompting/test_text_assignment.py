@@ -10,7 +10,7 @@ import pytest
 
 from tests.refusals import refused
 from weft.engine import InputError, Resolved
-from weft.nodes.models.facts import PromptWidths, TextModelFacts
+from weft.nodes.models.facts import PromptWidths, TextModelFacts, TextSourceFacts
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.language_model import LanguageModel
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -30,7 +30,7 @@ class Asked:
 
 
 def source(kind: str, width: int, root: Path = Path("file.safetensors")) -> Resolved:
-    return Resolved(f"{kind}-{width}", root, (root,), facts=TextModelFacts(kind, width, 2))
+    return Resolved(f"{kind}-{width}", root, (root,), facts=TextSourceFacts((TextModelFacts(kind, width, 2),)))
 
 
 def names(family: Asked, sources: Sequence[Resolved], width: int = 0) -> dict[str, int]:
@@ -55,14 +55,14 @@ def test_a_language_model_in_a_file_needs_a_tokenizer(tmp_path: Path) -> None:
     alone = [source("qwen3", 64)]
     given = assigned(Asked((QWEN,)), alone, PromptWidths(0))
     check_tokenizer(given, alone, named=True)
-    with refused("no-tokenizer", "qwen3-64", "tokenizer.json"):
+    with refused("no-tokenizer", "file.safetensors", "tokenizer.json"):
         check_tokenizer(given, alone, named=False)
 
 
 def test_a_folder_brings_its_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "tokenizer_config.json").write_text("{}")
-    facts = TextModelFacts("qwen3", 64, 2, folder="text_encoder")
+    facts = TextSourceFacts((TextModelFacts("qwen3", 64, 2, folder="text_encoder"),))
     whole = [Resolved("model/text_encoder", tmp_path, (), facts=facts)]
     check_tokenizer(assigned(Asked((QWEN,)), whole, PromptWidths(0)), whole, named=False)
 
