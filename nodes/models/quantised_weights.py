@@ -45,11 +45,16 @@ class Quantisation:
 
     def found(self, header: Header) -> str | None:
         """The name of a tensor of this format; None where there is none."""
-        return next((name for name in header.shapes if self._is_of(name, header.dtypes.get(name, ""))), None)
+        ends = tuple(part for part in self.parts if not part.endswith("."))
+        inner = tuple(part for part in self.parts if part.endswith("."))
+        for name in header.shapes:
+            if name.endswith(ends) or header.dtypes.get(name) in self.marks or _contains(name, inner):
+                return name
+        return None
 
-    def _is_of(self, name: str, dtype: str) -> bool:
-        named = any(part in name if part.endswith(".") else name.endswith(part) for part in self.parts)
-        return named or dtype in self.marks
+
+def _contains(name: str, parts: tuple[str, ...]) -> bool:
+    return bool(parts) and any(part in name for part in parts)
 
 
 QUANTISATIONS: tuple[Quantisation, ...] = (

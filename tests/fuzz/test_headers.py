@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -57,35 +57,43 @@ def _engine(folder: Path) -> Engine:
 def recognised(case: Case, folder: Path) -> None:
     """Put a file in place of one of a model, ask a kind of source for it, and check a graph that paints with it."""
     root, name, content = case
-    source = _placed(folder / "models", root, name, content)
+    with _placed(folder / "models", root, name, content) as source:
+        _asked(source, name, len(content), folder)
+
+
+def _asked(source: str, name: str, number: int, folder: Path) -> None:
+    """Ask one kind of source for a model, and check a graph with it for every third number."""
     places = SearchPaths(working=folder / "models")
-    text = f"{source}/{Path(name).parent}" if name and len(content) % 2 else source
+    text = f"{source}/{Path(name).parent}" if name and number % 2 else source
     with suppress(InputError):
-        SOURCES[len(content) % len(SOURCES)]().resolve(text, places)
+        SOURCES[number % len(SOURCES)]().resolve(text, places)
     path = folder / "graph.json"
     GRAPH["nodes"]["checkpoint"]["inputs"]["source"] = source
     path.write_text(json.dumps(GRAPH))
-    if len(content) % 3:  # the source was asked for already; what else a check looks at takes most of the time
+    if number % 3:  # the source was asked for already; what else a check looks at takes most of the time
         return
     for problem in _engine(folder).check(path).problems:
         assert problem.code != "failed-check", problem
         json.dumps(problem.plain())
 
 
-def _placed(models: Path, root: str, name: str, content: bytes) -> str:
+@contextmanager
+def _placed(models: Path, root: str, name: str, content: bytes) -> Iterator[str]:
     """The name of a model that has this file and is the model `root` otherwise."""
-    case = models / "case"
-    shutil.rmtree(case, ignore_errors=True)
     if not name:
         (models / "case.safetensors").write_bytes(len(content).to_bytes(8, "little") + content)
-        return "case.safetensors"
-    case.mkdir()
-    for path in sorted((models.parent / "originals" / root).rglob("*")):
-        copy = case / path.relative_to(models.parent / "originals" / root)
-        copy.mkdir() if path.is_dir() else os.link(path, copy)
+        yield "case.safetensors"
+        return
+    original, case = models.parent / "originals" / root, models / f"case-{root}"
+    if not case.exists():
+        shutil.copytree(original, case, copy_function=os.link)
     (case / name).unlink()
     (case / name).write_bytes(content)
-    return "case"
+    try:
+        yield case.name
+    finally:
+        (case / name).unlink()
+        os.link(original / name, case / name)
 
 
 def resized(chance: Random, document: Any) -> Any:

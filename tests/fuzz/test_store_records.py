@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,6 @@ Case = tuple[str, int, bytes]
 
 def written(folder: Path) -> DiskStore:
     """A store with records of every kind of part that needs no torch."""
-    shutil.rmtree(folder, ignore_errors=True)
     store = DiskStore(folder)
     for key, item in zip(KEYS, VALUES, strict=True):
         store.put(key, {"out": Computed(item, content_digest(item))}, 1.0, {"type": "Made", "partial": NOTE})
@@ -50,10 +50,30 @@ def written(folder: Path) -> DiskStore:
     return store
 
 
+def _restored(folder: Path) -> DiskStore:
+    """The store `far` in a folder as it was made.
+
+    Its folders stay: to remove them for each case would take most of the time.
+    """
+    original, far = folder / "original", folder / "far"
+    if not original.exists():
+        written(original)
+    _emptied(far)
+    shutil.copytree(original, far, dirs_exist_ok=True)
+    return DiskStore(far)
+
+
+def _emptied(folder: Path) -> None:
+    """Remove the files below a folder, and leave the folders."""
+    for within, _, files in os.walk(folder):
+        for name in files:
+            os.unlink(os.path.join(within, name))
+
+
 def used(case: Case, folder: Path) -> None:
     """Write a file of a store, and use the store in each way: as one's own, and as one that is shared."""
     kind, number, content = case
-    far, key = written(folder / "far"), KEYS[number]
+    far, key = _restored(folder), KEYS[number]
     places = {
         "record": (far.trace_path(key), key),
         "note": (far.note_path(NOTE), NOTE),
@@ -64,7 +84,7 @@ def used(case: Case, folder: Path) -> None:
     path, name = places[kind]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(sealed(name, content) if name and content[:1] != b"\xff" else content)
-    shutil.rmtree(folder / "near", ignore_errors=True)
+    _emptied(folder / "near")
     _read(SharedStore(str(folder / "far"), DiskStore(folder / "near"), lambda report: None), key)
     _read(DiskStore(folder / "far"), key)
     far.claimed(key)
