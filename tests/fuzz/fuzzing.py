@@ -22,6 +22,9 @@ C = TypeVar("C")
 IN_SUITE = 300
 """Cases of each fuzzer that the suite runs."""
 
+SHORT = 100_000
+"""Bytes that the suite's cases of large documents have at most."""
+
 
 @dataclass(frozen=True, repr=False)
 class _Unshown(Generic[C]):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tests.fuzz.budget import Budgeted
-from tests.fuzz.fuzzing import IN_SUITE, counts, hold
+from tests.fuzz.fuzzing import IN_SUITE, SHORT, counts, hold
 from tests.fuzz.mutations import GENERAL, documents
 from tests.nodes import layouts
 from weft.engine import Engine, InputError, SearchPaths
@@ -39,9 +39,6 @@ MODELS = ("sdxl", "flux-dev", "qwen-image")
 """Pipelines whose folders are cases, besides the built-in model; those with a single file also by that."""
 
 GRAPH = json.loads((Path(__file__).parents[2] / "graphs" / "text_to_image.json").read_text())
-
-SHORT = 100_000
-"""Bytes that the suite's cases have at most."""
 
 Case = tuple[str, str, bytes]
 """A model's folder and a file in it, or a single file and nothing, and what is there instead."""

@@ -67,7 +67,7 @@ def _emptied(folder: Path) -> None:
     """Remove the files below a folder, and leave the folders."""
     for within, _, files in os.walk(folder):
         for name in files:
-            os.unlink(os.path.join(within, name))
+            Path(within, name).unlink()
 
 
 def used(case: Case, folder: Path) -> None:
