@@ -268,7 +268,7 @@ def described(fault: BaseException) -> str:
 
 
 def message_of(fault: BaseException) -> str:
-    """The message of any exception, as text that UTF-8 can encode.
+    """The message of any exception, as text that UTF-8 can encode, of `MAX_MESSAGE` characters and a note at most.
 
     An exception of other code may raise while it makes its message, and file names may be in it that are not UTF-8.
     """
@@ -276,8 +276,19 @@ def message_of(fault: BaseException) -> str:
         text = str(fault)
     except BaseException as raised:  # whatever it is: the exception that is described is what counts
         text = f"its message cannot be shown, since that raises {type(raised).__name__}"
+    return printable(text)
+
+
+def printable(message: object) -> str:
+    """A message as text that UTF-8 can encode, of `MAX_MESSAGE` characters and a note at most."""
+    text = str(message)
+    if len(text) > MAX_MESSAGE:
+        text = f"{text[:MAX_MESSAGE]} ... and {len(text) - MAX_MESSAGE:,} more characters"
     return text.encode("utf-8", "backslashreplace").decode()
 
+
+MAX_MESSAGE = 10_000
+"""Characters of an exception's message that are reported, since messages of libraries may hold whole arrays."""
 
 MAX_PROBLEMS = 1000
 """How many problems of a graph or a job are reported; one more says that there are others."""

@@ -38,13 +38,27 @@ def leave_behind(thread: threading.Thread) -> None:
 
 
 def end_process(code: int) -> NoReturn:
-    """End this process; at once where a thread that was left behind still runs, since libraries may crash otherwise."""
+    """End this process; at once where a thread that was left behind still runs, since libraries may crash otherwise.
+
+    Python waits for threads that are no daemons, and a node or a library may have started one that never ends. Such
+    threads have `AT_EXIT` seconds more than those of this module; then the process ends all the same.
+    """
     if any(thread.is_alive() for thread in _LEFT_BEHIND):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
+        _end_now(code)
+    others = {threading.main_thread(), threading.current_thread()}
+    if any(not thread.daemon for thread in threading.enumerate() if thread not in others):
+        last = threading.Timer(2 * AT_EXIT, _end_now, (code,))
+        last.daemon = True
+        last.start()
     sys.exit(code)
+
+
+def _end_now(code: int) -> NoReturn:
+    """End this process without waiting for its threads."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # None where the process has no such stream
+            stream.flush()
+    os._exit(code)
 
 
 def raise_if_ending() -> None:

@@ -126,6 +126,13 @@ def is_mark(character: str) -> bool:
     return unicodedata.category(character).startswith("M")
 
 
+def is_pictograph(character: str) -> bool:
+    """Whether a code point is an emoji or another symbol that is a picture, or changes the skin tone of one."""
+    import unicodedata
+
+    return unicodedata.category(character) == "So" or "\U0001f3fb" <= character <= "\U0001f3ff"
+
+
 def folded(name: str) -> str:
     """What two names have in common that are one file on systems which ignore case and composition of characters."""
     import unicodedata

@@ -10,7 +10,7 @@ files, `weft.engine.checking.checker` finds what is wrong.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextvars import Token
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -175,8 +175,8 @@ class Graph(Displayed):
             parameters: changes by keyword.
 
         Raises:
-            GraphError: with a problem for each change to something that is not there; unknown inputs are found by the
-                checker.
+            GraphError: with a problem for each change to something that is not there, and for each input that a
+                parameter with a value sets too; unknown inputs are found by the checker.
         """
         return _edited(self, {**changes, **parameters})
 
@@ -243,10 +243,11 @@ def _edited(graph: Graph, changes: Mapping[str, Any]) -> Graph:
     """A graph with every change made; `Graph.replace` says what a change is.
 
     Raises:
-        GraphError: with a problem for each change to something that is not there.
+        GraphError: with a problem for each change to something that is not there or that a parameter overrides.
     """
     draft = _Edit(dict(graph.nodes), dict(graph.parameters), dict(graph.graphs), graph.lineage)
     problems = [problem for target, given in changes.items() if (problem := draft.change(target, given))]
+    problems += set_twice(draft.parameters, changes)
     if problems:
         raise GraphError(problems)
     return replace(
@@ -255,6 +256,23 @@ def _edited(graph: Graph, changes: Mapping[str, Any]) -> Graph:
         parameters=MappingProxyType(draft.parameters),
         graphs=MappingProxyType(draft.graphs),
     )
+
+
+def set_twice(parameters: Mapping[str, Parameter], targets: Collection[str]) -> Iterator[Problem]:
+    """A problem for each target `NODE.INPUT` that would have no effect, since a parameter gives that input its value.
+
+    Args:
+        targets: inputs and parameters that are set. A parameter among them gives its inputs a value, as one with a
+            default does.
+    """
+    inputs = {target for target in targets if "." in target}
+    if not inputs:
+        return
+    for name, parameter in parameters.items():
+        if parameter.has_default or name in targets:
+            for target in inputs.intersection(parameter.sets):
+                message = f"cannot set `{target}`: the parameter `{name}` sets it"
+                yield Problem(message, f"set `{name}` instead", code="set-twice")
 
 
 @dataclass(frozen=True)

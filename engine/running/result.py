@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.engine.errors import InputError, NodeError, Problem, message_of
+from weft.engine.errors import InputError, NodeError, Problem, message_of, printable
 from weft.engine.mimebundle import Displayed
 from weft.engine.output_value import plain_output
 
@@ -70,7 +70,7 @@ class Result(Displayed):
 
 def _plain_failure(failure: NodeError) -> dict[str, str]:
     cause = failure.cause
-    message = cause.message if isinstance(cause, InputError) else message_of(cause)
+    message = printable(cause.message) if isinstance(cause, InputError) else message_of(cause)
     hint = cause.hint if isinstance(cause, InputError) else ""
     code = cause.code if isinstance(cause, InputError) else ""
     details = {"raised": type(cause).__name__, "message": message, "hint": hint, "code": code}

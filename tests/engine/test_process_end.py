@@ -70,3 +70,18 @@ def test_a_thread_that_has_ended_or_cannot_start_is_not_waited_for() -> None:
     finally:
         threading.stack_size(before)
     assert not [one for one in process_end._THREADS if one.name == "never starts"]
+
+
+NEVER_ENDS = """
+import threading, time
+from weft.engine import process_end
+process_end.AT_EXIT = 0.1
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("leaving")
+process_end.end_process(3)
+"""
+
+
+def test_a_thread_that_a_node_left_keeps_the_process_only_for_a_while() -> None:
+    done = subprocess.run([sys.executable, "-c", NEVER_ENDS], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "leaving\n", "")

@@ -20,6 +20,8 @@ MAX_VALUES = 1_000_000
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
+_LETTER = re.compile(r"[^\W\d_]")
+
 _PART = re.compile(r"\s*(-?\d{1,20})(?:-(-?\d{1,20})(?:x(\d{1,20}))?)?\s*\Z")
 
 
@@ -103,7 +105,7 @@ def pictures(source: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
 
 
 def _matches(place: Path, pattern: Any) -> list[Path]:
-    """The files of a folder that match a pattern, sorted by path.
+    """The files of a folder that match a pattern, sorted by path; capital letters match small ones (`A.PNG`).
 
     Raises:
         InputError: where the pattern is none, or leads out of the folder.
@@ -112,9 +114,20 @@ def _matches(place: Path, pattern: Any) -> list[Path]:
     if not isinstance(pattern, str) or ".." in Path(pattern).parts:
         raise InputError(f"`pattern` is {shown(pattern)}, expected a pattern of file names", hint, "malformed-value")
     try:
-        return sorted(path for path in place.glob(pattern) if path.is_file())
+        return sorted(path for path in place.glob(_any_case(pattern)) if path.is_file())
     except (ValueError, NotImplementedError) as fault:
         raise InputError(f"`pattern` is {shown(pattern)}: {fault}", hint, "malformed-value") from None
+
+
+def _any_case(pattern: str) -> str:
+    """A pattern of file names in which each letter matches its capital and its small form; sets are as they were."""
+    parts = re.split(r"(\[!?\]?[^\]]*\])", pattern)
+    return "".join(part if place % 2 else _LETTER.sub(_both, part) for place, part in enumerate(parts))
+
+
+def _both(match: re.Match[str]) -> str:
+    small, capital = match[0].lower(), match[0].upper()
+    return f"[{small}{capital}]" if small != capital and len(small) == len(capital) == 1 else match[0]
 
 
 def _found(name: Any, folder: Path) -> Path:

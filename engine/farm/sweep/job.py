@@ -25,7 +25,7 @@ from weft.engine.farm.sweep.axes import MAX_VALUES, gives_texts
 from weft.engine.farm.sweep.axes import read as read_values
 from weft.engine.farm.sweep.naming import template_fault
 from weft.engine.graph import document
-from weft.engine.graph.graph import Graph
+from weft.engine.graph.graph import Graph, set_twice
 from weft.engine.graph.parsing import load_bytes, parse
 from weft.engine.limits import Limits
 from weft.engine.settings import MAX_SECONDS, resolve
@@ -269,8 +269,9 @@ def _with_fixed(graph: Graph, model: JobModel, problems: list[Problem]) -> Graph
         if target in model.sweep:
             hint = "leave it out of `set` or of `sweep`"
             problems.append(Problem(f"`set` and `sweep` both give `{target}`", hint, code="set-twice"))
-    if unknown := [*_unknown_targets(graph, "set", model.set)]:
-        problems += unknown
+    overridden = set_twice(graph.parameters, [*model.sweep, *model.set])
+    if found := [*_unknown_targets(graph, "set", model.set), *overridden]:
+        problems += found
         return graph
     try:
         return graph.replace(model.set)

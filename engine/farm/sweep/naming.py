@@ -3,8 +3,9 @@
 Tokens are the axes by name, each also with `_index`, `index` (the item's number) and `key` (the item's id). After a
 colon stands a width: `03` fills a number with zeros, `8` cuts a text.
 
-Texts keep letters, digits and combining marks of all scripts; runs of other characters become `_`. A name that would be
-too long for a file has its texts cut, between whole characters. A name that Windows reserves gets `_` behind it.
+Texts keep letters, digits and combining marks of all scripts, and emoji; runs of other characters become `_`. A name
+that would be too long for a file has its texts cut, between whole characters. A name that Windows reserves gets `_`
+behind it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from weft.engine.artifact import MAX_PART_BYTES, is_reserved, name_fault
 from weft.engine.errors import InputError, listed, nearest
 from weft.engine.farm.work.publishing import HIDDEN
-from weft.engine.unicode_text import byte_length, cut_to_bytes, first_characters, is_mark
+from weft.engine.unicode_text import byte_length, cut_to_bytes, first_characters, is_mark, is_pictograph
 
 _TOKEN = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
 _UNSAFE = re.compile(r"[^\w.+-]+")
@@ -91,7 +92,8 @@ def _safe(text: str) -> str:
     kept: list[str] = []
     safe = False  # a mark, or a joiner, goes the way of the letter before it
     for character in text:
-        safe = character.isalnum() or character in "_.+-" or (safe and (character in _JOINERS or is_mark(character)))
+        goes_on = safe and (character in _JOINERS or is_mark(character))
+        safe = character.isalnum() or character in "_.+-" or goes_on or is_pictograph(character)
         if safe:
             kept.append(character)
         elif not kept or kept[-1] != "":

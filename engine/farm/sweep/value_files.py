@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from weft.engine.errors import InputError, listed, nearest
+from weft.engine.errors import GraphError, InputError, Problem, listed, nearest
+from weft.engine.graph.parsing import parse
 from weft.engine.types import shown
 
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
@@ -78,7 +77,11 @@ def file_lines(path: Path) -> tuple[str, ...]:
     """The lines of a text file without space around them; empty lines and comments are left out.
 
     A comment is a line that is `#` alone or begins with `#` and a space; `#1 mug` is a text.
+
+    Raises:
+        InputError: for a JSON file, whose lines are no texts.
     """
+    _refuse_json(path)
     lines = (line.strip() for line in _split(decoded(path)))
     return tuple(line for line in lines if line and line != "#" and not line.startswith(("# ", "#\t")))
 
@@ -87,8 +90,9 @@ def column_of(path: Path, column: Any) -> tuple[Any, ...]:
     """The values of one column: texts of a table, any values of a JSON Lines file.
 
     Raises:
-        InputError: where a row does not have it, with its line.
+        InputError: where a row does not have it, with its line; for a JSON file, whose lines are no rows.
     """
+    _refuse_json(path)
     rows = _json_rows(path) if path.suffix.lower() in JSON_LINES else _Table.read(path).rows
     if not rows:
         return ()
@@ -100,6 +104,12 @@ def column_of(path: Path, column: Any) -> tuple[Any, ...]:
             hint = nearest(column, known) or f"its columns are: {listed(known)}"
             raise InputError(f"{path.name}, line {row.line}: there is no column `{column}`", hint, "unknown-column")
     return tuple(row.values[column] for row in rows)
+
+
+def _refuse_json(path: Path) -> None:
+    if path.suffix.lower() == ".json":
+        hint = "write the list into the job file, or one object a line into a .jsonl file"
+        raise InputError(f"{path.name} is JSON, expected lines of text or a table", hint, "wrong-kind-of-file")
 
 
 def _split(text: str) -> list[str]:
@@ -119,17 +129,30 @@ def _json_rows(path: Path) -> list[_Row]:
     for number, line in enumerate(_split(decoded(path)), 1):
         if not line.strip():
             continue
-        try:
-            row = orjson.loads(line)
-        except ValueError as fault:
-            message = f"{path.name}, line {number}: not JSON: {fault}"
-            raise InputError(message, "write one object a line", "not-json") from None
+        row = _json_value(line, f"{path.name}, line {number}")
         if not isinstance(row, dict):
             message = f"{path.name}, line {number}: found {shown(row)}"
             raise InputError(message, "write one object a line", "malformed-value")
         rows.append(_Row(number, row))
         _refuse_more_than(MAX_ROWS, rows, path.name)
     return rows
+
+
+def _json_value(line: str, where: str) -> Any:
+    """The value of a line, read as strictly as a job file is.
+
+    Raises:
+        InputError: where it is no JSON, a key is written twice, or a number does not fit 64 bits.
+    """
+    faults: list[Problem] = []
+    try:
+        value = parse(line, faults, MAX_BYTES)
+    except GraphError as fault:
+        faults = [*fault.problems]
+    if faults:
+        hint = "write one object a line" if faults[0].code == "not-json" else faults[0].hint
+        raise InputError(f"{where}: {faults[0].message}", hint, faults[0].code)
+    return value
 
 
 def _refuse_more_than(most: int, rows: Sequence[_Row], name: str) -> None:

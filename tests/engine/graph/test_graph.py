@@ -76,9 +76,9 @@ def test_set_on_nothing_is_refused(target: str, nearest: str) -> None:
 def test_replace_changes_several_things_at_once() -> None:
     graph = two_texts()
     changed = graph.replace(
-        {"a.text": Link("b"), "a.weight": 2.0, "b": Node("Join", {"texts": ["x"]}), "inner": two_texts()}, words="new"
+        {"a.extra": Link("b"), "a.weight": 2.0, "b": Node("Join", {"texts": ["x"]}), "inner": two_texts()}, words="new"
     )
-    assert changed.nodes["a"].inputs == {"text": Link("b"), "weight": 2.0}
+    assert changed.nodes["a"].inputs == {"text": "a", "extra": Link("b"), "weight": 2.0}
     assert changed.nodes["b"] == Node("Join", {"texts": ("x",)})
     assert changed.parameters["words"].default == "new" and list(changed.graphs["inner"].nodes) == ["a", "b"]
     assert graph == two_texts() and graph.replace() == graph
@@ -214,3 +214,13 @@ def test_an_output_cannot_be_named_twice() -> None:
             graph.output("text", TextEncode("b"))
     assert [problem.code for problem in refused.value.problems] == ["duplicate-output"]
     assert graph.outputs["text"].node == "text_encode"
+
+
+def test_an_input_that_a_parameter_gives_its_value_is_not_set_apart_from_it() -> None:
+    nodes = {"n": Node("Integer", {"value": 1})}
+    free = Graph(nodes=nodes, parameters={"a": Parameter(("n.value",))})
+    given = free.replace(a=4)
+    assert free.replace({"n.value": 2}).nodes["n"].inputs["value"] == 2
+    for graph, changes in ((given, {"n.value": 2}), (free, {"n.value": 2, "a": 3})):
+        with refused("set-twice"):
+            graph.replace(changes)

@@ -79,6 +79,8 @@ def test_hidden_files_are_no_pictures_of_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert read({"folder": "b"}, tmp_path) == ("b/A.JPG", "b/c.png")
     assert read({"folder": "b", "pattern": "**/*"}, tmp_path) == ("b/A.JPG", "b/c.png", "b/d/e.webp")
+    assert read({"folder": "b", "pattern": "*.jpg"}, tmp_path) == ("b/A.JPG",)
+    assert read({"folder": "b", "pattern": "[Aa].J*"}, tmp_path) == ("b/A.JPG",)
 
 
 def test_a_picture_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:

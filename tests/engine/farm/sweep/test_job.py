@@ -36,6 +36,17 @@ def test_all_problems_of_a_job_come_at_once(place: Place) -> None:
     assert {problem.file for problem in problems} == {str(place.folder / "job.json")}
 
 
+@pytest.mark.parametrize("parts", [{"sweep": {"n.value": [1, 2]}}, {"set": {"n.value": 1}}])
+def test_an_input_that_a_parameter_with_a_default_sets_is_no_target(parts: dict[str, Any], tmp_path: Path) -> None:
+    graph = {
+        "weft": 1,
+        "parameters": {"a": {"sets": ["n.value"], "default": 4}},
+        "nodes": {"n": {"type": "Integer", "inputs": {"value": 0}}},
+    }
+    with refused("set-twice"):
+        read_job(json.dumps({"weft_job": 1, "graph": graph, **parts}), tmp_path / "job.json")
+
+
 @pytest.mark.parametrize(
     "parts",
     [

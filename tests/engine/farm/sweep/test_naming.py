@@ -24,8 +24,11 @@ def test_letters_and_marks_of_all_scripts_stay(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        (f"{FAMILY} a  lake!", "a_lake"),
-        ("a \u2764\ufe0f b", "a_b"),
+        (f"{FAMILY}, a  lake!", f"{FAMILY}_a_lake"),
+        (
+            "a \u2764\ufe0f \U0001f44d\U0001f3fd \U0001f1eb\U0001f1f7 \u2211\ufe0f b",
+            "a_\u2764\ufe0f_\U0001f44d\U0001f3fd_\U0001f1eb\U0001f1f7_b",
+        ),
         ("a/b\\c:d\te\u202ef", "a_b_c_d_e_f"),
         ("\u0301", "_"),
         ("???", "_"),

@@ -104,6 +104,10 @@ def test_a_hash_begins_a_comment_only_before_a_space(tmp_path: Path) -> None:
         ('{"a": 1}\n{}\n', "unknown-column", 2),
         ('{"a": 1}\n\nnull\n', "malformed-value", 3),
         ('{"a": 1}\n{"a": 2\n', "not-json", 2),
+        ('{"a": 1}\n{"a": 2, "a": 3}\n', "duplicate-key", 2),
+        ('{"a": {"b": 1, "b": 2}}\n', "duplicate-key", 1),
+        ('{"a": 1}\n{"a": 123456789012345678901}\n', "not-a-number", 2),
+        ('{"a": NaN}\n', "not-a-number", 1),
     ],
 )
 def test_no_line_of_json_is_dropped(rows: str, code: str, line: int, tmp_path: Path) -> None:
@@ -114,3 +118,10 @@ def test_no_line_of_json_is_dropped(rows: str, code: str, line: int, tmp_path: P
 def test_a_column_makes_a_table_of_a_text_file(tmp_path: Path) -> None:
     written(tmp_path, "a.txt", "seed\tprompt\r\n1\ta lake\r\n".encode("utf-16"))
     assert read({"file": "a.txt", "column": "prompt"}, tmp_path) == ("a lake",)
+
+
+def test_a_json_file_is_no_list_of_lines(tmp_path: Path) -> None:
+    with refused("wrong-kind-of-file"):
+        file_lines(written(tmp_path, "a.json", '["one", "two"]'))
+    with refused("wrong-kind-of-file"):
+        column_of(written(tmp_path, "b.json", '[{"a": 1}]'), "a")
