@@ -145,7 +145,8 @@ def notice_unread_entries(folder: Path, module: Any, config_class: Any = None) -
         generation: Any = transformers.GenerationConfig
         usual = (config_class or type(module.config))()
         known = (usual, usual.get_text_config(), generation())
-        entries = {**given, **(given.get("text_config") or {})}
+        text = given.get("text_config")
+        entries = {**given, **(text if isinstance(text, Mapping) else {})}
         unknown = [name for name in entries if not any(hasattr(one, name) for one in known)]
     left = [name for name in unknown if name not in NEVER_READ_ENTRIES and not name.startswith("_")]
     if left:

@@ -36,6 +36,7 @@ NEVER_READ_ENTRIES: Mapping[str, str] = {
     **dict.fromkeys(("rope_theta", "rope_scaling", "sliding_window"), "renamed by the library as it reads them"),
     "vision_token_id": "of the part for pictures",
     "n_positions": "the length of the training's texts, which T5's positions do not depend on",
+    "tokenizer_class": "the folder of the tokenizer names its class",
     "torch_dtype": "the former name of `dtype`",
 }
 """Entries of configurations that transformers' classes do not list, with the reason for saying nothing of them."""

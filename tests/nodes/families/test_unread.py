@@ -188,6 +188,12 @@ def test_unknown_entries_of_text_models_are_named(
     assert notice.code == "unread-configuration" and "flavour" in notice.message
 
 
+@pytest.mark.parametrize("config", [3, None])
+def test_an_entry_of_another_kind_of_model_is_named_whatever_it_holds(models: Path, config: object) -> None:
+    (notice,) = given(models, changed(models, "text_encoder", {"text_config": config}, {}))
+    assert notice.code == "unread-configuration" and "text_config" in notice.message
+
+
 def alone(models: Path, folder: Path) -> list[Notice]:
     """The notices of a text model in a folder of its own, loaded."""
     found = TEXT.resolve(folder.relative_to(models).as_posix(), SearchPaths(working=models, models=(models,)))
