@@ -170,10 +170,10 @@ def t5_tokenizer_folder(files: TextModelFiles) -> Path:
     """
     present = _tokenizer(files)
     if present is None:
-        beside = files.tokenizer or files.root.parent / T5_TOKENIZER
+        wanted = files.tokenizer or files.root.parent / T5_TOKENIZER
         raise InputError(
             f"`{files.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
-            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{beside.name}`, or give "
+            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{wanted.name}`, or give "
             "it to LoadTextEncoder as `tokenizer`",
             "no-tokenizer",
         )
