@@ -15,6 +15,7 @@ from typing import Any
 from weft.engine import InputError
 from weft.engine.regular_file import read_regular
 from weft.nodes.models.safetensors_header import PICKLES, refuse_pickle
+from weft.nodes.models.scheduler_entries import check_entries
 
 LARGEST_CONFIG = 2**22
 """Bytes of a configuration that is read."""
@@ -81,7 +82,10 @@ def configs(root: Path) -> dict[str, Mapping[str, Any]]:
     found |= {path.parent.name: path for path in sorted(root.glob("scheduler/scheduler_config.json"))}
     if (root / "config.json").is_file():
         found[""] = root / "config.json"
-    return {component: read_config(path) for component, path in found.items()}
+    read = {component: read_config(path) for component, path in found.items()}
+    if "scheduler" in found:
+        check_entries(f"scheduler/{found['scheduler'].name}", read["scheduler"])
+    return read
 
 
 def component(root: Path, name: str) -> Path:
