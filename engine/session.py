@@ -371,6 +371,7 @@ class Engine:
             GraphError: where a file was changed since, and the graph cannot run with what it is now.
             InputError: in a listener, which cannot run a graph (`inside-listener`); where files are to be made and the
                 output folder cannot be written (`unwritable-file`).
+            StoreError: where something is to be computed and the store cannot be written.
             Exception: what the listener raised, after the run has ended.
             Cancelled: in a node whose own run was cancelled meanwhile.
         """
@@ -378,6 +379,8 @@ class Engine:
         folder = Path(self.output if output is None else output)
         if _makes_files(planned):
             check_output(folder)
+        if next(planned.of("run"), None) is not None:
+            self._store.check_writable()
         started = time.perf_counter()
         emit = Emitter(listener)
         around = cancelled_around() or never

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from weft.engine.atomic_write import replace_file
+from weft.engine.atomic_write import check_writable, replace_file
 from weft.engine.errors import StoreError, writing_hint
 from weft.engine.keys import Digest
 from weft.engine.store import Claim, Claimant, Computed, CorruptRecord, Fault, Note, Record, Stats
@@ -137,6 +137,15 @@ class DiskStore(FileStore):
     def prune(self, max_bytes: int | None = None, older_than: float | None = None) -> Stats:
         """Remove records until the store is small and young enough, and files that nothing refers to."""
         return self._upkeep.prune(max_bytes, older_than)
+
+    def check_writable(self) -> None:
+        """Write and remove a small file.
+
+        Raises:
+            StoreError: where the disk is full or the folder cannot be written.
+        """
+        with self._naming_the_folder():
+            check_writable(self.root)
 
     def keep_within(self, max_bytes: int) -> None:
         """Prune to nine tenths of a size where it is exceeded, the longest unused first.

@@ -159,6 +159,14 @@ class Store(Protocol):
         """
         return Stats()
 
+    def check_writable(self) -> None:
+        """Check that results can be kept, before the work that gives them.
+
+        Raises:
+            StoreError: where they cannot.
+        """
+        return
+
     def keep_within(self, max_bytes: int) -> None:
         """Prune if the store outgrew a size; called after each run, so it has to be cheap where there is room.
 

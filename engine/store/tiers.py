@@ -69,6 +69,11 @@ class Tiers(Store):
         """Prune every tier to the same size and age."""
         return sum((store.prune(max_bytes, older_than) for store in self.stores), Stats())
 
+    def check_writable(self) -> None:
+        """Check every tier."""
+        for store in self.stores:
+            store.check_writable()
+
     def keep_within(self, max_bytes: int) -> None:
         """Keep every tier within the same size."""
         for store in self.stores:

@@ -13,7 +13,7 @@ import pytest
 from tests.engine.test_robust_full import ROOT, may_mount
 from tests.engine.workers.light import woven
 from tests.refusals import refused
-from weft.engine import Engine, SettingsError
+from weft.engine import Engine, Graph, SettingsError, StoreError, node
 from weft.engine.home import with_home
 from weft.engine.settings import resolve
 from weft.engine.settings_file import trust, trusted_folders, user_file
@@ -71,6 +71,23 @@ def test_a_home_that_cannot_be_written_keeps_nothing_and_fails_nothing(
 def test_a_store_that_the_user_names_is_used_or_refused(tmp_path: Path) -> None:
     settings = resolve({"store": tmp_path / "new" / "store"}, environment={"WEFT_CONFIG": ""})
     assert settings.usable_store == tmp_path / "new" / "store"
+
+
+def test_a_store_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    called = []
+
+    @node
+    def Called(number: int) -> int:
+        called.append(number)
+        return number
+
+    with Graph() as graph:
+        graph.output("out", Called(1))
+    (tmp_path / "file").write_bytes(b"")
+    for place in (tmp_path / "file", tmp_path / "file" / "store"):
+        with Engine(store=place, output=tmp_path, device="cpu") as engine, pytest.raises(StoreError):
+            engine.run(graph)
+    assert not called
 
 
 def test_a_store_that_can_only_be_read_serves_all_that_it_has(tmp_path: Path) -> None:
