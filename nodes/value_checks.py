@@ -29,6 +29,8 @@ def check_tensor(
 
     if not isinstance(found, torch.Tensor):
         raise _wrong(f"{what} are of type {type(found).__name__}, expected a tensor", "make one: torch.from_numpy(...)")
+    if found.layout != torch.strided:
+        raise _wrong(f"{what} are a sparse tensor, expected a dense one", "convert them: .to_dense()")
     if found.dtype != torch.float32:
         dtype = str(found.dtype).removeprefix("torch.")
         raise _wrong(f"{what} are {dtype}, expected float32", "convert them: .float(), with the range that they have")

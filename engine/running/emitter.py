@@ -8,6 +8,7 @@ hold, so both would wait for ever.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 
 from weft.engine import events
@@ -43,12 +44,16 @@ class Emitter:
                 return
             self._closed = isinstance(event, events.RunFinished)
             try:
-                self._context.run(self.listener, event)
+                _refuse_coroutine(self._context.run(self._listen, event))
             except BaseException as fault:
                 if is_interrupt(fault):
                     raise
                 if self.fault is None:
                     self.fault = fault
+
+    def _listen(self, event: events.Event) -> object:
+        listener: Callable[[events.Event], object] = self.listener
+        return listener(event)
 
     @property
     def unheard(self) -> bool:
@@ -58,6 +63,21 @@ class Emitter:
     def failed(self) -> bool:
         """Whether the listener has raised an exception."""
         return self.fault is not None
+
+
+def _refuse_coroutine(given: object) -> None:
+    """Refuse a listener that is an `async def`: nobody would await what it returns.
+
+    Raises:
+        InputError: for a coroutine.
+    """
+    if isinstance(given, Coroutine):
+        given.close()
+        raise InputError(
+            "the listener is an asynchronous function, expected a plain one",
+            "submit the graph: async for event in engine.submit(graph)",
+            "wrong-type",
+        )
 
 
 def raise_if_in_listener(what: str) -> None:

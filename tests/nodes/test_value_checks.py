@@ -33,6 +33,7 @@ def prompt(embeddings: torch.Tensor) -> Conditioning[Any]:
 
 BROKEN: dict[str, Callable[[], object]] = {
     "three dimensions": lambda: Image(PICTURE[0]),
+    "sparse": lambda: Image(PICTURE.to_sparse()),
     "channels first": lambda: Image(PICTURE.permute(0, 3, 1, 2)),
     "float64": lambda: Image(PICTURE.double()),
     "bytes": lambda: Image((PICTURE * 255).byte()),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.refusals import refused
 from weft.engine import INJECTED, Context, Engine, Graph, InputError, Submission, events, node
 
 LONG = 20.0
@@ -137,3 +138,14 @@ def test_a_listener_that_runs_a_graph_while_a_node_reports_does_not_stop_the_dev
     with pytest.raises(InputError) as caught:
         storeless.submit(graph, listener=listener).result(LONG)
     assert caught.value.code == "inside-listener"
+
+
+def test_a_listener_that_nobody_would_await_is_refused(storeless: Engine) -> None:
+    heard: list[events.Event] = []
+
+    async def listener(event: events.Event) -> None:
+        heard.append(event)
+
+    with refused("wrong-type"):
+        storeless.run(painting(), listener=listener)  # type: ignore[arg-type]
+    assert not heard
