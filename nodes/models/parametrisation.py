@@ -51,6 +51,9 @@ class Parametrisation(ABC):
     fixed_settings: ClassVar[frozenset[str]] = frozenset()
     """The options of a scheduler's configuration that a user cannot set otherwise."""
 
+    keeps_schedule: ClassVar[bool] = False
+    """Whether every sampler has to follow the schedule (karras, exponential, beta) that the configuration names."""
+
     has_sigma_form: ClassVar[bool] = True
     """Whether samplers can walk a given list of levels with it."""
 
@@ -180,6 +183,7 @@ class Flow(Parametrisation):
     kind = "flow"
     title = "a flow-matching model"
     fixed_settings = frozenset({"prediction_type", "beta_schedule", ZERO_SNR})
+    keeps_schedule = True
 
     timesteps: int
     shift: float

@@ -8,7 +8,6 @@ from dataclasses import replace
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import (
     NEEDS_ZERO_SNR,
-    Flow,
     Parametrisation,
     SchedulerConfig,
     parametrisation_of,
@@ -133,7 +132,7 @@ def _check_spacing(
 ) -> None:
     """Raise `InputError` where a flow came with karras, exponential or beta sigmas, and a class has only plain ones."""
     own = next((name for name, flag in SPACING_FLAGS.items() if config.get(flag)), None)
-    if own is None or schedule != "model" or not isinstance(model, Flow) or own in solver.schedules:
+    if own is None or schedule != "model" or not model.keeps_schedule or own in solver.schedules:
         return
     raise InputError(
         f"the sampler `{sampler}` cannot follow {model.title} on the schedule `{own}`, which the model came with",
