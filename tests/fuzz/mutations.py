@@ -10,7 +10,7 @@ from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
 from random import Random
 from typing import Any
 
-from hypothesis import strategies as st
+from tests.fuzz.fuzzing import Cases
 
 Mutation = Callable[[Random, Any], Any]
 Bytewise = Callable[[Random, bytes], bytes]
@@ -216,26 +216,24 @@ def written(document: Any, ascii: bool) -> bytes:
     return text.encode("utf-8", "surrogatepass" if ascii else "replace")
 
 
-def documents(seeds: Sequence[bytes], mutations: Sequence[Mutation]) -> st.SearchStrategy[bytes]:
-    """Texts of documents with one to five mutations of their structure, some with one or two of their bytes."""
-    numbers = st.integers(0, 2**64 - 1)
-    structural = st.lists(st.tuples(st.sampled_from(mutations), numbers), max_size=5)
-    none: list[tuple[Bytewise, int]] = []
-    bytewise = st.just(none) | st.lists(st.tuples(st.sampled_from(BYTEWISE), numbers), min_size=1, max_size=2)
-    return st.builds(_mutated, st.sampled_from(seeds), structural, bytewise, st.booleans())
+def documents(seeds: Sequence[bytes], mutations: Sequence[Mutation]) -> Cases[bytes]:
+    """Texts of documents with up to five mutations of their structure, half of them with one or two of their bytes."""
+
+    def made(chance: Random) -> bytes:
+        return _mutated(chance, chance.choice(seeds), mutations)
+
+    return made
 
 
-def _mutated(
-    seed: bytes, structural: list[tuple[Mutation, int]], bytewise: list[tuple[Bytewise, int]], ascii: bool
-) -> bytes:
+def _mutated(chance: Random, seed: bytes, mutations: Sequence[Mutation]) -> bytes:
     document = json.loads(seed)
-    for mutation, number in structural:
+    for _ in range(chance.randint(0, 5)):
         if count(document, 20_000) < 20_000:
-            document = mutation(Random(number), document)
+            document = chance.choice(mutations)(chance, document)
     try:
-        text = written(document, ascii)
+        text = written(document, ascii=chance.random() < 0.5)
     except (RecursionError, ValueError):  # nested deeper than Python writes
         text = seed
-    for change, number in bytewise:
-        text = change(Random(number), text)
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        text = chance.choice(BYTEWISE)(chance, text)
     return text

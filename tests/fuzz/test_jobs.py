@@ -9,10 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import strategies as st
 
 from tests.fuzz.budget import Budgeted
-from tests.fuzz.fuzzing import counts, hold
+from tests.fuzz.fuzzing import Cases, counts, hold
 from tests.fuzz.job_mutations import MUTATIONS
 from tests.fuzz.mutations import documents
 from weft.engine import Engine
@@ -99,7 +98,7 @@ def child(tmp_path: Path) -> Iterator[Budgeted[bytes]]:
         yield made
 
 
-def jobs() -> st.SearchStrategy[bytes]:
+def jobs() -> Cases[bytes]:
     """Mutations of jobs over lists, tables, folders and ranges."""
     return documents([json.dumps(seed).encode() for seed in SEEDS], MUTATIONS)
 

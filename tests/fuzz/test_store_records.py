@@ -12,10 +12,9 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import strategies as st
 
 from tests.fuzz.budget import Budgeted
-from tests.fuzz.fuzzing import counts, hold
+from tests.fuzz.fuzzing import Cases, counts, hold
 from tests.fuzz.mutations import GENERAL, documents
 from weft.engine import Artifact
 from weft.engine.keys import Digest, digest
@@ -51,23 +50,29 @@ def written(folder: Path) -> DiskStore:
 
 
 def _restored(folder: Path) -> DiskStore:
-    """The store `far` in a folder as it was made.
+    """The store `far` in a folder as it was made: files that changed are copied again, folders stay.
 
-    Its folders stay: to remove them for each case would take most of the time.
+    To make the store anew for each case would take most of the time.
     """
     original, far = folder / "original", folder / "far"
     if not original.exists():
         written(original)
-    _emptied(far)
-    shutil.copytree(original, far, dirs_exist_ok=True)
+    made = _files(original)
+    for name, state in _files(far).items():
+        if made.get(name) != state:
+            (far / name).unlink()
+    for name in made:
+        if not (far / name).exists():
+            (far / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(original / name, far / name)
     return DiskStore(far)
 
 
-def _emptied(folder: Path) -> None:
-    """Remove the files below a folder, and leave the folders."""
-    for within, _, files in os.walk(folder):
-        for name in files:
-            Path(within, name).unlink()
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of each file below a folder, by its path in there."""
+    paths = (Path(within, name) for within, _, files in os.walk(folder) for name in files)
+    states = ((path.relative_to(folder).as_posix(), path.stat()) for path in paths)
+    return {name: (state.st_size, state.st_mtime_ns) for name, state in states}
 
 
 def used(case: Case, folder: Path) -> None:
@@ -84,7 +89,8 @@ def used(case: Case, folder: Path) -> None:
     path, name = places[kind]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(sealed(name, content) if name and content[:1] != b"\xff" else content)
-    _emptied(folder / "near")
+    for name in _files(folder / "near"):
+        (folder / "near" / name).unlink()
     _read(SharedStore(str(folder / "far"), DiskStore(folder / "near"), lambda report: None), key)
     _read(DiskStore(folder / "far"), key)
     far.claimed(key)
@@ -140,7 +146,7 @@ def _bodies(folder: Path) -> list[bytes]:
     return [opened(key, store.trace_path(key).read_bytes()) or b"" for key in KEYS]
 
 
-def _cases(folder: Path) -> st.SearchStrategy[Case]:
+def _cases(folder: Path) -> Cases[Case]:
     notes = [
         b"result " + KEYS[1].encode(),
         b"cost 1.5",
@@ -149,19 +155,28 @@ def _cases(folder: Path) -> st.SearchStrategy[Case]:
         b"1.5",
         KEYS[2].encode(),
     ]
-    texts = [json.dumps(note.decode()).encode() for note in notes]
-    plain = documents(texts, GENERAL).map(lambda text: text.strip(b'"')) | st.sampled_from(
-        [f"result {name}".encode() for name in NAMES] + [b"\xffunsealed"]
-    )
-    claims = documents([orjson.dumps({"pid": 1, "started": "5", "since": 1.0, "expected": 1.0})], GENERAL)
-    number = st.integers(0, len(KEYS) - 1)
-    return st.one_of(
-        st.tuples(st.just("record"), number, documents(_bodies(folder), (*GENERAL, named, rebuilt))),
-        st.tuples(st.just("record"), number, documents(_bodies(folder), (named, rebuilt))),
-        st.tuples(st.sampled_from(("note", "recipe")), number, plain),
-        st.tuples(st.just("layout"), number, documents([b'{"weft_store":2}'], GENERAL)),
-        st.tuples(st.just("claim"), number, claims),
-    )
+    mutated = documents([json.dumps(note.decode()).encode() for note in notes], GENERAL)
+    plain = [*(f"result {name}".encode() for name in NAMES), b"\xffunsealed"]
+
+    def note(chance: Random) -> bytes:
+        return mutated(chance).strip(b'"') if chance.random() < 0.5 else chance.choice(plain)
+
+    bodies = _bodies(folder)
+    claim = orjson.dumps({"pid": 1, "started": "5", "since": 1.0, "expected": 1.0})
+    kinds: list[tuple[str, Cases[bytes]]] = [
+        ("record", documents(bodies, (*GENERAL, named, rebuilt))),
+        ("record", documents(bodies, (named, rebuilt))),
+        ("note", note),
+        ("recipe", note),
+        ("layout", documents([b'{"weft_store":2}'], GENERAL)),
+        ("claim", documents([claim], GENERAL)),
+    ]
+
+    def made(chance: Random) -> Case:
+        kind, texts = chance.choice(kinds)
+        return kind, chance.randrange(len(KEYS)), texts(chance)
+
+    return made
 
 
 @pytest.fixture
