@@ -24,7 +24,9 @@ TEXTS = frozenset(
 )
 """Entries that are names."""
 
-NEEDED = frozenset({"num_train_timesteps", "steps_offset", "shift", "flow_shift", "sigma_data"})
+NEEDED = frozenset(
+    {"num_train_timesteps", "steps_offset", "shift", "flow_shift", "sigma_data", "beta_start", "beta_end"}
+)
 """Entries that cannot be null: their default holds only where they are missing."""
 
 

@@ -28,6 +28,7 @@ WRONG: list[tuple[str, object]] = [
     ("shift", None),
     ("shift", float("nan")),
     ("beta_end", 10**400),
+    ("beta_start", None),
     ("prediction_type", ["epsilon"]),
     ("variance_type", {}),
 ]
