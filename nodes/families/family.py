@@ -20,7 +20,7 @@ from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 from weft.nodes.models.parametrisation import SchedulerConfig
-from weft.nodes.models.vae_formats import FACTOR, VAESpec, vae_facts
+from weft.nodes.models.vae_formats import FACTOR, VAESpec, check_scale, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import TextModel
 
@@ -173,7 +173,10 @@ class Family:
     def _vae(self, contents: Contents) -> VAEFacts | None:
         found = vae_facts(contents) if self.vae else None
         stated = self.vae.stated(contents) if found and self.vae else {}
-        return replace(found, config={**found.config, **stated}) if found and stated else found
+        if not found or not stated:
+            return found
+        check_scale(stated, found.channels)
+        return replace(found, config={**found.config, **stated})
 
     def _facts(self, contents: Contents, network: NetworkFacts) -> CheckpointFacts:
         config, vae = network.config, self._vae(contents)

@@ -42,7 +42,7 @@ def read_config(path: Path, most: int = LARGEST_CONFIG) -> Mapping[str, Any]:
         InputError: where the file is missing or no JSON object.
     """
     try:
-        config = json.loads(read_regular(path, most))
+        config = json.loads(read_regular(path, most), parse_constant=_constant)
     except OSError as fault:
         raise InputError(
             f"`{path.parent.name}/{path.name}` cannot be read: {fault.strerror}", "restore it", "unreadable-resource"
@@ -56,6 +56,17 @@ def read_config(path: Path, most: int = LARGEST_CONFIG) -> Mapping[str, Any]:
             f"`{path.parent.name}/{path.name}` is no JSON object", "restore the model's own file", "damaged-file"
         )
     return config
+
+
+def _constant(name: str) -> float:
+    """A number that JSON has no word for: schedulers have infinities; not-a-number would differ from itself.
+
+    Raises:
+        ValueError: for `NaN`.
+    """
+    if name == "NaN":
+        raise ValueError(name)
+    return float(name.replace("Infinity", "inf"))
 
 
 def index(root: Path) -> Mapping[str, Any]:

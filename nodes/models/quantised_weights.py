@@ -25,7 +25,9 @@ SCALES = (".scale_weight", ".weight_scale")
 NOT_WEIGHTS = (".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")
 """What names of tensors end with that say how products are computed in 8 bits; weights do not depend on them."""
 
-FLOATS = frozenset({"F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F16", "BF16", "F32", "F64"})
+FLOATS_8 = frozenset({"F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"})
+
+FLOATS = FLOATS_8 | {"F16", "BF16", "F32", "F64"}
 """Types of numbers that weights are read in; a scale is one of these too."""
 
 
@@ -88,6 +90,8 @@ def refuse_quantised(where: str, header: Header) -> None:
     for name, shape in header.shapes.items():
         if name.endswith(SCALES):
             _check_scale(where, name, shape, header)
+    if name := _unknown_scale(header):
+        raise _unsupported(where, f"weights in 8 bits with something else that they depend on (`{name}`)")
 
 
 def refuse_scales_in_folder(where: str, header: Header) -> None:
@@ -138,6 +142,25 @@ def scaled(weight: Tensor, scale: Tensor, dtype: torch.dtype | None = None) -> T
     factor = factor.reshape(()) if factor.numel() == 1 else factor.reshape(-1, *[1] * (weight.ndim - 1))
     product = weight.float() * factor
     return product if dtype is None else product.to(dtype)
+
+
+def _unknown_scale(header: Header) -> str | None:
+    """A tensor next to a weight in 8 bits that is neither a bias nor of a known name; None where there is none.
+
+    Layers have a weight and a bias. What else lies below the name of a layer, or begins with it and speaks of a scale,
+    is of a quantisation, and the weight is not the stored one.
+    """
+    eight = {name.removesuffix(".weight") for name, dtype in header.dtypes.items() if dtype in FLOATS_8}
+    others = (name for name in header.shapes if not name.endswith((".weight", ".bias")) and not is_scale(name))
+    return next((name for name in others if eight and _is_of_layer(name, eight)), None)
+
+
+def _is_of_layer(name: str, layers: Collection[str]) -> bool:
+    """Whether a name lies below that of a layer, or is a layer's with `scale` at its end, such as `to_q_scale`."""
+    parts = name.split(".")
+    below = (".".join(parts[:count]) for count in range(1, len(parts)))
+    stem = name.rstrip("s").removesuffix("scale").rstrip("_.")
+    return any(one in layers for one in below) or (stem != name.rstrip("s") and stem in layers)
 
 
 def _check_scale(where: str, name: str, shape: tuple[int, ...], header: Header) -> None:

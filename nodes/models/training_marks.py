@@ -8,6 +8,7 @@ Imports no torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,8 +86,21 @@ def trained_as_marked(contents: Contents, scheduler: SchedulerConfig) -> Schedul
         return PLAYGROUND
     if contents.holds(EDM_MOST):
         given = {"sigma_min": contents.numbers.get(EDM_LEAST), "sigma_max": contents.numbers.get(EDM_MOST)}
-        return {**COSXL, **{name: numbers[0] for name, numbers in given.items() if numbers}}
+        found = {**COSXL, **{name: numbers[0] for name, numbers in given.items() if numbers}}
+        _check_levels(found["sigma_min"], found["sigma_max"])
+        return found
     return retrained(scheduler, {**_stated(contents.metadata), **_marked(contents)})
+
+
+def _check_levels(least: float, most: float) -> None:
+    """Raise `InputError` where numbers are not the lowest and the highest noise level of a training."""
+    if not (0 < least < most < math.inf):
+        raise InputError(
+            f"the file has the noise levels {least:g} (`{EDM_LEAST}`) to {most:g} (`{EDM_MOST}`), expected two above 0 "
+            "in rising order",
+            "get the file again",
+            "damaged-file",
+        )
 
 
 def latent_statistics(contents: Contents) -> Mapping[str, Any]:

@@ -5,11 +5,13 @@ A family has a `VAESpec`, which says what files of its VAEs do not. Importing th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weft.engine import InputError
 from weft.nodes.models import single_file, single_file_wan_vae
 from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAutoencoder
 from weft.nodes.models.contents import Contents
@@ -77,9 +79,46 @@ class VAEFormat:
     def facts(
         self, config: Mapping[str, Any], classes: tuple[str, ...], placed: PlacedLayout | None = None
     ) -> VAEFacts:
-        """What headers say of a VAE of this kind."""
+        """What headers say of a VAE of this kind.
+
+        Raises:
+            InputError: where its scale is none, or it has not a mean and a deviation for each channel.
+        """
         prefix, layout = (placed.prefix, placed.layout) if placed else ("", None)
-        return VAEFacts(classes, config, *self.sizes(config), prefix=prefix, layout=layout)
+        facts = VAEFacts(classes, config, *self.sizes(config), prefix=prefix, layout=layout)
+        check_scale(config, facts.channels)
+        return facts
+
+
+def check_scale(config: Mapping[str, Any], channels: int) -> None:
+    """Raise `InputError` where the numbers that latents are scaled by are none.
+
+    Args:
+        channels: of latents.
+    """
+    for name in ("latents_mean", "latents_std"):
+        numbers = config.get(name)
+        if numbers is None:
+            continue
+        if not isinstance(numbers, list | tuple) or len(numbers) != channels or not all(map(_is_finite, numbers)):
+            raise _wrong_scale(name, numbers, f"{channels} numbers, one for each channel of latents")
+        if name == "latents_std" and min(numbers) <= 0:
+            raise _wrong_scale(name, numbers, "numbers above 0")
+    scale, shift = config.get("scaling_factor", 1.0), config.get("shift_factor")
+    if not _is_finite(scale) or scale == 0:
+        raise _wrong_scale("scaling_factor", scale, "a number that is not 0")
+    if shift is not None and not _is_finite(shift):
+        raise _wrong_scale("shift_factor", shift, "a number")
+
+
+def _is_finite(given: object) -> bool:
+    return isinstance(given, int | float) and math.isfinite(given)
+
+
+def _wrong_scale(name: str, found: object, expected: str) -> InputError:
+    return InputError(
+        f"the VAE has {str(found)[:80]} as `{name}`, expected {expected}", "get the model's files again", "damaged-file"
+    )
 
 
 def _kl_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -9,7 +9,8 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +19,8 @@ import diffusers
 import torch
 from torch import Tensor
 
-from weft.engine import InputError
+from weft.engine import InputError, WeftError
+from weft.nodes.models.network_calls import RAISED, first_line, is_out_of_memory
 from weft.nodes.models.parametrisation import Parametrisation, SchedulerConfig
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.ancestral_levels import keep_finite
@@ -107,7 +109,8 @@ class SchedulerRun:
             seen = self._model_input(latents, timestep)
             prediction, variance = _parted(predict(seen, timestep, Position(index, count)), latents)
             given = self._step_input(prediction, variance)
-            latents = self.scheduler.step(given, timestep, latents, **self.step_options, return_dict=False)[0]
+            with _called(type(self.scheduler).__name__):
+                latents = self.scheduler.step(given, timestep, latents, **self.step_options, return_dict=False)[0]
             denoised = partial(self.denoised, prediction, timestep, seen)
             on_step(index // order + 1, -(-count // order), denoised)
             if index + 1 == count and not keep_noise:
@@ -194,8 +197,29 @@ def make_scheduler(
         check_steps(config, sampler, schedule, solver, steps)
     name, options = scheduler_for(config, sampler, schedule, eta)
     scheduler_class = getattr(diffusers, name)
-    with quietly():
+    with quietly(), _called(name):
         return scheduler_class.from_config(dict(config), **options, **SCHEDULES[schedule])
+
+
+@contextmanager
+def _called(name: str) -> Iterator[None]:
+    """While open, errors of a scheduler's class become an `InputError`; one for lack of memory stays what it is.
+
+    Args:
+        name: of the class.
+    """
+    try:
+        yield
+    except WeftError:
+        raise
+    except RAISED as fault:
+        if is_out_of_memory(fault):
+            raise
+        raise InputError(
+            f"{name} cannot be run with the options of this model's scheduler ({first_line(fault)})",
+            "choose another sampler",
+            "sampler-cannot-follow",
+        ) from fault
 
 
 def _set_timesteps(

@@ -69,6 +69,7 @@ def solver_for(config: SchedulerConfig, sampler: SamplerName, schedule: Schedule
         _check_spacing(config, model, sampler, schedule, found)
         found = replace(found, options={**found.options, **model.solver_options})
     _check_zero_snr(config, found.scheduler, sampler)
+    _check_last_level(config, found, sampler)
     return found
 
 
@@ -148,6 +149,27 @@ def _check_zero_snr(config: SchedulerConfig, scheduler: str, sampler: SamplerNam
         raise InputError(
             f"the sampler `{sampler}` ({scheduler}) has no noise schedule that ends in noise alone (zero terminal SNR)",
             f"choose one of: {', '.join(able)}",
+            "sampler-cannot-follow",
+        )
+
+
+def _check_last_level(config: SchedulerConfig, solver: Solver, sampler: SamplerName) -> None:
+    """Raise `InputError` where a class's options compute with the logarithm of the last level, which is 0."""
+    given = {**config, **solver.options}
+    if given.get("final_sigmas_type", "zero") != "zero":
+        return
+    name, algorithm = solver.scheduler, given.get("algorithm_type", "dpmsolver++")
+    found = ""
+    if name == "UniPCMultistepScheduler":
+        found = "`predict_x0` false" if given.get("predict_x0") is False else ""
+        found = found or ("`solver_type` bh1" if given.get("solver_type") == "bh1" else "")
+    elif name in ("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"):
+        found = f"`algorithm_type` {algorithm}" if algorithm in ("dpmsolver", "sde-dpmsolver") else ""
+    if found:
+        others = (one for one in samplers_of(parametrisation_of(config).kind) if one != sampler)
+        raise InputError(
+            f"the sampler `{sampler}` ({name}) cannot walk to a last level of 0 with {found}, as the model has it",
+            f"choose one of: {', '.join(others)}",
             "sampler-cannot-follow",
         )
 

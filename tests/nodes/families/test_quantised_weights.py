@@ -220,3 +220,18 @@ def test_a_folder_whose_files_are_quantised_is_refused(models: Path, tmp_path: P
     save_file(quantised(found, form)[0] if form in FORMS else {**found, **REFUSED[form]}, file)
     with refused("unsupported-weights", "unet/diffusion_pytorch_model.safetensors"):
         resolve(CheckpointSource(), folder)
+
+
+@pytest.mark.parametrize(
+    "ending", ["weight.scale", "scale", "weight_scales", "_scale", "qscale", "weight_s", "weight_scale.value", "zero"]
+)
+def test_weights_in_8_bits_next_to_what_is_not_known_are_refused(models: Path, tmp_path: Path, ending: str) -> None:
+    layer = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q"
+    found = sd1(models / "clip")
+    found[f"{layer}.weight"] = found[f"{layer}.weight"].to(EIGHT)
+    save_file(found, tmp_path / "plain.safetensors")
+    assert of_checkpoint(Contents.of(tmp_path / "plain.safetensors"))
+    name = layer + ending if ending.startswith("_") else f"{layer}.{ending}"
+    save_file({**found, name: torch.ones(())}, tmp_path / "other.safetensors")
+    with refused("unsupported-weights", name):
+        Contents.of(tmp_path / "other.safetensors")

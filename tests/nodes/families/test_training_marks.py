@@ -175,3 +175,41 @@ def test_an_unknown_prediction_is_refused_until_it_is_set(zoo: Any, engine: Engi
     problems = engine.check(sampled(name, "euler")).problems
     assert {problem.code for problem in problems} == {"unknown-prediction"} and names(problems[0], "flow")
     assert not engine.check(sampled(name, "euler", prediction="v_prediction")).problems
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"edm_mean": torch.zeros(3), "edm_std": torch.ones(3)},
+        {"edm_mean": torch.zeros(4), "edm_std": torch.zeros(4)},
+        {"edm_mean": torch.full((4,), torch.nan), "edm_std": torch.ones(4)},
+        {"edm_vpred.sigma_max": torch.tensor(0.002), "edm_vpred.sigma_min": torch.tensor(120.0)},
+        {"edm_vpred.sigma_max": torch.tensor(-1.0), "edm_vpred.sigma_min": torch.tensor(0.0)},
+        {"edm_vpred.sigma_max": torch.tensor(torch.nan)},
+    ],
+)
+def test_numbers_that_cannot_be_what_they_say_are_refused(zoo: Any, models: Path, tmp_path: Path, marks: Any) -> None:
+    zoo("sdxl")
+    save_file({**SINGLE_FILES["sdxl"](models / "sdxl"), **marks}, tmp_path / "marked.safetensors")
+    contents = Contents.of(tmp_path / "marked.safetensors")
+    with refused("damaged-file"):
+        of_checkpoint(contents)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"latents_mean": [0.0] * 3, "latents_std": [1.0] * 3},
+        {"latents_mean": [0.0] * 4, "latents_std": [1.0, 0.0, 1.0, 1.0]},
+        {"latents_mean": "0", "latents_std": 1},
+        {"scaling_factor": 0},
+        {"scaling_factor": "0.18215"},
+        {"shift_factor": float("inf")},
+        {"scaling_factor": float("nan")},
+    ],
+)
+def test_a_vae_without_numbers_to_scale_by_is_refused(models: Path, tmp_path: Path, entries: dict[str, Any]) -> None:
+    path = Path(shutil.copytree(models / "clip", tmp_path / "model")) / "vae" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    with refused("damaged-file"):
+        of_checkpoint(Contents.of(tmp_path / "model"))

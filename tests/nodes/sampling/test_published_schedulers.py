@@ -236,3 +236,29 @@ def test_every_sampler_of_a_flow_ends_at_its_terminal_level(sampler: SamplerName
     assert float(levels[-2]) == pytest.approx(0.02, abs=1e-4) and (levels[:-1].diff() < 0).all()
     assert levels[-1] in (0, levels[-2])
     assert torch.allclose(run.timesteps.float(), levels[:-1] * 1000, atol=1.0)
+
+
+LAST_LEVELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unipc bh1": ("unipc", {"solver_type": "bh1"}),
+    "unipc noise": ("unipc", {"predict_x0": False}),
+    "dpmsolver": ("dpmsolver", {"final_sigmas_type": "zero"}),
+    "dpm singlestep": ("dpm singlestep dpmsolver", {"final_sigmas_type": "zero"}),
+}
+"""Options whose classes cannot end at a level of 0, which is the default, in place of those of a published one."""
+
+
+@pytest.mark.parametrize("name", LAST_LEVELS)
+def test_options_that_cannot_end_at_a_level_of_0_are_refused(name: str) -> None:
+    published, options = LAST_LEVELS[name]
+    with refused("sampler-cannot-follow", str(PUBLISHED[published]["_class_name"])):
+        solver_for({**PUBLISHED[published], **options}, "model", "model")
+    assert refusal_of({**PUBLISHED[published], **options, "final_sigmas_type": "sigma_min"}, "model", "model", 5) == ""
+    assert refusal_of({**PUBLISHED[published], **options}, "euler", "model", 5) == ""
+
+
+@pytest.mark.parametrize("options", [{"predictor_order": 2, "corrector_order": 0}, {"beta_schedule": "unheard_of"}])
+def test_what_a_class_raises_for_its_options_is_an_error_in_words(options: dict[str, Any]) -> None:
+    with refused("sampler-cannot-follow", "SASolverScheduler"):
+        refusal = refusal_of({**PUBLISHED["sa solver"], **options}, "model", "model", 5)
+        assert refusal == "sampler-cannot-follow"
+        make_scheduler({**PUBLISHED["sa solver"], **options}, "model", "model")
