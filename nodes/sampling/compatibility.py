@@ -303,7 +303,7 @@ def own_vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
 
 
 def own_texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
-    """The text encoders that a checkpoint comes with must have their tokenizers, where a link takes them."""
+    """A checkpoint must have text encoders that are read, with their tokenizers, where a link takes them."""
     facts, source = checkpoint_facts(loader), loader.source("source")
     if facts is None or source is None or not _is_taken(loader, "text_encoder"):
         return
@@ -314,6 +314,9 @@ def own_texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
             except InputError as refusal:
                 hint = f"{refusal.hint}; LoadTextEncoder takes `{source.text}` too"
                 yield NodeProblem("source", refusal.message, hint, refusal.code)
+        elif not text.optional:
+            message = f"`{source.text}` has no text encoder that {facts.family} reads as {text.name}"
+            yield NodeProblem("source", message, "load those of the model with LoadTextEncoder", "wrong-text-models")
 
 
 def _is_taken(loader: Upstream, output: str) -> bool:

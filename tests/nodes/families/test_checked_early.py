@@ -121,6 +121,11 @@ def test_an_sdxl_folder_without_its_first_text_encoder(copied: Copied, checking:
     assert names(problem, name, "clip_g", "clip_l", 64, 128)
 
 
+def test_a_text_encoder_that_is_not_read_is_a_problem(copied: Copied, checking: Engine) -> None:
+    problem = only_problem(checking, text_to_image(copied("clip", "text_encoder", model_type="bert")))
+    assert (problem.code, problem.node) == ("wrong-text-models", "load_checkpoint")
+
+
 def test_a_vae_that_is_not_read_is_a_problem_where_it_is_used(copied: Copied, checking: Engine) -> None:
     name = copied("clip", "vae", _class_name="AsymmetricAutoencoderKL")
     problem = only_problem(checking, text_to_image(name))
