@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from weft.engine.graph.builder import composing_nothing
+from weft.engine.process_exit import node_code
 
 Runner = Callable[[Any, Mapping[str, Any]], Any]
 """Calls a `NodeType` on real values by input; gives what its function returns. `node` imports this module, so the type
@@ -65,7 +66,7 @@ def running(runner: Runner, cancelled: Callable[[], bool] | None = None) -> Iter
     token = _INNERMOST.set(runner)
     around = _CANCELLED.set(cancelled)
     try:
-        with composing_nothing():
+        with composing_nothing(), node_code():
             yield
     finally:
         _CANCELLED.reset(around)

@@ -44,7 +44,7 @@ def Encode(text: str) -> int:
     if text == "cancelled":
         raise asyncio.CancelledError
     if text == "crash":
-        os._exit(0)
+        ctypes.CDLL(None)._exit(0)
     if text == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if text == "segfault":
