@@ -5,6 +5,7 @@ Tensors are `[batch, height, width, channel]` in 0..1, with three channels, or f
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +28,9 @@ SAVE_OPTIONS: Mapping[Format, Mapping[str, Any]] = {
     "jpeg": {"quality": 95, "subsampling": 0},
 }
 """Options of Pillow, so that equal pixels give equal bytes."""
+
+_PILLOW_LIMIT = threading.Lock()
+"""Held while Pillow's limit of pixels, which all threads share, is another."""
 
 ENDINGS: Mapping[str, Format] = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 """The format of a file by the ending of its name."""
@@ -142,17 +146,27 @@ def opened(content: bytes, name: str, limits: Limits) -> PIL.Image.Image:
 
     try:
         check_pixels(*webp_size(content), 1, limits)  # Pillow makes room for a WebP picture as it opens it
-        with PIL.Image.open(BytesIO(without_texts(content)), formats=("PNG", "JPEG", "WEBP")) as picture:
+        with _header_read(without_texts(content)) as picture:
             check_pixels(*picture.size, 1, limits)
             picture.load()
             _scale_transparent_level(picture, content)
             return PIL.ImageOps.exif_transpose(picture)
-    except PIL.Image.DecompressionBombError as fault:
-        raise InputError(f"`{name}` is not decoded: {fault}", "give a smaller picture", "too-many-pixels") from None
     except (OSError, SyntaxError, ValueError) as fault:
         raise InputError(
             f"`{name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
         ) from None
+
+
+def _header_read(content: bytes) -> PIL.Image.Image:
+    """A picture whose header is read. Pillow's own limit of pixels does not count: users set `Limits.max_pixels`."""
+    import PIL.Image
+
+    with _PILLOW_LIMIT:
+        before, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        try:
+            return PIL.Image.open(BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = before
 
 
 def _scale_transparent_level(picture: PIL.Image.Image, content: bytes) -> None:

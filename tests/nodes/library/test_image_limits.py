@@ -82,3 +82,15 @@ def test_a_file_that_is_too_large_for_a_picture_is_refused_by_check(folder: Path
         SaveImage(LoadImage("giant.png"))
     (problem,) = Engine(store=None, device="cpu", inputs=[folder]).check(graph).problems
     assert (problem.code, problem.node, problem.input) == ("too-many-pixels", "load_image", "path")
+
+
+def test_a_picture_beyond_pillow_s_own_limit_is_read_within_the_limit_of_the_user(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pictures, "MAX_IMAGE_PIXELS", 10)
+    Pictures.new("L", (8, 6)).save(folder / "beyond.png")
+    with Graph() as graph:
+        graph.output("picture", LoadImage("beyond.png"))
+    with Engine(store=None, device="cpu", inputs=[folder], limits=Limits(max_pixels=48)) as engine:
+        assert engine.run(graph).outputs["picture"].pixels.shape == (1, 6, 8, 3)
+    assert Pictures.MAX_IMAGE_PIXELS == 10
