@@ -235,11 +235,14 @@ class _Space:
         source = self.sources.get(name)
         if source is None:
             return None
-        places: list[str] | None = [] if source.is_package else None
-        loader = _FromSource(source, self)
-        return importlib.util.spec_from_file_location(
-            f"{self.name}.{name}", source.path, loader=loader, submodule_search_locations=places
+        spec = importlib.util.spec_from_file_location(
+            f"{self.name}.{name}", source.path, loader=_FromSource(source, self)
         )
+        if spec and source.is_package:
+            # The path of a package stays empty: in a folder, Python would find its modules as they are by now, or as
+            # bytecode of an earlier state.
+            spec.submodule_search_locations = []
+        return spec
 
 
 class _FromSource(Loader):

@@ -52,7 +52,7 @@ def written(folder: Path) -> DiskStore:
 def _restored(folder: Path) -> DiskStore:
     """The store `far` in a folder as it was made: files that changed are copied again, folders stay.
 
-    To make the store anew for each case would take most of the time.
+    To make the store again for each case would take most of the time.
     """
     original, far = folder / "original", folder / "far"
     if not original.exists():

@@ -110,7 +110,7 @@ ls out/*.png | wc -l
 """
 
 
-@pytest.mark.parametrize("room", [500, 900])
+@pytest.mark.parametrize("room", [500, pytest.param(900, marks=pytest.mark.slow)])
 def test_a_disk_that_is_full_stops_the_job_and_blames_no_item(place: Place, room: int) -> None:
     if not may_mount(place.folder):
         pytest.skip("mounting a small file system needs rights that are not given here")

@@ -197,3 +197,15 @@ def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
     file = write(tmp_path, "Add", "import json\nfrom .helper import f", "return f(len(json.dumps(x)))")
     helper(tmp_path, "helper.py", "def f(x): return x")
     assert result(tmp_path, file.rename(tmp_path / name)) == 1
+
+
+def test_modules_of_a_package_are_those_that_were_read(tmp_path: Path) -> None:
+    file = write(tmp_path, "Add", "", "from package import inner; return inner.f(x)")
+    helper(tmp_path, "package/__init__.py", "")
+    helper(tmp_path, "package/inner.py", "def f(x): return x + 1")
+    with Engine(store=None, nodes=[file]) as engine:
+        with Graph() as graph:
+            graph.output("sum", engine.catalog["Add"](1))
+        helper(tmp_path, "package/inner.py", "def f(x): return x + 2")
+        assert engine.run(graph).outputs["sum"] == 2
+    assert not [*tmp_path.rglob("*.pyc")]

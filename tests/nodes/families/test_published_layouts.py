@@ -284,7 +284,10 @@ def test_the_published_unets_are_read_from_their_names() -> None:
         assert found.network.config["attention_head_dim"] in (8, list(options.get("attention_head_dim", ())))
 
 
-@pytest.mark.parametrize(("model", "form"), [("sdxl", "folder"), ("sd3", "file"), ("flux-dev", "file")])
+@pytest.mark.parametrize(
+    ("model", "form"),
+    [("sdxl", "folder"), pytest.param("sd3", "file", marks=pytest.mark.slow), ("flux-dev", "file")],
+)
 def test_a_whole_checkpoint_is_a_source_of_each_part(
     zoo: Any, engine: Engine, weft_paints: Any, model: str, form: str
 ) -> None:
