@@ -11,7 +11,8 @@ from collections.abc import Mapping
 NAMESPACE = "urn:weft:picture#"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+"""Characters that XML cannot hold. Compiled at its first use: that takes longer than the rest of this module."""
 
 
 def packet(texts: Mapping[str, str], attributes: Mapping[str, str] | None = None) -> bytes:
@@ -32,7 +33,7 @@ def packet(texts: Mapping[str, str], attributes: Mapping[str, str] | None = None
 
 def _escaped(text: str) -> str:
     """JSON within XML; characters that XML lacks are in strings, where JSON has an escape for them."""
-    possible = _NOT_XML.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    possible = re.sub(_NOT_XML, lambda match: f"\\u{ord(match[0]):04x}", text)
     return possible.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
