@@ -5,8 +5,8 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from weft.engine import InputError, WeftError
@@ -22,55 +22,60 @@ LONGEST = 200
 
 
 @contextmanager
-def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> Iterator[None]:
+def library_errors(refusal: Callable[[str], InputError], kinds: tuple[type[Exception], ...] = RAISED) -> Iterator[None]:
     """While open, errors of libraries become an `InputError`; an error for lack of memory stays what it is.
+
+    Args:
+        refusal: makes the error, given the beginning of the library's message.
+        kinds: the classes of errors that count.
+
+    Raises:
+        InputError: for an error of a library.
+    """
+    try:
+        yield
+    except WeftError:
+        raise
+    except kinds as fault:
+        if is_out_of_memory(fault):
+            raise
+        raise refusal(first_line(fault)) from fault
+
+
+def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> AbstractContextManager[None]:
+    """Errors of libraries in the call of a network become an `InputError`, as in `library_errors`.
 
     Args:
         network: what is called, for the message.
         given: tensors that it is called with, by what they are.
         wants: what it takes; empty where that is not known.
-
-    Raises:
-        InputError: for an error of a library.
     """
-    try:
-        yield
-    except WeftError:
-        raise
-    except RAISED as fault:
-        if is_out_of_memory(fault):
-            raise
+
+    def refusal(line: str) -> InputError:
         sizes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in given.items())
         expected = f"; it takes {wants}" if wants else ""
-        raise InputError(
-            f"{network} cannot be run on {sizes or 'what it was given'}{expected} ({first_line(fault)})",
+        return InputError(
+            f"{network} cannot be run on {sizes or 'what it was given'}{expected} ({line})",
             "use parts that were made for each other, or another size",
             "network-failed",
-        ) from fault
+        )
+
+    return library_errors(refusal)
 
 
-@contextmanager
-def reading_weights(name: str) -> Iterator[None]:
-    """While open, errors of libraries become an `InputError` about the files of a model.
+def reading_weights(name: str) -> AbstractContextManager[None]:
+    """Errors of libraries become an `InputError` about the files of a model, as in `library_errors`.
 
     Args:
         name: of the source, for the message.
-
-    Raises:
-        InputError: for an error of a library.
     """
-    try:
-        yield
-    except WeftError:
-        raise
-    except Exception as fault:  # libraries have errors of their own, which differ by version
-        if is_out_of_memory(fault):
-            raise
-        raise InputError(
-            f"the weights of `{name}` cannot be read ({first_line(fault)})",
-            "get the model's files again",
-            "damaged-file",
-        ) from fault
+
+    def refusal(line: str) -> InputError:
+        return InputError(
+            f"the weights of `{name}` cannot be read ({line})", "get the model's files again", "damaged-file"
+        )
+
+    return library_errors(refusal, (Exception,))  # libraries have errors of their own, which differ by version
 
 
 def first_line(fault: BaseException) -> str:

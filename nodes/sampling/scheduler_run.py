@@ -9,8 +9,8 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -19,8 +19,8 @@ import diffusers
 import torch
 from torch import Tensor
 
-from weft.engine import InputError, WeftError
-from weft.nodes.models.network_calls import RAISED, first_line, is_out_of_memory
+from weft.engine import InputError
+from weft.nodes.models.network_calls import library_errors
 from weft.nodes.models.parametrisation import Parametrisation, SchedulerConfig
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.ancestral_levels import keep_finite
@@ -201,25 +201,21 @@ def make_scheduler(
         return scheduler_class.from_config(dict(config), **options, **SCHEDULES[schedule])
 
 
-@contextmanager
-def _called(name: str) -> Iterator[None]:
-    """While open, errors of a scheduler's class become an `InputError`; one for lack of memory stays what it is.
+def _called(name: str) -> AbstractContextManager[None]:
+    """Errors of a scheduler's class become an `InputError`, as in `library_errors`.
 
     Args:
         name: of the class.
     """
-    try:
-        yield
-    except WeftError:
-        raise
-    except RAISED as fault:
-        if is_out_of_memory(fault):
-            raise
-        raise InputError(
-            f"{name} cannot be run with the options of this model's scheduler ({first_line(fault)})",
+
+    def refusal(line: str) -> InputError:
+        return InputError(
+            f"{name} cannot be run with the options of this model's scheduler ({line})",
             "choose another sampler",
             "sampler-cannot-follow",
-        ) from fault
+        )
+
+    return library_errors(refusal)
 
 
 def _set_timesteps(

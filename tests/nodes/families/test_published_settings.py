@@ -129,6 +129,24 @@ def test_a_vae_of_its_own_has_its_statistics(changed: Change, engine: Engine, we
     assert_same(read_pixels(engine.run(graph).paths), weft_paints(name))
 
 
+def assert_repaints_as(engine: Engine, models: Path, pictures: Path, name: str, pipeline: str) -> None:
+    """An inpainting model repaints a picture under a mask as a pipeline of diffusers does."""
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(name)
+        prompts = [TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE)]
+        guide = CFGGuide(checkpoint.model, *prompts, scale=SCALE)
+        guide = InpaintGuide(guide, checkpoint.vae, LoadImage("ramp.png"), ImageToMask(LoadImage("stripes.png")))
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    opened: dict[str, Any] = {
+        "image": Pictures.open(pictures / "ramp.png"),
+        "mask_image": Pictures.open(pictures / "stripes.png"),
+    }
+    size: dict[str, Any] = {"height": SIZE, "width": SIZE, "strength": 1.0}
+    theirs = diffusers_paints(models, name, pipeline, **opened, **size)
+    assert_same(read_pixels(engine.run(graph).paths), theirs)
+
+
 @pytest.mark.parametrize("statistics", [pytest.param({}, marks=pytest.mark.slow), STATISTICS])
 def test_masked_pictures_are_only_scaled(
     changed: Change,
@@ -139,20 +157,7 @@ def test_masked_pictures_are_only_scaled(
     statistics: Mapping[str, Any],
 ) -> None:
     name = changed("sdxl-inpaint", "vae", statistics)
-    with Graph() as graph:
-        checkpoint, picture = LoadCheckpoint(name), LoadImage("ramp.png")
-        prompts = [TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE)]
-        guide = CFGGuide(checkpoint.model, *prompts, scale=SCALE)
-        guide = InpaintGuide(guide, checkpoint.vae, picture, ImageToMask(LoadImage("stripes.png")))
-        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
-        SaveImage(VAEDecode(checkpoint.vae, latent))
-    opened: dict[str, Any] = {
-        "image": Pictures.open(pictures / "ramp.png"),
-        "mask_image": Pictures.open(pictures / "stripes.png"),
-    }
-    size: dict[str, Any] = {"height": SIZE, "width": SIZE, "strength": 1.0}
-    theirs = diffusers_paints(models, name, "StableDiffusionXLInpaintPipeline", **opened, **size)
-    assert_same(read_pixels(engine.run(graph).paths), theirs)
+    assert_repaints_as(engine, models, pictures, name, "StableDiffusionXLInpaintPipeline")
 
 
 def test_latents_of_sd_1_are_not_shifted(changed: Change, weft_paints: Any, models: Path) -> None:
@@ -224,20 +229,7 @@ def test_inpainting_corrects_other_entries(
     changed: Change, engine: Engine, models: Path, pictures: Path, mean_of_the_vae: None, config: Mapping[str, Any]
 ) -> None:
     name = changed("inpaint", "scheduler", {**NOISE, **config}, replaced=True)
-    with Graph() as graph:
-        checkpoint = LoadCheckpoint(name)
-        prompts = [TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE)]
-        guide = CFGGuide(checkpoint.model, *prompts, scale=SCALE)
-        guide = InpaintGuide(guide, checkpoint.vae, LoadImage("ramp.png"), ImageToMask(LoadImage("stripes.png")))
-        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
-        SaveImage(VAEDecode(checkpoint.vae, latent))
-    opened: dict[str, Any] = {
-        "image": Pictures.open(pictures / "ramp.png"),
-        "mask_image": Pictures.open(pictures / "stripes.png"),
-    }
-    size: dict[str, Any] = {"height": SIZE, "width": SIZE, "strength": 1.0}
-    theirs = diffusers_paints(models, name, "StableDiffusionInpaintPipeline", **opened, **size)
-    assert_same(read_pixels(engine.run(graph).paths), theirs)
+    assert_repaints_as(engine, models, pictures, name, "StableDiffusionInpaintPipeline")
 
 
 def test_control_nets_correct_nothing(changed: Change, weft_paints: Any, models: Path, pictures: Path) -> None:
