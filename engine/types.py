@@ -547,6 +547,6 @@ def check_values(item: object) -> None:
 
 
 def is_default(given: object, default: object) -> bool:
-    """Whether a value is a default of a plain type."""
-    plain = isinstance(default, (types.NoneType, bool, int, float, str))
+    """Whether a value is a default of a plain type, or the empty tuple."""
+    plain = isinstance(default, (types.NoneType, bool, int, float, str)) or default == ()
     return plain and type(given) is type(default) and repr(given) == repr(default)  # 0.0 equals -0.0, their bits differ

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from weft.engine import ADDED_LATER, Limits, Loading, Patch, Recipe, check_pixels, value
 from weft.nodes import picture_files, value_display
@@ -153,16 +153,27 @@ class Weights(Recipe[Any]):
         family: the name of the family of models.
         variant: the variant of the weights, such as `fp16`; empty takes the plain ones, or the only ones.
         dtype: the precision that they are loaded in: `float32`, `float16` or `bfloat16`.
+        changes: to the weights of these files, in the order in which they are made: merged weights, LoRAs.
     """
 
     source: str
     family: str
     variant: str
     dtype: str
+    changes: tuple[Patch[Any], ...] = field(default=(), kw_only=True, metadata=ADDED_LATER)
+
+    @property
+    def base(self) -> Self:
+        return replace(self, changes=()) if self.changes else self
+
+    @property
+    def patches(self) -> tuple[Patch[Any], ...]:
+        return self.changes
 
     def __repr__(self) -> str:
         variant = f", {self.variant}" if self.variant else ""
-        return f"{type(self).__name__}({self.family}, {self.dtype}{variant}, {self.source[:12]})"
+        changed = f", {len(self.changes)} changes" if self.changes else ""
+        return f"{type(self).__name__}({self.family}, {self.dtype}{variant}, {self.source[:12]}{changed})"
 
 
 @value
@@ -228,12 +239,12 @@ class TextEncoder(Weights, Generic[F]):
     tokenizer: str = field(default="", metadata=ADDED_LATER)
 
     @property
-    def base(self) -> TextEncoder[F]:
-        return replace(self, embeddings=())
+    def base(self) -> Self:
+        return replace(self, changes=(), embeddings=())
 
     @property
-    def patches(self) -> tuple[TextualInversion, ...]:
-        return tuple(map(TextualInversion, self.embeddings))
+    def patches(self) -> tuple[Patch[Any], ...]:
+        return (*self.changes, *map(TextualInversion, self.embeddings))
 
 
 @value

@@ -87,8 +87,8 @@ def checkpoint_facts(loader: Upstream) -> CheckpointFacts | None:
 def model_behind(node: Upstream) -> Loaded | None:
     """The model that a sampler's or a guide's own guide uses; None where links do not lead to its loader."""
     above = node.above_by_type(Guide)
-    while above and above.source("source") is None:
-        above = above.above_by_type(Guide) or above.above_by_type(Model)
+    while above and (next_above := above.above_by_type(Guide) or above.above_by_type(Model)):
+        above = next_above
     return loaded(above) if above else None
 
 
@@ -210,7 +210,7 @@ def _prompt_nodes(sampler: Upstream) -> Iterator[Upstream]:
 
 
 def _loader_above(node: Upstream, value: type) -> Upstream | None:
-    """The loader that a value comes from, behind nodes that pass it on changed (LoadEmbedding)."""
+    """The loader that a value comes from, behind nodes that pass it on changed (LoadEmbedding, MergeModels)."""
     above = node.above_by_type(value)
     while above and (next_above := above.above_by_type(value)):
         above = next_above
@@ -327,10 +327,7 @@ def _is_taken(loader: Upstream, output: str) -> bool:
 
 def _model_of(loader: Upstream) -> Upstream | None:
     """The loader that a loader's model comes from."""
-    model = loader.above("model")
-    while model and model.source("source") is None:
-        model = model.above("model")
-    return model
+    return _loader_above(loader, Model)
 
 
 def texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
@@ -361,16 +358,17 @@ def _texts(loader: Upstream) -> tuple[Assigned, list[Resolved]]:
 
 def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """An embedding must be of the text encoder's size, and its word must not be another one's."""
-    source, others, node = loader.source("source"), list[str](), loader.above("text_encoder")
-    while node and node.call.type is loader.call.type:
-        others += _words(node)
-        node = node.above("text_encoder")
+    source, others, above = loader.source("source"), list[str](), loader.above_by_type(TextEncoder)
+    while above:
+        others += _words(above)
+        above = above.above_by_type(TextEncoder)
     for word in _words(loader):
         try:
             check_word(word, others)
         except InputError as refusal:
             yield NodeProblem.of(refusal, "token")
-    clips = _clips(node) if node else None
+    encoder = _loader_above(loader, TextEncoder)
+    clips = _clips(encoder) if encoder else None
     if source and clips is not None and isinstance(source.facts, EmbeddingFacts):
         try:
             match_vectors(source.text, source.facts.sizes, clips)
@@ -380,9 +378,7 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
 
 def length_fits(encoder: Upstream) -> Iterator[NodeProblem]:
     """Only T5 and language models can be asked for another number of tokens."""
-    node = encoder.above("text_encoder")
-    while (node and node.source("source") is None) or (node and node.above("text_encoder")):
-        node = node.above("text_encoder")
+    node = _loader_above(encoder, TextEncoder)
     model = node and (node if checkpoint_facts(node) else _model_of(node))
     facts = checkpoint_facts(model) if model else None
     if encoder.literals.get("max_sequence_length") is None or facts is None:

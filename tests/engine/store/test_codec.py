@@ -34,6 +34,7 @@ class Grown:
     pixels: Any
     mask: Any = field(default=None, metadata=ADDED_LATER)
     weight: float = field(default=0.0, metadata=ADDED_LATER)
+    parts: tuple[Any, ...] = field(default=(), metadata=ADDED_LATER)
 
 
 def there_and_back(item: Any) -> Any:
