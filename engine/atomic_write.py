@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
+import time
 from contextlib import suppress
 from errno import ENOTDIR
 from pathlib import Path
@@ -21,7 +21,16 @@ MAX_NAME_BYTES = 255
 PROBE = 4096
 """Bytes of the file by which it is tried whether a folder can be written to: a full disk has no room for them."""
 
-_PROCESS = uuid.uuid4().hex[:8]
+PROBED = 5.0
+"""Seconds for which a folder counts as writable after it was tried. Some file systems (ext4) make files slowly for a
+while after files were removed, so runs of a few milliseconds must not each write and remove one."""
+
+MAX_PROBES = 1000
+
+_PROBES: dict[str, tuple[tuple[int, int, int], float]] = {}
+"""The device, inode and mode of each folder when it was tried last, and when, in seconds of the monotonic clock."""
+
+_PROCESS = os.urandom(4).hex()
 """Tells processes with equal ids apart, as containers that share a folder have them."""
 
 
@@ -58,15 +67,39 @@ def write_file(path: Path | str, content: bytes) -> None:
 def check_writable(folder: Path) -> None:
     """Write and remove a small file in a folder, or, where that is missing, in the folder that it would be made in.
 
+    A folder that was tried within the last seconds (`PROBED`) and has the same mode is not tried again.
+
     Raises:
         OSError: where that fails.
     """
     place = folder.absolute()
+    if _was_tried(place):
+        return
     while not _is_there(place):
         place = place.parent
     if not place.is_dir():
         raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(place))
-    _remove(write_temporary(place / "weft", bytes(PROBE)))
+    if not _was_tried(place):
+        _remove(write_temporary(place / "weft", bytes(PROBE)))
+        if len(_PROBES) >= MAX_PROBES:
+            _PROBES.clear()
+        _PROBES[str(place)] = (_identity(place), time.monotonic())
+
+
+def _was_tried(folder: Path) -> bool:
+    """Whether files could be written to a folder within the last seconds, and its mode is the same."""
+    if (tried := _PROBES.get(str(folder))) is None:
+        return False
+    known, at = tried
+    try:
+        return time.monotonic() - at < PROBED and _identity(folder) == known
+    except OSError:
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino, found.st_mode
 
 
 def _is_there(path: Path) -> bool:

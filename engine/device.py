@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
+import os
 import re
 import sys
 from functools import cache
@@ -60,6 +59,8 @@ def cuda_devices() -> int:
     """The number of CUDA devices of the driver, or 0 if the installed torch is not built for CUDA."""
     if not _torch_has("cuda"):
         return 0
+    import ctypes
+
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         count = ctypes.c_int(0)
@@ -80,4 +81,4 @@ def _torch_has(backend: str) -> bool:
 
 
 def _has_mps() -> bool:
-    return sys.platform == "darwin" and platform.machine() == "arm64"
+    return sys.platform == "darwin" and os.uname().machine == "arm64"

@@ -2,11 +2,12 @@
 
 A process that ends cancels the runs that still go on, and waits for them for a while (`weft.engine.process_end`).
 Results are in the store whole or not at all.
+
+`asyncio` is imported where it is used: it takes a thirtieth of the time of `weft check`, which submits nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
@@ -53,6 +54,8 @@ class Submission:
         start_thread(run, "weft submission", self.cancel)
 
     def _run(self) -> None:
+        import asyncio
+
         leave_listener()
         try:
             self._future.set_result(self._work(self._put, self._asked.is_set))
@@ -111,6 +114,8 @@ class Submission:
 
     def __await__(self) -> Generator[Any, None, Result]:
         """Wait for the result without blocking the event loop. Cancelling the wait does not cancel the run."""
+        import asyncio
+
         return asyncio.wrap_future(self._future).__await__()
 
     def __iter__(self) -> Iterator[Event]:
@@ -163,6 +168,8 @@ class Listening(AsyncIterator[Event], Iterator[Event]):
         raise StopIteration
 
     async def __anext__(self) -> Event:
+        import asyncio
+
         run = self.submission
         if (event := self._next()) is not None:
             return event

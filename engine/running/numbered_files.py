@@ -28,6 +28,8 @@ _LOCK = threading.Lock()
 """Held while a listing is looked up."""
 
 
+_NUMBER = re.compile(r"\d{4,}", re.ASCII)
+
 RECENT = 32
 """How many of the newest files of a name are compared by more than their bytes."""
 
@@ -81,7 +83,9 @@ def _placed(temporary: Path, path: Path) -> bool:
 def _listing(stem: Path, suffix: str) -> _Listing:
     key = (str(stem.absolute()), suffix)
     with _LOCK:
-        listing = _LISTINGS.setdefault(key, _Listing(stem, suffix))
+        listing = _LISTINGS.get(key)
+        if listing is None:
+            listing = _LISTINGS[key] = _Listing(stem, suffix)
         _LISTINGS.move_to_end(key)
         while len(_LISTINGS) > MAX_LISTINGS:
             _LISTINGS.popitem(last=False)
@@ -127,13 +131,12 @@ class _Listing:
 
     def _found(self) -> Iterator[tuple[int, os.DirEntry[str]]]:
         begin, end = f"{self.stem.name}_", self.suffix
-        number = re.compile(r"\d{4,}", re.ASCII)
         with os.scandir(self.stem.parent) as entries:
             for entry in entries:
                 name = entry.name
                 if name.startswith(begin) and name.endswith(end):
                     digits = name[len(begin) : len(name) - len(end)]
-                    if number.fullmatch(digits):
+                    if _NUMBER.fullmatch(digits):
                         yield int(digits), entry
 
     def equal(self, content: bytes) -> int | None:

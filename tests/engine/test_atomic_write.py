@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from weft.engine import Graph
-from weft.engine.atomic_write import place_new, replace_file, write_file, write_temporary
+from weft.engine.atomic_write import check_writable, place_new, replace_file, write_file, write_temporary
 
 WRITER = (
     "import sys; from pathlib import Path; from weft.engine.atomic_write import replace_file;"
@@ -100,3 +100,20 @@ def test_a_new_name_is_given_once(tmp_path: Path) -> None:
             with pytest.raises(FileExistsError):
                 place_new(tmp_path / "source", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"one"
+
+
+def test_a_folder_that_could_be_written_is_not_tried_again_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    changes = set()
+    for _ in range(3):
+        check_writable(folder)
+        changes.add(folder.stat().st_mtime_ns)
+    assert len(changes) == 1 and not [*folder.iterdir()]
+    folder.rmdir()
+    folder.write_bytes(b"")
+    with pytest.raises(NotADirectoryError):
+        check_writable(folder)
+    folder.unlink()
+    check_writable(folder)
+    assert [*tmp_path.iterdir()] == []
