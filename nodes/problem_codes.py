@@ -35,6 +35,7 @@ CODES: Mapping[str, str] = {
     "wrong-control-net": "The ControlNet was made for another model.",
     "unsupported-by-model": "The model does not have what the node uses or changes.",
     "unknown-prediction": "The configuration of the model's scheduler names a prediction that Weft does not know.",
+    "malformed-blocks": "The text that gives numbers to blocks of a network is not of the form that it must have.",
     "unknown-layer": "The network has no part of this name with what the node changes.",
     "unknown-class": "The model has no class of this name or number.",
     "sampler-cannot-follow": "The sampler cannot follow what the model predicts, or the steps that it asks for.",
