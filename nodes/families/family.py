@@ -14,6 +14,7 @@ from typing import Any
 
 from weft.engine import InputError, listed
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.control_networks import ControlNetworkFormat
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, NetworkFacts, TextModelFacts, VAEFacts
 from weft.nodes.models.latent_preview import LatentRGBFactors
@@ -56,7 +57,7 @@ class Family:
         scheduler: the configuration of the scheduler, for files that carry none.
         scheduler_changes: the entries of `scheduler` that differ for a network of this configuration.
         trained: the configuration of the scheduler as a file says that it was trained, from that of the family.
-        control_net: how ControlNets for its denoisers are found and loaded; None where it has none.
+        controls: how control networks for its denoisers are found and loaded, one for each kind.
         condition: a further condition on the contents of a whole checkpoint.
         corrections: of the configuration of the scheduler that a folder came with.
     """
@@ -71,7 +72,7 @@ class Family:
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     scheduler_changes: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing
     trained: Callable[[Contents, SchedulerConfig], SchedulerConfig] = _unchanged
-    control_net: NetworkFormat | None = None
+    controls: tuple[ControlNetworkFormat, ...] = ()
     condition: Callable[[Contents], bool] = _anything
     corrections: Callable[[Contents, NetworkFacts], SchedulerCorrections] = _none
 
@@ -104,9 +105,16 @@ class Family:
         return self._facts(contents, network) if network else None
 
     def control(self, contents: Contents) -> ControlNetFacts | None:
-        """The facts of a ControlNet; None where it is not for the family."""
-        network = self.control_net.alone(contents) if self.control_net else None
-        return ControlNetFacts(self.name, network, contents) if network else None
+        """The facts of a control network; None where it is not for the family."""
+        for format in self.controls:
+            network = format.alone(contents)
+            if network:
+                return ControlNetFacts(self.name, format.class_name, network, contents)
+        return None
+
+    def control_format(self, facts: ControlNetFacts) -> ControlNetworkFormat:
+        """The format of a control network of the family."""
+        return next(format for format in self.controls if format.class_name == facts.class_name)
 
     def check(self, facts: CheckpointFacts, name: str) -> None:
         """Raise `InputError` where no node can sample with a denoiser of the family.
@@ -122,8 +130,7 @@ class Family:
         Args:
             name: of its folder or file, for messages.
         """
-        if self.control_net:
-            self._check_inputs(self.control_net, facts.network, f"the ControlNet `{name}`")
+        self._check_inputs(self.control_format(facts), facts.network, f"the ControlNet `{name}`")
 
     def _check_inputs(self, format: NetworkFormat, facts: NetworkFacts, what: str) -> None:
         reads = format.unsupported(facts.config)

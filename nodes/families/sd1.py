@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.nodes.families.family import Family
+from weft.nodes.families.unet_controls import UNetControlNetFormat
 from weft.nodes.families.unets import (
     LATENT_CHANNELS,
     RGB_FACTORS,
     SCHEDULER,
-    ControlNetFormat,
     UNetDenoiser,
     UNetFormat,
     scheduler_corrections,
@@ -59,7 +59,7 @@ SD1 = Family(
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
     scheduler=SCHEDULER,
     trained=trained_as_marked,
-    control_net=ControlNetFormat(is_sd1, eight_heads),
+    controls=(UNetControlNetFormat(is_sd1, eight_heads),),
     condition=reads_its_text_model,
     corrections=scheduler_corrections,
 )

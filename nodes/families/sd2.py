@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from weft.nodes.families.family import Family
+from weft.nodes.families.unet_controls import UNetControlNetFormat
 from weft.nodes.families.unets import (
     LATENT_CHANNELS,
     MASKED_PICTURE,
     RGB_FACTORS,
     SCHEDULER,
-    ControlNetFormat,
     UNetDenoiser,
     UNetFormat,
     heads_of_64,
@@ -52,6 +52,6 @@ SD2 = Family(
     scheduler={**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"},
     trained=trained_as_marked,
     scheduler_changes=inpainting,
-    control_net=ControlNetFormat(is_sd2, heads_of_64),
+    controls=(UNetControlNetFormat(is_sd2, heads_of_64),),
     corrections=scheduler_corrections,
 )

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.families.family import Family
+from weft.nodes.families.unet_controls import UNetControlNetFormat
 from weft.nodes.families.unets import (
     LATENT_CHANNELS,
     SCHEDULER,
-    ControlNetFormat,
     UNetDenoiser,
     UNetFormat,
     heads_of_64,
@@ -132,5 +132,5 @@ SDXL = Family(
     ),
     scheduler={**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
     trained=trained_as_marked,
-    control_net=ControlNetFormat(is_sdxl, heads_of_64),
+    controls=(UNetControlNetFormat(is_sdxl, heads_of_64),),
 )

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser, Residuals
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, MIDDLE_RESIDUAL, Conditions, Denoiser, Residuals
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections, corrections_of
-from weft.nodes.models.single_file_unets import CONTROL_LAYOUTS, UNET_LAYOUTS
-from weft.nodes.models.tensor_layouts import CONTROL_PREFIXES, Config
+from weft.nodes.models.single_file_unets import UNET_LAYOUTS
+from weft.nodes.models.tensor_layouts import Config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,9 +37,6 @@ UNSUPPORTED: Mapping[str, str] = {
     "encoder_hid_dim_type": "prompts or pictures through a projection of its own",
 }
 """Entries of a UNet's configuration by which it reads more than a prompt, and what it reads then."""
-
-PICTURE_CHANNELS = 3
-"""Channels of a ControlNet's picture."""
 
 SCHEDULER: Mapping[str, Any] = {
     "_class_name": "PNDMScheduler",
@@ -98,13 +95,14 @@ class UNetDenoiser(Denoiser):
 
         given = dict(conditions)
         extra = given.pop(EXTRA_CHANNELS, None)
-        down, middle = residuals or (None, None)
+        added: dict[str, Any] = dict(residuals or {})
+        if MIDDLE_RESIDUAL in added:
+            (added[MIDDLE_RESIDUAL],) = added[MIDDLE_RESIDUAL]
         prediction: Tensor = self.network(
             sample if extra is None else torch.cat([sample, extra], dim=1),
             timestep,
             **self.arguments(given),
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=middle,
+            **added,
             return_dict=False,
         )[0]
         return prediction
@@ -144,23 +142,6 @@ class UNetFormat(NetworkFormat):
 
     def prompt_widths(self, config: Mapping[str, Any]) -> PromptWidths:
         return PromptWidths(config.get("cross_attention_dim", 0))
-
-
-class ControlNetFormat(UNetFormat):
-    """ControlNets for such UNets."""
-
-    class_name = "ControlNetModel"
-    folder = ""
-    layouts = CONTROL_LAYOUTS
-    prefixes = CONTROL_PREFIXES
-
-    def fits(self, config: Mapping[str, Any]) -> bool:
-        return self.is_family(config)
-
-    def unsupported(self, config: Mapping[str, Any]) -> str:
-        channels = config.get("conditioning_channels", PICTURE_CHANNELS)
-        other = "" if channels == PICTURE_CHANNELS else f"pictures of {channels} channels"
-        return super().unsupported(config) or other
 
 
 def heads_of_64(widths: Sequence[int]) -> list[int]:

@@ -23,8 +23,9 @@ from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, We
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from weft.nodes.models.control_networks import ControlNetwork
     from weft.nodes.models.denoiser import Denoiser
     from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
@@ -102,22 +103,23 @@ def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
 
 
 @loader_for(ControlNet)
-def load_control_net(recipe: ControlNet[Any], loading: Loading) -> nn.Module:
+def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwork:
     """The ControlNet.
 
     Raises:
-        InputError: where the family has none.
+        InputError: where the source has none.
     """
     from weft.nodes.models.loading import ready
 
     family, source, dtype = _parts(recipe, loading)
-    if family.control_net is None or not isinstance(source.facts, ControlNetFacts):
+    if not isinstance(source.facts, ControlNetFacts):
         raise InputError(
             f"`{source.text}` is no ControlNet of {family.name}", "load it with LoadControlNet", "wrong-kind-of-file"
         )
+    format = family.control_format(source.facts)
     with reading_weights(source.text):
-        net: nn.Module = family.control_net.load(source.facts.network, source.root, recipe.variant, dtype)
-    return ready(net, loading.device)
+        network = format.load(source.facts.network, source.root, recipe.variant, dtype)
+    return format.network_class(ready(network, loading.device))
 
 
 @loader_for(Embedding)

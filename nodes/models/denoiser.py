@@ -29,8 +29,11 @@ Conditions: TypeAlias = "dict[str, Tensor]"
 EXTRA_CHANNELS = "extra_channels"
 """The name in `Conditions` of what is concatenated to the latents along their channels."""
 
-Residuals: TypeAlias = "tuple[list[Tensor], Tensor]"
-"""What ControlNets add to a UNet: one tensor for each skip connection, and one for the middle block."""
+Residuals: TypeAlias = "dict[str, list[Tensor]]"
+"""What control networks add to a denoiser's network, in the order of its blocks, by the argument that takes it."""
+
+DOWN_RESIDUALS, MIDDLE_RESIDUAL = "down_block_additional_residuals", "mid_block_additional_residual"
+"""What ControlNets add to a UNet: a tensor for each skip connection, and one for the middle block."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ class Denoiser:
             sample: noisy latents `[row, channel, ..., height, width]`, scaled for the network.
             timestep: the scheduler's, a scalar.
             conditions: with one row for each of the sample's.
-            residuals: what ControlNets add.
+            residuals: what control networks add.
         """
         times = self.network_timestep(timestep).expand(len(sample))
         arguments = self.arguments(conditions)

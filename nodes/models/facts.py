@@ -149,15 +149,17 @@ class CheckpointFacts:
 
 @dataclass(frozen=True)
 class ControlNetFacts:
-    """What headers say of a ControlNet.
+    """What headers say of a ControlNet or another control network.
 
     Args:
         family: the name of the family whose denoisers it steers.
-        network: of the ControlNet.
+        class_name: diffusers' class of it.
+        network: of the control network.
         contents: all that its headers say.
     """
 
     family: str
+    class_name: str
     network: NetworkFacts
     contents: Contents = field(repr=False)
 

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weft.engine import InputError
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
@@ -23,25 +22,6 @@ from weft.nodes.models.tensor_layouts import DENOISER_PREFIXES, Config, TensorLa
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-def check_steered(control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
-    """Raise `InputError` where a ControlNet was made for a network of another structure.
-
-    Args:
-        control: the configuration of the ControlNet.
-        steered: that of the network.
-    """
-    reads_prompts = any("CrossAttn" in kind for kind in control.get("down_block_types", ["CrossAttn"]))
-    for name in ("block_out_channels", "layers_per_block", *(["cross_attention_dim"] if reads_prompts else [])):
-        given, wanted = (one.get(name) for one in (control, steered))
-        given, wanted = (list(one) if isinstance(one, list | tuple) else one for one in (given, wanted))
-        if None not in (given, wanted) and given != wanted:
-            raise InputError(
-                f"the ControlNet was made for another model: its {name} are {given}, the model's {wanted}",
-                "use a ControlNet that was trained with this model, or one like it",
-                "wrong-control-net",
-            )
 
 
 class NetworkFormat(ABC):

@@ -15,7 +15,6 @@ from typing import Any
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
-from weft.nodes.models.network_format import check_steered
 from weft.nodes.models.parametrisation import (
     ZERO_SNR,
     SchedulerConfig,
@@ -192,7 +191,8 @@ def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         source = net.source("source") if net else None
         if net and source and isinstance(source.facts, ControlNetFacts):
             try:
-                check_steered(source.facts.network.config, model.facts.network.config)
+                network = family(source.facts.family).control_format(source.facts).network_class
+                network.check_steered(source.facts.network.config, model.facts.network.config)
             except InputError as refusal:
                 yield NodeProblem.of(refusal, "guide", after=f"; `{net.call.id}` and `{model.node}`")
 

@@ -1,4 +1,4 @@
-"""ControlNets on a batch: which rows they act on, and the residuals that they add to a UNet.
+"""ControlNets on a batch: which rows they act on, and what they add to a denoiser's network.
 
 Imports torch: only the bodies of nodes import this module. Read next: `weft.nodes.sampling.guided_denoiser`, which
 calls it.
@@ -14,57 +14,47 @@ import torch
 from torch import Tensor, nn
 
 from weft.engine import InputError
+from weft.nodes.models.control_networks import ControlNetwork, ControlPicture
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.network_calls import network_call
-from weft.nodes.models.network_format import check_steered
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.values import Control, Latent, Prompt
-
-CONTROL_CONDITIONS = ("encoder_hidden_states", "text_embeds", "time_ids")
-"""The conditions of a UNet that its ControlNets take too."""
 
 
 @dataclass(frozen=True)
 class BoundControl:
-    """A ControlNet on the device, with its picture in the size and batch of the latents.
+    """A control network on the device, with its picture for the size and batch of the latents.
 
     Args:
-        image: `[row, 3, height, width]` in 0..1, for the rows that it acts on.
-        start: the fraction of the run at which it begins.
-        end: the fraction of the run at which it ends.
+        pictures: for the rows that it acts on.
         parts: for each equal part of the batch, one a prompt, whether it acts on it.
     """
 
-    net: Any
-    image: Tensor
-    strength: float
-    start: float
-    end: float
+    network: ControlNetwork
+    pictures: tuple[ControlPicture, ...]
     parts: tuple[bool, ...] = (True,)
 
-    @property
-    def pools(self) -> bool:
-        """Whether it pools its output into one vector, for style."""
-        return bool(self.net.config.global_pool_conditions)
-
     def on(self, parts: Sequence[bool]) -> BoundControl:
-        """The same for a batch of several parts, acting on some of them; its picture is for one part so far."""
-        return replace(self, image=torch.cat([self.image] * sum(parts)), parts=tuple(parts))
+        """The same for a batch of several parts, acting on some of them; its pictures are for one part so far."""
+        pictures = (
+            replace(one, tensors=tuple(torch.cat([tensor] * sum(parts)) for tensor in one.tensors))
+            for one in self.pictures
+        )
+        return replace(self, pictures=tuple(pictures), parts=tuple(parts))
 
-    def residuals(self, sample: Tensor, timestep: Tensor, conditions: Conditions, model: Denoiser) -> Residuals:
-        """Its residuals for a batch; zero in the rows that it does not act on."""
+    def residuals(
+        self, sample: Tensor, timestep: Tensor, conditions: Conditions, model: Denoiser, position: Position
+    ) -> Residuals:
+        """What it adds for a batch at a step: zero in rows that it does not act on, nothing at steps without it."""
+        pictures = [one for one in self.pictures if position.within(one.start, one.end)]
+        if not pictures:
+            return {}
         rows = self._rows(len(sample))
-        mine = {name: conditions[name][rows] for name in CONTROL_CONDITIONS if name in conditions}
-        with network_call("a ControlNet", {"latents": sample[rows], "picture": self.image, **mine}):
-            down, middle = self.net(
-                sample[rows],
-                timestep,
-                **model.arguments(mine),
-                controlnet_cond=self.image,
-                conditioning_scale=self.strength,
-                return_dict=False,
-            )
-        return [self._spread(one, len(sample)) for one in down], self._spread(middle, len(sample))
+        mine = {name: conditions[name][rows] for name in self.network.conditions if name in conditions}
+        seen = {"latents": sample[rows], "picture": pictures[0].tensors[0], **mine}
+        with network_call("a ControlNet", seen):
+            added = self.network.residuals(model, sample[rows], timestep, mine, pictures)
+        return {name: [self._spread(one, len(sample)) for one in tensors] for name, tensors in added.items()}
 
     def _rows(self, count: int) -> slice | list[int]:
         """The rows that it acts on, in a batch of `count`."""
@@ -89,15 +79,13 @@ def total(
     model: Denoiser,
     position: Position,
 ) -> Residuals | None:
-    """The sum of all ControlNets' residuals at a step; None where none acts."""
-    active = [control for control in controls if position.within(control.start, control.end)]
-    if not active:
-        return None
-    (total_down, total_middle), *others = [one.residuals(sample, timestep, conditions, model) for one in active]
-    for down, middle in others:
-        total_down = [total + one for total, one in zip(total_down, down, strict=True)]
-        total_middle = total_middle + middle
-    return total_down, total_middle
+    """The sum of all that control networks add at a step; None where none acts."""
+    summed: Residuals = {}
+    for control in controls:
+        for name, tensors in control.residuals(sample, timestep, conditions, model, position).items():
+            before = summed.get(name)
+            summed[name] = [one + other for one, other in zip(before, tensors, strict=True)] if before else tensors
+    return summed or None
 
 
 def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[tuple[int, ...]]]:
@@ -121,19 +109,20 @@ def _same(one: Control[Any], other: Control[Any]) -> bool:
     )
 
 
-def bound(control: Control[Any], latent: Latent[Any], net: Any, model: Denoiser) -> BoundControl:
+def bound(control: Control[Any], latent: Latent[Any], network: ControlNetwork, model: Denoiser) -> BoundControl:
     """A control on the device, its picture scaled to the latents' size in pixels, one for each item.
 
     Raises:
-        InputError: where the ControlNet was made for another UNet.
+        InputError: where the control network was made for another denoiser.
     """
-    check_steered(net.config, model.network.config)
+    network.check_steered(network.network.config, model.network.config)
     image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)
     if image.shape[2:] != size:
         image = nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
     image = repeated(image, latent.batch_size, "the picture of a ControlNet")
-    return BoundControl(net, image.to(net.device, net.dtype), control.strength, control.start, control.end)
+    picture = ControlPicture(network.prepared(image), control.strength, control.start, control.end)
+    return BoundControl(network, (picture,))
 
 
 def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:

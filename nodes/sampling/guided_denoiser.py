@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from weft.engine import Context, InputError
+from weft.nodes.models.control_networks import ControlNetwork
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
@@ -199,8 +200,8 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             held.enter_context(context.weights(guide.model, patches=patches))
         nets = []
         for control in controls:
-            net = held.enter_context(context.weights(control.control_net, torch.nn.Module))
-            nets.append(bound(control, latent, net, model))
+            network = held.enter_context(context.weights(control.control_net, ControlNetwork))
+            nets.append(bound(control, latent, network, model))
         # A perturbed prompt has the ControlNets of the positive one, and counts as one of its branch.
         acting = _acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)
         inputs = [
@@ -231,7 +232,7 @@ def _acting_controls(
     lasts = {
         one: max(branch for branch, own in zip(branches, numbers, strict=True) if one in own)
         for one, net in enumerate(nets)
-        if net.pools
+        if net.network.pools
     }
     for branch, own in zip(branches, numbers, strict=True):
         yield tuple(one for one in own if lasts.get(one, branch) == branch)

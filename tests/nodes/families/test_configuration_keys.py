@@ -88,7 +88,7 @@ UNUSED: Mapping[str, Keys] = {
 
 NETWORKS = sorted(
     {known.network.class_name for known in FAMILIES}
-    | {known.control_net.class_name for known in FAMILIES if known.control_net}
+    | {format.class_name for known in FAMILIES for format in known.controls}
     | {name for known in VAE_FORMATS for name in known.classes}
     | CHECKPOINT_SCHEDULERS
 )
@@ -176,7 +176,7 @@ PIPELINES = (
 USUAL_SIZE = "the size of pictures that are given none; EmptyLatent always has one"
 
 READ_BY_PIPELINES: Keys = {
-    "controlnet.global_pool_conditions": "sampling/controlnets.py",
+    "controlnet.global_pool_conditions": "families/unet_controls.py",
     "index.force_zeros_for_empty_prompt": SDXL,
     "scheduler.base_image_seq_len": FLOWS,
     "scheduler.base_shift": FLOWS,
@@ -367,6 +367,6 @@ def test_networks_that_read_what_no_node_gives_are_refused(name: str, key: str, 
 
 @pytest.mark.parametrize("name", ["SD1", "SD2", "SDXL"])
 def test_control_nets_read_pictures_of_three_channels(name: str) -> None:
-    net = family(name).control_net
-    assert net and net.unsupported({"conditioning_channels": 6})
+    net = next(format for format in family(name).controls if format.class_name == "ControlNetModel")
+    assert net.unsupported({"conditioning_channels": 6})
     assert not net.unsupported({"conditioning_channels": 3}) and not net.unsupported({})

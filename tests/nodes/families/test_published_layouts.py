@@ -209,8 +209,8 @@ def test_a_control_net_is_read_in_each_layout(folder: Any, tmp_path: Path, model
         found = of_control_net(Contents(shapes=shapes_of(layouts.under(tensors, prefix))))
         assert found and (found.family, found.network.prefix) == (CONTROL_NETS[model], prefix)
     assert found
-    format, whole = family(found.family).control_net, of_control_net(Contents.of(folder(model)))
-    assert format and whole
+    format, whole = family(found.family).control_format(found), of_control_net(Contents.of(folder(model)))
+    assert whole
     path = written(tmp_path / "file.safetensors", layouts.under(tensors, prefix))
     ours = format.load(found.network, path, "", torch.float32)
     assert equal(ours, format.load(whole.network, folder(model), "", torch.float32))

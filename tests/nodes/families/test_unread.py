@@ -51,8 +51,7 @@ def given(models: Path, name: str, source: ModelSource = CHECKPOINT) -> list[Not
             if source is CHECKPOINT:
                 load_whole(known, found, "", *options)
         elif isinstance(found.facts, ControlNetFacts):
-            net = family(found.facts.family).control_net
-            assert net is not None
+            net = family(found.facts.family).control_format(found.facts)
             net.load(found.facts.network, found.root, "", torch.float32)
         else:
             assert isinstance(found.facts, TextSourceFacts)
