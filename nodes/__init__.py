@@ -44,6 +44,7 @@ from weft.nodes.library.loaders import (
     LoadTextEncoder,
     LoadVAE,
 )
+from weft.nodes.library.noise_values import DrawNoise, MixNoise, Noise
 from weft.nodes.library.primitives import (
     Boolean,
     FormatText,
@@ -93,6 +94,7 @@ __all__ = [
     "Control",
     "ControlNet",
     "Controlled",
+    "DrawNoise",
     "EditGuide",
     "Embedding",
     "EmptyLatent",
@@ -123,7 +125,9 @@ __all__ = [
     "LoadVAE",
     "MakeSigmas",
     "Mask",
+    "MixNoise",
     "Model",
+    "Noise",
     "Number",
     "NumberMath",
     "Perturbation",

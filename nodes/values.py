@@ -61,6 +61,11 @@ class Latent(Generic[F]):
         check_pixels(self.width, self.height, self.batch_size, limits)
 
     @property
+    def factor(self) -> int | None:
+        """Pixels to an element along each side; None where there are no samples."""
+        return self.width // self.samples.shape[-1] if self.samples is not None else None
+
+    @property
     def frames(self) -> int | None:
         """Latent frames of each clip; None for pictures, and where there are no samples."""
         return self.samples.shape[2] if self.samples is not None and self.samples.ndim == 5 else None

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Context, Limits, NodeProblem, Range, node
+from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sigmas import Sigmas
-from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.values import F, Guide, Latent
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from weft.nodes.models.latent_preview import LatentRGBFactors
-    from weft.nodes.sampling.sampling_run import SamplingRun, StepCallback
 
 
 def _check_pair(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -94,6 +88,7 @@ def KSampler(
     guide: Guide[F],
     latent: Latent[F],
     sigmas: Sigmas[F] | None = None,
+    noise: Annotated[Noise[F] | None, ADDED_LATER] = None,
     *,
     seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
     steps: Annotated[int, Range(1, 10_000)] = 20,
@@ -122,6 +117,8 @@ def KSampler(
         latent: a size (EmptyLatent), or latents to start from.
         sigmas: the noise levels (MakeSigmas, ListSigmas), instead of `steps`, `schedule`, `denoise`,
             `start_step` and `end_step`.
+        noise: the noise of the first step (DrawNoise, MixNoise), in place of what `seed` draws; what a sampler draws
+            in later steps stays that of `seed`.
         seed: of the noise: item i of a batch uses seed + i, modulo 2^64; or a list with one seed for each item.
         steps: of the whole schedule.
         sampler: the sampling method; `model` is the one of the checkpoint.
@@ -138,78 +135,20 @@ def KSampler(
             another KSampler that kept their noise.
         keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction removes it.
     """
-    from weft.nodes.models.parametrisation import parametrisation_of
-    from weft.nodes.sampling.guided_denoiser import guided
-    from weft.nodes.sampling.noise import generators_for
-    from weft.nodes.sampling.pag import patches_of
-    from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
-    from weft.nodes.sampling.sigma_run import SigmaRun
+    from weft.nodes.sampling.sampling_call import SamplingSettings, sampled
 
-    with (
-        context.weights(guide.model, Denoiser, patches=patches_of(guide)) as model,
-        guided(guide, model, latent, context) as predict,
-    ):
-        parametrisation = parametrisation_of(model.scheduler)
-        generators = generators_for(seeds_of(seed, latent.batch_size))
-        run: SamplingRun
-        if sigmas is None:
-            run = SchedulerRun(
-                make_scheduler(
-                    model.scheduler_config(sampler == "model", guide.steered),
-                    sampler,
-                    schedule,
-                    steps,
-                    eta=eta,
-                    spaces_steps=model.spaces_steps,
-                ),
-                parametrisation,
-                steps=steps,
-                start_step=start_step + model.skipped_steps(steps, denoise),
-                end_step=end_step,
-                generators=generators,
-                eta=eta,
-                timing=model.timing(steps, latent),
-                device=context.device,
-            )
-        else:
-            levels = sigmas.levels.tolist()
-            run = SigmaRun(parametrisation, sampler, levels, generators=generators, eta=eta, device=context.device)
-        start = _start(latent, model, run, add_noise)
-        on_step = _step_callback(context, model.latent_rgb_factors)
-        samples = run.sample(predict, start, on_step, keep_noise=keep_noise)
-    return Latent(latent.width, latent.height, latent.batch_size, samples.cpu())
-
-
-def seeds_of(seed: int | list[int], batch: int) -> list[int]:
-    """One seed an item.
-
-    Raises:
-        InputError: where a list has another number of them.
-    """
-    if isinstance(seed, int):
-        return [seed + item for item in range(batch)]
-    if len(seed) != batch:
-        raise InputError(
-            f"{len(seed)} seeds for a batch of {batch}", "give one seed, or one for each item", "batch-mismatch"
-        )
-    return seed
-
-
-def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:
-    """Reports each step to the engine, with a preview that is drawn only where somebody looks at it."""
-    return lambda step, steps, denoised: context.progress(step, steps, lambda: factors.png(denoised()))
-
-
-def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, add_noise: bool) -> Tensor:
-    """What sampling starts from: noise, the given latents under noise, or these as they are."""
-    model.size_limits(model.network.config).check(latent.width, latent.height, model.latent_factor)
-    if latent.samples is not None:
-        given = latent.samples.to(run.device)
-        return run.from_latents(given) if add_noise else given
-    if run.skipped or not add_noise:
-        raise InputError(
-            "the run begins with given latents, and the latent is only a size, with nothing in it",
-            "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
-            "empty-latent",
-        )
-    return run.from_noise(model.latent_shape(latent))
+    settings = SamplingSettings(
+        levels=sigmas.levels.tolist() if sigmas else None,
+        seed=seed,
+        steps=steps,
+        sampler=sampler,
+        schedule=schedule,
+        denoise=denoise,
+        eta=eta,
+        start_step=start_step,
+        end_step=end_step,
+        add_noise=add_noise,
+        keep_noise=keep_noise,
+        noise=noise.samples if noise else None,
+    )
+    return sampled(guide, latent, settings, context)

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from weft.engine import batched
-from weft.nodes.library.sampler import KSampler, seeds_of
+from weft.nodes.library.sampler import KSampler
 from weft.nodes.values import Latent
 
 Call = Mapping[str, Any]
@@ -36,11 +36,14 @@ def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) 
 
 def _joined(calls: Sequence[Call]) -> dict[str, Any]:
     """One call for several."""
+    from weft.nodes.sampling.sampling_call import seeds_of
+
     latents = [call["latent"] for call in calls]
     sizes = [latent.batch_size for latent in latents]
     latent = replace(_stacked(latents, sizes), batch_size=sum(sizes))
     seeds = [seed for call in calls for seed in seeds_of(call["seed"], call["latent"].batch_size)]
-    return {**calls[0], "guide": _stacked([call["guide"] for call in calls], sizes), "latent": latent, "seed": seeds}
+    stacked = {name: _stacked([call[name] for call in calls], sizes) for name in ("guide", "noise") if name in calls[0]}
+    return {**calls[0], **stacked, "latent": latent, "seed": seeds}
 
 
 def _form(value: Any) -> Any:

@@ -43,6 +43,10 @@ An exception that it raises ends the run.
 """
 
 
+Record: TypeAlias = "Callable[[Tensor, Tensor], None]"
+"""Called with `(latents, denoised)` after each step: the latents as the next step gets them, and what they lead to."""
+
+
 class SamplingRun(Protocol):
     """One walk over timesteps or noise levels; made for one call of a sampler, never used again."""
 
@@ -52,13 +56,29 @@ class SamplingRun(Protocol):
     def skipped(self) -> int:
         """Predictions at the beginning of the schedule that the run leaves out; it then needs given latents."""
 
-    def from_noise(self, shape: Sequence[int]) -> Tensor:
-        """Latents of pure noise `[batch, *shape]` for the beginning of the run."""
+    def from_noise(self, shape: Sequence[int], noise: Tensor | None = None) -> Tensor:
+        """Latents of pure noise `[batch, *shape]` for the beginning of the run.
 
-    def from_latents(self, latents: Tensor) -> Tensor:
-        """`latents` with the noise of the run's beginning."""
+        Args:
+            noise: of unit variance, in place of what the generators draw, which they draw all the same.
+        """
 
-    def sample(self, predict: Predict, latents: Tensor, on_step: StepCallback, *, keep_noise: bool = True) -> Tensor:
+    def from_latents(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
+        """`latents` with the noise of the run's beginning.
+
+        Args:
+            noise: as for `from_noise`.
+        """
+
+    def sample(
+        self,
+        predict: Predict,
+        latents: Tensor,
+        on_step: StepCallback,
+        *,
+        keep_noise: bool = True,
+        record: Record | None = None,
+    ) -> Tensor:
         """Walk latents through the run.
 
         Args:

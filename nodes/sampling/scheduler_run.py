@@ -24,9 +24,9 @@ from weft.nodes.models.network_calls import library_errors
 from weft.nodes.models.parametrisation import Parametrisation, SchedulerConfig
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.ancestral_levels import keep_finite
-from weft.nodes.sampling.noise import draw_noise
+from weft.nodes.sampling.noise import first_noise
 from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, samplers_of, samplers_that_take_sigmas
-from weft.nodes.sampling.sampling_run import Position, Predict, StepCallback
+from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
 from weft.nodes.sampling.scheduling import LEARNED, check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
 
@@ -79,17 +79,28 @@ class SchedulerRun:
         options = {"generator": self.generators, "eta": eta}
         self.step_options = {name: option for name, option in options.items() if name in taken}
 
-    def from_noise(self, shape: Sequence[int]) -> Tensor:
-        """Latents of pure noise `[batch, *shape]`, scaled for the first timestep."""
-        noise = draw_noise(self.generators, shape, self.device)
+    def from_noise(self, shape: Sequence[int], noise: Tensor | None = None) -> Tensor:
+        """Latents of pure noise `[batch, *shape]`, scaled for the first timestep.
+
+        Args:
+            noise: of unit variance, in place of what the generators draw.
+        """
+        noise = first_noise(self.generators, shape, self.device, noise)
         return noise * float(getattr(self.scheduler, "init_noise_sigma", 1.0))
 
-    def from_latents(self, latents: Tensor) -> Tensor:
-        """`latents` with the noise of the first timestep that is walked; unchanged where no step is."""
+    def from_latents(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
+        """`latents` with the noise of the first timestep that is walked; unchanged where no step is.
+
+        Args:
+            noise: of unit variance, in place of what the generators draw.
+        """
         if len(self.timesteps) == 0:
             return latents
+        return self.noised(latents, first_noise(self.generators, latents.shape[1:], self.device, noise))
+
+    def noised(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """`latents` under this noise, as strong as at the first timestep that is walked."""
         first = self.timesteps[:1].repeat(len(latents))
-        noise = draw_noise(self.generators, latents.shape[1:], self.device)
         # FlowMatchEulerDiscreteScheduler and its kind take the arguments in another order than `add_noise`.
         if hasattr(self.scheduler, "scale_noise"):
             flowing: Tensor = self.scheduler.scale_noise(latents, first, noise)
@@ -97,12 +108,21 @@ class SchedulerRun:
         noisy: Tensor = self.scheduler.add_noise(latents, noise, first)
         return noisy
 
-    def sample(self, predict: Predict, latents: Tensor, on_step: StepCallback, *, keep_noise: bool = True) -> Tensor:
+    def sample(
+        self,
+        predict: Predict,
+        latents: Tensor,
+        on_step: StepCallback,
+        *,
+        keep_noise: bool = True,
+        record: Record | None = None,
+    ) -> Tensor:
         """Walk latents down the timesteps; `on_step` counts steps, of which some samplers take two predictions.
 
         Args:
             keep_noise: whether the noise that is left after the last timestep stays; else the last prediction takes it
                 out.
+            record: called after each whole step.
         """
         count, order = len(self.timesteps), self.scheduler.order
         for index, timestep in enumerate(self.timesteps):
@@ -113,6 +133,8 @@ class SchedulerRun:
                 latents = self.scheduler.step(given, timestep, latents, **self.step_options, return_dict=False)[0]
             denoised = partial(self.denoised, prediction, timestep, seen)
             on_step(index // order + 1, -(-count // order), denoised)
+            if record and ((index + 1) % order == 0 or index + 1 == count):
+                record(latents, denoised())
             if index + 1 == count and not keep_noise:
                 latents = denoised()
         return latents

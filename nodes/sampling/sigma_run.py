@@ -18,9 +18,9 @@ from torch import Tensor
 
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import Parametrisation
-from weft.nodes.sampling.noise import brownian_noise, draw_noise
+from weft.nodes.sampling.noise import brownian_noise, draw_noise, first_noise
 from weft.nodes.sampling.samplers import SamplerName
-from weft.nodes.sampling.sampling_run import Position, Predict, StepCallback
+from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, DrawNoise, SigmaSampler, State, ddim, walk
 
 
@@ -85,26 +85,49 @@ class SigmaRun:
         self.device = device
         _check_levels(parametrisation, levels)
 
-    def from_noise(self, shape: Sequence[int]) -> Tensor:
-        """Latents of pure noise `[batch, *shape]`, of unit variance as the network sees them at the first level."""
-        return draw_noise(self.generators, shape, self.device) * self.parametrisation.input_scale(self.levels[0])
+    def from_noise(self, shape: Sequence[int], noise: Tensor | None = None) -> Tensor:
+        """Latents of pure noise `[batch, *shape]`, of unit variance as the network sees them at the first level.
 
-    def from_latents(self, latents: Tensor) -> Tensor:
-        """`latents` under the noise of the first level."""
-        first, noise = self.levels[0], draw_noise(self.generators, latents.shape[1:], self.device)
-        return self.parametrisation.alpha(first) * latents + first * noise
+        Args:
+            noise: of unit variance, in place of what the generators draw.
+        """
+        noise = first_noise(self.generators, shape, self.device, noise)
+        return noise * self.parametrisation.input_scale(self.levels[0])
 
-    def sample(self, predict: Predict, latents: Tensor, on_step: StepCallback, *, keep_noise: bool = True) -> Tensor:
+    def from_latents(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
+        """`latents` under the noise of the first level.
+
+        Args:
+            noise: of unit variance, in place of what the generators draw.
+        """
+        return self.noised(latents, first_noise(self.generators, latents.shape[1:], self.device, noise))
+
+    def noised(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """`latents` under this noise, as strong as at the first level."""
+        return self.parametrisation.alpha(self.levels[0]) * latents + self.levels[0] * noise
+
+    def sample(
+        self,
+        predict: Predict,
+        latents: Tensor,
+        on_step: StepCallback,
+        *,
+        keep_noise: bool = True,
+        record: Record | None = None,
+    ) -> Tensor:
         """Walk latents over the levels.
 
         Args:
             keep_noise: whether the noise of the last level stays; else the last step's D takes it out.
+            record: called after each step.
         """
         denoise = SigmaDenoiser(predict, self.parametrisation, self.row.predictions(self.levels), self.device)
         state = State(latents, self.levels[0])
         states = walk(denoise, self.step, state, self.levels[1:], self._noise(latents.shape[1:]))
         for number, state in enumerate(states, 1):
             on_step(number, len(self.levels) - 1, partial(_denoised, state))
+            if record:
+                record(state.x, _denoised(state))
         return state.x if keep_noise else _denoised(state)
 
     def _noise(self, shape: Sequence[int]) -> DrawNoise:
