@@ -1,19 +1,21 @@
-"""A graph from what names one: a graph file, or a picture that carries its graph."""
+"""A graph from what names one: a graph file, a picture that carries its graph, or the name of a graph that ships."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
-from weft.engine.errors import GraphError, Problem
+from weft.engine.errors import GraphError, InputError, Problem
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.picture_text import ENDINGS
 from weft.engine.running.delivery import Carried, carried
+from weft.engine.shipped_graphs import shipped_graph
 
 
 def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
-    """The graph itself, or the one in a graph file or in a picture that Weft wrote.
+    """The graph itself, or the one in a graph file, in a picture that Weft wrote, or that comes with Weft.
 
     Args:
         max_bytes: the largest graph file that is read.
@@ -24,6 +26,8 @@ def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
     if isinstance(source, Graph):
         return source
     path = Path(source)
+    if not os.path.lexists(path):
+        return _shipped(str(source))
     if path.suffix.lower() not in ENDINGS or not path.is_file():
         return document.load(path, max_bytes)
     found = _carried(path, max_bytes)
@@ -33,6 +37,29 @@ def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
         )
         raise GraphError([Problem("this picture carries no graph", hint, file=str(source), code="not-a-graph")])
     return replace(document.read(found.graph, path, max_bytes), contents=found.contents)
+
+
+def _shipped(name: str) -> Graph:
+    """The graph that comes with Weft under a name that is no file's.
+
+    Raises:
+        GraphError: where none does.
+    """
+    try:
+        return shipped_graph(name).graph()
+    except InputError as fault:
+        hint = _copied(name) or document.neighbour(Path(name)) or fault.hint
+        message = "there is no such file, and no graph of this name comes with Weft"
+        raise GraphError([Problem(message, hint, file=name, code="unreadable-file")]) from None
+
+
+def _copied(file: str) -> str:
+    """The hint for the file of a graph that ships, where it is not there: `text_to_image.json`."""
+    try:
+        known = shipped_graph(Path(file).with_suffix("").as_posix().removeprefix("graphs/"))
+    except InputError:
+        return ""
+    return f"`weft new {known.name}` writes one; `weft run {known.name}` runs it as it comes with Weft"
 
 
 def _carried(path: Path, max_bytes: int) -> Carried | None:

@@ -7,7 +7,7 @@ import networkx
 from tests.imports import arrows
 
 ENGINE = ["store", "weights", "graph", "spec", "checking", "planning", "running", "show"]
-ENGINE += ["session submission watching graph_files", "farm interop", "cli", "__init__"]
+ENGINE += ["session submission watching graph_files graph_copy shipped_graphs", "farm interop", "cli", "__init__"]
 NODES = ["builtin", "models", "prompting", "families", "sampling", "library interop", "training", "__init__"]
 HOUSE = {"engine": ENGINE, "nodes": NODES}
 FLOORS = {

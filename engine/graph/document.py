@@ -85,6 +85,7 @@ class GraphModel(_Model):
 
     title: StrictStr = ""
     description: StrictStr = ""
+    keywords: list[StrictStr] = []
     notes: StrictStr = ""
     parameters: dict[Id, ParameterModel] = {}
     nodes: dict[Id, NodeModel]
@@ -116,15 +117,17 @@ def load(path: Path, limit: int | None = None) -> Graph:
     except GraphError as fault:
         raise GraphError(problem.within(str(path)) for problem in fault.problems) from None
     except OSError as fault:
-        hint = _neighbour(path) if isinstance(fault, FileNotFoundError) else "check the file and its permissions"
+        missing = isinstance(fault, FileNotFoundError)
+        hint = (neighbour(path) or "check the path") if missing else "check the file and its permissions"
         message = f"cannot be read: {fault.strerror}"
         raise GraphError([Problem(message, hint, file=str(path), code="unreadable-file")]) from None
     return read(content, path, limit)
 
 
-def _neighbour(path: Path) -> str:
+def neighbour(path: Path) -> str:
+    """The hint for a file that is not there: the nearest name of a graph file in its folder, if any is near."""
     siblings = path.parent.glob("*.json") if path.parent.is_dir() else ()
-    return nearest(path.name, (one.name for one in siblings)) or "check the path"
+    return nearest(path.name, (one.name for one in siblings))
 
 
 @paused_collection()
@@ -292,6 +295,7 @@ def _built(model: GraphModel, path: Path | None, scope: str, faults: list[Proble
         outputs={name: Link.parse(one.link) for name, one in model.outputs.items()},
         graphs={name: _built(one, path, f"{scope}{name}/", faults) for name, one in model.graphs.items()},
         description=model.description,
+        keywords=tuple(model.keywords),
         notes=model.notes,
         layout=freeze(model.layout),
         path=path,
@@ -387,6 +391,7 @@ def plain(graph: Graph) -> dict[str, Any]:
     parts = {
         "title": graph.title,
         "description": graph.description,
+        "keywords": list(graph.keywords),
         "notes": graph.notes,
         "parameters": {name: _plain_parameter(one) for name, one in graph.parameters.items()},
         "nodes": {id: _plain_node(node) for id, node in graph.nodes.items()},

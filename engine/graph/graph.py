@@ -37,6 +37,9 @@ from weft.engine.types import spelled
 
 __all__ = ["Given", "Graph", "Link", "Literal", "Node", "Parameter", "freeze", "links_of"]
 
+_CONTENT = ("title", "nodes", "parameters", "outputs", "graphs", "description", "keywords", "notes", "layout")
+"""What graphs are compared by."""
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -51,6 +54,7 @@ class Graph(Displayed):
         contents: digests of files that it names, by name, where a picture carried it.
         types: the node types that it was composed with in Python; no part of comparisons.
         faults: problems of its file that reading found; the checker reports them.
+        keywords: what else people call what it does, for those who search among graphs.
         lineage: names the graph and those that `replace` and copies made of it: links that were made in the block of
             one may be used in the blocks of the others. No part of comparisons.
     """
@@ -67,6 +71,7 @@ class Graph(Displayed):
     contents: Mapping[str, str] = field(default_factory=dict, repr=False)
     types: Mapping[str, ComposedType] = field(default_factory=dict, repr=False)
     faults: tuple[Problem, ...] = ()
+    keywords: tuple[str, ...] = ()
     lineage: str = field(default_factory=lambda: os.urandom(8).hex(), repr=False)
 
     def __enter__(self) -> Graph:
@@ -213,10 +218,7 @@ class Graph(Displayed):
         return {**{one.name: getattr(self, one.name) for one in fields(self)}, "types": MappingProxyType(kept)}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Graph) and all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("title", "nodes", "parameters", "outputs", "graphs", "description", "notes", "layout")
-        )
+        return isinstance(other, Graph) and all(getattr(self, name) == getattr(other, name) for name in _CONTENT)
 
     __hash__ = None  # type: ignore[assignment]  # equal by content, and too large to hash by it
 

@@ -39,6 +39,7 @@ VALUE: Mapping[str, Any] = {
 DOCUMENTATION: Mapping[str, str] = {
     "title": "What the graph is, in a few words.",
     "description": "What the graph does, for the people who run it.",
+    "keywords": "Words by which `weft graphs WORD` finds it: other names of what it does.",
     "notes": "Remarks for whoever edits the graph.",
     "parameters": "The graph's arguments: what the command line (--set NAME=VALUE) or an enclosing graph sets.",
     "nodes": "The nodes by id. Ids are yours to choose: letters, digits, _ and -, a letter or _ first.",

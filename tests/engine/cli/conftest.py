@@ -65,6 +65,10 @@ SUM = {
 """A graph with a sink, an output and a parameter."""
 
 
+WITHOUT_NODES = {"store", "settings", "graphs", "--help", "--version"}
+"""Commands that take no node types."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """The exit code of a command, and its output."""
@@ -96,7 +100,7 @@ def weft(folder: Path, capfd: pytest.CaptureFixture[str]) -> Weft:
     """Run a command; one that takes nodes gets those of nodes.py."""
 
     def run(*arguments: str) -> Ended:
-        nodes = () if arguments[0] in ("store", "settings", "--help", "--version") else ("--nodes", "nodes.py")
+        nodes = () if arguments[0] in WITHOUT_NODES else ("--nodes", "nodes.py")
         code = call([*arguments, *nodes])
         return Ended(code, *capfd.readouterr())
 

@@ -35,6 +35,8 @@ def imported(folder: Path, *arguments: str) -> set[str]:
         ("run", "--help"),
         ("check", str(GRAPH)),
         ("plan", str(GRAPH), "--store", "store"),
+        ("graphs",),
+        ("new", "text_to_image"),
         ("nodes",),
         ("nodes", "KSampler"),
         ("show", str(GRAPH)),

@@ -1,0 +1,126 @@
+"""The graphs that node libraries ship, found by the entry-point group `weft.graphs`.
+
+Each entry point names a package: a folder with graph files, and the pictures that these name, in a wheel or next to the
+code. A graph's name is its path in there without the ending: `text_to_image`, `families/sdxl`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from weft.engine.checking.parameters import target_input
+from weft.engine.errors import CatalogError, InputError, described, listed, nearest
+from weft.engine.graph import document
+from weft.engine.graph.graph import Graph
+from weft.engine.spec.catalog import Catalog
+from weft.engine.weights.resources import InputFile, find
+
+GROUP = "weft.graphs"
+
+PICTURES = "pictures"
+"""The folder of a library's graphs that has the pictures which they start from."""
+
+
+@dataclass(frozen=True)
+class ShippedGraph:
+    """A graph file of an installed library.
+
+    Args:
+        name: by which the command line names it.
+        folder: that all graphs of the library are in.
+    """
+
+    name: str
+    path: Path
+    folder: Path
+
+    def graph(self) -> Graph:
+        """What the file says.
+
+        Raises:
+            GraphError: where it is no graph.
+        """
+        return document.load(self.path)
+
+    def files(self, catalog: Catalog) -> Mapping[str, Path]:
+        """The files that the graph and its subgraphs name, each by its name, where they ship with it."""
+        folders = (self.path.parent, self.folder, self.folder / PICTURES)
+        found = {name: find(name, folders) for name in _file_names(self.graph(), catalog)}
+        return {name: path for name, path in found.items() if path is not None and path.is_file()}
+
+
+def shipped() -> Mapping[str, ShippedGraph]:
+    """The JSON files of all installed libraries by name, those at the top of their folders first; jobs are among them.
+
+    Raises:
+        CatalogError: where a library's folder is not there.
+    """
+    found: dict[str, ShippedGraph] = {}
+    for folder in _folders():
+        paths = sorted(folder.rglob("*.json"), key=lambda path: (len(path.parts), path))
+        for path in paths:
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            found.setdefault(name, ShippedGraph(name, path, folder))
+    return found
+
+
+def shipped_graph(name: str) -> ShippedGraph:
+    """The graph of a name, or of the last part of one: `sdxl` is `families/sdxl`.
+
+    Raises:
+        InputError: where there is none, or several.
+    """
+    known = shipped()
+    if name in known:
+        return known[name]
+    same = [one for one in known if one.rpartition("/")[2] == name]
+    if len(same) == 1:
+        return known[same[0]]
+    if same:
+        raise InputError(f"several graphs are called `{name}`", f"name one of {listed(same)}", "unknown-graph")
+    parts = {one.rpartition("/")[2]: one for one in reversed([*known])}
+    hint = nearest(name, parts) or "`weft graphs` lists them, `weft graphs WORD` searches them"
+    raise InputError(f"no graph of the name `{name}` comes with Weft", hint, "unknown-graph")
+
+
+def _folders() -> Iterator[Path]:
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.value):
+        try:
+            spec = find_spec(point.value)
+        except (ImportError, ValueError) as fault:
+            raise CatalogError(f"the graphs {point.value} cannot be found: {described(fault)}") from fault
+        places = spec.submodule_search_locations if spec else None
+        if not places:
+            raise CatalogError(f"the graphs {point.value} are not installed")
+        yield from map(Path, places)
+
+
+def scopes(graph: Graph) -> Iterator[Graph]:
+    """A graph and all its subgraphs."""
+    yield graph
+    for inner in graph.graphs.values():
+        yield from scopes(inner)
+
+
+def _file_names(graph: Graph, catalog: Catalog) -> Iterator[str]:
+    """The names of plain files and of graph files in a graph, its defaults and its subgraphs."""
+    for scope in scopes(graph):
+        for id, node in scope.nodes.items():
+            if node.type.startswith("file:"):
+                yield node.type[5:]
+            for name, given in node.inputs.items():
+                if isinstance(given, str) and _is_file(scope, f"{id}.{name}", catalog):
+                    yield given
+        for name, parameter in scope.parameters.items():
+            if isinstance(parameter.default, str) and _is_file(scope, name, catalog):
+                yield parameter.default
+
+
+def _is_file(scope: Graph, target: str, catalog: Catalog) -> bool:
+    """Whether an input or a parameter takes the name of a plain file."""
+    reached = target_input(scope, target, catalog)
+    return reached is not None and isinstance(reached.resource, InputFile)
