@@ -50,7 +50,8 @@ from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_de
 from weft.engine.spec.catalog import Catalog, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
-from weft.engine.spec.node_files import NodeFile, load
+from weft.engine.spec.node_file_loading import load
+from weft.engine.spec.node_files import NodeFile
 from weft.engine.store import HistoryNote, NullStore, Store
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
@@ -196,8 +197,12 @@ class Engine:
             files.append(NodeFile.read(path))
             self._node_files |= files[-1].files
         catalog = installed()
-        for file, types in load(files) if files else ():
-            catalog = catalog.joined(types, str(file.path))
+        try:
+            for file, types in load(files) if files else ():
+                catalog = catalog.joined(types, str(file.path))
+        finally:
+            for file in files:
+                self._node_files |= file.files
         self.catalog = catalog
 
     @property

@@ -1,38 +1,25 @@
-"""Node types of a user's own Python files, with the modules that they import from their folders.
+"""A user's own Python file with node types, and the modules that it imports from its folder, as they are read.
 
-All sources are read once, before anything of them runs: an import in a file of a folder, also one in the body of a
-function, finds the modules of this folder as they were then. Their content is part of the keys of the node types.
-
-The modules have private names in `sys.modules`, so those of two folders do not meet, and nothing is added to
-`sys.path`: only these files can import them. A name that Python finds elsewhere, such as an installed package, means
-that one, so that a file that somebody puts next to the user's own takes the place of no library.
+All sources are read once, before anything of them runs (`weft.engine.spec.node_file_loading` runs them): an import in a
+file of a folder, also one in the body of a function, finds the modules of this folder as they were then. Their content
+is part of the keys of the node types.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
 import importlib.util
 import os
 import sys
-import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from typing import NamedTuple
 
-from weft.engine.errors import CatalogError, described, listed
+from weft.engine.errors import CatalogError
 from weft.engine.file_stamp import FileStamp, wait_for_tick
-from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import Digest, digest, digest_bytes
-from weft.engine.spec.catalog import types_of
-from weft.engine.spec.node import NodeType
-
-PREFIX = "weft_user_nodes_"
-"""How the names of these modules begin in `sys.modules`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,13 @@ class Source:
         return cls(path, path.read_bytes(), stamp, is_package)
 
 
+class FileRead(NamedTuple):
+    """A file that is read while a node file is run."""
+
+    digest: Digest
+    stamp: FileStamp
+
+
 @dataclass
 class NodeFile:
     """A file with node types, and the modules of its folder that it imports, directly or through others.
@@ -68,12 +62,14 @@ class NodeFile:
     Args:
         imports: these modules, by the names under which the folder's files import them.
         missing: files that are imported and not there.
+        reads: other files that it depends on, known when it was run (`load`).
     """
 
     path: Path
     source: Source
     imports: dict[str, Source] = field(default_factory=dict)
     missing: set[Path] = field(default_factory=set)
+    reads: dict[Path, FileRead] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> NodeFile:
@@ -107,20 +103,27 @@ class NodeFile:
         """The digest of all this, which is part of the keys of its node types."""
         own = digest_bytes(self.source.content)
         modules = [(name, digest_bytes(one.content)) for name, one in sorted(self.imports.items())]
+        if self.reads:
+            return digest([own, modules, sorted((self._name(path), one.digest) for path, one in self.reads.items())])
         return digest([own, modules]) if modules else own
+
+    def _name(self, path: Path) -> str:
+        """The name of a file in keys: the same where the folder lies elsewhere."""
+        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.name
 
     @property
     def files(self) -> dict[Path, FileStamp | None]:
         """The files that decide what it is, with their stamps; None for those that are not there."""
         sources = {one.path: one.stamp for one in (self.source, *self.imports.values()) if one.stamp}
-        return {self.path: self.source.stamp, **sources, **dict.fromkeys(self.missing)}
+        reads = {path: one.stamp for path, one in self.reads.items()}
+        return {self.path: self.source.stamp, **reads, **sources, **dict.fromkeys(self.missing)}
 
     def _follow(self) -> None:
         """Read the modules that it imports, and those that they import."""
         waiting = deque([("", self.source)])
         while waiting:
             package, source = waiting.popleft()
-            for name in _imported(source, package):
+            for name in imported_names(source, package):
                 waiting += self._add(name)
 
     def _add(self, name: str) -> Iterator[tuple[str, Source]]:
@@ -177,7 +180,7 @@ def _is_elsewhere(name: str, folder: Path) -> bool:
     return not any(Path(place).resolve().is_relative_to(folder) for place in places)
 
 
-def _imported(source: Source, package: str) -> Iterator[str]:
+def imported_names(source: Source, package: str) -> Iterator[str]:
     """The names of modules that a source may import, wherever in it; what it takes from one may be a module too.
 
     Args:
@@ -197,121 +200,11 @@ def _imported(source: Source, package: str) -> Iterator[str]:
             yield from (".".join([*base, alias.name]) for alias in found.names)
 
 
-class _Space:
-    """The modules of one folder under a name of their own.
-
-    Args:
-        name: of the package that stands for the folder.
-        imports: the modules, by the names under which the folder's files import them.
-        files: those with node types.
-    """
-
-    def __init__(self, name: str, folder: Path, imports: Mapping[str, Source], files: Mapping[str, Source]) -> None:
-        self.name = name
-        self.sources = {**files, **imports}
-        self.top = {one.partition(".")[0] for one in imports}
-        self.builtins = {**vars(builtins), "__import__": self._import}
-        package = ModuleType(name, f"The modules of {folder}.")
-        package.__path__ = []
-        sys.modules[name] = package
-
-    def _import(
-        self,
-        name: str,
-        globals: Mapping[str, object] | None = None,
-        locals: Mapping[str, object] | None = None,
-        fromlist: Sequence[str] | None = (),
-        level: int = 0,
-    ) -> ModuleType:
-        """What an import statement of these modules calls: `__import__`, with the folder's modules in front."""
-        top = name.partition(".")[0]
-        if level or top not in self.top:
-            return builtins.__import__(name, globals, locals, fromlist or (), level)
-        found = builtins.__import__(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
-        return found if fromlist else sys.modules[f"{self.name}.{top}"]
-
-    def spec(self, name: str) -> ModuleSpec | None:
-        """How a module of the folder is loaded; None where it was not read."""
-        source = self.sources.get(name)
+def module_chain(folder: Path, name: str) -> Iterator[tuple[str, Source]]:
+    """A module of a folder after the packages that it is in, as far as they are there."""
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        source = _source_at(folder.joinpath(*parts[:count]))
         if source is None:
-            return None
-        spec = importlib.util.spec_from_file_location(
-            f"{self.name}.{name}", source.path, loader=_FromSource(source, self)
-        )
-        if spec and source.is_package:
-            # The path of a package stays empty: in a folder, Python would find its modules as they are by now, or as
-            # bytecode of an earlier state.
-            spec.submodule_search_locations = []
-        return spec
-
-
-class _FromSource(Loader):
-    """Runs a source as it was read. Bytecode is never kept: Python tells it by size and second."""
-
-    def __init__(self, source: Source, space: _Space) -> None:
-        self.source = source
-        self.space = space
-
-    def exec_module(self, module: ModuleType) -> None:
-        vars(module)["__builtins__"] = self.space.builtins
-        exec(compile(self.source.content, str(self.source.path), "exec", dont_inherit=True), vars(module))
-
-
-class _Finder(MetaPathFinder):
-    """Finds modules of the spaces by their private names, and no others."""
-
-    def find_spec(self, fullname: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        name, _, rest = fullname.partition(".")
-        space = _SPACES.get(name) if name.startswith(PREFIX) else None
-        return space.spec(rest) if space and rest else None
-
-
-_SPACES: dict[str, _Space] = {}
-
-_LATEST: dict[Path, str] = {}
-"""The space of each folder that was loaded last."""
-
-sys.meta_path.append(_Finder())
-
-
-_LOADING = threading.RLock()
-
-
-def load(files: Sequence[NodeFile]) -> list[tuple[NodeFile, list[NodeType]]]:
-    """Run files and give the node types of each. Files of one folder share the modules that they import.
-
-    Raises:
-        CatalogError: where one cannot be imported or has no node.
-    """
-    with _LOADING:
-        spaces = {folder: _space(folder, files) for folder in {one.folder for one in files}}
-        return [(one, _types(one, f"{spaces[one.folder].name}.{one.module}")) for one in files]
-
-
-def _space(folder: Path, files: Iterable[NodeFile]) -> _Space:
-    own = {one.module: one.source for one in files if one.folder == folder}
-    imports = {name: source for one in files if one.folder == folder for name, source in one.imports.items()}
-    # Named by content: functions of an earlier state go on with the modules of that state. Engines that read one state
-    # have the same classes; a state that is there again is run again, since value classes are those that ran last.
-    named = [(name, digest_bytes(one.content)) for name, one in sorted({**own, **imports}.items())]
-    name = f"{PREFIX}{digest([os.fsencode(folder), named])[:16]}"
-    if _LATEST.get(folder) != name:
-        for known in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
-            del sys.modules[known]
-        _SPACES[name] = _Space(name, folder, imports, own)
-        _LATEST[folder] = name
-    return _SPACES[name]
-
-
-def _types(file: NodeFile, name: str) -> list[NodeType]:
-    try:
-        module = importlib.import_module(name)
-    except BaseException as fault:
-        if is_interrupt(fault):
-            raise
-        raise CatalogError(f"--nodes {file.path}: {described(fault)}") from fault
-    own = [type for type in types_of(module) if type.function.__module__ == name]
-    if not own:
-        others = listed(key for key in vars(module) if not key.startswith("_"))
-        raise CatalogError(f"--nodes {file.path}: no function with @node in it (found: {others or 'nothing'})")
-    return [replace(type, origin=file.origin) for type in own]
+            return
+        yield ".".join(parts[:count]), source

@@ -13,7 +13,8 @@ import pytest
 from weft.engine import CatalogError, Engine, Graph
 from weft.engine.graph.document import read
 from weft.engine.keys import digest_bytes
-from weft.engine.spec.node_files import PREFIX, NodeFile
+from weft.engine.spec.node_file_loading import PREFIX
+from weft.engine.spec.node_files import NodeFile
 
 NODE = """
 from weft.engine import node
