@@ -35,6 +35,10 @@ from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.library.image import LoadImage, SaveImage
 from weft.nodes.library.inpaint import EditGuide, ImageToMask, InpaintGuide
 from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
+from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
+from weft.nodes.library.latent_geometry import CompositeLatents, CropLatent, FlipLatent, RotateLatent, ScaleLatent
+from weft.nodes.library.latent_math import BlendLatents, LatentMath, LatentValues, MakeLatent
+from weft.nodes.library.latent_views import LatentChannels
 from weft.nodes.library.loaders import (
     Checkpoint,
     LoadCheckpoint,
@@ -44,7 +48,7 @@ from weft.nodes.library.loaders import (
     LoadTextEncoder,
     LoadVAE,
 )
-from weft.nodes.library.noise_values import DrawNoise, MixNoise, Noise
+from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
 from weft.nodes.library.primitives import (
     Boolean,
     FormatText,
@@ -58,6 +62,7 @@ from weft.nodes.library.primitives import (
 )
 from weft.nodes.library.sampler import KSampler
 from weft.nodes.library.sampler_batch import KSamplerBatch
+from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.text import Framing, TextEncode
 from weft.nodes.sampling.compatibility import guide_fits
@@ -83,22 +88,28 @@ from weft.nodes.values import (
 
 __all__ = [
     "VAE",
+    "AddNoise",
     "ApplyControlNet",
     "AveragePrompts",
+    "BatchLatents",
+    "BlendLatents",
     "Boolean",
     "CFGGuide",
     "Checkpoint",
     "CombinePrompts",
+    "CompositeLatents",
     "ConcatPrompts",
     "Conditioning",
     "Control",
     "ControlNet",
     "Controlled",
+    "CropLatent",
     "DrawNoise",
     "EditGuide",
     "Embedding",
     "EmptyLatent",
     "FindEdges",
+    "FlipLatent",
     "FlipSigmas",
     "FormatText",
     "Framing",
@@ -113,8 +124,13 @@ __all__ = [
     "JoinText",
     "KSampler",
     "KSamplerBatch",
+    "KSamplerSteps",
     "Latent",
+    "LatentChannels",
+    "LatentMath",
     "LatentTraits",
+    "LatentValues",
+    "ListLatents",
     "ListSigmas",
     "LoadCheckpoint",
     "LoadControlNet",
@@ -123,6 +139,7 @@ __all__ = [
     "LoadImage",
     "LoadTextEncoder",
     "LoadVAE",
+    "MakeLatent",
     "MakeSigmas",
     "Mask",
     "MixNoise",
@@ -139,13 +156,18 @@ __all__ = [
     "PromptArea",
     "PromptMask",
     "PromptSteps",
+    "RepeatLatent",
+    "RotateLatent",
+    "SampledSteps",
     "SamplerName",
     "SaveImage",
+    "ScaleLatent",
     "ScheduleName",
     "Seeds",
     "SigmaParts",
     "Sigmas",
     "SplitSigmas",
+    "TakeLatents",
     "Text",
     "TextEncode",
     "TextEncoder",

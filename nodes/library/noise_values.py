@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Generic, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 
-from weft.engine import INJECTED, Context, InputError, Range, node, value
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node, value
+from weft.nodes.library.latent_parts import have_samples, samples_of
+from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.sampling.compatibility import noise_fits
+from weft.nodes.sampling.samplers import SIGMAS_ALONE, SamplerName, ScheduleName
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Latent, Model
 
@@ -82,3 +87,79 @@ def MixNoise(
         )
     before, after = (by_angle if method == "angle" else by_variance)(amount)
     return Noise(before * first.samples + after * second.samples)
+
+
+def _check_step(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """One input says how strong the noise is, and the step is one of the schedule."""
+    timestep, sigmas, step = inputs.get("timestep"), inputs.get("sigmas", "linked"), inputs.get("step", 0)
+    if timestep is not None and (sigmas is not None or step):
+        message = f"`timestep` and `{'step' if step else 'sigmas'}` both say how strong the noise is"
+        yield NodeProblem("timestep", message, "leave one of them out", "conflicting-inputs")
+    if inputs.get("sampler") in SIGMAS_ALONE:
+        message = f"the sampler `{inputs['sampler']}` has no schedule of its own"
+        yield NodeProblem("sampler", message, "link `sigmas` to MakeSigmas", "needs-sigmas")
+    if sigmas is None and step >= inputs.get("steps", step + 1):
+        message = f"step {step} lies beyond the last of {inputs['steps']} steps"
+        yield NodeProblem("step", message, f"give 0 to {inputs['steps'] - 1}", "out-of-range")
+
+
+def _noise_fits(node: Upstream) -> Iterator[NodeProblem]:
+    yield from have_samples(node)
+    yield from noise_fits(node)
+
+
+@node(category="noise", lane="gpu", check=_check_step, fits=_noise_fits)
+def AddNoise(
+    model: Model[F],
+    latent: Latent[F],
+    noise: Noise[F],
+    sigmas: Sigmas[F] | None = None,
+    *,
+    timestep: Annotated[float | None, Range(0.0, 10_000.0)] = None,
+    steps: Annotated[int, Range(1, 10_000)] = 20,
+    step: Annotated[int, Range(0, 10_000)] = 0,
+    sampler: SamplerName = "dpmpp_2m",
+    schedule: ScheduleName = "model",
+    context: Context = INJECTED,
+) -> Latent[F]:
+    """Put latents under noise, as strong as at a step of a run: x_t from x_0, the forward process.
+
+    With a step it is `add_noise` of diffusers' scheduler, so that KSampler with the same steps, sampler and schedule
+    goes on from it with that `start_step` and `add_noise` false. With a timestep it is x_t as the network sees it:
+    sqrt(alpha-bar) x_0 + sqrt(1 - alpha-bar) noise (Ho et al., "DDPM", 2020, equation 4), and for flow-matching models
+    (1 - t) x_0 + t noise.
+
+    Args:
+        model: from LoadCheckpoint.
+        latent: latents without noise, x_0.
+        noise: from DrawNoise or MixNoise, of the shape of the latents.
+        sigmas: the noise levels of a run (MakeSigmas, SplitSigmas), instead of a step: the first of them.
+        timestep: of the training, instead of a step: 0 to 999 for most models, where 999 is nearly noise alone.
+        steps: of the whole schedule, as for KSampler.
+        step: the step at whose beginning the noise is this strong, counted from 0: less noise at later ones.
+        sampler: the sampling method, which decides how noisy latents are scaled.
+        schedule: the spacing of the noise levels.
+    """
+    from weft.nodes.models.parametrisation import parametrisation_of
+    from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
+    from weft.nodes.sampling.sigma_run import SigmaRun
+
+    clean = samples_of(latent)
+    if noise.samples.shape != clean.shape:
+        raise InputError(
+            f"the noise has the shape {list(noise.samples.shape)}, the latents {list(clean.shape)}",
+            "draw it for this latent and this model (DrawNoise)",
+            "size-mismatch",
+        )
+    with context.weights(model, Denoiser) as denoiser:
+        parametrisation = parametrisation_of(denoiser.scheduler)
+        if timestep is not None:
+            return replace(latent, samples=parametrisation.forward(clean, noise.samples, timestep))
+        if sigmas is not None:
+            levels = SigmaRun(parametrisation, "euler", sigmas.levels.tolist(), generators=[])
+            return replace(latent, samples=levels.noised(clean, noise.samples))
+        config = denoiser.scheduler_config(sampler == "model")
+        scheduler = make_scheduler(config, sampler, schedule, steps, spaces_steps=denoiser.spaces_steps)
+        timing = denoiser.timing(steps, latent)
+        run = SchedulerRun(scheduler, parametrisation, steps=steps, start_step=step, generators=[], timing=timing)
+    return replace(latent, samples=run.noised(clean, noise.samples).float())

@@ -42,7 +42,7 @@ def _check_eta(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
         yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", hint, "unsupported-by-sampler")
 
 
-def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+def check_sampling(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The sampler, the schedule and the steps must go together, or the sampler and the sigmas."""
     yield from _check_eta(inputs)
     if inputs.get("sigmas", "linked") is not None:
@@ -83,7 +83,7 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
         yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0", "conflicting-inputs")
 
 
-@node(category="sampling", lane="gpu", check=_check, fits=sampling_fits)
+@node(category="sampling", lane="gpu", check=check_sampling, fits=sampling_fits)
 def KSampler(
     guide: Guide[F],
     latent: Latent[F],

@@ -83,6 +83,22 @@ class Parametrisation(ABC):
     def sigma(self, timestep: float) -> float:
         """The level of a timestep."""
 
+    def forward(self, clean: Tensor, noise: Tensor, timestep: float) -> Tensor:
+        """x_t as the network sees it: latents under the noise of a timestep of the training.
+
+        Raises:
+            InputError: where the training has no such timestep.
+        """
+        self.check_timestep(timestep)
+        sigma = self.sigma(timestep)
+        return (self.alpha(sigma) * clean + sigma * noise) / self.input_scale(sigma)
+
+    def check_timestep(self, timestep: float) -> None:
+        """Raise `InputError` where the training has no such timestep."""
+        raise InputError(
+            f"{self.title} has no timesteps of its training", "give noise levels (`sigmas`)", "unsupported-by-model"
+        )
+
     @abstractmethod
     def denoised(self, prediction: Tensor, seen: Tensor, sigma: float) -> Tensor:
         """x_0: the latents without the noise that a prediction finds in them.
@@ -139,6 +155,9 @@ class NoiseSchedule(Parametrisation):
     def sigma(self, timestep: float) -> float:
         """A timestep between two of the training's counts as the nearest."""
         return self.training_sigmas[round(timestep)]
+
+    def check_timestep(self, timestep: float) -> None:
+        _check_among(timestep, len(self.training_sigmas) - 1)
 
 
 class Epsilon(NoiseSchedule):
@@ -212,6 +231,9 @@ class Flow(Parametrisation):
 
     def sigma(self, timestep: float) -> float:
         return timestep / self.timesteps
+
+    def check_timestep(self, timestep: float) -> None:
+        _check_among(timestep, self.timesteps)
 
     def denoised(self, prediction: Tensor, seen: Tensor, sigma: float) -> Tensor:
         return seen - sigma * prediction
@@ -359,6 +381,11 @@ def with_training(config: SchedulerConfig, training: Mapping[str, object]) -> di
             "unsupported-by-model",
         )
     return changed
+
+
+def _check_among(timestep: float, last: int) -> None:
+    if not 0 <= timestep <= last:
+        raise InputError(f"the training has no timestep {timestep:g}", f"give 0 to {last}", "out-of-range")
 
 
 def _class_name(config: SchedulerConfig) -> str:

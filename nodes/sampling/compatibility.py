@@ -275,6 +275,15 @@ def sigmas_fit(maker: Upstream) -> Iterator[NodeProblem]:
         yield NodeProblem("latent", message, "link `latent`", "missing-input")
 
 
+def noise_fits(node: Upstream) -> Iterator[NodeProblem]:
+    """The model of an AddNoise must have the step that it names, of the sampler and the schedule."""
+    loader, given = _model_of(node), node.literals
+    model, sampler, schedule = loaded(loader) if loader else None, given.get("sampler"), given.get("schedule")
+    chosen = given.get("sigmas", "linked") is None and given.get("timestep", 0) is None
+    if model and sampler and schedule and chosen:
+        yield from _schedule_fits(model, sampler, schedule, given)
+
+
 def vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """A VAE must make the latents of the model that it is for."""
     vae, model = loader.source("source"), _model_of(loader)

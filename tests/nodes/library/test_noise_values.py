@@ -8,8 +8,24 @@ from typing import Any
 import pytest
 import torch
 
+from tests.nodes.oracle import CLASSES, diffusers
 from tests.refusals import refused
-from weft.nodes import CFGGuide, DrawNoise, EmptyLatent, KSampler, Latent, LoadCheckpoint, MixNoise, Noise, TextEncode
+from weft.engine import Engine, Graph, Link
+from weft.nodes import (
+    AddNoise,
+    CFGGuide,
+    DrawNoise,
+    EmptyLatent,
+    KSampler,
+    KSamplerSteps,
+    Latent,
+    ListSigmas,
+    LoadCheckpoint,
+    MakeLatent,
+    MixNoise,
+    Noise,
+    TextEncode,
+)
 
 Call = Callable[..., Any]
 
@@ -57,3 +73,77 @@ def test_noise_of_another_shape_is_refused(call: Call, guide: Any) -> None:
         call(KSampler, guide=guide, latent=EmptyLatent(64, 64, 2), noise=noise, steps=2)
     with refused("size-mismatch"):
         MixNoise(noise, Noise(torch.randn(1, 4, 8, 4)))
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "euler", "dpmpp_2m", "lcm"])
+def test_noise_is_added_as_by_the_scheduler_of_diffusers(call: Call, guide: Any, models: Any, sampler: str) -> None:
+    clean = Latent[Any](64, 64, 2, torch.randn(2, 4, 8, 8))
+    noise = call(DrawNoise, model=guide.model, latent=clean, seed=1)
+    noisy = call(AddNoise, model=guide.model, latent=clean, noise=noise, steps=5, step=2, sampler=sampler)
+    name, options = CLASSES[sampler]
+    config = diffusers.PNDMScheduler.load_config(models / "epsilon" / "scheduler")
+    scheduler = getattr(diffusers, name).from_config(config, **options)
+    scheduler.set_timesteps(5)
+    expected = scheduler.add_noise(clean.samples, noise.samples, scheduler.timesteps[2:3].repeat(2))
+    assert torch.allclose(noisy.samples, expected, atol=1e-6)
+
+
+def test_a_run_goes_on_from_added_noise(call: Call, guide: Any) -> None:
+    clean = Latent[Any](64, 64, 1, torch.randn(1, 4, 8, 8))
+    noise = call(DrawNoise, model=guide.model, latent=clean, seed=3)
+    noisy = call(AddNoise, model=guide.model, latent=clean, noise=noise, steps=4, step=2, sampler="euler")
+    settings = {"guide": guide, "steps": 4, "sampler": "euler", "seed": 3}
+    went_on = call(KSampler, latent=noisy, start_step=2, add_noise=False, **settings)
+    at_once = call(KSampler, latent=clean, denoise=0.5, **settings)
+    assert torch.allclose(went_on.samples, at_once.samples, atol=1e-5)
+
+
+@pytest.mark.parametrize("timestep", [0, 500, 999])
+def test_the_forward_process_is_that_of_ddpm(call: Call, guide: Any, models: Any, timestep: int) -> None:
+    clean = Latent[Any](64, 64, 1, torch.randn(1, 4, 8, 8))
+    noise = call(DrawNoise, model=guide.model, latent=clean)
+    noisy = call(AddNoise, model=guide.model, latent=clean, noise=noise, timestep=float(timestep))
+    scheduler = diffusers.DDPMScheduler.from_pretrained(models / "epsilon" / "scheduler")
+    expected = scheduler.add_noise(clean.samples, noise.samples, torch.tensor([timestep]))
+    assert torch.allclose(noisy.samples, expected, atol=1e-6)
+
+
+def test_noise_of_sigmas_is_that_of_their_first(call: Call, guide: Any) -> None:
+    clean = Latent[Any](64, 64, 1, torch.randn(1, 4, 8, 8))
+    noise = call(DrawNoise, model=guide.model, latent=clean)
+    sigmas = ListSigmas([2.0, 1.0, 0.0])
+    noisy = call(AddNoise, model=guide.model, latent=clean, noise=noise, sigmas=sigmas)
+    assert torch.allclose(noisy.samples, clean.samples + 2 * noise.samples)
+
+
+def test_a_step_and_a_timestep_conflict_at_the_check(engine: Engine) -> None:
+    with Graph(outputs={"latent": Link("add_noise")}) as graph:
+        model = LoadCheckpoint("epsilon").model
+        clean = MakeLatent([0.0], width=64, height=64)
+        AddNoise(model, clean, DrawNoise(model, clean), timestep=10.0, step=2)
+    (problem,) = engine.check(graph).problems
+    assert (problem.code, problem.input) == ("conflicting-inputs", "timestep")
+    (problem,) = engine.check(graph.set("add_noise.timestep", None).set("add_noise.step", 20)).problems
+    assert (problem.code, problem.input) == ("out-of-range", "step")
+    graph = graph.set("add_noise.timestep", None).set("add_noise.step", 2)
+    (problem,) = engine.check(graph.set("add_noise.sampler", "ddim").set("add_noise.schedule", "karras")).problems
+    assert problem.code == "schedule-cannot-follow"
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpmpp_2m"])
+def test_the_steps_of_a_run_are_those_of_shorter_runs(call: Call, guide: Any, sampler: str) -> None:
+    settings = {"guide": guide, "latent": EmptyLatent(64, 64, 2), "seed": 5, "steps": 3, "sampler": sampler}
+    whole, walked = call(KSampler, **settings), call(KSamplerSteps, **settings)
+    assert len(walked.noisy) == len(walked.denoised) == 3
+    assert torch.equal(walked.latent.samples, whole.samples) and torch.equal(walked.noisy[-1].samples, whole.samples)
+    for at in (1, 2):
+        noisy = call(KSampler, end_step=at, **settings).samples
+        assert torch.equal(walked.noisy[at - 1].samples, noisy)
+        denoised = call(KSampler, end_step=at, keep_noise=False, **settings).samples
+        assert torch.equal(walked.denoised[at - 1].samples, denoised)
+
+
+def test_steps_over_sigmas_are_recorded_too(call: Call, guide: Any) -> None:
+    sigmas = ListSigmas([10.0, 3.0, 0.0])
+    walked = call(KSamplerSteps, guide=guide, latent=EmptyLatent(64, 64), sigmas=sigmas, sampler="euler")
+    assert len(walked.noisy) == 2 and torch.equal(walked.noisy[-1].samples, walked.denoised[-1].samples)
