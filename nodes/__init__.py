@@ -48,6 +48,7 @@ from weft.nodes.library.loaders import (
     LoadTextEncoder,
     LoadVAE,
 )
+from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
 from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
 from weft.nodes.library.primitives import (
     Boolean,
@@ -65,6 +66,7 @@ from weft.nodes.library.sampler_batch import KSamplerBatch
 from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.text import Framing, TextEncode
+from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
 from weft.nodes.sampling.compatibility import guide_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.sampling.traits import GuideTraits, LatentTraits
@@ -88,8 +90,13 @@ from weft.nodes.values import (
 
 __all__ = [
     "VAE",
+    "Adapted",
     "AddNoise",
+    "AddedLoRAs",
+    "AppliedLoRA",
     "ApplyControlNet",
+    "ApplyLoRA",
+    "ApplyLoRAToModel",
     "AveragePrompts",
     "BatchLatents",
     "BlendLatents",
@@ -132,11 +139,13 @@ __all__ = [
     "LatentValues",
     "ListLatents",
     "ListSigmas",
+    "LoRA",
     "LoadCheckpoint",
     "LoadControlNet",
     "LoadDiffusionModel",
     "LoadEmbedding",
     "LoadImage",
+    "LoadLoRA",
     "LoadTextEncoder",
     "LoadVAE",
     "MakeLatent",

@@ -33,6 +33,7 @@ CODES: Mapping[str, str] = {
     "wrong-prompt": "The prompt lacks a part that the model reads; another family's text encoder made it.",
     "wrong-guide": "The guide does not fit the model or another guide.",
     "wrong-control-net": "The ControlNet was made for another model.",
+    "wrong-lora": "The LoRA changes modules that the model does not have, or of other sizes.",
     "unsupported-by-model": "The model does not have what the node uses or changes.",
     "unknown-prediction": "The configuration of the model's scheduler names a prediction that Weft does not know.",
     "malformed-blocks": "The text that gives numbers to blocks of a network is not of the form that it must have.",

@@ -251,6 +251,11 @@ class TextEncoder(Weights, Generic[F]):
     def patches(self) -> tuple[Patch[Any], ...]:
         return (*self.changes, *map(TextualInversion, self.embeddings))
 
+    @property
+    def without_words(self) -> Self:
+        """The same without embeddings, for prompts that have none of their words."""
+        return replace(self, embeddings=())
+
 
 @value
 @dataclass(frozen=True, repr=False)

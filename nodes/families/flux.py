@@ -6,7 +6,7 @@ schedule of dev is shifted by the size of the picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
@@ -25,6 +25,7 @@ from weft.nodes.families.flows import (
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
+from weft.nodes.models.original_modules import FLUX_MODULES, OriginalModules, numbered
 from weft.nodes.models.single_file_transformers import FLUX_LAYOUTS
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -82,6 +83,10 @@ class FluxPrompts(PromptEncoder):
 
 class FluxDenoiser(SpacedDenoiser, JointDenoiser):
     """FLUX.1's transformer."""
+
+    @classmethod
+    def original_modules(cls, modules: Collection[str]) -> OriginalModules:
+        return numbered(FLUX_MODULES, modules)
 
     @classmethod
     def distilled(cls, config: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ https://arxiv.org/abs/2403.03206). The transformer predicts the velocity of a fl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
@@ -22,6 +22,7 @@ from weft.nodes.families.flows import (
 from weft.nodes.models.denoiser import SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
+from weft.nodes.models.original_modules import SD3_MODULES, OriginalModules, numbered
 from weft.nodes.models.single_file_transformers import SD3_LAYOUTS
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -89,6 +90,10 @@ class SD3Prompts(PromptEncoder):
 
 class SD3Denoiser(JointDenoiser):
     """SD 3's transformer, which reads patches and has a table of their positions."""
+
+    @classmethod
+    def original_modules(cls, modules: Collection[str]) -> OriginalModules:
+        return numbered(SD3_MODULES, modules)
 
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:

@@ -37,6 +37,7 @@ from weft.nodes.models.facts import (
     TextSourceFacts,
     VAEFacts,
 )
+from weft.nodes.models.lora_facts import LoRAFacts, lora_facts
 from weft.nodes.models.model_folder import check_component, check_folder
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
 from weft.nodes.models.recognition import read_as_model
@@ -85,7 +86,7 @@ class ModelSource(Resource):
                 refuse_quantised_config(component or root.name, contents.configs.get(component, {}))
             if isinstance(facts, CheckpointFacts):
                 family_of(facts.family).check(facts, root.name)
-            family = facts.family if isinstance(facts, CheckpointFacts | ControlNetFacts) else None
+            family = facts.family or None if isinstance(facts, CheckpointFacts | ControlNetFacts | LoRAFacts) else None
             reading = reading_of(facts, contents)
             notices = (*notices_of(root.name, contents, facts), *self.folder_notices(text, contents, facts))
             found = Resolved(
@@ -303,6 +304,23 @@ class TextEncoderSource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, self.kind, "give a folder or a safetensors file of a text model")
+
+
+class LoRASource(ModelSource):
+    """A LoRA, for models of any family."""
+
+    kind = "LoRA"
+    components = ()
+
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
+        """A file alone."""
+        return root, (root,)
+
+    def facts(self, contents: Contents, root: Path) -> LoRAFacts | None:
+        return lora_facts(contents.shapes, contents.metadata)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, self.kind, "give a safetensors file of a LoRA")
 
 
 class EmbeddingSource(ModelSource):

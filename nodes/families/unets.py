@@ -6,7 +6,7 @@ its shapes do not tell is the same for a whole family and stands in the family's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.contents import Contents
@@ -15,6 +15,7 @@ from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections, corrections_of
+from weft.nodes.models.original_modules import OriginalModules, unet_modules
 from weft.nodes.models.single_file_unets import UNET_LAYOUTS
 from weft.nodes.models.tensor_layouts import Config
 
@@ -74,6 +75,10 @@ def scheduler_corrections(contents: Contents, network: NetworkFacts) -> Schedule
 
 class UNetDenoiser(Denoiser):
     """A UNet that reads a prompt by cross-attention, and perhaps a mask and a picture besides its latents."""
+
+    @classmethod
+    def original_modules(cls, modules: Collection[str]) -> OriginalModules:
+        return unet_modules(modules)
 
     @property
     def extra_channels(self) -> int:

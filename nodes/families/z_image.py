@@ -6,7 +6,8 @@ sequence; it counts time from noise (0) to picture (1), and predicts the velocit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
@@ -15,6 +16,12 @@ from weft.nodes.families.flux import RGB_FACTORS
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.original_modules import (
+    Z_IMAGE_MODULES,
+    OriginalModules,
+    numbered,
+    parted_shapes,
+)
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
@@ -37,6 +44,10 @@ ROPE_EIGHTHS = (2, 3, 3)
 
 class ZImageDenoiser(SpacedDenoiser):
     """Z-Image's transformer."""
+
+    @classmethod
+    def original_modules(cls, modules: Collection[str]) -> OriginalModules:
+        return numbered(Z_IMAGE_MODULES, modules)
 
     @property
     def prompt_width(self) -> int:
@@ -101,7 +112,7 @@ def z_image_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tenso
 
 
 Z_IMAGE_LAYOUTS = (
-    TensorLayout("x_embedder.weight", z_image_config, z_image_weights),
+    TensorLayout("x_embedder.weight", z_image_config, z_image_weights, partial(parted_shapes, Z_IMAGE_MODULES)),
     TensorLayout("all_x_embedder.2-1.weight", diffusers_z_image_config),
 )
 """The original layout, and diffusers' own."""

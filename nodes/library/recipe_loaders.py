@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Loading, Resolved, loader_for
 from weft.nodes.families import Family, checkpoint_in, family, text_models_in, vae_in
+from weft.nodes.lora_values import LoRA
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
 from weft.nodes.models.facts import ControlNetFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
+from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.parametrisation import training_options, with_training
 from weft.nodes.models.vae_formats import load_autoencoder
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from weft.nodes.models.control_networks import ControlNetwork
     from weft.nodes.models.denoiser import Denoiser
+    from weft.nodes.models.lora_merging import LoadedLoRA
     from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
 
@@ -120,6 +123,17 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwor
     with reading_weights(source.text):
         network = format.load(source.facts.network, source.root, recipe.variant, dtype)
     return format.network_class(ready(network, loading.device))
+
+
+@loader_for(LoRA)
+def load_lora(recipe: LoRA[Any], loading: Loading) -> LoadedLoRA:
+    """The tensors of a LoRA, with what its header says."""
+    from weft.nodes.models.lora_merging import LoadedLoRA
+
+    source = loading.locate(recipe.source)
+    assert isinstance(source.facts, LoRAFacts), "LoadLoRA gives digests of LoRAs alone"
+    with reading_weights(source.text):
+        return LoadedLoRA.of(source.root, source.facts, loading.device)
 
 
 @loader_for(Embedding)

@@ -50,7 +50,9 @@ def TextEncode(
     """
     with context.weights(text_encoder, PromptEncoder) as encoder:
         encoded = encoder.encode([text], Reading(weights, clip_skip, max_sequence_length))
-    prompt = Prompt(encoded.embeddings, text_encoder.base, pooled=encoded.pooled, attention_mask=encoded.attention_mask)
+    prompt = Prompt(
+        encoded.embeddings, text_encoder.without_words, pooled=encoded.pooled, attention_mask=encoded.attention_mask
+    )
     return Conditioning((prompt,))
 
 

@@ -8,12 +8,13 @@ Read next: `weft.nodes.sampling.guided_denoiser`, which calls a denoiser under g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from weft.engine import InputError
+from weft.nodes.models.lora_file import DENOISER
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.latent_preview import LatentRGBFactors
+    from weft.nodes.models.lora_merging import Uses
+    from weft.nodes.models.original_modules import OriginalModules
     from weft.nodes.values import Latent, Prompt
 
 Conditions: TypeAlias = "dict[str, Tensor]"
@@ -110,6 +113,21 @@ class Denoiser:
         self.latent_factor = latent_factor
         self.latent_rgb_factors = latent_rgb_factors
         self.corrections = corrections
+
+    @classmethod
+    def original_modules(cls, modules: Collection[str]) -> OriginalModules:
+        """What the authors of the model call the modules of its network, where that is not diffusers' name.
+
+        Args:
+            modules: the names of the network's modules.
+        """
+        return {}
+
+    def add_loras(self, uses: Uses) -> Callable[[], None]:
+        """Add LoRAs to the weights of the network; gives the function that puts back what was there."""
+        from weft.nodes.models.lora_merging import add_loras
+
+        return add_loras(self.network, uses, (DENOISER,), self.original_modules)
 
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:

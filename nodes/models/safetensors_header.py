@@ -253,7 +253,12 @@ _WHOLE = "give a checkpoint: one file with the denoiser, the VAE and the text en
 _PART = "load it with LoadDiffusionModel, and what it is without with LoadTextEncoder and LoadVAE"
 
 KINDS: tuple[Kind, ...] = (
-    Kind("a LoRA", _WHOLE, _any("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "hada_w1", "lokr_w1")),
+    Kind(
+        "a LoRA",
+        "load it with LoadLoRA, and add it to a model with ApplyLoRA",
+        _any("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "_lora.", "hada_w1", "lokr_w1"),
+        "LoRA",
+    ),
     Kind(
         "a ControlNet",
         "load it with LoadControlNet",

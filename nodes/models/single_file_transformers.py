@@ -6,8 +6,10 @@ FLUX.1's are renamed here, since diffusers' converter is written for one size. I
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from weft.nodes.models.original_modules import FLUX_MODULES, SD3_MODULES, parted_shapes
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
@@ -170,14 +172,16 @@ def _named(name: str) -> str:
     return name
 
 
+SD3_SHAPES, FLUX_SHAPES = (partial(parted_shapes, table) for table in (SD3_MODULES, FLUX_MODULES))
+
 SD3_LAYOUTS = (
-    TensorLayout("joint_blocks.0.x_block.attn.qkv.weight", sd3_config, sd3_weights),
+    TensorLayout("joint_blocks.0.x_block.attn.qkv.weight", sd3_config, sd3_weights, SD3_SHAPES),
     TensorLayout("pos_embed.proj.weight", diffusers_sd3_config),
 )
 """The original layout, and diffusers' own."""
 
 FLUX_LAYOUTS = (
-    TensorLayout("double_blocks.0.img_attn.qkv.weight", flux_config, flux_weights),
+    TensorLayout("double_blocks.0.img_attn.qkv.weight", flux_config, flux_weights, FLUX_SHAPES),
     TensorLayout("single_transformer_blocks.0.attn.to_q.weight", diffusers_flux_config),
 )
 """The original layout, and diffusers' own."""

@@ -242,6 +242,7 @@ UNET_LAYOUTS = (
         "input_blocks.0.0.weight",
         lambda shapes: unet_config(diffusers_names(shapes)),
         lambda found, config: diffusers_names(found),
+        diffusers_names,
     ),
     TensorLayout("up_blocks.0.resnets.0.conv1.weight", unet_config),
 )

@@ -39,6 +39,11 @@ def text_prefixes(name: str, folder: str) -> tuple[str, ...]:
     return (*(prefix + inner for prefix in own for inner in ("transformer.", "")), f"{folder}.")
 
 
+def as_shaped(shapes: Shapes) -> Shapes:
+    """The shapes of a layout whose names are diffusers' own."""
+    return shapes
+
+
 def as_named(found: dict[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights of a layout whose names are diffusers' own."""
     return found
@@ -53,11 +58,13 @@ class TensorLayout:
         config: the configuration for diffusers' class, from shapes; raises LookupError or ValueError for another
             structure that has a tensor of that name too.
         weights: the weights under diffusers' names.
+        shapes: the shapes of the weights of modules, under diffusers' names.
     """
 
     entry: str
     config: Callable[[Shapes], Config]
     weights: Callable[[dict[str, Tensor], Config], dict[str, Tensor]] = as_named
+    shapes: Callable[[Shapes], Shapes] = as_shaped
 
 
 @dataclass(frozen=True)

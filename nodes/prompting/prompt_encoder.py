@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.engine import InputError
 from weft.nodes.models.facts import PromptWidths
+from weft.nodes.models.lora_file import parts_of
 from weft.nodes.prompting.embeddings import match_vectors
 from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.prompting.text_reader import NO_WORDS, Encoded, TextReader, Words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from weft.nodes.models.lora_merging import Uses
 
 
 class PromptEncoder(ABC):
@@ -78,6 +82,18 @@ class PromptEncoder(ABC):
                 close()
 
         return undo
+
+    def add_loras(self, uses: Uses) -> Callable[[], None]:
+        """Add LoRAs to the weights of the text models; gives the function that puts back what was there."""
+        from weft.nodes.models.lora_merging import add_loras
+
+        undone = ExitStack()
+        with ExitStack() as entered:
+            for reader in self.readers:
+                parts = parts_of(reader.name, [one.name for one in self.readers])
+                entered.callback(add_loras(reader.network, uses, parts))
+            undone = entered.pop_all()
+        return undone.close
 
     def read(self, texts: Sequence[str], reading: Reading, layer: int | None = None) -> list[Encoded]:
         """What each text model makes of some texts; all of CLIP's read the same number of chunks.

@@ -178,7 +178,7 @@ def _size_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
 def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     """Prompts must be as wide as the model reads them, and ControlNets made for a network of its structure."""
     for node in _prompt_nodes(sampler):
-        encoder = _loader_above(node, TextEncoder)
+        encoder = loader_above(node, TextEncoder)
         made = _prompt_width(encoder) if encoder else 0
         if encoder and made and model.facts.widths.prompt not in (0, made):
             message = (
@@ -209,7 +209,7 @@ def _prompt_nodes(sampler: Upstream) -> Iterator[Upstream]:
                 yield above
 
 
-def _loader_above(node: Upstream, value: type) -> Upstream | None:
+def loader_above(node: Upstream, value: type) -> Upstream | None:
     """The loader that a value comes from, behind nodes that pass it on changed (LoadEmbedding, MergeModels)."""
     above = node.above_by_type(value)
     while above and (next_above := above.above_by_type(value)):
@@ -336,7 +336,7 @@ def _is_taken(loader: Upstream, output: str) -> bool:
 
 def _model_of(loader: Upstream) -> Upstream | None:
     """The loader that a loader's model comes from."""
-    return _loader_above(loader, Model)
+    return loader_above(loader, Model)
 
 
 def texts_fit(loader: Upstream) -> Iterator[NodeProblem]:
@@ -376,7 +376,7 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
             check_word(word, others)
         except InputError as refusal:
             yield NodeProblem.of(refusal, "token")
-    encoder = _loader_above(loader, TextEncoder)
+    encoder = loader_above(loader, TextEncoder)
     clips = _clips(encoder) if encoder else None
     if source and clips is not None and isinstance(source.facts, EmbeddingFacts):
         try:
@@ -387,7 +387,7 @@ def embedding_fits(loader: Upstream) -> Iterator[NodeProblem]:
 
 def length_fits(encoder: Upstream) -> Iterator[NodeProblem]:
     """Only T5 and language models can be asked for another number of tokens."""
-    node = _loader_above(encoder, TextEncoder)
+    node = loader_above(encoder, TextEncoder)
     model = node and (node if checkpoint_facts(node) else _model_of(node))
     facts = checkpoint_facts(model) if model else None
     if encoder.literals.get("max_sequence_length") is None or facts is None:

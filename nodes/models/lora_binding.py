@@ -1,0 +1,110 @@
+"""Which modules of a network a LoRA changes: names of any trainer matched with those that the network has.
+
+The same function serves the check, which knows the shapes in the headers of a checkpoint, and the change itself, which
+has the network. Every layer of the file finds its module, of the size that it was made for, or the LoRA is refused.
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from weft.engine import InputError, listed
+from weft.nodes.models.lora_file import MOST_NAMES, LoRALayer
+from weft.nodes.models.original_modules import Joined, OriginalModules
+from weft.nodes.models.safetensors_header import Shapes
+
+TEXT = "text_model."
+"""What names of a text model's modules may begin with, here or in the file."""
+
+
+@dataclass(frozen=True)
+class BoundLayer:
+    """A layer of a LoRA with a module that it changes.
+
+    Args:
+        module: of the network.
+        start: the first row of the layer's change that is the module's.
+        stop: the row after the last.
+        swapped: whether the halves of these rows are in the other order.
+    """
+
+    layer: LoRALayer
+    module: str
+    start: int
+    stop: int
+    swapped: bool
+
+
+def modules_of(shapes: Shapes) -> dict[str, tuple[int, int]]:
+    """The rows of each module's weight and the elements of a row, by the name of the module."""
+    ending = ".weight"
+    return {
+        name.removesuffix(ending): (shape[0], math.prod(shape[1:]))
+        for name, shape in shapes.items()
+        if name.endswith(ending) and shape
+    }
+
+
+def bound(
+    layers: Sequence[LoRALayer], modules: Mapping[str, tuple[int, int]], originals: OriginalModules
+) -> tuple[BoundLayer, ...]:
+    """Each layer with the modules that it changes.
+
+    Args:
+        modules: those of the network, with their sizes.
+        originals: what its authors call them.
+
+    Raises:
+        InputError: where the network has no such module, or one of another size.
+    """
+    known = {**{name: Joined((name,)) for name in modules}, **originals}
+    names = dict(_spellings(known))
+    missing = [layer for layer in layers if layer.module not in names]
+    if missing:
+        raise InputError(
+            f"the LoRA changes {len(missing)} modules that the model does not have: "
+            f"{listed(layer.name for layer in missing[:MOST_NAMES])}",
+            "use a LoRA that was made for this model, or one like it",
+            "wrong-lora",
+        )
+    return tuple(one for layer in layers for one in _placed(layer, known[names[layer.module]], modules))
+
+
+def _spellings(known: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Every way in which a file may write the name of a module, with the name."""
+    for name in known:
+        for dotted in (name, name.removeprefix(TEXT), TEXT + name.removeprefix(TEXT)):
+            yield dotted, name
+            yield dotted.replace(".", "_"), name
+
+
+def _placed(layer: LoRALayer, joined: Joined, modules: Mapping[str, tuple[int, int]]) -> Iterator[BoundLayer]:
+    """A layer with each module of a joined one, or with the first of them where it has rows for no more."""
+    rows, columns = layer.size
+    row = 0
+    for module in joined.modules:
+        size, width = modules[module]
+        if not layer.form:
+            rows, columns = layer.shapes["diff_b"][0], width
+        if row == rows and row:
+            break
+        if columns != width or row + size > rows:
+            raise _mismatch(layer, joined, modules)
+        yield BoundLayer(layer, module, row, row + size, joined.swapped and size == 2 * width)
+        row += size
+    if row != rows:
+        raise _mismatch(layer, joined, modules)
+
+
+def _mismatch(layer: LoRALayer, joined: Joined, modules: Mapping[str, tuple[int, int]]) -> InputError:
+    sizes = [modules[module] for module in joined.modules]
+    rows, columns = layer.size
+    return InputError(
+        f"`{layer.name}` of the LoRA is made for a weight of {rows} x {columns}, and {listed(joined.modules)} of the "
+        f"model has {sum(size for size, _ in sizes)} x {sizes[0][1]}",
+        "use a LoRA that was made for this model, or one like it",
+        "wrong-lora",
+    )

@@ -1,0 +1,247 @@
+"""LoRA files: which tensors belong together, and which part of a model they change, by their names alone.
+
+Trainers name the same numbers in many ways: kohya's scripts write `lora_unet_mid_block_..._to_q.lora_down.weight`,
+diffusers `unet.mid_block....to_q.lora_A.weight` or, earlier, `....attn1.processor.to_q_lora.down.weight`, PEFT
+`base_model.model....lora_A.weight`, ai-toolkit and ComfyUI `diffusion_model....`. Here a name becomes the part of a
+model, the module in it as the file calls it, and the role of the tensor. `weft.nodes.models.lora_binding` finds the
+module of a network. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from weft.engine import InputError, listed
+from weft.nodes.models.safetensors_header import Shapes
+
+DENOISER = "denoiser"
+
+PARTS: Mapping[str, str] = {
+    "lora_unet_": DENOISER,
+    "lora_transformer_": DENOISER,
+    "lycoris_": DENOISER,
+    "lora_te_": "text_encoder",
+    "lora_te1_": "text_encoder",
+    "lora_te2_": "text_encoder_2",
+    "lora_te3_": "text_encoder_3",
+    "model.diffusion_model.": DENOISER,
+    "diffusion_model.": DENOISER,
+    "unet.": DENOISER,
+    "transformer.": DENOISER,
+    "text_encoder.": "text_encoder",
+    "text_encoder_2.": "text_encoder_2",
+    "text_encoder_3.": "text_encoder_3",
+    "text_encoders.clip_l.transformer.": "clip_l",
+    "text_encoders.clip_g.transformer.": "clip_g",
+    "text_encoders.t5xxl.transformer.": "t5xxl",
+    "text_model.": "text_encoder",
+}
+"""What names begin with, and the part of the model that they mean; a name with none of these is of the denoiser."""
+
+TEXT_MODELS: Mapping[str, tuple[str, ...]] = {
+    "text_encoder": ("clip_l", "clip_h"),
+    "text_encoder_2": ("clip_g", "t5xxl"),
+    "text_encoder_3": ("t5xxl",),
+}
+"""The text models that a part may be, by Weft's names; the first that a model has."""
+
+
+def parts_of(text_model: str, present: Sequence[str]) -> tuple[str, ...]:
+    """What files call a text model.
+
+    Args:
+        present: the names of all text models of the model.
+    """
+    named = {part: next((one for one in known if one in present), "") for part, known in TEXT_MODELS.items()}
+    if not named["text_encoder"] and len(present) == 1 and not named["text_encoder_2"]:
+        named["text_encoder"] = text_model
+    return (text_model, *(part for part, one in named.items() if one == text_model))
+
+
+WRAPPED = "base_model.model."
+"""What PEFT puts in front of the names of a model that it wraps."""
+
+ROLES: Mapping[str, str] = {
+    "lora_down.weight": "down",
+    "lora_up.weight": "up",
+    "lora_mid.weight": "mid",
+    "lora_A.weight": "down",
+    "lora_B.weight": "up",
+    "lora_B.bias": "up_bias",
+    "lora.down.weight": "down",
+    "lora.up.weight": "up",
+    "lora_linear_layer.down.weight": "down",
+    "lora_linear_layer.up.weight": "up",
+    "alpha": "alpha",
+    "dora_scale": "magnitude",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    **{role: role for role in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
+    **{f"lokr_{role}": f"lokr_{role}" for role in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
+    "diff": "diff",
+    "diff_b": "diff_b",
+}
+"""What names end with, and what the tensor is."""
+
+FORMS: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
+    (frozenset({"down", "up"}), frozenset({"mid", "alpha", "magnitude", "up_bias", "diff_b"})),
+    (
+        frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),
+        frozenset({"hada_t1", "hada_t2", "alpha", "diff_b"}),
+    ),
+    *(
+        (frozenset({*first, *second}), frozenset({"lokr_t2", "alpha", "diff_b"}))
+        for first in (("lokr_w1",), ("lokr_w1_a", "lokr_w1_b"))
+        for second in (("lokr_w2",), ("lokr_w2_a", "lokr_w2_b"))
+    ),
+    (frozenset({"diff"}), frozenset({"diff_b", "alpha"})),
+    (frozenset({"diff_b"}), frozenset({"alpha"})),
+)
+"""The tensors of one module that make a change together, and those that may come with them."""
+
+SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\.(lora_[AB]|lora_magnitude_vector)\.(?!weight$|bias$)\w+(?=\.|$)", r".\1"),
+        (r"(double_blocks\.\d+)\.processor\.(qkv|proj)_lora1\.", r"\1.img_attn.\2.lora."),
+        (r"(double_blocks\.\d+)\.processor\.(qkv|proj)_lora2\.", r"\1.txt_attn.\2.lora."),
+        (r"(single_blocks\.\d+)\.processor\.qkv_lora\.", r"\1.linear1.lora."),
+        (r"(single_blocks\.\d+)\.processor\.proj_lora\.", r"\1.linear2.lora."),
+        (r"\.processor\.(to_[qkv])_lora\.", r".\1.lora."),
+        (r"\.processor\.to_out_lora\.", ".to_out.0.lora."),
+        (r"\.self_attn\.to_([qkv]|out)_lora\.", r".self_attn.\1_proj.lora."),
+    )
+)
+"""Older and other ways to write the same: the name of an adapter within PEFT's, processors of attention."""
+
+
+@dataclass(frozen=True)
+class LoRALayer:
+    """The tensors of a file that change one module.
+
+    Args:
+        name: what their names begin with.
+        part: of the model: `denoiser`, `text_encoder`, `clip_l`.
+        module: the rest of the name; kohya's have underscores in place of dots.
+        tensors: their names, by their roles.
+        shapes: by their roles.
+    """
+
+    name: str
+    part: str
+    module: str
+    tensors: Mapping[str, str] = field(repr=False)
+    shapes: Mapping[str, tuple[int, ...]] = field(repr=False)
+
+    @property
+    def form(self) -> str:
+        """How the tensors make the change of a weight: `lora`, `loha`, `lokr`, `diff`; empty for a bias alone."""
+        roles = {"down": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr", "diff": "diff"}
+        return next((form for role, form in roles.items() if role in self.shapes), "")
+
+    @property
+    def rank(self) -> int:
+        """The rank of the change; 0 where it has none of its own."""
+        for role, axis in (("down", 0), ("hada_w1_b", 0), ("lokr_w2_b", 0), ("lokr_w1_b", 0)):
+            if role in self.shapes:
+                return self.shapes[role][axis]
+        return 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The rows of the weight that it changes, and the elements of a row; zeros for a bias alone."""
+        found = self.shapes
+        if self.form == "lora":
+            kernel = math.prod(found["mid"][2:]) if "mid" in found else 1
+            return found["up"][0], math.prod(found["down"][1:]) * kernel
+        if self.form == "loha":
+            if "hada_t1" in found:
+                return found["hada_w1_a"][1], found["hada_w1_b"][1] * math.prod(found["hada_t1"][2:])
+            return found["hada_w1_a"][0], math.prod(found["hada_w1_b"][1:])
+        if self.form == "lokr":
+            first, second = self._factor("lokr_w1"), self._factor("lokr_w2")
+            return first[0] * second[0], first[1] * second[1]
+        return (found["diff"][0], math.prod(found["diff"][1:])) if self.form else (0, 0)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the tensors fit each other."""
+        (rows, columns), found = self.size, self.shapes
+        pairs = [("up", 1, "down", 0), *((f"{one}_a", 1, f"{one}_b", 0) for one in ("hada_w1", "hada_w2", "lokr_w1"))]
+        inner = [found[one][axis] == found[other][end] for one, axis, other, end in pairs if one in found]
+        of_rows = [math.prod(found[role]) == rows for role in ("magnitude", "up_bias") if role in found]
+        if "hada_t1" in found:
+            inner = [found["hada_w1_a"] == found["hada_w2_a"], found["hada_w1_b"] == found["hada_w2_b"]]
+        return all(inner) and all(of_rows) and (not self.form or min(rows, columns) > 0)
+
+    def _factor(self, role: str) -> tuple[int, int]:
+        """The size of one factor of a Kronecker product."""
+        found = self.shapes
+        if role in found:
+            return found[role][0], math.prod(found[role][1:])
+        if role == "lokr_w2" and "lokr_t2" in found:
+            return found["lokr_w2_a"][1], found["lokr_w2_b"][1] * math.prod(found["lokr_t2"][2:])
+        return found[f"{role}_a"][0], math.prod(found[f"{role}_b"][1:])
+
+
+def layers_of(shapes: Shapes) -> tuple[LoRALayer, ...]:
+    """The layers of a LoRA file; none where it is none.
+
+    Raises:
+        InputError: where some tensors are not read, with their names.
+    """
+    found: dict[str, dict[str, str]] = {}
+    unread: list[str] = []
+    for name in shapes:
+        module, role = _parted(name)
+        if not role or role in found.setdefault(module, {}):
+            unread.append(name)
+        else:
+            found[module][role] = name
+    known = {module: roles for module, roles in found.items() if roles}
+    if not any(roles.keys() - {"alpha", "diff", "diff_b"} for roles in known.values()):
+        return ()
+    whole = {module: roles for module, roles in known.items() if _is_whole(roles)}
+    unread += [tensor for module in known.keys() - whole.keys() for tensor in known[module].values()]
+    if unread:
+        raise InputError(
+            f"a LoRA with {len(unread)} tensors that are not read: {listed(sorted(unread)[:MOST_NAMES])}",
+            "use one that changes weights by LoRA, LoHa, LoKr or DoRA, or by differences",
+            "unsupported-weights",
+        )
+    layers = tuple(_layer(module, roles, shapes) for module, roles in whole.items())
+    if unfit := [layer.name for layer in layers if not layer.fits]:
+        raise InputError(
+            f"the tensors of {len(unfit)} modules of the LoRA do not fit each other: {listed(unfit[:MOST_NAMES])}",
+            "download it again",
+            "damaged-file",
+        )
+    return layers
+
+
+MOST_NAMES = 5
+"""How many names a message gives."""
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """The name of a module and the role of its tensor; no role where the name ends in none."""
+    for pattern, replacement in SPELLINGS:
+        name = pattern.sub(replacement, name)
+    at = name.find(".") if name.startswith(tuple(one for one in PARTS if one.endswith("_"))) else -1
+    ends = [at] if at >= 0 else [index for index, letter in enumerate(name) if letter == "."]
+    return next(((name[:end], ROLES[name[end + 1 :]]) for end in ends if name[end + 1 :] in ROLES), (name, ""))
+
+
+def _is_whole(roles: Iterable[str]) -> bool:
+    given = frozenset(roles)
+    return any(needed <= given <= needed | others for needed, others in FORMS)
+
+
+def _layer(name: str, roles: Mapping[str, str], shapes: Shapes) -> LoRALayer:
+    below = name.removeprefix(WRAPPED)
+    prefix = max((one for one in PARTS if below.startswith(one)), key=len, default="")
+    module = below if prefix == "text_model." else below.removeprefix(prefix)
+    return LoRALayer(name, PARTS.get(prefix, DENOISER), module, roles, {one: shapes[roles[one]] for one in roles})

@@ -1,0 +1,233 @@
+"""LoRAs in the weights of a network: W + sum of strength x change, added up in float32 and rounded once.
+
+Sources: LoRA (https://arxiv.org/abs/2106.09685, equation 3), LoHa (https://arxiv.org/abs/2108.06098, proposition 1),
+LoKr (https://arxiv.org/abs/2309.14859, section 3), DoRA (https://arxiv.org/abs/2402.09353, equation 5). A stack changes
+each weight as it was without any of them, as PEFT's layers next to it do. What is overwritten is kept in the host's
+memory. Imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weft.nodes.lora_values import AppliedLoRA
+from weft.nodes.models.lora_binding import BoundLayer, bound, modules_of
+from weft.nodes.models.lora_facts import LoRAFacts
+from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, number_for
+from weft.nodes.models.original_modules import OriginalModules
+from weft.nodes.models.single_file import tensors
+
+Tensors = Mapping[str, Tensor]
+"""Those of one layer, by their roles, in float32."""
+
+
+@dataclass(frozen=True)
+class LoadedLoRA:
+    """The tensors of a LoRA on a device.
+
+    Args:
+        tensors: by their names in the file.
+    """
+
+    facts: LoRAFacts
+    tensors: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, path: Path, facts: LoRAFacts, device: str) -> LoadedLoRA:
+        """The tensors of a file, in float32."""
+        return cls(facts, {name: one.to(device, torch.float32) for name, one in tensors(path, "").items()})
+
+    def parameters(self) -> Iterator[Tensor]:
+        """What the residency counts."""
+        yield from self.tensors.values()
+
+    def buffers(self) -> tuple[Tensor, ...]:
+        """Nothing else is kept."""
+        return ()
+
+    def changes(
+        self, applied: AppliedLoRA, places: Sequence[BoundLayer], config: Mapping[str, Any]
+    ) -> Iterator[LayerChange]:
+        """What the LoRA adds to each module, by its strength there; nothing where that is 0.
+
+        Args:
+            config: of the network.
+        """
+        blocks = [BlockNumber(*one) for one in applied.blocks]
+        for place in places:
+            strength = applied.strength * number_for(f"{place.module}.weight", blocks, 1.0, config)
+            if strength:
+                own = {role: self.tensors[name] for role, name in place.layer.tensors.items()}
+                alpha = float(own["alpha"]) if "alpha" in own else None
+                yield LayerChange(place, own, strength * self.facts.scale(place.layer, alpha), strength)
+
+
+Uses = Sequence[tuple[AppliedLoRA, LoadedLoRA]]
+
+
+def add_loras(
+    network: Any,
+    uses: Uses,
+    parts: Sequence[str],
+    originals: Callable[[Mapping[str, object]], OriginalModules] = lambda modules: {},
+) -> Callable[[], None]:
+    """Add LoRAs to the weights of a network; gives the function that puts back what was there.
+
+    Args:
+        parts: what files call the part of a model that the network is.
+        originals: what its authors call its modules.
+
+    Raises:
+        InputError: where one does not fit the network; nothing is changed then.
+    """
+    shapes = {name: tuple(one.shape) for name, one in network.named_parameters()}
+    modules, config = modules_of(shapes), network.config
+    changes: list[LayerChange] = []
+    for applied, loaded in uses:
+        blocks = [BlockNumber(*one) for one in applied.blocks]
+        check_unet_blocks(blocks, config)
+        check_modules(blocks, [*shapes])
+        changes += loaded.changes(applied, bound(loaded.facts.of_part(*parts), modules, originals(modules)), config)
+    return merge(network, changes)
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """What one layer of a LoRA adds to a module.
+
+    Args:
+        tensors: of the layer, by their roles.
+        scale: the factor of the change: the strength, and what the file says (alpha).
+    """
+
+    place: BoundLayer
+    tensors: Tensors
+    scale: float
+    strength: float
+
+
+def merge(network: nn.Module, changes: Iterable[LayerChange]) -> Callable[[], None]:
+    """Add changes to the weights of a network; gives the function that puts back what was there."""
+    by_module: dict[str, list[LayerChange]] = {}
+    for change in changes:
+        by_module.setdefault(change.place.module, []).append(change)
+    kept: list[tuple[nn.Parameter, Tensor]] = []
+
+    def undo() -> None:
+        for parameter, before in kept:
+            parameter.data = before.to(parameter.device)
+
+    try:
+        for name, own in by_module.items():
+            module = network.get_submodule(name)
+            for parameter, added in _added(module, own):
+                merged = (parameter.data.float() + added).to(parameter.dtype)
+                kept.append((parameter, parameter.data.cpu()))
+                parameter.data = merged
+    except BaseException:
+        undo()
+        raise
+    return undo
+
+
+def _added(module: nn.Module, changes: list[LayerChange]) -> Iterable[tuple[nn.Parameter, Tensor]]:
+    """What is added to the weight and to the bias of a module."""
+    weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
+    if isinstance(weight, nn.Parameter):
+        base = weight.data.float()
+        found = [weight_change(change, base) for change in changes if change.place.layer.form]
+        if found:
+            yield weight, sum_of(found)
+    if isinstance(bias, nn.Parameter):
+        found = [one for change in changes if (one := _bias_change(change)) is not None]
+        if found:
+            yield bias, sum_of(found)
+
+
+def sum_of(tensors: list[Tensor]) -> Tensor:
+    """The sum of tensors, at least one."""
+    total = tensors[0]
+    for one in tensors[1:]:
+        total = total + one
+    return total
+
+
+def weight_change(change: LayerChange, base: Tensor) -> Tensor:
+    """The change of a weight, of its shape.
+
+    Args:
+        base: the weight as it is without any LoRA, in float32.
+    """
+    place, tensors = change.place, change.tensors
+    rows = _reordered(FORMS[place.layer.form](tensors), place) * change.scale
+    delta = rows.reshape(base.shape)
+    if "magnitude" not in tensors:
+        return delta
+    aimed = base + delta
+    magnitude = _reordered(tensors["magnitude"].reshape(-1, 1), place)
+    norm: Tensor = torch.linalg.vector_norm(aimed.flatten(1), dim=1, keepdim=True)
+    return (aimed.flatten(1) * (magnitude / norm)).reshape(base.shape) - base
+
+
+def _reordered(rows: Tensor, place: BoundLayer) -> Tensor:
+    """The rows of a module among those of a layer."""
+    own = rows[place.start : place.stop]
+    return torch.cat([*reversed(own.chunk(2))]) if place.swapped else own
+
+
+def _bias_change(change: LayerChange) -> Tensor | None:
+    for role, factor in (("diff_b", change.strength), ("up_bias", change.scale)):
+        if role in change.tensors:
+            return _reordered(change.tensors[role], change.place) * factor
+    return None
+
+
+def _lora(tensors: Tensors) -> Tensor:
+    up, down = tensors["up"].flatten(1), tensors["down"]
+    if "mid" in tensors:
+        return torch.einsum("nmkl,in,mj->ijkl", tensors["mid"], up, down.flatten(1)).flatten(1)
+    return up @ down.flatten(1)
+
+
+def _loha(tensors: Tensors) -> Tensor:
+    first, second = (
+        _cores(tensors[f"hada_t{one}"], tensors[f"hada_w{one}_a"], tensors[f"hada_w{one}_b"])
+        if "hada_t1" in tensors
+        else tensors[f"hada_w{one}_a"] @ tensors[f"hada_w{one}_b"]
+        for one in (1, 2)
+    )
+    return first * second
+
+
+def _lokr(tensors: Tensors) -> Tensor:
+    # Elements of a kernel are columns: the product of flat factors has them where that of kernels does.
+    return torch.kron(_factor(tensors, "lokr_w1"), _factor(tensors, "lokr_w2").contiguous())
+
+
+def _factor(tensors: Tensors, role: str) -> Tensor:
+    """One factor of a Kronecker product."""
+    if role in tensors:
+        return tensors[role].flatten(1)
+    first, second = tensors[f"{role}_a"], tensors[f"{role}_b"]
+    if role == "lokr_w2" and "lokr_t2" in tensors:
+        return _cores(tensors["lokr_t2"], first, second)
+    return first @ second.flatten(1)
+
+
+def _cores(core: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """A kernel from a core tensor and its factors (Tucker decomposition), as rows of elements."""
+    return torch.einsum("ijkl,jr,ip->prkl", core, second, first).flatten(1)
+
+
+def _difference(tensors: Tensors) -> Tensor:
+    return tensors["diff"].flatten(1) if tensors["diff"].ndim > 1 else tensors["diff"][:, None]
+
+
+FORMS: Mapping[str, Callable[[Tensors], Tensor]] = {"lora": _lora, "loha": _loha, "lokr": _lokr, "diff": _difference}
+"""The change of a weight as rows of elements, by the form of a layer."""

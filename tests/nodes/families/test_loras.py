@@ -1,0 +1,183 @@
+"""Pictures of models with LoRAs equal those of diffusers' own pipelines with PEFT, for every layout of their files.
+
+Two are stacked, at strengths 0.5 and -0.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+
+from tests.nodes.conftest import read_pixels
+from tests.nodes.families import lora_files as files
+from tests.nodes.families.lora_files import Changes, Tensors
+from tests.nodes.families.test_text_to_image import GUIDED
+from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, Pixels, assert_same, diffusers
+from weft.engine import Engine, Graph
+from weft.nodes import (
+    ApplyLoRA,
+    CFGGuide,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadLoRA,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute")
+
+STRENGTHS = (0.5, -0.3)
+
+STEPS = 2
+
+PIPELINES = {
+    "epsilon": "StableDiffusionPipeline",
+    "sd2": "StableDiffusionPipeline",
+    "sdxl": "StableDiffusionXLPipeline",
+    "sd3": "StableDiffusion3Pipeline",
+    "sd35": "StableDiffusion3Pipeline",
+    "flux-dev": "FluxPipeline",
+    "z-image": "ZImagePipeline",
+    "qwen-image": "QwenImagePipeline",
+}
+"""diffusers' pipelines, by checkpoint."""
+
+Networks = dict[str, Any]
+
+Named = Callable[[Changes], Changes]
+
+
+def by_name(changes: Changes) -> Changes:
+    return changes
+
+
+def whole(write: files.Write, prefix: str, texts: tuple[str, ...] = (), named: Named | None = None) -> Any:
+    """The file of a LoRA of a denoiser and the text encoders that have a prefix, in their order."""
+
+    def of(networks: Networks, drawn: dict[str, Changes]) -> Tensors:
+        denoiser, *others = drawn
+        unet = files.unet_names(networks[denoiser]) if denoiser == "unet" else by_name
+        found = write((named or (unet if "original" in prefix else by_name))(drawn[denoiser]), prefix.split("!")[0])
+        for name, own in zip(others, texts, strict=False):
+            text = {f"text_model.{one.removeprefix('text_model.')}": change for one, change in drawn[name].items()}
+            found |= write(text, own)
+        return found
+
+    return of
+
+
+UNETS = {
+    "peft": whole(files.peft, "unet.", ("text_encoder.", "text_encoder_2.")),
+    "processors": whole(files.processors, "unet.", ("text_encoder.", "text_encoder_2.")),
+    "kohya": whole(files.kohya, "lora_unet_", ("lora_te_",)),
+    "kohya-original": whole(files.kohya, "lora_unet_!original", ("lora_te1_", "lora_te2_")),
+    "wrapped": whole(files.peft, "base_model.model.", ("base_model.model.text_encoder.", "text_encoder_2.")),
+    "named-adapter": whole(files.named_adapter, "base_model.model.unet.", ("text_encoder.", "text_encoder_2.")),
+    "comfy-original": whole(
+        files.dotted,
+        "diffusion_model.!original",
+        ("text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."),
+    ),
+}
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "epsilon": UNETS,
+    "sd2": {name: UNETS[name] for name in ("peft", "processors", "kohya")},
+    "sdxl": {**UNETS, "kohya": whole(files.kohya, "lora_unet_", ("lora_te1_", "lora_te2_"))},
+}
+"""How a LoRA is written, by checkpoint and layout."""
+
+
+def lora_files(networks: Networks, number: int) -> dict[str, Changes]:
+    """One of two random LoRAs of a pipeline's networks: its denoiser and CLIP's text encoders."""
+    return {name: files.low_rank(network, 10 * number + seed) for seed, (name, network) in enumerate(networks.items())}
+
+
+def networks_of(pipeline: Any) -> Networks:
+    texts = {name: getattr(pipeline, name, None) for name in ("text_encoder", "text_encoder_2")}
+    denoiser = "unet" if hasattr(pipeline, "unet") else "transformer"
+    clips = {name: one for name, one in texts.items() if type(one).__name__.startswith("CLIP")}
+    return {denoiser: getattr(pipeline, denoiser), **clips}
+
+
+class LoRAOracle(Oracle):
+    """diffusers' pipelines with LoRAs; each set of files is painted once."""
+
+    def __init__(self, models: Path) -> None:
+        super().__init__(models)
+        self.painted: dict[Any, Pixels] = {}
+
+    def with_loras(self, model: str, paths: tuple[Path, ...], **call: Any) -> Pixels:
+        key = (model, paths, tuple(call))
+        if key not in self.painted:
+            pipeline = self.pipeline(model)
+            names = [f"lora_{number}" for number in range(len(paths))]
+            for name, path in zip(names, paths, strict=True):
+                pipeline.load_lora_weights(str(path), adapter_name=name)
+            pipeline.set_adapters(names, list(STRENGTHS))
+            kind = getattr(diffusers, PIPELINES[model])
+            size: dict[str, Any] = {"height": SIZE, "width": SIZE, "num_inference_steps": STEPS}
+            self.painted[key] = self.paint(kind, "model", model=model, **size, **GUIDED.get(model, {}), **call)
+            pipeline.unload_lora_weights()
+        return self.painted[key]
+
+
+@pytest.fixture(scope="module")
+def lora_oracle(models: Path) -> LoRAOracle:
+    return LoRAOracle(models)
+
+
+Written = Callable[[str, str], tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def written(zoo: Any, models: Path, lora_oracle: LoRAOracle) -> Written:
+    """The names of two LoRAs of a checkpoint in a layout, written where they are not yet."""
+    drawn: dict[str, Any] = {}
+
+    def give(model: str, layout: str) -> tuple[str, ...]:
+        networks = networks_of(lora_oracle.pipeline(zoo(model) if model != "epsilon" else model))
+        names = tuple(f"loras/{model}-{layout}-{number}.safetensors" for number in (1, 2))
+        for number, name in enumerate(names, 1):
+            changes = drawn.setdefault(f"{model}{number}", lora_files(networks, number))
+            (models / name).parent.mkdir(exist_ok=True)
+            found = LAYOUTS[model][layout](networks, changes)
+            save_file({one: tensor.contiguous().clone() for one, tensor in found.items()}, models / name)
+        return names
+
+    return give
+
+
+def painted(engine: Engine, model: str, loras: tuple[str, ...], strengths: tuple[float, ...] = STRENGTHS) -> Pixels:
+    """Paint with a model under LoRAs."""
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(model)
+        own, text = checkpoint.model, checkpoint.text_encoder
+        for name, strength in zip(loras, strengths, strict=True):
+            own, text = ApplyLoRA(LoadLoRA(name), own, text, strength=strength)
+        guide = CFGGuide(own, TextEncode(text, PROMPT), TextEncode(text, NEGATIVE), scale=SCALE)
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    return read_pixels(engine.run(graph).paths)
+
+
+CASES = [(model, layout) for model, own in LAYOUTS.items() for layout in own]
+
+
+def test_the_pairs_are_counted() -> None:
+    print(f"{len(CASES)} pairs of checkpoint and layout")
+    assert len(CASES) >= 17
+
+
+@pytest.mark.parametrize(("model", "layout"), CASES)
+def test_two_stacked_loras(
+    engine: Engine, models: Path, written: Written, lora_oracle: LoRAOracle, model: str, layout: str
+) -> None:
+    theirs = lora_oracle.with_loras(model, tuple(models / name for name in written(model, "peft")))
+    assert_same(painted(engine, model, written(model, layout)), theirs)
