@@ -14,6 +14,9 @@ from weft.nodes.models.safetensors_header import Shapes, read_header, read_numbe
 MARKS = ("edm_vpred.sigma_min", "edm_vpred.sigma_max", "edm_mean", "edm_std")
 """Tensors whose numbers say how a model was trained."""
 
+MARK_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.")
+"""What the names of such tensors may begin with: some tools write them among those of the UNet."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -54,7 +57,9 @@ class Contents:
             return cls(configs=kept, index=index, left_out=null)
         header = read_header(root)
         refuse_quantised(root.name, header)
-        numbers, scaled = read_numbers(root, header, MARKS), any(map(is_scale, header.shapes))
+        placed = read_numbers(root, header, (prefix + mark for mark in MARKS for prefix in MARK_PREFIXES))
+        numbers = {mark: placed[prefix + mark] for prefix in MARK_PREFIXES for mark in MARKS if prefix + mark in placed}
+        scaled = any(map(is_scale, header.shapes))
         return cls(shapes=without_scales(header.shapes), metadata=header.metadata, numbers=numbers, scaled=scaled)
 
     def has(self, *components: str) -> bool:
@@ -65,6 +70,6 @@ class Contents:
         """The class that a component of a folder names in its configuration; empty where it names none."""
         return str(self.configs.get(component, {}).get("_class_name", ""))
 
-    def holds(self, *names: str) -> bool:
-        """Whether this is a file with these tensors."""
-        return all(name in self.shapes for name in names)
+    def marked(self, name: str) -> bool:
+        """Whether this is a file with a tensor that says how its UNet was trained."""
+        return any(prefix + name in self.shapes for prefix in MARK_PREFIXES)

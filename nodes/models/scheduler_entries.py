@@ -6,23 +6,45 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from weft.engine import InputError
+from weft.engine import InputError, listed
 
 MOST_TIMESTEPS = 100_000
 """The most timesteps of a training; known models have 1,000 at most."""
 
-COUNTS = {"num_train_timesteps": 1, "original_inference_steps": 1, "steps_offset": 0}
-"""Entries that are whole numbers up to `MOST_TIMESTEPS`, and the least value of each."""
+COUNTS = {"num_train_timesteps": 1, "original_inference_steps": 1, "steps_offset": 0, "solver_order": 1}
+"""Entries that are whole numbers, and the least value of each."""
 
 NUMBERS = frozenset(
     {"shift", "flow_shift", "sigma_data", "sigma_min", "sigma_max", "beta_start", "beta_end", "shift_terminal"}
 )
 """Entries that are finite numbers."""
 
-TEXTS = frozenset(
-    {"prediction_type", "beta_schedule", "timestep_spacing", "algorithm_type", "variance_type", "final_sigmas_type"}
-)
-"""Entries that are names."""
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "algorithm_type": (
+        *("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "deis"),
+        *("data_prediction", "noise_prediction"),
+    ),
+    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"),
+    "final_sigmas_type": ("zero", "sigma_min"),
+    "interpolation_type": ("linear", "log_linear"),
+    "sigma_schedule": ("karras", "exponential"),
+    "solver_type": ("midpoint", "heun", "bh1", "bh2", "logrho"),
+    "time_shift_type": ("exponential", "linear"),
+    "timestep_spacing": ("linspace", "leading", "trailing"),
+    "timestep_type": ("discrete", "continuous"),
+    "variance_type": (
+        *("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"),
+        *("learned", "learned_range"),
+    ),
+}
+"""Entries that are names, and those that diffusers' schedulers know. Each class knows some of them; a configuration
+goes to the classes of all samplers, which take their own default in place of a name of another class."""
+
+SHARES = frozenset({"beta_start", "beta_end"})
+"""Numbers from 0 to 1."""
+
+MOST_ORDER = 10
+"""The highest order of a solver that is taken; the literature stops at 3."""
 
 NEEDED = frozenset(
     {"num_train_timesteps", "steps_offset", "shift", "flow_shift", "sigma_data", "beta_start", "beta_end"}
@@ -49,8 +71,16 @@ def check_entries(where: str, config: Mapping[str, Any]) -> None:
 def _wanted(name: str) -> str:
     """What an entry must be, for messages; empty for one that is not checked."""
     if name in COUNTS:
-        return f"a whole number from {COUNTS[name]} to {MOST_TIMESTEPS}"
-    return "a finite number" if name in NUMBERS else "a name" if name in TEXTS else ""
+        return f"a whole number from {COUNTS[name]} to {_most(name)}"
+    if name in CHOICES:
+        return f"one of {listed(CHOICES[name])}"
+    if name in SHARES:
+        return "a number from 0 to 1"
+    return "a finite number" if name in NUMBERS else "a name" if name == "prediction_type" else ""
+
+
+def _most(name: str) -> int:
+    return MOST_ORDER if name == "solver_order" else MOST_TIMESTEPS
 
 
 def _fits(name: str, found: object) -> bool:
@@ -59,7 +89,10 @@ def _fits(name: str, found: object) -> bool:
     if isinstance(found, bool):
         return False
     if name in COUNTS:
-        return isinstance(found, int) and COUNTS[name] <= found <= MOST_TIMESTEPS
+        return isinstance(found, int) and COUNTS[name] <= found <= _most(name)
+    if name in CHOICES:
+        return found in CHOICES[name]
     if name in NUMBERS:
-        return isinstance(found, int | float) and abs(found) < 1e300 and math.isfinite(found)
+        number = isinstance(found, int | float) and abs(found) < 1e300 and math.isfinite(found)
+        return number and (name not in SHARES or 0 <= found <= 1)  # type: ignore[operator]  # a number by now
     return isinstance(found, str)

@@ -25,7 +25,7 @@ EDM_LEAST, EDM_MOST = "edm_vpred.sigma_min", "edm_vpred.sigma_max"
 LATENTS_MEAN, LATENTS_STD = "edm_mean", "edm_std"
 """Tensors with the mean and deviation of each channel of the latents of a UNet under EDM (Playground v2.5)."""
 
-PREDICTION_KEYS = ("modelspec.prediction_type", "modelspec.predict_key")
+PREDICTION_KEYS = ("modelspec.prediction_type", "modelspec.predict_key", "prediction_type")
 
 PREDICTIONS: Mapping[str, str] = {
     **dict.fromkeys(("epsilon", "eps", "noise"), "epsilon"),
@@ -84,7 +84,7 @@ def trained_as_marked(contents: Contents, scheduler: SchedulerConfig) -> Schedul
     """
     if latent_statistics(contents):
         return PLAYGROUND
-    if contents.holds(EDM_MOST):
+    if contents.marked(EDM_MOST):
         given = {"sigma_min": contents.numbers.get(EDM_LEAST), "sigma_max": contents.numbers.get(EDM_MOST)}
         found = {**COSXL, **{name: numbers[0] for name, numbers in given.items() if numbers}}
         _check_levels(found["sigma_min"], found["sigma_max"])
@@ -123,8 +123,8 @@ def latent_statistics(contents: Contents) -> Mapping[str, Any]:
 
 def _marked(contents: Contents) -> Mapping[str, object]:
     """What names of tensors say."""
-    prediction = {"prediction_type": "v_prediction"} if contents.holds(V_PREDICTION) else {}
-    return {**prediction, **({"rescale_betas_zero_snr": True} if contents.holds(ZERO_SNR) else {})}
+    prediction = {"prediction_type": "v_prediction"} if contents.marked(V_PREDICTION) else {}
+    return {**prediction, **({"rescale_betas_zero_snr": True} if contents.marked(ZERO_SNR) else {})}
 
 
 def _stated(metadata: Mapping[str, str]) -> Mapping[str, object]:
@@ -132,7 +132,8 @@ def _stated(metadata: Mapping[str, str]) -> Mapping[str, object]:
     texts = {name: text.strip().lower() for name, text in metadata.items()}
     given = [text for name in PREDICTION_KEYS if (text := texts.get(name, "")) not in SILENT]
     architecture = ARCHITECTURES.get(texts.get("modelspec.architecture", "").split("/")[0])
-    if not given and texts.get("ss_v_parameterization") == "true":
+    v_base = texts.get("ss_base_model_version", "").endswith("_v")  # as kohya's scripts name SD 2 of 768 pixels
+    if not given and (v_base or texts.get("ss_v_parameterization") == "true"):
         given = ["v"]
     prediction = PREDICTIONS.get(given[0], given[0]) if given else architecture
     stated: dict[str, object] = {"prediction_type": prediction} if prediction else {}

@@ -24,7 +24,7 @@ NEVER_READ: Mapping[str, str] = {
     r"global_step": "a count of the training",
     r"(.*\.)?norm_final\.weight": "a norm of Z-Image that its own code does not use",
     r"(.*\.)?encoder\.embed_tokens\.weight": "T5's table of tokens under its second name",
-    "|".join(map(re.escape, (*MARKS, "v_pred", "ztsnr"))): "what a file says of its training, which is read otherwise",
+    rf"(.*\.)?({'|'.join(map(re.escape, (*MARKS, 'v_pred', 'ztsnr')))})": "read as what a file says of its training",
 }
 """Names of tensors that published files have and no network needs, as patterns, with the reason."""
 

@@ -92,6 +92,8 @@ STATED: dict[str, tuple[dict[str, str], str]] = {
     "epsilon": ({"modelspec.prediction_type": "epsilon"}, "epsilon"),
     "key": ({"modelspec.predict_key": "v"}, "v_prediction"),
     "kohya": ({"ss_v_parameterization": "True"}, "v_prediction"),
+    "plain": ({"prediction_type": "v_prediction"}, "v_prediction"),
+    "kohya's base": ({"ss_base_model_version": "sd_v2_v"}, "v_prediction"),
     "architecture": ({"modelspec.architecture": "stable-diffusion-v2-768-v/lora"}, "v_prediction"),
     "base": ({"modelspec.architecture": "stable-diffusion-v2-512"}, "epsilon"),
     "nothing": ({"modelspec.prediction_type": "None", "format": "pt"}, ""),
@@ -127,6 +129,15 @@ def test_a_denoiser_alone_says_it_too(zoo: Any, models: Path) -> None:
     put(models, "alone", {**unet, "v_pred": EMPTY, "ztsnr": EMPTY}, {"ss_zero_terminal_snr": "True"})
     facts = of_denoiser(Contents.of(models / "alone.safetensors"))
     assert facts and facts.scheduler["prediction_type"] == "v_prediction" and facts.scheduler["rescale_betas_zero_snr"]
+
+
+@pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model."])
+def test_marks_may_stand_among_the_tensors_of_the_unet(zoo: Any, models: Path, tmp_path: Path, prefix: str) -> None:
+    found = load_file(models / zoo("sdxl.safetensors"))
+    for mark, entry in (("v_pred", "v_prediction"), ("edm_vpred.sigma_max", 90.0)):
+        save_file({**found, prefix + mark: torch.tensor(90.0)}, tmp_path / "marked.safetensors")
+        facts = of_checkpoint(Contents.of(tmp_path / "marked.safetensors"))
+        assert facts and entry in (facts.scheduler["prediction_type"], facts.scheduler.get("sigma_max"))
 
 
 @pytest.mark.parametrize("name", ["edm_mean", "edm_std"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import diffusers.schedulers
 import pytest
 
 from weft.engine import Engine, InputError
 from weft.nodes import builtin
-from weft.nodes.models.scheduler_entries import MOST_TIMESTEPS, check_entries
+from weft.nodes.models.scheduler_entries import CHOICES, MOST_TIMESTEPS, check_entries
 
 GRAPH = Path(__file__).parents[3] / "graphs" / "text_to_image.json"
 
@@ -31,6 +33,12 @@ WRONG: list[tuple[str, object]] = [
     ("beta_start", None),
     ("prediction_type", ["epsilon"]),
     ("variance_type", {}),
+    ("beta_end", 4),
+    ("beta_start", -0.1),
+    ("solver_order", 0),
+    ("solver_order", 2.0),
+    *((name, "other") for name in CHOICES),
+    *((name, ["linear"]) for name in CHOICES),
 ]
 
 
@@ -39,6 +47,23 @@ def test_wrong_entries_are_refused(name: str, found: object) -> None:
     with pytest.raises(InputError) as refused:
         check_entries("scheduler/scheduler_config.json", {name: found})
     assert refused.value.code == "damaged-file"
+
+
+def test_the_names_are_those_that_the_classes_of_schedulers_compare_with() -> None:
+    """A text in a line of diffusers' schedulers that has the name of an entry is one of the choices of an entry."""
+    lines = [
+        line
+        for path in Path(diffusers.schedulers.__path__[0]).glob("scheduling_*.py")
+        for line in path.read_text().splitlines()
+    ]
+    for name, choices in CHOICES.items():
+        compared = [
+            line for line in lines if f"config.{name}" in line or f"{name} not in" in line or f"{name} ==" in line
+        ]
+        known = {choice for line in compared for choice in re.findall(r"\"([a-z_0-9+-]+)\"", line)}
+        others = {choice for other, found in CHOICES.items() if other != name for choice in found}
+        assert known <= {*choices, *others, "v_prediction"}, name
+        assert any(known), name
 
 
 @pytest.mark.parametrize(
