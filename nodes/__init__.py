@@ -18,6 +18,8 @@ Importing this package imports no torch: heavy imports happen in the bodies of n
 from __future__ import annotations
 
 from weft.nodes import moved_node_modules as _moved_node_modules  # noqa: F401  (importing it registers them)
+from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, ImagePrompt, IPAdapter
+from weft.nodes.library import image_prompt_loaders as _image_prompt_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library import recipe_loaders as _recipe_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library.conditioning import (
     AveragePrompts,
@@ -33,6 +35,7 @@ from weft.nodes.library.grid import ImageGrid
 from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.library.image import LoadImage, SaveImage
+from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
 from weft.nodes.library.inpaint import EditGuide, ImageToMask, InpaintGuide
 from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
 from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
@@ -95,6 +98,7 @@ __all__ = [
     "AddedLoRAs",
     "AppliedLoRA",
     "ApplyControlNet",
+    "ApplyIPAdapter",
     "ApplyLoRA",
     "ApplyLoRAToModel",
     "AveragePrompts",
@@ -115,6 +119,7 @@ __all__ = [
     "EditGuide",
     "Embedding",
     "EmptyLatent",
+    "EncodeImage",
     "FindEdges",
     "FlipLatent",
     "FlipSigmas",
@@ -122,8 +127,12 @@ __all__ = [
     "Framing",
     "Guide",
     "GuideTraits",
+    "IPAdapter",
     "Image",
+    "ImageEmbedding",
+    "ImageEncoder",
     "ImageGrid",
+    "ImagePrompt",
     "ImageToMask",
     "InpaintGuide",
     "Integer",
@@ -144,7 +153,9 @@ __all__ = [
     "LoadControlNet",
     "LoadDiffusionModel",
     "LoadEmbedding",
+    "LoadIPAdapter",
     "LoadImage",
+    "LoadImageEncoder",
     "LoadLoRA",
     "LoadTextEncoder",
     "LoadVAE",
@@ -158,6 +169,7 @@ __all__ = [
     "NumberMath",
     "Perturbation",
     "PerturbedAttention",
+    "Pictured",
     "PlotSigmas",
     "ProjectedGuidance",
     "Projection",

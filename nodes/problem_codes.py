@@ -34,6 +34,7 @@ CODES: Mapping[str, str] = {
     "wrong-guide": "The guide does not fit the model or another guide.",
     "wrong-control-net": "The ControlNet was made for another model.",
     "wrong-lora": "The LoRA changes modules that the model does not have, or of other sizes.",
+    "wrong-adapter": "The adapter was made for a model of another structure.",
     "unsupported-by-model": "The model does not have what the node uses or changes.",
     "unknown-prediction": "The configuration of the model's scheduler names a prediction that Weft does not know.",
     "malformed-blocks": "The text that gives numbers to blocks of a network is not of the form that it must have.",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from weft.engine import ADDED_LATER, Limits, Loading, Patch, Recipe, check_pixels, value
 from weft.nodes import picture_files, value_display
+from weft.nodes.image_prompt_values import ImagePrompt
 from weft.nodes.value_checks import check_size, check_tensor
 
 if TYPE_CHECKING:
@@ -309,6 +310,7 @@ class Prompt(Generic[F]):
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
         attention_mask: which tokens the denoiser reads, 1 or 0, `[batch, token]`; None is all of them.
+        images: the pictures that act with it, through IP-Adapters whose outputs are added.
     """
 
     embeddings: Tensor
@@ -322,6 +324,7 @@ class Prompt(Generic[F]):
     start: float = 0.0
     end: float = 1.0
     attention_mask: Tensor | None = field(default=None, metadata=ADDED_LATER)
+    images: tuple[ImagePrompt, ...] = field(default=(), metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for embeddings, a pooled vector or a mask of another shape or type."""
@@ -336,7 +339,9 @@ class Prompt(Generic[F]):
         _, tokens, channels = self.embeddings.shape
         where = ["in an area"] * (self.area is not None) + ["under a mask"] * (self.mask is not None)
         when = [f"from {self.start:g} to {self.end:g}"] * ((self.start, self.end) != (0, 1))
-        under = [f"under {', '.join(map(repr, self.controls))}"] if self.controls else []
+        under = (
+            [f"under {', '.join(map(repr, (*self.controls, *self.images)))}"] if self.controls or self.images else []
+        )
         return f"Prompt({', '.join([f'{tokens} tokens of {channels}', *where, *when, *under])})"
 
 
@@ -419,5 +424,9 @@ class Guide(Generic[F]):
     @property
     def steered(self) -> bool:
         """Whether ControlNets act with one of its prompts."""
-        prompts = (*self.positive.prompts, *(self.negative.prompts if self.negative else ()))
-        return any(prompt.controls for prompt in prompts)
+        return any(prompt.controls for prompt in self.prompts)
+
+    @property
+    def prompts(self) -> tuple[Prompt[F], ...]:
+        """All of its prompts."""
+        return (*self.positive.prompts, *(self.negative.prompts if self.negative else ()))

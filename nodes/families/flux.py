@@ -22,7 +22,7 @@ from weft.nodes.families.flows import (
     unpacked,
     unpredicted_channels,
 )
-from weft.nodes.models.denoiser import Conditions, Residuals
+from weft.nodes.models.denoiser import Conditions, ImageLayer, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import FLUX_MODULES, OriginalModules, numbered
@@ -91,6 +91,20 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
     @classmethod
     def distilled(cls, config: Mapping[str, Any]) -> bool:
         return True
+
+    @classmethod
+    def image_layers(cls, config: Mapping[str, Any]) -> tuple[ImageLayer, ...]:
+        """The blocks with streams of their own for picture and prompt, as in XLabs' adapters."""
+        channels = config["num_attention_heads"] * config["attention_head_dim"]
+        return tuple(
+            ImageLayer(f"transformer_blocks.{block}.attn", channels, config["joint_attention_dim"])
+            for block in range(config["num_layers"])
+        )
+
+    def image_processor(self, inner: Any, number: int) -> Any:
+        from weft.nodes.models.image_attention import JointAttentionWithImages
+
+        return JointAttentionWithImages(inner, number)
 
     def guidance_conditions(self, scale: float) -> Conditions:
         """The scale for dev. Schnell takes none, and was distilled too: it is called with the positive prompt alone."""

@@ -10,7 +10,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.denoiser import EXTRA_CHANNELS, MIDDLE_RESIDUAL, Conditions, Denoiser, Residuals
+from weft.nodes.models.cross_attentions import cross_attentions
+from weft.nodes.models.denoiser import (
+    EXTRA_CHANNELS,
+    MIDDLE_RESIDUAL,
+    Conditions,
+    Denoiser,
+    ImageLayer,
+    Residuals,
+)
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
@@ -87,6 +95,15 @@ class UNetDenoiser(Denoiser):
     @classmethod
     def distilled(cls, config: Mapping[str, Any]) -> bool:
         return config.get("time_cond_proj_dim") is not None
+
+    @classmethod
+    def image_layers(cls, config: Mapping[str, Any]) -> tuple[ImageLayer, ...]:
+        return tuple(cross_attentions(config))
+
+    def image_processor(self, inner: Any, number: int) -> Any:
+        from weft.nodes.models.image_attention import CrossAttentionWithImages
+
+        return CrossAttentionWithImages(inner, number)
 
     def guidance_conditions(self, scale: float) -> Conditions | None:
         """The embedded scale, for latent consistency models."""

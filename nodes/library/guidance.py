@@ -73,5 +73,6 @@ def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F
         empty.pooled,
         first.framing,
         attention_mask=empty.attention_mask,
+        images=tuple(one.withheld() for one in first.images),
     )
     return Conditioning((prompt,))

@@ -58,18 +58,18 @@ def _trained(prediction: Prediction, noise: Noise, terminal_snr: TerminalSNR) ->
     return predicted, NOISES.get(noise, noise), ends
 
 
-def _variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
+def variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """The variant must be among those of the source."""
     source, variant = loader.source("source"), loader.literals.get("variant")
     if source and variant:
         try:
-            _check_variant(source, variant)
+            check_variant(source, variant)
         except InputError as refusal:
             yield NodeProblem.of(refusal, "variant")
 
 
 def _fits(loader: Upstream) -> Iterator[NodeProblem]:
-    yield from _variant_fits(loader)
+    yield from variant_fits(loader)
     yield from training_fits(loader)
 
 
@@ -108,7 +108,7 @@ def LoadCheckpoint(
             configuration, or from a single file's tensor `ztsnr`.
     """
     found = context.found(source)
-    _check_variant(found.resolved, variant)
+    check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
     return Checkpoint(Model(*recipe, *_trained(prediction, noise, terminal_snr)), TextEncoder(*recipe), VAE(*recipe))
 
@@ -137,13 +137,13 @@ def LoadDiffusionModel(
         terminal_snr: whether that schedule ends in noise alone, as for LoadCheckpoint.
     """
     found = context.found(source)
-    _check_variant(found.resolved, variant)
+    check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
     return Model(*recipe, *_trained(prediction, noise, terminal_snr))
 
 
 def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
-    yield from _variant_fits(loader)
+    yield from variant_fits(loader)
     yield from vae_fits(loader)
 
 
@@ -160,7 +160,7 @@ def LoadVAE(
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)
-    _check_variant(found.resolved, variant)
+    check_variant(found.resolved, variant)
     return VAE(str(found.digest), model.family, variant, context.precision)
 
 
@@ -201,7 +201,7 @@ def LoadTextEncoder(
     return TextEncoder(*recipe, files=files, width=widths.prompt, tokenizer=apart)
 
 
-@node(category="loaders", lane="io", settings=("precision",), fits=_variant_fits)
+@node(category="loaders", lane="io", settings=("precision",), fits=variant_fits)
 def LoadControlNet(
     source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context = INJECTED
 ) -> ControlNet[F]:
@@ -213,7 +213,7 @@ def LoadControlNet(
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)
-    _check_variant(found.resolved, variant)
+    check_variant(found.resolved, variant)
     return ControlNet(str(found.digest), str(found.resolved.family), variant, context.precision)
 
 
@@ -245,7 +245,7 @@ def LoadEmbedding(
     return replace(text_encoder, embeddings=(*text_encoder.embeddings, Embedding(str(found.digest), word)))
 
 
-def _check_variant(resolved: Resolved, variant: str) -> None:
+def check_variant(resolved: Resolved, variant: str) -> None:
     """Raise `InputError` where no component has the variant."""
     if not variant:
         return

@@ -40,6 +40,21 @@ DOWN_RESIDUALS, MIDDLE_RESIDUAL = "down_block_additional_residuals", "mid_block_
 
 
 @dataclass(frozen=True)
+class ImageLayer:
+    """An attention layer that can read pictures in addition to the prompt.
+
+    Args:
+        name: in the network, as diffusers calls it.
+        channels: of its queries, keys and values.
+        width: channels of the tokens that it reads.
+    """
+
+    name: str
+    channels: int
+    width: int
+
+
+@dataclass(frozen=True)
 class SizeLimits:
     """The sizes of latents that a network takes, in latent elements along each side.
 
@@ -192,6 +207,23 @@ class Denoiser:
             InputError: where the prompt lacks what the network reads.
         """
         return {"encoder_hidden_states": prompt.embeddings}
+
+    @classmethod
+    def image_layers(cls, config: Mapping[str, Any]) -> tuple[ImageLayer, ...]:
+        """The layers in which IP-Adapters act in a network of this configuration, in the order of their keys.
+
+        None where the family has no IP-Adapters.
+        """
+        return ()
+
+    def image_processor(self, inner: Any, number: int) -> Any:
+        """The attention processor of an image layer that adds pictures to what another processor gives.
+
+        Args:
+            inner: the processor around which it is.
+            number: of the layer, in the order of `image_layers`.
+        """
+        raise NotImplementedError
 
     @classmethod
     def distilled(cls, config: Mapping[str, Any]) -> bool:

@@ -260,6 +260,12 @@ KINDS: tuple[Kind, ...] = (
         "LoRA",
     ),
     Kind(
+        "an IP-Adapter",
+        "load it with LoadIPAdapter, and apply it to prompts with ApplyIPAdapter",
+        _any("image_proj.", "ip_adapter_proj_model.", "ip_adapter_double_stream_"),
+        "IP-Adapter",
+    ),
+    Kind(
         "a ControlNet",
         "load it with LoadControlNet",
         _any("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
@@ -298,6 +304,12 @@ KINDS: tuple[Kind, ...] = (
         "load it with LoadVAE, behind a model",
         _any("encoder.conv_in.", "decoder.conv_in.", "decoder.middle.0.", "decoder.layers.0."),
         "VAE",
+    ),
+    Kind(
+        "an image encoder",
+        "load it with LoadImageEncoder",
+        lambda shapes: any(name.endswith("embeddings.patch_embedding.weight") for name in shapes),
+        "image encoder",
     ),
     Kind(
         "a text encoder",

@@ -25,6 +25,7 @@ from weft.nodes.models.parametrisation import (
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.prompting.text_encoders import TextModelFiles
+from weft.nodes.sampling.image_prompt_checks import ip_adapter_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.scheduling import check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
@@ -187,6 +188,9 @@ def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
             )
             hint = "encode them with the text encoder of the model's own checkpoint"
             yield NodeProblem("guide", message, hint, "wrong-channels")
+        config = model.facts.network.config
+        layers = model.family.denoiser.image_layers(config)
+        yield from ip_adapter_fits(node, layers, config, f"the model of `{model.node}` ({model.family.name})")
         net = node.above_by_type(ControlNet)
         source = net.source("source") if net else None
         if net and source and isinstance(source.facts, ControlNetFacts):

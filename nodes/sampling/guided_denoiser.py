@@ -23,10 +23,13 @@ from torch import Tensor
 from weft.engine import Context, InputError
 from weft.nodes.models.control_networks import ControlNetwork
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
+from weft.nodes.models.image_attention import shown_images
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
-from weft.nodes.sampling.pag import patches_of, perturbed_rows
+from weft.nodes.sampling.guide_patches import patches_of
+from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, joined
+from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, TRUE_SCALE_HINT
 from weft.nodes.values import Guide, Latent, Prompt
@@ -57,6 +60,7 @@ class BranchPrompt:
         weight: among the prompts of its branch, `[batch or 1, 1, height, width]` in latent elements; a number where it
             is the same all over.
         perturbed: whether it is predicted under perturbed attention.
+        images: the pictures that its rows attend to.
     """
 
     branch: int
@@ -65,6 +69,7 @@ class BranchPrompt:
     controls: tuple[int, ...]
     weight: Tensor | float
     perturbed: bool
+    images: tuple[BoundImages, ...] = ()
 
     def joins(self, other: BranchPrompt) -> bool:
         """Whether both can go through the network in one batch."""
@@ -83,6 +88,7 @@ class NetworkCall:
     prompts: tuple[BranchPrompt, ...]
     conditions: Conditions
     controls: tuple[BoundControl, ...]
+    images: tuple[ActingImages, ...] = ()
 
     def predict(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Sequence[Tensor]:
         """The network's prediction for each prompt, in float32."""
@@ -91,8 +97,9 @@ class NetworkCall:
         kept = sum(not prompt.perturbed for prompt in self.prompts)
         count = len(self.prompts)
         perturbed = perturbed_rows(kept, count) if kept < count else nullcontext()
+        pictured = shown_images(acting(self.images, position)) if self.images else nullcontext()
         given = {"latents": sample, **self.conditions}
-        with perturbed, network_call(f"the denoiser of {model.family}", given):
+        with perturbed, pictured, network_call(f"the denoiser of {model.family}", given):
             prediction = model.predict(sample, timestep, self.conditions, residuals).float()
         return prediction.chunk(count)
 
@@ -146,20 +153,20 @@ class GuidedDenoiser:
 
     def _network_calls(self, branches: Sequence[int], position: Position) -> tuple[NetworkCall, ...]:
         """The calls that the prompts of this position take; equal sets of prompts are joined once in a run."""
-        acting = tuple(
+        numbers = tuple(
             number
             for number, one in enumerate(self.prompts)
             if one.branch in branches and position.among(one.prompt.start, one.prompt.end)
         )
-        if {self.prompts[number].branch for number in acting} != set(branches):
+        if {self.prompts[number].branch for number in numbers} != set(branches):
             raise InputError(
                 f"no prompt acts at {position.index} of {position.count} predictions",
                 "let the fractions of the prompts cover the whole run (PromptSteps)",
                 "no-prompt",
             )
-        if acting not in self.calls:
-            self.calls[acting] = tuple(self._joined([self.prompts[number] for number in acting]))
-        return self.calls[acting]
+        if numbers not in self.calls:
+            self.calls[numbers] = tuple(self._joined([self.prompts[number] for number in numbers]))
+        return self.calls[numbers]
 
     def _joined(self, prompts: list[BranchPrompt]) -> Iterator[NetworkCall]:
         """One call for all prompts whose conditions have equal shapes, in their order: perturbed ones stay last."""
@@ -168,9 +175,9 @@ class GuidedDenoiser:
             prompts = [one for one in prompts if one not in together]
             names = together[0].conditions
             conditions = {name: torch.cat([one.conditions[name] for one in together]) for name in names}
-            acting = [(net, [number in one.controls for one in together]) for number, net in enumerate(self.nets)]
-            controls = tuple(net.on(parts) for net, parts in acting if any(parts))
-            yield NetworkCall(together, conditions, controls)
+            steered = [(net, [number in one.controls for one in together]) for number, net in enumerate(self.nets)]
+            controls = tuple(net.on(parts) for net, parts in steered if any(parts))
+            yield NetworkCall(together, conditions, controls, tuple(joined([one.images for one in together])))
 
 
 @contextmanager
@@ -203,7 +210,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             network = held.enter_context(context.weights(control.control_net, ControlNetwork))
             nets.append(bound(control, latent, network, model))
         # A perturbed prompt has the ControlNets of the positive one, and counts as one of its branch.
-        acting = _acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)
+        steered = _acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)
         inputs = [
             BranchPrompt(
                 number,
@@ -212,8 +219,9 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
                 own,
                 prompt_weight(prompt, latent, model, context.device),
                 branches[number].perturbed,
+                bound_images(prompt.images, latent, model, context),
             )
-            for (number, prompt), own in zip(prompts, acting, strict=True)
+            for (number, prompt), own in zip(prompts, steered, strict=True)
         ]
         yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), step)
 

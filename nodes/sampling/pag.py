@@ -23,7 +23,6 @@ from torch.overrides import TorchFunctionMode
 
 from weft.engine import InputError, Loading, Patch, value
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.values import Guide
 
 
 def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
@@ -88,11 +87,6 @@ class PerturbedLayers(Patch[Denoiser]):
         for attention, processor in zip(attentions, before, strict=True):
             attention.set_processor(PerturbedProcessor(processor))
         return undo
-
-
-def patches_of(guide: Guide[Any]) -> tuple[PerturbedLayers, ...]:
-    """The patches that a guide's predictions need in its model."""
-    return (PerturbedLayers(guide.perturbation.layers),) if guide.perturbation else ()
 
 
 _ROWS: ContextVar[tuple[int, int] | None] = ContextVar("rows of a batch that are not perturbed", default=None)

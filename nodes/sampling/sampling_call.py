@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.parametrisation import Parametrisation, parametrisation_of
+from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.guided_denoiser import guided
 from weft.nodes.sampling.noise import generators_for
-from weft.nodes.sampling.pag import patches_of
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.sampling.sampling_run import Record, SamplingRun, StepCallback
 from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler

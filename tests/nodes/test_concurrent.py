@@ -12,12 +12,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.nodes.families.image_adapters import add_image_adapters
 from weft.engine import Engine, Graph, Submission
 from weft.engine.store.codec import content_digest
 from weft.nodes import (
     ApplyControlNet,
+    ApplyIPAdapter,
     CFGGuide,
     EmptyLatent,
+    EncodeImage,
     FindEdges,
     ImageGrid,
     ImageToMask,
@@ -26,6 +29,8 @@ from weft.nodes import (
     LoadControlNet,
     LoadEmbedding,
     LoadImage,
+    LoadImageEncoder,
+    LoadIPAdapter,
     PerturbedAttention,
     TextEncode,
     VAEDecode,
@@ -33,9 +38,9 @@ from weft.nodes import (
 
 SIDE, STEPS = 64, 2
 
-KINDS = ("plain", "perturbed attention", "tiled decode", "embedding", "control net")
+KINDS = ("plain", "perturbed attention", "tiled decode", "embedding", "control net", "picture")
 
-MANY = {2: KINDS[:2], 4: KINDS[1:], 8: (*KINDS, *KINDS[1:4])}
+MANY = {2: KINDS[:2], 4: KINDS[1:5], 8: (*KINDS, *KINDS[1:3])}
 """The kinds of so many runs at once; each has a seed of its own."""
 
 FOR_AN_ENGINE: Any = {"device": "cpu", "precision": "float32", "history": False}
@@ -55,6 +60,10 @@ def painting(kind: str, seed: int) -> Graph:
         if kind == "control net":
             control: Any = ApplyControlNet(positive, negative, LoadControlNet("edges"), LoadImage("stripes.png"))
             positive, negative = control
+        if kind == "picture":
+            embedding = EncodeImage(LoadImageEncoder("vision"), LoadImage("ramp.png"))
+            pictured: Any = ApplyIPAdapter(positive, negative, LoadIPAdapter("sd1-plus.safetensors"), embedding)
+            positive, negative = pictured
         guide = CFGGuide(checkpoint.model, positive, negative, scale=5.0)
         if kind == "perturbed attention":
             guide = PerturbedAttention(guide, scale=3.0)
@@ -66,6 +75,7 @@ def painting(kind: str, seed: int) -> Graph:
 @pytest.fixture(scope="module")
 def folders(models: Path, pictures: Path) -> dict[str, Any]:
     """Where an engine finds the tiny models, an embedding and the pictures."""
+    add_image_adapters(models, {"sd1": "epsilon"})
     vectors = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
     save_file({"<cat>": vectors}, models / "learned.safetensors")
     return {"models": [models], "inputs": [pictures]}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.nodes.families.image_adapters import add_image_adapters
 from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.families.tiny import PIPELINES
 
@@ -33,3 +34,10 @@ def zoo(models: Path) -> Zoo:
         return name
 
     return give
+
+
+@pytest.fixture(scope="session")
+def adapters(models: Path, zoo: Zoo) -> Path:
+    """The models folder with an image encoder and adapters of each kind for each family."""
+    add_image_adapters(models, {"sd1": "epsilon", "sdxl": zoo("sdxl")})
+    return models

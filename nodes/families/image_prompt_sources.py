@@ -1,0 +1,71 @@
+"""Sources of image encoders and of the adapters that read what these make of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from weft.engine import InputError, Notice
+from weft.nodes.families.sources import ModelSource
+from weft.nodes.models import diffusers_folder
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.ip_adapter_files import (
+    LAYERS,
+    PROJECTION,
+    IPAdapterFacts,
+    ip_adapter_facts,
+    under_own_names,
+)
+from weft.nodes.models.safetensors_header import kind_of
+from weft.nodes.models.unread import outside, unread_tensors
+from weft.nodes.models.vision_models import FOLDER, PROCESSOR, VisionFacts, vision_facts
+
+
+class ImageEncoderSource(ModelSource):
+    """The vision model of CLIP or SigLIP: alone, in a whole CLIP model, or in the folder of a pipeline."""
+
+    kind = "image encoder"
+    components = ("", FOLDER, PROCESSOR)
+
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
+        """Its own folder with that of what prepares pictures for it, where the source is a pipeline's folder."""
+        if not root.is_dir():
+            return root, (root,)
+        own = ("",) if contents.has("") else (FOLDER, PROCESSOR)
+        return root, diffusers_folder.content(root, own)
+
+    def facts(self, contents: Contents, root: Path) -> VisionFacts | None:
+        return vision_facts(contents)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        hint = "give a folder or a safetensors file of a CLIP or SigLIP vision model"
+        return _refused(root, contents, "an image encoder", hint)
+
+
+class IPAdapterSource(ModelSource):
+    """An IP-Adapter, in one file."""
+
+    kind = "IP-Adapter"
+    components = ()
+
+    def facts(self, contents: Contents, root: Path) -> IPAdapterFacts | None:
+        return ip_adapter_facts(contents) if contents.shapes else None
+
+    def folder_notices(self, text: str, contents: Contents, facts: object) -> Iterator[Notice]:
+        """The notice of tensors that are none of an adapter's."""
+        left = outside(under_own_names(contents.shapes), (PROJECTION, LAYERS))
+        if left:
+            yield unread_tensors(text, left)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        hint = "give the safetensors file of an IP-Adapter, with tensors `image_proj.` and `ip_adapter.`"
+        return _refused(root, contents, "an IP-Adapter", hint)
+
+
+def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:
+    """The error that names what was found where something else was wanted."""
+    kind = kind_of(contents.shapes)
+    named = (contents.class_of(name) or contents.configs[name].get("model_type", "") for name in contents.configs)
+    found = kind.name if kind else ", ".join(filter(None, map(str, named))) or "nothing that Weft knows"
+    other = kind.hint if kind and kind.part and not wanted.endswith(kind.part) else hint
+    return InputError(f"`{root.name}` is {found}, expected {wanted}", other, "wrong-kind-of-file")

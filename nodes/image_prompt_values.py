@@ -1,0 +1,120 @@
+"""The values of prompts that are pictures: image encoders, what they make of pictures, and adapters that read it.
+
+`ImageEncoder`, `IPAdapter` and `Redux` are recipes, as those of `weft.nodes.values`. They belong to no family of
+models: whether an adapter fits a model follows from the sizes of both (`weft.nodes.sampling.image_prompt_checks`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import Recipe, value
+from weft.nodes.value_checks import check_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageWeights(Recipe[Any]):
+    """Names the weights of one component that has to do with pictures as prompts.
+
+    Args:
+        source: the content digest of the files that they are in.
+        variant: the variant of the weights, such as `fp16`; empty takes the plain ones, or the only ones.
+        dtype: the precision that they are loaded in: `float32`, `float16` or `bfloat16`.
+    """
+
+    source: str
+    variant: str
+    dtype: str
+
+    def __repr__(self) -> str:
+        variant = f", {self.variant}" if self.variant else ""
+        return f"{type(self).__name__}({self.dtype}{variant}, {self.source[:12]})"
+
+
+@value
+@dataclass(frozen=True, repr=False)
+class ImageEncoder(ImageWeights):
+    """The vision model of CLIP or SigLIP."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
+class IPAdapter(ImageWeights):
+    """An IP-Adapter: a projection of encoded pictures, and keys and values for each attention layer of a denoiser."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
+class Redux(ImageWeights):
+    """FLUX.1 Redux: a projection of encoded pictures to the tokens of a prompt."""
+
+
+@value
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """What an image encoder makes of pictures.
+
+    Args:
+        encoder: the image encoder; it also encodes the empty picture that stands for no picture.
+        tokens: the hidden states before its last layer `[picture, token, channel]`.
+        last: the hidden states after its last layer `[picture, token, channel]`.
+        vectors: the pooled and projected vector of each picture `[picture, channel]`.
+    """
+
+    encoder: ImageEncoder
+    tokens: Tensor = field(repr=False)
+    last: Tensor = field(repr=False)
+    vectors: Tensor = field(repr=False)
+
+    def check_value(self) -> None:
+        """Raise `InputError` for tensors of another shape or type."""
+        for what, found in (("tokens", self.tokens), ("last tokens", self.last)):
+            check_tensor(f"the {what} of an ImageEmbedding", found, ("picture", "token", "channel"))
+        check_tensor("the vectors of an ImageEmbedding", self.vectors, ("picture", "channel"))
+
+    @property
+    def count(self) -> int:
+        """The number of pictures."""
+        return len(self.vectors)
+
+
+@value
+@dataclass(frozen=True, eq=False)
+class ImagePrompt:
+    """Pictures that act with a prompt, through an IP-Adapter.
+
+    Args:
+        adapter: the IP-Adapter.
+        tokens: what its projection makes of the pictures `[item, picture, token, channel]`; one item serves all.
+        blank: what it makes of the absence of a picture, of the same shape: for the negative prompt.
+        scale: the factor of its output.
+        blocks: factors of `scale` for parts of the denoiser, as text (`weft.nodes.models.network_blocks`); the others
+            have 0. Empty is 1 for all.
+        mask: how much it acts at each place `[item, height, width]`, stretched over the picture; None is 1 everywhere.
+        start: the fraction of the steps at which it begins.
+        end: the fraction of the steps at which it ends.
+    """
+
+    adapter: IPAdapter
+    tokens: Tensor = field(repr=False)
+    blank: Tensor = field(repr=False)
+    scale: float
+    blocks: str = ""
+    mask: Tensor | None = field(default=None, repr=False)
+    start: float = 0.0
+    end: float = 1.0
+
+    def check_value(self) -> None:
+        """Raise `InputError` for tokens or a mask of another shape or type."""
+        for found in (self.tokens, self.blank):
+            check_tensor("the tokens of an ImagePrompt", found, ("item", "picture", "token", "channel"))
+        if self.mask is not None:
+            check_tensor("the mask of an ImagePrompt", self.mask, ("item", "height", "width"))
+
+    def withheld(self) -> ImagePrompt:
+        """The same without its pictures: what the negative prompt gets."""
+        return replace(self, tokens=self.blank)

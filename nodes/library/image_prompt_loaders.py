@@ -1,0 +1,43 @@
+"""How image encoders and adapters of pictures are loaded; importing this module registers it and imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weft.engine import InputError, Loading, loader_for
+from weft.nodes.image_prompt_values import ImageEncoder, IPAdapter
+from weft.nodes.models.ip_adapter_files import IPAdapterFacts
+from weft.nodes.models.network_calls import reading_weights
+from weft.nodes.models.vision_models import ImageReader, VisionFacts, load_image_reader
+
+if TYPE_CHECKING:
+    from weft.nodes.models.image_projection import ImageProjector
+
+
+@loader_for(ImageEncoder)
+def load_image_encoder(recipe: ImageEncoder, loading: Loading) -> ImageReader:
+    """The vision model, with what prepares pictures for it."""
+    import torch
+
+    source = loading.locate(recipe.source)
+    facts = source.facts
+    if not isinstance(facts, VisionFacts):
+        raise InputError(f"`{source.text}` is no image encoder", "load it with LoadImageEncoder", "wrong-kind-of-file")
+    with reading_weights(source.text):
+        return load_image_reader(facts, source.root, recipe.variant, getattr(torch, recipe.dtype), loading.device)
+
+
+@loader_for(IPAdapter)
+def load_projector(recipe: IPAdapter, loading: Loading) -> ImageProjector:
+    """The projection of an IP-Adapter, with the keys and values of its layers."""
+    import torch
+
+    from weft.nodes.models.image_projection import load_ip_adapter
+
+    source = loading.locate(recipe.source)
+    facts = source.facts
+    if not isinstance(facts, IPAdapterFacts):
+        raise InputError(f"`{source.text}` is no IP-Adapter", "load it with LoadIPAdapter", "wrong-kind-of-file")
+    (file,) = source.files
+    with reading_weights(source.text):
+        return load_ip_adapter(facts, file, getattr(torch, recipe.dtype), loading.device)

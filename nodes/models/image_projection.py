@@ -1,0 +1,174 @@
+"""The module of an IP-Adapter: what it projects pictures with, and the keys and values of its attention layers.
+
+diffusers' classes project; their names for tensors are not those of files.
+
+Imports torch: only the bodies of nodes and loaders import this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from diffusers.models.embeddings import ImageProjection, IPAdapterFullImageProjection, IPAdapterPlusImageProjection
+from torch import Tensor, nn
+
+from weft.engine import InputError
+from weft.nodes.models.ip_adapter_files import LAYERS, PROJECTION, IPAdapterFacts, numbered_keys, under_own_names
+from weft.nodes.models.loading import notice_unread, ready
+from weft.nodes.models.network_calls import network_call
+from weft.nodes.models.single_file import below, tensors
+from weft.nodes.models.vision_models import EncodedImages
+
+HEAD = 64
+"""Channels of an attention head of the resampler of IP-Adapter Plus."""
+
+
+class ImageProjector(nn.Module):
+    """An IP-Adapter.
+
+    Args:
+        facts: what its headers say.
+        weights: its tensors: `projection.`, by the names of diffusers' classes, `keys.` and `values.` by the number of
+            an attention layer.
+        name: of its file, for messages.
+    """
+
+    def __init__(self, facts: IPAdapterFacts, weights: Mapping[str, Tensor], dtype: torch.dtype, name: str) -> None:
+        super().__init__()
+        self.facts = facts
+        with init_empty_weights(include_buffers=False):
+            self.projection = _projection(facts, weights)
+            biased = "keys.0.bias" in weights
+            sides = [nn.ModuleList(nn.Linear(facts.width, one, biased) for one in facts.layers) for _ in range(2)]
+        self.keys, self.values = sides
+        converted = {name: one.to(dtype) for name, one in weights.items()}
+        report = self._loaded(converted, name)
+        if report.missing_keys or report.unexpected_keys:
+            missing, unknown = (", ".join(sorted(names)[:3]) for names in report)
+            raise InputError(
+                f"`{name}` is no IP-Adapter of a known structure: it lacks {missing or 'nothing'}, and has "
+                f"{unknown or 'nothing'} that none has",
+                "get the file again",
+                "missing-weights" if missing else "damaged-file",
+            )
+
+    def _loaded(self, weights: Mapping[str, Tensor], name: str) -> Any:
+        try:
+            return self.load_state_dict(weights, strict=False, assign=True)
+        except RuntimeError as fault:
+            raise InputError(
+                f"the weights of `{name}` do not fit each other ({str(fault)[:200]})", "get it again", "damaged-file"
+            ) from fault
+
+    def project(self, encoded: EncodedImages) -> Tensor:
+        """The tokens of pictures `[picture, token, channel]`, in float32 on the CPU."""
+        given = encoded.vectors if self.facts.reads_vectors else encoded.tokens
+        first = next(self.parameters())
+        with network_call("the projection of an IP-Adapter", {"picture": given}):
+            projected: Tensor = self.projection(given.to(first.device, first.dtype))
+        return projected.float().cpu()
+
+    def attended(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The key and the value of each attention layer for tokens `[item, token, channel]`."""
+        first = next(self.parameters())
+        given = tokens.to(first.device, first.dtype)
+        return [(key(given), value(given)) for key, value in zip(self.keys, self.values, strict=True)]
+
+
+def _projection(facts: IPAdapterFacts, weights: Mapping[str, Tensor]) -> nn.Module:
+    """diffusers' module, its sizes from the tensors."""
+
+    def size(name: str, axis: int = 0) -> int:
+        return int(weights[f"projection.{name}"].shape[axis])
+
+    if facts.kind == "plain":
+        return ImageProjection(facts.reads, facts.width, size("image_embeds.weight") // facts.width)
+    if facts.kind == "full":
+        kind: Any = IPAdapterFullImageProjection
+        full: nn.Module = kind(facts.reads, facts.width)
+        return full
+    layers = [name for name in weights if LAYER.match(name.removeprefix("projection."))]
+    hidden = size("latents", 2)
+    return IPAdapterPlusImageProjection(
+        embed_dims=facts.reads,
+        output_dims=facts.width,
+        hidden_dims=hidden,
+        depth=len({name.split(".")[2] for name in layers}),
+        dim_head=HEAD,
+        heads=size("layers.0.attn.to_q.weight") // HEAD,
+        num_queries=size("latents", 1),
+        ffn_ratio=size("layers.0.ff.1.net.2.weight", 1) / hidden,
+    )
+
+
+def load_ip_adapter(facts: IPAdapterFacts, path: Path, dtype: torch.dtype, device: str) -> ImageProjector:
+    """The projection of an adapter, with the keys and values of its layers.
+
+    Raises:
+        InputError: where weights are missing.
+    """
+    found = under_own_names(tensors(path, dtype=dtype))
+    layers = below(LAYERS, found)
+    weights: dict[str, Tensor] = {
+        **{f"projection.{name}": one for name, one in _renamed(facts.kind, below(PROJECTION, found))},
+        **{
+            name: one
+            for number, key in enumerate(numbered_keys(layers))
+            for name, one in _of_layer(layers, number, key[0])
+        },
+    }
+    projector = ImageProjector(facts, weights, dtype, path.name)
+    read = {name for number, _ in numbered_keys(layers) for name in _names_of_layer(number)}
+    others = [name for name in found if not name.startswith((PROJECTION, LAYERS))]
+    notice_unread(path.name, [*others, *(LAYERS + name for name in layers if name not in read)])
+    return ready(projector, device)
+
+
+def _names_of_layer(number: int) -> Iterator[str]:
+    for side in ("k", "v"):
+        yield from (f"{number}.to_{side}_ip.weight", f"{number}.to_{side}_ip.bias")
+
+
+def _of_layer(layers: Mapping[str, Tensor], number: int, key: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of an attention layer, by the names of `ImageProjector`."""
+    for name in _names_of_layer(key):
+        if name in layers:
+            _, inner, kind = name.split(".")
+            yield f"{'keys' if inner == 'to_k_ip' else 'values'}.{number}.{kind}", layers[name]
+
+
+PLAIN = {"proj.": "image_embeds."}
+FULL = {"proj.0.": "ff.net.0.proj.", "proj.2.": "ff.net.2.", "proj.3.": "norm."}
+PLUS = {
+    "0.norm1.": "ln0.",
+    "0.norm2.": "ln1.",
+    "0.to_q.": "attn.to_q.",
+    "0.to_out.": "attn.to_out.0.",
+    "1.0.": "ff.0.",
+    "1.1.": "ff.1.net.0.proj.",
+    "1.3.": "ff.1.net.2.",
+}
+"""Names of the authors and diffusers' own: of the whole projection, or of a layer of the resampler."""
+
+LAYER = re.compile(r"layers\.(\d+)\.")
+
+
+def _renamed(kind: str, found: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a projection under diffusers' names."""
+    table = {"plain": PLAIN, "full": FULL, "plus": PLUS}[kind]
+    for name, one in found.items():
+        match = LAYER.match(name) if kind == "plus" else None
+        layer, rest = (match[0], name[match.end() :]) if match else ("", name)
+        if rest.startswith("0.to_kv."):
+            key, value = one.chunk(2)
+            yield f"{layer}attn.to_k.weight", key
+            yield f"{layer}attn.to_v.weight", value
+            continue
+        whole = kind != "plus" or match
+        old = next((old for old in table if whole and rest.startswith(old)), "")
+        yield layer + (table[old] + rest.removeprefix(old) if old else rest), one

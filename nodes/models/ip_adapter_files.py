@@ -1,0 +1,171 @@
+"""IP-Adapters in files: what their headers say (https://arxiv.org/abs/2308.06721).
+
+An adapter projects what an image encoder makes of a picture to tokens, and has a key and a value for each attention
+layer of the denoiser that it was trained for. The plain one projects the vector of the whole picture, the one called
+Plus resamples the tokens of its parts, the one for whole faces projects each of these. Files have the names of their
+authors (`image_proj.`, `ip_adapter.`), or those of XLabs for FLUX.1. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from weft.engine import InputError
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.denoiser import ImageLayer
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file import below
+
+T = TypeVar("T")
+
+PROJECTION, LAYERS = "image_proj.", "ip_adapter."
+
+XLABS_PROJECTION, XLABS_LAYERS = "ip_adapter_proj_model.", "double_blocks."
+
+XLABS_NAME = re.compile(r"(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.")
+
+
+@dataclass(frozen=True)
+class IPAdapterFacts:
+    """What headers say of an IP-Adapter.
+
+    Args:
+        kind: `plain`, `plus` or `full`.
+        reads: channels of what it reads of an image encoder: of the vector for a plain one, of tokens for others.
+        width: channels of the tokens that it makes, as many as those of the model's prompts.
+        layers: channels of each attention layer that it was made for, in the order of its keys.
+        joint: whether these are layers of joint attention, as in FLUX.1; their keys then have biases.
+        contents: all that its headers say.
+    """
+
+    kind: str
+    reads: int
+    width: int
+    layers: tuple[int, ...]
+    joint: bool = False
+    contents: Contents = field(default_factory=Contents, repr=False)
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether it reads the vector of a whole picture, not the tokens of its parts."""
+        return self.kind == "plain"
+
+    def __str__(self) -> str:
+        return f"IP-Adapter ({self.kind}), for {len(self.layers)} layers and prompts of {self.width} channels"
+
+
+def ip_adapter_facts(contents: Contents) -> IPAdapterFacts | None:
+    """What headers say of an IP-Adapter; None where there is none.
+
+    Raises:
+        InputError: for an adapter that reads what no node gives it.
+    """
+    named = under_own_names(contents.shapes)
+    projection, keys = below(PROJECTION, named), numbered_keys(below(LAYERS, named))
+    if not projection or not keys:
+        return None
+    _refuse_faces(projection)
+    kind, reads, width = _projection(projection)
+    layers = tuple(shape[0] for _, shape in keys)
+    if {shape[1] for _, shape in keys} != {width}:
+        return None
+    joint = any(name.endswith(".to_k_ip.bias") for name in named)
+    return IPAdapterFacts(kind, reads, width, layers, joint, contents)
+
+
+def under_own_names(found: Mapping[str, T]) -> dict[str, T]:
+    """What is found by the names of IP-Adapter's authors, where it has those of XLabs."""
+    if not any(name.startswith(XLABS_PROJECTION) for name in found):
+        return dict(found)
+    return {_own_name(name): one for name, one in found.items()}
+
+
+def _own_name(name: str) -> str:
+    if name.startswith(XLABS_PROJECTION):
+        return PROJECTION + name.removeprefix(XLABS_PROJECTION)
+    if name.startswith(XLABS_LAYERS):
+        return LAYERS + XLABS_NAME.sub(r"\1.to_\2_ip.", name.removeprefix(XLABS_LAYERS))
+    return name
+
+
+def numbered_keys(layers: Mapping[str, T]) -> list[tuple[int, T]]:
+    """The keys of attention layers with their numbers, in order; UNets' are odd, FLUX.1's follow each other."""
+    numbers = [(name.partition(".")[0], one) for name, one in layers.items() if name.endswith(".to_k_ip.weight")]
+    return sorted((int(number), one) for number, one in numbers if number.isdecimal())
+
+
+def _projection(shapes: Shapes) -> tuple[str, int, int]:
+    """The kind of a projection, channels of what it reads, and of the tokens that it makes."""
+    if "proj.weight" in shapes:
+        return "plain", shapes["proj.weight"][1], shapes["norm.weight"][0]
+    if "proj.3.weight" in shapes:
+        return "full", shapes["proj.0.weight"][1], shapes["proj.3.weight"][0]
+    return "plus", shapes["proj_in.weight"][1], shapes["proj_out.weight"][0]
+
+
+def _refuse_faces(projection: Shapes) -> None:
+    """Raise `InputError` for an adapter that reads the embedding of a face (FaceID)."""
+    if "perceiver_resampler.proj_in.weight" in projection or {"norm.weight", "proj.2.weight"} <= projection.keys():
+        raise InputError(
+            "the adapter reads the embedding of a face that InsightFace makes (FaceID), which no node gives it",
+            "use a plain one, IP-Adapter Plus, or one of these for faces (ip-adapter-plus-face, ip-adapter-full-face)",
+            "unsupported-network",
+        )
+
+
+def check_layers(facts: IPAdapterFacts, layers: Sequence[ImageLayer], model: str) -> None:
+    """Raise `InputError` where an adapter was made for a network of another structure.
+
+    Args:
+        layers: of the network.
+        model: the model, for the message.
+    """
+    hint = "use an adapter that was trained for this kind of model"
+    if not layers:
+        raise InputError(f"no IP-Adapter can act in {model}", "leave ApplyIPAdapter out", "unsupported-by-model")
+    width = layers[0].width
+    if facts.width != width:
+        message = f"the IP-Adapter makes tokens of {facts.width} channels, and the prompts of {model} have {width}"
+        raise InputError(message, hint, "wrong-adapter")
+    found, wanted = list(facts.layers), [layer.channels for layer in layers]
+    if found != wanted:
+        message = (
+            f"the IP-Adapter was made for {len(found)} attention layers of {_sizes(found)} channels, and {model} "
+            f"has {len(wanted)} of {_sizes(wanted)}"
+        )
+        raise InputError(message, hint, "wrong-adapter")
+
+
+def _sizes(channels: Sequence[int]) -> str:
+    return ", ".join(str(one) for one in sorted({*channels}))
+
+
+def check_encoder(facts: IPAdapterFacts, width: int, vector: int) -> None:
+    """Raise `InputError` where an adapter reads what another image encoder makes.
+
+    Args:
+        width: channels of the encoder's tokens.
+        vector: channels of its vectors.
+    """
+    given, what = (vector, "vectors") if facts.reads_vectors else (width, "tokens")
+    if given != facts.reads:
+        raise InputError(
+            f"the IP-Adapter reads {what} of {facts.reads} channels, and the image encoder makes {what} of {given}",
+            f"encode the picture with the image encoder that the adapter was trained with{_known(facts)}",
+            "wrong-channels",
+        )
+
+
+ENCODERS = {768: "CLIP ViT-L/14", 1024: "OpenCLIP ViT-H/14", 1280: "OpenCLIP ViT-bigG/14"}
+"""The image encoders of published plain adapters, by the channels of their vectors."""
+
+TOKEN_ENCODERS = {1024: "CLIP ViT-L/14", 1280: "OpenCLIP ViT-H/14", 1664: "OpenCLIP ViT-bigG/14"}
+"""Those of published adapters of other kinds, by the channels of their tokens."""
+
+
+def _known(facts: IPAdapterFacts) -> str:
+    name = (ENCODERS if facts.reads_vectors else TOKEN_ENCODERS).get(facts.reads)
+    return f": {name}" if name else ""

@@ -1,0 +1,120 @@
+"""Pictures as prompts on a batch: what adapters make of them, for the rows of the prompts that they act with.
+
+Imports torch: only the bodies of nodes import this module. `weft.nodes.models.image_attention` has what attention adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from weft.engine import Context
+from weft.nodes.image_prompt_values import ImagePrompt
+from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.models.image_attention import ShownImages
+from weft.nodes.models.image_projection import ImageProjector
+from weft.nodes.models.ip_adapter_files import check_layers
+from weft.nodes.sampling.controlnets import repeated
+from weft.nodes.sampling.image_prompt_checks import layer_factors
+from weft.nodes.sampling.sampling_run import Position
+from weft.nodes.values import Latent
+
+
+@dataclass(frozen=True, eq=False)
+class BoundImages:
+    """The pictures of one prompt through one adapter, on the device.
+
+    Args:
+        prompt: the value that they come from.
+        keys: the key and the value of each layer `[item, token, channel]`, one row an item.
+        factors: of the adapter's output in each layer.
+        mask: `[item or 1, height, width]`.
+        size: height and width of the latents.
+    """
+
+    prompt: ImagePrompt
+    keys: Sequence[tuple[Tensor, Tensor]]
+    factors: Sequence[float]
+    mask: Tensor | None
+    size: tuple[int, int]
+
+    def joins(self, other: BoundImages) -> bool:
+        """Whether both can be attended to at once, each by rows of its own."""
+        one, two = self.prompt, other.prompt
+        settings = [(image.adapter, image.scale, image.blocks, image.start, image.end) for image in (one, two)]
+        if settings[0] != settings[1] or one.tokens.shape[1:] != two.tokens.shape[1:]:
+            return False
+        if self.mask is None or other.mask is None:
+            return self.mask is other.mask
+        return torch.equal(self.mask, other.mask)
+
+
+def bound_images(
+    images: Sequence[ImagePrompt], latent: Latent[Any], model: Denoiser, context: Context
+) -> tuple[BoundImages, ...]:
+    """Pictures on the device, one row for each item; adapters may leave the device again.
+
+    Raises:
+        InputError: where an adapter was made for another network, or a part that it is to act in is none of it.
+    """
+    return tuple(_bound(one, latent, model, context) for one in images)
+
+
+def _bound(image: ImagePrompt, latent: Latent[Any], model: Denoiser, context: Context) -> BoundImages:
+    layers = model.image_layers(model.network.config)
+    factors = layer_factors(image.scale, image.blocks, layers, model.network.config)
+    tokens = repeated(image.tokens.flatten(1, 2), latent.batch_size, "the pictures of an IP-Adapter")
+    with context.weights(image.adapter, ImageProjector) as adapter:
+        check_layers(adapter.facts, layers, f"the network of {model.family}")
+        keys = [(key.to(model.dtype), value.to(model.dtype)) for key, value in adapter.attended(tokens)]
+    mask = None if image.mask is None else image.mask.to(context.device)
+    if mask is not None and len(mask) > 1:
+        mask = repeated(mask, latent.batch_size, "the mask of an IP-Adapter")
+    size = (latent.height // model.latent_factor, latent.width // model.latent_factor)
+    return BoundImages(image, keys, factors, mask, size)
+
+
+@dataclass(frozen=True, eq=False)
+class ActingImages:
+    """Pictures that rows of a call attend to in a part of the steps."""
+
+    images: ShownImages
+    start: float
+    end: float
+
+
+def acting(images: Sequence[ActingImages], position: Position) -> list[ShownImages]:
+    """Those that act at a position."""
+    return [one.images for one in images if position.among(one.start, one.end)]
+
+
+def joined(prompts: Sequence[Sequence[BoundImages]]) -> Iterator[ActingImages]:
+    """The pictures of the prompts of a call: those of several prompts with equal settings are attended to at once.
+
+    Args:
+        prompts: the pictures of each prompt; its rows follow those of the prompt before.
+    """
+    waiting = [(number, one) for number, images in enumerate(prompts) for one in images]
+    while waiting:
+        together: list[tuple[int, BoundImages]] = []
+        for number, one in waiting:
+            if number not in (taken for taken, _ in together) and (not together or one.joins(together[0][1])):
+                together.append((number, one))
+        waiting = [pair for pair in waiting if pair not in together]
+        yield _at_once(together, len(prompts))
+
+
+def _at_once(together: Sequence[tuple[int, BoundImages]], prompts: int) -> ActingImages:
+    """One attention for the pictures of several prompts."""
+    first, count = together[0][1], len(together)
+    batch = len(first.keys[0][0])
+    rows = [number * batch + item for number, _ in together for item in range(batch)]
+    pairs = zip(*(one.keys for _, one in together), strict=True)
+    keys = [(torch.cat([key for key, _ in pair]), torch.cat([value for _, value in pair])) for pair in pairs]
+    mask = first.mask if first.mask is None or len(first.mask) == 1 else first.mask.repeat(count, 1, 1)
+    images = ShownImages(slice(None) if count == prompts else rows, keys, first.factors, mask, first.size)
+    return ActingImages(images, first.prompt.start, first.prompt.end)

@@ -1,0 +1,105 @@
+"""How tiny image encoders and adapters are made, under the names of those who publish them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from tests.nodes.oracle import diffusers
+
+WIDTH, VECTOR, SIDE = 64, 48, 32
+"""Channels of an image encoder's tokens and of its vectors; pixels along a side of what it sees."""
+
+SIZES: dict[str, Any] = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "image_size": SIDE, "patch_size": 8}
+
+
+def clip_vision() -> Any:
+    """CLIP's vision model of three layers."""
+    config = CLIPVisionConfig(**SIZES, num_hidden_layers=3, num_attention_heads=1, projection_dim=VECTOR)
+    return CLIPVisionModelWithProjection(config)
+
+
+def random(*shape: int, around: float = 0.0) -> Tensor:
+    """Weights whose products keep their size."""
+    return around + torch.randn(shape) / (shape[-1] ** 0.5 if len(shape) > 1 else 4)
+
+
+def normed(name: str, channels: int) -> dict[str, Tensor]:
+    return {f"{name}.weight": random(channels, around=1.0), f"{name}.bias": random(channels)}
+
+
+def linear(name: str, out: int, read: int) -> dict[str, Tensor]:
+    return {f"{name}.weight": random(out, read), f"{name}.bias": random(out)}
+
+
+def plain(width: int, tokens: int = 4) -> dict[str, Tensor]:
+    """The projection of a plain adapter, which makes so many tokens."""
+    return linear("proj", tokens * width, VECTOR) | normed("norm", width)
+
+
+def full(width: int) -> dict[str, Tensor]:
+    """The projection of an adapter for whole faces."""
+    return linear("proj.0", WIDTH, WIDTH) | linear("proj.2", width, WIDTH) | normed("proj.3", width)
+
+
+def plus(width: int, hidden: int = 64) -> dict[str, Tensor]:
+    """The resampler of IP-Adapter Plus, of four layers and five tokens."""
+    found = {"latents": random(1, 5, hidden)} | linear("proj_in", hidden, WIDTH) | linear("proj_out", width, hidden)
+    found |= normed("norm_out", width)
+    for layer in (f"layers.{number}" for number in range(4)):
+        found |= (
+            normed(f"{layer}.0.norm1", hidden) | normed(f"{layer}.0.norm2", hidden) | normed(f"{layer}.1.0", hidden)
+        )
+        parts = {"0.to_q": (64, hidden), "0.to_kv": (128, hidden), "0.to_out": (hidden, 64)}
+        parts |= {"1.1": (4 * hidden, hidden), "1.3": (hidden, 4 * hidden)}
+        found |= {f"{layer}.{name}.weight": random(*shape) for name, shape in parts.items()}
+    return found
+
+
+PROJECTIONS = {"plain": plain, "plus": plus, "full": full}
+
+
+def ip_adapter(unet: Any, kind: str, seed: int) -> dict[str, Tensor]:
+    """An adapter for a UNet, as h94 publishes them: keys and values have odd numbers."""
+    torch.manual_seed(seed)
+    width = unet.config.cross_attention_dim
+    found = {f"image_proj.{name}": one for name, one in PROJECTIONS[kind](width).items()}
+    layers = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+    for number, name in enumerate(layers):
+        channels = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
+        for side in ("k", "v"):
+            found[f"ip_adapter.{2 * number + 1}.to_{side}_ip.weight"] = random(channels, width)
+    return found
+
+
+def xlabs_adapter(transformer: Any, seed: int) -> dict[str, Tensor]:
+    """An adapter for FLUX.1's transformer, as XLabs publishes it."""
+    torch.manual_seed(seed)
+    width, channels = transformer.config.joint_attention_dim, transformer.inner_dim
+    found = {f"ip_adapter_proj_model.{name}": one for name, one in plain(width).items()}
+    for block in range(transformer.config.num_layers):
+        for side in ("k", "v"):
+            name = f"double_blocks.{block}.processor.ip_adapter_double_stream_{side}_proj"
+            found |= linear(name, channels, width)
+    return found
+
+
+def add_image_adapters(models: Path, networks: Mapping[str, str]) -> None:
+    """Put an image encoder, and an adapter of each kind for each network, into a models folder.
+
+    Args:
+        networks: checkpoints of the folder, by what names of adapters begin with.
+    """
+    if not (models / "vision").exists():
+        torch.manual_seed(0)
+        clip_vision().save_pretrained(models / "vision")
+    for name, model in networks.items():
+        unet = diffusers.UNet2DConditionModel.from_pretrained(models / model, subfolder="unet")
+        for seed, kind in enumerate(PROJECTIONS):
+            save_file(ip_adapter(unet, kind, seed), models / f"{name}-{kind}.safetensors")
