@@ -280,6 +280,8 @@ class Control(Generic[F]):
         strength: the factor of its output.
         start: the fraction of the run at which it begins.
         end: the fraction of the run at which it ends.
+        vae: encodes the picture, for ControlNets that read latents.
+        kind: of the picture, for ControlNets that distinguish several.
     """
 
     control_net: ControlNet[F]
@@ -287,6 +289,8 @@ class Control(Generic[F]):
     strength: float
     start: float
     end: float
+    vae: VAE[F] | None = field(default=None, metadata=ADDED_LATER, repr=False)
+    kind: str | None = field(default=None, metadata=ADDED_LATER, repr=False)
 
     def check_value(self) -> None:
         """Raise `InputError` for a picture of another shape or type."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
+from weft.nodes.models.control_networks import check_equal
 from weft.nodes.models.denoiser import Conditions, Denoiser, SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
@@ -113,6 +114,30 @@ def unpacked(patches: Tensor, shape: Sequence[int]) -> Tensor:
     batch, channels, height, width = shape
     pairs = patches.reshape(batch, height // PATCH, width // PATCH, channels, PATCH, PATCH)
     return pairs.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, height, width)
+
+
+def places(rows: int, columns: int, like: Tensor) -> Tensor:
+    """The row and column of each patch of a picture, behind a zero, `[patch, 3]`: FLUX.1's numbers of patches."""
+    import torch
+
+    numbers = torch.zeros(rows, columns, 3, device=like.device, dtype=like.dtype)
+    numbers[..., 1] = torch.arange(rows)[:, None]
+    numbers[..., 2] = torch.arange(columns)
+    return numbers.flatten(0, 1)
+
+
+def check_same_width(control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
+    """Raise `InputError` where a ControlNet was made for a transformer of other widths.
+
+    Args:
+        control: the configuration of the ControlNet.
+        steered: that of the transformer.
+    """
+    own, wanted = (
+        {**config, "channels": config["num_attention_heads"] * config["attention_head_dim"]}
+        for config in (control, steered)
+    )
+    check_equal(own, wanted, ("channels", "joint_attention_dim", "pooled_projection_dim", "patch_size"))
 
 
 def unpredicted_channels(config: Mapping[str, Any]) -> str:

@@ -19,9 +19,11 @@ from weft.nodes.families.flows import (
     SpacedDenoiser,
     flow_widths,
     packed,
+    places,
     unpacked,
     unpredicted_channels,
 )
+from weft.nodes.families.flux_controls import FluxControlNetFormat
 from weft.nodes.models.denoiser import Conditions, ImageLayer, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
@@ -107,27 +109,29 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
         return JointAttentionWithImages(inner, number)
 
     def guidance_conditions(self, scale: float) -> Conditions:
-        """The scale for dev. Schnell takes none, and was distilled too: it is called with the positive prompt alone."""
+        """The scale, for dev and for ControlNets. Schnell takes none, and was distilled too: it is called with the
+        positive prompt alone.
+        """
         import torch
 
-        return {"guidance": torch.tensor([scale], dtype=torch.float32)} if self.network.config.guidance_embeds else {}
+        return {"guidance": torch.tensor([scale], dtype=torch.float32)}
 
     def predict(
         self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
     ) -> Tensor:
         """The transformer reads a row of patches, each numbered by its row and column in the picture."""
-        import torch
-
+        given = dict(conditions)
+        if not self.network.config.guidance_embeds:
+            given.pop("guidance", None)
         rows, _, height, width = sample.shape
-        numbers = torch.zeros(height // PATCH, width // PATCH, 3, device=sample.device, dtype=sample.dtype)
-        numbers[..., 1] = torch.arange(height // PATCH)[:, None]
-        numbers[..., 2] = torch.arange(width // PATCH)
+        numbers = places(height // PATCH, width // PATCH, sample)
         prediction: Tensor = self.network(
             hidden_states=packed(sample),
             timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
-            img_ids=numbers.flatten(0, 1),
+            img_ids=numbers,
             txt_ids=numbers.new_zeros(conditions["encoder_hidden_states"].shape[1], 3),
-            **conditions,
+            **given,
+            **(residuals or {}),
             return_dict=False,
         )[0]
         return unpacked(prediction, sample.shape)
@@ -174,4 +178,5 @@ FLUX = Family(
         "max_image_seq_len": 4096,
     },
     scheduler_changes=unshifted,
+    controls=(FluxControlNetFormat(),),
 )

@@ -19,6 +19,7 @@ from weft.nodes.families.flows import (
     size_shift,
     unpredicted_channels,
 )
+from weft.nodes.families.sd3_controls import SD3ControlNetFormat
 from weft.nodes.models.denoiser import SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
@@ -131,4 +132,5 @@ SD3 = Family(
     ),
     vae=VAESpec(16, config={"scaling_factor": 1.5305, "shift_factor": 0.0609}),
     scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0},
+    controls=(SD3ControlNetFormat(),),
 )

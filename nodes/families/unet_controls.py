@@ -17,6 +17,8 @@ from weft.nodes.models.tensor_layouts import CONTROL_PREFIXES
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from weft.nodes.models.autoencoder import Autoencoder
+
 PICTURE_CHANNELS = 3
 """Channels of a ControlNet's picture."""
 
@@ -36,7 +38,7 @@ class UNetControlNet(ControlNetwork):
         prompts = ("cross_attention_dim",) if reads_prompts else ()
         check_equal(control, steered, ("block_out_channels", "layers_per_block", *prompts))
 
-    def prepared(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
         return (self.placed(pixels),)
 
     def residuals(

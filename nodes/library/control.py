@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Generic, NamedTuple
+from typing import Annotated, Any, Generic, Literal, NamedTuple
 
-from weft.engine import Limits, NodeProblem, Range, node
-from weft.nodes.values import Conditioning, Control, ControlNet, F, Image
+from weft.engine import ADDED_LATER, Limits, NodeProblem, Range, node
+from weft.nodes.sampling.compatibility import control_fits
+from weft.nodes.values import VAE, Conditioning, Control, ControlNet, F, Image
+
+Kind = Literal[
+    "canny", "soft_edge", "pose", "depth", "normal", "segmentation", "tile", "repaint", "blur", "gray", "low_quality"
+]
+"""The kinds of pictures that ControlNets distinguish."""
 
 
 class Controlled(NamedTuple, Generic[F]):
@@ -26,16 +32,18 @@ def check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
         )
 
 
-@node(category="conditioning", lane="cpu", check=check_range)
+@node(category="conditioning", lane="cpu", check=check_range, fits=control_fits)
 def ApplyControlNet(
     positive: Conditioning[F],
     negative: Conditioning[F] | None,
     control_net: ControlNet[F],
     image: Image,
+    vae: Annotated[VAE[F] | None, ADDED_LATER] = None,
     *,
     strength: Annotated[float, Range(0.0, 10.0)] = 1.0,
     start: Annotated[float, Range(0.0, 1.0)] = 0.0,
     end: Annotated[float, Range(0.0, 1.0)] = 1.0,
+    kind: Annotated[Kind | None, ADDED_LATER] = None,
 ) -> Controlled[F]:
     """Control sampling by a picture: edges, depth, a pose, or whatever the ControlNet was trained on.
 
@@ -46,11 +54,17 @@ def ApplyControlNet(
         negative: what it is not to show; null without a negative prompt.
         control_net: from LoadControlNet.
         image: the picture to follow: one for the whole batch, or one for each item. Alpha is left out.
+        vae: the model's own, for ControlNets that read the picture's latents, as those of SD 3 and most of FLUX.1 do;
+            others ignore it.
         strength: the factor of the ControlNet's output.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
+        kind: what the picture shows, for a ControlNet of several kinds (union). Those of FLUX.1 know canny, tile,
+            depth, blur, pose, gray and low_quality; those of SDXL pose, depth, soft_edge (also scribbles), canny (also
+            lines), normal, segmentation, tile and repaint. `canny` is for Stability AI's ControlNet of SD 3.5 Large
+            too, which reads edges at other levels. Left out for all others.
     """
-    control = Control(control_net, image.pixels[..., :3], strength, start, end)
+    control = Control(control_net, image.pixels[..., :3], strength, start, end, vae, kind)
     return Controlled(_under(control, positive), _under(control, negative) if negative else None)
 
 

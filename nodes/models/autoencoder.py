@@ -75,6 +75,11 @@ class Autoencoder:
         latents = (mean - _by_channel(self.shift, mean)) * _by_channel(self.scale, mean)
         return latents.float().cpu()
 
+    def encode_unshifted(self, pictures: Tensor) -> Tensor:
+        """The latents of pictures scaled and not shifted, as some ControlNets read them."""
+        mean = self._mean(pictures)
+        return (mean * _by_channel(self.scale, mean)).float().cpu()
+
     def encode_masked(self, pictures: Tensor) -> Tensor:
         """The latents of masked pictures, as inpainting models read them.
 

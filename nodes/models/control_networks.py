@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weft.engine import InputError
+from weft.engine import InputError, listed
 from weft.nodes.models.network_format import NetworkFormat
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 
 
@@ -31,12 +32,14 @@ class ControlPicture:
         strength: the factor of what the network adds.
         start: the fraction of the run at which it begins.
         end: the fraction of the run at which it ends.
+        kind: the number of its kind, for networks that distinguish several.
     """
 
     tensors: tuple[Tensor, ...]
     strength: float
     start: float
     end: float
+    kind: int | None = None
 
 
 class ControlNetwork:
@@ -72,9 +75,50 @@ class ControlNetwork:
             steered: that of the denoiser's network.
         """
 
+    @classmethod
+    def reads_latents(cls, config: Mapping[str, Any]) -> bool:
+        """Whether one of this configuration reads its picture as a VAE's latents."""
+        return False
+
+    @classmethod
+    def kinds(cls, config: Mapping[str, Any]) -> Mapping[str, int]:
+        """The kinds of pictures that one of this configuration distinguishes, with their numbers."""
+        return {}
+
+    @classmethod
+    def needs_kind(cls, config: Mapping[str, Any]) -> bool:
+        """Whether one of this configuration must know the kind of its picture."""
+        return bool(cls.kinds(config))
+
+    @classmethod
+    def kind_number(cls, config: Mapping[str, Any], kind: str | None) -> int | None:
+        """The number of a kind of pictures; None where none is given.
+
+        Raises:
+            InputError: where the network does not distinguish this kind, or must be given one.
+        """
+        kinds = cls.kinds(config)
+        if kind is None and cls.needs_kind(config):
+            message = f"the ControlNet reads pictures of several kinds: {listed(kinds)}"
+            raise InputError(message, "say which `kind` the picture is of", "missing-input")
+        if kind is not None and kind not in kinds:
+            known = f"it knows {listed(kinds)}" if kinds else "it was trained for one kind"
+            raise InputError(
+                f"the ControlNet has no kind `{kind}`: {known}",
+                "give one of these" if kinds else "leave `kind` out",
+                "unsupported-by-model",
+            )
+        return None if kind is None else kinds[kind]
+
     @abstractmethod
-    def prepared(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """What is the same in all steps, of pictures `[item, 3, height, width]` in 0..1 of the size that is sampled."""
+    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+        """What is the same in all steps, one row for each picture.
+
+        Args:
+            pixels: pictures `[picture, 3, height, width]` in 0..1 of the size that is sampled.
+            vae: given to those that read latents.
+            kind: the number of the pictures' kind.
+        """
 
     @abstractmethod
     def residuals(

@@ -257,7 +257,7 @@ class Denoiser:
             residuals: what control networks add.
         """
         times = self.network_timestep(timestep).expand(len(sample))
-        arguments = self.arguments(conditions)
+        arguments = {**self.arguments(conditions), **(residuals or {})}
         prediction: Tensor = self.network(sample, timestep=times, **arguments, return_dict=False)[0]
         return prediction
 

@@ -268,7 +268,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "a ControlNet",
         "load it with LoadControlNet",
-        _any("control_model.", "controlnet_cond_embedding.", "input_hint_block."),
+        _any("control_model.", "controlnet_cond_embedding.", "input_hint_block.", "controlnet_blocks."),
         "ControlNet",
     ),
     Kind(

@@ -6,6 +6,7 @@ FLUX.1's are renamed here, since diffusers' converter is written for one size. I
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,17 @@ def flux_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
     """A FLUX.1 transformer's weights under diffusers' names."""
     import torch
 
+    named = flux_names(found)
+    for name in ("norm_out.linear.weight", "norm_out.linear.bias"):
+        shift, scale = named[name].chunk(2)
+        named[name] = torch.cat([scale, shift])
+    return named
+
+
+def flux_names(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What blocks and embeddings of FLUX.1's layout have, under diffusers' names."""
+    import torch
+
     width = found["img_in.weight"].shape[0]
     parted: dict[str, Tensor] = {}
     for name, tensor in found.items():
@@ -159,11 +171,7 @@ def flux_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
         names = [name.replace(joined, part) for part in FLUX_JOINED[joined]]
         sizes = [width] * (len(names) - 1)
         parted |= zip(names, torch.split(tensor, [*sizes, len(tensor) - sum(sizes)]), strict=True)
-    named = {_named(name): tensor for name, tensor in parted.items()}
-    for name in ("norm_out.linear.weight", "norm_out.linear.bias"):
-        shift, scale = named[name].chunk(2)
-        named[name] = torch.cat([scale, shift])
-    return named
+    return {_named(name): tensor for name, tensor in parted.items()}
 
 
 def _named(name: str) -> str:

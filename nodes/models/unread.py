@@ -21,6 +21,7 @@ NEVER_READ: Mapping[str, str] = {
     r"(alphas_cumprod|betas|log_one|lvlb|posterior_|sqrt_).*": "tables worked out from the noise schedule",
     r"logvar|denoiser\.(log_)?sigmas|model_sampling\..*": "tables worked out from the noise schedule",
     r"(first_stage_model\.)?loss\..*": "the loss of a VAE's training",
+    r"(.*\.)?control_type": "the kind of pictures of a ControlNet for SD 3.5, which its files are named by",
     r"global_step": "a count of the training",
     r"(.*\.)?norm_final\.weight": "a norm of Z-Image that its own code does not use",
     r"(.*\.)?encoder\.embed_tokens\.weight": "T5's table of tokens under its second name",

@@ -32,6 +32,7 @@ from weft.nodes.sampling.step_limits import check_steps
 from weft.nodes.sampling.traits import (
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
+    LACKS_VAE,
     TRUE_SCALE_HINT,
     GuideTraits,
     LatentTraits,
@@ -199,6 +200,24 @@ def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
                 network.check_steered(source.facts.network.config, model.facts.network.config)
             except InputError as refusal:
                 yield NodeProblem.of(refusal, "guide", after=f"; `{net.call.id}` and `{model.node}`")
+
+
+def control_fits(node: Upstream) -> Iterator[NodeProblem]:
+    """A ControlNet that reads latents needs a VAE, and one of several kinds of pictures must know which it is given."""
+    net = node.above_by_type(ControlNet)
+    source = net.source("source") if net else None
+    if net is None or source is None or not isinstance(source.facts, ControlNetFacts):
+        return
+    network = family(source.facts.family).control_format(source.facts).network_class
+    config = source.facts.network.config
+    if network.reads_latents(config) and node.call.inputs.get("vae") is None:
+        message, hint, code = LACKS_VAE
+        yield NodeProblem("vae", f"{message}; it is from `{net.call.id}`", hint, code)
+    if "kind" in node.literals:
+        try:
+            network.kind_number(config, node.literals["kind"])
+        except InputError as refusal:
+            yield NodeProblem.of(refusal, "kind", after=f"; it is from `{net.call.id}`")
 
 
 def _prompt_nodes(sampler: Upstream) -> Iterator[Upstream]:

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weft.engine import InputError
+from weft.engine import Context, InputError
+from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.models.control_networks import ControlNetwork, ControlPicture
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.sampling_run import Position
+from weft.nodes.sampling.traits import LACKS_VAE
 from weft.nodes.values import Control, Latent, Prompt
 
 
@@ -103,26 +105,38 @@ def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[t
 
 def _same(one: Control[Any], other: Control[Any]) -> bool:
     """Whether two controls are equal by content: values from a store are equal, never identical."""
-    settings = (one.control_net, one.strength, one.start, one.end)
-    return settings == (other.control_net, other.strength, other.start, other.end) and torch.equal(
-        one.image, other.image
-    )
+    equal = all(getattr(one, name) == getattr(other, name) for name in _SETTINGS)
+    return equal and torch.equal(one.image, other.image)
 
 
-def bound(control: Control[Any], latent: Latent[Any], network: ControlNetwork, model: Denoiser) -> BoundControl:
+_SETTINGS = ("control_net", "strength", "start", "end", "vae", "kind")
+"""What two controls have in common that act alike, besides their pictures."""
+
+
+def bound(
+    control: Control[Any], latent: Latent[Any], network: ControlNetwork, model: Denoiser, context: Context
+) -> BoundControl:
     """A control on the device, its picture scaled to the latents' size in pixels, one for each item.
 
     Raises:
-        InputError: where the control network was made for another denoiser.
+        InputError: where the control network was made for another denoiser, or lacks the VAE or the kind that it needs.
     """
-    network.check_steered(network.network.config, model.network.config)
+    config = network.network.config
+    network.check_steered(config, model.network.config)
+    kind = network.kind_number(config, control.kind)
     image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)
     if image.shape[2:] != size:
         image = nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
-    image = repeated(image, latent.batch_size, "the picture of a ControlNet")
-    picture = ControlPicture(network.prepared(image), control.strength, control.start, control.end)
-    return BoundControl(network, (picture,))
+    if not network.reads_latents(config):
+        tensors = network.prepared(image, None, kind)
+    elif control.vae is None:
+        raise InputError(*LACKS_VAE)
+    else:
+        with context.weights(control.vae, Autoencoder) as vae:
+            tensors = network.prepared(image, vae, kind)
+    rows = tuple(repeated(one, latent.batch_size, "the picture of a ControlNet") for one in tensors)
+    return BoundControl(network, (ControlPicture(rows, control.strength, control.start, control.end, kind),))
 
 
 def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:

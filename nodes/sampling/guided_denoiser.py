@@ -208,7 +208,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         nets = []
         for control in controls:
             network = held.enter_context(context.weights(control.control_net, ControlNetwork))
-            nets.append(bound(control, latent, network, model))
+            nets.append(bound(control, latent, network, model, context))
         # A perturbed prompt has the ControlNets of the positive one, and counts as one of its branch.
         steered = _acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)
         inputs = [

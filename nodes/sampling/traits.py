@@ -46,6 +46,13 @@ EXTRA_CHANNEL_HINTS = {
 }
 """How a model gets the channels that it reads in addition to its latents, by their number."""
 
+LACKS_VAE = (
+    "the ControlNet reads latents of its picture, and is given no VAE to encode it",
+    "link `vae` of ApplyControlNet to the VAE of the model",
+    "missing-input",
+)
+"""The error where a ControlNet lacks a VAE: message, hint and code."""
+
 TRUE_SCALE_HINT = "leave `true_scale` at 1, and set `scale`"
 """What to do where a model reads no scale besides guidance."""
 

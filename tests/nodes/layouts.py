@@ -249,15 +249,50 @@ Z_IMAGE_JOINED: Joined = ((r"^(.+)\.attention\.to_q\.", OWN, r"\1.attention.qkv.
 
 def transformer(folder: Path, rules: Rules, joined: Joined, swapped: tuple[str, ...]) -> Tensors:
     """A transformer's weights under the names of its original layout; halves of some are the other way round."""
-    found = dict(weights(folder, "transformer"))
+    found = in_one(weights(folder, "transformer"), joined)
+    for name in [name for name in found if any(re.match(pattern, name) for pattern in swapped)]:
+        found[name] = torch.cat([*reversed(found[name].chunk(2))])
+    return renamed(found, rules, "model.diffusion_model.")
+
+
+def in_one(tensors: Tensors, joined: Joined) -> Tensors:
+    """Weights of which several are one in the original layout."""
+    found = dict(tensors)
     whole = {}
     for pattern, parts, replacement in joined:
         for name in [name for name in found if re.match(pattern, name)]:
             names = [name.replace(f".{parts[0]}.", f".{part}.").replace("attn.../", "") for part in parts]
             whole[re.sub(pattern, replacement, name)] = torch.cat([found.pop(one) for one in names])
-    for name in [name for name in found if any(re.match(pattern, name) for pattern in swapped)]:
-        found[name] = torch.cat([*reversed(found[name].chunk(2))])
-    return renamed({**found, **whole}, rules, "model.diffusion_model.")
+    return {**found, **whole}
+
+
+XLABS: Rules = (
+    (r"^input_hint_block\.conv_in\.", "input_hint_block.0."),
+    *((rf"^input_hint_block\.blocks\.{i}\.", f"input_hint_block.{2 * i + 2}.") for i in range(6)),
+    (r"^input_hint_block\.conv_out\.", "input_hint_block.14."),
+    (r"^controlnet_x_embedder\.", "pos_embed_input."),
+    *FLUX,
+)
+
+
+def xlabs(tensors: Tensors) -> Tensors:
+    """A ControlNet for FLUX.1 as XLabs' files have it."""
+    return renamed(in_one(tensors, FLUX_JOINED), XLABS, "")
+
+
+STABILITY: Rules = (
+    (r"\.attn\.to_out\.0\.", ".attn.proj."),
+    (r"\.ff\.net\.0\.proj\.", ".mlp.fc1."),
+    (r"\.ff\.net\.2\.", ".mlp.fc2."),
+    (r"\.norm1\.linear\.", ".adaLN_modulation.1."),
+)
+STABILITY_JOINED: Joined = ((r"^transformer_blocks\.(\d)\.attn\.to_q\.", OWN, r"transformer_blocks.\1.attn.qkv."),)
+
+
+def stability(tensors: Tensors) -> Tensors:
+    """A ControlNet for SD 3.5 as Stability AI's files have it, with the number of its kind."""
+    named = renamed(in_one(tensors, STABILITY_JOINED), STABILITY, "")
+    return {**named, "control_type": torch.tensor([1.0])}
 
 
 def z_image(folder: Path, prefix: str = "") -> Tensors:

@@ -5,6 +5,7 @@ They are named in diffusers' own words (`CLASSES`, `SPACINGS`), not by Weft's ta
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,6 +111,15 @@ class Oracle:
 
     def control_net(self, name: str) -> Any:
         return diffusers.ControlNetModel.from_pretrained(self.models / name)
+
+    def certain_vae(self, model: str) -> Any:
+        """The VAE of a checkpoint with a distribution of no width, for pipelines that draw from it."""
+        vae = copy.deepcopy(self.pipeline(model).vae)
+        ends = vae.quant_conv or vae.encoder.conv_out
+        with torch.no_grad():
+            for tensor, level in ((ends.weight, 0.0), (ends.bias, -30.0)):
+                tensor[len(tensor) // 2 :] = level
+        return vae
 
     def _scheduler(self, model: str, sampler: str, schedule: str) -> Any:
         config = json.loads((self.models / model / "scheduler" / "scheduler_config.json").read_text())

@@ -53,6 +53,7 @@ READ_BY_WEFT: Mapping[str, Keys] = {
         ("base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift"), FLOWS
     ),
     "QwenImageTransformer2DModel": {"guidance_embeds": "families/qwen_image.py"},
+    "SD3ControlNetModel": {"force_zeros_for_pooled_projection": "families/sd3_controls.py"},
 }
 """Keys that a class takes and does not use itself, by class, with the module of Weft's that reads them."""
 
@@ -167,6 +168,7 @@ PIPELINES = (
     "stable_diffusion_xl/pipeline_stable_diffusion_xl_inpaint.py",
     *("stable_diffusion_3/pipeline_stable_diffusion_3.py", "stable_diffusion_3/pipeline_stable_diffusion_3_img2img.py"),
     *("flux/pipeline_flux.py", "flux/pipeline_flux_img2img.py"),
+    *("controlnet_sd3/pipeline_stable_diffusion_3_controlnet.py", "flux/pipeline_flux_controlnet.py"),
     *("z_image/pipeline_z_image.py", "z_image/pipeline_z_image_img2img.py"),
     *("qwenimage/pipeline_qwenimage.py", "qwenimage/pipeline_qwenimage_img2img.py"),
     *("dit/pipeline_dit.py", "ddpm/pipeline_ddpm.py", "consistency_models/pipeline_consistency_models.py"),
@@ -177,6 +179,9 @@ USUAL_SIZE = "the size of pictures that are given none; EmptyLatent always has o
 
 READ_BY_PIPELINES: Keys = {
     "controlnet.global_pool_conditions": "families/unet_controls.py",
+    "controlnet.guidance_embeds": "families/flux_controls.py",
+    "controlnet.use_pos_embed": "families/sd3_controls.py",
+    "controlnet_model.use_pos_embed": "families/sd3_controls.py",
     "index.force_zeros_for_empty_prompt": SDXL,
     "scheduler.base_image_seq_len": FLOWS,
     "scheduler.base_shift": FLOWS,

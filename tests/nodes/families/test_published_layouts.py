@@ -197,17 +197,37 @@ def test_a_text_model_is_read_in_each_layout(
     assert equal(ours.network, theirs.network)
 
 
-CONTROL_NETS: Mapping[str, str] = {"edges": "SD1", "sdxl-edges": "SDXL"}
+def unchanged(tensors: Tensors) -> Tensors:
+    return tensors
 
 
-@pytest.mark.parametrize("layout", ["original", "diffusers"])
-@pytest.mark.parametrize("model", CONTROL_NETS)
-def test_a_control_net_is_read_in_each_layout(folder: Any, tmp_path: Path, model: str, layout: str) -> None:
-    own = load_file(folder(model) / "diffusion_pytorch_model.safetensors")
-    tensors = layouts.original_unet(own) if layout == "original" else own
+CONTROL_NETS: Mapping[tuple[str, Callable[[Tensors], Tensors]], str] = {
+    ("edges", layouts.original_unet): "SD1",
+    ("edges", unchanged): "SD1",
+    ("sdxl-edges", layouts.original_unet): "SDXL",
+    ("sdxl-edges", unchanged): "SDXL",
+    ("sd3-edges", unchanged): "SD3",
+    ("sd3-depth", unchanged): "SD3",
+    ("sd35-edges", layouts.stability): "SD3",
+    ("sd35-edges", unchanged): "SD3",
+    ("flux-edges", unchanged): "FLUX",
+    ("flux-union", unchanged): "FLUX",
+    ("flux-xlabs", layouts.xlabs): "FLUX",
+    ("flux-xlabs", unchanged): "FLUX",
+}
+"""Control networks and their layouts, with the families that read them."""
+
+
+@pytest.mark.parametrize(("model", "layout"), CONTROL_NETS)
+def test_a_control_net_is_read_in_each_layout(
+    folder: Any, tmp_path: Path, model: str, layout: Callable[[Tensors], Tensors]
+) -> None:
+    tensors = layout(load_file(folder(model) / "diffusion_pytorch_model.safetensors"))
     for prefix in CONTROL_PREFIXES:
-        found = of_control_net(Contents(shapes=shapes_of(layouts.under(tensors, prefix))))
-        assert found and (found.family, found.network.prefix) == (CONTROL_NETS[model], prefix)
+        contents = Contents(shapes=shapes_of(layouts.under(tensors, prefix)))
+        found = of_control_net(contents)
+        assert found and (found.family, found.network.prefix) == (CONTROL_NETS[model, layout], prefix)
+        assert of_checkpoint(contents) is None and of_denoiser(contents) is None
     assert found
     format, whole = family(found.family).control_format(found), of_control_net(Contents.of(folder(model)))
     assert whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -169,6 +170,68 @@ def sdxl_control_net() -> Any:
     for zero_layer in ends:
         torch.nn.init.normal_(zero_layer.weight, std=0.2)
     return net
+
+
+def awake(net: Any, ends: str) -> Any:
+    """A control network whose ends are not zero, as a fresh one's are."""
+    for name, parameter in net.named_parameters():
+        if re.search(ends, name):
+            torch.nn.init.normal_(parameter, std=0.2)
+    return net
+
+
+def sd3_control_net(**options: Any) -> Any:
+    """A ControlNet for SD 3 with fewer layers than the transformer."""
+    return awake(
+        diffusers.SD3ControlNetModel(
+            **{
+                "sample_size": 16,
+                "num_layers": 1,
+                "num_attention_heads": 1,
+                "joint_attention_dim": T5_WIDTH,
+                "caption_projection_dim": 64,
+                "pooled_projection_dim": 2 * WIDTH,
+                "pos_embed_max_size": 16,
+                **options,
+            }
+        ),
+        "controlnet_blocks|pos_embed_input",
+    )
+
+
+STABILITY: dict[str, Any] = {
+    "num_layers": 2,
+    "joint_attention_dim": None,
+    "use_pos_embed": False,
+    "pos_embed_type": None,
+    "pos_embed_max_size": None,
+    "force_zeros_for_pooled_projection": False,
+}
+"""What tells Stability AI's ControlNets for SD 3.5 from others."""
+
+
+def flux_control_net(**options: Any) -> Any:
+    """A ControlNet for FLUX.1 with fewer layers than the transformer."""
+    return awake(
+        diffusers.FluxControlNetModel(
+            **{
+                "num_layers": 1,
+                "num_single_layers": 1,
+                "attention_head_dim": 32,
+                "num_attention_heads": 2,
+                "joint_attention_dim": T5_WIDTH,
+                "pooled_projection_dim": WIDTH,
+                "guidance_embeds": True,
+                "axes_dims_rope": (4, 14, 14),
+                **options,
+            }
+        ),
+        "controlnet_(single_)?blocks|controlnet_x_embedder|input_hint_block.conv_out",
+    )
+
+
+XLABS: dict[str, Any] = {"conditioning_embedding_channels": 16, "patch_size": 2, "num_single_layers": 0}
+"""What tells XLabs' ControlNets for FLUX.1 from others."""
 
 
 def t5_tokenizer() -> Any:
@@ -392,6 +455,14 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sd3": sd3,
     "sd3-short": lambda: sd3(with_t5=False),
     "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
+    "sd3-edges": sd3_control_net,
+    "sd3-depth": lambda: sd3_control_net(num_layers=2, qk_norm="rms_norm"),
+    "sd35-edges": lambda: sd3_control_net(**STABILITY),
+    "sd35-wide": lambda: sd3_control_net(**STABILITY, num_attention_heads=2, caption_projection_dim=128),
+    "flux-wide": lambda: flux_control_net(num_attention_heads=4),
+    "flux-edges": flux_control_net,
+    "flux-union": lambda: flux_control_net(num_mode=7, num_layers=2, num_single_layers=0),
+    "flux-xlabs": lambda: flux_control_net(**XLABS),
     "flux-dev": lambda: flux(guided=True),
     "flux-schnell": lambda: flux(guided=False),
     "z-image": z_image,

@@ -43,7 +43,7 @@ def test_alpha_is_left_out(call: Call, inputs: Any) -> None:
     assert torch.equal(control.image, inputs["image"].pixels[..., :3])
 
 
-def graph_of(picture: str, **options: float) -> Graph:
+def graph_of(picture: str, **options: Any) -> Graph:
     with Graph(outputs={"positive": Link("apply_control_net", "positive")}) as graph:
         prompt = TextEncode(LoadCheckpoint("epsilon").text_encoder, "a house")
         ApplyControlNet(prompt, None, LoadControlNet("edges"), LoadImage(picture), **options)

@@ -1,0 +1,171 @@
+"""ControlNets for FLUX.1: those that read latents (InstantX, Shakker Labs), of one kind or several, and XLabs', which
+read pixels.
+
+What each adds to a block is added to as many blocks of the transformer as it has fewer: to neighbours, or in turn.
+Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.families.flows import PATCH, check_same_width, packed, places
+from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture
+from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file import count
+from weft.nodes.models.single_file_transformers import flux_names
+from weft.nodes.models.tensor_layouts import CONTROL_PREFIXES, Config, TensorLayout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.nodes.models.autoencoder import Autoencoder
+
+KINDS = {"canny": 0, "tile": 1, "depth": 2, "blur": 3, "pose": 4, "gray": 5, "low_quality": 6}
+"""The kinds of pictures of a ControlNet for several, as InstantX and Shakker Labs number them."""
+
+DOUBLE, SINGLE = "controlnet_block_samples", "controlnet_single_block_samples"
+
+
+class FluxControlNet(ControlNetwork):
+    """A ControlNet for FLUX.1."""
+
+    conditions = ("encoder_hidden_states", "pooled_projections", "guidance")
+
+    @classmethod
+    def check_steered(cls, control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
+        # The ControlNet has a size of patches of its own, that of its hint.
+        check_same_width({**control, "patch_size": None}, steered)
+
+    @classmethod
+    def reads_latents(cls, config: Mapping[str, Any]) -> bool:
+        return config.get("conditioning_embedding_channels") is None
+
+    @classmethod
+    def kinds(cls, config: Mapping[str, Any]) -> Mapping[str, int]:
+        return {kind: number for kind, number in KINDS.items() if number < (config.get("num_mode") or 0)}
+
+    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+        import torch
+
+        if vae is None:
+            return (self.placed(2 * pixels - 1),)
+        latents = [vae.encode(one[None].movedim(1, -1)) for one in pixels]
+        return (self.placed(packed(torch.cat(latents))),)
+
+    def residuals(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        pictures: Sequence[ControlPicture],
+    ) -> Residuals:
+        (picture,) = pictures
+        rows, _, height, width = sample.shape
+        numbers, config = places(height // PATCH, width // PATCH, sample), self.network.config
+        given = dict(conditions)
+        if not config.guidance_embeds:
+            given.pop("guidance", None)
+        mode = None if picture.kind is None else numbers.new_full((rows, 1), picture.kind).long()
+        double, single = self.network(
+            hidden_states=packed(sample),
+            controlnet_cond=picture.tensors[0],
+            controlnet_mode=mode,
+            conditioning_scale=picture.strength,
+            timestep=model.network_timestep(timestep).expand(rows).to(sample.dtype),
+            img_ids=numbers,
+            txt_ids=numbers.new_zeros(given["encoder_hidden_states"].shape[1], 3),
+            **given,
+            return_dict=False,
+        )
+        network = model.network
+        in_turn = not self.reads_latents(config)
+        added = {
+            DOUBLE: over_blocks(double or [], len(network.transformer_blocks), in_turn),
+            SINGLE: over_blocks(single or [], len(network.single_transformer_blocks)),
+        }
+        return {name: tensors for name, tensors in added.items() if tensors}
+
+
+def over_blocks(added: Sequence[Tensor], blocks: int, in_turn: bool = False) -> list[Tensor]:
+    """What is added to each block of a transformer, by a ControlNet of fewer: each to neighbours, or in turn."""
+    if not added:
+        return []
+    each = -(-blocks // len(added))
+    return [added[index % len(added) if in_turn else index // each] for index in range(blocks)]
+
+
+def control_config(shapes: Shapes) -> Config:
+    """The configuration of a FluxControlNetModel, from shapes under diffusers' names.
+
+    Raises:
+        ValueError: for one whose picture has more channels than the latents, such as a mask.
+    """
+    head, channels = shapes["transformer_blocks.0.attn.norm_q.weight"][0], shapes["x_embedder.weight"][1]
+    modes, hint = shapes.get("controlnet_mode_embedder.weight"), shapes.get("input_hint_block.conv_out.weight")
+    if shapes["controlnet_x_embedder.weight"][1] != channels:
+        raise ValueError("another number of channels than latents have")
+    return {
+        "in_channels": channels,
+        "num_layers": count(shapes, "transformer_blocks.{}.attn.to_q.weight"),
+        "num_single_layers": count(shapes, "single_transformer_blocks.{}.attn.to_q.weight"),
+        "attention_head_dim": head,
+        "num_attention_heads": shapes["x_embedder.weight"][0] // head,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
+        "guidance_embeds": "time_text_embed.guidance_embedder.linear_1.weight" in shapes,
+        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
+        "num_mode": modes[0] if modes else None,
+        **({"conditioning_embedding_channels": hint[0], "patch_size": PATCH} if hint else {}),
+    }
+
+
+HINT = {0: "conv_in", **{2 * index + 2: f"blocks.{index}" for index in range(6)}, 14: "conv_out"}
+"""The convolutions of XLabs' hint: their numbers, and diffusers' names."""
+
+
+def xlabs_config(shapes: Shapes) -> Config:
+    """The configuration of one of XLabs', whose blocks are named as FLUX.1's own."""
+    head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
+    return {
+        "in_channels": shapes["img_in.weight"][1],
+        "num_layers": count(shapes, "double_blocks.{}.img_mod.lin.weight"),
+        "num_single_layers": count(shapes, "single_blocks.{}.linear1.weight"),
+        "attention_head_dim": head,
+        "num_attention_heads": shapes["img_in.weight"][0] // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
+        "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
+        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
+        "conditioning_embedding_channels": shapes["input_hint_block.14.weight"][0],
+        "patch_size": PATCH,
+    }
+
+
+def xlabs_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The weights of one of XLabs' under diffusers' names."""
+    return {_xlabs_named(name): tensor for name, tensor in flux_names(found).items()}
+
+
+def _xlabs_named(name: str) -> str:
+    head, _, rest = name.partition(".")
+    if head == "input_hint_block":
+        number, _, rest = rest.partition(".")
+        return f"{head}.{HINT.get(int(number), number)}.{rest}"
+    return f"controlnet_x_embedder.{rest}" if head == "pos_embed_input" else name
+
+
+class FluxControlNetFormat(ControlNetworkFormat):
+    """ControlNets for FLUX.1."""
+
+    class_name = "FluxControlNetModel"
+    folder = ""
+    layouts = (
+        TensorLayout("controlnet_x_embedder.weight", control_config),
+        TensorLayout("pos_embed_input.weight", xlabs_config, xlabs_weights),
+    )
+    prefixes = CONTROL_PREFIXES
+    network_class = FluxControlNet
