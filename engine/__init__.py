@@ -42,7 +42,7 @@ from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Range, value
-from weft.engine.weights.recipes import Loading, Patch, Recipe, loader_for
+from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ __all__ = [
     "Record",
     "Resolved",
     "Resource",
+    "RestoreWeights",
     "Result",
     "SearchPaths",
     "SettingsError",

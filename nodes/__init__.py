@@ -52,6 +52,7 @@ from weft.nodes.library.loaders import (
     LoadVAE,
 )
 from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
+from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
 from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
 from weft.nodes.library.primitives import (
     Boolean,
@@ -94,7 +95,9 @@ from weft.nodes.values import (
 __all__ = [
     "VAE",
     "Adapted",
+    "AddModels",
     "AddNoise",
+    "AddTextEncoders",
     "AddedLoRAs",
     "AppliedLoRA",
     "ApplyControlNet",
@@ -162,6 +165,9 @@ __all__ = [
     "MakeLatent",
     "MakeSigmas",
     "Mask",
+    "MergeModels",
+    "MergeTextEncoders",
+    "MergeVAEs",
     "MixNoise",
     "Model",
     "Noise",

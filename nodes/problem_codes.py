@@ -31,6 +31,7 @@ CODES: Mapping[str, str] = {
     # what goes together
     "wrong-channels": "What is given has another number of channels than what reads it.",
     "wrong-prompt": "The prompt lacks a part that the model reads; another family's text encoder made it.",
+    "wrong-prediction": "Models that are merged predict different things.",
     "wrong-guide": "The guide does not fit the model or another guide.",
     "wrong-control-net": "The ControlNet was made for another model.",
     "wrong-lora": "The LoRA changes modules that the model does not have, or of other sizes.",

@@ -169,6 +169,11 @@ class Weights(Recipe[Any]):
     changes: tuple[Patch[Any], ...] = field(default=(), kw_only=True, metadata=ADDED_LATER)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The content digests of all files that it is loaded from, changes aside."""
+        return (self.source,)
+
+    @property
     def base(self) -> Self:
         return replace(self, changes=()) if self.changes else self
 
@@ -243,6 +248,11 @@ class TextEncoder(Weights, Generic[F]):
     files: tuple[tuple[str, str], ...] = ()
     width: int = 0
     tokenizer: str = field(default="", metadata=ADDED_LATER)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        tokenizer = (self.tokenizer,) if self.tokenizer else ()
+        return tuple(dict.fromkeys((self.source, *(digest for _, digest in self.files), *tokenizer)))
 
     @property
     def base(self) -> Self:

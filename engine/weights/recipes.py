@@ -24,6 +24,16 @@ Undo = Callable[[], None]
 """Takes back one change to a module."""
 
 
+@dataclass(frozen=True)
+class RestoreWeights:
+    """An undo that puts back numbers in the module and nothing else, which is left out where the module is dropped."""
+
+    restore: Undo
+
+    def __call__(self) -> None:
+        self.restore()
+
+
 @dataclass
 class Sources:
     """Where the content behind a digest was last seen.
@@ -79,11 +89,13 @@ class Loading:
 
     Args:
         hold: gives the module of another recipe on a device and keeps it there; None loads it.
+        base: for a patch, the recipe of the module that it is entered into, without patches.
     """
 
     device: str
     sources: Sources
     hold: Callable[[Recipe[Any], str], AbstractContextManager[Any]] | None = field(default=None, repr=False)
+    base: Recipe[Any] | None = field(default=None, repr=False)
 
     def locate(self, digest: str) -> Resolved:
         """The files whose content has this digest."""

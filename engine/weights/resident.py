@@ -18,7 +18,7 @@ from typing import Any
 from weft.engine.errors import ChangedFile, InputError
 from weft.engine.keys import Digest
 from weft.engine.store.codec import content_digest
-from weft.engine.weights.recipes import Loading, Patch, Recipe, Undo
+from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, Undo
 
 _LIBRARIES = threading.RLock()
 """Held while anything is loaded. Loading through diffusers and transformers switches state of the process (torch's
@@ -86,9 +86,11 @@ class Resident:
                 self._end(use)
 
     def leave(self) -> None:
-        """Undo all patches; for a module that nothing uses any more."""
+        """Undo all patches but those that change weights alone; for a module that is dropped."""
         with self._changed:
+            self._entered = [(digest, undo) for digest, undo in self._entered if not isinstance(undo, RestoreWeights)]
             self._undo_to(0)
+            self._discard()
 
     def _load(self, loading: Loading) -> None:
         with _LIBRARIES:
@@ -116,7 +118,7 @@ class Resident:
             self._undo_to(min(len(self._entered), len(use.digests)) if common is None else common)
             for patch, digest in [*zip(use.patches, use.digests, strict=True)][len(self._entered) :]:
                 with use.loading.sources.unchanged() as sources:
-                    undo = patch.enter(self.module, replace(use.loading, sources=sources))
+                    undo = patch.enter(self.module, replace(use.loading, sources=sources, base=self.base))
                     self._entered.append((digest, undo))
         except ChangedFile:
             self._discard()

@@ -14,11 +14,20 @@ from weft.engine import InputError, Loading, Resolved, loader_for
 from weft.nodes.families import Family, checkpoint_in, family, text_models_in, vae_in
 from weft.nodes.lora_values import LoRA
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
+from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import ControlNetFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
 from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.parametrisation import training_options, with_training
+from weft.nodes.models.stored_weights import (
+    StoredTensors,
+    StoredWeights,
+    mapped_weights,
+    precision_for,
+    types_in_files,
+    types_in_folder,
+)
 from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.prompting.encoder_loading import load_parts, load_whole
 from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
@@ -134,6 +143,41 @@ def load_lora(recipe: LoRA[Any], loading: Loading) -> LoadedLoRA:
     assert isinstance(source.facts, LoRAFacts), "LoadLoRA gives digests of LoRAs alone"
     with reading_weights(source.text):
         return LoadedLoRA.of(source.root, source.facts, loading.device)
+
+
+@loader_for(StoredWeights)
+def load_stored_weights(recipe: StoredWeights, loading: Loading) -> StoredTensors:
+    """The tensors of a recipe's files, in the precision that holds all of its numbers."""
+    precision = precision_for(_types_in_files(recipe.recipe, loading))
+    with mapped_weights():
+        return StoredTensors.of(replace(recipe.recipe, dtype=precision).load(replace(loading, device="cpu")))
+
+
+def _types_in_files(recipe: Weights, loading: Loading) -> set[str]:
+    """The types of numbers of a recipe's weights, as the format spells them."""
+    if isinstance(recipe, TextEncoder):
+        return _types_of_texts(recipe, loading)
+    source = loading.locate(recipe.source)
+    facts = checkpoint_in(source.facts) if isinstance(recipe, Model) else None
+    placed = facts.network if facts else vae_in(source.facts)
+    folder = family(recipe.family).network.folder if isinstance(recipe, Model) else "vae"
+    if source.root.is_dir():
+        return types_in_folder(component(source.root, folder), recipe.variant)
+    return types_in_files([source.root], placed.prefix if placed else "")
+
+
+def _types_of_texts(recipe: TextEncoder[Any], loading: Loading) -> set[str]:
+    sources = [loading.locate(digest) for _, digest in recipe.files] or [loading.locate(recipe.source)]
+    found: set[str] = set()
+    for source in sources:
+        checkpoint = None if recipe.files else checkpoint_in(source.facts)
+        texts = text_models_in(source.facts)
+        for facts in checkpoint.text_models.values() if checkpoint else texts.models if texts else ():
+            if source.root.is_dir():
+                found |= types_in_folder(source.root / facts.folder, recipe.variant)
+            else:
+                found |= types_in_files([source.root], facts.prefix)
+    return found
 
 
 @loader_for(Embedding)

@@ -56,7 +56,12 @@ class Autoencoder:
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The torch modules whose weights it keeps in memory."""
-        return (self.network,)
+        return tuple(self.parts.values())
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """The network, under the empty name."""
+        return {"": self.network}
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures or clips from latents."""
@@ -175,8 +180,8 @@ class Pixels(Autoencoder):
         super().__init__(None, channels, factor=1)
 
     @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return ()
+    def parts(self) -> Mapping[str, nn.Module]:
+        return {}
 
     def decode(self, latents: Tensor) -> Tensor:
         pictures = picture(latents)

@@ -154,6 +154,11 @@ class Denoiser:
         """The modules whose weights the residency counts."""
         return (self.network,)
 
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """The network, under the empty name."""
+        return {"": self.network}
+
     @cached_property
     def dtype(self) -> torch.dtype:
         """The dtype of the network's weights. Cached, since diffusers looks through all parameters for it."""

@@ -21,6 +21,7 @@ from weft.nodes.models.quantised_weights import without_scales
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.models.single_file import below
+from weft.nodes.models.stored_weights import is_map, stays_mapped
 from weft.nodes.models.tensor_sources import used_names
 from weft.nodes.models.unread import NEVER_READ_ENTRIES, unread_configuration, unread_tensors, worth_naming
 
@@ -156,11 +157,12 @@ def notice_unread_entries(folder: Path, module: Any, config_class: Any = None) -
 def ready(module: N, device: str) -> N:
     """The module on a device, for inference only, with weights in memory of its own.
 
-    Loaders may give tensors that are maps of their file: whoever overwrites it in place would change the weights.
+    Loaders may give tensors that are maps of their file: whoever overwrites it in place would change the weights. Under
+    `mapped_weights` they stay so.
     """
     placed = module.eval().requires_grad_(False).to(device)
-    for tensor in (*placed.parameters(), *placed.buffers()):
-        if not tensor.untyped_storage().resizable():  # as that of a mapped file is not
+    if not stays_mapped():
+        for tensor in filter(is_map, (*placed.parameters(), *placed.buffers())):
             tensor.data = tensor.data.clone()
     return placed
 

@@ -10,15 +10,17 @@ modules begin with: `transformer_blocks.3`, `transformer_blocks.0-18`. Imports n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from weft.engine import InputError, listed
+from weft.engine import InputError, listed, value
 
 UNET_BLOCK = re.compile(r"(IN|M|MID|OUT)(\d{1,2})?", re.IGNORECASE)
 
 RANGE = re.compile(r"(?P<stem>.*?)(?P<first>\d+)-(?:(?P=stem))?(?P<last>\d+)", re.IGNORECASE)
+
+LAYER = re.compile(r"down_blocks\.(\d+)\.resnets\.(\d+)\.")
 
 MODULE = re.compile(r"\w+(\.\w+)*")
 
@@ -30,16 +32,19 @@ GRAMMAR = (
 )
 
 
+@value
 @dataclass(frozen=True)
 class BlockNumber:
     """A number for a part of a network.
 
     Args:
         name: a block of a UNet (`IN04`), one side of it (`IN`), or what the names of modules begin with.
+        blocks: how many a UNet must have, where its number is one of a list for all; 0 where it was named.
     """
 
     name: str
     number: float
+    blocks: int = 0
 
 
 def read_blocks(text: str) -> tuple[BlockNumber, ...]:
@@ -60,7 +65,7 @@ def _for_each_block(numbers: Sequence[float]) -> tuple[BlockNumber, ...]:
     if len(numbers) != 2 * side + 1 or side == 0:
         raise _malformed(f"{len(numbers)} numbers, which are not one for each block")
     names = [*(f"IN{index:02}" for index in range(side)), "M00", *(f"OUT{index:02}" for index in range(side))]
-    return tuple(map(BlockNumber, names, numbers))
+    return tuple(BlockNumber(name, number, len(names)) for name, number in zip(names, numbers, strict=True))
 
 
 def _of_item(item: str) -> Iterator[BlockNumber]:
@@ -120,6 +125,17 @@ def block_names(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (*(f"IN{index:02}" for index in range(ins)), "M00", *(f"OUT{index:02}" for index in range(outs)))
 
 
+def unet_config(weights: Iterable[str]) -> dict[str, Any]:
+    """What a UNet's configuration says of its blocks, from diffusers' names of its weights; nothing for others."""
+    layers: dict[int, int] = {}
+    for name in weights:
+        if found := LAYER.match(name):
+            level, layer = int(found[1]), int(found[2])
+            layers[level] = max(layers.get(level, 0), layer + 1)
+    counts = [layers[level] for level in sorted(layers)]
+    return {"down_block_types": [""] * len(counts), "layers_per_block": counts} if counts else {}
+
+
 def _inner_blocks(config: Mapping[str, Any], more: int) -> list[int]:
     """How many numbered blocks each level of a UNet has.
 
@@ -175,6 +191,9 @@ def check_unet_blocks(blocks: Sequence[BlockNumber], config: Mapping[str, Any]) 
     """Raise `InputError` where a network of this configuration has no block of a name that is a UNet's."""
     known = block_names(config)
     for block in blocks:
+        if known and block.blocks not in (0, len(known)):
+            message = f"there are {block.blocks} numbers, and the network has {len(known)} blocks"
+            raise InputError(message, f"give {len(known)} numbers, {known[0]} to {known[-1]}", "malformed-blocks")
         if is_unet_block(block.name) and not any(one.startswith(block.name) for one in known):
             there = f"its blocks are {known[0]} to {known[-1]}" if known else "it is no UNet"
             hint = "name blocks that it has" if known else GRAMMAR

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from weft.nodes.models.quantised_weights import is_scale, scale_name, scaled
 from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.stored_weights import stays_mapped
 from weft.nodes.models.tensor_layouts import Config
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def tensors(path: Path, prefix: str = "", dtype: torch.dtype | None = None) -> d
     """The tensors of a safetensors file whose name starts with `prefix`; no other one is read.
 
     Each is copied into memory of its own, so that it can be freed before the others: the library returns views of the
-    whole file, which stays in memory as long as one of them exists. A weight with a scale comes multiplied by it.
+    whole file, which stays in memory as long as one of them exists. Under `mapped_weights` they stay views. A weight
+    with a scale comes multiplied by it.
 
     Args:
         dtype: of weights with scales; None is float32.
@@ -51,7 +53,10 @@ def tensors(path: Path, prefix: str = "", dtype: torch.dtype | None = None) -> d
         names = set(file.keys())
         for name in (name for name in file.keys() if name.startswith(prefix) and not is_scale(name)):  # noqa: SIM118
             one, scale = file.get_tensor(name), scale_name(name, names)
-            found[name] = one.clone() if scale is None else scaled(one, file.get_tensor(scale), dtype)
+            if scale is not None:
+                found[name] = scaled(one, file.get_tensor(scale), dtype)
+            else:
+                found[name] = one if stays_mapped() else one.clone()
     return found
 
 

@@ -60,6 +60,11 @@ class PromptEncoder(ABC):
         """The torch modules whose weights it keeps in memory."""
         return tuple(reader.network for reader in self.readers)
 
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """The text models by name."""
+        return {reader.name: reader.network for reader in self.readers}
+
     def learn(self, word: str, vectors: Mapping[str, Tensor]) -> Callable[[], None]:
         """Read a word as vectors `[vector, channel]`; gives the function that undoes it.
 

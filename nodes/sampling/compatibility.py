@@ -14,7 +14,14 @@ from typing import Any
 
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
-from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, EmbeddingFacts, TextSourceFacts, VAEFacts
+from weft.nodes.models.facts import (
+    CheckpointFacts,
+    ControlNetFacts,
+    EmbeddingFacts,
+    TextModelFacts,
+    TextSourceFacts,
+    VAEFacts,
+)
 from weft.nodes.models.parametrisation import (
     ZERO_SNR,
     SchedulerConfig,
@@ -24,7 +31,7 @@ from weft.nodes.models.parametrisation import (
 )
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
-from weft.nodes.prompting.text_encoders import TextModelFiles
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.sampling.image_prompt_checks import ip_adapter_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.scheduling import check_timing, scheduler_for, solver_for
@@ -420,18 +427,23 @@ def length_fits(encoder: Upstream) -> Iterator[NodeProblem]:
         yield NodeProblem("max_sequence_length", message, "leave it out", "unsupported-by-model")
 
 
-def _clips(loader: Upstream) -> dict[str, int] | None:
-    """The channels of each CLIP text model that a loader names; None where they are not known."""
+def text_facts(loader: Upstream) -> dict[TextModel, TextModelFacts] | None:
+    """What headers say of the text models that a loader names; None where they are not known."""
     source, checkpoint = loader.source("source"), checkpoint_facts(loader)
     if checkpoint:
         known, found = family(checkpoint.family).texts, checkpoint.text_models
-        return {text.name: found[text.name].width for text in known if text.takes_embeddings and text.name in found}
+        return {text: found[text.name] for text in known if text.name in found}
     if source and isinstance(source.facts, TextSourceFacts):
         with suppress(InputError):
             given, _ = _texts(loader)
-            clips = {text.name: facts.width for text, (_, facts) in given.items() if text.takes_embeddings}
-            return clips if given else None
+            return {text: facts for text, (_, facts) in given.items()} if given else None
     return None
+
+
+def _clips(loader: Upstream) -> dict[str, int] | None:
+    """The channels of each CLIP text model that a loader names; None where they are not known."""
+    found = text_facts(loader)
+    return None if found is None else {text.name: one.width for text, one in found.items() if text.takes_embeddings}
 
 
 def _words(loader: Upstream) -> list[str]:

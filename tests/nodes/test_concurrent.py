@@ -16,6 +16,7 @@ from tests.nodes.families.image_adapters import add_image_adapters
 from weft.engine import Engine, Graph, Submission
 from weft.engine.store.codec import content_digest
 from weft.nodes import (
+    AddModels,
     ApplyControlNet,
     ApplyIPAdapter,
     CFGGuide,
@@ -38,9 +39,9 @@ from weft.nodes import (
 
 SIDE, STEPS = 64, 2
 
-KINDS = ("plain", "perturbed attention", "tiled decode", "embedding", "control net", "picture")
+KINDS = ("plain", "perturbed attention", "tiled decode", "embedding", "control net", "picture", "merged")
 
-MANY = {2: KINDS[:2], 4: KINDS[1:5], 8: (*KINDS, *KINDS[1:3])}
+MANY = {2: KINDS[:2], 4: (*KINDS[2:5], KINDS[6]), 8: (*KINDS, KINDS[1])}
 """The kinds of so many runs at once; each has a seed of its own."""
 
 FOR_AN_ENGINE: Any = {"device": "cpu", "precision": "float32", "history": False}
@@ -54,6 +55,9 @@ def painting(kind: str, seed: int) -> Graph:
     with Graph() as graph:
         checkpoint = LoadCheckpoint("epsilon")
         encoder: Any = checkpoint.text_encoder
+        model: Any = checkpoint.model
+        if kind == "merged":
+            model = AddModels(model, LoadCheckpoint("clip").model, strength=0.1)
         if kind == "embedding":
             encoder = LoadEmbedding(encoder, "learned.safetensors", token="cat")
         positive, negative = TextEncode(encoder, "a cat by a lake"), TextEncode(encoder, "night")
@@ -64,7 +68,7 @@ def painting(kind: str, seed: int) -> Graph:
             embedding = EncodeImage(LoadImageEncoder("vision"), LoadImage("ramp.png"))
             pictured: Any = ApplyIPAdapter(positive, negative, LoadIPAdapter("sd1-plus.safetensors"), embedding)
             positive, negative = pictured
-        guide = CFGGuide(checkpoint.model, positive, negative, scale=5.0)
+        guide = CFGGuide(model, positive, negative, scale=5.0)
         if kind == "perturbed attention":
             guide = PerturbedAttention(guide, scale=3.0)
         latent = KSampler(guide, EmptyLatent(side, side), seed=seed, steps=STEPS)

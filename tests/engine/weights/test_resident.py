@@ -28,6 +28,7 @@ from weft.engine import (
     NodeType,
     Patch,
     Recipe,
+    RestoreWeights,
     node,
     value,
 )
@@ -298,6 +299,36 @@ def test_an_evicted_module_is_left_as_it_was_loaded(residency: Residency) -> Non
     residency.budget = BYTES
     with residency.hold(Linear("b"), "cpu"):
         assert torch.equal(layer.weight, BARE) and counts["undone"] == 2
+
+
+@value
+@dataclass(frozen=True)
+class Restored(Patch[nn.Linear]):
+    """Doubles the weight; its undo puts back numbers alone."""
+
+    def enter(self, module: nn.Linear, loading: Loading) -> Callable[[], None]:
+        """Double it."""
+        assert loading.base == PLAIN
+        with torch.no_grad():
+            module.weight *= 2
+
+        def restore() -> None:
+            counts["undone"] += 1
+            with torch.no_grad():
+                module.weight /= 2
+
+        return RestoreWeights(restore)
+
+
+def test_weights_of_an_evicted_module_are_not_put_back(residency: Residency) -> None:
+    for expected_undone, patches in ((0, (Restored(),)), (1, ())):
+        with residency.hold(PLAIN, "cpu", patches) as layer:
+            assert torch.equal(layer.weight, 2 * BARE if patches else BARE) and counts["undone"] == expected_undone
+    with residency.hold(PLAIN, "cpu", (Restored(),)):
+        pass
+    residency.clear()
+    assert counts["undone"] == 1 and residency.used == 0
+    assert torch.equal(weight(residency), BARE) and counts["linear"] == 2
 
 
 def test_a_residency_that_nobody_has_frees_its_modules_at_once() -> None:

@@ -16,6 +16,7 @@ from weft.nodes.models.network_blocks import (
     number_for,
     read_blocks,
     unet_block,
+    unet_config,
 )
 from weft.nodes.models.single_file_unets import diffusers_names
 
@@ -132,3 +133,17 @@ def test_a_block_that_a_network_does_not_have_is_refused() -> None:
         check_unet_blocks((BlockNumber("M00", 1.0),), {"num_layers": 2})
     with refused("unknown-layer"):
         check_modules(read_blocks("a.c=1"), ["a.b.weight"])
+
+
+def test_a_list_of_numbers_for_another_network_is_refused() -> None:
+    with refused("malformed-blocks", 25, 19):
+        check_unet_blocks(read_blocks(",".join(["1"] * 25)), SDXL)
+
+
+@pytest.mark.parametrize("config", [SD1, SDXL, {**SD1, "layers_per_block": [1, 2, 3, 4]}])
+def test_the_blocks_of_a_network_are_known_from_its_weights(config: dict[str, Any]) -> None:
+    counts = config["layers_per_block"]
+    layers = counts if isinstance(counts, list) else [counts] * len(config["down_block_types"])
+    names = [f"down_blocks.{level}.resnets.{one}.x" for level, count in enumerate(layers) for one in range(count)]
+    assert block_names(unet_config(names)) == block_names(config)
+    assert unet_config(["transformer_blocks.0.attn.to_q.weight", "encoder.down_blocks.0.resnets.0.x"]) == {}

@@ -1,0 +1,218 @@
+"""Merged weights: those of a module with those of other recipes added, as a patch.
+
+Sums are computed in float32, from the numbers that files have, and rounded once to the precision of the module. Each
+tensor is read from the maps of the other files and summed on its own, so that a merge takes the memory of one model.
+What is overwritten is read from the module's own file again where it came from there, and kept where another patch had
+changed it. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import InputError, Loading, Patch, RestoreWeights, listed, value
+from weft.nodes.models.network_blocks import (
+    BlockNumber,
+    check_modules,
+    check_unet_blocks,
+    number_for,
+    unet_config,
+)
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.stored_weights import Networks, stored_weights, weights_of
+from weft.nodes.values import Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Change = Callable[[str, "Tensor"], "Tensor"]
+"""Another weight in place of one of this name, both in float32."""
+
+OWN = ("time_text_embed.guidance_embedder.", "time_embedding.cond_proj.")
+"""Parts that only models distilled with guidance have, which they keep where another model has none."""
+
+MOST_NAMED = 3
+
+
+class WeightPatch(Patch[Any]):
+    """A patch that changes weights alone, each by itself."""
+
+    @abstractmethod
+    def opened(self, shapes: Shapes, loading: Loading) -> AbstractContextManager[Change]:
+        """What it makes of the weights of a module with these shapes, by diffusers' names, while the block runs.
+
+        Raises:
+            InputError: where it does not fit them.
+        """
+
+
+@value
+@dataclass(frozen=True)
+class MergeStep:
+    """One sum: w + share x (other - minus); or (1 - share) x w + share x other.
+
+    Args:
+        other: whose weights are added, with its own changes.
+        minus: whose weights are subtracted from these; None subtracts nothing.
+        share: for weights that no block names.
+        blocks: the shares of some blocks; where several name a weight, the last one counts.
+        interpolates: whether the share is taken from what is there.
+    """
+
+    other: Weights
+    share: float
+    blocks: tuple[BlockNumber, ...] = ()
+    interpolates: bool = False
+    minus: Weights | None = None
+
+
+@value
+@dataclass(frozen=True)
+class MergedWeights(WeightPatch):
+    """Weights with those of other recipes added, one sum after another."""
+
+    steps: tuple[MergeStep, ...]
+
+    def enter(self, module: Networks, loading: Loading) -> Callable[[], None]:
+        import torch
+
+        base = loading.base
+        assert isinstance(base, Weights)
+        own = weights_of(module)
+        kept: dict[str, Tensor] = {}
+        with (
+            self.opened({name: tuple(tensor.shape) for name, tensor in own.items()}, loading) as change,
+            stored_weights(base, loading) as stored,
+            torch.no_grad(),
+        ):
+            for name, tensor in own.items():
+                before = stored.tensors.get(name)
+                if before is None or not torch.equal(before.to(tensor.dtype), tensor.cpu()):
+                    kept[name] = before = tensor.cpu().clone()
+                tensor.copy_(change(name, before.to(loading.device, torch.float32)))
+
+        def restore() -> None:
+            with loading.sources.unchanged() as sources, torch.no_grad():
+                again = Loading(loading.device, sources, loading.hold)
+                with stored_weights(base, again) as stored:
+                    for name, tensor in weights_of(module).items():
+                        tensor.copy_(kept[name] if name in kept else stored.tensors[name])
+
+        return RestoreWeights(restore)
+
+    @contextmanager
+    def opened(self, shapes: Shapes, loading: Loading) -> Iterator[Change]:
+        with ExitStack() as stack:
+            steps = [stack.enter_context(_opened(step, shapes, loading)) for step in self.steps]
+
+            def change(name: str, weight: Tensor) -> Tensor:
+                for step in steps:
+                    weight = step(name, weight)
+                return weight
+
+            yield change
+
+
+@contextmanager
+def weights_with_changes(recipe: Weights, loading: Loading) -> Iterator[tuple[Shapes, Callable[[str], Tensor]]]:
+    """The shapes of a recipe's weights, and what gives each in float32 on the device, its changes made.
+
+    Raises:
+        InputError: where a change is none of weights alone.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        stored = stack.enter_context(stored_weights(recipe, loading)).tensors
+        shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
+        changes = [stack.enter_context(weight_patch(one).opened(shapes, loading)) for one in recipe.changes]
+
+        def read(name: str) -> Tensor:
+            weight = stored[name].to(loading.device, torch.float32)
+            for change in changes:
+                weight = change(name, weight)
+            return weight
+
+        yield shapes, read
+
+
+def weight_patch(patch: Patch[Any]) -> WeightPatch:
+    """A patch of weights alone.
+
+    Raises:
+        InputError: where it is another one.
+    """
+    if not isinstance(patch, WeightPatch):
+        raise InputError(
+            f"a model with {type(patch).__name__} cannot be merged into another: it is no change of weights alone",
+            "change the merged model instead",
+            "unsupported-by-model",
+        )
+    return patch
+
+
+@contextmanager
+def _opened(step: MergeStep, shapes: Shapes, loading: Loading) -> Iterator[Change]:
+    """What one sum makes of weights of these shapes, while the block runs."""
+    import torch
+
+    config = unet_config(shapes)
+    check_unet_blocks(step.blocks, config)
+    check_modules(step.blocks, [*shapes])
+    with ExitStack() as stack:
+        found, other = stack.enter_context(weights_with_changes(step.other, loading))
+        common = _common(shapes, found, loading.locate(step.other.source).text)
+        minus = None
+        if step.minus is not None:
+            taken, minus = stack.enter_context(weights_with_changes(step.minus, loading))
+            common = _common(
+                {name: found[name] for name in common}, taken, loading.locate(step.minus.source).text, exact=True
+            )
+
+        def change(name: str, weight: Tensor) -> Tensor:
+            share = number_for(name, step.blocks, step.share, config)
+            if name not in common or share == 0:
+                return weight
+            added = other(name)
+            part = weight[:, : added.shape[1]] if added.shape != weight.shape else weight
+            if minus is not None:
+                added = added - minus(name)
+            total = (1 - share) * part + share * added if step.interpolates else part + share * added
+            return total if part is weight else torch.cat([total, weight[:, added.shape[1] :]], dim=1)
+
+        yield change
+
+
+def _common(wanted: Shapes, found: Shapes, source: str, exact: bool = False) -> frozenset[str]:
+    """The names of weights that can be added to those of other shapes.
+
+    Args:
+        source: of the weights that are found, for messages.
+        exact: whether a convolution may not read fewer channels either.
+
+    Raises:
+        InputError: where some are missing, or of another shape.
+    """
+    missing = [name for name in wanted if name not in found and not name.startswith(OWN)]
+    if missing:
+        raise _unlike(source, f"lacks {len(missing)} of its weights: {listed(missing[:MOST_NAMED])}")
+    common = frozenset(wanted.keys() & found.keys())
+    for name in sorted(common):
+        if found[name] != wanted[name] and (exact or not _reads_less(wanted[name], found[name])):
+            raise _unlike(source, f"has `{name}` of shape {list(found[name])}, expected {list(wanted[name])}")
+    return common
+
+
+def _reads_less(wanted: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    """Whether a weight is that of a convolution like another one that reads fewer channels."""
+    both = len(found) == len(wanted) == 4
+    return both and found[1] < wanted[1] and (found[0], *found[2:]) == (wanted[0], *wanted[2:])
+
+
+def _unlike(source: str, what: str) -> InputError:
+    message = f"`{source}` cannot be merged into the other one: it {what}"
+    return InputError(message, "merge models of the same structure", "wrong-size")
