@@ -92,6 +92,7 @@ CODES: Mapping[str, str] = {
     "changed-file": "A file was changed while it was read, each time that the run was planned again.",
     "changed-since-submit": "A file or a node type that a job's items go by is another than when it was submitted.",
     "time-limit": "A node did not end within its time limit.",
+    "out-of-memory": "A node had too little memory; as a warning: it had enough after weights were evicted.",
     "device-lost": "A node that did not end within its time limit still uses the device.",
     "changed-input": "A node changed a value that it was given.",
     "wrong-kind-of-file": "The file is not of the kind that the input takes.",

@@ -33,6 +33,7 @@ from weft.engine.interrupts import interrupts_noted
 from weft.engine.limits import Limits
 from weft.engine.notices import give_notice
 from weft.engine.one_or_many import one_or_many
+from weft.engine.out_of_memory import release_memory
 from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
 from weft.engine.planning.planner import Plan, plan, raise_if_changed
@@ -469,6 +470,7 @@ class Engine:
             guarded=self.guarded,
             limits=self.limits,
             verify=self._digests.verify,
+            make_room=self._make_room,
             node_timeout=self.node_timeout,
         )
 
@@ -501,6 +503,10 @@ class Engine:
         if self.history and len(planned.steps) <= MAX_NODES:
             memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
             self._store.remember(history_key(planned.checked.graph), pack(memos))
+
+    def _make_room(self) -> None:
+        self._residency.clear()
+        release_memory()
 
     def _resident(self, values: Iterable[Any]) -> bool:
         return self._residency.resident(values, self._device)

@@ -38,6 +38,7 @@ from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import Digest, cost_key
 from weft.engine.limits import Limits
 from weft.engine.notices import Notice, receiving
+from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory, release_memory
 from weft.engine.planning.planner import Plan, Step, content_key_of
 from weft.engine.running.delivery import Delivered, unwritable
 from weft.engine.running.delivery_order import DeliveryOrder
@@ -88,6 +89,7 @@ class RunEnvironment:
         guarded: whether a node that changes a value on a link is caught.
         limits: that values of nodes are held to.
         verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
+        make_room: evicts weights that nothing uses, and gives memory back.
         final: whether the run is not planned again for a changed file: the node that read it has failed then.
         node_timeout: seconds that a call of a node may take (`weft.engine.running.time_limit`); None without a limit.
     """
@@ -104,6 +106,7 @@ class RunEnvironment:
     guarded: bool = False
     limits: Limits = field(default_factory=Limits)
     verify: Callable[[HashedResource], None] = lambda found: None
+    make_room: Callable[[], None] = release_memory
     final: bool = False
     node_timeout: float | None = None
 
@@ -354,7 +357,12 @@ class _Run:
         self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane, limited: LimitedCall[Any] | None
     ) -> _Outputs:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
-        outcome = self._outcome(step, arrived, lane, limited)
+        call = partial(self._outcome, step, arrived, lane, limited)
+        outcome = call()
+        if isinstance(outcome, BaseException):
+            clear_frames(outcome)
+            if is_out_of_memory(outcome):
+                outcome = self._with_room(step, call)
         try:
             for found in step.found.values():
                 self.environment.verify(found)
@@ -377,6 +385,20 @@ class _Run:
         except BaseException as fault:
             self._raise_unless_own(fault, limited.cancelled if limited else self.environment.cancelled)
             return fault
+
+    def _with_room(self, step: Step, call: Callable[[], _Outputs]) -> _Outputs:
+        """The outcome of a call that ran out of memory, called again after everything unused was evicted."""
+        self.environment.make_room()
+        outcome = call()
+        if not isinstance(outcome, BaseException):
+            message = "it ran out of memory, and ran again after all weights that nothing used were evicted"
+            self._warned(step, Notice(message, "a lower budget of weights leaves room for work", "out-of-memory"))
+            return outcome
+        clear_frames(outcome)
+        if not is_out_of_memory(outcome):
+            return outcome
+        self.environment.make_room()
+        return missing_memory(outcome)
 
     def _raise_unless_own(self, fault: BaseException, cancelled: Callable[[], bool]) -> None:
         """Raise what ends the call from outside, which is no failure of the node that raised it."""

@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from weft.engine import InputError, give_notice
+from weft.engine.out_of_memory import is_out_of_memory
 from weft.nodes.models.diffusers_folder import component_variant, read_config
-from weft.nodes.models.network_calls import RAISED, first_line, is_out_of_memory
+from weft.nodes.models.network_calls import RAISED, first_line
 from weft.nodes.models.quantised_weights import without_scales
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.models.silence_libraries import quietly

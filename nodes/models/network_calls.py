@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from weft.engine import InputError, WeftError
+from weft.engine.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,12 +84,3 @@ def first_line(fault: BaseException) -> str:
     head, *rest = [line.strip() for line in str(fault).strip().splitlines()] or [""]
     line = f"{head} {rest[0]}" if head.endswith(":") and rest else head
     return f"{type(fault).__name__}: {line[:LONGEST]}" if line else type(fault).__name__
-
-
-def is_out_of_memory(fault: BaseException) -> bool:
-    """Whether torch lacked memory; CUDA's error says so in its class, the CPU's in its text."""
-    return (
-        isinstance(fault, MemoryError)
-        or "out of memory" in str(fault).lower()
-        or "allocate memory" in str(fault).lower()
-    )

@@ -27,6 +27,7 @@ from weft.engine.farm.work.publishing import HIDDEN, Staged, dissolve, stage
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.interrupts import is_interrupt
+from weft.engine.out_of_memory import is_out_of_memory
 from weft.engine.planning.planner import Plan
 from weft.engine.process import machine, process_start
 from weft.engine.running.delivery import versions
@@ -250,7 +251,7 @@ class ItemRunner:
         error = "\n".join(map(str, failures))
         if any(map(ran_out_of_room, failures)):
             return AttemptOutcome(staging, cause=error)
-        exhausted = any(map(ran_out_of_memory, failures))
+        exhausted = any(is_out_of_memory(failure.cause) for failure in failures)
         if exhausted:
             tried = f"with {', '.join(map(str, spare))} set too" if spare else "`on_out_of_memory` says nothing to try"
             error = f"{error}\n    out of memory, {tried}: an item is not tried again as it was"
@@ -279,14 +280,6 @@ def ran_out_of_room(fault: NodeError) -> bool:
     """Whether a node's picture had no room on the disk, which is no fault of the item's."""
     causes = (fault.cause, getattr(fault.cause, "__cause__", None))
     return any(isinstance(cause, OSError) and cause.errno in (ENOSPC, EDQUOT, EFBIG) for cause in causes)
-
-
-def ran_out_of_memory(fault: NodeError) -> bool:
-    """Whether a node had too little memory, of the machine or of a device: torch says so in words."""
-    if isinstance(fault.cause, RuntimeError):
-        text = message_of(fault.cause).lower()
-        return "out of memory" in text or "allocate memory" in text
-    return isinstance(fault.cause, MemoryError)
 
 
 def staging_path(folder: Path, worker: str, turn: int) -> Path:

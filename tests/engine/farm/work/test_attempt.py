@@ -10,11 +10,9 @@ import pytest
 from tests.engine.farm.conftest import GRAPH, NODES, Place
 from tests.engine.farm.merge.test_batching import TOGETHER
 from weft.engine import GraphError
-from weft.engine.errors import NodeError
 from weft.engine.farm.launchers.chunk import run_chunk
 from weft.engine.farm.launchers.tasks import read_tasks
 from weft.engine.farm.submit import submit
-from weft.engine.farm.work.attempt import ran_out_of_memory
 from weft.engine.farm.work.ledger import Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import published
@@ -99,10 +97,3 @@ def test_what_cannot_be_set_is_refused_at_submit(hungry: Place, target: str, val
     with pytest.raises(GraphError) as refused:
         submit(hungry.job({"seed": [1]}, on_out_of_memory={target: value}), hungry.out, hungry.setup)
     assert [problem.code for problem in refused.value.problems] == [code]
-
-
-def test_running_out_of_memory_is_known_by_what_devices_say() -> None:
-    cuda = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    host = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-    found = [ran_out_of_memory(NodeError("a", "A", one)) for one in (MemoryError(), cuda, host, RuntimeError("shapes"))]
-    assert found == [True, True, True, False]

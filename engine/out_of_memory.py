@@ -1,0 +1,54 @@
+"""What is done where a device, or the machine, has too little memory: how it is known, and how memory is given back."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+
+from weft.engine.errors import InputError, described, message_of
+
+TEXTS = ("out of memory", "allocate memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
+"""What torch and the libraries under it say where memory is missing, in lower case."""
+
+
+def is_out_of_memory(fault: BaseException | None) -> bool:
+    """Whether an exception says that memory was missing, itself or by its cause; torch says so in its text alone."""
+    while fault is not None:
+        text = message_of(fault).lower() if isinstance(fault, RuntimeError) else ""
+        if isinstance(fault, MemoryError) or any(one in text for one in TEXTS):
+            return True
+        fault = fault.__cause__
+    return False
+
+
+def clear_frames(fault: BaseException | None) -> None:
+    """Forget the local variables of the calls that raised an exception.
+
+    Whoever keeps the exception would keep the tensors of these calls. Its traceback can be printed as before.
+    """
+    while fault is not None:
+        traceback.clear_frames(fault.__traceback__)
+        fault = fault.__cause__ or fault.__context__
+
+
+def release_memory() -> None:
+    """Give memory that nothing uses back: cycles of objects, and what torch keeps of devices for later."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    for name in ("cuda", "mps", "xpu"):
+        device = getattr(torch, name, None)
+        if device is not None and device.is_available():
+            device.empty_cache()
+
+
+def missing_memory(fault: BaseException) -> InputError:
+    """The error of a node for which there is too little memory, also after all that could be evicted was."""
+    line = described(fault).splitlines()[0]
+    error = InputError(
+        f"there is too little memory for it ({line[:200]})",
+        "make pictures or batches smaller, decode in tiles, take a lower --precision, or another --device",
+        "out-of-memory",
+    )
+    error.__cause__ = fault
+    return error
