@@ -53,6 +53,7 @@ from weft.nodes.library.loaders import (
 )
 from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
 from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
+from weft.nodes.library.noise_mask import SetNoiseMask
 from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
 from weft.nodes.library.primitives import (
     Boolean,
@@ -85,6 +86,7 @@ from weft.nodes.values import (
     Latent,
     Mask,
     Model,
+    NoiseMask,
     Perturbation,
     Projection,
     Prompt,
@@ -171,6 +173,7 @@ __all__ = [
     "MixNoise",
     "Model",
     "Noise",
+    "NoiseMask",
     "Number",
     "NumberMath",
     "Perturbation",
@@ -191,6 +194,7 @@ __all__ = [
     "ScaleLatent",
     "ScheduleName",
     "Seeds",
+    "SetNoiseMask",
     "SigmaParts",
     "Sigmas",
     "SplitSigmas",

@@ -59,6 +59,27 @@ def check_size(what: str, **sizes: int) -> None:
         raise _wrong(f"{what} has {listed(wrong)}, expected whole numbers above 0", "give its size in pixels")
 
 
+def check_mask_size(coverage: Tensor, width: int, height: int, batch_size: int) -> None:
+    """Raise `InputError` unless a mask `[batch, height, width]` is of a picture's size, one for all items or for each.
+
+    Args:
+        width: of the picture, in pixels.
+        height: of the picture, in pixels.
+        batch_size: how many pictures there are.
+    """
+    batch, *found = coverage.shape
+    if found != [height, width]:
+        raise InputError(
+            f"the mask has {found[1]} x {found[0]} pixels, the picture {width} x {height}",
+            "give a mask of the picture's size",
+            "size-mismatch",
+        )
+    if batch not in (1, batch_size):
+        raise InputError(
+            f"there are {batch} masks for {batch_size} pictures", "give one for all, or one for each", "batch-mismatch"
+        )
+
+
 def _fits(found: Tensor, shape: Sequence[str | int]) -> bool:
     return found.ndim == len(shape) and all(
         isinstance(wanted, str) or size == wanted for size, wanted in zip(found.shape, shape, strict=True)

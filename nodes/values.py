@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weft.engine import ADDED_LATER, Limits, Loading, Patch, Recipe, check_pixels, value
 from weft.nodes import picture_files, value_display
 from weft.nodes.image_prompt_values import ImagePrompt
-from weft.nodes.value_checks import check_size, check_tensor
+from weft.nodes.value_checks import check_mask_size, check_size, check_tensor
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -32,6 +32,32 @@ else:
 
 @value
 @dataclass(frozen=True, eq=False)
+class NoiseMask:
+    """Which part of latents a sampler repaints; the rest stays as it is.
+
+    Args:
+        coverage: how much is repainted `[batch, height, width]` in pixels, in 0..1; a batch of 1 serves every item.
+        differential: whether an element of coverage c is repainted in the last c of the steps, instead of by c in each.
+        source: the latents that are kept, where they are not those that the mask is set on: of a run that goes on.
+        noise: that they are kept under, where a run goes on that began with it.
+    """
+
+    coverage: Tensor
+    differential: bool = False
+    source: Tensor | None = field(default=None, repr=False)
+    noise: Tensor | None = field(default=None, repr=False)
+
+    def check_value(self) -> None:
+        """Raise `InputError` for a mask of another shape or type, and for one that is not finite."""
+        check_tensor("the coverage of a NoiseMask", self.coverage, ("batch", "height", "width"))
+
+    def __repr__(self) -> str:
+        kind = ", differential" if self.differential else ""
+        return f"NoiseMask({100 * float(self.coverage.mean()):.0f} % covered{kind})"
+
+
+@value
+@dataclass(frozen=True, eq=False)
 class Latent(Generic[F]):
     """Latents of pictures or clips, or only a size (from EmptyLatent), whose channels and factor depend on the family.
 
@@ -41,12 +67,14 @@ class Latent(Generic[F]):
         batch_size: items in the batch.
         samples: `[batch, channel, height / factor, width / factor]`, or for clips `[batch, channel, frame,
             height / factor, width / factor]`, scaled as the model samples them; None for a size.
+        mask: which part a sampler repaints; None is all of it. A node that changes the size changes it too.
     """
 
     width: int
     height: int
     batch_size: int
     samples: Tensor | None = None
+    mask: NoiseMask | None = field(default=None, metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for samples or a size that nothing can use."""
@@ -56,6 +84,8 @@ class Latent(Generic[F]):
             clips = (batch, "channel", "frame", *rest)
             hint = "run in float32 or bfloat16, with another sampler, more steps or less guidance"
             check_tensor("the samples of a Latent", self.samples, (batch, "channel", *rest), clips, not_finite=hint)
+        if self.mask is not None:
+            check_mask_size(self.mask.coverage, self.width, self.height, self.batch_size)
 
     def check_limits(self, limits: Limits) -> None:
         """Raise `InputError` for more pixels, or items of the batch, than the limits allow."""
@@ -74,7 +104,7 @@ class Latent(Generic[F]):
     def __repr__(self) -> str:
         size = value_display.sized(self.batch_size, self.width, self.height)
         shape = "no samples yet" if self.samples is None else f"samples {' x '.join(map(str, self.samples.shape))}"
-        return f"Latent({size}, {shape})"
+        return f"Latent({', '.join([size, shape, *([repr(self.mask)] if self.mask else [])])})"
 
 
 @value

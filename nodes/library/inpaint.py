@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from weft.engine import INJECTED, Context, InputError, Range, node
 from weft.nodes.library.latent import check_multiple
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.traits import GuideTraits
+from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import VAE, F, Guide, Image, Mask
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Channel = Literal["brightness", "red", "green", "blue", "alpha"]
 
@@ -55,7 +53,9 @@ def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, cont
     """
     import torch
 
-    marked = (_fitting(mask, image) >= 0.5).float()[..., None]
+    batch, height, width, _ = image.pixels.shape
+    check_mask_size(mask.coverage, width, height, batch)
+    marked = (mask.coverage >= 0.5).float()[..., None]
     grey = 0.5 * marked + image.pixels[..., :3] * (1 - marked)
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
@@ -89,21 +89,3 @@ def EditGuide(
         check_multiple(image, autoencoder.factor)
         latents = [autoencoder.encode_unscaled(picture[None, ..., :3]) for picture in image.pixels]
     return replace(guide, beside=torch.cat(latents), image_scale=image_scale)
-
-
-def _fitting(mask: Mask, image: Image) -> Tensor:
-    """The mask `[batch, height, width]`; raises `InputError` where it is not of the picture's size."""
-    given, wanted = mask.coverage.shape[1:], image.pixels.shape[1:3]
-    if given != wanted:
-        raise InputError(
-            f"the mask has {given[1]} x {given[0]} pixels, the picture {wanted[1]} x {wanted[0]}",
-            "give a mask of the picture's size",
-            "size-mismatch",
-        )
-    if len(mask.coverage) not in (1, len(image.pixels)):
-        raise InputError(
-            f"there are {len(mask.coverage)} masks for {len(image.pixels)} pictures",
-            "give one for all, or one for each",
-            "batch-mismatch",
-        )
-    return mask.coverage

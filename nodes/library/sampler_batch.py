@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.engine import batched
 from weft.nodes.library.sampler import KSampler
-from weft.nodes.values import Latent
+from weft.nodes.values import Latent, NoiseMask
 
 Call = Mapping[str, Any]
 
@@ -29,8 +29,8 @@ def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) 
     found: dict[int, Latent[Any]] = {}
     for numbers in alike.values():
         together = sample(**_joined([calls[number] for number in numbers]))
-        sizes = [calls[number]["latent"].batch_size for number in numbers]
-        found.update(zip(numbers, _split(together, sizes), strict=True))
+        latents = [calls[number]["latent"] for number in numbers]
+        found.update(zip(numbers, _split(together, latents), strict=True))
     return [found[number] for number in range(len(calls))]
 
 
@@ -51,7 +51,7 @@ def _form(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_form, value))
     if isinstance(value, Latent):
-        return (value.width, value.height, _form(value.samples))
+        return (value.width, value.height, _form(value.samples), _form(value.mask))
     if is_dataclass(value):
         return (type(value), *(_form(getattr(value, one.name)) for one in fields(value)))
     return ("rows", value.dtype, value.shape[1:]) if hasattr(value, "shape") else value
@@ -74,12 +74,20 @@ def _stacked(values: Sequence[Any], sizes: Sequence[int]) -> Any:
     return first
 
 
-def _split(latent: Latent[Any], sizes: Sequence[int]) -> Iterator[Latent[Any]]:
-    assert latent.samples is not None
+def _split(together: Latent[Any], latents: Sequence[Latent[Any]]) -> Iterator[Latent[Any]]:
+    """The items of each call, which gave these latents."""
     first = 0
-    for size in sizes:
-        yield replace(latent, batch_size=size, samples=latent.samples[first : first + size])
-        first += size
+    for latent in latents:
+        rows = slice(first, first := first + latent.batch_size)
+        assert together.samples is not None
+        mask = together.mask and latent.mask and _mask_rows(together.mask, rows, latent.mask)
+        yield replace(together, batch_size=latent.batch_size, samples=together.samples[rows], mask=mask)
+
+
+def _mask_rows(together: NoiseMask, rows: slice, own: NoiseMask) -> NoiseMask:
+    """The noise mask that a call gives: its own, with its rows of what is kept."""
+    assert together.source is not None and together.noise is not None
+    return replace(own, source=together.source[rows], noise=together.noise[rows])
 
 
 KSamplerBatch = batched(KSampler, ("guide", "latent", "seed"), sampled_together)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Generic, NamedTuple
+from typing import Annotated, Generic, NamedTuple
 
 from weft.engine import INJECTED, Context, Range, node
 from weft.nodes.library.noise_values import Noise
@@ -12,9 +11,6 @@ from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.values import F, Guide, Latent
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class SampledSteps(NamedTuple, Generic[F]):
@@ -82,8 +78,8 @@ def KSamplerSteps(
     )
     noisy, denoised = list[Latent[F]](), list[Latent[F]]()
 
-    def record(latents: Tensor, prediction: Tensor) -> None:
-        noisy.append(replace(latent, samples=latents.float().cpu().clone()))
-        denoised.append(replace(latent, samples=prediction.float().cpu().clone()))
+    def record(going_on: Latent[F], clean: Latent[F]) -> None:
+        noisy.append(going_on)
+        denoised.append(clean)
 
     return SampledSteps(sampled(guide, latent, settings, context, record), noisy, denoised)

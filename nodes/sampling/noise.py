@@ -34,17 +34,6 @@ def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], devi
     return torch.cat(items).to(device)
 
 
-def first_noise(
-    generators: Sequence[torch.Generator], shape: Sequence[int], device: str, given: Tensor | None
-) -> Tensor:
-    """The noise of a run's beginning: what is given, or drawn.
-
-    The generators draw in both cases, so that the noise of later steps does not depend on where the first came from.
-    """
-    drawn = draw_noise(generators, shape, device)
-    return drawn if given is None else given
-
-
 def brownian_noise(
     shape: Sequence[int], seeds: Sequence[int], least: float, most: float
 ) -> Callable[[float, float], Tensor]:

@@ -5,8 +5,9 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import Context, InputError
@@ -15,8 +16,9 @@ from weft.nodes.models.parametrisation import Parametrisation, parametrisation_o
 from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.guided_denoiser import guided
 from weft.nodes.sampling.noise import generators_for
+from weft.nodes.sampling.run_start import RunStart, start_of
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
-from weft.nodes.sampling.sampling_run import Record, SamplingRun, StepCallback
+from weft.nodes.sampling.sampling_run import SamplingRun, StepCallback
 from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 from weft.nodes.sampling.sigma_run import SigmaRun
 from weft.nodes.values import Guide, Latent
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.latent_preview import LatentRGBFactors
+
+RecordLatents = Callable[[Latent[Any], Latent[Any]], None]
+"""Called with `(noisy, denoised)` after each step."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,13 @@ def sampled(
     latent: Latent[Any],
     settings: SamplingSettings,
     context: Context,
-    record: Record | None = None,
+    record: RecordLatents | None = None,
 ) -> Latent[Any]:
     """The latents that a sampler makes.
 
     Args:
-        record: called after each step with the latents and what they are denoised to.
+        record: called after each step with the latents, which another run can go on from, and what they are denoised
+            to.
 
     Raises:
         InputError: where the guide, the latents and the settings do not go together.
@@ -72,9 +78,23 @@ def sampled(
     ):
         run = _run(guide, model, latent, settings, context)
         start = _start(latent, model, run, settings)
-        on_step = _step_callback(context, model.latent_rgb_factors)
-        samples = run.sample(predict, start, on_step, keep_noise=settings.keep_noise, record=record)
-    return replace(latent, samples=samples.cpu())
+        mask = start.mask_for_the_rest(latent.mask)
+
+        def recorded(noisy: Tensor, denoised: Tensor) -> None:
+            if record:
+                going_on = replace(latent, samples=noisy.float().cpu().clone(), mask=mask)
+                record(going_on, replace(latent, samples=denoised.float().cpu().clone(), mask=None))
+
+        samples = run.sample(
+            predict,
+            start.latents,
+            _step_callback(context, model.latent_rgb_factors),
+            keep_noise=settings.keep_noise,
+            record=recorded if record else None,
+            repainting=start.repainting,
+        )
+    goes_on = settings.keep_noise and not run.complete
+    return replace(latent, samples=samples.cpu(), mask=mask if goes_on else None)
 
 
 def _run(
@@ -133,31 +153,17 @@ def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:
     return lambda step, steps, denoised: context.progress(step, steps, lambda: factors.png(denoised()))
 
 
-def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, settings: SamplingSettings) -> Tensor:
-    """What sampling starts from: noise, the given latents under noise, or these as they are."""
+def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, settings: SamplingSettings) -> RunStart:
+    """What sampling starts from."""
     model.size_limits(model.network.config).check(latent.width, latent.height, model.latent_factor)
-    given = latent.samples
-    shape = model.latent_shape(latent) if given is None else given.shape[1:]
-    if settings.noise is not None:
-        _check_noise(settings.noise, (latent.batch_size, *shape))
-    noise = None if settings.noise is None else settings.noise.to(run.device)
-    if given is not None:
-        placed = given.to(run.device)
-        return run.from_latents(placed, noise) if settings.add_noise else placed
-    if run.skipped or not settings.add_noise:
-        raise InputError(
-            "the run begins with given latents, and the latent is only a size, with nothing in it",
-            "set `denoise` to 1, `start_step` to 0 and `add_noise` to true, or give latents (VAEEncode, KSampler)",
-            "empty-latent",
-        )
-    return run.from_noise(shape, noise)
-
-
-def _check_noise(noise: Tensor, shape: Sequence[int]) -> None:
-    """Raise `InputError` unless noise is of the shape of the latents."""
-    if tuple(noise.shape) != tuple(shape):
-        raise InputError(
-            f"the noise has the shape {list(noise.shape)}, the latents {list(shape)}",
-            "draw it for this latent and this model (DrawNoise)",
-            "size-mismatch",
-        )
+    begin = Fraction(0)
+    if settings.levels is None:
+        begin = Fraction(model.skipped_steps(settings.steps, settings.denoise), settings.steps)
+    return start_of(
+        run,
+        latent,
+        model.latent_shape(latent),
+        add_noise=settings.add_noise,
+        given_noise=settings.noise,
+        begin=begin,
+    )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from weft.nodes.sampling.repainting import Repainting
+
 
 @dataclass(frozen=True)
 class Position:
@@ -56,19 +58,22 @@ class SamplingRun(Protocol):
     def skipped(self) -> int:
         """Predictions at the beginning of the schedule that the run leaves out; it then needs given latents."""
 
-    def from_noise(self, shape: Sequence[int], noise: Tensor | None = None) -> Tensor:
-        """Latents of pure noise `[batch, *shape]` for the beginning of the run.
+    @property
+    def whole(self) -> bool:
+        """Whether the run begins with the schedule of the model, where nothing is seen of what it begins from."""
 
-        Args:
-            noise: of unit variance, in place of what the generators draw, which they draw all the same.
-        """
+    @property
+    def complete(self) -> bool:
+        """Whether no noise is left at the end of the run."""
 
-    def from_latents(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
-        """`latents` with the noise of the run's beginning.
+    def draw(self, shape: Sequence[int]) -> Tensor:
+        """The next noise of the run's generators, of unit variance `[batch, *shape]`."""
 
-        Args:
-            noise: as for `from_noise`.
-        """
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """Latents of pure noise for the beginning of the run."""
+
+    def from_latents(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """`latents` under `noise` at the level of the run's beginning."""
 
     def sample(
         self,
@@ -78,9 +83,12 @@ class SamplingRun(Protocol):
         *,
         keep_noise: bool = True,
         record: Record | None = None,
+        repainting: Repainting | None = None,
     ) -> Tensor:
         """Walk latents through the run.
 
         Args:
             keep_noise: whether the noise that is left at the end stays; else the last prediction takes it out.
+            record: called after each step.
+            repainting: what is kept of a picture in each step; None keeps nothing.
         """

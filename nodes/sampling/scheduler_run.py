@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +25,8 @@ from weft.nodes.models.network_calls import library_errors
 from weft.nodes.models.parametrisation import Parametrisation, SchedulerConfig
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.ancestral_levels import keep_finite
-from weft.nodes.sampling.noise import first_noise
+from weft.nodes.sampling.noise import draw_noise
+from weft.nodes.sampling.repainting import Repainting
 from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, samplers_of, samplers_that_take_sigmas
 from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
 from weft.nodes.sampling.scheduling import LEARNED, check_timing, scheduler_for, solver_for
@@ -69,9 +71,9 @@ class SchedulerRun:
         _stretch(scheduler)
         keep_finite(scheduler)
         # Schedulers of second order list most timesteps twice: a step is `order` of them.
-        self.skipped = start_step * scheduler.order
-        end = end_step * scheduler.order if end_step is not None and end_step < steps else None
-        self.timesteps: Tensor = scheduler.timesteps[self.skipped : end]
+        self.skipped: int = start_step * scheduler.order
+        self.end: int | None = end_step * scheduler.order if end_step is not None and end_step < steps else None
+        self.timesteps: Tensor = scheduler.timesteps[self.skipped : self.end]
         # Without it, a scheduler looks for its first timestep by value, and a schedule may have one twice.
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(self.skipped)
@@ -79,33 +81,38 @@ class SchedulerRun:
         options = {"generator": self.generators, "eta": eta}
         self.step_options = {name: option for name, option in options.items() if name in taken}
 
-    def from_noise(self, shape: Sequence[int], noise: Tensor | None = None) -> Tensor:
-        """Latents of pure noise `[batch, *shape]`, scaled for the first timestep.
+    @property
+    def whole(self) -> bool:
+        return self.skipped == 0
 
-        Args:
-            noise: of unit variance, in place of what the generators draw.
-        """
-        noise = first_noise(self.generators, shape, self.device, noise)
+    @property
+    def complete(self) -> bool:
+        return self.end is None
+
+    def draw(self, shape: Sequence[int]) -> Tensor:
+        """The next noise of the generators `[batch, *shape]`."""
+        return draw_noise(self.generators, shape, self.device)
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """Latents of pure noise, scaled for the first timestep."""
         return noise * float(getattr(self.scheduler, "init_noise_sigma", 1.0))
 
-    def from_latents(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
-        """`latents` with the noise of the first timestep that is walked; unchanged where no step is.
-
-        Args:
-            noise: of unit variance, in place of what the generators draw.
-        """
-        if len(self.timesteps) == 0:
-            return latents
-        return self.noised(latents, first_noise(self.generators, latents.shape[1:], self.device, noise))
+    def from_latents(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """`latents` with the noise of the first timestep that is walked; unchanged where no step is."""
+        return self.noised(latents, noise) if len(self.timesteps) else latents
 
     def noised(self, latents: Tensor, noise: Tensor) -> Tensor:
         """`latents` under this noise, as strong as at the first timestep that is walked."""
-        first = self.timesteps[:1].repeat(len(latents))
+        return self._at_timestep(self.timesteps[0], latents, noise)
+
+    def _at_timestep(self, timestep: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
+        """`latents` under the noise of a timestep: the first of a run before its first step, later the next one."""
+        times = timestep.repeat(len(latents))
         # FlowMatchEulerDiscreteScheduler and its kind take the arguments in another order than `add_noise`.
         if hasattr(self.scheduler, "scale_noise"):
-            flowing: Tensor = self.scheduler.scale_noise(latents, first, noise)
+            flowing: Tensor = self.scheduler.scale_noise(latents, times, noise)
             return flowing
-        noisy: Tensor = self.scheduler.add_noise(latents, noise, first)
+        noisy: Tensor = self.scheduler.add_noise(latents, noise, times)
         return noisy
 
     def sample(
@@ -116,6 +123,7 @@ class SchedulerRun:
         *,
         keep_noise: bool = True,
         record: Record | None = None,
+        repainting: Repainting | None = None,
     ) -> Tensor:
         """Walk latents down the timesteps; `on_step` counts steps, of which some samplers take two predictions.
 
@@ -123,6 +131,7 @@ class SchedulerRun:
             keep_noise: whether the noise that is left after the last timestep stays; else the last prediction takes it
                 out.
             record: called after each whole step.
+            repainting: what is kept of a picture after each timestep.
         """
         count, order = len(self.timesteps), self.scheduler.order
         for index, timestep in enumerate(self.timesteps):
@@ -132,12 +141,27 @@ class SchedulerRun:
             with _called(type(self.scheduler).__name__):
                 latents = self.scheduler.step(given, timestep, latents, **self.step_options, return_dict=False)[0]
             denoised = partial(self.denoised, prediction, timestep, seen)
+            if repainting:
+                latents = self._repainted(latents, index, repainting)
+                denoised = partial(repainting.clean, denoised, self._reached(index))
             on_step(index // order + 1, -(-count // order), denoised)
             if record and ((index + 1) % order == 0 or index + 1 == count):
                 record(latents, denoised())
             if index + 1 == count and not keep_noise:
                 latents = denoised()
         return latents
+
+    def _repainted(self, latents: Tensor, index: int, repainting: Repainting) -> Tensor:
+        """Latents after the `index`-th timestep, with the kept part of a picture at the level that they have there."""
+        following = self.scheduler.timesteps[self.skipped + index + 1 :]
+        source = repainting.source
+        if len(following):
+            source = self._at_timestep(following[0], source, repainting.noise)
+        return repainting.blended(latents, source, self._reached(index))
+
+    def _reached(self, index: int) -> Fraction:
+        """The fraction of the whole schedule that lies behind after the `index`-th timestep."""
+        return Fraction(self.skipped + index + 1, len(self.scheduler.timesteps))
 
     def _step_input(self, prediction: Tensor, variance: Tensor | None) -> Tensor:
         """What a step reads: the prediction, and the variance where the scheduler takes a predicted one.

@@ -9,7 +9,8 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from itertools import count
 
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import Parametrisation
-from weft.nodes.sampling.noise import brownian_noise, draw_noise, first_noise
+from weft.nodes.sampling.noise import brownian_noise, draw_noise
+from weft.nodes.sampling.repainting import Repainting
 from weft.nodes.sampling.samplers import SamplerName
 from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, DrawNoise, SigmaSampler, State, ddim, walk
@@ -66,6 +68,7 @@ class SigmaRun:
     """
 
     skipped = 0
+    whole = False
 
     def __init__(
         self,
@@ -85,26 +88,28 @@ class SigmaRun:
         self.device = device
         _check_levels(parametrisation, levels)
 
-    def from_noise(self, shape: Sequence[int], noise: Tensor | None = None) -> Tensor:
-        """Latents of pure noise `[batch, *shape]`, of unit variance as the network sees them at the first level.
+    @property
+    def complete(self) -> bool:
+        return self.levels[-1] == 0
 
-        Args:
-            noise: of unit variance, in place of what the generators draw.
-        """
-        noise = first_noise(self.generators, shape, self.device, noise)
+    def draw(self, shape: Sequence[int]) -> Tensor:
+        """The next noise of the generators `[batch, *shape]`."""
+        return draw_noise(self.generators, shape, self.device)
+
+    def from_noise(self, noise: Tensor) -> Tensor:
+        """Latents of pure noise, of unit variance as the network sees them at the first level."""
         return noise * self.parametrisation.input_scale(self.levels[0])
 
-    def from_latents(self, latents: Tensor, noise: Tensor | None = None) -> Tensor:
-        """`latents` under the noise of the first level.
-
-        Args:
-            noise: of unit variance, in place of what the generators draw.
-        """
-        return self.noised(latents, first_noise(self.generators, latents.shape[1:], self.device, noise))
+    def from_latents(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """`latents` under the noise of the first level."""
+        return self.noised(latents, noise)
 
     def noised(self, latents: Tensor, noise: Tensor) -> Tensor:
         """`latents` under this noise, as strong as at the first level."""
-        return self.parametrisation.alpha(self.levels[0]) * latents + self.levels[0] * noise
+        return self._at_level(self.levels[0], latents, noise)
+
+    def _at_level(self, sigma: float, latents: Tensor, noise: Tensor) -> Tensor:
+        return self.parametrisation.alpha(sigma) * latents + sigma * noise
 
     def sample(
         self,
@@ -114,21 +119,34 @@ class SigmaRun:
         *,
         keep_noise: bool = True,
         record: Record | None = None,
+        repainting: Repainting | None = None,
     ) -> Tensor:
         """Walk latents over the levels.
 
         Args:
             keep_noise: whether the noise of the last level stays; else the last step's D takes it out.
             record: called after each step.
+            repainting: what is kept of a picture after each step.
         """
         denoise = SigmaDenoiser(predict, self.parametrisation, self.row.predictions(self.levels), self.device)
-        state = State(latents, self.levels[0])
-        states = walk(denoise, self.step, state, self.levels[1:], self._noise(latents.shape[1:]))
+        state, steps = State(latents, self.levels[0]), len(self.levels) - 1
+        denoised = partial(_denoised, state)
+
+        def repainted(number: int, state: State) -> State:
+            if repainting is None:
+                return state
+            source = self._at_level(state.sigma, repainting.source, repainting.noise)
+            return replace(state, x=repainting.blended(state.x, source, Fraction(number, steps)))
+
+        states = walk(denoise, self.step, state, self.levels[1:], self._noise(latents.shape[1:]), repainted)
         for number, state in enumerate(states, 1):
-            on_step(number, len(self.levels) - 1, partial(_denoised, state))
+            denoised = partial(_denoised, state)
+            if repainting:
+                denoised = partial(repainting.clean, denoised, Fraction(number, steps))
+            on_step(number, steps, denoised)
             if record:
-                record(state.x, _denoised(state))
-        return state.x if keep_noise else _denoised(state)
+                record(state.x, denoised())
+        return state.x if keep_noise else denoised()
 
     def _noise(self, shape: Sequence[int]) -> DrawNoise:
         """Noise for steps: drawn for each, or of one path of Brownian motion."""

@@ -60,10 +60,21 @@ Step = Callable[[Denoise, State, float, DrawNoise], State]
 """A sampler: from a state to the state at another level."""
 
 
-def walk(denoise: Denoise, step: Step, state: State, levels: Iterable[float], noise: DrawNoise) -> Iterator[State]:
-    """The state after each step over the levels."""
-    for target in levels:
-        state = step(denoise, state, target, noise)
+def walk(
+    denoise: Denoise,
+    step: Step,
+    state: State,
+    levels: Iterable[float],
+    noise: DrawNoise,
+    after: Callable[[int, State], State] = lambda number, state: state,
+) -> Iterator[State]:
+    """The state after each step over the levels.
+
+    Args:
+        after: changes the state after each step, whose number counts from 1.
+    """
+    for number, target in enumerate(levels, 1):
+        state = after(number, step(denoise, state, target, noise))
         yield state
 
 

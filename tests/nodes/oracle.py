@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +96,21 @@ class Oracle:
         model: str = "epsilon",
         batch: int = 1,
         parts: Mapping[str, Any] | None = None,
+        prepare: Callable[[Any], None] = lambda pipeline: None,
         **call: Any,
     ) -> Pixels:
-        """What a pipeline class makes of some arguments, given a list of CPU generators, one an item."""
+        """What a pipeline class makes of some arguments, given a list of CPU generators, one an item.
+
+        Args:
+            prepare: sets what the pipeline has no argument for.
+        """
         pipe = kind.from_pipe(self.pipeline(model), **(parts or {}))
         pipe.scheduler = self._scheduler(model, sampler, schedule)
         pipe.set_progress_bar_config(disable=True)
         if isinstance(call.get("image"), torch.Tensor):
             # Latents are passed on as they are where an image processor knows them by their channels.
             pipe.image_processor.register_to_config(vae_latent_channels=call["image"].shape[1])
+        prepare(pipe)
         generators = [torch.Generator("cpu").manual_seed(SEED + item) for item in range(batch)]
         made = pipe(**{"num_inference_steps": STEPS, **call}, generator=generators).images
         return made if isinstance(made, torch.Tensor) else numpy.stack([numpy.asarray(one) for one in made])

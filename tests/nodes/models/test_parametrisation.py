@@ -165,7 +165,9 @@ def test_a_new_parametrisation_is_a_class_and_a_place_in_the_rows_of_samplers() 
     model = parametrisation_of({"_class_name": "ReverseFlowScheduler"}, (ReverseFlow, *PARAMETRISATIONS))
     run = SigmaRun(model, "dpmpp_2m", [1.0, 0.6, 0.2, 0.0], generators=generators_for([1, 2]))
     seen: list[Tensor] = []
-    samples = run.sample(reversed_velocity, run.from_noise(SHAPE[1:]), lambda _, __, found: seen.append(found()))
+    samples = run.sample(
+        reversed_velocity, run.from_noise(run.draw(SHAPE[1:])), lambda _, __, found: seen.append(found())
+    )
     assert torch.allclose(samples, CLEAN, atol=1e-5) and torch.allclose(seen[0], CLEAN, atol=1e-5)
     preview = SchedulerRun(diffusers.FlowMatchEulerDiscreteScheduler(), model, steps=2, generators=[])
     assert torch.allclose(preview.denoised(CLEAN, torch.tensor(0.5), torch.zeros(SHAPE)), CLEAN / 2)

@@ -58,7 +58,9 @@ def refusal_of(
     timing = {"mu": 0.8} if config.get("use_dynamic_shifting") else {}
     model, generators = parametrisation_of(config), generators_for([1])
     run = SchedulerRun(scheduler, model, steps=steps, generators=generators, timing=timing)
-    assert run.sample(with_variance if variance else half, run.from_noise((4, 2, 2)), silent).isfinite().all(), (
+    assert (
+        run.sample(with_variance if variance else half, run.from_noise(run.draw((4, 2, 2))), silent).isfinite().all()
+    ), (
         sampler,
         schedule,
         steps,

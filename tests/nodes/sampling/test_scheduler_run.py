@@ -55,7 +55,7 @@ def silent(step: int, steps: int, denoised: Any) -> None:
 def test_any_number_of_steps_ends_in_numbers(sampler: SamplerName, schedule: ScheduleName, steps: int) -> None:
     """40 steps of the beta schedule begin with a timestep twice, where counting by timestep would lose the way."""
     run = run_of(sampler, schedule, steps=steps)
-    samples = run.sample(half, run.from_noise(SHAPE), silent)
+    samples = run.sample(half, run.from_noise(run.draw(SHAPE)), silent)
     assert samples.shape == (2, *SHAPE)
     assert samples.isfinite().all()
 
@@ -74,7 +74,7 @@ def test_a_clip_is_walked_as_its_frames_are(sampler: SamplerName, schedule: Sche
 def test_progress_counts_steps_not_predictions() -> None:
     seen: list[tuple[int, int]] = []
     run = run_of("heun", steps=3)
-    run.sample(half, run.from_noise(SHAPE), lambda step, steps, _: seen.append((step, steps)))
+    run.sample(half, run.from_noise(run.draw(SHAPE)), lambda step, steps, _: seen.append((step, steps)))
     assert seen == [(1, 3), (1, 3), (2, 3), (2, 3), (3, 3)]
 
 
@@ -84,7 +84,7 @@ def test_an_exception_of_progress_ends_the_run() -> None:
 
     run = run_of()
     with pytest.raises(Cancelled):
-        run.sample(half, run.from_noise(SHAPE), cancel)
+        run.sample(half, run.from_noise(run.draw(SHAPE)), cancel)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
@@ -104,7 +104,7 @@ def test_a_perfect_prediction_is_seen_through(sampler: SamplerName, prediction: 
 def test_what_the_last_step_is_denoised_to_is_what_comes_out(sampler: SamplerName, schedule: ScheduleName) -> None:
     seen: list[Tensor] = []
     run = run_of(sampler, schedule, steps=20)
-    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: seen.append(denoised()))
+    samples = run.sample(half, run.from_noise(run.draw(SHAPE)), lambda step, steps, denoised: seen.append(denoised()))
     assert (seen[-1] - samples).abs().max() < 0.1 * samples.abs().max()
 
 
@@ -118,7 +118,7 @@ def test_steps_at_the_beginning_are_left_out() -> None:
 def test_a_run_in_two_parts_is_the_whole_run(sampler: SamplerName) -> None:
     whole, first = run_of(sampler, steps=6), run_of(sampler, steps=6, end_step=4)
     second = run_of(sampler, steps=6, start_step=4)
-    noise = whole.from_noise(SHAPE)
+    noise = whole.from_noise(whole.draw(SHAPE))
     parted = second.sample(half, first.sample(half, noise, silent), silent)
     assert torch.allclose(parted, whole.sample(half, noise, silent), atol=1e-5)
 
@@ -127,19 +127,19 @@ def test_noise_that_is_not_kept_is_taken_out() -> None:
     """By the last prediction."""
     seen: list[Tensor] = []
     run = run_of(steps=6, end_step=3)
-    noise = run.from_noise(SHAPE)
+    noise = run.from_noise(run.draw(SHAPE))
     samples = run.sample(half, noise, lambda _, __, denoised: seen.append(denoised()), keep_noise=False)
     assert len(seen) == 3 and torch.equal(samples, seen[-1])
 
 
 def test_latents_stay_as_they_are_where_no_step_is_left() -> None:
     run, latents = run_of(steps=10, start_step=10), torch.ones(2, *SHAPE)
-    assert run.sample(half, run.from_latents(latents), silent) is latents
+    assert run.sample(half, run.from_latents(latents, run.draw(SHAPE)), silent) is latents
 
 
 def test_noise_is_one_generator_an_item() -> None:
-    both = run_of().from_noise(SHAPE)
-    second = run_of(generators=generators_for([2])).from_noise(SHAPE)
+    both = run_of().draw(SHAPE)
+    second = run_of(generators=generators_for([2])).draw(SHAPE)
     assert torch.equal(both[1:], second)
 
 
@@ -169,7 +169,7 @@ def test_what_a_model_of_edm_finds_is_what_the_last_step_leaves(prediction: str)
     seen: list[Tensor] = []
     config = {"_class_name": "EDMEulerScheduler", "prediction_type": prediction}
     run = run_of(config=config, steps=6)
-    samples = run.sample(half, run.from_noise(SHAPE), lambda step, steps, denoised: seen.append(denoised()))
+    samples = run.sample(half, run.from_noise(run.draw(SHAPE)), lambda step, steps, denoised: seen.append(denoised()))
     assert torch.allclose(seen[-1], samples, rtol=1e-3)
 
 

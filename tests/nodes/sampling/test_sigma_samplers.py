@@ -65,7 +65,7 @@ class Painter:
         return self.adapted(run)
 
     def adapted(self, run: SamplingRun) -> Tensor:
-        return self.picture(run.sample(self.predict, run.from_noise(SHAPE), silent))
+        return self.picture(run.sample(self.predict, run.from_noise(run.draw(SHAPE)), silent))
 
     def both(self, config: Any, sampler: SamplerName, schedule: ScheduleName) -> tuple[Tensor, Tensor]:
         """Ours, and the adapter's; a class that cuts timesteps down to whole ones is given them as they are."""
