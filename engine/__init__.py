@@ -36,7 +36,7 @@ from weft.engine.session import Engine
 from weft.engine.show.formatters import register as _register_formatters
 from weft.engine.spec.batched import batched
 from weft.engine.spec.context import INJECTED, Context
-from weft.engine.spec.control_flow import Choose, Collect, Count, Switch
+from weft.engine.spec.control_flow import Choose, Collect, Count, JoinLists, Switch
 from weft.engine.spec.node import Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
@@ -77,6 +77,7 @@ __all__ = [
     "HashedResource",
     "InputError",
     "InputFile",
+    "JoinLists",
     "Lazy",
     "Limits",
     "Link",

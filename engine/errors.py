@@ -320,11 +320,14 @@ def few_suggestions() -> Iterator[None]:
         _suggestions_left.reset(token)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def nearest(word: str, words: Iterable[str], least: float = 0.6) -> str:
     """`did you mean X?` for the nearest of `words`, or the empty string where none is near.
 
     Names are compared in lower case, with `pp` for `++` and `_` for spaces and dashes: `DPM++ 2M` is `dpmpp_2m`. It
     takes milliseconds at most: long names are not compared, and of many names only the first `_CANDIDATES`.
+
+    Args:
+        least: the similarity of a name that is suggested (`difflib.SequenceMatcher.ratio`).
     """
     left = _suggestions_left.get()
     if len(word) > _WORD or left == [0]:
@@ -337,18 +340,15 @@ def nearest(word: str, words: Iterable[str]) -> str:
     bounds: list[tuple[float, str]] = []
     for option in folded:
         matcher.set_seq1(option)
-        if matcher.real_quick_ratio() >= _NEAR and (bound := matcher.quick_ratio()) >= _NEAR:
+        if matcher.real_quick_ratio() >= least and (bound := matcher.quick_ratio()) >= least:
             bounds.append((bound, option))
-    best = (_NEAR, "")
+    best = (least, "")
     for bound, option in nlargest(_LIKELY, bounds):
         if bound >= best[0]:
             matcher.set_seq1(option)
             best = max(best, (matcher.ratio(), option))
     return f"did you mean `{folded[best[1]]}`?" if best[1] else ""
 
-
-_NEAR = 0.6
-"""The least similarity of a name that is suggested (`difflib.SequenceMatcher.ratio`)."""
 
 _LIKELY = 30
 """Of how many names, those with the greatest upper bounds, the similarity itself is computed."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from weft.engine.errors import GraphError, InputError, Problem
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
-from weft.engine.picture_text import ENDINGS
-from weft.engine.running.delivery import Carried, carried
 from weft.engine.shipped_graphs import shipped_graph
 
 
@@ -28,15 +25,7 @@ def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
     path = Path(source)
     if not os.path.lexists(path):
         return _shipped(str(source))
-    if path.suffix.lower() not in ENDINGS or not path.is_file():
-        return document.load(path, max_bytes)
-    found = _carried(path, max_bytes)
-    if found is None:
-        hint = (
-            "only pictures that Weft wrote without --no-metadata carry their graph, while no other program removes it"
-        )
-        raise GraphError([Problem("this picture carries no graph", hint, file=str(source), code="not-a-graph")])
-    return replace(document.read(found.graph, path, max_bytes), contents=found.contents)
+    return document.load(path, max_bytes)
 
 
 def _shipped(name: str) -> Graph:
@@ -60,11 +49,3 @@ def _copied(file: str) -> str:
     except InputError:
         return ""
     return f"`weft new {known.name}` writes one; `weft run {known.name}` runs it as it comes with Weft"
-
-
-def _carried(path: Path, max_bytes: int) -> Carried | None:
-    try:
-        return carried(path, max_bytes)
-    except OSError as fault:
-        message = f"cannot be read: {fault.strerror}"
-        raise GraphError([Problem(message, "check the file", file=str(path), code="unreadable-file")]) from None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
+
+import orjson
 
 from weft.engine import jpeg, png, webp
 
@@ -49,3 +54,36 @@ def texts_of(file: BinaryIO, limit: int) -> Mapping[str, str]:
     if head.startswith(jpeg.SIGNATURE):
         return jpeg.texts(file, limit)
     return webp.texts(file, limit) if webp.is_webp(head) else {}
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a picture carries of its run.
+
+    Args:
+        graph: the graph as JSON text.
+        contents: the digests of the files that the graph names, by name.
+    """
+
+    graph: bytes
+    contents: Mapping[str, str]
+
+
+def carried(path: Path, limit: int = 2**30) -> Carried | None:
+    """What a picture carries; None where it carries no graph or is no picture.
+
+    Args:
+        limit: the greatest size of the graph, in bytes.
+    """
+    with path.open("rb") as file:
+        texts = texts_of(file, limit)
+    return Carried(texts[GRAPH].encode(), _contents(texts.get(RUN, ""))) if GRAPH in texts else None
+
+
+def _contents(text: str) -> dict[str, str]:
+    """The digests in a run's text; what is none is left out, as pictures come from strangers too."""
+    try:
+        found = orjson.loads(text)["contents"]
+        return {name: known for name, known in found.items() if re.fullmatch("[0-9a-f]{64}", known)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}

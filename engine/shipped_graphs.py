@@ -6,18 +6,20 @@ code. A graph's name is its path in there without the ending: `text_to_image`, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
 from weft.engine.checking.parameters import target_input
-from weft.engine.errors import CatalogError, InputError, described, listed, nearest
+from weft.engine.errors import CatalogError, GraphError, InputError, described, listed, nearest
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.spec.catalog import Catalog
 from weft.engine.weights.resources import InputFile, find
+from weft.engine.word_search import found
 
 GROUP = "weft.graphs"
 
@@ -85,6 +87,22 @@ def shipped_graph(name: str) -> ShippedGraph:
     parts = {one.rpartition("/")[2]: one for one in reversed([*known])}
     hint = nearest(name, parts) or "`weft graphs` lists them, `weft graphs WORD` searches them"
     raise InputError(f"no graph of the name `{name}` comes with Weft", hint, "unknown-graph")
+
+
+def graphs_about(words: Sequence[str]) -> Mapping[ShippedGraph, Graph]:
+    """The graphs that are about some words, the best first; all of them where there are no words."""
+    known = {}
+    for one in shipped().values():
+        with suppress(GraphError):  # a job is no graph
+            known[one] = one.graph()
+    return {one: known[one] for one in found(words, {one: _texts(one, graph) for one, graph in known.items()})}
+
+
+def _texts(one: ShippedGraph, graph: Graph) -> tuple[list[str], list[str]]:
+    """What a search looks at: names, and prose."""
+    types = {node.type for scope in scopes(graph) for node in scope.nodes.values()}
+    names = [one.name, one.name.rpartition("/")[2], graph.title, *graph.keywords, *graph.parameters, *types]
+    return names, [graph.title, graph.description]
 
 
 def _folders() -> Iterator[Path]:

@@ -112,15 +112,18 @@ def webp_size(content: bytes) -> tuple[int, int]:
     return int.from_bytes(body[6:8], "little") % 2**14, int.from_bytes(body[8:10], "little") % 2**14
 
 
-def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
+def encoded(picture: PIL.Image.Image, format: Format, quality: int | None = None) -> bytes:
     """A picture as a file; alpha is left out of JPEG, which has none.
+
+    Args:
+        quality: of JPEG and WebP, 1 to 100; None is the default of `SAVE_OPTIONS`, lossless for WebP.
 
     Raises:
         InputError: where the format cannot hold it; WebP ends at 16,383 pixels a side, JPEG at 65,535.
     """
     packed = BytesIO()
     try:
-        (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **SAVE_OPTIONS[format])
+        (picture.convert("RGB") if format == "jpeg" else picture).save(packed, format, **_options(format, quality))
     except (OSError, ValueError) as fault:
         raise InputError(
             f"a picture of {picture.width} x {picture.height} pixels cannot be written as {format} ({fault})",
@@ -128,6 +131,14 @@ def encoded(picture: PIL.Image.Image, format: Format) -> bytes:
             "unwritable-picture",
         ) from fault
     return packed.getvalue()
+
+
+def _options(format: Format, quality: int | None) -> Mapping[str, Any]:
+    """The options of Pillow for a format and a quality."""
+    options = SAVE_OPTIONS[format]
+    if quality is None or format == "png":
+        return options
+    return {"quality": quality, "method": 6} if format == "webp" else {**options, "quality": quality}
 
 
 def opened(content: bytes, name: str, limits: Limits) -> PIL.Image.Image:

@@ -50,6 +50,7 @@ CODES: Mapping[str, str] = {
     "wrong-steps": "The model's schedule cannot be cut into so many steps.",
     "wrong-levels": "Noise levels do not fall or rise throughout, or lie outside what the model has.",
     "conflicting-inputs": "Two inputs set the same thing.",
+    "unused-input": "An input has no effect together with the values of others.",
     "empty-interval": "The end of a range of steps does not lie after its start.",
     # prompts
     "empty-list": "A list that must have an element has none.",

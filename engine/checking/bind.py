@@ -26,10 +26,15 @@ def bound(draft: Draft, given: Given, wanted: Type) -> Any:
         item = list_item(wanted)
         if item is None:
             message = f"expected {wanted}, found {shown(given)}"
-            raise LiteralError(message, "link one output, without [ ]", "needs-one-output")
+            raise LiteralError(message, _ONE_OF_LIST, "needs-one-output")
         return Gather(tuple(bound(draft, element, item) for element in given))
     return wanted.literal(_thawed(given))
 
+
+_ONE_OF_LIST = (
+    "link one output, without [ ]; of a list choose one (Choose), or repeat what takes one in a subgraph (map:NAME)"
+)
+"""The hint where a list leads to an input that takes one value."""
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
 """What nearly all literals are. Looked at first, since `isinstance` with an abstract class costs ten times as much."""
@@ -41,7 +46,8 @@ def _thawed(given: Given) -> Any:
         return given
     if isinstance(given, Link):
         message = f"found a link to `{given}` inside a literal"
-        raise LiteralError(message, "link it as an input or a list's element", "link-in-literal")
+        hint = "link it as an input or a list's element; JoinLists makes one list of two"
+        raise LiteralError(message, hint, "link-in-literal")
     if isinstance(given, Mapping):
         return {name: _thawed(part) for name, part in given.items()}
     if isinstance(given, Sequence) and not isinstance(given, str):
@@ -54,11 +60,18 @@ def _fitting(draft: Draft, link: Link, wanted: Type) -> Link:
     if output is None:
         return link
     if not wanted.accepts(output.type):
-        raise LiteralError(
-            f"`{link}` gives {output.type}, expected {wanted}",
-            f"link an output of type {wanted}" + _candidates(draft, wanted, link.node),
-        )
+        raise LiteralError(f"`{link}` gives {output.type}, expected {wanted}", _hint(draft, link, output.type, wanted))
     return Link(link.node, output.name)
+
+
+def _hint(draft: Draft, link: Link, found: Type, wanted: Type) -> str:
+    """What to do about an output that does not fit: about one where a list is wanted, and the other way round."""
+    item, element = list_item(wanted), list_item(found)
+    if item is not None and item.accepts(found):
+        return f'write [ ] around it: [{{"link": "{link}"}}]'
+    if element is not None and wanted.accepts(element):
+        return _ONE_OF_LIST
+    return f"link an output of type {wanted}" + _candidates(draft, wanted, link.node)
 
 
 def given_type(draft: Draft, given: Given) -> Type | None:

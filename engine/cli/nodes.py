@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from json import dumps
 from textwrap import fill
@@ -11,32 +11,39 @@ from typing import Annotated, Any
 import typer
 
 from weft.engine.cli import options
-from weft.engine.cli.output import Exit, json_line, table
-from weft.engine.errors import InputError
+from weft.engine.cli.output import Exit, json_line, say, table
+from weft.engine.errors import InputError, listed
 from weft.engine.session import Engine
+from weft.engine.shipped_graphs import graphs_about
 from weft.engine.show.json_schema import NodeRecord, record
 from weft.engine.spec.catalog import Catalog
 from weft.engine.spec.node import NodeType
+from weft.engine.word_search import found
 
 WIDTH = 100
 """Columns to which the description of a type is wrapped."""
 
-TypeName = Annotated[str | None, typer.Argument(metavar="TYPE", help="Describe this node type.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TYPE | WORD...]", help="A node type to describe, or words that types are about."),
+]
 
 
 def command(
-    type: TypeName = None, nodes: options.NodeFiles = None, json: options.Json = False, debug: options.Debug = False
+    words: Words = None, nodes: options.NodeFiles = None, json: options.Json = False, debug: options.Debug = False
 ) -> int:
-    """List the installed node types, or describe one with its inputs and outputs."""
+    """List the installed node types, search them by words, or describe one with its inputs and outputs."""
     catalog = Engine(store=None, device="cpu", nodes=nodes or ()).catalog
-    chosen = [_named(catalog, type)] if type is not None else sorted(catalog.values(), key=_place)
+    named = _named(catalog, words or ())
+    chosen = [named] if named else _about(catalog, words) if words else sorted(catalog.values(), key=_place)
     if json:
         for one in chosen:
             json_line(record(one))
-    elif type is not None:
-        print("\n".join(_whole(record(chosen[0]))))
+    elif named:
+        print("\n".join(_whole(record(named))))
     else:
         print("\n".join(_listed(chosen)))
+        _name_graphs(words or ())
     return Exit.DONE
 
 
@@ -44,10 +51,32 @@ def _place(type: NodeType) -> tuple[str, str]:
     return type.category or "other", type.name
 
 
-def _named(catalog: Catalog, name: str) -> NodeType:
-    if name not in catalog:
-        raise InputError(f"there is no node type `{name}`", catalog.suggest(name))
-    return catalog[name]
+def _named(catalog: Catalog, words: Sequence[str]) -> NodeType | None:
+    """The type of this name, in any case of letters."""
+    folded = {name.lower(): type for name, type in catalog.items()}
+    return folded.get(words[0].lower()) if len(words) == 1 else None
+
+
+def _about(catalog: Catalog, words: Sequence[str]) -> list[NodeType]:
+    """The types that are about some words, by category.
+
+    Raises:
+        InputError: where there are none.
+    """
+    texts = {type.name: ((type.name, *type.inputs), (type.category, type.description)) for type in catalog.values()}
+    chosen = found(words, texts)
+    if not chosen:
+        about = " ".join(words)
+        graph = next(iter(graphs_about(words)), None)
+        hint = f"the graph {graph.name} is (`weft graphs {about}`)" if graph else catalog.suggest(about)
+        raise InputError(f"there is no node type `{about}`, and none is about it", hint, "unknown-node-type")
+    return sorted((catalog[name] for name in chosen), key=_place)
+
+
+def _name_graphs(words: Sequence[str]) -> None:
+    """Say which graphs are about the words."""
+    if words and (graphs := list(graphs_about(words))):
+        say(f"\ngraphs: {listed((one.name for one in graphs), 8)} (`weft new GRAPH` copies one)")
 
 
 def _listed(types: list[NodeType]) -> Iterator[str]:

@@ -32,6 +32,7 @@ from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, freeze
 from weft.engine.graph.parsing import load_bytes, parse, place_of
 from weft.engine.graph.parts import ID
 from weft.engine.limits import Limits
+from weft.engine.picture_text import ENDINGS, carried
 from weft.engine.settings import resolve
 from weft.engine.types import shown
 
@@ -102,18 +103,22 @@ class DocumentModel(GraphModel):
 
 
 def load(path: Path, limit: int | None = None) -> Graph:
-    """Read a graph file.
+    """Read a graph file, or the graph that a picture carries.
 
     Args:
-        path: the JSON file.
+        path: the JSON file or the picture.
         limit: the greatest size that is read, in bytes; left out, the setting `limits.max_file_bytes`.
 
     Raises:
         GraphError: where it cannot be read or is no graph at all.
     """
     limit = resolve().limits.max_file_bytes if limit is None else limit
+    contents: Mapping[str, str] = {}
     try:
-        content = load_bytes(path, limit)
+        if path.suffix.lower() in ENDINGS and path.is_file():
+            content, contents = _carried(path, limit)
+        else:
+            content = load_bytes(path, limit)
     except GraphError as fault:
         raise GraphError(problem.within(str(path)) for problem in fault.problems) from None
     except OSError as fault:
@@ -121,7 +126,19 @@ def load(path: Path, limit: int | None = None) -> Graph:
         hint = (neighbour(path) or "check the path") if missing else "check the file and its permissions"
         message = f"cannot be read: {fault.strerror}"
         raise GraphError([Problem(message, hint, file=str(path), code="unreadable-file")]) from None
-    return read(content, path, limit)
+    graph = read(content, path, limit)
+    return replace(graph, contents=contents) if contents else graph
+
+
+def _carried(path: Path, limit: int) -> tuple[bytes, Mapping[str, str]]:
+    """The graph that a picture carries, and the digests of the files that it names."""
+    found = carried(path, limit)
+    if found is None:
+        hint = (
+            "only pictures that Weft wrote without --no-metadata carry their graph, while no other program removes it"
+        )
+        raise GraphError([Problem("this picture carries no graph", hint, code="not-a-graph")])
+    return found.graph, found.contents
 
 
 def neighbour(path: Path) -> str:

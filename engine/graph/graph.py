@@ -197,7 +197,7 @@ class Graph(Displayed):
 
     @classmethod
     def load(cls, path: str | Path) -> Graph:
-        """Read a graph file; what is wrong with parts of it is in `faults`.
+        """Read a graph file, or the graph that a picture carries; what is wrong with parts of it is in `faults`.
 
         Raises:
             GraphError: where it cannot be read or is no graph at all.
@@ -329,10 +329,23 @@ class _Edit:
         among[name] = given
         return None
 
+    def _inputs_called(self, name: str) -> str:
+        """The hint that names the inputs of a name, where nodes have any: `did you mean `sampler.steps`?`."""
+        setters = {target: parameter for parameter, one in self.parameters.items() for target in one.sets}
+        targets = (f"{id}.{name}" for id, node in self.nodes.items() if name in node.inputs)
+        found = [*dict.fromkeys(f"`{setters.get(target, target)}`" for target in targets)]
+        return f"did you mean {' or '.join(found[:3])}?" if found else ""
+
+    def _named_in(self, name: str) -> str:
+        """The hint for a longer name of a parameter: `num_inference_steps` of `steps`."""
+        found = next((part for part in name.split("_") if part in self.parameters), None)
+        return f"did you mean `{found}`?" if found else ""
+
     def _set_parameter(self, name: str, given: Any) -> Problem | None:
         if name not in self.parameters:
             known = f"its parameters are: {listed(self.parameters)}" if self.parameters else "it has no parameters"
-            hint = f"{nearest(name, self.parameters) or known}; an input of a node is set as NODE.INPUT"
+            near = self._inputs_called(name) or self._named_in(name) or nearest(name, self.parameters) or known
+            hint = f"{near}; an input of a node is set as NODE.INPUT"
             return Problem(f"cannot set `{name}`: the graph has no such parameter", hint, code="unknown-target")
         self.parameters[name] = replace(self.parameters[name], default=freeze(given), has_default=True)
         return None

@@ -7,7 +7,6 @@ picture of a node with the same recipe key: only other parts of the graph that i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -135,36 +134,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What a picture carries of its run.
-
-    Args:
-        graph: the graph as JSON text.
-        contents: the digests of the files that the graph names, by name.
-    """
-
-    graph: bytes
-    contents: Mapping[str, str]
-
-
-def carried(path: Path, limit: int = 2**30) -> Carried | None:
-    """What a picture carries; None where it carries no graph or is no picture.
-
-    Args:
-        limit: the greatest size of the graph, in bytes.
-    """
-    with path.open("rb") as file:
-        texts = texts_of(file, limit)
-    return Carried(texts[GRAPH].encode(), _contents(texts.get(RUN, ""))) if GRAPH in texts else None
-
-
-def _contents(text: str) -> dict[str, str]:
-    """The digests in a run's text; what is none is left out, as pictures come from strangers too."""
-    try:
-        found = orjson.loads(text)["contents"]
-        return {name: known for name, known in found.items() if re.fullmatch("[0-9a-f]{64}", known)}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}

@@ -15,6 +15,9 @@ from weft.engine.spec.node import NodeType
 
 GROUP = "weft.nodes"
 
+_ALIKE = 0.72
+"""The least similarity of a type that is suggested: names that share a verb alone, LoadVAE and LoadLoRA, have less."""
+
 
 @dataclass(frozen=True)
 class Catalog(Mapping[str, NodeType]):
@@ -33,7 +36,8 @@ class Catalog(Mapping[str, NodeType]):
 
     def suggest(self, name: str) -> str:
         """The hint for an unknown type: the nearest name, or where to look."""
-        return nearest(name, self.types) or "`weft nodes` lists the node types; --nodes FILE.py adds your own"
+        near = nearest(name, self.types, least=_ALIKE)
+        return near or "`weft nodes WORD` searches the node types; --nodes FILE.py adds your own"
 
     def including(self, graph: Graph) -> Catalog:
         """This catalogue and the node types that a graph was composed with in Python."""

@@ -64,6 +64,17 @@ def Collect(items: list[T]) -> list[T]:
 
 
 @node(category="logic", instant=True)
+def JoinLists(first: list[T], second: list[T]) -> list[T]:
+    """The items of two lists as one list.
+
+    Args:
+        first: its items come first.
+        second: the items after them.
+    """
+    return [*first, *second]
+
+
+@node(category="logic", instant=True)
 def Count(items: list[T]) -> int:
     """How many items a list has.
 
@@ -74,5 +85,5 @@ def Count(items: list[T]) -> int:
 
 
 TYPES: Mapping[str, NodeType] = {
-    type.name: type for type in cast("tuple[NodeType, ...]", (Switch, Choose, Collect, Count))
+    type.name: type for type in cast("tuple[NodeType, ...]", (Switch, Choose, Collect, JoinLists, Count))
 }

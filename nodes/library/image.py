@@ -6,7 +6,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from weft.engine import INJECTED, Artifact, Context, InputError, InputFile, Limits, NodeProblem, name_fault, node
+from weft.engine import (
+    ADDED_LATER,
+    INJECTED,
+    Artifact,
+    Context,
+    InputError,
+    InputFile,
+    Limits,
+    NodeProblem,
+    Range,
+    name_fault,
+    node,
+)
 from weft.nodes.picture_files import Format, encoded, opened, read_levels, to_pil
 from weft.nodes.values import Image
 
@@ -63,24 +75,40 @@ def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, con
     return Image(torch.from_numpy(levels)[None].float() / most)
 
 
-def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The name must be a file name that stays in the output folder."""
+def _check_saving(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The name must be a file name that stays in the output folder; the format must have a quality that is given."""
     fault = name_fault(inputs["name"]) if "name" in inputs else None
     if fault:
         yield NodeProblem(
             "name", fault, "give a plain name, without folders above it and without an ending", "malformed-path"
         )
 
+    if inputs.get("format") == "png" and inputs.get("quality") is not None:
+        yield NodeProblem(
+            "quality", "PNG is lossless and has no quality", "leave it out, or choose jpeg or webp", "unused-input"
+        )
 
-@node(category="image", version=2, lane="cpu", check=_check_name)
-def SaveImage(image: Image, name: str = "image", *, format: Format = "png") -> list[Artifact]:
-    """Save pictures in the output folder, one file for each item of the batch.
+
+@node(category="image", version=2, lane="cpu", check=_check_saving)
+def SaveImage(
+    image: Image | list[Image],
+    name: str = "image",
+    *,
+    format: Format = "png",
+    quality: Annotated[int | None, Range(1, 100), ADDED_LATER] = None,
+) -> list[Artifact]:
+    """Save pictures in the output folder, one file for each item of the batch, and for each picture of a list.
 
     Called outside of a graph, nothing is written: `.save(FOLDER)` of what it returns writes a file.
 
     Args:
-        image: the pictures; each value is clamped to 0..1 and rounded to the nearest of 256 levels.
+        image: the pictures, which may be of several sizes in a list; each value is clamped to 0..1 and rounded to the
+            nearest of 256 levels.
         name: of the files, without number and suffix.
-        format: `png` and `webp` are lossless; `jpeg` is lossy and drops alpha.
+        format: `png` is lossless, and `webp` where no quality is given; `jpeg` is lossy and drops alpha.
+        quality: of JPEG and WebP: 75 for small files, 90 where nobody should see a difference. Null is 95 for JPEG, and
+            lossless for WebP. Colours have the full resolution of the picture in JPEG, half of it in lossy WebP.
     """
-    return [Artifact(encoded(picture, format), f"image/{format}", name) for picture in to_pil(image.pixels)]
+    images = [image] if isinstance(image, Image) else image
+    pictures = (picture for one in images for picture in to_pil(one.pixels))
+    return [Artifact(encoded(picture, format, quality), f"image/{format}", name) for picture in pictures]

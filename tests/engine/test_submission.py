@@ -17,8 +17,8 @@ from PIL import Image as Pictures
 
 from weft.engine import INJECTED, Artifact, Context, Engine, Graph, GraphError, Link, Submission, named, node
 from weft.engine.events import Event
+from weft.engine.picture_text import carried
 from weft.engine.process_end import AT_EXIT
-from weft.engine.running.delivery import carried
 from weft.engine.store.disk import DiskStore
 
 

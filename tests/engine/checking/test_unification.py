@@ -31,7 +31,7 @@ class Net(Generic[F]):
 
 @value
 @dataclass(frozen=True)
-class Noise(Generic[F]):
+class Grain(Generic[F]):
     """A latent."""
 
     width: int
@@ -50,13 +50,13 @@ def LargeNet() -> Net[Large]:
 
 
 @node
-def Sample(net: Net[F], noise: Noise[F] | None = None) -> Noise[F]:
+def Sample(net: Net[F], noise: Grain[F] | None = None) -> Grain[F]:
     """Make a latent of the model's family."""
-    return Noise(net.width)
+    return Grain(net.width)
 
 
 @node
-def AnyWidth(noise: Noise[Any]) -> int:
+def AnyWidth(noise: Grain[Any]) -> int:
     """Take a latent of any family."""
     return noise.width
 

@@ -34,3 +34,19 @@ def test_types_as_json_lines(weft: Weft) -> None:
 def test_an_unknown_type_is_refused(weft: Weft) -> None:
     ended = weft("nodes", "Devide")
     assert ended.code == 2 and "`Divide`" in ended.err and ended.out == ""
+
+
+def test_words_find_types_in_names_and_help(weft: Weft) -> None:
+    assert [line["name"] for line in weft("nodes", "louder", "--json").lines()] == ["Shout"]
+    names = [line["name"] for line in weft("nodes", "control", "net", "--json").lines()]
+    assert {"LoadControlNet", "ApplyControlNet"} <= {*names} and "Shout" not in names
+    assert weft("nodes", "add").out == weft("nodes", "Add").out
+
+
+def test_a_word_that_only_graphs_are_about_names_one(weft: Weft) -> None:
+    ended = weft("nodes", "txt2img", "--json")
+    assert ended.code == 2 and "text_to_image" in ended.lines()[0]["hint"]
+
+
+def test_a_name_that_shares_a_verb_alone_is_not_suggested(weft: Weft) -> None:
+    assert "LoadVAE" not in weft("nodes", "LoadHat").err

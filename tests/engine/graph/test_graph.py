@@ -73,6 +73,16 @@ def test_set_on_nothing_is_refused(target: str, nearest: str) -> None:
         graph.set(target, 1)
 
 
+@pytest.mark.parametrize(
+    ("target", "meant"),
+    [("weight", "a.weight"), ("num_inference_words", "words"), ("text", "words")],
+)
+def test_an_unknown_parameter_is_an_input_or_a_longer_name(target: str, meant: str) -> None:
+    graph = two_texts().set("a.weight", 1.0)
+    with refused("unknown-target", meant):
+        graph.set(target, 1)
+
+
 def test_replace_changes_several_things_at_once() -> None:
     graph = two_texts()
     changed = graph.replace(

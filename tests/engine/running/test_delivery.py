@@ -14,9 +14,9 @@ from PIL import Image
 from tests.refusals import refused
 from weft.engine import Artifact, Engine, Graph, events, name_fault, named, node, png
 from weft.engine.graph_files import as_graph
-from weft.engine.picture_text import GRAPH, RUN, texts_of, with_texts
+from weft.engine.picture_text import GRAPH, RUN, carried, texts_of, with_texts
 from weft.engine.planning.planner import Step
-from weft.engine.running.delivery import Folder, carried
+from weft.engine.running.delivery import Folder
 
 
 @node

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from weft.engine import Choose, Collect, Engine, Graph, InputError, Link, Node, NodeError, Switch, node
+from weft.engine import Choose, Collect, Engine, Graph, InputError, JoinLists, Link, Node, NodeError, Switch, node
 from weft.engine.events import NodeBlocked
 from weft.engine.graph.document import read
 
@@ -183,6 +183,29 @@ def test_a_subgraph_is_repeated_over_a_list_that_a_node_gives(engine: Engine) ->
     result = engine.execute(planned)
     assert result.outputs == {"each": [4, 10]} and "each/1/double" in result.ran
     assert not [*engine.plan(graph).of("run", "undecided")]
+
+
+def test_lists_are_joined(engine: Engine) -> None:
+    joined = {"type": "JoinLists", "inputs": {"first": link("each"), "second": [7, link("two")]}}
+    nodes = {"each": {"type": "map:inner", "inputs": {"number": [1, 2]}}, "two": twice(1), "all": joined}
+    assert engine.run(graph_of(nodes, "all", inner=INNER)).outputs == {"all": [2, 4, 7, 2]}
+    assert JoinLists([1], [2, 3]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("node", "place"),
+    [
+        ({"type": "Count", "inputs": {"items": link("two")}}, 'write [ ] around it: [{"link": "two"}]'),
+        ({"type": "Twice", "inputs": {"number": link("numbers")}}, "map:NAME"),
+        ({"type": "Twice", "inputs": {"number": [link("two")]}}, "map:NAME"),
+        ({"type": "Count", "inputs": {"items": [[link("two")]]}}, "JoinLists"),
+    ],
+)
+def test_one_for_a_list_and_a_list_for_one_are_refused_with_what_helps(engine: Engine, node: Any, place: str) -> None:
+    numbers = {"type": "Collect", "inputs": {"items": [1, 2]}}
+    nodes = {"two": twice(1), "numbers": numbers, "wrong": node}
+    (problem,) = engine.check(graph_of(nodes, "wrong")).problems
+    assert problem.node == "wrong" and place in problem.hint
 
 
 def test_items_that_are_no_literals_are_taken_out_of_their_list(engine: Engine) -> None:

@@ -63,6 +63,37 @@ def test_jpeg_is_near_and_leaves_alpha_out() -> None:
     assert numpy.abs(decoded(artifact) - smooth[0, ..., :3].numpy() * 255).max() < 6
 
 
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_a_quality_decides_the_size(format: Any) -> None:
+    picture = Image(torch.from_numpy(LEVELS[None, ..., :3]).float() / 255)
+    small, large, usual = (SaveImage(picture, format=format, quality=quality)[0] for quality in (10, 95, None))
+    assert len(small.data) < len(large.data)
+    if format == "jpeg":
+        assert usual == large
+    else:
+        assert numpy.array_equal(decoded(usual), LEVELS[..., :3])
+
+
+def test_png_has_no_quality() -> None:
+    with Graph() as graph:
+        SaveImage(LoadImage("lake.png"), quality=90)
+    problems = Engine(store=None, device="cpu").check(graph).problems
+    assert "unused-input" in [problem.code for problem in problems]
+
+
+def test_pictures_of_a_list_are_saved_in_order_whatever_their_sizes(tmp_path: Path) -> None:
+    for number, size in enumerate(((3, 2), (5, 4)), 1):
+        Pictures.new("RGB", size).save(tmp_path / f"{number}.png")
+    with Graph() as one:
+        one.output("image", LoadImage(one.parameter("path")))
+    with Graph() as graph:
+        SaveImage(one.each(path=["1.png", "2.png"]), name="frame")
+    with Engine(store=None, device="cpu", inputs=[tmp_path], output=tmp_path / "out") as engine:
+        paths = engine.run(graph).paths
+    assert [path.name for path in map(Path, paths)] == ["frame_0001.png", "frame_0002.png"]
+    assert [Pictures.open(path).size for path in paths] == [(3, 2), (5, 4)]
+
+
 @given(st.floats(0, 1, width=32))
 @settings(deadline=None)
 def test_values_are_rounded_to_the_nearest_level(value: float) -> None:
