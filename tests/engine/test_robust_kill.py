@@ -28,12 +28,13 @@ def killed(trials: int, *graph: str) -> tuple[dict[str, Any], list[dict[str, Any
     return whole, ends
 
 
-def test_runs_killed_at_a_hundred_moments() -> None:
-    whole, ends = killed(100)
-    assert len(ends) == 100
+@pytest.mark.parametrize("trials", [25, pytest.param(100, marks=pytest.mark.slow)])
+def test_runs_killed_at_many_moments(trials: int) -> None:
+    whole, ends = killed(trials)
+    assert len(ends) == trials
     assert [end for end in ends if end["faults"] or end["outputs"] != whole["outputs"]] == []
-    assert len({end["kept"] for end in ends}) > 12, "they were killed at different moments"
-    assert sum(end["claims"] for end in ends) > 5, "some left a claim, which held nobody up"
+    assert len({end["kept"] for end in ends}) > trials // 8, "they were killed at different moments"
+    assert sum(end["claims"] for end in ends) > trials // 20, "some left a claim, which held nobody up"
 
 
 @pytest.mark.slow

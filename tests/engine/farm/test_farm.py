@@ -228,13 +228,13 @@ def whole(place: Place, items: int) -> None:
 
 
 def test_processes_killed_at_random_moments(place: Place) -> None:
-    assert killed_job(place, 100, 4, 1) >= 3
-    whole(place, 100)
+    assert killed_job(place, 50, 4, 1) >= 3
+    whole(place, 50)
 
 
 def test_processes_killed_and_the_ledger_removed(place: Place) -> None:
-    assert killed_job(place, 60, 4, 2, forgetting=1.0) >= 3
-    whole(place, 60)
+    assert killed_job(place, 40, 4, 2, forgetting=1.0) >= 3
+    whole(place, 40)
 
 
 @pytest.mark.slow

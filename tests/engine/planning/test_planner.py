@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.engine import ADDED_LATER, Engine, Given, Graph, Link, Node, Plan, named, node
@@ -103,6 +103,7 @@ def edited(graph: Graph, seed: int) -> Graph:
     return replace(changed, nodes=dict(chance.sample([*changed.nodes.items()], len(changed.nodes))))
 
 
+@settings(max_examples=40)
 @given(graphs(), st.lists(st.integers(0, 2**16), max_size=4))
 def test_a_run_does_what_its_plan_says_and_caches_change_no_output(graph: Graph, edits: list[int]) -> None:
     engine, storeless = Engine(store=MemoryStore(), device="cpu"), Engine(store=None, device="cpu")
