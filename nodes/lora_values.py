@@ -5,13 +5,13 @@ Read next: `weft.nodes.models.lora_merging`, which adds them to the weights of a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from weft.engine import Loading, Patch, Recipe, value
-from weft.nodes.values import F, Weights
+from weft.engine import InputError, Loading, Recipe, value
+from weft.nodes.values import Change, F, WeightPatch, Weights
 
 
 @value
@@ -57,7 +57,7 @@ class AppliedLoRA:
 
 @value
 @dataclass(frozen=True)
-class AddedLoRAs(Patch[Any]):
+class AddedLoRAs(WeightPatch):
     """LoRAs added to the weights of a network, all to the weights as they are without them.
 
     Those that act in a part of the steps are left to the sampler, which enters what acts in a step (`during`).
@@ -71,6 +71,22 @@ class AddedLoRAs(Patch[Any]):
             loaded = [(one, held.enter_context(loading.weights(one.lora))) for one in lasting]
             undo: Callable[[], None] = module.add_loras(loaded)
         return undo
+
+    @contextmanager
+    def opened(self, module: Any, loading: Loading) -> Iterator[Change]:
+        """What they make of weights.
+
+        Raises:
+            InputError: where one acts in a part of the steps, or does not fit.
+        """
+        if not all(one.lasts for one in self.loras):
+            raise InputError(
+                "a LoRA that acts in a part of the steps cannot be merged with weights",
+                "leave its `start` at 0 and its `end` at 1",
+                "unsupported-by-model",
+            )
+        with ExitStack() as held:
+            yield module.lora_sums([(one, held.enter_context(loading.weights(one.lora))) for one in self.loras])
 
     def during(self, acts: Callable[[float, float], bool]) -> AddedLoRAs:
         """The LoRAs of one step, each as one of every step.

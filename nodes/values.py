@@ -10,7 +10,9 @@ next: `weft.nodes.library.recipe_loaders`, which loads what recipes name.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -178,6 +180,24 @@ class Mask:
         batch, height, width = self.coverage.shape
         covered = f"{100 * float(self.coverage.mean()):.0f} % covered"
         return f"Mask({value_display.sized(batch, width, height)}, {covered})"
+
+
+Change = Callable[[str, "Tensor"], "Tensor"]
+"""Gives another weight in place of one of this name, both in float32."""
+
+
+class WeightPatch(Patch[Any]):
+    """A patch that changes weights alone, each by itself, so that a changed model can be merged into another."""
+
+    @abstractmethod
+    def opened(self, module: Any, loading: Loading) -> AbstractContextManager[Change]:
+        """What it makes of the weights of a module, which stays as it is, while the block runs.
+
+        Weights have the names that `weft.nodes.models.stored_weights.weights_of` gives them.
+
+        Raises:
+            InputError: where it does not fit the module.
+        """
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,12 @@ class Denoiser:
 
         return add_loras(self.network, uses, (DENOISER,), self.original_modules)
 
+    def lora_sums(self, uses: Uses) -> Callable[[str, Tensor], Tensor]:
+        """What LoRAs make of a weight of the network, by its name; the network stays as it is."""
+        from weft.nodes.models.lora_merging import lora_sums
+
+        return lora_sums(self.network, uses, (DENOISER,), self.original_modules)
+
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
         """The sizes of latents that a network of this configuration takes."""

@@ -86,6 +86,34 @@ def add_loras(
     Raises:
         InputError: where one does not fit the network; nothing is changed then.
     """
+    return merge(network, _layer_changes(network, uses, parts, originals))
+
+
+def lora_sums(
+    network: Any,
+    uses: Uses,
+    parts: Sequence[str],
+    originals: Callable[[Mapping[str, object]], OriginalModules] = lambda modules: {},
+) -> Callable[[str, Tensor], Tensor]:
+    """What LoRAs make of the weights of a network: from the name of a weight, and it as it is without them, in float32.
+
+    Raises:
+        InputError: where one does not fit the network.
+    """
+    by_module = _by_module(_layer_changes(network, uses, parts, originals))
+
+    def total(name: str, base: Tensor) -> Tensor:
+        module, _, role = name.rpartition(".")
+        added = _added_to(role, base, by_module.get(module, []))
+        return base if added is None else base + added
+
+    return total
+
+
+def _layer_changes(
+    network: Any, uses: Uses, parts: Sequence[str], originals: Callable[[Mapping[str, object]], OriginalModules]
+) -> list[LayerChange]:
+    """What LoRAs add to each module of a network; raises `InputError` where one does not fit."""
     shapes = {name: tuple(one.shape) for name, one in network.named_parameters()}
     modules, config = modules_of(shapes), network.config
     changes: list[LayerChange] = []
@@ -94,7 +122,7 @@ def add_loras(
         check_unet_blocks(blocks, config)
         check_modules(blocks, [*shapes])
         changes += loaded.changes(applied, bound(loaded.facts.of_part(*parts), modules, originals(modules)), config)
-    return merge(network, changes)
+    return changes
 
 
 @dataclass(frozen=True)
@@ -114,9 +142,7 @@ class LayerChange:
 
 def merge(network: nn.Module, changes: Iterable[LayerChange]) -> Callable[[], None]:
     """Add changes to the weights of a network; gives the function that puts back what was there."""
-    by_module: dict[str, list[LayerChange]] = {}
-    for change in changes:
-        by_module.setdefault(change.place.module, []).append(change)
+    by_module = _by_module(changes)
     kept: list[tuple[nn.Parameter, Tensor]] = []
 
     def undo() -> None:
@@ -136,18 +162,34 @@ def merge(network: nn.Module, changes: Iterable[LayerChange]) -> Callable[[], No
     return undo
 
 
+def _by_module(changes: Iterable[LayerChange]) -> dict[str, list[LayerChange]]:
+    found: dict[str, list[LayerChange]] = {}
+    for change in changes:
+        found.setdefault(change.place.module, []).append(change)
+    return found
+
+
 def _added(module: nn.Module, changes: list[LayerChange]) -> Iterable[tuple[nn.Parameter, Tensor]]:
     """What is added to the weight and to the bias of a module."""
-    weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
-    if isinstance(weight, nn.Parameter):
-        base = weight.data.float()
+    for role in ("weight", "bias"):
+        parameter = getattr(module, role, None)
+        if isinstance(parameter, nn.Parameter):
+            added = _added_to(role, parameter.data.float(), changes)
+            if added is not None:
+                yield parameter, added
+
+
+def _added_to(role: str, base: Tensor, changes: list[LayerChange]) -> Tensor | None:
+    """What is added to the `weight` or the `bias` of a module; None where nothing is.
+
+    Args:
+        base: it as it is without any LoRA, in float32.
+    """
+    if role == "weight":
         found = [weight_change(change, base) for change in changes if change.place.layer.form]
-        if found:
-            yield weight, sum_of(found)
-    if isinstance(bias, nn.Parameter):
-        found = [one for change in changes if (one := _bias_change(change)) is not None]
-        if found:
-            yield bias, sum_of(found)
+    else:
+        found = [one for change in changes if role == "bias" and (one := _bias_change(change)) is not None]
+    return sum_of(found) if found else None
 
 
 def sum_of(tensors: list[Tensor]) -> Tensor:

@@ -62,10 +62,12 @@ class StoredTensors:
     """The weights of a recipe, for reading alone.
 
     Args:
+        module: what the recipe was loaded as.
         tensors: by the names that `weights_of` gives them.
         networks: those whose weights are in memory, since they had to be changed on the way from their files.
     """
 
+    module: Networks
     tensors: Mapping[str, Tensor]
     networks: tuple[nn.Module, ...]
 
@@ -74,7 +76,7 @@ class StoredTensors:
         """Those of what a recipe was loaded as."""
         networks = loaded.parts.values()
         in_memory = (one for one in networks if not any(map(is_map, one.state_dict().values())))
-        return cls(weights_of(loaded), tuple(in_memory))
+        return cls(loaded, weights_of(loaded), tuple(in_memory))
 
 
 class Networks(Protocol):

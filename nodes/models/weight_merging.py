@@ -8,9 +8,8 @@ changed it. Importing this module imports no torch.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,30 +23,15 @@ from weft.nodes.models.network_blocks import (
 )
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.stored_weights import Networks, stored_weights, weights_of
-from weft.nodes.values import Weights
+from weft.nodes.values import Change, WeightPatch, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Change = Callable[[str, "Tensor"], "Tensor"]
-"""Another weight in place of one of this name, both in float32."""
 
 OWN = ("time_text_embed.guidance_embedder.", "time_embedding.cond_proj.")
 """Parts that only models distilled with guidance have, which they keep where another model has none."""
 
 MOST_NAMED = 3
-
-
-class WeightPatch(Patch[Any]):
-    """A patch that changes weights alone, each by itself."""
-
-    @abstractmethod
-    def opened(self, shapes: Shapes, loading: Loading) -> AbstractContextManager[Change]:
-        """What it makes of the weights of a module with these shapes, by diffusers' names, while the block runs.
-
-        Raises:
-            InputError: where it does not fit them.
-        """
 
 
 @value
@@ -85,7 +69,7 @@ class MergedWeights(WeightPatch):
         own = weights_of(module)
         kept: dict[str, Tensor] = {}
         with (
-            self.opened({name: tuple(tensor.shape) for name, tensor in own.items()}, loading) as change,
+            self.opened(module, loading) as change,
             stored_weights(base, loading) as stored,
             torch.no_grad(),
         ):
@@ -105,7 +89,8 @@ class MergedWeights(WeightPatch):
         return RestoreWeights(restore)
 
     @contextmanager
-    def opened(self, shapes: Shapes, loading: Loading) -> Iterator[Change]:
+    def opened(self, module: Networks, loading: Loading) -> Iterator[Change]:
+        shapes = {name: tuple(tensor.shape) for name, tensor in weights_of(module).items()}
         with ExitStack() as stack:
             steps = [stack.enter_context(_opened(step, shapes, loading)) for step in self.steps]
 
@@ -127,12 +112,12 @@ def weights_with_changes(recipe: Weights, loading: Loading) -> Iterator[tuple[Sh
     import torch
 
     with ExitStack() as stack:
-        stored = stack.enter_context(stored_weights(recipe, loading)).tensors
-        shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
-        changes = [stack.enter_context(weight_patch(one).opened(shapes, loading)) for one in recipe.changes]
+        stored = stack.enter_context(stored_weights(recipe, loading))
+        shapes = {name: tuple(tensor.shape) for name, tensor in stored.tensors.items()}
+        changes = [stack.enter_context(weight_patch(one).opened(stored.module, loading)) for one in recipe.changes]
 
         def read(name: str) -> Tensor:
-            weight = stored[name].to(loading.device, torch.float32)
+            weight = stored.tensors[name].to(loading.device, torch.float32)
             for change in changes:
                 weight = change(name, weight)
             return weight

@@ -100,6 +100,19 @@ class PromptEncoder(ABC):
             undone = entered.pop_all()
         return undone.close
 
+    def lora_sums(self, uses: Uses) -> Callable[[str, Tensor], Tensor]:
+        """What LoRAs make of a weight, by the name of its text model and its own; the text models stay as they are."""
+        from weft.nodes.models.lora_merging import lora_sums
+
+        known = [reader.name for reader in self.readers]
+        sums = {one.name: lora_sums(one.network, uses, parts_of(one.name, known)) for one in self.readers}
+
+        def total(name: str, weight: Tensor) -> Tensor:
+            model, _, own = name.partition(".")
+            return sums[model](own, weight)
+
+        return total
+
     def read(self, texts: Sequence[str], reading: Reading, layer: int | None = None) -> list[Encoded]:
         """What each text model makes of some texts; all of CLIP's read the same number of chunks.
 

@@ -14,12 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tests.nodes.families import lora_files as files
 from tests.refusals import refused
 from weft.engine import Context, Loading, Patch, value
 from weft.nodes import (
     AddModels,
     AddTextEncoders,
+    ApplyLoRA,
     LoadCheckpoint,
+    LoadLoRA,
     MergeModels,
     MergeTextEncoders,
     MergeVAEs,
@@ -202,3 +205,53 @@ def test_a_model_with_another_change_than_of_weights_is_no_part_of_a_merge(loade
     first, second, _ = (one.model for one in loaded)
     with refused("unsupported-by-model"):
         call(MergeModels, model=first, other=replace(second, changes=(Doubled(),)))
+
+
+@pytest.fixture
+def lora(models: Path, loaded: Any, call: Call, context: Context) -> Any:
+    """A LoRA for UNet and text encoder of the tiny models."""
+    path = models / "for-merges.safetensors"
+    if not path.exists():
+        with context.weights(loaded[0].model) as denoiser, context.weights(loaded[0].text_encoder) as encoder:
+            unet = files.peft(files.low_rank(denoiser.network, 1), "unet.")
+            text = files.peft(files.low_rank(encoder.readers[0].network, 2), "text_encoder.")
+        save_file({key: one.clone() for key, one in {**unet, **text}.items()}, path)
+    return call(LoadLoRA, source=path.name)
+
+
+def test_models_with_loras_are_merged_and_merges_take_loras(
+    lora: Any, unets: Any, loaded: Any, call: Call, context: Context
+) -> None:
+    (a, b, _), (first, second, _) = unets, loaded
+    adapted = call(ApplyLoRA, lora=lora, model=second.model, text_encoder=second.text_encoder, strength=0.7)
+    with held(context, adapted.model) as found:
+        changed = {key: one.clone() for key, one in found.items()}
+    assert not equal(changed, lambda key: b[key])
+    for _ in range(2):
+        with held(context, call(MergeModels, model=first.model, other=adapted.model, ratio=0.3)) as found:
+            assert equal(found, lambda key: (1 - 0.3) * a[key] + 0.3 * changed[key])
+        with held(context, call(MergeModels, model=adapted.model, other=first.model, ratio=0.3)) as found:
+            assert equal(found, lambda key: (1 - 0.3) * changed[key] + 0.3 * a[key])
+        with held(context, second.model) as found:
+            assert equal(found, lambda key: b[key])
+    mixed = call(MergeModels, model=first.model, other=second.model, ratio=0.3)
+    above = call(ApplyLoRA, lora=lora, model=mixed, text_encoder=second.text_encoder, strength=0.7)
+    with held(context, above.model) as found:
+        wanted = {key: (1 - 0.3) * a[key] + 0.3 * b[key] + (changed[key] - b[key]) for key in a}
+        assert all(torch.allclose(found[key], wanted[key], atol=1e-6) for key in a)
+    with held(context, adapted.text_encoder) as found:
+        text = {key: one.clone() for key, one in found.items()}
+    with held(context, first.text_encoder) as found:
+        plain = {key: one.clone() for key, one in found.items()}
+    encoders = {"text_encoder": first.text_encoder, "other": adapted.text_encoder}
+    with held(context, call(MergeTextEncoders, **encoders, ratio=0.3)) as found:
+        assert equal(found, lambda key: (1 - 0.3) * plain[key] + 0.3 * text[key])
+
+
+def test_a_lora_of_a_part_of_the_steps_is_in_no_merge(lora: Any, loaded: Any, call: Call, context: Context) -> None:
+    first, second, _ = loaded
+    adapted = call(ApplyLoRA, lora=lora, model=second.model, text_encoder=second.text_encoder, start=0.5)
+    with refused("unsupported-by-model"), held(context, call(MergeModels, model=first.model, other=adapted.model)):
+        pass
+    with held(context, first.model):
+        pass
