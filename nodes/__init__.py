@@ -36,7 +36,7 @@ from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.library.image import LoadImage, SaveImage
 from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
-from weft.nodes.library.inpaint import EditGuide, ImageToMask, InpaintGuide
+from weft.nodes.library.inpaint import ControlGuide, EditGuide, ImageToMask, InpaintGuide, ReferenceGuide
 from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
 from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
 from weft.nodes.library.latent_geometry import CompositeLatents, CropLatent, FlipLatent, RotateLatent, ScaleLatent
@@ -117,6 +117,7 @@ __all__ = [
     "ConcatPrompts",
     "Conditioning",
     "Control",
+    "ControlGuide",
     "ControlNet",
     "Controlled",
     "CropLatent",
@@ -186,6 +187,7 @@ __all__ = [
     "PromptArea",
     "PromptMask",
     "PromptSteps",
+    "ReferenceGuide",
     "RepeatLatent",
     "RotateLatent",
     "SampledSteps",

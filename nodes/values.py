@@ -470,6 +470,7 @@ class Guide(Generic[F]):
         projection: adaptive projected guidance; None turns it off.
         true_scale: for a model that was distilled with guidance and reads `scale`, the scale of guidance away from the
             negative prompt in addition; 1 turns it off.
+        reference: latents of a picture to refer to `[batch, channel, height, width]`, of any size.
     """
 
     model: Model[F]
@@ -484,6 +485,7 @@ class Guide(Generic[F]):
     perturbation: Perturbation | None = None
     projection: Projection | None = None
     true_scale: float = field(default=1.0, metadata=ADDED_LATER)
+    reference: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
     def steered(self) -> bool:

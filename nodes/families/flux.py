@@ -24,7 +24,7 @@ from weft.nodes.families.flows import (
     unpredicted_channels,
 )
 from weft.nodes.families.flux_controls import FluxControlNetFormat
-from weft.nodes.models.denoiser import Conditions, ImageLayer, Residuals
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, ImageLayer, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import FLUX_MODULES, OriginalModules, numbered
@@ -39,6 +39,9 @@ from weft.nodes.prompting.text_reader import Encoded
 if TYPE_CHECKING:
     from torch import Tensor
 
+
+LATENT_CHANNELS, MASK_CHANNELS = 16, 64
+"""Channels of latents, and of a mask that has one for each pixel of a latent element."""
 
 T5_TOKENS = 512
 """Tokens of T5's that the transformer reads."""
@@ -84,7 +87,25 @@ class FluxPrompts(PromptEncoder):
 
 
 class FluxDenoiser(SpacedDenoiser, JointDenoiser):
-    """FLUX.1's transformer."""
+    """FLUX.1's transformer.
+
+    Fill reads the latents of a masked picture and its mask too, Canny and Depth those of a picture, all as channels;
+    Kontext reads a picture as tokens that follow those of the latents.
+    """
+
+    reads_references = True
+
+    @property
+    def extra_channels(self) -> int:
+        return extra_channels(self.network.config)
+
+    @classmethod
+    def masked_channels(cls, mask: Tensor, latents: Tensor, factor: int) -> Tensor:
+        """The masked picture's latents, and each pixel of the mask as a channel."""
+        import torch
+
+        pixels = torch.nn.functional.pixel_unshuffle(mask, factor)
+        return torch.cat([latents, pixels.expand(len(latents), -1, -1, -1)], dim=1)
 
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
@@ -120,21 +141,39 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
         self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
     ) -> Tensor:
         """The transformer reads a row of patches, each numbered by its row and column in the picture."""
+        import torch
+
         given = dict(conditions)
         if not self.network.config.guidance_embeds:
             given.pop("guidance", None)
+        extra, reference = given.pop(EXTRA_CHANNELS, None), given.pop(REFERENCE, None)
         rows, _, height, width = sample.shape
+        tokens = packed(sample if extra is None else torch.cat([sample, extra], dim=1))
         numbers = places(height // PATCH, width // PATCH, sample)
+        added, count = dict(residuals or {}), tokens.shape[1]
+        if reference is not None:
+            others = places(reference.shape[-2] // PATCH, reference.shape[-1] // PATCH, sample)
+            others[:, 0] = 1
+            tokens = torch.cat([tokens, packed(reference)], dim=1)
+            numbers = torch.cat([numbers, others])
+            added = {name: [_padded(one, len(others)) for one in tensors] for name, tensors in added.items()}
         prediction: Tensor = self.network(
-            hidden_states=packed(sample),
+            hidden_states=tokens,
             timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
             img_ids=numbers,
             txt_ids=numbers.new_zeros(conditions["encoder_hidden_states"].shape[1], 3),
             **given,
-            **(residuals or {}),
+            **added,
             return_dict=False,
         )[0]
-        return unpacked(prediction, sample.shape)
+        return unpacked(prediction[:, :count], sample.shape)
+
+
+def _padded(residual: Tensor, tokens: int) -> Tensor:
+    """What ControlNets add, with nothing for further tokens."""
+    import torch
+
+    return torch.nn.functional.pad(residual, (0, 0, 0, tokens))
 
 
 class FluxFormat(JointFormat):
@@ -144,11 +183,20 @@ class FluxFormat(JointFormat):
     layouts = FLUX_LAYOUTS
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
-        """FLUX.1 Fill reads a picture and a mask, FLUX.1 Canny and Depth a picture."""
-        return unpredicted_channels(config)
+        known = extra_channels(config) in (0, LATENT_CHANNELS, LATENT_CHANNELS + MASK_CHANNELS)
+        return "" if known else unpredicted_channels(config)
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
-        return int(config["in_channels"]) // PATCH**2
+        return int(config.get("out_channels") or config["in_channels"]) // PATCH**2
+
+    def extra_channels(self, config: Mapping[str, Any]) -> int:
+        return extra_channels(config)
+
+
+def extra_channels(config: Mapping[str, Any]) -> int:
+    """Channels that a transformer of this configuration reads in addition to those that it predicts."""
+    seen = int(config.get("in_channels") or 0)
+    return (seen - int(config.get("out_channels") or seen)) // PATCH**2
 
 
 def unshifted(network: Mapping[str, Any]) -> Mapping[str, Any]:

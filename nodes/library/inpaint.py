@@ -1,16 +1,22 @@
-"""Models with a picture as extra input channels: InpaintGuide, EditGuide; and masks: ImageToMask."""
+"""Models that read a picture besides latents, each by a guide: inpainting, editing, control; and masks: ImageToMask."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from weft.engine import INJECTED, Context, InputError, Range, node
+from weft.nodes.families import family
+from weft.nodes.families.flows import PATCH
 from weft.nodes.library.latent import check_multiple
 from weft.nodes.models.autoencoder import Autoencoder
+from weft.nodes.sampling.compatibility import references_fit
 from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import VAE, F, Guide, Image, Mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Channel = Literal["brightness", "red", "green", "blue", "alpha"]
 
@@ -38,17 +44,19 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
     return Mask(1 - coverage if invert else coverage)
 
 
-@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=5),))
+@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=(5, 80)),))
 def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, context: Context = INJECTED) -> Guide[F]:
     """Give an inpainting model the mask and the masked picture.
 
-    Such a model has nine input channels: the latents, the mask, and the latents of the masked picture: the mean of the
-    VAE's distribution, where diffusers draws from it. Its pixels under the mask are grey (0.5), as in diffusers.
+    Such a model reads more channels than those of its latents: the latents of the masked picture, and the mask, one
+    value for each latent element (SD 1.x, SD 2.x, SDXL: nine channels) or for each pixel (FLUX.1 Fill). The latents are
+    the mean of the VAE's distribution, where diffusers draws from it. Pixels under the mask are grey (0.5), as in
+    diffusers. For FLUX.1 Fill a `scale` of 30 is usual.
 
     Args:
         guide: from CFGGuide, of an inpainting model.
         vae: from LoadCheckpoint.
-        image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
+        image: the picture; its sides must be multiples of the VAE's factor (8; 16 for FLUX.1). Alpha is left out.
         mask: of the picture's size; 0.5 and more is repainted.
     """
     import torch
@@ -60,8 +68,8 @@ def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, cont
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
         latents = torch.cat([autoencoder.encode_masked(picture[None]) for picture in grey])
-        small = torch.nn.functional.interpolate(marked.permute(0, 3, 1, 2), latents.shape[2:])
-    return replace(guide, beside=torch.cat([small.expand(len(latents), -1, -1, -1), latents], dim=1))
+        joined = family(vae.family).denoiser.masked_channels(marked.movedim(-1, 1), latents, autoencoder.factor)
+    return replace(guide, beside=joined)
 
 
 @node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=4),))
@@ -89,3 +97,44 @@ def EditGuide(
         check_multiple(image, autoencoder.factor)
         latents = [autoencoder.encode_unscaled(picture[None, ..., :3]) for picture in image.pixels]
     return replace(guide, beside=torch.cat(latents), image_scale=image_scale)
+
+
+@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=16),))
+def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
+    """Give a model for control pictures the picture to follow (FLUX.1 Canny, FLUX.1 Depth).
+
+    Such a model reads the latents of edges or of depth in addition to its own, in every step and at full strength. For
+    models that read latents alone, a ControlNet does the like (ApplyControlNet).
+
+    Args:
+        guide: from CFGGuide, of a model for control pictures; a `scale` of 30 is usual for edges, 10 for depth.
+        vae: from LoadCheckpoint.
+        image: the edges or the depth, as the model was trained with; its sides must be multiples of 16, and those of
+            the latents. Alpha is left out.
+    """
+    return replace(guide, beside=_encoded(vae, image, context))
+
+
+@node(category="guidance", lane="gpu", traits=(GuideTraits(check_sampler=references_fit),))
+def ReferenceGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
+    """Give a model that edits by instruction the picture to refer to (FLUX.1 Kontext, https://arxiv.org/abs/2506.15742).
+
+    The picture's latents become tokens that follow those of the picture that is painted; both may differ in size. The
+    prompt says what to change. FLUX.1 dev cannot be distinguished from Kontext by its files, and makes nothing of it.
+
+    Args:
+        guide: from CFGGuide, of FLUX.1 Kontext; a `scale` of 2.5 is usual.
+        vae: from LoadCheckpoint.
+        image: the picture, one for the whole batch, or one for each item; its sides must be multiples of 16. The model
+            was trained with about 1024 x 1024 pixels: scale others before. Alpha is left out.
+    """
+    return replace(guide, reference=_encoded(vae, image, context))
+
+
+def _encoded(vae: VAE[F], image: Image, context: Context) -> Tensor:
+    """The latents of pictures, whose sides must be a whole number of the model's tokens."""
+    import torch
+
+    with context.weights(vae, Autoencoder) as autoencoder:
+        check_multiple(image, autoencoder.factor * PATCH)
+        return torch.cat([autoencoder.encode(picture[None, ..., :3]) for picture in image.pixels])

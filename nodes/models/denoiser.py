@@ -32,6 +32,9 @@ Conditions: TypeAlias = "dict[str, Tensor]"
 EXTRA_CHANNELS = "extra_channels"
 """The name in `Conditions` of what is concatenated to the latents along their channels."""
 
+REFERENCE = "reference"
+"""The name in `Conditions` of the latents of a picture to refer to, whose tokens follow those of the latents."""
+
 Residuals: TypeAlias = "dict[str, list[Tensor]]"
 """What control networks add to a denoiser's network, in the order of its blocks, by the argument that takes it."""
 
@@ -108,6 +111,9 @@ class Denoiser:
     perturbable: ClassVar[bool] = True
     """Whether the network has self-attention that perturbed-attention guidance can reach."""
 
+    reads_references: ClassVar[bool] = False
+    """Whether the network reads the tokens of a picture to refer to (FLUX.1 Kontext)."""
+
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 
@@ -154,6 +160,20 @@ class Denoiser:
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
         """The sizes of latents that a network of this configuration takes."""
         return SizeLimits()
+
+    @classmethod
+    def masked_channels(cls, mask: Tensor, latents: Tensor, factor: int) -> Tensor:
+        """What an inpainting network reads in addition to its latents: the mask and the latents of the masked picture.
+
+        Args:
+            mask: 1 where it is repainted `[batch, 1, height, width]`, in pixels.
+            latents: of the masked pictures `[batch, channel, height / factor, width / factor]`.
+            factor: pixels to a latent element, along each side.
+        """
+        import torch
+
+        small = torch.nn.functional.interpolate(mask, latents.shape[2:])
+        return torch.cat([small.expand(len(latents), -1, -1, -1), latents], dim=1)
 
     @property
     def networks(self) -> tuple[Any, ...]:

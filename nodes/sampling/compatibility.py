@@ -40,6 +40,7 @@ from weft.nodes.sampling.traits import (
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
     LACKS_VAE,
+    REFERENCE_HINT,
     TRUE_SCALE_HINT,
     GuideTraits,
     LatentTraits,
@@ -135,6 +136,14 @@ def true_scale_fits(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]
         yield NodeProblem("guide", message, TRUE_SCALE_HINT, "unsupported-by-model")
 
 
+def references_fit(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
+    """Only some models read pictures as tokens next to those of the latents."""
+    model = model_behind(sampler)
+    if model and not model.family.denoiser.reads_references:
+        message = f"`{guide.call.id}` gives the model a picture to refer to, which it does not read; {model}"
+        yield NodeProblem("guide", message, REFERENCE_HINT, "unsupported-by-model")
+
+
 def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
     """The guide must concatenate as many channels to the latents as the model reads."""
     guide, model = sampler.above_by_type(Guide), model_behind(sampler)
@@ -144,10 +153,10 @@ def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
         traits = guide.call.type.trait(GuideTraits) if guide else None
     if guide is None or model is None or traits is None:
         return
-    if traits.extra_channels != model.extra_channels:
+    if model.extra_channels not in traits.channel_counts:
         message = (
             f"the model of `{model.node}` reads {model.extra_channels} channels in addition to its latents, "
-            f"and the guide of `{guide.call.id}` gives {traits.extra_channels}"
+            f"and the guide of `{guide.call.id}` gives {' or '.join(map(str, traits.channel_counts))}"
         )
         yield NodeProblem(
             "guide", message, EXTRA_CHANNEL_HINTS.get(model.extra_channels, FOREIGN_GUIDE_HINT), "wrong-guide"

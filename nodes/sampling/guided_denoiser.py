@@ -22,7 +22,7 @@ from torch import Tensor
 
 from weft.engine import Context, InputError
 from weft.nodes.models.control_networks import ControlNetwork
-from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Denoiser
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, Denoiser
 from weft.nodes.models.image_attention import shown_images
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
@@ -31,7 +31,7 @@ from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, joined
 from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position
-from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, TRUE_SCALE_HINT
+from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, REFERENCE_HINT, TRUE_SCALE_HINT
 from weft.nodes.values import Guide, Latent, Prompt
 
 
@@ -41,12 +41,14 @@ class GuidanceBranch:
 
     Args:
         extra: `[batch or 1, channel, height, width]`; None for models that read latents alone.
+        reference: latents of a picture to refer to, of the same form; None where there is none.
     """
 
     prompts: tuple[Prompt[Any], ...]
     negative: bool
     extra: Tensor | None
     perturbed: bool = False
+    reference: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,9 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         InputError: where the guide does not fit the model or the latents.
     """
     _check_extra_channels(guide, model, latent)
+    if guide.reference is not None and not model.reads_references:
+        message = f"a model of {model.family} reads no picture to refer to"
+        raise InputError(message, REFERENCE_HINT, "unsupported-by-model")
     scale_conditions = model.guidance_conditions(guide.scale)
     distilled = scale_conditions is not None
     if guide.true_scale != 1 and not distilled:
@@ -277,11 +282,11 @@ def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch
     unless the guide has a `true_scale`. A picture to edit has its own scale: neither prompt nor picture, the picture,
     both (InstructPix2Pix).
     """
-    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside)
+    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside, reference=guide.reference)
     last = [positive, *([replace(positive, perturbed=True)] if guide.perturbation else [])]
     if guide.negative is None or distilled:
         return last, ()
-    negative = GuidanceBranch(guide.negative.prompts, True, guide.beside)
+    negative = GuidanceBranch(guide.negative.prompts, True, guide.beside, reference=guide.reference)
     if guide.image_scale is None or guide.beside is None:
         return [negative, *last], (guide.scale if guide.true_scale == 1 else guide.true_scale,)
     blind = GuidanceBranch(guide.negative.prompts, True, torch.zeros_like(guide.beside))
@@ -316,6 +321,8 @@ def _network_inputs(
     rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in inputs.items()}
     if branch.extra is not None:
         rows[EXTRA_CHANNELS] = repeated(branch.extra, latent.batch_size, "the picture of a guide")
+    if branch.reference is not None:
+        rows[REFERENCE] = repeated(branch.reference, latent.batch_size, "the picture to refer to")
     return {name: _on_device(tensor, model.dtype, device) for name, tensor in rows.items()}
 
 

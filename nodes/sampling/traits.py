@@ -18,14 +18,21 @@ class GuideTraits:
     """Facts about a node type that returns a `Guide`.
 
     Args:
-        extra_channels: channels that its guide concatenates to the latents before the denoiser reads them; None passes
-            on those of the guide that it takes. A sampler refuses a guide whose number differs from the model's.
+        extra_channels: channels that its guide concatenates to the latents before the denoiser reads them, or several
+            numbers where that depends on the model's family; None passes on those of the guide that it takes. A
+            sampler refuses a guide whose number differs from the model's.
         check_sampler: called with a node of the type and with each sampler that uses its guide, directly or through
             other guides; yields problems of the sampler's inputs.
     """
 
-    extra_channels: int | None = None
+    extra_channels: int | tuple[int, ...] | None = None
     check_sampler: Callable[[Upstream, Upstream], Iterable[NodeProblem]] | None = None
+
+    @property
+    def channel_counts(self) -> tuple[int, ...]:
+        """The numbers of channels that its guide may concatenate."""
+        given = self.extra_channels
+        return given if isinstance(given, tuple) else () if given is None else (given,)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ EXTRA_CHANNEL_HINTS = {
     0: "guide it with CFGGuide alone",
     4: "put EditGuide after its guide",
     5: "put InpaintGuide after its guide",
+    16: "put ControlGuide after its guide",
+    80: "put InpaintGuide after its guide",
 }
 """How a model gets the channels that it reads in addition to its latents, by their number."""
 
@@ -52,6 +61,9 @@ LACKS_VAE = (
     "missing-input",
 )
 """The error where a ControlNet lacks a VAE: message, hint and code."""
+
+REFERENCE_HINT = "leave ReferenceGuide out, or use FLUX.1 Kontext"
+"""What to do where a model reads no pictures to refer to."""
 
 TRUE_SCALE_HINT = "leave `true_scale` at 1, and set `scale`"
 """What to do where a model reads no scale besides guidance."""

@@ -92,8 +92,7 @@ def test_a_size_that_the_model_cannot_take(
 @pytest.mark.parametrize(
     ("model", "component", "changes"),
     [
-        ("flux-dev", "transformer", {"in_channels": 384, "out_channels": 64}),
-        ("flux-dev", "transformer", {"in_channels": 128, "out_channels": 64}),
+        ("flux-dev", "transformer", {"in_channels": 132, "out_channels": 64}),
         ("sd3", "transformer", {"in_channels": 33}),
         ("clip", "unet", {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 64}),
         ("sd2", "unet", {"num_class_embeds": 4}),

@@ -24,6 +24,11 @@ TINY = {
     "flux_dev": "flux-dev",
     "flux_schnell": "flux-schnell",
     "flux_parts": "flux-dev",
+    "flux_fill": "flux-fill",
+    "flux_canny": "flux-canny",
+    "flux_kontext": "flux-dev",
+    "flux_controlnet": "flux-dev",
+    "sd3_controlnet": "sd3",
     "z_image": "z-image",
     "qwen_image": "qwen-image",
     "inpaint": "inpaint",
@@ -33,6 +38,9 @@ TINY = {
     "consistency": "consistency-classes",
 }
 """A checkpoint for each graph."""
+
+CONTROL_NETS = {"flux_controlnet": "flux-union", "sd3_controlnet": "sd3-edges"}
+"""A ControlNet for each graph that has one."""
 
 PARTS = {
     "model.source": "transformer",
@@ -49,10 +57,12 @@ def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
         graph = graph.set("checkpoint.source", zoo(TINY[name])).set("checkpoint.variant", "")
     for part, folder in PARTS.items() if name == "flux_parts" else ():
         graph = graph.set(part, f"{zoo(TINY[name])}/{folder}")
+    if name in CONTROL_NETS:
+        graph = graph.set("control_net.source", zoo(CONTROL_NETS[name]))
     if "refiner" in graph.nodes:
         graph = graph.set("refiner.source", zoo("sdxl-refiner")).set("refiner.variant", "")
         graph = graph.set("sampler.end_step", 2).set("refine.start_step", 2).set("refine.steps", 4)
-    if "picture" not in graph.nodes:
+    if "picture" not in graph.nodes or name in CONTROL_NETS:
         graph = graph.set("latent.width", 64).set("latent.height", 64)
     if TINY[name] == "consistency-classes":
         graph = graph.set("prompt", "7")

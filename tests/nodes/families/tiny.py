@@ -280,8 +280,8 @@ def sd3(*, with_t5: bool = True, **options: Any) -> Any:
     )
 
 
-def flux(*, guided: bool) -> Any:
-    """A pipeline of FLUX.1: dev, which takes a scale, or schnell."""
+def flux(*, guided: bool, **options: Any) -> Any:
+    """A pipeline of FLUX.1: dev, which takes a scale, or schnell; `options` are the transformer's."""
     words = clip_tokenizer()
     shifting = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
     return diffusers.FluxPipeline(
@@ -291,15 +291,18 @@ def flux(*, guided: bool) -> Any:
         text_encoder_2=t5(),
         tokenizer_2=t5_tokenizer(),
         transformer=diffusers.FluxTransformer2DModel(
-            in_channels=64,
-            num_layers=2,
-            num_single_layers=2,
-            attention_head_dim=32,
-            num_attention_heads=2,
-            joint_attention_dim=T5_WIDTH,
-            pooled_projection_dim=WIDTH,
-            guidance_embeds=guided,
-            axes_dims_rope=(4, 14, 14),
+            **{
+                "in_channels": 64,
+                "num_layers": 2,
+                "num_single_layers": 2,
+                "attention_head_dim": 32,
+                "num_attention_heads": 2,
+                "joint_attention_dim": T5_WIDTH,
+                "pooled_projection_dim": WIDTH,
+                "guidance_embeds": guided,
+                "axes_dims_rope": (4, 14, 14),
+                **options,
+            }
         ),
         scheduler=flow(**shifting) if guided else flow(1.0),
     )
@@ -465,6 +468,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "flux-xlabs": lambda: flux_control_net(**XLABS),
     "flux-dev": lambda: flux(guided=True),
     "flux-schnell": lambda: flux(guided=False),
+    "flux-fill": lambda: flux(guided=True, in_channels=384, out_channels=64),
+    "flux-canny": lambda: flux(guided=True, in_channels=128, out_channels=64),
     "z-image": z_image,
     "qwen-image": qwen_image,
     "dit": dit,
