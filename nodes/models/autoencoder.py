@@ -16,6 +16,9 @@ from weft.nodes.models.network_calls import network_call
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+LEAST_TILE = 256
+"""The least side of tiles that are normalised each alone, in pixels; in smaller ones colours move."""
+
 Scale = float | tuple[float, ...]
 """A number for all channels of latents, or one for each."""
 
@@ -52,6 +55,7 @@ class Autoencoder:
         self.scale = scale
         self.shift = shift
         self.scale_alone = scale_alone
+        self.strip = 0
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -112,6 +116,10 @@ class Autoencoder:
         """Pixels in -1..1, channels first, from latents in the network's own scale; frames are decoded one by one."""
         if latents.ndim == 5:
             return _unfolded(self._decoded(_folded(latents)), len(latents))
+        if self.strip and _area(latents) * self.factor**2 > self.strip:
+            from weft.nodes.models import vae_strips
+
+            return vae_strips.decoded(self.network, latents, self.strip)
         pixels: Tensor = self.network.decode(latents, return_dict=False)[0]
         return pixels
 
@@ -119,11 +127,35 @@ class Autoencoder:
         """The mean of the distribution of pixels in -1..1, channels first; frames are encoded one by one."""
         if pixels.ndim == 5:
             return _unfolded(self._encoded(_folded(pixels)), len(pixels))
+        if self.strip and _area(pixels) > self.strip:
+            from weft.nodes.models import vae_strips
+
+            return vae_strips.encoded(self.network, pixels, self.strip).chunk(2, dim=1)[0]
         mean: Tensor = self.network.encode(pixels).latent_dist.mean
         return mean
 
-    def decode_in_tiles(self, side: int) -> Callable[[], None]:
-        """Decode in overlapping tiles of this side, in pixels, from now on; gives the function that undoes it."""
+    def in_tiles(self, side: int) -> Callable[[], None]:
+        """Encode and decode in pieces from now on; gives the function that undoes it.
+
+        A network of ResNet blocks and convolutions goes over the picture in strips, which gives the same result
+        (`weft.nodes.models.vae_strips`). Another one has overlapping tiles of its own, of 256 pixels at least.
+
+        Args:
+            side: of a tile, in pixels; a strip has a quarter as many pixels.
+        """
+        from weft.nodes.models import vae_strips
+
+        if not vae_strips.can_strip(self.network):
+            return self._in_own_tiles(max(side, LEAST_TILE))
+        self.strip = side**2 // 4
+
+        def undo() -> None:
+            self.strip = 0
+
+        return undo
+
+    def _in_own_tiles(self, side: int) -> Callable[[], None]:
+        """The same by the network's own tiles."""
         settings = {**self._tiling(side), "use_tiling": True}
         before = {name: getattr(self.network, name) for name in settings}
         self.network.__dict__.update(settings)
@@ -165,9 +197,21 @@ class TinyAutoencoder(Autoencoder):
         latents: Tensor = self.network.encode(pixels).latents
         return latents
 
-    def decode_in_tiles(self, side: int) -> Callable[[], None]:
-        """Nothing changes: it needs little memory, and diffusers' tiles for it are of one size of latents."""
-        return lambda: None
+    def _decoded(self, latents: Tensor) -> Tensor:
+        if latents.ndim == 4 and self.strip and _area(latents) * self.factor**2 > self.strip:
+            from weft.nodes.models import vae_strips
+
+            return vae_strips.decoded_by_convolutions(self.network, latents, self.strip // self.factor**2)
+        return super()._decoded(latents)
+
+    def in_tiles(self, side: int) -> Callable[[], None]:
+        """Decode in strips from now on; encoding needs little memory."""
+        self.strip = side**2 // 4
+
+        def undo() -> None:
+            self.strip = 0
+
+        return undo
 
 
 class Pixels(Autoencoder):
@@ -193,14 +237,14 @@ class Pixels(Autoencoder):
     def encode_unscaled(self, pictures: Tensor) -> Tensor:
         return self.encode(pictures)
 
-    def decode_in_tiles(self, side: int) -> Callable[[], None]:
+    def in_tiles(self, side: int) -> Callable[[], None]:
         return lambda: None
 
 
 @value
 @dataclass(frozen=True)
 class Tiling(Patch[Autoencoder]):
-    """Decoding in overlapping tiles, which are blended.
+    """Encoding and decoding in pieces, as `Autoencoder.in_tiles`.
 
     Args:
         side: of a tile, in pixels.
@@ -209,7 +253,7 @@ class Tiling(Patch[Autoencoder]):
     side: int
 
     def enter(self, module: Autoencoder, loading: Loading) -> Callable[[], None]:
-        return module.decode_in_tiles(self.side)
+        return module.in_tiles(self.side)
 
 
 def picture(pixels: Tensor) -> Tensor:
@@ -229,6 +273,10 @@ def _by_channel(scale: Scale, latents: Tensor) -> Tensor | float:
     import torch
 
     return torch.tensor(scale, dtype=torch.float32).to(latents).view(1, -1, *[1] * (latents.ndim - 2))
+
+
+def _area(planes: Tensor) -> int:
+    return planes.shape[-1] * planes.shape[-2]
 
 
 def _folded(clips: Tensor) -> Tensor:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import diffusers as untyped
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.refusals import refused
-from weft.engine import Engine, Graph, Limits
-from weft.nodes import EmptyLatent, Image, Latent, LoadCheckpoint, SaveImage, VAEDecode, VAEEncode
-
-diffusers: Any = untyped
+from weft.engine import Engine, Graph, Limits, NodeType
+from weft.nodes import EmptyLatent, Image, Latent, LoadCheckpoint, LoadVAE, SaveImage, VAEDecode, VAEEncode
 
 Call = Callable[..., Any]
 
@@ -33,16 +32,72 @@ def test_encoding_is_the_mean_and_decoding_is_one_item_at_a_time(call: Call, vae
     assert both.shape == (2, 32, 48, 3) and torch.equal(both[1:], second)
 
 
-def test_tiles_are_those_of_diffusers_and_end_with_the_call(call: Call, vae: Any, models: Path) -> None:
-    latent = Latent[Any](128, 96, 1, torch.randn(1, 4, 12, 16))
-    whole = call(VAEDecode, vae=vae, latent=latent).pixels
-    tiled = call(VAEDecode, vae=vae, latent=latent, tile=64).pixels
-    oracle = diffusers.AutoencoderKL.from_pretrained(models / "epsilon" / "vae")
-    oracle.enable_tiling()
-    oracle.tile_sample_min_size, oracle.tile_latent_min_size = 64, 8
-    expected = oracle.decode(latent.samples / oracle.config.scaling_factor).sample.detach().permute(0, 2, 3, 1)
-    assert torch.allclose(tiled, (expected / 2 + 0.5).clamp(0, 1), atol=1e-5) and not torch.equal(tiled, whole)
-    assert torch.equal(call(VAEDecode, vae=vae, latent=latent).pixels, whole)
+@pytest.mark.parametrize(("width", "height"), [(128, 96), (72, 264), (264, 8)])
+def test_tiles_decode_and_encode_into_the_same(call: Call, vae: Any, width: int, height: int) -> None:
+    latent = Latent[Any](width, height, 2, torch.randn(2, 4, height // 8, width // 8))
+    whole = call(VAEDecode, vae=vae, latent=latent)
+    tiled = call(VAEDecode, vae=vae, latent=latent, tile=64)
+    assert torch.allclose(tiled.pixels, whole.pixels, atol=1e-5) and not torch.equal(tiled.pixels, whole.pixels)
+    encoded, in_tiles = (call(VAEEncode, vae=vae, image=whole, tile=tile).samples for tile in (0, 64))
+    assert torch.allclose(in_tiles, encoded, atol=1e-5) and not torch.equal(in_tiles, encoded)
+    assert torch.equal(call(VAEDecode, vae=vae, latent=latent).pixels, whole.pixels)
+
+
+def test_a_large_picture_takes_a_third_of_the_memory_and_has_no_seams(call: Call) -> None:
+    """Counted in bytes of tensors that torch makes, on a smooth picture; tests/benchmarks/vae_memory.py measures."""
+    vae = call(LoadCheckpoint, source="builtin:landscapes").vae
+    corners = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    samples = torch.nn.functional.interpolate(corners, (48, 48), mode="bilinear", align_corners=True)
+    latent, pictures, peaks = Latent[Any](384, 384, 1, samples), [], []
+    for tile in (0, 64):
+        with LargestAmount() as amount:
+            pictures.append(call(VAEDecode, vae=vae, latent=latent, tile=tile).pixels)
+        peaks.append(amount.peak)
+    assert peaks[1] < peaks[0] / 3
+    assert float((pictures[0] - pictures[1]).abs().max()) < 0.1 / 255
+
+
+class LargestAmount(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that exist at once, of those that operations make while it is open."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.held, self.peak = 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and not made._is_view() and made.storage_offset() == 0:
+            storage = made.untyped_storage()
+            if not any(
+                isinstance(one, torch.Tensor) and one.untyped_storage()._cdata == storage._cdata for one in args
+            ):
+                self.held += storage.nbytes()
+                weakref.finalize(made, self._freed, storage.nbytes())
+        self.peak = max(self.peak, self.held)
+        return made
+
+    def _freed(self, count: int) -> None:
+        self.held -= count
+
+
+def test_a_tiny_autoencoder_decodes_in_tiles_into_the_same(call: Call) -> None:
+    model = call(LoadCheckpoint, source="builtin:landscapes").model
+    tiny = call(LoadVAE, model=model, source="builtin:landscapes-tiny-vae")
+    latent = Latent[Any](64, 512, 1, torch.randn(1, 4, 64, 8))
+    whole, tiled = (call(VAEDecode, vae=tiny, latent=latent, tile=tile).pixels for tile in (0, 64))
+    assert torch.allclose(tiled, whole, atol=1e-5) and not torch.equal(tiled, whole)
+
+
+def test_a_vae_of_half_precision_decodes_in_float32_where_it_is_asked_to(models: Path) -> None:
+    latent = Latent[Any](64, 64, 1, torch.randn(1, 4, 8, 8))
+    decoded = {}
+    for running, precision in (("float32", "auto"), ("bfloat16", "auto"), ("bfloat16", "float32")):
+        engine = Engine(store=None, device="cpu", precision=running, models=[models])
+        vae = engine.run_now(cast(NodeType, LoadCheckpoint), {"source": "epsilon"}).vae
+        given = {"vae": vae, "latent": latent, "precision": precision}
+        decoded[running, precision] = engine.run_now(cast(NodeType, VAEDecode), given).pixels
+    assert torch.equal(decoded["bfloat16", "float32"], decoded["float32", "auto"])
+    assert not torch.equal(decoded["bfloat16", "auto"], decoded["float32", "auto"])
 
 
 def test_the_frames_of_clips_are_decoded_one_after_the_other(call: Call, vae: Any) -> None:
