@@ -40,6 +40,18 @@ def resolve_device(name: str) -> str:
     raise InputError(f"there is no device `{name}` here", hint, "unknown-device")
 
 
+def dealt_devices(name: str, workers: int, count: int | None = None) -> list[str]:
+    """A device for each worker: the CUDA devices of this machine in turn where `auto` or `cuda` means any of them.
+
+    Args:
+        count: how many CUDA devices there are; None looks.
+    """
+    if name not in ("auto", "cuda"):
+        return [name] * workers
+    there = cuda_devices() if count is None else count
+    return [f"cuda:{number % there}" for number in range(workers)] if there else [name] * workers
+
+
 def resolve_precision(name: str, device: str) -> str:
     """Resolve `auto` to float16 on a GPU and float32 on the CPU; check a name.
 

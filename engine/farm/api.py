@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from weft.engine.device import dealt_devices
 from weft.engine.errors import GraphError, Problem, listed
 from weft.engine.farm.launchers.local import Launcher
 from weft.engine.farm.launchers.ray_driver import Pool
@@ -77,7 +78,9 @@ class Farm:
         folder = Path(self.folder)
         if self.ray:
             return Pool(folder, self.ray, self.workers, job.resources, stopped=stopped)
-        return Launcher(folder, one_or_many(self.devices) or [self.setup.device] * self.workers, stopped=stopped)
+        return Launcher(
+            folder, one_or_many(self.devices) or dealt_devices(self.setup.device, self.workers), stopped=stopped
+        )
 
     def _refuse_types_of_this_process(self, job: Job) -> None:
         known = self.setup.engine().catalog

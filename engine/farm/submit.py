@@ -60,7 +60,8 @@ def prepare(job: Job, folder: Path, setup: Setup) -> Prepared:
     facts = JobFacts(
         graph=write(job.graph, schema=None).decode(),
         path=str(job.graph.path.resolve()) if job.graph.path else "",
-        setup=replace(setup, inputs=tuple(map(str, engine.inputs))),
+        # The ids of items depend on the precision, so it is that of this machine on workers with other devices too.
+        setup=replace(setup, inputs=tuple(map(str, engine.inputs)), precision=engine.resolved_precision),
         title=job.title,
         on_out_of_memory=job.on_out_of_memory,
         retries=job.retries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.refusals import refused
-from weft.engine.device import cuda_devices, resolve_device, resolve_precision
+from weft.engine.device import cuda_devices, dealt_devices, resolve_device, resolve_precision
 
 
 def test_a_device_that_is_there() -> None:
@@ -42,3 +42,17 @@ def test_a_precision_is_resolved(name: str, device: str, precision: str) -> None
 def test_an_unknown_precision() -> None:
     with refused("unknown-choice", "flaot16", "float16"):
         resolve_precision("flaot16", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "places"),
+    [
+        ("auto", 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda", 8, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cuda:1", 8, ["cuda:1"] * 3),
+        ("auto", 0, ["auto"] * 3),
+        ("cpu", 8, ["cpu"] * 3),
+    ],
+)
+def test_workers_share_the_devices_of_a_machine(name: str, count: int, places: list[str]) -> None:
+    assert dealt_devices(name, 3, count) == places

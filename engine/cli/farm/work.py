@@ -17,6 +17,7 @@ from weft.engine.cli import options
 from weft.engine.cli.farm.app import JobArgument, Out, app, job_folder, opened, setup_of, stopping
 from weft.engine.cli.farm.board import changes, shown_on
 from weft.engine.cli.output import Exit, json_line, say, table
+from weft.engine.device import dealt_devices
 from weft.engine.errors import InputError, WeftError
 from weft.engine.farm.launchers.local import Launcher
 from weft.engine.farm.launchers.ray_driver import Pool
@@ -217,9 +218,8 @@ def run(
                 if ray:
                     Pool(folder, ray, workers, needs, look, asked.is_set, say).run()
                 else:
-                    Launcher(
-                        folder, devices.split(",") if devices else [setup.device] * workers, look, asked.is_set
-                    ).run()
+                    places = devices.split(",") if devices else dealt_devices(setup.device, workers)
+                    Launcher(folder, places, look, asked.is_set).run()
         except WeftError as fault:
             notifier.end(_progress(folder), cause=str(fault))
             raise

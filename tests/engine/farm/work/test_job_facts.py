@@ -55,6 +55,7 @@ def test_a_ledger_and_a_job_folder_have_the_same_facts(place: Place) -> None:
     with closing(Ledger(ledger_path(place.out))) as ledger:
         facts = ledger.facts()
     assert read_tasks(place.out).facts == facts
+    assert facts.setup.precision == "float32", "settled at submit, by the device of this machine"
     assert (facts.retries, facts.priority, facts.first, facts.max_failures, facts.title) == (7, 3, 1, 2, "Two")
 
 
