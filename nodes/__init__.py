@@ -31,6 +31,7 @@ from weft.nodes.library.conditioning import (
 )
 from weft.nodes.library.control import ApplyControlNet, Controlled
 from weft.nodes.library.edges import FindEdges
+from weft.nodes.library.free_u import FreeU
 from weft.nodes.library.grid import ImageGrid
 from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
@@ -131,6 +132,7 @@ __all__ = [
     "FlipSigmas",
     "FormatText",
     "Framing",
+    "FreeU",
     "Guide",
     "GuideTraits",
     "IPAdapter",

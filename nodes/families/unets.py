@@ -84,6 +84,8 @@ def scheduler_corrections(contents: Contents, network: NetworkFacts) -> Schedule
 class UNetDenoiser(Denoiser):
     """A UNet that reads a prompt by cross-attention, and perhaps a mask and a picture besides its latents."""
 
+    has_skips = True
+
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
         return unet_modules(modules)

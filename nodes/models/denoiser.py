@@ -114,6 +114,9 @@ class Denoiser:
     reads_references: ClassVar[bool] = False
     """Whether the network reads the tokens of a picture to refer to (FLUX.1 Kontext)."""
 
+    has_skips: ClassVar[bool] = False
+    """Whether the network is a UNet with skip connections that FreeU weighs."""
+
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 

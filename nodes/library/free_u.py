@@ -1,0 +1,42 @@
+"""FreeU: the weights of a UNet's skip connections, `weft.nodes.models.skip_weights`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
+
+from weft.engine import NodeProblem, Range, Upstream, node
+from weft.nodes.models.skip_weights import SkipWeights
+from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.values import F, Model
+
+Factor = Annotated[float, Range(0.01, 10.0)]
+
+
+def _has_skips(free: Upstream) -> Iterator[NodeProblem]:
+    """The model must be a UNet."""
+    loader = loader_above(free, Model)
+    model = loaded(loader) if loader else None
+    if model and not model.family.denoiser.has_skips:
+        message = f"the network of {model.family.name} has no skip connections that FreeU weighs; {model}"
+        yield NodeProblem("model", message, "leave FreeU out", "unsupported-by-model")
+
+
+@node(category="models", lane="cpu", fits=_has_skips)
+def FreeU(model: Model[F], *, b1: Factor = 1.3, b2: Factor = 1.4, s1: Factor = 0.9, s2: Factor = 0.2) -> Model[F]:
+    """Weigh what the upward blocks of a UNet read (FreeU, https://arxiv.org/abs/2309.11497).
+
+    Hidden features remove noise, skip connections bring in details: more of the first and less of the low frequencies
+    of the second make pictures cleaner, without training and at no cost. For SD 1, SD 2 and SDXL, as in diffusers
+    (`enable_freeu`). Where several of these nodes follow each other, the last one counts.
+
+    Args:
+        model: from LoadCheckpoint or LoadDiffusionModel.
+        b1: the factor of half of the channels of hidden features in the first upward block; 1 changes nothing. The
+            authors of FreeU take 1.5 for SD 1.5, 1.4 for SD 2.1 and 1.3 for SDXL.
+        b2: the same in the second upward block; 1.6 for SD 1.5 and SD 2.1, 1.4 for SDXL.
+        s1: the factor of the low frequencies of skip connections in the first upward block; 1 changes nothing.
+        s2: the same in the second upward block; less smooths more.
+    """
+    return replace(model, changes=(*model.changes, SkipWeights(s1, s2, b1, b2)))

@@ -1,0 +1,77 @@
+"""FreeU: pictures are those of diffusers' `enable_freeu`, and nothing of it stays in the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.nodes.conftest import read_pixels
+from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
+from tests.refusals import refused
+from weft.engine import Context, Engine, Graph
+from weft.nodes import CFGGuide, EmptyLatent, FreeU, KSampler, LoadCheckpoint, SaveImage, TextEncode, VAEDecode
+
+Zoo = Callable[[str], str]
+
+FACTORS = {"s1": 0.9, "s2": 0.2, "b1": 1.5, "b2": 1.6}
+
+STEPS = 3
+
+
+@contextmanager
+def freed(oracle: Oracle, model: str, **factors: float) -> Iterator[None]:
+    """The network of a pipeline with FreeU, while open."""
+    unet = oracle.pipeline(model).unet
+    unet.enable_freeu(**factors)
+    yield
+    unet.disable_freeu()
+
+
+@pytest.mark.parametrize("factors", [FACTORS, {"s1": 0.6, "s2": 0.4, "b1": 1.1, "b2": 1.2}])
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("epsilon", "StableDiffusionPipeline"),
+        ("sd2", "StableDiffusionPipeline"),
+        ("sdxl", "StableDiffusionXLPipeline"),
+    ],
+)
+def test_pictures_with_free_u_are_those_of_diffusers(
+    model: str, kind: str, factors: dict[str, float], zoo: Zoo, oracle: Oracle, engine: Engine
+) -> None:
+    name = model if model == "epsilon" else zoo(model)
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(name)
+        prompts = [TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE)]
+        guide = CFGGuide(FreeU(checkpoint.model, **factors), *prompts, scale=SCALE)
+        SaveImage(VAEDecode(checkpoint.vae, KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS)))
+        plain = CFGGuide(checkpoint.model, *prompts, scale=SCALE)
+        SaveImage(VAEDecode(checkpoint.vae, KSampler(plain, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS)))
+    ours, without = read_pixels(engine.run(graph).paths)[:, None]
+    call: Any = {"num_inference_steps": STEPS, "height": SIZE, "width": SIZE}
+    with freed(oracle, name, **factors):
+        assert_same(ours, oracle.paint(getattr(diffusers, kind), "dpmpp_2m", model=name, **call))
+    assert_same(without, oracle.paint(getattr(diffusers, kind), "dpmpp_2m", model=name, **call))
+    assert (ours != without).any()
+
+
+def test_nothing_of_free_u_stays_and_the_last_one_counts(call: Callable[..., Any], context: Context) -> None:
+    model = call(LoadCheckpoint, source="epsilon").model
+    once = call(FreeU, model=model, **FACTORS)
+    with context.weights(call(FreeU, model=once, b1=2.0)) as denoiser:
+        assert [block.b1 for block in denoiser.network.up_blocks] == [2.0, 2.0]
+    with context.weights(once) as denoiser:
+        assert [(block.b1, block.s2) for block in denoiser.network.up_blocks] == [(1.5, 0.2)] * 2
+    with context.weights(model) as denoiser:
+        assert not any(vars(block).get(name) for block in denoiser.network.up_blocks for name in FACTORS)
+
+
+@pytest.mark.parametrize("name", ["sd3", "dit"])
+def test_models_without_skip_connections_are_refused(name: str, zoo: Zoo, engine: Engine) -> None:
+    with Graph() as graph:
+        graph.output("model", FreeU(LoadCheckpoint(zoo(name)).model))
+    with refused("unsupported-by-model"):
+        engine.run(graph)
