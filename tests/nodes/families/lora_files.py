@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ JOINED = re.compile(r"\.(to_q|to_k|to_v|add_q_proj|add_k_proj|add_v_proj|proj_ml
 
 def low_rank(network: Any, seed: int, modules: str = "", rank: int = RANK) -> Changes:
     """A random change of every linear layer, and of convolutions where the pattern has them."""
-    generator, shared = torch.Generator().manual_seed(seed), dict[str, Any]()
+    generator, shared = torch.Generator().manual_seed(seed), dict[Any, Any]()
     found: Changes = {}
     for name, module in network.named_modules():
         weight: Any = getattr(module, "weight", None)
@@ -41,7 +42,7 @@ def low_rank(network: Any, seed: int, modules: str = "", rank: int = RANK) -> Ch
             continue
         joint = JOINED.sub(lambda match: ".added" if "add" in match[1] else "", name.replace(".attn.", "."))
         down = torch.randn(rank, *weight.shape[1:], generator=generator) / weight[0].numel() ** 0.5
-        down = shared.setdefault(joint, down) if JOINED.search(name) and ".attn2." not in name else down
+        down = shared.setdefault((joint, down.shape), down) if JOINED.search(name) else down
         kernel = (1,) * (weight.ndim - 2)
         found[name] = LowRank(down, torch.randn(len(weight), rank, *kernel, generator=generator) * STRENGTH)
     return found
@@ -122,7 +123,7 @@ def joined_names(
             found[re.sub(pattern, replacement, name)] = LowRank(own[0].down, torch.cat([one.up for one in own]))
     for name in [name for name in found if any(re.match(pattern, name) for pattern in swapped)]:
         found[name] = LowRank(found[name].down, torch.cat([*reversed(found[name].up.chunk(2))]))
-    return {name.removesuffix("."): one for name, one in layouts.renamed(found, rules, "").items()}
+    return {reduce(lambda own, rule: re.sub(*rule, own), rules, name)[:-1]: one for name, one in found.items()}
 
 
 def flux_names(changes: Changes) -> Changes:
@@ -146,6 +147,11 @@ def unet_names(network: Any) -> Callable[[Changes], Changes]:
     original = layouts.original_unet({name: name for name, _ in network.named_parameters()})
     names = {own.removesuffix(".weight"): name.removesuffix(".weight") for name, own in original.items()}
     return lambda changes: {names[name]: one for name, one in changes.items()}
+
+
+def text_name(module: str) -> str:
+    """A module of CLIP's as files of LoRAs name it."""
+    return module if module.startswith(("text_model.", "text_projection")) else f"text_model.{module}"
 
 
 def as_metadata(**options: Any) -> Mapping[str, str]:

@@ -65,7 +65,7 @@ def whole(write: files.Write, prefix: str, texts: tuple[str, ...] = (), named: N
         unet = files.unet_names(networks[denoiser]) if denoiser == "unet" else by_name
         found = write((named or (unet if "original" in prefix else by_name))(drawn[denoiser]), prefix.split("!")[0])
         for name, own in zip(others, texts, strict=False):
-            text = {f"text_model.{one.removeprefix('text_model.')}": change for one, change in drawn[name].items()}
+            text = {files.text_name(one): change for one, change in drawn[name].items()}
             found |= write(text, own)
         return found
 
@@ -86,10 +86,40 @@ UNETS = {
     ),
 }
 
+CLIPS, COMFY_CLIPS = (
+    ("text_encoder.", "text_encoder_2."),
+    ("text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."),
+)
+
+
+def transformers(named: Named | None, *, texts: bool = False) -> dict[str, Any]:
+    """The layouts of a transformer's LoRAs; its authors' names too, where they have others than diffusers."""
+    clips, kohya, comfy = (CLIPS, ("lora_te1_", "lora_te2_"), COMFY_CLIPS) if texts else ((), (), ())
+    layouts = {
+        "peft": whole(files.peft, "transformer.", clips),
+        "wrapped": whole(files.peft, "base_model.model.", clips),
+        "ai-toolkit": whole(files.peft, "diffusion_model.", clips),
+        "bare": whole(files.named_adapter, "", clips),
+        "kohya": whole(files.kohya, "lora_unet_" if named is None else "lora_transformer_", kohya),
+    }
+    if named is not None:
+        layouts["kohya-original"] = whole(files.kohya, "lora_unet_", kohya, named)
+        layouts["original"] = whole(files.peft, "diffusion_model.", comfy, named)
+        layouts["comfy-original"] = whole(files.dotted, "diffusion_model.", comfy, named)
+    return layouts
+
+
+SD3 = transformers(files.sd3_names, texts=True)
+
 LAYOUTS: dict[str, dict[str, Any]] = {
     "epsilon": UNETS,
     "sd2": {name: UNETS[name] for name in ("peft", "processors", "kohya")},
     "sdxl": {**UNETS, "kohya": whole(files.kohya, "lora_unet_", ("lora_te1_", "lora_te2_"))},
+    "sd3": SD3,
+    "sd35": {name: SD3[name] for name in ("peft", "original")},
+    "flux-dev": transformers(files.flux_names, texts=True),
+    "z-image": transformers(files.z_image_names),
+    "qwen-image": transformers(None),
 }
 """How a LoRA is written, by checkpoint and layout."""
 
@@ -129,7 +159,7 @@ class LoRAOracle(Oracle):
 
 
 @pytest.fixture(scope="module")
-def lora_oracle(models: Path) -> LoRAOracle:
+def oracle(models: Path) -> LoRAOracle:
     return LoRAOracle(models)
 
 
@@ -137,12 +167,12 @@ Written = Callable[[str, str], tuple[str, ...]]
 
 
 @pytest.fixture(scope="module")
-def written(zoo: Any, models: Path, lora_oracle: LoRAOracle) -> Written:
+def written(zoo: Any, models: Path, oracle: LoRAOracle) -> Written:
     """The names of two LoRAs of a checkpoint in a layout, written where they are not yet."""
     drawn: dict[str, Any] = {}
 
     def give(model: str, layout: str) -> tuple[str, ...]:
-        networks = networks_of(lora_oracle.pipeline(zoo(model) if model != "epsilon" else model))
+        networks = networks_of(oracle.pipeline(zoo(model) if model != "epsilon" else model))
         names = tuple(f"loras/{model}-{layout}-{number}.safetensors" for number in (1, 2))
         for number, name in enumerate(names, 1):
             changes = drawn.setdefault(f"{model}{number}", lora_files(networks, number))
@@ -167,17 +197,31 @@ def painted(engine: Engine, model: str, loras: tuple[str, ...], strengths: tuple
     return read_pixels(engine.run(graph).paths)
 
 
-CASES = [(model, layout) for model, own in LAYOUTS.items() for layout in own]
+QUICK: dict[str, tuple[str, ...]] = {
+    "epsilon": tuple(UNETS),
+    "sdxl": ("peft", "kohya-original"),
+    "sd3": ("peft", "kohya-original"),
+    "flux-dev": ("peft", "kohya-original", "comfy-original"),
+    "z-image": ("peft", "comfy-original"),
+    "qwen-image": ("peft", "kohya"),
+}
+"""The layouts that are tried by default; `pytest -m slow tests/nodes/families/test_loras.py` tries all."""
+
+CASES = [
+    pytest.param(model, layout, marks=[] if layout in QUICK.get(model, ()) else [pytest.mark.slow])
+    for model, own in LAYOUTS.items()
+    for layout in own
+]
 
 
 def test_the_pairs_are_counted() -> None:
     print(f"{len(CASES)} pairs of checkpoint and layout")
-    assert len(CASES) >= 17
+    assert len(CASES) >= 45
 
 
 @pytest.mark.parametrize(("model", "layout"), CASES)
 def test_two_stacked_loras(
-    engine: Engine, models: Path, written: Written, lora_oracle: LoRAOracle, model: str, layout: str
+    engine: Engine, models: Path, written: Written, oracle: LoRAOracle, model: str, layout: str
 ) -> None:
-    theirs = lora_oracle.with_loras(model, tuple(models / name for name in written(model, "peft")))
+    theirs = oracle.with_loras(model, tuple(models / name for name in written(model, "peft")))
     assert_same(painted(engine, model, written(model, layout)), theirs)
