@@ -50,7 +50,7 @@ class AppliedLoRA:
     end: float = 1.0
 
     @property
-    def lasts(self) -> bool:
+    def acts_throughout(self) -> bool:
         """Whether it acts in every step."""
         return self.start == 0 and self.end == 1
 
@@ -67,7 +67,7 @@ class AddedLoRAs(WeightPatch):
 
     def enter(self, module: Any, loading: Loading) -> Callable[[], None]:
         with ExitStack() as held:
-            lasting = [one for one in self.loras if one.lasts]
+            lasting = [one for one in self.loras if one.acts_throughout]
             loaded = [(one, held.enter_context(loading.weights(one.lora))) for one in lasting]
             undo: Callable[[], None] = module.add_loras(loaded)
         return undo
@@ -79,7 +79,7 @@ class AddedLoRAs(WeightPatch):
         Raises:
             InputError: where one acts in a part of the steps, or does not fit.
         """
-        if not all(one.lasts for one in self.loras):
+        if not self.act_throughout:
             raise InputError(
                 "a LoRA that acts in a part of the steps cannot be merged with weights",
                 "leave its `start` at 0 and its `end` at 1",
@@ -87,6 +87,11 @@ class AddedLoRAs(WeightPatch):
             )
         with ExitStack() as held:
             yield module.lora_sums([(one, held.enter_context(loading.weights(one.lora))) for one in self.loras])
+
+    @property
+    def act_throughout(self) -> bool:
+        """Whether all act in every step."""
+        return all(one.acts_throughout for one in self.loras)
 
     def during(self, acts: Callable[[float, float], bool]) -> AddedLoRAs:
         """The LoRAs of one step, each as one of every step.

@@ -31,6 +31,7 @@ from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, joined
 from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position
+from weft.nodes.sampling.timed_loras import TimedLoRAs
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, REFERENCE_HINT, TRUE_SCALE_HINT
 from weft.nodes.values import Guide, Latent, Prompt
 
@@ -115,6 +116,7 @@ class GuidedDenoiser:
             the perturbed branch comes after it.
         nets: the ControlNets that prompts number.
         step: what guidance adds from one branch to the next; it may remember the steps before.
+        loras: those that act in a part of the steps.
         calls: the network calls for each set of prompts that has acted, by their numbers.
     """
 
@@ -124,10 +126,12 @@ class GuidedDenoiser:
     scales: tuple[float, ...]
     nets: tuple[BoundControl, ...]
     step: GuidanceStep
+    loras: TimedLoRAs
     calls: dict[tuple[int, ...], tuple[NetworkCall, ...]] = field(default_factory=dict)
 
     def __call__(self, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The prediction for scaled latents `[batch, channel, ..., height, width]`, of their shape, in float32."""
+        self.loras.enter(position)
         branches = self._branches(latents, timestep, position)
         if len(branches) == 1:
             return branches[0]
@@ -228,7 +232,8 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             )
             for (number, prompt), own in zip(prompts, steered, strict=True)
         ]
-        yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), step)
+        loras = held.enter_context(TimedLoRAs(guide, context))
+        yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), step, loras)
 
 
 def _acting_controls(

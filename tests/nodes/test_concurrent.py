@@ -12,13 +12,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.nodes.families import lora_files
 from tests.nodes.families.image_adapters import add_image_adapters
+from tests.nodes.oracle import diffusers
 from weft.engine import Engine, Graph, Submission
 from weft.engine.store.codec import content_digest
 from weft.nodes import (
     AddModels,
     ApplyControlNet,
     ApplyIPAdapter,
+    ApplyLoRA,
+    ApplyLoRAToModel,
     CFGGuide,
     EmptyLatent,
     EncodeImage,
@@ -32,6 +36,7 @@ from weft.nodes import (
     LoadImage,
     LoadImageEncoder,
     LoadIPAdapter,
+    LoadLoRA,
     PerturbedAttention,
     TextEncode,
     VAEDecode,
@@ -39,9 +44,11 @@ from weft.nodes import (
 
 SIDE, STEPS = 64, 2
 
-KINDS = ("plain", "perturbed attention", "tiled decode", "embedding", "control net", "picture", "merged")
+PATCHED = ("perturbed attention", "tiled decode", "embedding", "control net", "picture", "merged", "LoRA", "timed LoRA")
 
-MANY = {2: KINDS[:2], 4: (*KINDS[2:5], KINDS[6]), 8: (*KINDS, KINDS[1])}
+KINDS = ("plain", *PATCHED)
+
+MANY = {2: KINDS[:2], 4: (*KINDS[2:5], KINDS[6]), 8: PATCHED}
 """The kinds of so many runs at once; each has a seed of its own."""
 
 FOR_AN_ENGINE: Any = {"device": "cpu", "precision": "float32", "history": False}
@@ -58,6 +65,10 @@ def painting(kind: str, seed: int) -> Graph:
         model: Any = checkpoint.model
         if kind == "merged":
             model = AddModels(model, LoadCheckpoint("clip").model, strength=0.1)
+        if kind == "LoRA":
+            model, encoder = ApplyLoRA(LoadLoRA("changes.safetensors"), model, encoder, strength=0.8)
+        if kind == "timed LoRA":
+            model = ApplyLoRAToModel(LoadLoRA("changes.safetensors"), model, start=0.5)
         if kind == "embedding":
             encoder = LoadEmbedding(encoder, "learned.safetensors", token="cat")
         positive, negative = TextEncode(encoder, "a cat by a lake"), TextEncode(encoder, "night")
@@ -82,6 +93,10 @@ def folders(models: Path, pictures: Path) -> dict[str, Any]:
     add_image_adapters(models, {"sd1": "epsilon"})
     vectors = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
     save_file({"<cat>": vectors}, models / "learned.safetensors")
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(models / "epsilon")
+    changes = lora_files.kohya(lora_files.low_rank(pipeline.unet, 0), "lora_unet_")
+    changes |= lora_files.kohya(lora_files.low_rank(pipeline.text_encoder, 1), "lora_te_text_model_")
+    lora_files.save(changes, models / "changes.safetensors")
     return {"models": [models], "inputs": [pictures]}
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import reduce
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save_file
 
 from tests.nodes import layouts
 
@@ -123,7 +125,9 @@ def joined_names(
             found[re.sub(pattern, replacement, name)] = LowRank(own[0].down, torch.cat([one.up for one in own]))
     for name in [name for name in found if any(re.match(pattern, name) for pattern in swapped)]:
         found[name] = LowRank(found[name].down, torch.cat([*reversed(found[name].up.chunk(2))]))
-    return {reduce(lambda own, rule: re.sub(*rule, own), rules, name)[:-1]: one for name, one in found.items()}
+    return {
+        reduce(lambda own, rule: re.sub(rule[0], rule[1], own), rules, name)[:-1]: one for name, one in found.items()
+    }
 
 
 def flux_names(changes: Changes) -> Changes:
@@ -154,6 +158,13 @@ def text_name(module: str) -> str:
     return module if module.startswith(("text_model.", "text_projection")) else f"text_model.{module}"
 
 
-def as_metadata(**options: Any) -> Mapping[str, str]:
-    """Metadata as texts."""
-    return {name: str(given) for name, given in options.items()}
+def save(tensors: Mapping[str, Any], path: Path, **metadata: str) -> str:
+    """Write a file; matrices that are shared are written for each module. Its name."""
+    path.parent.mkdir(exist_ok=True)
+    save_file({name: one.contiguous().clone() for name, one in tensors.items()}, path, metadata or None)
+    return path.name
+
+
+def one(module: str, rows: int, columns: int) -> Changes:
+    """The change of one module by ones."""
+    return {module: LowRank(torch.ones(RANK, columns), torch.ones(rows, RANK))}

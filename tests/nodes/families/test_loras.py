@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import save_file
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.families import lora_files as files
@@ -176,9 +175,7 @@ def written(zoo: Any, models: Path, oracle: LoRAOracle) -> Written:
         names = tuple(f"loras/{model}-{layout}-{number}.safetensors" for number in (1, 2))
         for number, name in enumerate(names, 1):
             changes = drawn.setdefault(f"{model}{number}", lora_files(networks, number))
-            (models / name).parent.mkdir(exist_ok=True)
-            found = LAYOUTS[model][layout](networks, changes)
-            save_file({one: tensor.contiguous().clone() for one, tensor in found.items()}, models / name)
+            files.save(LAYOUTS[model][layout](networks, changes), models / name)
         return names
 
     return give

@@ -1,0 +1,293 @@
+"""LoRAs on one base: what is shared, what is left behind, when they act, and what is refused before a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from transformers import CLIPTextModel
+
+from tests.nodes.conftest import Lend
+from tests.nodes.families import lora_files as files
+from tests.nodes.oracle import PROMPT, SEED, diffusers
+from tests.refusals import names
+from weft.engine import Context, Engine, Graph, NodeType
+from weft.engine.events import NodeProgress
+from weft.engine.store.codec import content_digest
+from weft.nodes import (
+    ApplyLoRA,
+    ApplyLoRAToModel,
+    CFGGuide,
+    Checkpoint,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadDiffusionModel,
+    LoadLoRA,
+    TextEncode,
+)
+from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.prompting.prompt_encoder import PromptEncoder
+
+SIDE = 32
+
+LORAS = ("first", "second")
+
+
+@pytest.fixture(scope="module")
+def loras(models: Path) -> Mapping[str, files.Tensors]:
+    """Two LoRAs of the tiny SD 1 model, as files of the models folder; what is in them."""
+    unet = diffusers.UNet2DConditionModel.from_pretrained(models / "epsilon" / "unet")
+    text = CLIPTextModel.from_pretrained(models / "epsilon" / "text_encoder")
+    made: dict[str, files.Tensors] = {}
+    for seed, name in enumerate(LORAS):
+        made[name] = files.kohya(files.low_rank(unet, seed, "attn"), "lora_unet_")
+        words = {files.text_name(one): change for one, change in files.low_rank(text, seed).items()}
+        made[name] |= files.kohya(words, "lora_te_")
+        files.save(made[name], models / f"{name}.safetensors", ss_base_model_version="sd_v1")
+    return made
+
+
+@pytest.fixture
+def fresh(models: Path, loras: Any, tmp_path: Path) -> Engine:
+    """An engine that has loaded nothing."""
+    return Engine(store=None, device="cpu", precision="float32", models=[models], output=tmp_path)
+
+
+def branch(lora: str, strength: float = 1.0, *, steps: int = 2, **applied: Any) -> Any:
+    """Latents of the tiny model under a LoRA; within a graph."""
+    checkpoint = LoadCheckpoint("epsilon")
+    loaded = LoadLoRA(f"{lora}.safetensors")
+    model, text = ApplyLoRA(loaded, checkpoint.model, checkpoint.text_encoder, strength=strength, **applied)
+    guide = CFGGuide(model, TextEncode(text, PROMPT), scale=3.0)
+    return KSampler(guide, EmptyLatent(SIDE, SIDE), seed=SEED, steps=steps, sampler="euler")
+
+
+def alone(lora: str, **given: Any) -> Graph:
+    with Graph() as graph:
+        graph.output("latent", branch(lora, **given))
+    return graph
+
+
+def both() -> Graph:
+    with Graph() as graph:
+        for lora in LORAS:
+            graph.output(lora, branch(lora))
+    return graph
+
+
+def samples(result: Any, name: str = "latent") -> torch.Tensor:
+    found: torch.Tensor = result.outputs[name].samples
+    return found
+
+
+def lent(engine: Engine) -> Context:
+    return cast(Context, engine.run_now(cast(NodeType, Lend), {}))
+
+
+def weights(engine: Engine) -> dict[str, torch.Tensor]:
+    """The weights of the tiny model without any LoRA, as an engine has them now."""
+    checkpoint: Checkpoint[Any] = engine.run_now(cast(NodeType, LoadCheckpoint), {"source": "epsilon"})
+    context = lent(engine)
+    with context.weights(checkpoint.model, Denoiser) as model, context.weights(checkpoint.text_encoder) as text:
+        own = {name: one.detach().clone() for name, one in model.network.named_parameters()}
+        (encoder,) = cast(PromptEncoder, text).networks
+        return own | {f"text {name}": one.detach().clone() for name, one in encoder.named_parameters()}
+
+
+@pytest.fixture(scope="module")
+def base(models: Path) -> dict[str, torch.Tensor]:
+    """The weights as they are in the files."""
+    return weights(Engine(store=None, device="cpu", precision="float32", models=[models]))
+
+
+def unchanged(engine: Engine, base: Mapping[str, torch.Tensor]) -> bool:
+    """Whether an engine's weights are bit for bit those of the files."""
+    found = weights(engine)
+    return found.keys() == base.keys() and all(torch.equal(found[name], base[name]) for name in base)
+
+
+def keeps_one_copy(engine: Engine, loras: Mapping[str, files.Tensors]) -> bool:
+    """Whether an engine keeps one copy of the model and the LoRAs, and nothing else."""
+    plain = Engine(store=None, device="cpu", precision="float32", models=engine.models)
+    weights(plain)
+    tensors = [one for lora in loras.values() for one in lora.values()]
+    own: int = sum(4 * one.numel() for one in tensors)
+    found: int = lent(engine).residency.used
+    return bool(found == lent(plain).residency.used + own)
+
+
+def test_two_branches_share_one_base(fresh: Engine, loras: Any, base: Any) -> None:
+    result = fresh.run(both())
+    assert keeps_one_copy(fresh, loras)
+    assert unchanged(fresh, base)
+    for name in LORAS:
+        assert torch.equal(samples(result, name), samples(fresh.run(alone(name))))
+    assert not torch.equal(samples(result, "first"), samples(result, "second"))
+
+
+def test_two_submissions_at_once_share_one_base(fresh: Engine, loras: Any, base: Any) -> None:
+    runs = [fresh.submit(alone(name)) for name in LORAS]
+    found = [samples(run.result(60)) for run in runs]
+    assert keeps_one_copy(fresh, loras)
+    assert unchanged(fresh, base)
+    assert all(torch.equal(one, samples(fresh.run(alone(name)))) for one, name in zip(found, LORAS, strict=True))
+
+
+def test_a_run_that_is_cancelled_within_its_steps_leaves_the_base(fresh: Engine, base: Any) -> None:
+    run = fresh.submit(alone("first", steps=50))
+    for event in run:
+        if isinstance(event, NodeProgress):
+            run.cancel()
+    assert run.result(60).status == "cancelled" and unchanged(fresh, base)
+
+
+CHANGED = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+
+
+def test_a_node_that_fails_under_a_lora_leaves_the_base(fresh: Engine, base: Any) -> None:
+    with Graph() as graph:
+        graph.output("model", ApplyLoRAToModel(LoadLoRA("first.safetensors"), LoadDiffusionModel("epsilon")))
+    model = fresh.run(graph).outputs["model"]
+    with pytest.raises(ZeroDivisionError), lent(fresh).weights(model, Denoiser) as denoiser:
+        assert not torch.equal(denoiser.network.get_parameter(CHANGED), base[CHANGED])
+        raise ZeroDivisionError
+    assert unchanged(fresh, base)
+
+
+def test_a_hundred_items_under_one_lora_are_patched_once(fresh: Engine, call: Any) -> None:
+    applied = fresh.run(texts("first")).outputs["text"]
+    places = set()
+    for _ in range(100):
+        with lent(fresh).weights(applied, PromptEncoder) as encoder:
+            places.add(encoder.networks[0].get_parameter("encoder.layers.0.mlp.fc1.weight").data_ptr())
+    assert len(places) == 1
+
+
+def texts(lora: str, **applied: Any) -> Graph:
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        made = ApplyLoRA(LoadLoRA(f"{lora}.safetensors"), checkpoint.model, checkpoint.text_encoder, **applied)
+        graph.output("model", made.model)
+        graph.output("text", made.text_encoder)
+    return graph
+
+
+def test_strength_0_is_the_model_without_the_lora(fresh: Engine) -> None:
+    made = fresh.run(texts("first", strength=0.0)).outputs
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        graph.output("model", checkpoint.model)
+        graph.output("text", checkpoint.text_encoder)
+    plain = fresh.run(graph).outputs
+    assert {name: content_digest(one) for name, one in made.items()} == {
+        name: content_digest(one) for name, one in plain.items()
+    }
+
+
+def test_the_strength_of_the_text_encoder_is_that_of_the_model_unless_it_is_given(fresh: Engine) -> None:
+    both = fresh.run(texts("first", strength=0.5)).outputs
+    own = fresh.run(texts("first", strength=0.5, text_encoder_strength=0.0)).outputs
+    assert both["text"].changes[0].loras[0].strength == 0.5 and own["text"].changes == ()
+
+
+def in_halves(start: Callable[[Any], Any], end: Callable[[Any], Any]) -> Graph:
+    """Four steps in two samplers, each with a model of its own."""
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        prompt = TextEncode(checkpoint.text_encoder, PROMPT)
+        latent: Any = EmptyLatent(SIDE, SIDE)
+        for make, given in ((start, {"end_step": 2}), (end, {"start_step": 2, "add_noise": False})):
+            guide = CFGGuide(make(checkpoint.model), prompt, scale=3.0)
+            latent = KSampler(guide, latent, seed=SEED, steps=4, sampler="euler", **cast(Any, given))
+        graph.output("latent", latent)
+    return graph
+
+
+def with_lora(model: Any, **applied: Any) -> Any:
+    return ApplyLoRAToModel(LoadLoRA("first.safetensors"), model, **applied)
+
+
+@pytest.mark.parametrize(
+    ("part", "start", "end"),
+    [
+        ({"end": 0.5}, with_lora, lambda model: model),
+        ({"start": 0.5}, lambda model: model, with_lora),
+        ({"start": 0.5, "strength": 0.7}, lambda model: model, lambda model: with_lora(model, strength=0.7)),
+    ],
+)
+def test_a_part_of_the_steps(fresh: Engine, base: Any, part: Any, start: Any, end: Any) -> None:
+    """A single-step sampler in two parts, one with the LoRA, gives the same."""
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        guide = CFGGuide(with_lora(checkpoint.model, **part), TextEncode(checkpoint.text_encoder, PROMPT), scale=3.0)
+        graph.output("latent", KSampler(guide, EmptyLatent(SIDE, SIDE), seed=SEED, steps=4, sampler="euler"))
+    assert torch.equal(samples(fresh.run(graph)), samples(fresh.run(in_halves(start, end))))
+    assert unchanged(fresh, base)
+
+
+def checked(engine: Engine, lora: str, **applied: Any) -> Any:
+    """The problems of a graph that adds a LoRA to the tiny model."""
+    with Graph() as graph:
+        graph.output("model", ApplyLoRAToModel(LoadLoRA(lora), LoadDiffusionModel("epsilon"), **applied))
+    return engine.check(graph).problems
+
+
+def test_a_lora_of_another_family_is_a_problem(fresh: Engine, models: Path) -> None:
+    tensors = files.peft(files.one("single_transformer_blocks.0.proj_out", 64, 64), "transformer.")
+    (problem,) = checked(fresh, files.save(tensors, models / "flux.safetensors"))
+    assert problem.code == "family-mismatch" and names(problem, "FLUX", "SD1")
+
+
+@pytest.mark.parametrize("width", [768, 96])
+def test_a_lora_of_other_widths_is_a_problem_that_names_both_ends(fresh: Engine, models: Path, width: int) -> None:
+    changes = files.one("down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k", 32, width)
+    (problem,) = checked(fresh, files.save(files.kohya(changes, "lora_unet_"), models / "wide.safetensors"))
+    assert problem.code == "wrong-lora" and names(problem, f"32 x {width}", "32 x 64", "wide.safetensors", "epsilon")
+
+
+def test_a_lora_of_modules_that_a_model_lacks_is_a_problem_that_names_them(fresh: Engine, models: Path) -> None:
+    tensors = files.peft(files.one("mid_block.attentions.7.proj_in", 64, 64), "unet.")
+    (problem,) = checked(fresh, files.save(tensors, models / "deep.safetensors"))
+    assert problem.code == "wrong-lora" and names(problem, "unet.mid_block.attentions.7.proj_in")
+
+
+def test_a_tensor_that_is_not_read_is_a_problem_that_names_it(fresh: Engine, models: Path, loras: Any) -> None:
+    tensors = {**loras["first"], "lora_unet_mid_block.oft_blocks": torch.ones(2)}
+    name = files.save(tensors, models / "odd.safetensors")
+    (problem,) = checked(fresh, name)
+    assert problem.code == "unsupported-weights" and names(problem, "lora_unet_mid_block.oft_blocks")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "code"),
+    [("down_blocks.7=1", "unknown-layer"), ("IN20=1", "unknown-layer"), ("mid_block=", "malformed-blocks")],
+)
+def test_blocks_that_there_are_not_are_problems(fresh: Engine, blocks: str, code: str) -> None:
+    (problem,) = checked(fresh, "first.safetensors", blocks=blocks)
+    assert problem.code == code and problem.input == "blocks"
+
+
+def test_other_loaders_name_the_one_for_loras(fresh: Engine) -> None:
+    with Graph() as graph:
+        graph.output("model", LoadCheckpoint("first.safetensors").model)
+    (problem,) = fresh.check(graph).problems
+    assert problem.code == "wrong-kind-of-file" and names(problem, "LoadLoRA")
+
+
+def test_a_check_of_a_lora_imports_nothing_heavy(models: Path, loras: Any) -> None:
+    script = f"""if True:
+        import sys
+        from weft.engine import Engine, Graph
+        from weft.nodes import *
+        with Graph() as graph:
+            graph.output("model", ApplyLoRAToModel(LoadLoRA("first.safetensors"), LoadDiffusionModel("epsilon")))
+        engine = Engine(store=None, device="cpu", models=[{str(models)!r}])
+        assert not engine.check(graph).problems, engine.check(graph).problems
+        print([name for name in ("torch", "diffusers", "numpy") if name in sys.modules])"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
