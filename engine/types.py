@@ -212,24 +212,36 @@ class Variable(Type):
     """Any one type, the same wherever a node's signature has it: `Switch(condition, then: T, otherwise: T) -> T`.
 
     The checker replaces it by the type that a graph gives (`weft.engine.spec.type_variables`).
+
+    Args:
+        options: the types that it may stand for (`TypeVar("P", Image, Mask)`); empty is any.
     """
 
     name: str
+    options: tuple[Type, ...] = ()
+
+    @property
+    def widest(self) -> Type:
+        """What it is where a graph does not say which type it stands for."""
+        return Either(self.options) if self.options else Anything()
 
     def literal(self, given: object) -> Any:
-        return Anything().literal(given)
+        return self.widest.literal(given)
 
     def accepts(self, other: Type) -> bool:
-        return True
+        return self.widest.accepts(other)
 
     def admits(self, item: object) -> bool:
-        return True
+        return self.widest.admits(item)
 
     def schema(self) -> dict[str, Any]:
-        return {}
+        return self.widest.schema()
+
+    def sockets(self) -> Iterator[Value]:
+        return self.widest.sockets()
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.widest) if self.options else self.name
 
 
 @dataclass(frozen=True)
@@ -494,7 +506,7 @@ def _read_class(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Typ
     if annotation in (Any, object):
         return Anything()
     if isinstance(annotation, TypeVar):
-        return Variable(annotation.__name__)
+        return Variable(annotation.__name__, tuple(map(read, annotation.__constraints__)))
     if annotation in (None, type(None)):
         return Nothing()
     if annotation in (int, float, bool, str):

@@ -66,7 +66,8 @@ def _variables(wanted: Type, given: Type | None) -> Mapping[str, Type]:
 
 def _filled(wanted: Type, bound: Mapping[str, Type]) -> Type:
     if isinstance(wanted, Variable):
-        return bound.get(wanted.name, Anything())
+        found = bound.get(wanted.name, wanted.widest)
+        return found if wanted.accepts(found) else wanted.widest
     if isinstance(wanted, ListOf):
         return ListOf(_filled(wanted.item, bound))
     if isinstance(wanted, Either):
