@@ -32,6 +32,7 @@ from weft.nodes.library.conditioning import (
 from weft.nodes.library.control import ApplyControlNet, Controlled
 from weft.nodes.library.edges import FindEdges
 from weft.nodes.library.free_u import FreeU
+from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
 from weft.nodes.library.grid import ImageGrid
 from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
@@ -70,12 +71,14 @@ from weft.nodes.library.primitives import (
 from weft.nodes.library.sampler import KSampler
 from weft.nodes.library.sampler_batch import KSamplerBatch
 from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
+from weft.nodes.library.scale import ScaleImage, ScaleImageBy, ScaleImageToPixels
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.text import Framing, TextEncode
 from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
 from weft.nodes.sampling.compatibility import guide_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.sampling.traits import GuideTraits, LatentTraits
+from weft.nodes.sizes import Size, SizeTraits
 from weft.nodes.values import (
     VAE,
     Conditioning,
@@ -121,13 +124,16 @@ __all__ = [
     "ControlGuide",
     "ControlNet",
     "Controlled",
+    "CropImage",
     "CropLatent",
+    "CropToAspect",
     "DrawNoise",
     "EditGuide",
     "Embedding",
     "EmptyLatent",
     "EncodeImage",
     "FindEdges",
+    "FlipImage",
     "FlipLatent",
     "FlipSigmas",
     "FormatText",
@@ -179,6 +185,8 @@ __all__ = [
     "NoiseMask",
     "Number",
     "NumberMath",
+    "PadImage",
+    "Padded",
     "Perturbation",
     "PerturbedAttention",
     "Pictured",
@@ -191,16 +199,22 @@ __all__ = [
     "PromptSteps",
     "ReferenceGuide",
     "RepeatLatent",
+    "RotateImage",
     "RotateLatent",
     "SampledSteps",
     "SamplerName",
     "SaveImage",
+    "ScaleImage",
+    "ScaleImageBy",
+    "ScaleImageToPixels",
     "ScaleLatent",
     "ScheduleName",
     "Seeds",
     "SetNoiseMask",
     "SigmaParts",
     "Sigmas",
+    "Size",
+    "SizeTraits",
     "SplitSigmas",
     "TakeLatents",
     "Text",

@@ -5,14 +5,13 @@ Tensors are `[batch, height, width, channel]` in 0..1, with three channels, or f
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from weft.engine import InputError, Limits, check_pixels, listed
-from weft.nodes.png_chunks import without_texts
+from weft.engine import InputError, listed
+from weft.nodes.picture_reading import eight_bit_levels, grey_pixels
 from weft.nodes.value_checks import check_finite
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ SAVE_OPTIONS: Mapping[Format, Mapping[str, Any]] = {
     "jpeg": {"quality": 95, "subsampling": 0},
 }
 """Options of Pillow, so that equal pixels give equal bytes."""
-
-_PILLOW_LIMIT = threading.Lock()
-"""Held while Pillow's limit of pixels, which all threads share, is another."""
 
 ENDINGS: Mapping[str, Format] = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 """The format of a file by the ending of its name."""
@@ -72,44 +68,14 @@ def from_pil(pictures: Iterable[PIL.Image.Image]) -> Tensor:
             "size-mismatch",
         )
     alpha = any(picture.has_transparency_data for picture in items)
-    levels = (read_levels(picture, alpha) for picture in items)
-    return torch.stack([torch.from_numpy(item).float() / most for item, most in levels])
+    return torch.stack([torch.from_numpy(_pixels(item, alpha)) for item in items])
 
 
-def read_levels(picture: PIL.Image.Image, alpha: bool = False) -> tuple[numpy.ndarray[Any, Any], int]:
-    """The levels `[height, width, 3 or 4]` of a picture, and the greatest possible one.
-
-    Four channels if it has transparency; grey levels of 16 bits keep their depth. Colours are those of the file,
-    whatever colour profile it has; CMYK is converted without one.
-
-    Args:
-        alpha: have a fourth channel for a picture without transparency too.
-    """
-    import numpy
-
-    alpha = alpha or picture.has_transparency_data
+def _pixels(picture: PIL.Image.Image, alpha: bool) -> numpy.ndarray[Any, Any]:
+    """The pixels `[height, width, channel]` of a Pillow picture, with alpha where it is wanted."""
     if picture.mode.startswith("I"):
-        grey = numpy.asarray(picture).astype(numpy.int32)
-        transparent = picture.info.get("transparency")  # one level, which Pillow applies to grey of 8 bits alone
-        opaque = numpy.where(grey == transparent, 0, 2**16 - 1).astype(numpy.int32)
-        return numpy.stack([grey] * 3 + [opaque] * alpha, axis=-1), 2**16 - 1
-    return numpy.array(picture.convert("RGBA" if alpha else "RGB")), 2**8 - 1
-
-
-def webp_size(content: bytes) -> tuple[int, int]:
-    """Width and height in the header of a WebP picture; zeros for any other content.
-
-    WebP Container Specification; RFC 6386, section 9.1; WebP Lossless Bitstream Specification, section 3.
-    """
-    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
-        return 0, 0
-    kind, body = content[12:16], content[20:30].ljust(10, b"\0")
-    if kind == b"VP8X":
-        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
-    if kind == b"VP8L":
-        packed = int.from_bytes(body[1:5], "little")
-        return 1 + packed % 2**14, 1 + (packed >> 14) % 2**14
-    return int.from_bytes(body[6:8], "little") % 2**14, int.from_bytes(body[8:10], "little") % 2**14
+        return grey_pixels(picture, alpha)
+    return eight_bit_levels(picture, alpha).astype("float32") / 255
 
 
 def encoded(picture: PIL.Image.Image, format: Format, quality: int | None = None) -> bytes:
@@ -139,57 +105,6 @@ def _options(format: Format, quality: int | None) -> Mapping[str, Any]:
     if quality is None or format == "png":
         return options
     return {"quality": quality, "method": 6} if format == "webp" else {**options, "quality": quality}
-
-
-def opened(content: bytes, name: str, limits: Limits) -> PIL.Image.Image:
-    """The first picture of a PNG, JPEG or WebP file, rotated by its EXIF orientation.
-
-    Args:
-        content: the whole file.
-        name: of the file, for messages.
-        limits: it is decoded only where its header is within them.
-
-    Raises:
-        InputError: where it cannot be read as a picture, or is larger than the limits.
-    """
-    import PIL.Image
-    import PIL.ImageOps
-
-    try:
-        check_pixels(*webp_size(content), 1, limits)  # Pillow makes room for a WebP picture as it opens it
-        with _header_read(without_texts(content)) as picture:
-            check_pixels(*picture.size, 1, limits)
-            picture.load()
-            _scale_transparent_level(picture, content)
-            return PIL.ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError) as fault:
-        raise InputError(
-            f"`{name}` cannot be read as a picture: {fault}", "give another file", "damaged-file"
-        ) from None
-
-
-def _header_read(content: bytes) -> PIL.Image.Image:
-    """A picture whose header is read. Pillow's own limit of pixels does not count: users set `Limits.max_pixels`."""
-    import PIL.Image
-
-    with _PILLOW_LIMIT:
-        before, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
-        try:
-            return PIL.Image.open(BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
-        finally:
-            PIL.Image.MAX_IMAGE_PIXELS = before
-
-
-def _scale_transparent_level(picture: PIL.Image.Image, content: bytes) -> None:
-    """Have the transparent level or colour of a PNG in the 8 bits that Pillow reads, not in the depth of the file."""
-    transparent = picture.info.get("transparency")
-    if picture.format != "PNG" or transparent is None:
-        return
-    depth = content[24]
-    if picture.mode == "RGB" and depth == 16:  # Pillow reads the high bytes of such colours
-        picture.info["transparency"] = tuple(level >> 8 for level in transparent)
-    elif picture.mode == "L":
-        picture.info["transparency"] = transparent * 255 // (2**depth - 1)
 
 
 def save(pixels: Tensor, path: Path) -> list[Path]:

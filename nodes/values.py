@@ -200,6 +200,10 @@ class WeightPatch(Patch[Any]):
         """
 
 
+P = TypeVar("P", Image, Mask)
+"""Pictures or masks: what a node that takes either gives back."""
+
+
 @dataclass(frozen=True)
 class Weights(Recipe[Any]):
     """Names the weights of one component.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from weft.engine import Range, node
+from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import Image
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ THRESHOLD = 0.12
 """The threshold on the gradient that made the training data of `builtin:landscapes-edges`."""
 
 
-@node(category="image", lane="cpu")
+@node(category="image", lane="cpu", traits=(SizeTraits(same_size, of="image"),))
 def FindEdges(image: Image, *, threshold: Annotated[float, Range(0.0, 0.7)] = THRESHOLD) -> Image:
     """Draw a picture's edges, thin and white on black.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from weft.engine import (
@@ -12,41 +11,19 @@ from weft.engine import (
     Artifact,
     Context,
     InputError,
-    InputFile,
     Limits,
     NodeProblem,
     Range,
+    Upstream,
     name_fault,
     node,
 )
-from weft.nodes.picture_files import Format, encoded, opened, read_levels, to_pil
+from weft.nodes.picture_files import Format, encoded, to_pil
+from weft.nodes.picture_headers import PictureFacts
+from weft.nodes.picture_reading import read_picture
+from weft.nodes.picture_sources import PICTURE_FILE
+from weft.nodes.sizes import Size, SizeTraits
 from weft.nodes.values import Image
-
-SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff", ".webp": b"RIFF"}
-"""How a file of each ending begins."""
-
-
-LARGEST_FILE = 2**31
-"""Bytes of a file that may be a picture, whatever the limit of pixels is."""
-
-
-def _probe(path: Path) -> None:
-    """Raise `InputError` where a file is too large for a picture or does not begin as one of some kind does."""
-    if path.stat().st_size > LARGEST_FILE:
-        raise InputError(
-            f"`{path.name}` has {path.stat().st_size:,} bytes, expected at most {LARGEST_FILE:,} of a picture",
-            "give a picture",
-            "too-many-pixels",
-        )
-    with path.open("rb") as file:
-        head = file.read(12)
-    if not any(head.startswith(signature) for signature in SIGNATURES.values()):
-        raise InputError(
-            f"`{path.name}` is no picture: it begins as no PNG, JPEG or WebP file does",
-            "give a picture",
-            "wrong-kind-of-file",
-        )
-
 
 _BYTES_PER_PIXEL = 8
 """What a pixel takes in the largest file of a picture: four channels of 16 bits, uncompressed."""
@@ -55,11 +32,18 @@ _METADATA = 2**26
 """Bytes of a file that are no pixels: profiles, texts, thumbnails."""
 
 
-@node(category="image", version=2, lane="io")
-def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, context: Context = INJECTED) -> Image:
-    """Read a PNG, JPEG or WebP picture, rotated by its EXIF orientation; of an animation the first picture.
+def _size(loader: Upstream, _: Size | None) -> Size | None:
+    """The size of the picture that a loader names."""
+    source = loader.source("path")
+    return Size(source.facts.width, source.facts.height) if source and isinstance(source.facts, PictureFacts) else None
 
-    Colours are those of the file: colour profiles are not applied, and CMYK is converted without one.
+
+@node(category="image", version=2, lane="io", traits=(SizeTraits(_size),))
+def LoadImage(path: Annotated[str, PICTURE_FILE], *, context: Context = INJECTED) -> Image:
+    """Read a picture: PNG, JPEG, WebP, TIFF, GIF, BMP or AVIF, and HEIC where the package pillow-heif is installed.
+
+    It is rotated by its EXIF orientation; of an animation the first picture is read. Levels of 16 bits keep their
+    depth. Colours come in sRGB: a colour profile is applied (to levels of 8 bits); CMYK is converted without one.
 
     Args:
         path: looked up next to the graph, in the working directory and in the input folders. Transparency becomes a
@@ -71,8 +55,7 @@ def LoadImage(path: Annotated[str, InputFile(tuple(SIGNATURES), _probe)], *, con
     if file.stat().st_size > _BYTES_PER_PIXEL * context.limits.max_pixels + _METADATA:
         message = f"`{path}` has {file.stat().st_size:,} bytes, more than a picture within the limit of pixels can have"
         raise InputError(message, "give a smaller picture, or raise WEFT_MAX_PIXELS", "too-many-pixels")
-    levels, most = read_levels(opened(context.content(path), path, context.limits))
-    return Image(torch.from_numpy(levels)[None].float() / most)
+    return Image(torch.from_numpy(read_picture(context.content(path), path, context.limits))[None])
 
 
 def _check_saving(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from weft.engine import INJECTED, Context, InputError, Range, node
+from weft.engine import INJECTED, Context, InputError, NodeProblem, Range, Upstream, node
 from weft.nodes.families import family
 from weft.nodes.families.flows import PATCH
 from weft.nodes.library.latent import check_multiple
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.compatibility import references_fit
+from weft.nodes.sampling.size_checks import image_fits_vae, sizes_match
 from weft.nodes.sampling.traits import GuideTraits
+from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import VAE, F, Guide, Image, Mask
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 Channel = Literal["brightness", "red", "green", "blue", "alpha"]
 
 
-@node(category="mask", version=2, lane="cpu")
+@node(category="mask", version=2, lane="cpu", traits=(SizeTraits(same_size, of="image"),))
 def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool = False) -> Mask:
     """Make a mask from a channel of a picture: 1 where it is full, 0 where it is empty.
 
@@ -44,7 +47,13 @@ def ImageToMask(image: Image, *, channel: Channel = "brightness", invert: bool =
     return Mask(1 - coverage if invert else coverage)
 
 
-@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=(5, 80)),))
+def _inpainting_fits(guide: Upstream) -> Iterator[NodeProblem]:
+    """The VAE must encode pictures of this size, and the mask must be of the picture's."""
+    yield from image_fits_vae(guide)
+    yield from sizes_match(guide, "mask", "image")
+
+
+@node(category="guidance", lane="gpu", fits=_inpainting_fits, traits=(GuideTraits(extra_channels=(5, 80)),))
 def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, context: Context = INJECTED) -> Guide[F]:
     """Give an inpainting model the mask and the masked picture.
 
@@ -72,7 +81,7 @@ def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, cont
     return replace(guide, beside=joined)
 
 
-@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=4),))
+@node(category="guidance", lane="gpu", fits=image_fits_vae, traits=(GuideTraits(extra_channels=4),))
 def EditGuide(
     guide: Guide[F],
     vae: VAE[F],

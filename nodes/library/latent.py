@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, NodeProblem, Range, check_pixels, node
 from weft.nodes.models.autoencoder import Autoencoder, Tiling
+from weft.nodes.sampling.size_checks import check_sides, image_fits_vae
 from weft.nodes.sampling.traits import LatentTraits
+from weft.nodes.sizes import SizeTraits, literal_size, same_size, size_of
 from weft.nodes.values import VAE, F, Image, Latent
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ Side = Annotated[int, Range(8, 2**30, step=8)]
 """Pixels along a side, a multiple of 8: the VAE factor of most families."""
 
 
-@node(category="latent", lane="cpu", check=_check_size, traits=(LatentTraits(empty=True),))
+@node(category="latent", lane="cpu", check=_check_size, traits=(LatentTraits(empty=True), SizeTraits(literal_size)))
 def EmptyLatent(width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1) -> Latent[Any]:
     """Latents of a size without samples, to start from noise.
 
@@ -46,7 +48,7 @@ Precision = Literal["auto", "float32"]
 """In which precision a VAE runs: that in which it was loaded, or float32."""
 
 
-@node(category="latent", lane="gpu")
+@node(category="latent", lane="gpu", fits=image_fits_vae, traits=(SizeTraits(same_size, of="image"),))
 def VAEEncode(
     vae: VAE[F],
     image: Image,
@@ -72,7 +74,7 @@ def VAEEncode(
     return Latent(width, height, batch, torch.cat(items))
 
 
-@node(category="latent", version=2, lane="gpu")
+@node(category="latent", version=2, lane="gpu", traits=(SizeTraits(same_size, of="latent"),))
 def VAEDecode(
     vae: VAE[F],
     latent: Latent[F],
@@ -129,11 +131,4 @@ def _finite(pixels: Tensor, precision: str) -> Tensor:
 
 def check_multiple(image: Image, factor: int) -> None:
     """Raise `InputError` where a picture's sides are not multiples of a VAE's factor."""
-    _, height, width, _ = image.pixels.shape
-    if width % factor or height % factor:
-        nearest = f"{max(width // factor, 1) * factor} x {max(height // factor, 1) * factor}"
-        raise InputError(
-            f"the picture has {width} x {height} pixels, and its sides must be multiples of {factor}",
-            f"crop or scale it, to {nearest} for example",
-            "wrong-size",
-        )
+    check_sides(size_of(image.pixels), factor)

@@ -11,6 +11,7 @@ from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import F, Guide, Latent
 
 
@@ -83,7 +84,13 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
         yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0", "conflicting-inputs")
 
 
-@node(category="sampling", lane="gpu", check=check_sampling, fits=sampling_fits)
+@node(
+    category="sampling",
+    lane="gpu",
+    check=check_sampling,
+    fits=sampling_fits,
+    traits=(SizeTraits(same_size, of="latent"),),
+)
 def KSampler(
     guide: Guide[F],
     latent: Latent[F],

@@ -45,6 +45,7 @@ from weft.nodes.sampling.traits import (
     GuideTraits,
     LatentTraits,
 )
+from weft.nodes.sizes import size_above
 from weft.nodes.values import Conditioning, ControlNet, Guide, Latent, Model, TextEncoder
 
 TRAINING = {"prediction": "prediction_type", "noise": "beta_schedule", "terminal_snr": ZERO_SNR}
@@ -178,17 +179,13 @@ def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:
 
 
 def _size_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
-    """The size of empty latents must be one that the model takes."""
-    latent = sampler.above_by_type(Latent)
-    traits = latent.call.type.trait(LatentTraits) if latent else None
-    if latent is None or traits is None or not traits.empty:
-        return
-    width, height = latent.literals.get("width"), latent.literals.get("height")
-    if not isinstance(width, int) or not isinstance(height, int):
+    """The size of the latents must be one that the model takes."""
+    size = size_above(sampler, "latent")
+    if size is None:
         return
     try:
         limits = model.family.denoiser.size_limits(model.facts.network.config)
-        limits.check(width, height, model.facts.latent_factor)
+        limits.check(*size, model.facts.latent_factor)
     except InputError as refusal:
         yield NodeProblem.of(refusal, "latent", after=f"; {model}")
 

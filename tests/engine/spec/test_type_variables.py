@@ -58,7 +58,7 @@ def test_the_type_that_arrives_is_the_type_that_is_given(engine: Engine) -> None
         BiteApple(Slice(GrowApple(10)))
     assert engine.run(replace(graph, outputs={"out": Link("bite_apple")})).outputs == {"out": 5}
     with Graph() as wrong:
-        BitePear(Slice(GrowApple(10)))
+        BitePear(Slice(GrowApple(10)))  # type: ignore[arg-type]
     (problem,) = engine.check(replace(wrong, outputs={"out": Link("bite_pear")})).problems
     assert (problem.node, problem.input) == ("bite_pear", "pear")
 

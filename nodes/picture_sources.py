@@ -1,0 +1,65 @@
+"""Files of pictures as inputs of nodes: which there are, and what their headers say. Imports no Pillow for most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from weft.engine import InputError, InputFile, Resolved, SearchPaths
+from weft.nodes.picture_headers import picture_facts
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
+"""Endings of files that may be pictures."""
+
+_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*", b"GIF8", b"BM")
+"""How a file of each format begins, but for AVIF and HEIC, which have `ftyp` behind a length."""
+
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+
+LARGEST_FILE = 2**31
+"""Bytes of a file that may be a picture, whatever the limit of pixels is."""
+
+
+def _probe(path: Path) -> None:
+    """Raise `InputError` where a file is too large for a picture or does not begin as one of some kind does."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(
+            f"`{path.name}` has {path.stat().st_size:,} bytes, expected at most {LARGEST_FILE:,} of a picture",
+            "give a picture",
+            "too-many-pixels",
+        )
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head.startswith(_BEGINNINGS) and head[4:8] != b"ftyp":
+        raise InputError(
+            f"`{path.name}` is no picture: it begins as no file of a format that is read does",
+            "give a PNG, JPEG, WebP, TIFF, GIF, BMP or AVIF file",
+            "wrong-kind-of-file",
+        )
+    if head[4:12] in [b"ftyp" + brand for brand in _HEIF_BRANDS] and find_spec("pillow_heif") is None:
+        raise InputError(
+            f"`{path.name}` is a HEIC picture, which needs the package pillow-heif",
+            "install it (pip install pillow-heif), or save the picture as JPEG or PNG",
+            "missing-package",
+        )
+
+
+@dataclass(frozen=True)
+class PictureFile(InputFile):
+    """A picture, with `PictureFacts` of its header where that says them."""
+
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
+        """The file, looked up as every input file is.
+
+        Raises:
+            InputError: where it is missing, or no picture.
+        """
+        found = super().resolve(text, places)
+        facts = picture_facts(found.root)
+        # Pictures with a profile were read without it before.
+        return replace(found, facts=facts, reading="sRGB" if facts and facts.profile else "")
+
+
+PICTURE_FILE = PictureFile(ENDINGS, _probe)
+"""A picture that a node reads."""
