@@ -59,15 +59,18 @@ class _Header:
         return PictureFacts(width, height, self.profile)
 
 
+READ_HERE = (b"\x89PNG", b"\xff\xd8", b"RIFF")
+"""How the files begin whose headers are read here: PNG, JPEG and WebP."""
+
+
 def picture_facts(path: Path) -> PictureFacts | None:
-    """What the header of a picture says; None where it does not say it, and reading the picture will tell."""
+    """What the header of a PNG, JPEG or WebP picture says; None where it does not say it, and reading it will tell."""
     with path.open("rb") as file, suppress(struct.error, ValueError):
         head = file.read(12)
         file.seek(0)
-        for begins, read in ((b"\x89PNG", _png), (b"\xff\xd8", _jpeg), (b"RIFF", _webp)):
+        for begins, read in zip(READ_HERE, (_png, _jpeg, _webp), strict=True):
             if head.startswith(begins):
                 return read(file).facts()
-        return _by_pillow(path)
     return None
 
 
@@ -169,18 +172,3 @@ def orientation_of(exif: bytes, xmp: bytes = b"") -> int:
                     return int(value) if 1 <= value <= 8 else 1
     found = _XMP_ORIENTATION.search(xmp)
     return int(found[1]) if found and b"1" <= found[1] <= b"8" else 1
-
-
-def _by_pillow(path: Path) -> PictureFacts:
-    """The facts of a file of another format.
-
-    Raises:
-        InputError: where Pillow cannot read it.
-    """
-    from weft.nodes.picture_reading import header_read  # imports Pillow, which most checks do without
-
-    with path.open("rb") as file, header_read(file, path.name) as picture:
-        # Pillow rotates TIFF files by itself.
-        turned = picture.format != "TIFF" and picture.getexif().get(_ORIENTATION, 1) in range(5, 9)
-        width, height = picture.size[::-1] if turned else picture.size
-        return PictureFacts(width, height, bool(picture.info.get("icc_profile")))

@@ -10,10 +10,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from weft.engine import InputError, Limits, Notice, check_pixels, give_notice
-from weft.nodes.picture_headers import webp_size
+from weft.nodes.picture_headers import PictureFacts, webp_size
 from weft.nodes.png_chunks import profile_of, without_texts
 
 if TYPE_CHECKING:
@@ -91,6 +92,19 @@ def header_read(file: BinaryIO, name: str) -> PIL.Image.Image:
             raise _unreadable(name, fault) from None
         finally:
             PIL.Image.MAX_IMAGE_PIXELS = before
+
+
+def facts_by_pillow(path: Path) -> PictureFacts:
+    """What the header of a picture of any format says.
+
+    Raises:
+        InputError: where Pillow cannot read it.
+    """
+    with path.open("rb") as file, header_read(file, path.name) as picture:
+        # Pillow rotates TIFF files by itself.
+        turned = picture.format != "TIFF" and picture.getexif().get(0x0112, 1) in range(5, 9)
+        width, height = picture.size[::-1] if turned else picture.size
+        return PictureFacts(width, height, bool(picture.info.get("icc_profile")))
 
 
 def _register_heif() -> None:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from weft.engine import InputError, InputFile, Resolved, SearchPaths
-from weft.nodes.picture_headers import picture_facts
+from weft.nodes.picture_headers import READ_HERE, PictureFacts, picture_facts
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
 """Endings of files that may be pictures."""
@@ -45,6 +45,16 @@ def _probe(path: Path) -> None:
         )
 
 
+def _facts(path: Path) -> PictureFacts | None:
+    """What the header of a picture says; None where it does not say it."""
+    with path.open("rb") as file:
+        if file.read(4).startswith(READ_HERE):
+            return picture_facts(path)
+    from weft.nodes.picture_reading import facts_by_pillow  # imports Pillow, which most checks do without
+
+    return facts_by_pillow(path)
+
+
 @dataclass(frozen=True)
 class PictureFile(InputFile):
     """A picture, with `PictureFacts` of its header where that says them."""
@@ -56,7 +66,7 @@ class PictureFile(InputFile):
             InputError: where it is missing, or no picture.
         """
         found = super().resolve(text, places)
-        facts = picture_facts(found.root)
+        facts = _facts(found.root)
         # Pictures with a profile were read without it before.
         return replace(found, facts=facts, reading="sRGB" if facts and facts.profile else "")
 

@@ -12,7 +12,7 @@ Fit = Literal["stretch", "inside", "fill", "pad"]
 Anchor = Literal["centre", "top", "bottom", "left", "right", "top left", "top right", "bottom left", "bottom right"]
 
 
-class Box(NamedTuple):
+class SourceBox(NamedTuple):
     """A part of a picture, in pixels from its top left corner."""
 
     left: float
@@ -63,7 +63,7 @@ def contained(source: Size, wanted: Size, multiple: int = 1) -> Size:
     return Size(max(width // multiple, 1) * multiple, max(height // multiple, 1) * multiple)
 
 
-def filled(source: Size, wanted: Size, anchor: Anchor) -> Box:
+def filled(source: Size, wanted: Size, anchor: Anchor) -> SourceBox:
     """The largest part of a picture with the proportions of another size, as Pillow's `ImageOps.fit` takes it."""
     across, down = shares(anchor)
     width, height = float(source.width), float(source.height)
@@ -72,7 +72,7 @@ def filled(source: Size, wanted: Size, anchor: Anchor) -> Box:
     else:
         height = wanted.height * source.width / wanted.width
     left, top = (source.width - width) * across, (source.height - height) * down
-    return Box(left, top, left + width, top + height)
+    return SourceBox(left, top, left + width, top + height)
 
 
 def fitted_size(source: Size, fit: Fit, width: int, height: int, multiple: int) -> Size:

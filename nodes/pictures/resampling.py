@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from weft.nodes.pictures.alpha import weighted
-from weft.nodes.pictures.fitting import Box
+from weft.nodes.pictures.fitting import SourceBox
 from weft.nodes.sizes import Size, size_of
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 RotationFilter = Literal["nearest", "bilinear", "bicubic"]
 
 
-def resized(pixels: Tensor, size: Size, filter: Filter, box: Box | None = None) -> Tensor:
+def resized(pixels: Tensor, size: Size, filter: Filter, box: SourceBox | None = None) -> Tensor:
     """Pixels, or the part of them in a box, in another size; equal pixels where the size stays.
 
     Filters that overshoot (bicubic, lanczos) end at 0 and 1, or where the levels that they are given end.
     """
     import PIL.Image
 
-    whole = Box(0, 0, *size_of(pixels))
+    whole = SourceBox(0, 0, *size_of(pixels))
     box = box or whole
     if size == size_of(pixels) and box == whole:
         return pixels
