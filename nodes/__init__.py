@@ -18,7 +18,15 @@ Importing this package imports no torch: heavy imports happen in the bodies of n
 from __future__ import annotations
 
 from weft.nodes import moved_node_modules as _moved_node_modules  # noqa: F401  (importing it registers them)
-from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, ImagePrompt, IPAdapter
+from weft.nodes.image_prompt_values import (
+    Grounding,
+    ImageEmbedding,
+    ImageEncoder,
+    ImagePrompt,
+    IPAdapter,
+    Redux,
+    UnCLIP,
+)
 from weft.nodes.library import image_prompt_loaders as _image_prompt_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library import recipe_loaders as _recipe_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library.conditioning import (
@@ -34,10 +42,12 @@ from weft.nodes.library.edges import FindEdges
 from weft.nodes.library.free_u import FreeU
 from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
 from weft.nodes.library.grid import ImageGrid
+from weft.nodes.library.grounding_prompts import GroundPrompt
 from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.library.image import LoadImage, SaveImage
 from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
+from weft.nodes.library.image_vectors import ApplyUnCLIP
 from weft.nodes.library.inpaint import ControlGuide, EditGuide, ImageToMask, InpaintGuide, ReferenceGuide
 from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
 from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
@@ -68,6 +78,7 @@ from weft.nodes.library.primitives import (
     Seeds,
     Text,
 )
+from weft.nodes.library.redux import ApplyRedux, LoadRedux
 from weft.nodes.library.sampler import KSampler
 from weft.nodes.library.sampler_batch import KSamplerBatch
 from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
@@ -77,7 +88,7 @@ from weft.nodes.library.text import Framing, TextEncode
 from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
 from weft.nodes.sampling.compatibility import guide_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
-from weft.nodes.sampling.traits import GuideTraits, LatentTraits
+from weft.nodes.sampling.traits import GuideTraits, LatentTraits, PromptTraits
 from weft.nodes.sizes import Size, SizeTraits
 from weft.nodes.values import (
     VAE,
@@ -110,6 +121,8 @@ __all__ = [
     "ApplyIPAdapter",
     "ApplyLoRA",
     "ApplyLoRAToModel",
+    "ApplyRedux",
+    "ApplyUnCLIP",
     "AveragePrompts",
     "BatchLatents",
     "BlendLatents",
@@ -139,6 +152,8 @@ __all__ = [
     "FormatText",
     "Framing",
     "FreeU",
+    "GroundPrompt",
+    "Grounding",
     "Guide",
     "GuideTraits",
     "IPAdapter",
@@ -171,6 +186,7 @@ __all__ = [
     "LoadImage",
     "LoadImageEncoder",
     "LoadLoRA",
+    "LoadRedux",
     "LoadTextEncoder",
     "LoadVAE",
     "MakeLatent",
@@ -197,6 +213,8 @@ __all__ = [
     "PromptArea",
     "PromptMask",
     "PromptSteps",
+    "PromptTraits",
+    "Redux",
     "ReferenceGuide",
     "RepeatLatent",
     "RotateImage",
@@ -221,6 +239,7 @@ __all__ = [
     "TextEncode",
     "TextEncoder",
     "TextualInversion",
+    "UnCLIP",
     "VAEDecode",
     "VAEEncode",
     "guide_fits",

@@ -1,7 +1,7 @@
 """The values of prompts that are pictures: image encoders, what they make of pictures, and adapters that read it.
 
-`ImageEncoder`, `IPAdapter` and `Redux` are recipes, as those of `weft.nodes.values`. They belong to no family of
-models: whether an adapter fits a model follows from the sizes of both (`weft.nodes.sampling.image_prompt_checks`).
+`ImageEncoder`, `IPAdapter`, `UnCLIP` and `Redux` are recipes, as those of `weft.nodes.values`. They have no family:
+whether an adapter fits a model follows from the sizes of both (`weft.nodes.sampling.image_prompt_checks`).
 """
 
 from __future__ import annotations
@@ -45,6 +45,12 @@ class ImageEncoder(ImageWeights):
 @dataclass(frozen=True, repr=False)
 class IPAdapter(ImageWeights):
     """An IP-Adapter: a projection of encoded pictures, and keys and values for each attention layer of a denoiser."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
+class UnCLIP(ImageWeights):
+    """What a checkpoint of Stable unCLIP says of noise for the vectors of pictures."""
 
 
 @value
@@ -118,3 +124,30 @@ class ImagePrompt:
     def withheld(self) -> ImagePrompt:
         """The same without its pictures: what the negative prompt gets."""
         return replace(self, tokens=self.blank)
+
+
+@value
+@dataclass(frozen=True, eq=False)
+class Grounding:
+    """Objects at places of the picture (GLIGEN).
+
+    Args:
+        boxes: left, top, right and bottom of each, as shares of the picture `[item, object, 4]`; one item serves all.
+        features: the vector of the phrase of each `[item, object, channel]`.
+        end: the fraction of the steps at which they stop to count.
+        blank: whether learned vectors stand in their place, for the negative prompt.
+    """
+
+    boxes: Tensor = field(repr=False)
+    features: Tensor = field(repr=False)
+    end: float
+    blank: bool = False
+
+    def check_value(self) -> None:
+        """Raise `InputError` for tensors of another shape or type."""
+        check_tensor("the boxes of a Grounding", self.boxes, ("item", "object", 4))
+        check_tensor("the features of a Grounding", self.features, ("item", "object", "channel"))
+
+    def withheld(self) -> Grounding:
+        """The same places without objects: what the negative prompt gets."""
+        return replace(self, blank=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from weft.engine import ADDED_LATER, Limits, Loading, Patch, Recipe, check_pixels, value
 from weft.nodes import picture_files, value_display
-from weft.nodes.image_prompt_values import ImagePrompt
+from weft.nodes.image_prompt_values import Grounding, ImagePrompt
 from weft.nodes.value_checks import check_mask_size, check_size, check_tensor
 
 if TYPE_CHECKING:
@@ -379,6 +379,9 @@ class Prompt(Generic[F]):
         end: the fraction of the steps at which it ends.
         attention_mask: which tokens the denoiser reads, 1 or 0, `[batch, token]`; None is all of them.
         images: the pictures that act with it, through IP-Adapters whose outputs are added.
+        image_vector: the vector of a picture with noise, joined to the embedding of its level `[item, channel]`, for
+            denoisers that read one (unCLIP).
+        grounding: objects at places of the picture, for denoisers that read them (GLIGEN).
     """
 
     embeddings: Tensor
@@ -393,6 +396,8 @@ class Prompt(Generic[F]):
     end: float = 1.0
     attention_mask: Tensor | None = field(default=None, metadata=ADDED_LATER)
     images: tuple[ImagePrompt, ...] = field(default=(), metadata=ADDED_LATER)
+    image_vector: Tensor | None = field(default=None, metadata=ADDED_LATER)
+    grounding: Grounding | None = field(default=None, metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for embeddings, a pooled vector or a mask of another shape or type."""
@@ -400,6 +405,8 @@ class Prompt(Generic[F]):
         check_tensor("the embeddings of a Prompt", self.embeddings, ("batch", "token", "channel"), may_be_empty=True)
         if self.pooled is not None:
             check_tensor("the pooled vector of a Prompt", self.pooled, ("batch", "channel"))
+        if self.image_vector is not None:
+            check_tensor("the vector of a picture of a Prompt", self.image_vector, ("item", "channel"))
         if self.mask is not None:
             check_tensor("the mask of a Prompt", self.mask, ("batch", "height", "width"))
 

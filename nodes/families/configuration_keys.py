@@ -92,7 +92,10 @@ IMPLIED_INDEX_ENTRIES: Mapping[str, str] = {
 """Entries of `model_index.json` that nothing needs, with the reason."""
 
 COMPONENTS_LEFT_OUT: Mapping[str, str] = {
-    "feature_extractor": "prepares pictures for the safety checker",
+    "feature_extractor": "prepares pictures for the safety checker or an image encoder; LoadImageEncoder reads it",
+    "image_encoder": "LoadImageEncoder reads it",
+    "image_normalizer": "ApplyUnCLIP reads it",
+    "image_noising_scheduler": "ApplyUnCLIP reads it",
     "safety_checker": "blackens finished pictures, and no node runs it",
     "vae_1_0": "the first VAE of SDXL, which its index does not name",
     "vae_decoder": "the VAE in the format ONNX or OpenVINO",

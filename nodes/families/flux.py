@@ -107,6 +107,8 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
         pixels = torch.nn.functional.pixel_unshuffle(mask, factor)
         return torch.cat([latents, pixels.expand(len(latents), -1, -1, -1)], dim=1)
 
+    reads_image_tokens = True
+
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
         return numbered(FLUX_MODULES, modules)

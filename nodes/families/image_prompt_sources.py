@@ -16,6 +16,7 @@ from weft.nodes.models.ip_adapter_files import (
     ip_adapter_facts,
     under_own_names,
 )
+from weft.nodes.models.redux_files import REDUX_FOLDER, ReduxFacts, redux_facts
 from weft.nodes.models.safetensors_header import kind_of
 from weft.nodes.models.unread import outside, unread_tensors
 from weft.nodes.models.vision_models import FOLDER, PROCESSOR, VisionFacts, vision_facts
@@ -60,6 +61,24 @@ class IPAdapterSource(ModelSource):
     def refusal(self, root: Path, contents: Contents) -> InputError:
         hint = "give the safetensors file of an IP-Adapter, with tensors `image_proj.` and `ip_adapter.`"
         return _refused(root, contents, "an IP-Adapter", hint)
+
+
+class ReduxSource(ModelSource):
+    """FLUX.1 Redux: alone, or in the folder of its pipeline."""
+
+    kind = "Redux"
+    components = ("", REDUX_FOLDER)
+
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
+        if not root.is_dir():
+            return root, (root,)
+        return root, diffusers_folder.content(root, ("",) if contents.has("") else (REDUX_FOLDER,))
+
+    def facts(self, contents: Contents, root: Path) -> ReduxFacts | None:
+        return redux_facts(contents)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, "FLUX.1 Redux", "give the folder or the safetensors file of Redux")
 
 
 def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:

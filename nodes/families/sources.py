@@ -41,10 +41,13 @@ from weft.nodes.models.lora_facts import LoRAFacts, lora_facts
 from weft.nodes.models.model_folder import check_component, check_folder
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
 from weft.nodes.models.recognition import read_as_model
+from weft.nodes.models.redux_files import REDUX_FOLDER
 from weft.nodes.models.revisions import reading_of
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
 from weft.nodes.models.shards import check_shards
+from weft.nodes.models.unclip import NOISE, NORMALISER
 from weft.nodes.models.unread import outside, unread_tensors
+from weft.nodes.models.vision_models import FOLDER, PROCESSOR
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 from weft.nodes.prompting.t5 import separate_tokenizer
 from weft.nodes.prompting.tokenizers import tokenizer_files
@@ -176,6 +179,7 @@ WHOLE = (
     *("text_encoder", "text_encoder_2", "text_encoder_3"),
     *("tokenizer", "tokenizer_2", "tokenizer_3"),
     *("transformer", "unet", "vae"),
+    *(NORMALISER, NOISE),
 )
 """The components of a whole checkpoint."""
 
@@ -185,6 +189,10 @@ class CheckpointSource(ModelSource):
 
     kind = "checkpoint"
     components: tuple[str, ...] = WHOLE
+
+    def pull(self, text: str, variant: str = "") -> Path:
+        """Fetch what the loaders of all parts of a folder read."""
+        return hub.fetch(text, (*WHOLE, FOLDER, PROCESSOR, REDUX_FOLDER), variant)
 
     def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
         found = of_checkpoint(contents)

@@ -20,15 +20,19 @@ from weft.nodes.models.denoiser import (
     Residuals,
 )
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
+from weft.nodes.models.grounding import grounding_arguments, grounding_conditions, grounds_phrases
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections, corrections_of
 from weft.nodes.models.original_modules import OriginalModules, unet_modules
 from weft.nodes.models.single_file_unets import UNET_LAYOUTS
 from weft.nodes.models.tensor_layouts import Config
+from weft.nodes.models.unclip import image_vector_width
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from weft.nodes.values import Latent, Prompt
 
 
 LATENT_CHANNELS = 4
@@ -40,7 +44,7 @@ SEEN_CHANNELS = (LATENT_CHANNELS, 2 * LATENT_CHANNELS, LATENT_CHANNELS + MASKED_
 """Channels that a UNet sees: latents alone, with a picture's (InstructPix2Pix), with a mask and a picture's."""
 
 UNSUPPORTED: Mapping[str, str] = {
-    "class_embed_type": "an embedded picture or class (as unCLIP's does)",
+    "class_embed_type": "an embedded class",
     "num_class_embeds": "the number of a class",
     "num_control_type": "the kind of its picture (as that of ControlNetUnion does)",
     "encoder_hid_dim_type": "prompts or pictures through a projection of its own",
@@ -102,6 +106,21 @@ class UNetDenoiser(Denoiser):
     def image_layers(cls, config: Mapping[str, Any]) -> tuple[ImageLayer, ...]:
         return tuple(cross_attentions(config))
 
+    @classmethod
+    def image_vector_width(cls, config: Mapping[str, Any]) -> int:
+        return image_vector_width(config)
+
+    @classmethod
+    def grounds(cls, config: Mapping[str, Any]) -> bool:
+        return grounds_phrases(config)
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        vector = {} if prompt.image_vector is None else {"class_labels": prompt.image_vector}
+        return {**super().conditions(prompt, latent, negative), **vector, **grounding_conditions(prompt.grounding)}
+
+    def arguments(self, conditions: Conditions) -> dict[str, Any]:
+        return grounding_arguments(conditions)
+
     def image_processor(self, inner: Any, number: int) -> Any:
         from weft.nodes.models.image_attention import CrossAttentionWithImages
 
@@ -156,7 +175,9 @@ class UNetFormat(NetworkFormat):
         return config | {"attention_head_dim": self.heads(config["block_out_channels"])}
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
-        return next((reads for name, reads in UNSUPPORTED.items() if config.get(name) is not None), "")
+        asked = [name for name in UNSUPPORTED if config.get(name) is not None]
+        unclip = image_vector_width(config) and config.get("addition_embed_type") is None
+        return next((UNSUPPORTED[name] for name in asked if not (unclip and name == "class_embed_type")), "")
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return LATENT_CHANNELS

@@ -74,5 +74,7 @@ def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F
         first.framing,
         attention_mask=empty.attention_mask,
         images=tuple(one.withheld() for one in first.images),
+        grounding=first.grounding and first.grounding.withheld(),
+        image_vector=None if first.image_vector is None else first.image_vector * 0,
     )
     return Conditioning((prompt,))

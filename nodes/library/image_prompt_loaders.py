@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Loading, loader_for
-from weft.nodes.image_prompt_values import ImageEncoder, IPAdapter
+from weft.nodes.families import checkpoint_in
+from weft.nodes.image_prompt_values import ImageEncoder, IPAdapter, Redux, UnCLIP
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts
 from weft.nodes.models.network_calls import reading_weights
+from weft.nodes.models.redux_files import ReduxFacts, load_redux
+from weft.nodes.models.unclip import ImageNoise, load_image_noise, no_noise
 from weft.nodes.models.vision_models import ImageReader, VisionFacts, load_image_reader
 
 if TYPE_CHECKING:
@@ -41,3 +44,27 @@ def load_projector(recipe: IPAdapter, loading: Loading) -> ImageProjector:
     (file,) = source.files
     with reading_weights(source.text):
         return load_ip_adapter(facts, file, getattr(torch, recipe.dtype), loading.device)
+
+
+@loader_for(Redux)
+def load_image_embedder(recipe: Redux, loading: Loading) -> Any:
+    """The projection of encoded pictures to tokens of a prompt."""
+    import torch
+
+    source = loading.locate(recipe.source)
+    facts = source.facts
+    if not isinstance(facts, ReduxFacts):
+        raise InputError(f"`{source.text}` is no Redux", "load it with LoadRedux", "wrong-kind-of-file")
+    with reading_weights(source.text):
+        return load_redux(facts, source.root, recipe.variant, getattr(torch, recipe.dtype), loading.device)
+
+
+@loader_for(UnCLIP)
+def load_unclip(recipe: UnCLIP, loading: Loading) -> ImageNoise:
+    """The mean and the deviation of vectors of pictures, with their schedule of noise."""
+    source = loading.locate(recipe.source)
+    whole = checkpoint_in(source.facts)
+    if whole is None:
+        raise no_noise(source.text)
+    with reading_weights(source.text):
+        return load_image_noise(whole.contents, source.root, recipe.variant)

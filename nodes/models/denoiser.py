@@ -117,6 +117,9 @@ class Denoiser:
     has_skips: ClassVar[bool] = False
     """Whether the network is a UNet with skip connections that FreeU weighs."""
 
+    reads_image_tokens: ClassVar[bool] = False
+    """Whether the network reads tokens of pictures after those of the prompt (FLUX.1 Redux)."""
+
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 
@@ -249,6 +252,16 @@ class Denoiser:
         None where the family has no IP-Adapters.
         """
         return ()
+
+    @classmethod
+    def image_vector_width(cls, config: Mapping[str, Any]) -> int:
+        """Channels of the vector of a picture that a network of this configuration reads; 0 where it reads none."""
+        return 0
+
+    @classmethod
+    def grounds(cls, config: Mapping[str, Any]) -> bool:
+        """Whether a network of this configuration reads objects at places of the picture."""
+        return False
 
     def image_processor(self, inner: Any, number: int) -> Any:
         """The attention processor of an image layer that adds pictures to what another processor gives.

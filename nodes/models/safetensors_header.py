@@ -265,6 +265,7 @@ KINDS: tuple[Kind, ...] = (
         _any("image_proj.", "ip_adapter_proj_model.", "ip_adapter_double_stream_"),
         "IP-Adapter",
     ),
+    Kind("FLUX.1 Redux", "load it with LoadRedux", lambda shapes: "redux_up.weight" in shapes, "Redux"),
     Kind(
         "a ControlNet",
         "load it with LoadControlNet",

@@ -29,21 +29,24 @@ from weft.nodes.models.parametrisation import (
     retrained,
     training_options,
 )
+from weft.nodes.models.unclip import has_noise
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
-from weft.nodes.sampling.image_prompt_checks import ip_adapter_fits
+from weft.nodes.sampling.image_prompt_checks import image_vector_fits, ip_adapter_fits, redux_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.scheduling import check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
 from weft.nodes.sampling.traits import (
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
+    IMAGE_VECTOR_HINT,
     LACKS_VAE,
     REFERENCE_HINT,
     TRUE_SCALE_HINT,
     GuideTraits,
     LatentTraits,
+    PromptTraits,
 )
 from weft.nodes.sizes import size_above
 from weft.nodes.values import Conditioning, ControlNet, Guide, Latent, Model, TextEncoder
@@ -110,6 +113,7 @@ def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
         yield from _follows(sampler, model)
         yield from _size_fits(sampler, model)
         yield from _prompts_fit(sampler, model)
+        yield from _additions_fit(sampler, model)
     yield from guide_fits(sampler)
 
 
@@ -202,9 +206,10 @@ def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
             )
             hint = "encode them with the text encoder of the model's own checkpoint"
             yield NodeProblem("guide", message, hint, "wrong-channels")
-        config = model.facts.network.config
-        layers = model.family.denoiser.image_layers(config)
-        yield from ip_adapter_fits(node, layers, config, f"the model of `{model.node}` ({model.family.name})")
+        config, denoiser = model.facts.network.config, model.family.denoiser
+        named = f"the model of `{model.node}` ({model.family.name})"
+        yield from ip_adapter_fits(node, denoiser.image_layers(config), config, named)
+        yield from redux_fits(node, model.facts.widths.prompt, denoiser.reads_image_tokens, named)
         net = node.above_by_type(ControlNet)
         source = net.source("source") if net else None
         if net and source and isinstance(source.facts, ControlNetFacts):
@@ -231,6 +236,38 @@ def control_fits(node: Upstream) -> Iterator[NodeProblem]:
             network.kind_number(config, node.literals["kind"])
         except InputError as refusal:
             yield NodeProblem.of(refusal, "kind", after=f"; it is from `{net.call.id}`")
+
+
+def unclip_fits(apply: Upstream) -> Iterator[NodeProblem]:
+    """The model must read the vector of a picture, as its image encoder makes it."""
+    loader = _model_of(apply)
+    if model := loaded(loader) if loader else None:
+        width = model.family.denoiser.image_vector_width(model.facts.network.config)
+        named = f"the model of `{model.node}` ({model.family.name})"
+        yield from image_vector_fits(apply, width, has_noise(model.facts.contents), named)
+
+
+def _additions_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """Prompts must have the vector of a picture where the model reads one, and nothing that it does not read.
+
+    Those that come right from a text encoder have none.
+    """
+    guide = sampler.above_by_type(Guide)
+    prompts = [*guide.all_by_type(Conditioning)] if guide else []
+    reads = model.family.denoiser.image_vector_width(model.facts.network.config)
+    if reads and prompts and all(node.above_by_type(TextEncoder) for node in prompts):
+        message = f"the model of `{model.node}` reads the vector of a picture, which its prompts lack"
+        yield NodeProblem("guide", message, IMAGE_VECTOR_HINT, "wrong-prompt")
+    grounds = model.family.denoiser.grounds(model.facts.network.config)
+    for node in _prompt_nodes(sampler):
+        traits = node.call.type.trait(PromptTraits)
+        for given, read, what in (
+            (traits and traits.image_vector, reads, "the vector of a picture"),
+            (traits and traits.grounding, grounds, "objects at places"),
+        ):
+            if given and not read:
+                message = f"`{node.call.id}` gives {what}, and the model of `{model.node}` reads none"
+                yield NodeProblem("guide", message, f"leave `{node.call.id}` out", "unsupported-by-model")
 
 
 def _prompt_nodes(sampler: Upstream) -> Iterator[Upstream]:

@@ -23,12 +23,13 @@ from torch import Tensor
 from weft.engine import Context, InputError
 from weft.nodes.models.control_networks import ControlNetwork
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, Denoiser
+from weft.nodes.models.grounding import GROUNDING
 from weft.nodes.models.image_attention import shown_images
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
 from weft.nodes.sampling.guide_patches import patches_of
-from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, joined
+from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, check_additions, joined
 from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.sampling.timed_loras import TimedLoRAs
@@ -76,9 +77,14 @@ class BranchPrompt:
 
     def joins(self, other: BranchPrompt) -> bool:
         """Whether both can go through the network in one batch."""
-        return {name: tensor.shape for name, tensor in self.conditions.items()} == {
+        return self.grounded == other.grounded and {name: tensor.shape for name, tensor in self.conditions.items()} == {
             name: tensor.shape for name, tensor in other.conditions.items()
         }
+
+    @property
+    def grounded(self) -> float:
+        """The fraction of the steps at which objects at places stop to count; 0 where there are none."""
+        return self.prompt.grounding.end if self.prompt.grounding else 0.0
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,22 @@ class NetworkCall:
     def predict(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Sequence[Tensor]:
         """The network's prediction for each prompt, in float32."""
         sample = torch.cat([latents] * len(self.prompts)).to(model.dtype)
-        residuals = total(self.controls, sample, timestep, self.conditions, model, position)
+        conditions = self._conditions(position)
+        residuals = total(self.controls, sample, timestep, conditions, model, position)
         kept = sum(not prompt.perturbed for prompt in self.prompts)
         count = len(self.prompts)
         perturbed = perturbed_rows(kept, count) if kept < count else nullcontext()
         pictured = shown_images(acting(self.images, position)) if self.images else nullcontext()
-        given = {"latents": sample, **self.conditions}
+        given = {"latents": sample, **conditions}
         with perturbed, pictured, network_call(f"the denoiser of {model.family}", given):
-            prediction = model.predict(sample, timestep, self.conditions, residuals).float()
+            prediction = model.predict(sample, timestep, conditions, residuals).float()
         return prediction.chunk(count)
+
+    def _conditions(self, position: Position) -> Conditions:
+        """Those of a position: objects at places count at the beginning of a run."""
+        if not self.prompts[0].grounded or position.among(0.0, self.prompts[0].grounded):
+            return self.conditions
+        return {name: one for name, one in self.conditions.items() if name not in GROUNDING}
 
 
 @dataclass(frozen=True)
@@ -322,6 +335,7 @@ def _network_inputs(
         raise InputError(
             f"a model of {model.family} reads no size conditions", "leave Framing out", "unsupported-by-model"
         )
+    check_additions(prompt, model)
     inputs = {**model.conditions(prompt, latent, branch.negative), **scale_conditions}
     rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in inputs.items()}
     if branch.extra is not None:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream
-from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, IPAdapter
+from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, IPAdapter, Redux
 from weft.nodes.models.denoiser import ImageLayer
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder, check_layers
 from weft.nodes.models.network_blocks import check_modules, check_unet_blocks, number_for, read_blocks
+from weft.nodes.models.redux_files import ReduxFacts
+from weft.nodes.models.unclip import no_noise
 from weft.nodes.models.vision_models import VisionFacts
 
 
@@ -22,6 +24,66 @@ def adapter_reads(apply: Upstream) -> Iterator[NodeProblem]:
             check_encoder(facts, vision.width, vision.vector)
         except InputError as refusal:
             yield NodeProblem.of(refusal, "embedding", after=f"; `{one.call.id}` and `{other.call.id}`")
+
+
+def image_vector_fits(apply: Upstream, width: int, noise: bool, model: str) -> Iterator[NodeProblem]:
+    """A model must read the vector of a picture, as the image encoder makes it.
+
+    Args:
+        width: channels of the vector that the model reads; 0 where it reads none.
+        noise: whether its checkpoint has what noise for vectors depends on.
+        model: for messages.
+    """
+    encoder = encoder_of(apply)
+    if not width:
+        message = f"{model} reads no vector of a picture"
+        yield NodeProblem("model", message, "use a Stable unCLIP model, or an IP-Adapter", "unsupported-by-model")
+    elif not noise:
+        yield NodeProblem.of(no_noise(model), "model")
+    elif encoder and encoder[1].vector != width:
+        message = (
+            f"{model} reads vectors of {width} channels, and the image encoder of `{encoder[0].call.id}` makes "
+            f"vectors of {encoder[1].vector}"
+        )
+        hint = "encode the picture with the model's own image encoder: LoadImageEncoder takes its folder"
+        yield NodeProblem("embedding", message, hint, "wrong-channels")
+
+
+def redux_reads(apply: Upstream) -> Iterator[NodeProblem]:
+    """Redux must read what the image encoder makes."""
+    redux, encoder = _redux_of(apply), encoder_of(apply)
+    if redux and encoder and redux[1].reads != encoder[1].width:
+        message = (
+            f"Redux reads tokens of {redux[1].reads} channels, and the image encoder makes tokens of "
+            f"{encoder[1].width}; `{redux[0].call.id}` and `{encoder[0].call.id}`"
+        )
+        hint = "encode the picture with Redux's own image encoder: LoadImageEncoder takes the folder of its pipeline"
+        yield NodeProblem("embedding", message, hint, "wrong-channels")
+
+
+def redux_fits(apply: Upstream, width: int, reads_tokens: bool, model: str) -> Iterator[NodeProblem]:
+    """Redux must make tokens of a prompt for the model.
+
+    Args:
+        apply: a node behind a sampler; one that applies no Redux has no problem.
+        width: channels of the model's prompts.
+        reads_tokens: whether the model reads tokens of pictures.
+        model: for messages.
+    """
+    redux = _redux_of(apply)
+    if redux and not (reads_tokens and redux[1].width == width):
+        message = (
+            f"Redux makes tokens of {redux[1].width} channels for FLUX.1, and {model} reads prompts of {width}; "
+            f"`{redux[0].call.id}` and `{apply.call.id}`"
+        )
+        yield NodeProblem("guide", message, "use it with a model of FLUX.1", "wrong-adapter")
+
+
+def _redux_of(apply: Upstream) -> tuple[Upstream, ReduxFacts] | None:
+    loader = apply.above_by_type(Redux)
+    source = loader.source("source") if loader else None
+    facts = source.facts if source else None
+    return (loader, facts) if loader and isinstance(facts, ReduxFacts) else None
 
 
 def ip_adapter_fits(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weft.engine import Context
+from weft.engine import Context, InputError
 from weft.nodes.image_prompt_values import ImagePrompt
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.image_attention import ShownImages
@@ -21,7 +21,8 @@ from weft.nodes.models.ip_adapter_files import check_layers
 from weft.nodes.sampling.controlnets import repeated
 from weft.nodes.sampling.image_prompt_checks import layer_factors
 from weft.nodes.sampling.sampling_run import Position
-from weft.nodes.values import Latent
+from weft.nodes.sampling.traits import IMAGE_VECTOR_HINT
+from weft.nodes.values import Latent, Prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,3 +119,21 @@ def _at_once(together: Sequence[tuple[int, BoundImages]], prompts: int) -> Actin
     mask = first.mask if first.mask is None or len(first.mask) == 1 else first.mask.repeat(count, 1, 1)
     images = ShownImages(slice(None) if count == prompts else rows, keys, first.factors, mask, first.size)
     return ActingImages(images, first.prompt.start, first.prompt.end)
+
+
+def check_additions(prompt: Prompt[Any], model: Denoiser) -> None:
+    """Raise `InputError` where a prompt lacks the vector of a picture that the model reads, or has what it does not."""
+    reads = model.image_vector_width(model.network.config) > 0
+    if reads and prompt.image_vector is None:
+        raise InputError(
+            f"the model of {model.family} reads the vector of a picture, which the prompt lacks",
+            IMAGE_VECTOR_HINT,
+            "wrong-prompt",
+        )
+    if prompt.grounding and not model.grounds(model.network.config):
+        raise InputError(
+            f"the model of {model.family} reads no objects at places", "leave GroundPrompt out", "unsupported-by-model"
+        )
+    if prompt.image_vector is not None and not reads:
+        message = f"the model of {model.family} reads no vector of a picture"
+        raise InputError(message, "leave ApplyUnCLIP out", "unsupported-by-model")

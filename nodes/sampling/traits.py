@@ -46,6 +46,19 @@ class LatentTraits:
     empty: bool = False
 
 
+@dataclass(frozen=True)
+class PromptTraits:
+    """Facts about a node type that returns a `Conditioning`.
+
+    Args:
+        image_vector: whether its prompts have the vector of a picture, which some denoisers read (unCLIP).
+        grounding: whether its prompts have objects at places, which some denoisers read (GLIGEN).
+    """
+
+    image_vector: bool = False
+    grounding: bool = False
+
+
 EXTRA_CHANNEL_HINTS = {
     0: "guide it with CFGGuide alone",
     4: "put EditGuide after its guide",
@@ -67,6 +80,9 @@ REFERENCE_HINT = "leave ReferenceGuide out, or use FLUX.1 Kontext"
 
 TRUE_SCALE_HINT = "leave `true_scale` at 1, and set `scale`"
 """What to do where a model reads no scale besides guidance."""
+
+IMAGE_VECTOR_HINT = "give the prompts a picture with ApplyUnCLIP"
+"""What to do where a model reads the vector of a picture."""
 
 FOREIGN_GUIDE_HINT = "use a guide that was made for this model"
 """What to do where a model reads another number of channels."""

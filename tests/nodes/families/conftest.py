@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.nodes.families.image_adapters import add_image_adapters
+from tests.nodes.families.image_adapters import FOLDERS, add_image_adapters, xlabs_adapter
 from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.families.tiny import PIPELINES
+from tests.nodes.oracle import diffusers
 
 Zoo = Callable[[str], str]
 
@@ -40,4 +41,21 @@ def zoo(models: Path) -> Zoo:
 def adapters(models: Path, zoo: Zoo) -> Path:
     """The models folder with an image encoder and adapters of each kind for each family."""
     add_image_adapters(models, {"sd1": "epsilon", "sdxl": zoo("sdxl")})
+    transformer = diffusers.FluxTransformer2DModel.from_pretrained(models / zoo("flux-dev"), subfolder="transformer")
+    save_file(xlabs_adapter(transformer, 3), models / "xlabs.safetensors")
     return models
+
+
+Folders = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def folders(models: Path) -> Folders:
+    """Put a folder of a pipeline that reads pictures or places into the models folder, once; its name."""
+
+    def give(name: str) -> str:
+        if not (models / name).exists():
+            FOLDERS[name](models / name)
+        return name
+
+    return give

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    SiglipImageProcessor,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
+from tests.nodes.families.tiny import LINEAR, OPEN, T5_WIDTH, scheduler, stable_diffusion
 from tests.nodes.oracle import diffusers
 
 WIDTH, VECTOR, SIDE = 64, 48, 32
@@ -19,9 +29,9 @@ WIDTH, VECTOR, SIDE = 64, 48, 32
 SIZES: dict[str, Any] = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "image_size": SIDE, "patch_size": 8}
 
 
-def clip_vision() -> Any:
-    """CLIP's vision model of three layers."""
-    config = CLIPVisionConfig(**SIZES, num_hidden_layers=3, num_attention_heads=1, projection_dim=VECTOR)
+def clip_vision(vector: int = VECTOR) -> Any:
+    """CLIP's vision model of three layers, which makes a vector of so many channels."""
+    config = CLIPVisionConfig(**SIZES, num_hidden_layers=3, num_attention_heads=1, projection_dim=vector)
     return CLIPVisionModelWithProjection(config)
 
 
@@ -103,3 +113,48 @@ def add_image_adapters(models: Path, networks: Mapping[str, str]) -> None:
         unet = diffusers.UNet2DConditionModel.from_pretrained(models / model, subfolder="unet")
         for seed, kind in enumerate(PROJECTIONS):
             save_file(ip_adapter(unet, kind, seed), models / f"{name}-{kind}.safetensors")
+
+
+def unclip(folder: Path) -> None:
+    """A checkpoint of Stable unCLIP, with the statistics of its vectors and with its image encoder."""
+    torch.manual_seed(0)
+    embedded = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 2 * VECTOR}
+    noise = scheduler("DDIMScheduler", prediction_type="v_prediction")
+    plain = stable_diffusion(noise, None, OPEN, **LINEAR, **embedded)
+    statistics = StableUnCLIPImageNormalizer(VECTOR)
+    torch.nn.init.normal_(statistics.mean)
+    torch.nn.init.uniform_(statistics.std, 0.5, 2.0)
+    diffusers.StableUnCLIPImg2ImgPipeline(
+        **{name: getattr(plain, name) for name in ("tokenizer", "text_encoder", "unet", "scheduler", "vae")},
+        image_normalizer=statistics,
+        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        image_encoder=clip_vision(),
+        feature_extractor=CLIPImageProcessor(size=SIDE, crop_size=SIDE),
+    ).save_pretrained(folder)
+
+
+def gligen(folder: Path) -> None:
+    """A checkpoint with the layers of GLIGEN, whose gates are open, as a fresh one's are not."""
+    torch.manual_seed(0)
+    pipeline = stable_diffusion(scheduler("PNDMScheduler"), attention_type="gated")
+    for name, weight in pipeline.unet.named_parameters():
+        if name.endswith(("alpha_attn", "alpha_dense")):
+            torch.nn.init.constant_(weight, 0.8)
+        if "null_" in name:
+            torch.nn.init.normal_(weight)
+    pipeline.save_pretrained(folder)
+
+
+def redux(folder: Path) -> None:
+    """The folder of Redux's pipeline, without text encoders."""
+    torch.manual_seed(0)
+    vision = SiglipVisionConfig(**SIZES, num_hidden_layers=2, num_attention_heads=1)
+    diffusers.FluxPriorReduxPipeline(
+        image_encoder=SiglipVisionModel(vision),
+        feature_extractor=SiglipImageProcessor(size={"height": SIDE, "width": SIDE}),
+        image_embedder=ReduxImageEncoder(WIDTH, T5_WIDTH),
+    ).save_pretrained(folder)
+
+
+FOLDERS: Mapping[str, Callable[[Path], None]] = {"unclip": unclip, "gligen": gligen, "redux": redux}
+"""Folders of pipelines that read pictures or places."""

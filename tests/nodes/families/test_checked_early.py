@@ -94,7 +94,7 @@ def test_a_size_that_the_model_cannot_take(
     [
         ("flux-dev", "transformer", {"in_channels": 132, "out_channels": 64}),
         ("sd3", "transformer", {"in_channels": 33}),
-        ("clip", "unet", {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 64}),
+        ("clip", "unet", {"class_embed_type": "simple_projection", "projection_class_embeddings_input_dim": 64}),
         ("sd2", "unet", {"num_class_embeds": 4}),
         ("sdxl", "unet", {"encoder_hid_dim_type": "text_proj", "encoder_hid_dim": 32}),
     ],

@@ -287,7 +287,7 @@ def test_a_published_folder_has_nothing_that_is_not_known() -> None:
     assert not of_folder({}) and not of_folder(null) and not of_folder({}, configs)
 
 
-@pytest.mark.parametrize("component", ["image_encoder", "unet_2", "transformer", "tokenizer_2", "controlnet"])
+@pytest.mark.parametrize("component", ["prior", "unet_2", "transformer", "tokenizer_2", "controlnet"])
 def test_components_that_nothing_loads_are_named(component: str) -> None:
     indexed = of_folder({component: ["diffusers", "AClass"]})
     present = of_folder({}, {**STABLE, component: {}})

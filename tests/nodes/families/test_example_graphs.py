@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.nodes.conftest import read_pixels
+from tests.nodes.families.image_adapters import FOLDERS
 from weft.engine import Engine, Graph
 
 GRAPHS = Path(__file__).parents[3] / "graphs" / "families"
@@ -36,6 +38,12 @@ TINY = {
     "dit": "dit",
     "ddpm": "ddpm",
     "consistency": "consistency-classes",
+    "ip_adapter": "clip",
+    "ip_adapter_style": "sdxl",
+    "flux_ip_adapter": "flux-dev",
+    "flux_redux": "flux-dev",
+    "unclip": "unclip",
+    "gligen": "gligen",
 }
 """A checkpoint for each graph."""
 
@@ -51,9 +59,22 @@ PARTS = {
 """The folder of each part of FLUX.1."""
 
 
+ADAPTERS: Mapping[str, Mapping[str, str]] = {
+    "ip_adapter": {"adapter": "sd1-plain.safetensors", "encoder": "vision"},
+    "ip_adapter_style": {"adapter": "sdxl-plain.safetensors", "encoder": "vision"},
+    "flux_ip_adapter": {"adapter": "xlabs.safetensors", "encoder": "vision"},
+    "flux_redux": {"redux": "redux", "encoder": "redux"},
+    "unclip": {"checkpoint": "unclip", "encoder": "unclip"},
+    "gligen": {"checkpoint": "gligen"},
+}
+"""Tiny sources of what graphs have next to their models."""
+
+
 def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
     """The graph over tiny checkpoints, for small pictures, in few steps."""
-    if "checkpoint" in graph.nodes:
+    for place, source in ADAPTERS.get(name, {}).items():
+        graph = graph.set(f"{place}.source", source)
+    if "checkpoint" in graph.nodes and TINY[name] not in FOLDERS:
         graph = graph.set("checkpoint.source", zoo(TINY[name])).set("checkpoint.variant", "")
     for part, folder in PARTS.items() if name == "flux_parts" else ():
         graph = graph.set(part, f"{zoo(TINY[name])}/{folder}")
@@ -62,7 +83,7 @@ def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
     if "refiner" in graph.nodes:
         graph = graph.set("refiner.source", zoo("sdxl-refiner")).set("refiner.variant", "")
         graph = graph.set("sampler.end_step", 2).set("refine.start_step", 2).set("refine.steps", 4)
-    if "picture" not in graph.nodes or name in CONTROL_NETS:
+    if "picture" not in graph.nodes or name in (*CONTROL_NETS, *ADAPTERS):
         graph = graph.set("latent.width", 64).set("latent.height", 64)
     if TINY[name] == "consistency-classes":
         graph = graph.set("prompt", "7")
@@ -74,7 +95,9 @@ def test_every_family_has_its_graph() -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_an_example_paints(zoo: Any, models: Path, tmp_path: Path, name: str) -> None:
+def test_an_example_paints(zoo: Any, adapters: Path, folders: Any, models: Path, tmp_path: Path, name: str) -> None:
+    for folder in FOLDERS:
+        folders(folder)
     graph = tiny(Graph.load(GRAPHS / f"{name}.json"), zoo, name)
     places: dict[str, Any] = {"models": [models], "inputs": [GRAPHS.parent / "pictures"], "output": tmp_path}
     with Engine(store=None, device="cpu", precision="float32", **places) as engine:

@@ -11,11 +11,10 @@ import pytest
 from diffusers.callbacks import IPAdapterScaleCutoffCallback
 from diffusers.image_processor import IPAdapterMaskProcessor
 from PIL import Image as Pictures
-from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from tests.nodes.conftest import read_pixels
-from tests.nodes.families.image_adapters import SIDE, xlabs_adapter
+from tests.nodes.families.image_adapters import SIDE
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, Pixels, assert_same, diffusers
 from weft.engine import Engine, Graph
 from weft.nodes import (
@@ -218,11 +217,10 @@ def test_flux(
     """XLabs' names; in diffusers a list has a scale for each block. The negative prompt sees a black picture."""
     own = Oracle(adapters)
     pipe = own.pipeline(zoo("flux-dev"))
-    save_file(xlabs_adapter(pipe.transformer, 3), adapters / "flux-plain.safetensors")
     vision = CLIPVisionModelWithProjection.from_pretrained(adapters / "vision")
     pipe.register_modules(image_encoder=vision, feature_extractor=CLIPImageProcessor(size=SIDE, crop_size=SIDE))
     pipe.load_ip_adapter(
-        str(adapters), weight_name="flux-plain.safetensors", image_encoder_pretrained_model_name_or_path=None
+        str(adapters), weight_name="xlabs.safetensors", image_encoder_pretrained_model_name_or_path=None
     )
     pipe.set_ip_adapter_scale(scale)
     theirs = own.run(
@@ -240,6 +238,6 @@ def test_flux(
         max_sequence_length=512,
     )
     blocks = "" if isinstance(scale, float) else "transformer_blocks.0=0.3, transformer_blocks.1=0.9"
-    given: dict[str, Any] = {"adapter": "flux-plain", "image": "ramp.png", "blocks": blocks}
+    given: dict[str, Any] = {"adapter": "xlabs", "image": "ramp.png", "blocks": blocks}
     given |= {"scale": scale} if isinstance(scale, float) else {}
     assert_same(ours(engine, "flux-dev", [given], sampler="model", scale=3.0, true_scale=2.0), theirs)
