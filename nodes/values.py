@@ -70,6 +70,8 @@ class Latent(Generic[F]):
         samples: `[batch, channel, height / factor, width / factor]`, or for clips `[batch, channel, frame,
             height / factor, width / factor]`, scaled as the model samples them; None for a size.
         mask: which part a sampler repaints; None is all of it. A node that changes the size changes it too.
+        deviation: the standard deviation of each element, `[batch or 1, ...]`, where the samples are the mean of a
+            VAE's distribution that a sampler is to draw from; None takes them as they are.
     """
 
     width: int
@@ -77,6 +79,7 @@ class Latent(Generic[F]):
     batch_size: int
     samples: Tensor | None = None
     mask: NoiseMask | None = field(default=None, metadata=ADDED_LATER)
+    deviation: Tensor | None = field(default=None, metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for samples or a size that nothing can use."""
@@ -88,6 +91,9 @@ class Latent(Generic[F]):
             check_tensor("the samples of a Latent", self.samples, (batch, "channel", *rest), clips, not_finite=hint)
         if self.mask is not None:
             check_mask_size(self.mask.coverage, self.width, self.height, self.batch_size)
+        if self.deviation is not None and self.samples is not None:
+            shape = tuple(self.samples.shape[1:])
+            check_tensor("the deviation of a Latent", self.deviation, (self.batch_size, *shape), (1, *shape))
 
     def check_limits(self, limits: Limits) -> None:
         """Raise `InputError` for more pixels, or items of the batch, than the limits allow."""
@@ -474,6 +480,8 @@ class Guide(Generic[F]):
         beside: what the network sees beside its latents `[batch, channel, height / factor, width / factor]`: a mask and
             the latents of a masked picture, or the latents of a picture to edit.
         image_scale: the guidance scale of a picture to edit; None without one.
+        picture_deviation: the standard deviation of the latents in `beside`, `[batch, channel, height, width]`, where
+            these are the mean of a VAE's distribution that a sampler is to draw from; None takes them as they are.
         rescale: how far the standard deviation of a guided prediction is moved to that of the positive one, in 0..1.
         start: the fraction of the steps at which guidance begins; before it only the positive prompt is used.
         end: the fraction of the steps at which guidance ends.
@@ -497,6 +505,7 @@ class Guide(Generic[F]):
     projection: Projection | None = None
     true_scale: float = field(default=1.0, metadata=ADDED_LATER)
     reference: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    picture_deviation: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
     def steered(self) -> bool:

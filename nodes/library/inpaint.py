@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from weft.engine import INJECTED, Context, InputError, NodeProblem, Range, Upstream, node
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, NodeProblem, Range, Upstream, node
 from weft.nodes.families import family
 from weft.nodes.families.flows import PATCH
 from weft.nodes.library.latent import check_multiple
@@ -54,19 +54,29 @@ def _inpainting_fits(guide: Upstream) -> Iterator[NodeProblem]:
 
 
 @node(category="guidance", lane="gpu", fits=_inpainting_fits, traits=(GuideTraits(extra_channels=(5, 80)),))
-def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, context: Context = INJECTED) -> Guide[F]:
+def InpaintGuide(
+    guide: Guide[F],
+    vae: VAE[F],
+    image: Image,
+    mask: Mask,
+    *,
+    sample: Annotated[bool, ADDED_LATER] = False,
+    context: Context = INJECTED,
+) -> Guide[F]:
     """Give an inpainting model the mask and the masked picture.
 
     Such a model reads more channels than those of its latents: the latents of the masked picture, and the mask, one
-    value for each latent element (SD 1.x, SD 2.x, SDXL: nine channels) or for each pixel (FLUX.1 Fill). The latents are
-    the mean of the VAE's distribution, where diffusers draws from it. Pixels under the mask are grey (0.5), as in
-    diffusers. For FLUX.1 Fill a `scale` of 30 is usual.
+    value for each latent element (SD 1.x, SD 2.x, SDXL: nine channels) or for each pixel (FLUX.1 Fill). Pixels under
+    the mask are grey (0.5), as in diffusers. For FLUX.1 Fill a `scale` of 30 is usual. Other models paint under a mask
+    by SetNoiseMask.
 
     Args:
         guide: from CFGGuide, of an inpainting model.
         vae: from LoadCheckpoint.
         image: the picture; its sides must be multiples of the VAE's factor (8; 16 for FLUX.1). Alpha is left out.
         mask: of the picture's size; 0.5 and more is repainted.
+        sample: whether samplers draw the latents of the masked picture from the VAE's distribution, after the noise and
+            by the same generators, as diffusers' pipelines do; else they are its mean.
     """
     import torch
 
@@ -76,9 +86,11 @@ def InpaintGuide(guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, cont
     grey = 0.5 * marked + image.pixels[..., :3] * (1 - marked)
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
-        latents = torch.cat([autoencoder.encode_masked(picture[None]) for picture in grey])
+        items = [autoencoder.masked_distribution(picture[None]) for picture in grey]
+        latents = torch.cat([one.mean for one in items])
         joined = family(vae.family).denoiser.masked_channels(marked.movedim(-1, 1), latents, autoencoder.factor)
-    return replace(guide, beside=joined)
+    deviations = [one.deviation for one in items if sample and one.deviation is not None]
+    return replace(guide, beside=joined, picture_deviation=torch.cat(deviations) if deviations else None)
 
 
 @node(category="guidance", lane="gpu", fits=image_fits_vae, traits=(GuideTraits(extra_channels=4),))

@@ -55,6 +55,7 @@ def VAEEncode(
     *,
     tile: Annotated[Tile, ADDED_LATER] = 0,
     precision: Annotated[Precision, ADDED_LATER] = "auto",
+    sample: Annotated[bool, ADDED_LATER] = False,
     context: Context = INJECTED,
 ) -> Latent[F]:
     """Encode a picture into latents, to start sampling from it; takes the mean of the VAE's distribution.
@@ -64,14 +65,19 @@ def VAEEncode(
         image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
         tile: encode in pieces, for large pictures, as VAEDecode decodes them. 0 encodes each picture whole.
         precision: as for VAEDecode.
+        sample: whether samplers draw the latents from the VAE's distribution, before the noise and by the same
+            generators, as diffusers' pipelines do with pictures. With one seed a picture is then that of the pipeline;
+            the mean keeps a little more of the picture given. What is decoded is the mean in both cases.
     """
     import torch
 
     batch, height, width, _ = image.pixels.shape
     with context.weights(_in_precision(vae, precision), Autoencoder, patches=_tiling(tile)) as autoencoder:
         check_multiple(image, autoencoder.factor)
-        items = [autoencoder.encode(picture[None, ..., :3]) for picture in image.pixels]
-    return Latent(width, height, batch, torch.cat(items))
+        items = [autoencoder.distribution(picture[None, ..., :3]) for picture in image.pixels]
+    deviations = [one.deviation for one in items if sample and one.deviation is not None]
+    deviation = torch.cat(deviations) if deviations else None
+    return Latent(width, height, batch, torch.cat([one.mean for one in items]), deviation=deviation)
 
 
 @node(category="latent", version=2, lane="gpu", traits=(SizeTraits(same_size, of="latent"),))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from weft.engine import node
+from weft.engine import NodeProblem, Upstream, node
 from weft.nodes.library.latent_parts import have_samples
+from weft.nodes.sampling.size_checks import sizes_match
+from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import F, Latent, Mask, NoiseMask
 
@@ -16,7 +19,13 @@ if TYPE_CHECKING:
 MaskMode = Literal["hard", "soft", "differential"]
 
 
-@node(category="latent", lane="cpu", fits=have_samples)
+def _mask_fits(setter: Upstream) -> Iterator[NodeProblem]:
+    """There are samples to keep, and the mask is of the size of the picture that they decode to."""
+    yield from have_samples(setter)
+    yield from sizes_match(setter, "mask", "latent")
+
+
+@node(category="latent", lane="cpu", fits=_mask_fits, traits=(SizeTraits(same_size, of="latent"),))
 def SetNoiseMask(latent: Latent[F], mask: Mask, *, mode: MaskMode = "hard") -> Latent[F]:
     """Let samplers repaint only a part of latents: inpainting with any model, by any sampler.
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node, value
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node, value
 from weft.nodes.library.latent_parts import have_samples, samples_of
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.sampling.compatibility import noise_fits
 from weft.nodes.sampling.samplers import SIGMAS_ALONE, SamplerName, ScheduleName
+from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Latent, Model
 
@@ -42,6 +43,7 @@ def DrawNoise(
     latent: Latent[F],
     *,
     seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
+    generator: Annotated[GeneratorScope, ADDED_LATER] = "item",
     context: Context = INJECTED,
 ) -> Noise[F]:
     """Draw noise of unit variance: exactly that which KSampler draws for this seed.
@@ -50,13 +52,15 @@ def DrawNoise(
         model: from LoadCheckpoint; it says how many channels there are and how many pixels an element covers.
         latent: the size and the batch: EmptyLatent, or latents.
         seed: item i of a batch uses seed + i, modulo 2^64; or a list with one seed for each item.
+        generator: whether each item has a generator, or the batch has one, as for KSampler.
     """
     from weft.nodes.sampling.noise import draw_noise, generators_for
     from weft.nodes.sampling.sampling_call import seeds_of
 
     with context.weights(model, Denoiser) as denoiser:
         shape = denoiser.latent_shape(latent) if latent.samples is None else latent.samples.shape[1:]
-    return Noise(draw_noise(generators_for(seeds_of(seed, latent.batch_size)), shape, "cpu"))
+    generators = generators_for(seeds_of(seed, latent.batch_size, generator))
+    return Noise(draw_noise(generators, shape, "cpu", latent.batch_size // len(generators)))
 
 
 @node(category="noise")

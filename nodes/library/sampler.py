@@ -10,6 +10,7 @@ from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
+from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import F, Guide, Latent
@@ -43,9 +44,18 @@ def _check_eta(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
         yield NodeProblem("eta", f"the sampler `{sampler}` takes no eta", hint, "unsupported-by-sampler")
 
 
+def _check_generator(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
+    """One generator has one seed."""
+    seed = inputs.get("seed")
+    if inputs.get("generator") == "batch" and isinstance(seed, list) and len(seed) > 1:
+        message = f"one generator for the whole batch has one seed, and there are {len(seed)}"
+        yield NodeProblem("seed", message, "give one seed, or set `generator` to `item`", "conflicting-inputs")
+
+
 def check_sampling(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The sampler, the schedule and the steps must go together, or the sampler and the sigmas."""
     yield from _check_eta(inputs)
+    yield from _check_generator(inputs)
     if inputs.get("sigmas", "linked") is not None:
         yield from _check_sigmas(inputs)
         return
@@ -107,6 +117,7 @@ def KSampler(
     end_step: Annotated[int | None, Range(0, 10_000)] = None,
     add_noise: bool = True,
     keep_noise: bool = True,
+    generator: Annotated[GeneratorScope, ADDED_LATER] = "item",
     context: Context = INJECTED,
 ) -> Latent[F]:
     """Sample latents from noise, or from given latents.
@@ -141,6 +152,9 @@ def KSampler(
         add_noise: whether the noise of the first step is added to given latents; set it to false for latents from
             another KSampler that kept their noise.
         keep_noise: whether latents keep the noise that is left at `end_step`; else the last prediction removes it.
+        generator: `item` draws the noise of item i by a generator of its own, so that an item is the same alone and in
+            a batch, as diffusers' pipelines do with a list of generators. `batch` draws for all items at once by one
+            generator, as they do with a single one: batches made by diffusers before are found with it.
     """
     from weft.nodes.sampling.sampling_call import SamplingSettings, sampled
 
@@ -157,5 +171,6 @@ def KSampler(
         add_noise=add_noise,
         keep_noise=keep_noise,
         noise=noise.samples if noise else None,
+        generator=generator,
     )
     return sampled(guide, latent, settings, context)

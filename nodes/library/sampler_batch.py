@@ -25,7 +25,9 @@ def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) 
     """
     alike: dict[Any, list[int]] = {}
     for number, call in enumerate(calls):
-        alike.setdefault(_form((call["guide"], call["latent"])), []).append(number)
+        # One generator for the whole batch draws for one call.
+        own = number if call.get("generator") == "batch" else None
+        alike.setdefault((own, _form((call["guide"], call["latent"]))), []).append(number)
     found: dict[int, Latent[Any]] = {}
     for numbers in alike.values():
         together = sample(**_joined([calls[number] for number in numbers]))
@@ -38,6 +40,8 @@ def _joined(calls: Sequence[Call]) -> dict[str, Any]:
     """One call for several."""
     from weft.nodes.sampling.sampling_call import seeds_of
 
+    if calls[0].get("generator") == "batch":
+        return dict(calls[0])
     latents = [call["latent"] for call in calls]
     sizes = [latent.batch_size for latent in latents]
     latent = replace(_stacked(latents, sizes), batch_size=sum(sizes))
@@ -51,7 +55,7 @@ def _form(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_form, value))
     if isinstance(value, Latent):
-        return (value.width, value.height, _form(value.samples), _form(value.mask))
+        return (value.width, value.height, *map(_form, (value.samples, value.mask, value.deviation)))
     if is_dataclass(value):
         return (type(value), *(_form(getattr(value, one.name)) for one in fields(value)))
     return ("rows", value.dtype, value.shape[1:]) if hasattr(value, "shape") else value

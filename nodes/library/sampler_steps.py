@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, NamedTuple
 
-from weft.engine import INJECTED, Context, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Context, Range, node
 from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sampler import check_sampling
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
+from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.values import F, Guide, Latent
 
 
@@ -37,6 +38,7 @@ def KSamplerSteps(
     start_step: Annotated[int, Range(0, 10_000)] = 0,
     end_step: Annotated[int | None, Range(0, 10_000)] = None,
     add_noise: bool = True,
+    generator: Annotated[GeneratorScope, ADDED_LATER] = "item",
     context: Context = INJECTED,
 ) -> SampledSteps[F]:
     """Sample as KSampler does, and give what the run passes through, to look at how a picture forms.
@@ -59,6 +61,7 @@ def KSamplerSteps(
         start_step: the first step, counted from 0.
         end_step: the step to stop before; null runs to the end.
         add_noise: whether the noise of the first step is added to given latents.
+        generator: whether each item has a generator, or the batch has one, as for KSampler.
     """
     from weft.nodes.sampling.sampling_call import SamplingSettings, sampled
 
@@ -75,6 +78,7 @@ def KSamplerSteps(
         add_noise=add_noise,
         keep_noise=True,
         noise=noise.samples if noise else None,
+        generator=generator,
     )
     noisy, denoised = list[Latent[F]](), list[Latent[F]]()
 

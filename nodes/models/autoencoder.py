@@ -23,6 +23,28 @@ Scale = float | tuple[float, ...]
 """A number for all channels of latents, or one for each."""
 
 
+@dataclass(frozen=True, eq=False)
+class LatentDistribution:
+    """The normal distribution of latents that a VAE encodes a picture to.
+
+    Args:
+        deviation: the standard deviation of each element; None where there is only the mean.
+    """
+
+    mean: Tensor
+    deviation: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> LatentDistribution:
+        """Both tensors changed."""
+        return LatentDistribution(change(self.mean), None if self.deviation is None else change(self.deviation))
+
+    def scaled(self, shift: Scale, scale: Scale) -> LatentDistribution:
+        """Shifted, then scaled, by channel; in float32, on the CPU."""
+        factor = _by_channel(scale, self.mean)
+        moved = LatentDistribution(self.mean - _by_channel(shift, self.mean), self.deviation)
+        return moved.each(lambda part: (part * factor).float().cpu())
+
+
 class Autoencoder:
     """A VAE between pixels and latents in the scale that models sample in: (encoded - shift) x scale.
 
@@ -80,29 +102,34 @@ class Autoencoder:
         Raises:
             InputError: where a clip has frames that make no whole latent frame.
         """
-        mean = self._mean(pictures)
-        latents = (mean - _by_channel(self.shift, mean)) * _by_channel(self.scale, mean)
-        return latents.float().cpu()
+        return self.distribution(pictures).mean
+
+    def distribution(self, pictures: Tensor) -> LatentDistribution:
+        """The distribution of the latents of pictures or of clips.
+
+        Raises:
+            InputError: where a clip has frames that make no whole latent frame.
+        """
+        return self._distribution(pictures).scaled(self.shift, self.scale)
 
     def encode_unshifted(self, pictures: Tensor) -> Tensor:
         """The latents of pictures scaled and not shifted, as some ControlNets read them."""
-        mean = self._mean(pictures)
-        return (mean * _by_channel(self.scale, mean)).float().cpu()
+        return self._distribution(pictures).scaled(0.0, self.scale).mean
 
-    def encode_masked(self, pictures: Tensor) -> Tensor:
-        """The latents of masked pictures, as inpainting models read them.
+    def masked_distribution(self, pictures: Tensor) -> LatentDistribution:
+        """The distribution of the latents of masked pictures, as inpainting models read them.
 
         diffusers' SDXL inpainting pipeline scales them without the mean and deviation of each channel.
         """
         if self.scale_alone is None:
-            return self.encode(pictures)
-        return self.encode_unscaled(pictures) * self.scale_alone
+            return self.distribution(pictures)
+        return self._distribution(pictures).scaled(0.0, self.scale_alone)
 
     def encode_unscaled(self, pictures: Tensor) -> Tensor:
         """The same as the network has it, without shift and scale."""
-        return self._mean(pictures).float().cpu()
+        return self._distribution(pictures).scaled(0.0, 1.0).mean
 
-    def _mean(self, pictures: Tensor) -> Tensor:
+    def _distribution(self, pictures: Tensor) -> LatentDistribution:
         pixels = signed(pictures).to(self.network.device, self.network.dtype)
         frames = pixels.shape[2] if pixels.ndim == 5 else 1
         if (frames - 1) % self.time_factor:
@@ -123,16 +150,18 @@ class Autoencoder:
         pixels: Tensor = self.network.decode(latents, return_dict=False)[0]
         return pixels
 
-    def _encoded(self, pixels: Tensor) -> Tensor:
-        """The mean of the distribution of pixels in -1..1, channels first; frames are encoded one by one."""
+    def _encoded(self, pixels: Tensor) -> LatentDistribution:
+        """The distribution of pixels in -1..1, channels first; frames are encoded one by one."""
         if pixels.ndim == 5:
-            return _unfolded(self._encoded(_folded(pixels)), len(pixels))
+            return self._encoded(_folded(pixels)).each(partial(_unfolded, batch=len(pixels)))
         if self.strip and _area(pixels) > self.strip:
             from weft.nodes.models import vae_strips
 
-            return vae_strips.encoded(self.network, pixels, self.strip).chunk(2, dim=1)[0]
-        mean: Tensor = self.network.encode(pixels).latent_dist.mean
-        return mean
+            mean, logarithms = vae_strips.encoded(self.network, pixels, self.strip).chunk(2, dim=1)
+            # The logarithms of variances, within the bounds of diffusers' DiagonalGaussianDistribution.
+            return LatentDistribution(mean, (logarithms.clamp(-30, 20) / 2).exp())
+        found = self.network.encode(pixels).latent_dist
+        return LatentDistribution(found.mean, found.std)
 
     def in_tiles(self, side: int) -> Callable[[], None]:
         """Encode and decode in pieces from now on; gives the function that undoes it.
@@ -175,11 +204,11 @@ class VideoAutoencoder(Autoencoder):
         pixels: Tensor = self.network.decode(latents, return_dict=False)[0]
         return pixels
 
-    def _encoded(self, pixels: Tensor) -> Tensor:
+    def _encoded(self, pixels: Tensor) -> LatentDistribution:
         if pixels.ndim == 4:
-            return self._encoded(pixels.unsqueeze(2))[:, :, 0]
-        mean: Tensor = self.network.encode(pixels).latent_dist.mean
-        return mean
+            return self._encoded(pixels.unsqueeze(2)).each(lambda part: part[:, :, 0])
+        found = self.network.encode(pixels).latent_dist
+        return LatentDistribution(found.mean, found.std)
 
     def _tiling(self, tile: int) -> Mapping[str, int]:
         """Tiles that overlap by a quarter, as diffusers' own do."""
@@ -191,11 +220,10 @@ class VideoAutoencoder(Autoencoder):
 class TinyAutoencoder(Autoencoder):
     """A tiny autoencoder, which encodes to latents themselves and has no distribution of them."""
 
-    def _encoded(self, pixels: Tensor) -> Tensor:
+    def _encoded(self, pixels: Tensor) -> LatentDistribution:
         if pixels.ndim == 5:
-            return _unfolded(self._encoded(_folded(pixels)), len(pixels))
-        latents: Tensor = self.network.encode(pixels).latents
-        return latents
+            return self._encoded(_folded(pixels)).each(partial(_unfolded, batch=len(pixels)))
+        return LatentDistribution(self.network.encode(pixels).latents)
 
     def _decoded(self, latents: Tensor) -> Tensor:
         if latents.ndim == 4 and self.strip and _area(latents) * self.factor**2 > self.strip:
@@ -231,11 +259,8 @@ class Pixels(Autoencoder):
         pictures = picture(latents)
         return pictures.expand(*pictures.shape[:-1], 3).contiguous() if self.channels == 1 else pictures
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        return signed(pictures.mean(dim=-1, keepdim=True) if self.channels == 1 else pictures)
-
-    def encode_unscaled(self, pictures: Tensor) -> Tensor:
-        return self.encode(pictures)
+    def _distribution(self, pictures: Tensor) -> LatentDistribution:
+        return LatentDistribution(signed(pictures.mean(dim=-1, keepdim=True) if self.channels == 1 else pictures))
 
     def in_tiles(self, side: int) -> Callable[[], None]:
         return lambda: None

@@ -31,7 +31,7 @@ from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected,
 from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, check_additions, joined
 from weft.nodes.sampling.pag import perturbed_rows
-from weft.nodes.sampling.sampling_run import Position
+from weft.nodes.sampling.sampling_run import Position, SamplingRun
 from weft.nodes.sampling.timed_loras import TimedLoRAs
 from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, REFERENCE_HINT, TRUE_SCALE_HINT
 from weft.nodes.values import Guide, Latent, Prompt
@@ -197,6 +197,22 @@ class GuidedDenoiser:
             steered = [(net, [number in one.controls for one in together]) for number, net in enumerate(self.nets)]
             controls = tuple(net.on(parts) for net, parts in steered if any(parts))
             yield NetworkCall(together, conditions, controls, tuple(joined([one.images for one in together])))
+
+
+def seen_pictures(guide: Guide[Any], model: Denoiser, latent: Latent[Any], run: SamplingRun) -> Guide[Any]:
+    """A guide with the latents that its network sees beside its own, drawn where they are a distribution.
+
+    diffusers' inpainting pipelines draw those of the masked picture after the noise, also for networks that do not read
+    them. So noise of later steps follows it.
+    """
+    beside, deviation = guide.beside, guide.picture_deviation
+    if beside is not None and deviation is not None:
+        drawn = deviation * run.draw(deviation.shape[1:], len(deviation)).cpu()
+        nothing = torch.zeros(1, 1, latent.height, latent.width, dtype=torch.float32)
+        return replace(guide, beside=beside + model.masked_channels(nothing, drawn, model.latent_factor))
+    if latent.deviation is not None and latent.mask and not latent.mask.differential:
+        run.draw(latent.deviation.shape[1:], len(latent.deviation))
+    return guide
 
 
 @contextmanager

@@ -24,13 +24,14 @@ def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator("cpu").manual_seed(seed % 2**64) for seed in seeds]
 
 
-def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: str) -> Tensor:
+def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: str, rows: int = 1) -> Tensor:
     """Noise of unit variance `[batch, *shape]`, float32: the next of each item's generator, in the order of the items.
 
     Args:
         shape: of one item.
+        rows: that each generator draws at once: the batch, where one generator draws for all items.
     """
-    items = [torch.randn((1, *shape), generator=generator, dtype=torch.float32) for generator in generators]
+    items = [torch.randn((rows, *shape), generator=generator, dtype=torch.float32) for generator in generators]
     return torch.cat(items).to(device)
 
 

@@ -68,20 +68,27 @@ def start_of(
     shape = shape if given is None else given.shape[1:]
     if given_noise is not None:
         _check_noise(given_noise, (latent.batch_size, *shape))
-    if given is not None and not add_noise and mask is None:
-        return RunStart(given.to(run.device))
+    source = _drawn(given, latent.deviation, run)
+    if source is not None and not add_noise and mask is None:
+        return RunStart(source)
     noise = run.draw(shape)
     if given_noise is not None:
         noise = given_noise.to(run.device)
-    if given is None:
+    if source is None:
         return RunStart(run.from_noise(noise))
-    source = given.to(run.device)
     repainting = repainting_of(mask, source, noise, begin) if mask else None
     if not add_noise:
         return RunStart(source, repainting)
     # As diffusers' inpainting pipelines: at full strength nothing is seen of what is painted over.
     alone = mask is not None and not mask.differential and run.whole
     return RunStart(run.from_noise(noise) if alone else run.from_latents(source, noise), repainting)
+
+
+def _drawn(given: Tensor | None, deviation: Tensor | None, run: SamplingRun) -> Tensor | None:
+    """Given latents on the device of the run, drawn where they are the mean of a distribution."""
+    if given is None or deviation is None:
+        return None if given is None else given.to(run.device)
+    return given.to(run.device) + deviation.to(run.device) * run.draw(given.shape[1:], len(deviation))
 
 
 def _check_noise(noise: Tensor, shape: Sequence[int]) -> None:

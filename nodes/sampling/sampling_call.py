@@ -6,6 +6,7 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,11 @@ from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.parametrisation import Parametrisation, parametrisation_of
 from weft.nodes.sampling.guide_patches import patches_of
-from weft.nodes.sampling.guided_denoiser import guided
+from weft.nodes.sampling.guided_denoiser import guided, seen_pictures
 from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.run_start import RunStart, start_of
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
-from weft.nodes.sampling.sampling_run import SamplingRun, StepCallback
+from weft.nodes.sampling.sampling_run import GeneratorScope, SamplingRun, StepCallback
 from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 from weft.nodes.sampling.sigma_run import SigmaRun
 from weft.nodes.values import Guide, Latent
@@ -40,6 +41,7 @@ class SamplingSettings:
         levels: the noise levels to walk; None walks `steps` of a schedule.
         seed: of the noise, or one for each item.
         noise: of the first step, `[batch, channel, ...]`, in place of what the seeds draw; None draws it.
+        generator: whether each item has a generator, or the batch has one.
     """
 
     levels: Sequence[float] | None
@@ -54,6 +56,7 @@ class SamplingSettings:
     add_noise: bool
     keep_noise: bool
     noise: Tensor | None = None
+    generator: GeneratorScope = "item"
 
 
 def sampled(
@@ -72,18 +75,19 @@ def sampled(
     Raises:
         InputError: where the guide, the latents and the settings do not go together.
     """
-    with (
-        context.weights(guide.model, Denoiser, patches=patches_of(guide)) as model,
-        guided(guide, model, latent, context) as predict,
-    ):
+    with ExitStack() as held:
+        model = held.enter_context(context.weights(guide.model, Denoiser, patches=patches_of(guide)))
         run = _run(guide, model, latent, settings, context)
         start = _start(latent, model, run, settings)
+        seen = seen_pictures(guide, model, latent, run)
+        predict = held.enter_context(guided(seen, model, latent, context))
         mask = start.mask_for_the_rest(latent.mask)
 
         def recorded(noisy: Tensor, denoised: Tensor) -> None:
             if record:
-                going_on = replace(latent, samples=noisy.float().cpu().clone(), mask=mask)
-                record(going_on, replace(latent, samples=denoised.float().cpu().clone(), mask=None))
+                going_on = replace(latent, samples=noisy.float().cpu().clone(), mask=mask, deviation=None)
+                clean = replace(going_on, samples=denoised.float().cpu().clone(), mask=None)
+                record(going_on, clean)
 
         samples = run.sample(
             predict,
@@ -94,7 +98,7 @@ def sampled(
             repainting=start.repainting,
         )
     goes_on = settings.keep_noise and not run.complete
-    return replace(latent, samples=samples.cpu(), mask=mask if goes_on else None)
+    return replace(latent, samples=samples.cpu(), mask=mask if goes_on else None, deviation=None)
 
 
 def _run(
@@ -102,13 +106,15 @@ def _run(
 ) -> SamplingRun:
     """The walk that the settings ask for."""
     parametrisation: Parametrisation = parametrisation_of(model.scheduler)
-    generators = generators_for(seeds_of(settings.seed, latent.batch_size))
+    generators = generators_for(seeds_of(settings.seed, latent.batch_size, settings.generator))
+    rows = latent.batch_size // len(generators)
     if settings.levels is not None:
         return SigmaRun(
             parametrisation,
             settings.sampler,
             settings.levels,
             generators=generators,
+            rows=rows,
             eta=settings.eta,
             device=context.device,
         )
@@ -127,23 +133,26 @@ def _run(
         start_step=settings.start_step + model.skipped_steps(settings.steps, settings.denoise),
         end_step=settings.end_step,
         generators=generators,
+        rows=rows,
         eta=settings.eta,
         timing=model.timing(settings.steps, latent),
         device=context.device,
     )
 
 
-def seeds_of(seed: int | list[int], batch: int) -> list[int]:
-    """One seed an item.
+def seeds_of(seed: int | list[int], batch: int, generator: GeneratorScope = "item") -> list[int]:
+    """One seed for each generator: for each item, or one for the batch.
 
     Raises:
         InputError: where a list has another number of them.
     """
+    if generator == "batch":
+        batch = 1
     if isinstance(seed, int):
         return [seed + item for item in range(batch)]
     if len(seed) != batch:
         raise InputError(
-            f"{len(seed)} seeds for a batch of {batch}", "give one seed, or one for each item", "batch-mismatch"
+            f"{len(seed)} seeds for {batch} generators", "give one seed, or one for each item", "batch-mismatch"
         )
     return seed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +38,9 @@ class Position:
 Predict: TypeAlias = "Callable[[Tensor, Tensor, Position], Tensor]"
 """A model's prediction for latents scaled for the network, `[batch, channel, ..., height, width]`, at a timestep."""
 
+GeneratorScope = Literal["item", "batch"]
+"""What one generator draws the noise of."""
+
 StepCallback: TypeAlias = "Callable[[int, int, Callable[[], Tensor]], None]"
 """Called with `(step, steps, denoised)` after each prediction; `denoised()` gives the latents that it predicts.
 
@@ -66,8 +69,12 @@ class SamplingRun(Protocol):
     def complete(self) -> bool:
         """Whether no noise is left at the end of the run."""
 
-    def draw(self, shape: Sequence[int]) -> Tensor:
-        """The next noise of the run's generators, of unit variance `[batch, *shape]`."""
+    def draw(self, shape: Sequence[int], rows: int | None = None) -> Tensor:
+        """The next noise of the run's generators, of unit variance `[batch, *shape]`.
+
+        Args:
+            rows: that one generator for the whole batch draws; None is all of it.
+        """
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """Latents of pure noise for the beginning of the run."""

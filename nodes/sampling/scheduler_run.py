@@ -43,6 +43,7 @@ class SchedulerRun:
         start_step: steps at the beginning that are left out, or that another run has walked.
         end_step: the step before which the walk ends; None walks to the last.
         generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
+        rows: items that each generator draws for at once: the batch, where there is one generator for all of it.
         eta: DDIM's share of fresh noise, 0 to 1; for samplers that take it.
         timing: what a model's timesteps depend on besides their number, as arguments of `set_timesteps`.
 
@@ -59,6 +60,7 @@ class SchedulerRun:
         start_step: int = 0,
         end_step: int | None = None,
         generators: Sequence[torch.Generator],
+        rows: int = 1,
         eta: float = 0.0,
         timing: Mapping[str, Any] = MappingProxyType({}),
         device: str = "cpu",
@@ -66,6 +68,7 @@ class SchedulerRun:
         self.scheduler = scheduler
         self.parametrisation = parametrisation
         self.generators = list(generators)
+        self.rows = rows
         self.device = device
         _set_timesteps(scheduler, parametrisation, steps, device, timing)
         _stretch(scheduler)
@@ -89,9 +92,13 @@ class SchedulerRun:
     def complete(self) -> bool:
         return self.end is None
 
-    def draw(self, shape: Sequence[int]) -> Tensor:
-        """The next noise of the generators `[batch, *shape]`."""
-        return draw_noise(self.generators, shape, self.device)
+    def draw(self, shape: Sequence[int], rows: int | None = None) -> Tensor:
+        """The next noise of the generators `[batch, *shape]`.
+
+        Args:
+            rows: that one generator for the whole batch draws; None is all of it.
+        """
+        return draw_noise(self.generators, shape, self.device, min(rows or self.rows, self.rows))
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """Latents of pure noise, scaled for the first timestep."""

@@ -61,6 +61,7 @@ class SigmaRun:
         parametrisation: of the model.
         levels: sigmas `[steps + 1]`.
         generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
+        rows: items that each generator draws for at once: the batch, where there is one generator for all of it.
         eta: DDIM's share of fresh noise, 0 to 1.
 
     Raises:
@@ -77,6 +78,7 @@ class SigmaRun:
         levels: Sequence[float],
         *,
         generators: Sequence[torch.Generator],
+        rows: int = 1,
         eta: float = 0.0,
         device: str = "cpu",
     ) -> None:
@@ -85,6 +87,7 @@ class SigmaRun:
         self.parametrisation = parametrisation
         self.levels = list(levels)
         self.generators = list(generators)
+        self.rows = rows
         self.device = device
         _check_levels(parametrisation, levels)
 
@@ -92,9 +95,13 @@ class SigmaRun:
     def complete(self) -> bool:
         return self.levels[-1] == 0
 
-    def draw(self, shape: Sequence[int]) -> Tensor:
-        """The next noise of the generators `[batch, *shape]`."""
-        return draw_noise(self.generators, shape, self.device)
+    def draw(self, shape: Sequence[int], rows: int | None = None) -> Tensor:
+        """The next noise of the generators `[batch, *shape]`.
+
+        Args:
+            rows: that one generator for the whole batch draws; None is all of it.
+        """
+        return draw_noise(self.generators, shape, self.device, min(rows or self.rows, self.rows))
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """Latents of pure noise, of unit variance as the network sees them at the first level."""
@@ -151,10 +158,11 @@ class SigmaRun:
     def _noise(self, shape: Sequence[int]) -> DrawNoise:
         """Noise for steps: drawn for each, or of one path of Brownian motion."""
         if not self.row.brownian:
-            return lambda sigma, target: draw_noise(self.generators, shape, self.device)
+            return lambda sigma, target: self.draw(shape)
         least, most = min(level for level in self.levels if level > 0), max(self.levels)
-        noise = brownian_noise(shape, [one.initial_seed() for one in self.generators], least, most)
-        return lambda sigma, target: noise(sigma, target).to(self.device)
+        seeds = [one.initial_seed() for one in self.generators]
+        noise = brownian_noise((self.rows, *shape), seeds, least, most)
+        return lambda sigma, target: noise(sigma, target).flatten(0, 1).to(self.device)
 
 
 def _check_levels(parametrisation: Parametrisation, levels: Sequence[float]) -> None:

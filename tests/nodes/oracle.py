@@ -73,6 +73,11 @@ STEPS, SCALE, SEED, SIZE = 5, 4.0, 7, 64
 PROMPT, NEGATIVE = "a red house by the lake", "night"
 
 
+def one_each(batch: int) -> list[torch.Generator]:
+    """A CPU generator for each item."""
+    return [torch.Generator("cpu").manual_seed(SEED + item) for item in range(batch)]
+
+
 class Oracle:
     """diffusers' pipelines over the models of a folder; those that were used last stay loaded, `KEPT` of them."""
 
@@ -97,12 +102,14 @@ class Oracle:
         batch: int = 1,
         parts: Mapping[str, Any] | None = None,
         prepare: Callable[[Any], None] = lambda pipeline: None,
+        generators: Callable[[int], Any] = one_each,
         **call: Any,
     ) -> Pixels:
-        """What a pipeline class makes of some arguments, given a list of CPU generators, one an item.
+        """What a pipeline class makes of some arguments, by default given a list of CPU generators, one an item.
 
         Args:
             prepare: sets what the pipeline has no argument for.
+            generators: gives those for a batch.
         """
         pipe = kind.from_pipe(self.pipeline(model), **(parts or {}))
         pipe.scheduler = self._scheduler(model, sampler, schedule)
@@ -111,8 +118,7 @@ class Oracle:
             # Latents are passed on as they are where an image processor knows them by their channels.
             pipe.image_processor.register_to_config(vae_latent_channels=call["image"].shape[1])
         prepare(pipe)
-        generators = [torch.Generator("cpu").manual_seed(SEED + item) for item in range(batch)]
-        made = pipe(**{"num_inference_steps": STEPS, **call}, generator=generators).images
+        made = pipe(**{"num_inference_steps": STEPS, **call}, generator=generators(batch)).images
         return made if isinstance(made, torch.Tensor) else numpy.stack([numpy.asarray(one) for one in made])
 
     def control_net(self, name: str) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image as Pictures
 from torch import Tensor
 
 from tests.nodes.oracle import NEGATIVE, PROMPT, SEED, SIZE, STEPS
@@ -167,3 +169,23 @@ def test_a_mask_that_does_not_fit_is_refused(call: Any, source: Any, shape: tupl
         call(SetNoiseMask, latent=source, mask=Mask(torch.zeros(shape)))
     with refused(code):
         Latent(SIZE, SIZE, 1, samples(source), NoiseMask(torch.zeros(shape))).check_value()
+
+
+def test_a_mask_of_another_size_is_found_before_a_run(engine: Engine, pictures: Path) -> None:
+    Pictures.new("L", (SIZE, SIZE - 8), 255).save(pictures / "low.png")
+    with Graph() as graph:
+        vae = LoadCheckpoint("epsilon").vae
+        latent = SetNoiseMask(VAEEncode(vae, LoadImage("ramp.png")), ImageToMask(LoadImage("low.png")))
+        SaveImage(VAEDecode(vae, latent))
+    found = [(one.code, one.node, one.input) for one in engine.check(graph).problems]
+    assert found == [("size-mismatch", "set_noise_mask", "mask")]
+
+
+def test_one_generator_has_one_seed(engine: Engine) -> None:
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        guided = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, PROMPT))
+        latent = KSampler(guided, EmptyLatent(SIZE, SIZE, 2), seed=[1, 2], generator="batch")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    found = [(one.code, one.node, one.input) for one in engine.check(graph).problems]
+    assert found == [("conflicting-inputs", "k_sampler", "seed")]
