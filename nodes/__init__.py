@@ -85,7 +85,9 @@ from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
 from weft.nodes.library.scale import ScaleImage, ScaleImageBy, ScaleImageToPixels
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.text import Framing, TextEncode
+from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
 from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
+from weft.nodes.picture_model_values import Upscaler
 from weft.nodes.sampling.compatibility import guide_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.sampling.traits import GuideTraits, LatentTraits, PromptTraits
@@ -188,6 +190,7 @@ __all__ = [
     "LoadLoRA",
     "LoadRedux",
     "LoadTextEncoder",
+    "LoadUpscaler",
     "LoadVAE",
     "MakeLatent",
     "MakeSigmas",
@@ -240,6 +243,8 @@ __all__ = [
     "TextEncoder",
     "TextualInversion",
     "UnCLIP",
+    "UpscaleImage",
+    "Upscaler",
     "VAEDecode",
     "VAEEncode",
     "guide_fits",

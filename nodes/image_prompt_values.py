@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageWeights(Recipe[Any]):
-    """Names the weights of one component that has to do with pictures as prompts.
+    """Names the weights of one component that reads or makes pictures.
 
     Args:
         source: the content digest of the files that they are in.

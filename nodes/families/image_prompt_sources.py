@@ -40,7 +40,7 @@ class ImageEncoderSource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         hint = "give a folder or a safetensors file of a CLIP or SigLIP vision model"
-        return _refused(root, contents, "an image encoder", hint)
+        return refused(root, contents, "an image encoder", hint)
 
 
 class IPAdapterSource(ModelSource):
@@ -60,7 +60,7 @@ class IPAdapterSource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         hint = "give the safetensors file of an IP-Adapter, with tensors `image_proj.` and `ip_adapter.`"
-        return _refused(root, contents, "an IP-Adapter", hint)
+        return refused(root, contents, "an IP-Adapter", hint)
 
 
 class ReduxSource(ModelSource):
@@ -78,10 +78,10 @@ class ReduxSource(ModelSource):
         return redux_facts(contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
-        return _refused(root, contents, "FLUX.1 Redux", "give the folder or the safetensors file of Redux")
+        return refused(root, contents, "FLUX.1 Redux", "give the folder or the safetensors file of Redux")
 
 
-def _refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:
+def refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:
     """The error that names what was found where something else was wanted."""
     kind = kind_of(contents.shapes)
     named = (contents.class_of(name) or contents.configs[name].get("model_type", "") for name in contents.configs)
