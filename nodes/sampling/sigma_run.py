@@ -46,7 +46,8 @@ class SigmaDenoiser:
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """x_0 as the next prediction has it, of the shape of the noisy latents `x` at the level `sigma`."""
         seen = x / self.parametrisation.input_scale(sigma)
-        timestep = torch.tensor(self.parametrisation.timestep(sigma), dtype=torch.float32, device=self.device)
+        # Filled, not copied: a copy from the host makes a GPU wait at each prediction.
+        timestep = torch.full((), self.parametrisation.timestep(sigma), dtype=torch.float32, device=self.device)
         prediction = self.predict(seen, timestep, Position(next(self.counter), self.total))
         return self.parametrisation.denoised(prediction, seen, sigma)
 
