@@ -83,6 +83,7 @@ from weft.nodes.library.sampler import KSampler
 from weft.nodes.library.sampler_batch import KSamplerBatch
 from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
 from weft.nodes.library.scale import ScaleImage, ScaleImageBy, ScaleImageToPixels
+from weft.nodes.library.schedule_plot import PlotNoiseSchedule, PlottedSchedule
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.text import Framing, TextEncode
 from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
@@ -209,7 +210,9 @@ __all__ = [
     "Perturbation",
     "PerturbedAttention",
     "Pictured",
+    "PlotNoiseSchedule",
     "PlotSigmas",
+    "PlottedSchedule",
     "ProjectedGuidance",
     "Projection",
     "Prompt",

@@ -11,6 +11,8 @@ from weft.engine import INJECTED, Context, InputError, Range, check_text, node
 
 Operation = Literal["add", "subtract", "multiply", "divide", "remainder", "minimum", "maximum"]
 
+RealOperation = Literal["add", "subtract", "multiply", "divide", "remainder", "minimum", "maximum", "power"]
+
 _LEAST, _GREATEST = -(2**63), 2**64 - 1
 
 _WHOLE: Mapping[Operation, Callable[[int, int], int]] = {
@@ -23,7 +25,16 @@ _WHOLE: Mapping[Operation, Callable[[int, int], int]] = {
     "maximum": max,
 }
 
-_REAL: Mapping[Operation, Callable[[float, float], float]] = {
+
+def _power(a: float, b: float) -> float:
+    """a to the power of b; not a number where that is none."""
+    try:
+        return math.pow(a, b)
+    except (OverflowError, ValueError):
+        return math.nan
+
+
+_REAL: Mapping[RealOperation, Callable[[float, float], float]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
@@ -31,6 +42,7 @@ _REAL: Mapping[Operation, Callable[[float, float], float]] = {
     "remainder": math.fmod,
     "minimum": min,
     "maximum": max,
+    "power": _power,
 }
 
 
@@ -92,19 +104,19 @@ def IntegerMath(a: int, b: int, operation: Operation = "add") -> int:
 
 
 @node(category="primitives", instant=True)
-def NumberMath(a: float, b: float, operation: Operation = "add") -> float:
+def NumberMath(a: float, b: float, operation: RealOperation = "add") -> float:
     """Arithmetic on two numbers.
 
     Args:
         a: the first.
         b: the second.
-        operation: `remainder` has the sign of a.
+        operation: `remainder` has the sign of a; `power` with a `b` of 0.5 is the square root of a.
     """
     if b == 0 and operation in ("divide", "remainder"):
         raise InputError(f"{a} cannot be divided by 0", "give another b", "division-by-zero")
     result = _REAL[operation](a, b)
     if not math.isfinite(result):
-        raise InputError(f"{operation} of {a} and {b} is no finite number", "give smaller numbers", "not-a-number")
+        raise InputError(f"{operation} of {a} and {b} is no finite number", "give other numbers", "not-a-number")
     return result
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node, value
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.pictures.plots import PlotAxis, curve
 from weft.nodes.sampling.compatibility import sigmas_fit
 from weft.nodes.sampling.samplers import ScheduleName
 from weft.nodes.value_checks import check_tensor
@@ -19,9 +20,6 @@ from weft.nodes.values import F, Image, Latent, Model
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PLOT_WIDTH, PLOT_HEIGHT, MARGIN = 512, 320, 24
-"""Size of a plot and its margin, in pixels."""
 
 
 @value
@@ -154,31 +152,13 @@ def FlipSigmas(sigmas: Sigmas[F], *, least: Annotated[float, Range(1e-6, 1.0)] =
     return Sigmas(flipped)
 
 
-@node(category="sampling")
+@node(category="sampling", version=2)
 def PlotSigmas(sigmas: Sigmas[F]) -> Image:
     """Plot noise levels over steps.
 
     Args:
         sigmas: steps are on the x axis, levels on the y axis from 0 to the greatest.
     """
-    import numpy
-    import torch
-    from PIL import Image as Pictures
-    from PIL import ImageDraw
-
     levels = sigmas.levels.tolist()
-    steps, most = len(levels) - 1, max(levels)
-    bottom, right = PLOT_HEIGHT - MARGIN, PLOT_WIDTH - MARGIN
-    picture = Pictures.new("RGB", (PLOT_WIDTH, PLOT_HEIGHT), "white")
-    draw = ImageDraw.Draw(picture)
-    draw.line([(MARGIN, MARGIN), (MARGIN, bottom), (right, bottom)], fill="grey")
-    points = [
-        (MARGIN + index / steps * (right - MARGIN), bottom - level / most * (bottom - MARGIN))
-        for index, level in enumerate(levels)
-    ]
-    draw.line(points, fill="steelblue", width=2)
-    for across, down in points:
-        draw.ellipse([across - 2, down - 2, across + 2, down + 2], fill="steelblue")
-    draw.text((MARGIN + 4, MARGIN - 18), f"{most:.4g}", fill="black")
-    draw.text((right - 60, bottom + 6), f"{steps} steps", fill="black")
-    return Image(torch.from_numpy(numpy.asarray(picture).astype("float32") / 255)[None])
+    steps = PlotAxis("step", 0.0, float(len(levels) - 1))
+    return Image(curve([*enumerate(levels)], steps, PlotAxis("noise level", 0.0, max(levels)), marked=True))

@@ -41,12 +41,12 @@ from weft.nodes.sampling.traits import (
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
     IMAGE_VECTOR_HINT,
-    LACKS_VAE,
     REFERENCE_HINT,
     TRUE_SCALE_HINT,
     GuideTraits,
     LatentTraits,
     PromptTraits,
+    lacks_vae,
 )
 from weft.nodes.sizes import size_above
 from weft.nodes.values import Conditioning, ControlNet, Guide, Latent, Model, TextEncoder
@@ -229,8 +229,7 @@ def control_fits(node: Upstream) -> Iterator[NodeProblem]:
     network = family(source.facts.family).control_format(source.facts).network_class
     config = source.facts.network.config
     if network.reads_latents(config) and node.call.inputs.get("vae") is None:
-        message, hint, code = LACKS_VAE
-        yield NodeProblem("vae", f"{message}; it is from `{net.call.id}`", hint, code)
+        yield NodeProblem.of(lacks_vae(), "vae", after=f"; it is from `{net.call.id}`")
     if "kind" in node.literals:
         try:
             network.kind_number(config, node.literals["kind"])

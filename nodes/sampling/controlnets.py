@@ -19,7 +19,7 @@ from weft.nodes.models.control_networks import ControlNetwork, ControlPicture
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.sampling_run import Position
-from weft.nodes.sampling.traits import LACKS_VAE
+from weft.nodes.sampling.traits import lacks_vae
 from weft.nodes.values import Control, Latent, Prompt
 
 
@@ -131,7 +131,7 @@ def bound(
     if not network.reads_latents(config):
         tensors = network.prepared(image, None, kind)
     elif control.vae is None:
-        raise InputError(*LACKS_VAE)
+        raise lacks_vae()
     else:
         with context.weights(control.vae, Autoencoder) as vae:
             tensors = network.prepared(image, vae, kind)

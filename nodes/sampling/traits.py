@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from weft.engine import NodeProblem, Upstream
+from weft.engine import InputError, NodeProblem, Upstream
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,15 @@ EXTRA_CHANNEL_HINTS = {
 }
 """How a model gets the channels that it reads in addition to its latents, by their number."""
 
-LACKS_VAE = (
-    "the ControlNet reads latents of its picture, and is given no VAE to encode it",
-    "link `vae` of ApplyControlNet to the VAE of the model",
-    "missing-input",
-)
-"""The error where a ControlNet lacks a VAE: message, hint and code."""
+
+def lacks_vae() -> InputError:
+    """The error where a ControlNet lacks a VAE."""
+    return InputError(
+        "the ControlNet reads latents of its picture, and is given no VAE to encode it",
+        "link `vae` of ApplyControlNet to the VAE of the model",
+        "missing-input",
+    )
+
 
 REFERENCE_HINT = "leave ReferenceGuide out, or use FLUX.1 Kontext"
 """What to do where a model reads no pictures to refer to."""
