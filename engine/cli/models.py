@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +12,9 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError
+from weft.engine.notices import receiving
 from weft.engine.session import Engine
+from weft.engine.weights.merge_request import MergeRequest
 from weft.engine.weights.resources import Resource
 
 app = typer.Typer(help="List the models that graphs can use, or download one from the hub.", no_args_is_help=True)
@@ -47,6 +51,70 @@ def pull(
         raise InputError("no installed node library can download models", "install one that can")
     print(resource.pull(identifier, variant))
     return Exit.DONE
+
+
+Shares = list[str] | None
+
+
+@app.command("merge")
+def merge(
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="The checkpoint to start from.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, or the folder where FIRST is one.")],
+    mix: Annotated[
+        Shares, typer.Option("--mix", metavar="NAME=SHARE", help="Mix in: (1 - SHARE) x what there is + SHARE x NAME.")
+    ] = None,
+    add: Annotated[
+        Shares, typer.Option("--add", metavar="NAME=FACTOR", help="Add FACTOR x (NAME - the one of --minus).")
+    ] = None,
+    minus: Annotated[str, typer.Option("--minus", metavar="NAME", help="What is subtracted from each --add.")] = "",
+    lora: Annotated[Shares, typer.Option("--lora", metavar="NAME=STRENGTH", help="Add a LoRA.")] = None,
+    blocks: Annotated[
+        str, typer.Option("--blocks", help="Shares of single blocks: `IN00=0.2, M00=1`, or a number for each.")
+    ] = "",
+    vae: Annotated[bool, typer.Option("--vae", help="Merge the VAEs too.")] = False,
+    precision: Annotated[
+        str, typer.Option("--precision", help="float32, float16 or bfloat16. Default: that of FIRST.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    models: options.Models = None,
+    nodes: options.NodeFiles = None,
+    json: options.Json = False,
+) -> int:
+    """Write a merged checkpoint: FIRST with others mixed in, added, and LoRAs, in this order.
+
+    Sums are made in float32, tensor by tensor, and written in the layout and the precision of FIRST. Its VAE and its
+    metadata stay; an entry of the metadata says what was merged.
+    """
+    engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
+    resource = next((one for one in _resources(engine) if type(one).merge is not Resource.merge), None)
+    if resource is None:
+        raise InputError("no installed node library can merge models", "install one that can")
+    request = MergeRequest(first, out, _shares(mix), _shares(add), minus, _shares(lora), blocks, vae, precision, force)
+    with receiving(lambda notice: say(str(notice))):
+        written = resource.merge(request, engine.places())
+    if json:
+        json_line({"path": str(written)})
+    else:
+        print(written)
+    return Exit.DONE
+
+
+def _shares(given: Shares) -> tuple[tuple[str, float], ...]:
+    """Names with their numbers; 1 where there is none.
+
+    Raises:
+        InputError: for what is no number.
+    """
+    found = []
+    for text in given or ():
+        name, equals, number = text.rpartition("=")
+        try:
+            found.append((name, float(number)) if equals else (text, 1.0))
+        except ValueError:
+            raise InputError(f"`{text}` gives no number", "write NAME=0.5", "wrong-type") from None
+        if not math.isfinite(found[-1][1]):
+            raise InputError(f"`{text}` gives no finite number", "write NAME=0.5", "not-a-number")
+    return tuple(found)
 
 
 def _resources(engine: Engine) -> Iterator[Resource]:

@@ -17,6 +17,7 @@ from weft.engine.errors import InputError, listed, nearest
 from weft.engine.file_stamp import FileStamp
 from weft.engine.keys import Digest, digest
 from weft.engine.notices import Notice
+from weft.engine.weights.merge_request import MergeRequest
 
 
 def working_folder() -> Path:
@@ -182,6 +183,14 @@ class Resource(ABC):
             InputError: where this kind is not fetched, or the hub does not give it.
         """
         raise InputError(f"`{text}` cannot be fetched", "name a file")
+
+    def merge(self, request: MergeRequest, places: SearchPaths) -> Path:
+        """Write merged weights; gives where.
+
+        Raises:
+            InputError: where this kind is not merged, or these cannot be.
+        """
+        raise InputError(f"`{request.first}` cannot be merged", "name a checkpoint")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from weft.engine import InputError, Notice, Resolved, Resource, SearchPaths, find, inside, listed, nearest
+from weft.engine.weights.merge_request import MergeRequest
 from weft.nodes import builtin
 from weft.nodes.families import (
     FAMILIES,
@@ -249,6 +250,12 @@ class DenoiserSource(CheckpointSource):
     def folder_notices(self, text: str, contents: Contents, facts: object) -> Iterator[Notice]:
         """Those of the scheduler: the rest of a checkpoint is left to other loaders."""
         yield from scheduler_notices(text, contents)
+
+    def merge(self, request: MergeRequest, places: SearchPaths) -> Path:
+        """Write merged weights in the layout of the first source; gives where."""
+        from weft.nodes.families.merged_files import merge_files
+
+        return merge_files(request, self, LoRASource(), places)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, self.kind, "give a folder or a safetensors file of a UNet or a transformer")

@@ -212,15 +212,18 @@ def text_weights(path: Path, prefix: str = TEXT, dtype: torch.dtype | None = Non
 
 def open_text_weights(path: Path, prefix: str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """The weights of one of OpenCLIP's text models under transformers' names."""
+    return open_text_renamed(below(prefix, tensors(path, prefix, dtype)))
+
+
+def open_text_renamed(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one of OpenCLIP's text models, without their prefix, under transformers' names."""
     from types import SimpleNamespace
 
     from diffusers.loaders import single_file_utils
 
-    found = tensors(path, prefix, dtype)
-    width = found[f"{prefix}token_embedding.weight"].shape[1]
-    model = SimpleNamespace(config=SimpleNamespace(hidden_size=width))
+    model = SimpleNamespace(config=SimpleNamespace(hidden_size=found["token_embedding.weight"].shape[1]))
     convert: Any = single_file_utils.convert_open_clip_checkpoint
-    converted: dict[str, Tensor] = convert(model, found, prefix)
+    converted: dict[str, Tensor] = convert(model, found, "")
     return converted
 
 

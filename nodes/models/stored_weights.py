@@ -105,6 +105,18 @@ def weights_of(loaded: Networks) -> dict[str, Tensor]:
     return found
 
 
+def aliases_of(loaded: Networks) -> dict[str, str]:
+    """The further names of weights that have several, each with the first, which `weights_of` gives."""
+    first: dict[tuple[int, int], str] = {}
+    found: dict[str, str] = {}
+    for part, network in loaded.parts.items():
+        for name, tensor in network.state_dict().items():
+            own = f"{part}.{name}" if part else name
+            if (known := first.setdefault((tensor.data_ptr(), tensor.numel()), own)) != own:
+                found[own] = known
+    return found
+
+
 def types_in_files(paths: Iterable[Path], prefix: str = "") -> set[str]:
     """The types of numbers of weights, as the format spells them; `F32` for those with scales.
 

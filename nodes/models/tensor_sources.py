@@ -12,6 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from weft.nodes.models.safetensors_header import Shapes
+
+Rename = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+"""Gives a file's tensors the names of a module."""
+
 
 class SourcedTensor(Tensor):
     """A tensor of the meta device that knows the names of the tensors that it is made of."""
@@ -35,12 +40,19 @@ class SourcedTensor(Tensor):
         return tree_map(sourced, result)
 
 
-def used_names(
-    shapes: Mapping[str, tuple[int, ...]],
-    renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]],
-    wanted: Collection[str],
-) -> set[str]:
+def used_names(shapes: Shapes, renamed: Rename, wanted: Collection[str]) -> set[str]:
     """The names of the tensors that a module is made of.
+
+    Args:
+        shapes: of a file's tensors.
+        renamed: gives a file's tensors the names of the module.
+        wanted: the names that the module has.
+    """
+    return {source for sources in sourced_names(shapes, renamed, wanted).values() for source in sources}
+
+
+def sourced_names(shapes: Shapes, renamed: Rename, wanted: Collection[str]) -> dict[str, frozenset[str]]:
+    """The names of the tensors that each tensor of a module is made of; those that are made of none are left out.
 
     Args:
         shapes: of a file's tensors.
@@ -53,5 +65,5 @@ def used_names(
         one.sources = frozenset({name})
         given[name] = one
     found = renamed(given)
-    parts = (found[name] for name in wanted if name in found)
-    return {source for part in parts if isinstance(part, SourcedTensor) for source in part.sources}
+    parts = {name: found[name] for name in wanted if name in found}
+    return {name: part.sources for name, part in parts.items() if isinstance(part, SourcedTensor)}

@@ -87,6 +87,9 @@ class Clip(TextModel):
         layers = max(original.count(shapes, pattern) for pattern in LAYERS)
         return TextModelFacts(self.kind, shapes[entry][1], layers, projects, shapes=shapes)
 
+    def renamed(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        return original.open_text_renamed(found) if OPEN_ENTRY in found else found
+
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> ClipReader:
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 

@@ -22,6 +22,7 @@ from weft.nodes.models.tensor_layouts import text_prefixes
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from weft.nodes.prompting.text_reader import TextReader
 
@@ -97,6 +98,10 @@ class TextModel(ABC):
     @abstractmethod
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> TextReader:
         """Load it with its tokenizer."""
+
+    def renamed(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a file below its prefix, by the names of transformers' class."""
+        return found
 
     @property
     def tokenizer_hint(self) -> str:

@@ -6,22 +6,13 @@ Where links lead to no loader, weights are compared when they are merged. Import
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream
 from weft.nodes.models.facts import TextModelFacts, VAEFacts
+from weft.nodes.models.mergeable import MergedModel, check_models, check_structure
 from weft.nodes.models.network_blocks import BlockNumber, check_unet_blocks, is_unet_block, read_blocks
-from weft.nodes.models.parametrisation import parametrisation_of
 from weft.nodes.sampling.compatibility import Loaded, checkpoint_facts, loaded, loader_above, text_facts
 from weft.nodes.values import VAE, Model, TextEncoder
-
-SIZES = (
-    *("block_out_channels", "layers_per_block", "cross_attention_dim", "use_linear_projection", "addition_embed_type"),
-    *("num_layers", "num_single_layers", "num_attention_heads", "joint_attention_dim", "pooled_projection_dim"),
-    *("dim", "n_layers", "n_refiner_layers", "cap_feat_dim", "patch_size", "qk_norm", "dual_attention_layers"),
-    *("latent_channels", "z_dim", "base_dim", "out_channels", "num_embeds_ada_norm"),
-)
-"""Entries of configurations that decide which weights a network has, and of which shapes."""
 
 OTHERS = ("other", "minus")
 
@@ -33,11 +24,10 @@ def models_merge(node: Upstream) -> Iterator[NodeProblem]:
     for name in OTHERS:
         other = _model(node, name)
         if first and other and first.family is other.family:  # Others are no models of one type.
-            yield from _same_prediction(name, first, other)
-            yield from _same_structure(
-                name, first.node, first.facts.network.config, other.node, other.facts.network.config
-            )
-    yield from _same_channels(node, first)
+            try:
+                check_models(_merged(first), _merged(other))
+            except InputError as refusal:
+                yield NodeProblem.of(refusal, name)
 
 
 def _model(node: Upstream, input: str) -> Loaded | None:
@@ -47,55 +37,8 @@ def _model(node: Upstream, input: str) -> Loaded | None:
     return loaded(loader) if loader else None
 
 
-def _same_prediction(input: str, first: Loaded, other: Loaded) -> Iterator[NodeProblem]:
-    try:
-        predicted, found = (parametrisation_of(one.scheduler).kind for one in (first, other))
-    except InputError:
-        return  # Their own loaders name it.
-    if found != predicted:
-        yield NodeProblem(
-            input,
-            f"`{other.node}` predicts {found}, and `{first.node}` {predicted}",
-            "merge models that predict the same; where a file does not say it, set `prediction` of its loader",
-            "wrong-prediction",
-        )
-
-
-def _same_structure(
-    input: str, node: str, config: Mapping[str, Any], other: str, found: Mapping[str, Any]
-) -> Iterator[NodeProblem]:
-    """Configurations must agree in what decides shapes of weights, as far as both say it."""
-    for name in SIZES:
-        wanted, given = _plain(config.get(name)), _plain(found.get(name))
-        if None not in (wanted, given) and wanted != given:
-            yield NodeProblem(
-                input,
-                f"`{other}` is of another structure than `{node}`: its {name} are {given}, those of `{node}` {wanted}",
-                "merge models of the same structure",
-                "wrong-size",
-            )
-            return
-
-
-def _plain(given: Any) -> Any:
-    """A number for each level as one number, where all are the same."""
-    if isinstance(given, list | tuple):
-        return given[0] if given and all(one == given[0] for one in given) else list(given)
-    return given
-
-
-def _same_channels(node: Upstream, first: Loaded | None) -> Iterator[NodeProblem]:
-    """A model that reads more channels than the one that it is merged into has weights for nothing there."""
-    for name in OTHERS:
-        other = _model(node, name)
-        if first and other and other.extra_channels > first.extra_channels:
-            yield NodeProblem(
-                name,
-                f"`{other.node}` reads {other.extra_channels} channels in addition to its latents, and `{first.node}` "
-                f"{first.extra_channels}",
-                f"link `{other.node}` to `model` instead",
-                "wrong-channels",
-            )
+def _merged(model: Loaded) -> MergedModel:
+    return MergedModel(model.node, model.facts.network.config, model.scheduler, model.extra_channels)
 
 
 def _blocks_fit(node: Upstream) -> Iterator[NodeProblem]:
@@ -165,7 +108,10 @@ def vaes_merge(node: Upstream) -> Iterator[NodeProblem]:
         message = f"`{other[0]}` is a {other[1].classes[0]}, and `{first[0]}` a {first[1].classes[0]}"
         yield NodeProblem("other", message, "merge VAEs of the same kind", "wrong-size")
         return
-    yield from _same_structure("other", first[0], first[1].config, other[0], other[1].config)
+    try:
+        check_structure(first[0], first[1].config, other[0], other[1].config)
+    except InputError as refusal:
+        yield NodeProblem.of(refusal, "other")
 
 
 def _vae(node: Upstream, input: str) -> tuple[str, VAEFacts] | None:

@@ -30,13 +30,16 @@ def freed(oracle: Oracle, model: str, **factors: float) -> Iterator[None]:
     unet.disable_freeu()
 
 
-@pytest.mark.parametrize("factors", [FACTORS, {"s1": 0.6, "s2": 0.4, "b1": 1.1, "b2": 1.2}])
+MILD = {"s1": 0.6, "s2": 0.4, "b1": 1.1, "b2": 1.2}
+
+
 @pytest.mark.parametrize(
-    ("model", "kind"),
+    ("model", "kind", "factors"),
     [
-        ("epsilon", "StableDiffusionPipeline"),
-        ("sd2", "StableDiffusionPipeline"),
-        ("sdxl", "StableDiffusionXLPipeline"),
+        ("epsilon", "StableDiffusionPipeline", FACTORS),
+        ("epsilon", "StableDiffusionPipeline", MILD),
+        ("sd2", "StableDiffusionPipeline", FACTORS),
+        ("sdxl", "StableDiffusionXLPipeline", MILD),
     ],
 )
 def test_pictures_with_free_u_are_those_of_diffusers(
