@@ -25,10 +25,10 @@ def list_models(models: options.Models = None, nodes: options.NodeFiles = None, 
     """List the models in the models folders, in the hub's cache and in installed libraries."""
     engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
     found = [(name, one) for resource in _resources(engine) for name, one in resource.available(engine.places())]
-    rows = sorted({(name, resolved.kind, resolved.family or "") for name, resolved in found})
+    rows = sorted({(name, one.kind, one.family or "", one.about) for name, one in found})
     if json:
-        for name, kind, family in rows:
-            json_line({"source": name, "kind": kind, "family": family})
+        for name, kind, family, about in rows:
+            json_line({"source": name, "kind": kind, "family": family, "about": about})
     elif rows:
         print(table(rows))
     else:

@@ -116,6 +116,7 @@ class Resolved:
         reading: names how its headers are read, where an earlier version of the node library read them otherwise. It is
             part of the digest, so that results of the other reading are not found. Empty for most files.
         notices: what its headers hold that nothing reads.
+        about: what its headers say of it in words, for `weft models list`.
     """
 
     text: str
@@ -127,6 +128,7 @@ class Resolved:
     digest: Digest | None = None
     reading: str = ""
     notices: tuple[Notice, ...] = ()
+    about: str = ""
 
     def names(self) -> Iterator[tuple[str, Path]]:
         """Each file with its name under the root; a digest is made of the names and the contents.

@@ -94,7 +94,14 @@ class ModelSource(Resource):
             reading = reading_of(facts, contents)
             notices = (*notices_of(root.name, contents, facts), *self.folder_notices(text, contents, facts))
             found = Resolved(
-                text, *self.placed(root, contents), family, self.kind, facts, reading=reading, notices=notices
+                text,
+                *self.placed(root, contents),
+                family,
+                self.kind,
+                facts,
+                reading=reading,
+                notices=notices,
+                about=str(facts) if isinstance(facts, LoRAFacts) else "",
             )
             return self.with_tokenizers(found, places)
 

@@ -8,7 +8,7 @@ Imports no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.engine import InputError, listed
@@ -49,18 +49,19 @@ def modules_of(shapes: Shapes) -> dict[str, tuple[int, int]]:
 
 
 def bound(
-    layers: Sequence[LoRALayer], modules: Mapping[str, tuple[int, int]], originals: OriginalModules
+    layers: Sequence[LoRALayer], shapes: Shapes, originals: Callable[[Mapping[str, object]], OriginalModules]
 ) -> tuple[BoundLayer, ...]:
     """Each layer with the modules that it changes.
 
     Args:
-        modules: those of the network, with their sizes.
-        originals: what its authors call them.
+        shapes: of the network's weights and biases; a size of 0 is one that headers do not tell.
+        originals: what its authors call its modules.
 
     Raises:
         InputError: where the network has no such module, or one of another size.
     """
-    known = {**{name: Joined((name,)) for name in modules}, **originals}
+    modules = modules_of(shapes)
+    known = {**{name: Joined((name,)) for name in modules}, **originals(modules)}
     names = dict(_spellings(known))
     missing = [layer for layer in layers if layer.module not in names]
     if missing:
@@ -70,7 +71,15 @@ def bound(
             "use a LoRA that was made for this model, or one like it",
             "wrong-lora",
         )
-    return tuple(one for layer in layers for one in _placed(layer, known[names[layer.module]], modules))
+    placed = tuple(one for layer in layers for one in _placed(layer, known[names[layer.module]], modules))
+    for one in placed:
+        if one.layer.shapes.keys() & {"up_bias", "diff_b"} and f"{one.module}.bias" not in shapes:
+            raise InputError(
+                f"`{one.layer.name}` of the LoRA changes a bias, and {one.module} of the model has none",
+                "use a LoRA that was made for this model, or one like it",
+                "wrong-lora",
+            )
+    return placed
 
 
 def _spellings(known: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -87,6 +96,7 @@ def _placed(layer: LoRALayer, joined: Joined, modules: Mapping[str, tuple[int, i
     row = 0
     for module in joined.modules:
         size, width = modules[module]
+        size, width = size or rows, width or columns
         if not layer.form:
             rows, columns = layer.shapes["diff_b"][0], width
         if row == rows and row:

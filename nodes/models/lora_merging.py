@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from weft.nodes.lora_values import AppliedLoRA
-from weft.nodes.models.lora_binding import BoundLayer, bound, modules_of
+from weft.nodes.models.lora_binding import BoundLayer, bound
 from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, number_for
 from weft.nodes.models.original_modules import OriginalModules
@@ -40,8 +40,8 @@ class LoadedLoRA:
 
     @classmethod
     def of(cls, path: Path, facts: LoRAFacts, device: str) -> LoadedLoRA:
-        """The tensors of a file, in float32."""
-        return cls(facts, {name: one.to(device, torch.float32) for name, one in tensors(path, "").items()})
+        """The tensors of a file, in its precision."""
+        return cls(facts, {name: one.to(device) for name, one in tensors(path, "").items()})
 
     def parameters(self) -> Iterator[Tensor]:
         """What the residency counts."""
@@ -63,7 +63,7 @@ class LoadedLoRA:
         for place in places:
             strength = applied.strength * number_for(f"{place.module}.weight", blocks, 1.0, config)
             if strength:
-                own = {role: self.tensors[name] for role, name in place.layer.tensors.items()}
+                own = {role: self.tensors[name].float() for role, name in place.layer.tensors.items()}
                 alpha = float(own["alpha"]) if "alpha" in own else None
                 yield LayerChange(place, own, strength * self.facts.scale(place.layer, alpha), strength)
 
@@ -115,13 +115,13 @@ def _layer_changes(
 ) -> list[LayerChange]:
     """What LoRAs add to each module of a network; raises `InputError` where one does not fit."""
     shapes = {name: tuple(one.shape) for name, one in network.named_parameters()}
-    modules, config = modules_of(shapes), network.config
+    config = network.config
     changes: list[LayerChange] = []
     for applied, loaded in uses:
         blocks = [BlockNumber(*one) for one in applied.blocks]
         check_unet_blocks(blocks, config)
         check_modules(blocks, [*shapes])
-        changes += loaded.changes(applied, bound(loaded.facts.of_part(*parts), modules, originals(modules)), config)
+        changes += loaded.changes(applied, bound(loaded.facts.of_part(*parts), shapes, originals), config)
     return changes
 
 
@@ -131,7 +131,8 @@ class LayerChange:
 
     Args:
         tensors: of the layer, by their roles.
-        scale: the factor of the change: the strength, and what the file says (alpha).
+        scale: the factor of the change of a weight: the strength, and what the file says (alpha).
+        strength: the factor of a difference of biases.
     """
 
     place: BoundLayer

@@ -147,7 +147,7 @@ def numbered(table: OriginalModules, modules: Collection[str]) -> dict[str, Join
 
 
 def parted_shapes(table: OriginalModules, shapes: Shapes) -> Shapes:
-    """The shapes of the weights of diffusers' modules, from those of a file with the authors' names.
+    """The shapes of the weights and biases of diffusers' modules, from those of a file with the authors' names.
 
     All parts of a joined projection have as many rows as it has columns, but for the last, which has the rest.
     """
@@ -157,10 +157,10 @@ def parted_shapes(table: OriginalModules, shapes: Shapes) -> Shapes:
     for name, shape in weights.items():
         parts = known[name].modules if name in known else (name,)
         rows = [shape[-1]] * (len(parts) - 1)
-        found |= {
-            f"{part}.weight": (size, *shape[1:])
-            for part, size in zip(parts, (*rows, shape[0] - sum(rows)), strict=True)
-        }
+        sizes = dict(zip(parts, (*rows, shape[0] - sum(rows)), strict=True))
+        found |= {f"{part}.weight": (size, *shape[1:]) for part, size in sizes.items()}
+        if f"{name}.bias" in shapes:
+            found |= {f"{part}.bias": (size,) for part, size in sizes.items()}
     return found
 
 

@@ -31,6 +31,7 @@ from weft.nodes import (
     LoadLoRA,
     TextEncode,
 )
+from weft.nodes.families.sources import LoRASource
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
@@ -291,3 +292,36 @@ def test_a_check_of_a_lora_imports_nothing_heavy(models: Path, loras: Any) -> No
         assert not engine.check(graph).problems, engine.check(graph).problems
         print([name for name in ("torch", "diffusers", "numpy") if name in sys.modules])"""
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_lora_of_a_wider_text_encoder_is_a_problem(fresh: Engine, models: Path) -> None:
+    changes = files.one("text_model.encoder.layers.1.mlp.fc1", 96, 96)
+    name = files.save(files.kohya(changes, "lora_te_"), models / "words.safetensors")
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        graph.output("text", ApplyLoRA(LoadLoRA(name), checkpoint.model, checkpoint.text_encoder).text_encoder)
+    (problem,) = fresh.check(graph).problems
+    assert problem.code == "wrong-lora" and names(problem, "words.safetensors", "clip_l")
+
+
+def test_a_list_of_models_says_what_a_lora_was_made_for(fresh: Engine, loras: Any) -> None:
+    (found,) = (one for name, one in LoRASource().available(fresh.places()) if name == "first.safetensors")
+    assert (found.kind, found.family) == ("LoRA", "SD1") and "rank 4" in found.about and "sd_v1" in found.about
+
+
+def test_weights_in_half_precision_are_rounded_once(fresh: Engine, models: Path, loras: Any) -> None:
+    """Two LoRAs in a row: the float32 sum of the weight and both changes, rounded."""
+    half = Engine(store=None, device="cpu", precision="bfloat16", models=[models])
+    with Graph() as graph:
+        model: Any = LoadDiffusionModel("epsilon")
+        for name, strength in zip(LORAS, (0.5, -0.3), strict=True):
+            model = ApplyLoRAToModel(LoadLoRA(f"{name}.safetensors"), model, strength=strength)
+        graph.output("model", model)
+    flat = f"lora_unet_{CHANGED.removesuffix('.weight').replace('.', '_')}"
+    with lent(half).weights(half.run(graph).outputs["model"].base, Denoiser) as denoiser:
+        wanted = denoiser.network.get_parameter(CHANGED).float()
+    for name, strength in zip(LORAS, (0.5, -0.3), strict=True):
+        wanted = wanted + strength / 2 * loras[name][f"{flat}.lora_up.weight"] @ loras[name][f"{flat}.lora_down.weight"]
+    with lent(half).weights(half.run(graph).outputs["model"], Denoiser) as denoiser:
+        found = denoiser.network.get_parameter(CHANGED)
+        assert found.dtype is torch.bfloat16 and torch.equal(found, wanted.to(torch.bfloat16))
