@@ -23,10 +23,10 @@ from weft.nodes.values import Model, TextEncoder
 def lora_fits(apply: Upstream) -> Iterator[NodeProblem]:
     """A LoRA must change modules that model and text encoder have, of their sizes; `blocks` name parts of the model."""
     lora, loader, texts = apply.above_by_type(LoRA), loader_above(apply, Model), loader_above(apply, TextEncoder)
-    source = lora and lora.source("source")
+    source = lora.source("source") if lora else None
     if source is None or not isinstance(source.facts, LoRAFacts):
         return
-    model = loader and loader.source("source")
+    model = loader.source("source") if loader else None
     facts = checkpoint_in(model.facts) if model else None
     if loader and model and facts and source.family in (None, facts.family):  # two families are a problem of the types
         yield from _model_fits(apply, source, source.facts, model, facts, loader)
