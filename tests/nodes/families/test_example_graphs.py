@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from tests.nodes.conftest import read_pixels
+from tests.nodes.families import lora_files
 from tests.nodes.families.image_adapters import FOLDERS
+from tests.nodes.oracle import diffusers
 from weft.engine import Engine, Graph
 
 GRAPHS = Path(__file__).parents[3] / "graphs" / "families"
@@ -35,6 +38,12 @@ TINY = {
     "qwen_image": "qwen-image",
     "inpaint": "inpaint",
     "edit": "edit",
+    "sdxl_lora": "sdxl",
+    "sdxl_lightning": "sdxl",
+    "lcm_lora": "clip",
+    "flux_lora": "flux-dev",
+    "flux_turbo": "flux-dev",
+    "qwen_image_lightning": "qwen-image",
     "dit": "dit",
     "ddpm": "ddpm",
     "consistency": "consistency-classes",
@@ -87,7 +96,16 @@ def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
         graph = graph.set("latent.width", 64).set("latent.height", 64)
     if TINY[name] == "consistency-classes":
         graph = graph.set("prompt", "7")
-    return graph.set("sampler.steps", 4)
+    return graph if "levels" in graph.nodes else graph.set("sampler.steps", 4)
+
+
+def tiny_lora(models: Path, model: str) -> str:
+    """The name of a LoRA of a tiny denoiser's attention."""
+    folder = "unet" if (models / model / "unet").is_dir() else "transformer"
+    kind = json.loads((models / model / folder / "config.json").read_text())["_class_name"]
+    network = getattr(diffusers, kind).from_pretrained(models / model / folder)
+    changes = lora_files.low_rank(network, 0, r"attn\d?\.to_")
+    return lora_files.save(lora_files.peft(changes, f"{folder}."), models / f"{model}-lora.safetensors")
 
 
 def test_every_family_has_its_graph() -> None:
@@ -99,6 +117,8 @@ def test_an_example_paints(zoo: Any, adapters: Path, folders: Any, models: Path,
     for folder in FOLDERS:
         folders(folder)
     graph = tiny(Graph.load(GRAPHS / f"{name}.json"), zoo, name)
+    if "lora" in graph.nodes:
+        graph = graph.set("lora.source", tiny_lora(models, TINY[name]))
     places: dict[str, Any] = {"models": [models], "inputs": [GRAPHS.parent / "pictures"], "output": tmp_path}
     with Engine(store=None, device="cpu", precision="float32", **places) as engine:
         assert read_pixels(engine.run(graph).paths).std() > 5
