@@ -90,7 +90,7 @@ class ModelSource(Resource):
                 refuse_quantised_config(component or root.name, contents.configs.get(component, {}))
             if isinstance(facts, CheckpointFacts):
                 family_of(facts.family).check(facts, root.name)
-            family = facts.family or None if isinstance(facts, CheckpointFacts | ControlNetFacts | LoRAFacts) else None
+            family = getattr(facts, "family", None) or None
             reading = reading_of(facts, contents)
             notices = (*notices_of(root.name, contents, facts), *self.folder_notices(text, contents, facts))
             found = Resolved(

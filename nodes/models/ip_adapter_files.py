@@ -28,6 +28,10 @@ XLABS_PROJECTION, XLABS_LAYERS = "ip_adapter_proj_model.", "double_blocks."
 XLABS_NAME = re.compile(r"(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.")
 
 
+FAMILIES = {768: "SD1", 1024: "SD2", 2048: "SDXL"}
+"""The families of UNets, by the channels of their prompts."""
+
+
 @dataclass(frozen=True)
 class IPAdapterFacts:
     """What headers say of an IP-Adapter.
@@ -52,6 +56,11 @@ class IPAdapterFacts:
     def reads_vectors(self) -> bool:
         """Whether it reads the vector of a whole picture, not the tokens of its parts."""
         return self.kind == "plain"
+
+    @property
+    def family(self) -> str:
+        """The family whose prompts are as wide; empty where that is not known."""
+        return "FLUX" if self.joint else FAMILIES.get(self.width, "")
 
     def __str__(self) -> str:
         return f"IP-Adapter ({self.kind}), for {len(self.layers)} layers and prompts of {self.width} channels"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
@@ -30,6 +30,7 @@ class ReduxFacts:
     reads: int
     width: int
     contents: Contents = field(default_factory=Contents, repr=False)
+    family: ClassVar[str] = "FLUX"
 
     def __str__(self) -> str:
         return f"FLUX.1 Redux, from tokens of {self.reads} channels to {self.width}"

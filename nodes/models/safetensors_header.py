@@ -309,7 +309,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "an image encoder",
         "load it with LoadImageEncoder",
-        lambda shapes: any(name.endswith("embeddings.patch_embedding.weight") for name in shapes),
+        lambda shapes: any(
+            name.endswith(("embeddings.patch_embedding.weight", "visual.conv1.weight")) for name in shapes
+        ),
         "image encoder",
     ),
     Kind(

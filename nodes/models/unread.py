@@ -23,6 +23,8 @@ NEVER_READ: Mapping[str, str] = {
     r"(first_stage_model\.)?loss\..*": "the loss of a VAE's training",
     r"(.*\.)?control_type": "the kind of pictures of a ControlNet for SD 3.5, which its files are named by",
     r"global_step": "a count of the training",
+    r"embedder\.model\.visual\..*": "the image encoder of Stable unCLIP, which LoadImageEncoder reads",
+    r"noise_augmentor\..*": "the noise of Stable unCLIP, which ApplyUnCLIP reads",
     r"(.*\.)?norm_final\.weight": "a norm of Z-Image that its own code does not use",
     r"(.*\.)?encoder\.embed_tokens\.weight": "T5's table of tokens under its second name",
     rf"(.*\.)?({'|'.join(map(re.escape, (*MARKS, 'v_pred', 'ztsnr')))})": "read as what a file says of its training",

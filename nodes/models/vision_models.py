@@ -1,8 +1,8 @@
 """Vision models: the image encoders of CLIP and SigLIP, recognised by headers and loaded.
 
 One lies in a folder of transformers (`MODEL/image_encoder`, or a whole CLIP model, of which the part for pictures is
-read), or in a single file under transformers' names, which carries no configuration. Importing this module imports no
-torch.
+read), or in a single file under the names of transformers or OpenCLIP, which carries no configuration. Importing this
+module imports no torch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component_variant, read_config, weights
 from weft.nodes.models.network_calls import network_call
+from weft.nodes.models.open_clip_vision import OPEN_ENTRIES, OPEN_PREFIXES, transformers_names
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import below, count, tensors
 
@@ -57,6 +58,7 @@ class VisionFacts:
         config: as transformers' class takes it.
         folder: its component in the folder `Resolved.root`; empty where the root is the component itself, or a file.
         prefix: what the names of its tensors begin with in a file.
+        opened: whether a file has OpenCLIP's layout.
         contents: all that the headers of the source say.
     """
 
@@ -67,6 +69,7 @@ class VisionFacts:
     config: Mapping[str, Any] = field(repr=False)
     folder: str = ""
     prefix: str = ""
+    opened: bool = False
     contents: Contents = field(default_factory=Contents, repr=False)
 
     def __str__(self) -> str:
@@ -77,7 +80,7 @@ class VisionFacts:
 def vision_facts(contents: Contents) -> VisionFacts | None:
     """What headers say of a vision model, alone or in a pipeline's folder; None where there is none."""
     if contents.shapes:
-        found = next((facts for prefix in PREFIXES if (facts := _of_shapes(contents.shapes, prefix))), None)
+        found = next(_in_file(contents.shapes), None)
     else:
         folder = "" if contents.has("") else FOLDER
         found = _of_config(contents.configs.get(folder, {}))
@@ -88,7 +91,8 @@ def vision_facts(contents: Contents) -> VisionFacts | None:
 def _of_config(config: Mapping[str, Any]) -> VisionFacts | None:
     kind = str(config.get("model_type"))
     if kind in WHOLES:
-        config = {"projection_dim": config.get("projection_dim"), **config.get("vision_config", {})}
+        outer = {"projection_dim": config["projection_dim"]} if "projection_dim" in config else {}
+        config = {**config.get("vision_config", {}), **outer}
         kind = WHOLES[kind]
     if kind not in CONFIGS:
         return None
@@ -99,28 +103,56 @@ def _of_config(config: Mapping[str, Any]) -> VisionFacts | None:
     return VisionFacts(CONFIGS[kind], width, vector if CONFIGS[kind] == "clip" else width, layers, config)
 
 
+def _in_file(shapes: Shapes) -> Iterator[VisionFacts]:
+    """The vision models of a file in any layout."""
+    yield from filter(None, (_of_shapes(shapes, prefix) for prefix in PREFIXES))
+    yield from filter(None, (_of_open_shapes(shapes, prefix) for prefix in OPEN_PREFIXES))
+
+
+def _of_open_shapes(shapes: Shapes, prefix: str) -> VisionFacts | None:
+    own = below(prefix, shapes)
+    if not own.keys() >= {*OPEN_ENTRIES, "proj"}:
+        return None
+    layers = count(own, "transformer.resblocks.{}.mlp.c_fc.weight")
+    inner = own["transformer.resblocks.0.mlp.c_fc.weight"][0]
+    config = _config(own["positional_embedding"], own["conv1.weight"], inner, layers, own["proj"][1], clip=True)
+    config["hidden_act"] = "gelu"
+    return VisionFacts("clip", config["hidden_size"], own["proj"][1], layers, config, prefix=prefix, opened=True)
+
+
 def _of_shapes(shapes: Shapes, prefix: str) -> VisionFacts | None:
     own = below(prefix, shapes)
     if POSITIONS not in own or PATCHES not in own:
         return None
     clip = "embeddings.class_embedding" in own
-    positions, width = own[POSITIONS]
-    side = math.isqrt(positions - clip)
-    projection = shapes.get(prefix.removesuffix("vision_model.") + "visual_projection.weight", (width,))
-    layers = count(own, "encoder.layers.{}.mlp.fc1.weight")
-    large = width > FROM_OPEN_CLIP
-    config: dict[str, Any] = {
-        "hidden_size": width,
-        "intermediate_size": own["encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": layers,
-        "num_attention_heads": 16 if large else max(1, width // 64),
-        "image_size": side * own[PATCHES][-1],
-        "patch_size": own[PATCHES][-1],
-        "projection_dim": projection[0],
-    }
+    width = own[POSITIONS][1]
+    projection = shapes.get(prefix.removesuffix("vision_model.") + "visual_projection.weight", (width,))[0]
+    layers, inner = count(own, "encoder.layers.{}.mlp.fc1.weight"), own["encoder.layers.0.mlp.fc1.weight"][0]
+    config = _config(own[POSITIONS], own[PATCHES], inner, layers, projection, clip)
     if clip:
-        config["hidden_act"] = "gelu" if large else "quick_gelu"
-    return VisionFacts("clip" if clip else "siglip", width, projection[0], layers, config, prefix=prefix)
+        config["hidden_act"] = "gelu" if width > FROM_OPEN_CLIP else "quick_gelu"
+    return VisionFacts("clip" if clip else "siglip", width, projection, layers, config, prefix=prefix)
+
+
+def _config(
+    table: Sequence[int], patches: Sequence[int], inner: int, layers: int, projection: int, clip: bool
+) -> dict[str, Any]:
+    """The configuration that shapes give.
+
+    Args:
+        table: the shape of the table of positions; CLIP has one more than there are patches.
+        patches: the shape of the convolution that makes tokens of patches.
+    """
+    positions, width = table
+    return {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 16 if width > FROM_OPEN_CLIP else max(1, width // 64),
+        "image_size": math.isqrt(positions - clip) * patches[-1],
+        "patch_size": patches[-1],
+        "projection_dim": projection,
+    }
 
 
 class EncodedImages(NamedTuple):
@@ -201,6 +233,9 @@ def _tensors(facts: VisionFacts, root: Path, variant: str, dtype: torch.dtype) -
         paths = weights(folder)[component_variant(folder, variant) or ""]
     else:
         paths = [root]
+    if facts.opened:
+        yield from transformers_names(below(facts.prefix, tensors(root, facts.prefix, dtype)))
+        return
     outer = facts.prefix.removesuffix("vision_model.")
     for path in paths:
         for name, tensor in tensors(path, outer, dtype).items():

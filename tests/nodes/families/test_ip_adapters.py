@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy
 import pytest
+import torch
 from diffusers.callbacks import IPAdapterScaleCutoffCallback
 from diffusers.image_processor import IPAdapterMaskProcessor
 from PIL import Image as Pictures
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from tests.nodes.conftest import read_pixels
+from tests.nodes.conftest import controlled, read_pixels
 from tests.nodes.families.image_adapters import SIDE
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, Pixels, assert_same, diffusers
-from weft.engine import Engine, Graph
+from weft.engine import Context, Engine, Graph
 from weft.nodes import (
     ApplyIPAdapter,
     CFGGuide,
@@ -28,10 +29,13 @@ from weft.nodes import (
     LoadImage,
     LoadImageEncoder,
     LoadIPAdapter,
+    PerturbedAttention,
     SaveImage,
     TextEncode,
     VAEDecode,
 )
+from weft.nodes.library.sampler_batch import sampled_together
+from weft.nodes.models.image_attention import ImageLayers
 
 STEPS = 2
 
@@ -43,7 +47,15 @@ def pictured(adapters: Path, oracle: Oracle, pictures: Path) -> Theirs:
     """diffusers' pictures under adapters, called as its documentation does."""
     own = Oracle(adapters)
 
-    def paint(model: str, names: Sequence[str], scales: Any, images: Any, batch: int = 1, **call: Any) -> Pixels:
+    def paint(
+        model: str,
+        names: Sequence[str],
+        scales: Any,
+        images: Any,
+        batch: int = 1,
+        kind: Any = None,
+        **call: Any,
+    ) -> Pixels:
         pipe = own.pipeline(model)
         vision = CLIPVisionModelWithProjection.from_pretrained(adapters / "vision")
         prepare = CLIPImageProcessor(size=SIDE, crop_size=SIDE)
@@ -54,7 +66,7 @@ def pictured(adapters: Path, oracle: Oracle, pictures: Path) -> Theirs:
         given = {"prompt": [PROMPT] * batch, "negative_prompt": [NEGATIVE] * batch, "guidance_scale": SCALE}
         try:
             return own.run(
-                type(pipe),
+                kind or type(pipe),
                 "euler",
                 model=model,
                 batch=batch,
@@ -69,6 +81,8 @@ def pictured(adapters: Path, oracle: Oracle, pictures: Path) -> Theirs:
 
 Applied = Mapping[str, Any]
 
+Change = Callable[..., Any]
+
 
 def painting(
     model: str,
@@ -77,13 +91,15 @@ def painting(
     steps: int = STEPS,
     sampler: Any = "euler",
     encoder: str = "vision",
+    prompted: Change = lambda prompts: prompts,
+    guided: Change = lambda guide: guide,
     **guiding: Any,
 ) -> Graph:
     """A graph under adapters: each with its file, the names of its pictures, and the options of the node."""
     apply: Any = ApplyIPAdapter
     with Graph() as graph:
         checkpoint: Any = LoadCheckpoint(model)
-        prompts: Any = tuple(TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE))
+        prompts: Any = prompted([TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE)])
         reader = LoadImageEncoder(encoder)
         for one in applied:
             given = {**one}
@@ -93,7 +109,7 @@ def painting(
             names = [image] if isinstance(image, str) else image
             encoded = EncodeImage(reader, [LoadImage(name) for name in names])
             prompts = apply(*prompts, adapter, encoded, **given)
-        guide = CFGGuide(checkpoint.model, *prompts, **{"scale": SCALE, **guiding})
+        guide = guided(CFGGuide(checkpoint.model, *prompts, **{"scale": SCALE, **guiding}))
         latent = KSampler(guide, EmptyLatent(SIZE, SIZE, batch), seed=SEED, steps=steps, sampler=sampler)
         SaveImage(VAEDecode(checkpoint.vae, latent))
     return graph
@@ -208,6 +224,73 @@ def test_a_part_of_the_steps(engine: Engine, pictured: Theirs, oracle: Oracle, p
     own = {"adapter": "sd1-plain", "image": "ramp.png", "scale": 0.8}
     assert_same(ours(engine, "epsilon", [{**own, "end": 0.5}], steps=4), theirs)
     assert not numpy.array_equal(theirs, ours(engine, "epsilon", [own], steps=4))
+
+
+def test_a_picture_with_a_control_net(engine: Engine, pictured: Theirs, oracle: Oracle, pictures: Path) -> None:
+    ramp, stripes = (Pictures.open(pictures / name) for name in ("ramp.png", "stripes.png"))
+    given = {"parts": {"controlnet": oracle.control_net("edges")}, "image": stripes}
+    kind = diffusers.StableDiffusionControlNetPipeline
+    theirs = pictured("epsilon", ["sd1-plus"], 0.7, ramp, kind=kind, **given)
+    own = {"adapter": "sd1-plus", "image": "ramp.png", "scale": 0.7}
+
+    def steered(prompts: Any) -> Any:
+        return controlled(prompts[0], prompts[1], "edges", "stripes.png")
+
+    assert_same(ours(engine, "epsilon", [own], prompted=steered), theirs)
+
+
+def test_a_picture_with_perturbed_attention(engine: Engine, pictured: Theirs, oracle: Oracle, pictures: Path) -> None:
+    kind, given = diffusers.StableDiffusionPAGPipeline, {"parts": {"pag_applied_layers": ["mid"]}, "pag_scale": 3.0}
+    theirs = pictured("epsilon", ["sd1-plain"], 0.7, Pictures.open(pictures / "ramp.png"), kind=kind, **given)
+    own = {"adapter": "sd1-plain", "image": "ramp.png", "scale": 0.7}
+    perturbed = ours(engine, "epsilon", [own], guided=lambda guide: PerturbedAttention(guide, scale=3.0))
+    assert_same(perturbed, theirs)
+
+
+def test_each_item_may_have_a_picture_of_its_own(engine: Engine, adapters: Path) -> None:
+    own = {"adapter": "sd1-plus", "image": ("ramp.png", "stripes.png"), "per_item": True}
+    both = ours(engine, "epsilon", [own], 2)
+    assert_same(both[:1], ours(engine, "epsilon", [{**own, "image": "ramp.png"}]))
+    assert numpy.abs(both[1].astype(int) - both[0]).max() > 20
+
+
+def test_a_scale_of_0_is_no_adapter(engine: Engine, adapters: Path) -> None:
+    own = {"adapter": "sd1-plus", "image": "ramp.png", "scale": 0.0}
+    assert numpy.array_equal(ours(engine, "epsilon", [own]), ours(engine, "epsilon", []))
+
+
+def test_prompts_with_pictures_are_sampled_in_one_batch(call: Callable[..., Any], adapters: Path) -> None:
+    """Two calls of a sampler with other pictures are one batch, and give what they give alone."""
+    checkpoint, encoder = call(LoadCheckpoint, source="epsilon"), call(LoadImageEncoder, source="vision")
+    adapter = call(LoadIPAdapter, source="sd1-plain.safetensors")
+    words = call(TextEncode, text_encoder=checkpoint.text_encoder, text=PROMPT)
+    calls = []
+    for name in ("ramp.png", "stripes.png"):
+        embedding = call(EncodeImage, image_encoder=encoder, image=call(LoadImage, path=name))
+        given = {"positive": words, "negative": words, "ip_adapter": adapter, "embedding": embedding}
+        guide = call(CFGGuide, model=checkpoint.model, **call(ApplyIPAdapter, **given)._asdict())
+        calls.append({"guide": guide, "latent": call(EmptyLatent, width=SIZE, height=SIZE), "seed": 1})
+    sampled: list[int] = []
+
+    def sample(**given: Any) -> Any:
+        sampled.append(given["latent"].batch_size)
+        return call(KSampler, **given, steps=2, sampler="euler")
+
+    together = sampled_together(sample, calls)
+    assert sampled == [2]
+    for one, given in zip(together, calls, strict=True):
+        alone = sample(**given)
+        assert one.samples is not None and torch.allclose(one.samples, alone.samples, atol=1e-4)
+
+
+def test_the_network_is_what_it_was_afterwards(call: Callable[..., Any], context: Context) -> None:
+    model = call(LoadCheckpoint, source="epsilon").model
+    with context.weights(model) as denoiser:
+        before = dict(denoiser.network.attn_processors)
+        with context.weights(model, patches=(ImageLayers(),)):
+            within = [name for name, one in denoiser.network.attn_processors.items() if one is not before[name]]
+            assert within and all(name.endswith("attn2.processor") for name in within)
+        assert denoiser.network.attn_processors == before
 
 
 @pytest.mark.parametrize("scale", [0.5, [0.3, 0.9]])

@@ -11,6 +11,7 @@ import numpy
 import pytest
 import torch
 from PIL import Image as Pictures
+from safetensors.torch import load_file, save_file
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.families.conftest import Folders
@@ -31,6 +32,8 @@ from weft.nodes import (
     TextEncode,
     VAEDecode,
 )
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.unclip import load_image_noise
 
 STEPS = 2
 
@@ -129,3 +132,14 @@ def test_a_level_that_the_checkpoint_has_not_is_refused(engine: Engine, models: 
     path.write_text(json.dumps({**json.loads(path.read_text()), "num_train_timesteps": 100}))
     with refused("out-of-range", 100, 300, node="apply_un_clip"):
         engine.run(painting("short-unclip", level=300))
+
+
+def test_a_file_has_the_same_noise_as_the_folder(models: Path, unclip: str, tmp_path: Path) -> None:
+    """In the original layout the statistics have other names, and the schedule is that of the published models."""
+    folder = models / unclip
+    found = load_file(folder / "image_normalizer" / "diffusion_pytorch_model.safetensors")
+    named = {f"noise_augmentor.data_{name}": one for name, one in found.items()}
+    save_file(named, tmp_path / "unclip.safetensors")
+    one, other = (load_image_noise(Contents.of(root), root, "") for root in (folder, tmp_path / "unclip.safetensors"))
+    vectors, noise = torch.randn(2, 1, VECTOR, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(one.noised(vectors, 300, noise), other.noised(vectors, 300, noise))
