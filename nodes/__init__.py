@@ -67,6 +67,17 @@ from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLo
 from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
 from weft.nodes.library.noise_mask import SetNoiseMask
 from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
+from weft.nodes.library.picture_models import (
+    DepthToNormals,
+    DrawPose,
+    EstimateDepth,
+    LoadDepthModel,
+    LoadObjectDetector,
+    LoadPoseModel,
+    LoadSegmentationModel,
+    MaskObjects,
+    SegmentImage,
+)
 from weft.nodes.library.primitives import (
     Boolean,
     FormatText,
@@ -88,7 +99,7 @@ from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSi
 from weft.nodes.library.text import Framing, TextEncode
 from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
 from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
-from weft.nodes.picture_model_values import Upscaler
+from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
 from weft.nodes.sampling.compatibility import guide_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.sampling.traits import GuideTraits, LatentTraits, PromptTraits
@@ -143,11 +154,15 @@ __all__ = [
     "CropImage",
     "CropLatent",
     "CropToAspect",
+    "DepthModel",
+    "DepthToNormals",
     "DrawNoise",
+    "DrawPose",
     "EditGuide",
     "Embedding",
     "EmptyLatent",
     "EncodeImage",
+    "EstimateDepth",
     "FindEdges",
     "FlipImage",
     "FlipLatent",
@@ -183,19 +198,24 @@ __all__ = [
     "LoRA",
     "LoadCheckpoint",
     "LoadControlNet",
+    "LoadDepthModel",
     "LoadDiffusionModel",
     "LoadEmbedding",
     "LoadIPAdapter",
     "LoadImage",
     "LoadImageEncoder",
     "LoadLoRA",
+    "LoadObjectDetector",
+    "LoadPoseModel",
     "LoadRedux",
+    "LoadSegmentationModel",
     "LoadTextEncoder",
     "LoadUpscaler",
     "LoadVAE",
     "MakeLatent",
     "MakeSigmas",
     "Mask",
+    "MaskObjects",
     "MergeModels",
     "MergeTextEncoders",
     "MergeVAEs",
@@ -205,6 +225,7 @@ __all__ = [
     "NoiseMask",
     "Number",
     "NumberMath",
+    "ObjectDetector",
     "PadImage",
     "Padded",
     "Perturbation",
@@ -213,6 +234,7 @@ __all__ = [
     "PlotNoiseSchedule",
     "PlotSigmas",
     "PlottedSchedule",
+    "PoseModel",
     "ProjectedGuidance",
     "Projection",
     "Prompt",
@@ -234,6 +256,8 @@ __all__ = [
     "ScaleLatent",
     "ScheduleName",
     "Seeds",
+    "SegmentImage",
+    "SegmentationModel",
     "SetNoiseMask",
     "SigmaParts",
     "Sigmas",

@@ -1,4 +1,4 @@
-"""Sources of models that make pictures of pictures without sampling: upscalers. Imports no torch."""
+"""Sources of models that read or make pictures without sampling: upscalers, models of tasks. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from weft.engine import InputError, Resolved, SearchPaths
 from weft.nodes.families.image_prompt_sources import refused
 from weft.nodes.families.sources import ModelSource
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.task_models import HEADS, PROCESSOR, Task, TaskFacts, task_facts
 from weft.nodes.models.upscaler_facts import UpscalerFacts, upscaler_facts
 
 _CONVERT = (
@@ -47,3 +48,65 @@ class UpscalerSource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return refused(root, contents, "an upscaler", "give the safetensors file of an upscaler, such as ESRGAN")
+
+
+class TaskSource(ModelSource):
+    """A model of transformers for a task: a folder with its configuration, its weights and how pictures are prepared.
+
+    Attributes:
+        task: what the model is for.
+    """
+
+    task: Task
+    components = ("",)
+
+    def facts(self, contents: Contents, root: Path) -> TaskFacts | None:
+        found = task_facts(contents)
+        if found is None or found.task != self.task:
+            return None
+        if not (root / PROCESSOR).is_file():
+            message = f"`{root.name}` has no {PROCESSOR}, which says how pictures are prepared for the model"
+            raise InputError(message, "get the whole folder again", "damaged-file")
+        return found
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        found, wanted = task_facts(contents), with_article(self.kind)
+        if found is None:
+            hint = f"give the folder of a model of transformers whose class ends in {HEADS[self.task][0]}"
+            return refused(root, contents, wanted, hint)
+        other = next(source for source in TASK_SOURCES if source.task == found.task)
+        message = f"`{root.name}` is {with_article(other.kind)}, expected {wanted}"
+        return InputError(message, f"load it with Load{other.__name__.removesuffix('Source')}", "wrong-kind-of-file")
+
+
+class DepthModelSource(TaskSource):
+    """A model that estimates depth."""
+
+    task, kind = "depth", "depth model"
+
+
+class SegmentationModelSource(TaskSource):
+    """A model that divides pictures by classes."""
+
+    task, kind = "segmentation", "segmentation model"
+
+
+class PoseModelSource(TaskSource):
+    """A model that finds the joints of people."""
+
+    task, kind = "pose", "pose model"
+
+
+class ObjectDetectorSource(TaskSource):
+    """A model that finds things and people."""
+
+    task, kind = "detection", "object detector"
+
+
+TASK_SOURCES = (DepthModelSource, SegmentationModelSource, PoseModelSource, ObjectDetectorSource)
+"""The source of each task."""
+
+
+def with_article(name: str) -> str:
+    """`a depth model`, `an object detector`."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

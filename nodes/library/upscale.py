@@ -14,6 +14,7 @@ from weft.engine import (
     Loading,
     NodeProblem,
     Range,
+    Upstream,
     check_pixels,
     loader_for,
     node,
@@ -21,7 +22,9 @@ from weft.engine import (
 from weft.nodes.families.picture_model_sources import UpscalerSource
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.picture_tiles import Tiles
+from weft.nodes.models.upscaler_facts import UpscalerFacts
 from weft.nodes.picture_model_values import Upscaler
+from weft.nodes.sizes import Size, SizeTraits
 from weft.nodes.values import Image
 
 if TYPE_CHECKING:
@@ -81,7 +84,16 @@ def _check_overlap(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodePr
         )
 
 
-@node(category="image", lane="gpu", check=_check_overlap)
+def _enlarged_size(upscaling: Upstream, source: Size | None) -> Size | None:
+    """The size of a picture enlarged by the scale that the upscaler's header tells."""
+    loader = upscaling.above("upscaler")
+    found = loader.source("source") if loader else None
+    if source is None or found is None or not isinstance(found.facts, UpscalerFacts) or not found.facts.scale:
+        return None
+    return Size(source.width * found.facts.scale, source.height * found.facts.scale)
+
+
+@node(category="image", lane="gpu", check=_check_overlap, traits=(SizeTraits(_enlarged_size, of="image"),))
 def UpscaleImage(
     upscaler: Upscaler,
     image: Image,

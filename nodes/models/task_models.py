@@ -1,0 +1,166 @@
+"""Models of transformers that say something about pictures: depth, classes, poses, boxes around things.
+
+They are recognised by the configuration in their folder; any network of transformers with a head for the task is one.
+Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from weft.engine import InputError
+from weft.nodes.models.contents import Contents
+from weft.nodes.models.network_calls import library_errors, network_call
+
+if TYPE_CHECKING:
+    import PIL.Image
+    import torch
+    from torch import Tensor
+
+Task = Literal["depth", "segmentation", "pose", "detection"]
+
+HEADS: Mapping[Task, tuple[str, ...]] = {
+    "depth": ("ForDepthEstimation",),
+    "segmentation": ("ForSemanticSegmentation", "ForUniversalSegmentation"),
+    "pose": ("ForPoseEstimation",),
+    "detection": ("ForObjectDetection",),
+}
+"""How transformers' classes with a head for a task end."""
+
+METRIC = frozenset({"depth_pro", "glpn", "zoedepth"})
+"""The `model_type` of networks whose depth grows with the distance; that of others grows towards the viewer."""
+
+PROCESSOR = "preprocessor_config.json"
+"""The file that says how pictures are prepared."""
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What the configuration of a model says.
+
+    Args:
+        task: what it is for.
+        architecture: transformers' class.
+        labels: the names of the classes that it tells apart, by number.
+        metric: whether its depth grows with the distance.
+        config: as transformers' class takes it.
+    """
+
+    task: Task
+    architecture: str
+    labels: tuple[str, ...] = ()
+    metric: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def task_facts(contents: Contents) -> TaskFacts | None:
+    """What the folder of a model says; None where transformers has no head for a task in it."""
+    config = contents.configs.get("", {})
+    named = config.get("architectures") or [""]
+    task = task_of(str(named[0]))
+    if task is None:
+        return None
+    names = config.get("id2label") or {}
+    labels = tuple(str(names[number]) for number in sorted(names, key=int))
+    metric = config.get("model_type") in METRIC or config.get("depth_estimation_type") == "metric"
+    return TaskFacts(task, str(named[0]), labels, metric, config)
+
+
+def task_of(architecture: str) -> Task | None:
+    """The task of a class of transformers; None where it has a head for none of them."""
+    return next((task for task in get_args(Task) if architecture.endswith(HEADS[task])), None)
+
+
+class TaskModel:
+    """A model with what prepares pictures for it.
+
+    Args:
+        network: transformers' model, on its device.
+        processor: transformers' image processor.
+    """
+
+    def __init__(self, network: Any, processor: Any) -> None:
+        self.network = network
+        self.processor = processor
+
+    @property
+    def networks(self) -> tuple[Any, ...]:
+        """The modules whose weights the residency counts."""
+        return (self.network,)
+
+    def depth(self, picture: PIL.Image.Image) -> Tensor:
+        """The depth `[height, width]` of a picture, as the network gives it, in the picture's size."""
+        outputs, size = self._outputs(picture), (picture.height, picture.width)
+        (found,) = self.processor.post_process_depth_estimation(outputs, [size])
+        depth: Tensor = found["predicted_depth"].float().cpu()
+        return depth.reshape(size)
+
+    def classes(self, picture: PIL.Image.Image) -> Tensor:
+        """The number of the class at each place `[height, width]` of a picture."""
+        outputs, size = self._outputs(picture), (picture.height, picture.width)
+        (found,) = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[size])
+        numbers: Tensor = found.cpu()
+        return numbers
+
+    def boxes(self, picture: PIL.Image.Image, label: str, threshold: float) -> list[list[float]]:
+        """The boxes `[left, top, width, height]` around things of a class in a picture, in pixels."""
+        outputs, size = self._outputs(picture), (picture.height, picture.width)
+        (found,) = self.processor.post_process_object_detection(outputs, threshold=threshold, target_sizes=[size])
+        names = self.network.config.id2label
+        kept = [box for box, number in zip(found["boxes"], found["labels"], strict=True) if names[int(number)] == label]
+        return [[left, top, right - left, low - top] for left, top, right, low in (box.tolist() for box in kept)]
+
+    def keypoints(self, picture: PIL.Image.Image, boxes: list[list[float]]) -> list[tuple[Tensor, Tensor]]:
+        """For each box the joints `[joint, 2]` of the person in it, in pixels across and down, and their scores."""
+        outputs = self._outputs(picture, boxes=[boxes])
+        (found,) = self.processor.post_process_pose_estimation(outputs, boxes=[boxes])
+        return [(one["keypoints"].float(), one["scores"].float()) for one in found]
+
+    def _outputs(self, picture: PIL.Image.Image, **options: Any) -> Any:
+        """What the network gives for a picture."""
+        given = self.processor(images=picture, return_tensors="pt", **options)
+        levels = given["pixel_values"].to(self.network.device, self.network.dtype)
+        with network_call(type(self.network).__name__, {"picture": levels}):
+            import torch
+
+            with torch.inference_mode():
+                return self.network(pixel_values=levels)
+
+
+def load_task_model(
+    name: str, facts: TaskFacts, root: Path, variant: str, dtype: torch.dtype, device: str
+) -> TaskModel:
+    """The model in a folder.
+
+    Args:
+        name: of the source, for messages.
+
+    Raises:
+        InputError: where transformers has no such class, or needs what is not installed to prepare pictures for it.
+    """
+    import transformers
+
+    from weft.nodes.models.loading import own_config, pretrained, ready
+
+    kind = getattr(transformers, facts.architecture, None)
+    if kind is None:
+        raise InputError(
+            f"`{name}` is a {facts.architecture}, which the installed transformers does not have",
+            "upgrade it: pip install --upgrade transformers",
+            "unsupported-network",
+        )
+
+    def refusal(line: str) -> InputError:
+        message = f"pictures cannot be prepared for `{name}` ({line})"
+        return InputError(message, "get the whole folder again, or install what is missing", "damaged-file")
+
+    with library_errors(refusal, (Exception,)):
+        config = kind.config_class.from_dict(own_config(facts.config))
+        # The processors that work with torchvision round otherwise; Pillow is always there.
+        kinds: Any = transformers.AutoImageProcessor
+        processor = kinds.from_pretrained(root, backend="pil", local_files_only=True)
+    network = pretrained(kind, root, variant, dtype=dtype, config=config)
+    return TaskModel(ready(network, device), processor)
