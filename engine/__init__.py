@@ -41,7 +41,7 @@ from weft.engine.spec.node import Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
-from weft.engine.types import ADDED_LATER, Range, value
+from weft.engine.types import ADDED_LATER, Choices, Range, value
 from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
@@ -64,6 +64,7 @@ __all__ = [
     "Artifact",
     "Cancelled",
     "CatalogError",
+    "Choices",
     "Choose",
     "Collect",
     "Computed",

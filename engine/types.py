@@ -16,7 +16,7 @@ import sys
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
@@ -93,6 +93,19 @@ class Range:
         if self.step is not None and not (self.minimum or 0) % self.step:
             given["multipleOf"] = self.step
         return {name: bound for name, bound in given.items() if bound is not None}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the choices of an input are; used in `Annotated` around a `Literal` of texts.
+
+    Args:
+        about: a line on each choice.
+        meant: the hint for a text that is no choice: what somebody who wrote it may mean; empty where it is unknown.
+    """
+
+    about: Mapping[str, str]
+    meant: Callable[[str], str] = lambda given: ""
 
 
 def shown(literal: object) -> str:
@@ -184,6 +197,14 @@ class Type(ABC):
 
     def bounded(self, bounds: Range) -> Type:
         """This type with bounds on its numbers."""
+        return self
+
+    def described(self, choices: Choices) -> Type:
+        """This type with what its choices are.
+
+        Raises:
+            CatalogError: where its choices are others.
+        """
         return self
 
 
@@ -336,17 +357,31 @@ class Scalar(Type):
 
 @dataclass(frozen=True)
 class Choice(Type):
-    """One of some strings."""
+    """One of some strings.
+
+    Args:
+        choices: what they are, where the annotation says so.
+    """
 
     options: tuple[str, ...]
+    choices: Choices = field(default=Choices({}), compare=False)
 
     def literal(self, given: object) -> Any:
         if not isinstance(given, str) or given not in self.options:
             found = spelled(given, 60) if isinstance(given, str) else shown(given)
-            hint = nearest(given, self.options) if isinstance(given, str) else ""
+            hint = self._meant(given) if isinstance(given, str) else ""
             choices = f"choose one of: {listed(self.options, 30)}"
             raise LiteralError(f"{found} is no choice here", f"{hint} {choices}".strip(), "unknown-choice")
         return given
+
+    def _meant(self, given: str) -> str:
+        return self.choices.meant(given) or nearest(given, self.options)
+
+    def described(self, choices: Choices) -> Type:
+        unknown = choices.about.keys() ^ set(self.options) if choices.about else set()
+        if unknown:
+            raise CatalogError(f"the texts on choices and the choices differ: {listed(sorted(unknown))}")
+        return replace(self, choices=choices)
 
     def accepts(self, other: Type) -> bool:
         return other == Scalar("str") or (isinstance(other, Choice) and set(other.options) <= set(self.options))
@@ -355,7 +390,8 @@ class Choice(Type):
         return item in self.options
 
     def schema(self) -> dict[str, Any]:
-        return {"enum": list(self.options)}
+        about = [self.choices.about[option] for option in self.options] if self.choices.about else []
+        return {"enum": list(self.options), **({"enumDescriptions": about} if about else {})}
 
     def __str__(self) -> str:
         return "choice"
@@ -422,6 +458,9 @@ class ListOf(Type):
     def bounded(self, bounds: Range) -> Type:
         return ListOf(self.item.bounded(bounds))
 
+    def described(self, choices: Choices) -> Type:
+        return ListOf(self.item.described(choices))
+
     def __str__(self) -> str:
         return f"list of {self.item}"
 
@@ -471,6 +510,9 @@ class Either(Type):
     def bounded(self, bounds: Range) -> Type:
         return Either(tuple(option.bounded(bounds) for option in self.options))
 
+    def described(self, choices: Choices) -> Type:
+        return Either(tuple(option.described(choices) for option in self.options))
+
     def __str__(self) -> str:
         options = (part for option in self.options if option != Nothing() for part in str(option).split(" or "))
         return " or ".join(dict.fromkeys(options))
@@ -490,9 +532,11 @@ def read(annotation: Any) -> Type:
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        bounds = next((mark for mark in arguments[1:] if isinstance(mark, Range)), None)
         inner = read(arguments[0])
-        return inner.bounded(bounds) if bounds else inner
+        for mark in arguments[1:]:
+            inner = inner.bounded(mark) if isinstance(mark, Range) else inner
+            inner = inner.described(mark) if isinstance(mark, Choices) else inner
+        return inner
     if origin in (typing.Union, types.UnionType):
         return Either(tuple(map(read, arguments)))
     if origin is typing.Literal and all(isinstance(option, str) for option in arguments):

@@ -257,11 +257,15 @@ class Model(Weights, Generic[F]):
         noise: overrides the noise schedule of the training, by diffusers' name; empty takes it from the configuration.
         terminal_snr: overrides whether the noise schedule of the training ends in noise alone: `zero` or `nonzero`;
             empty takes it from the configuration.
+        beta_start: overrides the first beta of that schedule; None takes it from the configuration.
+        beta_end: overrides the last one.
     """
 
     prediction: str = ""
     noise: str = ""
     terminal_snr: str = field(default="", metadata=ADDED_LATER)
+    beta_start: float | None = field(default=None, metadata=ADDED_LATER)
+    beta_end: float | None = field(default=None, metadata=ADDED_LATER)
 
 
 @value

@@ -104,14 +104,24 @@ def _whole(type: NodeRecord) -> Iterator[str]:
         yield fill(takes, WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=indent)
         if one["help"]:
             yield fill(one["help"], WIDTH, initial_indent=indent, subsequent_indent=indent)
+        yield from _choices(one.get("schema", {}), indent)
     yield "\noutputs"
     yield table(((name, kind) for name, kind in type["outputs"].items()), indent="  ")
 
 
-def _bounds(schema: Mapping[str, Any]) -> str:
-    """The range of an input's literals, `, 1 to 100 in steps of 8`, or its choices."""
+def _choices(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """A line on each choice of an input, where its type says what they are."""
     for one in (schema, *schema.get("anyOf", ())):
-        if "enum" in one:
+        width = max(map(len, one.get("enum", ())), default=0)
+        for choice, about in zip(one.get("enum", ()), one.get("enumDescriptions", ()), strict=False):
+            start = f"{indent}  {choice:<{width}}  "
+            yield fill(about, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    """The range of an input's literals, `, 1 to 100 in steps of 8`, or its choices where they are not described."""
+    for one in (schema, *schema.get("anyOf", ())):
+        if "enum" in one and "enumDescriptions" not in one:
             return f": {', '.join(one['enum'])}"
         if "minimum" in one or "maximum" in one:
             step = f" in steps of {one['multipleOf']}" if "multipleOf" in one else ""

@@ -49,10 +49,16 @@ def eight_heads(widths: Sequence[int]) -> int:
     return 8
 
 
+class SD1Denoiser(UNetDenoiser):
+    """SD 1's UNet."""
+
+    aligned_steps = "StableDiffusion"
+
+
 SD1 = Family(
     name="SD1",
     network=UNetFormat(is_sd1, eight_heads),
-    denoiser=UNetDenoiser,
+    denoiser=SD1Denoiser,
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
     texts=(Clip("clip_l", "text_encoder", (original.TEXT, original.OLD_TEXT)),),

@@ -77,6 +77,7 @@ class SDXLPrompts(PromptEncoder):
 class SDXLDenoiser(UNetDenoiser):
     """SDXL's UNet, which reads a pooled prompt and size conditions besides the prompt (SDXL, section 2.2)."""
 
+    aligned_steps = "StableDiffusionXL"
     takes_size_conditions = True
 
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:

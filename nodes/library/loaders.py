@@ -5,11 +5,11 @@ They read headers and return recipes; weights are loaded when a node uses them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Generic, Literal, NamedTuple
+from typing import Annotated, Any, Generic, Literal, NamedTuple
 
-from weft.engine import ADDED_LATER, INJECTED, Context, InputError, NodeProblem, Resolved, Upstream, node
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, NodeProblem, Range, Resolved, Upstream, node
 from weft.nodes.families import checkpoint_in, family
 from weft.nodes.families.sources import (
     CheckpointSource,
@@ -58,6 +58,17 @@ def _trained(prediction: Prediction, noise: Noise, terminal_snr: TerminalSNR) ->
     return predicted, NOISES.get(noise, noise), ends
 
 
+def _check_betas(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """Betas rise, and belong to a noise schedule that has ends."""
+    start, end = inputs.get("beta_start"), inputs.get("beta_end")
+    if start is not None and end is not None and start >= end:
+        message = f"the last beta, {end:g}, does not lie above the first, {start:g}"
+        yield NodeProblem("beta_end", message, "give a greater one", "out-of-range")
+    if (start is not None or end is not None) and inputs.get("noise") == "cosine":
+        message = "a cosine schedule follows from its formula and has no betas of its ends"
+        yield NodeProblem("noise", message, "leave `beta_start` and `beta_end` out", "conflicting-inputs")
+
+
 def variant_fits(loader: Upstream) -> Iterator[NodeProblem]:
     """The variant must be among those of the source."""
     source, variant = loader.source("source"), loader.literals.get("variant")
@@ -79,7 +90,7 @@ def _whole_fits(loader: Upstream) -> Iterator[NodeProblem]:
     yield from own_texts_fit(loader)
 
 
-@node(category="loaders", lane="io", settings=("precision",), fits=_whole_fits)
+@node(category="loaders", lane="io", settings=("precision",), check=_check_betas, fits=_whole_fits)
 def LoadCheckpoint(
     source: Annotated[str, CheckpointSource()],
     *,
@@ -87,6 +98,8 @@ def LoadCheckpoint(
     prediction: Prediction = "checkpoint",
     noise: Noise = "checkpoint",
     terminal_snr: Annotated[TerminalSNR, ADDED_LATER] = "checkpoint",
+    beta_start: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
+    beta_end: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
     context: Context = INJECTED,
 ) -> Checkpoint[F]:
     """Load a checkpoint: its denoiser, text encoder and VAE.
@@ -106,14 +119,21 @@ def LoadCheckpoint(
         terminal_snr: `zero` where the noise schedule of the training ends in noise alone
             (https://arxiv.org/abs/2305.08891), as of many models that predict v; `checkpoint` takes it from the
             configuration, or from a single file's tensor `ztsnr`.
+        beta_start: the first beta of the noise schedule of the training, instead of the configuration's: 0.0001 for
+            `linear` as in DDPM, 0.00085 for Stable Diffusion's `scaled_linear`. `cosine` has none.
+        beta_end: the last one: 0.02 in DDPM, 0.012 in Stable Diffusion.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
-    return Checkpoint(Model(*recipe, *_trained(prediction, noise, terminal_snr)), TextEncoder(*recipe), VAE(*recipe))
+    return Checkpoint(
+        Model(*recipe, *_trained(prediction, noise, terminal_snr), beta_start, beta_end),
+        TextEncoder(*recipe),
+        VAE(*recipe),
+    )
 
 
-@node(category="loaders", lane="io", settings=("precision",), fits=_fits)
+@node(category="loaders", lane="io", settings=("precision",), check=_check_betas, fits=_fits)
 def LoadDiffusionModel(
     source: Annotated[str, DenoiserSource()],
     *,
@@ -121,6 +141,8 @@ def LoadDiffusionModel(
     prediction: Prediction = "checkpoint",
     noise: Noise = "checkpoint",
     terminal_snr: Annotated[TerminalSNR, ADDED_LATER] = "checkpoint",
+    beta_start: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
+    beta_end: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
     context: Context = INJECTED,
 ) -> Model[F]:
     """Load a denoiser from a file of its own, without VAE and text encoders.
@@ -135,11 +157,13 @@ def LoadDiffusionModel(
         prediction: what the denoiser predicts; `checkpoint` is what the file says, else the default of the family.
         noise: the noise schedule of the training, as for LoadCheckpoint; `checkpoint` is the default of the family.
         terminal_snr: whether that schedule ends in noise alone, as for LoadCheckpoint.
+        beta_start: the first beta of that schedule, as for LoadCheckpoint.
+        beta_end: the last one.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
     recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
-    return Model(*recipe, *_trained(prediction, noise, terminal_snr))
+    return Model(*recipe, *_trained(prediction, noise, terminal_snr), beta_start, beta_end)
 
 
 def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:

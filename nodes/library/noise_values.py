@@ -11,7 +11,8 @@ from weft.nodes.library.latent_parts import have_samples, samples_of
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.sampling.compatibility import noise_fits
-from weft.nodes.sampling.samplers import SIGMAS_ALONE, SamplerName, ScheduleName
+from weft.nodes.sampling.sampler_choices import SamplerInput, ScheduleInput
+from weft.nodes.sampling.samplers import SIGMAS_ALONE
 from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Latent, Model
@@ -122,8 +123,8 @@ def AddNoise(
     timestep: Annotated[float | None, Range(0.0, 10_000.0)] = None,
     steps: Annotated[int, Range(1, 10_000)] = 20,
     step: Annotated[int, Range(0, 10_000)] = 0,
-    sampler: SamplerName = "dpmpp_2m",
-    schedule: ScheduleName = "model",
+    sampler: SamplerInput = "dpmpp_2m",
+    schedule: ScheduleInput = "model",
     context: Context = INJECTED,
 ) -> Latent[F]:
     """Put latents under noise, as strong as at a step of a run: x_t from x_0, the forward process.
@@ -145,6 +146,7 @@ def AddNoise(
         schedule: the spacing of the noise levels.
     """
     from weft.nodes.models.parametrisation import parametrisation_of
+    from weft.nodes.sampling.aligned_steps import timing_of
     from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
     from weft.nodes.sampling.sigma_run import SigmaRun
 
@@ -164,6 +166,6 @@ def AddNoise(
             return replace(latent, samples=levels.noised(clean, noise.samples))
         config = denoiser.scheduler_config(sampler == "model")
         scheduler = make_scheduler(config, sampler, schedule, steps, spaces_steps=denoiser.spaces_steps)
-        timing = denoiser.timing(steps, latent)
+        timing = timing_of(denoiser, steps, latent, schedule)
         run = SchedulerRun(scheduler, parametrisation, steps=steps, start_step=step, generators=[], timing=timing)
     return replace(latent, samples=run.noised(clean, noise.samples).float())

@@ -72,7 +72,8 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         facts.corrections,
     )
     denoiser.scheduler = with_training(
-        denoiser.scheduler, training_options(recipe.prediction, recipe.noise, recipe.terminal_snr)
+        denoiser.scheduler,
+        training_options(recipe.prediction, recipe.noise, recipe.terminal_snr, (recipe.beta_start, recipe.beta_end)),
     )
     return denoiser
 

@@ -9,8 +9,10 @@ from weft.engine import ADDED_LATER, INJECTED, Context, Limits, NodeProblem, Ran
 from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
-from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, SamplerName, ScheduleName, samplers_for
+from weft.nodes.sampling.sampler_choices import VARIANCES, SamplerInput, ScheduleInput
+from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, samplers_for
 from weft.nodes.sampling.sampling_run import GeneratorScope
+from weft.nodes.sampling.scheduling import TAKE_CLIPPING, TAKE_VARIANCE, ChainOptions, Variance
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import F, Guide, Latent
@@ -52,10 +54,21 @@ def _check_generator(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
         yield NodeProblem("seed", message, "give one seed, or set `generator` to `item`", "conflicting-inputs")
 
 
+def _check_chain(inputs: Mapping[str, Any]) -> Iterable[NodeProblem]:
+    """The sampler must take the variance and the clipping that are given."""
+    sampler = inputs.get("sampler", "model")
+    given = {"variance": inputs.get("variance", "model") != "model", "clip": inputs.get("clip") is not None}
+    for name, able in (("variance", TAKE_VARIANCE), ("clip", TAKE_CLIPPING)):
+        if given[name] and sampler not in ("model", *able):
+            message, hint = f"the sampler `{sampler}` takes no `{name}`", f"leave it out, or choose: {', '.join(able)}"
+            yield NodeProblem(name, message, hint, "unsupported-by-sampler")
+
+
 def check_sampling(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The sampler, the schedule and the steps must go together, or the sampler and the sigmas."""
     yield from _check_eta(inputs)
     yield from _check_generator(inputs)
+    yield from _check_chain(inputs)
     if inputs.get("sigmas", "linked") is not None:
         yield from _check_sigmas(inputs)
         return
@@ -109,10 +122,12 @@ def KSampler(
     *,
     seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
     steps: Annotated[int, Range(1, 10_000)] = 20,
-    sampler: SamplerName = "dpmpp_2m",
-    schedule: ScheduleName = "model",
+    sampler: SamplerInput = "dpmpp_2m",
+    schedule: ScheduleInput = "model",
     denoise: Annotated[float, Range(0.0, 1.0)] = 1.0,
     eta: Annotated[float, Range(0.0, 1.0)] = 0.0,
+    variance: Annotated[Variance, VARIANCES, ADDED_LATER] = "model",
+    clip: Annotated[bool | None, ADDED_LATER] = None,
     start_step: Annotated[int, Range(0, 10_000)] = 0,
     end_step: Annotated[int | None, Range(0, 10_000)] = None,
     add_noise: bool = True,
@@ -147,6 +162,9 @@ def KSampler(
             unchanged. A size needs 1. For `lcm` it is as in diffusers' StableDiffusionImg2ImgPipeline; in contrast
             LatentConsistencyModelImg2ImgPipeline spaces all steps over this share.
         eta: the share of new noise in each step, for `ddim` and `tcd`; 0 is deterministic.
+        variance: of the noise in each step of `ddpm`.
+        clip: for `ddpm` and `ddim`, whether what each step takes the picture to be is clipped to -1..1; null is as the
+            model's configuration has it, which is true for most models of pixels and false for those of latents.
         start_step: the first step, counted from 0; earlier ones were run by another KSampler.
         end_step: the step to stop before, for another KSampler to continue; null runs to the end.
         add_noise: whether the noise of the first step is added to given latents; set it to false for latents from
@@ -166,6 +184,7 @@ def KSampler(
         schedule=schedule,
         denoise=denoise,
         eta=eta,
+        chain=ChainOptions(variance, clip),
         start_step=start_step,
         end_step=end_step,
         add_noise=add_noise,

@@ -9,8 +9,9 @@ from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sampler import check_sampling
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
-from weft.nodes.sampling.samplers import SamplerName, ScheduleName
+from weft.nodes.sampling.sampler_choices import VARIANCES, SamplerInput, ScheduleInput
 from weft.nodes.sampling.sampling_run import GeneratorScope
+from weft.nodes.sampling.scheduling import ChainOptions, Variance
 from weft.nodes.values import F, Guide, Latent
 
 
@@ -31,10 +32,12 @@ def KSamplerSteps(
     *,
     seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
     steps: Annotated[int, Range(1, 10_000)] = 20,
-    sampler: SamplerName = "dpmpp_2m",
-    schedule: ScheduleName = "model",
+    sampler: SamplerInput = "dpmpp_2m",
+    schedule: ScheduleInput = "model",
     denoise: Annotated[float, Range(0.0, 1.0)] = 1.0,
     eta: Annotated[float, Range(0.0, 1.0)] = 0.0,
+    variance: Annotated[Variance, VARIANCES, ADDED_LATER] = "model",
+    clip: Annotated[bool | None, ADDED_LATER] = None,
     start_step: Annotated[int, Range(0, 10_000)] = 0,
     end_step: Annotated[int | None, Range(0, 10_000)] = None,
     add_noise: bool = True,
@@ -58,6 +61,8 @@ def KSamplerSteps(
         schedule: the spacing of the noise levels; `model` is that of the checkpoint.
         denoise: the share of the schedule that is run on given latents, as for KSampler.
         eta: the share of new noise in each step, as for KSampler.
+        variance: of the noise in each step of `ddpm`.
+        clip: whether what each step takes the picture to be is clipped, as for KSampler.
         start_step: the first step, counted from 0.
         end_step: the step to stop before; null runs to the end.
         add_noise: whether the noise of the first step is added to given latents.
@@ -73,6 +78,7 @@ def KSamplerSteps(
         schedule=schedule,
         denoise=denoise,
         eta=eta,
+        chain=ChainOptions(variance, clip),
         start_step=start_step,
         end_step=end_step,
         add_noise=add_noise,

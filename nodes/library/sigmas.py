@@ -14,7 +14,7 @@ from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Rang
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.pictures.plots import PlotAxis, curve
 from weft.nodes.sampling.compatibility import sigmas_fit
-from weft.nodes.sampling.samplers import ScheduleName
+from weft.nodes.sampling.sampler_choices import ScheduleInput
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Image, Latent, Model
 
@@ -57,7 +57,7 @@ def MakeSigmas(
     latent: Latent[F] | None = None,
     *,
     steps: Annotated[int, Range(1, 10_000)] = 20,
-    schedule: ScheduleName = "model",
+    schedule: ScheduleInput = "model",
     context: Context = INJECTED,
 ) -> Sigmas[F]:
     """The noise levels of a model over some steps, down to 0, as the sampler `euler` uses them.
@@ -69,13 +69,14 @@ def MakeSigmas(
         schedule: how they are spaced; `model` is the checkpoint's own spacing.
     """
     from weft.nodes.models.parametrisation import parametrisation_of
+    from weft.nodes.sampling.aligned_steps import timing_of
     from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 
     with context.weights(model, Denoiser) as denoiser:
         config = denoiser.scheduler
         if latent is None and config.get("use_dynamic_shifting"):
             raise InputError("the model's noise levels depend on the picture's size", "link `latent`", "missing-input")
-        timing = denoiser.timing(steps, latent) if latent else {}
+        timing = timing_of(denoiser, steps, latent, schedule)
     changed = denoiser.scheduler_config(own_class=False)
     scheduler = make_scheduler(changed, "euler", schedule, steps, spaces_steps=denoiser.spaces_steps)
     run = SchedulerRun(scheduler, parametrisation_of(config), steps=steps, generators=[], timing=timing)

@@ -108,6 +108,9 @@ class Denoiser:
     spaces_steps: ClassVar[bool] = False
     """Whether `timing` gives the noise levels of a run (`sigmas`), which not every scheduler takes."""
 
+    aligned_steps: ClassVar[str] = ""
+    """The name in diffusers' `AysSchedules` of the timesteps that were optimised for its models; empty for none."""
+
     perturbable: ClassVar[bool] = True
     """Whether the network has self-attention that perturbed-attention guidance can reach."""
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SchedulerConfig = Mapping[str, Any]
 """The configuration of a diffusers scheduler, as its JSON file has it."""
 
+BETAS = ("beta_start", "beta_end")
+"""The options for the first and the last beta of a noise schedule."""
+
 ZERO_SNR = "rescale_betas_zero_snr"
 """The option that rescales a noise schedule so that it ends in noise alone (https://arxiv.org/abs/2305.08891)."""
 
@@ -201,7 +204,7 @@ class Flow(Parametrisation):
 
     kind = "flow"
     title = "a flow-matching model"
-    fixed_settings = frozenset({"prediction_type", "beta_schedule", ZERO_SNR})
+    fixed_settings = frozenset({"prediction_type", "beta_schedule", ZERO_SNR, *BETAS})
     keeps_schedule = True
 
     timesteps: int
@@ -250,7 +253,7 @@ class EDM(Parametrisation):
 
     kind = "edm"
     title = "a model of EDM"
-    fixed_settings = frozenset({"beta_schedule", ZERO_SNR})
+    fixed_settings = frozenset({"beta_schedule", ZERO_SNR, *BETAS})
 
     sigma_data: float
     sign: int
@@ -292,7 +295,7 @@ class Consistency(Parametrisation):
 
     kind = "consistency"
     title = "a consistency model"
-    fixed_settings = frozenset({"prediction_type", "beta_schedule", ZERO_SNR})
+    fixed_settings = frozenset({"prediction_type", "beta_schedule", ZERO_SNR, *BETAS})
     has_sigma_form = False
 
     sigma_data: float
@@ -343,21 +346,25 @@ def parametrisation_of(
     raise InputError(f"the model's scheduler names an unknown prediction: `{name}`", hint, "unknown-prediction")
 
 
-def training_options(prediction: str, noise: str, terminal_snr: str) -> dict[str, object]:
-    """What a recipe has of a model's training as options of a scheduler; empty texts say nothing.
+def training_options(
+    prediction: str, noise: str, terminal_snr: str, betas: tuple[float | None, float | None] = (None, None)
+) -> dict[str, object]:
+    """What a recipe has of a model's training as options of a scheduler; empty texts and None say nothing.
 
     Args:
         terminal_snr: `zero` or `nonzero`.
+        betas: the first and the last of the noise schedule.
     """
     given = {"prediction_type": prediction, "beta_schedule": noise}
     options: dict[str, object] = {name: option for name, option in given.items() if option}
+    options |= {name: beta for name, beta in zip(BETAS, betas, strict=True) if beta is not None}
     return {**options, ZERO_SNR: terminal_snr == "zero"} if terminal_snr else options
 
 
 def retrained(config: SchedulerConfig, training: Mapping[str, object]) -> dict[str, Any]:
     """A scheduler's configuration with other options of a model's training, whether the model has them or not."""
     # Without this, diffusers would take the betas that a configuration lists, whatever its schedule is called.
-    listed = {"trained_betas": None} if "beta_schedule" in training else {}
+    listed = {"trained_betas": None} if training.keys() & {"beta_schedule", *BETAS} else {}
     needed = {NEEDS_ZERO_SNR: training[ZERO_SNR]} if ZERO_SNR in training else {}
     return {**config, **training, **listed, **needed}
 
@@ -377,7 +384,7 @@ def with_training(config: SchedulerConfig, training: Mapping[str, object]) -> di
         names = " and ".join(f"`{name}`" for name in sorted(fixed))
         raise InputError(
             f"{found.title} has no choice of {names}",
-            "leave `prediction`, `noise` and `terminal_snr` out",
+            "leave `prediction`, `noise`, `terminal_snr`, `beta_start` and `beta_end` out",
             "unsupported-by-model",
         )
     return changed

@@ -23,6 +23,7 @@ from weft.nodes.models.facts import (
     VAEFacts,
 )
 from weft.nodes.models.parametrisation import (
+    BETAS,
     ZERO_SNR,
     SchedulerConfig,
     parametrisation_of,
@@ -33,9 +34,10 @@ from weft.nodes.models.unclip import has_noise
 from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
+from weft.nodes.sampling.aligned_steps import check_aligned
 from weft.nodes.sampling.image_prompt_checks import image_vector_fits, ip_adapter_fits, redux_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
-from weft.nodes.sampling.scheduling import check_timing, scheduler_for, solver_for
+from weft.nodes.sampling.scheduling import ChainOptions, check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
 from weft.nodes.sampling.traits import (
     EXTRA_CHANNEL_HINTS,
@@ -323,9 +325,14 @@ def _schedule_fits(
     try:
         solver = solver_for(config, sampler, schedule)
         check_timing(config, sampler, solver, model.family.denoiser.spaces_steps)
+        check_aligned(schedule, model.family.denoiser.aligned_steps, model.family.name)
         checked = "eta"
         eta = given.get("eta") if sampler == "model" else None  # KSampler's own check knows the samplers by name.
         scheduler_for(config, sampler, schedule, eta or 0.0)
+        if sampler == "model":
+            checked = "variance" if given.get("variance", "model") != "model" else "clip"
+            chain = ChainOptions(given.get("variance") or "model", given.get("clip"))
+            scheduler_for(config, sampler, schedule, chain=chain)
         checked = "steps"
         if (steps := given.get("steps")) is not None:
             check_steps(config, sampler, schedule, solver, steps)
@@ -504,8 +511,8 @@ def training_fits(loader: Upstream) -> Iterator[NodeProblem]:
     except InputError as refusal:
         yield NodeProblem.of(refusal, "prediction", after=f"; {model}")
         return
-    for name, option in TRAINING.items():
-        if given.get(name, "checkpoint") != "checkpoint" and option in fixed:
+    for name, option in {**TRAINING, **dict(zip(BETAS, BETAS, strict=True))}.items():
+        if given.get(name, "checkpoint") not in ("checkpoint", None) and option in fixed:
             yield NodeProblem(
                 name, f"`{name}` cannot be set for this model; {model}", f"leave `{name}` out", "unsupported-by-model"
             )

@@ -29,6 +29,10 @@ SamplerName = Literal[
     "dpmpp_sde",
     "dpmpp_2s",
     "dpmpp_3m",
+    "dpmpp_3m_sde",
+    "dpmsolver_2m",
+    "dpmsolver_2m_sde",
+    "dpmsolver_2s",
     "deis",
     "unipc",
     "sa_solver",
@@ -36,10 +40,14 @@ SamplerName = Literal[
     "tcd",
 ]
 
-ScheduleName = Literal["model", "karras", "exponential", "beta", "sgm_uniform"]
+ScheduleName = Literal["model", "karras", "exponential", "beta", "sgm_uniform", "linspace", "ays"]
 
 EVERY_SCHEDULE: tuple[ScheduleName, ...] = get_args(ScheduleName)
-SPACED: tuple[ScheduleName, ...] = ("model", "sgm_uniform")
+COMPUTED: tuple[ScheduleName, ...] = ("model", "karras", "exponential", "beta", "sgm_uniform", "linspace")
+"""Of classes that take no list of timesteps."""
+SPACED: tuple[ScheduleName, ...] = ("model", "sgm_uniform", "linspace")
+EVENLY_SPACED: tuple[ScheduleName, ...] = ("model", "sgm_uniform")
+"""Of classes whose steps go a fixed number of timesteps down, which from those of `linspace` misses the next one."""
 SIGMAS: tuple[ScheduleName, ...] = ("model", "karras", "exponential", "beta")
 
 EVERY_PREDICTION = frozenset({"epsilon", "v_prediction", "sample"})
@@ -82,7 +90,7 @@ class Sampler:
     """
 
     scheduler: str
-    schedules: tuple[ScheduleName, ...] = EVERY_SCHEDULE
+    schedules: tuple[ScheduleName, ...] = COMPUTED
     options: Mapping[str, object] = field(default_factory=dict)
     predictions: frozenset[str] = EVERY_PREDICTION
     takes_eta: bool = False
@@ -103,29 +111,50 @@ def _multistep(**options: object) -> Sampler:
     name = "DPMSolverMultistepScheduler"
     given = {**SECOND_ORDER, **options}
     solvers = {"flow": Solver(name, options=given), "edm": Solver(f"EDM{name}", options=given)}
-    return Sampler(name, options=given, solvers=solvers)
+    return Sampler(name, EVERY_SCHEDULE, given, solvers=solvers)
+
+
+def _without_edm(sampler: Sampler) -> Sampler:
+    """A sampler of an order that the class for EDM does not have."""
+    return replace(sampler, solvers={kind: one for kind, one in sampler.solvers.items() if kind != "edm"})
+
+
+def _predicting_noise(algorithm: str = "dpmsolver", steps: str = "Multistep") -> Sampler:
+    """DPM-Solver of second order, which works on the predicted noise, so that it cannot walk to a level of 0.
+
+    In third order diffusers' class divides by the length of the last step, which is 0 on schedules of levels.
+    """
+    options = {"algorithm_type": algorithm, "solver_order": 2, "final_sigmas_type": "sigma_min"}
+    schedules = EVERY_SCHEDULE if steps == "Multistep" else (*SIGMAS, "ays")
+    return Sampler(f"DPMSolver{steps}Scheduler", schedules, options)
 
 
 SAMPLERS: Mapping[SamplerName, Sampler] = {
-    "ddpm": Sampler("DDPMScheduler", SPACED),
-    "ddim": Sampler("DDIMScheduler", SPACED, takes_eta=True),
-    "pndm": Sampler("PNDMScheduler", SPACED, predictions=NO_SAMPLE),
+    "ddpm": Sampler("DDPMScheduler", (*SPACED, "ays")),
+    "ddim": Sampler("DDIMScheduler", EVENLY_SPACED, takes_eta=True),
+    "pndm": Sampler("PNDMScheduler", EVENLY_SPACED, predictions=NO_SAMPLE),
     "lms": Sampler("LMSDiscreteScheduler"),
     "euler": Sampler(
         "EulerDiscreteScheduler",
+        EVERY_SCHEDULE,
         solvers={"flow": Solver("FlowMatchEulerDiscreteScheduler", SIGMAS), "edm": Solver("EDMEulerScheduler")},
     ),
     "euler_ancestral": Sampler("EulerAncestralDiscreteScheduler", SPACED, predictions=NO_SAMPLE),
     "heun": Sampler(
         "HeunDiscreteScheduler",
+        EVERY_SCHEDULE,
         solvers={"flow": Solver("FlowMatchHeunDiscreteScheduler", takes_sigmas=False, takes_shift=False)},
     ),
     "dpm2": Sampler("KDPM2DiscreteScheduler", predictions=NO_SAMPLE),
     "dpm2_ancestral": Sampler("KDPM2AncestralDiscreteScheduler", predictions=NO_SAMPLE),
     "dpmpp_2m": _multistep(),
     "dpmpp_2m_sde": _multistep(algorithm_type="sde-dpmsolver++"),
-    "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", SIGMAS, SECOND_ORDER),
+    "dpmpp_2s": Sampler("DPMSolverSinglestepScheduler", (*SIGMAS, "ays"), SECOND_ORDER),
     "dpmpp_3m": _multistep(solver_order=3),
+    "dpmpp_3m_sde": _without_edm(_multistep(solver_order=3, algorithm_type="sde-dpmsolver++")),
+    "dpmsolver_2m": _predicting_noise(),
+    "dpmsolver_2m_sde": _predicting_noise("sde-dpmsolver"),
+    "dpmsolver_2s": _predicting_noise(steps="Singlestep"),
     "deis": Sampler(
         "DEISMultistepScheduler",
         options={"algorithm_type": "deis"},
@@ -180,8 +209,13 @@ SCHEDULES: Mapping[ScheduleName, Mapping[str, object]] = {
     "exponential": {**_PLAIN_SIGMAS, "use_exponential_sigmas": True},
     "beta": {**_PLAIN_SIGMAS, "use_beta_sigmas": True},
     "sgm_uniform": {**_PLAIN_SIGMAS, "timestep_spacing": "trailing"},
+    "linspace": {**_PLAIN_SIGMAS, "timestep_spacing": "linspace"},
+    "ays": _PLAIN_SIGMAS,
 }
-"""How each schedule is asked for in a scheduler's configuration; `model` keeps the checkpoint's own spacing."""
+"""How each schedule is asked for in a scheduler's configuration.
+
+`model` keeps the checkpoint's own spacing; `ays` gives a list of timesteps (`weft.nodes.sampling.aligned_steps`).
+"""
 
 
 def solver_of_class(scheduler: str, kind: str) -> Solver:

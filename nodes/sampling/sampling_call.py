@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.parametrisation import Parametrisation, parametrisation_of
+from weft.nodes.sampling.aligned_steps import timing_of
 from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.guided_denoiser import guided, seen_pictures
 from weft.nodes.sampling.noise import generators_for
@@ -21,6 +22,7 @@ from weft.nodes.sampling.run_start import RunStart, start_of
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
 from weft.nodes.sampling.sampling_run import GeneratorScope, SamplingRun, StepCallback
 from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
+from weft.nodes.sampling.scheduling import ChainOptions
 from weft.nodes.sampling.sigma_run import SigmaRun
 from weft.nodes.values import Guide, Latent
 
@@ -51,6 +53,7 @@ class SamplingSettings:
     schedule: ScheduleName
     denoise: float
     eta: float
+    chain: ChainOptions
     start_step: int
     end_step: int | None
     add_noise: bool
@@ -126,6 +129,7 @@ def _run(
             settings.schedule,
             settings.steps,
             eta=settings.eta,
+            chain=settings.chain,
             spaces_steps=model.spaces_steps,
         ),
         parametrisation,
@@ -135,7 +139,7 @@ def _run(
         generators=generators,
         rows=rows,
         eta=settings.eta,
-        timing=model.timing(settings.steps, latent),
+        timing=timing_of(model, settings.steps, latent, settings.schedule),
         device=context.device,
     )
 

@@ -29,7 +29,7 @@ from weft.nodes.sampling.noise import draw_noise
 from weft.nodes.sampling.repainting import Repainting
 from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, samplers_of, samplers_that_take_sigmas
 from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
-from weft.nodes.sampling.scheduling import LEARNED, check_timing, scheduler_for, solver_for
+from weft.nodes.sampling.scheduling import LEARNED, OF_THE_MODEL, ChainOptions, check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
 
 
@@ -232,6 +232,7 @@ def make_scheduler(
     steps: int | None = None,
     *,
     eta: float = 0.0,
+    chain: ChainOptions = OF_THE_MODEL,
     spaces_steps: bool = False,
 ) -> Any:
     """A fresh diffusers scheduler for a sampler and a schedule over a checkpoint's scheduler configuration.
@@ -239,6 +240,7 @@ def make_scheduler(
     Args:
         steps: that it is made for; None checks no number.
         eta: DDIM's share of fresh noise.
+        chain: what is overridden of how steps of the training's own chain are taken.
         spaces_steps: whether the model gives the levels of its steps.
 
     Raises:
@@ -248,7 +250,7 @@ def make_scheduler(
     check_timing(config, sampler, solver, spaces_steps)
     if steps is not None:
         check_steps(config, sampler, schedule, solver, steps)
-    name, options = scheduler_for(config, sampler, schedule, eta)
+    name, options = scheduler_for(config, sampler, schedule, eta, chain)
     scheduler_class = getattr(diffusers, name)
     with quietly(), _called(name):
         return scheduler_class.from_config(dict(config), **options, **SCHEDULES[schedule])
@@ -286,9 +288,11 @@ def _set_timesteps(
             f"choose one of: {', '.join(samplers_that_take_sigmas(parametrisation.kind))}",
             "sampler-cannot-follow",
         )
+    # A list of timesteps takes the place of their number.
+    number = {} if "timesteps" in given else {"num_inference_steps": steps}
     try:
         with quietly():
-            scheduler.set_timesteps(steps, device=device, **given)
+            scheduler.set_timesteps(**number, device=device, **given)
     except ValueError as refusal:
         raise InputError(
             f"{name} cannot make {steps} steps of this model's schedule: {refusal}",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import (
@@ -28,18 +29,69 @@ from weft.nodes.sampling.samplers import (
     solver_of_class,
 )
 
+Variance = Literal["model", "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"]
+"""The variance of the noise in DDPM's steps, by diffusers' names."""
+
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """What is overridden of how a sampler takes the steps of the training's own chain.
+
+    Args:
+        variance: of the noise in DDPM's steps; `model` is that of the configuration.
+        clip: whether the x_0 of each step is clipped to -1..1; None is as the configuration has it.
+    """
+
+    variance: Variance = "model"
+    clip: bool | None = None
+
+    def options(self, scheduler: str, sampler: SamplerName) -> Mapping[str, object]:
+        """The options of a class of diffusers.
+
+        Raises:
+            InputError: where the class has none of this kind.
+        """
+        found: dict[str, object] = {}
+        for name, given, able in (
+            ("variance", self.variance != "model", TAKE_VARIANCE),
+            ("clip", self.clip is not None, TAKE_CLIPPING),
+        ):
+            if given and scheduler not in able.values():
+                raise InputError(
+                    f"the sampler `{sampler}` ({scheduler}) takes no `{name}`",
+                    f"leave it out, or choose: {', '.join(able)}",
+                    "unsupported-by-sampler",
+                )
+        if self.variance != "model":
+            found["variance_type"] = self.variance
+        return found if self.clip is None else {**found, "clip_sample": self.clip}
+
+
+OF_THE_MODEL = ChainOptions()
+
+TAKE_VARIANCE: Mapping[SamplerName, str] = {"ddpm": "DDPMScheduler"}
+"""The samplers whose steps have a choice of variance, with their classes."""
+
+TAKE_CLIPPING: Mapping[SamplerName, str] = {"ddpm": "DDPMScheduler", "ddim": "DDIMScheduler"}
+"""The samplers that may clip the x_0 of each step, with their classes."""
+
 
 def scheduler_for(
-    config: SchedulerConfig, sampler: SamplerName, schedule: ScheduleName, eta: float = 0.0
+    config: SchedulerConfig,
+    sampler: SamplerName,
+    schedule: ScheduleName,
+    eta: float = 0.0,
+    chain: ChainOptions = OF_THE_MODEL,
 ) -> tuple[str, Mapping[str, object]]:
     """The name of diffusers' class that a sampler is for a model, and the options that make it this sampler.
 
     Args:
         config: of the scheduler that the model came with.
         eta: DDIM's share of fresh noise.
+        chain: what is overridden of the model's own chain.
 
     Raises:
-        InputError: where the sampler cannot follow such a model on this schedule, or takes no eta.
+        InputError: where the sampler cannot follow such a model on this schedule, or takes no such option.
     """
     solver = solver_for(config, sampler, schedule)
     if eta and not solver.takes_eta:
@@ -48,7 +100,8 @@ def scheduler_for(
             f"leave it at 0, or choose: {', '.join(samplers_that_take_eta())}",
             "unsupported-by-sampler",
         )
-    return solver.scheduler, {**_usable(config, solver), **solver.options}
+    overridden = chain.options(solver.scheduler, sampler)
+    return solver.scheduler, {**_usable(config, solver), **solver.options, **overridden}
 
 
 def solver_for(config: SchedulerConfig, sampler: SamplerName, schedule: ScheduleName) -> Solver:

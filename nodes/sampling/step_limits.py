@@ -6,12 +6,17 @@ distance of neighbouring levels, so that two equal timesteps end in values that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import SchedulerConfig
 from weft.nodes.sampling.samplers import SPACING_FLAGS, SamplerName, ScheduleName, Solver
 
 DISTILLED = ("LCMScheduler", "TCDScheduler")
 """Classes whose steps are taken from `original_inference_steps` (default 50) of the distillation."""
+
+MOST_ALIGNED = 50
+"""Steps into which timesteps that were optimised for 10 are interpolated; of more, two would be one timestep."""
 
 INDEXING = ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler")
 """Classes that read a table by the timestep; the default spacing of DDIM and PNDM is `leading`, as of DDPM."""
@@ -27,6 +32,8 @@ MULTISTEP = (
     *("UniPCMultistepScheduler", "SASolverScheduler"),
 )
 """Classes that divide by the distance of neighbouring levels, of which they compute one more than steps."""
+
+_SPACINGS: Mapping[ScheduleName, str] = {"sgm_uniform": "trailing", "linspace": "linspace"}
 
 PRK_STEPS = 4
 """Steps whose timesteps PNDM's warm-up takes."""
@@ -61,6 +68,8 @@ def least_steps(config: SchedulerConfig, scheduler: str) -> int:
 def most_steps(config: SchedulerConfig, schedule: ScheduleName, scheduler: str) -> int | None:
     """The most steps that a class can make; None where there is no limit."""
     trained = int(config.get("num_train_timesteps", 1000))
+    if schedule == "ays":
+        return MOST_ALIGNED
     if scheduler in DISTILLED:
         return min(trained, int(config.get("original_inference_steps") or 50))
     if scheduler == "CMStochasticIterativeScheduler":
@@ -69,7 +78,7 @@ def most_steps(config: SchedulerConfig, schedule: ScheduleName, scheduler: str) 
         return trained
     if scheduler not in (*INDEXING, *INTERPOLATING, *MULTISTEP) or _is_flow(config):
         return None
-    spacing = "trailing" if schedule == "sgm_uniform" else _spacing(config, scheduler)
+    spacing = _SPACINGS.get(schedule) or _spacing(config, scheduler)
     if spacing == "leading":
         return _most_leading(config, scheduler, trained)
     if spacing == "trailing" or scheduler in INDEXING:

@@ -193,10 +193,11 @@ def weft_paints(engine: Engine) -> Weft:
         image: str | None = None,
         scale: float = SCALE,
         controls: Sequence[Mapping[str, Any]] = (),
+        training: Mapping[str, Any] | None = None,
         **sampling: Any,
     ) -> Pixels:
         with Graph() as graph:
-            checkpoint = LoadCheckpoint(model)
+            checkpoint = LoadCheckpoint(model, **(training or {}))
             positive = TextEncode(checkpoint.text_encoder, PROMPT)
             negative = TextEncode(checkpoint.text_encoder, NEGATIVE)
             for control in controls:

@@ -21,6 +21,12 @@ diffusers: Any = untyped
 Pixels = Any
 """Pictures `[batch, height, width, channel]` of bytes."""
 
+VARIANTS = ("dpmpp_3m_sde", "dpmsolver_2m", "dpmsolver_2m_sde", "dpmsolver_2s")
+"""Samplers that are another option of a class than one that is tried everywhere."""
+
+PREDICTING_NOISE = {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}
+"""DPM-Solver, which diffusers lets end at the lowest level of the training alone."""
+
 CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddpm": ("DDPMScheduler", {}),
     "ddim": ("DDIMScheduler", {}),
@@ -35,6 +41,10 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
     "dpmpp_2s": ("DPMSolverSinglestepScheduler", {}),
     "dpmpp_3m": ("DPMSolverMultistepScheduler", {"solver_order": 3}),
+    "dpmpp_3m_sde": ("DPMSolverMultistepScheduler", {"solver_order": 3, "algorithm_type": "sde-dpmsolver++"}),
+    "dpmsolver_2m": ("DPMSolverMultistepScheduler", PREDICTING_NOISE),
+    "dpmsolver_2m_sde": ("DPMSolverMultistepScheduler", {**PREDICTING_NOISE, "algorithm_type": "sde-dpmsolver"}),
+    "dpmsolver_2s": ("DPMSolverSinglestepScheduler", PREDICTING_NOISE),
     "deis": ("DEISMultistepScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
     "sa_solver": ("SASolverScheduler", {}),
@@ -48,6 +58,8 @@ SPACINGS: dict[str, dict[str, Any]] = {
     "exponential": {"use_exponential_sigmas": True},
     "beta": {"use_beta_sigmas": True},
     "sgm_uniform": {"timestep_spacing": "trailing"},
+    "linspace": {"timestep_spacing": "linspace"},
+    "ays": {},
 }
 
 OVER_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
@@ -58,6 +70,10 @@ FLOW_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "dpmpp_2m": ("DPMSolverMultistepScheduler", OVER_FLOW),
     "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {**OVER_FLOW, "algorithm_type": "sde-dpmsolver++"}),
     "dpmpp_3m": ("DPMSolverMultistepScheduler", {**OVER_FLOW, "solver_order": 3}),
+    "dpmpp_3m_sde": (
+        "DPMSolverMultistepScheduler",
+        {**OVER_FLOW, "solver_order": 3, "algorithm_type": "sde-dpmsolver++"},
+    ),
     "deis": ("DEISMultistepScheduler", OVER_FLOW),
     "unipc": ("UniPCMultistepScheduler", OVER_FLOW),
 }
@@ -103,6 +119,7 @@ class Oracle:
         parts: Mapping[str, Any] | None = None,
         prepare: Callable[[Any], None] = lambda pipeline: None,
         generators: Callable[[int], Any] = one_each,
+        scheduling: Mapping[str, Any] | None = None,
         **call: Any,
     ) -> Pixels:
         """What a pipeline class makes of some arguments, by default given a list of CPU generators, one an item.
@@ -110,15 +127,17 @@ class Oracle:
         Args:
             prepare: sets what the pipeline has no argument for.
             generators: gives those for a batch.
+            scheduling: options of its scheduler in place of those of the checkpoint.
         """
         pipe = kind.from_pipe(self.pipeline(model), **(parts or {}))
-        pipe.scheduler = self._scheduler(model, sampler, schedule)
+        pipe.scheduler = self._scheduler(model, sampler, schedule, scheduling or {})
         pipe.set_progress_bar_config(disable=True)
         if isinstance(call.get("image"), torch.Tensor):
             # Latents are passed on as they are where an image processor knows them by their channels.
             pipe.image_processor.register_to_config(vae_latent_channels=call["image"].shape[1])
         prepare(pipe)
-        made = pipe(**{"num_inference_steps": STEPS, **call}, generator=generators(batch)).images
+        spaced = {"timesteps": aligned(model)} if schedule == "ays" else {"num_inference_steps": STEPS}
+        made = pipe(**{**spaced, **call}, generator=generators(batch)).images
         return made if isinstance(made, torch.Tensor) else numpy.stack([numpy.asarray(one) for one in made])
 
     def control_net(self, name: str) -> Any:
@@ -133,13 +152,13 @@ class Oracle:
                 tensor[len(tensor) // 2 :] = level
         return vae
 
-    def _scheduler(self, model: str, sampler: str, schedule: str) -> Any:
+    def _scheduler(self, model: str, sampler: str, schedule: str, given: Mapping[str, Any]) -> Any:
         config = json.loads((self.models / model / "scheduler" / "scheduler_config.json").read_text())
         own = config["_class_name"]
         table = FLOW_CLASSES if own.startswith("FlowMatch") else EDM_CLASSES if own.startswith("EDM") else CLASSES
         name, options = (own, {}) if sampler == "model" else table[sampler]
         shift = {"flow_shift": config["shift"]} if options.get("use_flow_sigmas") else {}
-        return getattr(diffusers, name).from_config(config, **options, **shift, **SPACINGS[schedule])
+        return getattr(diffusers, name).from_config({**config, **given}, **options, **shift, **SPACINGS[schedule])
 
     def pipeline(self, model: str) -> Any:
         """A checkpoint of the folder as diffusers loads it, in float32."""
@@ -152,6 +171,14 @@ class Oracle:
         for oldest in list(self.loaded)[: -self.KEPT]:
             del self.loaded[oldest]
         return pipeline
+
+
+def aligned(model: str) -> list[int]:
+    """Align Your Steps for a checkpoint, as diffusers' documentation gives it to pipelines."""
+    found: list[int] = diffusers.schedulers.AysSchedules[
+        f"StableDiffusion{'XL' if model.startswith('sdxl') else ''}Timesteps"
+    ]
+    return found
 
 
 def assert_same(ours: Pixels, theirs: Pixels) -> None:

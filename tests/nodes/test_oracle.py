@@ -14,12 +14,36 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from tests.nodes.oracle import EDM_CLASSES, SEED, SIZE, Oracle, assert_same, diffusers
+from tests.nodes.oracle import EDM_CLASSES, SEED, SIZE, STEPS, VARIANTS, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph, Link
 from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
 from weft.nodes.sampling.samplers import SAMPLERS
 
 PAIRS = [(sampler, schedule) for sampler, row in SAMPLERS.items() for schedule in row.schedules]
+
+QUICK = (
+    *(("dpmsolver_2m", "model"), ("dpmsolver_2m_sde", "model"), ("dpmsolver_2s", "karras")),
+    *(("ddpm", "linspace"), ("euler", "linspace"), ("dpmpp_2m", "linspace"), ("dpmpp_3m_sde", "karras")),
+    *(("dpmpp_2m_sde", "ays"), ("euler", "ays")),
+)
+"""The pairs with `VARIANTS`, `linspace` or `ays` that are tried by default."""
+
+
+def marked(pair: tuple[str, str], quick: bool, *rest: str) -> Any:
+    """A case, slow where it is a variant of another that is not quick; `-m slow` runs these."""
+    slow = (pair[0] in VARIANTS or pair[1] in ("linspace", "ays")) and not quick
+    return pytest.param(*pair, *rest, marks=[pytest.mark.slow] if slow else [])
+
+
+FROM_TEXT = [
+    marked(pair, pair in QUICK and model == "epsilon", model) for model in ("epsilon", "v_prediction") for pair in PAIRS
+]
+FROM_PICTURES = [marked(pair, pair in (QUICK[0], QUICK[-2])) for pair in PAIRS]
+OWN_SPACING = [pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else []) for name in SAMPLERS]
+
+
+def steps_of(schedule: str) -> int:
+    return 10 if schedule == "ays" else STEPS
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +55,31 @@ def mean(engine: Engine) -> torch.Tensor:
     return samples
 
 
-def test_there_are_69_pairs() -> None:
+def test_there_are_115_pairs() -> None:
     print(f"{len(PAIRS)} pairs of sampler and schedule, {2 * len(PAIRS)} with both predictions")
-    assert len(PAIRS) == 69
+    assert len(PAIRS) == 115
 
 
-@pytest.mark.parametrize("model", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
+@pytest.mark.parametrize(("sampler", "schedule", "model"), FROM_TEXT)
 def test_text_to_image(weft_paints: Any, oracle: Oracle, sampler: str, schedule: str, model: str) -> None:
-    ours = weft_paints(model, sampler=sampler, schedule=schedule, batch=2)
+    ours = weft_paints(model, sampler=sampler, schedule=schedule, batch=2, steps=steps_of(schedule))
     kind = diffusers.StableDiffusionPipeline
     theirs = oracle.paint(kind, sampler, schedule, model=model, batch=2, height=SIZE, width=SIZE)
     assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("denoise", [0.7, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.2, 0.45, 1.0))])
-@pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
+@pytest.mark.parametrize(("sampler", "schedule"), FROM_PICTURES)
 def test_image_to_image(
     weft_paints: Any, oracle: Oracle, mean: torch.Tensor, sampler: str, schedule: str, denoise: float
 ) -> None:
-    ours = weft_paints(image="ramp.png", sampler=sampler, schedule=schedule, denoise=denoise)
+    steps = steps_of(schedule)
+    ours = weft_paints(image="ramp.png", sampler=sampler, schedule=schedule, denoise=denoise, steps=steps)
     kind = diffusers.StableDiffusionImg2ImgPipeline
     assert_same(ours, oracle.paint(kind, sampler, schedule, image=mean, strength=denoise))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", OWN_SPACING)
 def test_one_control_net(weft_paints: Any, oracle: Oracle, pictures: Path, sampler: str) -> None:
     edges = {"net": "edges", "image": "stripes.png", "strength": 0.8, "end": 0.7}
     ours = weft_paints(sampler=sampler, controls=[edges], batch=2)
@@ -71,7 +95,7 @@ def test_one_control_net(weft_paints: Any, oracle: Oracle, pictures: Path, sampl
     assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", OWN_SPACING)
 def test_two_control_nets(weft_paints: Any, oracle: Oracle, pictures: Path, sampler: str) -> None:
     edges = {"net": "edges", "image": "stripes.png", "strength": 0.8}
     depth = {"net": "depth", "image": "ramp.png", "strength": 1.2, "start": 0.2, "end": 0.9}
@@ -98,7 +122,14 @@ def test_a_control_net_that_pools_its_output(weft_paints: Any, oracle: Oracle, p
     assert_same(weft_paints(sampler="euler", controls=[{"net": "style", "image": "ramp.png"}]), theirs)
 
 
-@pytest.mark.parametrize("sampler", [name for name, row in SAMPLERS.items() if "sample" in row.predictions])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else [])
+        for name, row in SAMPLERS.items()
+        if "sample" in row.predictions
+    ],
+)
 def test_sample_prediction(weft_paints: Any, oracle: Oracle, sampler: str) -> None:
     theirs = oracle.paint(diffusers.StableDiffusionPipeline, sampler, model="sample", height=SIZE, width=SIZE)
     assert_same(weft_paints("sample", sampler=sampler), theirs)
@@ -120,12 +151,27 @@ def test_a_model_distilled_with_guidance(weft_paints: Any, oracle: Oracle) -> No
     assert_same(weft_paints("distilled", sampler="lcm"), theirs)
 
 
+@pytest.mark.parametrize("variance", ["fixed_large", "fixed_small_log"])
+def test_the_variance_of_ddpm(weft_paints: Any, oracle: Oracle, variance: str) -> None:
+    """Without clipping; of latents nearly all leave -1..1."""
+    kind, given = diffusers.StableDiffusionPipeline, {"variance_type": variance, "clip_sample": False}
+    theirs = oracle.paint(kind, "ddpm", batch=2, scheduling=given, height=SIZE, width=SIZE)
+    assert_same(weft_paints(sampler="ddpm", variance=variance, clip=False, batch=2), theirs)
+
+
+def test_betas_by_number(weft_paints: Any, oracle: Oracle) -> None:
+    kind, given = diffusers.StableDiffusionPipeline, {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+    theirs = oracle.paint(kind, "ddim", scheduling=given, height=SIZE, width=SIZE)
+    training = {"noise": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+    assert_same(weft_paints(sampler="ddim", training=training), theirs)
+
+
 def test_eta(weft_paints: Any, oracle: Oracle) -> None:
     theirs = oracle.paint(diffusers.StableDiffusionPipeline, "ddim", batch=2, eta=0.6, height=SIZE, width=SIZE)
     assert_same(weft_paints(sampler="ddim", eta=0.6, batch=2), theirs)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", OWN_SPACING)
 def test_a_batch_equals_single_runs(weft_paints: Any, sampler: str) -> None:
     batch = weft_paints(sampler=sampler, batch=4)
     single = numpy.concatenate([weft_paints(sampler=sampler, seed=SEED + item) for item in range(4)])

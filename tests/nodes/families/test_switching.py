@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.nodes.conftest import read_pixels
-from tests.nodes.oracle import SIZE
+from tests.nodes.oracle import SIZE, VARIANTS
 from tests.refusals import names
 from weft.engine import Engine, Graph
 from weft.nodes import (
@@ -95,7 +95,9 @@ def test_how_a_flow_was_trained_cannot_be_set(zoo: Any, engine: Engine, input: s
     assert names(problem, "SD3")
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler", [pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else []) for name in SAMPLERS]
+)
 @pytest.mark.parametrize("other", FAMILIES)
 def test_a_sampler_goes_with_another_family_or_is_refused_before_a_run(
     zoo: Any, engine: Engine, other: str, sampler: str

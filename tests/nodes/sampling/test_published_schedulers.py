@@ -15,7 +15,7 @@ from weft.engine import InputError
 from weft.nodes.models.parametrisation import parametrisation_of
 from weft.nodes.sampling.ancestral_levels import keep_finite
 from weft.nodes.sampling.noise import generators_for
-from weft.nodes.sampling.samplers import EVERY_SCHEDULE, SAMPLERS, SamplerName, ScheduleName
+from weft.nodes.sampling.samplers import EVENLY_SPACED, EVERY_SCHEDULE, SAMPLERS, SPACED, SamplerName, ScheduleName
 from weft.nodes.sampling.sampling_run import Position
 from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 from weft.nodes.sampling.scheduling import scheduler_for, solver_for
@@ -93,10 +93,10 @@ def test_every_sampler_on_every_schedule_runs_or_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "follows"),
     [
-        ("sd1 pndm", {"model", "sgm_uniform"}),
-        ("sd1 ddim", {"model", "sgm_uniform"}),
+        ("sd1 pndm", set(EVENLY_SPACED)),
+        ("sd1 ddim", set(EVENLY_SPACED)),
         ("sdxl euler", set(EVERY_SCHEDULE)),
-        ("turbo", {"model", "sgm_uniform"}),
+        ("turbo", set(SPACED)),
         ("dpm multistep", set(EVERY_SCHEDULE)),
         ("lcm", {"model"}),
         ("cosxl", {"model"}),

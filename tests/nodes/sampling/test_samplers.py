@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any, get_args
 
 import diffusers
@@ -25,11 +26,19 @@ from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 CONFIG = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "timestep_spacing": "leading"}
 
 
+OTHERWISE = ("lcm", "tcd", "ddim", "pndm")
+"""LCM and TCD have the steps that they were distilled on; DDIM and PNDM miss the timesteps of `linspace`."""
+
+
 def scheduler(sampler: SamplerName, schedule: ScheduleName, prediction: str = "epsilon") -> Any:
     row = SAMPLERS[sampler]
     options = {**row.options, **SCHEDULES[schedule]}
-    made = getattr(diffusers, row.scheduler).from_config({**CONFIG, "prediction_type": prediction}, **options)
-    made.set_timesteps(6)
+    with warnings.catch_warnings(action="ignore"):  # DPM-Solver is deprecated in diffusers.
+        made = getattr(diffusers, row.scheduler).from_config({**CONFIG, "prediction_type": prediction}, **options)
+    if schedule == "ays":
+        made.set_timesteps(timesteps=[999, 850, 600, 400, 200, 24])
+    else:
+        made.set_timesteps(6)
     return made
 
 
@@ -39,10 +48,16 @@ def noise_levels(sampler: SamplerName, schedule: ScheduleName) -> list[float]:
     return [*made.timesteps.tolist(), *getattr(made, "sigmas", torch.empty(0)).tolist()]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in OTHERWISE])
 def test_a_sampler_follows_the_schedules_it_claims_and_no_other(sampler: SamplerName) -> None:
+    def levels(schedule: ScheduleName) -> list[float]:
+        try:
+            return noise_levels(sampler, schedule)
+        except TypeError:  # It takes no list of timesteps.
+            return own
+
     own = noise_levels(sampler, "model")
-    changed = [name for name in EVERY_SCHEDULE if noise_levels(sampler, name) != own]
+    changed = [name for name in EVERY_SCHEDULE if levels(name) != own]
     assert ("model", *changed) == SAMPLERS[sampler].schedules
 
 
