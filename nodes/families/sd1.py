@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.nodes.families.family import Family
+from weft.nodes.families.t2i_adapters import FULL, LIGHT, T2IAdapterFormat
 from weft.nodes.families.unet_controls import UNetControlNetFormat
 from weft.nodes.families.unets import (
     LATENT_CHANNELS,
@@ -65,7 +66,7 @@ SD1 = Family(
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
     scheduler=SCHEDULER,
     trained=trained_as_marked,
-    controls=(UNetControlNetFormat(is_sd1, eight_heads),),
+    controls=(UNetControlNetFormat(is_sd1, eight_heads), T2IAdapterFormat({FULL, LIGHT})),
     condition=reads_its_text_model,
     corrections=scheduler_corrections,
 )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.families.family import Family
-from weft.nodes.families.unet_controls import UNetControlNetFormat
+from weft.nodes.families.t2i_adapters import FULL_XL, T2IAdapterFormat
+from weft.nodes.families.unet_controls import UNetControlNetFormat, UNetControlNetUnionFormat
 from weft.nodes.families.unets import (
     LATENT_CHANNELS,
     SCHEDULER,
@@ -133,5 +134,9 @@ SDXL = Family(
     ),
     scheduler={**SCHEDULER, "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
     trained=trained_as_marked,
-    controls=(UNetControlNetFormat(is_sdxl, heads_of_64),),
+    controls=(
+        UNetControlNetUnionFormat(is_sdxl, heads_of_64),
+        UNetControlNetFormat(is_sdxl, heads_of_64),
+        T2IAdapterFormat({FULL_XL}),
+    ),
 )

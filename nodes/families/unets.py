@@ -7,7 +7,7 @@ its shapes do not tell is the same for a whole family and stands in the family's
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.cross_attentions import cross_attentions
@@ -26,7 +26,7 @@ from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections, corrections_of
 from weft.nodes.models.original_modules import OriginalModules, unet_modules
 from weft.nodes.models.single_file_unets import UNET_LAYOUTS
-from weft.nodes.models.tensor_layouts import Config
+from weft.nodes.models.tensor_layouts import Config, TensorLayout
 from weft.nodes.models.unclip import image_vector_width
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ SEEN_CHANNELS = (LATENT_CHANNELS, 2 * LATENT_CHANNELS, LATENT_CHANNELS + MASKED_
 UNSUPPORTED: Mapping[str, str] = {
     "class_embed_type": "an embedded class",
     "num_class_embeds": "the number of a class",
-    "num_control_type": "the kind of its picture (as that of ControlNetUnion does)",
+    "num_control_type": "the kind of its picture",
     "encoder_hid_dim_type": "prompts or pictures through a projection of its own",
 }
 """Entries of a UNet's configuration by which it reads more than a prompt, and what it reads then."""
@@ -138,7 +138,8 @@ class UNetDenoiser(Denoiser):
 
         given = dict(conditions)
         extra = given.pop(EXTRA_CHANNELS, None)
-        added: dict[str, Any] = dict(residuals or {})
+        # The network takes what is for its levels off the list.
+        added: dict[str, Any] = {name: [*tensors] for name, tensors in (residuals or {}).items()}
         if MIDDLE_RESIDUAL in added:
             (added[MIDDLE_RESIDUAL],) = added[MIDDLE_RESIDUAL]
         prediction: Tensor = self.network(
@@ -161,7 +162,7 @@ class UNetFormat(NetworkFormat):
 
     class_name = "UNet2DConditionModel"
     folder = "unet"
-    layouts = UNET_LAYOUTS
+    layouts: ClassVar[tuple[TensorLayout, ...]] = UNET_LAYOUTS
 
     def __init__(self, is_family: Callable[[Mapping[str, Any]], bool], heads: Callable[[Sequence[int]], Any]) -> None:
         self.is_family = is_family

@@ -45,9 +45,10 @@ def ApplyControlNet(
     end: Annotated[float, Range(0.0, 1.0)] = 1.0,
     kind: Annotated[Kind | None, ADDED_LATER] = None,
 ) -> Controlled[F]:
-    """Control sampling by a picture: edges, depth, a pose, or whatever the ControlNet was trained on.
+    """Control sampling by a picture: edges, depth, a pose, or whatever the ControlNet or T2I-Adapter was trained on.
 
-    Several of these nodes in a row add up. A picture of another size than the latents is scaled.
+    Several of these nodes in a row add up; pictures of several kinds under one ControlNet that knows them go through it
+    at once. A picture of another size than the latents is scaled.
 
     Args:
         positive: what the picture is to show.
@@ -56,7 +57,7 @@ def ApplyControlNet(
         image: the picture to follow: one for the whole batch, or one for each item. Alpha is left out.
         vae: the model's own, for ControlNets that read the picture's latents, as those of SD 3 and most of FLUX.1 do;
             others ignore it.
-        strength: the factor of the ControlNet's output.
+        strength: the factor of the ControlNet's output; 0.5 to 1 is usual.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
         kind: what the picture shows, for a ControlNet of several kinds (union). Those of FLUX.1 know canny, tile,

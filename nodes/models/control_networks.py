@@ -52,6 +52,9 @@ class ControlNetwork:
     conditions: ClassVar[tuple[str, ...]] = ()
     """The conditions of a denoiser that it reads too."""
 
+    fuses: ClassVar[bool] = False
+    """Whether it reads several pictures in one call, each of a kind of its own."""
+
     def __init__(self, network: Any) -> None:
         self.network = network
 
@@ -110,6 +113,10 @@ class ControlNetwork:
             )
         return None if kind is None else kinds[kind]
 
+    @classmethod
+    def check_size(cls, config: Mapping[str, Any], width: int, height: int) -> None:
+        """Raise `InputError` for a size of pictures, in pixels, that one of this configuration cannot take."""
+
     @abstractmethod
     def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
         """What is the same in all steps, one row for each picture.
@@ -135,7 +142,7 @@ class ControlNetwork:
             sample: noisy latents `[row, channel, height, width]`, scaled for the denoiser's network.
             timestep: the scheduler's, a scalar.
             conditions: those of `conditions` that there are, with one row for each of the sample's.
-            pictures: one.
+            pictures: one, or several for a network that `fuses` them.
         """
 
     def placed(self, tensor: Tensor) -> Tensor:

@@ -41,6 +41,9 @@ Residuals: TypeAlias = "dict[str, list[Tensor]]"
 DOWN_RESIDUALS, MIDDLE_RESIDUAL = "down_block_additional_residuals", "mid_block_additional_residual"
 """What ControlNets add to a UNet: a tensor for each skip connection, and one for the middle block."""
 
+LEVEL_RESIDUALS = "down_intrablock_additional_residuals"
+"""What T2I-Adapters add to a UNet: a tensor for each level down, and perhaps one for the middle block."""
+
 
 @dataclass(frozen=True)
 class ImageLayer:

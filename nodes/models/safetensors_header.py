@@ -273,6 +273,12 @@ KINDS: tuple[Kind, ...] = (
         "ControlNet",
     ),
     Kind(
+        "a T2I-Adapter",
+        "load it with LoadControlNet",
+        _any("adapter.body.0.", "body.0.block1.", "body.0.body.0."),
+        "ControlNet",
+    ),
+    Kind(
         "a textual inversion embedding",
         "load it with LoadEmbedding, behind the text encoder of a checkpoint",
         lambda shapes: bool(EMBEDDED & shapes.keys()),

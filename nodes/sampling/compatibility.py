@@ -215,11 +215,16 @@ def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         net = node.above_by_type(ControlNet)
         source = net.source("source") if net else None
         if net and source and isinstance(source.facts, ControlNetFacts):
+            network = family(source.facts.family).control_format(source.facts).network_class
             try:
-                network = family(source.facts.family).control_format(source.facts).network_class
                 network.check_steered(source.facts.network.config, model.facts.network.config)
             except InputError as refusal:
                 yield NodeProblem.of(refusal, "guide", after=f"; `{net.call.id}` and `{model.node}`")
+            try:
+                if size := size_above(sampler, "latent"):
+                    network.check_size(source.facts.network.config, *size)
+            except InputError as refusal:
+                yield NodeProblem.of(refusal, "latent", after=f"; `{net.call.id}`")
 
 
 def control_fits(node: Upstream) -> Iterator[NodeProblem]:

@@ -90,6 +90,32 @@ def total(
     return summed or None
 
 
+def fused(
+    controls: Sequence[BoundControl], acting: Sequence[tuple[int, ...]]
+) -> tuple[list[BoundControl], list[tuple[int, ...]]]:
+    """Controls whose networks read several pictures at once as one, where they act with the same prompts.
+
+    Args:
+        acting: the numbers of the controls that act with each prompt.
+    """
+    prompts = [tuple(number in one for one in acting) for number in range(len(controls))]
+    joined: list[BoundControl] = []
+    places: list[int] = []
+    for control, own in zip(controls, prompts, strict=True):
+        alike = (
+            place
+            for place, other in zip(places, prompts, strict=False)
+            if control.network.fuses and joined[place].network is control.network and other == own
+        )
+        place = next(alike, len(joined))
+        if place == len(joined):
+            joined.append(control)
+        else:
+            joined[place] = replace(joined[place], pictures=(*joined[place].pictures, *control.pictures))
+        places.append(place)
+    return joined, [tuple(dict.fromkeys(places[number] for number in one)) for one in acting]
+
+
 def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[tuple[int, ...]]]:
     """Each control once, those of the last prompt first; and for each prompt the numbers of its controls."""
     controls: list[Control[Any]] = []
@@ -123,6 +149,7 @@ def bound(
     """
     config = network.network.config
     network.check_steered(config, model.network.config)
+    network.check_size(config, latent.width, latent.height)
     kind = network.kind_number(config, control.kind)
     image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)

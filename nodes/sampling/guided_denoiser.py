@@ -26,7 +26,7 @@ from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, De
 from weft.nodes.models.grounding import GROUNDING
 from weft.nodes.models.image_attention import shown_images
 from weft.nodes.models.network_calls import network_call
-from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, repeated, total
+from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, fused, repeated, total
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
 from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, check_additions, joined
@@ -248,7 +248,8 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             network = held.enter_context(context.weights(control.control_net, ControlNetwork))
             nets.append(bound(control, latent, network, model, context))
         # A perturbed prompt has the ControlNets of the positive one, and counts as one of its branch.
-        steered = _acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)
+        acting = [*_acting_controls(nets, [min(number, len(scales)) for number, _ in prompts], numbers)]
+        nets, steered = fused(nets, acting)
         inputs = [
             BranchPrompt(
                 number,

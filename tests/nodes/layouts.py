@@ -280,6 +280,19 @@ def xlabs(tensors: Tensors) -> Tensors:
     return renamed(in_one(tensors, FLUX_JOINED), XLABS, "")
 
 
+def tencent(tensors: Tensors) -> Tensors:
+    """A T2I-Adapter as TencentARC's files have it: two blocks a level, numbered through, or a list in each level."""
+    own = {name.removeprefix("adapter."): tensor for name, tensor in tensors.items()}
+    if any(".out_conv." in name for name in own):
+        return {name.replace(".resnets.", ".body."): tensor for name, tensor in own.items()}
+    named = {}
+    for name, tensor in own.items():
+        match = re.fullmatch(r"body\.(\d)\.(?:resnets\.(\d)\.)?(.+)", name)
+        number = 2 * int(match[1]) + int(match[2] or 0) if match else 0
+        named[f"body.{number}.{match[3]}" if match else name] = tensor
+    return named
+
+
 STABILITY: Rules = (
     (r"\.attn\.to_out\.0\.", ".attn.proj."),
     (r"\.ff\.net\.0\.proj\.", ".mlp.fc1."),

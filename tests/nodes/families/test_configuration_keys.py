@@ -169,6 +169,9 @@ PIPELINES = (
     *("stable_diffusion_3/pipeline_stable_diffusion_3.py", "stable_diffusion_3/pipeline_stable_diffusion_3_img2img.py"),
     *("flux/pipeline_flux.py", "flux/pipeline_flux_img2img.py"),
     *("controlnet_sd3/pipeline_stable_diffusion_3_controlnet.py", "flux/pipeline_flux_controlnet.py"),
+    *("t2i_adapter/pipeline_stable_diffusion_adapter.py", "t2i_adapter/pipeline_stable_diffusion_xl_adapter.py"),
+    *("controlnet/pipeline_controlnet_union_sd_xl.py", "flux/pipeline_flux_control.py"),
+    *("flux/pipeline_flux_fill.py", "flux/pipeline_flux_kontext.py"),
     *("z_image/pipeline_z_image.py", "z_image/pipeline_z_image_img2img.py"),
     *("qwenimage/pipeline_qwenimage.py", "qwenimage/pipeline_qwenimage_img2img.py"),
     *("dit/pipeline_dit.py", "ddpm/pipeline_ddpm.py", "consistency_models/pipeline_consistency_models.py"),
@@ -179,6 +182,9 @@ USUAL_SIZE = "the size of pictures that are given none; EmptyLatent always has o
 
 READ_BY_PIPELINES: Keys = {
     "controlnet.global_pool_conditions": "families/unet_controls.py",
+    **dict.fromkeys(
+        (f"{net}.num_control_type" for net in ("controlnet", "controlnet_", "_controlnet")), "families/unet_controls.py"
+    ),
     "controlnet.guidance_embeds": "families/flux_controls.py",
     "controlnet.use_pos_embed": "families/sd3_controls.py",
     "controlnet_model.use_pos_embed": "families/sd3_controls.py",

@@ -34,6 +34,8 @@ TINY = {
     "flux_kontext": "flux-dev",
     "flux_controlnet": "flux-dev",
     "sd3_controlnet": "sd3",
+    "sdxl_union": "sdxl",
+    "t2i_adapter": "sdxl",
     "z_image": "z-image",
     "qwen_image": "qwen-image",
     "inpaint": "inpaint",
@@ -56,7 +58,12 @@ TINY = {
 }
 """A checkpoint for each graph."""
 
-CONTROL_NETS = {"flux_controlnet": "flux-union", "sd3_controlnet": "sd3-edges"}
+CONTROL_NETS = {
+    "flux_controlnet": "flux-union",
+    "sd3_controlnet": "sd3-edges",
+    "sdxl_union": "sdxl-union",
+    "t2i_adapter": "sdxl-adapter",
+}
 """A ControlNet for each graph that has one."""
 
 PARTS = {

@@ -172,6 +172,21 @@ def sdxl_control_net() -> Any:
     return net
 
 
+def adapter(kind: str, **options: Any) -> Any:
+    """A T2I-Adapter for UNets of two levels."""
+    factor = 16 if kind.endswith("xl") else 8
+    sizes = {"channels": [32, 64], "num_res_blocks": 2, "downscale_factor": factor}
+    return diffusers.T2IAdapter(adapter_type=kind, **{**sizes, **options})
+
+
+def sdxl_union() -> Any:
+    """A ControlNet for SDXL of eight kinds of pictures."""
+    own = diffusers.ControlNetModel.from_unet(sdxl().unet).config
+    kinds = {"num_control_type": 8, "num_trans_channel": 32, "num_proj_channel": 32, "num_trans_head": 8}
+    net = diffusers.ControlNetUnionModel.from_config({**own, **kinds})
+    return awake(net, "controlnet_down_blocks|controlnet_mid_block|cond_embedding.conv_out|spatial_ch_projs")
+
+
 def awake(net: Any, ends: str) -> Any:
     """A control network whose ends are not zero, as a fresh one's are."""
     for name, parameter in net.named_parameters():
@@ -455,6 +470,11 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sdxl-refiner": lambda: sdxl(tokenizers=(clip_tokenizer(), clip_tokenizer(padding="!")), refiner=True),
     "sdxl-turbo": lambda: sdxl(scheduler("EulerAncestralDiscreteScheduler", **TURBO)),
     "sdxl-edges": sdxl_control_net,
+    "sdxl-union": sdxl_union,
+    "sd1-adapter": lambda: adapter("full_adapter", in_channels=1),
+    "sd1-light-adapter": lambda: adapter("light_adapter", num_res_blocks=4),
+    "sdxl-adapter": lambda: adapter("full_adapter_xl"),
+    "sd1-wide-adapter": lambda: adapter("full_adapter", channels=[32, 32]),
     "sd3": sd3,
     "sd3-short": lambda: sd3(with_t5=False),
     "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
