@@ -27,7 +27,7 @@ class Echo(Denoiser):
     calls: list[int]
 
     def __init__(self) -> None:
-        network = SimpleNamespace(dtype=torch.float32)
+        network = SimpleNamespace(dtype=torch.float32, config={})
         super().__init__("TEST", network, {}, 4, 8, LatentRGBFactors(((0.0, 0.0, 0.0),) * 4))
         self.calls = []
 
