@@ -5,7 +5,8 @@ Two are stacked, at strengths 0.5 and -0.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +109,35 @@ def transformers(named: Named | None, *, texts: bool = False) -> dict[str, Any]:
     return layouts
 
 
+ATTENTION = r"^transformer_blocks\..*attn|^single.*(to_[qkv]|proj_out)$"
+"""What XLabs' trainer changes in FLUX.1."""
+
+
+def only(pattern: str, write: Any) -> Any:
+    """A file that changes the denoiser's modules of a pattern alone."""
+
+    def of(networks: Networks, drawn: dict[str, Changes]) -> Tensors:
+        denoiser, changes = next(iter(drawn.items()))
+        found: Tensors = write(networks, {denoiser: {one: changes[one] for one in changes if re.search(pattern, one)}})
+        return found
+
+    return of
+
+
 SD3 = transformers(files.sd3_names, texts=True)
 
 LAYOUTS: dict[str, dict[str, Any]] = {
-    "epsilon": UNETS,
+    "epsilon": {**UNETS, "attention": only("attentions", whole(files.peft, "unet."))},
     "sd2": {name: UNETS[name] for name in ("peft", "processors", "kohya")},
     "sdxl": {**UNETS, "kohya": whole(files.kohya, "lora_unet_", ("lora_te1_", "lora_te2_"))},
     "sd3": SD3,
     "sd35": {name: SD3[name] for name in ("peft", "original")},
-    "flux-dev": transformers(files.flux_names, texts=True),
+    "flux-dev": {
+        **transformers(files.flux_names, texts=True),
+        "attention": only(ATTENTION, whole(files.peft, "transformer.")),
+        "xlabs": only(ATTENTION, whole(files.xlabs, "")),
+        "xlabs-comfy": only(ATTENTION, whole(files.xlabs, "diffusion_model.")),
+    },
     "z-image": transformers(files.z_image_names),
     "qwen-image": transformers(None),
 }
@@ -142,17 +163,25 @@ class LoRAOracle(Oracle):
         super().__init__(models)
         self.painted: dict[Any, Pixels] = {}
 
-    def with_loras(self, model: str, paths: tuple[Path, ...], **call: Any) -> Pixels:
-        key = (model, paths, tuple(call))
+    def with_loras(
+        self,
+        model: str,
+        paths: Sequence[Path],
+        strengths: Sequence[Any] = STRENGTHS,
+        sampler: tuple[str, str] = ("model", "model"),
+        **call: Any,
+    ) -> Pixels:
+        key = repr((model, paths, strengths, sampler, call))
         if key not in self.painted:
             pipeline = self.pipeline(model)
             names = [f"lora_{number}" for number in range(len(paths))]
             for name, path in zip(names, paths, strict=True):
                 pipeline.load_lora_weights(str(path), adapter_name=name)
-            pipeline.set_adapters(names, list(STRENGTHS))
+            pipeline.set_adapters(names, [*strengths])
             kind = getattr(diffusers, PIPELINES[model])
             size: dict[str, Any] = {"height": SIZE, "width": SIZE, "num_inference_steps": STEPS}
-            self.painted[key] = self.paint(kind, "model", model=model, **size, **GUIDED.get(model, {}), **call)
+            given = {**size, **GUIDED.get(model, {}), **call}
+            self.painted[key] = self.paint(kind, *sampler, model=model, **given)
             pipeline.unload_lora_weights()
         return self.painted[key]
 
@@ -181,15 +210,24 @@ def written(zoo: Any, models: Path, oracle: LoRAOracle) -> Written:
     return give
 
 
-def painted(engine: Engine, model: str, loras: tuple[str, ...], strengths: tuple[float, ...] = STRENGTHS) -> Pixels:
+def painted(
+    engine: Engine,
+    model: str,
+    loras: Sequence[str],
+    strengths: Sequence[float] = STRENGTHS,
+    sampler: tuple[str, str] = ("model", "model"),
+    scale: float = SCALE,
+    **applied: Any,
+) -> Pixels:
     """Paint with a model under LoRAs."""
     with Graph() as graph:
         checkpoint = LoadCheckpoint(model)
         own, text = checkpoint.model, checkpoint.text_encoder
         for name, strength in zip(loras, strengths, strict=True):
-            own, text = ApplyLoRA(LoadLoRA(name), own, text, strength=strength)
-        guide = CFGGuide(own, TextEncode(text, PROMPT), TextEncode(text, NEGATIVE), scale=SCALE)
-        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
+            own, text = ApplyLoRA(LoadLoRA(name), own, text, strength=strength, **applied)
+        guide = CFGGuide(own, TextEncode(text, PROMPT), TextEncode(text, NEGATIVE), scale=scale)
+        taken: Any = {"sampler": sampler[0], "schedule": sampler[1]}
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, **taken)
         SaveImage(VAEDecode(checkpoint.vae, latent))
     return read_pixels(engine.run(graph).paths)
 
@@ -213,12 +251,61 @@ CASES = [
 
 def test_the_pairs_are_counted() -> None:
     print(f"{len(CASES)} pairs of checkpoint and layout")
-    assert len(CASES) >= 45
+    assert len(CASES) >= 50
 
 
 @pytest.mark.parametrize(("model", "layout"), CASES)
 def test_two_stacked_loras(
     engine: Engine, models: Path, written: Written, oracle: LoRAOracle, model: str, layout: str
 ) -> None:
-    theirs = oracle.with_loras(model, tuple(models / name for name in written(model, "peft")))
+    usual = "attention" if layout.startswith("xlabs") else layout if layout == "attention" else "peft"
+    theirs = oracle.with_loras(model, [models / name for name in written(model, usual)])
     assert_same(painted(engine, model, written(model, layout)), theirs)
+
+
+ITSELF = {
+    "epsilon": ("processors", "kohya"),
+    "sdxl": ("processors", "kohya-original"),
+    "flux-dev": ("xlabs", "xlabs-comfy"),
+    "z-image": ("ai-toolkit",),
+    "qwen-image": ("ai-toolkit", "bare", "kohya"),
+}
+"""Layouts that diffusers reads itself, whatever the size of the model."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "layout"), [(model, layout) for model, own in ITSELF.items() for layout in own])
+def test_files_that_diffusers_reads_itself(
+    engine: Engine, models: Path, written: Written, oracle: LoRAOracle, model: str, layout: str
+) -> None:
+    loras = written(model, layout)
+    assert_same(painted(engine, model, loras), oracle.with_loras(model, [models / name for name in loras]))
+
+
+def test_strengths_of_blocks(engine: Engine, models: Path, written: Written, oracle: LoRAOracle) -> None:
+    name = written("epsilon", "attention")[0]
+    parts = {"down": 0.4, "mid": -1.0, "up": {"block_0": 0.2, "block_1": 0.9}}
+    theirs = oracle.with_loras("epsilon", [models / name], [{"unet": parts}])
+    ours = painted(
+        engine,
+        "epsilon",
+        [name],
+        [1.0],
+        blocks="down_blocks=0.4, mid_block=-1, up_blocks.0=0.2, up_blocks.1=0.9",
+    )
+    assert_same(ours, theirs)
+
+
+FAST = {"lcm": (("lcm", "model"), 1.5), "tcd": (("tcd", "model"), 1.0), "lightning": (("euler", "sgm_uniform"), 1.0)}
+"""The sampler, the schedule and the scale of LoRAs that make a model take few steps."""
+
+
+@pytest.mark.parametrize("kind", FAST)
+def test_loras_of_few_steps_with_their_samplers(
+    engine: Engine, models: Path, written: Written, oracle: LoRAOracle, kind: str
+) -> None:
+    name, (sampler, scale) = written("epsilon", "kohya")[0], FAST[kind]
+    theirs = oracle.with_loras(
+        "epsilon", [models / written("epsilon", "peft")[0]], [1.0], sampler, guidance_scale=scale
+    )
+    assert_same(painted(engine, "epsilon", [name], [1.0], sampler, scale), theirs)
