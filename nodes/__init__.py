@@ -45,6 +45,7 @@ from weft.nodes.library.grid import ImageGrid
 from weft.nodes.library.grounding_prompts import GroundPrompt
 from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
+from weft.nodes.library.hypernetworks import ApplyHypernetwork
 from weft.nodes.library.image import LoadImage, SaveImage
 from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
 from weft.nodes.library.image_vectors import ApplyUnCLIP
@@ -132,6 +133,7 @@ __all__ = [
     "AddedLoRAs",
     "AppliedLoRA",
     "ApplyControlNet",
+    "ApplyHypernetwork",
     "ApplyIPAdapter",
     "ApplyLoRA",
     "ApplyLoRAToModel",

@@ -38,6 +38,7 @@ from weft.nodes.models.facts import (
     TextSourceFacts,
     VAEFacts,
 )
+from weft.nodes.models.hypernetwork_files import HypernetworkFacts, hypernetwork_facts
 from weft.nodes.models.lora_facts import LoRAFacts, lora_facts
 from weft.nodes.models.model_folder import check_component, check_folder
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
@@ -343,6 +344,43 @@ class LoRASource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return _refused(root, contents, self.kind, "give a safetensors file of a LoRA")
+
+
+class HypernetworkSource(ModelSource):
+    """A hypernetwork, for UNets."""
+
+    kind = "hypernetwork"
+    components = ()
+
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
+        """The hypernetwork of that name.
+
+        Raises:
+            InputError: for a pickle, with how to convert it, and for what any other source is refused for.
+        """
+        try:
+            return super().resolve(text, places)
+        except InputError as refusal:
+            raise (
+                InputError(refusal.message, _CONVERT_HYPERNETWORK, refusal.code) if _is_pickle(text) else refusal
+            ) from None
+
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
+        """A file alone."""
+        return root, (root,)
+
+    def facts(self, contents: Contents, root: Path) -> HypernetworkFacts | None:
+        return hypernetwork_facts(contents.shapes, contents.metadata)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        return _refused(root, contents, self.kind, "give a safetensors file of a hypernetwork")
+
+
+_CONVERT_HYPERNETWORK = (
+    "convert it where you trust it: read it by `torch.load(FILE, weights_only=True)`, and write its tensors as "
+    "`WIDTH.0.NAME` and `WIDTH.1.NAME`, and `activation_func` and `activate_output` as metadata, by "
+    "`safetensors.torch.save_file`"
+)
 
 
 class EmbeddingSource(ModelSource):

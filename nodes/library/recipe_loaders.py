@@ -16,6 +16,8 @@ from weft.nodes.lora_values import LoRA
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import ControlNetFacts
+from weft.nodes.models.hypernetwork import Hypernetwork, load_networks
+from weft.nodes.models.hypernetwork_files import HypernetworkFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
 from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.network_calls import reading_weights
@@ -144,6 +146,15 @@ def load_lora(recipe: LoRA[Any], loading: Loading) -> LoadedLoRA:
     assert isinstance(source.facts, LoRAFacts), "LoadLoRA gives digests of LoRAs alone"
     with reading_weights(source.text):
         return LoadedLoRA.of(source.root, source.facts, loading.device)
+
+
+@loader_for(Hypernetwork)
+def load_hypernetwork(recipe: Hypernetwork, loading: Loading) -> Any:
+    """The networks of a hypernetwork, in float32."""
+    source = loading.locate(recipe.source)
+    assert isinstance(source.facts, HypernetworkFacts), "ApplyHypernetwork gives digests of hypernetworks alone"
+    with reading_weights(source.text):
+        return load_networks(source.root, source.facts, loading.device)
 
 
 @loader_for(StoredWeights)

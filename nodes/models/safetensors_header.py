@@ -279,6 +279,11 @@ KINDS: tuple[Kind, ...] = (
         "ControlNet",
     ),
     Kind(
+        "a hypernetwork",
+        "add it to a model with ApplyHypernetwork",
+        lambda shapes: any(".linear." in name and name.split(".")[0].isdecimal() for name in shapes),
+    ),
+    Kind(
         "a textual inversion embedding",
         "load it with LoadEmbedding, behind the text encoder of a checkpoint",
         lambda shapes: bool(EMBEDDED & shapes.keys()),

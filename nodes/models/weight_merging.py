@@ -166,7 +166,8 @@ def _opened(step: MergeStep, shapes: Shapes, loading: Loading) -> Iterator[Chang
             part = weight[:, : added.shape[1]] if added.shape != weight.shape else weight
             if minus is not None:
                 added = added - minus(name)
-            total = (1 - share) * part + share * added if step.interpolates else part + share * added
+            total = share * added
+            total += (1 - share) * part if step.interpolates else part
             return total if part is weight else torch.cat([total, weight[:, added.shape[1] :]], dim=1)
 
         yield change
