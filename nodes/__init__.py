@@ -48,7 +48,7 @@ from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.library.hypernetworks import ApplyHypernetwork
 from weft.nodes.library.image import LoadImage, SaveImage
 from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
-from weft.nodes.library.image_vectors import ApplyUnCLIP
+from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
 from weft.nodes.library.inpaint import ControlGuide, EditGuide, ImageToMask, InpaintGuide, ReferenceGuide
 from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
 from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
@@ -137,6 +137,7 @@ __all__ = [
     "ApplyIPAdapter",
     "ApplyLoRA",
     "ApplyLoRAToModel",
+    "ApplyReVision",
     "ApplyRedux",
     "ApplyUnCLIP",
     "AveragePrompts",

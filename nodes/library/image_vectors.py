@@ -1,4 +1,4 @@
-"""The vector of a picture as an input of the denoiser: ApplyUnCLIP."""
+"""The vector of a picture as an input of the denoiser: ApplyUnCLIP, ApplyReVision."""
 
 from __future__ import annotations
 
@@ -76,3 +76,38 @@ def noised(noise: ImageNoise, embedding: ImageEmbedding, level: int, seed: int) 
 
 def _with(vector: Any, conditioning: Conditioning[F]) -> Conditioning[F]:
     return Conditioning(tuple(replace(one, image_vector=vector) for one in conditioning.prompts))
+
+
+@node(category="conditioning", lane="cpu")
+def ApplyReVision(
+    prompt: Conditioning[F],
+    embedding: ImageEmbedding,
+    *,
+    strength: Annotated[float, Range(-10.0, 10.0)] = 1.0,
+) -> Conditioning[F]:
+    """Put the vectors of pictures in place of a prompt's pooled vector: what Stability calls ReVision, for SDXL.
+
+    SDXL reads the pooled vector of OpenCLIP's ViT-bigG/14, whose image encoder makes vectors of the same kind. So no
+    adapter is needed; concepts of the picture come through, not its composition. In diffusers it is an image embedding
+    as `pooled_prompt_embeds`.
+
+    Args:
+        prompt: from TextEncode with SDXL's text encoder; an empty text leaves more to the picture.
+        embedding: the pictures, from EncodeImage with ViT-bigG/14 (`h94/IP-Adapter/sdxl_models/image_encoder`). Of
+            several the sum counts.
+        strength: how far the pooled vector is moved from that of the words to that of the pictures; 1 replaces it.
+    """
+    import torch
+
+    vector = embedding.vectors.sum(dim=0, keepdim=True)
+    changed = []
+    for one in prompt.prompts:
+        if one.pooled is None or one.pooled.shape[-1] != vector.shape[-1]:
+            width = 0 if one.pooled is None else one.pooled.shape[-1]
+            raise InputError(
+                f"the pooled vector of the prompt has {width} channels, and the picture's {vector.shape[-1]}",
+                "encode the prompt for SDXL, and the picture with OpenCLIP ViT-bigG/14",
+                "wrong-channels",
+            )
+        changed.append(replace(one, pooled=torch.lerp(one.pooled, vector.expand_as(one.pooled), strength)))
+    return Conditioning(tuple(changed))

@@ -1,4 +1,7 @@
-"""Pictures as prompts by IP-Adapters equal those of diffusers' own pipelines."""
+"""Pictures as prompts by IP-Adapters equal those of diffusers' own pipelines.
+
+More scales, families and blocks: `pytest -m slow tests/nodes/families/test_ip_adapters.py`.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +157,7 @@ def test_several_pictures_are_one_prompt(engine: Engine, pictured: Theirs, oracl
     assert_same(read_pixels(engine.run(with_both).paths), theirs)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_several_adapters(engine: Engine, pictured: Theirs, oracle: Oracle, pictures: Path, family: str) -> None:
     images = [Pictures.open(pictures / name) for name in ("ramp.png", "stripes.png")]
     theirs = pictured(FAMILIES[family], [f"{family}-plain", f"{family}-plus"], [0.7, 0.4], images)
@@ -179,8 +182,10 @@ BLOCKS: Mapping[str, tuple[str, Any, str]] = {
 }
 """Scales of blocks: the family, as diffusers has them, and as Weft has."""
 
+SLOW = [case for case in BLOCKS if case != "style and layout"]
 
-@pytest.mark.parametrize("case", BLOCKS)
+
+@pytest.mark.parametrize("case", ["style and layout", *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW)])
 def test_scales_of_blocks(engine: Engine, pictured: Theirs, oracle: Oracle, pictures: Path, case: str) -> None:
     family, scales, blocks = BLOCKS[case]
     theirs = pictured(FAMILIES[family], [f"{family}-plain"], scales, Pictures.open(pictures / "ramp.png"))
@@ -189,7 +194,7 @@ def test_scales_of_blocks(engine: Engine, pictured: Theirs, oracle: Oracle, pict
     assert not numpy.array_equal(theirs, ours(engine, FAMILIES[family], [{**own, "blocks": ""}]))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_a_picture_under_a_mask(engine: Engine, pictured: Theirs, oracle: Oracle, pictures: Path, family: str) -> None:
     stripes = Pictures.open(pictures / "stripes.png")
     masks = IPAdapterMaskProcessor().preprocess(stripes, height=SIZE, width=SIZE)

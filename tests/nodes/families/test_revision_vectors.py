@@ -1,0 +1,90 @@
+"""Pictures in place of SDXL's pooled vector equal diffusers' own pipeline given an image embedding as that vector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image as Pictures
+from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+
+from tests.nodes.conftest import read_pixels
+from tests.nodes.families.image_adapters import SIDE, clip_vision
+from tests.nodes.families.tiny import WIDTH
+from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
+from tests.refusals import refused
+from weft.engine import Engine, Graph
+from weft.nodes import (
+    ApplyReVision,
+    CFGGuide,
+    EmptyLatent,
+    EncodeImage,
+    KSampler,
+    LoadCheckpoint,
+    LoadImage,
+    LoadImageEncoder,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+)
+
+
+@pytest.fixture(scope="module")
+def encoder(models: Path) -> str:
+    """An image encoder that makes vectors as wide as SDXL's pooled ones."""
+    torch.manual_seed(0)
+    clip_vision(WIDTH).save_pretrained(models / "pooled-vision")
+    return "pooled-vision"
+
+
+def painting(model: str, encoder: str, images: tuple[str, ...], **options: Any) -> Graph:
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint(model)
+        positive, negative = (TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE))
+        embedding = EncodeImage(LoadImageEncoder(encoder), [LoadImage(name) for name in images])
+        guide = CFGGuide(checkpoint.model, ApplyReVision(positive, embedding, **options), negative, scale=SCALE)
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=2, sampler="euler")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    return graph
+
+
+@pytest.mark.parametrize("images", [("ramp.png",), ("ramp.png", "stripes.png")])
+def test_a_picture_as_the_pooled_vector(
+    engine: Engine, oracle: Oracle, zoo: Any, models: Path, pictures: Path, encoder: str, images: tuple[str, ...]
+) -> None:
+    pipe = oracle.pipeline(zoo("sdxl"))
+    vision = CLIPVisionModelWithProjection.from_pretrained(models / encoder)
+    prepare: Any = CLIPImageProcessor(size=SIDE, crop_size=SIDE)
+    prepared = prepare([Pictures.open(pictures / name) for name in images], return_tensors="pt")
+    with torch.no_grad():
+        vector = vision(prepared.pixel_values).image_embeds.sum(0, keepdim=True)
+        tokens, against, _, pooled_against = pipe.encode_prompt(PROMPT, negative_prompt=NEGATIVE)
+    given = {"prompt_embeds": tokens, "pooled_prompt_embeds": vector, "negative_prompt_embeds": against}
+    theirs = oracle.run(
+        diffusers.StableDiffusionXLPipeline,
+        "euler",
+        model="sdxl",
+        guidance_scale=SCALE,
+        negative_pooled_prompt_embeds=pooled_against,
+        **{**given, "num_inference_steps": 2, "height": SIZE, "width": SIZE},
+    )
+    assert_same(read_pixels(engine.run(painting("sdxl", encoder, images)).paths), theirs)
+
+
+def test_strength_moves_from_words_to_pictures(engine: Engine, zoo: Any, encoder: str) -> None:
+    with Graph() as graph:
+        words = TextEncode(LoadCheckpoint(zoo("sdxl")).text_encoder, PROMPT)
+        embedding = EncodeImage(LoadImageEncoder(encoder), LoadImage("ramp.png"))
+        for name, strength in (("none", 0.0), ("half", 0.5), ("all", 1.0)):
+            graph.output(name, ApplyReVision(words, embedding, strength=strength))
+        graph.output("words", words)
+    found = {name: one.prompts[0].pooled for name, one in engine.run(graph).outputs.items()}
+    assert torch.equal(found["none"], found["words"])
+    assert torch.allclose(found["half"], (found["none"] + found["all"]) / 2, atol=1e-6)
+
+
+def test_vectors_of_other_widths_are_refused(engine: Engine, adapters: Path, zoo: Any) -> None:
+    with refused("wrong-channels", 48, WIDTH, node="apply_re_vision"):
+        engine.run(painting(zoo("sdxl"), "vision", ("ramp.png",)))
