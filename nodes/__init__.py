@@ -47,6 +47,7 @@ from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.library.hypernetworks import ApplyHypernetwork
 from weft.nodes.library.image import LoadImage, SaveImage
+from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
 from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
 from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
 from weft.nodes.library.inpaint import ControlGuide, EditGuide, ImageToMask, InpaintGuide, ReferenceGuide
@@ -197,6 +198,7 @@ __all__ = [
     "LatentTraits",
     "LatentValues",
     "ListLatents",
+    "ListPictures",
     "ListSigmas",
     "LoRA",
     "LoadCheckpoint",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from weft.engine import InputError, InputFile, Resolved, SearchPaths
+from weft.engine import InputError, InputFile, Resolved, Resource, SearchPaths, find, inside
 from weft.nodes.picture_headers import READ_HERE, PictureFacts, picture_facts
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".heic", ".heif")
@@ -73,3 +74,42 @@ class PictureFile(InputFile):
 
 PICTURE_FILE = PictureFile(ENDINGS, _probe)
 """A picture that a node reads."""
+
+
+@dataclass(frozen=True)
+class PictureFolder(Resource):
+    """A folder with pictures; those in folders below it do not count."""
+
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
+        """The folder, looked up as every input file is, with the pictures in it in natural order (2 before 10).
+
+        Raises:
+            InputError: where there is no such folder, or no picture in it.
+        """
+        root = find(text, places.files)
+        if root is None:
+            raise InputError(
+                f"there is no folder `{text}`",
+                "check the name, or add the folder above it with --input",
+                "missing-file",
+            )
+        if not root.is_dir():
+            raise InputError(f"`{text}` is a file, expected a folder", "name its folder", "wrong-kind-of-file")
+        names = [one for one in root.iterdir() if one.suffix.lower() in ENDINGS and not one.name.startswith(".")]
+        files = sorted((one for one in names if one.is_file()), key=lambda one: natural_order(one.name))
+        if not files:
+            raise InputError(f"the folder `{text}` has no picture", f"it takes {', '.join(ENDINGS)}", "empty-folder")
+        for one in files:
+            if one.is_symlink() and not inside(one, places.files):
+                message = f"`{one.name}` in `{text}` is a link to a file outside the folders that this run may read"
+                raise InputError(message, "name the folder that it leads to with --input DIR", "outside-folders")
+        return Resolved(text, root, tuple(files))
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """What names are sorted by, so that numbers in them count as numbers."""
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", name)]
+
+
+PICTURE_FOLDER = PictureFolder()
+"""A folder of pictures that a node lists."""

@@ -66,6 +66,7 @@ CODES: Mapping[str, str] = {
     "wrong-size": "Sides or a number of frames are not multiples of what the model takes.",
     "batch-mismatch": "A list or a batch has neither one element nor one for each item of another.",
     "empty-latent": "The latent is only a size, without samples.",
+    "empty-folder": "A folder has no picture.",
     "unknown-levels": "The levels of a picture have no range that is known.",
     "unusable-profile": "The colour profile of a picture cannot be used; its colours are taken as sRGB.",
     "rounded-levels": "Levels of 16 bits are rounded to 8, as a colour profile is applied to them.",

@@ -45,7 +45,7 @@ from weft.engine.running.delivery_order import DeliveryOrder
 from weft.engine.running.emitter import Emitter
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
-from weft.engine.running.ready_queue import PAUSE, ReadyQueue
+from weft.engine.running.ready_queue import PAUSE, ReadyQueue, worth_a_thread
 from weft.engine.running.result import Result
 from weft.engine.running.time_limit import LimitedCall
 from weft.engine.spec.call import Call
@@ -62,9 +62,6 @@ WORTH_REMEMBERING = 0.01
 WORTH_CLAIMING = 0.2
 """Expected seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten
 times their pause between two looks."""
-
-WORTH_A_THREAD = 0.002
-"""Expected seconds from which on a node of the `io` lane runs in a thread."""
 
 Deliver = Callable[[Artifact, Step, int | None], Delivered]
 
@@ -189,6 +186,8 @@ class _Run:
         """Run the steps, each when its inputs are there."""
         while queue.busy:
             self._raise_if_cancelled()
+            while (file := queue.next_file()) is not None:
+                self._start(file, queue)
             for step, record in queue.finished():
                 self._settle(step, record)
                 queue.settle(step)
@@ -202,7 +201,7 @@ class _Run:
             self._block(step, culprit)
         else:
             content = step.content or content_key_of(step.call, step.found, self.plan.settings, self._digest)
-            if step.call.type.lane == "io" and queue.busy and (step.expected or 1.0) >= WORTH_A_THREAD:
+            if step.call.type.lane == "io" and queue.busy and worth_a_thread(step):
                 queue.start(step, partial(self._record, step, content))
                 return
             if not self._run_once(step, content):

@@ -3,10 +3,15 @@
 Steps whose inputs are there form a stack: the consumers of the step that just ran go on top, so a branch ends before
 the next one begins and intermediate values are freed early. With a budget for weights, a step whose weights are
 resident goes before one for which others would have to be evicted.
+
+Steps that read files for others (lane `io`) are no part of the stack. One is read ahead in a thread while a branch
+runs, two while nothing else is to do, and what was read is handed on once the stack is empty. So a thousand pictures
+of a folder, each with a branch of its own, take the memory of a few.
 """
 
 from __future__ import annotations
 
+import heapq
 import os
 import time
 from collections import deque
@@ -25,6 +30,12 @@ THREADS = min(4, os.cpu_count() or 1)
 
 LOOK_AHEAD = 100
 """How many ready steps are searched for one whose weights are resident."""
+
+READ_AHEAD = 1
+"""How many files are read in advance while a branch runs; one more while nothing else is to do."""
+
+WORTH_A_THREAD = 0.002
+"""Expected seconds from which on a node of the `io` lane runs in a thread."""
 
 PAUSE = 0.02
 """Seconds between two looks at steps that other processes compute."""
@@ -51,16 +62,22 @@ class ReadyQueue:
         self._ready: deque[Step] = deque()
         self._missing: dict[str, int] = {}
         self._consumers: dict[str, list[Step]] = {step.call.id: [] for step in steps}
+        self._files: list[tuple[int, int, Step]] = []
         self._in_threads: dict[Future[Record | None], Step] = {}
         self._threads: FileThreads[Record | None] | None = None
         self._deferred = 0
+        self._added = 0
         for step in steps:
             above = {link.node for _, link in step.call.links}.union(step.after) & self._consumers.keys()
             self._missing[step.call.id] = len(above)
             for id in above:
                 self._consumers[id].append(step)
-            if not above:
-                self._ready.appendleft(step)
+        for step in reversed(steps):
+            if not self._missing[step.call.id] and not self._reads(step):
+                self._ready.append(step)
+        for step in steps:
+            if not self._missing[step.call.id] and self._reads(step):
+                self._add_file(step)
 
     def __enter__(self) -> ReadyQueue:
         return self
@@ -75,7 +92,28 @@ class ReadyQueue:
     @property
     def busy(self) -> bool:
         """Whether other steps are ready or run in threads."""
-        return bool(self._ready or self._in_threads)
+        return bool(self._ready or self._in_threads or self._files)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is ready but what somebody else computes."""
+        return self._deferred >= len(self._ready)
+
+    def _reads(self, step: Step) -> bool:
+        """Whether a step reads a file for others, long enough for a thread."""
+        return step.call.type.lane == "io" and worth_a_thread(step) and bool(self._consumers[step.call.id])
+
+    def _add_file(self, step: Step) -> None:
+        """Have a file read in its turn: those that most steps need first, then in the order in which they came."""
+        self._added += 1
+        heapq.heappush(self._files, (-len(self._consumers[step.call.id]), self._added, step))
+
+    def next_file(self) -> Step | None:
+        """A step that may read its file now, in advance of the others; None where enough of them do."""
+        reading = sum(self._reads(step) for step in self._in_threads.values())
+        if not self._files or reading >= READ_AHEAD + self._idle:
+            return None
+        return heapq.heappop(self._files)[2]
 
     def next(self) -> Step | None:
         """The step to run now; None where nothing is left but steps that run in threads, or nothing at all."""
@@ -110,7 +148,7 @@ class ReadyQueue:
         for consumer in reversed(self._consumers.pop(step.call.id)):
             self._missing[consumer.call.id] -= 1
             if not self._missing[consumer.call.id]:
-                self._ready.append(consumer)
+                self._add_file(consumer) if self._reads(consumer) else self._ready.append(consumer)
 
     def start(self, step: Step, work: Callable[[], Record | None]) -> None:
         """Run a step in a thread, in a copy of the present `contextvars` context."""
@@ -121,11 +159,23 @@ class ReadyQueue:
     def finished(self) -> Iterator[tuple[Step, Record | None]]:
         """The steps that ended in threads, with their results; waits for one where no step is ready.
 
+        Of those that read files for others one is given at a time, and only where no other step is ready.
+
         Raises:
             Exception: what a step raised.
         """
         if not self._in_threads:
             return
         done, _ = wait(self._in_threads, None if not self._ready else 0, FIRST_COMPLETED)
-        for future in done:
+        idle = self._idle
+        for future in [one for one in self._in_threads if one in done]:
+            if self._reads(self._in_threads[future]):
+                if not idle:
+                    continue
+                idle = False
             yield self._in_threads.pop(future), future.result()
+
+
+def worth_a_thread(step: Step) -> bool:
+    """Whether a step takes long enough, as far as is known, to run in a thread."""
+    return (step.expected or 1.0) >= WORTH_A_THREAD

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Any
 
 from weft.engine import (
@@ -21,7 +23,7 @@ from weft.engine import (
 from weft.nodes.picture_files import Format, encoded, to_pil
 from weft.nodes.picture_headers import PictureFacts
 from weft.nodes.picture_reading import read_picture
-from weft.nodes.picture_sources import PICTURE_FILE
+from weft.nodes.picture_sources import PICTURE_FILE, PICTURE_FOLDER
 from weft.nodes.sizes import Size, SizeTraits
 from weft.nodes.values import Image
 
@@ -56,6 +58,31 @@ def LoadImage(path: Annotated[str, PICTURE_FILE], *, context: Context = INJECTED
         message = f"`{path}` has {file.stat().st_size:,} bytes, more than a picture within the limit of pixels can have"
         raise InputError(message, "give a smaller picture, or raise WEFT_MAX_PIXELS", "too-many-pixels")
     return Image(torch.from_numpy(read_picture(context.content(path), path, context.limits))[None])
+
+
+@node(category="image", lane="cpu")
+def ListPictures(
+    folder: Annotated[str, PICTURE_FOLDER],
+    pattern: str = "*",
+    *,
+    start: Annotated[int, Range(0)] = 0,
+    count: Annotated[int, Range(0)] = 0,
+    context: Context = INJECTED,
+) -> list[str]:
+    """The pictures of a folder by name, for `map:` to walk over with a LoadImage in each item.
+
+    Items run one after the other: the next picture is read while one is worked on, and none is held longer than its
+    item. The order is natural: `2.png` comes before `10.png`.
+
+    Args:
+        folder: looked up next to the graph, in the working directory and in the input folders.
+        pattern: of file names: `*` takes all, `*.jpg` those of an ending, `IMG_2*` those that begin so.
+        start: how many of them are left out at the beginning.
+        count: how many are taken; 0 takes all.
+    """
+    root, names = Path(folder), [file.name for file in context.found(folder).resolved.files]
+    taken = [(root / name).as_posix() for name in names if fnmatchcase(name, pattern)]
+    return taken[start : start + count if count else None]
 
 
 def _check_saving(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
