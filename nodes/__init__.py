@@ -29,6 +29,9 @@ from weft.nodes.image_prompt_values import (
 )
 from weft.nodes.library import image_prompt_loaders as _image_prompt_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library import recipe_loaders as _recipe_loaders  # noqa: F401  (importing it registers them)
+from weft.nodes.library.adjust import AdjustColours, BlurImage, InvertImage, MatchColours, SetLevels, SharpenImage
+from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
+from weft.nodes.library.composite import CompositeImages
 from weft.nodes.library.conditioning import (
     AveragePrompts,
     CombinePrompts,
@@ -38,6 +41,7 @@ from weft.nodes.library.conditioning import (
     PromptSteps,
 )
 from weft.nodes.library.control import ApplyControlNet, Controlled
+from weft.nodes.library.edge_maps import DrawLineArt, DrawScribble, FindCannyEdges, FindSoftEdges
 from weft.nodes.library.edges import FindEdges
 from weft.nodes.library.free_u import FreeU
 from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
@@ -46,7 +50,6 @@ from weft.nodes.library.grounding_prompts import GroundPrompt
 from weft.nodes.library.guidance import CFGGuide
 from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
 from weft.nodes.library.hypernetworks import ApplyHypernetwork
-from weft.nodes.library.image import LoadImage, SaveImage
 from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
 from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
 from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
@@ -66,6 +69,7 @@ from weft.nodes.library.loaders import (
     LoadVAE,
 )
 from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
+from weft.nodes.library.mask import ColourMask, CombineMasks, GrowMask, MaskToImage, SetAlpha, ShapeMask
 from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
 from weft.nodes.library.noise_mask import SetNoiseMask
 from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
@@ -132,6 +136,7 @@ __all__ = [
     "AddNoise",
     "AddTextEncoders",
     "AddedLoRAs",
+    "AdjustColours",
     "AppliedLoRA",
     "ApplyControlNet",
     "ApplyHypernetwork",
@@ -142,12 +147,17 @@ __all__ = [
     "ApplyRedux",
     "ApplyUnCLIP",
     "AveragePrompts",
+    "BatchImages",
     "BatchLatents",
     "BlendLatents",
+    "BlurImage",
     "Boolean",
     "CFGGuide",
     "Checkpoint",
+    "ColourMask",
+    "CombineMasks",
     "CombinePrompts",
+    "CompositeImages",
     "CompositeLatents",
     "ConcatPrompts",
     "Conditioning",
@@ -160,14 +170,18 @@ __all__ = [
     "CropToAspect",
     "DepthModel",
     "DepthToNormals",
+    "DrawLineArt",
     "DrawNoise",
     "DrawPose",
+    "DrawScribble",
     "EditGuide",
     "Embedding",
     "EmptyLatent",
     "EncodeImage",
     "EstimateDepth",
+    "FindCannyEdges",
     "FindEdges",
+    "FindSoftEdges",
     "FlipImage",
     "FlipLatent",
     "FlipSigmas",
@@ -176,6 +190,7 @@ __all__ = [
     "FreeU",
     "GroundPrompt",
     "Grounding",
+    "GrowMask",
     "Guide",
     "GuideTraits",
     "IPAdapter",
@@ -188,6 +203,7 @@ __all__ = [
     "InpaintGuide",
     "Integer",
     "IntegerMath",
+    "InvertImage",
     "JoinText",
     "KSampler",
     "KSamplerBatch",
@@ -221,6 +237,8 @@ __all__ = [
     "MakeSigmas",
     "Mask",
     "MaskObjects",
+    "MaskToImage",
+    "MatchColours",
     "MergeModels",
     "MergeTextEncoders",
     "MergeVAEs",
@@ -235,6 +253,7 @@ __all__ = [
     "Padded",
     "Perturbation",
     "PerturbedAttention",
+    "PickFromBatch",
     "Pictured",
     "PlotNoiseSchedule",
     "PlotSigmas",
@@ -263,11 +282,16 @@ __all__ = [
     "Seeds",
     "SegmentImage",
     "SegmentationModel",
+    "SetAlpha",
+    "SetLevels",
     "SetNoiseMask",
+    "ShapeMask",
+    "SharpenImage",
     "SigmaParts",
     "Sigmas",
     "Size",
     "SizeTraits",
+    "SplitBatch",
     "SplitSigmas",
     "TakeLatents",
     "Text",

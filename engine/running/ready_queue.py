@@ -159,20 +159,18 @@ class ReadyQueue:
     def finished(self) -> Iterator[tuple[Step, Record | None]]:
         """The steps that ended in threads, with their results; waits for one where no step is ready.
 
-        Of those that read files for others one is given at a time, and only where no other step is ready.
+        Those that read files for others are given in the order in which they were started, one at a time, and only
+        where no other step is ready.
 
         Raises:
             Exception: what a step raised.
         """
-        if not self._in_threads:
+        files = [future for future, step in self._in_threads.items() if self._reads(step)]
+        looked = [future for future in self._in_threads if future not in files[1:]]
+        if not looked:
             return
-        done, _ = wait(self._in_threads, None if not self._ready else 0, FIRST_COMPLETED)
-        idle = self._idle
-        for future in [one for one in self._in_threads if one in done]:
-            if self._reads(self._in_threads[future]):
-                if not idle:
-                    continue
-                idle = False
+        done, _ = wait(looked, None if not self._ready else 0, FIRST_COMPLETED)
+        for future in done if self._idle else done.difference(files):
             yield self._in_threads.pop(future), future.result()
 
 

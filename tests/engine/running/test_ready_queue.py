@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from tests.refusals import refused
 from weft.engine import INJECTED, Artifact, Context, Engine, Graph, Link, Loading, Recipe, node, value
-from weft.engine.events import Event, NodeFinished
+from weft.engine.events import ArtifactWritten, Event, NodeFinished, NodeStarted
 
 MET = threading.Barrier(2, timeout=20)
 LOADED: list[str] = []
@@ -163,6 +164,52 @@ def test_values_are_freed_when_nothing_takes_them_any_more(storeless: Engine) ->
         listener=lambda event: heard.append(event.node) if isinstance(event, NodeFinished) else None,
     )
     assert heard == ["both", "both_2", "both_3", "both_4", "both_5", "both_6"]
+
+
+@node(lane="io")
+def Fetches(number: int) -> int:
+    """A number, as if read from a file."""
+    time.sleep(0.005)
+    return number
+
+
+@node
+def Delivers(numbers: list[int]) -> Artifact:
+    """A sink."""
+    time.sleep(0.005)
+    return Artifact(str(numbers).encode(), "application/json", "text")
+
+
+def order(graph: Graph, engine: Engine) -> list[str]:
+    """The files that are read and the artifacts that are there, in their order."""
+    heard: list[str] = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, NodeStarted) and event.type == "Fetches":
+            heard.append("read")
+        elif isinstance(event, ArtifactWritten):
+            heard.append("written")
+
+    engine.run(graph, listener=listener)
+    return heard
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_files_are_read_one_ahead_of_the_branches_that_need_them(kept: bool, tmp_path: Path) -> None:
+    with Graph() as graph:
+        for number in range(12):
+            Delivers([Fetches(number)])
+    with Engine(store=tmp_path / "store" if kept else None, device="cpu", output=tmp_path) as engine:
+        heard = order(graph, engine)
+    assert heard.count("written") == 12 and heard.index("written") <= 2
+    ahead = [heard[:place].count("read") - heard[:place].count("written") for place in range(len(heard))]
+    assert max(ahead) == 2
+
+
+def test_files_that_one_node_needs_are_all_read(storeless: Engine, tmp_path: Path) -> None:
+    with Graph() as graph:
+        Delivers([Fetches(number) for number in range(5)])
+    assert storeless.run(graph, output=tmp_path).paths[0].read_text() == "[0, 1, 2, 3, 4]"
 
 
 def test_a_node_that_changes_its_input_is_caught(tmp_path: Path) -> None:
