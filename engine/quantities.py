@@ -26,6 +26,14 @@ def seconds(text: str) -> float:
     return _measure(text, _TIMES)
 
 
+def shown_size(count: int) -> str:
+    """A number of bytes as people write it, with two digits at least: `3.3 MB`, `12 kB`."""
+    power = min((len(str(count)) - 1) // 3, len(_SIZES) - 1)
+    units = ("bytes", "kB", "MB", "GB", "TB")
+    number = count / 1000**power
+    return f"{number:.1f} {units[power]}" if power and number < 10 else f"{number:.0f} {units[power]}"
+
+
 def _measure(text: str, units: dict[str, int]) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]?)b?", text.strip().lower())
     if match is None or match[2] not in units:

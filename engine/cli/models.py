@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,24 +13,34 @@ from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError
 from weft.engine.notices import receiving
+from weft.engine.quantities import shown_size
 from weft.engine.session import Engine
 from weft.engine.weights.merge_request import MergeRequest
-from weft.engine.weights.resources import Resource
+from weft.engine.weights.resources import Resolved, Resource
 
 app = typer.Typer(help="List the models that graphs can use, or download one from the hub.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models(models: options.Models = None, nodes: options.NodeFiles = None, json: options.Json = False) -> int:
-    """List the models in the models folders, in the hub's cache and in installed libraries."""
+    """List the models in the models folders, in the hub's cache and in installed libraries.
+
+    Each with what its files take on disk, the size of the pictures that it was trained on, and its licence, as its
+    files or the card next to them name them.
+    """
     engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
-    found = [(name, one) for resource in _resources(engine) for name, one in resource.available(engine.places())]
-    rows = sorted({(name, one.kind, one.family or "", one.about) for name, one in found})
+    found = {
+        (name, one.kind, one.family or "", one.about): {"bytes": _bytes(one), **resource.details(one)}
+        for resource in _resources(engine)
+        for name, one in resource.available(engine.places())
+    }
+    rows = sorted(found)
     if json:
         for name, kind, family, about in rows:
-            json_line({"source": name, "kind": kind, "family": family, "about": about})
+            known = found[name, kind, family, about]
+            json_line({"source": name, "kind": kind, "family": family, "about": about, **known})
     elif rows:
-        print(table(rows))
+        print(table([("", "kind", "family", *_COLUMNS, ""), *(_line(row, found[row]) for row in rows)]))
     else:
         say(
             "no models found; name folders with --models DIR or WEFT_MODELS, or download one with `weft models pull ID`"
@@ -115,6 +125,20 @@ def _shares(given: Shares) -> tuple[tuple[str, float], ...]:
         if not math.isfinite(found[-1][1]):
             raise InputError(f"`{text}` gives no finite number", "write NAME=0.5", "not-a-number")
     return tuple(found)
+
+
+_COLUMNS = ("on disk", "size", "licence")
+
+
+def _line(row: tuple[str, str, str, str], known: Mapping[str, Any]) -> tuple[str, ...]:
+    """A model in the table."""
+    *place, about = row
+    return (*place, shown_size(known["bytes"]), known.get("size", ""), known.get("licence", ""), about)
+
+
+def _bytes(found: Resolved) -> int:
+    """What the files of a model take, all variants of its weights included."""
+    return sum(path.stat().st_size for path in found.files)
 
 
 def _resources(engine: Engine) -> Iterator[Resource]:

@@ -178,6 +178,10 @@ class Resource(ABC):
         """The names that can be used here, each with its file, for `weft models list`."""
         return iter(())
 
+    def details(self, found: Resolved) -> Mapping[str, str]:
+        """What `weft models list` says of a file besides its kind and family: its native `size`, its `licence`."""
+        return {}
+
     def pull(self, text: str, variant: str = "") -> Path:
         """Fetch what `text` names from a hub; where it lies then.
 

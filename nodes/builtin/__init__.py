@@ -7,21 +7,23 @@ card.
 
 from pathlib import Path
 
-__all__ = ["names", "path"]
+__all__ = ["FOLDER", "LICENCE", "names", "path"]
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
+
+LICENCE = "apache-2.0"
 
 
 def names() -> tuple[str, ...]:
     """The names that may follow `builtin:`, in alphabetical order."""
-    return tuple(sorted(folder.name for folder in _FOLDER.iterdir() if _is_model(folder)))
+    return tuple(sorted(folder.name for folder in FOLDER.iterdir() if _is_model(folder)))
 
 
 def path(name: str) -> Path:
     """The folder of the builtin model `name`; a KeyError that lists the names where there is none."""
     if name not in names():
         raise KeyError(f"no builtin model is named {name!r}; there are: {', '.join(names()) or 'none'}")
-    return _FOLDER / name
+    return FOLDER / name
 
 
 def _is_model(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from weft.engine import InputError, Resolved, SearchPaths
@@ -42,6 +42,11 @@ class UpscalerSource(ModelSource):
         for name, found in super().available(places):
             if isinstance(found.facts, UpscalerFacts) and found.facts.scale:
                 yield name, found
+
+    def details(self, found: Resolved) -> Mapping[str, str]:
+        """By which sides grow, and its licence."""
+        scale = found.facts.scale if isinstance(found.facts, UpscalerFacts) else 0
+        return {**super().details(found), **({"size": f"x {scale}"} if scale else {})}
 
     def facts(self, contents: Contents, root: Path) -> UpscalerFacts | None:
         return upscaler_facts(contents)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from weft.nodes.families import (
     family as family_of,
 )
 from weft.nodes.families.configuration_keys import folder_notices, scheduler_notices
+from weft.nodes.families.model_details import details
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import (
@@ -111,6 +112,10 @@ class ModelSource(Resource):
         for name in _names(places):
             with suppress(InputError):
                 yield name, self.resolve(name, places)
+
+    def details(self, found: Resolved) -> Mapping[str, str]:
+        """The size that it was trained at, and its licence."""
+        return details(found)
 
     def pull(self, text: str, variant: str = "") -> Path:
         """Fetch a hub id into the hub's cache."""

@@ -12,6 +12,9 @@ from weft.engine import InputError, listed
 from weft.nodes.models.diffusers_folder import CONFIGURATIONS, WEIGHTS
 from weft.nodes.models.network_calls import first_line
 
+CARD = "README.md"
+"""The file of a repository that names the model's licence."""
+
 MAIN = "main"
 """The revision of a repository that is taken where none is named."""
 
@@ -109,9 +112,8 @@ def fetch(text: str, components: tuple[str, ...], variant: str) -> Path:
     try:
         names = HfApi().list_repo_files(name.id, revision=name.revision)
         files = [*wanted(names, components, variant, name.path)]
-        folder = snapshot_download(
-            name.id, revision=name.revision, cache_dir=cache_folder(), allow_patterns=files or [name.path]
-        )
+        cache, patterns = cache_folder(), [*files, CARD] if files else [name.path]
+        folder = snapshot_download(name.id, revision=name.revision, cache_dir=cache, allow_patterns=patterns)
     except Exception as fault:  # the client's transport has errors of its own, which differ by version
         raise InputError(
             f"the hub does not give `{text}`: {first_line(fault)}", "check the name and the network", "hub-refused"

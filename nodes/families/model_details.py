@@ -1,0 +1,88 @@
+"""What `weft models list` says of a model besides what it is: the size that it was trained at, and its licence.
+
+Both are as its files say them. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from weft.engine import Resolved
+from weft.engine.regular_file import read_regular
+from weft.nodes import builtin
+from weft.nodes.models.facts import CheckpointFacts
+from weft.nodes.models.hub import CARD
+from weft.nodes.models.safetensors_header import read_header
+
+SIDES: Mapping[str, int] = {
+    "SD1": 512,
+    "SD2": 768,
+    "SDXL": 1024,
+    "SD3": 1024,
+    "FLUX": 1024,
+    "ZImage": 1024,
+    "QwenImage": 1328,
+}
+"""The side in pixels that models of a family were published for, where their files do not say it."""
+
+SD2_BASE = 512
+"""That of SD 2.x which predicts noise."""
+
+LARGEST_CARD = 2**20
+"""Bytes of a model card that is read."""
+
+LONGEST = 60
+"""Characters of a licence's name."""
+
+LICENCE_TEXTS = ("modelspec.license", "license", "licence")
+"""What the licence is called in the header of a single file."""
+
+
+def details(found: Resolved) -> dict[str, str]:
+    """The size and the licence of a model, as far as its files say them."""
+    size = native_size(found.facts) if isinstance(found.facts, CheckpointFacts) else ""
+    licence = _licence(found)
+    return {name: text for name, text in (("size", size), ("licence", licence)) if text}
+
+
+def native_size(facts: CheckpointFacts) -> str:
+    """The size of the pictures that a model was trained on, `512 x 512`; empty where that is not known."""
+    latent: Any = facts.network.config.get("sample_size") if facts.contents.configs else None
+    sides = [latent, latent] if isinstance(latent, int) else latent
+    if not isinstance(sides, (list, tuple)) or not all(type(side) is int and side > 0 for side in sides):
+        side = SIDES.get(facts.family, 0)
+        base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
+        sides = [(SD2_BASE if base else side) / facts.latent_factor] * 2 if side else []
+    return " x ".join(str(int(side * facts.latent_factor)) for side in reversed(sides))
+
+
+def _licence(found: Resolved) -> str:
+    """The licence that the header of a file or the card next to a model names; that of Weft for models of its own."""
+    if found.root.is_relative_to(builtin.FOLDER):
+        return builtin.LICENCE
+    texts = read_header(found.files[0]).metadata if len(found.files) == 1 else {}
+    stated = (texts[name] for name in LICENCE_TEXTS if texts.get(name))
+    return " ".join((next(stated, "") or _of_card(found.root)).split())[:LONGEST]
+
+
+def _of_card(root: Path) -> str:
+    """The licence in the head of a model card (https://huggingface.co/docs/hub/model-cards)."""
+    with suppress(OSError, UnicodeDecodeError):
+        card = read_regular((root if root.is_dir() else root.parent) / CARD, LARGEST_CARD).decode()
+        head = re.match(r"---\r?\n(.*?)\n---", card, re.DOTALL)
+        named = dict(_entries(head[1])) if head else {}
+        other = named.get("license") == "other"
+        return named.get("license_name", "other") if other else named.get("license", "")
+    return ""
+
+
+def _entries(head: str) -> Iterator[tuple[str, str]]:
+    """The lines `name: text` of a card's head."""
+    for line in head.splitlines():
+        name, colon, text = line.partition(":")
+        if colon and not name.startswith((" ", "-")):
+            yield name.strip(), text.strip().strip("\"'")

@@ -1,0 +1,68 @@
+"""What is listed of a model besides its kind: the size that it was trained at, and its licence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from weft.engine import Engine, SearchPaths
+from weft.nodes.families.model_details import details
+from weft.nodes.families.sources import CheckpointSource, EmbeddingSource
+
+
+@pytest.mark.parametrize(("latent", "size"), [(32, "256 x 256"), ([16, 24], "192 x 128"), ("large", "512 x 512")])
+def test_the_size_is_that_of_the_configuration_or_of_the_family(
+    models: Path, tmp_path: Path, latent: Any, size: str
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for part in (models / "epsilon").iterdir():
+        if part.name != "unet":
+            (folder / part.name).symlink_to(part)
+    (folder / "unet").mkdir()
+    for part in (models / "epsilon/unet").iterdir():
+        if part.name != "config.json":
+            (folder / "unet" / part.name).symlink_to(part)
+    config = {**json.loads((models / "epsilon/unet/config.json").read_text()), "sample_size": latent}
+    (folder / "unet/config.json").write_text(json.dumps(config))
+    found = CheckpointSource().resolve("model", SearchPaths(models=(tmp_path, models)))
+    assert details(found) == {"size": size}
+
+
+def embedding(folder: Path, metadata: dict[str, str] | None = None) -> dict[str, str]:
+    """The details of a file in a folder."""
+    save_file({"emb_params": torch.zeros(1, 4)}, folder / "word.safetensors", metadata)
+    return details(EmbeddingSource().resolve("word.safetensors", SearchPaths(models=(folder,))))
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlanguage: en\nlicense: mit\ntags:\n- license: x\n---\n# A model\n", "mit"),
+        ('---\r\nlicense: "openrail++"\r\n---\r\n', "openrail++"),
+        ("---\nlicense: other\nlicense_name: flux-1-dev\n---\n", "flux-1-dev"),
+        ("---\nlicense: other\n---\n", "other"),
+        ("# A model\nlicense: mit\n", ""),
+    ],
+)
+def test_the_licence_is_that_of_the_card_next_to_it(tmp_path: Path, card: str, licence: str) -> None:
+    (tmp_path / "README.md").write_text(card, newline="")
+    assert embedding(tmp_path) == ({"licence": licence} if licence else {})
+
+
+def test_a_header_that_names_a_licence_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+    named = {"modelspec.license": "CreativeML  Open RAIL-M"}
+    assert embedding(tmp_path, named) == {"licence": "CreativeML Open RAIL-M"}
+    assert len(embedding(tmp_path, {"license": "x" * 1000})["licence"]) == 60
+
+
+def test_models_that_come_with_weft_have_its_licence() -> None:
+    with Engine(store=None, device="cpu") as engine:
+        found = CheckpointSource().resolve("builtin:landscapes", engine.places())
+    assert details(found) == {"size": "128 x 128", "licence": "apache-2.0"}
