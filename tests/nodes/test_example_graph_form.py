@@ -19,21 +19,21 @@ NAMES = sorted(
 
 KNOBS = {
     ("KSampler", "steps"): {"steps"},
-    ("KSampler", "sampler"): {"sampler"},
+    ("KSampler", "sampler"): {"sampler", "samplers"},
     ("KSampler", "schedule"): {"schedule"},
     ("KSampler", "seed"): {"seed"},
     ("KSampler", "denoise"): {"strength"},
     ("MakeSigmas", "steps"): {"steps"},
     ("MakeSigmas", "schedule"): {"schedule"},
-    ("CFGGuide", "scale"): {"guidance", "scales"},
+    ("CFGGuide", "scale"): {"guidance", "scales", "inversion_guidance"},
     ("EmptyLatent", "width"): {"width"},
     ("EmptyLatent", "height"): {"height"},
     ("LoadCheckpoint", "source"): {"checkpoint", "refiner"},
 }
 """The names that parameters have which set an input of a node type."""
 
-INSTEAD = {"steps": "sigmas", "schedule": "sigmas"}
-"""Inputs of KSampler that another input replaces."""
+INSTEAD = {"steps": {"sigmas"}, "schedule": {"sigmas"}, "seed": {"noise", "add_noise"}}
+"""Inputs of KSampler that another input replaces, where it is given."""
 
 
 def inputs(graph: Graph, wanted: str, name: str) -> Iterator[str]:
@@ -42,7 +42,7 @@ def inputs(graph: Graph, wanted: str, name: str) -> Iterator[str]:
     Those that links give a value to are left out, and those of subgraphs that are given one where these are used.
     """
     for id, node in graph.nodes.items():
-        replaced = INSTEAD.get(name) in node.inputs
+        replaced = bool(INSTEAD.get(name, set()) & node.inputs.keys())
         whole = name == "denoise" and node.inputs.get(name, 1.0) == 1.0  # all steps, as from noise alone
         if node.type == wanted and not isinstance(node.inputs.get(name), Link) and not replaced and not whole:
             yield f"{id}.{name}"

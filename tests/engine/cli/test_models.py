@@ -7,9 +7,8 @@ from tests.engine.cli.conftest import Weft
 
 def test_models_are_listed(weft: Weft) -> None:
     ended = weft("models", "list", "--json")
-    assert ended.code == 0 and all(
-        line.keys() >= {"source", "kind", "family", "about", "bytes"} for line in ended.lines()
-    )
+    keys = {"source", "kind", "family", "about", "bytes"}
+    assert ended.code == 0 and all(line.keys() >= keys for line in ended.lines())
 
 
 def test_an_id_that_is_none_is_refused(weft: Weft) -> None:
