@@ -120,7 +120,12 @@ def EditGuide(
     return replace(guide, beside=torch.cat(latents), image_scale=image_scale)
 
 
-@node(category="guidance", lane="gpu", traits=(GuideTraits(extra_channels=16),))
+def _tokens_fit(guide: Upstream) -> Iterator[NodeProblem]:
+    """The picture must be a whole number of the model's tokens."""
+    yield from image_fits_vae(guide, PATCH)
+
+
+@node(category="guidance", lane="gpu", fits=_tokens_fit, traits=(GuideTraits(extra_channels=16),))
 def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
     """Give a model for control pictures the picture to follow (FLUX.1 Canny, FLUX.1 Depth).
 
@@ -136,7 +141,7 @@ def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context
     return replace(guide, beside=_encoded(vae, image, context))
 
 
-@node(category="guidance", lane="gpu", traits=(GuideTraits(check_sampler=references_fit),))
+@node(category="guidance", lane="gpu", fits=_tokens_fit, traits=(GuideTraits(check_sampler=references_fit),))
 def ReferenceGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
     """Give a model that edits by instruction the picture to refer to (FLUX.1 Kontext, https://arxiv.org/abs/2506.15742).
 

@@ -21,12 +21,16 @@ def check_sides(size: Size, factor: int) -> None:
         )
 
 
-def image_fits_vae(node: Upstream) -> Iterator[NodeProblem]:
-    """The sides of the picture at `image` must be multiples of the factor of the VAE."""
+def image_fits_vae(node: Upstream, patch: int = 1) -> Iterator[NodeProblem]:
+    """The sides of the picture at `image` must be multiples of the factor of the VAE.
+
+    Args:
+        patch: latent elements along each side of what the model reads as one.
+    """
     size, factor = size_above(node, "image"), vae_factor(node)
     if size and factor:
         try:
-            check_sides(size, factor)
+            check_sides(size, factor * patch)
         except InputError as fault:
             yield NodeProblem.of(fault, "image")
 

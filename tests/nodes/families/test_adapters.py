@@ -147,9 +147,7 @@ NUMBERS = {"pose": 0, "depth": 1, "soft_edge": 2, "canny": 3, "normal": 4, "segm
 
 
 @pytest.mark.parametrize("batch", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=[pytest.mark.slow] * (not one.endswith("kinds"))) for one in UNIONS]
-)
+@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.slow] * (one != "two kinds")) for one in UNIONS])
 def test_a_control_net_of_several_kinds(
     zoo: Any, models: Path, engine: Engine, oracle: Oracle, pictures: Path, name: str, batch: int
 ) -> None:
@@ -185,7 +183,14 @@ def test_a_control_net_of_several_kinds(
 
 @pytest.mark.parametrize(
     ("model", "net", "settings"),
-    [*((model, net, {}) for net, model in ADAPTERS.items()), ("sdxl", "sdxl-union", {"kind": "tile"})],
+    [
+        ("clip", "sd1-adapter", {}),
+        ("sdxl", "sdxl-union", {"kind": "tile"}),
+        *(
+            pytest.param(model, net, {}, marks=pytest.mark.slow)
+            for model, net in (("clip", "sd1-light-adapter"), ("sdxl", "sdxl-adapter"))
+        ),
+    ],
 )
 def test_a_control_network_changes_the_picture(
     zoo: Any, engine: Engine, model: str, net: str, settings: Mapping[str, Any]
@@ -195,6 +200,7 @@ def test_a_control_network_changes_the_picture(
     assert numpy.abs(ours(engine, model, [(net, "stripes", settings)]).astype(int) - plain).max() > 3
 
 
+@pytest.mark.slow
 def test_an_adapter_and_a_control_net_add_up(zoo: Any, engine: Engine) -> None:
     net: Any = ("edges", "stripes", {})
     adapter: Any = (zoo("sd1-adapter"), "stripes", {})

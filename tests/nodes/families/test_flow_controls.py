@@ -156,7 +156,14 @@ def test_two_control_nets(
 
 @pytest.mark.parametrize(
     ("model", "net"),
-    [("sd3", "sd3-edges"), ("sd35", "sd35-edges"), ("flux-dev", "flux-edges"), ("flux-dev", "flux-xlabs")],
+    [
+        ("sd3", "sd3-edges"),
+        ("flux-dev", "flux-edges"),
+        *(
+            pytest.param(model, net, marks=pytest.mark.slow)
+            for model, net in (("sd35", "sd35-edges"), ("flux-dev", "flux-xlabs"))
+        ),
+    ],
 )
 def test_a_control_net_changes_the_picture(zoo: Any, engine: Engine, model: str, net: str) -> None:
     plain = ours(engine, zoo(model), [])
@@ -164,6 +171,7 @@ def test_a_control_net_changes_the_picture(zoo: Any, engine: Engine, model: str,
     assert numpy.abs(ours(engine, zoo(model), [(zoo(net), "stripes.png", {})]).astype(int) - plain).max() > 5
 
 
+@pytest.mark.slow
 def test_nets_of_other_depths_add_up(zoo: Any, engine: Engine) -> None:
     """Where one adds to fewer blocks, nothing of the other is lost."""
     shallow: Any = (zoo("flux-edges"), "ramp.png", {"strength": 0.0})
@@ -174,6 +182,7 @@ def test_nets_of_other_depths_add_up(zoo: Any, engine: Engine) -> None:
     assert numpy.abs(ours(engine, model, [deep, shallow]).astype(int) - alone).max() <= 1
 
 
+@pytest.mark.slow
 def test_edges_of_stability_ai_are_read_at_other_levels(zoo: Any, engine: Engine) -> None:
     canny, plain = ({"kind": kind} if kind else {} for kind in ("canny", None))
     first, second = (ours(engine, zoo("sd35"), [(zoo("sd35-edges"), "stripes.png", one)]) for one in (canny, plain))

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image as Pictures
+from safetensors.torch import save_file
 
+from tests.nodes import layouts
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import PROMPT, SEED, SIZE, Oracle, Pixels, assert_same, diffusers
 from tests.refusals import names
@@ -22,12 +24,14 @@ from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
     ControlGuide,
+    CropImage,
     EmptyLatent,
     ImageToMask,
     InpaintGuide,
     KSampler,
     LoadCheckpoint,
     LoadControlNet,
+    LoadDiffusionModel,
     LoadImage,
     ReferenceGuide,
     SaveImage,
@@ -42,7 +46,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = {
     "two at once": {"batch": 2},
 }
 
-DEFAULTS = {"steps": 2, "scale": 3.5, "batch": 1}
+DEFAULTS: dict[str, Any] = {"steps": 2, "scale": 3.5, "batch": 1}
 
 FIRST = [name if not index else pytest.param(name, marks=pytest.mark.slow) for index, name in enumerate(CALLS)]
 
@@ -168,6 +172,38 @@ def test_a_guide_of_another_kind_is_a_problem_of_the_graph(
     problems = engine.check(graph_of(zoo(model), *around)).problems
     assert [(one.code, one.node, one.input) for one in problems] == [("wrong-guide", "k_sampler", "guide")]
     assert names(problems[0], "load_checkpoint") and hint in problems[0].hint
+
+
+@pytest.mark.parametrize("around", [controlled, referred])
+def test_a_picture_of_half_a_token_is_a_problem_of_the_graph(zoo: Any, engine: Engine, around: Guided) -> None:
+    def small(guide: Any, checkpoint: Any) -> Any:
+        cut = CropImage(LoadImage("ramp.png"), width=40, height=64)
+        node = ControlGuide if around is controlled else ReferenceGuide
+        return node(guide, checkpoint.vae, cut)
+
+    model = zoo("flux-canny" if around is controlled else "flux-dev")
+    (problem,) = engine.check(graph_of(model, small)).problems
+    assert (problem.code, problem.input) == ("wrong-size", "image") and names(problem, "40 x 64", 16)
+
+
+@pytest.mark.parametrize(
+    ("model", "around"), [("flux-fill", filled), pytest.param("flux-canny", controlled, marks=pytest.mark.slow)]
+)
+def test_the_file_of_black_forest_labs_paints_what_the_folder_paints(
+    zoo: Any, models: Path, engine: Engine, model: str, around: Guided
+) -> None:
+    """Such a file has the transformer alone."""
+    folder = models / zoo(model)
+    named = layouts.transformer(folder, layouts.FLUX, layouts.FLUX_JOINED, (r"^norm_out\.",))
+    prefix = "model.diffusion_model."
+    save_file({name.removeprefix(prefix): one for name, one in named.items()}, models / f"{model}-bfl.safetensors")
+    with Graph() as graph:
+        checkpoint, alone = LoadCheckpoint(model), LoadDiffusionModel(f"{model}-bfl.safetensors")
+        guide = CFGGuide(alone, TextEncode(checkpoint.text_encoder, PROMPT), scale=DEFAULTS["scale"])
+        start = EmptyLatent(SIZE, SIZE)
+        latent = KSampler(around(guide, checkpoint), start, seed=SEED, steps=DEFAULTS["steps"], sampler="model")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    assert (read_pixels(engine.run(graph).paths) == ours(engine, model, around)).all()
 
 
 @pytest.mark.parametrize("model", ["sd3", "epsilon"])
