@@ -120,10 +120,10 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
     @classmethod
     def image_layers(cls, config: Mapping[str, Any]) -> tuple[ImageLayer, ...]:
         """The blocks with streams of their own for picture and prompt, as in XLabs' adapters."""
-        channels = config["num_attention_heads"] * config["attention_head_dim"]
+        channels = config.get("num_attention_heads", 24) * config.get("attention_head_dim", 128)
         return tuple(
-            ImageLayer(f"transformer_blocks.{block}.attn", channels, config["joint_attention_dim"])
-            for block in range(config["num_layers"])
+            ImageLayer(f"transformer_blocks.{block}.attn", channels, config.get("joint_attention_dim", 4096))
+            for block in range(config.get("num_layers", 19))
         )
 
     def image_processor(self, inner: Any, number: int) -> Any:

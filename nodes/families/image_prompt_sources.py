@@ -16,6 +16,7 @@ from weft.nodes.models.ip_adapter_files import (
     ip_adapter_facts,
     under_own_names,
 )
+from weft.nodes.models.recognition import recognised
 from weft.nodes.models.redux_files import REDUX_FOLDER, ReduxFacts, redux_facts
 from weft.nodes.models.safetensors_header import kind_of
 from weft.nodes.models.unread import outside, unread_tensors
@@ -36,7 +37,7 @@ class ImageEncoderSource(ModelSource):
         return root, diffusers_folder.content(root, own)
 
     def facts(self, contents: Contents, root: Path) -> VisionFacts | None:
-        return vision_facts(contents)
+        return recognised(vision_facts, contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         hint = "give a folder or a safetensors file of a CLIP or SigLIP vision model"
@@ -50,7 +51,7 @@ class IPAdapterSource(ModelSource):
     components = ()
 
     def facts(self, contents: Contents, root: Path) -> IPAdapterFacts | None:
-        return ip_adapter_facts(contents) if contents.shapes else None
+        return recognised(ip_adapter_facts, contents) if contents.shapes else None
 
     def folder_notices(self, text: str, contents: Contents, facts: object) -> Iterator[Notice]:
         """The notice of tensors that are none of an adapter's."""
@@ -75,7 +76,7 @@ class ReduxSource(ModelSource):
         return root, diffusers_folder.content(root, ("",) if contents.has("") else (REDUX_FOLDER,))
 
     def facts(self, contents: Contents, root: Path) -> ReduxFacts | None:
-        return redux_facts(contents)
+        return recognised(redux_facts, contents)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return refused(root, contents, "FLUX.1 Redux", "give the folder or the safetensors file of Redux")

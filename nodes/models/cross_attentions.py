@@ -6,20 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from weft.nodes.models.denoiser import ImageLayer
+from weft.nodes.models.diffusers_folder import MOST_LAYERS
+
+WIDTHS = (320, 640, 1280, 1280)
+DOWN_TYPES = (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D")
+UP_TYPES = ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3)
+"""The defaults of diffusers' class."""
 
 DOWN, UP, MIDDLE = "down_block_types", "up_block_types", "UNetMidBlock2DCrossAttn"
 
 
 def cross_attentions(config: Mapping[str, Any]) -> Iterator[ImageLayer]:
     """The layers in the order in which diffusers lists attention processors: down, up, middle."""
-    widths = [*config["block_out_channels"]]
-    reads = _each(config.get("cross_attention_dim"), len(widths))
+    widths = [*config.get("block_out_channels", WIDTHS)]
+    reads = _each(config.get("cross_attention_dim", 1280), len(widths))
     layers = _each(config.get("layers_per_block", 2), len(widths))
     depths = _each(config.get("transformer_layers_per_block", 1), len(widths))
     back = config.get("reverse_transformer_layers_per_block") or depths[::-1]
-    yield from _side("down_blocks", config[DOWN], widths, reads, layers, depths)
+    yield from _side("down_blocks", config.get(DOWN, DOWN_TYPES), widths, reads, layers, depths)
     up = [count + 1 for count in layers[::-1]]
-    yield from _side("up_blocks", config[UP], widths[::-1], reads[::-1], up, back)
+    yield from _side("up_blocks", config.get(UP, UP_TYPES), widths[::-1], reads[::-1], up, back)
     if config.get("mid_block_type", MIDDLE) == MIDDLE:
         middle = depths[-1]
         depth = middle if isinstance(middle, int) else middle[-1]
@@ -40,6 +46,8 @@ def _side(
 
 
 def _attention(name: str, depth: int, width: int, read: int) -> Iterator[ImageLayer]:
+    if depth > MOST_LAYERS:
+        raise ValueError(f"{depth} blocks of attention in {name}")
     for block in range(depth):
         yield ImageLayer(f"{name}.transformer_blocks.{block}.attn2", width, read)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from weft.engine import Loading, Patch, value
+from weft.engine import InputError, Loading, Patch, value
 from weft.nodes.models.denoiser import Denoiser
 
 attention = nn.functional.scaled_dot_product_attention
@@ -132,8 +132,14 @@ class CrossAttentionWithImages:
         if not images:
             unchanged: Tensor = self.inner(attn, *given)
             return unchanged
-        with AddedAttention(images, self.number):
+        with AddedAttention(images, self.number) as added_attention:
             changed: Tensor = self.inner(attn, *given)
+        if not added_attention.acted:
+            raise InputError(
+                "the network's attention is not torch's own, so pictures cannot be added to it",
+                "leave its attention processors as they are, or ApplyIPAdapter out",
+                "unsupported-by-model",
+            )
         return changed
 
 
@@ -144,6 +150,7 @@ class AddedAttention(TorchFunctionMode):
         super().__init__()
         self.images = images
         self.number = number
+        self.acted = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -151,7 +158,8 @@ class AddedAttention(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if func is not attention:
             return result
-        query = args[0]
+        self.acted = True
+        query = args[0] if args else (kwargs or {})["query"]
         for image in self.images:
             result = added(result, image, image.attended(self.number, query[image.rows]))
         return result

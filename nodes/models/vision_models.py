@@ -181,8 +181,17 @@ class ImageReader:
         return (self.network,)
 
     def read(self, pictures: Sequence[PIL.Image.Image]) -> EncodedImages:
-        """Encode RGB pictures of any size, each prepared by itself."""
-        return self._encoded(self.processor(pictures, return_tensors="pt").pixel_values)
+        """Encode RGB pictures of any size, each by itself."""
+        import torch
+
+        encoded = [self._encoded(self._prepared(picture)) for picture in pictures]
+        return EncodedImages(*(torch.cat(parts) for parts in zip(*encoded, strict=True)))
+
+    def _prepared(self, picture: PIL.Image.Image) -> Tensor:
+        """The levels of a picture as the network reads them `[1, 3, height, width]`."""
+        with network_call("what prepares pictures for an image encoder", {}):
+            levels: Tensor = self.processor([picture], return_tensors="pt").pixel_values
+        return levels
 
     def blank(self) -> EncodedImages:
         """What the network makes of a picture whose prepared levels are 0: the average colour of its training."""

@@ -210,7 +210,7 @@ def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
             yield NodeProblem("guide", message, hint, "wrong-channels")
         config, denoiser = model.facts.network.config, model.family.denoiser
         named = f"the model of `{model.node}` ({model.family.name})"
-        yield from ip_adapter_fits(node, denoiser.image_layers(config), config, named)
+        yield from ip_adapter_fits(node, denoiser, config, named)
         yield from redux_fits(node, model.facts.widths.prompt, denoiser.reads_image_tokens, named)
         net = node.above_by_type(ControlNet)
         source = net.source("source") if net else None

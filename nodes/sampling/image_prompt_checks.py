@@ -7,9 +7,10 @@ from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream
 from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, IPAdapter, Redux
-from weft.nodes.models.denoiser import ImageLayer
+from weft.nodes.models.denoiser import Denoiser, ImageLayer
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder, check_layers
 from weft.nodes.models.network_blocks import check_modules, check_unet_blocks, number_for, read_blocks
+from weft.nodes.models.recognition import RAISED
 from weft.nodes.models.redux_files import ReduxFacts
 from weft.nodes.models.unclip import no_noise
 from weft.nodes.models.vision_models import VisionFacts
@@ -87,13 +88,13 @@ def _redux_of(apply: Upstream) -> tuple[Upstream, ReduxFacts] | None:
 
 
 def ip_adapter_fits(
-    apply: Upstream, layers: Sequence[ImageLayer], config: Mapping[str, Any], model: str
+    apply: Upstream, denoiser: type[Denoiser], config: Mapping[str, Any], model: str
 ) -> Iterator[NodeProblem]:
     """An IP-Adapter must have been made for a network of the model's structure, and act in parts that it has.
 
     Args:
         apply: a node behind a sampler; one that applies no adapter has no problem.
-        layers: of the model's network, in which adapters act.
+        denoiser: of the model's family.
         config: of the model's network.
         model: for messages.
     """
@@ -101,8 +102,11 @@ def ip_adapter_fits(
         return
     loader, facts = adapter
     try:
+        layers = denoiser.image_layers(config)
         check_layers(facts, layers, model)
         layer_factors(1.0, apply.literals.get("blocks", ""), layers, config)
+    except RAISED:
+        return  # A configuration unlike any network's is refused as the network is loaded.
     except InputError as refusal:
         if refusal.code == "malformed-blocks":
             return  # The node's own check says so.

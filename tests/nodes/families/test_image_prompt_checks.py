@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from tests.nodes.families.image_adapters import SIZES, random
 from tests.nodes.families.test_ip_adapters import painting
 from tests.nodes.oracle import diffusers
-from tests.refusals import names
+from tests.refusals import names, refused
 from weft.engine import Engine, SearchPaths
 from weft.nodes.families.image_prompt_sources import ImageEncoderSource, IPAdapterSource
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.cross_attentions import cross_attentions
+from weft.nodes.models.image_attention import CrossAttentionWithImages, ShownImages, shown_images
 from weft.nodes.models.ip_adapter_files import ip_adapter_facts
 from weft.nodes.models.safetensors_header import Shapes
 
@@ -175,3 +178,19 @@ def test_the_layers_that_a_configuration_says_are_those_of_the_network(options: 
     for layer in layers:
         key = network.get_submodule(layer.name).to_k
         assert (layer.channels, layer.width) == (key.out_features, key.in_features)
+
+
+@pytest.mark.parametrize("changes", [{"block_out_channels": "wide"}, {"transformer_layers_per_block": [10**9, 1]}])
+def test_the_configuration_of_a_stranger_ends_no_check(engine: Engine, adapters: Path, changes: dict[str, Any]) -> None:
+    folder = shutil.copytree(adapters / "epsilon", adapters / "stranger", dirs_exist_ok=True)
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads((adapters / "epsilon" / "unet" / "config.json").read_text()), **changes}))
+    engine.check(painting("stranger", with_one("sd1-plain")))
+
+
+def test_attention_that_is_not_torchs_own_is_refused() -> None:
+    processor = CrossAttentionWithImages(lambda attn, *given: given[0], 0)
+    key = torch.zeros(1, 4, 8)
+    images = ShownImages(slice(None), [(key, key)], [1.0], None, (2, 2))
+    with refused("unsupported-by-model"), shown_images([images]):
+        processor(torch.nn.Identity(), torch.zeros(1, 4, 8))
