@@ -100,8 +100,7 @@ def graphs_about(words: Sequence[str]) -> Mapping[ShippedGraph, Graph]:
 
 def _texts(one: ShippedGraph, graph: Graph) -> tuple[list[str], list[str]]:
     """What a search looks at: names, and prose."""
-    types = {node.type for scope in scopes(graph) for node in scope.nodes.values()}
-    names = [one.name, one.name.rpartition("/")[2], graph.title, *graph.keywords, *graph.parameters, *types]
+    names = [one.name, one.name.rpartition("/")[2], graph.title, *graph.keywords, *graph.parameters, *types_in(graph)]
     return names, [graph.title, graph.description]
 
 
@@ -115,6 +114,11 @@ def _folders() -> Iterator[Path]:
         if not places:
             raise CatalogError(f"the graphs {point.value} are not installed")
         yield from map(Path, places)
+
+
+def types_in(graph: Graph) -> set[str]:
+    """The names of the node types in a graph and its subgraphs."""
+    return {node.type for scope in scopes(graph) for node in scope.nodes.values()}
 
 
 def scopes(graph: Graph) -> Iterator[Graph]:

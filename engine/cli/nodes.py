@@ -14,7 +14,7 @@ from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError, listed
 from weft.engine.session import Engine
-from weft.engine.shipped_graphs import graphs_about
+from weft.engine.shipped_graphs import graphs_about, types_in
 from weft.engine.show.json_schema import NodeRecord, record
 from weft.engine.spec.catalog import Catalog
 from weft.engine.spec.node import NodeType
@@ -40,7 +40,7 @@ def command(
         for one in chosen:
             json_line(record(one))
     elif named:
-        print("\n".join(_whole(record(named))))
+        print("\n".join((*_whole(record(named)), *_used(named))))
     else:
         print("\n".join(_listed(chosen)))
         _name_graphs(words or ())
@@ -116,6 +116,13 @@ def _choices(schema: Mapping[str, Any], indent: str) -> Iterator[str]:
         for choice, about in zip(one.get("enum", ()), one.get("enumDescriptions", ()), strict=False):
             start = f"{indent}  {choice:<{width}}  "
             yield fill(about, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+
+
+def _used(type: NodeType) -> Iterator[str]:
+    """The graphs that come with Weft and have nodes of a type."""
+    names = [one.name for one, graph in graphs_about(()).items() if type.name in types_in(graph)]
+    if names:
+        yield fill(f"\ngraphs\n  {listed(names, 8)}", WIDTH, replace_whitespace=False, subsequent_indent="  ")
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from textwrap import shorten
 from types import FrameType
 
 from weft.engine.checking.parameters import parameter_summaries
@@ -66,11 +67,21 @@ def _list_parameters(graph: Graph, catalog: Catalog, json: bool) -> int:
         for one in found:
             json_line(asdict(one))
     elif found:
-        rows = [(one.name, one.type, one.bounds, one.default or "required", one.description) for one in found]
+        rows = [(one.name, one.type, _short(one.bounds), one.default or "required", one.description) for one in found]
         print(table([("parameter", "type", "bounds", "default", ""), *rows]))
+        say("\nany other input is set as NODE.INPUT=VALUE")
     else:
         say("the graph has no parameters; set inputs as NODE.INPUT=VALUE")
     return Exit.DONE
+
+
+def _short(bounds: str) -> str:
+    """Bounds for a table; of many choices the first ones."""
+    return shorten(bounds, _BOUNDS, placeholder=" ...")
+
+
+_BOUNDS = 48
+"""Columns of a table of parameters that bounds take."""
 
 
 @contextmanager

@@ -50,3 +50,8 @@ def test_a_word_that_only_graphs_are_about_names_one(weft: Weft) -> None:
 
 def test_a_name_that_shares_a_verb_alone_is_not_suggested(weft: Weft) -> None:
     assert "LoadVAE" not in weft("nodes", "LoadHat").err
+
+
+def test_graphs_that_have_nodes_of_a_type_are_named_with_it(weft: Weft) -> None:
+    described = weft("nodes", "ApplyControlNet").out.split("\ngraphs\n")
+    assert len(described) == 2 and "control" in described[1] and "batch" not in described[1]
