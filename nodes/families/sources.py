@@ -344,6 +344,27 @@ class LoRASource(ModelSource):
         """A file alone."""
         return root, (root,)
 
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
+        """The LoRA of that name, with PEFT's configuration next to a file of PEFT's, which has the scale of it.
+
+        Raises:
+            InputError: for what any other source is refused for, and where the configuration cannot be read.
+        """
+        found = super().resolve(text, places)
+        config = found.root.with_name("adapter_config.json")
+        if found.root.name != "adapter_model.safetensors" or not config.is_file():
+            return found
+        if not inside(config, (*_searched(places), hub.cache_folder())):
+            raise InputError(
+                f"`{config.name}` of `{text}` is a link that leads out of the folders that this run may read",
+                "put the file itself there",
+                "outside-folders",
+            )
+        with read_as_model(found.root.name):
+            contents = Contents.of(found.root)
+            facts = lora_facts(contents.shapes, contents.metadata, diffusers_folder.read_config(config))
+        return replace(found, files=(*found.files, config), facts=facts, about=str(facts))
+
     def facts(self, contents: Contents, root: Path) -> LoRAFacts | None:
         return lora_facts(contents.shapes, contents.metadata)
 

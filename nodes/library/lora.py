@@ -31,8 +31,8 @@ def LoadLoRA(source: Annotated[str, LoRASource()], *, context: Context = INJECTE
     `weft models list` shows what a LoRA was made for, where its trainer wrote that down.
 
     Args:
-        source: a .safetensors file under a models folder, or a name on the hub (`org/name`,
-            `org/name/FILE.safetensors`) whose files are in the hub's cache.
+        source: a .safetensors file under a models folder, a folder of PEFT with its `adapter_config.json`, or a name
+            on the hub (`org/name`, `org/name/FILE.safetensors`) whose files are in the hub's cache.
     """
     found = context.found(source)
     return LoRA(str(found.digest), found.resolved.family or "")

@@ -71,7 +71,7 @@ def bound(
             "use a LoRA that was made for this model, or one like it",
             "wrong-lora",
         )
-    placed = tuple(one for layer in layers for one in _placed(layer, known[names[layer.module]], modules))
+    placed = _once(one for layer in layers for one in _placed(layer, known[names[layer.module]], modules))
     for one in placed:
         if one.layer.shapes.keys() & {"up_bias", "diff_b"} and f"{one.module}.bias" not in shapes:
             raise InputError(
@@ -88,6 +88,21 @@ def _spellings(known: Iterable[str]) -> Iterator[tuple[str, str]]:
         for dotted in (name, name.removeprefix(TEXT), TEXT + name.removeprefix(TEXT)):
             yield dotted, name
             yield dotted.replace(".", "_"), name
+
+
+def _once(placed: Iterable[BoundLayer]) -> tuple[BoundLayer, ...]:
+    """Each module's layers; of a change that a file has by diffusers' names and by those of the authors, the first.
+
+    Some trainers of Z-Image write a joined projection next to its parts.
+    """
+    found: dict[str, list[BoundLayer]] = {}
+    for one in placed:
+        found.setdefault(one.module, []).append(one)
+    own = {
+        module: [one for one in given if one.layer.module in (module, module.replace(".", "_"))]
+        for module, given in found.items()
+    }
+    return tuple(one for module, given in found.items() for one in own[module] or given)
 
 
 def _placed(layer: LoRALayer, joined: Joined, modules: Mapping[str, tuple[int, int]]) -> Iterator[BoundLayer]:

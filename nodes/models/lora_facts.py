@@ -78,8 +78,13 @@ class LoRAFacts:
         return "; ".join([*rank, ", ".join(self.parts), *([f"made for {self.made_for}"] if self.made_for else [])])
 
 
-def lora_facts(shapes: Shapes, metadata: Mapping[str, str]) -> LoRAFacts | None:
+def lora_facts(
+    shapes: Shapes, metadata: Mapping[str, str], config: Mapping[str, Any] | None = None
+) -> LoRAFacts | None:
     """What the header of a file says of a LoRA; None where it is none.
+
+    Args:
+        config: PEFT's configuration of it, where it comes with one.
 
     Raises:
         InputError: where some of its tensors are not read.
@@ -87,7 +92,9 @@ def lora_facts(shapes: Shapes, metadata: Mapping[str, str]) -> LoRAFacts | None:
     layers = layers_of(shapes)
     if not layers:
         return None
-    return LoRAFacts(layers, _family(layers, metadata), _scalings(metadata), _made_for(metadata))
+    named = {layer.part: scaling_of(config) for layer in layers} if config else {}
+    stated = {"base_model": str((config or {}).get("base_model_name_or_path") or ""), **metadata}
+    return LoRAFacts(layers, _family(layers, metadata), {**named, **_scalings(metadata)}, _made_for(stated))
 
 
 SAYS = ("ss_base_model_version", "modelspec.architecture", "ss_sd_model_name", "modelspec.title", "base_model")
@@ -157,7 +164,7 @@ def _scalings(metadata: Mapping[str, str]) -> dict[str, Scaling]:
 
 def scaling_of(options: Mapping[str, Any]) -> Scaling:
     """The scaling of a configuration of PEFT's."""
-    alpha, patterns = options.get("lora_alpha"), options.get("alpha_pattern")
+    alpha, patterns = options.get("lora_alpha", options.get("alpha")), options.get("alpha_pattern")
     numbers = patterns.items() if isinstance(patterns, dict) else ()
     return Scaling(
         float(alpha) if isinstance(alpha, int | float) else None,

@@ -46,7 +46,7 @@ def check_component(folder: Path, folders: tuple[Path, ...]) -> None:
     if os.path.lexists(folder / ADAPTER):
         raise InputError(
             f"`{folder.name}/{ADAPTER}` belongs to a PEFT adapter, which changes another model",
-            "give the folder of the model itself",
+            "give the folder of the model itself; LoadLoRA loads the adapter",
             "wrong-kind-of-file",
         )
 

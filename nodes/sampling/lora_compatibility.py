@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine import InputError, NodeProblem, Resolved, Upstream
+from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import checkpoint_in, family
 from weft.nodes.lora_values import LoRA
 from weft.nodes.models import diffusers_folder
@@ -26,6 +26,9 @@ def lora_fits(apply: Upstream) -> Iterator[NodeProblem]:
     source = lora.source("source") if lora else None
     if source is None or not isinstance(source.facts, LoRAFacts):
         return
+    if "text_encoder" not in apply.call.type.inputs and not source.facts.of_part(DENOISER):
+        message = f"`{source.text}` changes text encoders alone: {listed(source.facts.parts)}"
+        yield NodeProblem("lora", message, "add it with ApplyLoRA, which takes the text encoder too", "wrong-lora")
     model = loader.source("source") if loader else None
     facts = checkpoint_in(model.facts) if model else None
     if loader and model and facts and source.family in (None, facts.family):  # two families are a problem of the types

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -302,6 +303,29 @@ def test_a_lora_of_a_wider_text_encoder_is_a_problem(fresh: Engine, models: Path
         graph.output("text", ApplyLoRA(LoadLoRA(name), checkpoint.model, checkpoint.text_encoder).text_encoder)
     (problem,) = fresh.check(graph).problems
     assert problem.code == "wrong-lora" and names(problem, "words.safetensors", "clip_l")
+
+
+def test_a_lora_of_text_encoders_alone_changes_no_model(fresh: Engine, models: Path) -> None:
+    tensors = files.kohya(files.one("text_model.encoder.layers.1.mlp.fc1", 64, 64), "lora_te_")
+    (problem,) = checked(fresh, files.save(tensors, models / "texts.safetensors"))
+    assert problem.code == "wrong-lora" and names(problem, "texts.safetensors", "ApplyLoRA")
+
+
+def test_a_folder_of_peft_has_the_scale_in_its_configuration(fresh: Engine, models: Path, base: Any) -> None:
+    """Another alpha is another content: results are made again."""
+    folder, digests = models / "adapter", set()
+    changes = files.one(CHANGED.removesuffix(".weight"), 64, 64)
+    files.save(files.peft(changes, "base_model.model."), folder / "adapter_model.safetensors")
+    for alpha in (8, 2):
+        (folder / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": alpha, "use_rslora": True}))
+        with Graph() as graph:
+            graph.output("model", ApplyLoRAToModel(LoadLoRA("adapter"), LoadDiffusionModel("epsilon")))
+        model = fresh.run(graph).outputs["model"]
+        digests.add(content_digest(model))
+        with lent(fresh).weights(model, Denoiser) as denoiser:
+            found = denoiser.network.get_parameter(CHANGED)
+            assert torch.allclose(found, base[CHANGED] + alpha / 4**0.5 * 4, atol=1e-5)
+    assert len(digests) == 2
 
 
 def test_a_list_of_models_says_what_a_lora_was_made_for(fresh: Engine, loras: Any) -> None:

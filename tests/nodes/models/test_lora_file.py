@@ -268,6 +268,14 @@ def test_a_tensor_that_is_not_read_is_named(name: str, shape: tuple[int, ...]) -
         lora_facts({**low_rank("lora_unet_conv_in", 4, 4, *KOHYA), name: shape}, {})
 
 
+def test_a_projection_that_a_file_has_joined_and_in_parts_counts_once() -> None:
+    joined = low_rank("lora_unet_layers_0_attention_qkv", 11520, 3840, *KOHYA)
+    parts = [low_rank(f"lora_unet_layers_0_attention_to_{one}", 3840, 3840, *KOHYA) for one in "qkv"]
+    facts = read({**joined, **parts[0], **parts[1], **parts[2]})
+    placed = bound(facts.layers, shapes("ZImage"), family("ZImage").denoiser.original_modules)
+    assert [one.layer.name for one in placed] == [f"lora_unet_layers_0_attention_to_{one}" for one in "qkv"]
+
+
 def test_tensors_that_do_not_fit_each_other_are_damage() -> None:
     with refused("damaged-file", "lora_unet_conv_in"):
         lora_facts({"lora_unet_conv_in.lora_down.weight": (8, 4), "lora_unet_conv_in.lora_up.weight": (4, 16)}, {})
