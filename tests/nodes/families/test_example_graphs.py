@@ -55,6 +55,8 @@ TINY = {
     "flux_redux": "flux-dev",
     "unclip": "unclip",
     "gligen": "gligen",
+    "merge": "clip",
+    "free_u": "clip",
 }
 """A checkpoint for each graph."""
 
@@ -124,6 +126,8 @@ def test_an_example_paints(zoo: Any, adapters: Path, folders: Any, models: Path,
     for folder in FOLDERS:
         folders(folder)
     graph = tiny(Graph.load(GRAPHS / f"{name}.json"), zoo, name)
+    if "other" in graph.nodes:
+        graph = graph.set("other.source", TINY[name])
     if "lora" in graph.nodes:
         graph = graph.set("lora.source", tiny_lora(models, TINY[name]))
     places: dict[str, Any] = {"models": [models], "inputs": [GRAPHS.parent / "pictures"], "output": tmp_path}
