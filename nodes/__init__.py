@@ -108,7 +108,7 @@ from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
 from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
 from weft.nodes.sampling.compatibility import guide_fits
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
-from weft.nodes.sampling.traits import GuideTraits, LatentTraits, PromptTraits
+from weft.nodes.sampling.traits import GuideTraits, LatentTraits, ModelTraits, PromptTraits
 from weft.nodes.sizes import Size, SizeTraits
 from weft.nodes.values import (
     VAE,
@@ -244,6 +244,7 @@ __all__ = [
     "MergeVAEs",
     "MixNoise",
     "Model",
+    "ModelTraits",
     "Noise",
     "NoiseMask",
     "Number",

@@ -9,6 +9,7 @@ from typing import Annotated
 from weft.engine import NodeProblem, Range, Upstream, node
 from weft.nodes.models.skip_weights import SkipWeights
 from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import F, Model
 
 Factor = Annotated[float, Range(0.01, 10.0)]
@@ -23,7 +24,11 @@ def _has_skips(free: Upstream) -> Iterator[NodeProblem]:
         yield NodeProblem("model", message, "leave FreeU out", "unsupported-by-model")
 
 
-@node(category="models", lane="cpu", fits=_has_skips)
+def _unmergeable(free: Upstream) -> str:
+    return "it is no change of weights"
+
+
+@node(category="models", lane="cpu", fits=_has_skips, traits=(ModelTraits(_unmergeable),))
 def FreeU(model: Model[F], *, b1: Factor = 1.3, b2: Factor = 1.4, s1: Factor = 0.9, s2: Factor = 0.2) -> Model[F]:
     """Weigh what the upward blocks of a UNet read (FreeU, https://arxiv.org/abs/2309.11497).
 

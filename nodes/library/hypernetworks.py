@@ -11,6 +11,7 @@ from weft.nodes.families.sources import HypernetworkSource
 from weft.nodes.models.hypernetwork import AppliedHypernetwork, Hypernetwork, check_widths
 from weft.nodes.models.hypernetwork_files import HypernetworkFacts
 from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import F, Model
 
 
@@ -32,7 +33,11 @@ def _fits(apply: Upstream) -> Iterator[NodeProblem]:
         yield NodeProblem.of(refusal, "source", after=f"; {model}")
 
 
-@node(category="models", lane="io", fits=_fits)
+def _unmergeable(apply: Upstream) -> str:
+    return "it is no change of weights" if apply.literals.get("strength") else ""
+
+
+@node(category="models", lane="io", fits=_fits, traits=(ModelTraits(_unmergeable),))
 def ApplyHypernetwork(
     model: Model[F],
     source: Annotated[str, HypernetworkSource()],

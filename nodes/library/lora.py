@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Generic, NamedTuple
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node
 from weft.nodes.families.sources import LoRASource
 from weft.nodes.library.control import check_range
 from weft.nodes.lora_values import AppliedLoRA, LoRA, with_lora
 from weft.nodes.models.network_blocks import read_blocks
 from weft.nodes.sampling.lora_compatibility import lora_fits
+from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import F, Model, TextEncoder
 
 
@@ -52,12 +53,17 @@ def _pairs(blocks: str) -> tuple[tuple[str, float], ...]:
     return tuple((one.name, one.number) for one in read_blocks(blocks))
 
 
+def _unmergeable(apply: Upstream) -> str:
+    whole = apply.literals.get("start", 0.0) == 0 and apply.literals.get("end", 1.0) == 1
+    return "" if whole else "it acts in a part of the steps"
+
+
 Strength = Annotated[float, Range(-100.0, 100.0)]
 
 Fraction = Annotated[float, Range(0.0, 1.0)]
 
 
-@node(category="models", lane="cpu", check=_check, fits=lora_fits)
+@node(category="models", lane="cpu", check=_check, fits=lora_fits, traits=(ModelTraits(_unmergeable),))
 def ApplyLoRA(
     lora: LoRA[F],
     model: Model[F],
@@ -100,7 +106,7 @@ def ApplyLoRA(
     return Adapted(with_lora(model, AppliedLoRA(lora, strength, _pairs(blocks), start, end)), text)
 
 
-@node(category="models", lane="cpu", check=_check, fits=lora_fits)
+@node(category="models", lane="cpu", check=_check, fits=lora_fits, traits=(ModelTraits(_unmergeable),))
 def ApplyLoRAToModel(
     lora: LoRA[F],
     model: Model[F],

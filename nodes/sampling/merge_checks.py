@@ -12,6 +12,7 @@ from weft.nodes.models.facts import TextModelFacts, VAEFacts
 from weft.nodes.models.mergeable import MergedModel, check_models, check_structure
 from weft.nodes.models.network_blocks import BlockNumber, check_unet_blocks, is_unet_block, read_blocks
 from weft.nodes.sampling.compatibility import Loaded, checkpoint_facts, loaded, loader_above, text_facts
+from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import VAE, Model, TextEncoder
 
 OTHERS = ("other", "minus")
@@ -20,6 +21,7 @@ OTHERS = ("other", "minus")
 def models_merge(node: Upstream) -> Iterator[NodeProblem]:
     """Models must have the same structure and predict the same, and blocks must be there."""
     yield from _blocks_fit(node)
+    yield from _weights_alone(node)
     first = _model(node, "model")
     for name in OTHERS:
         other = _model(node, name)
@@ -28,6 +30,19 @@ def models_merge(node: Upstream) -> Iterator[NodeProblem]:
                 check_models(_merged(first), _merged(other))
             except InputError as refusal:
                 yield NodeProblem.of(refusal, name)
+
+
+def _weights_alone(node: Upstream) -> Iterator[NodeProblem]:
+    """A model that is merged into another may have no changes but those of weights."""
+    for name in OTHERS:
+        above = node.above(name)
+        while above:
+            traits = above.call.type.trait(ModelTraits)
+            why = traits.unmergeable(above) if traits else ""
+            if why:
+                message = f"what `{above.call.id}` changes cannot be merged: {why}"
+                yield NodeProblem(name, message, f"put `{above.call.id}` after the merge", "unsupported-by-model")
+            above = above.above_by_type(Model)
 
 
 def _model(node: Upstream, input: str) -> Loaded | None:

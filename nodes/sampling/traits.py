@@ -59,6 +59,18 @@ class PromptTraits:
     grounding: bool = False
 
 
+@dataclass(frozen=True)
+class ModelTraits:
+    """Facts about a node type that returns a changed `Model`.
+
+    Args:
+        unmergeable: called with a node of the type; gives why the model that it returns cannot be merged into another
+            one, empty where it can. Changes of weights alone can, others cannot.
+    """
+
+    unmergeable: Callable[[Upstream], str]
+
+
 EXTRA_CHANNEL_HINTS = {
     0: "guide it with CFGGuide alone",
     4: "put EditGuide after its guide",

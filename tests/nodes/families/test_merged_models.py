@@ -19,11 +19,15 @@ from tests.refusals import refused
 from weft.engine import Context, Engine, Graph, named
 from weft.nodes import (
     AddModels,
+    ApplyHypernetwork,
+    ApplyLoRAToModel,
     CFGGuide,
     EmptyLatent,
+    FreeU,
     KSampler,
     LoadCheckpoint,
     LoadDiffusionModel,
+    LoadLoRA,
     LoadTextEncoder,
     LoadVAE,
     MergeModels,
@@ -186,6 +190,31 @@ def test_models_that_cannot_be_merged_are_problems_that_name_both(
 def test_blocks_that_are_not_there_are_problems(blocks: str, code: str, engine: Engine) -> None:
     with refused(code, node="merge"):
         engine.run(merging("epsilon", "epsilon", blocks=blocks))
+
+
+@pytest.mark.parametrize("kind", ["FreeU", "hypernetwork", "LoRA"])
+def test_changes_of_more_than_weights_are_problems_of_a_merge(kind: str, models: Path, engine: Engine) -> None:
+    save_file(HYPERNETWORK, models / "zero.safetensors")
+    weight = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_{}.weight"
+    lora = {weight.format("A"): torch.zeros(1, 64), weight.format("B"): torch.zeros(64, 1)}
+    save_file(lora, models / "part.safetensors")
+    with Graph() as graph:
+        first, second = LoadCheckpoint("epsilon"), LoadCheckpoint("epsilon")
+        changes: dict[str, Callable[[Any], Any]] = {
+            "FreeU": FreeU,
+            "hypernetwork": lambda model: ApplyHypernetwork(model, "zero.safetensors"),
+            "LoRA": lambda model: ApplyLoRAToModel(LoadLoRA("part.safetensors"), model, start=0.5),
+        }
+        between = MergeModels(changes[kind](second.model), first.model)
+        graph.output("model", named("merge", MergeModels)(first.model, between))
+    with refused("unsupported-by-model", node="merge"):
+        engine.run(graph)
+
+
+HYPERNETWORK = {
+    **{f"64.{side}.linear.0.weight": torch.zeros(64, 64) for side in (0, 1)},
+    **{f"64.{side}.linear.0.bias": torch.zeros(64) for side in (0, 1)},
+}
 
 
 def test_text_encoders_and_vaes_that_cannot_be_merged_are_problems(zoo: Zoo, engine: Engine) -> None:
