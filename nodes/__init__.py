@@ -102,6 +102,7 @@ from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
 from weft.nodes.library.scale import ScaleImage, ScaleImageBy, ScaleImageToPixels
 from weft.nodes.library.schedule_plot import PlotNoiseSchedule, PlottedSchedule
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
+from weft.nodes.library.stitch import CroppedToMask, CropRegion, CropToMask, StitchImage
 from weft.nodes.library.text import Framing, TextEncode
 from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
 from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
@@ -167,7 +168,10 @@ __all__ = [
     "Controlled",
     "CropImage",
     "CropLatent",
+    "CropRegion",
     "CropToAspect",
+    "CropToMask",
+    "CroppedToMask",
     "DepthModel",
     "DepthToNormals",
     "DrawLineArt",
@@ -294,6 +298,7 @@ __all__ = [
     "SizeTraits",
     "SplitBatch",
     "SplitSigmas",
+    "StitchImage",
     "TakeLatents",
     "Text",
     "TextEncode",

@@ -65,6 +65,7 @@ CODES: Mapping[str, str] = {
     "unwritable-picture": "The format cannot hold a picture of this size.",
     "wrong-size": "Sides or a number of frames are not multiples of what the model takes.",
     "batch-mismatch": "A list or a batch has neither one element nor one for each item of another.",
+    "empty-mask": "A mask that must be above 0 somewhere is 0 everywhere.",
     "empty-latent": "The latent is only a size, without samples.",
     "empty-folder": "A folder has no picture.",
     "unknown-levels": "The levels of a picture have no range that is known.",
