@@ -1,9 +1,9 @@
-"""Pictures and masks in another size: ScaleImage, ScaleImageBy, ScaleImageToPixels."""
+"""Pictures and masks in another size: ScaleImage, ScaleImageBy, ScaleImageToPixels; and ImageSize."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, check_pixels, node
 from weft.nodes.pictures.colour_names import check_colour, parsed_colour
@@ -155,3 +155,22 @@ def ScaleImageToPixels(
     size = of_pixels(size_of(pixels), megapixels * MEGAPIXEL, multiple)
     _check_made(size, pixels, context)
     return as_given(image, resized(pixels, size, filter))
+
+
+class ImageExtent(NamedTuple):
+    """Width and height of pictures in pixels, and how many they are."""
+
+    width: int
+    height: int
+    batch_size: int
+
+
+@node(category="image", lane="cpu")
+def ImageSize(image: P) -> ImageExtent:
+    """The size of pictures or masks, for the inputs of other nodes.
+
+    Args:
+        image: the pictures, or the masks.
+    """
+    pixels = pixels_of(image)
+    return ImageExtent(*size_of(pixels), len(pixels))
