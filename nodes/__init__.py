@@ -71,6 +71,7 @@ from weft.nodes.library.loaders import (
 from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
 from weft.nodes.library.mask import ColourMask, CombineMasks, GrowMask, MaskToImage, SetAlpha, ShapeMask
 from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
+from weft.nodes.library.native_size import ScaleImageToModel
 from weft.nodes.library.noise_mask import SetNoiseMask
 from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
 from weft.nodes.library.picture_models import (
@@ -284,6 +285,7 @@ __all__ = [
     "SaveImage",
     "ScaleImage",
     "ScaleImageBy",
+    "ScaleImageToModel",
     "ScaleImageToPixels",
     "ScaleLatent",
     "ScheduleName",

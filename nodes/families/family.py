@@ -60,6 +60,8 @@ class Family:
         controls: how control networks for its denoisers are found and loaded, one for each kind.
         condition: a further condition on the contents of a whole checkpoint.
         corrections: of the configuration of the scheduler that a folder came with.
+        native_side: of the square pictures that most of its models were trained on, in pixels; 0 where they differ, and
+            their configurations say it.
     """
 
     name: str
@@ -75,6 +77,12 @@ class Family:
     controls: tuple[ControlNetworkFormat, ...] = ()
     condition: Callable[[Contents], bool] = _anything
     corrections: Callable[[Contents, NetworkFacts], SchedulerCorrections] = _none
+    native_side: int = 0
+
+    def trained_side(self, facts: CheckpointFacts) -> int | None:
+        """The side of the square pictures that a model was trained on, in pixels; None where nothing says it."""
+        stated = facts.network.config.get("sample_size")
+        return stated * facts.latent_factor if type(stated) is int and stated > 0 else self.native_side or None
 
     def whole(self, contents: Contents) -> CheckpointFacts | None:
         """The facts of a whole checkpoint; None where it is not of the family.

@@ -208,6 +208,7 @@ def unshifted(network: Mapping[str, Any]) -> Mapping[str, Any]:
 
 FLUX = Family(
     name="FLUX",
+    native_side=1024,
     network=FluxFormat(),
     denoiser=FluxDenoiser,
     prompts=FluxPrompts,

@@ -135,6 +135,7 @@ TEXT_MODEL = LanguageModel(
 
 QWEN_IMAGE = Family(
     name="QwenImage",
+    native_side=1328,
     network=QwenImageFormat(),
     denoiser=QwenImageDenoiser,
     prompts=OneTextModel,

@@ -58,6 +58,7 @@ class SD1Denoiser(UNetDenoiser):
 
 SD1 = Family(
     name="SD1",
+    native_side=512,
     network=UNetFormat(is_sd1, eight_heads),
     denoiser=SD1Denoiser,
     prompts=OneTextModel,

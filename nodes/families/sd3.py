@@ -121,6 +121,7 @@ class SD3Format(JointFormat):
 
 SD3 = Family(
     name="SD3",
+    native_side=1024,
     network=SD3Format(),
     denoiser=SD3Denoiser,
     prompts=SD3Prompts,

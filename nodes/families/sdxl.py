@@ -116,6 +116,7 @@ def is_sdxl(config: Mapping[str, Any]) -> bool:
 
 SDXL = Family(
     name="SDXL",
+    native_side=1024,
     network=UNetFormat(is_sdxl, heads_of_64),
     denoiser=SDXLDenoiser,
     prompts=SDXLPrompts,

@@ -130,6 +130,7 @@ class ZImageFormat(NetworkFormat):
 
 Z_IMAGE = Family(
     name="ZImage",
+    native_side=1024,
     network=ZImageFormat(),
     denoiser=ZImageDenoiser,
     prompts=OneTextModel,

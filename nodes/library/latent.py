@@ -33,8 +33,12 @@ Side = Annotated[int, Range(8, 2**30, step=8)]
 def EmptyLatent(width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1) -> Latent[Any]:
     """Latents of a size without samples, to start from noise.
 
+    Models paint best at the size that they were trained on, and lose the whole at others: things appear twice above it,
+    parts are missing below it. It is 128 x 128 for `builtin:landscapes`, 512 x 512 for SD 1, 512 or 768 for SD 2, and
+    1024 x 1024 for SDXL, SD 3, FLUX and Z-Image; other proportions of about as many pixels are fine.
+
     Args:
-        width: in pixels.
+        width: in pixels; begin with the side that the model was trained on.
         height: in pixels.
         batch_size: how many pictures.
     """
