@@ -100,9 +100,8 @@ from weft.nodes.library.redux import ApplyRedux, LoadRedux
 from weft.nodes.library.sampler import KSampler
 from weft.nodes.library.sampler_batch import KSamplerBatch
 from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
-from weft.nodes.library.scale import ScaleImage, ScaleImageBy, ScaleImageToPixels
-from weft.nodes.library.schedule_plot import PlotNoiseSchedule, PlottedSchedule
 from weft.nodes.library.scale import ImageExtent, ImageSize, ScaleImage, ScaleImageBy, ScaleImageToPixels
+from weft.nodes.library.schedule_plot import PlotNoiseSchedule, PlottedSchedule
 from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
 from weft.nodes.library.stitch import CroppedToMask, CropRegion, CropToMask, StitchImage
 from weft.nodes.library.text import Framing, TextEncode

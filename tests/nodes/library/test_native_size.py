@@ -13,7 +13,7 @@ from weft.engine import Engine, Graph, Upstream
 from weft.nodes import Image, LoadCheckpoint, LoadImage, SaveImage, ScaleImageToModel, VAEDecode, VAEEncode
 from weft.nodes.sizes import size_above, size_of
 
-FITS = {"area": (152, 104), "fill": (128, 128), "stretch": (128, 128)}
+FITS = {"area": (160, 104), "fill": (128, 128), "stretch": (128, 128)}
 
 
 @pytest.mark.parametrize("fit", FITS)
