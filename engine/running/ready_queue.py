@@ -110,8 +110,10 @@ class ReadyQueue:
 
     def next_file(self) -> Step | None:
         """A step that may read its file now, in advance of the others; None where enough of them do."""
+        if not self._files:
+            return None
         reading = sum(self._reads(step) for step in self._in_threads.values())
-        if not self._files or reading >= READ_AHEAD + self._idle:
+        if reading >= READ_AHEAD + self._idle:
             return None
         return heapq.heappop(self._files)[2]
 
@@ -165,10 +167,10 @@ class ReadyQueue:
         Raises:
             Exception: what a step raised.
         """
+        if not self._in_threads:
+            return
         files = [future for future, step in self._in_threads.items() if self._reads(step)]
         looked = [future for future in self._in_threads if future not in files[1:]]
-        if not looked:
-            return
         done, _ = wait(looked, None if not self._ready else 0, FIRST_COMPLETED)
         for future in done if self._idle else done.difference(files):
             yield self._in_threads.pop(future), future.result()
