@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, check_pixels, node
-from weft.nodes.library.latent_parts import have_samples, samples_of
+from weft.nodes.library.latent_parts import have_samples, samples_of, with_items
 from weft.nodes.values import F, Latent
 
 
@@ -31,9 +31,7 @@ def RepeatLatent(
     """
     count = latent.batch_size * times
     check_pixels(latent.width, latent.height, count, context.limits)
-    samples = latent.samples
-    repeated = samples if samples is None else samples.repeat(times, *[1] * (samples.ndim - 1))
-    return replace(latent, batch_size=count, samples=repeated)
+    return with_items(latent, count, lambda rows: rows.repeat(times, *[1] * (rows.ndim - 1)))
 
 
 @node(category="latent", fits=have_samples)
@@ -57,6 +55,12 @@ def BatchLatents(latents: list[Latent[F]], *, context: Context = INJECTED) -> La
         )
     count = sum(map(len, given))
     check_pixels(latents[0].width, latents[0].height, count, context.limits)
+    if any(one.mask or one.deviation is not None for one in latents):
+        raise InputError(
+            "latents with a noise mask, or of a distribution that a sampler draws from, cannot be joined",
+            "join them first, and use SetNoiseMask after it; or join their pictures before VAEEncode",
+            "conflicting-inputs",
+        )
     return replace(latents[0], batch_size=count, samples=torch.cat(given))
 
 
@@ -91,4 +95,5 @@ def TakeLatents(
 
 
 def _part(latent: Latent[F], first: int, count: int) -> Latent[F]:
-    return replace(latent, batch_size=count, samples=samples_of(latent)[first : first + count].clone())
+    samples_of(latent)
+    return with_items(latent, count, lambda rows: rows[first : first + count].clone())

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, check_pixels, node
-from weft.nodes.library.latent_parts import elements, have_samples, like, planes, samples_of
+from weft.nodes.library.latent_parts import elements, have_samples, like, planes, reshaped, samples_of
+from weft.nodes.sizes import Size
 from weft.nodes.values import F, Latent, Mask
 
 if TYPE_CHECKING:
@@ -70,11 +71,15 @@ def ScaleLatent(
     unit = latent.factor or UNKNOWN_FACTOR
     wide, high = _scaled_size(latent, width, height, factor, unit)
     check_pixels(wide * unit, high * unit, latent.batch_size, context.limits)
-    sized = replace(latent, width=wide * unit, height=high * unit)
+    size = Size(wide * unit, high * unit)
     if latent.samples is None:
-        return sized
-    scaled = _interpolated(planes(latent.samples), (high, wide), method)
-    return replace(sized, samples=like(scaled, latent.samples))
+        return replace(latent, width=size.width, height=size.height)
+    return reshaped(
+        latent,
+        size,
+        lambda samples: like(_interpolated(planes(samples), (high, wide), method), samples),
+        lambda mask: _interpolated(mask[:, None], (size.height, size.width), "bilinear")[:, 0].clamp(0, 1),
+    )
 
 
 def _scaled_size(
@@ -111,7 +116,7 @@ def CropLatent(latent: Latent[F], *, x: Pixels = 0, y: Pixels = 0, width: Length
         width: of the part, in pixels.
         height: of the part, in pixels.
     """
-    samples = samples_of(latent)
+    samples_of(latent)
     unit = latent.factor or 1
     left, top, wide, high = (
         elements(name, one, unit) for name, one in (("x", x), ("y", y), ("width", width), ("height", height))
@@ -122,8 +127,12 @@ def CropLatent(latent: Latent[F], *, x: Pixels = 0, y: Pixels = 0, width: Length
             f"leave at most {max(latent.width - x, 0)} x {max(latent.height - y, 0)} pixels from there",
             "out-of-range",
         )
-    part = samples[..., top : top + high, left : left + wide].clone()
-    return replace(latent, width=width, height=height, samples=part)
+    return reshaped(
+        latent,
+        Size(width, height),
+        lambda samples: samples[..., top : top + high, left : left + wide].clone(),
+        lambda mask: mask[..., y : y + height, x : x + width].clone(),
+    )
 
 
 @node(category="latent", fits=have_samples)
@@ -136,9 +145,12 @@ def RotateLatent(latent: Latent[F], *, degrees: Literal["90", "180", "270"] = "9
         latent: latents of a picture or a clip.
         degrees: clockwise.
     """
-    turned = samples_of(latent).rot90(-int(degrees) // 90, dims=(-2, -1)).contiguous()
-    width, height = (latent.width, latent.height) if degrees == "180" else (latent.height, latent.width)
-    return replace(latent, width=width, height=height, samples=turned)
+    size = Size(latent.width, latent.height) if degrees == "180" else Size(latent.height, latent.width)
+
+    def turned(tensor: Tensor) -> Tensor:
+        return tensor.rot90(-int(degrees) // 90, dims=(-2, -1)).contiguous()
+
+    return reshaped(latent, size, turned, turned)
 
 
 @node(category="latent", fits=have_samples)
@@ -151,7 +163,11 @@ def FlipLatent(latent: Latent[F], *, direction: Literal["horizontal", "vertical"
         latent: latents of a picture or a clip.
         direction: `horizontal` exchanges left and right, `vertical` top and bottom.
     """
-    return replace(latent, samples=samples_of(latent).flip(-1 if direction == "horizontal" else -2))
+
+    def mirrored(tensor: Tensor) -> Tensor:
+        return tensor.flip(-1 if direction == "horizontal" else -2)
+
+    return reshaped(latent, Size(latent.width, latent.height), mirrored, mirrored)
 
 
 @node(category="latent", fits=have_samples)
@@ -203,7 +219,7 @@ def CompositeLatents(
     placed = below.clone()
     under = placed[..., rows.start : rows.stop, columns.start : columns.stop]
     under.copy_(under * (1 - weight) + given * weight)
-    return replace(background, samples=placed)
+    return replace(background, samples=placed, deviation=None)
 
 
 def _overlap(start: int, length: int, whole: int) -> range:

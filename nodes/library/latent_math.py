@@ -38,7 +38,7 @@ def BlendLatents(
     """
     one, other = matched(first, second)
     samples = (linear if method == "linear" else spherical)(one, other, amount)
-    return replace(first, batch_size=len(samples), samples=samples)
+    return replace(first, batch_size=len(samples), samples=samples, deviation=None)
 
 
 @node(category="latent", fits=have_samples)
@@ -53,7 +53,7 @@ def LatentMath(a: Latent[F], b: Latent[F] | float, operation: Arithmetic = "add"
     """
     one, other = matched(a, b) if isinstance(b, Latent) else (samples_of(a), b)
     samples = _ARITHMETIC[operation](one, other)
-    return replace(a, batch_size=len(samples), samples=samples)
+    return replace(a, batch_size=len(samples), samples=samples, deviation=None)
 
 
 def _check_made(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:

@@ -5,12 +5,14 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, NodeProblem, Upstream
 from weft.nodes.sampling.traits import LatentTraits
-from weft.nodes.values import Latent
+from weft.nodes.sizes import Size
+from weft.nodes.values import F, Latent, NoiseMask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +39,47 @@ def samples_of(latent: Latent[Any]) -> Tensor:
     if latent.samples is None:
         raise InputError("the latent is only a size, without samples", EMPTY_HINT, "empty-latent")
     return latent.samples
+
+
+def reshaped(
+    latent: Latent[F], size: Size, elements: Callable[[Tensor], Tensor], pixels: Callable[[Tensor], Tensor]
+) -> Latent[F]:
+    """Latents in another form, with what belongs to their samples: the deviation of a distribution and a noise mask.
+
+    Args:
+        size: of the result.
+        elements: changes samples, and what has their form.
+        pixels: changes a mask `[batch, height, width]` of the picture in the same way.
+    """
+    mask = latent.mask and changed_mask(latent.mask, pixels, elements)
+    deviation = None if latent.deviation is None else elements(latent.deviation)
+    samples = elements(samples_of(latent))
+    return replace(latent, width=size.width, height=size.height, samples=samples, mask=mask, deviation=deviation)
+
+
+def with_items(latent: Latent[F], count: int, change: Callable[[Tensor], Tensor]) -> Latent[F]:
+    """Latents with other items of their batch, with what belongs to their samples.
+
+    Args:
+        count: items of the result.
+        change: takes a tensor with a row for each item, and returns that of the result.
+    """
+
+    def shared(one: Tensor) -> Tensor:
+        return change(one) if len(one) > 1 else one  # one row serves every item
+
+    mask = latent.mask and changed_mask(latent.mask, shared, change)
+    deviation = None if latent.deviation is None else shared(latent.deviation)
+    samples = None if latent.samples is None else change(latent.samples)
+    return replace(latent, batch_size=count, samples=samples, mask=mask, deviation=deviation)
+
+
+def changed_mask(
+    mask: NoiseMask, pixels: Callable[[Tensor], Tensor], elements: Callable[[Tensor], Tensor]
+) -> NoiseMask:
+    """A noise mask with its coverage changed, and what it has in the form of samples."""
+    source, noise = (None if one is None else elements(one) for one in (mask.source, mask.noise))
+    return replace(mask, coverage=pixels(mask.coverage), source=source, noise=noise)
 
 
 def elements(what: str, pixels: int, factor: int) -> int:

@@ -160,12 +160,12 @@ def AddNoise(
     with context.weights(model, Denoiser) as denoiser:
         parametrisation = parametrisation_of(denoiser.scheduler)
         if timestep is not None:
-            return replace(latent, samples=parametrisation.forward(clean, noise.samples, timestep))
+            return replace(latent, samples=parametrisation.forward(clean, noise.samples, timestep), deviation=None)
         if sigmas is not None:
             levels = SigmaRun(parametrisation, "euler", sigmas.levels.tolist(), generators=[])
-            return replace(latent, samples=levels.noised(clean, noise.samples))
+            return replace(latent, samples=levels.noised(clean, noise.samples), deviation=None)
         config = denoiser.scheduler_config(sampler == "model")
         scheduler = make_scheduler(config, sampler, schedule, steps, spaces_steps=denoiser.spaces_steps)
         timing = timing_of(denoiser, steps, latent, schedule)
         run = SchedulerRun(scheduler, parametrisation, steps=steps, start_step=step, generators=[], timing=timing)
-    return replace(latent, samples=run.noised(clean, noise.samples).float())
+    return replace(latent, samples=run.noised(clean, noise.samples).float(), deviation=None)

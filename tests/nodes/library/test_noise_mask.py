@@ -14,8 +14,11 @@ from tests.nodes.oracle import NEGATIVE, PROMPT, SEED, SIZE, STEPS
 from tests.refusals import refused
 from weft.engine import Engine, Graph
 from weft.nodes import (
+    BatchLatents,
     CFGGuide,
+    CropLatent,
     EmptyLatent,
+    FlipLatent,
     ImageToMask,
     KSampler,
     KSamplerBatch,
@@ -25,9 +28,13 @@ from weft.nodes import (
     MakeSigmas,
     Mask,
     NoiseMask,
+    RepeatLatent,
+    RotateLatent,
     SaveImage,
+    ScaleLatent,
     SetNoiseMask,
     SplitSigmas,
+    TakeLatents,
     TextEncode,
     VAEDecode,
     VAEEncode,
@@ -189,3 +196,33 @@ def test_one_generator_has_one_seed(engine: Engine) -> None:
         SaveImage(VAEDecode(checkpoint.vae, latent))
     found = [(one.code, one.node, one.input) for one in engine.check(graph).problems]
     assert found == [("conflicting-inputs", "k_sampler", "seed")]
+
+
+@pytest.mark.parametrize(
+    ("type", "given"),
+    [
+        (FlipLatent, {"direction": "horizontal"}),
+        (RotateLatent, {"degrees": "90"}),
+        (CropLatent, {"x": 16, "y": 8, "width": 32, "height": 40}),
+        (ScaleLatent, {"factor": 2.0, "method": "nearest"}),
+        (RepeatLatent, {"times": 2}),
+        (TakeLatents, {"first": 1, "count": 1}),
+    ],
+)
+def test_a_mask_goes_with_its_latents(call: Any, type: Any, given: Any, ramp: Mask) -> None:
+    """What is kept is marked by the mask before and after: samples are 1 where the mask covers them."""
+    coverage = torch.cat([ramp.coverage, ramp.coverage.flip(2)]).round()
+    samples = coverage[:, None, ::8, ::8].repeat(1, 4, 1, 1)
+    mask = NoiseMask(coverage, source=samples, noise=samples)
+    latent = call(type, latent=Latent(SIZE, SIZE, 2, samples, mask, deviation=samples), **given)
+    latent.check_value()
+    assert latent.mask and latent.samples is not None
+    assert torch.equal(latent.mask.coverage[:, None, ::8, ::8].expand_as(latent.samples).round(), latent.samples)
+    for other in (latent.mask.source, latent.mask.noise, latent.deviation):
+        assert torch.equal(other, latent.samples)
+
+
+def test_latents_with_masks_are_not_joined(call: Any, source: Any, ramp: Mask) -> None:
+    masked = call(SetNoiseMask, latent=source, mask=ramp)
+    with refused("conflicting-inputs"):
+        call(BatchLatents, latents=[source, masked])
