@@ -126,6 +126,14 @@ def places(rows: int, columns: int, like: Tensor) -> Tensor:
     return numbers.flatten(0, 1)
 
 
+def over_blocks(added: Sequence[Tensor], blocks: int, in_turn: bool = False) -> list[Tensor]:
+    """What is added to each block of a transformer, by a ControlNet of fewer: each to neighbours, or in turn."""
+    if not added:
+        return []
+    each = -(-blocks // len(added))
+    return [added[index % len(added) if in_turn else index // each] for index in range(blocks)]
+
+
 def check_same_width(control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
     """Raise `InputError` where a ControlNet was made for a transformer of other widths.
 

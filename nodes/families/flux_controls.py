@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.families.flows import PATCH, check_same_width, packed, places
+from weft.nodes.families.flows import PATCH, check_same_width, over_blocks, packed, places
 from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
@@ -33,6 +33,7 @@ class FluxControlNet(ControlNetwork):
     """A ControlNet for FLUX.1."""
 
     conditions = ("encoder_hidden_states", "pooled_projections", "guidance")
+    reads_positive = True
 
     @classmethod
     def check_steered(cls, control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
@@ -88,14 +89,6 @@ class FluxControlNet(ControlNetwork):
             SINGLE: over_blocks(single or [], len(network.single_transformer_blocks)),
         }
         return {name: tensors for name, tensors in added.items() if tensors}
-
-
-def over_blocks(added: Sequence[Tensor], blocks: int, in_turn: bool = False) -> list[Tensor]:
-    """What is added to each block of a transformer, by a ControlNet of fewer: each to neighbours, or in turn."""
-    if not added:
-        return []
-    each = -(-blocks // len(added))
-    return [added[index % len(added) if in_turn else index // each] for index in range(blocks)]
 
 
 def control_config(shapes: Shapes) -> Config:

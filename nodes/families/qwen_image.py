@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed, unpacked
+from weft.nodes.families.qwen_image_controls import QwenImageControlNetFormat, transformer_sizes
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.single_file import count
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
@@ -38,9 +38,6 @@ SYSTEM_TOKENS = 34
 
 LONGEST = 512
 """Tokens that the transformer reads at most, as many as diffusers' pipeline takes unless it is asked for more."""
-
-ROPE_SIXTEENTHS = (2, 7, 7)
-"""Sixteenths of an attention head's channels that encode the frame, the row and the column."""
 
 RGB_FACTORS = LatentRGBFactors(
     (
@@ -83,6 +80,7 @@ class QwenImageDenoiser(SpacedDenoiser):
             timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
             img_shapes=[[(1, height // PATCH, width // PATCH)]] * rows,
             **conditions,
+            **(residuals or {}),
             return_dict=False,
         )[0]
         return unpacked(velocity, sample.shape)
@@ -95,17 +93,7 @@ class QwenImageDenoiser(SpacedDenoiser):
 
 def qwen_image_config(shapes: Shapes) -> Config:
     """The configuration of a QwenImageTransformer2DModel, from shapes."""
-    width, channels = shapes["img_in.weight"]
-    (head,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
-    return {
-        "in_channels": channels,
-        "out_channels": shapes["proj_out.weight"][0] // PATCH**2,
-        "num_layers": count(shapes, "transformer_blocks.{}.txt_mod.1.weight"),
-        "attention_head_dim": head,
-        "num_attention_heads": width // head,
-        "joint_attention_dim": shapes["txt_in.weight"][1],
-        "axes_dims_rope": [head * sixteenths // 16 for sixteenths in ROPE_SIXTEENTHS],
-    }
+    return {**transformer_sizes(shapes), "out_channels": shapes["proj_out.weight"][0] // PATCH**2}
 
 
 UNSUPPORTED: Mapping[str, str] = {
@@ -142,6 +130,7 @@ QWEN_IMAGE = Family(
     latent_rgb_factors=RGB_FACTORS,
     texts=(TEXT_MODEL,),
     vae=VAESpec(16, "AutoencoderKLQwenImage"),
+    controls=(QwenImageControlNetFormat(),),
     scheduler={
         "_class_name": "FlowMatchEulerDiscreteScheduler",
         "num_train_timesteps": 1000,

@@ -55,8 +55,8 @@ def ApplyControlNet(
         negative: what it is not to show; null without a negative prompt.
         control_net: from LoadControlNet.
         image: the picture to follow: one for the whole batch, or one for each item. Alpha is left out.
-        vae: the model's own, for ControlNets that read the picture's latents, as those of SD 3 and most of FLUX.1 do;
-            others ignore it.
+        vae: the model's own, for ControlNets that read the picture's latents, as those of SD 3, Qwen-Image and most of
+            FLUX.1 do; others ignore it.
         strength: the factor of the ControlNet's output; 0.5 to 1 is usual.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.

@@ -231,8 +231,8 @@ def LoadControlNet(
 ) -> ControlNet[F]:
     """Load a ControlNet, or a T2I-Adapter, which is used as one.
 
-    ControlNets are read for SD 1.x, SD 2.x, SDXL, SD 3 and FLUX.1, also those of several kinds of pictures (union);
-    T2I-Adapters for SD 1.x and SDXL. Which family one is for follows from its headers.
+    ControlNets are read for SD 1.x, SD 2.x, SDXL, SD 3, FLUX.1 and Qwen-Image, also those of several kinds of pictures
+    (union); T2I-Adapters for SD 1.x and SDXL. Which family one is for follows from its headers.
 
     Args:
         source: a diffusers folder or a .safetensors file under a models folder, a name on the hub (`org/name`,

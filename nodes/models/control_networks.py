@@ -55,6 +55,9 @@ class ControlNetwork:
     fuses: ClassVar[bool] = False
     """Whether it reads several pictures in one call, each of a kind of its own."""
 
+    reads_positive: ClassVar[bool] = False
+    """Whether what it adds for the positive prompt serves the negative one too, as pipelines of its family have it."""
+
     def __init__(self, network: Any) -> None:
         self.network = network
 

@@ -29,15 +29,20 @@ class BoundControl:
 
     Args:
         pictures: for the rows that it acts on.
+        positive: what it reads of the positive prompt in place of each one's own, with a row for each item; None where
+            it reads each.
         parts: for each equal part of the batch, one a prompt, whether it acts on it.
     """
 
     network: ControlNetwork
     pictures: tuple[ControlPicture, ...]
     parts: tuple[bool, ...] = (True,)
+    positive: Conditions | None = None
 
     def on(self, parts: Sequence[bool]) -> BoundControl:
         """The same for a batch of several parts, acting on some of them; its pictures are for one part so far."""
+        if self.positive is not None:
+            return replace(self, parts=tuple(parts))
         pictures = (
             replace(one, tensors=tuple(torch.cat([tensor] * sum(parts)) for tensor in one.tensors))
             for one in self.pictures
@@ -51,12 +56,29 @@ class BoundControl:
         pictures = [one for one in self.pictures if position.within(one.start, one.end)]
         if not pictures:
             return {}
+        if self.positive is not None:
+            items = sample[: len(sample) // len(self.parts)]
+            added = self._added(items, timestep, self.positive, model, pictures)
+            copies = sum(self.parts)
+            served = {name: [torch.cat([one] * copies) for one in tensors] for name, tensors in added.items()}
+            return self._over_rows(served, len(sample))
         rows = self._rows(len(sample))
         mine = {name: conditions[name][rows] for name in self.network.conditions if name in conditions}
-        seen = {"latents": sample[rows], "picture": pictures[0].tensors[0], **mine}
-        with network_call("a ControlNet", seen):
-            added = self.network.residuals(model, sample[rows], timestep, mine, pictures)
-        return {name: [self._spread(one, len(sample)) for one in tensors] for name, tensors in added.items()}
+        return self._over_rows(self._added(sample[rows], timestep, mine, model, pictures), len(sample))
+
+    def _added(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        model: Denoiser,
+        pictures: Sequence[ControlPicture],
+    ) -> Residuals:
+        with network_call("a ControlNet", {"latents": sample, "picture": pictures[0].tensors[0], **conditions}):
+            return self.network.residuals(model, sample, timestep, conditions, pictures)
+
+    def _over_rows(self, added: Residuals, rows: int) -> Residuals:
+        return {name: [self._spread(one, rows) for one in tensors] for name, tensors in added.items()}
 
     def _rows(self, count: int) -> slice | list[int]:
         """The rows that it acts on, in a batch of `count`."""

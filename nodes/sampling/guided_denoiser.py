@@ -263,7 +263,22 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             for (number, prompt), own in zip(prompts, steered, strict=True)
         ]
         loras = held.enter_context(TimedLoRAs(guide, context))
+        nets = [_reading(number, net, inputs, len(scales)) for number, net in enumerate(nets)]
         yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), step, loras)
+
+
+def _reading(number: int, net: BoundControl, prompts: Sequence[BranchPrompt], positive: int) -> BoundControl:
+    """A control with what it reads of the positive prompt, where it reads no other and there is one alone.
+
+    Args:
+        number: of the control.
+        positive: the number of the positive branch.
+    """
+    own = [one for one in prompts if one.branch == positive and number in one.controls]
+    if not net.network.reads_positive or len(own) != 1:
+        return net
+    conditions = own[0].conditions
+    return replace(net, positive={name: conditions[name] for name in net.network.conditions if name in conditions})
 
 
 def _acting_controls(

@@ -62,6 +62,7 @@ LCM_STEPS = "the steps are those that the model was distilled on, whatever their
 UNUSED: Mapping[str, Keys] = {
     "AutoencoderKLWan": {"scale_factor_temporal": "follows from `temperal_downsample`, which is read"},
     "DiTTransformer2DModel": {"norm_num_groups": "of another class that this one was cut from; it has no such norms"},
+    "QwenImageControlNetModel": {"patch_size": "it is given patches, not latents"},
     "LCMScheduler": dict.fromkeys(("steps_offset", "timestep_spacing"), LCM_STEPS),
     "TCDScheduler": {
         **dict.fromkeys(("steps_offset", "timestep_spacing"), LCM_STEPS),
@@ -173,6 +174,7 @@ PIPELINES = (
     *("controlnet/pipeline_controlnet_union_sd_xl.py", "flux/pipeline_flux_control.py"),
     *("flux/pipeline_flux_fill.py", "flux/pipeline_flux_kontext.py"),
     *("z_image/pipeline_z_image.py", "z_image/pipeline_z_image_img2img.py"),
+    "qwenimage/pipeline_qwenimage_controlnet.py",
     *("qwenimage/pipeline_qwenimage.py", "qwenimage/pipeline_qwenimage_img2img.py"),
     *("dit/pipeline_dit.py", "ddpm/pipeline_ddpm.py", "consistency_models/pipeline_consistency_models.py"),
 )

@@ -35,6 +35,7 @@ TINY = {
     "flux_controlnet": "flux-dev",
     "sd3_controlnet": "sd3",
     "sdxl_union": "sdxl",
+    "qwen_image_controlnet": "qwen-image",
     "t2i_adapter": "sdxl",
     "z_image": "z-image",
     "qwen_image": "qwen-image",
@@ -64,6 +65,7 @@ CONTROL_NETS = {
     "flux_controlnet": "flux-union",
     "sd3_controlnet": "sd3-edges",
     "sdxl_union": "sdxl-union",
+    "qwen_image_controlnet": "qwen-edges",
     "t2i_adapter": "sdxl-adapter",
 }
 """A ControlNet for each graph that has one."""

@@ -1,4 +1,4 @@
-"""ControlNets for SD 3 and FLUX.1: pictures under one and under two, equal to diffusers' own pipelines.
+"""ControlNets for SD 3, FLUX.1 and Qwen-Image: pictures under one and under two, equal to diffusers' own pipelines.
 
 All pairs: `pytest -m "slow or not slow" tests/nodes/families/test_flow_controls.py`.
 """
@@ -33,7 +33,7 @@ from weft.nodes import (
 
 STEPS = 2
 
-PIPELINES = {"sd3": "StableDiffusion3", "sd35": "StableDiffusion3", "flux": "Flux"}
+PIPELINES = {"sd3": "StableDiffusion3", "sd35": "StableDiffusion3", "flux": "Flux", "qwen": "QwenImage"}
 
 CALLS: Mapping[str, Mapping[str, float]] = {
     "weak, at the end": {"strength": 0.6, "start": 0.5},
@@ -57,25 +57,28 @@ CONTROLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 MODES = {"canny": 0, "depth": 2, "low_quality": 6}
 
 
-def ours(engine: Engine, model: str, controls: Any, batch: int = 1) -> Pixels:
+def ours(engine: Engine, model: str, controls: Any, batch: int = 1, **guidance: Any) -> Pixels:
     """What Weft paints under controls: the name of each, its picture and its settings."""
     steps = max([one.get("steps", STEPS) for _, _, one in controls], default=STEPS)
     with Graph() as graph:
         checkpoint = LoadCheckpoint(model)
         positive: Any = TextEncode(checkpoint.text_encoder, PROMPT)
-        negative: Any = None if model.startswith("flux") else TextEncode(checkpoint.text_encoder, NEGATIVE)
+        plain = model.startswith("flux") and not guidance
+        negative: Any = None if plain else TextEncode(checkpoint.text_encoder, NEGATIVE)
         for net, picture, settings in controls:
             given = {name: one for name, one in settings.items() if name != "steps"}
             positive, negative = ApplyControlNet(
                 positive, negative, LoadControlNet(net), LoadImage(picture), checkpoint.vae, **given
             )
-        guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE)
+        guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE, **guidance)
         latent = KSampler(guide, EmptyLatent(SIZE, SIZE, batch), seed=SEED, steps=steps, sampler="model")
         SaveImage(VAEDecode(checkpoint.vae, latent))
     return read_pixels(engine.run(graph).paths)
 
 
-def theirs(oracle: Oracle, models: Path, pictures: Path, model: str, controls: Any, batch: int = 1) -> Pixels:
+def theirs(
+    oracle: Oracle, models: Path, pictures: Path, model: str, controls: Any, batch: int = 1, **guidance: Any
+) -> Pixels:
     """What diffusers' pipeline paints for it."""
     family = PIPELINES[model.partition("-")[0]]
     nets = [getattr(diffusers, CLASSES[family]).from_pretrained(models / net).float() for net, _, _ in controls]
@@ -92,7 +95,7 @@ def theirs(oracle: Oracle, models: Path, pictures: Path, model: str, controls: A
     # The pipeline would draw the picture's latents before the noise, from the same generator.
     noise = [torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(SEED + item)) for item in range(batch)]
     latents = torch.cat(noise)
-    if family == "Flux":
+    if family != "StableDiffusion3":
         latents = diffusers.FluxPipeline._pack_latents(latents, batch, 16, 8, 8)
     return oracle.paint(
         getattr(diffusers, f"{family}ControlNetPipeline"),
@@ -104,11 +107,16 @@ def theirs(oracle: Oracle, models: Path, pictures: Path, model: str, controls: A
         width=SIZE,
         height=SIZE,
         latents=latents,
+        **guidance,
         **(alone if one else arguments),
     )
 
 
-CLASSES = {"StableDiffusion3": "SD3ControlNetModel", "Flux": "FluxControlNetModel"}
+CLASSES = {
+    "StableDiffusion3": "SD3ControlNetModel",
+    "Flux": "FluxControlNetModel",
+    "QwenImage": "QwenImageControlNetModel",
+}
 
 
 @pytest.mark.parametrize("name", FIRST)
@@ -131,6 +139,27 @@ def test_a_control_net_for_flux(
     net, settings = CONTROLS[control]
     controls = [(zoo(net), "stripes.png", {**settings, **CALLS[name]})]
     assert_same(ours(engine, zoo(model), controls), theirs(oracle, models, pictures, model, controls))
+
+
+@pytest.mark.parametrize("control", ["edges", pytest.param("depth of several", marks=pytest.mark.slow)])
+def test_a_control_net_for_flux_with_a_negative_prompt(
+    zoo: Any, models: Path, engine: Engine, oracle: Oracle, pictures: Path, control: str
+) -> None:
+    """What it adds for the positive prompt serves both predictions."""
+    net, settings = CONTROLS[control]
+    controls, guidance = [(zoo(net), "stripes.png", settings)], 3.0
+    expected = theirs(oracle, models, pictures, zoo("flux-dev"), controls, true_cfg_scale=guidance)
+    assert_same(ours(engine, "flux-dev", controls, true_scale=guidance), expected)
+
+
+@pytest.mark.parametrize("batch", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", FIRST)
+def test_a_control_net_for_qwen_image(
+    zoo: Any, models: Path, engine: Engine, oracle: Oracle, pictures: Path, name: str, batch: int
+) -> None:
+    controls = [(zoo("qwen-edges"), "stripes.png", CALLS[name])]
+    expected = theirs(oracle, models, pictures, zoo("qwen-image"), controls, batch, true_cfg_scale=SCALE)
+    assert_same(ours(engine, "qwen-image", controls, batch), expected)
 
 
 PAIRS: Mapping[str, list[tuple[str, str, Mapping[str, Any]]]] = {

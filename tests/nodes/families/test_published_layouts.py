@@ -217,6 +217,7 @@ CONTROL_NETS: Mapping[tuple[str, Callable[[Tensors], Tensors]], str] = {
     ("sd3-depth", unchanged): "SD3",
     ("sd35-edges", layouts.stability): "SD3",
     ("sd35-edges", unchanged): "SD3",
+    ("qwen-edges", unchanged): "QwenImage",
     ("flux-edges", unchanged): "FLUX",
     ("flux-union", unchanged): "FLUX",
     ("flux-xlabs", layouts.xlabs): "FLUX",

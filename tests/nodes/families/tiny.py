@@ -390,6 +390,13 @@ def qwen_vl() -> Any:
     )
 
 
+def qwen_image_control_net(**options: Any) -> Any:
+    """A ControlNet for Qwen-Image with fewer layers than the transformer."""
+    sizes: dict[str, Any] = {"num_layers": 1, "attention_head_dim": 32, "num_attention_heads": 2}
+    own = {**sizes, "joint_attention_dim": VL_WIDTH, "axes_dims_rope": (4, 14, 14), **options}
+    return awake(diffusers.QwenImageControlNetModel(**own), "controlnet_blocks|controlnet_x_embedder")
+
+
 def z_image() -> Any:
     """A pipeline of Z-Image."""
     return diffusers.ZImagePipeline(
@@ -492,6 +499,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "flux-canny": lambda: flux(guided=True, in_channels=128, out_channels=64),
     "z-image": z_image,
     "qwen-image": qwen_image,
+    "qwen-edges": qwen_image_control_net,
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "ddpm-grey": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler(), in_channels=1, out_channels=1),

@@ -1,0 +1,101 @@
+"""ControlNets for Qwen-Image (InstantX), which read latents. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.families.flows import PATCH, check_same_width, over_blocks, packed
+from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture
+from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.models.single_file import count
+from weft.nodes.models.tensor_layouts import CONTROL_PREFIXES, Config, TensorLayout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weft.nodes.models.autoencoder import Autoencoder
+
+ROPE_SIXTEENTHS = (2, 7, 7)
+"""Sixteenths of an attention head's channels that encode the frame, the row and the column."""
+
+
+class QwenImageControlNet(ControlNetwork):
+    """A ControlNet for Qwen-Image."""
+
+    conditions = ("encoder_hidden_states", "encoder_hidden_states_mask")
+    reads_positive = True
+
+    @classmethod
+    def check_steered(cls, control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
+        check_same_width(control, steered)
+
+    @classmethod
+    def reads_latents(cls, config: Mapping[str, Any]) -> bool:
+        return True
+
+    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+        import torch
+
+        assert vae is not None
+        latents = [vae.encode(one[None].movedim(1, -1)) for one in pixels]
+        return (self.placed(packed(torch.cat(latents))),)
+
+    def residuals(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        pictures: Sequence[ControlPicture],
+    ) -> Residuals:
+        (picture,) = pictures
+        rows, _, height, width = sample.shape
+        added = self.network(
+            hidden_states=packed(sample),
+            controlnet_cond=picture.tensors[0],
+            conditioning_scale=picture.strength,
+            timestep=model.network_timestep(timestep).expand(rows).to(sample.dtype),
+            img_shapes=[[(1, height // PATCH, width // PATCH)]] * rows,
+            **conditions,
+            return_dict=False,
+        )
+        return {"controlnet_block_samples": over_blocks(added, len(model.network.transformer_blocks))}
+
+
+def transformer_sizes(shapes: Shapes) -> Config:
+    """What shapes say of the blocks of a Qwen-Image transformer, or of a ControlNet for one."""
+    width, channels = shapes["img_in.weight"]
+    (head,) = shapes["transformer_blocks.0.attn.norm_q.weight"]
+    return {
+        "in_channels": channels,
+        "num_layers": count(shapes, "transformer_blocks.{}.txt_mod.1.weight"),
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "axes_dims_rope": [head * sixteenths // 16 for sixteenths in ROPE_SIXTEENTHS],
+    }
+
+
+def control_config(shapes: Shapes) -> Config:
+    """The configuration of a QwenImageControlNetModel, from shapes."""
+    channels = shapes["img_in.weight"][1]
+    return {
+        **transformer_sizes(shapes),
+        "out_channels": channels // PATCH**2,
+        "extra_condition_channels": shapes["controlnet_x_embedder.weight"][1] - channels,
+    }
+
+
+class QwenImageControlNetFormat(ControlNetworkFormat):
+    """ControlNets for Qwen-Image."""
+
+    class_name = "QwenImageControlNetModel"
+    folder = ""
+    layouts = (TensorLayout("controlnet_x_embedder.weight", control_config),)
+    prefixes = CONTROL_PREFIXES
+    network_class = QwenImageControlNet
+
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        return "a mask with its picture" if config.get("extra_condition_channels") else ""
