@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.families import lora_files as files
@@ -130,7 +131,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "epsilon": {**UNETS, "attention": only("attentions", whole(files.peft, "unet."))},
     "sd2": {name: UNETS[name] for name in ("peft", "processors", "kohya")},
     "sdxl": {**UNETS, "kohya": whole(files.kohya, "lora_unet_", ("lora_te1_", "lora_te2_"))},
-    "sd3": SD3,
+    "sd3": {**SD3, "denoiser": whole(files.peft, "transformer.")},
     "sd35": {name: SD3[name] for name in ("peft", "original")},
     "flux-dev": {
         **transformers(files.flux_names, texts=True),
@@ -235,7 +236,7 @@ def painted(
 QUICK: dict[str, tuple[str, ...]] = {
     "epsilon": tuple(UNETS),
     "sdxl": ("peft", "kohya-original"),
-    "sd3": ("peft", "kohya-original"),
+    "sd3": ("denoiser",),
     "flux-dev": ("peft", "kohya-original", "comfy-original"),
     "z-image": ("peft", "comfy-original"),
     "qwen-image": ("peft", "kohya"),
@@ -258,7 +259,8 @@ def test_the_pairs_are_counted() -> None:
 def test_two_stacked_loras(
     engine: Engine, models: Path, written: Written, oracle: LoRAOracle, model: str, layout: str
 ) -> None:
-    usual = "attention" if layout.startswith("xlabs") else layout if layout == "attention" else "peft"
+    alone = {"xlabs": "attention", "xlabs-comfy": "attention", "attention": "attention", "denoiser": "denoiser"}
+    usual = alone.get(layout, "peft")
     theirs = oracle.with_loras(model, [models / name for name in written(model, usual)])
     assert_same(painted(engine, model, written(model, layout)), theirs)
 
@@ -309,3 +311,19 @@ def test_loras_of_few_steps_with_their_samplers(
         "epsilon", [models / written("epsilon", "peft")[0]], [1.0], sampler, guidance_scale=scale
     )
     assert_same(painted(engine, "epsilon", [name], [1.0], sampler, scale), theirs)
+
+
+@pytest.mark.parametrize("prefix", ["lora_te3_", "text_encoders.t5xxl.transformer."])
+def test_changes_of_t5(engine: Engine, zoo: Any, models: Path, prefix: str) -> None:
+    """diffusers leaves these out. The pooled vector is CLIP's alone."""
+    write = files.kohya if prefix.endswith("_") else files.dotted
+    name = files.save(
+        write(files.one("encoder.block.1.layer.0.SelfAttention.q", 64, 160), prefix), models / "t5.safetensors"
+    )
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(zoo("flux-dev"))
+        text = ApplyLoRA(LoadLoRA(name), checkpoint.model, checkpoint.text_encoder).text_encoder
+        for output, encoder in (("changed", text), ("plain", checkpoint.text_encoder)):
+            graph.output(output, TextEncode(encoder, PROMPT))
+    (changed,), (plain,) = (engine.run(graph).outputs[one].prompts for one in ("changed", "plain"))
+    assert not torch.equal(changed.embeddings, plain.embeddings) and torch.equal(changed.pooled, plain.pooled)
