@@ -37,7 +37,7 @@ from weft.engine.show.formatters import register as _register_formatters
 from weft.engine.spec.batched import batched
 from weft.engine.spec.context import INJECTED, Context
 from weft.engine.spec.control_flow import Choose, Collect, Count, JoinLists, Switch
-from weft.engine.spec.node import Lazy, NodeProblem, NodeType, named, node
+from weft.engine.spec.node import Advice, Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
@@ -61,6 +61,7 @@ else:
 __all__ = [
     "ADDED_LATER",
     "INJECTED",
+    "Advice",
     "Artifact",
     "Cancelled",
     "CatalogError",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from typing import Any
 from weft.engine.checking.draft import Draft
 from weft.engine.checking.inlining import Flat, inline
 from weft.engine.checking.passes import PASSES
-from weft.engine.checking.rules import RULES, failed_check
+from weft.engine.checking.rules import RULES, failed_check, found_by
 from weft.engine.errors import Problem, capped, few_suggestions
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Graph, Link
@@ -29,6 +29,8 @@ from weft.engine.interrupts import is_interrupt
 from weft.engine.limits import Limits
 from weft.engine.spec.call import Call
 from weft.engine.spec.catalog import Catalog
+from weft.engine.spec.node import Advice
+from weft.engine.spec.upstream import Upstream
 from weft.engine.weights.resources import SearchPaths
 
 
@@ -102,7 +104,7 @@ def check(
     file = str(graph.path) if graph.path else ""
     located, warnings = (
         tuple(_traced(problem.within(file), graph, flat) for problem in found)
-        for found in (problems, _unique(_warnings(calls.values())))
+        for found in (problems, _unique(_warnings(calls, advised=not problems)))
     )
     pending = _pending(flat, calls, draft.wanted, known)
     files = _files(draft, graph)
@@ -213,12 +215,18 @@ def _files(draft: Draft, graph: Graph) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([*([graph.path] if graph.path else []), *draft.flat.files, *named]))
 
 
-def _warnings(calls: Iterable[Call]) -> Iterator[Problem]:
-    """The notices of the files that calls name, each at its input."""
-    for call in calls:
+def _warnings(calls: Mapping[str, Call], advised: bool) -> Iterator[Problem]:
+    """The notices of the files that calls name, each at its input.
+
+    Args:
+        advised: whether the advice of node types is among them.
+    """
+    for call in calls.values():
         for name, text in call.inputs.items() if call.resources else ():
             for one in call.resources[text].notices if isinstance(text, str) and text in call.resources else ():
                 yield Problem(one.message, one.hint, call.id, name, code=one.code)
+        if advised and (advice := call.type.trait(Advice)) is not None:
+            yield from found_by(call, partial(advice.find, Upstream(call, calls)))
 
 
 def _unique(problems: Iterable[Problem]) -> Iterator[Problem]:

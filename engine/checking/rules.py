@@ -87,7 +87,7 @@ def own_checks(draft: Draft) -> Iterator[Problem]:
     """Node types accept the literals of their nodes."""
     for call in draft.calls.values():
         if call.type.check:
-            yield from _found(call, partial(call.type.check, Upstream(call, draft.calls).literals, draft.limits))
+            yield from found_by(call, partial(call.type.check, Upstream(call, draft.calls).literals, draft.limits))
 
 
 def usable_files(draft: Draft) -> Iterator[Problem]:
@@ -106,10 +106,10 @@ def compatible_calls(draft: Draft) -> Iterator[Problem]:
     for id in draft.order:
         call = draft.calls.get(id)
         if call and call.type.fits:
-            yield from _found(call, partial(call.type.fits, Upstream(call, draft.calls)))
+            yield from found_by(call, partial(call.type.fits, Upstream(call, draft.calls)))
 
 
-def _found(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> list[Problem]:
+def found_by(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> list[Problem]:
     """The problems that a node type's own check finds; a problem of the node type where the check raises."""
     problems = []
     try:

@@ -70,6 +70,17 @@ Fits = Callable[["Upstream"], Iterable[NodeProblem]]
 
 
 @dataclass(frozen=True)
+class Advice:
+    """A trait of node types: what is worth knowing about their nodes before a run, and no fault of them.
+
+    Args:
+        find: gives the warnings about a node, which runs in spite of them. It is asked where a graph has no problem.
+    """
+
+    find: Fits
+
+
+@dataclass(frozen=True)
 class Lazy:
     """The value of one input decides which other inputs are needed; those that are not needed are not computed.
 

@@ -17,6 +17,7 @@ from weft.nodes import builtin
 from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.models.hub import CARD
 from weft.nodes.models.safetensors_header import read_header
+from weft.nodes.sizes import Size
 
 SIDES: Mapping[str, int] = {
     "SD1": 512,
@@ -44,20 +45,20 @@ LICENCE_TEXTS = ("modelspec.license", "license", "licence")
 
 def details(found: Resolved) -> dict[str, str]:
     """The size and the licence of a model, as far as its files say them."""
-    size = native_size(found.facts) if isinstance(found.facts, CheckpointFacts) else ""
-    licence = _licence(found)
-    return {name: text for name, text in (("size", size), ("licence", licence)) if text}
+    size = native_size(found.facts) if isinstance(found.facts, CheckpointFacts) else None
+    known = {"size": str(size or ""), "licence": _licence(found)}
+    return {name: text for name, text in known.items() if text}
 
 
-def native_size(facts: CheckpointFacts) -> str:
-    """The size of the pictures that a model was trained on, `512 x 512`; empty where that is not known."""
-    latent: Any = facts.network.config.get("sample_size") if facts.contents.configs else None
-    sides = [latent, latent] if isinstance(latent, int) else latent
-    if not isinstance(sides, (list, tuple)) or not all(type(side) is int and side > 0 for side in sides):
-        side = SIDES.get(facts.family, 0)
-        base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
-        sides = [(SD2_BASE if base else side) / facts.latent_factor] * 2 if side else []
-    return " x ".join(str(int(side * facts.latent_factor)) for side in reversed(sides))
+def native_size(facts: CheckpointFacts) -> Size | None:
+    """The size of the pictures that a model was trained on; None where that is not known."""
+    stated: Any = facts.network.config.get("sample_size") if facts.contents.configs else None
+    down, across = stated if isinstance(stated, (list, tuple)) and len(stated) == 2 else (stated, stated)
+    if type(down) is int and type(across) is int and down > 0 and across > 0:
+        return Size(across * facts.latent_factor, down * facts.latent_factor)
+    base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
+    side = SD2_BASE if base else SIDES.get(facts.family, 0)
+    return Size(side, side) if side else None
 
 
 def _licence(found: Resolved) -> str:

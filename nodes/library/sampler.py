@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from weft.engine import ADDED_LATER, INJECTED, Context, Limits, NodeProblem, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Advice, Context, Limits, NodeProblem, Range, node
 from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
@@ -14,6 +14,7 @@ from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, samplers_for
 from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.sampling.scheduling import TAKE_CLIPPING, TAKE_VARIANCE, ChainOptions, Variance
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+from weft.nodes.sampling.size_advice import size_advice
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import F, Guide, Latent
 
@@ -112,7 +113,7 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
     lane="gpu",
     check=check_sampling,
     fits=sampling_fits,
-    traits=(SizeTraits(same_size, of="latent"),),
+    traits=(SizeTraits(same_size, of="latent"), Advice(size_advice)),
 )
 def KSampler(
     guide: Guide[F],

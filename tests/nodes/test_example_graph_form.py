@@ -28,7 +28,6 @@ KNOBS = {
     ("CFGGuide", "scale"): {"guidance", "scales", "inversion_guidance"},
     ("EmptyLatent", "width"): {"width"},
     ("EmptyLatent", "height"): {"height"},
-    ("LoadCheckpoint", "source"): {"checkpoint", "refiner"},
 }
 """The names that parameters have which set an input of a node type."""
 
@@ -67,10 +66,10 @@ def test_a_graph_says_what_it_is_and_has_the_knobs_of_its_nodes(name: str) -> No
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_texts_and_pictures_are_parameters(name: str) -> None:
+def test_texts_pictures_and_models_are_parameters(name: str) -> None:
     graph = Graph.load(GRAPHS / name)
     set_by_parameters = {target for one in graph.parameters.values() for target in one.sets}
-    for wanted, input in (("TextEncode", "text"), ("LoadImage", "path")):
+    for wanted, input in (("TextEncode", "text"), ("LoadImage", "path"), ("LoadCheckpoint", "source")):
         missing = [target for target in inputs(graph, wanted, input) if target not in set_by_parameters]
         assert not [one for one in missing if graph.nodes[one.partition(".")[0]].inputs.get(input) != ""], missing
 
