@@ -30,6 +30,7 @@ from weft.nodes.image_prompt_values import (
 from weft.nodes.library import image_prompt_loaders as _image_prompt_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library import recipe_loaders as _recipe_loaders  # noqa: F401  (importing it registers them)
 from weft.nodes.library.adjust import AdjustColours, BlurImage, InvertImage, MatchColours, SetLevels, SharpenImage
+from weft.nodes.library.attention import AttentionShown, KSamplerAttention
 from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
 from weft.nodes.library.composite import CompositeImages
 from weft.nodes.library.conditioning import (
@@ -148,6 +149,7 @@ __all__ = [
     "ApplyReVision",
     "ApplyRedux",
     "ApplyUnCLIP",
+    "AttentionShown",
     "AveragePrompts",
     "BatchImages",
     "BatchLatents",
@@ -213,6 +215,7 @@ __all__ = [
     "InvertImage",
     "JoinText",
     "KSampler",
+    "KSamplerAttention",
     "KSamplerBatch",
     "KSamplerSteps",
     "Latent",

@@ -58,6 +58,7 @@ CODES: Mapping[str, str] = {
     "no-prompt": "No prompt acts in a part of the run.",
     "too-long": "A prompt or an embedding has more tokens than the text model reads, or an embedding has none.",
     "malformed-word": "The word of an embedding cannot be found in a prompt.",
+    "word-not-found": "The prompt does not have the word.",
     "word-taken": "The word has another embedding.",
     "unknown-placeholder": "A placeholder of a template stands for none of the values.",
     # pictures, masks, latents, numbers

@@ -494,6 +494,7 @@ class Guide(Generic[F]):
         true_scale: for a model that was distilled with guidance and reads `scale`, the scale of guidance away from the
             negative prompt in addition; 1 turns it off.
         reference: latents of a picture to refer to `[batch, channel, height, width]`, of any size.
+        recorded: whether the attention of its prompts is recorded as it predicts.
     """
 
     model: Model[F]
@@ -510,6 +511,7 @@ class Guide(Generic[F]):
     true_scale: float = field(default=1.0, metadata=ADDED_LATER)
     reference: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     picture_deviation: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    recorded: bool = field(default=False, repr=False, metadata=ADDED_LATER)
 
     @property
     def steered(self) -> bool:

@@ -88,6 +88,8 @@ def scheduler_corrections(contents: Contents, network: NetworkFacts) -> Schedule
 class UNetDenoiser(Denoiser):
     """A UNet that reads a prompt by cross-attention, and perhaps a mask and a picture besides its latents."""
 
+    has_cross_attention = True
+
     has_skips = True
 
     @classmethod

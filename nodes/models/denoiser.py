@@ -114,6 +114,9 @@ class Denoiser:
     aligned_steps: ClassVar[str] = ""
     """The name in diffusers' `AysSchedules` of the timesteps that were optimised for its models; empty for none."""
 
+    has_cross_attention: ClassVar[bool] = False
+    """Whether the network reads words by layers of cross-attention, which can be recorded."""
+
     perturbable: ClassVar[bool] = True
     """Whether the network has self-attention that perturbed-attention guidance can reach."""
 

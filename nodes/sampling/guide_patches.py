@@ -1,4 +1,4 @@
-"""The changes to a model that the predictions of a guide need: perturbed attention, and attention to pictures.
+"""The changes to a model that the predictions of a guide need: attention perturbed, to pictures, or recorded.
 
 Imports torch: only the bodies of nodes import this module.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from weft.engine import Patch
+from weft.nodes.models.attention_maps import RecordedLayers
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.image_attention import ImageLayers
 from weft.nodes.sampling.pag import PerturbedLayers
@@ -18,4 +19,5 @@ def patches_of(guide: Guide[Any]) -> tuple[Patch[Denoiser], ...]:
     """The patches, in the order in which they are entered."""
     perturbed = (PerturbedLayers(guide.perturbation.layers),) if guide.perturbation else ()
     pictured = (ImageLayers(),) if any(prompt.images for prompt in guide.prompts) else ()
-    return (*pictured, *perturbed)
+    recorded = (RecordedLayers(),) if guide.recorded else ()
+    return (*pictured, *perturbed, *recorded)

@@ -10,12 +10,13 @@ import pytest
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import SIZE, VARIANTS
 from tests.refusals import names
-from weft.engine import Engine, Graph
+from weft.engine import Engine, Graph, Link
 from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
     EmptyLatent,
     KSampler,
+    KSamplerAttention,
     LoadCheckpoint,
     LoadControlNet,
     LoadImage,
@@ -113,3 +114,13 @@ def test_a_sampler_goes_with_another_family_or_is_refused_before_a_run(
     else:
         assert (problems[0].code, problems[0].node) == ("sampler-cannot-follow", "k_sampler")
         assert names(problems[0], sampler, "checkpoint", FAMILIES[other])
+
+
+def test_a_model_without_cross_attention_is_refused_before_a_run(engine: Engine, zoo: Any) -> None:
+    with Graph(outputs={"image": Link("k_sampler_attention", "image")}) as graph:
+        checkpoint = LoadCheckpoint(zoo("sd3"))
+        guide = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, "a house"))
+        KSamplerAttention(guide, EmptyLatent(64, 64), "a house", ["house"])
+    (problem,) = engine.check(graph).problems
+    assert (problem.code, problem.node, problem.input) == ("unsupported-by-model", "k_sampler_attention", "guide")
+    assert names(problem, "SD3")
