@@ -186,3 +186,23 @@ def test_a_batch_of_pictures_from_a_generator_each(engine: Engine, oracle: Oracl
     )
     parts: dict[str, Any] = {"image": [picture(pictures)] * 2, "strength": 0.6, "batch": 2}
     assert_same(made, oracle.paint(diffusers.StableDiffusionImg2ImgPipeline, "euler_ancestral", **parts))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+def test_flux_fill(zoo: Any, engine: Engine, oracle: Oracle, pictures: Path, strength: float) -> None:
+    """Its pipeline draws the latents of the picture at full strength too."""
+    made = ours(engine, zoo("flux-fill"), encoded, stripes, denoise=strength)
+    parts: dict[str, Any] = {"image": picture(pictures), "mask_image": white(pictures), "strength": strength}
+    other = oracle.run(
+        diffusers.FluxFillPipeline,
+        "model",
+        model="flux-fill",
+        generators=one_generator,
+        prompt=[PROMPT],
+        guidance_scale=4.0,
+        height=SIZE,
+        width=SIZE,
+        **parts,
+    )
+    assert_same(made, other)
