@@ -236,7 +236,6 @@ def painted(
 QUICK: dict[str, tuple[str, ...]] = {
     "epsilon": tuple(UNETS),
     "sdxl": ("peft", "kohya-original"),
-    "sd3": ("denoiser",),
     "flux-dev": ("peft", "kohya-original", "comfy-original"),
     "z-image": ("peft", "comfy-original"),
     "qwen-image": ("peft", "kohya"),
@@ -302,7 +301,7 @@ FAST = {"lcm": (("lcm", "model"), 1.5), "tcd": (("tcd", "model"), 1.0), "lightni
 """The sampler, the schedule and the scale of LoRAs that make a model take few steps."""
 
 
-@pytest.mark.parametrize("kind", FAST)
+@pytest.mark.parametrize("kind", [pytest.param(one, marks=[] if one == "lcm" else [pytest.mark.slow]) for one in FAST])
 def test_loras_of_few_steps_with_their_samplers(
     engine: Engine, models: Path, written: Written, oracle: LoRAOracle, kind: str
 ) -> None:
