@@ -97,12 +97,16 @@ def decoded(oracle: Oracle, model: str, latents: torch.Tensor) -> Pixels:
         pytest.param(sampler, schedule, marks=[] if sampler in KINDS and schedule == "model" else [pytest.mark.slow])
         for sampler, row in SAMPLERS.items()
         for schedule in row.schedules
+        # Given timesteps, the pipeline counts each that `heun` lists twice as two steps of the strength.
+        if (sampler, schedule) != ("heun", "ays")
     ],
 )
 def test_every_sampler(
     engine: Engine, oracle: Oracle, pictures: Path, sampler: Any, schedule: Any, denoise: float
 ) -> None:
-    ours = engine.run(masked("epsilon", "stripes.png", "hard", sampler=sampler, schedule=schedule, denoise=denoise))
+    sampling = {"sampler": sampler, "schedule": schedule, "denoise": denoise}
+    steps = 10 if schedule == "ays" else STEPS  # Align Your Steps has ten.
+    ours = engine.run(masked("epsilon", "stripes.png", "hard", steps=steps, **sampling))
     mask = Pictures.open(pictures / "stripes.png")
     options: dict[str, Any] = {"model": "epsilon", "strength": denoise}
     made = theirs(oracle, "StableDiffusion", sampler, ours.outputs["source"].samples, mask, schedule, **options)
