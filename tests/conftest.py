@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
+from zlib import crc32
 
 import pytest
 
@@ -13,6 +15,9 @@ os.environ[CONFIG] = ""  # before anything makes an engine; processes that tests
 
 COMPARED = ("compared with diffusers", "yes")
 """The property of a test that compares pictures with those of diffusers' own pipelines."""
+
+LARGE, SHARE = 8, 3
+"""Of how many cases on a table of pictures is painted in part by default, and one of how many cases is."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,11 +38,24 @@ def pytest_xdist_setupnodes() -> None:
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Mark the tests that compare pictures with those of diffusers' own pipelines."""
-    for item in items:
-        if "oracle" in getattr(item, "fixturenames", ()):
-            item.user_properties.append(COMPARED)
+    """Mark the tests that compare pictures with those of diffusers' own pipelines, and most of their largest tables.
+
+    A table of `LARGE` cases or more, such as samplers by schedules by models, is painted whole under `slow`. By default
+    one of `SHARE` cases is, chosen by its name: the same ones each time, from all rows and columns.
+    """
+    compared = [item for item in items if "oracle" in getattr(item, "fixturenames", ())]
+    cases = Counter(map(_function, compared))
+    for item in compared:
+        item.user_properties.append(COMPARED)
+        if cases[_function(item)] >= LARGE and crc32(item.name.encode()) % SHARE:
+            item.add_marker(pytest.mark.slow)
+
+
+def _function(item: pytest.Item) -> str:
+    """The name of a test without that of its case."""
+    return item.nodeid.partition("[")[0]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -161,13 +161,13 @@ def _forget(space: str) -> None:
     """Have the modules of a space, and those that node files found by `sys.path`, read again."""
     for known in [known for known in sys.modules if known == space or known.startswith(f"{space}.")]:
         del sys.modules[known]
+    names = {path.name for path in _READ}
     for known, module in [*sys.modules.items()]:
         file = getattr(module, "__file__", None)
-        if (
-            isinstance(file, str)
-            and not known.startswith((PREFIX, "__main__"))
-            and Path(os.path.realpath(file)) in _READ
-        ):
+        own = known == "__main__" or known.startswith(PREFIX)
+        # Links are followed for files of a name in question alone: a process with torch has thousands of modules.
+        alike = isinstance(file, str) and (Path(file).name in names or Path(file).is_symlink())
+        if alike and not own and Path(os.path.realpath(str(file))) in _READ:
             del sys.modules[known]
 
 

@@ -9,9 +9,6 @@ from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.pictures.plots import PlotAxis, curve
 from weft.nodes.values import F, Image, Model
 
-POINTS = 250
-"""How many points of a flow's schedule are drawn, which has no timesteps of its own."""
-
 
 class PlottedSchedule(NamedTuple):
     """The outputs of PlotNoiseSchedule."""
@@ -35,20 +32,10 @@ def PlotNoiseSchedule(
         model: from LoadCheckpoint, with `noise` and `terminal_snr` as they are set there.
         threshold: what counts as little.
     """
-    from weft.nodes.models.parametrisation import NoiseSchedule, parametrisation_of
+    from weft.nodes.models.parametrisation import parametrisation_of
 
     with context.weights(model, Denoiser) as denoiser:
-        parametrisation = parametrisation_of(denoiser.scheduler)
-    if isinstance(parametrisation, NoiseSchedule):
-        levels = list(parametrisation.training_sigmas)
-        points = [(float(timestep), 1 / (1 + sigma * sigma)) for timestep, sigma in enumerate(levels)]
-    elif parametrisation.kind == "flow":
-        shares = [index / POINTS for index in range(POINTS + 1)]
-        points = [(parametrisation.timestep(sigma), (1 - sigma) ** 2) for sigma in shares]
-    else:
-        raise InputError(
-            f"{parametrisation.title} has no timesteps", "plot levels (PlotSigmas)", "unsupported-by-model"
-        )
+        points = parametrisation_of(denoiser.scheduler).remainders()
     below = next((timestep for timestep, left in points if left < threshold), None)
     if below is None:
         least = min(left for _, left in points)

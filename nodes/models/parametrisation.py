@@ -102,6 +102,18 @@ class Parametrisation(ABC):
             f"{self.title} has no timesteps of its training", "give noise levels (`sigmas`)", "unsupported-by-model"
         )
 
+    def remainders(self) -> Sequence[tuple[float, float]]:
+        """The timesteps of the training, with the square of the factor that a picture has there.
+
+        Raises:
+            InputError: where the training has no timesteps.
+        """
+        raise InputError(
+            f"{self.title} has no timesteps of its training",
+            "plot the levels of a run (MakeSigmas, PlotSigmas)",
+            "unsupported-by-model",
+        )
+
     @abstractmethod
     def denoised(self, prediction: Tensor, seen: Tensor, sigma: float) -> Tensor:
         """x_0: the latents without the noise that a prediction finds in them.
@@ -161,6 +173,10 @@ class NoiseSchedule(Parametrisation):
 
     def check_timestep(self, timestep: float) -> None:
         _check_among(timestep, len(self.training_sigmas) - 1)
+
+    def remainders(self) -> Sequence[tuple[float, float]]:
+        """The cumulated alphas (Ho et al., "DDPM", 2020, equation 4)."""
+        return [(float(timestep), 1 / (1 + sigma * sigma)) for timestep, sigma in enumerate(self.training_sigmas)]
 
 
 class Epsilon(NoiseSchedule):
@@ -237,6 +253,9 @@ class Flow(Parametrisation):
 
     def check_timestep(self, timestep: float) -> None:
         _check_among(timestep, self.timesteps)
+
+    def remainders(self) -> Sequence[tuple[float, float]]:
+        return [(float(step), self.alpha(self.sigma(step)) ** 2) for step in range(self.timesteps + 1)]
 
     def denoised(self, prediction: Tensor, seen: Tensor, sigma: float) -> Tensor:
         return seen - sigma * prediction

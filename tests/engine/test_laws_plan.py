@@ -71,7 +71,7 @@ def assert_follows(planned: Plan, heard: Sequence[events.Event]) -> None:
         assert {*step.after} <= {*nodes_of(heard[:place], *ENDS["undecided"])}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(RANDOM)
 def test_a_run_does_what_its_plan_says(chance: Random) -> None:
     with TemporaryDirectory() as folder:
