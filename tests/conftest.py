@@ -16,6 +16,9 @@ os.environ[CONFIG] = ""  # before anything makes an engine; processes that tests
 COMPARED = ("compared with diffusers", "yes")
 """The property of a test that compares pictures with those of diffusers' own pipelines."""
 
+PAINTING = frozenset({"oracle", "weft_paints", "zoo"})
+"""The fixtures of tests that load tiny models of every family, and paint with them."""
+
 LARGE, SHARE = 8, 3
 """Of how many cases on a table of pictures is painted in part by default, and one of how many cases is."""
 
@@ -45,10 +48,11 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     A table of `LARGE` cases or more, such as samplers by schedules by models, is painted whole under `slow`. By default
     one of `SHARE` cases is, chosen by its name: the same ones each time, from all rows and columns.
     """
-    compared = [item for item in items if "oracle" in getattr(item, "fixturenames", ())]
-    cases = Counter(map(_function, compared))
-    for item in compared:
-        item.user_properties.append(COMPARED)
+    painting = [item for item in items if PAINTING & {*getattr(item, "fixturenames", ())}]
+    cases = Counter(map(_function, painting))
+    for item in painting:
+        if "oracle" in getattr(item, "fixturenames", ()):
+            item.user_properties.append(COMPARED)
         if cases[_function(item)] >= LARGE and crc32(item.name.encode()) % SHARE:
             item.add_marker(pytest.mark.slow)
 

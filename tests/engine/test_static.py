@@ -48,6 +48,7 @@ def checked(tmp_path: Path) -> Callable[[str], str]:
     return check
 
 
+@pytest.mark.slow
 def test_an_image_is_no_latent(checked: Callable[[str], str]) -> None:
     right, wrong = WIRED.replace("START", "EmptyLatent(128, 128)"), WIRED.replace("START", 'LoadImage("lake.png")')
     assert "Success" in checked(right)

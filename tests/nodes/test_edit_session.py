@@ -174,6 +174,7 @@ def opened(models: Path, pictures: Path, tmp_path: Path) -> Callable[..., Engine
     return partial(Engine, device="cpu", models=[models], inputs=[pictures], output=tmp_path, metadata=False)
 
 
+@pytest.mark.slow
 def test_a_session_of_edits_runs_the_least_that_it_can(opened: Callable[..., Engine], tmp_path: Path) -> None:
     model = Model(opened(store=None))
     history = [first_graph()]

@@ -149,6 +149,7 @@ def test_its_patch_changes_the_weights_for_one_node_and_leaves_them_to_the_next(
     assert abs(2 * half - none - whole).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_file_counts_by_its_content(python: Path, folder: Path) -> None:
     weft(python, folder, "run", "graph.json")
     (folder / "first.hex").write_text("000000\nffffff\n00ff00\n0000ff\n")
@@ -198,6 +199,7 @@ def test_its_guide_refuses_a_sampler_that_it_cannot_serve(python: Path, folder: 
     assert checked.problems == ["no-step-in-interval sampler.steps"]
 
 
+@pytest.mark.slow
 def test_its_guide_runs_under_a_sampler_that_it_can_serve(python: Path, folder: Path) -> None:
     write(folder, guided(steps=5))
     run = weft(python, folder, "run", "graph.json")

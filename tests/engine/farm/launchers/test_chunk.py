@@ -95,6 +95,7 @@ def test_a_chunk_that_is_stopped_ends(place: Place) -> None:
     assert [one.state for one in ended] == ["stopped"] and not place.pictures()
 
 
+@pytest.mark.slow
 def test_chunks_at_once_killed_and_asked_to_stop_publish_the_same(place: Place) -> None:
     prepare(place.job({"seed": {"count": 8}, "sample.seconds": [0.3]}, name="{seed}"), place.out, place.setup)
     attempts = place.out / ".farm" / "attempts"

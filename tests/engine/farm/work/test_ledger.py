@@ -97,6 +97,7 @@ BROKEN = NODES.replace(
 """The second process that comes here fails at everything."""
 
 
+@pytest.mark.slow
 def test_a_worker_on_a_broken_device_costs_three_attempts(place: Place) -> None:
     (place.folder / "nodes.py").write_text(BROKEN)
     submit(place.job({"seed": {"count": 200}, "sample.seconds": [0.1]}), place.out, place.setup)

@@ -40,6 +40,7 @@ def test_chunks_are_what_a_text_is_without_their_ends(tokenizer: CLIPTokenizer) 
     assert inside == tokenizer(text, add_special_tokens=False, verbose=False).input_ids
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_and_leave_the_unet_alone(tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
     latents = torch.randn(8, 2, 4, 16, 16).half()
     denoiser = DenoiserStage(draw_scenes(8, seed=2), latents, tokenizer, seed=1)
