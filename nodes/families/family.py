@@ -79,11 +79,6 @@ class Family:
     corrections: Callable[[Contents, NetworkFacts], SchedulerCorrections] = _none
     native_side: int = 0
 
-    def trained_side(self, facts: CheckpointFacts) -> int | None:
-        """The side of the square pictures that a model was trained on, in pixels; None where nothing says it."""
-        stated = facts.network.config.get("sample_size")
-        return stated * facts.latent_factor if type(stated) is int and stated > 0 else self.native_side or None
-
     def whole(self, contents: Contents) -> CheckpointFacts | None:
         """The facts of a whole checkpoint; None where it is not of the family.
 

@@ -14,8 +14,7 @@ from weft.nodes.families.flows import PATCH, check_same_width, over_blocks, pack
 from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.single_file import count
-from weft.nodes.models.single_file_transformers import flux_names
+from weft.nodes.models.single_file_transformers import diffusers_flux_sizes, flux_names, flux_sizes
 from weft.nodes.models.tensor_layouts import CONTROL_PREFIXES, Config, TensorLayout
 
 if TYPE_CHECKING:
@@ -97,20 +96,12 @@ def control_config(shapes: Shapes) -> Config:
     Raises:
         ValueError: for one whose picture has more channels than the latents, such as a mask.
     """
-    head, channels = shapes["transformer_blocks.0.attn.norm_q.weight"][0], shapes["x_embedder.weight"][1]
-    modes, hint = shapes.get("controlnet_mode_embedder.weight"), shapes.get("input_hint_block.conv_out.weight")
+    channels, modes = shapes["x_embedder.weight"][1], shapes.get("controlnet_mode_embedder.weight")
+    hint = shapes.get("input_hint_block.conv_out.weight")
     if shapes["controlnet_x_embedder.weight"][1] != channels:
         raise ValueError("another number of channels than latents have")
     return {
-        "in_channels": channels,
-        "num_layers": count(shapes, "transformer_blocks.{}.attn.to_q.weight"),
-        "num_single_layers": count(shapes, "single_transformer_blocks.{}.attn.to_q.weight"),
-        "attention_head_dim": head,
-        "num_attention_heads": shapes["x_embedder.weight"][0] // head,
-        "joint_attention_dim": shapes["context_embedder.weight"][1],
-        "pooled_projection_dim": shapes["time_text_embed.text_embedder.linear_1.weight"][1],
-        "guidance_embeds": "time_text_embed.guidance_embedder.linear_1.weight" in shapes,
-        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
+        **diffusers_flux_sizes(shapes),
         "num_mode": modes[0] if modes else None,
         **({"conditioning_embedding_channels": hint[0], "patch_size": PATCH} if hint else {}),
     }
@@ -122,20 +113,8 @@ HINT = {0: "conv_in", **{2 * index + 2: f"blocks.{index}" for index in range(6)}
 
 def xlabs_config(shapes: Shapes) -> Config:
     """The configuration of one of XLabs', whose blocks are named as FLUX.1's own."""
-    head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
-    return {
-        "in_channels": shapes["img_in.weight"][1],
-        "num_layers": count(shapes, "double_blocks.{}.img_mod.lin.weight"),
-        "num_single_layers": count(shapes, "single_blocks.{}.linear1.weight"),
-        "attention_head_dim": head,
-        "num_attention_heads": shapes["img_in.weight"][0] // head,
-        "joint_attention_dim": shapes["txt_in.weight"][1],
-        "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
-        "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
-        "axes_dims_rope": (head // 8, head * 7 // 16, head * 7 // 16),
-        "conditioning_embedding_channels": shapes["input_hint_block.14.weight"][0],
-        "patch_size": PATCH,
-    }
+    hint = shapes["input_hint_block.14.weight"][0]
+    return {**flux_sizes(shapes), "conditioning_embedding_channels": hint, "patch_size": PATCH}
 
 
 def xlabs_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:

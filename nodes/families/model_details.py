@@ -6,7 +6,7 @@ Both are as its files say them. Imports no torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,17 @@ from typing import Any
 from weft.engine import Resolved
 from weft.engine.regular_file import read_regular
 from weft.nodes import builtin
+from weft.nodes.families import FAMILIES
 from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.models.hub import CARD
 from weft.nodes.models.safetensors_header import read_header
 from weft.nodes.sizes import Size
 
-SIDES: Mapping[str, int] = {
-    "SD1": 512,
-    "SD2": 768,
-    "SDXL": 1024,
-    "SD3": 1024,
-    "FLUX": 1024,
-    "ZImage": 1024,
-    "QwenImage": 1328,
-}
-"""The side in pixels that models of a family were published for, where their files do not say it."""
+SIDES = {family.name: family.native_side for family in FAMILIES}
 
 SD2_BASE = 512
-"""That of SD 2.x which predicts noise."""
+"""The side, in pixels, of the pictures of an SD 2.x that predicts noise; `Family.native_side` is for those that predict
+v."""
 
 LARGEST_CARD = 2**20
 """Bytes of a model card that is read."""
@@ -57,7 +50,7 @@ def native_size(facts: CheckpointFacts) -> Size | None:
     if type(down) is int and type(across) is int and down > 0 and across > 0:
         return Size(across * facts.latent_factor, down * facts.latent_factor)
     base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
-    side = SD2_BASE if base else SIDES.get(facts.family, 0)
+    side = SD2_BASE if base else SIDES[facts.family]
     return Size(side, side) if side else None
 
 

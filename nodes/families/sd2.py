@@ -54,4 +54,5 @@ SD2 = Family(
     scheduler_changes=inpainting,
     controls=(UNetControlNetFormat(is_sd2, heads_of_64),),
     corrections=scheduler_corrections,
+    native_side=768,
 )

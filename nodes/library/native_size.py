@@ -6,6 +6,7 @@ from typing import Literal
 
 from weft.engine import INJECTED, Context, InputError, Upstream, check_pixels, node
 from weft.nodes.families import family
+from weft.nodes.families.model_details import native_size
 from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.pictures.fitting import filled, of_pixels
 from weft.nodes.pictures.planes import as_given, pixels_of
@@ -19,12 +20,11 @@ ModelFit = Literal["area", "fill", "stretch"]
 
 def _native(source: Size, facts: CheckpointFacts, fit: ModelFit) -> Size | None:
     """The size of a picture for a model; None where nothing says what the model was trained on."""
-    one = family(facts.family)
-    side = one.trained_side(facts)
-    if side is None:
-        return None
-    multiple = one.denoiser.size_limits(facts.network.config).multiple * facts.latent_factor
-    return of_pixels(source, side * side, multiple) if fit == "area" else Size(side, side)
+    native = native_size(facts)
+    if native is None or fit != "area":
+        return native
+    multiple = family(facts.family).denoiser.size_limits(facts.network.config).multiple * facts.latent_factor
+    return of_pixels(source, native.width * native.height, multiple)
 
 
 def _size(node: Upstream, source: Size | None) -> Size | None:
@@ -42,8 +42,8 @@ def ScaleImageToModel(
     Args:
         image: the pictures, or the masks.
         model: from LoadCheckpoint; its configuration or its family says the size.
-        fit: `area` keeps the proportions and takes as many pixels as the model's square has; `fill` takes the square,
-            and cuts off what is too much; `stretch` takes the square and changes the proportions.
+        fit: `area` keeps the proportions and takes as many pixels as the model's pictures had; `fill` takes their
+            size, and cuts off what is too much; `stretch` takes it and changes the proportions.
         filter: as in ScaleImage.
     """
     facts = context.located(model.source).facts

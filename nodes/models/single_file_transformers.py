@@ -77,11 +77,18 @@ def sd3_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
 
 
 def flux_config(shapes: Shapes) -> Config:
-    """The configuration of a FluxTransformer2DModel; a head's channels are shared 1 : 3.5 : 3.5 by time and place."""
+    """The configuration of a FluxTransformer2DModel."""
+    return {**flux_sizes(shapes), "out_channels": shapes["final_layer.linear.weight"][0]}
+
+
+def flux_sizes(shapes: Shapes) -> Config:
+    """What shapes say of the blocks of FLUX.1, or of a ControlNet whose blocks have their names.
+
+    A head's channels are shared 1 : 3.5 : 3.5 by time and place.
+    """
     head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
     return {
         "in_channels": shapes["img_in.weight"][1],
-        "out_channels": shapes["final_layer.linear.weight"][0],
         "num_layers": count(shapes, "double_blocks.{}.img_mod.lin.weight"),
         "num_single_layers": count(shapes, "single_blocks.{}.linear1.weight"),
         "attention_head_dim": head,
@@ -94,11 +101,15 @@ def flux_config(shapes: Shapes) -> Config:
 
 
 def diffusers_flux_config(shapes: Shapes) -> Config:
-    """The same, from shapes under diffusers' names."""
+    """The configuration of a FluxTransformer2DModel, from shapes under diffusers' names."""
+    return {**diffusers_flux_sizes(shapes), "out_channels": shapes["proj_out.weight"][0]}
+
+
+def diffusers_flux_sizes(shapes: Shapes) -> Config:
+    """The same as `flux_sizes`, from shapes under diffusers' names."""
     head = shapes["transformer_blocks.0.attn.norm_q.weight"][0]
     return {
         "in_channels": shapes["x_embedder.weight"][1],
-        "out_channels": shapes["proj_out.weight"][0],
         "num_layers": count(shapes, "transformer_blocks.{}.attn.to_q.weight"),
         "num_single_layers": count(shapes, "single_transformer_blocks.{}.attn.to_q.weight"),
         "attention_head_dim": head,

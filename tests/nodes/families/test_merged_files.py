@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from shutil import copytree
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.nodes.families import lora_files as files
-from tests.nodes.families.single_files import SINGLE_FILES
+from tests.nodes.families.other_weights import with_other_weights
 from tests.refusals import refused
 from weft.engine import Context, SearchPaths
 from weft.engine.cli import call as weft
@@ -41,22 +40,6 @@ FORMS = (
     ),
 )
 """`pytest -m slow tests/nodes/families/test_merged_files.py` tries every family and layout."""
-
-
-def other(models: Path, name: str) -> str:
-    """A checkpoint like a tiny one with other weights, in the same form; its name."""
-    stem, _, ending = name.partition(".")
-    folder, file = models / f"{stem}-else", models / f"{stem}-else.safetensors"
-    if not folder.exists():
-        copytree(models / stem, folder)
-        numbers = torch.Generator().manual_seed(1)
-        for path in folder.glob("*/*.safetensors"):
-            found = {key: one for key, one in load_file(path).items() if one.is_floating_point()}
-            noise = {key: 0.05 * torch.randn(one.shape, generator=numbers) for key, one in found.items()}
-            save_file({key: one + noise[key].to(one.dtype) for key, one in found.items()}, path, {"format": "pt"})
-    if ending and not file.exists():
-        save_file(SINGLE_FILES[stem](folder), file)
-    return file.name if ending else folder.name
 
 
 Weights = dict[str, Tensor]
@@ -86,7 +69,7 @@ def merge(models: Path, first: str, out: str, **options: Any) -> Path:
 def test_a_merged_file_is_the_sum_of_its_sources_in_their_layout(
     name: str, models: Path, zoo: Zoo, read: Callable[[str], Weights]
 ) -> None:
-    second, out = other(models, zoo(name)), f"{name.partition('.')[0]}-m{Path(name).suffix}"
+    second, out = with_other_weights(models, zoo(name)), f"{name.partition('.')[0]}-m{Path(name).suffix}"
     made = merge(models, name, out, mixed=((second, RATIO),), everything=True, precision="float32")
     a, b, found = read(name), read(second), read(out)
     assert found.keys() == a.keys()
@@ -104,7 +87,7 @@ def test_a_merged_file_is_the_sum_of_its_sources_in_their_layout(
 
 def test_the_precision_of_the_first_source_stays_and_sums_are_rounded_once(models: Path, zoo: Zoo) -> None:
     name = zoo("sd2.safetensors")
-    second = other(models, name)
+    second = with_other_weights(models, name)
     made = merge(models, name, "sd2-halves.safetensors", mixed=((second, 0.3), (second, 0.5)))
     a, b, found = (load_file(path) for path in (models / name, models / second, made))
     for key, one in found.items():
@@ -117,7 +100,7 @@ def test_the_metadata_say_what_was_merged(models: Path, zoo: Zoo, read: Callable
     name, marked = zoo("sd2.safetensors"), models / "marked.safetensors"
     old = {"modelspec.prediction_type": "v", "sshs_model_hash": "0", "modelspec.title": "one"}
     save_file(load_file(models / name), marked, old)
-    options = {"added": ((other(models, name), 0.5),), "minus": name, "blocks": "M00=0"}
+    options = {"added": ((with_other_weights(models, name), 0.5),), "minus": name, "blocks": "M00=0"}
     made = merge(models, marked.name, "sd2-marked.safetensors", **options)
     with safe_open(made, "pt") as file:
         metadata = file.metadata()
@@ -143,11 +126,11 @@ def test_a_lora_is_merged_into_a_file_and_a_folder_into_a_file(
         models,
         name,
         "sd2-lora.safetensors",
-        mixed=((other(models, "sd2"), 0.25),),
+        mixed=((with_other_weights(models, "sd2"), 0.25),),
         adapters=((lora.name, 0.8),),
         precision="float32",
     )
-    a, b, found = read(name), read(other(models, "sd2")), read(made.name)
+    a, b, found = read(name), read(with_other_weights(models, "sd2")), read(made.name)
     parts = {"model": first.model, "text_encoder": first.text_encoder}
     adapted = call(ApplyLoRA, lora=call(LoadLoRA, source=lora.name), **parts, strength=0.8)
     for part in parts:

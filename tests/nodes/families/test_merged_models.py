@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.nodes.conftest import read_pixels
-from tests.nodes.families.single_files import SINGLE_FILES
+from tests.nodes.families.other_weights import with_other_weights
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Oracle, assert_same, diffusers
 from tests.refusals import refused
 from weft.engine import Context, Engine, Graph, named
@@ -59,22 +59,6 @@ TEXTS = (
 RATIO = 0.3
 
 
-def other(models: Path, name: str) -> str:
-    """A checkpoint like a tiny one with other weights, in the same form; its name."""
-    stem, _, ending = name.partition(".")
-    folder, file = models / f"{stem}-other", models / f"{stem}-other.safetensors"
-    if not folder.exists():
-        copytree(models / stem, folder)
-        numbers = torch.Generator().manual_seed(1)
-        for path in folder.glob("*/*.safetensors"):
-            found = {key: one for key, one in load_file(path).items() if one.is_floating_point()}
-            noise = {key: 0.05 * torch.randn(one.shape, generator=numbers) for key, one in found.items()}
-            save_file({key: one + noise[key].to(one.dtype) for key, one in found.items()}, path, {"format": "pt"})
-    if ending and not file.exists():
-        save_file(SINGLE_FILES[stem](folder), file)
-    return file.name if ending else folder.name
-
-
 def network(models: Path, name: str) -> dict[str, Tensor]:
     """The weights of the denoiser of a folder, in float32."""
     folder = models / name.partition(".")[0]
@@ -87,8 +71,8 @@ def test_a_merge_is_the_sum_of_the_files_in_every_family(
     name: str, models: Path, zoo: Zoo, call: Call, context: Context
 ) -> None:
     zoo(name)
-    first, second = (call(LoadCheckpoint, source=one).model for one in (name, other(models, name)))
-    a, b = network(models, name), network(models, other(models, name))
+    first, second = (call(LoadCheckpoint, source=one).model for one in (name, with_other_weights(models, name)))
+    a, b = network(models, name), network(models, with_other_weights(models, name))
     with context.weights(call(MergeModels, model=first, other=second, ratio=RATIO)) as denoiser:
         found = weights_of(denoiser)
         assert found.keys() == a.keys()
@@ -102,7 +86,7 @@ def test_text_encoders_and_vaes_of_other_families_are_merged(
     name: str, models: Path, zoo: Zoo, call: Call, context: Context
 ) -> None:
     zoo(name)
-    first, second = (call(LoadCheckpoint, source=one) for one in (name, other(models, name)))
+    first, second = (call(LoadCheckpoint, source=one) for one in (name, with_other_weights(models, name)))
     for node, inputs in ((MergeTextEncoders, ("text_encoder", "other")), (MergeVAEs, ("vae", "other"))):
         recipes = [getattr(one, inputs[0]) for one in (first, second)]
         weights = []
@@ -120,8 +104,8 @@ def test_a_transformer_has_shares_by_the_names_of_its_modules(
     models: Path, zoo: Zoo, call: Call, context: Context
 ) -> None:
     name = zoo("flux-dev")
-    first, second = (call(LoadCheckpoint, source=one).model for one in (name, other(models, name)))
-    a, b = network(models, name), network(models, other(models, name))
+    first, second = (call(LoadCheckpoint, source=one).model for one in (name, with_other_weights(models, name)))
+    a, b = network(models, name), network(models, with_other_weights(models, name))
     blocks = "transformer_blocks.0-1=1, single_transformer_blocks.1=0.5"
     with context.weights(call(MergeModels, model=first, other=second, ratio=0.0, blocks=blocks)) as denoiser:
         for key, found in weights_of(denoiser).items():
@@ -248,7 +232,9 @@ def test_parts_from_files_of_their_own_are_merged(engine: Engine) -> None:
 
 def summed(models: Path, name: str, component: str, total: Callable[[Tensor, Tensor, str], Tensor]) -> None:
     """Put the sums of two SD 1 models' weights into a component of a copy of the first."""
-    first, second, made = (models / folder / component for folder in ("epsilon", other(models, "epsilon"), name))
+    first, second, made = (
+        models / folder / component for folder in ("epsilon", with_other_weights(models, "epsilon"), name)
+    )
     if not (models / name).exists():
         copytree(models / "epsilon", models / name)
     (path,) = first.glob("*.safetensors")
@@ -271,7 +257,7 @@ def test_pictures_of_merged_models_are_those_of_diffusers_with_the_sums(
     if case == "with text":
         summed(models, name, "text_encoder", sums[case])
     with Graph() as graph:
-        one, two = LoadCheckpoint("epsilon"), LoadCheckpoint(other(models, "epsilon"))
+        one, two = LoadCheckpoint("epsilon"), LoadCheckpoint(with_other_weights(models, "epsilon"))
         model: Any = MergeModels(one.model, two.model, ratio=0.1 if case == "with text" else 0.4)
         text: Any = one.text_encoder
         if case == "added":

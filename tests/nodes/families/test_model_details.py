@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from weft.engine import Engine, SearchPaths
+from weft.nodes import Image, LoadCheckpoint, ScaleImageToModel
 from weft.nodes.families.model_details import details
 from weft.nodes.families.sources import CheckpointSource, EmbeddingSource
+from weft.nodes.sizes import size_of
 
 
 @pytest.mark.parametrize(("latent", "size"), [(32, "256 x 256"), ([16, 24], "192 x 128"), ("large", "512 x 512")])
@@ -66,3 +68,12 @@ def test_models_that_come_with_weft_have_its_licence() -> None:
     with Engine(store=None, device="cpu") as engine:
         found = CheckpointSource().resolve("builtin:landscapes", engine.places())
     assert details(found) == {"size": "128 x 128", "licence": "apache-2.0"}
+
+
+@pytest.mark.parametrize("name", ["sdxl", "sdxl.safetensors", "sd2.safetensors", "flux-dev"])
+def test_pictures_are_scaled_to_the_size_that_the_list_says(name: str, zoo: Any, models: Path, call: Any) -> None:
+    with Engine(store=None, device="cpu", models=[models]) as engine:
+        found = CheckpointSource().resolve(zoo(name), engine.places())
+    picture = Image(torch.rand(1, 8, 8, 3))
+    scaled = call(ScaleImageToModel, image=picture, model=call(LoadCheckpoint, source=zoo(name)).model, fit="stretch")
+    assert details(found)["size"] == str(size_of(scaled.pixels))
