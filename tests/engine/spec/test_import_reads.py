@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.engine.spec.test_node_files import helper, result, write
 from weft.engine import CatalogError, Engine
+from weft.engine.keys import digest_bytes
 from weft.engine.spec.node_file_loading import load
 from weft.engine.spec.node_files import NodeFile
 
@@ -113,6 +115,57 @@ def test_what_lies_elsewhere_is_no_part_of_the_keys(tmp_path: Path) -> None:
     load([before])
     assert settings not in before.files and os.__file__ not in map(str, before.files)
     assert not before.reads
+
+
+LIBRARIES = """
+import linecache, sys
+from pathlib import Path
+linecache.getlines(str(Path({own!r}, "main.py")))
+import beside_library, linked_library.part, numpy
+from weft.engine import node
+from weft.nodes.library import schedule_plot
+
+@node
+def Add(x: int) -> int:
+    return x
+"""
+
+PRINTS = """
+import sys
+from pathlib import Path
+for name in sys.argv[2:]:
+    __import__(name)
+from weft.engine.keys import digest_bytes
+from weft.engine.spec.node_file_loading import load
+from weft.engine.spec.node_files import NodeFile
+file = NodeFile.read(Path(sys.argv[1]))
+load([file])
+print(file.origin, [*file.reads])
+"""
+
+
+def test_keys_do_not_depend_on_what_a_process_had_imported_before(tmp_path: Path) -> None:
+    """Libraries count neither where the file imports them first nor where they were imported earlier: those that lie in
+    its folder, those behind a link on the path, and Weft itself. Nor does a source that is read for a message."""
+    own, away = tmp_path / "own", tmp_path / "away"
+    helper(own, "main.py", "pass")
+    helper(own, "lib/beside_library.py", "import json")
+    helper(away, "real/linked_library/part.py", "import json")
+    (tmp_path / "link").symlink_to(away / "real")
+    file = own / "add.py"
+    file.write_text(LIBRARIES.format(own=str(own)))
+    path = os.pathsep.join([str(own / "lib"), str(tmp_path / "link"), *filter(None, sys.path)])
+    shown = {
+        subprocess.run(
+            [sys.executable, "-c", PRINTS, str(file), *before],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for before in ([], ["numpy", "beside_library", "linked_library.part", "weft.nodes"])
+    }
+    assert shown == {f"{digest_bytes(file.read_bytes())} []\n"}
 
 
 def test_keys_do_not_depend_on_where_the_folders_lie(tmp_path: Path) -> None:
