@@ -121,7 +121,7 @@ LIBRARIES = """
 import linecache, sys
 from pathlib import Path
 linecache.getlines(str(Path({own!r}, "main.py")))
-import beside_library, linked_library.part, numpy
+import inner_library, linked_library.part, numpy
 from weft.engine import node
 from weft.nodes.library import schedule_plot
 
@@ -149,7 +149,7 @@ def test_keys_do_not_depend_on_what_a_process_had_imported_before(tmp_path: Path
     its folder, those behind a link on the path, and Weft itself. Nor does a source that is read for a message."""
     own, away = tmp_path / "own", tmp_path / "away"
     helper(own, "main.py", "pass")
-    helper(own, "lib/beside_library.py", "import json")
+    helper(own, "lib/inner_library.py", "import json")
     helper(away, "real/linked_library/part.py", "import json")
     (tmp_path / "link").symlink_to(away / "real")
     file = own / "add.py"
@@ -163,7 +163,7 @@ def test_keys_do_not_depend_on_what_a_process_had_imported_before(tmp_path: Path
             text=True,
             check=True,
         ).stdout
-        for before in ([], ["numpy", "beside_library", "linked_library.part", "weft.nodes"])
+        for before in ([], ["numpy", "inner_library", "linked_library.part", "weft.nodes"])
     }
     assert shown == {f"{digest_bytes(file.read_bytes())} []\n"}
 
