@@ -250,12 +250,19 @@ def _group(path: Sequence[str]) -> int:
 
 
 def _set_aside(tree: dict[str, Any], place: tuple[str, ...], kind: str) -> None:
-    """Leave out what an error is about: an unknown key, else the whole member (a node, a parameter) that it is in."""
+    """Leave out what an error is about: an unknown key, else the whole member (a node, a parameter) that it is in.
+
+    A list, such as the keywords, is left out whole.
+    """
     start = _group(place)
     end = len(place) if kind == "extra_forbidden" else start + 2
     *above, last = place[:end]
     for name in above:
-        tree = tree.get(name, {})
+        inner = tree.get(name, {})
+        if not isinstance(inner, dict):
+            tree.pop(name)
+            return
+        tree = inner
     tree.pop(last, None)
 
 

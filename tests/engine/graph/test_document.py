@@ -75,3 +75,12 @@ def test_a_schema_of_ids_is_kept_for_editors() -> None:
 def test_a_graph_is_written_as_json_that_others_read() -> None:
     text = '{"weft": 1, "nodes": {"a": {"type": "T", "inputs": {"x": {"value": {"k": [1, {}]}}}}}}'
     assert orjson.loads(write(read(text), schema=None)) == json.loads(text)
+
+
+@pytest.mark.parametrize("wrong", [[1], ["a", {"b": 1}], [["a"]], "a", {"0": 1}, None])
+@pytest.mark.parametrize("inside", [False, True])
+def test_keywords_that_are_no_texts_are_one_problem_and_hide_no_other(wrong: object, inside: bool) -> None:
+    tree: dict[str, Any] = {"weft": 1, "nodes": {"a": {"type": "T", "inputs": {}, "x": 1}}, "keywords": wrong}
+    if inside:
+        tree = {"weft": 1, "nodes": {}, "graphs": {"inner": tree}}
+    assert {problem.code for problem in read(json.dumps(tree)).faults} == {"malformed-value", "unknown-key"}
