@@ -61,7 +61,7 @@ def trial(graph: Graph, store: Path, moment: float) -> dict[str, Any]:
 def main() -> None:
     """Print what a whole run keeps and gives, then what a trial does, a line each."""
     trials, moments = int(sys.argv[1]), random.Random(int(sys.argv[2]))
-    graph = Graph.load(sys.argv[3]) if len(sys.argv) > 3 else woven(12, rest=0.0)
+    graph = Graph.load(sys.argv[3]) if len(sys.argv) > 3 else woven(12, rest=0.01)
     if len(sys.argv) > 3:
         import diffusers  # noqa: F401 - here, and not in each fork
     with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
