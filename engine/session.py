@@ -54,6 +54,7 @@ from weft.engine.spec.node import NodeType
 from weft.engine.spec.node_file_loading import load
 from weft.engine.spec.node_files import NodeFile
 from weft.engine.store import HistoryNote, NullStore, Store
+from weft.engine.store.codec import laid_out
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.shared import stacked
@@ -554,10 +555,20 @@ class Engine:
         try:
             with running(self.run_now, cancelled), turn as lane:
                 own = {type.context_name: replace(context, lane=lane)} if type.context_name else {}
-                return type.function(**values, **own)
+                result = type.function(**values, **own)
+            return _as_on_links(type, result)
         finally:
             for found in resources.values():
                 self._digests.verify(found)
+
+
+def _as_on_links(type: NodeType, result: Any) -> Any:
+    """What a function returned, with tensors as they cross links; as it is where it is nothing that does."""
+    try:
+        outputs = [laid_out(item) for item in type.outputs_of(result).values()]
+    except TypeError:
+        return result
+    return outputs[0] if type.result is None else type.result(*outputs)
 
 
 def _while_files_change(attempt: Callable[[], T]) -> T:

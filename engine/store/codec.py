@@ -81,17 +81,24 @@ def _text(text: str) -> str:
 
 
 def laid_out(item: Any) -> Any:
-    """The value with every tensor in row order, as it will come out of a store.
+    """The value with every tensor as it will come out of a store: in row order, and fit for gradients.
 
     Arithmetic takes other ways for other layouts, so a value that keeps the layout which a node happened to give it
-    could lead to other pictures than the same value out of a store.
+    could lead to other pictures than the same value out of a store. What was made in torch's inference mode could not
+    be trained with.
     """
     if type(item) in _SCALARS:
         return item
     parts = flatten(item)
-    if all(tensor.is_contiguous() for tensor in parts.tensors):
+    if all(tensor.is_contiguous() and not tensor.is_inference() for tensor in parts.tensors):
         return item
-    return restore(parts.tree, lambda index: parts.tensors[index].contiguous(), parts.blobs.__getitem__)
+    return restore(parts.tree, lambda index: _ordinary(parts.tensors[index]), parts.blobs.__getitem__)
+
+
+def _ordinary(tensor: Any) -> Any:
+    """A tensor in row order that was not made in inference mode."""
+    whole = tensor.contiguous()
+    return whole.clone() if whole.is_inference() else whole
 
 
 def is_tensor(item: object) -> bool:

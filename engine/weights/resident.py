@@ -8,9 +8,10 @@ items under one patch enter it once.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -93,7 +94,7 @@ class Resident:
             self._discard()
 
     def _load(self, loading: Loading) -> None:
-        with _LIBRARIES:
+        with _LIBRARIES, _outside_inference():
             # A loader that waited for a module that another thread loads would wait for ever: it loads its own.
             with loading.sources.unchanged() as sources:
                 module = self.base.load(replace(loading, hold=None, sources=sources))
@@ -117,7 +118,7 @@ class Resident:
         try:
             self._undo_to(min(len(self._entered), len(use.digests)) if common is None else common)
             for patch, digest in [*zip(use.patches, use.digests, strict=True)][len(self._entered) :]:
-                with use.loading.sources.unchanged() as sources:
+                with use.loading.sources.unchanged() as sources, _outside_inference():
                     undo = patch.enter(self.module, replace(use.loading, sources=sources, base=self.base))
                     self._entered.append((digest, undo))
         except ChangedFile:
@@ -136,7 +137,8 @@ class Resident:
         while len(self._entered) > count:
             _, undo = self._entered.pop()
             try:
-                undo()
+                with _outside_inference():
+                    undo()
             except BaseException:
                 self._discard()
                 raise
@@ -152,6 +154,14 @@ class Resident:
 
 _USES: ContextVar[tuple[_Use, ...]] = ContextVar("uses of modules", default=())
 """The blocks that the present code runs inside of, innermost last."""
+
+
+@contextmanager
+def _outside_inference() -> Iterator[None]:
+    """What is made while the block runs outlives the node that asks for it: tensors that can be changed and trained."""
+    torch = sys.modules.get("torch")
+    with torch.inference_mode(False) if torch and torch.is_inference_mode_enabled() else nullcontext():
+        yield
 
 
 def _check_kind(base: Recipe[Any], module: Any, kind: type[Any]) -> None:

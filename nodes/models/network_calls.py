@@ -1,4 +1,4 @@
-"""Errors of torch, diffusers and transformers in the call of a network, in words: which network, and what it was given.
+"""Calls of networks: for inference alone, and with errors of torch, diffusers and transformers in words.
 
 Importing this module imports no torch.
 """
@@ -43,8 +43,11 @@ def library_errors(refusal: Callable[[str], InputError], kinds: tuple[type[Excep
         raise refusal(first_line(fault)) from fault
 
 
-def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> AbstractContextManager[None]:
-    """Errors of libraries in the call of a network become an `InputError`, as in `library_errors`.
+@contextmanager
+def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> Iterator[None]:
+    """A call of a network without what gradients need; errors of libraries become an `InputError`.
+
+    What the call gives are inference tensors: they are read, and neither changed in place nor trained with.
 
     Args:
         network: what is called, for the message.
@@ -61,7 +64,10 @@ def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> 
             "network-failed",
         )
 
-    return library_errors(refusal)
+    import torch
+
+    with library_errors(refusal), torch.inference_mode():
+        yield
 
 
 def reading_weights(name: str) -> AbstractContextManager[None]:

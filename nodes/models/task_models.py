@@ -124,10 +124,7 @@ class TaskModel:
         given = self.processor(images=picture, return_tensors="pt", **options)
         levels = given["pixel_values"].to(self.network.device, self.network.dtype)
         with network_call(type(self.network).__name__, {"picture": levels}):
-            import torch
-
-            with torch.inference_mode():
-                return self.network(pixel_values=levels)
+            return self.network(pixel_values=levels)
 
 
 def load_task_model(

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.parametrisation import Parametrisation, parametrisation_of
@@ -78,7 +80,7 @@ def sampled(
     Raises:
         InputError: where the guide, the latents and the settings do not go together.
     """
-    with ExitStack() as held:
+    with ExitStack() as held, torch.inference_mode():
         model = held.enter_context(context.weights(guide.model, Denoiser, patches=patches_of(guide)))
         run = _run(guide, model, latent, settings, context)
         start = _start(latent, model, run, settings)

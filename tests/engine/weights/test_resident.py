@@ -453,6 +453,16 @@ def engine() -> Engine:
     return Engine(store=None, device="cpu", history=False)
 
 
+def test_what_is_loaded_and_patched_while_a_node_infers_can_be_changed_later(engine: Engine) -> None:
+    residency, recipe = Residency(), Linear("a")
+    with torch.inference_mode(), residency.hold(recipe, "cpu", (InPlace(0.5),)) as module:
+        assert not any(one.is_inference() for one in module.parameters())
+    with residency.hold(Linear("a", (LowRank(Factors("f"), 1.0),)), "cpu") as module, torch.inference_mode():
+        assert not any(one.is_inference() for one in module.parameters())
+    with residency.hold(recipe, "cpu", (InPlace(0.25),)) as module:
+        assert module.weight.equal(expected() + 0.25)
+
+
 def test_branches_with_different_strengths_in_one_graph(engine: Engine) -> None:
     with Graph() as graph:
         weak, strong = PatchLinear(strength=0.25), PatchLinear(strength=1.5)
