@@ -26,6 +26,7 @@ from weft.engine.errors import (
 )
 from weft.engine.extent import check_pixels, check_text
 from weft.engine.graph.graph import Given, Graph, Link, Node
+from weft.engine.lazy_exports import lazy_exports
 from weft.engine.limits import Limits
 from weft.engine.moved_modules import ENGINE_MODULES as _ENGINE_MODULES
 from weft.engine.moved_modules import find_moved_modules as _find_moved_modules
@@ -42,7 +43,7 @@ from weft.engine.spec.upstream import Upstream
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Choices, Range, value
-from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for
+from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for, loaders_in
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
 if TYPE_CHECKING:
@@ -113,8 +114,10 @@ __all__ = [
     "find",
     "give_notice",
     "inside",
+    "lazy_exports",
     "listed",
     "loader_for",
+    "loaders_in",
     "name_fault",
     "named",
     "nearest",

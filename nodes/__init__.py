@@ -12,125 +12,141 @@ family of models, and how a name becomes files), `sampling` (samplers, schedules
 `library` (every node function, and how recipes are loaded). `builtin` is the embedded model. Read next: `values`, then
 a file of `library`. nodes/AUTHORING.md is for authors of other libraries.
 
-Importing this package imports no torch: heavy imports happen in the bodies of nodes.
+Importing this package imports no torch: heavy imports happen in the bodies of nodes. What it exports is imported when
+it is asked for, so that a graph costs the modules of its own node types.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from weft.engine import lazy_exports, loaders_in
 from weft.nodes import moved_node_modules as _moved_node_modules  # noqa: F401  (importing it registers them)
-from weft.nodes.image_prompt_values import (
-    Grounding,
-    ImageEmbedding,
-    ImageEncoder,
-    ImagePrompt,
-    IPAdapter,
-    Redux,
-    UnCLIP,
-)
-from weft.nodes.library import image_prompt_loaders as _image_prompt_loaders  # noqa: F401  (importing it registers them)
-from weft.nodes.library import recipe_loaders as _recipe_loaders  # noqa: F401  (importing it registers them)
-from weft.nodes.library.adjust import AdjustColours, BlurImage, InvertImage, MatchColours, SetLevels, SharpenImage
-from weft.nodes.library.attention import AttentionShown, KSamplerAttention
-from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
-from weft.nodes.library.composite import CompositeImages
-from weft.nodes.library.conditioning import (
-    AveragePrompts,
-    CombinePrompts,
-    ConcatPrompts,
-    PromptArea,
-    PromptMask,
-    PromptSteps,
-)
-from weft.nodes.library.control import ApplyControlNet, Controlled
-from weft.nodes.library.edge_maps import DrawLineArt, DrawScribble, FindCannyEdges, FindSoftEdges
-from weft.nodes.library.edges import FindEdges
-from weft.nodes.library.free_u import FreeU
-from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
-from weft.nodes.library.grid import ImageGrid
-from weft.nodes.library.grounding_prompts import GroundPrompt
-from weft.nodes.library.guidance import CFGGuide
-from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
-from weft.nodes.library.hypernetworks import ApplyHypernetwork
-from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
-from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
-from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
-from weft.nodes.library.inpaint import ControlGuide, EditGuide, ImageToMask, InpaintGuide, ReferenceGuide
-from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
-from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
-from weft.nodes.library.latent_geometry import CompositeLatents, CropLatent, FlipLatent, RotateLatent, ScaleLatent
-from weft.nodes.library.latent_math import BlendLatents, LatentMath, LatentValues, MakeLatent
-from weft.nodes.library.latent_views import LatentChannels
-from weft.nodes.library.loaders import (
-    Checkpoint,
-    LoadCheckpoint,
-    LoadControlNet,
-    LoadDiffusionModel,
-    LoadEmbedding,
-    LoadTextEncoder,
-    LoadVAE,
-)
-from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
-from weft.nodes.library.mask import ColourMask, CombineMasks, GrowMask, MaskToImage, SetAlpha, ShapeMask
-from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
-from weft.nodes.library.native_size import ScaleImageToModel
-from weft.nodes.library.noise_mask import SetNoiseMask
-from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
-from weft.nodes.library.picture_models import (
-    DepthToNormals,
-    DrawPose,
-    EstimateDepth,
-    LoadDepthModel,
-    LoadObjectDetector,
-    LoadPoseModel,
-    LoadSegmentationModel,
-    MaskObjects,
-    SegmentImage,
-)
-from weft.nodes.library.primitives import (
-    Boolean,
-    FormatText,
-    Integer,
-    IntegerMath,
-    JoinText,
-    Number,
-    NumberMath,
-    Seeds,
-    Text,
-)
-from weft.nodes.library.redux import ApplyRedux, LoadRedux
-from weft.nodes.library.sampler import KSampler
-from weft.nodes.library.sampler_batch import KSamplerBatch
-from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
-from weft.nodes.library.scale import ImageExtent, ImageSize, ScaleImage, ScaleImageBy, ScaleImageToPixels
-from weft.nodes.library.schedule_plot import PlotNoiseSchedule, PlottedSchedule
-from weft.nodes.library.sigmas import FlipSigmas, ListSigmas, MakeSigmas, PlotSigmas, SigmaParts, Sigmas, SplitSigmas
-from weft.nodes.library.stitch import CroppedToMask, CropRegion, CropToMask, StitchImage
-from weft.nodes.library.text import Framing, TextEncode
-from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
-from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
-from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
-from weft.nodes.sampling.compatibility import guide_fits
-from weft.nodes.sampling.samplers import SamplerName, ScheduleName
-from weft.nodes.sampling.traits import GuideTraits, LatentTraits, ModelTraits, PromptTraits
-from weft.nodes.sizes import Size, SizeTraits
-from weft.nodes.values import (
-    VAE,
-    Conditioning,
-    Control,
-    ControlNet,
-    Embedding,
-    Guide,
-    Image,
-    Latent,
-    Mask,
-    Model,
-    NoiseMask,
-    Perturbation,
-    Projection,
-    Prompt,
-    TextEncoder,
-    TextualInversion,
-)
+
+if TYPE_CHECKING:
+    from weft.nodes.image_prompt_values import (
+        Grounding,
+        ImageEmbedding,
+        ImageEncoder,
+        ImagePrompt,
+        IPAdapter,
+        Redux,
+        UnCLIP,
+    )
+    from weft.nodes.library.adjust import AdjustColours, BlurImage, InvertImage, MatchColours, SetLevels, SharpenImage
+    from weft.nodes.library.attention import AttentionShown, KSamplerAttention
+    from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
+    from weft.nodes.library.composite import CompositeImages
+    from weft.nodes.library.conditioning import (
+        AveragePrompts,
+        CombinePrompts,
+        ConcatPrompts,
+        PromptArea,
+        PromptMask,
+        PromptSteps,
+    )
+    from weft.nodes.library.control import ApplyControlNet, Controlled
+    from weft.nodes.library.edge_maps import DrawLineArt, DrawScribble, FindCannyEdges, FindSoftEdges
+    from weft.nodes.library.edges import FindEdges
+    from weft.nodes.library.free_u import FreeU
+    from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
+    from weft.nodes.library.grid import ImageGrid
+    from weft.nodes.library.grounding_prompts import GroundPrompt
+    from weft.nodes.library.guidance import CFGGuide
+    from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
+    from weft.nodes.library.hypernetworks import ApplyHypernetwork
+    from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
+    from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
+    from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
+    from weft.nodes.library.inpaint import ControlGuide, EditGuide, ImageToMask, InpaintGuide, ReferenceGuide
+    from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
+    from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
+    from weft.nodes.library.latent_geometry import CompositeLatents, CropLatent, FlipLatent, RotateLatent, ScaleLatent
+    from weft.nodes.library.latent_math import BlendLatents, LatentMath, LatentValues, MakeLatent
+    from weft.nodes.library.latent_views import LatentChannels
+    from weft.nodes.library.loaders import (
+        Checkpoint,
+        LoadCheckpoint,
+        LoadControlNet,
+        LoadDiffusionModel,
+        LoadEmbedding,
+        LoadTextEncoder,
+        LoadVAE,
+    )
+    from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
+    from weft.nodes.library.mask import ColourMask, CombineMasks, GrowMask, MaskToImage, SetAlpha, ShapeMask
+    from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
+    from weft.nodes.library.native_size import ScaleImageToModel
+    from weft.nodes.library.noise_mask import SetNoiseMask
+    from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
+    from weft.nodes.library.picture_models import (
+        DepthToNormals,
+        DrawPose,
+        EstimateDepth,
+        LoadDepthModel,
+        LoadObjectDetector,
+        LoadPoseModel,
+        LoadSegmentationModel,
+        MaskObjects,
+        SegmentImage,
+    )
+    from weft.nodes.library.primitives import (
+        Boolean,
+        FormatText,
+        Integer,
+        IntegerMath,
+        JoinText,
+        Number,
+        NumberMath,
+        Seeds,
+        Text,
+    )
+    from weft.nodes.library.redux import ApplyRedux, LoadRedux
+    from weft.nodes.library.sampler import KSampler
+    from weft.nodes.library.sampler_batch import KSamplerBatch
+    from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
+    from weft.nodes.library.scale import ImageExtent, ImageSize, ScaleImage, ScaleImageBy, ScaleImageToPixels
+    from weft.nodes.library.schedule_plot import PlotNoiseSchedule, PlottedSchedule
+    from weft.nodes.library.sigmas import (
+        FlipSigmas,
+        ListSigmas,
+        MakeSigmas,
+        PlotSigmas,
+        SigmaParts,
+        Sigmas,
+        SplitSigmas,
+    )
+    from weft.nodes.library.stitch import CroppedToMask, CropRegion, CropToMask, StitchImage
+    from weft.nodes.library.text import Framing, TextEncode
+    from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
+    from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
+    from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
+    from weft.nodes.sampling.compatibility import guide_fits
+    from weft.nodes.sampling.samplers import SamplerName, ScheduleName
+    from weft.nodes.sampling.traits import GuideTraits, LatentTraits, ModelTraits, PromptTraits
+    from weft.nodes.sizes import Size, SizeTraits
+    from weft.nodes.values import (
+        VAE,
+        Conditioning,
+        Control,
+        ControlNet,
+        Embedding,
+        Guide,
+        Image,
+        Latent,
+        Mask,
+        Model,
+        NoiseMask,
+        Perturbation,
+        Projection,
+        Prompt,
+        TextEncoder,
+        TextualInversion,
+    )
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
+
+loaders_in("weft.nodes.library.recipe_loaders", "weft.nodes.library.image_prompt_loaders")
 
 __all__ = [
     "VAE",

@@ -93,7 +93,7 @@ def check(
     """
     catalog = catalog.including(graph)
     subgraphs = subgraphs or SubgraphFiles(places, limits)
-    flat = inline(graph, places, limits, catalog.types, known, subgraphs)
+    flat = inline(graph, places, limits, catalog, known, subgraphs)
     draft = Draft(flat, catalog, places, limits, tuple(only), reported=_reported(flat))
     draft = reduce(lambda draft, step: step(draft), PASSES, draft)
     problems = capped(_unique(chain(flat.problems, (problem for rule in RULES for problem in rule(draft)))))

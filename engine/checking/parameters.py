@@ -55,7 +55,7 @@ def target_input(graph: Graph, target: str, catalog: Catalog) -> Input | None:
             continue
         kind = scope.nodes[node].type if node in scope.nodes else ""
         if not kind.startswith(("graph:", "map:")):
-            found = catalog.types[kind].inputs.get(name) if kind in catalog.types else None
+            found = catalog[kind].inputs.get(name) if kind in catalog else None
             return _listed(found, lists) if found else None
         lists += kind.startswith("map:")
         scope, target = scope.graphs.get(kind.partition(":")[2]), name

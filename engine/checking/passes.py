@@ -23,8 +23,11 @@ from weft.engine.weights.resources import Resolved
 
 def look_up_types(draft: Draft) -> Draft:
     """Find the type of each node."""
-    known = draft.catalog.types
-    return replace(draft, types={id: known[node.type] for id, node in draft.flat.nodes.items() if node.type in known})
+    nodes = draft.flat.nodes
+    known = {
+        name: type for name in dict.fromkeys(node.type for node in nodes.values()) if (type := draft.catalog.get(name))
+    }
+    return replace(draft, types={id: known[node.type] for id, node in nodes.items() if node.type in known})
 
 
 def order_nodes(draft: Draft) -> Draft:

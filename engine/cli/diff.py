@@ -41,7 +41,7 @@ def command(
 
 def _flat(engine: Engine, name: str) -> Flat:
     graph = read_graph(name, engine.limits)
-    flat = inline(graph, engine.places(graph), engine.limits, engine.catalog.types)
+    flat = inline(graph, engine.places(graph), engine.limits, engine.catalog)
     if flat.problems:
         raise GraphError(problem.within(name) for problem in flat.problems)
     return flat

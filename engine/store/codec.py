@@ -13,6 +13,7 @@ from typing import Any
 
 from weft.engine.errors import StoreError
 from weft.engine.keys import Digest, EncodedBytes, digest, digest_bytes, encode
+from weft.engine.lazy_exports import import_exports
 from weft.engine.types import VALUES, stored_values
 
 _PLAIN = (type(None), bool, int, str)
@@ -131,6 +132,8 @@ def restore(tree: Any, tensor: Callable[[int], Any], blob: Callable[[int], bytes
 
 
 def _value_class(name: str) -> type:
+    if name not in VALUES:
+        import_exports()
     if name not in VALUES:
         raise StoreError(
             f"the store has a value of type {name}, which no installed node library defines", "install the library"

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
 from weft.engine.errors import InputError
@@ -152,6 +153,8 @@ class Recipe(Generic[M_co]):
         Raises:
             InputError: where no loader is registered for the class.
         """
+        for module in _LOADER_MODULES:
+            import_module(module)
         loader = next((LOADERS[kind] for kind in type(self).__mro__ if kind in LOADERS), None)
         if loader is None:
             name = type(self).__name__
@@ -164,6 +167,13 @@ R = TypeVar("R", bound=Recipe[Any])
 
 LOADERS: dict[type, Callable[[Any, Loading], Any]] = {}
 """The function that loads each class of recipes; a subclass without one is loaded as its base is."""
+
+_LOADER_MODULES: dict[str, None] = {}
+
+
+def loaders_in(*modules: str) -> None:
+    """Name the modules of a library that register loaders, which are imported before the first recipe is loaded."""
+    _LOADER_MODULES.update(dict.fromkeys(modules))
 
 
 def loader_for(kind: type[R]) -> Callable[[Callable[[R, Loading], M]], Callable[[R, Loading], M]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy
+import orjson
 import pytest
 
 import weft.nodes
@@ -21,12 +22,37 @@ NODES: dict[str, NodeType] = {
     if isinstance(getattr(weft.nodes, name), NodeType)
 }
 
+GRAPHS = Path(__file__).parents[2] / "graphs"
+
 HEAVY = ("torch", "diffusers", "transformers", "numpy", "PIL", "safetensors", "scipy", "huggingface_hub")
 
 
 def test_importing_the_library_imports_nothing_heavy() -> None:
     found = f"import sys, weft.nodes; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_checking_a_graph_imports_the_modules_of_its_node_types() -> None:
+    script = f"""if True:
+        import sys
+        from weft.engine import Engine, Graph
+        graph = Graph.load({str(GRAPHS / "text_to_image.json")!r})
+        assert not Engine(store=None, device="cpu").check(graph).problems
+        print(*(name.rpartition(".")[2] for name in sys.modules if name.startswith("weft.nodes.library.")))"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert {"loaders", "sampler"} <= {*found} and not {"lora", "merging", "picture_models", "primitives"} & {*found}
+
+
+def test_a_value_is_read_whose_class_is_not_imported_yet() -> None:
+    tree = orjson.dumps(flatten(weft.nodes.CropRegion(1, 2, 3, 4)).tree)
+    script = f"""if True:
+        import sys, orjson
+        from weft.engine import Engine
+        from weft.engine.store.codec import restore
+        engine = Engine(store=None, device="cpu")
+        assert "weft.nodes.library.stitch" not in sys.modules
+        print(restore(orjson.loads({tree!r}), None, None).width)"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "3\n"
 
 
 def test_checking_a_graph_imports_nothing_heavy(models: Path, pictures: Path) -> None:
@@ -61,6 +87,7 @@ def test_the_nodes_of_the_design_are_there() -> None:
 
 def test_the_face_is_complete() -> None:
     values = {name for name, cls in VALUES.items() if cls.__module__ == "weft.nodes.values"}
+    assert {name for name in dir(weft.nodes) if name[0].isupper()} - {"TYPE_CHECKING"} <= set(weft.nodes.__all__)
     assert values <= set(weft.nodes.__all__)
     assert sorted(weft.nodes.__all__) == sorted(set(weft.nodes.__all__))
 
