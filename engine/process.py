@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +15,24 @@ def process_start(pid: int) -> str:
     Returns:
         The empty string where the process has ended or the system has no /proc.
     """
+    fields = _fields(pid)
+    return fields[19].decode() if fields else ""
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """The seconds that a live process has computed, all its threads together; None as `process_start` gives nothing."""
+    fields = _fields(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else None
+
+
+def _fields(pid: int) -> list[bytes]:
+    """What the system says of a live process, from its state on; nothing where it has ended or there is no /proc."""
     try:
         # The second field is the program's name in parentheses and may hold spaces, so fields count from its end.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
-        return ""
-    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+        return []
+    return [] if fields[0] in (b"Z", b"X") else fields
 
 
 @cache

@@ -16,7 +16,7 @@ from weft.engine.events import Preview
 from weft.engine.keys import digest_bytes
 from weft.engine.limits import Limits
 from weft.engine.process_end import raise_if_ending
-from weft.engine.weights.device_lane import DeviceLane, lane_of
+from weft.engine.weights.device_lane import DeviceLane, give_way, lane_of
 from weft.engine.weights.recipes import Patch, Recipe
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import HashedResource, Resolved
@@ -65,6 +65,7 @@ class Context:
         """
         self.on_progress(step, steps, preview)
         self._raise_if_cancelled()
+        give_way(self.look)
 
     @overload
     def weights(self, recipe: Recipe[M], *, patches: Sequence[Patch[Any]] = ()) -> AbstractContextManager[M]: ...

@@ -16,11 +16,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import Context, ContextVar
 
 from weft.engine.errors import InputError
 from weft.engine.process_end import raise_if_ending
+from weft.engine.weights.machine_cores import CORES
 
 LOOK = 0.1
 """Seconds between two looks at whether a run that waits for its turn was cancelled."""
@@ -60,12 +61,16 @@ class DeviceLane:
         """
         lane, ticket = self._entered(look)
         inner = DeviceLane(self.device, lane)
-        token = _TURNS.set((*_TURNS.get(), inner))
+        outermost_on_cpu = lane._outer is None and self.device == "cpu"
         try:
-            yield inner
+            with CORES.taken(look) if outermost_on_cpu else nullcontext():
+                token = _TURNS.set((*_TURNS.get(), inner))
+                try:
+                    yield inner
+                finally:
+                    _TURNS.reset(token)
+                    inner._close()
         finally:
-            _TURNS.reset(token)
-            inner._close()
             lane._leave(ticket)
 
     def _entered(self, look: Callable[[], None]) -> tuple[DeviceLane, object]:
@@ -150,6 +155,16 @@ class DeviceLane:
 
 _TURNS: ContextVar[tuple[DeviceLane, ...]] = ContextVar("turns on devices", default=())
 """The lanes within the turns that the present code holds, innermost last."""
+
+
+def give_way(look: Callable[[], None]) -> None:
+    """Let another process compute for a while, where the present code holds the CPU and others wait for it.
+
+    Args:
+        look: called while waiting until the CPU is free again; what it raises ends the wait.
+    """
+    if any(lane.device == "cpu" for lane in _TURNS.get()):
+        CORES.give_way(look)
 
 
 def turns_within(context: Context) -> list[DeviceLane]:

@@ -16,6 +16,7 @@ from weft.engine.farm.work.item_clock import patience
 from weft.engine.farm.work.ledger import Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.farm.work.publishing import HIDDEN
+from weft.engine.weights.machine_cores import usable_cores
 
 COMMAND = "from weft.engine.cli import main; main()"
 TICK = 0.1
@@ -105,7 +106,7 @@ class Launcher:
 
     def _start(self, place: int) -> subprocess.Popen[bytes]:
         self._logs().mkdir(parents=True, exist_ok=True)
-        threads = str(max(1, (os.cpu_count() or 1) // len(self.devices)))
+        threads = str(max(1, len(usable_cores()) // len(self.devices)))
         environment = {"OMP_NUM_THREADS": threads, **os.environ}
         verb = ["farm", "work", str(self.folder), "--device", self.devices[place], "--parent", str(os.getpid())]
         with (self._logs() / f"worker-{place}.log").open("ab") as log:

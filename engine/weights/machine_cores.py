@@ -1,0 +1,226 @@
+"""The cores of this machine, which processes that compute on them take in turns.
+
+Threads of OpenMP, torch's among them, spin at the end of each operation until the others are there. Where two processes
+have more threads than there are cores, the ones that spin keep the cores from those that they wait for, and both take
+many times as long. Fewer threads would help and change bits. So a process has as many cores as it has threads while it
+holds the CPU's lane, and gives them to another one that waits between two steps.
+
+A core is a locked file, so it comes back when its process ends, however it ends. Whoever waits is first in a queue (one
+more file), so that none waits for ever. A holder that computes nothing is not waited for: it was stopped, it sleeps, or
+it waits for this very process. Where files cannot be locked, nobody waits.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weft.engine.process import cpu_seconds
+
+SLICE = 0.1
+"""Seconds for which cores are held at least before they go to another process."""
+
+PAUSE = 0.002
+"""Seconds between two looks at whether cores are free."""
+
+LOOK = 1.0
+"""Seconds over which it is looked at whether the holders compute."""
+
+IDLE = 0.1
+"""The share of that time that they must have computed."""
+
+EXCUSED = 30.0
+"""Seconds for which a process does not wait again after it went on without cores."""
+
+PATIENCE = 60.0
+"""Seconds after which it goes on without them where the system does not say whether their holders compute."""
+
+
+def usable_cores() -> tuple[int, ...]:
+    """The numbers of the cores that this process may use."""
+    if sys.platform == "linux":
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+@dataclass(eq=False)
+class MachineCores:
+    """The cores as one process takes them; by one thread at a time.
+
+    Args:
+        folder: of the locked files; made when it is needed.
+        numbers: of the cores.
+        threads: how many cores this process needs at once; 0 needs none.
+    """
+
+    folder: Path
+    numbers: tuple[int, ...]
+    threads: Callable[[], int]
+    _held: dict[int, int] = field(default_factory=dict)
+    _since: float = 0.0
+    _excused: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def taken(self, look: Callable[[], None]) -> Iterator[None]:
+        """Have as many cores as this process has threads while the block runs.
+
+        Args:
+            look: called while waiting; what it raises ends the wait.
+        """
+        try:
+            self.give_way(look)
+            yield
+        finally:
+            self.release()
+
+    def give_way(self, look: Callable[[], None]) -> None:
+        """Let a process that waits for the cores have them, where this one had them for a while, and take them again.
+
+        Args:
+            look: as for `taken`.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if self._held and now - self._since < SLICE:
+                return
+            wanted = min(self.threads(), len(self.numbers))
+            if not wanted or now < self._excused or not self._usable():
+                return
+            if self._held and not self._waited_for():
+                self._since = now
+                return
+            self._release()
+            self._take(wanted, look)
+
+    def release(self) -> None:
+        """Give all cores back."""
+        with self._lock:
+            self._release()
+
+    def _waited_for(self) -> bool:
+        """Whether another process waits for cores: it has the queue."""
+        queue = self._locked("queue")
+        if queue is not None:
+            os.close(queue)
+        return queue is None
+
+    def _take(self, wanted: int, look: Callable[[], None]) -> None:
+        """Wait for so many cores, unless nobody computes on them."""
+        queue, watch = None, _Watch()
+        try:
+            while len(self._held) < wanted:
+                look()
+                queue = self._locked("queue") if queue is None else queue
+                if queue is not None:
+                    self._take_free(wanted)
+                if len(self._held) < wanted:
+                    if not watch.worth_waiting(self._holders()):
+                        self._excused = time.monotonic() + EXCUSED
+                        self._release()
+                        return
+                    time.sleep(PAUSE)
+        except BaseException:
+            self._release()
+            raise
+        finally:
+            if queue is not None:
+                os.close(queue)
+        self._since = time.monotonic()
+
+    def _take_free(self, wanted: int) -> None:
+        for number in self.numbers:
+            if len(self._held) < wanted and number not in self._held:
+                handle = self._locked(f"core{number}")
+                if handle is not None:
+                    os.pwrite(handle, f"{os.getpid():10}".encode(), 0)
+                    self._held[number] = handle
+
+    def _holders(self) -> set[int]:
+        """The processes that held the other cores last."""
+        found = set()
+        for number in self.numbers:
+            if number not in self._held:
+                with suppress(OSError, ValueError):
+                    found.add(int((self.folder / f"core{number}").read_bytes()))
+        return found - {os.getpid()}
+
+    def _release(self) -> None:
+        while self._held:
+            os.close(self._held.popitem()[1])
+
+    def _locked(self, name: str) -> int | None:
+        """A file, locked; None where another process has it, or none can."""
+        if sys.platform == "win32":
+            return None
+        import fcntl
+
+        handle = None
+        try:
+            handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if handle is not None:
+                os.close(handle)
+            return None
+        return handle
+
+    def _usable(self) -> bool:
+        """Whether files can be locked here: the folder is one that nobody else writes to."""
+        if sys.platform == "win32":
+            return False
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            status = self.folder.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and os.access(self.folder, os.W_OK)
+
+
+@dataclass
+class _Watch:
+    """Looks whether those compute that are waited for."""
+
+    _began: float = field(default_factory=time.monotonic)
+    _at: float = field(default_factory=time.monotonic)
+    _before: dict[int, float] = field(default_factory=dict)
+
+    def worth_waiting(self, holders: Iterable[int]) -> bool:
+        """Whether one of them computed of late, or it is too early to tell."""
+        now = time.monotonic()
+        if self._before and now - self._at < LOOK:
+            return True
+        spent = {pid: seconds for pid in holders if (seconds := cpu_seconds(pid)) is not None}
+        if not spent:
+            return now - self._began < PATIENCE
+        known = spent.keys() & self._before.keys()
+        idle = known == spent.keys() and sum(spent[pid] - self._before[pid] for pid in known) < IDLE * (now - self._at)
+        self._at, self._before = now, spent
+        return not idle
+
+
+def _threads() -> int:
+    """The threads that torch computes with; 0 where it is not loaded."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None and hasattr(torch, "get_num_threads") else 0
+
+
+def _folder() -> Path:
+    user = os.getuid() if sys.platform != "win32" else 0
+    return Path(tempfile.gettempdir()) / f"weft-cores-{user}"
+
+
+CORES = MachineCores(_folder(), usable_cores(), _threads)
+"""Those of this process."""
+
+if sys.platform != "win32":
+    # A process that was forked while cores are held would keep them.
+    os.register_at_fork(after_in_child=CORES.release)

@@ -1,0 +1,125 @@
+"""Cores that processes take in turns: never more than there are, to everybody who waits, back from whoever ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weft.engine import Cancelled
+from weft.engine.weights import machine_cores
+from weft.engine.weights.machine_cores import MachineCores
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody waits there")
+
+NUMBERS = (0, 1)
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from weft.engine.weights.machine_cores import MachineCores
+with MachineCores(Path(sys.argv[1]), (0, 1), lambda: 2).taken(lambda: None):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+"""Another process that holds all cores and computes nothing."""
+
+
+def cores(tmp_path: Path, threads: int) -> MachineCores:
+    """The cores as another process would take them: locks of one process exclude each other too."""
+    return MachineCores(tmp_path / "cores", NUMBERS, lambda: threads)
+
+
+def not_yet() -> None:
+    """The run goes on."""
+
+
+def test_no_more_threads_compute_than_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_cores, "SLICE", 0.0)
+    inside, most, seen = [0], [0], list[int]()
+
+    def work(number: int, threads: int) -> None:
+        own = cores(tmp_path, threads)
+        for _ in range(5):
+            with own.taken(not_yet):
+                inside[0] += threads
+                most[0] = max(most[0], inside[0])
+                seen.append(number)
+                time.sleep(0.001)
+                inside[0] -= threads
+
+    threads = [threading.Thread(target=work, args=(number, count)) for number, count in enumerate((2, 1, 1, 2))]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert most[0] <= len(NUMBERS) and sorted(seen) == sorted([0, 1, 2, 3] * 5)
+
+
+def test_whoever_waits_gets_the_cores_between_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_cores, "SLICE", 0.0)
+    first, second, order = cores(tmp_path, 2), cores(tmp_path, 2), list[str]()
+
+    def other() -> None:
+        with second.taken(not_yet):
+            order.append("second")
+
+    with first.taken(not_yet):
+        first.give_way(not_yet)
+        thread = threading.Thread(target=other)
+        thread.start()
+        while (free := first._locked("queue")) is not None:  # until the other one waits
+            os.close(free)
+            time.sleep(0.001)
+        order.append("first")
+        first.give_way(not_yet)
+        order.append("first again")
+    thread.join()
+    assert order == ["first", "second", "first again"]
+
+
+def test_a_wait_ends_where_the_run_does(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise Cancelled
+
+    first, second = cores(tmp_path, 2), cores(tmp_path, 1)
+    with first.taken(not_yet), pytest.raises(Cancelled), second.taken(stop):
+        pass
+    with second.taken(not_yet):
+        assert second._held
+
+
+def test_a_process_without_threads_of_torch_takes_none(tmp_path: Path) -> None:
+    with cores(tmp_path, 0).taken(not_yet):
+        assert not (tmp_path / "cores").exists() or not [*(tmp_path / "cores").glob("core*")]
+
+
+def test_a_holder_that_computes_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_cores, "LOOK", 0.1)
+    own = cores(tmp_path, 2)
+    with ExitStack() as held:
+        process: Any = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "cores")], stdout=subprocess.PIPE)
+        held.callback(process.wait)
+        held.callback(process.kill)
+        assert process.stdout.readline() == b"held\n"
+        with own.taken(not_yet):
+            assert not own._held
+        process.kill()
+        process.wait()
+        own._excused = 0.0
+        with own.taken(not_yet):
+            assert len(own._held) == 2
+
+
+def test_cores_that_cannot_be_locked_are_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "cores").write_text("a file where the folder should be")
+    own = cores(tmp_path, 2)
+    with own.taken(not_yet):
+        assert not own._held
