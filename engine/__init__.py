@@ -40,6 +40,7 @@ from weft.engine.spec.context import INJECTED, Context
 from weft.engine.spec.control_flow import Choose, Collect, Count, JoinLists, Switch
 from weft.engine.spec.node import Advice, Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
+from weft.engine.spec.workload import Work, Workload
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Choices, Range, value
@@ -108,6 +109,8 @@ __all__ = [
     "Switch",
     "Upstream",
     "WeftError",
+    "Work",
+    "Workload",
     "batched",
     "check_pixels",
     "check_text",

@@ -179,6 +179,6 @@ def _head(kind: str, identity: tuple[Any, ...], settings: tuple[tuple[str, Any],
 
 
 @lru_cache(1024)
-def cost_key(identity: tuple[Any, ...]) -> Digest:
-    """The key under which a store notes the seconds of the last call of a node type, for any inputs."""
-    return digest(("cost", identity))
+def cost_key(kind: tuple[Any, ...]) -> Digest:
+    """The key under which a store notes the seconds of calls of a kind: a node type, a device, a model."""
+    return digest(("pace", kind))

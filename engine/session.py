@@ -283,7 +283,7 @@ class Engine:
 
     def _plan(self, checked: Checked, store: Store) -> Plan:
         last = unpack(store.recall(history_key(checked.graph), HistoryNote) if self.history else None)
-        return plan(checked, store, self._settings, self._digests, last)
+        return plan(checked, store, self._settings, self._digests, last, self._device)
 
     def run(
         self,

@@ -34,10 +34,13 @@ class SizeTraits:
         size: takes a node of the type, and the size of what arrives at its input `of`, where that is known; returns the
             size of what the node gives, or None where that is not known before it runs.
         of: the input that the size depends on; empty where it depends on none.
+        batch: takes a node of the type, and how many items arrive at its input `of`; returns how many the node gives.
+            Without it, it gives as many as it takes, and one where it takes none.
     """
 
     size: Callable[[Upstream, Size | None], Size | None]
     of: str = ""
+    batch: Callable[[Upstream, int], int] | None = None
 
 
 def same_size(node: Upstream, source: Size | None) -> Size | None:
@@ -59,18 +62,31 @@ def literals_of(node: Upstream, *names: str) -> list[Any] | None:
 
 def size_above(node: Upstream, input: str) -> Size | None:
     """The size of what arrives at an input; None where that is not known before a run."""
+    size: Size | None = None
+    for traits, one in _sized_above(node, input):
+        size = traits.size(one, size)
+    return size
+
+
+def batch_above(node: Upstream, input: str) -> int | None:
+    """How many pictures, masks or latents arrive at an input; None where that is not known before a run."""
+    count: int | None = None
+    for traits, one in _sized_above(node, input):
+        count = traits.batch(one, count or 1) if traits.batch else count or 1
+    return count
+
+
+def _sized_above(node: Upstream, input: str) -> list[tuple[SizeTraits, Upstream]]:
+    """The nodes that the size of what arrives depends on, the first one first; none where it is not known."""
     chain: list[tuple[SizeTraits, Upstream]] = []
     above = node.above(input)
     while above is not None:
         traits = above.call.type.trait(SizeTraits)
         if traits is None or len(chain) == MOST_NODES:
-            return None
+            return []
         chain.append((traits, above))
         above = above.above(traits.of) if traits.of else None
-    size: Size | None = None
-    for traits, one in reversed(chain):
-        size = traits.size(one, size)
-    return size
+    return chain[::-1]
 
 
 def size_of(pixels: Any) -> Size:

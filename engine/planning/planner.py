@@ -13,7 +13,7 @@ are the nodes that only it needs: those of a branch that may not be taken, and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +25,6 @@ from weft.engine.keys import (
     Digest,
     EncodedBytes,
     content_key,
-    cost_key,
     digest,
     encode,
     partial_key,
@@ -34,6 +33,7 @@ from weft.engine.keys import (
 )
 from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
+from weft.engine.planning.pace import Pace, pace_of
 from weft.engine.spec.call import Call, Gather
 from weft.engine.store import CorruptRecord, CostNote, Note, Record, ResultNote, Store
 from weft.engine.store.notes import N
@@ -57,11 +57,13 @@ class Step(NamedTuple):
             would take from it is cached.
         reason: why, in words.
         tier: the store that has it, where it is cached.
-        expected: the seconds that it, or else its type, took the last time; None where it will not run or never did.
+        expected: the seconds that it will take, by earlier calls; None where it will not run, and where nothing like
+            it ever did.
         after: the nodes that run before an undecided one is decided.
         found: its files with their digests, by the name that the graph gives.
         record: its stored result, where it is cached.
         damage: why its stored result cannot be used, where there is one.
+        pace: what its time is estimated by, where it may run.
     """
 
     call: Call
@@ -76,6 +78,7 @@ class Step(NamedTuple):
     found: Mapping[str, HashedResource] = MappingProxyType({})
     record: Record | None = None
     damage: str = ""
+    pace: Pace | None = None
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -122,7 +125,7 @@ class Plan(Displayed):
 
     @property
     def expected(self) -> float | None:
-        """The seconds that what may run took the last time; None where some of it never ran."""
+        """The seconds that all that may run will take; None where nothing like some part of it ever ran."""
         seconds = [step.expected for step in self.of("run", "undecided")]
         known = [one for one in seconds if one is not None]
         return sum(known) if len(known) == len(seconds) else None
@@ -157,6 +160,7 @@ def plan(
     settings: Mapping[str, str],
     digests: FileDigests,
     last: Snapshot | None = None,
+    device: str = "cpu",
 ) -> Plan:
     """Decide what a checked graph will run.
 
@@ -166,12 +170,13 @@ def plan(
         settings: the resolved engine settings by name (`precision`).
         digests: hashes the files that the graph names, each once.
         last: the last run of the same graph, for reasons.
+        device: that it will run on, for estimates of time.
 
     Raises:
         ChangedFile: where a file is gone since the graph was checked, or somebody goes on writing it.
         InputError: where a file cannot be read.
     """
-    return _Planner(checked, store, settings, digests, last).plan()
+    return _Planner(checked, store, settings, digests, last, device).plan()
 
 
 @dataclass
@@ -197,18 +202,21 @@ class _Planner:
         settings: Mapping[str, str],
         digests: FileDigests,
         last: Snapshot | None,
+        device: str,
     ) -> None:
         self.checked = checked
         self.store = store
         self.settings = settings
         self.digests = digests
         self.last = last
+        self.device = device
         self.nodes: dict[str, _Node] = {}
         self.unsettled: set[str] = set()
         self.uncertain: set[str] = set()
         self.waits: dict[str, tuple[str, ...]] = {}
         self.running: dict[Digest, str] = {}
         self.notes: dict[Digest, Note | None] = {}
+        self.first: set[Digest] = set()
 
     def plan(self) -> Plan:
         needed = ancestors(self.checked.calls, self.checked.wanted)
@@ -344,6 +352,7 @@ class _Planner:
                 needed.update(link.node for _, link in node.call.links)
 
     def _step(self, node: _Node) -> Step:
+        pace = self._pace(node) if node.state in ("run", "undecided") else None
         return Step(
             node.call,
             node.recipe,
@@ -352,17 +361,29 @@ class _Planner:
             node.state,
             self._reason(node),
             node.record.tier if node.record else "",
-            self._expected(node) if node.state in ("run", "undecided") else None,
+            self._expected(node, pace) if node.state in ("run", "undecided") else None,
             node.after,
             node.found,
             node.record,
             node.damage if node.state == "run" else "",
+            pace,
         )
 
-    def _expected(self, node: _Node) -> float | None:
-        """The seconds that the same node took, else the last one of its type."""
-        keys = filter(None, (node.partial, cost_key(node.call.type.identity)))
-        return next((note.seconds for key in keys if (note := self._note(key, CostNote))), None)
+    def _pace(self, node: _Node) -> Pace:
+        """What the time of a node is estimated by; of all alike only the first one may be the first of the process."""
+        pace = pace_of(node.call, self.checked.calls, self.settings, self.device)
+        if not pace.first:
+            return pace
+        again = pace.key in self.first
+        self.first.add(pace.key)
+        return replace(pace, first=False) if again else pace
+
+    def _expected(self, node: _Node, pace: Pace | None) -> float | None:
+        """The seconds that a node will take, by calls of its kind, by its own last one, or by those of its type."""
+        seconds = pace.expected(self.store) if pace else None
+        if seconds is None and node.partial and (note := self._note(node.partial, CostNote)):
+            seconds = note.seconds
+        return pace.roughly(self.store) if seconds is None and pace else seconds
 
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":

@@ -11,7 +11,6 @@ for a key or a claim of somebody else while it holds none of the three, so no tw
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +34,7 @@ from weft.engine.errors import (
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.interrupts import is_interrupt
-from weft.engine.keys import Digest, cost_key
+from weft.engine.keys import Digest
 from weft.engine.limits import Limits
 from weft.engine.notices import Notice, receiving
 from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory, release_memory
@@ -55,9 +54,6 @@ from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
 from weft.engine.weights.resources import HashedResource
-
-WORTH_REMEMBERING = 0.01
-"""Seconds below which a node's time is not remembered for its type."""
 
 WORTH_CLAIMING = 0.2
 """Expected seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten
@@ -411,19 +407,13 @@ class _Run:
         self._remember(step.recipe, ResultNote(content))
         if step.partial:
             self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
-        if seconds >= WORTH_REMEMBERING:
-            self._remember_pace(cost_key(step.call.type.identity), seconds)
+        if step.pace:
+            step.pace.started().remember(self.environment.store, seconds)
 
     def _remember(self, key: Digest, note: ResultNote | CostNote, again: bool = True) -> None:
         known = self.environment.store.recall(key, type(note))
         if known is None or (again and known != note):
             self.environment.store.remember(key, note)
-
-    def _remember_pace(self, key: Digest, seconds: float) -> None:
-        """Keep how long a type of node takes, unless it is known to within a tenth."""
-        known = self.environment.store.recall(key, CostNote)
-        if known is None or not math.isclose(known.seconds, seconds, rel_tol=0.1):
-            self.environment.store.remember(key, CostNote(round(seconds, 6)))
 
     def _turn(self, step: Step) -> AbstractContextManager[DeviceLane]:
         """A turn on the device for a node that uses it; nothing for others."""

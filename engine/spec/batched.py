@@ -16,6 +16,7 @@ from weft.engine.limits import Limits
 from weft.engine.spec.call import Gather
 from weft.engine.spec.node import REQUIRED, BatchSpec, Check, Fits, Input, NodeProblem, NodeType, Output
 from weft.engine.spec.upstream import Upstream
+from weft.engine.spec.workload import Work, Workload
 from weft.engine.types import ListOf
 
 Together = Callable[[Callable[..., Any], Sequence[Mapping[str, Any]]], Sequence[Any]]
@@ -51,6 +52,7 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
         lazy=None,
         instant=False,
         batch=BatchSpec(type.name, tuple(inputs)),
+        traits=tuple(_work(one, inputs) if isinstance(one, Work) else one for one in type.traits),
         signature=_required(type.signature, inputs),
     )
 
@@ -87,6 +89,17 @@ def _fits(single: Fits, inputs: Sequence[str]) -> Fits:
         return {problem: None for call in calls for problem in single(Upstream(call, upstream.calls))}
 
     return fits
+
+
+def _work(single: Work, inputs: Sequence[str]) -> Work:
+    """The amounts of work of all calls together."""
+
+    def find(upstream: Upstream) -> Workload:
+        calls = (replace(upstream.call, inputs=own) for own in _each(upstream.call.inputs, inputs))
+        loads = [single.find(Upstream(call, upstream.calls)) for call in calls]
+        return Workload(tuple(map(sum, zip(*(load.amounts for load in loads), strict=True))), loads[0].kind)
+
+    return Work(find)
 
 
 def _each(given: Mapping[str, Any], names: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from weft.engine.errors import CorruptRecord
 from weft.engine.store.claims import UNCLAIMED, Claim, Claimant
-from weft.engine.store.notes import CostNote, HistoryNote, Note, ResultNote
+from weft.engine.store.notes import CostNote, HistoryNote, Note, PaceNote, ResultNote, Timing
 from weft.engine.store.protocol import Fault, NullStore, Stats, Store
 from weft.engine.store.records import Computed, Handle, Record
 
@@ -29,8 +29,10 @@ __all__ = [
     "HistoryNote",
     "Note",
     "NullStore",
+    "PaceNote",
     "Record",
     "ResultNote",
     "Stats",
     "Store",
+    "Timing",
 ]

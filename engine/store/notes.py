@@ -1,7 +1,8 @@
-"""Notes: what a store remembers besides records, each of one of three types.
+"""Notes: what a store remembers besides records, each of one of four types.
 
     ResultNote     under a recipe key: the content key that the recipe led to
-    CostNote       under a partial key, or the cost key of a node type: the seconds that a call took
+    CostNote       under a partial key: the seconds that a call took
+    PaceNote       under the cost key of a node type: the seconds of calls by their amounts of work
     HistoryNote    under the key of a graph: its nodes at the last run
 
 On disk a note is a word for its type, a space and a text. Notes of store layout 1 have the text alone; they are read by
@@ -10,9 +11,10 @@ On disk a note is a word for its type, a space and a text. Notes of store layout
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from weft.engine.keys import Digest, is_digest
 
@@ -26,9 +28,29 @@ class ResultNote:
 
 @dataclass(frozen=True, slots=True)
 class CostNote:
-    """How many seconds a call took, of one node or of the last one of a node type."""
+    """How many seconds a call took."""
 
     seconds: float
+
+
+class Timing(NamedTuple):
+    """The time of a call.
+
+    Args:
+        first: whether it was the first of its kind in its process.
+        amounts: of work that it did (`weft.engine.spec.workload`).
+    """
+
+    seconds: float
+    first: bool
+    amounts: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PaceNote:
+    """How long calls of a node type took, the newest last."""
+
+    timings: tuple[Timing, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +60,7 @@ class HistoryNote:
     snapshot: str
 
 
-Note = ResultNote | CostNote | HistoryNote
+Note = ResultNote | CostNote | PaceNote | HistoryNote
 
 N = TypeVar("N", bound=Note)
 """The type of the note that is asked for."""
@@ -51,6 +73,8 @@ def pack(note: Note) -> bytes:
             return b"result " + content.encode()
         case CostNote(seconds):
             return b"cost " + repr(seconds).encode()
+        case PaceNote(timings):
+            return b"pace " + json.dumps(timings).encode()
         case HistoryNote(snapshot):
             return b"history " + snapshot.encode()
 
@@ -63,6 +87,8 @@ def unpack(content: bytes) -> Note | None:
             return _result(text)
         case "cost":
             return _cost(text)
+        case "pace":
+            return _pace(text)
         case "history":
             return HistoryNote(text)
         case _:
@@ -88,3 +114,14 @@ def _cost(text: str) -> CostNote | None:
     except ValueError:
         return None
     return CostNote(seconds) if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _pace(text: str) -> PaceNote | None:
+    try:
+        timings = [
+            Timing(float(seconds), bool(first), tuple(map(float, sums))) for seconds, first, sums in json.loads(text)
+        ]
+    except (ValueError, TypeError):
+        return None
+    sound = all(math.isfinite(number) and number >= 0 for one in timings for number in (one.seconds, *one.amounts))
+    return PaceNote(tuple(timings)) if sound and timings else None

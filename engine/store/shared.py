@@ -19,7 +19,18 @@ from typing import Any, ClassVar
 
 from weft.engine.errors import StoreError
 from weft.engine.keys import Digest
-from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, HistoryNote, Note, Record, ResultNote, Store
+from weft.engine.store import (
+    Computed,
+    CorruptRecord,
+    CostNote,
+    Handle,
+    HistoryNote,
+    Note,
+    PaceNote,
+    Record,
+    ResultNote,
+    Store,
+)
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.notes import N
 from weft.engine.store.record_files import FileStore, trace_name
@@ -110,6 +121,8 @@ class SharedStore(FileStore):
                 wanted = content in self._sent
             case CostNote(seconds):
                 wanted = seconds >= self.worth
+            case PaceNote(timings):
+                wanted = any(one.seconds >= self.worth for one in timings)
             case HistoryNote():
                 wanted = False
         if wanted:

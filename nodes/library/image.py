@@ -17,6 +17,7 @@ from weft.engine import (
     NodeProblem,
     Range,
     Upstream,
+    Work,
     name_fault,
     node,
 )
@@ -24,6 +25,7 @@ from weft.nodes.picture_files import Format, encoded, to_pil
 from weft.nodes.picture_headers import PictureFacts
 from weft.nodes.picture_reading import read_picture
 from weft.nodes.picture_sources import PICTURE_FILE, PICTURE_FOLDER
+from weft.nodes.sampling.workloads import picture_work
 from weft.nodes.sizes import Size, SizeTraits
 from weft.nodes.values import Image
 
@@ -99,7 +101,7 @@ def _check_saving(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodePro
         )
 
 
-@node(category="image", version=2, lane="cpu", check=_check_saving)
+@node(category="image", version=2, lane="cpu", check=_check_saving, traits=(Work(picture_work),))
 def SaveImage(
     image: Image | list[Image],
     name: str = "image",

@@ -6,10 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, NodeProblem, Range, check_pixels, node
+from weft.engine import (
+    ADDED_LATER,
+    INJECTED,
+    Context,
+    InputError,
+    Limits,
+    NodeProblem,
+    Range,
+    Upstream,
+    Work,
+    check_pixels,
+    node,
+)
 from weft.nodes.models.autoencoder import Autoencoder, Tiling
 from weft.nodes.sampling.size_checks import check_sides, image_fits_vae
 from weft.nodes.sampling.traits import LatentTraits
+from weft.nodes.sampling.workloads import decoding_work, encoding_work
 from weft.nodes.sizes import SizeTraits, literal_size, same_size, size_of
 from weft.nodes.values import VAE, F, Image, Latent
 
@@ -29,7 +42,14 @@ Side = Annotated[int, Range(8, 2**30, step=8)]
 """Pixels along a side, a multiple of 8: the VAE factor of most families."""
 
 
-@node(category="latent", lane="cpu", check=_check_size, traits=(LatentTraits(empty=True), SizeTraits(literal_size)))
+def _batch_size(node: Upstream, _: int) -> int:
+    return int(node.literals.get("batch_size", 1))
+
+
+_SIZE = SizeTraits(literal_size, batch=_batch_size)
+
+
+@node(category="latent", lane="cpu", check=_check_size, traits=(LatentTraits(empty=True), _SIZE))
 def EmptyLatent(width: Side = 512, height: Side = 512, batch_size: Annotated[int, Range(1, 2**30)] = 1) -> Latent[Any]:
     """Latents of a size without samples, to start from noise.
 
@@ -52,7 +72,9 @@ Precision = Literal["auto", "float32"]
 """In which precision a VAE runs: that in which it was loaded, or float32."""
 
 
-@node(category="latent", lane="gpu", fits=image_fits_vae, traits=(SizeTraits(same_size, of="image"),))
+@node(
+    category="latent", lane="gpu", fits=image_fits_vae, traits=(SizeTraits(same_size, of="image"), Work(encoding_work))
+)
 def VAEEncode(
     vae: VAE[F],
     image: Image,
@@ -84,7 +106,7 @@ def VAEEncode(
     return Latent(width, height, batch, torch.cat([one.mean for one in items]), deviation=deviation)
 
 
-@node(category="latent", version=2, lane="gpu", traits=(SizeTraits(same_size, of="latent"),))
+@node(category="latent", version=2, lane="gpu", traits=(SizeTraits(same_size, of="latent"), Work(decoding_work)))
 def VAEDecode(
     vae: VAE[F],
     latent: Latent[F],

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, check_pixels, node
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, check_pixels, node
 from weft.nodes.library.latent_parts import have_samples, samples_of, with_items
+from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import F, Latent
 
 
@@ -19,7 +20,11 @@ def _check_repeat(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodePro
         yield NodeProblem.of(fault, "times")
 
 
-@node(category="latent", check=_check_repeat)
+def _repeated(node: Upstream, count: int) -> int:
+    return count * int(node.literals.get("times", 1))
+
+
+@node(category="latent", check=_check_repeat, traits=(SizeTraits(same_size, of="latent", batch=_repeated),))
 def RepeatLatent(
     latent: Latent[F], *, times: Annotated[int, Range(1, 2**20)] = 2, context: Context = INJECTED
 ) -> Latent[F]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from weft.engine import ADDED_LATER, INJECTED, Advice, Context, Limits, NodeProblem, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Advice, Context, Limits, NodeProblem, Range, Work, node
 from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
@@ -15,6 +15,7 @@ from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.sampling.scheduling import TAKE_CLIPPING, TAKE_VARIANCE, ChainOptions, Variance
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.sampling.size_advice import size_advice
+from weft.nodes.sampling.workloads import sampling_work
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import F, Guide, Latent
 
@@ -113,7 +114,7 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
     lane="gpu",
     check=check_sampling,
     fits=sampling_fits,
-    traits=(SizeTraits(same_size, of="latent"), Advice(size_advice)),
+    traits=(SizeTraits(same_size, of="latent"), Advice(size_advice), Work(sampling_work)),
 )
 def KSampler(
     guide: Guide[F],

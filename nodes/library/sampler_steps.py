@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, NamedTuple
 
-from weft.engine import ADDED_LATER, INJECTED, Context, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Context, Range, Work, node
 from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sampler import check_sampling
 from weft.nodes.library.sigmas import Sigmas
@@ -12,6 +12,7 @@ from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.sampler_choices import VARIANCES, SamplerInput, ScheduleInput
 from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.sampling.scheduling import ChainOptions, Variance
+from weft.nodes.sampling.workloads import sampling_work
 from weft.nodes.values import F, Guide, Latent
 
 
@@ -23,7 +24,7 @@ class SampledSteps(NamedTuple, Generic[F]):
     denoised: list[Latent[F]]
 
 
-@node(category="sampling", lane="gpu", check=check_sampling, fits=sampling_fits)
+@node(category="sampling", lane="gpu", check=check_sampling, fits=sampling_fits, traits=(Work(sampling_work),))
 def KSamplerSteps(
     guide: Guide[F],
     latent: Latent[F],

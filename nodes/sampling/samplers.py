@@ -173,6 +173,9 @@ Singlestep DPM-Solver has one spacing of timesteps; LCM and TCD have the steps t
 SIGMAS_ALONE: frozenset[SamplerName] = frozenset({"dpmpp_sde"})
 """Samplers that no class of diffusers is: the one for `dpmpp_sde` draws one noise, whatever the seeds."""
 
+TWO_PREDICTIONS: frozenset[SamplerName] = frozenset({"heun", "dpm2", "dpm2_ancestral", "dpmpp_sde"})
+"""Samplers that ask the network twice a step."""
+
 CONSISTENCY_SCHEDULER = "CMStochasticIterativeScheduler"
 """The class of consistency models, which no other sampler can follow."""
 
