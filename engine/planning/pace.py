@@ -59,15 +59,8 @@ class Pace:
         _MADE.add(self.key)
         return replace(self, first=first)
 
-    def expected(self, store: Store) -> float | None:
-        """The seconds that the call will take, by those of its kind; None where none was made."""
-        return self._fitted(store.recall(self.key, PaceNote))
-
-    def roughly(self, store: Store) -> float | None:
-        """The seconds that the call will take, by those of another kind; None where there are none either."""
-        return self._fitted(store.recall(self.loose, PaceNote))
-
-    def _fitted(self, note: PaceNote | None) -> float | None:
+    def estimate(self, note: PaceNote | None) -> float | None:
+        """The seconds that the call will take, by a store's note under one of its keys; None where there is none."""
         timings = [one for one in note.timings if len(one.amounts) == len(self.amounts)] if note else []
         return estimate(timings, self.amounts, self.first) if timings else None
 

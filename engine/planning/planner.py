@@ -35,7 +35,8 @@ from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.planning.pace import Pace, pace_of
 from weft.engine.spec.call import Call, Gather
-from weft.engine.store import CorruptRecord, CostNote, Note, Record, ResultNote, Store
+from weft.engine.spec.workload import Work
+from weft.engine.store import CorruptRecord, CostNote, Note, PaceNote, Record, ResultNote, Store
 from weft.engine.store.notes import N
 from weft.engine.types import is_default
 from weft.engine.weights.file_digests import FileDigests
@@ -217,6 +218,7 @@ class _Planner:
         self.running: dict[Digest, str] = {}
         self.notes: dict[Digest, Note | None] = {}
         self.first: set[Digest] = set()
+        self.paces: dict[tuple[Any, ...], Pace] = {}
 
     def plan(self) -> Plan:
         needed = ancestors(self.checked.calls, self.checked.wanted)
@@ -371,7 +373,12 @@ class _Planner:
 
     def _pace(self, node: _Node) -> Pace:
         """What the time of a node is estimated by; of all alike only the first one may be the first of the process."""
-        pace = pace_of(node.call, self.checked.calls, self.settings, self.device)
+        type = node.call.type
+        pace = self.paces.get(type.identity)
+        if pace is None:
+            pace = pace_of(node.call, self.checked.calls, self.settings, self.device)
+            if type.trait(Work) is None:  # then all calls of the type are alike
+                self.paces[type.identity] = replace(pace, first=False)
         if not pace.first:
             return pace
         again = pace.key in self.first
@@ -380,10 +387,12 @@ class _Planner:
 
     def _expected(self, node: _Node, pace: Pace | None) -> float | None:
         """The seconds that a node will take, by calls of its kind, by its own last one, or by those of its type."""
-        seconds = pace.expected(self.store) if pace else None
+        if pace is None:
+            return None
+        seconds = pace.estimate(self._note(pace.key, PaceNote))
         if seconds is None and node.partial and (note := self._note(node.partial, CostNote)):
             seconds = note.seconds
-        return pace.roughly(self.store) if seconds is None and pace else seconds
+        return pace.estimate(self._note(pace.loose, PaceNote)) if seconds is None else seconds
 
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":

@@ -6,6 +6,8 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.engine.workers.light import Block, run, woven
 from weft.engine import Engine, Graph, Link, node
 from weft.engine.store.disk import DiskStore
@@ -45,11 +47,12 @@ def damaged(content: bytes) -> bytes:
     return content[:place] + bytes([content[place] ^ 1 << CHANCE.randrange(8)]) + content[place + 1 :]
 
 
-def test_two_hundred_damaged_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
+def test_damaged_files(tmp_path: Path, count: int) -> None:
     graph = woven(6)
     graph = replace(graph, outputs={id: Link(id) for id in graph.nodes})
     right, kinds = run(graph, tmp_path).outputs, set()
-    for _ in range(200):
+    for _ in range(count):
         path = CHANCE.choice(files(tmp_path))
         whole = path.read_bytes()
         path.write_bytes(damaged(whole))

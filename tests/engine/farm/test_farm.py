@@ -232,6 +232,7 @@ def test_processes_killed_at_random_moments(place: Place) -> None:
     whole(place, 50)
 
 
+@pytest.mark.slow
 def test_processes_killed_and_the_ledger_removed(place: Place) -> None:
     assert killed_job(place, 40, 4, 2, forgetting=1.0) >= 3
     whole(place, 40)

@@ -85,7 +85,7 @@ def late(place: Place, ledger: Ledger, workers: list[Popen[bytes]], stops: int) 
     return count
 
 
-@pytest.mark.parametrize("stops", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stops", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_workers_that_were_stopped_and_wake_late_are_refused(place: Place, stops: int) -> None:
     items = 40 + 10 * stops
     submit(place.job({"seed": {"count": items}, "sample.seconds": [0.1]}, retries=100), place.out, place.setup)
@@ -110,7 +110,8 @@ ls out/*.png | wc -l
 """
 
 
-@pytest.mark.parametrize("room", [500, pytest.param(900, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("room", [500, 900])
 def test_a_disk_that_is_full_stops_the_job_and_blames_no_item(place: Place, room: int) -> None:
     if not may_mount(place.folder):
         pytest.skip("mounting a small file system needs rights that are not given here")

@@ -42,7 +42,8 @@ def test_a_kind_that_was_never_called_is_estimated_by_others_of_the_type() -> No
     store = MemoryStore()
     pace(100, 1).remember(store, 2.0)
     other = pace(200, 2, kind="other")
-    assert other.expected(store) is None and other.roughly(store) == pytest.approx(4.0)
+    assert other.estimate(store.recall(other.key, PaceNote)) is None
+    assert other.estimate(store.recall(other.loose, PaceNote)) == pytest.approx(4.0)
 
 
 def test_the_newest_of_each_workload_is_kept_and_of_few_workloads() -> None:

@@ -240,6 +240,7 @@ class Ways:
         return [name for name in ("slurm", "loop", "openjd", "ray") if (self.place.folder / name).is_dir()]
 
 
+@pytest.mark.slow
 def test_every_way_gives_the_same_items_and_pictures(place: Place) -> None:
     place.job({"prompt": ["a", "b"]}, name="{prompt}")
     ways = Ways(place, place.folder / "job.json", ["--nodes", "nodes.py", "--device", "cpu"])
