@@ -103,14 +103,15 @@ def plan(
 
 
 def _figures(found: JobPlan, workers: int, price: float) -> dict[str, object]:
-    seconds = found.seconds
+    seconds, pictures = found.seconds, len({*found.ids})
     return {
         "items": len(found.items),
-        "pictures": len({*found.ids}),
+        "pictures": pictures,
         "executions": dict(found.executions),
         "cached": found.cached,
         "seconds": None if seconds is None else seconds / workers,
         "cost": None if seconds is None else seconds / 3600 * price,
+        "cost_each": None if seconds is None else seconds / 3600 * price / pictures,
     }
 
 
@@ -124,7 +125,7 @@ def _summary(found: JobPlan, workers: int, price: float) -> str:
         lines.append("time: unknown, because some node types never ran with this store")
     else:
         lines.append(f"time: about {found.seconds / workers:,.0f} s with {workers} worker{'s' if workers > 1 else ''}")
-        lines += [f"cost: about {found.seconds / 3600 * price:,.2f}"] if price else []
+        lines += [f"cost: about {figures['cost']:,.2f}, {figures['cost_each']:.2g} a picture"] if price else []
     return "\n".join(lines)
 
 

@@ -42,6 +42,20 @@ def test_plan_says_what_a_job_will_do(place: Place, capfd: pytest.CaptureFixture
     assert plan["executions"] == {"Encode": 2, "Sample": 10, "Paint": 10} and plan["items"] == 10
 
 
+def test_a_job_whose_types_all_ran_has_a_price_and_a_price_a_picture(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place.job({"seed": {"count": 2}})
+    assert place.run() == 0
+    options = ["--nodes", str(place.folder / "nodes.py"), "--store", str(place.folder / "store"), "--device", "cpu"]
+    place.job({"seed": {"count": 8, "start": 50}, "sample.seconds": [0.05]})
+    capfd.readouterr()
+    assert call(["farm", "plan", str(place.folder / "job.json"), *options, "--json", "--price", "3600"]) == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert plan["seconds"] > 0 and plan["cost"] == pytest.approx(plan["seconds"])
+    assert plan["cost_each"] == pytest.approx(plan["cost"] / 8)
+
+
 def test_status_and_logs_say_why(failed: Place, capfd: pytest.CaptureFixture[str]) -> None:
     assert call(["farm", "status", str(failed.out)]) == 1
     assert "1 done, 1 failed" in (shown := capfd.readouterr().out) and "this text fails" in shown
