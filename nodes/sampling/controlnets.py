@@ -139,16 +139,22 @@ def fused(
 
 
 def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[tuple[int, ...]]]:
-    """Each control once, those of the last prompt first; and for each prompt the numbers of its controls."""
+    """Each control once, those of the last prompt first; and for each prompt the numbers of its controls.
+
+    One that a prompt has twice, which then counts twice, is there twice.
+    """
     controls: list[Control[Any]] = []
-    for control in (control for prompt in reversed(prompts) for control in prompt.controls):
-        if not any(_same(control, other) for other in controls):
-            controls.append(control)
-    numbers = [
-        tuple(number for number, one in enumerate(controls) if any(_same(one, other) for other in prompt.controls))
-        for prompt in prompts
-    ]
-    return controls, numbers
+    numbers: list[tuple[int, ...]] = []
+    for prompt in reversed(prompts):
+        own: list[int] = []
+        for control in prompt.controls:
+            alike = (number for number, one in enumerate(controls) if number not in own and _same(control, one))
+            number = next(alike, len(controls))
+            if number == len(controls):
+                controls.append(control)
+            own.append(number)
+        numbers.append(tuple(sorted(own)))
+    return controls, numbers[::-1]
 
 
 def _same(one: Control[Any], other: Control[Any]) -> bool:
@@ -196,7 +202,7 @@ def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:
     """
     if len(tensor) not in (1, batch):
         raise InputError(
-            f"{what} comes in a batch of {len(tensor)}, the latents in a batch of {batch}",
+            f"there are {len(tensor)} for {what}, and the latents come in a batch of {batch}",
             "give one for all, or one for each",
             "batch-mismatch",
         )

@@ -112,6 +112,18 @@ def test_two_control_nets(weft_paints: Any, oracle: Oracle, pictures: Path, samp
     assert_same(ours, theirs)
 
 
+def test_a_control_net_that_is_applied_twice_counts_twice(weft_paints: Any, oracle: Oracle, pictures: Path) -> None:
+    theirs = oracle.paint(
+        diffusers.StableDiffusionControlNetPipeline,
+        "euler",
+        parts={"controlnet": [oracle.control_net("edges")] * 2},
+        image=[Pictures.open(pictures / "ramp.png")] * 2,
+        controlnet_conditioning_scale=[0.6, 0.6],
+    )
+    twice = [{"net": "edges", "image": "ramp.png", "strength": 0.6}] * 2
+    assert_same(weft_paints(sampler="euler", controls=twice), theirs)
+
+
 def test_a_control_net_that_pools_its_output(weft_paints: Any, oracle: Oracle, pictures: Path) -> None:
     theirs = oracle.paint(
         diffusers.StableDiffusionControlNetPipeline,
