@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from weft.engine import InputError, Loading, Recipe, value
+from weft.engine import ADDED_LATER, InputError, Loading, Recipe, value
 from weft.nodes.values import Change, F, WeightPatch, Weights
 
 
@@ -41,6 +41,7 @@ class AppliedLoRA:
         blocks: further factors, by the names of parts of the network; the last one that fits counts.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
+        block_count: how many blocks the network must have, where each was given a factor; 0 where some were named.
     """
 
     lora: LoRA[Any]
@@ -48,6 +49,7 @@ class AppliedLoRA:
     blocks: tuple[tuple[str, float], ...] = ()
     start: float = 0.0
     end: float = 1.0
+    block_count: int = field(default=0, metadata=ADDED_LATER)
 
     @property
     def acts_throughout(self) -> bool:

@@ -48,9 +48,11 @@ def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
         yield NodeProblem.of(refusal, "blocks")
 
 
-def _pairs(blocks: str) -> tuple[tuple[str, float], ...]:
-    """The factors of parts of a network, by their names."""
-    return tuple((one.name, one.number) for one in read_blocks(blocks))
+def _applied(lora: LoRA[F], strength: float, blocks: str, start: float, end: float) -> AppliedLoRA:
+    """A LoRA with the factors of parts of a network."""
+    read = read_blocks(blocks)
+    factors = tuple((one.name, one.number) for one in read)
+    return AppliedLoRA(lora, strength, factors, start, end, max((one.blocks for one in read), default=0))
 
 
 def _unmergeable(apply: Upstream) -> str:
@@ -103,7 +105,7 @@ def ApplyLoRA(
     """
     own = strength if text_encoder_strength is None else text_encoder_strength
     text = with_lora(text_encoder, AppliedLoRA(lora, own))
-    return Adapted(with_lora(model, AppliedLoRA(lora, strength, _pairs(blocks), start, end)), text)
+    return Adapted(with_lora(model, _applied(lora, strength, blocks, start, end)), text)
 
 
 @node(category="models", lane="cpu", check=_check, fits=lora_fits, traits=(ModelTraits(_unmergeable),))
@@ -126,4 +128,4 @@ def ApplyLoRAToModel(
         start: the fraction of the steps at which the changes begin.
         end: the fraction of the steps at which they end.
     """
-    return with_lora(model, AppliedLoRA(lora, strength, _pairs(blocks), start, end))
+    return with_lora(model, _applied(lora, strength, blocks, start, end))

@@ -73,6 +73,17 @@ def bound(
         )
     placed = _once(one for layer in layers for one in _placed(layer, known[names[layer.module]], modules))
     for one in placed:
+        weight = shapes[f"{one.module}.weight"]
+        kernel, wanted = one.layer.weight.kernel, weight[2:]
+        if kernel and kernel != wanted and max(math.prod(kernel), math.prod(wanted)) > 1:
+            raise InputError(
+                f"`{one.layer.name}` of the LoRA is made for a kernel of {_sides(kernel)}, and {one.module} of the "
+                f"model has one of {_sides(wanted)}",
+                "use a LoRA that was made for this model, or one like it",
+                "wrong-lora",
+            )
+        if one.layer.scales_channels:
+            _check_magnitudes(one, weight)
         if one.layer.shapes.keys() & {"up_bias", "diff_b"} and f"{one.module}.bias" not in shapes:
             raise InputError(
                 f"`{one.layer.name}` of the LoRA changes a bias, and {one.module} of the model has none",
@@ -80,6 +91,25 @@ def bound(
                 "wrong-lora",
             )
     return placed
+
+
+def _sides(kernel: tuple[int, ...]) -> str:
+    return " x ".join(map(str, kernel)) or "1"
+
+
+def _check_magnitudes(place: BoundLayer, shape: tuple[int, ...]) -> None:
+    """Raise `InputError` where the magnitudes of a DoRA are not those of the channels that a weight reads."""
+    given = math.prod(place.layer.shapes["dora_scale"])
+    if place.start or place.stop != place.layer.size[0]:
+        message = f"`{place.layer.name}` of the LoRA has magnitudes over several modules of the model together"
+        raise InputError(message, "use one with a magnitude for each row (DoRA on output)", "unsupported-weights")
+    if shape[1:2] not in ((0,), (given,)):
+        raise InputError(
+            f"`{place.layer.name}` of the LoRA has {given} magnitudes, and {place.module} of the model has a weight of "
+            f"{' x '.join(map(str, shape))}",
+            "use a LoRA that was made for this model, or one like it",
+            "wrong-lora",
+        )
 
 
 def _spellings(known: Iterable[str]) -> Iterator[tuple[str, str]]:

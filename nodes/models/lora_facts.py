@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from weft.engine import InputError
 from weft.nodes.models.lora_file import DENOISER, PARTS, LoRALayer, layers_of
 from weft.nodes.models.safetensors_header import Shapes
 
@@ -162,10 +163,25 @@ def _scalings(metadata: Mapping[str, str]) -> dict[str, Scaling]:
     return {part: scaling_of(options) for part, options in found.items()}
 
 
+NAME = re.compile(r"\^?[\w.-]+")
+"""What a key of PEFT's patterns is where it names a module, or the end of its name."""
+
+
 def scaling_of(options: Mapping[str, Any]) -> Scaling:
-    """The scaling of a configuration of PEFT's."""
+    """The scaling of a configuration of PEFT's.
+
+    Raises:
+        InputError: where it names modules by a regular expression.
+    """
     alpha, patterns = options.get("lora_alpha", options.get("alpha")), options.get("alpha_pattern")
     numbers = patterns.items() if isinstance(patterns, dict) else ()
+    for name, _ in numbers:
+        if not NAME.fullmatch(str(name)):
+            raise InputError(
+                f"the alphas of the LoRA are by the regular expression `{str(name)[:LONGEST]}`, which is not read",
+                "write the names of modules into `alpha_pattern`, or save it with diffusers, which does",
+                "unsupported-weights",
+            )
     return Scaling(
         float(alpha) if isinstance(alpha, int | float) else None,
         {str(name): float(one) for name, one in numbers if isinstance(one, int | float)},

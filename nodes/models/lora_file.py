@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weft.engine import InputError, listed
+from weft.nodes.models.lora_sizes import WeightSize, weight_size
 from weft.nodes.models.safetensors_header import Shapes
 
 DENOISER = "denoiser"
@@ -76,26 +77,30 @@ ROLES: Mapping[str, str] = {
     "lora_linear_layer.down.weight": "down",
     "lora_linear_layer.up.weight": "up",
     "alpha": "alpha",
-    "dora_scale": "magnitude",
+    "dora_scale": "dora_scale",
     "lora_magnitude_vector": "magnitude",
     "lora_magnitude_vector.weight": "magnitude",
     **{role: role for role in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
     **{f"lokr_{role}": f"lokr_{role}" for role in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
     "diff": "diff",
     "diff_b": "diff_b",
+    "w_norm": "diff",
+    "b_norm": "diff_b",
 }
-"""What names end with, and what the tensor is."""
+"""What names end with, and what the tensor is; the last two are LyCORIS' differences of normalisations."""
+
+MAY_COME = frozenset({"alpha", "dora_scale", "diff_b"})
 
 FORMS: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
-    (frozenset({"down", "up"}), frozenset({"mid", "alpha", "magnitude", "up_bias", "diff_b"})),
-    (
-        frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),
-        frozenset({"hada_t1", "hada_t2", "alpha", "diff_b"}),
+    (frozenset({"down", "up"}), MAY_COME | {"mid", "magnitude", "up_bias"}),
+    *(
+        (frozenset({"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", *cores}), MAY_COME)
+        for cores in ((), ("hada_t1", "hada_t2"))
     ),
     *(
-        (frozenset({*first, *second}), frozenset({"lokr_t2", "alpha", "diff_b"}))
+        (frozenset({*first, *second}), MAY_COME)
         for first in (("lokr_w1",), ("lokr_w1_a", "lokr_w1_b"))
-        for second in (("lokr_w2",), ("lokr_w2_a", "lokr_w2_b"))
+        for second in (("lokr_w2",), ("lokr_w2_a", "lokr_w2_b"), ("lokr_w2_a", "lokr_w2_b", "lokr_t2"))
     ),
     (frozenset({"diff"}), frozenset({"diff_b", "alpha"})),
     (frozenset({"diff_b"}), frozenset({"alpha"})),
@@ -151,40 +156,33 @@ class LoRALayer:
         return 0
 
     @property
+    def weight(self) -> WeightSize:
+        """The size of the weight that it changes; zeros for a bias alone, and where tensors do not fit each other."""
+        return (weight_size(self.form, self.shapes) if self.form else None) or WeightSize(0, 0)
+
+    @property
     def size(self) -> tuple[int, int]:
         """The rows of the weight that it changes, and the elements of a row; zeros for a bias alone."""
-        found = self.shapes
-        if self.form == "lora":
-            kernel = math.prod(found["mid"][2:]) if "mid" in found else 1
-            return found["up"][0], math.prod(found["down"][1:]) * kernel
-        if self.form == "loha":
-            if "hada_t1" in found:
-                return found["hada_w1_a"][1], found["hada_w1_b"][1] * math.prod(found["hada_t1"][2:])
-            return found["hada_w1_a"][0], math.prod(found["hada_w1_b"][1:])
-        if self.form == "lokr":
-            first, second = self._factor("lokr_w1"), self._factor("lokr_w2")
-            return first[0] * second[0], first[1] * second[1]
-        return (found["diff"][0], math.prod(found["diff"][1:])) if self.form else (0, 0)
+        return self.weight.rows, self.weight.columns
+
+    @property
+    def scales_channels(self) -> bool:
+        """Whether a DoRA has a magnitude for each channel that the weight reads, as LyCORIS and OneTrainer write them.
+
+        Their tensors have one row. diffusers writes those of PEFT, one for each row of the weight, under the same name.
+        """
+        shape, weight = self.shapes.get("dora_scale", ()), self.weight
+        count = math.prod(shape)
+        fits = count == weight.channels or (not weight.kernel and count > 0 and weight.channels % count == 0)
+        return len(shape) > 1 and shape[0] == 1 and fits
 
     @property
     def fits(self) -> bool:
         """Whether the tensors fit each other."""
-        (rows, columns), found = self.size, self.shapes
-        pairs = [("up", 1, "down", 0), *((f"{one}_a", 1, f"{one}_b", 0) for one in ("hada_w1", "hada_w2", "lokr_w1"))]
-        inner = [found[one][axis] == found[other][end] for one, axis, other, end in pairs if one in found]
-        of_rows = [math.prod(found[role]) == rows for role in ("magnitude", "up_bias") if role in found]
-        if "hada_t1" in found:
-            inner = [found["hada_w1_a"] == found["hada_w2_a"], found["hada_w1_b"] == found["hada_w2_b"]]
-        return all(inner) and all(of_rows) and (not self.form or min(rows, columns) > 0)
-
-    def _factor(self, role: str) -> tuple[int, int]:
-        """The size of one factor of a Kronecker product."""
-        found = self.shapes
-        if role in found:
-            return found[role][0], math.prod(found[role][1:])
-        if role == "lokr_w2" and "lokr_t2" in found:
-            return found["lokr_w2_a"][1], found["lokr_w2_b"][1] * math.prod(found["lokr_t2"][2:])
-        return found[f"{role}_a"][0], math.prod(found[f"{role}_b"][1:])
+        of_rows = {"magnitude", "up_bias", "diff_b"} | (set() if self.scales_channels else {"dora_scale"})
+        sizes = {"alpha": 1, **dict.fromkeys(of_rows, self.weight.rows)}
+        whole = all(math.prod(self.shapes[role]) == size for role, size in sizes.items() if role in self.shapes)
+        return not self.form or (self.weight.rows > 0 and whole)
 
 
 def layers_of(shapes: Shapes) -> tuple[LoRALayer, ...]:

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weft.engine import InputError, listed
 from weft.nodes.lora_values import AppliedLoRA
 from weft.nodes.models.lora_binding import BoundLayer, bound
 from weft.nodes.models.lora_facts import LoRAFacts
+from weft.nodes.models.lora_file import MOST_NAMES
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, number_for
 from weft.nodes.models.original_modules import OriginalModules
 from weft.nodes.models.single_file import tensors
@@ -40,8 +42,20 @@ class LoadedLoRA:
 
     @classmethod
     def of(cls, path: Path, facts: LoRAFacts, device: str) -> LoadedLoRA:
-        """The tensors of a file, in its precision."""
-        return cls(facts, {name: one.to(device) for name, one in tensors(path, "").items()})
+        """The tensors of a file, in its precision.
+
+        Raises:
+            InputError: where some numbers are not finite.
+        """
+        found = tensors(path, "")
+        spoilt = [name for name, one in found.items() if not one.float().isfinite().all()]
+        if spoilt:
+            raise InputError(
+                f"{len(spoilt)} tensors of `{path.name}` are not finite: {listed(spoilt[:MOST_NAMES])}",
+                "get the file again; a training that ended so has failed",
+                "damaged-file",
+            )
+        return cls(facts, {name: one.to(device) for name, one in found.items()})
 
     def parameters(self) -> Iterator[Tensor]:
         """What the residency counts."""
@@ -59,7 +73,7 @@ class LoadedLoRA:
         Args:
             config: of the network.
         """
-        blocks = [BlockNumber(*one) for one in applied.blocks]
+        blocks = [BlockNumber(*one, applied.block_count) for one in applied.blocks]
         for place in places:
             strength = applied.strength * number_for(f"{place.module}.weight", blocks, 1.0, config)
             if strength:
@@ -118,7 +132,7 @@ def _layer_changes(
     config = network.config
     changes: list[LayerChange] = []
     for applied, loaded in uses:
-        blocks = [BlockNumber(*one) for one in applied.blocks]
+        blocks = [BlockNumber(*one, applied.block_count) for one in applied.blocks]
         check_unet_blocks(blocks, config)
         check_modules(blocks, [*shapes])
         changes += loaded.changes(applied, bound(loaded.facts.of_part(*parts), shapes, originals), config)
@@ -210,12 +224,19 @@ def weight_change(change: LayerChange, base: Tensor) -> Tensor:
     place, tensors = change.place, change.tensors
     rows = _reordered(FORMS[place.layer.form](tensors), place) * change.scale
     delta = rows.reshape(base.shape)
-    if "magnitude" not in tensors:
+    magnitude = tensors.get("magnitude", tensors.get("dora_scale"))
+    if magnitude is None:
         return delta
     aimed = base + delta
-    magnitude = _reordered(tensors["magnitude"].reshape(-1, 1), place)
-    norm: Tensor = torch.linalg.vector_norm(aimed.flatten(1), dim=1, keepdim=True)
-    return (aimed.flatten(1) * (magnitude / norm)).reshape(base.shape) - base
+    if place.layer.scales_channels:
+        return _with_norms(aimed.transpose(0, 1), magnitude.reshape(-1, 1)).transpose(0, 1) - base
+    return _with_norms(aimed, _reordered(magnitude.reshape(-1, 1), place)) - base
+
+
+def _with_norms(weight: Tensor, magnitude: Tensor) -> Tensor:
+    """A weight whose slices along the first axis have these norms `[slice, 1]`."""
+    norm: Tensor = torch.linalg.vector_norm(weight.flatten(1), dim=1, keepdim=True)
+    return (weight.flatten(1) * (magnitude / norm)).reshape(weight.shape)
 
 
 def _reordered(rows: Tensor, place: BoundLayer) -> Tensor:
@@ -227,7 +248,7 @@ def _reordered(rows: Tensor, place: BoundLayer) -> Tensor:
 def _bias_change(change: LayerChange) -> Tensor | None:
     for role, factor in (("diff_b", change.strength), ("up_bias", change.scale)):
         if role in change.tensors:
-            return _reordered(change.tensors[role], change.place) * factor
+            return _reordered(change.tensors[role].flatten(), change.place) * factor
     return None
 
 

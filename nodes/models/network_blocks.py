@@ -24,6 +24,9 @@ LAYER = re.compile(r"down_blocks\.(\d+)\.resnets\.(\d+)\.")
 
 MODULE = re.compile(r"\w+(\.\w+)*")
 
+TEXT = ".text_model"
+"""What names of a text model's modules have before their own, depending on its class; users may leave it out."""
+
 MOST_IN_RANGE = 1000
 
 GRAMMAR = (
@@ -184,7 +187,13 @@ def number_for(weight: str, blocks: Sequence[BlockNumber], usual: float, config:
 def _is_in(weight: str, own: str | None, name: str) -> bool:
     if is_unet_block(name):
         return own is not None and (own == name or own.rstrip("0123456789") == name)
+    weight, name = (one.replace(TEXT, "") for one in (weight, name))
     return weight.startswith(f"{name}.") or weight == name
+
+
+def lies_in(module: str, part: str) -> bool:
+    """Whether a module is a part of a network, or lies in it, by names that may leave out what comes first."""
+    return f".{part}." in f".{module}."
 
 
 def check_unet_blocks(blocks: Sequence[BlockNumber], config: Mapping[str, Any]) -> None:

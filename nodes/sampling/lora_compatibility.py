@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import checkpoint_in, family
@@ -12,11 +13,11 @@ from weft.nodes.models.facts import CheckpointFacts, TextModelFacts
 from weft.nodes.models.lora_binding import bound
 from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.lora_file import DENOISER, parts_of
-from weft.nodes.models.network_blocks import check_modules, check_unet_blocks, read_blocks
+from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, read_blocks
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.models.single_file import below
 from weft.nodes.prompting.text_encoders import TextModel
-from weft.nodes.sampling.compatibility import loader_above, text_facts
+from weft.nodes.sampling.compatibility import checkpoint_facts, loader_above, text_facts
 from weft.nodes.values import Model, TextEncoder
 
 
@@ -35,6 +36,13 @@ def lora_fits(apply: Upstream) -> Iterator[NodeProblem]:
         yield from _model_fits(apply, source, source.facts, model, facts, loader)
     if texts and (not facts or source.family in (None, facts.family)):
         yield from _texts_fit(source, source.facts, texts)
+        named = [text.name for text in text_facts(texts) or {}]
+        read = {DENOISER, *(part for name in named for part in parts_of(name, named))}
+        if named and not source.facts.of_part(*read):
+            message = (
+                f"`{source.text}` changes {listed(source.facts.parts)} alone, and `{texts.call.id}` has {listed(named)}"
+            )
+            yield NodeProblem("lora", message, "use a LoRA that was made for this model, or one like it", "wrong-lora")
 
 
 def _model_fits(
@@ -45,12 +53,19 @@ def _model_fits(
         shapes = network_shapes(model, facts, str(loader.literals.get("variant") or ""))
         bound(lora.of_part(DENOISER), shapes, family(facts.family).denoiser.original_modules)
         checked = "blocks"
-        blocks = read_blocks(apply.literals.get("blocks") or "")
+        blocks = readable_blocks(apply)
         check_unet_blocks(blocks, facts.network.config)
         check_modules(blocks, [*shapes])
     except InputError as refusal:
-        if refusal.code != "malformed-blocks":  # that is a problem of the node alone
-            yield NodeProblem.of(refusal, checked, after=f"; `{source.text}` and `{model.text}` of `{loader.call.id}`")
+        yield NodeProblem.of(refusal, checked, after=f"; `{source.text}` and `{model.text}` of `{loader.call.id}`")
+
+
+def readable_blocks(node: Upstream) -> tuple[BlockNumber, ...]:
+    """The numbers for blocks that a node has; none where its own check says that they cannot be read."""
+    try:
+        return read_blocks(node.literals.get("blocks") or "")
+    except InputError:
+        return ()
 
 
 def _texts_fit(source: Resolved, lora: LoRAFacts, loader: Upstream) -> Iterator[NodeProblem]:
@@ -78,17 +93,42 @@ WIDE = ("fc2", "o", "wo")
 LAYERS = {"clip": ("encoder.layers", CLIP_MODULES), "t5": ("encoder.block", T5_MODULES)}
 """What names of a layer's modules begin with, and these, by the kind of a text model."""
 
+NORMS = {"clip": ("layer_norm1", "layer_norm2"), "t5": ("layer.0.layer_norm", "layer.1.layer_norm")}
+"""The normalisations of a layer."""
+
+ENDS = {"clip": "final_layer_norm", "t5": "encoder.final_layer_norm"}
+"""The last normalisation."""
+
+TABLES = {"clip": ("embeddings.token_embedding", "embeddings.position_embedding"), "t5": ("shared",)}
+"""Tables of vectors, of tokens and of places."""
+
 
 def text_shapes(text: TextModel, facts: TextModelFacts) -> Shapes:
-    """The shapes of a text model's linear layers, as far as its facts tell them; 0 for other sizes."""
+    """The shapes of a text model's weights, as far as its facts tell them; 0 for other sizes."""
     stem, modules = LAYERS.get(text.kind, ("", ()))
     found: dict[str, tuple[int, ...]] = {"text_projection.weight": (0, facts.width)} if text.projects else {}
+    found |= {f"{table}.weight": (0, facts.width) for table in TABLES.get(text.kind, ())}
+    inner = [f"{stem}.{layer}.{norm}" for layer in range(facts.layers) for norm in NORMS.get(text.kind, ())]
+    for norm in (*inner, ENDS.get(text.kind, "")):
+        found[f"{norm}.weight"] = (facts.width,)
+        if text.kind == "clip":
+            found[f"{norm}.bias"] = (facts.width,)
     for layer in range(facts.layers):
         for module in modules:
             wide = module.rpartition(".")[2] in WIDE
             found[f"{stem}.{layer}.{module}.weight"] = (facts.width, 0) if wide else (0, facts.width)
             found[f"{stem}.{layer}.{module}.bias"] = (0,)
     return found
+
+
+def shapes_of(loader: Upstream | None) -> Shapes:
+    """The shapes of the weights of a loader's denoiser, under diffusers' names; none where headers do not tell them."""
+    model, facts = (loader.source("source"), checkpoint_facts(loader)) if loader else (None, None)
+    if loader is None or model is None or facts is None:
+        return {}
+    with suppress(InputError):  # the loader's own check says what is damaged
+        return network_shapes(model, facts, str(loader.literals.get("variant") or ""))
+    return {}
 
 
 def network_shapes(model: Resolved, facts: CheckpointFacts, variant: str) -> Shapes:

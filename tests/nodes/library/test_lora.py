@@ -17,7 +17,7 @@ from tests.nodes.conftest import Lend
 from tests.nodes.families import lora_files as files
 from tests.nodes.oracle import PROMPT, SEED, diffusers
 from tests.refusals import names
-from weft.engine import Context, Engine, Graph, NodeType
+from weft.engine import Context, Engine, Graph, InputError, NodeType
 from weft.engine.events import NodeProgress
 from weft.engine.store.codec import content_digest
 from weft.nodes import (
@@ -268,11 +268,24 @@ def test_a_tensor_that_is_not_read_is_a_problem_that_names_it(fresh: Engine, mod
 
 @pytest.mark.parametrize(
     ("blocks", "code"),
-    [("down_blocks.7=1", "unknown-layer"), ("IN20=1", "unknown-layer"), ("mid_block=", "malformed-blocks")],
+    [
+        ("down_blocks.7=1", "unknown-layer"),
+        ("IN20=1", "unknown-layer"),
+        ("mid_block=", "malformed-blocks"),
+        ("1, 0, 1", "malformed-blocks"),
+    ],
 )
 def test_blocks_that_there_are_not_are_problems(fresh: Engine, blocks: str, code: str) -> None:
     (problem,) = checked(fresh, "first.safetensors", blocks=blocks)
     assert problem.code == code and problem.input == "blocks"
+
+
+def test_a_number_for_each_block_is_counted_in_the_run_too(fresh: Engine, call: Any, context: Context) -> None:
+    model = call(LoadDiffusionModel, source="epsilon")
+    applied = call(ApplyLoRAToModel, lora=call(LoadLoRA, source="first.safetensors"), model=model, blocks="1, 0, 1")
+    with pytest.raises(InputError) as refusal, context.weights(applied, Denoiser):
+        pass
+    assert refusal.value.code == "malformed-blocks"
 
 
 def test_other_loaders_name_the_one_for_loras(fresh: Engine) -> None:
@@ -305,6 +318,42 @@ def test_a_lora_of_a_wider_text_encoder_is_a_problem(fresh: Engine, models: Path
     assert problem.code == "wrong-lora" and names(problem, "words.safetensors", "clip_l")
 
 
+def texts_problems(engine: Engine, tensors: files.Tensors, path: Path) -> Any:
+    """The problems of a graph that adds a LoRA to the tiny model and its text encoder."""
+    name = files.save(tensors, path)
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        graph.output("text", ApplyLoRA(LoadLoRA(name), checkpoint.model, checkpoint.text_encoder).text_encoder)
+    return engine.check(graph).problems
+
+
+@pytest.mark.parametrize(
+    "module", ["final_layer_norm", "encoder_layers_1_layer_norm2", "embeddings_position_embedding"]
+)
+def test_whatever_a_text_encoder_has_may_be_changed(
+    fresh: Engine, models: Path, tmp_path: Path, loras: Any, module: str
+) -> None:
+    """LyCORIS trains normalisations too (`w_norm`); a check knows them as a run does."""
+    shape = (77, 64) if "position" in module else (64,)
+    role = "w_norm" if "norm" in module else "diff"
+    changed = {f"lora_te_text_model_{module}.{role}": torch.ones(shape), **loras["first"]}
+    assert not texts_problems(fresh, changed, models / "norms.safetensors")
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon")
+        for lora in ("norms.safetensors", "first.safetensors"):
+            text = ApplyLoRA(LoadLoRA(lora), checkpoint.model, checkpoint.text_encoder).text_encoder
+            graph.output(lora[:5], TextEncode(text, PROMPT))
+    norms, first = (fresh.run(graph).outputs[one].prompts[0].embeddings for one in ("norms", "first"))
+    assert not torch.equal(norms, first)
+
+
+@pytest.mark.parametrize("prefix", ["lora_te2_", "lora_te3_"])
+def test_a_lora_that_changes_nothing_that_there_is_is_a_problem(fresh: Engine, models: Path, prefix: str) -> None:
+    tensors = files.kohya(files.one("text_model.encoder.layers.1.mlp.fc1", 64, 64), prefix)
+    (problem,) = texts_problems(fresh, tensors, models / "others.safetensors")
+    assert problem.code == "wrong-lora" and names(problem, "others.safetensors", "clip_l")
+
+
 def test_a_lora_of_text_encoders_alone_changes_no_model(fresh: Engine, models: Path) -> None:
     tensors = files.kohya(files.one("text_model.encoder.layers.1.mlp.fc1", 64, 64), "lora_te_")
     (problem,) = checked(fresh, files.save(tensors, models / "texts.safetensors"))
@@ -331,6 +380,43 @@ def test_a_folder_of_peft_has_the_scale_in_its_configuration(fresh: Engine, mode
 def test_a_list_of_models_says_what_a_lora_was_made_for(fresh: Engine, loras: Any) -> None:
     (found,) = (one for name, one in LoRASource().available(fresh.places()) if name == "first.safetensors")
     assert (found.kind, found.family) == ("LoRA", "SD1") and "rank 4" in found.about and "sd_v1" in found.about
+
+
+KOHYA = {
+    "ss_sd_model_name": "v1-5-pruned.safetensors",
+    "ss_base_model_version": "sd_v1",
+    "ss_network_module": "networks.lora",
+    "ss_network_dim": "None",
+    "ss_network_alpha": "1.0",
+    "ss_network_args": '{"conv_dim": "4", "algo": "lora"}',
+    "ss_clip_skip": "2",
+    "ss_v2": "False",
+    "ss_v_parameterization": "True",
+    "ss_prior_loss_weight": "1.0",
+    "ss_training_comment": "ein Stil \u30b9\u30bf\u30a4\u30eb",
+    "ss_tag_frequency": json.dumps({"10_style": {f"tag {number}": number for number in range(5000)}}),
+    "ss_bucket_info": '{"buckets": {"0": {"resolution": [512, 512], "count": 10}}}',
+    "ss_dataset_dirs": '{"10_style": {"n_repeats": 10, "img_count": 1}}',
+    "ss_output_name": "style",
+    "sshs_model_hash": "0" * 64,
+    "sshs_legacy_hash": "0" * 8,
+    "modelspec.sai_model_spec": "1.0.0",
+    "modelspec.architecture": "stable-diffusion-v1/lora",
+    "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+    "modelspec.title": "style",
+    "modelspec.prediction_type": "v",
+    "modelspec.thumbnail": "data:image/jpeg;base64,",
+}
+"""What kohya's scripts write into the header of a LoRA, as files on Civitai have it."""
+
+
+def test_a_file_with_the_metadata_of_kohyas_scripts(fresh: Engine, models: Path, loras: Any, base: Any) -> None:
+    """Tensors alone say what is changed and by how much; what the trainer noted is shown."""
+    name = files.save(loras["first"], models / "civitai.safetensors", **KOHYA)
+    (found,) = (one for text, one in LoRASource().available(fresh.places()) if text == name)
+    assert found.family == "SD1" and "sd_v1" in found.about and len(found.about) < 200
+    files.save(loras["first"], models / "bare.safetensors")
+    assert torch.equal(samples(fresh.run(alone("civitai"))), samples(fresh.run(alone("bare"))))
 
 
 def test_weights_in_half_precision_are_rounded_once(fresh: Engine, models: Path, loras: Any) -> None:

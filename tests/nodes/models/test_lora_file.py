@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -276,9 +278,88 @@ def test_a_projection_that_a_file_has_joined_and_in_parts_counts_once() -> None:
     assert [one.layer.name for one in placed] == [f"lora_unet_layers_0_attention_to_{one}" for one in "qkv"]
 
 
-def test_tensors_that_do_not_fit_each_other_are_damage() -> None:
+LOHA = {"hada_w1_a": (16, 2), "hada_w1_b": (2, 24), "hada_w2_a": (16, 2), "hada_w2_b": (2, 24)}
+
+CORES = {
+    "hada_t1": (2, 3, 3, 3),
+    "hada_w1_a": (2, 16),
+    "hada_w1_b": (3, 8),
+    "hada_t2": (2, 3, 3, 3),
+    "hada_w2_a": (2, 16),
+    "hada_w2_b": (3, 8),
+}
+
+LOKR = {"lokr_w1": (4, 4), "lokr_w2_a": (4, 2), "lokr_w2_b": (2, 6)}
+
+LOW: dict[str, tuple[int, ...]] = {"lora_down.weight": (4, 8, 3, 3), "lora_up.weight": (16, 4, 1, 1)}
+
+KERNELS: dict[str, tuple[int, ...]] = {**LOW, "lora_down.weight": (4, 8, 1, 1), "lora_mid.weight": (4, 4, 3, 3)}
+
+
+@pytest.mark.parametrize("whole", [LOHA, CORES, LOKR, {**LOKR, "lokr_t2": (4, 2, 3, 3)}, LOW, KERNELS])
+def test_tensors_that_fit_each_other_are_read(whole: Mapping[str, tuple[int, ...]]) -> None:
+    assert read({f"lora_unet_conv_in.{role}": shape for role, shape in {**whole, "alpha": ()}.items()})
+
+
+@pytest.mark.parametrize(
+    ("whole", "changed"),
+    [
+        (LOW, {"lora_up.weight": (4, 16)}),
+        (LOW, {"lora_up.weight": (16, 4, 3, 3)}),
+        (LOW, {"lora_down.weight": (8,)}),
+        (LOW, {"lora_down.weight": ()}),
+        (LOW, {"alpha": (2,)}),
+        (LOW, {"diff_b": (15,)}),
+        (LOW, {"dora_scale": (1, 5, 1, 1)}),
+        (LOW, {"lora_magnitude_vector": (8,)}),
+        (KERNELS, {"lora_mid.weight": (4, 5, 3, 3)}),
+        (KERNELS, {"lora_down.weight": (4, 8, 3, 3)}),
+        (LOHA, {"hada_w2_a": (15, 2)}),
+        (LOHA, {"hada_w2_b": (2, 23)}),
+        (LOHA, {"hada_w1_b": (3, 24)}),
+        (CORES, {"hada_t1": (2, 2, 3, 3)}),
+        (CORES, {"hada_t2": (2, 3, 1, 1)}),
+        (LOKR, {"lokr_w2_b": (3, 6)}),
+        (LOKR, {"lokr_w1": (4, 4, 3, 3)}),
+        (LOKR, {"lokr_t2": (3, 2, 3, 3)}),
+    ],
+)
+def test_tensors_that_do_not_fit_each_other_are_damage(
+    whole: Mapping[str, tuple[int, ...]], changed: Mapping[str, tuple[int, ...]]
+) -> None:
     with refused("damaged-file", "lora_unet_conv_in"):
-        lora_facts({"lora_unet_conv_in.lora_down.weight": (8, 4), "lora_unet_conv_in.lora_up.weight": (4, 16)}, {})
+        lora_facts({f"lora_unet_conv_in.{role}": shape for role, shape in {**whole, **changed}.items()}, {})
+
+
+@pytest.mark.parametrize("roles", [("hada_t1",), ("lokr_t2",)])
+def test_a_core_without_its_factors_is_named(roles: tuple[str, ...]) -> None:
+    whole = LOHA if roles == ("hada_t1",) else {"lokr_w1": (4, 4), "lokr_w2": (4, 6)}
+    tensors = {
+        f"lora_unet_conv_in.{role}": shape for role, shape in {**whole, **dict.fromkeys(roles, (2, 2, 3, 3))}.items()
+    }
+    with refused("unsupported-weights", f"lora_unet_conv_in.{roles[0]}"):
+        lora_facts({**tensors, **low_rank("lora_unet_conv_out", 4, 4, *KOHYA)}, {})
+
+
+def test_a_change_of_another_kernel_is_refused() -> None:
+    shapes = {"conv_in.weight": (16, 8, 3, 3)}
+    kernels = {(3, 3): "", (9, 1): "wrong-lora", (1, 9): "wrong-lora"}
+    for kernel, code in kernels.items():
+        facts = read(
+            {"lora_unet_conv_in.lora_down.weight": (4, 8, *kernel), "lora_unet_conv_in.lora_up.weight": (16, 4)}
+        )
+        with refused(code, "conv_in") if code else nullcontext():
+            bound(facts.layers, shapes, lambda modules: {})
+
+
+def test_alphas_by_regular_expressions_are_refused() -> None:
+    """They would be read as names, and their modules would have another strength than they were trained with."""
+    named = json.dumps({"unet.lora_alpha": 4, "unet.alpha_pattern": {"^mid_block.attentions": 8}})
+    patterned = json.dumps({"unet.lora_alpha": 4, "unet.alpha_pattern": {".*attn[12]": 8}})
+    tensors = low_rank("unet.mid_block.attentions.0.proj_in", 64, 64, *PEFT)
+    assert lora_facts(tensors, {"lora_adapter_metadata": named})
+    with refused("unsupported-weights", ".*attn[12]"):
+        lora_facts(tensors, {"lora_adapter_metadata": patterned})
 
 
 def test_a_checkpoint_is_no_lora() -> None:

@@ -132,6 +132,33 @@ def test_a_convolution_in_cores_of_kohyas_form(tmp_path: Path) -> None:
     assert torch.allclose(network.wide(picture), wanted, atol=1e-5)
 
 
+ACROSS = {"dense": (1, 24), "wide": (1, 8, 1, 1), "point": (1, 8, 1, 1)}
+"""The magnitudes of LyCORIS and OneTrainer: one for each channel that a weight reads."""
+
+
+@pytest.mark.parametrize("form", ["lora", "loha", "lokr"])
+def test_a_dora_with_magnitudes_of_the_channels_that_are_read(form: str, tmp_path: Path) -> None:
+    """The weight with its change, whose slices along the channels have the magnitudes for norms (LyCORIS)."""
+    torch.manual_seed(0)
+    network, plain = Network(), Network()
+    plain.load_state_dict(network.state_dict())
+    tensors = dict(peft.get_peft_model_state_dict(peft.get_peft_model(Network(), config(form))))
+    applied(tensors, plain, tmp_path, 0.7)
+    magnitudes = {name: 0.5 + torch.rand(shape) for name, shape in ACROSS.items()}
+    scales = {f"base_model.model.{name}.dora_scale": one for name, one in magnitudes.items()}
+    applied({**tensors, **scales}, network, tmp_path, 0.7)
+    for name, magnitude in magnitudes.items():
+        weight, aimed = network.get_parameter(f"{name}.weight"), plain.get_parameter(f"{name}.weight")
+        norm, others = torch.linalg.vector_norm, (0, *range(2, aimed.ndim))
+        assert torch.allclose(weight, aimed * (magnitude / norm(aimed, dim=others, keepdim=True)), atol=1e-5), name
+
+
+def test_numbers_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refusal:
+        applied({**PLAIN, "plain.lora_up.weight": torch.full((8, 1), torch.nan)}, Network(), tmp_path, 1.0)
+    assert refusal.value.code == "damaged-file" and "plain.lora_up.weight" in refusal.value.message
+
+
 def test_differences_of_weights_and_biases(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, change = Network(), torch.randn(36, 24)
