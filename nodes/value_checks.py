@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError, listed
+from weft.engine import InputError, Limits, NodeProblem, listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,3 +88,26 @@ def _fits(found: Tensor, shape: Sequence[str | int]) -> bool:
 
 def _wrong(message: str, hint: str) -> InputError:
     return InputError(message, hint, "wrong-tensor")
+
+
+def empty_list(what: str) -> InputError:
+    """The error where a list has no element.
+
+    Args:
+        what: it has none of: `picture`.
+    """
+    return InputError(f"there is no {what} in the list", "give one or more", "empty-list")
+
+
+def has_some(input: str, what: str) -> Callable[[Mapping[str, Any], Limits], Iterator[NodeProblem]]:
+    """The check of a node type that one of its lists has an element.
+
+    Args:
+        what: it is a list of: `picture`.
+    """
+
+    def check(inputs: Mapping[str, Any], limits: Limits) -> Iterator[NodeProblem]:
+        if inputs.get(input) == []:
+            yield NodeProblem.of(empty_list(what), input)
+
+    return check

@@ -87,5 +87,7 @@ def refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputErro
     kind = kind_of(contents.shapes)
     named = (contents.class_of(name) or contents.configs[name].get("model_type", "") for name in contents.configs)
     found = kind.name if kind else ", ".join(filter(None, map(str, named))) or "nothing that Weft knows"
+    if kind and kind.name == wanted:
+        return InputError(f"`{root.name}` is {wanted} of no structure that is known", hint, "damaged-file")
     other = kind.hint if kind and kind.part and not wanted.endswith(kind.part) else hint
     return InputError(f"`{root.name}` is {found}, expected {wanted}", other, "wrong-kind-of-file")

@@ -7,10 +7,11 @@ from typing import Annotated
 from weft.engine import INJECTED, Context, InputError, Range, check_pixels, listed, node
 from weft.nodes.pictures.planes import as_given, pixels_of
 from weft.nodes.sizes import SizeTraits, same_size, size_of
+from weft.nodes.value_checks import empty_list, has_some
 from weft.nodes.values import P
 
 
-@node(category="image", lane="cpu")
+@node(category="image", lane="cpu", check=has_some("images", "picture"))
 def BatchImages(images: list[P], *, context: Context = INJECTED) -> P:
     """Make one batch of a list of pictures, or of masks; the items of batches follow each other.
 
@@ -21,7 +22,7 @@ def BatchImages(images: list[P], *, context: Context = INJECTED) -> P:
     import torch
 
     if not images:
-        raise InputError("there is no picture in the list", "give one or more", "empty-list")
+        raise empty_list("picture")
     pixels = [pixels_of(image) for image in images]
     sizes = dict.fromkeys(map(size_of, pixels))
     if len(sizes) > 1:

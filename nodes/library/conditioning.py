@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import InputError, Limits, NodeProblem, Range, node
 from weft.nodes.library.control import check_range
+from weft.nodes.value_checks import empty_list, has_some
 from weft.nodes.values import Conditioning, F, Mask, Prompt
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Share = Annotated[float, Range(0.0, 1.0)]
 Strength = Annotated[float, Range(0.0, 100.0)]
 
 
-@node(category="conditioning", lane="cpu")
+@node(category="conditioning", lane="cpu", check=has_some("prompts", "prompt"))
 def CombinePrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
     """Use several prompts at once: the denoiser is called with each, and the predictions are averaged.
 
@@ -34,7 +35,7 @@ def CombinePrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
     return Conditioning(tuple(one for prompt in _some(prompts) for one in prompt.prompts))
 
 
-@node(category="conditioning", lane="cpu")
+@node(category="conditioning", lane="cpu", check=has_some("prompts", "prompt"))
 def ConcatPrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
     """Concatenate the embeddings of prompts along the tokens, as for one long prompt.
 
@@ -142,7 +143,7 @@ def _changed(prompt: Conditioning[F], strength: float, **change: Any) -> Conditi
 
 def _some(prompts: list[Conditioning[F]]) -> list[Conditioning[F]]:
     if not prompts:
-        raise InputError("there is no prompt in the list", "give one or more", "empty-list")
+        raise empty_list("prompt")
     return prompts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from weft.engine import INJECTED, Context, InputError, Range, check_pixels, node
+from weft.nodes.value_checks import empty_list, has_some
 from weft.nodes.values import Image
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ GAP = 4
 """Pixels between two pictures."""
 
 
-@node(category="image")
+@node(category="image", check=has_some("images", "picture"))
 def ImageGrid(
     images: list[Image],
     labels: list[str] | None = None,
@@ -53,7 +54,7 @@ def ImageGrid(
 
 def _check(tiles: list[Tensor], labels: list[str] | None) -> None:
     if not tiles:
-        raise InputError("there are no pictures", "link one at least", "empty-list")
+        raise empty_list("picture")
     sizes = list(dict.fromkeys(f"{tile.shape[1]} x {tile.shape[0]}" for tile in tiles))
     if len(sizes) > 1:
         raise InputError(

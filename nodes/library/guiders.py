@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
-from weft.engine import NodeProblem, Range, Upstream, node
-from weft.nodes.sampling.compatibility import model_behind
-from weft.nodes.sampling.traits import GuideTraits
+from weft.engine import NodeProblem, Range, Upstream, listed, node
+from weft.nodes.models.network_blocks import lies_in
+from weft.nodes.sampling.compatibility import guides_of, model_behind, model_loader_behind
+from weft.nodes.sampling.lora_compatibility import shapes_of
+from weft.nodes.sampling.traits import GuideTraits, nothing_to_project, two_directions
 from weft.nodes.values import F, Guide, Perturbation, Projection
 
 
@@ -21,6 +23,16 @@ def _perturbed_fits(guider: Upstream) -> Iterator[NodeProblem]:
     if model and not model.family.denoiser.perturbable:
         message = f"the network of {model.family.name} has no self-attention that can be perturbed; {model}"
         yield NodeProblem("guide", message, "leave PerturbedAttention out", "unsupported-by-model")
+        return
+    loader = model_loader_behind(guider)
+    shapes = shapes_of(loader) if guider.literals.get("layers") else {}
+    ending, cross = ".to_q.weight", ".attn2" if model and model.family.denoiser.has_skips else " "
+    attentions = [name.removesuffix(ending) for name in shapes if name.endswith(ending)]
+    own = [name for name in attentions if not name.endswith(cross)]
+    for layer in guider.literals.get("layers") or () if own else ():
+        if not any(lies_in(name, layer) for name in own):
+            message = f"the network has no self-attention in `{layer}`; {model}"
+            yield NodeProblem("layers", message, f"name parts of these: {listed(own[:20])}", "unknown-layer")
 
 
 @node(category="guidance", lane="cpu", fits=_perturbed_fits, traits=(GuideTraits(),))
@@ -43,7 +55,18 @@ def PerturbedAttention(
     return replace(guide, perturbation=Perturbation(scale, tuple(layers or ())) if scale else None)
 
 
-@node(category="guidance", lane="cpu", traits=(GuideTraits(),))
+def _can_be_projected(projected: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
+    """There must be guidance to project, in one direction."""
+    guides, model = [*guides_of(sampler)], model_behind(sampler)
+    edits = next((one for one in guides if (traits := one.call.type.trait(GuideTraits)) and traits.edits), None)
+    if edits:
+        yield NodeProblem.of(two_directions(), "guide", after=f"; `{projected.call.id}` and `{edits.call.id}`")
+    has_own_scale = any(one.call.inputs.get("true_scale", 1.0) != 1.0 for one in guides)
+    if model and not has_own_scale and model.family.denoiser.distilled(model.facts.network.config):
+        yield NodeProblem.of(nothing_to_project(), "guide", after=f"; `{projected.call.id}`, and {model}")
+
+
+@node(category="guidance", lane="cpu", traits=(GuideTraits(check_sampler=_can_be_projected),))
 def ProjectedGuidance(
     guide: Guide[F],
     *,

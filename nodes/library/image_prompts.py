@@ -15,6 +15,7 @@ from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder
 from weft.nodes.models.network_blocks import read_blocks
 from weft.nodes.models.vision_models import EncodedImages, ImageReader
 from weft.nodes.sampling.image_prompt_checks import adapter_reads
+from weft.nodes.value_checks import empty_list, has_some
 from weft.nodes.values import Conditioning, F, Image, Mask
 
 
@@ -37,7 +38,7 @@ def LoadImageEncoder(
     return ImageEncoder(str(found.digest), variant, context.precision)
 
 
-@node(category="conditioning", lane="gpu")
+@node(category="conditioning", lane="gpu", check=has_some("image", "picture"))
 def EncodeImage(
     image_encoder: ImageEncoder, image: Image | list[Image], *, context: Context = INJECTED
 ) -> ImageEmbedding:
@@ -52,7 +53,7 @@ def EncodeImage(
     """
     images = [image] if isinstance(image, Image) else image
     if not images:
-        raise InputError("there is no picture in the list", "give one or more", "empty-list")
+        raise empty_list("picture")
     pictures = [picture for one in images for picture in Image(one.pixels[..., :3]).to_pil()]
     with context.weights(image_encoder, ImageReader) as reader:
         encoded = reader.read(pictures)

@@ -12,7 +12,7 @@ from weft.nodes.families.flows import PATCH
 from weft.nodes.library.latent import check_multiple
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.compatibility import references_fit
-from weft.nodes.sampling.size_checks import image_fits_vae, sizes_match
+from weft.nodes.sampling.size_checks import image_fits_vae, picture_is_as_large, sizes_match
 from weft.nodes.sampling.traits import GuideTraits
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.value_checks import check_mask_size
@@ -53,7 +53,12 @@ def _inpainting_fits(guide: Upstream) -> Iterator[NodeProblem]:
     yield from sizes_match(guide, "mask", "image")
 
 
-@node(category="guidance", lane="gpu", fits=_inpainting_fits, traits=(GuideTraits(extra_channels=(5, 80)),))
+@node(
+    category="guidance",
+    lane="gpu",
+    fits=_inpainting_fits,
+    traits=(GuideTraits((5, 80), check_sampler=picture_is_as_large),),
+)
 def InpaintGuide(
     guide: Guide[F],
     vae: VAE[F],
@@ -93,7 +98,12 @@ def InpaintGuide(
     return replace(guide, beside=joined, picture_deviation=torch.cat(deviations) if deviations else None)
 
 
-@node(category="guidance", lane="gpu", fits=image_fits_vae, traits=(GuideTraits(extra_channels=4),))
+@node(
+    category="guidance",
+    lane="gpu",
+    fits=image_fits_vae,
+    traits=(GuideTraits(4, edits=True, check_sampler=picture_is_as_large),),
+)
 def EditGuide(
     guide: Guide[F],
     vae: VAE[F],
@@ -125,7 +135,7 @@ def _tokens_fit(guide: Upstream) -> Iterator[NodeProblem]:
     yield from image_fits_vae(guide, PATCH)
 
 
-@node(category="guidance", lane="gpu", fits=_tokens_fit, traits=(GuideTraits(extra_channels=16),))
+@node(category="guidance", lane="gpu", fits=_tokens_fit, traits=(GuideTraits(16, check_sampler=picture_is_as_large),))
 def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
     """Give a model for control pictures the picture to follow (FLUX.1 Canny, FLUX.1 Depth).
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, check_pixels, node
 from weft.nodes.library.latent_parts import have_samples, samples_of, with_items
 from weft.nodes.sizes import SizeTraits, same_size
+from weft.nodes.value_checks import empty_list, has_some
 from weft.nodes.values import F, Latent
 
 
@@ -39,7 +40,7 @@ def RepeatLatent(
     return with_items(latent, count, lambda rows: rows.repeat(times, *[1] * (rows.ndim - 1)))
 
 
-@node(category="latent", fits=have_samples)
+@node(category="latent", check=has_some("latents", "latent"), fits=have_samples)
 def BatchLatents(latents: list[Latent[F]], *, context: Context = INJECTED) -> Latent[F]:
     """Join latents into one batch, to decode or sample them together.
 
@@ -49,7 +50,7 @@ def BatchLatents(latents: list[Latent[F]], *, context: Context = INJECTED) -> La
     import torch
 
     if not latents:
-        raise InputError("there are no latents", "link one at least", "empty-list")
+        raise empty_list("latent")
     given = [samples_of(latent) for latent in latents]
     shapes = list(dict.fromkeys(str(list(one.shape[1:])) for one in given))
     if len(shapes) > 1:

@@ -9,7 +9,7 @@ authors (`image_proj.`, `ip_adapter.`), or those of XLabs for FLUX.1. Importing 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -82,7 +82,38 @@ def ip_adapter_facts(contents: Contents) -> IPAdapterFacts | None:
     if {shape[1] for _, shape in keys} != {width}:
         return None
     joint = any(name.endswith(".to_k_ip.bias") for name in named)
+    for name, shape in _wanted(kind, projection, width, keys, joint):
+        if named.get(name) != shape:
+            raise InputError(
+                f"the IP-Adapter's `{name}` is {_shape(named.get(name))}, expected {_shape(shape)}",
+                "get the file again",
+                "damaged-file",
+            )
     return IPAdapterFacts(kind, reads, width, layers, joint, contents)
+
+
+def _wanted(
+    kind: str, projection: Shapes, width: int, keys: Sequence[tuple[int, tuple[int, ...]]], joint: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Tensors that follow from others, with their shapes: values from keys, and the layers of a small projection."""
+    for number, shape in keys:
+        yield f"{LAYERS}{number}.to_v_ip.weight", shape
+        if joint:
+            yield from ((f"{LAYERS}{number}.to_{side}_ip.bias", shape[:1]) for side in "kv")
+    if kind == "plain":
+        tokens = max(projection["proj.weight"][0] // width, 1)
+        yield f"{PROJECTION}proj.weight", (tokens * width, projection["proj.weight"][1])
+        yield f"{PROJECTION}proj.bias", (tokens * width,)
+        yield f"{PROJECTION}norm.bias", (width,)
+    if kind == "full":
+        inner = projection["proj.0.weight"][0]
+        yield f"{PROJECTION}proj.0.bias", (inner,)
+        yield f"{PROJECTION}proj.2.weight", (width, inner)
+        yield from ((f"{PROJECTION}{name}.bias", (width,)) for name in ("proj.2", "proj.3"))
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else f"of shape {list(shape)}"
 
 
 def under_own_names(found: Mapping[str, T]) -> dict[str, T]:

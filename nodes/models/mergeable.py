@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weft.engine import InputError
+from weft.engine import InputError, listed
 from weft.nodes.models.parametrisation import SchedulerConfig, parametrisation_of
+from weft.nodes.models.safetensors_header import Shapes
+
+OWN = ("time_text_embed.guidance_embedder.", "time_embedding.cond_proj.")
+"""Parts that only models distilled with guidance have, which they keep where another model has none."""
+
+MOST_NAMED = 3
 
 SIZES = (
     *("block_out_channels", "layers_per_block", "cross_attention_dim", "use_linear_projection", "addition_embed_type"),
@@ -77,3 +83,34 @@ def _plain(given: Any) -> Any:
     if isinstance(given, list | tuple):
         return given[0] if given and all(one == given[0] for one in given) else list(given)
     return given
+
+
+def common_weights(wanted: Shapes, found: Shapes, source: str, exact: bool = False) -> frozenset[str]:
+    """The names of weights that can be added to those of other shapes.
+
+    Args:
+        source: of the weights that are found, for messages.
+        exact: whether a convolution may not read fewer channels either.
+
+    Raises:
+        InputError: where some are missing, or of another shape.
+    """
+    missing = [name for name in wanted if name not in found and not name.startswith(OWN)]
+    if missing:
+        raise _unlike(source, f"lacks {len(missing)} of its weights: {listed(missing[:MOST_NAMED])}")
+    common = frozenset(wanted.keys() & found.keys())
+    for name in sorted(common):
+        if found[name] != wanted[name] and (exact or not _reads_less(wanted[name], found[name])):
+            raise _unlike(source, f"has `{name}` of shape {list(found[name])}, expected {list(wanted[name])}")
+    return common
+
+
+def _reads_less(wanted: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    """Whether a weight is that of a convolution like another one that reads fewer channels."""
+    both = len(found) == len(wanted) == 4
+    return both and found[1] < wanted[1] and (found[0], *found[2:]) == (wanted[0], *wanted[2:])
+
+
+def _unlike(source: str, what: str) -> InputError:
+    message = f"`{source}` cannot be merged into the other one: it {what}"
+    return InputError(message, "merge models of the same structure", "wrong-size")

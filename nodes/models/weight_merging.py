@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError, Loading, Patch, RestoreWeights, listed, value
+from weft.engine import InputError, Loading, Patch, RestoreWeights, value
+from weft.nodes.models.mergeable import common_weights
 from weft.nodes.models.network_blocks import (
     BlockNumber,
     check_modules,
@@ -27,11 +28,6 @@ from weft.nodes.values import Change, WeightPatch, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-OWN = ("time_text_embed.guidance_embedder.", "time_embedding.cond_proj.")
-"""Parts that only models distilled with guidance have, which they keep where another model has none."""
-
-MOST_NAMED = 3
 
 
 @value
@@ -150,11 +146,11 @@ def _opened(step: MergeStep, shapes: Shapes, loading: Loading) -> Iterator[Chang
     check_modules(step.blocks, [*shapes])
     with ExitStack() as stack:
         found, other = stack.enter_context(weights_with_changes(step.other, loading))
-        common = _common(shapes, found, loading.locate(step.other.source).text)
+        common = common_weights(shapes, found, loading.locate(step.other.source).text)
         minus = None
         if step.minus is not None:
             taken, minus = stack.enter_context(weights_with_changes(step.minus, loading))
-            common = _common(
+            common = common_weights(
                 {name: found[name] for name in common}, taken, loading.locate(step.minus.source).text, exact=True
             )
 
@@ -171,34 +167,3 @@ def _opened(step: MergeStep, shapes: Shapes, loading: Loading) -> Iterator[Chang
             return total if part is weight else torch.cat([total, weight[:, added.shape[1] :]], dim=1)
 
         yield change
-
-
-def _common(wanted: Shapes, found: Shapes, source: str, exact: bool = False) -> frozenset[str]:
-    """The names of weights that can be added to those of other shapes.
-
-    Args:
-        source: of the weights that are found, for messages.
-        exact: whether a convolution may not read fewer channels either.
-
-    Raises:
-        InputError: where some are missing, or of another shape.
-    """
-    missing = [name for name in wanted if name not in found and not name.startswith(OWN)]
-    if missing:
-        raise _unlike(source, f"lacks {len(missing)} of its weights: {listed(missing[:MOST_NAMED])}")
-    common = frozenset(wanted.keys() & found.keys())
-    for name in sorted(common):
-        if found[name] != wanted[name] and (exact or not _reads_less(wanted[name], found[name])):
-            raise _unlike(source, f"has `{name}` of shape {list(found[name])}, expected {list(wanted[name])}")
-    return common
-
-
-def _reads_less(wanted: tuple[int, ...], found: tuple[int, ...]) -> bool:
-    """Whether a weight is that of a convolution like another one that reads fewer channels."""
-    both = len(found) == len(wanted) == 4
-    return both and found[1] < wanted[1] and (found[0], *found[2:]) == (wanted[0], *wanted[2:])
-
-
-def _unlike(source: str, what: str) -> InputError:
-    message = f"`{source}` cannot be merged into the other one: it {what}"
-    return InputError(message, "merge models of the same structure", "wrong-size")

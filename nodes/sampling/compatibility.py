@@ -101,10 +101,16 @@ def checkpoint_facts(loader: Upstream) -> CheckpointFacts | None:
 
 def model_behind(node: Upstream) -> Loaded | None:
     """The model that a sampler's or a guide's own guide uses; None where links do not lead to its loader."""
+    above = model_loader_behind(node)
+    return loaded(above) if above else None
+
+
+def model_loader_behind(node: Upstream) -> Upstream | None:
+    """The node at which the links from a sampler's or a guide's own guide end: the loader of its model."""
     above = node.above_by_type(Guide)
     while above and (next_above := above.above_by_type(Guide) or above.above_by_type(Model)):
         above = next_above
-    return loaded(above) if above else None
+    return above
 
 
 def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
@@ -125,11 +131,17 @@ def guide_fits(sampler: Upstream) -> Iterator[NodeProblem]:
     For the `fits` of any node type that takes a `Guide` and samples with it.
     """
     yield from _extra_channels_fit(sampler)
-    guide = sampler.above_by_type(Guide)
-    while guide:
+    for guide in guides_of(sampler):
         traits = guide.call.type.trait(GuideTraits)
         if traits and traits.check_sampler:
             yield from traits.check_sampler(guide, sampler)
+
+
+def guides_of(sampler: Upstream) -> Iterator[Upstream]:
+    """The guides behind a sampler, the last one first."""
+    guide = sampler.above_by_type(Guide)
+    while guide:
+        yield guide
         guide = guide.above_by_type(Guide)
 
 
@@ -214,7 +226,8 @@ def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         yield from redux_fits(node, model.facts.widths.prompt, denoiser.reads_image_tokens, named)
         net = node.above_by_type(ControlNet)
         source = net.source("source") if net else None
-        if net and source and isinstance(source.facts, ControlNetFacts):
+        # Two families are a problem of the types.
+        if net and source and isinstance(source.facts, ControlNetFacts) and source.family == model.facts.family:
             network = family(source.facts.family).control_format(source.facts).network_class
             try:
                 network.check_steered(source.facts.network.config, model.facts.network.config)

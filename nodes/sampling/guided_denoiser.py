@@ -33,7 +33,14 @@ from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, actin
 from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position, SamplingRun
 from weft.nodes.sampling.timed_loras import TimedLoRAs
-from weft.nodes.sampling.traits import EXTRA_CHANNEL_HINTS, FOREIGN_GUIDE_HINT, REFERENCE_HINT, TRUE_SCALE_HINT
+from weft.nodes.sampling.traits import (
+    EXTRA_CHANNEL_HINTS,
+    FOREIGN_GUIDE_HINT,
+    REFERENCE_HINT,
+    TRUE_SCALE_HINT,
+    nothing_to_project,
+    two_directions,
+)
 from weft.nodes.values import Guide, Latent, Prompt
 
 
@@ -310,19 +317,10 @@ def _guidance_step(guide: Guide[Any], model: Denoiser, distilled: bool) -> Guida
     if guide.projection is None:
         return model.guidance_step
     if distilled:
-        raise InputError(
-            "the model was distilled with guidance, so there is none to project", _LEAVE_OUT, "unsupported-by-model"
-        )
+        raise nothing_to_project()
     if guide.image_scale is not None:
-        raise InputError(
-            "a picture to edit and its prompt lead in two directions, and one can be projected",
-            _LEAVE_OUT,
-            "wrong-guide",
-        )
+        raise two_directions()
     return projected(guide.projection)
-
-
-_LEAVE_OUT = "leave ProjectedGuidance out"
 
 
 def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch], tuple[float, ...]]:

@@ -108,9 +108,18 @@ def ip_adapter_fits(
     except RAISED:
         return  # A configuration unlike any network's is refused as the network is loaded.
     except InputError as refusal:
-        if refusal.code == "malformed-blocks":
+        if refusal.code == "malformed-blocks" and not _is_readable(apply):
             return  # The node's own check says so.
         yield NodeProblem.of(refusal, "guide", after=f"; `{loader.call.id}` and `{apply.call.id}`")
+
+
+def _is_readable(apply: Upstream) -> bool:
+    """Whether the factors of blocks can be read, whatever the model."""
+    try:
+        read_blocks(apply.literals.get("blocks", ""))
+    except InputError:
+        return False
+    return True
 
 
 def layer_factors(

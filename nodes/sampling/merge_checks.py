@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from weft.engine import InputError, NodeProblem, Upstream
+from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.models.facts import TextModelFacts, VAEFacts
-from weft.nodes.models.mergeable import MergedModel, check_models, check_structure
-from weft.nodes.models.network_blocks import BlockNumber, check_unet_blocks, is_unet_block, read_blocks
+from weft.nodes.models.mergeable import MergedModel, check_models, check_structure, common_weights
+from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, is_unet_block, read_blocks
 from weft.nodes.sampling.compatibility import Loaded, checkpoint_facts, loaded, loader_above, text_facts
+from weft.nodes.sampling.lora_compatibility import shapes_of
 from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import VAE, Model, TextEncoder
 
@@ -28,8 +29,31 @@ def models_merge(node: Upstream) -> Iterator[NodeProblem]:
         if first and other and first.family is other.family:  # Others are no models of one type.
             try:
                 check_models(_merged(first), _merged(other))
+                _check_weights(node, name)
             except InputError as refusal:
                 yield NodeProblem.of(refusal, name)
+
+
+def _check_weights(node: Upstream, name: str) -> None:
+    """Raise `InputError` where one of the models lacks layers of another one, by the headers of their files."""
+    first = "model" if name == "other" else "other"
+    wanted, found = (_layers(_loader(node, input)) for input in (first, name))
+    loader = _loader(node, name)
+    source = loader.source("source") if loader else None
+    if wanted and found and source:
+        common_weights(wanted, found, source.text, exact=name == "minus")
+
+
+def _layers(loader: Upstream | None) -> dict[str, tuple[int, ...]]:
+    """The weights of layers and convolutions, which every layout of a family's files names."""
+    shapes = shapes_of(loader)
+    return {name: shape for name, shape in shapes.items() if name.endswith(".weight") and len(shape) > 1}
+
+
+def _loader(node: Upstream, input: str) -> Upstream | None:
+    """The loader of the model that an input is given."""
+    above = node.above(input)
+    return above and (loader_above(above, Model) or above)
 
 
 def _weights_alone(node: Upstream) -> Iterator[NodeProblem]:
@@ -46,9 +70,8 @@ def _weights_alone(node: Upstream) -> Iterator[NodeProblem]:
 
 
 def _model(node: Upstream, input: str) -> Loaded | None:
-    """The loader of the model that an input is given."""
-    above = node.above(input)
-    loader = above and (loader_above(above, Model) or above)
+    """The model that an input is given, as its loader tells."""
+    loader = _loader(node, input)
     return loaded(loader) if loader else None
 
 
@@ -66,10 +89,26 @@ def _blocks_fit(node: Upstream) -> Iterator[NodeProblem]:
         model = _model(node, "model")
         if model:
             check_unet_blocks(blocks, model.facts.network.config)
+            if shapes := shapes_of(_loader(node, "model")):
+                check_modules(blocks, [*shapes])
         elif "model" not in node.call.type.inputs:
             _refuse_unet_blocks(blocks)
+            _check_parts(node, blocks)
     except InputError as refusal:
         yield NodeProblem.of(refusal, "blocks")
+
+
+def _check_parts(node: Upstream, blocks: Sequence[BlockNumber]) -> None:
+    """Raise `InputError` where a part begins with no text model, and with no part of a VAE."""
+    texts = _texts(node, "text_encoder") if "text_encoder" in node.call.type.inputs else None
+    known = [*texts[1]] if texts else VAE_PARTS if "vae" in node.call.type.inputs else ()
+    named = next((block.name for block in blocks if known and block.name.split(".")[0] not in known), None)
+    if named:
+        raise InputError(f"there is no part `{named}`", f"name parts of these: {listed(known)}", "unknown-layer")
+
+
+VAE_PARTS = ("encoder", "decoder", "quant_conv", "post_quant_conv")
+"""What names of a VAE's modules begin with."""
 
 
 def _refuse_unet_blocks(blocks: Sequence[BlockNumber]) -> None:

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from weft.engine import InputError, Loading, Patch, value
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.models.network_blocks import lies_in
 
 
 def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
@@ -46,18 +47,14 @@ def self_attentions(model: Denoiser, layers: Sequence[str]) -> tuple[Any, ...]:
             "unsupported-by-model",
         )
     for layer in layers:
-        if not any(_lies_in(name, layer) for name in found):
+        if not any(lies_in(name, layer) for name in found):
             raise InputError(
                 f"the network has no self-attention in `{layer}`",
                 f"name parts of these: {', '.join(found)}",
                 "unknown-layer",
             )
     wanted = layers or (_middle(model.network),)
-    return tuple(module for name, module in found.items() if any(_lies_in(name, layer) for layer in wanted))
-
-
-def _lies_in(name: str, layer: str) -> bool:
-    return f".{layer}." in f".{name}."
+    return tuple(module for name, module in found.items() if any(lies_in(name, layer) for layer in wanted))
 
 
 def _middle(network: Any) -> str:

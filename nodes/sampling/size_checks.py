@@ -35,6 +35,14 @@ def image_fits_vae(node: Upstream, patch: int = 1) -> Iterator[NodeProblem]:
             yield NodeProblem.of(fault, "image")
 
 
+def picture_is_as_large(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
+    """The picture of a guide, which the network sees next to its latents, must be as large as what is sampled."""
+    picture, size = size_above(guide, "image"), size_above(sampler, "latent")
+    if picture and size and picture != size:
+        message = f"the picture of `{guide.call.id}` is {picture}, and the latents are for {size}"
+        yield NodeProblem("guide", message, "start from the same picture, or scale one of them", "size-mismatch")
+
+
 def vae_factor(node: Upstream) -> int | None:
     """The factor of the VAE that a node takes, as headers say it; None where they are not known."""
     loader = node.above_by_type(VAE)

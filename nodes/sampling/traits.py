@@ -21,11 +21,13 @@ class GuideTraits:
         extra_channels: channels that its guide concatenates to the latents before the denoiser reads them, or several
             numbers where that depends on the model's family; None passes on those of the guide that it takes. A
             sampler refuses a guide whose number differs from the model's.
+        edits: whether its guide leads along two directions, to a picture and to its prompt.
         check_sampler: called with a node of the type and with each sampler that uses its guide, directly or through
             other guides; yields problems of the sampler's inputs.
     """
 
     extra_channels: int | tuple[int, ...] | None = None
+    edits: bool = False
     check_sampler: Callable[[Upstream, Upstream], Iterable[NodeProblem]] | None = None
 
     @property
@@ -79,6 +81,24 @@ EXTRA_CHANNEL_HINTS = {
     80: "put InpaintGuide after its guide",
 }
 """How a model gets the channels that it reads in addition to its latents, by their number."""
+
+
+def two_directions() -> InputError:
+    """The error where guidance to a picture to edit and to its prompt is to be projected."""
+    return InputError(
+        "a picture to edit and its prompt lead in two directions, and one can be projected",
+        "leave ProjectedGuidance out",
+        "wrong-guide",
+    )
+
+
+def nothing_to_project() -> InputError:
+    """The error where a model that was distilled with guidance is to have it projected."""
+    return InputError(
+        "the model was distilled with guidance, so there is none to project",
+        "leave ProjectedGuidance out",
+        "unsupported-by-model",
+    )
 
 
 def lacks_vae() -> InputError:

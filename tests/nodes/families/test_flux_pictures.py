@@ -182,8 +182,21 @@ def test_a_picture_of_half_a_token_is_a_problem_of_the_graph(zoo: Any, engine: E
         return node(guide, checkpoint.vae, cut)
 
     model = zoo("flux-canny" if around is controlled else "flux-dev")
-    (problem,) = engine.check(graph_of(model, small)).problems
-    assert (problem.code, problem.input) == ("wrong-size", "image") and names(problem, "40 x 64", 16)
+    (problem,) = (one for one in engine.check(graph_of(model, small)).problems if one.input == "image")
+    assert problem.code == "wrong-size" and names(problem, "40 x 64", 16)
+
+
+@pytest.mark.parametrize(("model", "node"), [("flux-canny", ControlGuide), ("flux-dev", ReferenceGuide)])
+def test_a_picture_next_to_the_latents_is_as_large_as_they_are(
+    zoo: Any, engine: Engine, model: str, node: Callable[..., Any]
+) -> None:
+    """One that is referred to may have any size."""
+
+    def wide(guide: Any, checkpoint: Any) -> Any:
+        return node(guide, checkpoint.vae, CropImage(LoadImage("ramp.png"), width=64, height=32))
+
+    codes = [one.code for one in engine.check(graph_of(zoo(model), wide)).problems]
+    assert codes == (["size-mismatch"] if node is ControlGuide else [])
 
 
 @pytest.mark.parametrize(

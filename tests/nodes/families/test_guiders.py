@@ -145,6 +145,25 @@ def test_what_has_no_meaning_is_refused(
         painted(engine, graph_of(zoo(model), lead))
 
 
+@pytest.mark.parametrize(
+    ("model", "lead", "code"),
+    [
+        ("epsilon", perturbing(["mid_block", "up_blocks.1"]), ""),
+        ("epsilon", perturbing(["middle"]), "unknown-layer"),
+        ("epsilon", perturbing(["down_blocks.1"]), "unknown-layer"),
+        ("sd35", perturbing(["transformer_blocks.1"]), ""),
+        ("sd35", perturbing(["transformer_blocks.9"]), "unknown-layer"),
+        ("epsilon", projecting(), ""),
+        ("sdxl-lcm", projecting(), "unsupported-by-model"),
+        ("flux-dev", projecting(), "unsupported-by-model"),
+    ],
+)
+def test_what_has_no_meaning_is_known_before_a_run(
+    zoo: Zoo, engine: Engine, model: str, lead: Callable[[Any], Any], code: str
+) -> None:
+    assert [one.code for one in engine.check(graph_of(zoo(model), lead)).problems] == ([code] if code else [])
+
+
 def test_a_family_that_cannot_be_perturbed_says_so_before_a_run(zoo: Zoo, engine: Engine) -> None:
     (problem,) = engine.check(graph_of(zoo("flux-dev"), perturbing())).problems
     assert (problem.code, problem.where) == ("unsupported-by-model", "perturbed_attention.guide")
@@ -167,5 +186,6 @@ def test_a_picture_to_edit_is_led_by_perturbed_attention_and_not_projected(
         lead = projecting() if projected else perturbing()
         seen = EditGuide(lead(guide), checkpoint.vae, LoadImage("ramp.png"))
         SaveImage(VAEDecode(checkpoint.vae, KSampler(seen, EmptyLatent(SIZE, SIZE), steps=2)))
+    assert [one.code for one in engine.check(graph).problems] == (["wrong-guide"] if projected else [])
     with refused("wrong-guide") if projected else nullcontext():
         engine.run(graph)

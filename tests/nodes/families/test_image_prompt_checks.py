@@ -55,6 +55,7 @@ def test_an_adapter_for_another_network_is_a_problem(
         ("IN12=1", "k_sampler", "unknown-layer"),
         ("down_blocks.1=1", "k_sampler", "unknown-layer"),
         ("IN=", "apply_ip_adapter", "malformed-blocks"),
+        ("1, 0, 1", "k_sampler", "malformed-blocks"),
     ],
 )
 def test_blocks_that_the_network_has_not_are_a_problem(
@@ -77,6 +78,27 @@ FACES: dict[str, dict[str, tuple[int, ...]]] = {
     "FaceID": {"image_proj.norm.weight": (8,), "image_proj.proj.0.weight": (8, 8), "image_proj.proj.2.weight": (8, 8)},
     "FaceID Plus": {"image_proj.perceiver_resampler.proj_in.weight": (8, 8)},
 }
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shape"),
+    [
+        ("plain", "ip_adapter.1.to_v_ip.weight", None),
+        ("plain", "ip_adapter.1.to_v_ip.weight", (31, 64)),
+        ("plain", "image_proj.proj.bias", None),
+        ("plain", "image_proj.proj.weight", (257, 48)),
+        ("full", "image_proj.proj.2.weight", (64, 63)),
+        ("full", "image_proj.proj.3.bias", None),
+    ],
+)
+def test_tensors_of_an_adapter_that_do_not_fit_are_known_before_a_run(
+    engine: Engine, adapters: Path, kind: str, name: str, shape: tuple[int, ...] | None
+) -> None:
+    tensors = load_file(adapters / f"sd1-{kind}.safetensors")
+    del tensors[name]
+    save_file({**tensors, **({name: torch.zeros(shape)} if shape else {})}, adapters / "spoilt.safetensors")
+    (problem,) = engine.check(painting("epsilon", with_one("spoilt"))).problems
+    assert problem.code == "damaged-file" and names(problem, name)
 
 
 @pytest.mark.parametrize("kind", FACES)

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.nodes.conftest import read_pixels
 from tests.nodes.families.other_weights import with_other_weights
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Oracle, assert_same, diffusers
-from tests.refusals import refused
+from tests.refusals import names, refused
 from weft.engine import Context, Engine, Graph, named
 from weft.nodes import (
     AddModels,
@@ -40,6 +40,8 @@ from weft.nodes import (
 from weft.nodes.models.stored_weights import weights_of
 
 Zoo = Callable[[str], str]
+
+Folders = Callable[[str], str]
 
 Call = Callable[..., Any]
 
@@ -166,6 +168,47 @@ def test_models_that_cannot_be_merged_are_problems_that_name_both(
     known = {name: zoo(name) if not (models / name).exists() else name for name in (first, second)}
     with refused(code, "first", "second"):
         engine.run(merging(known[first], known[second]))
+
+
+def test_layers_that_the_other_model_lacks_are_a_problem(folders: Folders, engine: Engine) -> None:
+    """By the headers of both files, also where configurations agree."""
+    (problem,) = engine.check(merging(folders("gligen"), "epsilon")).problems
+    assert (problem.code, problem.node, problem.input) == ("wrong-size", "merge", "other") and names(problem, "fuser")
+    assert not engine.check(merging("epsilon", folders("gligen"))).problems
+
+
+def test_a_file_and_a_folder_have_the_same_layers(zoo: Zoo, engine: Engine) -> None:
+    """Layouts of authors have other names, and some weights under no name of diffusers'."""
+    for file in ("flux-dev.safetensors", "sd35.safetensors", "sdxl.safetensors"):
+        folder = zoo(file).removesuffix(".safetensors")
+        assert not engine.check(merging(file, folder)).problems and not engine.check(merging(folder, file)).problems
+
+
+@pytest.mark.parametrize(("blocks", "known"), [("transformer_blocks.0-1=0.5", True), ("transformer_blocks.7=1", False)])
+def test_blocks_of_a_transformer_are_known_before_a_run(blocks: str, known: bool, zoo: Zoo, engine: Engine) -> None:
+    codes = [one.code for one in engine.check(merging(zoo("flux-dev"), "flux-dev", blocks=blocks)).problems]
+    assert codes == ([] if known else ["unknown-layer"])
+
+
+@pytest.mark.parametrize(("blocks", "known"), [("clip_l=0.5", True), ("clip_l.encoder=0", True), ("clip_g=1", False)])
+def test_parts_of_text_encoders_are_known_before_a_run(blocks: str, known: bool, engine: Engine) -> None:
+    with Graph() as graph:
+        first, second = LoadCheckpoint("epsilon"), LoadCheckpoint("v_prediction")
+        mixed = MergeTextEncoders(first.text_encoder, second.text_encoder, blocks=blocks)
+        graph.output("text", TextEncode(mixed, "a lake"))
+    assert [one.code for one in engine.check(graph).problems] == ([] if known else ["unknown-layer"])
+
+
+def test_parts_of_text_encoders_have_one_name_with_any_class(engine: Engine) -> None:
+    """Some of transformers' classes have `text_model` before the names of modules, others have not."""
+    with Graph() as graph:
+        first, second = LoadCheckpoint("epsilon"), LoadCheckpoint("v_prediction")
+        for output, part in (("bare", "clip_l.encoder"), ("whole", "clip_l.text_model.encoder"), ("none", "clip_l=0")):
+            blocks = f"clip_l=0, {part}=0.5" if output != "none" else part
+            mixed = MergeTextEncoders(first.text_encoder, second.text_encoder, blocks=blocks)
+            graph.output(output, TextEncode(mixed, "a lake"))
+    bare, whole, none = (engine.run(graph).outputs[one].prompts[0].embeddings for one in ("bare", "whole", "none"))
+    assert torch.equal(bare, whole) and not torch.equal(bare, none)
 
 
 @pytest.mark.parametrize(
