@@ -29,6 +29,8 @@ from weft.nodes.families import checkpoint_in, family
 from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
 from weft.nodes.models.diffusers_folder import component, component_variant, weights
 from weft.nodes.models.facts import CheckpointFacts
+from weft.nodes.models.lora_facts import LoRAFacts
+from weft.nodes.models.lora_file import read_parts
 from weft.nodes.models.mergeable import MergedModel, check_models
 from weft.nodes.models.network_blocks import check_unet_blocks, read_blocks
 from weft.nodes.models.quantised_weights import is_scale
@@ -53,6 +55,9 @@ DTYPES = {
     "F8_E5M2": "float8_e5m2",
 }
 """Types of numbers as the format spells them, and torch's names of them."""
+
+MOST_SHARE, MOST_STRENGTH = 10.0, 100.0
+"""How far from 0 shares of models and strengths of LoRAs may be, as for MergeModels and ApplyLoRA."""
 
 STALE = ("sshs_", "modelspec.hash")
 """What entries of metadata begin with that hold for the content of a file."""
@@ -136,6 +141,8 @@ def merge_files(request: MergeRequest, denoisers: Resource, loras: Resource, pla
     adapters = [(learned(text, loras), strength) for text, strength in request.adapters]
     for other in (*others.values(), *((minus,) if minus else ())):
         _check_other(first, other)
+    for adapter, _ in adapters:
+        _check_adapter(first, adapter)
     check_unet_blocks(read_blocks(request.blocks), first.facts.network.config)
     record = _record(request, first, others, minus, adapters)
     with sources.unchanged() as unchanged:
@@ -155,6 +162,11 @@ def _check_request(request: MergeRequest, first: MergeSource) -> None:
     if folder != (request.out.suffix != ".safetensors"):
         kind, ending = ("a folder", "a name without an ending") if folder else ("a file", "a name in .safetensors")
         raise InputError(f"the result is {kind}, as `{request.first}` is", f"give {ending}", "malformed-path")
+    for given, most in (((*request.mixed, *request.added), MOST_SHARE), (request.adapters, MOST_STRENGTH)):
+        for text, number in given:
+            if abs(number) > most:
+                message = f"`{text}={number:g}` is not between -{most:g} and {most:g}"
+                raise InputError(message, "give a smaller number", "out-of-range")
     if request.precision and request.precision not in DTYPES.values():
         raise InputError(f"there is no precision `{request.precision}`", listed(DTYPES.values()), "unknown-choice")
     for path in _weight_files(first.resolved):
@@ -172,6 +184,20 @@ def _check_other(first: MergeSource, other: MergeSource) -> None:
             "family-mismatch",
         )
     check_models(first.model, other.model)
+
+
+def _check_adapter(first: MergeSource, adapter: MergeSource) -> None:
+    """Raise `InputError` where a LoRA changes nothing of the first source."""
+    facts = adapter.resolved.facts
+    assert isinstance(facts, LoRAFacts)
+    texts = [*first.facts.text_models] if _has_texts(first) else []
+    if not facts.of_part(*read_parts(texts)):
+        raise InputError(
+            f"`{adapter.resolved.text}` changes {listed(facts.parts)} alone, and `{first.resolved.text}` has "
+            f"{listed(texts) or 'no text encoders'}",
+            "use a LoRA that was made for this model, or one like it",
+            "wrong-lora",
+        )
 
 
 def _record(

@@ -62,6 +62,12 @@ def parts_of(text_model: str, present: Sequence[str]) -> tuple[str, ...]:
     return (text_model, *(part for part, one in named.items() if one == text_model))
 
 
+def read_parts(text_models: Sequence[str]) -> frozenset[str]:
+    """The parts of LoRAs that a model with these text models reads."""
+    texts = (part for name in text_models for part in parts_of(name, text_models))
+    return frozenset({DENOISER, *texts})
+
+
 WRAPPED = "base_model.model."
 """What PEFT puts in front of the names of a model that it wraps."""
 

@@ -12,7 +12,7 @@ from weft.nodes.models import diffusers_folder
 from weft.nodes.models.facts import CheckpointFacts, TextModelFacts
 from weft.nodes.models.lora_binding import bound
 from weft.nodes.models.lora_facts import LoRAFacts
-from weft.nodes.models.lora_file import DENOISER, parts_of
+from weft.nodes.models.lora_file import DENOISER, parts_of, read_parts
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, read_blocks
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.models.single_file import below
@@ -37,8 +37,7 @@ def lora_fits(apply: Upstream) -> Iterator[NodeProblem]:
     if texts and (not facts or source.family in (None, facts.family)):
         yield from _texts_fit(source, source.facts, texts)
         named = [text.name for text in text_facts(texts) or {}]
-        read = {DENOISER, *(part for name in named for part in parts_of(name, named))}
-        if named and not source.facts.of_part(*read):
+        if named and not source.facts.of_part(*read_parts(named)):
             message = (
                 f"`{source.text}` changes {listed(source.facts.parts)} alone, and `{texts.call.id}` has {listed(named)}"
             )

@@ -135,14 +135,15 @@ def published(levels: list[int], depths: list[int], width: int) -> Shapes:
     down = [channels for channels, depth in zip(levels, depths, strict=True) for _ in range(2 * depth)]
     up = [channels for channels, depth in zip(levels[::-1], depths[::-1], strict=True) for _ in range(3 * depth)]
     layers = [*down, *up, *[levels[-1]] * depths[-1]]
-    shapes: Shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "image_proj.proj.weight": (4 * width, 1024),
         "image_proj.proj.bias": (4 * width,),
         "image_proj.norm.weight": (width,),
         "image_proj.norm.bias": (width,),
     }
-    keys = {f"ip_adapter.{2 * number + 1}.to_k_ip.weight": (one, width) for number, one in enumerate(layers)}
-    return {**shapes, **keys}
+    for number, one in enumerate(layers):
+        shapes |= {f"ip_adapter.{2 * number + 1}.to_{side}_ip.weight": (one, width) for side in "kv"}
+    return shapes
 
 
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -168,6 +168,9 @@ def test_what_is_there_stays_unless_it_may_be_replaced(models: Path, zoo: Zoo, c
         ("epsilon", {"mixed": (("nowhere", 0.5),)}, "unknown-model"),
         ("epsilon", {"mixed": (("epsilon", 0.5),), "blocks": "IN77=1"}, "unknown-layer"),
         ("epsilon", {"mixed": (("epsilon", 0.5),), "precision": "int8"}, "unknown-choice"),
+        ("epsilon", {"mixed": (("epsilon", 1e30),)}, "out-of-range"),
+        ("epsilon", {"adapters": (("elsewhere.safetensors", 1e30),)}, "out-of-range"),
+        ("epsilon", {"adapters": (("elsewhere.safetensors", 1.0),)}, "wrong-lora"),
         ("epsilon", {"mixed": (("sd2", 0.5),)}, "family-mismatch"),
         ("sd2.safetensors", {"mixed": (("sd2", 0.5),)}, "malformed-path"),
     ],
@@ -176,6 +179,8 @@ def test_what_cannot_be_merged_is_refused_and_writes_nothing(
     first: str, options: dict[str, Any], code: str, models: Path, zoo: Zoo
 ) -> None:
     zoo("sd2.safetensors")
+    elsewhere = files.one("text_model.encoder.layers.0.mlp.fc1", 64, 64)
+    files.save(files.kohya(elsewhere, "lora_te2_"), models / "elsewhere.safetensors")
     with refused(code):
         merge(models, first, "refused", **options)
     assert not (models / "refused").exists() and not [*models.glob(".*")]

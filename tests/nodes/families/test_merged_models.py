@@ -19,6 +19,7 @@ from tests.refusals import names, refused
 from weft.engine import Context, Engine, Graph, named
 from weft.nodes import (
     AddModels,
+    AddTextEncoders,
     ApplyHypernetwork,
     ApplyLoRAToModel,
     CFGGuide,
@@ -205,7 +206,7 @@ def test_parts_of_text_encoders_have_one_name_with_any_class(engine: Engine) -> 
         first, second = LoadCheckpoint("epsilon"), LoadCheckpoint("v_prediction")
         for output, part in (("bare", "clip_l.encoder"), ("whole", "clip_l.text_model.encoder"), ("none", "clip_l=0")):
             blocks = f"clip_l=0, {part}=0.5" if output != "none" else part
-            mixed = MergeTextEncoders(first.text_encoder, second.text_encoder, blocks=blocks)
+            mixed = AddTextEncoders(first.text_encoder, second.text_encoder, blocks=blocks)
             graph.output(output, TextEncode(mixed, "a lake"))
     bare, whole, none = (engine.run(graph).outputs[one].prompts[0].embeddings for one in ("bare", "whole", "none"))
     assert torch.equal(bare, whole) and not torch.equal(bare, none)
