@@ -81,6 +81,10 @@ class FluxPrompts(PromptEncoder):
     def widths(cls, channels: Mapping[str, int]) -> PromptWidths:
         return flow_widths(channels)
 
+    @classmethod
+    def pooled_width(cls, channels: Mapping[str, int]) -> int:
+        return flow_widths(channels).vector
+
     def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
         clip, t5 = self.read(texts, reading)
         return Encoded(t5.embeddings, pooled=clip.pooled)

@@ -78,6 +78,10 @@ class SD3Prompts(PromptEncoder):
         """Prompts are as wide as T5, which may be left out."""
         return flow_widths(channels)
 
+    @classmethod
+    def pooled_width(cls, channels: Mapping[str, int]) -> int:
+        return flow_widths(channels).vector
+
     def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
         import torch
 

@@ -58,6 +58,10 @@ class SDXLPrompts(PromptEncoder):
         index = read_config(root / "model_index.json") if root.is_dir() else {}
         return {"zeroed": index.get("force_zeros_for_empty_prompt")}
 
+    @classmethod
+    def pooled_width(cls, channels: Mapping[str, int]) -> int:
+        return channels.get("clip_g", 0)
+
     def combined(self, texts: Sequence[str], reading: Reading) -> Encoded:
         import torch
 

@@ -9,8 +9,8 @@ from weft.engine import INJECTED, Context, InputError, Range, node
 from weft.nodes.image_prompt_values import ImageEmbedding, UnCLIP
 from weft.nodes.library.image_prompts import Pictured
 from weft.nodes.models.unclip import ImageNoise
-from weft.nodes.sampling.compatibility import unclip_fits
-from weft.nodes.sampling.traits import PromptTraits
+from weft.nodes.sampling.compatibility import pooled_vectors_fit, unclip_fits
+from weft.nodes.sampling.traits import PromptTraits, unlike_vectors
 from weft.nodes.values import Conditioning, F, Model
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _with(vector: Any, conditioning: Conditioning[F]) -> Conditioning[F]:
     return Conditioning(tuple(replace(one, image_vector=vector) for one in conditioning.prompts))
 
 
-@node(category="conditioning", lane="cpu")
+@node(category="conditioning", lane="cpu", fits=pooled_vectors_fit)
 def ApplyReVision(
     prompt: Conditioning[F],
     embedding: ImageEmbedding,
@@ -104,10 +104,6 @@ def ApplyReVision(
     for one in prompt.prompts:
         if one.pooled is None or one.pooled.shape[-1] != vector.shape[-1]:
             width = 0 if one.pooled is None else one.pooled.shape[-1]
-            raise InputError(
-                f"the pooled vector of the prompt has {width} channels, and the picture's {vector.shape[-1]}",
-                "encode the prompt for SDXL, and the picture with OpenCLIP ViT-bigG/14",
-                "wrong-channels",
-            )
+            raise unlike_vectors(width, vector.shape[-1])
         changed.append(replace(one, pooled=torch.lerp(one.pooled, vector.expand_as(one.pooled), strength)))
     return Conditioning(tuple(changed))

@@ -55,6 +55,11 @@ class PromptEncoder(ABC):
         """
         return PromptWidths(sum(channels.values()), sum(channels.values()))
 
+    @classmethod
+    def pooled_width(cls, channels: Mapping[str, int]) -> int:
+        """The channels of the pooled vectors of prompts, of the same text models; 0 where prompts have none."""
+        return 0
+
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The torch modules whose weights it keeps in memory."""

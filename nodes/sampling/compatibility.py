@@ -35,7 +35,7 @@ from weft.nodes.prompting.embeddings import check_word, match_vectors
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.sampling.aligned_steps import check_aligned
-from weft.nodes.sampling.image_prompt_checks import image_vector_fits, ip_adapter_fits, redux_fits
+from weft.nodes.sampling.image_prompt_checks import encoder_of, image_vector_fits, ip_adapter_fits, redux_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.scheduling import ChainOptions, check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
@@ -49,6 +49,7 @@ from weft.nodes.sampling.traits import (
     LatentTraits,
     PromptTraits,
     lacks_vae,
+    unlike_vectors,
 )
 from weft.nodes.sizes import size_above
 from weft.nodes.values import Conditioning, ControlNet, Guide, Latent, Model, TextEncoder
@@ -321,6 +322,27 @@ def _prompt_width(loader: Upstream) -> int:
         if own and given:
             return family(own.family).prompts.widths({text.name: one.width for text, (_, one) in given.items()}).prompt
     return 0
+
+
+def _pooled_width(loader: Upstream) -> int | None:
+    """Channels of the pooled vectors of a loader's prompts, 0 where they have none; None where that is not known."""
+    own = checkpoint_facts(loader) or ((model := _model_of(loader)) and checkpoint_facts(model)) or None
+    texts = text_facts(loader)
+    if own is None or not texts:
+        return None
+    return family(own.family).prompts.pooled_width({text.name: one.width for text, one in texts.items()})
+
+
+def pooled_vectors_fit(node: Upstream) -> Iterator[NodeProblem]:
+    """The vector of a picture must have the channels of the pooled vectors of the prompt that it is put into."""
+    prompt, encoder = node.above_by_type(Conditioning), encoder_of(node)
+    while prompt and not prompt.above_by_type(TextEncoder):
+        prompt = prompt.above_by_type(Conditioning)
+    loader = loader_above(prompt, TextEncoder) if prompt else None
+    width = _pooled_width(loader) if loader else None
+    if loader and width is not None and encoder and encoder[1].vector != width:
+        refusal = unlike_vectors(width, encoder[1].vector)
+        yield NodeProblem.of(refusal, "embedding", after=f"; `{loader.call.id}` and `{encoder[0].call.id}`")
 
 
 def _follows(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:

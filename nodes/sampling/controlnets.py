@@ -202,7 +202,7 @@ def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:
     """
     if len(tensor) not in (1, batch):
         raise InputError(
-            f"there are {len(tensor)} for {what}, and the latents come in a batch of {batch}",
+            f"the latents come in a batch of {batch}, and {what} in one of {len(tensor)}",
             "give one for all, or one for each",
             "batch-mismatch",
         )

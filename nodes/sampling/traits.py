@@ -101,6 +101,15 @@ def nothing_to_project() -> InputError:
     )
 
 
+def unlike_vectors(prompt: int, picture: int) -> InputError:
+    """The error where the vector of a picture has other channels than the pooled vector of a prompt."""
+    return InputError(
+        f"the pooled vector of the prompt has {prompt} channels, and the picture's {picture}",
+        "encode the prompt for SDXL, and the picture with OpenCLIP ViT-bigG/14",
+        "wrong-channels",
+    )
+
+
 def lacks_vae() -> InputError:
     """The error where a ControlNet lacks a VAE."""
     return InputError(

@@ -14,13 +14,14 @@ from tests.nodes.conftest import read_pixels
 from tests.nodes.families.image_adapters import SIDE, clip_vision
 from tests.nodes.families.tiny import WIDTH
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
-from tests.refusals import refused
+from tests.refusals import names, refused
 from weft.engine import Engine, Graph
 from weft.nodes import (
     ApplyReVision,
     CFGGuide,
     EmptyLatent,
     EncodeImage,
+    Image,
     KSampler,
     LoadCheckpoint,
     LoadImage,
@@ -85,6 +86,19 @@ def test_strength_moves_from_words_to_pictures(engine: Engine, zoo: Any, encoder
     assert torch.allclose(found["half"], (found["none"] + found["all"]) / 2, atol=1e-6)
 
 
-def test_vectors_of_other_widths_are_refused(engine: Engine, adapters: Path, zoo: Any) -> None:
-    with refused("wrong-channels", 48, WIDTH, node="apply_re_vision"):
-        engine.run(painting(zoo("sdxl"), "vision", ("ramp.png",)))
+@pytest.mark.parametrize(("model", "width"), [("sdxl", WIDTH), ("epsilon", 0), ("flux-dev", WIDTH), ("z-image", 0)])
+def test_vectors_of_other_widths_are_refused_before_a_run(
+    engine: Engine, adapters: Path, zoo: Any, model: str, width: int
+) -> None:
+    known = model if model == "epsilon" else zoo(model)
+    (problem,) = engine.check(painting(known, "vision", ("ramp.png",))).problems
+    assert (problem.code, problem.node, problem.input) == ("wrong-channels", "apply_re_vision", "embedding")
+    assert names(problem, 48, width)
+
+
+def test_vectors_of_other_widths_are_refused_in_a_run(engine: Engine, adapters: Path, call: Any) -> None:
+    prompt = call(TextEncode, text_encoder=call(LoadCheckpoint, source="epsilon").text_encoder, text=PROMPT)
+    encoder = call(LoadImageEncoder, source="vision")
+    embedding = call(EncodeImage, image_encoder=encoder, image=Image(torch.rand(1, 8, 8, 3)))
+    with refused("wrong-channels", 48, 0):
+        call(ApplyReVision, prompt=prompt, embedding=embedding)
