@@ -44,7 +44,7 @@ from weft.engine.spec.workload import Work, Workload
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Choices, Range, value
-from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for, loaders_in
+from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for, loaders_in, size_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ __all__ = [
     "named",
     "nearest",
     "node",
+    "size_for",
     "value",
 ]
 

@@ -3,53 +3,91 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 
+from weft.engine.accelerators import accelerators
 from weft.engine.errors import InputError, listed, nearest
 
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+
+KINDS = ("cuda", "xpu")
+"""Devices that have numbers, as torch calls them."""
+
+UNUSABLE_HINT = "update the driver or install a torch that fits it, or choose --device cpu; `weft devices` says more"
 
 SHORT_PRECISIONS = {"fp32": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
 """Names of precisions elsewhere, for hints."""
 
 
 def resolve_device(name: str) -> str:
-    """Resolve `auto` to `cuda:0`, `mps` or `cpu`, the first that this machine and its torch have; check a name.
+    """Resolve `auto` to `cuda:0`, `xpu:0`, `mps` or `cpu`, the first that is here; check a name.
+
+    A GPU that the installed torch cannot use is no reason to compute on the CPU unasked: it is refused.
 
     Raises:
-        InputError: for a device that is not there.
+        InputError: for a device that is not there, or that torch cannot use.
     """
     if name == "auto":
-        return "cuda:0" if cuda_devices() else "mps" if _has_mps() else "cpu"
+        return _first_accelerator() or ("mps" if _has_mps() else "cpu")
     kind, _, index = name.partition(":")
-    if kind == "cuda" and (index.isdecimal() or not index):
-        count = cuda_devices()
-        if int(index or 0) < count:
-            return f"cuda:{int(index or 0)}"
-        raise InputError(
-            f"device `{name}`: {count} CUDA devices are usable here", "choose --device cpu or auto", "unknown-device"
-        )
+    if kind in KINDS and (index.isdecimal() or not index):
+        return _numbered(kind, int(index or 0), any_of_them=not index)
     if name == "cpu" or (name == "mps" and _has_mps()):
         return name
-    options = ("auto", "cpu", "cuda", "cuda:1", "mps")
+    options = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
     hint = nearest(name, options) or f"give one of {listed(options)}"
     raise InputError(f"there is no device `{name}` here", hint, "unknown-device")
+
+
+def _first_accelerator() -> str:
+    """The first GPU that torch can use; empty where there is none.
+
+    Raises:
+        InputError: where there are GPUs, and torch can use none of them.
+    """
+    found = [accelerators(kind) for kind in KINDS]
+    for one in found:
+        if one.usable:
+            return one.usable[0].device
+    if reasons := "; ".join(one.unusable for one in found if one.unusable):
+        raise InputError(f"the GPU here cannot be used: {reasons}", UNUSABLE_HINT, "unusable-device")
+    return ""
+
+
+def _numbered(kind: str, index: int, any_of_them: bool) -> str:
+    """The device of a number, or the first that torch can use.
+
+    Raises:
+        InputError: where it is not there, or torch cannot use it.
+    """
+    found = accelerators(kind)
+    if found.fault:
+        raise InputError(f"device `{kind}`: {found.fault}", UNUSABLE_HINT, "unusable-device")
+    if any_of_them and found.usable:
+        return found.usable[0].device
+    if index >= len(found.devices):
+        raise InputError(
+            f"device `{kind}:{index}`: {len(found.devices)} {kind.upper()} devices are here",
+            "choose --device cpu or auto; `weft devices` lists what is here",
+            "unknown-device",
+        )
+    chosen = found.devices[index]
+    if chosen.unusable:
+        raise InputError(f"device `{chosen.device}`: {chosen.unusable}", UNUSABLE_HINT, "unusable-device")
+    return chosen.device
 
 
 def dealt_devices(name: str, workers: int, count: int | None = None) -> list[str]:
     """A device for each worker: the CUDA devices of this machine in turn where `auto` or `cuda` means any of them.
 
     Args:
-        count: how many CUDA devices there are; None looks.
+        count: how many CUDA devices there are; None takes those that torch can use.
     """
     if name not in ("auto", "cuda"):
         return [name] * workers
-    there = cuda_devices() if count is None else count
-    return [f"cuda:{number % there}" for number in range(workers)] if there else [name] * workers
+    numbered = [f"cuda:{index}" for index in range(count or 0)]
+    usable = [one.device for one in accelerators("cuda").usable] if count is None else numbered
+    return [usable[number % len(usable)] for number in range(workers)] if usable else [name] * workers
 
 
 def resolve_precision(name: str, device: str) -> str:
@@ -66,30 +104,9 @@ def resolve_precision(name: str, device: str) -> str:
     return "float32" if device == "cpu" else "float16"
 
 
-@cache
 def cuda_devices() -> int:
-    """The number of CUDA devices of the driver, or 0 if the installed torch is not built for CUDA."""
-    if not _torch_has("cuda"):
-        return 0
-    import ctypes
-
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-        count = ctypes.c_int(0)
-        usable = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    except (OSError, AttributeError):
-        return 0
-    return count.value if usable else 0
-
-
-def _torch_has(backend: str) -> bool:
-    """Whether torch's version file has a version of the backend."""
-    spec = find_spec("torch")
-    if spec is None or not spec.submodule_search_locations:
-        return False
-    version = Path(spec.submodule_search_locations[0]) / "version.py"
-    text = version.read_text() if version.exists() else ""
-    return bool(re.search(rf"^{backend}[^=\n]*= *['\"]", text, re.MULTILINE))
+    """The number of devices that torch calls CUDA: NVIDIA's, or AMD's where it is built for these."""
+    return len(accelerators("cuda").devices)
 
 
 def _has_mps() -> bool:

@@ -89,6 +89,7 @@ CODES: Mapping[str, str] = {
     "unknown-media-type": "A node gives a file of a media type that is not written.",
     "no-loader": "No installed node library loads weights of this kind.",
     "unknown-device": "The device is not there.",
+    "unusable-device": "The device is there, and the installed torch cannot use it.",
     "changed-file": "A file was changed while it was read, each time that the run was planned again.",
     "changed-since-submit": "A file or a node type that a job's items go by is another than when it was submitted.",
     "time-limit": "A node did not end within its time limit.",

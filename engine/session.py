@@ -96,7 +96,8 @@ class Engine:
         metadata: whether delivered pictures carry their graph.
         download: whether a run may fetch models that are named by hub id.
         memory: bytes of results to keep in memory.
-        weights: bytes of weights to keep on a device; None keeps all.
+        weights: bytes of weights to keep on a device; None is what it has, less `reserve`, and on the CPU all.
+        reserve: bytes of a device that weights leave free for work; None is a gigabyte and a tenth of it.
         node_timeout: seconds that one call of a node may take (`weft.engine.running.time_limit`); None without a limit.
         report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
@@ -115,6 +116,7 @@ class Engine:
     download: bool = field(default_factory=default("download"))
     memory: int = field(default_factory=default("memory"))
     weights: int | None = field(default_factory=default("weights"))
+    reserve: int | None = field(default_factory=default("reserve"))
     node_timeout: float | None = field(default_factory=default("node_timeout"))
     report: Callable[[str], None] = warnings.warn
     guarded: bool = False
@@ -133,7 +135,7 @@ class Engine:
         self._device = resolve_device(self.device)
         self._settings = {"precision": resolve_precision(self.precision, self._device)}
         self._headers = HeaderCheck(self._digests)
-        self._residency = Residency(Sources(self._digests.verify), budget=self.weights)
+        self._residency = Residency(Sources(self._digests.verify), self.weights, self.reserve)
         self._lane = lane_of(self._device)
         self._in_progress = InProgress()
         self._context = partial(Context, self._device, self._settings["precision"], self._residency)
@@ -467,7 +469,7 @@ class Engine:
             emit=options.emit,
             cancelled=options.cancelled,
             trace=self._trace(),
-            resident=self._resident if self.weights is not None else None,
+            resident=self._resident if self.weights is not None or self._device != "cpu" else None,
             guarded=self.guarded,
             limits=self.limits,
             verify=self._digests.verify,

@@ -88,7 +88,7 @@ def _one_of(*options: str) -> Callable[[object], str]:
 
 
 def _device(value: object) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text := _text(value)):
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", text := _text(value)):
         raise ValueError
     return text
 
@@ -191,7 +191,7 @@ ADDRESS = SettingKind("a URL or a folder", _text, _text, '"s3://bucket/weft"', r
 TEXTS = SettingKind(
     "a text or a list of texts", _each(_text), lambda text: (_text(text),), '["notify-send"]', several=True
 )
-DEVICE = SettingKind("auto, cpu, cuda, cuda:N or mps", _device, _device, '"cuda:0"')
+DEVICE = SettingKind("auto, cpu, cuda, cuda:N, mps or xpu", _device, _device, '"cuda:0"')
 PRECISION = SettingKind(f"one of {', '.join(PRECISIONS)}", _one_of(*PRECISIONS), _one_of(*PRECISIONS), '"float16"')
 SIZE = SettingKind("a size such as 500M or 20G, or a number of bytes", _bytes, size, '"20G"')
 SWITCH = SettingKind("true or false", _switch, _switch_text, "true")
@@ -235,7 +235,22 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting("memory", "WEFT_MEMORY", SIZE, "1073741824", "Results kept in memory, in bytes.", next_to_graph=True),
     Setting(
-        "weights", "WEFT_WEIGHTS", SIZE, "all that are used", "Weights kept on a device, in bytes.", next_to_graph=True
+        "weights",
+        "WEFT_WEIGHTS",
+        SIZE,
+        "what the device has, less `reserve`",
+        "Weights kept on a device, in bytes; on the CPU all that are used, unless set.",
+        "--weights",
+        next_to_graph=True,
+    ),
+    Setting(
+        "reserve",
+        "WEFT_RESERVE",
+        SIZE,
+        "1 GB and a tenth of the device; a fifth of small ones",
+        "Memory of a device that weights leave free for work, in bytes.",
+        "--reserve",
+        next_to_graph=True,
     ),
     Setting(
         "metadata",
@@ -289,7 +304,8 @@ class Settings:
 
     Args:
         store: None is a folder in the user's cache folder (`store_folder`).
-        weights: None keeps all.
+        weights: None is what the device has, less the reserve.
+        reserve: None goes by the size of the device.
         node_timeout: in seconds; None is no limit.
         origins: for each setting the place that gave its value: `FILE:LINE`, a variable or `call`; for a list the place
             of each element.
@@ -304,6 +320,7 @@ class Settings:
     precision: str = "auto"
     memory: int = 2**30
     weights: int | None = None
+    reserve: int | None = None
     metadata: bool = True
     download: bool = False
     node_timeout: float | None = None

@@ -20,7 +20,7 @@ from weft.engine.cli.standard_streams import abandon, is_of_stream, prepare
 from weft.engine.errors import InputError, StoreError, WeftError
 from weft.engine.process_end import end_process
 
-COMMANDS = ("run", "check", "plan", "watch", "diff", "show", "graphs", "new", "nodes", "schema")
+COMMANDS = ("run", "check", "plan", "watch", "diff", "show", "graphs", "new", "nodes", "devices", "schema")
 """Modules of this package with one command each, in the order of the help."""
 
 GROUPS = {"models": "models", "store": "store", "settings": "settings_listing", "farm": "farm"}

@@ -16,6 +16,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from weft.engine.cli.output import say
+from weft.engine.errors import InputError
+from weft.engine.quantities import size
 from weft.engine.session import Engine
 from weft.engine.settings import Settings, resolve
 
@@ -33,6 +35,16 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pi
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps. Default: auto.")]
 Precision = Annotated[
     str | None, typer.Option("--precision", help="auto, float32, float16 or bfloat16. Default: auto.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="SIZE", help="Weights kept on the device, such as 6G. Default: what fits, less --reserve."
+    ),
+]
+Reserve = Annotated[
+    str | None,
+    typer.Option("--reserve", metavar="SIZE", help="Memory of the device that weights leave free, such as 2G."),
 ]
 StoreFolder = Annotated[
     Path | None, typer.Option("--store", help="Folder that results are kept in. Default: in your cache folder.")
@@ -82,6 +94,8 @@ class EngineOptions:
 
     device: Device = None
     precision: Precision = None
+    weights: Weights = None
+    reserve: Reserve = None
     store: StoreFolder = None
     shared_store: SharedStore = None
     models: Models = None
@@ -97,6 +111,7 @@ class EngineOptions:
             others: settings that other options give; None gives nothing.
         """
         given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "nodes"}
+        given |= {name: _size(f"--{name}", given[name]) for name in ("weights", "reserve")}
         return resolve({**given, **others}, graph_folder=graph.parent if graph else None)
 
     def engine(self, settings: Settings, *, no_cache: bool = False, **others: Any) -> Engine:
@@ -108,6 +123,19 @@ class EngineOptions:
         """
         store = {"store": None} if no_cache else {}
         return Engine.of(settings, nodes=self.nodes or (), report=say, **store, **others)
+
+
+def _size(option: str, text: str | None) -> int | None:
+    """The bytes that an option says; None where it is left out.
+
+    Raises:
+        InputError: where it is no size.
+    """
+    try:
+        return None if text is None else size(text)
+    except ValueError:
+        message = f"{option} is `{text}`, expected a size such as 500M or 6G, or a number of bytes"
+        raise InputError(message, f"write {option} 6G", "malformed-setting") from None
 
 
 def graph_path(argument: str) -> Path | None:

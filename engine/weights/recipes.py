@@ -153,14 +153,19 @@ class Recipe(Generic[M_co]):
         Raises:
             InputError: where no loader is registered for the class.
         """
-        for module in _LOADER_MODULES:
-            import_module(module)
+        _import_loaders()
         loader = next((LOADERS[kind] for kind in type(self).__mro__ if kind in LOADERS), None)
         if loader is None:
             name = type(self).__name__
             hint = "register a function by `loader_for`, or give it a `load`"
             raise InputError(f"nothing loads a {name}", hint, "no-loader")
         return cast(M_co, loader(self, loading))
+
+    def size(self, loading: Loading) -> int:
+        """Bytes that the module will hold, from the headers of its files; 0 where that cannot be known before."""
+        _import_loaders()
+        sizes = (SIZES[kind](self, loading) for kind in type(self).__mro__ if kind in SIZES)
+        return next(sizes, 0)
 
 
 R = TypeVar("R", bound=Recipe[Any])
@@ -171,8 +176,13 @@ LOADERS: dict[type, Callable[[Any, Loading], Any]] = {}
 _LOADER_MODULES: dict[str, None] = {}
 
 
+def _import_loaders() -> None:
+    for module in _LOADER_MODULES:
+        import_module(module)
+
+
 def loaders_in(*modules: str) -> None:
-    """Name the modules of a library that register loaders, which are imported before the first recipe is loaded."""
+    """Name the modules of a library that register loaders, which are imported before the first one is used."""
     _LOADER_MODULES.update(dict.fromkeys(modules))
 
 
@@ -182,5 +192,19 @@ def loader_for(kind: type[R]) -> Callable[[Callable[[R, Loading], M]], Callable[
     def register(loader: Callable[[R, Loading], M]) -> Callable[[R, Loading], M]:
         LOADERS[kind] = loader
         return loader
+
+    return register
+
+
+SIZES: dict[type, Callable[[Any, Loading], int]] = {}
+"""The function that knows how large modules of each class of recipes will be."""
+
+
+def size_for(kind: type[R]) -> Callable[[Callable[[R, Loading], int]], Callable[[R, Loading], int]]:
+    """Register the decorated function as what knows the bytes of a module before it is loaded."""
+
+    def register(size: Callable[[R, Loading], int]) -> Callable[[R, Loading], int]:
+        SIZES[kind] = size
+        return size
 
     return register

@@ -99,7 +99,7 @@ class Resident:
             with loading.sources.unchanged() as sources:
                 module = self.base.load(replace(loading, hold=None, sources=sources))
             self.module = module
-        self.size = _bytes(self.module)
+        self.size = module_bytes(self.module)
 
     def _end(self, use: _Use) -> None:
         """End a use; a block around it, if there is one, gets its own patches again."""
@@ -171,7 +171,7 @@ def _check_kind(base: Recipe[Any], module: Any, kind: type[Any]) -> None:
         raise InputError(f"{found}, expected a {kind.__name__}", "check its loader (loader_for)")
 
 
-def _bytes(module: Any) -> int:
+def module_bytes(module: Any) -> int:
     """The size of the parameters and buffers of a torch module, in bytes; 0 for anything else.
 
     An object that is not a module lists those that it has as `networks`.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError, Loading, Resolved, loader_for
+from weft.engine import InputError, Loading, Resolved, loader_for, size_for
 from weft.nodes.families import Family, checkpoint_in, family, text_models_in, vae_in
 from weft.nodes.lora_values import LoRA
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
@@ -49,6 +49,14 @@ def _parts(recipe: Weights, loading: Loading) -> tuple[Family, Resolved, torch.d
     import torch
 
     return family(recipe.family), loading.locate(recipe.source), getattr(torch, recipe.dtype)
+
+
+@size_for(Weights)
+def size_of_weights(recipe: Weights, loading: Loading) -> int:
+    """Bytes of the module of any of these recipes, from the headers of its files."""
+    from weft.nodes.library.recipe_sizes import module_size
+
+    return module_size(recipe, loading)
 
 
 @loader_for(Model)

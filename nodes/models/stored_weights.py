@@ -6,7 +6,7 @@ files. Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -132,7 +132,12 @@ def types_in_files(paths: Iterable[Path], prefix: str = "") -> set[str]:
 
 def types_in_folder(folder: Path, variant: str) -> set[str]:
     """The types of numbers of the weights in a component's folder, of a variant."""
-    return types_in_files(weights(folder)[component_variant(folder, variant) or ""])
+    return types_in_files(files_of_variant(folder, variant))
+
+
+def files_of_variant(folder: Path, variant: str) -> Sequence[Path]:
+    """The files of weights in a component's folder, of a variant."""
+    return weights(folder)[component_variant(folder, variant) or ""]
 
 
 def precision_for(dtypes: Iterable[str]) -> str:

@@ -49,6 +49,7 @@ from tests.device.device_rules import COPIES, FREE, VIEWS, check_devices, check_
 from tests.device.pretended_tensor import KINDS, PretendedTensor, home_of, host_of, named_home
 from tests.device.torch_calls import TorchCalls
 from tests.device.torch_names import torch_with
+from weft.engine.accelerators import Accelerator, Accelerators
 
 MIB = 2**20
 
@@ -101,7 +102,10 @@ class PretendedDevices:
         enter = self._open.enter_context
         enter(torch_with(self.memories, self.kind, self.wait))
         enter(patch.object(PretendedTensor, "run", self.run))
-        enter(patch.object(weft.engine.device, "cuda_devices", lambda: len(self.memories) * (self.kind == "cuda")))
+        found = Accelerators(tuple(Accelerator(str(home)) for home in self.memories if home.type == "cuda"))
+        enter(
+            patch.object(weft.engine.device, "accelerators", lambda kind: found if kind == "cuda" else Accelerators())
+        )
         enter(patch.object(weft.engine.device, "_has_mps", lambda: self.kind == "mps"))
         enter(patch.object(threading.Thread, "run", _within(self, threading.Thread.run)))
         # Parameters of modules that move are replaced: their kind of tensor is another one.

@@ -68,6 +68,8 @@ def setup_of(engine: EngineOptions, job: Job, *inputs: Path) -> Setup:
         nodes=_absolute(engine.nodes or ()),
         metadata=settings.metadata,
         node_timeout=settings.node_timeout,
+        weights=settings.weights,
+        reserve=settings.reserve,
     )
 
 

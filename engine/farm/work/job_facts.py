@@ -39,6 +39,8 @@ class Setup:
     nodes: tuple[str, ...] = ()
     metadata: bool = field(default_factory=default("metadata"))
     node_timeout: float | None = field(default_factory=default("node_timeout"))
+    weights: int | None = field(default_factory=default("weights"))
+    reserve: int | None = field(default_factory=default("reserve"))
 
     def __post_init__(self) -> None:
         for name in ("models", "inputs", "nodes"):

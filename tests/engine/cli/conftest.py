@@ -65,7 +65,7 @@ SUM = {
 """A graph with a sink, an output and a parameter."""
 
 
-WITHOUT_NODES = {"store", "settings", "graphs", "--help", "--version"}
+WITHOUT_NODES = {"store", "settings", "graphs", "devices", "--help", "--version"}
 """Commands that take no node types."""
 
 

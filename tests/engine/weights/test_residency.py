@@ -13,7 +13,9 @@ import torch
 from tests.refusals import refused
 from weft.engine import Context, HashedResource, InputError, Loading, Recipe, Resolved, loader_for, value
 from weft.engine.keys import digest
+from weft.engine.weights.device_memory import DeviceMemory
 from weft.engine.weights.recipes import Sources
+from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.residency import Residency
 
 LAYER = 4 * 100 * 100
@@ -60,6 +62,51 @@ def test_the_longest_unused_goes_first() -> None:
     held(residency, "c")
     assert held(residency, "a") is first and held(residency, "b") is not second
     assert residency.used == 2 * LAYER
+
+
+@value
+@dataclass(frozen=True)
+class Sized(Recipe[torch.nn.Module]):
+    """A recipe whose size is known before, and which notes what is held while it is loaded."""
+
+    source: str
+
+    def size(self, loading: Loading) -> int:
+        """A layer's."""
+        return LAYER
+
+    def load(self, loading: Loading) -> torch.nn.Module:
+        """Build it, and note what else is there."""
+        HELD_WHILE_LOADING.append(RESIDENCIES[-1].used)
+        return torch.nn.Linear(100, 100, bias=False, device=loading.device)
+
+
+HELD_WHILE_LOADING: list[int] = []
+RESIDENCIES: list[Residency] = []
+
+
+def test_room_is_made_before_a_module_is_loaded() -> None:
+    RESIDENCIES.append(Residency(budget=2 * LAYER))
+    HELD_WHILE_LOADING.clear()
+    reliefs: list[Relief] = []
+    with reliefs_to(reliefs.append):
+        for name in "abcd":
+            with RESIDENCIES[-1].hold(Sized(name), "cpu"):
+                pass
+    assert HELD_WHILE_LOADING == [0, LAYER, LAYER, LAYER]
+    assert [(one.action, one.freed) for one in reliefs] == [("evicted", LAYER)] * 2
+    assert [(one.size, one.used) for one in RESIDENCIES[-1].holdings("cpu")] == [(LAYER, False)] * 2
+
+
+def test_without_a_budget_a_device_keeps_its_reserve_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    residency = Residency(reserve=LAYER)
+    monkeypatch.setattr(
+        "weft.engine.weights.residency.memory_of", lambda device: DeviceMemory(4 * LAYER, 4 * LAYER - residency.used)
+    )
+    for name in "abcdef":
+        held(residency, name)
+    assert residency.used == 3 * LAYER
+    assert DeviceMemory(24 * 10**9, 0).reserve == 34 * 10**8 and DeviceMemory(100, 0).reserve == 20
 
 
 def test_what_is_in_use_stays() -> None:

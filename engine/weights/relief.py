@@ -1,0 +1,42 @@
+"""What is done where a device is short of memory, one record each, for whoever wants to say it: a run, as events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Relief:
+    """One thing that was done.
+
+    Args:
+        action: `evicted`: weights left the device. `retried`: a node that ran out of memory is called again.
+        what: it was done with: the recipe of the weights; how a node is called again.
+        freed: bytes that it freed; 0 where that is not known.
+    """
+
+    action: str
+    what: str
+    freed: int = 0
+
+
+_LISTENER: ContextVar[Callable[[Relief], None] | None] = ContextVar("who hears of relief", default=None)
+
+
+@contextmanager
+def reliefs_to(listener: Callable[[Relief], None]) -> Iterator[None]:
+    """Give what is done while the block runs, in this context, to a listener."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def report_relief(relief: Relief) -> None:
+    """Say what was done, where somebody listens."""
+    if listener := _LISTENER.get():
+        listener(relief)

@@ -1,0 +1,107 @@
+"""How large the modules of recipes will be: the numbers that the headers of their files count, in their precision.
+
+The residency makes room by these before it loads. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from weft.engine import Loading
+from weft.nodes.families import checkpoint_in, family, text_models_in, vae_in
+from weft.nodes.models.diffusers_folder import component
+from weft.nodes.models.facts import ControlNetFacts
+from weft.nodes.models.quantised_weights import without_scales
+from weft.nodes.models.safetensors_header import read_shapes
+from weft.nodes.models.stored_weights import files_of_variant
+from weft.nodes.values import VAE, ControlNet, Model, TextEncoder, Weights
+
+BYTES: Mapping[str, int] = {"float32": 4}
+"""Of a number in a precision; all others take two."""
+
+UNREAD = ("visual.", "model.visual.", "lm_head.")
+"""What the names of weights begin with that language models have and text encoders do not load."""
+
+
+def module_size(recipe: Weights, loading: Loading) -> int:
+    """Bytes of the module of a recipe; 0 where its class is none of those known here."""
+    size: Callable[[Any, Loading], int] | None = _SIZES.get(type(recipe))
+    return size(recipe, loading) if size else 0
+
+
+def _model_size(recipe: Model[Any], loading: Loading) -> int:
+    """Bytes of a denoiser's network."""
+    source = loading.locate(recipe.source)
+    facts = checkpoint_in(source.facts)
+    folder = component(source.root, family(recipe.family).network.folder) if source.root.is_dir() else None
+    return _bytes(_numbers(source.root, folder, recipe.variant, facts.network.prefix if facts else ""), recipe.dtype)
+
+
+def _vae_size(recipe: VAE[Any], loading: Loading) -> int:
+    """Bytes of a VAE."""
+    source = loading.locate(recipe.source)
+    facts = vae_in(source.facts)
+    if facts is None:
+        return 0
+    folder = component(source.root, "vae") if source.root.is_dir() else None
+    return _bytes(_numbers(source.root, folder, recipe.variant, facts.prefix), recipe.dtype)
+
+
+def _control_net_size(recipe: ControlNet[Any], loading: Loading) -> int:
+    """Bytes of a ControlNet."""
+    source = loading.locate(recipe.source)
+    if not isinstance(source.facts, ControlNetFacts):
+        return 0
+    format = family(recipe.family).control_format(source.facts)
+    folder = component(source.root, format.folder) if source.root.is_dir() else None
+    return _bytes(_numbers(source.root, folder, recipe.variant, source.facts.network.prefix), recipe.dtype)
+
+
+def _text_encoder_size(recipe: TextEncoder[Any], loading: Loading) -> int:
+    """Bytes of all text models."""
+    return sum(_bytes(numbers, recipe.dtype) for numbers in _text_models(recipe, loading))
+
+
+def _text_models(recipe: TextEncoder[Any], loading: Loading) -> Iterator[int]:
+    """The numbers of each text model."""
+    for source in [loading.locate(digest) for _, digest in recipe.files] or [loading.locate(recipe.source)]:
+        checkpoint = None if recipe.files else checkpoint_in(source.facts)
+        texts = text_models_in(source.facts)
+        for facts in checkpoint.text_models.values() if checkpoint else texts.models if texts else ():
+            folder = source.root / facts.folder if source.root.is_dir() else None
+            yield _numbers(source.root, folder, recipe.variant, facts.prefix, UNREAD)
+
+
+def _numbers(root: Path, folder: Path | None, variant: str, prefix: str, unread: tuple[str, ...] = ()) -> int:
+    """The numbers of a component's weights.
+
+    Args:
+        folder: its folder; None where the root is a file.
+        prefix: what their names begin with in a file.
+        unread: what the names of those begin with, after the prefix, that are not loaded.
+    """
+    files: Iterable[Path] = [root] if folder is None else files_of_variant(folder, variant)
+    prefix = "" if folder else prefix
+    left_out = tuple(prefix + one for one in unread)
+    shapes = (without_scales(read_shapes(path)) for path in files)
+    return sum(
+        math.prod(shape)
+        for one in shapes
+        for name, shape in one.items()
+        if name.startswith(prefix) and not (left_out and name.startswith(left_out))
+    )
+
+
+def _bytes(numbers: int, precision: str) -> int:
+    return numbers * BYTES.get(precision, 2)
+
+
+_SIZES: Mapping[type[Weights], Callable[[Any, Loading], int]] = {
+    Model: _model_size,
+    TextEncoder: _text_encoder_size,
+    VAE: _vae_size,
+    ControlNet: _control_net_size,
+}
