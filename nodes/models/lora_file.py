@@ -213,7 +213,7 @@ def layers_of(shapes: Shapes) -> tuple[LoRALayer, ...]:
     if unread:
         raise InputError(
             f"a LoRA with {len(unread)} tensors that are not read: {listed(sorted(unread)[:MOST_NAMES])}",
-            "use one that changes weights by LoRA, LoHa, LoKr or DoRA, or by differences",
+            next((hint for pattern, hint in HINTS if any(pattern.search(name) for name in unread)), USUAL_HINT),
             "unsupported-weights",
         )
     layers = tuple(_layer(module, roles, shapes) for module, roles in whole.items())
@@ -225,6 +225,17 @@ def layers_of(shapes: Shapes) -> tuple[LoRALayer, ...]:
         )
     return layers
 
+
+USUAL_HINT = "use one that changes weights by LoRA, LoHa, LoKr or DoRA, or by differences"
+
+HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"norm\.(key|query)_norm\.scale$|\.norm_(added_)?[qk]\.weight$"),
+        "a Control LoRA of FLUX.1 widens what the model reads: use FLUX.1 Canny or Depth themselves, with ControlGuide",
+    ),
+    (re.compile(r"^bundle_emb\."), "save it without its embeddings; LoadEmbedding reads them from files of their own"),
+)
+"""What to do about tensors that are not read, by patterns of their names."""
 
 MOST_NAMES = 5
 """How many names a message gives."""

@@ -270,6 +270,19 @@ def test_a_tensor_that_is_not_read_is_named(name: str, shape: tuple[int, ...]) -
         lora_facts({**low_rank("lora_unet_conv_in", 4, 4, *KOHYA), name: shape}, {})
 
 
+@pytest.mark.parametrize(
+    ("name", "node"),
+    [
+        ("double_blocks.0.img_attn.norm.key_norm.scale", "ControlGuide"),
+        ("transformer.transformer_blocks.0.attn.norm_added_q.weight", "ControlGuide"),
+        ("bundle_emb.style.clip_l", "LoadEmbedding"),
+    ],
+)
+def test_a_hint_names_the_node_for_what_else_a_file_has(name: str, node: str) -> None:
+    with refused("unsupported-weights", name, node):
+        lora_facts({**low_rank("lora_unet_conv_in", 4, 4, *KOHYA), name: (128,)}, {})
+
+
 def test_a_projection_that_a_file_has_joined_and_in_parts_counts_once() -> None:
     joined = low_rank("lora_unet_layers_0_attention_qkv", 11520, 3840, *KOHYA)
     parts = [low_rank(f"lora_unet_layers_0_attention_to_{one}", 3840, 3840, *KOHYA) for one in "qkv"]
