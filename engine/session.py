@@ -51,13 +51,8 @@ from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_de
 from weft.engine.spec.catalog import Catalog, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
-from weft.engine.spec.node_file_loading import load
-from weft.engine.spec.node_files import NodeFile
 from weft.engine.store import HistoryNote, NullStore, Store
 from weft.engine.store.codec import laid_out
-from weft.engine.store.disk import DiskStore
-from weft.engine.store.memory import MemoryStore
-from weft.engine.store.shared import stacked
 from weft.engine.submission import Submission
 from weft.engine.weights.device_lane import lane_of
 from weft.engine.weights.file_digests import FileDigests
@@ -145,6 +140,9 @@ class Engine:
         if self.store is None:
             return NullStore(), FileDigests()
         if isinstance(self.store, (str, Path)):
+            from weft.engine.store.disk import DiskStore  # a check needs none
+            from weft.engine.store.shared import stacked
+
             folder = with_home(self.store)
             return stacked(DiskStore(folder), self.memory, self.shared, self.report), FileDigests(folder / "files.json")
         return self.store, FileDigests()
@@ -196,17 +194,11 @@ class Engine:
             CatalogError: where one cannot be loaded; the node types stay as they were.
         """
         self._node_files: dict[Path, FileStamp | None] = {}
-        files = []
-        for path in map(Path, self.nodes):
-            files.append(NodeFile.read(path))
-            self._node_files |= files[-1].files
         catalog = installed()
-        try:
-            for file, types in load(files) if files else ():
-                catalog = catalog.joined(types, str(file.path))
-        finally:
-            for file in files:
-                self._node_files |= file.files
+        if self.nodes:
+            from weft.engine.spec.node_file_loading import joined_with_files
+
+            catalog = joined_with_files(catalog, map(Path, self.nodes), self._node_files)
         self.catalog = catalog
 
     @property
@@ -449,6 +441,8 @@ class Engine:
     def _store_for(self, planned: Plan) -> Store:
         """The store of a run: one that lasts as long as the run where parts of it must find what others gave."""
         if planned.checked.pending and not self._store.keeps:
+            from weft.engine.store.memory import MemoryStore
+
             return MemoryStore(self.memory)
         return self._store
 

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, WithJsonSchema
 
 from weft.engine.errors import (
     MAX_PROBLEMS,
@@ -28,6 +27,7 @@ from weft.engine.errors import (
     nearest,
 )
 from weft.engine.gc import paused_collection
+from weft.engine.graph.document_keys import KeyFault, key_faults
 from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, freeze
 from weft.engine.graph.parsing import load_bytes, parse, place_of
 from weft.engine.graph.parts import ID
@@ -47,59 +47,7 @@ MAX_NAME = 200
 MAX_LINK = 1000
 """Characters of a link, and of an input that a parameter sets."""
 
-Id = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_-]*$"})]
 _LINK_HINT = 'write {"link": "NODE"} or {"link": "NODE.OUTPUT"}; an object that is a value: {"value": {...}}'
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
-
-
-class LinkModel(_Model):
-    """A link to another node's output."""
-
-    link: StrictStr
-
-
-class NodeModel(_Model):
-    """A node: its type and its inputs."""
-
-    type: StrictStr
-    inputs: dict[str, Any] = {}
-    notes: StrictStr = ""
-
-
-class ParameterModel(_Model):
-    """An argument of the graph."""
-
-    sets: list[StrictStr] = Field(min_length=1)
-    type: StrictStr | None = None
-    default: Any = None
-    min: float | int | None = None
-    max: float | int | None = None
-    choices: list[Any] = []
-    description: StrictStr = ""
-
-
-class GraphModel(_Model):
-    """A subgraph; a graph file is one with its format version."""
-
-    title: StrictStr = ""
-    description: StrictStr = ""
-    keywords: list[StrictStr] = []
-    notes: StrictStr = ""
-    parameters: dict[Id, ParameterModel] = {}
-    nodes: dict[Id, NodeModel]
-    outputs: dict[Id, LinkModel] = {}
-    graphs: dict[Id, GraphModel] = {}
-    layout: dict[str, Any] = {}
-
-
-class DocumentModel(GraphModel):
-    """A graph file, version 1."""
-
-    schema_: StrictStr = Field("", alias="$schema")
-    weft: int
 
 
 def load(path: Path, limit: int | None = None) -> Graph:
@@ -190,7 +138,7 @@ def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -
     return replace(graph, faults=tuple(problem.within(file) for problem in capped(found)))
 
 
-def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
+def _document(tree: Any, faults: list[Problem]) -> dict[str, Any]:
     """The document's parts; malformed ones are left out, with a problem for each."""
     if not isinstance(tree, dict):
         message = f"no graph: found {shown(tree)}, expected an object"
@@ -205,23 +153,19 @@ def _document(tree: Any, faults: list[Problem]) -> DocumentModel:
     if (count := _keys(tree)) > MAX_KEYS:
         message = f"{count:,} keys of nodes, parameters, outputs and subgraphs, more than {MAX_KEYS:,}"
         raise GraphError([Problem(message, "split the graph", code="too-many-values")])
-    try:
-        return DocumentModel.model_validate(tree)
-    except ValidationError as fault:
-        found = {_place(error): error for error in reversed(fault.errors(include_url=False))}
-        faults += capped(_translate(place, error) for place, error in reversed(found.items()))
+    found = [*key_faults(tree)]
+    faults += capped(map(_translate, found))
     if len(found) > MAX_PROBLEMS:
         raise GraphError([])
-    for place, error in found.items():
-        _set_aside(tree, place, error["type"])
-    try:
-        return DocumentModel.model_validate(tree)
-    except ValidationError:  # for example without `nodes`: nothing is left to report on
-        raise GraphError([]) from None
+    for fault in found:
+        _set_aside(tree, fault)
+    if found and any(key_faults(tree)):  # for example without `nodes`: nothing is left to report on
+        raise GraphError([])
+    return tree
 
 
 def _keys(tree: Mapping[str, Any]) -> int:
-    """How many keys pydantic looks at: those of graphs and of their members, not those inside of inputs."""
+    """How many keys are looked at: those of graphs and of their members, not those inside of inputs."""
     count = 0
     stack: list[Any] = [tree]
     while stack:
@@ -235,12 +179,6 @@ def _keys(tree: Mapping[str, Any]) -> int:
     return count
 
 
-def _place(error: Any) -> tuple[str, ...]:
-    """Where one of pydantic's errors is, without the branches of unions and elements of lists."""
-    path = tuple(map(str, error["loc"]))
-    return path[: _group(path) + 3]
-
-
 def _group(path: Sequence[str]) -> int:
     """Where in a path the graph that it is in ends: `graphs, face, nodes, decode` -> 2."""
     start = 0
@@ -249,20 +187,12 @@ def _group(path: Sequence[str]) -> int:
     return start
 
 
-def _set_aside(tree: dict[str, Any], place: tuple[str, ...], kind: str) -> None:
-    """Leave out what an error is about: an unknown key, else the whole member (a node, a parameter) that it is in.
-
-    A list, such as the keywords, is left out whole.
-    """
-    start = _group(place)
-    end = len(place) if kind == "extra_forbidden" else start + 2
-    *above, last = place[:end]
+def _set_aside(tree: dict[str, Any], fault: KeyFault) -> None:
+    """Leave out what a fault is about: an unknown key, else the whole member (a node, a parameter) that it is in."""
+    end = len(fault.place) if fault.code == "unknown-key" else _group(fault.place) + 2
+    *above, last = fault.place[:end]
     for name in above:
-        inner = tree.get(name, {})
-        if not isinstance(inner, dict):
-            tree.pop(name)
-            return
-        tree = inner
+        tree = tree.get(name, {})
     tree.pop(last, None)
 
 
@@ -276,74 +206,63 @@ def _foreign(tree: Mapping[str, Any]) -> Problem:
     return Problem("no graph: the key `weft` (the format version) is missing", hint, code="not-a-graph")
 
 
-def _translate(path: tuple[str, ...], error: Any) -> Problem:
-    """One of pydantic's errors as a problem: where, what was found, what was expected."""
-    kind, found = error["type"], error["input"]
-    if kind == "extra_forbidden":
-        known = _keys_at(path[:-1])
-        hint = nearest(path[-1], known) or f"the keys here are: {listed(known)}"
-        return Problem(f"unknown key `{path[-1]}`", hint, *place_of(path[:-1]), code="unknown-key")
-    if kind == "missing":
-        return Problem(f"the key `{path[-1]}` is missing", "add it", *place_of(path[:-1]), code="missing-key")
-    expected = error["msg"].removeprefix("Input should be ")
-    return Problem(f"expected {expected}, found {shown(found)}", "", *place_of(path), code="malformed-value")
-
-
-def _keys_at(path: tuple[str, ...]) -> list[str]:
-    """The keys that a document takes at a path."""
-    model: type[BaseModel] = DocumentModel
-    members: dict[str, type[BaseModel]] = {
-        "nodes": NodeModel,
-        "parameters": ParameterModel,
-        "outputs": LinkModel,
-        "graphs": GraphModel,
-    }
-    for group in path[::2]:
-        model = members.get(group, model)
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _translate(fault: KeyFault) -> Problem:
+    """The fault of a key as a problem: where, what was found, what was expected."""
+    *above, name = fault.place
+    if fault.code == "unknown-key":
+        hint = nearest(name, fault.known) or f"the keys here are: {listed(fault.known)}"
+        return Problem(f"unknown key `{name}`", hint, *place_of(tuple(above)), code=fault.code)
+    if fault.code == "missing-key":
+        return Problem(f"the key `{name}` is missing", "add it", *place_of(tuple(above)), code=fault.code)
+    message = f"expected {fault.expected}, found {shown(fault.found)}"
+    return Problem(message, "", *place_of(fault.place), code=fault.code)
 
 
 _LITERALS = frozenset({str, int, float, bool, type(None)})
 
 
-def _built(model: GraphModel, path: Path | None, scope: str, faults: list[Problem]) -> Graph:
-    faults += capped(_malformed_names(model, scope))
-    nodes = {
-        id: Node(sys.intern(node.type), MappingProxyType(_inputs(node, f"{scope}{id}", faults)), node.notes)
-        for id, node in model.nodes.items()
-    }
+def _built(tree: Mapping[str, Any], path: Path | None, scope: str, faults: list[Problem]) -> Graph:
+    """The graph of a tree whose keys have no fault."""
+    faults += capped(_malformed_names(tree, scope))
+    nodes = {id: _node(node, f"{scope}{id}", faults) for id, node in tree["nodes"].items()}
+    graphs = tree.get("graphs", {})
     return Graph(
-        title=model.title,
+        title=tree.get("title", ""),
         nodes=MappingProxyType(nodes),
-        parameters={name: _parameter(one) for name, one in model.parameters.items()},
-        outputs={name: Link.parse(one.link) for name, one in model.outputs.items()},
-        graphs={name: _built(one, path, f"{scope}{name}/", faults) for name, one in model.graphs.items()},
-        description=model.description,
-        keywords=tuple(model.keywords),
-        notes=model.notes,
-        layout=freeze(model.layout),
+        parameters={name: _parameter(one) for name, one in tree.get("parameters", {}).items()},
+        outputs={name: Link.parse(one["link"]) for name, one in tree.get("outputs", {}).items()},
+        graphs={name: _built(one, path, f"{scope}{name}/", faults) for name, one in graphs.items()},
+        description=tree.get("description", ""),
+        keywords=tuple(tree.get("keywords", ())),
+        notes=tree.get("notes", ""),
+        layout=freeze(tree.get("layout", {})),
         path=path,
     )
 
 
-def _malformed_names(model: GraphModel, scope: str) -> Iterator[Problem]:
-    for group in (model.nodes, model.parameters, model.outputs, model.graphs):
-        for name in group:
+def _node(tree: Mapping[str, Any], place: str, faults: list[Problem]) -> Node:
+    inputs = _inputs(tree.get("inputs", {}), place, faults)
+    return Node(sys.intern(tree["type"]), MappingProxyType(inputs), tree.get("notes", ""))
+
+
+def _malformed_names(tree: Mapping[str, Any], scope: str) -> Iterator[Problem]:
+    for group in ("nodes", "parameters", "outputs", "graphs"):
+        for name in tree.get(group, ()):
             if len(name) > MAX_NAME:
                 yield _too_long(name, "id", MAX_NAME, scope)
             elif not ID.match(name):
                 hint = "use letters, digits, _ and -, a letter or _ first"
                 yield Problem(f"`{name}` is no id", hint, scope + name, code="malformed-id")
-    for node in model.nodes.values():
-        if len(node.type) > MAX_NAME:
-            yield _too_long(node.type, "node type", MAX_NAME, scope)
-        yield from (_too_long(name, "name", MAX_NAME, scope) for name in node.inputs if len(name) > MAX_NAME)
-    for parameter in model.parameters.values():
-        names = (*parameter.sets, parameter.type or "")
+    for node in tree["nodes"].values():
+        if len(node["type"]) > MAX_NAME:
+            yield _too_long(node["type"], "node type", MAX_NAME, scope)
+        yield from (_too_long(name, "name", MAX_NAME, scope) for name in node.get("inputs", ()) if len(name) > MAX_NAME)
+    for parameter in tree.get("parameters", {}).values():
+        names = (*parameter["sets"], parameter.get("type") or "")
         yield from (_too_long(name, "name", MAX_LINK, scope) for name in names if len(name) > MAX_LINK)
-    for output in model.outputs.values():
-        if len(output.link) > MAX_LINK:
-            yield _too_long(output.link, "link", MAX_LINK, scope)
+    for output in tree.get("outputs", {}).values():
+        if len(output["link"]) > MAX_LINK:
+            yield _too_long(output["link"], "link", MAX_LINK, scope)
 
 
 def _too_long(name: str, what: str, most: int, scope: str) -> Problem:
@@ -351,10 +270,10 @@ def _too_long(name: str, what: str, most: int, scope: str) -> Problem:
     return Problem(message, "give a shorter one", scope.rstrip("/"), code="name-too-long")
 
 
-def _inputs(model: NodeModel, node: str, faults: list[Problem]) -> dict[str, Given]:
+def _inputs(given: Mapping[str, Any], node: str, faults: list[Problem]) -> dict[str, Given]:
     """A node's inputs; one that is neither literal nor link is a fault and left out."""
     inputs: dict[str, Given] = {}
-    for name, item in model.inputs.items():
+    for name, item in given.items():
         try:
             inputs[name] = _given(item)
         except LiteralError as fault:
@@ -383,16 +302,16 @@ def _given(item: Any) -> Given:
     raise LiteralError(f"found an object with the keys {listed(item) or 'none'}", _LINK_HINT, "malformed-input")
 
 
-def _parameter(model: ParameterModel) -> Parameter:
+def _parameter(tree: Mapping[str, Any]) -> Parameter:
     return Parameter(
-        sets=tuple(model.sets),
-        type=model.type,
-        default=freeze(model.default),
-        has_default="default" in model.model_fields_set,
-        min=model.min,
-        max=model.max,
-        choices=tuple(map(freeze, model.choices)),
-        description=model.description,
+        sets=tuple(tree["sets"]),
+        type=tree.get("type"),
+        default=freeze(tree.get("default")),
+        has_default="default" in tree,
+        min=tree.get("min"),
+        max=tree.get("max"),
+        choices=tuple(map(freeze, tree.get("choices", ()))),
+        description=tree.get("description", ""),
     )
 
 

@@ -1,6 +1,6 @@
 """The JSON Schema of graph files, and the catalogue of node types as data, for editors and other programs.
 
-The frame comes from the models that `weft.engine.graph.document` reads with; what each node type takes comes from its
+The frame comes from the tables that `weft.engine.graph.document` reads by; what each node type takes comes from its
 spec. A node's `type` chooses its inputs by `if` and `then`, so that an editor completes them and underlines the one
 that is wrong. What needs the whole graph, such as where a link leads, is left to `weft.engine.checking.checker`.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any, NotRequired, TypedDict
 
 import orjson
 
 from weft.engine.checking.inlining import PREFIXES, REPEATED
-from weft.engine.graph.document import DocumentModel
+from weft.engine.graph.document_keys import DOCUMENT, OBJECTS, ObjectKeys, Takes
 from weft.engine.graph.parts import ID
 from weft.engine.spec.node import Input, NodeType
 from weft.engine.types import Anything, Either, ListOf, Nothing, Type, Value
@@ -123,8 +124,8 @@ def nodes_document(types: Iterable[NodeType]) -> dict[str, Any]:
 def graph_schema(types: Iterable[NodeType]) -> dict[str, Any]:
     """JSON Schema (2020-12) of graph files with nodes of these types."""
     types = sorted(types, key=lambda type: type.name)
-    document = _plain(DocumentModel.model_json_schema())
-    definitions = document.pop("$defs")
+    document = _object(DOCUMENT)
+    definitions: dict[str, Any] = {name: _object(one) for name, one in OBJECTS.items()}
     for graph in (document, definitions["GraphModel"]):
         _describe(graph, DOCUMENTATION)
         _complete_where_nothing_is_set_from_outside(graph)
@@ -138,16 +139,23 @@ def graph_schema(types: Iterable[NodeType]) -> dict[str, Any]:
     return {"$schema": DIALECT, "title": "Weft graph", **document, "$defs": definitions}
 
 
-def _plain(item: Any) -> Any:
-    """A model's schema without generated titles and empty defaults, and closed to ids that do not match."""
-    if isinstance(item, list):
-        return [_plain(element) for element in item]
-    if not isinstance(item, dict):
-        return item
-    noise = {name for name in ("title", "default") if name in item and not isinstance(item[name], dict)}
-    noise |= {"default"} if item.get("default") == {} else set()
-    closed = {"additionalProperties": False} if "patternProperties" in item else {}
-    return {name: _plain(element) for name, element in item.items() if name not in noise} | closed
+def _object(of: ObjectKeys) -> dict[str, Any]:
+    """The schema of an object by its keys."""
+    return {
+        "additionalProperties": False,
+        "description": of.about,
+        "properties": {name: _taken(takes) for name, takes in of.keys.items()},
+        "required": [*of.required],
+        "type": "object",
+    }
+
+
+def _taken(takes: Takes) -> dict[str, Any]:
+    """What a key takes; an object with members is closed to ids that do not match."""
+    if not takes.members:
+        return deepcopy(dict(takes.schema))
+    members = {f"^{ID_PATTERN}$": {"$ref": f"#/$defs/{takes.members}"}}
+    return {"patternProperties": members, **takes.schema, "additionalProperties": False}
 
 
 def _describe(schema: dict[str, Any], documentation: Mapping[str, str]) -> None:

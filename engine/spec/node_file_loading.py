@@ -29,7 +29,7 @@ from weft.engine.errors import CatalogError, described, listed
 from weft.engine.file_stamp import FileStamp
 from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import digest, digest_bytes, digest_file
-from weft.engine.spec.catalog import types_of
+from weft.engine.spec.catalog import Catalog, types_of
 from weft.engine.spec.import_reads import digests_of, forget_stale_bytecode, reads_noted
 from weft.engine.spec.node import NodeType
 from weft.engine.spec.node_files import FileRead, NodeFile, Source, imported_names, module_chain
@@ -141,6 +141,28 @@ def load(files: Sequence[NodeFile]) -> list[tuple[NodeFile, list[NodeType]]]:
     with _LOADING:
         spaces = {folder: _space(folder, files) for folder in {one.folder for one in files}}
         return [(one, _types(one, spaces[one.folder])) for one in files]
+
+
+def joined_with_files(catalog: Catalog, paths: Iterable[Path], read: dict[Path, FileStamp | None]) -> Catalog:
+    """A catalogue and the node types of files.
+
+    Args:
+        read: gets every file that was read, the modules that they import included, also where one cannot be loaded.
+
+    Raises:
+        CatalogError: where one cannot be loaded, or a type has the name of another.
+    """
+    files = []
+    for path in paths:
+        files.append(NodeFile.read(path))
+        read |= files[-1].files
+    try:
+        for file, types in load(files):
+            catalog = catalog.joined(types, str(file.path))
+    finally:
+        for file in files:
+            read |= file.files
+    return catalog
 
 
 def _space(folder: Path, files: Iterable[NodeFile]) -> _Space:

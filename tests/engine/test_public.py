@@ -42,7 +42,7 @@ def test_the_engine_knows_no_node_library(path: Path) -> None:
 
 
 def test_importing_the_engine_is_light() -> None:
-    heavy = "{'torch', 'numpy', 'networkx', 'diffusers', 'transformers', 'rich', 'typer', 'weft.nodes'}"
+    heavy = "{'torch', 'numpy', 'networkx', 'pydantic', 'diffusers', 'transformers', 'rich', 'typer', 'weft.nodes'}"
     code = f"import sys, weft.engine; print(sorted({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
