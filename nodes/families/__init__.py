@@ -66,7 +66,8 @@ def of_vae(contents: Contents) -> VAEFacts | None:
         return None
     specs = {known.name: known.vae for known in FAMILIES if known.vae is not None and known.vae.takes(facts)}
     given = facts.config.get("scaling_factor")
-    scaled = tuple(name for name, spec in specs.items() if spec.config.get("scaling_factor") == given)
+    known = specs.items() if given is not None else ()
+    scaled = tuple(name for name, spec in known if spec.config.get("scaling_factor") == given)
     return replace(facts, families=scaled or tuple(specs), contents=contents) if specs else None
 
 

@@ -48,6 +48,7 @@ from weft.nodes.models.redux_files import REDUX_FOLDER
 from weft.nodes.models.revisions import reading_of
 from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
 from weft.nodes.models.shards import check_shards
+from weft.nodes.models.tiny_halves import OTHER, half_of, named, other_half
 from weft.nodes.models.unclip import NOISE, NORMALISER
 from weft.nodes.models.unread import outside, unread_tensors
 from weft.nodes.models.vision_models import FOLDER, PROCESSOR
@@ -84,7 +85,7 @@ class ModelSource(Resource):
         if root.is_dir():
             check_folder(root, (*_searched(places), hub.cache_folder()))
         with read_as_model(root.name):
-            contents = Contents.of(root)
+            contents = self.contents(root, places)
             facts = self.facts(contents, root)
             if facts is None:
                 raise self.refusal(root, contents)
@@ -120,6 +121,10 @@ class ModelSource(Resource):
     def pull(self, text: str, variant: str = "") -> Path:
         """Fetch a hub id into the hub's cache."""
         return hub.fetch(text, self.components, variant)
+
+    def contents(self, root: Path, places: SearchPaths) -> Contents:
+        """What names and headers say of a folder or a file."""
+        return Contents.of(root)
 
     def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
         """The folder that file names are relative to, and the files whose content makes the digest.
@@ -282,6 +287,36 @@ class VAESource(ModelSource):
 
     kind = "VAE"
     components = ("",)
+
+    def contents(self, root: Path, places: SearchPaths) -> Contents:
+        """Those of both files of a tiny autoencoder whose halves are in a file each, of which the source names one."""
+        contents = super().contents(root, places)
+        half = half_of(contents.shapes)
+        if half is None:
+            return contents
+        other = other_half(root, half)
+        if not inside(other, (*_searched(places), hub.cache_folder())):
+            raise InputError(
+                f"`{other.name}` is a link that leads out of the folders that this run may read",
+                "put the file itself there",
+                "outside-folders",
+            )
+        rest = super().contents(other, places)
+        if half_of(rest.shapes) != OTHER[half]:
+            raise InputError(
+                f"`{other.name}` is not the {OTHER[half]} of a tiny autoencoder, as its name has it",
+                f"put the one that belongs to `{root.name}` there",
+                "wrong-kind-of-file",
+            )
+        pair = (root.name, other.name) if half == "decoder" else (other.name, root.name)
+        shapes = named(half, contents.shapes) | named(OTHER[half], rest.shapes)
+        return replace(contents, shapes=shapes, halves=pair, read={})
+
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
+        if contents.halves:
+            files = tuple(root.with_name(name) for name in contents.halves)
+            return files[0], files
+        return super().placed(root, contents)
 
     def facts(self, contents: Contents, root: Path) -> VAEFacts | None:
         return of_vae(contents)

@@ -15,7 +15,7 @@ from weft.nodes.families import Family, checkpoint_in, family, text_models_in, v
 from weft.nodes.lora_values import LoRA
 from weft.nodes.models.autoencoder import Autoencoder, Pixels
 from weft.nodes.models.diffusers_folder import component
-from weft.nodes.models.facts import ControlNetFacts
+from weft.nodes.models.facts import ControlNetFacts, VAEFacts
 from weft.nodes.models.hypernetwork import Hypernetwork, load_networks
 from weft.nodes.models.hypernetwork_files import HypernetworkFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
@@ -183,7 +183,9 @@ def _types_in_files(recipe: Weights, loading: Loading) -> set[str]:
     folder = family(recipe.family).network.folder if isinstance(recipe, Model) else "vae"
     if source.root.is_dir():
         return types_in_folder(component(source.root, folder), recipe.variant)
-    return types_in_files([source.root], placed.prefix if placed else "")
+    halves = placed.contents.halves if isinstance(placed, VAEFacts) else ()
+    files = [source.root.with_name(name) for name in halves] or [source.root]
+    return types_in_files(files, placed.prefix if placed else "")
 
 
 def _types_of_texts(recipe: TextEncoder[Any], loading: Loading) -> set[str]:

@@ -27,6 +27,7 @@ class Contents:
             component is under the empty name.
         shapes: the shape of each tensor of a single file, by name; scales of weights are left out.
         metadata: the texts in the header of a single file, by name.
+        halves: the names of both files, where decoder and encoder of a tiny autoencoder are in a file each.
         scaled: whether weights of a single file have scales.
         numbers: those of tensors of a single file that say how it was trained (`MARKS`), by name.
         index: what `model_index.json` of a diffusers folder says.
@@ -39,6 +40,7 @@ class Contents:
     metadata: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     scaled: bool = False
+    halves: tuple[str, ...] = ()
     index: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     read: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)

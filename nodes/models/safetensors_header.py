@@ -300,7 +300,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "half of a tiny autoencoder (TAESD) in its authors' layout",
-        "give the folder of an AutoencoderTiny (`madebyollin/taesd`), or its diffusion_pytorch_model.safetensors",
+        "load it with LoadVAE, with the other half next to it",
         lambda shapes: any(f"{first}.conv.0.weight" in shapes for first in (1, 3)) and "0.conv.0.weight" not in shapes,
         "half of a VAE",
     ),

@@ -230,6 +230,7 @@ def load_autoencoder(
     import torch
 
     from weft.nodes.models.loading import assembled, notice_unused, pretrained, ready
+    from weft.nodes.models.tiny_halves import halves_in
 
     if spec.upcasts and dtype is torch.float16 and facts.config.get("force_upcast", True):
         dtype = torch.float32
@@ -244,7 +245,11 @@ def load_autoencoder(
         def renamed(found: dict[str, Tensor]) -> dict[str, Tensor]:
             return facts.layout.weights(found, config) if facts.layout else found
 
-        weights = renamed(below(facts.prefix, tensors(root, facts.prefix, dtype)))
+        if halves := tuple(root.with_name(half) for half in facts.contents.halves):
+            weights = halves_in(halves, dtype)
+        else:
+            weights = renamed(below(facts.prefix, tensors(root, facts.prefix, dtype)))
         network = assembled(getattr(diffusers, name), config, weights, dtype)
-        notice_unused(root, facts.prefix, renamed, network)
+        if not halves:
+            notice_unused(root, facts.prefix, renamed, network)
     return known.autoencoder(ready(network, device), (facts.channels, facts.factor, facts.time_factor), spec)

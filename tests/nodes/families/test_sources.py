@@ -264,5 +264,5 @@ def test_what_can_be_named_is_listed(models: Path, places: SearchPaths, monkeypa
 
 def test_half_of_a_tiny_autoencoder_is_called_so(tmp_path: Path) -> None:
     header_only(tmp_path / "taesd_decoder.safetensors", "1.weight", "3.conv.0.weight")
-    error = refusal(VAESource(), "taesd_decoder.safetensors", tmp_path)
-    assert error.code == "wrong-kind-of-file" and names(error, "TAESD", "AutoencoderTiny")
+    error = refusal(CHECKPOINT, "taesd_decoder.safetensors", tmp_path)
+    assert error.code == "wrong-kind-of-file" and names(error, "TAESD", "LoadVAE")
