@@ -93,6 +93,7 @@ class Engine:
         memory: bytes of results to keep in memory.
         weights: bytes of weights to keep on a device; None is what it has, less `reserve`, and on the CPU all.
         reserve: bytes of a device that weights leave free for work; None is a gigabyte and a tenth of it.
+        preview_decoders: a folder of small decoders that draw previews of steps.
         node_timeout: seconds that one call of a node may take (`weft.engine.running.time_limit`); None without a limit.
         report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
@@ -112,6 +113,7 @@ class Engine:
     memory: int = field(default_factory=default("memory"))
     weights: int | None = field(default_factory=default("weights"))
     reserve: int | None = field(default_factory=default("reserve"))
+    preview_decoders: str | Path | None = field(default_factory=default("preview_decoders"))
     node_timeout: float | None = field(default_factory=default("node_timeout"))
     report: Callable[[str], None] = warnings.warn
     guarded: bool = False
@@ -133,7 +135,9 @@ class Engine:
         self._residency = Residency(Sources(self._digests.verify), self.weights, self.reserve)
         self._lane = lane_of(self._device)
         self._in_progress = InProgress()
-        self._context = partial(Context, self._device, self._settings["precision"], self._residency)
+        precision, decoders = self._settings["precision"], self.preview_decoders
+        preview_decoders = None if decoders is None else with_home(decoders)
+        self._context = partial(Context, self._device, precision, self._residency, preview_decoders=preview_decoders)
 
     def _stores(self) -> tuple[Store, FileDigests]:
         """The store, and the memory of file digests that lies in the folder of one on disk."""

@@ -270,6 +270,13 @@ TABLE: tuple[Setting, ...] = (
         "--download",
     ),
     Setting(
+        "preview_decoders",
+        "WEFT_PREVIEW_DECODERS",
+        FOLDER,
+        "none",
+        "A folder of small decoders that draw previews of steps; without one for a model they are rough colours.",
+    ),
+    Setting(
         "node_timeout",
         "WEFT_NODE_TIMEOUT",
         SECONDS,
@@ -306,6 +313,7 @@ class Settings:
         store: None is a folder in the user's cache folder (`store_folder`).
         weights: None is what the device has, less the reserve.
         reserve: None goes by the size of the device.
+        preview_decoders: None draws previews without one.
         node_timeout: in seconds; None is no limit.
         origins: for each setting the place that gave its value: `FILE:LINE`, a variable or `call`; for a list the place
             of each element.
@@ -323,6 +331,7 @@ class Settings:
     reserve: int | None = None
     metadata: bool = True
     download: bool = False
+    preview_decoders: Path | None = None
     node_timeout: float | None = None
     notify: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)

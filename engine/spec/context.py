@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 from weft.engine.errors import Cancelled, ChangedFile, InputError
@@ -42,6 +43,7 @@ class Context:
         precision: `float32`, `float16` or `bfloat16`, resolved.
         residency: keeps weights on devices.
         limits: what a node may make at most.
+        preview_decoders: a folder of small decoders that draw previews; None has none.
         lane: in which code that uses weights takes its turns; the device's own one where left out.
     """
 
@@ -53,6 +55,7 @@ class Context:
     cancelled: Callable[[], bool] = field(default=never, repr=False)
     lane: DeviceLane | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits, repr=False)
+    preview_decoders: Path | None = field(default=None, repr=False)
 
     def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
         """Report that `step` of `steps` is done.

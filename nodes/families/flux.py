@@ -67,7 +67,8 @@ RGB_FACTORS = LatentRGBFactors(
         (-0.05585, -0.0152, -0.03945),
         (0.00135, -0.02395, -0.00215),
         (-0.0573, -0.04135, -0.0299),
-    )
+    ),
+    published="taef1",
 )
 """What latents look like: the factors that the InvokeAI team fitted (2025), for 0..1."""
 

@@ -58,7 +58,8 @@ RGB_FACTORS = LatentRGBFactors(
         (-0.0393, -0.0113, -0.0638),
         (-0.0496, -0.04005, -0.0313),
         (-0.01695, -0.0402, -0.0304),
-    )
+    ),
+    published="taesd3",
 )
 """What latents look like: the factors that the InvokeAI team fitted to version 3.5 (2024), for 0..1."""
 

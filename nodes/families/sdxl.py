@@ -45,6 +45,7 @@ SCORE, NEGATIVE_SCORE = 6.0, 2.5
 RGB_FACTORS = LatentRGBFactors(
     ((0.235, 0.235, 0.235), (-0.235, -0.02, 0.039), (0.098, 0.059, -0.02), (-0.275, -0.196, -0.137)),
     (0.588, 0.549, 0.51),
+    published="taesdxl",
 )
 """What latents look like: the map of Timothy Alexis Vass (Explaining the SDXL latent space, 2024), for 0..1."""
 

@@ -68,7 +68,8 @@ HEAD = 64
 """Channels of an attention head, in CLIP and in every UNet since SD 2."""
 
 RGB_FACTORS = LatentRGBFactors(
-    ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365))
+    ((0.149, 0.1035, 0.104), (0.0935, 0.143, 0.0865), (-0.079, 0.0945, 0.132), (-0.092, -0.1355, -0.2365)),
+    published="taesd",
 )
 """What latents look like: the factors that Kevin Turner fitted to version 1.4 (Hugging Face forum, 2022), for 0..1."""
 

@@ -180,8 +180,8 @@ def LoadVAE(
     Args:
         model: the model that it is for: files of VAEs do not have the scale of latents, which the family defines.
         source: a diffusers folder of a VAE (`MODEL/vae`), a .safetensors file of it in the layout of its authors or of
-            diffusers, or a checkpoint that it is part of. A tiny autoencoder (AutoencoderTiny, TAESD) is a VAE too; of two
-            files such as `taesd_decoder.safetensors` and `taesd_encoder.safetensors` in one folder, name either.
+            diffusers, or a checkpoint that it is part of. A tiny autoencoder (AutoencoderTiny, TAESD) is a VAE too; of
+            two files such as `taesd_decoder.safetensors` and `taesd_encoder.safetensors` in one folder, name either.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)

@@ -8,7 +8,8 @@ module imports no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError, listed
 from weft.nodes import builtin
 from weft.nodes.models.diffusers_folder import read_config
+from weft.nodes.models.safetensors_header import read_header
+from weft.nodes.models.tiny_halves import decoder_in, half_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,12 +43,15 @@ class LatentRGBFactors:
     Args:
         weights: what one unit of each channel adds to red, green and blue.
         offset: the colour of a latent of zeros.
-        decoder: the builtin tiny autoencoder over the same latents that is used instead; empty uses the map.
+        decoder: the tiny autoencoder over the same latents that is used instead: the name of a builtin one, or the path
+            of the file or folder of one; empty uses the map.
+        published: the name of a published tiny autoencoder over the same latents, which a user may have; empty for none.
     """
 
     weights: tuple[Colour, ...]
     offset: Colour = (0.5, 0.5, 0.5)
     decoder: str = ""
+    published: str = ""
 
     def of(self, latents: Tensor) -> Tensor:
         """The first item of latents `[batch, channel, height, width]` as a picture `[height, width, 3]` in 0..1.
@@ -59,7 +65,7 @@ class LatentRGBFactors:
         first = pictures[:1].float().cpu()
         if self.decoder:
             with torch.no_grad():
-                planes: Tensor = _decoder(self.decoder).decode(first).sample / 2 + 0.5
+                planes: Tensor = _decoder(self.decoder)(first) / 2 + 0.5
         else:
             if first.shape[1] == 1:  # grey pixels
                 first = first.expand(-1, len(self.weights), -1, -1)
@@ -109,16 +115,50 @@ def latent_rgb_factors_of(root: Path, otherwise: LatentRGBFactors) -> LatentRGBF
     return LatentRGBFactors(weights, offset, decoder)
 
 
+def with_decoder(colours: LatentRGBFactors, folder: Path | None) -> LatentRGBFactors:
+    """A map with the published tiny autoencoder in its place, where a user's folder has that.
+
+    Args:
+        folder: with files such as `taesd_decoder.safetensors`, or folders of diffusers such as `taesd`.
+
+    Raises:
+        InputError: where it decodes latents of another number of channels, or is something else.
+    """
+    name = colours.published
+    if folder is None or not name or colours.decoder:
+        return colours
+    file, whole = folder / f"{name}_decoder.safetensors", folder / name
+    if file.is_file():
+        shapes = read_header(file).shapes
+        channels = shapes["1.weight"][1] if half_of(shapes) == "decoder" else 0
+    elif (whole / "config.json").is_file():
+        channels = read_config(whole / "config.json").get("latent_channels", 4)
+    else:
+        return colours
+    if channels != len(colours.weights):
+        raise InputError(
+            f"`{file if file.is_file() else whole}` is no tiny decoder of latents of {len(colours.weights)} channels",
+            "get it again, or take it out of the folder that the setting `preview_decoders` names",
+            "wrong-kind-of-file",
+        )
+    return replace(colours, decoder=str(file if file.is_file() else whole))
+
+
 @cache
-def _decoder(name: str) -> Any:
-    """A builtin tiny autoencoder, kept for the next preview."""
+def _decoder(name: str) -> Callable[[Tensor], Tensor]:
+    """The decoder of a tiny autoencoder, kept for the next preview: latents to pixels in -1..1."""
     import diffusers
 
     from weft.nodes.models.silence_libraries import quietly
 
+    if name.endswith(".safetensors"):
+        return decoder_in(Path(name))
     tiny: Any = diffusers.AutoencoderTiny
     with quietly():
-        return tiny.from_pretrained(builtin.path(name))
+        decoder: Callable[[Tensor], Tensor] = tiny.from_pretrained(
+            builtin.path(name) if name in builtin.names() else name
+        ).decoder
+    return decoder
 
 
 def fitted(latents: Tensor, pictures: Tensor) -> LatentRGBFactors:

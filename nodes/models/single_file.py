@@ -110,7 +110,7 @@ def tiny_vae_config(shapes: Shapes) -> Config:
 
     A level begins with a convolution; its blocks have names of their own.
     """
-    encoder, decoder = (_tiny_levels(shapes, side) for side in ("encoder", "decoder"))
+    encoder, decoder = (tiny_levels(shapes, side) for side in ("encoder", "decoder"))
     latents = shapes["decoder.layers.0.weight"][1]
     return {
         "encoder_block_out_channels": [width for width, _ in encoder],
@@ -122,7 +122,7 @@ def tiny_vae_config(shapes: Shapes) -> Config:
     }
 
 
-def _tiny_levels(shapes: Shapes, side: str) -> list[tuple[int, int]]:
+def tiny_levels(shapes: Shapes, side: str) -> list[tuple[int, int]]:
     """The width and the number of blocks of each level; the last convolution begins none."""
     layers = {int(name.split(".")[2]) for name in shapes if name.startswith(f"{side}.layers.")}
     levels: list[tuple[int, int]] = []

@@ -6,7 +6,7 @@ TAESD, TAESDXL, TAESD3 and TAEF1 (https://github.com/madebyollin/taesd): `taesd_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -74,3 +74,28 @@ def halves_in(paths: tuple[Path, ...], dtype: torch.dtype) -> dict[str, Tensor]:
         assert half, "the files were recognised by their headers"
         joined |= named(half, tensors(path, "", dtype))
     return joined
+
+
+def decoder_in(path: Path) -> Callable[[Tensor], Tensor]:
+    """The network of a file with a decoder, in float32 on the CPU: latents to pixels in -1..1."""
+    import torch
+    from diffusers.models.autoencoders.vae import DecoderTiny
+
+    from weft.nodes.models.safetensors_header import read_header
+    from weft.nodes.models.single_file import tiny_levels
+
+    shapes = named("decoder", read_header(path).shapes)
+    levels = tiny_levels(shapes, "decoder")
+    network = DecoderTiny(
+        in_channels=shapes["decoder.layers.0.weight"][1],
+        out_channels=3,
+        num_blocks=tuple(blocks for _, blocks in levels),
+        block_out_channels=tuple(width for width, _ in levels),
+        upsampling_scaling_factor=2,
+        act_fn="relu",
+        upsample_fn="nearest",
+    )
+    weights = halves_in((path,), torch.float32)
+    network.load_state_dict({name.removeprefix("decoder."): one.float() for name, one in weights.items()})
+    decode: Callable[[Tensor], Tensor] = network.eval()
+    return decode

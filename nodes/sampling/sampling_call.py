@@ -15,6 +15,7 @@ import torch
 
 from weft.engine import Context, InputError
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.models.latent_preview import LatentRGBFactors, with_decoder
 from weft.nodes.models.parametrisation import Parametrisation, parametrisation_of
 from weft.nodes.sampling.aligned_steps import timing_of
 from weft.nodes.sampling.guide_patches import patches_of
@@ -30,8 +31,6 @@ from weft.nodes.values import Guide, Latent
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from weft.nodes.models.latent_preview import LatentRGBFactors
 
 RecordLatents = Callable[[Latent[Any], Latent[Any]], None]
 """Called with `(noisy, denoised)` after each step."""
@@ -97,7 +96,7 @@ def sampled(
         samples = run.sample(
             predict,
             start.latents,
-            _step_callback(context, model.latent_rgb_factors),
+            _step_callback(context, _colours(model, context)),
             keep_noise=settings.keep_noise,
             record=recorded if record else None,
             repainting=start.repainting,
@@ -161,6 +160,11 @@ def seeds_of(seed: int | list[int], batch: int, generator: GeneratorScope = "ite
             f"{len(seed)} seeds for {batch} generators", "give one seed, or one for each item", "batch-mismatch"
         )
     return seed
+
+
+def _colours(model: Denoiser, context: Context) -> LatentRGBFactors:
+    """What draws previews: the model's own colours, or the tiny autoencoder that the user's folder has for it."""
+    return with_decoder(model.latent_rgb_factors, context.preview_decoders)
 
 
 def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:

@@ -14,12 +14,14 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
+from tests.nodes.models.test_tiny_halves import write_halves
+from tests.nodes.oracle import diffusers
 from tests.refusals import refused
 from weft.engine import Engine, Graph, Link
 from weft.engine.events import Event, NodeProgress, Previewed
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode
 from weft.nodes.families import FAMILIES
-from weft.nodes.models.latent_preview import LatentRGBFactors, fitted, latent_rgb_factors_of
+from weft.nodes.models.latent_preview import LatentRGBFactors, fitted, latent_rgb_factors_of, with_decoder
 
 COLOURS = LatentRGBFactors(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (9.0, 9.0, 9.0)), (0.0, 0.5, 1.0))
 
@@ -132,3 +134,47 @@ def test_a_checkpoint_is_shown_in_its_own_colours(engine: Engine, models: Path, 
     with Engine(store=None, device="cpu", models=[tmp_path]) as own:
         (event, *_) = shown(own, graph_of("own"))
     assert (read(event.preview) == [255, 0, 0]).all()
+
+
+@pytest.fixture
+def decoders(tmp_path: Path) -> Path:
+    """A folder with the decoder of SD 1's latents, and with one of 16 channels under the name of SDXL's."""
+    blocks = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
+    for name, channels in (("taesd", 4), ("taesdxl", 16)):
+        torch.manual_seed(channels)
+        write_halves(diffusers.AutoencoderTiny(latent_channels=channels, **blocks), tmp_path, name)
+    return tmp_path
+
+
+def named(published: str) -> LatentRGBFactors:
+    return replace(COLOURS, published=published)
+
+
+def test_previews_are_decoded_by_a_decoder_of_the_users(decoders: Path) -> None:
+    torch.manual_seed(4)
+    blocks = {"encoder_block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
+    theirs, latents = diffusers.AutoencoderTiny(latent_channels=4, **blocks), torch.randn(2, 4, 8, 8)
+    with torch.no_grad():
+        wanted = (theirs.decode(latents[:1]).sample[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0)
+    assert torch.allclose(with_decoder(named("taesd"), decoders).of(latents), wanted, atol=1e-6)
+    theirs.save_pretrained(decoders / "taesd3")
+    assert torch.allclose(with_decoder(named("taesd3"), decoders).of(latents), wanted, atol=1e-6)
+    for folder, name in ((decoders, "taef1"), (decoders, ""), (None, "taesd")):
+        assert not with_decoder(named(name), folder).decoder
+
+
+def test_a_decoder_of_other_latents_is_refused(decoders: Path) -> None:
+    with refused("wrong-kind-of-file", "preview_decoders", 4):
+        with_decoder(named("taesdxl"), decoders)
+
+
+def test_a_run_shows_what_the_setting_names(decoders: Path, models: Path) -> None:
+    engines = [
+        Engine(store=None, device="cpu", models=[models], history=False, preview_decoders=one)
+        for one in (None, decoders, decoders / "none")
+    ]
+    pictures = [
+        read(shown(engine, graph_of("epsilon", steps=2), per_second=1e9)[-1].preview or b"") for engine in engines
+    ]
+    assert pictures[0].shape == pictures[2].shape and (pictures[0] == pictures[2]).all()
+    assert pictures[1].shape != pictures[0].shape or (pictures[1] != pictures[0]).any()
