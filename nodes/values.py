@@ -356,6 +356,7 @@ class Control(Generic[F]):
         end: the fraction of the run at which it ends.
         vae: encodes the picture, for ControlNets that read latents.
         kind: of the picture, for ControlNets that distinguish several.
+        mask: `[batch, height, width]` in 0..1, 1 where the picture is to be replaced, for ControlNets that inpaint.
     """
 
     control_net: ControlNet[F]
@@ -365,10 +366,13 @@ class Control(Generic[F]):
     end: float
     vae: VAE[F] | None = field(default=None, metadata=ADDED_LATER, repr=False)
     kind: str | None = field(default=None, metadata=ADDED_LATER, repr=False)
+    mask: Tensor | None = field(default=None, metadata=ADDED_LATER, repr=False)
 
     def check_value(self) -> None:
-        """Raise `InputError` for a picture of another shape or type."""
+        """Raise `InputError` for a picture or a mask of another shape or type."""
         check_tensor("the picture of a ControlNet", self.image, ("batch", "height", "width", 3))
+        if self.mask is not None:
+            check_tensor("the mask of a ControlNet", self.mask, ("batch", "height", "width"))
 
 
 @value

@@ -47,7 +47,9 @@ class FluxControlNet(ControlNetwork):
     def kinds(cls, config: Mapping[str, Any]) -> Mapping[str, int]:
         return {kind: number for kind, number in KINDS.items() if number < (config.get("num_mode") or 0)}
 
-    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+    def prepared(
+        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
         import torch
 
         if vae is None:

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.flows import PATCH, check_same_width, over_blocks, packed
-from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture
+from weft.nodes.models.control_networks import (
+    ControlNetwork,
+    ControlNetworkFormat,
+    ControlPicture,
+    check_mask_given,
+    with_mask,
+)
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
@@ -35,12 +41,18 @@ class QwenImageControlNet(ControlNetwork):
     def reads_latents(cls, config: Mapping[str, Any]) -> bool:
         return True
 
-    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+    @classmethod
+    def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
+        check_mask_given(given, needed=bool(config.get("extra_condition_channels")))
+
+    def prepared(
+        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
         import torch
 
         assert vae is not None
         latents = [vae.encode(one[None].movedim(1, -1)) for one in pixels]
-        return (self.placed(packed(torch.cat(latents))),)
+        return (self.placed(packed(with_mask(torch.cat(latents), mask))),)
 
     def residuals(
         self,
@@ -98,4 +110,5 @@ class QwenImageControlNetFormat(ControlNetworkFormat):
     network_class = QwenImageControlNet
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
-        return "a mask with its picture" if config.get("extra_condition_channels") else ""
+        channels = config.get("extra_condition_channels") or 0
+        return "" if channels in (0, PATCH**2) else f"{channels} channels besides those of its picture"

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.flows import check_same_width
-from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture
+from weft.nodes.models.control_networks import (
+    ControlNetwork,
+    ControlNetworkFormat,
+    ControlPicture,
+    check_mask_given,
+    with_mask,
+)
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
@@ -43,21 +49,28 @@ class SD3ControlNet(ControlNetwork):
         return {} if config.get("use_pos_embed", True) else KINDS
 
     @classmethod
+    def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
+        check_mask_given(given, needed=bool(config.get("extra_conditioning_channels")))
+
+    @classmethod
     def needs_kind(cls, config: Mapping[str, Any]) -> bool:
         return False
 
-    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
-        """InstantX's, which read no pooled prompt, were trained on latents that are not shifted; Stability AI's for
-        edges on pixels 255 times as far apart.
+    def prepared(
+        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """InstantX's, which read no pooled prompt, were trained on latents that are not shifted, but for those that
+        read a mask; Stability AI's for edges on pixels 255 times as far apart.
         """
         import torch
 
         assert vae is not None
-        encode = vae.encode_unshifted if self.network.config.force_zeros_for_pooled_projection else vae.encode
+        unshifted = self.network.config.force_zeros_for_pooled_projection and mask is None
+        encode = vae.encode_unshifted if unshifted else vae.encode
         pictures = pixels.movedim(1, -1)
         if kind == KINDS["canny"]:
             pictures = (pictures * 255 * 0.5 + 0.5 + 1) / 2
-        return (self.placed(torch.cat([encode(one[None]) for one in pictures])),)
+        return (self.placed(with_mask(torch.cat([encode(one[None]) for one in pictures]), mask)),)
 
     def residuals(
         self,
@@ -158,4 +171,5 @@ class SD3ControlNetFormat(ControlNetworkFormat):
     network_class = SD3ControlNet
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
-        return "a mask with its picture" if config.get("extra_conditioning_channels") else ""
+        channels = config.get("extra_conditioning_channels") or 0
+        return "" if channels in (0, 1) else f"{channels} channels besides those of its picture"

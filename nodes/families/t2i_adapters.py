@@ -51,7 +51,9 @@ class T2IAdapterNetwork(ControlNetwork):
                 "wrong-size",
             )
 
-    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+    def prepared(
+        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
         if self.network.config.in_channels == 1:
             shares = pixels.new_tensor(BRIGHTNESS).view(1, -1, 1, 1)
             pixels = (pixels * shares).sum(dim=1, keepdim=True)

@@ -10,7 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.nodes.families.unets import UNetFormat
-from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture, check_equal
+from weft.nodes.models.control_networks import (
+    ControlNetwork,
+    ControlNetworkFormat,
+    ControlPicture,
+    check_equal,
+    check_mask_given,
+)
 from weft.nodes.models.denoiser import DOWN_RESIDUALS, MIDDLE_RESIDUAL, Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
@@ -30,6 +36,7 @@ class UNetControlNet(ControlNetwork):
     """A ControlNet for a UNet."""
 
     conditions = ("encoder_hidden_states", "text_embeds", "time_ids")
+    masked_value = -1.0
 
     @property
     def pools(self) -> bool:
@@ -41,7 +48,13 @@ class UNetControlNet(ControlNetwork):
         prompts = ("cross_attention_dim",) if reads_prompts else ()
         check_equal(control, steered, ("block_out_channels", "layers_per_block", *prompts))
 
-    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+    @classmethod
+    def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
+        """Headers do not tell whether one was trained to inpaint."""
+
+    def prepared(
+        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
         return (self.placed(pixels),)
 
     def residuals(
@@ -81,6 +94,11 @@ class UNetControlNetUnion(UNetControlNet):
     """A ControlNet of several kinds of pictures, which it reads in one call."""
 
     fuses = True
+
+    @classmethod
+    def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
+        """Its kind `repaint` reads a picture that is black where it is to be replaced."""
+        check_mask_given(given, needed=False)
 
     @classmethod
     def kinds(cls, config: Mapping[str, Any]) -> Mapping[str, int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, SpacedDenoiser
 from weft.nodes.families.flux import RGB_FACTORS
+from weft.nodes.families.z_image_controls import ZImageControlNetFormat, layer_residuals, prompts_of
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
@@ -67,12 +68,10 @@ class ZImageDenoiser(SpacedDenoiser):
         """The velocity from picture to noise; the network's own leads the other way. A picture has one frame."""
         import torch
 
-        prompts = list(conditions["prompts"])
-        if "attention_mask" in conditions:
-            masks = conditions["attention_mask"].bool()
-            prompts = [prompt[mask] for prompt, mask in zip(prompts, masks, strict=True)]
+        prompts = prompts_of(conditions)
         times = self.network_timestep(timestep).expand(len(sample))
-        velocities = self.network(list(sample.unsqueeze(2)), times, prompts, return_dict=False)[0]
+        added = {"controlnet_block_samples": layer_residuals(residuals, sample, prompts)} if residuals else {}
+        velocities = self.network(list(sample.unsqueeze(2)), times, prompts, return_dict=False, **added)[0]
         return -torch.stack(velocities).squeeze(2)
 
 
@@ -137,5 +136,6 @@ Z_IMAGE = Family(
     latent_rgb_factors=RGB_FACTORS,  # its VAE is that of FLUX.1
     texts=(LanguageModel("qwen3_4b", "text_encoder", (), architecture=QWEN3, chat=CHAT, hidden_state=-2),),
     vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
+    controls=(ZImageControlNetFormat(),),
     scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0},
 )

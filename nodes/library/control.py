@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import ADDED_LATER, Limits, NodeProblem, Range, node
 from weft.nodes.sampling.compatibility import control_fits
-from weft.nodes.values import VAE, Conditioning, Control, ControlNet, F, Image
+from weft.nodes.values import VAE, Conditioning, Control, ControlNet, F, Image, Mask
 
 Kind = Literal[
     "canny", "soft_edge", "pose", "depth", "normal", "segmentation", "tile", "repaint", "blur", "gray", "low_quality"
@@ -39,6 +39,7 @@ def ApplyControlNet(
     control_net: ControlNet[F],
     image: Image,
     vae: Annotated[VAE[F] | None, ADDED_LATER] = None,
+    mask: Annotated[Mask | None, ADDED_LATER] = None,
     *,
     strength: Annotated[float, Range(0.0, 10.0)] = 1.0,
     start: Annotated[float, Range(0.0, 1.0)] = 0.0,
@@ -55,8 +56,11 @@ def ApplyControlNet(
         negative: what it is not to show; null without a negative prompt.
         control_net: from LoadControlNet.
         image: the picture to follow: one for the whole batch, or one for each item. Alpha is left out.
-        vae: the model's own, for ControlNets that read the picture's latents, as those of SD 3, Qwen-Image and most of
-            FLUX.1 do; others ignore it.
+        vae: the model's own, for ControlNets that read the picture's latents, as those of SD 3, Qwen-Image, Z-Image
+            and most of FLUX.1 do; others ignore it.
+        mask: 1 where the picture is to be replaced, for ControlNets that inpaint (SD 1.x's `control_v11p_sd15_inpaint`,
+            Alimama's of SD 3, InstantX's of Qwen-Image); 0.5 and more counts as 1. What is outside of it is kept only
+            nearly: SetNoiseMask keeps it, and StitchImage every pixel.
         strength: the factor of the ControlNet's output; 0.5 to 1 is usual.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
@@ -65,7 +69,8 @@ def ApplyControlNet(
             lines), normal, segmentation, tile and repaint. `canny` is for Stability AI's ControlNet of SD 3.5 Large
             too, which reads edges at other levels. Left out for all others.
     """
-    control = Control(control_net, image.pixels[..., :3], strength, start, end, vae, kind)
+    coverage = None if mask is None else mask.coverage
+    control = Control(control_net, image.pixels[..., :3], strength, start, end, vae, kind, coverage)
     return Controlled(_under(control, positive), _under(control, negative) if negative else None)
 
 

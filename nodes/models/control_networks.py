@@ -55,6 +55,9 @@ class ControlNetwork:
     fuses: ClassVar[bool] = False
     """Whether it reads several pictures in one call, each of a kind of its own."""
 
+    masked_value: ClassVar[float] = 0.0
+    """What pixels in 0..1 are under a mask."""
+
     reads_positive: ClassVar[bool] = False
     """Whether what it adds for the positive prompt serves the negative one too, as pipelines of its family have it."""
 
@@ -117,17 +120,28 @@ class ControlNetwork:
         return None if kind is None else kinds[kind]
 
     @classmethod
+    def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
+        """Raise `InputError` where one of this configuration reads no mask and is given one, or lacks the one that it
+        reads.
+        """
+        check_mask_given(given, needed=False)
+
+    @classmethod
     def check_size(cls, config: Mapping[str, Any], width: int, height: int) -> None:
         """Raise `InputError` for a size of pictures, in pixels, that one of this configuration cannot take."""
 
     @abstractmethod
-    def prepared(self, pixels: Tensor, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+    def prepared(
+        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
         """What is the same in all steps, one row for each picture.
 
         Args:
-            pixels: pictures `[picture, 3, height, width]` in 0..1 of the size that is sampled.
+            pixels: pictures `[picture, 3, height, width]` in 0..1 of the size that is sampled, with `masked_value`
+                under their mask.
             vae: given to those that read latents.
             kind: the number of the pictures' kind.
+            mask: `[picture, 1, height, width]` of 0 and 1, for those that read one.
         """
 
     @abstractmethod
@@ -162,6 +176,25 @@ class ControlNetworkFormat(NetworkFormat):
     """
 
     network_class: ClassVar[type[ControlNetwork]]
+
+
+def check_mask_given(given: bool, needed: bool) -> None:
+    """Raise `InputError` where a control network that needs a mask has none, or one that reads none has one."""
+    if given and not needed:
+        raise InputError("the ControlNet reads no mask", "leave `mask` out", "unsupported-by-model")
+    if needed and not given:
+        message = "the ControlNet inpaints: it reads a mask with its picture"
+        raise InputError(message, "give it as `mask`: 1 where the picture is to be replaced", "missing-input")
+
+
+def with_mask(latents: Tensor, mask: Tensor | None) -> Tensor:
+    """Latents with one more channel, 0 under the mask of their picture and 1 elsewhere; without a mask as they are."""
+    if mask is None:
+        return latents
+    import torch
+
+    small = torch.nn.functional.interpolate(mask.to(latents), latents.shape[-2:])
+    return torch.cat([latents, 1 - small], dim=1)
 
 
 def check_equal(control: Mapping[str, Any], steered: Mapping[str, Any], names: Iterable[str]) -> None:

@@ -252,12 +252,31 @@ _WHOLE = "give a checkpoint: one file with the denoiser, the VAE and the text en
 
 _PART = "load it with LoadDiffusionModel, and what it is without with LoadTextEncoder and LoadVAE"
 
+OTHER_ADAPTERS: Mapping[str, tuple[str, ...]] = {
+    "OFT or BOFT": (".oft_blocks", ".oft_diag", ".oft_R", ".boft_"),
+    "GLoRA": (".a1.weight", ".a2.weight", ".b1.weight", ".b2.weight", ".glora_"),
+    "IA3": (".ia3_l", ".on_input"),
+    "VeRA": (".vera_lambda_",),
+    "HRA": (".hra_u",),
+    "HiRA": (".hira_A", ".hira_B"),
+}
+"""Ways to change weights that are no LoRA, and parts of names of their tensors in files of LyCORIS, kohya and PEFT."""
+
 KINDS: tuple[Kind, ...] = (
     Kind(
         "a LoRA",
         "load it with LoadLoRA, and add it to a model with ApplyLoRA",
         _any("lora_up.", "lora_down.", "lora_A.", "lora_B.", ".lora.", "_lora.", "hada_w1", "lokr_w1"),
         "LoRA",
+    ),
+    *(
+        Kind(
+            f"an adapter that changes weights by {name}",
+            "no node reads it: merge it into a checkpoint by the tools of its trainer, or use a LoRA, LoHa or LoKr",
+            _any(*parts),
+            "adapter",
+        )
+        for name, parts in OTHER_ADAPTERS.items()
     ),
     Kind(
         "an IP-Adapter",
@@ -269,7 +288,13 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "a ControlNet",
         "load it with LoadControlNet",
-        _any("control_model.", "controlnet_cond_embedding.", "input_hint_block.", "controlnet_blocks."),
+        _any(
+            "control_model.",
+            "controlnet_cond_embedding.",
+            "input_hint_block.",
+            "controlnet_blocks.",
+            "control_all_x_embedder.",
+        ),
         "ControlNet",
     ),
     Kind(

@@ -251,6 +251,10 @@ def control_fits(node: Upstream) -> Iterator[NodeProblem]:
     config = source.facts.network.config
     if network.reads_latents(config) and node.call.inputs.get("vae") is None:
         yield NodeProblem.of(lacks_vae(), "vae", after=f"; it is from `{net.call.id}`")
+    try:
+        network.check_mask(config, node.call.inputs.get("mask") is not None)
+    except InputError as refusal:
+        yield NodeProblem.of(refusal, "mask", after=f"; it is from `{net.call.id}`")
     if "kind" in node.literals:
         try:
             network.kind_number(config, node.literals["kind"])

@@ -160,7 +160,11 @@ def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[t
 def _same(one: Control[Any], other: Control[Any]) -> bool:
     """Whether two controls are equal by content: values from a store are equal, never identical."""
     equal = all(getattr(one, name) == getattr(other, name) for name in _SETTINGS)
-    return equal and torch.equal(one.image, other.image)
+    return equal and torch.equal(one.image, other.image) and _same_masks(one.mask, other.mask)
+
+
+def _same_masks(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
 _SETTINGS = ("control_net", "strength", "start", "end", "vae", "kind")
@@ -178,20 +182,39 @@ def bound(
     config = network.network.config
     network.check_steered(config, model.network.config)
     network.check_size(config, latent.width, latent.height)
+    network.check_mask(config, control.mask is not None)
     kind = network.kind_number(config, control.kind)
-    image = control.image.permute(0, 3, 1, 2)
     size = (latent.height, latent.width)
-    if image.shape[2:] != size:
-        image = nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
+    image, mask = _scaled(control.image.permute(0, 3, 1, 2), size), None
+    if control.mask is not None:
+        mask = (_scaled(control.mask[:, None], size) >= 0.5).to(image)
+        image, mask = _alike(image, mask)
+        image = torch.where(mask > 0, network.masked_value, image)
     if not network.reads_latents(config):
-        tensors = network.prepared(image, None, kind)
+        tensors = network.prepared(image, None, kind, mask)
     elif control.vae is None:
         raise lacks_vae()
     else:
         with context.weights(control.vae, Autoencoder) as vae:
-            tensors = network.prepared(image, vae, kind)
+            tensors = network.prepared(image, vae, kind, mask)
     rows = tuple(repeated(one, latent.batch_size, "the picture of a ControlNet") for one in tensors)
     return BoundControl(network, (ControlPicture(rows, control.strength, control.start, control.end, kind),))
+
+
+def _scaled(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Planes `[batch, channel, height, width]` of another height and width."""
+    if planes.shape[2:] == size:
+        return planes
+    return nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)
+
+
+def _alike(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """A picture and a mask in as many rows as the longer of both has; one row serves all."""
+    rows = max(len(image), len(mask))
+    return (
+        repeated(image, rows, "the picture of a ControlNet"),
+        repeated(mask, rows, "the mask of a ControlNet"),
+    )
 
 
 def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:

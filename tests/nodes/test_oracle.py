@@ -14,9 +14,35 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
-from tests.nodes.oracle import EDM_CLASSES, SEED, SIZE, STEPS, VARIANTS, Oracle, assert_same, diffusers
+from tests.nodes.conftest import read_pixels
+from tests.nodes.oracle import (
+    EDM_CLASSES,
+    NEGATIVE,
+    PROMPT,
+    SCALE,
+    SEED,
+    SIZE,
+    STEPS,
+    VARIANTS,
+    Oracle,
+    assert_same,
+    diffusers,
+)
 from weft.engine import Engine, Graph, Link
-from weft.nodes import LoadCheckpoint, LoadImage, VAEEncode
+from weft.nodes import (
+    ApplyControlNet,
+    CFGGuide,
+    EmptyLatent,
+    ImageToMask,
+    KSampler,
+    LoadCheckpoint,
+    LoadControlNet,
+    LoadImage,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+    VAEEncode,
+)
 from weft.nodes.sampling.samplers import SAMPLERS
 
 PAIRS = [(sampler, schedule) for sampler, row in SAMPLERS.items() for schedule in row.schedules]
@@ -122,6 +148,34 @@ def test_a_control_net_that_is_applied_twice_counts_twice(weft_paints: Any, orac
     )
     twice = [{"net": "edges", "image": "ramp.png", "strength": 0.6}] * 2
     assert_same(weft_paints(sampler="euler", controls=twice), theirs)
+
+
+def test_a_control_net_that_inpaints(engine: Engine, oracle: Oracle, pictures: Path) -> None:
+    """Pixels under the mask are -1, as `make_inpaint_condition` of diffusers' documentation has it."""
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint("epsilon")
+        prompts = [TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE)]
+        mask = ImageToMask(LoadImage("stripes.png"))
+        positive, negative = ApplyControlNet(
+            prompts[0], prompts[1], LoadControlNet("edges"), LoadImage("ramp.png"), mask=mask, start=0.2, end=0.9
+        )
+        guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE)
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="euler")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    shown, hidden = (numpy.asarray(Pictures.open(pictures / name), dtype="float32") for name in NAMES)
+    shown[hidden.mean(-1) >= 127.5] = -255
+    theirs = oracle.paint(
+        diffusers.StableDiffusionControlNetPipeline,
+        "euler",
+        parts={"controlnet": oracle.control_net("edges")},
+        image=torch.from_numpy(shown / 255).permute(2, 0, 1)[None],
+        control_guidance_start=0.2,
+        control_guidance_end=0.9,
+    )
+    assert_same(read_pixels(engine.run(graph).paths), theirs)
+
+
+NAMES = ("ramp.png", "stripes.png")
 
 
 def test_a_control_net_that_pools_its_output(weft_paints: Any, oracle: Oracle, pictures: Path) -> None:

@@ -22,6 +22,7 @@ from weft.nodes import (
     ApplyControlNet,
     CFGGuide,
     EmptyLatent,
+    ImageToMask,
     KSampler,
     LoadCheckpoint,
     LoadControlNet,
@@ -57,7 +58,7 @@ CONTROLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 MODES = {"canny": 0, "depth": 2, "low_quality": 6}
 
 
-def ours(engine: Engine, model: str, controls: Any, batch: int = 1, **guidance: Any) -> Pixels:
+def ours(engine: Engine, model: str, controls: Any, batch: int = 1, mask: str | None = None, **guidance: Any) -> Pixels:
     """What Weft paints under controls: the name of each, its picture and its settings."""
     steps = max([one.get("steps", STEPS) for _, _, one in controls], default=STEPS)
     with Graph() as graph:
@@ -68,7 +69,13 @@ def ours(engine: Engine, model: str, controls: Any, batch: int = 1, **guidance: 
         for net, picture, settings in controls:
             given = {name: one for name, one in settings.items() if name != "steps"}
             positive, negative = ApplyControlNet(
-                positive, negative, LoadControlNet(net), LoadImage(picture), checkpoint.vae, **given
+                positive,
+                negative,
+                LoadControlNet(net),
+                LoadImage(picture),
+                checkpoint.vae,
+                ImageToMask(LoadImage(mask)) if mask else None,
+                **given,
             )
         guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE, **guidance)
         latent = KSampler(guide, EmptyLatent(SIZE, SIZE, batch), seed=SEED, steps=steps, sampler="model")
@@ -77,18 +84,27 @@ def ours(engine: Engine, model: str, controls: Any, batch: int = 1, **guidance: 
 
 
 def theirs(
-    oracle: Oracle, models: Path, pictures: Path, model: str, controls: Any, batch: int = 1, **guidance: Any
+    oracle: Oracle,
+    models: Path,
+    pictures: Path,
+    model: str,
+    controls: Any,
+    batch: int = 1,
+    mask: str | None = None,
+    **guidance: Any,
 ) -> Pixels:
     """What diffusers' pipeline paints for it."""
     family = PIPELINES[model.partition("-")[0]]
     nets = [getattr(diffusers, CLASSES[family]).from_pretrained(models / net).float() for net, _, _ in controls]
     together = [settings for _, _, settings in controls]
-    arguments = {
+    arguments: dict[str, list[Any]] = {
         "control_image": [Pictures.open(pictures / picture) for _, picture, _ in controls],
         "controlnet_conditioning_scale": [one.get("strength", 1.0) for one in together],
         "control_guidance_start": [one.get("start", 0.0) for one in together],
         "control_guidance_end": [one.get("end", 1.0) for one in together],
     }
+    if mask:
+        arguments["control_mask"] = [Pictures.open(pictures / mask)]
     if family == "Flux":
         arguments["control_mode"] = [MODES.get(one.get("kind", "")) for one in together]
     one, alone = len(nets) == 1, {name: given[0] for name, given in arguments.items()}
@@ -98,7 +114,7 @@ def theirs(
     if family != "StableDiffusion3":
         latents = diffusers.FluxPipeline._pack_latents(latents, batch, 16, 8, 8)
     return oracle.paint(
-        getattr(diffusers, f"{family}ControlNetPipeline"),
+        getattr(diffusers, f"{family}ControlNet{MASKING[family] if mask else ''}Pipeline"),
         "model",
         model=model,
         batch=batch,
@@ -111,6 +127,8 @@ def theirs(
         **(alone if one else arguments),
     )
 
+
+MASKING = {"StableDiffusion3": "Inpainting", "QwenImage": "Inpaint"}
 
 CLASSES = {
     "StableDiffusion3": "SD3ControlNetModel",
@@ -160,6 +178,67 @@ def test_a_control_net_for_qwen_image(
     controls = [(zoo("qwen-edges"), "stripes.png", CALLS[name])]
     expected = theirs(oracle, models, pictures, zoo("qwen-image"), controls, batch, true_cfg_scale=SCALE)
     assert_same(ours(engine, "qwen-image", controls, batch), expected)
+
+
+@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize(("model", "net"), [("sd3", "sd3-masked"), ("qwen-image", "qwen-masked")])
+def test_a_control_net_that_reads_a_mask(
+    zoo: Any, models: Path, engine: Engine, oracle: Oracle, pictures: Path, model: str, net: str, name: str
+) -> None:
+    """The white half of the picture is replaced."""
+    controls = [(zoo(net), "ramp.png", CALLS[name])]
+    guidance: Any = {"true_cfg_scale": SCALE} if model == "qwen-image" else {}
+    expected = theirs(oracle, models, pictures, zoo(model), controls, mask="stripes.png", **guidance)
+    painted = ours(engine, model, controls, mask="stripes.png")
+    assert_same(painted, expected)
+    assert (painted != ours(engine, model, controls, mask="ramp.png")).any()
+
+
+@pytest.mark.parametrize("batch", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strength", [0.6, pytest.param(1.4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("net", ["z-edges", "z-later-edges"])
+def test_a_control_net_for_z_image(
+    zoo: Any, engine: Engine, oracle: Oracle, models: Path, pictures: Path, net: str, strength: float, batch: int
+) -> None:
+    controls = [(zoo(net), "stripes.png", {"strength": strength})]
+    painted = ours(engine, zoo("z-image"), controls, batch)
+    theirs = oracle.paint(
+        diffusers.ZImageControlNetPipeline,
+        "model",
+        model="z-image",
+        batch=batch,
+        parts={"controlnet": shared(oracle, models, net), "vae": oracle.certain_vae("z-image")},
+        control_image=Pictures.open(pictures / "stripes.png"),
+        controlnet_conditioning_scale=strength,
+        guidance_scale=SCALE - 1,
+        num_inference_steps=STEPS,
+        width=SIZE,
+        height=SIZE,
+    )
+    assert_same(painted, theirs)
+    assert (painted != ours(engine, "z-image", [], batch)).any()
+
+
+def shared(oracle: Oracle, models: Path, net: str) -> Any:
+    """A ControlNet with the embeddings of the transformer, as its pipeline takes it."""
+    alone = diffusers.ZImageControlNetModel.from_pretrained(models / net).float()
+    return diffusers.ZImageControlNetModel.from_transformer(alone, oracle.pipeline("z-image").transformer)
+
+
+def test_two_control_nets_for_z_image_add_up(zoo: Any, engine: Engine) -> None:
+    """Two at a part of the strength are one; one that acts in some steps alone changes less."""
+    kinds: list[list[Mapping[str, float]]] = [
+        [],
+        [{}],
+        [{"strength": 0.4}, {"strength": 0.6}],
+        [{"start": 0.5}],
+    ]
+    plain, full, both, late = (
+        ours(engine, zoo("z-image"), [(zoo("z-edges"), "stripes.png", one) for one in settings]).astype(int)
+        for settings in kinds
+    )
+    assert numpy.abs(both - full).max() <= 1
+    assert 0 < numpy.abs(late - plain).mean() < numpy.abs(full - plain).mean()
 
 
 PAIRS: Mapping[str, list[tuple[str, str, Mapping[str, Any]]]] = {
@@ -238,6 +317,10 @@ def problems(engine: Engine, model: str, net: str, *, vae: bool = True, **settin
         ("flux-dev", "flux-union", {"kind": "normal"}, ("unsupported-by-model", "kind"), ["normal", "depth"]),
         ("flux-dev", "flux-edges", {"kind": "canny"}, ("unsupported-by-model", "kind"), ["canny"]),
         ("sd3", "sd35-wide", {}, ("wrong-control-net", "guide"), ["channels", "load_control_net", "load_checkpoint"]),
+        ("z-image", "z-edges", {"vae": False}, ("missing-input", "vae"), ["load_control_net"]),
+        ("z-image", "z-wide-edges", {}, ("wrong-control-net", "guide"), ["dim", 128, 64, "load_control_net"]),
+        ("z-image", "z-three-layers", {}, ("wrong-control-net", "guide"), [28, 2, "load_control_net"]),
+        ("sd3", "sd3-masked", {}, ("missing-input", "mask"), ["load_control_net"]),
         ("flux-dev", "flux-wide", {}, ("wrong-control-net", "guide"), ["channels", 128, 64, "load_control_net"]),
     ],
 )

@@ -14,7 +14,7 @@ from tests.nodes import layouts
 from tests.refusals import names, refused
 from weft.engine import InputError, SearchPaths
 from weft.nodes import builtin
-from weft.nodes.families.sources import CheckpointSource, ControlNetSource, VAESource
+from weft.nodes.families.sources import CheckpointSource, ControlNetSource, LoRASource
 
 CHECKPOINT, CONTROL_NET = CheckpointSource(), ControlNetSource()
 
@@ -260,6 +260,25 @@ def test_what_can_be_named_is_listed(models: Path, places: SearchPaths, monkeypa
     named = {name for name, _ in CHECKPOINT.available(places)}
     assert {"builtin:landscapes", "epsilon", "v_prediction", "sample"} <= named
     assert {name for name, _ in CONTROL_NET.available(places)} >= {"edges", "depth"}
+
+
+UNREAD_ADAPTERS = {
+    "OFT": ("lora_unet_mid_block_attn_to_q.oft_blocks", "lora_unet_mid_block_attn_to_q.alpha"),
+    "BOFT": ("base_model.model.mid_block.attn.to_q.boft_R", "base_model.model.mid_block.attn.to_q.boft_s"),
+    "GLoRA": tuple(f"lora_unet_mid_block_attn_to_q.{one}.weight" for one in ("a1", "a2", "b1", "b2")),
+    "IA3": ("lora_unet_mid_block_attn_to_k.weight", "lora_unet_mid_block_attn_to_k.on_input"),
+    "VeRA": ("base_model.model.mid_block.attn.to_q.vera_lambda_b",),
+}
+"""Names of tensors in files of LyCORIS, kohya's scripts and PEFT that are no LoRA."""
+
+
+@pytest.mark.parametrize("form", UNREAD_ADAPTERS)
+@pytest.mark.parametrize("source", [LoRASource(), CHECKPOINT])
+def test_an_adapter_of_another_form_is_named(tmp_path: Path, source: Any, form: str) -> None:
+    header_only(tmp_path / "style.safetensors", *UNREAD_ADAPTERS[form])
+    error = refusal(source, "style.safetensors", tmp_path)
+    assert error.code == "wrong-kind-of-file" and names(error, form)
+    assert names(error, "LoHa")
 
 
 def test_half_of_a_tiny_autoencoder_is_called_so(tmp_path: Path) -> None:

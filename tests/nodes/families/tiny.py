@@ -418,6 +418,17 @@ def z_image() -> Any:
     )
 
 
+def z_image_control_net(**options: Any) -> Any:
+    """A ControlNet for Z-Image that steers two of its layers."""
+    sizes: dict[str, Any] = {"dim": 64, "n_refiner_layers": 1, "n_heads": 2, "n_kv_heads": 2}
+    own = {"control_layers_places": [0, 1], "control_refiner_layers_places": [0], "control_in_dim": 16}
+    return awake(diffusers.ZImageControlNetModel(**{**sizes, **own, **options}), "before_proj|after_proj")
+
+
+LATER = {"control_in_dim": 33, "add_control_noise_refiner": "control_noise_refiner"}
+"""Version 2.1 of Z-Image's ControlNets, which can inpaint too."""
+
+
 def qwen_image() -> Any:
     """A pipeline of Qwen-Image, whose VAE has a mean and a deviation for each channel and a frame axis."""
     shifting = {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 0.9, "shift_terminal": 0.02}
@@ -486,6 +497,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sd3-short": lambda: sd3(with_t5=False),
     "sd35": lambda: sd3(qk_norm="rms_norm", dual_attention_layers=(0,)),
     "sd3-edges": sd3_control_net,
+    "sd3-masked": lambda: sd3_control_net(extra_conditioning_channels=1),
     "sd3-depth": lambda: sd3_control_net(num_layers=2, qk_norm="rms_norm"),
     "sd35-edges": lambda: sd3_control_net(**STABILITY),
     "sd35-wide": lambda: sd3_control_net(**STABILITY, num_attention_heads=2, caption_projection_dim=128),
@@ -498,8 +510,13 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "flux-fill": lambda: flux(guided=True, in_channels=384, out_channels=64),
     "flux-canny": lambda: flux(guided=True, in_channels=128, out_channels=64),
     "z-image": z_image,
+    "z-edges": z_image_control_net,
+    "z-later-edges": lambda: z_image_control_net(**LATER, control_layers_places=[0]),
+    "z-three-layers": lambda: z_image_control_net(**LATER, control_layers_places=[0, 14, 28]),
+    "z-wide-edges": lambda: z_image_control_net(dim=128),
     "qwen-image": qwen_image,
     "qwen-edges": qwen_image_control_net,
+    "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "ddpm-grey": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler(), in_channels=1, out_channels=1),
