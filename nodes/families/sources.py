@@ -178,6 +178,9 @@ def notices_of(name: str, contents: Contents, facts: object) -> tuple[Notice, ..
     Args:
         name: of the file, for messages.
     """
+    if isinstance(facts, EmbeddingFacts):
+        rest = sorted(contents.shapes.keys() - facts.sizes.keys())
+        return (unread_tensors(name, rest),) if rest else ()
     if isinstance(facts, ControlNetFacts):
         prefixes = {facts.network.prefix}
     else:

@@ -41,6 +41,7 @@ class TextModelFacts:
         folder: its component in the folder `Resolved.root`; empty where the root is the component itself, or a file.
         prefix: what the names of its tensors begin with in a file.
         shapes: of its tensors in a file, by the rest of their names.
+        vocabulary: how many tokens it knows; 0 where headers do not say it.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class TextModelFacts:
     folder: str = ""
     prefix: str = ""
     shapes: Shapes = field(default_factory=dict, repr=False, compare=False)
+    vocabulary: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.kind.upper()}, {self.layers} layers of {self.width} channels"

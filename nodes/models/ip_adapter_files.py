@@ -77,6 +77,7 @@ def ip_adapter_facts(contents: Contents) -> IPAdapterFacts | None:
     if not projection or not keys:
         return None
     _refuse_faces(projection)
+    _refuse_timed(projection)
     kind, reads, width = _projection(projection)
     layers = tuple(shape[0] for _, shape in keys)
     if {shape[1] for _, shape in keys} != {width}:
@@ -152,6 +153,16 @@ def _refuse_faces(projection: Shapes) -> None:
         raise InputError(
             "the adapter reads the embedding of a face that InsightFace makes (FaceID), which no node gives it",
             "use a plain one, IP-Adapter Plus, or one of these for faces (ip-adapter-plus-face, ip-adapter-full-face)",
+            "unsupported-network",
+        )
+
+
+def _refuse_timed(projection: Shapes) -> None:
+    """Raise `InputError` for an adapter whose tokens depend on the step (InstantX's for SD 3.5)."""
+    if "time_embedding.linear_1.weight" in projection:
+        raise InputError(
+            "the adapter is one for SD 3, which makes other tokens of its picture in each step; it is not read",
+            "use an IP-Adapter for SD 1.x, SDXL or FLUX.1",
             "unsupported-network",
         )
 

@@ -77,7 +77,8 @@ class Clip(TextModel):
         if config.get("model_type") != "clip_text_model" or "hidden_size" not in config:
             return None
         projects = "CLIPTextModelWithProjection" in str(config.get("architectures"))
-        return TextModelFacts(self.kind, config["hidden_size"], config.get("num_hidden_layers", 0), projects)
+        size, layers, known = (config.get(name, 0) for name in ("hidden_size", "num_hidden_layers", "vocab_size"))
+        return TextModelFacts(self.kind, size, layers, projects, vocabulary=known)
 
     def of_shapes(self, shapes: Shapes) -> TextModelFacts | None:
         entry = self.entry(shapes)
@@ -85,7 +86,8 @@ class Clip(TextModel):
             return None
         projects = "text_projection" in shapes or "text_projection.weight" in shapes
         layers = max(original.count(shapes, pattern) for pattern in LAYERS)
-        return TextModelFacts(self.kind, shapes[entry][1], layers, projects, shapes=shapes)
+        known, width = shapes[entry][0], shapes[entry][1]
+        return TextModelFacts(self.kind, width, layers, projects, shapes=shapes, vocabulary=known)
 
     def renamed(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         return original.open_text_renamed(found) if OPEN_ENTRY in found else found

@@ -36,8 +36,11 @@ def sizes_of(shapes: Shapes) -> Sizes:
 
 
 def word_of(sizes: Sizes, file: Path) -> str:
-    """The word that a file's vectors replace: the name of its tensor, else the name of the file."""
-    return file.stem if EMBEDDED & sizes.keys() else next(iter(sizes))
+    """The word that a file's vectors replace: the name of its tensor, else the name of the file.
+
+    A1111 has `*` as the name of the only tensor.
+    """
+    return file.stem if (EMBEDDED | {"*"}) & sizes.keys() else next(iter(sizes))
 
 
 def match_vectors(text: str, sizes: Sizes, clips: Mapping[str, int]) -> dict[str, str]:

@@ -71,7 +71,8 @@ class T5(TextModel):
     def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
         if config.get("model_type") != "t5" or "d_model" not in config:
             return None
-        return TextModelFacts(self.kind, config["d_model"], config.get("num_layers", 0))
+        known = config.get("vocab_size", 0)
+        return TextModelFacts(self.kind, config["d_model"], config.get("num_layers", 0), vocabulary=known)
 
     def of_shapes(self, shapes: Shapes) -> TextModelFacts | None:
         entry = self.entry(shapes)
@@ -83,7 +84,8 @@ class T5(TextModel):
                 f"the text encoder is {found}, which no family reads", "give T5 1.1 (t5xxl)", "wrong-text-models"
             )
         layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
-        return TextModelFacts(self.kind, shapes[entry][1], layers, shapes=shapes)
+        known, width = shapes[entry][0], shapes[entry][1]
+        return TextModelFacts(self.kind, width, layers, shapes=shapes, vocabulary=known)
 
     def check_tokenizer(self, files: TextModelFiles) -> None:
         t5_tokenizer_folder(files)

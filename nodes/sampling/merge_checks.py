@@ -128,9 +128,9 @@ def texts_merge(node: Upstream) -> Iterator[NodeProblem]:
         if not first or not other:
             continue
         missing = [text for text in first[1] if text not in other[1]]
-        unlike = [
-            text for text, facts in first[1].items() if text in other[1] and _sizes(other[1][text]) != _sizes(facts)
-        ]
+        shared = [text for text in first[1] if text in other[1]]
+        unlike = [text for text in shared if _sizes(other[1][text]) != _sizes(first[1][text])]
+        others = [text for text in shared if not _share_words(other[1][text], first[1][text])]
         if missing:
             message = f"`{other[0]}` lacks the text model {missing[0]}, which `{first[0]}` has"
             yield NodeProblem(name, message, "merge text encoders of the same models", "wrong-text-models")
@@ -138,6 +138,15 @@ def texts_merge(node: Upstream) -> Iterator[NodeProblem]:
             text = unlike[0]
             message = f"{text} of `{other[0]}` is {other[1][text]}, and that of `{first[0]}` {first[1][text]}"
             yield NodeProblem(name, message, "merge text encoders of the same models", "wrong-text-models")
+        elif others:
+            known = [one[1][others[0]].vocabulary for one in (other, first)]
+            message = f"{others[0]} of `{other[0]}` knows {known[0]} tokens, and that of `{first[0]}` {known[1]}"
+            yield NodeProblem(name, message, "merge text encoders of one tokenizer", "wrong-text-models")
+
+
+def _share_words(one: TextModelFacts, other: TextModelFacts) -> bool:
+    """Whether two text models have equal vocabularies, as far as headers say it."""
+    return one.vocabulary == other.vocabulary or 0 in (one.vocabulary, other.vocabulary)
 
 
 def _sizes(facts: TextModelFacts) -> tuple[str, int, int]:

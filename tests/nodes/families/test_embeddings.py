@@ -15,7 +15,7 @@ from transformers import CLIPTokenizer
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import SCALE, SEED, SIZE, STEPS, Oracle, Pixels, assert_same, diffusers
 from tests.refusals import names, refused
-from weft.engine import Context, Engine, Graph
+from weft.engine import Context, Engine, Graph, SearchPaths
 from weft.nodes import (
     CFGGuide,
     EmptyLatent,
@@ -27,6 +27,8 @@ from weft.nodes import (
     VAEDecode,
     builtin,
 )
+from weft.nodes.families.sources import EmbeddingSource
+from weft.nodes.models.facts import EmbeddingFacts
 from weft.nodes.prompting.embeddings import split_at_words
 from weft.nodes.prompting.prompts import PLAIN
 
@@ -200,3 +202,14 @@ def test_a_word_that_stands_for_two_is_refused_by_the_node_too(call: Any, files:
     assert known.embeddings[0].word == "ugly_1"
     with refused("word-taken", "UGLY_1"):
         call(load, text_encoder=known, source="flat.safetensors", token="UGLY_1")
+
+
+def test_other_forms_of_files_are_read_and_what_is_not_is_named(tmp_path: Path) -> None:
+    """Those of A1111 have `*` as the word; those for SD 3 and FLUX.1 may have vectors for T5 too."""
+    save_file({"*": vectors(2)}, tmp_path / "style.safetensors")
+    save_file({"clip_l": vectors(2), "t5xxl": vectors(2)}, tmp_path / "both.safetensors")
+    places = SearchPaths(working=tmp_path, models=(tmp_path,))
+    star, both = (EmbeddingSource().resolve(f"{name}.safetensors", places) for name in ("style", "both"))
+    assert isinstance(star.facts, EmbeddingFacts) and isinstance(both.facts, EmbeddingFacts)
+    assert (star.facts.word, [*star.facts.sizes.values()], star.notices) == ("style", [(2, 64)], ())
+    assert both.facts.sizes.keys() == {"clip_l"} and [one.code for one in both.notices] == ["unread-tensors"]

@@ -253,6 +253,11 @@ def test_text_encoders_and_vaes_that_cannot_be_merged_are_problems(zoo: Zoo, eng
     with refused("wrong-text-models", node="texts"):
         engine.run(graph)
     with Graph() as graph:
+        words, others = LoadCheckpoint("epsilon"), LoadCheckpoint("clip")
+        encoder = named("texts", MergeTextEncoders)(words.text_encoder, others.text_encoder)
+        graph.output("text", TextEncode(encoder, "a lake"))
+    assert [(one.node, one.code) for one in engine.check(graph).problems] == [("texts", "wrong-text-models")]
+    with Graph() as graph:
         whole = LoadCheckpoint("epsilon")
         vae = named("vaes", MergeVAEs)(whole.vae, LoadVAE(whole.model, f"{zoo('tiny-vae')}/vae"))
         graph.output("image", VAEDecode(vae, EmptyLatent(64, 64)))
