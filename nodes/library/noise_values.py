@@ -49,6 +49,8 @@ def DrawNoise(
 ) -> Noise[F]:
     """Draw noise of unit variance: exactly that which KSampler draws for this seed.
 
+    Where it adds none to its latents (`add_noise` false), this is the fresh noise of its first step, if that has any.
+
     Args:
         model: from LoadCheckpoint; it says how many channels there are and how many pixels an element covers.
         latent: the size and the batch: EmptyLatent, or latents.

@@ -147,3 +147,21 @@ def test_steps_over_sigmas_are_recorded_too(call: Call, guide: Any) -> None:
     sigmas = ListSigmas([10.0, 3.0, 0.0])
     walked = call(KSamplerSteps, guide=guide, latent=EmptyLatent(64, 64), sigmas=sigmas, sampler="euler")
     assert len(walked.noisy) == 2 and torch.equal(walked.noisy[-1].samples, walked.denoised[-1].samples)
+
+
+def test_a_reverse_step_of_ddpm_is_its_formula_with_drawn_noise(call: Call, guide: Any, models: Any) -> None:
+    """Ho et al., "DDPM", 2020, algorithm 2: x_(t-1) is the mean plus sigma times the noise that DrawNoise draws."""
+    steps, first = 10, 6
+    noisy = Latent[Any](64, 64, 1, torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)))
+    drawn = call(DrawNoise, model=guide.model, latent=noisy, seed=9).samples
+    given = {"steps": steps, "sampler": "ddpm", "start_step": first, "end_step": first + 1, "clip": False}
+    done = call(KSamplerSteps, guide=guide, latent=noisy, seed=9, add_noise=False, **given)
+    scheduler = diffusers.DDPMScheduler.from_pretrained(models / "epsilon", subfolder="scheduler")
+    scheduler.set_timesteps(steps)
+    t, before = scheduler.timesteps[first], scheduler.timesteps[first + 1]
+    bar, bar_before = (scheduler.alphas_cumprod[one] for one in (t, before))
+    alpha, clean = bar / bar_before, done.denoised[0].samples
+    of_clean, of_noisy = bar_before.sqrt() * (1 - alpha), alpha.sqrt() * (1 - bar_before)
+    mean = (of_clean * clean + of_noisy * noisy.samples) / (1 - bar)
+    sigma = ((1 - bar_before) / (1 - bar) * (1 - alpha)).sqrt()
+    assert torch.allclose(done.latent.samples, mean + sigma * drawn, atol=1e-5)

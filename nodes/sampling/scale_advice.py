@@ -1,0 +1,28 @@
+"""A warning before a run: a scale of guidance below 1, which leads away from the prompt. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.engine import NodeProblem, Upstream
+from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.values import Model
+
+
+def scale_advice(guide: Upstream) -> Iterator[NodeProblem]:
+    """Whether a guide has a scale at which diffusers turns guidance off, and does not.
+
+    A model that was distilled with guidance reads the scale itself.
+    """
+    scale, off = guide.literals.get("scale"), guide.literals.get("off_below_1", False)
+    loader = loader_above(guide, Model)
+    model = loaded(loader) if loader else None
+    distilled = model is not None and model.family.denoiser.distilled(model.facts.network.config)
+    if scale is not None and scale < 1 and not off and not distilled:
+        part = "ignored" if scale == 0 else f"followed by {scale:g} alone"
+        yield NodeProblem(
+            "scale",
+            f"at scale {scale:g} the prompt is {part}; as `guidance_scale` of diffusers it would turn guidance off",
+            "set `off_below_1`, or `scale` to 1, for the prompt without guidance",
+            "unusual-scale",
+        )
