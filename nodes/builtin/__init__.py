@@ -7,11 +7,14 @@ card.
 
 from pathlib import Path
 
-__all__ = ["FOLDER", "LICENCE", "names", "path"]
+__all__ = ["FOLDER", "LICENCE", "LORA", "names", "path"]
 
 FOLDER = Path(__file__).parent
 
 LICENCE = "apache-2.0"
+
+LORA = "pytorch_lora_weights.safetensors"
+"""The file of a LoRA's folder, as diffusers names it."""
 
 
 def names() -> tuple[str, ...]:
@@ -27,4 +30,4 @@ def path(name: str) -> Path:
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / "model_index.json").is_file() or (folder / "config.json").is_file()
+    return any((folder / name).is_file() for name in ("model_index.json", "config.json", LORA))

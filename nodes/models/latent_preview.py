@@ -45,7 +45,7 @@ class LatentRGBFactors:
         offset: the colour of a latent of zeros.
         decoder: the tiny autoencoder over the same latents that is used instead: the name of a builtin one, or the path
             of the file or folder of one; empty uses the map.
-        published: the name of a published tiny autoencoder over the same latents, which a user may have; empty for none.
+        published: the name of a published tiny autoencoder over the same latents; empty for none.
     """
 
     weights: tuple[Colour, ...]
