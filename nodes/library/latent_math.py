@@ -25,7 +25,7 @@ def BlendLatents(
     amount: Annotated[float, Range(0.0, 1.0)] = 0.5,
     method: Literal["linear", "spherical"] = "spherical",
 ) -> Latent[F]:
-    """Go from one latent to another.
+    """Go from one latent to another, straight or along the arc between them (slerp).
 
     Args:
         first: latents; what `amount` 0 gives.
