@@ -225,6 +225,7 @@ def shared(oracle: Oracle, models: Path, net: str) -> Any:
     return diffusers.ZImageControlNetModel.from_transformer(alone, oracle.pipeline("z-image").transformer)
 
 
+@pytest.mark.slow
 def test_two_control_nets_for_z_image_add_up(zoo: Any, engine: Engine) -> None:
     """Two at a part of the strength are one; one that acts in some steps alone changes less."""
     kinds: list[list[Mapping[str, float]]] = [

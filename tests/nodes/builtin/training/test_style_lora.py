@@ -25,7 +25,7 @@ GREEN = Scene("day", "green", "meadow", "tree", "left", "clear", 5)
 
 
 def test_the_command_writes_a_lora_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["--steps", "2", "--pictures", "4", "--out", str(tmp_path)]
+    arguments = ["--steps", "1", "--pictures", "2", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["style_lora", "autumn", *arguments])
     style_lora.main()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")] == [f"landscapes-autumn/{LORA}"]
