@@ -80,11 +80,16 @@ class NodeCached(Event):
 
 @dataclass(frozen=True)
 class NodeFinished(Event):
-    """A node has run."""
+    """A node has run; `peak` is the most bytes that tensors held on the device meanwhile, 0 where it is not counted."""
 
     node: str
     type: str
     seconds: float
+    peak: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """The event as one JSON object, with the peak where it was counted."""
+        return _with_peak(super().plain())
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,23 @@ class FileChanged(Event):
     node: str
     type: str
     path: str
+
+
+@dataclass(frozen=True)
+class MemoryRelieved(Event):
+    """The device was short of memory, and something was done about it.
+
+    Args:
+        action: `evicted`: weights left the device; `retried`: the node ran out of memory and is called again.
+        what: the weights; how the node is called again.
+        freed: bytes of the weights.
+    """
+
+    node: str
+    type: str
+    action: str
+    what: str
+    freed: int
 
 
 @dataclass(frozen=True)
@@ -199,6 +221,15 @@ class RunFinished(Event):
     ran: int
     cached: int
     seconds: float
+    peak: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """The event as one JSON object, with the peak where it was counted."""
+        return _with_peak(super().plain())
+
+
+def _with_peak(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in record.items() if name != "peak" or one}
 
 
 def ignore(event: Event) -> None:

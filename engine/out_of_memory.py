@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
+from collections.abc import Sequence
 
-from weft.engine.errors import InputError, described, message_of
+from weft.engine.errors import InputError, described, listed, message_of
 
 TEXTS = ("out of memory", "allocate memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 """What torch and the libraries under it say where memory is missing, in lower case."""
@@ -42,12 +43,18 @@ def release_memory() -> None:
             device.empty_cache()
 
 
-def missing_memory(fault: BaseException) -> InputError:
-    """The error of a node for which there is too little memory, also after all that could be evicted was."""
+def missing_memory(fault: BaseException, holds: Sequence[str] = ()) -> InputError:
+    """The error of a node for which there is too little memory, also after all that could be evicted was.
+
+    Args:
+        holds: what holds memory of the device, and how much.
+    """
     line = described(fault).splitlines()[0]
+    held = f"; the device holds {listed(holds)}" if holds else ""
     error = InputError(
-        f"there is too little memory for it ({line[:200]})",
-        "make pictures or batches smaller, decode in tiles, take a lower --precision, or another --device",
+        f"there is too little memory for it ({line[:200]}){held}",
+        "make pictures or batches smaller, decode in tiles (VAEDecode's `tile`), take a lower "
+        "--precision, leave more room for work by a lower --weights, or take another --device",
         "out-of-memory",
     )
     error.__cause__ = fault

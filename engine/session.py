@@ -38,6 +38,7 @@ from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
 from weft.engine.planning.planner import Plan, plan, raise_if_changed
 from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan
+from weft.engine.quantities import shown_size
 from weft.engine.running.auditing import audit as audited
 from weft.engine.running.delivery import Folder, check_output, versions
 from weft.engine.running.emitter import Emitter, raise_if_in_listener
@@ -55,6 +56,7 @@ from weft.engine.store import HistoryNote, NullStore, Store
 from weft.engine.store.codec import laid_out
 from weft.engine.submission import Submission
 from weft.engine.weights.device_lane import lane_of
+from weft.engine.weights.device_memory import begin_peak, peak_of
 from weft.engine.weights.file_digests import FileDigests
 from weft.engine.weights.header_check import HeaderCheck
 from weft.engine.weights.recipes import Sources
@@ -409,7 +411,11 @@ class Engine:
                 planned = parts.run(planned)
         except (GraphError, ChangedFile):
             seconds = time.perf_counter() - started
-            emit(events.RunFinished("failed", len(parts.result.ran), len(parts.result.cached), round(seconds, 6)))
+            emit(
+                events.RunFinished(
+                    "failed", len(parts.result.ran), len(parts.result.cached), round(seconds, 6), parts.result.peak
+                )
+            )
             raise
         found = parts.result
         for name, item in found.outputs.items():
@@ -424,7 +430,7 @@ class Engine:
         seconds = time.perf_counter() - started
         if emit.failed():
             found.status = "failed"
-        emit(events.RunFinished(found.status, len(found.ran), len(found.cached), round(seconds, 6)))
+        emit(events.RunFinished(found.status, len(found.ran), len(found.cached), round(seconds, 6), found.peak))
         if emit.fault is not None:
             raise emit.fault
         if found.status == "cancelled" and around():
@@ -472,6 +478,9 @@ class Engine:
             limits=self.limits,
             verify=self._digests.verify,
             make_room=self._make_room,
+            holds=self._holds,
+            begin_peak=partial(begin_peak, self._device),
+            peak=partial(peak_of, self._device),
             node_timeout=self.node_timeout,
         )
 
@@ -508,6 +517,10 @@ class Engine:
     def _make_room(self) -> None:
         self._residency.clear()
         release_memory()
+
+    def _holds(self) -> list[str]:
+        found = self._residency.holdings(self._device)
+        return [f"{one.what} ({shown_size(one.size)}{', in use' if one.used else ''})" for one in found]
 
     def _resident(self, values: Iterable[Any]) -> bool:
         return self._residency.resident(values, self._device)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from weft.engine import events
 from weft.engine.cli.output import say, say_warnings
 from weft.engine.errors import Problem
+from weft.engine.quantities import shown_size
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -69,9 +70,12 @@ class ProgressBar:
             case events.NodeProgress(node, type, step, steps, preview) if sys.stderr.isatty():
                 self._progress(node, step, steps)
                 self._show(preview)
-            case events.NodeFinished(node, type, seconds):
+            case events.NodeFinished(node, type, seconds, peak):
                 self._close_bar()
-                self._line("done", node, type, f"{seconds:.2f} s")
+                self._line("done", node, type, f"{seconds:.2f} s" + (f", {shown_size(peak)} at most" if peak else ""))
+            case events.MemoryRelieved(node, type, action, what, freed):
+                self._close_bar()
+                self._line(action, node, type, f"{what} ({shown_size(freed)})" if freed else what)
             case events.NodeFailed(node, type, error):
                 self._close_bar()
                 self._line("FAILED", node, type, "")
@@ -88,9 +92,10 @@ class ProgressBar:
             case events.WarningGiven(node, input, message, hint):
                 self._close_bar()
                 say_warnings([Problem(message, hint, node, input)])
-            case events.RunFinished(status, ran, cached, seconds):
+            case events.RunFinished(status, ran, cached, seconds, peak):
                 self._close_bar()
-                say(f"{status}: {ran} ran, {cached} cached, {seconds:.2f} s")
+                most = f", {shown_size(peak)} of memory at most" if peak else ""
+                say(f"{status}: {ran} ran, {cached} cached, {seconds:.2f} s{most}")
 
     def _line(self, state: str, node: str, type: str, detail: str) -> None:
         say(f"{state:<8} {node:<20} {type:<16} {detail}".rstrip())

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,7 +53,9 @@ from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record,
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
+from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.resources import HashedResource
+from weft.engine.weights.savings import Savings
 
 WORTH_CLAIMING = 0.2
 """Expected seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten
@@ -83,6 +85,8 @@ class RunEnvironment:
         limits: that values of nodes are held to.
         verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
         make_room: evicts weights that nothing uses, and gives memory back.
+        holds: names the weights on the device with their sizes.
+        begin_peak: has the peak of the device's memory counted from now on; `peak` gives it, 0 where it is not counted.
         final: whether the run is not planned again for a changed file: the node that read it has failed then.
         node_timeout: seconds that a call of a node may take (`weft.engine.running.time_limit`); None without a limit.
     """
@@ -100,6 +104,9 @@ class RunEnvironment:
     limits: Limits = field(default_factory=Limits)
     verify: Callable[[HashedResource], None] = lambda found: None
     make_room: Callable[[], None] = release_memory
+    holds: Callable[[], Sequence[str]] = tuple
+    begin_peak: Callable[[], object] = tuple
+    peak: Callable[[], int] = int
     final: bool = False
     node_timeout: float | None = None
 
@@ -116,17 +123,18 @@ class PartialResult:
     faulty: dict[str, str] = field(default_factory=dict)
     status: str = "done"
     warnings: list[Problem] = field(default_factory=list)
+    peak: int = 0
 
     def continued(self) -> PartialResult:
         """A copy for a later part of the same run to add to; each part has outputs of its own."""
         lists = ([*self.paths], [*self.failures], [*self.ran], [*self.cached])
-        return PartialResult({}, *lists, {**self.faulty}, warnings=[*self.warnings])
+        return PartialResult({}, *lists, {**self.faulty}, warnings=[*self.warnings], peak=self.peak)
 
     def finished(self, seconds: float, unstable: tuple[str, ...] = ()) -> Result:
         """The result of the whole run."""
         paths = tuple(map(Path, self.paths))
         lists = (tuple(self.failures), tuple(self.ran), tuple(self.cached))
-        return Result(self.status, self.outputs, paths, *lists, seconds, unstable, tuple(self.warnings))
+        return Result(self.status, self.outputs, paths, *lists, seconds, unstable, tuple(self.warnings), self.peak)
 
 
 class _Run:
@@ -139,6 +147,7 @@ class _Run:
         self.results: dict[str, Mapping[str, Handle | Computed]] = {}
         self.announced = {*result.ran, *result.cached}
         self.faulty = result.faulty
+        self.peaks: dict[str, int] = {}
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
@@ -307,7 +316,9 @@ class _Run:
             self._failed(step, outputs)
             return None
         self.result.ran.append(step.call.id)
-        self._emit(events.NodeFinished, step, seconds=round(seconds, 6))
+        peak = self.peaks.pop(step.call.id, 0)
+        self.result.peak = max(self.result.peak, peak)
+        self._emit(events.NodeFinished, step, seconds=round(seconds, 6), peak=peak)
         self._keep(step, content, outputs, seconds)
         return Record(outputs, seconds)
 
@@ -333,6 +344,8 @@ class _Run:
                     limited.begin()
                 started = time.perf_counter()
                 outputs = self._computed(step, arrived, lane, limited)
+                if step.call.type.lane == "gpu":
+                    self.peaks[step.call.id] = self.environment.peak()
                 return outputs, time.perf_counter() - started
         except InputError as fault:  # there is no turn to be had: the device is lost
             return fault, 0.0
@@ -352,12 +365,14 @@ class _Run:
         self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane, limited: LimitedCall[Any] | None
     ) -> _Outputs:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
-        call = partial(self._outcome, step, arrived, lane, limited)
-        outcome = call()
+        call, savings = partial(self._outcome, step, arrived, lane, limited), Savings()
+        if step.call.type.lane == "gpu":
+            self.environment.begin_peak()
+        outcome = call(savings)
         if isinstance(outcome, BaseException):
             clear_frames(outcome)
             if is_out_of_memory(outcome):
-                outcome = self._with_room(step, call)
+                outcome = self._with_room(step, call, savings)
         try:
             for found in step.found.values():
                 self.environment.verify(found)
@@ -366,12 +381,17 @@ class _Run:
         return outcome
 
     def _outcome(
-        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane, limited: LimitedCall[Any] | None
+        self,
+        step: Step,
+        arrived: Mapping[Link, Any],
+        lane: DeviceLane,
+        limited: LimitedCall[Any] | None,
+        savings: Savings,
     ) -> _Outputs:
         """The outputs of a call, or what it raised: anything but an interrupt of the user and the end of the run."""
         try:
-            with receiving(partial(self._warned, step)):
-                context = partial(self._context, step, lane, limited)
+            with receiving(partial(self._warned, step)), reliefs_to(partial(self._relieved, step)):
+                context = partial(self._context, step, lane, limited, savings)
                 given = called(step.call, arrived, context, self.environment.limits)
             if self.environment.guarded:
                 self._raise_if_changed(step.call, arrived)
@@ -381,19 +401,31 @@ class _Run:
             self._raise_unless_own(fault, limited.cancelled if limited else self.environment.cancelled)
             return fault
 
-    def _with_room(self, step: Step, call: Callable[[], _Outputs]) -> _Outputs:
-        """The outcome of a call that ran out of memory, called again after everything unused was evicted."""
-        self.environment.make_room()
-        outcome = call()
-        if not isinstance(outcome, BaseException):
-            message = "it ran out of memory, and ran again after all weights that nothing used were evicted"
-            self._warned(step, Notice(message, "a lower budget of weights leaves room for work", "out-of-memory"))
-            return outcome
-        clear_frames(outcome)
-        if not is_out_of_memory(outcome):
-            return outcome
-        self.environment.make_room()
-        return missing_memory(outcome)
+    def _with_room(self, step: Step, call: Callable[[Savings], _Outputs], savings: Savings) -> _Outputs:
+        """The outcome of a call that ran out of memory, called again with more room each time.
+
+        First everything unused is evicted; then the call is asked to save memory in each way that it can.
+        """
+        ways, following = ["after all weights that nothing used were evicted"], savings
+        while True:
+            with reliefs_to(partial(self._relieved, step)):
+                self.environment.make_room()
+            self._relieved(step, Relief("retried", " and ".join(ways)))
+            outcome = call(following)
+            if not isinstance(outcome, BaseException):
+                message = f"it ran out of memory, and ran again {' and '.join(ways)}"
+                self._warned(step, Notice(message, "a lower --weights leaves more room for work", "out-of-memory"))
+                return outcome
+            clear_frames(outcome)
+            if not is_out_of_memory(outcome):
+                return outcome
+            further = following.next()
+            if further is None:
+                holds = self.environment.holds()
+                self.environment.make_room()
+                return missing_memory(outcome, holds)
+            following = further
+            ways = [*ways[:1], str(following)]
 
     def _raise_unless_own(self, fault: BaseException, cancelled: Callable[[], bool]) -> None:
         """Raise what ends the call from outside, which is no failure of the node that raised it."""
@@ -421,12 +453,13 @@ class _Run:
             return self.no_turn
         return self.environment.lane.turn(self._raise_if_cancelled)
 
-    def _context(self, step: Step, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Context:
+    def _context(self, step: Step, lane: DeviceLane, limited: LimitedCall[Any] | None, savings: Savings) -> Context:
         return self.environment.context(
             resources=step.found,
             on_progress=partial(self._progress, step, limited),
             cancelled=limited.cancelled if limited else self.environment.cancelled,
             lane=lane,
+            savings=savings,
         )
 
     def _raise_if_changed(self, call: Call, arrived: Mapping[Link, Any]) -> None:
@@ -450,6 +483,9 @@ class _Run:
         given = (step.call.id, "", notice.message, notice.hint, notice.code)
         self.result.warnings.append(Problem(notice.message, notice.hint, step.call.id, code=notice.code))
         self.emit(events.WarningGiven(*given))
+
+    def _relieved(self, step: Step, relief: Relief) -> None:
+        self._emit(events.MemoryRelieved, step, action=relief.action, what=relief.what, freed=relief.freed)
 
     def _failed(self, step: Step, fault: BaseException) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)

@@ -10,6 +10,7 @@ from typing import Any
 from weft.engine.errors import InputError, NodeError, Problem, message_of, printable
 from weft.engine.mimebundle import Displayed
 from weft.engine.output_value import plain_output
+from weft.engine.quantities import shown_size
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Result(Displayed):
         failures: one error for each node that raised.
         ran: the nodes that ran, in order; `cached`: those that came from the store.
         unstable: the nodes whose results differed when they were computed again (`audit`).
+        peak: the most bytes that tensors held on the device in any node; 0 where it is not counted, as on the CPU.
         warnings: what is worth knowing and kept nothing from running: what files hold that nothing reads.
     """
 
@@ -35,11 +37,13 @@ class Result(Displayed):
     seconds: float
     unstable: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    peak: int = 0
 
     @property
     def summary(self) -> str:
         """`done: 2 ran, 5 cached in 1.30 s`."""
-        return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s"
+        peak = f", {shown_size(self.peak)} of memory at most" if self.peak else ""
+        return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s{peak}"
 
     def plain(self) -> dict[str, Any]:
         """The result as JSON values.
@@ -57,6 +61,7 @@ class Result(Displayed):
             "seconds": round(self.seconds, 6),
             "unstable": list(self.unstable),
             "warnings": [warning.plain() for warning in self.warnings],
+            **({"peak": self.peak} if self.peak else {}),
         }
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from weft.engine.weights.device_lane import DeviceLane, give_way, lane_of
 from weft.engine.weights.recipes import Patch, Recipe
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import HashedResource, Resolved
+from weft.engine.weights.savings import Saving, Savings
 
 M = TypeVar("M")
 
@@ -44,6 +45,7 @@ class Context:
         residency: keeps weights on devices.
         limits: what a node may make at most.
         preview_decoders: a folder of small decoders that draw previews; None has none.
+        savings: of memory, that this call is asked for.
         lane: in which code that uses weights takes its turns; the device's own one where left out.
     """
 
@@ -56,6 +58,7 @@ class Context:
     lane: DeviceLane | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits, repr=False)
     preview_decoders: Path | None = field(default=None, repr=False)
+    savings: Savings = field(default_factory=Savings, repr=False)
 
     def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
         """Report that `step` of `steps` is done.
@@ -103,6 +106,10 @@ class Context:
             self.residency.hold(recipe, self.device, patches, kind) as module,
         ):
             yield module
+
+    def saves(self, saving: Saving) -> bool:
+        """Whether the node is to save memory in this way, since it ran out of memory before. Its result is the same."""
+        return self.savings.asks_for(saving)
 
     def look(self) -> None:
         """Raise `Cancelled` where a wait for the device is to end: the run was asked to stop, or no run is around."""

@@ -19,7 +19,7 @@ from weft.engine import (
     check_pixels,
     node,
 )
-from weft.nodes.models.autoencoder import Autoencoder, Tiling
+from weft.nodes.models.autoencoder import Autoencoder, ExactTiling, Tiling
 from weft.nodes.sampling.size_checks import check_sides, image_fits_vae
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.sampling.workloads import decoding_work, encoding_work
@@ -98,7 +98,7 @@ def VAEEncode(
     import torch
 
     batch, height, width, _ = image.pixels.shape
-    with context.weights(_in_precision(vae, precision), Autoencoder, patches=_tiling(tile)) as autoencoder:
+    with context.weights(_in_precision(vae, precision), Autoencoder, patches=_tiling(tile, context)) as autoencoder:
         check_multiple(image, autoencoder.factor)
         items = [autoencoder.distribution(picture[None, ..., :3]) for picture in image.pixels]
     deviations = [one.deviation for one in items if sample and one.deviation is not None]
@@ -135,7 +135,7 @@ def VAEDecode(
             "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
         )
     vae = _in_precision(vae, precision)
-    with context.weights(vae, Autoencoder, patches=_tiling(tile)) as autoencoder:
+    with context.weights(vae, Autoencoder, patches=_tiling(tile, context)) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
             pixels = autoencoder.decode(item[None])
@@ -144,8 +144,15 @@ def VAEDecode(
     return Image(torch.cat(items))
 
 
-def _tiling(tile: int) -> tuple[Tiling, ...]:
-    return (Tiling(tile),) if tile else ()
+SPARE_TILE = 256
+"""The side of tiles where a node ran out of memory, in pixels."""
+
+
+def _tiling(tile: int, context: Context) -> tuple[Tiling | ExactTiling, ...]:
+    """In tiles where the user wants them, or where memory was short and the result is the same."""
+    if tile:
+        return (Tiling(tile),)
+    return (ExactTiling(SPARE_TILE),) if context.saves("tiles") else ()
 
 
 def _in_precision(vae: VAE[F], precision: Precision) -> VAE[F]:

@@ -163,6 +163,13 @@ class Autoencoder:
         found = self.network.encode(pixels).latent_dist
         return LatentDistribution(found.mean, found.std)
 
+    @property
+    def tiles_exactly(self) -> bool:
+        """Whether `in_tiles` gives the same pictures and latents as without."""
+        from weft.nodes.models import vae_strips
+
+        return vae_strips.can_strip(self.network)
+
     def in_tiles(self, side: int) -> Callable[[], None]:
         """Encode and decode in pieces from now on; gives the function that undoes it.
 
@@ -232,6 +239,10 @@ class TinyAutoencoder(Autoencoder):
             return vae_strips.decoded_by_convolutions(self.network, latents, self.strip // self.factor**2)
         return super()._decoded(latents)
 
+    @property
+    def tiles_exactly(self) -> bool:
+        return True
+
     def in_tiles(self, side: int) -> Callable[[], None]:
         """Decode in strips from now on; encoding needs little memory."""
         self.strip = side**2 // 4
@@ -262,6 +273,10 @@ class Pixels(Autoencoder):
     def _distribution(self, pictures: Tensor) -> LatentDistribution:
         return LatentDistribution(signed(pictures.mean(dim=-1, keepdim=True) if self.channels == 1 else pictures))
 
+    @property
+    def tiles_exactly(self) -> bool:
+        return True
+
     def in_tiles(self, side: int) -> Callable[[], None]:
         return lambda: None
 
@@ -279,6 +294,21 @@ class Tiling(Patch[Autoencoder]):
 
     def enter(self, module: Autoencoder, loading: Loading) -> Callable[[], None]:
         return module.in_tiles(self.side)
+
+
+@value
+@dataclass(frozen=True)
+class ExactTiling(Patch[Autoencoder]):
+    """The same for networks that give the same result in pieces; others go on as they are.
+
+    Args:
+        side: of a tile, in pixels.
+    """
+
+    side: int
+
+    def enter(self, module: Autoencoder, loading: Loading) -> Callable[[], None]:
+        return module.in_tiles(self.side) if module.tiles_exactly else lambda: None
 
 
 def picture(pixels: Tensor) -> Tensor:

@@ -1,0 +1,41 @@
+"""What a call of a node is asked to save, where it ran out of memory before, and what it could save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Saving = Literal["tiles"]
+"""`tiles`: decode and encode pictures in pieces, where the result is the same."""
+
+SAVINGS: tuple[Saving, ...] = ("tiles",)
+"""In the order in which they are asked for."""
+
+WORDS = {"tiles": "in tiles"}
+"""How a node is called again under a saving."""
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What one call is asked to save.
+
+    Args:
+        wanted: what is to be saved.
+        possible: what the call could save, which it notes as it looks.
+    """
+
+    wanted: frozenset[Saving] = frozenset()
+    possible: set[Saving] = field(default_factory=set)
+
+    def asks_for(self, saving: Saving) -> bool:
+        """Whether something is to be saved; notes that the call could."""
+        self.possible.add(saving)
+        return saving in self.wanted
+
+    def next(self) -> Savings | None:
+        """The same with one more that is possible and not asked for; None where there is none."""
+        more = next((one for one in SAVINGS if one in self.possible - self.wanted), None)
+        return None if more is None else Savings(self.wanted | {more})
+
+    def __str__(self) -> str:
+        return " and ".join(WORDS[one] for one in SAVINGS if one in self.wanted)

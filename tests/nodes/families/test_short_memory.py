@@ -1,0 +1,101 @@
+"""A device with too little memory: weights are evicted before others are loaded, pictures decoded in tiles, and the
+picture is the same; where nothing helps, what holds memory is named.
+
+The slow ones: `pytest -m slow tests/nodes/families/test_short_memory.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.device.pretended import MIB, PretendedDevices
+from tests.nodes.families.conftest import Zoo
+from weft.engine import Engine, Graph, InputError, events
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, VAEDecode
+
+PROMPT = "a lake"
+SIDE = 64
+
+SHARE = 0.8
+"""Of what its models need together: the text encoders, of which most is vocabulary, take seven tenths alone."""
+
+
+TILED_SHARE = 0.8
+"""Of what decoding whole takes; in strips a tiny VAE, whose layers are few, takes a little less."""
+
+
+@pytest.fixture
+def cuda() -> Iterator[PretendedDevices]:
+    with PretendedDevices("cuda") as devices:
+        yield devices
+
+
+def painting(name: str, side: int = SIDE) -> Graph:
+    with Graph() as graph:
+        parts = LoadCheckpoint(name)
+        guide = CFGGuide(parts.model, TextEncode(parts.text_encoder, PROMPT), None, scale=1.0)
+        latent = KSampler(guide, EmptyLatent(width=side, height=side), seed=1, steps=2, sampler="euler")
+        graph.output("image", VAEDecode(parts.vae, latent))
+    return graph
+
+
+class Painted:
+    """A graph that was run on the pretended device: its result, what was heard, and bytes."""
+
+    def __init__(self, cuda: PretendedDevices, graph: Graph, models: Path, **budget: Any) -> None:
+        heard: list[events.Event] = []
+        cuda.reset()
+        with Engine(store=None, device="cuda:0", precision="float32", models=[models], **budget) as engine:
+            self.result = engine.execute(engine.plan(graph), listener=heard.append)
+        self.peak = self.result.peak
+        self.reliefs = [one for one in heard if isinstance(one, events.MemoryRelieved)]
+        self.left = cuda.held
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        assert self.result.status == "done", [str(one) for one in self.result.failures]
+        pixels: torch.Tensor = self.result.outputs["image"].pixels
+        return pixels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sdxl"])
+def test_a_picture_fits_into_less_than_its_models_need_together(
+    cuda: PretendedDevices, zoo: Zoo, models: Path, name: str
+) -> None:
+    graph = painting(zoo(name))
+    free = Painted(cuda, graph, models)
+    assert not free.reliefs and not free.left
+    cuda["cuda:0"].capacity = int(SHARE * free.peak)
+    for budget in ({}, {"weights": 1}):
+        short = Painted(cuda, graph, models, **budget)
+        assert torch.equal(short.pixels, free.pixels)
+        assert short.peak <= cuda["cuda:0"].capacity
+        assert {one.action for one in short.reliefs} >= {"evicted"}
+        assert not short.left
+
+
+@pytest.mark.slow
+def test_a_large_picture_is_decoded_in_tiles_where_it_does_not_fit(
+    cuda: PretendedDevices, zoo: Zoo, models: Path
+) -> None:
+    graph = painting(zoo("sd2"), side=384)
+    free = Painted(cuda, graph, models)
+    cuda["cuda:0"].capacity = int(TILED_SHARE * free.peak)
+    short = Painted(cuda, graph, models)
+    assert (short.pixels - free.pixels).abs().max() <= 1 / 255
+    assert [one.what for one in short.reliefs if one.action == "retried"][-1].endswith("in tiles")
+    assert short.result.warnings[-1].code == "out-of-memory"
+    assert short.peak <= cuda["cuda:0"].capacity
+
+
+def test_where_nothing_helps_what_holds_memory_is_named(cuda: PretendedDevices, zoo: Zoo, models: Path) -> None:
+    cuda["cuda:0"].capacity = MIB // 2
+    (failure, *_) = Painted(cuda, painting(zoo("sd2")), models).result.failures
+    assert isinstance(failure.cause, InputError) and failure.cause.code == "out-of-memory"
+    assert "--weights" in failure.cause.hint
