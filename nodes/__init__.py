@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.native_size import ScaleImageToModel
     from weft.nodes.library.noise_mask import SetNoiseMask
     from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
+    from weft.nodes.library.optimize import Optimize, OptimizeVAE
     from weft.nodes.library.picture_models import (
         DepthToNormals,
         DrawPose,
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
         Control,
         ControlNet,
         Embedding,
+        Forecast,
         Guide,
         Image,
         Latent,
@@ -208,6 +210,7 @@ __all__ = [
     "FlipImage",
     "FlipLatent",
     "FlipSigmas",
+    "Forecast",
     "FormatText",
     "Framing",
     "FreeU",
@@ -276,6 +279,8 @@ __all__ = [
     "Number",
     "NumberMath",
     "ObjectDetector",
+    "Optimize",
+    "OptimizeVAE",
     "PadImage",
     "Padded",
     "Perturbation",

@@ -27,6 +27,8 @@ CODES: Mapping[str, str] = {
     "no-tokenizer": "A text model comes without the tokenizer that it needs.",
     "wrong-tokenizer": "The tokenizer is not the model's.",
     "wrong-text-models": "Text models, or those of an embedding, are not those that the model encodes prompts with.",
+    "no-compiler": "torch finds no compiler for the device.",
+    "unsupported-by-device": "The device does not have what the node uses.",
     "missing-package": "The node needs a Python package that is not installed.",
     # what goes together
     "wrong-channels": "What is given has another number of channels than what reads it.",

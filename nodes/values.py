@@ -248,6 +248,22 @@ class Weights(Recipe[Any]):
 
 
 @value
+@dataclass(frozen=True)
+class Forecast:
+    """Predictions that are extrapolated from those of earlier steps instead of computed (TaylorSeer).
+
+    Args:
+        interval: from one computed step to the next.
+        warm_up: the first steps, which are all computed.
+        order: of the Taylor series, in 0..4.
+    """
+
+    interval: int
+    warm_up: int
+    order: int
+
+
+@value
 @dataclass(frozen=True, repr=False)
 class Model(Weights, Generic[F]):
     """The denoiser, with the checkpoint's scheduler configuration.
@@ -259,6 +275,7 @@ class Model(Weights, Generic[F]):
             empty takes it from the configuration.
         beta_start: overrides the first beta of that schedule; None takes it from the configuration.
         beta_end: overrides the last one.
+        forecast: which predictions are extrapolated; None computes all.
     """
 
     prediction: str = ""
@@ -266,6 +283,11 @@ class Model(Weights, Generic[F]):
     terminal_snr: str = field(default="", metadata=ADDED_LATER)
     beta_start: float | None = field(default=None, metadata=ADDED_LATER)
     beta_end: float | None = field(default=None, metadata=ADDED_LATER)
+    forecast: Forecast | None = field(default=None, metadata=ADDED_LATER)
+
+    @property
+    def base(self) -> Self:
+        return replace(super().base, forecast=None)
 
 
 @value

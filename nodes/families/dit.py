@@ -35,6 +35,8 @@ class DiTPrompts(ClassPrompts):
 class DiTDenoiser(Denoiser):
     """A transformer that reads the number of a class."""
 
+    repeated_blocks = ("BasicTransformerBlock",)
+
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
         return SizeLimits(int(config.get("patch_size", 2)))

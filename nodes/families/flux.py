@@ -100,6 +100,10 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
 
     reads_references = True
 
+    repeated_blocks = ("FluxTransformerBlock", "FluxSingleTransformerBlock")
+
+    dispatches_attention = skips_blocks = True
+
     @property
     def extra_channels(self) -> int:
         return extra_channels(self.network.config)

@@ -66,6 +66,10 @@ RGB_FACTORS = LatentRGBFactors(
 class QwenImageDenoiser(SpacedDenoiser):
     """Qwen-Image's transformer."""
 
+    repeated_blocks = ("QwenImageTransformerBlock",)
+
+    dispatches_attention = skips_blocks = True
+
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         masked = {} if prompt.attention_mask is None else {"encoder_hidden_states_mask": prompt.attention_mask}
         return {"encoder_hidden_states": prompt.embeddings, **masked}

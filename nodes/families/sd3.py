@@ -97,6 +97,8 @@ class SD3Prompts(PromptEncoder):
 class SD3Denoiser(JointDenoiser):
     """SD 3's transformer, which reads patches and has a table of their positions."""
 
+    repeated_blocks = ("JointTransformerBlock",)
+
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
         return numbered(SD3_MODULES, modules)

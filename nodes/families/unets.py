@@ -93,6 +93,8 @@ class UNetDenoiser(Denoiser):
 
     has_skips = True
 
+    repeated_blocks = ("BasicTransformerBlock",)
+
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
         return unet_modules(modules)

@@ -46,6 +46,10 @@ ROPE_EIGHTHS = (2, 3, 3)
 class ZImageDenoiser(SpacedDenoiser):
     """Z-Image's transformer."""
 
+    repeated_blocks = ("ZImageTransformerBlock",)
+
+    dispatches_attention = True
+
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
         return numbered(Z_IMAGE_MODULES, modules)

@@ -12,7 +12,8 @@ from typing import Any
 
 from weft.engine import batched
 from weft.nodes.library.sampler import KSampler
-from weft.nodes.values import Latent, NoiseMask
+from weft.nodes.models.optimisations import FirstBlockCache
+from weft.nodes.values import Guide, Latent, NoiseMask
 
 Call = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) 
     alike: dict[Any, list[int]] = {}
     for number, call in enumerate(calls):
         # One generator for the whole batch draws for one call.
-        own = number if call.get("generator") == "batch" else None
+        own = number if call.get("generator") == "batch" or _decides_together(call["guide"]) else None
         alike.setdefault((own, _form((call["guide"], call["latent"]))), []).append(number)
     found: dict[int, Latent[Any]] = {}
     for numbers in alike.values():
@@ -34,6 +35,11 @@ def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) 
         latents = [calls[number]["latent"] for number in numbers]
         found.update(zip(numbers, _split(together, latents), strict=True))
     return [found[number] for number in range(len(calls))]
+
+
+def _decides_together(guide: Guide[Any]) -> bool:
+    """Whether items of a batch share decisions of the network, so that one is another alone."""
+    return any(isinstance(one, FirstBlockCache) for one in guide.model.changes)
 
 
 def _joined(calls: Sequence[Call]) -> dict[str, Any]:

@@ -132,6 +132,15 @@ class Denoiser:
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 
+    repeated_blocks: ClassVar[tuple[str, ...]] = ()
+    """diffusers' classes of the blocks of which the network has many, and which are compiled by themselves."""
+
+    dispatches_attention: ClassVar[bool] = False
+    """Whether the network's attention goes through diffusers' dispatcher, so that other kernels can compute it."""
+
+    skips_blocks: ClassVar[bool] = False
+    """Whether diffusers can skip all of the network's blocks but the first."""
+
     def __init__(
         self,
         family: str,

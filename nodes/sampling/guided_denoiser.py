@@ -26,7 +26,9 @@ from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, De
 from weft.nodes.models.grounding import GROUNDING
 from weft.nodes.models.image_attention import shown_images
 from weft.nodes.models.network_calls import network_call
+from weft.nodes.models.optimisations import fresh_cache, remembered, skips_blocks
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, fused, repeated, total
+from weft.nodes.sampling.forecasting import ForecastPredictions
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
 from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, check_additions, joined
@@ -99,15 +101,29 @@ class NetworkCall:
     """Prompts that go through the network in one batch, each with its rows.
 
     Attention is perturbed in the rows of the last prompts, those that are `perturbed`.
+
+    Args:
+        forecast: extrapolates predictions from those of earlier steps; None where all are computed.
     """
 
     prompts: tuple[BranchPrompt, ...]
     conditions: Conditions
     controls: tuple[BoundControl, ...]
     images: tuple[ActingImages, ...] = ()
+    forecast: ForecastPredictions | None = None
 
     def predict(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Sequence[Tensor]:
-        """The network's prediction for each prompt, in float32."""
+        """The prediction for each prompt, in float32."""
+        if self.forecast is None:
+            whole = self._computed(model, latents, timestep, position)
+        elif self.forecast.due():
+            whole = self.forecast.computed(self._computed(model, latents, timestep, position))
+        else:
+            whole = self.forecast.extrapolated()
+        return whole.chunk(len(self.prompts))
+
+    def _computed(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
+        """The network's predictions for all prompts."""
         sample = torch.cat([latents] * len(self.prompts)).to(model.dtype)
         conditions = self._conditions(position)
         residuals = total(self.controls, sample, timestep, conditions, model, position)
@@ -116,9 +132,9 @@ class NetworkCall:
         perturbed = perturbed_rows(kept, count) if kept < count else nullcontext()
         pictured = shown_images(acting(self.images, position)) if self.images else nullcontext()
         given = {"latents": sample, **conditions}
-        with perturbed, pictured, network_call(f"the denoiser of {model.family}", given):
-            prediction = model.predict(sample, timestep, conditions, residuals).float()
-        return prediction.chunk(count)
+        walk = remembered(model, f"call {id(self)}")
+        with walk, perturbed, pictured, network_call(f"the denoiser of {model.family}", given):
+            return model.predict(sample, timestep, conditions, residuals).float()
 
     def _conditions(self, position: Position) -> Conditions:
         """Those of a position: objects at places count at the beginning of a run."""
@@ -203,7 +219,9 @@ class GuidedDenoiser:
             conditions = {name: torch.cat([one.conditions[name] for one in together]) for name in names}
             steered = [(net, [number in one.controls for one in together]) for number, net in enumerate(self.nets)]
             controls = tuple(net.on(parts) for net, parts in steered if any(parts))
-            yield NetworkCall(together, conditions, controls, tuple(joined([one.images for one in together])))
+            forecast = ForecastPredictions(self.guide.model.forecast) if self.guide.model.forecast else None
+            images = tuple(joined([one.images for one in together]))
+            yield NetworkCall(together, conditions, controls, images, forecast)
 
 
 def seen_pictures(guide: Guide[Any], model: Denoiser, latent: Latent[Any], run: SamplingRun) -> Guide[Any]:
@@ -250,6 +268,13 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         if patches := patches_of(guide):
             # For a caller that holds the model without them; they are entered once where it has them already.
             held.enter_context(context.weights(guide.model, patches=patches))
+        held.enter_context(fresh_cache(model))
+        if controls and skips_blocks(model):
+            raise InputError(
+                "blocks that are skipped would have what ControlNets add twice",
+                "set `cache` of Optimize to `taylor_seer` or `none`",
+                "conflicting-inputs",
+            )
         nets = []
         for control in controls:
             network = held.enter_context(context.weights(control.control_net, ControlNetwork))
