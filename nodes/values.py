@@ -276,6 +276,7 @@ class Model(Weights, Generic[F]):
         beta_start: overrides the first beta of that schedule; None takes it from the configuration.
         beta_end: overrides the last one.
         forecast: which predictions are extrapolated; None computes all.
+        separate: whether each prompt takes a call of the network by itself, where they would share one.
     """
 
     prediction: str = ""
@@ -284,10 +285,11 @@ class Model(Weights, Generic[F]):
     beta_start: float | None = field(default=None, metadata=ADDED_LATER)
     beta_end: float | None = field(default=None, metadata=ADDED_LATER)
     forecast: Forecast | None = field(default=None, metadata=ADDED_LATER)
+    separate: bool = field(default=False, metadata=ADDED_LATER)
 
     @property
     def base(self) -> Self:
-        return replace(super().base, forecast=None)
+        return replace(super().base, forecast=None, separate=False)
 
 
 @value

@@ -89,6 +89,7 @@ def Optimize(
     compile: bool = False,
     attention: Attention = "model",
     channels_last: bool = False,
+    separate: bool = False,
     cache: Cache = "none",
     interval: Annotated[int, Range(1, 100)] = 2,
     warm_up: Annotated[int, Range(1, 1_000)] = 3,
@@ -97,9 +98,9 @@ def Optimize(
 ) -> Model[F]:
     """Sample faster with a model: compiled, with other kernels, or without computing each step.
 
-    `compile`, `attention` and `channels_last` change a picture by rounding alone. `cache` is lossy: fewer steps are
-    computed, and details change. Begin with `compile` on a GPU, and add `cache` with 20 steps or more. LoRAs may
-    come before or after it, and others do not compile again.
+    `compile`, `attention`, `channels_last` and `separate` change a picture by rounding alone. `cache` is lossy: fewer
+    steps are computed, and details change. Begin with `compile` on a GPU, and add `cache` with 20 steps or more. LoRAs
+    may come before or after it, and others do not compile again.
 
     Args:
         model: from LoadCheckpoint or LoadDiffusionModel.
@@ -109,6 +110,8 @@ def Optimize(
             PerturbedAttention, KSamplerAttention) run as they are.
         attention: which kernel computes attention, for FLUX.1, Qwen-Image and Z-Image.
         channels_last: lay the weights of convolutions out with channels last. For UNets: SD 1, SD 2, SDXL.
+        separate: call the network once for each prompt, where the positive and the negative one would share a call:
+            less memory for large pictures, more time.
         cache: which steps are not computed whole.
         interval: with `taylor_seer`, compute every so many steps; 2 keeps most details, 5 few.
         warm_up: with `taylor_seer`, the first steps, which are all computed: they lay the picture out.
@@ -126,7 +129,7 @@ def Optimize(
     if compile:
         patches.append(CompiledBlocks())
     # Before all others, so that these can change without the network being optimised again.
-    faster = replace(model, changes=(*patches, *model.changes))
+    faster = replace(model, changes=(*patches, *model.changes), separate=separate or model.separate)
     return replace(faster, forecast=Forecast(interval, warm_up, order)) if cache == "taylor_seer" else faster
 
 

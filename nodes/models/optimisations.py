@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from weft.engine import InputError, Loading, Patch, value
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.models.silence_libraries import quietly
 
 _COMPILED = "_weft_compiled"
 """The attribute in which a block keeps what it was compiled to, so that it is never compiled twice."""
@@ -43,7 +42,10 @@ def _compiled(block: Any) -> Callable[..., Any]:
     """What a block is called as in place of its own code, compiled at its first call."""
     if _COMPILED not in vars(block):
         import torch
+        import torch.fx.experimental._config as shapes
 
+        # Else sizes that are equal by chance are taken for one, and another size compiles again.
+        shapes.use_duck_shape = False
         compiled: Callable[..., Any] = torch.compile(block._call_impl, dynamic=True)
         parts = [*block.modules()]
         attentions = [one for one in parts if hasattr(one, "processor")]
@@ -172,6 +174,8 @@ class FirstBlockCache(Patch[Denoiser]):
 
     def enter(self, module: Denoiser, loading: Loading) -> Callable[[], None]:
         import diffusers
+
+        from weft.nodes.models.silence_libraries import quietly
 
         if not module.skips_blocks:
             raise unsupported(module.family, "no first block that tells of the others", "cache")

@@ -211,9 +211,13 @@ class GuidedDenoiser:
         return self.calls[numbers]
 
     def _joined(self, prompts: list[BranchPrompt]) -> Iterator[NetworkCall]:
-        """One call for all prompts whose conditions have equal shapes, in their order: perturbed ones stay last."""
+        """One call for all prompts whose conditions have equal shapes, in their order: perturbed ones stay last.
+
+        Where the model wants them separate, each has a call of its own.
+        """
+        separate = self.guide.model.separate
         while prompts:
-            together = tuple(one for one in prompts if one.joins(prompts[0]))
+            together = tuple(one for one in prompts if (one is prompts[0] if separate else one.joins(prompts[0])))
             prompts = [one for one in prompts if one not in together]
             names = together[0].conditions
             conditions = {name: torch.cat([one.conditions[name] for one in together]) for name in names}

@@ -124,14 +124,22 @@ class PerturbedProcessor:
             return unchanged
         kept, parts = rows
         split = len(hidden_states) * kept // parts
+        if not split:
+            with SelfAlone(_count(hidden_states)):
+                alone: Tensor | tuple[Tensor, ...] = self.inner(attn, *given)
+                return alone
         first, last = ([None if one is None else one[rows] for one in given] for rows in _halves(split))
         plain = self.inner(attn, *first)
-        # Tokens come as `[row, token, channel]`, or as the elements of `[row, channel, height, width]`.
-        with SelfAlone(hidden_states.shape[1] if hidden_states.ndim == 3 else hidden_states[0, 0].numel()):
+        with SelfAlone(_count(hidden_states)):
             changed = self.inner(attn, *last)
         if isinstance(plain, Tensor):
             return torch.cat([plain, changed])
         return tuple(torch.cat(pair) for pair in zip(plain, changed, strict=True))
+
+
+def _count(hidden_states: Tensor) -> int:
+    """The number of tokens: they come as `[row, token, channel]`, or as elements of `[row, channel, height, width]`."""
+    return hidden_states.shape[1] if hidden_states.ndim == 3 else hidden_states[0, 0].numel()
 
 
 def _halves(split: int) -> tuple[slice, slice]:

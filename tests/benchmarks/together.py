@@ -3,7 +3,7 @@
     python tests/benchmarks/together.py [--steps 20] [--items 24] [--rounds 3]
 
 Each process computes once before it is measured, so starting up does not count. A round measures alone and together one
-after the other; the ratios are the least of all rounds, for a machine that does other work meanwhile.
+after the other; the ratios are those of the least times of all rounds, for a machine that does other work meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from itertools import count
 from pathlib import Path
 
@@ -70,18 +69,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     cores, workers = len(usable_cores()), 4
-    two, four = [], []
+    least = dict.fromkeys(("alone", "two", "one", "four"), float("inf"))
     with tempfile.TemporaryDirectory() as folder:
         places = (Path(folder) / str(number) for number in count())
         for _ in range(given.rounds):
-            alone = slowest(next(places), 1, given.steps, RUNS)
-            two.append(slowest(next(places), 2, given.steps, RUNS) / alone)
-            one = slowest(next(places), 1, given.steps, given.items, cores)
             each = max(1, cores // workers)  # as the launcher of a job gives them
-            four.append(slowest(next(places), workers, given.steps, given.items // workers, each) / one)
-            print(json.dumps({"at": round(time.time()), "two": two[-1], "four": four[-1]}), flush=True)
-    print(f"two runs at once take {min(two):.2f} times as long as one alone (at most 2.2 are wanted)")
-    print(f"four workers over {given.items} items take {min(four):.2f} times as long as one (at most 1.1 are wanted)")
+            seconds = {
+                "alone": slowest(next(places), 1, given.steps, RUNS),
+                "two": slowest(next(places), 2, given.steps, RUNS),
+                "one": slowest(next(places), 1, given.steps, given.items, cores),
+                "four": slowest(next(places), workers, given.steps, given.items // workers, each),
+            }
+            least = {name: min(least[name], one) for name, one in seconds.items()}
+            print(json.dumps({name: round(one, 3) for name, one in seconds.items()}), flush=True)
+    two, four = least["two"] / least["alone"], least["four"] / least["one"]
+    print(f"two runs at once take {two:.2f} times as long as one alone (at most 2.2 are wanted)")
+    print(f"four workers over {given.items} items take {four:.2f} times as long as one (at most 1.1 are wanted)")
 
 
 if __name__ == "__main__":

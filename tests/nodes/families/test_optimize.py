@@ -93,7 +93,13 @@ def test_pictures_with_a_cache_are_those_of_diffusers(cache: str, zoo: Zoo, orac
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("epsilon", {"channels_last": True}), ("flux-dev", {"attention": "math"})]
+    ("name", "options"),
+    [
+        ("epsilon", {"channels_last": True}),
+        ("epsilon", {"separate": True}),
+        ("flux-dev", {"attention": "math"}),
+        ("flux-dev", {"attention": "flash"}),
+    ],
 )
 def test_other_layouts_and_kernels_change_rounding_alone_and_leave_nothing_behind(
     name: str, options: dict[str, Any], zoo: Zoo, engine: Engine
