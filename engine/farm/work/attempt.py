@@ -216,6 +216,7 @@ class ItemRunner:
         sidecar = {**self._sidecar(entry, graph, plan, seconds), "ran": result.ran}
         sidecar["outputs"] = result.plain()["outputs"]
         sidecar |= {"on_out_of_memory": spare} if spare else {}
+        sidecar |= {"peak": result.peak} if result.peak else {}
         finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
         return AttemptOutcome(staging, finished, seconds=seconds)
 
