@@ -18,7 +18,7 @@ from weft.engine.errors import CatalogError, GraphError, InputError, described, 
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.spec.catalog import Catalog
-from weft.engine.weights.resources import InputFile, find
+from weft.engine.weights.resources import InputFile, Resource, SearchPaths, find, inside
 from weft.engine.word_search import found
 
 GROUP = "weft.graphs"
@@ -49,10 +49,15 @@ class ShippedGraph:
         return document.load(self.path)
 
     def files(self, catalog: Catalog) -> Mapping[str, Path]:
-        """The files that the graph and its subgraphs name, each by its name, where they ship with it."""
-        folders = (self.path.parent, self.folder, self.folder / PICTURES)
-        found = {name: find(name, folders) for name in _file_names(self.graph(), catalog)}
-        return {name: path for name, path in found.items() if path is not None and path.is_file()}
+        """The files that the graph and its subgraphs name, each by its name, where they ship with it.
+
+        Of a folder that they name, those files that count.
+        """
+        places = SearchPaths(self.path.parent, self.folder, (self.folder / PICTURES,))
+        named: dict[str, Path] = {}
+        for name, resource in _named(self.graph(), catalog):
+            named |= _shipped_files(name, resource, places)
+        return named
 
 
 def shipped() -> Mapping[str, ShippedGraph]:
@@ -128,21 +133,27 @@ def scopes(graph: Graph) -> Iterator[Graph]:
         yield from scopes(inner)
 
 
-def _file_names(graph: Graph, catalog: Catalog) -> Iterator[str]:
-    """The names of plain files and of graph files in a graph, its defaults and its subgraphs."""
+def _named(graph: Graph, catalog: Catalog) -> Iterator[tuple[str, Resource | None]]:
+    """What a graph, its defaults and its subgraphs name outside of themselves; graph files have no resource."""
     for scope in scopes(graph):
-        for id, node in scope.nodes.items():
+        for node in scope.nodes.values():
             if node.type.startswith("file:"):
-                yield node.type[5:]
-            for name, given in node.inputs.items():
-                if isinstance(given, str) and _is_file(scope, f"{id}.{name}", catalog):
-                    yield given
-        for name, parameter in scope.parameters.items():
-            if isinstance(parameter.default, str) and _is_file(scope, name, catalog):
-                yield parameter.default
+                yield node.type[5:], None
+        inputs = [(f"{id}.{name}", given) for id, node in scope.nodes.items() for name, given in node.inputs.items()]
+        defaults = [(name, parameter.default) for name, parameter in scope.parameters.items()]
+        for target, given in inputs + defaults:
+            reached = target_input(scope, target, catalog) if isinstance(given, str) and given else None
+            if isinstance(given, str) and reached is not None and reached.resource is not None:
+                yield given, reached.resource
 
 
-def _is_file(scope: Graph, target: str, catalog: Catalog) -> bool:
-    """Whether an input or a parameter takes the name of a plain file."""
-    reached = target_input(scope, target, catalog)
-    return reached is not None and isinstance(reached.resource, InputFile)
+def _shipped_files(name: str, resource: Resource | None, places: SearchPaths) -> Mapping[str, Path]:
+    """The files that a library ships under a name in a graph: one, those of a folder that count, or none."""
+    if resource is None or isinstance(resource, InputFile):
+        path = find(name, places.files)
+        return {name: path} if path is not None and path.is_file() else {}
+    with suppress(InputError):  # most names of models are no files of the library
+        found = resource.resolve(name, places)
+        if found.root.is_dir() and inside(found.root, places.files):
+            return {f"{name.rstrip('/')}/{below}": path for below, path in found.names()}
+    return {}

@@ -33,11 +33,13 @@ class PictureFacts:
         width: in pixels, upright: after the rotation that EXIF asks for.
         height: in pixels, upright.
         profile: whether it has a colour profile.
+        deep: whether it has levels of 16 bits.
     """
 
     width: int
     height: int
     profile: bool = False
+    deep: bool = False
 
 
 @dataclass
@@ -49,6 +51,7 @@ class _Header:
     exif: bytes = b""
     xmp: bytes = b""
     profile: bool = False
+    deep: bool = False
 
     def facts(self) -> PictureFacts | None:
         """What was found, None without a size."""
@@ -56,7 +59,7 @@ class _Header:
             return None
         turned = orientation_of(self.exif, self.xmp) > 4
         width, height = (self.height, self.width) if turned else (self.width, self.height)
-        return PictureFacts(width, height, self.profile)
+        return PictureFacts(width, height, self.profile, self.deep)
 
 
 READ_HERE = (b"\x89PNG", b"\xff\xd8", b"RIFF")
@@ -80,7 +83,8 @@ def _png(file: BinaryIO) -> _Header:
         file.seek(position)
         length, kind = struct.unpack(">I4s", file.read(8))
         if kind == b"IHDR":
-            header.width, header.height = struct.unpack(">II", file.read(8))
+            header.width, header.height, depth = struct.unpack(">IIB", file.read(9))
+            header.deep = depth == 16
         elif kind == b"iCCP":
             header.profile = True
         elif kind == b"eXIf":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from weft.engine import InputError, Limits, Notice, check_pixels, give_notice
+from weft.nodes.colour_profiles import in_srgb_by_formula
 from weft.nodes.picture_headers import PictureFacts, webp_size
 from weft.nodes.png_chunks import profile_of, without_texts
 
@@ -63,11 +64,13 @@ def read_picture(content: bytes, name: str, limits: Limits) -> Levels:
     with header_read(BytesIO(plain), name) as picture:
         check_pixels(*picture.size, 1, limits)
         try:
-            deep = _levels_of_16_bits(picture, plain)
+            rounded, deep = _is_deep(picture), _levels_of_16_bits(picture, plain)
             picture.load()
             _scale_transparent_level(picture, content)
             profile = profile_of(content) or picture.info.get("icc_profile")
-            pixels = _in_srgb(picture, profile, name) if profile else None
+            pixels = _deep_in_srgb(picture, deep, profile) if profile and rounded else None
+            if pixels is None:
+                pixels = _in_srgb(picture, profile, name, rounded) if profile else None
             pixels = _pixels(picture, deep, name) if pixels is None else pixels
             mirrored, quarters = _TURNS.get(picture.getexif().get(0x0112, 1), (False, 0))
         except (OSError, SyntaxError, ValueError) as fault:
@@ -104,7 +107,7 @@ def facts_by_pillow(path: Path) -> PictureFacts:
         # Pillow rotates TIFF files by itself.
         turned = picture.format != "TIFF" and picture.getexif().get(0x0112, 1) in range(5, 9)
         width, height = picture.size[::-1] if turned else picture.size
-        return PictureFacts(width, height, bool(picture.info.get("icc_profile")))
+        return PictureFacts(width, height, bool(picture.info.get("icc_profile")), _is_deep(picture))
 
 
 def _register_heif() -> None:
@@ -124,7 +127,12 @@ def _known_formats() -> Mapping[str, Any]:
 
 
 def _unreadable(name: str, fault: Exception) -> InputError:
-    return InputError(f"`{name}` cannot be read as a picture: {fault}", "give another file", "damaged-file")
+    import PIL
+
+    unknown = isinstance(fault, PIL.UnidentifiedImageError)  # its message is an address in memory
+    reason = "it is empty, cut off, or of a format that is not read" if unknown else fault
+    hint = f"save it again as PNG or JPEG; {', '.join(FORMATS)} are read"
+    return InputError(f"`{name}` cannot be read as a picture: {reason}", hint, "damaged-file")
 
 
 def eight_bit_levels(picture: PIL.Image.Image, alpha: bool = False) -> Levels:
@@ -236,30 +244,71 @@ def _scale_transparent_level(picture: PIL.Image.Image, content: bytes) -> None:
         picture.info["transparency"] = transparent * 255 // (2 ** content[24] - 1)
 
 
-def _in_srgb(picture: PIL.Image.Image, profile: bytes, name: str) -> Levels | None:
+def _in_srgb(picture: PIL.Image.Image, profile: bytes, name: str, rounded: bool) -> Levels | None:
     """The pixels of a loaded picture, converted from its colour profile to sRGB; None where its colours are sRGB's.
 
     A profile that cannot be used is a notice, and the colours count as sRGB.
+
+    Args:
+        rounded: whether the file has levels of 16 bits, of which the conversion leaves 8.
     """
     from PIL import ImageCms
 
     try:
-        source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
-        if "sRGB" in (source.profile.profile_description or ""):
+        source, mode = _opened_profile(picture, profile)
+        if _is_srgb(source):
             return None
-        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space)
-        if mode is None or (mode == "CMYK") != (picture.mode == "CMYK"):
-            raise ValueError(f"it is for colours of kind {space}, the picture's are {picture.mode}")
         pixels = _transformed(picture, source, mode)
     except (OSError, ValueError, ImageCms.PyCMSError) as fault:
         message = f"the colour profile of `{name}` cannot be used: {fault}; its colours are taken as sRGB"
         give_notice(Notice(message, "convert it to sRGB in a program that reads the profile", "unusable-profile"))
         return None
-    if picture.mode.startswith("I") or ";16" in _raw_mode(picture):
+    if rounded:
         message = f"the levels of `{name}` are rounded to 8 bits, as its colour profile is applied to them"
         give_notice(Notice(message, "convert it to sRGB in 16 bits before", "rounded-levels"))
     return pixels
+
+
+def _opened_profile(picture: PIL.Image.Image, profile: bytes) -> tuple[Any, str]:
+    """A profile, and Pillow's mode of the colours that it is for.
+
+    Raises:
+        ValueError: where it is for colours that the picture does not have.
+    """
+    from PIL import ImageCms
+
+    source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    space = source.profile.xcolor_space.strip()
+    mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space)
+    grey = picture.mode in ("1", "L", "LA", "I", "F") or picture.mode.startswith("I;16")
+    if mode is None or (mode == "CMYK") != (picture.mode == "CMYK") or (mode == "L" and not grey):
+        raise ValueError(f"it is for colours of kind {space}, the picture's are {picture.mode}")
+    return source, mode
+
+
+def _is_srgb(source: Any) -> bool:
+    return "sRGB" in (source.profile.profile_description or "")
+
+
+def _is_deep(picture: PIL.Image.Image) -> bool:
+    """Whether a picture whose header is read has levels of 16 bits; once it is loaded, this is not known any more."""
+    return picture.mode.startswith("I;16") or ";16" in _raw_mode(picture)
+
+
+def _deep_in_srgb(picture: PIL.Image.Image, deep: Levels | None, profile: bytes) -> Levels | None:
+    """The pixels of levels of 16 bits in sRGB; None where the colours are sRGB's, or the profile has no formula."""
+    import numpy
+    from PIL import ImageCms
+
+    if deep is None and not picture.mode.startswith("I;16"):
+        return None
+    try:
+        source, _ = _opened_profile(picture, profile)
+        pixels = grey_pixels(picture) if deep is None else _deep_pixels(picture, deep)
+        colours = None if _is_srgb(source) else in_srgb_by_formula(pixels[..., :3].astype(numpy.float64), profile)
+    except (OSError, ValueError, ImageCms.PyCMSError):
+        return None
+    return None if colours is None else numpy.concatenate([colours, pixels[..., 3:]], axis=-1).astype(numpy.float32)
 
 
 def _transformed(picture: PIL.Image.Image, source: Any, mode: str) -> Levels:

@@ -68,8 +68,9 @@ class PictureFile(InputFile):
         """
         found = super().resolve(text, places)
         facts = _facts(found.root)
-        # Pictures with a profile were read without it before.
-        return replace(found, facts=facts, reading="sRGB" if facts and facts.profile else "")
+        # Pictures with a profile were read without it before, and those of 16 bits rounded.
+        reading = ("sRGB of 16 bits" if facts.deep else "sRGB") if facts and facts.profile else ""
+        return replace(found, facts=facts, reading=reading)
 
 
 PICTURE_FILE = PictureFile(ENDINGS, _probe)

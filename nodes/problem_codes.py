@@ -75,7 +75,7 @@ CODES: Mapping[str, str] = {
     "empty-folder": "A folder has no picture.",
     "unknown-levels": "The levels of a picture have no range that is known.",
     "unusable-profile": "The colour profile of a picture cannot be used; its colours are taken as sRGB.",
-    "rounded-levels": "Levels of 16 bits are rounded to 8, as a colour profile is applied to them.",
+    "rounded-levels": "Levels of 16 bits are rounded to 8, as a colour profile with tables is applied to them.",
     "unknown-colour": "A text is no colour.",
     "no-alpha": "The picture has no alpha channel.",
     "not-finite": "Pixels, latents, a mask or an encoded prompt have elements that are no finite numbers.",

@@ -47,7 +47,8 @@ def LoadImage(path: Annotated[str, PICTURE_FILE], *, context: Context = INJECTED
     """Read a picture: PNG, JPEG, WebP, TIFF, GIF, BMP or AVIF, and HEIC where the package pillow-heif is installed.
 
     It is rotated by its EXIF orientation; of an animation the first picture is read. Levels of 16 bits keep their
-    depth. Colours come in sRGB: a colour profile is applied (to levels of 8 bits); CMYK is converted without one.
+    depth. Colours come in sRGB: a colour profile is applied (to levels of 8 bits where it has tables of colours); CMYK
+    is converted without one.
 
     Args:
         path: looked up next to the graph, in the working directory and in the input folders. Transparency becomes a

@@ -54,3 +54,10 @@ def test_the_files_of_a_graph_are_those_that_it_and_its_subgraphs_name(tmp_path:
     graphs = library(tmp_path, painted=PAINTED, part={"weft": 1, "nodes": {}})
     (tmp_path / "inner.png").write_bytes(b"inner")
     assert {*graphs["painted"].files(CATALOG)} == {"pictures/lake.png", "lake.png", "inner.png", "part.json"}
+
+
+def test_the_files_of_a_folder_are_those_that_count(tmp_path: Path) -> None:
+    listed = {"type": "ListPictures", "inputs": {"folder": "pictures"}}
+    one = library(tmp_path, each={"weft": 1, "nodes": {"listed": listed}})["each"]
+    (tmp_path / "pictures/notes.txt").write_text("about the lake")
+    assert {*one.files(CATALOG)} == {"pictures/lake.png"}

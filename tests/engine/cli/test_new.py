@@ -16,6 +16,14 @@ def test_a_copy_is_written_with_its_pictures_and_runs(weft: Weft, folder: Path) 
     assert weft("check", "image_to_image.json").code == 0
 
 
+def test_the_pictures_of_a_folder_are_copied_too(weft: Weft, folder: Path) -> None:
+    assert (
+        weft("new", "folder_of_photographs").out
+        == "folder_of_photographs.json\npictures/lake.png\npictures/lake_mask.png\n"
+    )
+    assert weft("check", "folder_of_photographs.json").code == 0
+
+
 def test_the_file_may_be_named_and_is_not_written_over(weft: Weft, folder: Path) -> None:
     assert weft("new", "text_to_image", "mine.json", "--json").lines()[0]["paths"] == ["mine.json"]
     assert weft("new", "text_to_image", "work").out == "work/text_to_image.json\n"
