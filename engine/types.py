@@ -311,7 +311,7 @@ class Scalar(Type):
         if type(given).__name__ != self.name:
             raise LiteralError(f"expected {self._article()}, found {shown(given)}", _HINTS[self.name])
         if isinstance(given, float) and not math.isfinite(given):
-            raise LiteralError(f"expected a finite float, found {given!r}", _HINTS["float"], "not-a-number")
+            raise LiteralError(f"expected a finite float, found {given!r}", "give a number that is finite", "not-a-number")
         if isinstance(given, str) and not is_unicode(given):
             message = f"`{escaped(given)[:200]}` has bytes that are not UTF-8, which no graph can hold"
             raise LiteralError(

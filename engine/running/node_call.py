@@ -135,7 +135,7 @@ def _python_hint(wanted: Type, name: str, item: object, catalog: Mapping[str, No
     if isinstance(item, os.PathLike) and wanted.admits(""):
         return f"pass str({name})"
     for number, kind in ((int, numbers.Integral), (float, numbers.Real)):
-        if wanted.admits(number()) and isinstance(item, kind) and type(item) not in (bool, int, float):
+        if wanted.admits(number()) and isinstance(item, kind) and not isinstance(item, (bool, int, float)):
             return f"convert it: {number.__name__}({name})"
     return ""
 

@@ -76,7 +76,7 @@ def _opaque(item: Tensor) -> Tensor:
 
 
 def _strip(label: str, width: int) -> Tensor:
-    """A label as a strip `[LABEL_HEIGHT, width, 3]`, in the middle, cut where it is too long."""
+    """A label as a strip `[LABEL_HEIGHT, width, 3]`, in the middle, in one line, cut where it is too long."""
     import PIL.Image
     import PIL.ImageDraw
     import PIL.ImageFont
@@ -85,6 +85,7 @@ def _strip(label: str, width: int) -> Tensor:
     strip = PIL.Image.new("RGB", (width, LABEL_HEIGHT), "white")
     font = PIL.ImageFont.load_default(13)
     draw = PIL.ImageDraw.Draw(strip)
+    label = " ".join(label.split())
     while len(label) > 1 and draw.textlength(label, font) > width:
         label = label[:-2].rstrip() + "…"
     draw.text((width / 2, LABEL_HEIGHT / 2), label, "black", font, anchor="mm")
