@@ -311,7 +311,9 @@ class Scalar(Type):
         if type(given).__name__ != self.name:
             raise LiteralError(f"expected {self._article()}, found {shown(given)}", _HINTS[self.name])
         if isinstance(given, float) and not math.isfinite(given):
-            raise LiteralError(f"expected a finite float, found {given!r}", "give a number that is finite", "not-a-number")
+            raise LiteralError(
+                f"expected a finite float, found {given!r}", "give a number that is finite", "not-a-number"
+            )
         if isinstance(given, str) and not is_unicode(given):
             message = f"`{escaped(given)[:200]}` has bytes that are not UTF-8, which no graph can hold"
             raise LiteralError(
@@ -483,9 +485,12 @@ class Either(Type):
         raise self._likeliest(given, faults)
 
     def _likeliest(self, given: object, faults: list[tuple[Type, LiteralError]]) -> LiteralError:
-        """The error of the option that was probably meant: the list for an array, else the first that is not a list."""
+        """The error of the option that was probably meant: one for values of this type, which may be out of its bounds,
+        else the list for an array, else the first that is not a list.
+        """
         array = isinstance(given, (list, tuple))
-        meant = [fault for option, fault in faults if isinstance(option, ListOf) is array]
+        meant = [fault for option, fault in faults if option.admits(given)]
+        meant = meant or [fault for option, fault in faults if isinstance(option, ListOf) is array]
         return meant[0] if meant else faults[0][1]
 
     def accepts(self, other: Type) -> bool:

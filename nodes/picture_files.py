@@ -32,6 +32,10 @@ ENDINGS: Mapping[str, Format] = {".png": "png", ".webp": "webp", ".jpg": "jpeg",
 """The format of a file by the ending of its name."""
 
 
+LARGEST_SIDE: Mapping[str, int] = {"webp": 16383, "jpeg": 65500}
+"""The most pixels a side that libwebp and libjpeg write; PNG has no such end."""
+
+
 def to_levels(pixels: Tensor) -> numpy.ndarray[Any, Any]:
     """Each value, clamped to 0..1, rounded to the nearest of 256 levels: bytes of the same shape.
 
@@ -85,7 +89,7 @@ def encoded(picture: PIL.Image.Image, format: Format, quality: int | None = None
         quality: of JPEG and WebP, 1 to 100; None is the default of `SAVE_OPTIONS`, lossless for WebP.
 
     Raises:
-        InputError: where the format cannot hold it; WebP ends at 16,383 pixels a side, JPEG at 65,535.
+        InputError: where the format cannot hold it; see `LARGEST_SIDE`.
     """
     packed = BytesIO()
     try:

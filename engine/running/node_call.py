@@ -90,7 +90,7 @@ def _values(call: Call, arrived: Mapping[Link, Any]) -> dict[str, Any]:
 
 def _arrived(wanted: Type, item: Any, name: str) -> Any:
     """A linked value in the declared type: an int becomes a float where one is wanted, bounds and choices hold."""
-    if any(wanted.sockets()):
+    if any(wanted.sockets()) and not isinstance(item, (int, float)):
         return item
     try:
         return wanted.literal(item)
@@ -113,7 +113,7 @@ def admitted(type: NodeType, given: Mapping[str, Any], catalog: Mapping[str, Nod
 def _admitted(type: NodeType, name: str, given: Mapping[str, Any], catalog: Mapping[str, NodeType]) -> Any:
     """The value of an input, where its type takes it."""
     wanted, item = type.inputs[name].type, given[name]
-    if any(wanted.sockets()) and wanted.admits(item):
+    if any(wanted.sockets()) and wanted.admits(item) and not isinstance(item, (int, float)):
         try:
             check_values(item)
         except InputError as fault:
@@ -130,7 +130,7 @@ def _admitted(type: NodeType, name: str, given: Mapping[str, Any], catalog: Mapp
 
 def _python_hint(wanted: Type, name: str, item: object, catalog: Mapping[str, NodeType]) -> str:
     """What to pass instead of a value, in Python; empty where the hint for graph files holds."""
-    if any(wanted.sockets()):
+    if any(wanted.sockets()) and not wanted.admits(item):
         return f"pass the output of {listed(makers, 3)}" if (makers := _makers(wanted, catalog)) else ""
     if isinstance(item, os.PathLike) and wanted.admits(""):
         return f"pass str({name})"

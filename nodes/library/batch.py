@@ -23,6 +23,9 @@ def BatchImages(images: list[P], *, context: Context = INJECTED) -> P:
 
     if not images:
         raise empty_list("picture")
+    if len({*map(type, images)}) > 1:
+        hint = "make pictures of the masks with MaskToImage, or masks of the pictures with ImageToMask"
+        raise InputError("the list has both pictures and masks", hint, "wrong-type")
     pixels = [pixels_of(image) for image in images]
     sizes = dict.fromkeys(map(size_of, pixels))
     if len(sizes) > 1:

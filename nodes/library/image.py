@@ -21,12 +21,12 @@ from weft.engine import (
     name_fault,
     node,
 )
-from weft.nodes.picture_files import Format, encoded, to_pil
+from weft.nodes.picture_files import LARGEST_SIDE, Format, encoded, to_pil
 from weft.nodes.picture_headers import PictureFacts
 from weft.nodes.picture_reading import read_picture
 from weft.nodes.picture_sources import PICTURE_FILE, PICTURE_FOLDER
 from weft.nodes.sampling.workloads import picture_work
-from weft.nodes.sizes import Size, SizeTraits
+from weft.nodes.sizes import Size, SizeTraits, size_above
 from weft.nodes.values import Image
 
 _BYTES_PER_PIXEL = 8
@@ -102,7 +102,16 @@ def _check_saving(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodePro
         )
 
 
-@node(category="image", version=2, lane="cpu", check=_check_saving, traits=(Work(picture_work),))
+def _saving_fits(node: Upstream) -> Iterable[NodeProblem]:
+    """The pictures must have a size that the format can hold."""
+    size, format = size_above(node, "image"), node.literals.get("format")
+    most = LARGEST_SIDE.get(format) if isinstance(format, str) else None
+    if size and most and max(size) > most:
+        message = f"pictures of {size} pixels do not fit {format}, which ends at {most:,} pixels a side"
+        yield NodeProblem("format", message, "choose png, or make them smaller", "unwritable-picture")
+
+
+@node(category="image", version=2, lane="cpu", check=_check_saving, fits=_saving_fits, traits=(Work(picture_work),))
 def SaveImage(
     image: Image | list[Image],
     name: str = "image",

@@ -36,3 +36,8 @@ def test_what_makes_no_batch_is_refused() -> None:
     for index in (3, -4):
         with refused("out-of-range", 3):
             PickFromBatch(Image(PIXELS), index)
+
+
+def test_pictures_and_masks_make_no_batch() -> None:
+    with refused("wrong-type"):
+        BatchImages([Image(torch.zeros(1, 2, 2, 3)), Mask(torch.zeros(1, 2, 2))])  # type: ignore[type-var]

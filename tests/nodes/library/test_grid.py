@@ -50,3 +50,9 @@ def test_pictures_that_do_not_fit_are_refused() -> None:
         ImageGrid([Image(torch.zeros(1, 4, 8, 3))], ["a", "b"])
     with refused("empty-list"):
         ImageGrid([])
+
+
+def test_lines_of_a_label_are_drawn_as_one() -> None:
+    picture = Image(torch.zeros(1, 4, 90, 3))
+    one, two = (ImageGrid([picture], labels=[label]).pixels for label in ("by the lake", "by\nthe\tlake\n"))
+    assert torch.equal(one, two)

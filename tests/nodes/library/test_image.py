@@ -20,7 +20,7 @@ from PIL import Image as Pictures
 
 from tests.refusals import names, refused
 from weft.engine import Artifact, Engine, Graph, GraphError, InputError, NodeError
-from weft.nodes import Image, LoadImage, SaveImage
+from weft.nodes import Image, LoadImage, MaskToImage, SaveImage, ShapeMask
 
 LEVELS = numpy.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=numpy.uint8)
 
@@ -270,3 +270,13 @@ def test_damaged_files_are_refused_or_read_and_raise_nothing_else(folder: Path, 
             (folder / f"damaged.{format}").write_bytes(damaged[: chance.choice([None, chance.randrange(12, 200)])])
             with suppress(InputError, NodeError, GraphError):
                 load(f"damaged.{format}")
+
+
+@pytest.mark.parametrize(
+    ("format", "side", "fits"), [("webp", 16384, False), ("webp", 16383, True), ("png", 16384, True)]
+)
+def test_a_picture_larger_than_its_format_is_refused_before_a_run(format: str, side: int, fits: bool) -> None:
+    with Graph() as graph:
+        SaveImage(MaskToImage(ShapeMask(width=side, height=8)), format=format)  # type: ignore[arg-type]
+    codes = [problem.code for problem in Engine(store=None, device="cpu").check(graph).problems]
+    assert codes == ([] if fits else ["unwritable-picture"])

@@ -112,3 +112,9 @@ def test_channels_are_pictures_from_black_to_white() -> None:
     assert pixels.shape == (8, 8, 8, 3)
     assert all(float(one.min()) == 0 and float(one.max()) == 1 for one in pixels)
     assert int(pixels[5, ..., 0].argmax()) == int(samples(noise(1, batch=2))[1, 1].argmax())
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_in_place_of_latents_must_be_finite(number: float) -> None:
+    with refused("not-a-number"):
+        LatentMath(Latent(8, 8, 1, torch.ones(1, 4, 1, 1)), number)
