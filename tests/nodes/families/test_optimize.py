@@ -189,6 +189,6 @@ def test_loras_are_exchanged_in_a_compiled_network_without_compiling_again(model
         files.save(made, models / f"{name}.safetensors", ss_base_model_version="sd_v1")
     painted(engine, "epsilon", compile=True)
     once = graphs_compiled()
-    for name in ("swap-one", "swap-two"):
-        assert_same(painted(engine, "epsilon", lora=name, compile=True), painted(engine, "epsilon", lora=name))
+    for file in ("swap-one.safetensors", "swap-two.safetensors"):
+        assert_same(painted(engine, "epsilon", lora=file, compile=True), painted(engine, "epsilon", lora=file))
     assert graphs_compiled() == once
