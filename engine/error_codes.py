@@ -44,6 +44,7 @@ CODES: Mapping[str, str] = {
     "too-many-nodes": "The graph has more nodes than the limit, subgraphs inlined.",
     "no-list": "A repeated subgraph is given no list.",
     "no-values": "An input is to take several values, and none are given.",
+    "unknown-number": "The items of the job have no number or setting of this name.",
     "unknown-column": "A file of values has no column of this name.",
     "unequal-lists": "Lists that are walked together differ in length.",
     "unknown-parameter": "The subgraph has no parameter of this name.",

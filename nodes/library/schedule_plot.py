@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Range, node
+from weft.engine.show.plots import PlotAxis
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.pictures.plots import PlotAxis, curve
+from weft.nodes.pictures.curves import curve
 from weft.nodes.values import F, Image, Model
 
 

@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node, value
+from weft.engine.show.plots import PlotAxis
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.pictures.plots import PlotAxis, curve
+from weft.nodes.pictures.curves import curve
 from weft.nodes.sampling.compatibility import sigmas_fit
 from weft.nodes.sampling.sampler_choices import ScheduleInput
 from weft.nodes.value_checks import check_tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.engine.cli.farm import export, manage, work
+from weft.engine.cli.farm import export, manage, ranking, work
 from weft.engine.cli.farm.app import app
 
-__all__ = ["app", "export", "manage", "work"]
+__all__ = ["app", "export", "manage", "ranking", "work"]

@@ -12,6 +12,7 @@ import orjson
 
 from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError
+from weft.engine.farm.report.scores import number_of
 from weft.engine.farm.work.publishing import listed
 from weft.engine.types import spelled
 from weft.engine.unicode_text import json_text
@@ -41,10 +42,14 @@ def write_manifest(folder: Path) -> int:
     return len(lines)
 
 
-def write_contact_sheet(folder: Path) -> Path:
-    """Write `contact_sheet.png`: the first pictures of a job, small, in its order, each over its name and its settings.
+def write_contact_sheet(folder: Path, items: Iterable[Mapping[str, Any]] | None = None, score: str = "") -> Path:
+    """Write `contact_sheet.png`: the first pictures of a job, small, each over its name and its settings.
 
     Of the settings it has those in which the items differ.
+
+    Args:
+        items: the sidecars whose pictures it has, in order; those of all items in the job's order where None are given.
+        score: a number of each item that it has too (`weft.engine.farm.report.scores`).
 
     Raises:
         InputError: where nothing is published.
@@ -53,9 +58,10 @@ def write_contact_sheet(folder: Path) -> Path:
 
     from PIL import Image, ImageDraw, ImageFont
 
-    items = [*listed(folder)]
+    items = [*(listed(folder) if items is None else items)]
     varied = _varied([sidecar.get("settings", {}) for sidecar in items])
-    tiles = [(one["path"], _caption(one["path"], sidecar, varied)) for sidecar in items for one in sidecar["files"]]
+    paths = [(one["path"], sidecar) for sidecar in items for one in sidecar["files"]]
+    tiles = [(path, _caption(path, sidecar, varied, score)) for path, sidecar in paths]
     if not tiles:
         raise InputError(f"nothing is published in {folder}", "run the job first")
     tiles = tiles[:MAX_TILES]
@@ -85,10 +91,11 @@ def _varied(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
 
 
-def _caption(path: str, sidecar: Mapping[str, Any], varied: Iterable[str]) -> list[str]:
-    """What stands under a picture: the name of its file, then each setting."""
-    settings = sidecar.get("settings", {})
-    return [Path(path).stem, *(f"{name} {spelled(settings.get(name)).strip(chr(34))}" for name in varied)]
+def _caption(path: str, sidecar: Mapping[str, Any], varied: Iterable[str], score: str) -> list[str]:
+    """What stands under a picture: the name of its file, its score, then each setting."""
+    settings, number = sidecar.get("settings", {}), number_of(sidecar, score)
+    scored = [] if number is None or score in varied else [f"{score} {number:.4g}"]
+    return [Path(path).stem, *scored, *(f"{name} {spelled(settings.get(name)).strip(chr(34))}" for name in varied)]
 
 
 def _lines(texts: Iterable[str], width_of: Callable[[str], float], width: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.nodes.pictures.plots import TICKS, PlotAxis
+from weft.engine.show.plots import TICKS, PlotAxis
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))

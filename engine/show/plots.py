@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from PIL.Image import Image as Picture
 
 WIDTH, HEIGHT = 512, 320
 """Of a plot, in pixels."""
 
 LEFT, TOP, RIGHT, BOTTOM = 52, 16, 20, 40
 """Its margins, in pixels: room for the numbers of the ticks and the name of each axis."""
+
+COLOURS = ("steelblue", "darkorange", "seagreen", "crimson", "mediumpurple", "sienna", "deeppink", "grey")
+"""Of curves, in their order; more of them begin again."""
 
 TICKS = 5
 """About how many ticks an axis has."""
@@ -45,17 +48,34 @@ class PlotAxis(NamedTuple):
         yield from (number * step for number in range(first, last + 1))
 
 
-def curve(points: Sequence[tuple[float, float]], across: PlotAxis, up: PlotAxis, marked: bool = False) -> Tensor:
-    """A curve through points, drawn over two axes: the pixels of a picture `[1, height, width, 3]` in 0..1.
+class PlotLine(NamedTuple):
+    """A line through points.
+
+    Args:
+        points: x and y of each.
+        name: stands in the legend, which a plot of a single curve has not.
+    """
+
+    points: Sequence[tuple[float, float]]
+    name: str = ""
+
+
+def around(name: str, numbers: Sequence[float]) -> PlotAxis:
+    """The axis of some numbers, with a little room at both ends."""
+    least, most = min(numbers), max(numbers)
+    room = 0.04 * (most - least) or 0.5 * abs(most) or 0.5
+    return PlotAxis(name, least - room, most + room)
+
+
+def plot(curves: Sequence[PlotLine], across: PlotAxis, up: PlotAxis, marked: bool = False) -> Picture:
+    """Curves over two axes, as a picture in RGB.
 
     Args:
         marked: whether each point has a dot.
     """
-    import numpy
     import PIL.Image
     import PIL.ImageDraw
     import PIL.ImageFont
-    import torch
 
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     picture = PIL.Image.new("RGB", (WIDTH, HEIGHT), "white")
@@ -75,8 +95,12 @@ def curve(points: Sequence[tuple[float, float]], across: PlotAxis, up: PlotAxis,
     draw.line([(LEFT, TOP), (LEFT, bottom), (right, bottom)], fill="grey")
     draw.text(((LEFT + right) / 2, HEIGHT - 4), across.name, "black", font, anchor="mb")
     draw.text((LEFT + 4, 2), up.name, "black", font, anchor="lt")
-    placed = [place(x, y) for x, y in points]
-    draw.line(placed, fill="steelblue", width=2)
-    for x, y in placed if marked else ():
-        draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill="steelblue")
-    return torch.from_numpy(numpy.asarray(picture).astype("float32") / 255)[None]
+    for number, curve in enumerate(curves):
+        colour = COLOURS[number % len(COLOURS)]
+        placed = [place(x, y) for x, y in curve.points]
+        draw.line(placed, fill=colour, width=2)
+        for x, y in placed if marked else ():
+            draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=colour)
+        if len(curves) > 1:
+            draw.text((right - 4, TOP + 2 + 13 * number), curve.name, colour, font, anchor="rt")
+    return picture
