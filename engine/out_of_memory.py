@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import sys
 import traceback
 from collections.abc import Sequence
 
 from weft.engine.errors import InputError, described, listed, message_of
+from weft.engine.loaded_modules import loaded_module
 
 TEXTS = ("out of memory", "allocate memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 """What torch and the libraries under it say where memory is missing, in lower case."""
@@ -36,7 +36,7 @@ def clear_frames(fault: BaseException | None) -> None:
 def release_memory() -> None:
     """Give memory that nothing uses back: cycles of objects, and what torch keeps of devices for later."""
     gc.collect()
-    torch = sys.modules.get("torch")
+    torch = loaded_module("torch")
     for name in ("cuda", "mps", "xpu"):
         device = getattr(torch, name, None)
         if device is not None and device.is_available():

@@ -6,10 +6,10 @@ Events, `Result.plain` and sidecars of jobs give the outputs of graphs so.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
+from weft.engine.loaded_modules import loaded_module
 from weft.engine.types import VALUES, field_values
 
 SHOWN_ITEMS = 10
@@ -72,7 +72,7 @@ def _fields(item: object) -> Mapping[str, object]:
 
 
 def _is_tensor(item: object) -> bool:
-    torch = sys.modules.get("torch")  # a run that is served from the store imports no torch
+    torch = loaded_module("torch")  # a run that is served from the store imports no torch
     return torch is not None and isinstance(item, torch.Tensor)
 
 

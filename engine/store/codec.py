@@ -14,6 +14,7 @@ from typing import Any
 from weft.engine.errors import StoreError
 from weft.engine.keys import Digest, EncodedBytes, digest, digest_bytes, encode
 from weft.engine.lazy_exports import import_exports
+from weft.engine.loaded_modules import loaded_module
 from weft.engine.types import VALUES, stored_values
 
 _PLAIN = (type(None), bool, int, str)
@@ -104,9 +105,7 @@ def _ordinary(tensor: Any) -> Any:
 
 def is_tensor(item: object) -> bool:
     """Whether `item` is a torch tensor; never imports torch."""
-    import sys
-
-    torch = sys.modules.get("torch")
+    torch = loaded_module("torch")
     return torch is not None and isinstance(item, torch.Tensor)
 
 

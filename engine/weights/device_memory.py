@@ -5,9 +5,10 @@ On the CPU nothing is counted. Asks torch where it is loaded, as it is wherever 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
+
+from weft.engine.loaded_modules import loaded_module
 
 KEPT_AT_LEAST = 10**9
 
@@ -58,6 +59,6 @@ def peak_of(device: str) -> int:
 
 def _module(device: str) -> Any:
     """What torch has for a device's kind (`torch.cuda`); None for the CPU and where torch is not loaded."""
-    kind, torch = device.partition(":")[0], sys.modules.get("torch")
+    kind, torch = device.partition(":")[0], loaded_module("torch")
     module = None if torch is None or kind == "cpu" else getattr(torch, kind, None)
     return module if module is not None and module.is_available() else None

@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from weft.engine.loaded_modules import loaded_module
 from weft.engine.process import cpu_seconds
 
 SLICE = 0.1
@@ -209,8 +210,8 @@ class _Watch:
 
 def _threads() -> int:
     """The threads that torch computes with; 0 where it is not loaded."""
-    torch = sys.modules.get("torch")
-    return torch.get_num_threads() if torch is not None and hasattr(torch, "get_num_threads") else 0
+    torch = loaded_module("torch")
+    return int(torch.get_num_threads()) if torch is not None else 0
 
 
 def _folder() -> Path:

@@ -8,7 +8,6 @@ items under one patch enter it once.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,6 +17,7 @@ from typing import Any
 
 from weft.engine.errors import ChangedFile, InputError
 from weft.engine.keys import Digest
+from weft.engine.loaded_modules import loaded_module
 from weft.engine.store.codec import content_digest
 from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, Undo
 
@@ -159,7 +159,7 @@ _USES: ContextVar[tuple[_Use, ...]] = ContextVar("uses of modules", default=())
 @contextmanager
 def _outside_inference() -> Iterator[None]:
     """What is made while the block runs outlives the node that asks for it: tensors that can be changed and trained."""
-    torch = sys.modules.get("torch")
+    torch = loaded_module("torch")
     with torch.inference_mode(False) if torch and torch.is_inference_mode_enabled() else nullcontext():
         yield
 
