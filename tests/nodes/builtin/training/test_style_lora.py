@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,16 @@ from weft.nodes.models.lora_facts import LoRAFacts
 GREEN = Scene("day", "green", "meadow", "tree", "left", "clear", 5)
 
 
+@pytest.fixture
+def processor() -> Iterator[None]:
+    """A command sets how its process computes; other tests are to compute as before."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.mark.usefixtures("processor")
 def test_the_command_writes_a_lora_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--steps", "1", "--pictures", "2", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["style_lora", "autumn", *arguments])
