@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
+from collections.abc import Sequence
 
 from weft.engine.accelerators import accelerators
 from weft.engine.errors import InputError, listed, nearest
 
-PRECISIONS = ("auto", "float32", "float16", "bfloat16")
+AUTO_PRECISIONS = {
+    "auto-bfloat16": ("float16", "bfloat16", "float32"),
+    "auto-float16": ("float16", "float32"),
+}
+"""What `auto` is on a GPU, with the formats that parts may run in there: with bfloat16, or without."""
+
+PRECISIONS = ("auto", "float32", "float16", "bfloat16", *AUTO_PRECISIONS)
 
 KINDS = ("cuda", "xpu")
 """Devices that have numbers, as torch calls them."""
@@ -91,7 +99,9 @@ def dealt_devices(name: str, workers: int, count: int | None = None) -> list[str
 
 
 def resolve_precision(name: str, device: str) -> str:
-    """Resolve `auto` to float16 on a GPU and float32 on the CPU; check a name.
+    """Resolve `auto`: float32 on the CPU, and on a GPU what each part was published in, as far as it has that format.
+
+    What it gives is a name of a precision too, so that a job has everywhere what was settled where it was submitted.
 
     Raises:
         InputError: for an unknown precision.
@@ -101,12 +111,38 @@ def resolve_precision(name: str, device: str) -> str:
         raise InputError(f"there is no precision `{name}`", hint, "unknown-choice")
     if name != "auto":
         return name
-    return "float32" if device == "cpu" else "float16"
+    if device == "cpu":
+        return "float32"
+    return "auto-bfloat16" if _has_bfloat16(device) else "auto-float16"
+
+
+def part_precision(setting: str, published: Sequence[str]) -> str:
+    """The precision of weights under a resolved setting: the one that was asked for, or that which suits them.
+
+    Args:
+        published: the formats that the weights may run in where none was asked for, the best first; float32 is the last
+            resort of all.
+    """
+    formats = AUTO_PRECISIONS.get(setting)
+    return setting if formats is None else next((one for one in published if one in formats), "float32")
 
 
 def cuda_devices() -> int:
     """The number of devices that torch calls CUDA: NVIDIA's, or AMD's where it is built for these."""
     return len(accelerators("cuda").devices)
+
+
+BFLOAT16_FROM = (8, 0)
+"""The compute capability of the first GPUs of NVIDIA's that compute in bfloat16 (Ampere); those of others do."""
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Whether a GPU computes in bfloat16; MPS does from macOS 14 on."""
+    if device == "mps":
+        release = platform.mac_ver()[0].partition(".")[0]
+        return release.isdecimal() and int(release) >= 14
+    known = accelerators(device.partition(":")[0]).devices
+    return all(one.capability is None or one.capability >= BFLOAT16_FROM for one in known if one.device == device)
 
 
 def _has_mps() -> bool:

@@ -84,7 +84,8 @@ class Engine:
         store: a folder, a store, or None for one that keeps nothing.
         shared: the URL or folder of a store that machines share, behind the folder of `store`.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        precision: `auto`, `float32`, `float16`, `bfloat16`.
+        precision: `auto`, `float32`, `float16`, `bfloat16`; `auto` on a GPU is by part, with bfloat16 or without
+            (`auto-bfloat16`, `auto-float16`).
         models: folders in which models are looked up, before those of the settings.
         inputs: folders in which files named by graphs are looked up, after the graph's and the working one and before
             those of the settings.
@@ -186,7 +187,7 @@ class Engine:
 
     @property
     def resolved_precision(self) -> str:
-        """The precision that nodes run in: `float32`, `float16`, `bfloat16`."""
+        """In what nodes run: `float32`, `float16`, `bfloat16`; `auto-bfloat16` or `auto-float16` by part."""
         return self._settings["precision"]
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
+from weft.engine.device import part_precision
 from weft.engine.errors import Cancelled, ChangedFile, InputError
 from weft.engine.events import Preview
 from weft.engine.keys import digest_bytes
@@ -41,7 +42,7 @@ class Context:
 
     Args:
         device: where weights run: `cpu`, `cuda:0`, `mps`.
-        precision: `float32`, `float16` or `bfloat16`, resolved.
+        setting: the precision of the engine, resolved; `part_precision` gives that of a part.
         residency: keeps weights on devices.
         limits: what a node may make at most.
         preview_decoders: a folder of small decoders that draw previews; None has none.
@@ -50,7 +51,7 @@ class Context:
     """
 
     device: str
-    precision: str
+    setting: str
     residency: Residency = field(repr=False)
     resources: Mapping[str, HashedResource] = field(default_factory=dict, repr=False)
     on_progress: Callable[[int, int, Preview | None], None] = field(default=_silent, repr=False)
@@ -59,6 +60,20 @@ class Context:
     limits: Limits = field(default_factory=Limits, repr=False)
     preview_decoders: Path | None = field(default=None, repr=False)
     savings: Savings = field(default_factory=Savings, repr=False)
+
+    @property
+    def precision(self) -> str:
+        """The precision of weights of whom nothing else is known: `float32`, `float16` or `bfloat16`."""
+        return self.part_precision(("float16",))
+
+    def part_precision(self, published: Sequence[str], asked: str = "auto") -> str:
+        """The precision of a part of a model: the one that was asked for, or that which suits the part on the device.
+
+        Args:
+            published: the formats that the part may run in where none was asked for, the best first.
+            asked: for this part alone; `auto` is the precision of the engine.
+        """
+        return part_precision(self.setting, published) if asked == "auto" else asked
 
     def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
         """Report that `step` of `steps` is done.

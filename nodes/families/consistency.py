@@ -16,6 +16,7 @@ from weft.nodes.families.pixels import RGB_FACTORS, PixelDenoiser, PixelFormat
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.parametrisation import Consistency
+from weft.nodes.models.part_precisions import IN_FLOAT16, all_parts
 from weft.nodes.prompting.prompts import PLAIN, Reading
 from weft.nodes.prompting.text_reader import Encoded
 
@@ -65,5 +66,6 @@ CM = Family(
     denoiser=ConsistencyDenoiser,
     prompts=ConsistencyPrompts,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=all_parts(IN_FLOAT16, "openai/diffusers-cd_imagenet64_l2"),
     condition=is_consistency_model,
 )

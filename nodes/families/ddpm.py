@@ -7,6 +7,7 @@ from weft.nodes.families.family import Family
 from weft.nodes.families.pixels import RGB_FACTORS, PixelDenoiser, PixelFormat
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.parametrisation import Consistency
+from weft.nodes.models.part_precisions import IN_FLOAT32, all_parts
 
 
 def is_unconditional(contents: Contents) -> bool:
@@ -22,5 +23,6 @@ DDPM = Family(
     denoiser=PixelDenoiser,
     prompts=NoPrompts,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=all_parts(IN_FLOAT32, "google/ddpm-cat-256"),
     condition=is_unconditional,
 )

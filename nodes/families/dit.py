@@ -15,6 +15,7 @@ from weft.nodes.families.unets import LATENT_CHANNELS, RGB_FACTORS
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals, SizeLimits
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.part_precisions import IN_FLOAT16, all_parts
 from weft.nodes.models.vae_formats import VAESpec
 
 if TYPE_CHECKING:
@@ -73,5 +74,6 @@ DIT = Family(
     denoiser=DiTDenoiser,
     prompts=DiTPrompts,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=all_parts(IN_FLOAT16, "facebook/DiT-XL-2-256"),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
 )

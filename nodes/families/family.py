@@ -21,6 +21,7 @@ from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 from weft.nodes.models.parametrisation import SchedulerConfig
+from weft.nodes.models.part_precisions import PartPrecisions
 from weft.nodes.models.vae_formats import FACTOR, VAESpec, check_scale, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import TextModel
@@ -52,6 +53,7 @@ class Family:
         denoiser: the class of its denoisers.
         prompts: the class that combines the output of its text models.
         latent_rgb_factors: the map from its latents to colours, where a checkpoint has none of its own.
+        precisions: that its parts run in where nobody asked for another.
         texts: the text models that prompts are read with, in order.
         vae: its VAEs; None where its models sample pixels.
         scheduler: the configuration of the scheduler, for files that carry none.
@@ -69,6 +71,7 @@ class Family:
     denoiser: type[Denoiser]
     prompts: type[PromptEncoder]
     latent_rgb_factors: LatentRGBFactors
+    precisions: PartPrecisions
     texts: tuple[TextModel, ...] = ()
     vae: VAESpec | None = None
     scheduler: Mapping[str, Any] = field(default_factory=dict)

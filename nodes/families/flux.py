@@ -28,6 +28,7 @@ from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, Im
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import FLUX_MODULES, OriginalModules, numbered
+from weft.nodes.models.part_precisions import IN_BFLOAT16, IN_EITHER, PartPrecisions
 from weft.nodes.models.single_file_transformers import FLUX_LAYOUTS
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -222,6 +223,7 @@ FLUX = Family(
     denoiser=FluxDenoiser,
     prompts=FluxPrompts,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=PartPrecisions(IN_EITHER, IN_BFLOAT16, IN_BFLOAT16, "black-forest-labs/FLUX.1-dev"),
     texts=(
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
         T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),

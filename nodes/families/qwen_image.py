@@ -14,6 +14,7 @@ from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed
 from weft.nodes.families.qwen_image_controls import QwenImageControlNetFormat, transformer_sizes
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.latent_preview import LatentRGBFactors
+from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
 from weft.nodes.models.vae_formats import VAESpec
@@ -132,6 +133,7 @@ QWEN_IMAGE = Family(
     denoiser=QwenImageDenoiser,
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=all_parts(IN_BFLOAT16, "Qwen/Qwen-Image"),
     texts=(TEXT_MODEL,),
     vae=VAESpec(16, "AutoencoderKLQwenImage"),
     controls=(QwenImageControlNetFormat(),),

@@ -21,6 +21,7 @@ from weft.nodes.families.unets import (
 )
 from weft.nodes.models import single_file as original
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.part_precisions import IN_FLOAT16, all_parts
 from weft.nodes.models.training_marks import trained_as_marked
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -63,6 +64,7 @@ SD1 = Family(
     denoiser=SD1Denoiser,
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=all_parts(IN_FLOAT16, "stable-diffusion-v1-5/stable-diffusion-v1-5"),
     texts=(Clip("clip_l", "text_encoder", (original.TEXT, original.OLD_TEXT)),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
     scheduler=SCHEDULER,

@@ -21,6 +21,7 @@ from weft.nodes.families.unets import (
     scheduler_corrections,
 )
 from weft.nodes.models import single_file as original
+from weft.nodes.models.part_precisions import IN_FLOAT16, all_parts
 from weft.nodes.models.training_marks import trained_as_marked
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -47,6 +48,7 @@ SD2 = Family(
     denoiser=UNetDenoiser,
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=all_parts(IN_FLOAT16, "stabilityai/stable-diffusion-2-1"),
     texts=(Clip("clip_h", "text_encoder", (original.OPEN_TEXT,), activation="gelu", padding="!", unread=1),),
     vae=VAESpec(LATENT_CHANNELS, config={"scaling_factor": 0.18215}, shifts=False),
     scheduler={**SCHEDULER, "_class_name": "DDIMScheduler", "prediction_type": "v_prediction"},

@@ -24,6 +24,7 @@ from weft.nodes.models.denoiser import SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import SD3_MODULES, OriginalModules, numbered
+from weft.nodes.models.part_precisions import IN_BFLOAT16, IN_EITHER, PartPrecisions
 from weft.nodes.models.single_file_transformers import SD3_LAYOUTS
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -133,6 +134,7 @@ SD3 = Family(
     denoiser=SD3Denoiser,
     prompts=SD3Prompts,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=PartPrecisions(IN_EITHER, IN_BFLOAT16, IN_BFLOAT16, "stabilityai/stable-diffusion-3.5-large"),
     texts=(
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), projects=True, identity_projection=True),
         Clip("clip_g", "text_encoder_2", (LARGE_CLIP,), projects=True, activation="gelu", padding="!"),

@@ -25,6 +25,7 @@ from weft.nodes.families.unets import (
 from weft.nodes.models.denoiser import Conditions
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.latent_preview import LatentRGBFactors
+from weft.nodes.models.part_precisions import IN_FLOAT16, all_parts
 from weft.nodes.models.training_marks import latent_statistics, trained_as_marked
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -126,6 +127,7 @@ SDXL = Family(
     denoiser=SDXLDenoiser,
     prompts=SDXLPrompts,
     latent_rgb_factors=RGB_FACTORS,
+    precisions=all_parts(IN_FLOAT16, "stabilityai/stable-diffusion-xl-base-1.0"),
     texts=(
         Clip("clip_l", "text_encoder", CLIP, optional=True),
         Clip("clip_g", "text_encoder_2", OPEN_CLIP, projects=True, activation="gelu", padding="!"),

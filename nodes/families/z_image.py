@@ -23,6 +23,7 @@ from weft.nodes.models.original_modules import (
     numbered,
     parted_shapes,
 )
+from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
@@ -138,6 +139,7 @@ Z_IMAGE = Family(
     denoiser=ZImageDenoiser,
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,  # its VAE is that of FLUX.1
+    precisions=all_parts(IN_BFLOAT16, "Tongyi-MAI/Z-Image-Turbo"),
     texts=(LanguageModel("qwen3_4b", "text_encoder", (), architecture=QWEN3, chat=CHAT, hidden_state=-2),),
     vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
     controls=(ZImageControlNetFormat(),),

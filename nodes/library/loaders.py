@@ -22,6 +22,7 @@ from weft.nodes.families.sources import (
 from weft.nodes.families.tokenizer_source import TokenizerSource
 from weft.nodes.models import diffusers_folder
 from weft.nodes.models.facts import EmbeddingFacts, PromptWidths
+from weft.nodes.models.part_precisions import PartPrecision
 from weft.nodes.prompting.embeddings import check_word
 from weft.nodes.prompting.text_assignment import assigned, check_tokenizer
 from weft.nodes.sampling.compatibility import (
@@ -100,6 +101,9 @@ def LoadCheckpoint(
     terminal_snr: Annotated[TerminalSNR, ADDED_LATER] = "checkpoint",
     beta_start: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
     beta_end: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
+    model_precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
+    text_encoder_precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
+    vae_precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
     context: Context = INJECTED,
 ) -> Checkpoint[F]:
     """Load a checkpoint: its denoiser, text encoder and VAE.
@@ -122,14 +126,22 @@ def LoadCheckpoint(
         beta_start: the first beta of the noise schedule of the training, instead of the configuration's: 0.0001 for
             `linear` as in DDPM, 0.00085 for Stable Diffusion's `scaled_linear`. `cosine` has none.
         beta_end: the last one: 0.02 in DDPM, 0.012 in Stable Diffusion.
+        model_precision: that the denoiser runs in. `auto` is the precision of the run (`--precision`); where that is
+            `auto` too, float32 on the CPU, and on a GPU what the family was published in: float16 for SD 1.x, SD 2.x
+            and SDXL, bfloat16 for SD 3, FLUX.1, Z-Image and Qwen-Image.
+        text_encoder_precision: the same for the text encoders. T5 overflows in float16.
+        vae_precision: the same for the VAE; `float32` avoids overflow (black pictures) and banding.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
-    recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
+    recipe = (str(found.digest), str(found.resolved.family), variant)
+    usual = family(recipe[1]).precisions
+    model = context.part_precision(usual.model, model_precision)
+    text_encoder = context.part_precision(usual.text_encoder, text_encoder_precision)
     return Checkpoint(
-        Model(*recipe, *_trained(prediction, noise, terminal_snr), beta_start, beta_end),
-        TextEncoder(*recipe),
-        VAE(*recipe),
+        Model(*recipe, model, *_trained(prediction, noise, terminal_snr), beta_start, beta_end),
+        TextEncoder(*recipe, text_encoder),
+        VAE(*recipe, context.part_precision(usual.vae, vae_precision)),
     )
 
 
@@ -143,6 +155,7 @@ def LoadDiffusionModel(
     terminal_snr: Annotated[TerminalSNR, ADDED_LATER] = "checkpoint",
     beta_start: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
     beta_end: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
+    precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
     context: Context = INJECTED,
 ) -> Model[F]:
     """Load a denoiser from a file of its own, without VAE and text encoders.
@@ -159,10 +172,12 @@ def LoadDiffusionModel(
         terminal_snr: whether that schedule ends in noise alone, as for LoadCheckpoint.
         beta_start: the first beta of that schedule, as for LoadCheckpoint.
         beta_end: the last one.
+        precision: that it runs in, as `model_precision` of LoadCheckpoint.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
-    recipe = (str(found.digest), str(found.resolved.family), variant, context.precision)
+    name = str(found.resolved.family)
+    recipe = (str(found.digest), name, variant, context.part_precision(family(name).precisions.model, precision))
     return Model(*recipe, *_trained(prediction, noise, terminal_snr), beta_start, beta_end)
 
 
@@ -173,7 +188,12 @@ def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
 
 @node(category="loaders", lane="io", settings=("precision",), fits=_vae_fits)
 def LoadVAE(
-    model: Model[F], source: Annotated[str, VAESource()], *, variant: str = "", context: Context = INJECTED
+    model: Model[F],
+    source: Annotated[str, VAESource()],
+    *,
+    variant: str = "",
+    precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
+    context: Context = INJECTED,
 ) -> VAE[F]:
     """Load a VAE from a file of its own.
 
@@ -183,10 +203,12 @@ def LoadVAE(
             diffusers, or a checkpoint that it is part of. A tiny autoencoder (AutoencoderTiny, TAESD) is a VAE too; of
             two files such as `taesd_decoder.safetensors` and `taesd_encoder.safetensors` in one folder, name either.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
+        precision: that it runs in, as `vae_precision` of LoadCheckpoint.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
-    return VAE(str(found.digest), model.family, variant, context.precision)
+    usual = family(model.family).precisions.vae
+    return VAE(str(found.digest), model.family, variant, context.part_precision(usual, precision))
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=texts_fit)
@@ -197,6 +219,7 @@ def LoadTextEncoder(
     source_3: Annotated[str | None, TextEncoderSource()] = None,
     *,
     tokenizer: Annotated[str | None, TokenizerSource(), ADDED_LATER] = None,
+    precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
     context: Context = INJECTED,
 ) -> TextEncoder[F]:
     """Load text encoders from files of their own.
@@ -214,6 +237,7 @@ def LoadTextEncoder(
         source_2: another one.
         source_3: a third.
         tokenizer: that of T5 or of a language model: its folder (`MODEL/tokenizer`), or its `tokenizer.json`.
+        precision: that they run in, as `text_encoder_precision` of LoadCheckpoint.
     """
     found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
     checkpoint = checkpoint_in(context.located(model.source).facts)
@@ -222,13 +246,18 @@ def LoadTextEncoder(
     files = tuple((text.name, str(found[number].digest)) for text, (number, _) in given.items())
     check_tokenizer(given, [one.resolved for one in found], named=tokenizer is not None)
     apart = "" if tokenizer is None else str(context.found(tokenizer).digest)
-    recipe = (files[0][1], model.family, "", context.precision)
+    usual = family(model.family).precisions.text_encoder
+    recipe = (files[0][1], model.family, "", context.part_precision(usual, precision))
     return TextEncoder(*recipe, files=files, width=widths.prompt, tokenizer=apart)
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=variant_fits)
 def LoadControlNet(
-    source: Annotated[str, ControlNetSource()], *, variant: str = "", context: Context = INJECTED
+    source: Annotated[str, ControlNetSource()],
+    *,
+    variant: str = "",
+    precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
+    context: Context = INJECTED,
 ) -> ControlNet[F]:
     """Load a ControlNet, or a T2I-Adapter, which is used as one.
 
@@ -239,10 +268,13 @@ def LoadControlNet(
         source: a diffusers folder or a .safetensors file under a models folder, a name on the hub (`org/name`,
             `org/name@REVISION`, `org/name/FILE.safetensors`) whose files are in the hub's cache, or `builtin:NAME`.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
+        precision: that it runs in, as `model_precision` of LoadCheckpoint.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
-    return ControlNet(str(found.digest), str(found.resolved.family), variant, context.precision)
+    name = str(found.resolved.family)
+    usual = family(name).precisions.model
+    return ControlNet(str(found.digest), name, variant, context.part_precision(usual, precision))
 
 
 @node(category="loaders", lane="io", fits=embedding_fits)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from weft.engine import INJECTED, Context, InputError, Range, node
+from weft.nodes.families.flux import FLUX
 from weft.nodes.families.image_prompt_sources import ReduxSource
 from weft.nodes.image_prompt_values import ImageEmbedding, Redux
 from weft.nodes.library.loaders import check_variant, variant_fits
@@ -28,7 +29,7 @@ def LoadRedux(source: Annotated[str, ReduxSource()], *, variant: str = "", conte
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
-    return Redux(str(found.digest), variant, context.precision)
+    return Redux(str(found.digest), variant, context.part_precision(FLUX.precisions.model))
 
 
 Share = Annotated[float, Range(-10.0, 10.0)]

@@ -74,8 +74,12 @@ class BoundControl:
         model: Denoiser,
         pictures: Sequence[ControlPicture],
     ) -> Residuals:
+        """What it adds, in the precision of the denoiser, which need not be its own."""
+        own, dtype = self.network.network.dtype, sample.dtype
+        given = {name: one.to(own) if one.is_floating_point() else one for name, one in conditions.items()}
         with network_call("a ControlNet", {"latents": sample, "picture": pictures[0].tensors[0], **conditions}):
-            return self.network.residuals(model, sample, timestep, conditions, pictures)
+            added = self.network.residuals(model, sample.to(own), timestep, given, pictures)
+        return {name: [one.to(dtype) for one in tensors] for name, tensors in added.items()}
 
     def _over_rows(self, added: Residuals, rows: int) -> Residuals:
         return {name: [self._spread(one, rows) for one in tensors] for name, tensors in added.items()}

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.refusals import refused
-from weft.engine.device import cuda_devices, dealt_devices, resolve_device, resolve_precision
+from weft.engine.device import (
+    AUTO_PRECISIONS,
+    cuda_devices,
+    dealt_devices,
+    part_precision,
+    resolve_device,
+    resolve_precision,
+)
 
 
 def test_a_device_that_is_there() -> None:
@@ -31,12 +38,31 @@ def test_a_device_that_is_not(name: str, values: list[str | float]) -> None:
     ("name", "device", "precision"),
     [
         ("auto", "cpu", "float32"),
-        ("auto", "cuda:0", "float16"),
         ("bfloat16", "cpu", "bfloat16"),
+        ("auto-bfloat16", "cpu", "auto-bfloat16"),
     ],
 )
 def test_a_precision_is_resolved(name: str, device: str, precision: str) -> None:
     assert resolve_precision(name, device) == precision
+
+
+def test_a_gpu_has_a_precision_for_each_part() -> None:
+    assert resolve_precision("auto", "cuda:0") in AUTO_PRECISIONS
+
+
+@pytest.mark.parametrize(
+    ("setting", "published", "precision"),
+    [
+        ("auto-bfloat16", ("bfloat16", "float32"), "bfloat16"),
+        ("auto-bfloat16", ("float16",), "float16"),
+        ("auto-float16", ("bfloat16", "float16"), "float16"),
+        ("auto-float16", ("bfloat16", "float32"), "float32"),
+        ("float16", ("bfloat16", "float32"), "float16"),
+        ("float32", ("float16",), "float32"),
+    ],
+)
+def test_a_part_has_the_best_format_of_the_device(setting: str, published: tuple[str, ...], precision: str) -> None:
+    assert part_precision(setting, published) == precision
 
 
 def test_an_unknown_precision() -> None:
