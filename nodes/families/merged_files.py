@@ -169,9 +169,11 @@ def _check_request(request: MergeRequest, first: MergeSource) -> None:
                 raise InputError(message, "give a smaller number", "out-of-range")
     if request.precision and request.precision not in DTYPES.values():
         raise InputError(f"there is no precision `{request.precision}`", listed(DTYPES.values()), "unknown-choice")
-    for path in _weight_files(first.resolved):
-        if any(map(is_scale, read_header(path).shapes)):
-            message = f"`{request.first}` has weights with scales, which are not written"
+    for path in first.resolved.files if not folder else _weight_files(first.resolved):
+        header = read_header(path)
+        if header.gguf or any(map(is_scale, header.shapes)):
+            form = "in GGUF" if header.gguf else "with scales"
+            message = f"`{request.first}` has weights {form}, which are not written"
             raise InputError(message, "start from one of the others", "unsupported-weights")
 
 

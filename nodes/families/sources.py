@@ -46,7 +46,7 @@ from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantis
 from weft.nodes.models.recognition import read_as_model
 from weft.nodes.models.redux_files import REDUX_FOLDER
 from weft.nodes.models.revisions import reading_of
-from weft.nodes.models.safetensors_header import PICKLES, kind_of, read_header, refuse_pickle
+from weft.nodes.models.safetensors_header import ENDINGS, PICKLES, kind_of, read_header, refuse_pickle
 from weft.nodes.models.shards import check_shards
 from weft.nodes.models.tiny_halves import OTHER, half_of, named, other_half
 from weft.nodes.models.unclip import NOISE, NORMALISER
@@ -532,7 +532,7 @@ def _lone_files(root: Path) -> list[Path]:
     """The safetensors files in a folder that has no configuration."""
     if not root.is_dir() or (root / "model_index.json").is_file() or diffusers_folder.configs(root):
         return []
-    return sorted(path for path in root.iterdir() if path.suffix == ".safetensors" and path.is_file())
+    return sorted(path for path in root.iterdir() if path.suffix in ENDINGS and path.is_file())
 
 
 def located(text: str, places: SearchPaths) -> Path | None:
@@ -628,4 +628,4 @@ def _models_below(folder: Path, searched: tuple[Path, ...]) -> Iterator[Path]:
             yield Path(root)
         else:
             subfolders.sort()
-            yield from (Path(root, name) for name in sorted(files) if name.endswith(".safetensors"))
+            yield from (Path(root, name) for name in sorted(files) if name.endswith(ENDINGS))

@@ -109,7 +109,8 @@ def LoadCheckpoint(
     """Load a checkpoint: its denoiser, text encoder and VAE.
 
     This node only reads headers; weights are loaded when a node uses them, in the engine's precision. Nothing is
-    downloaded. Only safetensors are read, since a pickle can run code.
+    downloaded. Only safetensors and GGUF are read, since a pickle can run code. Weights in 8-bit floats and in GGUF's
+    blocks stay so in memory and are widened for each use.
 
     Args:
         source: a diffusers folder or a .safetensors file under a models folder, a name on the hub (`org/name`,
@@ -164,8 +165,9 @@ def LoadDiffusionModel(
     has one.
 
     Args:
-        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), a .safetensors file of it in the layout of
-            its authors or of diffusers, or a checkpoint that it is part of.
+        source: a diffusers folder of a UNet or a transformer (`MODEL/unet`), a .safetensors or .gguf file of it in the
+            layout of its authors or of diffusers, or a checkpoint that it is part of. GGUF needs an extra: `pip install
+            'weft-engine[gguf]'`.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
         prediction: what the denoiser predicts; `checkpoint` is what the file says, else the default of the family.
         noise: the noise schedule of the training, as for LoadCheckpoint; `checkpoint` is the default of the family.
@@ -233,7 +235,8 @@ def LoadTextEncoder(
     Args:
         model: the model that they are for.
         source: a text encoder's folder in a diffusers folder (`MODEL/text_encoder`), a .safetensors file of one or of
-            several in the layout of transformers or of OpenCLIP, or a checkpoint that they are part of.
+            several in the layout of transformers or of OpenCLIP, a .gguf file of T5 or Qwen, or a checkpoint that they
+            are part of.
         source_2: another one.
         source_3: a third.
         tokenizer: that of T5 or of a language model: its folder (`MODEL/tokenizer`), or its `tokenizer.json`.

@@ -63,6 +63,7 @@ def size_of_weights(recipe: Weights, loading: Loading) -> int:
 def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
     """The denoiser, with its checkpoint's scheduler configuration, changed where the recipe has it otherwise."""
     from weft.nodes.models.loading import ready
+    from weft.nodes.models.weights_file import reading_onto
 
     family, source, dtype = _parts(recipe, loading)
     facts = checkpoint_in(source.facts)
@@ -70,7 +71,7 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         raise InputError(
             f"`{source.text}` is no checkpoint and no denoiser", "load it with LoadDiffusionModel", "wrong-kind-of-file"
         )
-    with reading_weights(source.text):
+    with reading_weights(source.text), reading_onto(loading.device):
         network = family.network.load(facts.network, source.root, recipe.variant, dtype)
     denoiser = family.denoiser(
         family.name,
@@ -121,7 +122,9 @@ def load_vae(recipe: VAE[Any], loading: Loading) -> Autoencoder:
             "load another one with LoadVAE",
             "wrong-kind-of-file",
         )
-    with reading_weights(source.text):
+    from weft.nodes.models.weights_file import reading_onto
+
+    with reading_weights(source.text), reading_onto(loading.device):
         return load_autoencoder(family.vae, facts, source.root, recipe.variant, dtype, loading.device)
 
 
@@ -133,6 +136,7 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwor
         InputError: where the source has none.
     """
     from weft.nodes.models.loading import ready
+    from weft.nodes.models.weights_file import reading_onto
 
     family, source, dtype = _parts(recipe, loading)
     if not isinstance(source.facts, ControlNetFacts):
@@ -140,7 +144,7 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwor
             f"`{source.text}` is no ControlNet of {family.name}", "load it with LoadControlNet", "wrong-kind-of-file"
         )
     format = family.control_format(source.facts)
-    with reading_weights(source.text):
+    with reading_weights(source.text), reading_onto(loading.device):
         network = format.load(source.facts.network, source.root, recipe.variant, dtype)
     return format.network_class(ready(network, loading.device))
 

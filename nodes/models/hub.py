@@ -11,6 +11,7 @@ from typing import NamedTuple
 from weft.engine import InputError, listed
 from weft.nodes.models.diffusers_folder import CONFIGURATIONS, WEIGHTS
 from weft.nodes.models.network_calls import first_line
+from weft.nodes.models.safetensors_header import ENDINGS
 
 CARD = "README.md"
 """The file of a repository that names the model's licence."""
@@ -45,7 +46,7 @@ class HubName(NamedTuple):
     def parse(cls, text: str) -> HubName | None:
         """The parts of a name; None for what has not the form of one, such as `folder/file.safetensors`."""
         match = HUB_NAME.fullmatch(text)
-        if match is None or match["id"].endswith(".safetensors"):
+        if match is None or match["id"].endswith(ENDINGS):
             return None
         return cls(match["id"], match["revision"] or MAIN, match["path"] or "")
 
@@ -119,7 +120,7 @@ def fetch(text: str, components: tuple[str, ...], variant: str) -> Path:
             f"the hub does not give `{text}`: {first_line(fault)}", "check the name and the network", "hub-refused"
         ) from fault
     if not files:
-        known = sorted(file for file in names if file.endswith(".safetensors"))
+        known = sorted(file for file in names if file.endswith(ENDINGS))
         raise InputError(
             f"`{text}` has no model in the layout of diffusers, and not one file of weights",
             f"name one of its files: {listed(f'{name.id}/{file}' for file in known[:5]) or 'it has none'}",
@@ -145,7 +146,7 @@ def wanted(names: Iterable[str], components: tuple[str, ...], variant: str, path
     mine = {component: [*_files_of(present, PurePosixPath(path, component))] for component in components}
     heads = {str(PurePosixPath(path, head)) for head in ("model_index.json", "config.json")}
     if not heads & {*present}:
-        top = [str(one) for one in _files_of(present, PurePosixPath(path)) if one.suffix == ".safetensors"]
+        top = [str(one) for one in _files_of(present, PurePosixPath(path)) if one.suffix in ENDINGS]
         if top:
             yield from top if len(top) == 1 else ()
             return

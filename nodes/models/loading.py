@@ -18,6 +18,8 @@ from weft.engine import InputError, give_notice
 from weft.engine.out_of_memory import is_out_of_memory
 from weft.nodes.models.diffusers_folder import component_variant, read_config
 from weft.nodes.models.network_calls import RAISED, first_line
+from weft.nodes.models.packed_renaming import Weights
+from weft.nodes.models.packed_weights import PackedNumbers, pack, weight_shapes
 from weft.nodes.models.quantised_weights import without_scales
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.models.silence_libraries import quietly
@@ -63,10 +65,11 @@ def pretrained(module_class: Any, folder: Path, variant: str, **dtype: Any) -> A
     return module
 
 
-def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, Tensor], dtype: torch.dtype) -> Any:
+def assembled(module_class: Any, config: Mapping[str, Any], weights: Weights, dtype: torch.dtype) -> Any:
     """A diffusers module of a configuration with these weights; nothing is initialised only to be thrown away.
 
     The weights are taken out of their dict one by one, so that a model is not in memory twice while they are cast.
+    Packed ones stay so, where a layer of their kind can have them.
 
     Raises:
         InputError: where the weights do not fit the configuration.
@@ -78,7 +81,7 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, T
             module = module_class.from_config(dict(config))
     except RAISED as fault:
         raise _not_loaded(module_class, "the file", fault) from fault
-    converted = {name: weights.pop(name).to(dtype) for name in [*weights]}
+    converted = _placed(module, weights, dtype)
     try:
         report = module.load_state_dict(converted, strict=False, assign=True)
     except RAISED as fault:
@@ -87,8 +90,38 @@ def assembled(module_class: Any, config: Mapping[str, Any], weights: dict[str, T
     return module
 
 
+def _placed(module: nn.Module, weights: Weights, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights that a module is still to be given, in its precision; packed ones are in their layers by then."""
+    left: dict[str, Tensor] = {}
+    layers = dict(module.named_modules())
+    for name in [*weights]:
+        one = weights.pop(name)
+        owner, _, role = name.rpartition(".")
+        if isinstance(one, Tensor):
+            left[name] = one.to(dtype)
+        elif role != "weight" or owner not in layers or not pack(layers[owner], one, dtype):
+            left[name] = one.unpacked(dtype)
+    return left
+
+
+def _assembled_packed(model_class: Any, config: Any, weights: Weights, dtype: torch.dtype) -> tuple[Any, list[str]]:
+    """A transformers model with packed weights, and the names of the tensors that it does not have."""
+    with init_empty_weights(include_buffers=False), quietly():
+        model = model_class(config)
+    # As transformers does it: what overflows in float16 is in float32 there.
+    wide = model_class._keep_in_fp32_modules or () if dtype is torch.float16 else ()
+    exact = {name: weights.pop(name) for name in [*weights] if any(f".{part}." in name for part in wide)}
+    left = {**_placed(model, exact, torch.float32), **_placed(model, weights, dtype)}
+    report = model.load_state_dict(left, strict=False, assign=True)
+    tied = dict(getattr(model, "_tied_weights_keys", None) or {})
+    for other, own in tied.items():
+        model.set_submodule(other.rpartition(".")[0], model.get_submodule(own.rpartition(".")[0]))
+    _refuse_missing(model_class.__name__, [name for name in report.missing_keys if name not in tied])
+    return model, [name for name in report.unexpected_keys if name not in tied]
+
+
 def assembled_text(
-    model_class: Any, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype, where: str = ""
+    model_class: Any, config: Any, weights: Mapping[str, Tensor | PackedNumbers], dtype: torch.dtype, where: str = ""
 ) -> Any:
     """A transformers model of a configuration with these weights.
 
@@ -99,15 +132,19 @@ def assembled_text(
         InputError: where the weights do not fit the configuration.
     """
     try:
-        with quietly():
-            model, report = model_class.from_pretrained(
-                None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
-            )
+        if any(isinstance(one, PackedNumbers) for one in weights.values()):
+            model, unexpected = _assembled_packed(model_class, config, dict(weights), dtype)
+        else:
+            with quietly():
+                model, report = model_class.from_pretrained(
+                    None, config=config, state_dict=dict(weights), dtype=dtype, output_loading_info=True
+                )
+            unexpected = report["unexpected_keys"]
+            _refuse_missing(model_class.__name__, report["missing_keys"])
     except RAISED as fault:
         raise _not_loaded(model_class, "the file", fault) from fault
-    _refuse_missing(model_class.__name__, report["missing_keys"])
     if where:
-        notice_unread(where, report["unexpected_keys"])
+        notice_unread(where, unexpected)
     return model
 
 
@@ -127,7 +164,7 @@ def notice_unused(
         renamed: gives the tensors below the prefix the names of the module.
     """
     shapes = below(prefix, without_scales(read_shapes(path)))
-    used = used_names(shapes, renamed, module.state_dict().keys())
+    used = used_names(shapes, renamed, module.state_dict().keys() | weight_shapes(module).keys())
     notice_unread(path.name, [prefix + name for name in shapes if name not in used])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.lora_file import MOST_NAMES
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, number_for
 from weft.nodes.models.original_modules import OriginalModules
+from weft.nodes.models.packed_weights import Change, PackedLayer, weight_shapes
 from weft.nodes.models.single_file import tensors
 
 Tensors = Mapping[str, Tensor]
@@ -128,7 +130,7 @@ def _layer_changes(
     network: Any, uses: Uses, parts: Sequence[str], originals: Callable[[Mapping[str, object]], OriginalModules]
 ) -> list[LayerChange]:
     """What LoRAs add to each module of a network; raises `InputError` where one does not fit."""
-    shapes = {name: tuple(one.shape) for name, one in network.named_parameters()}
+    shapes = weight_shapes(network)
     config = network.config
     changes: list[LayerChange] = []
     for applied, loaded in uses:
@@ -159,14 +161,20 @@ def merge(network: nn.Module, changes: Iterable[LayerChange]) -> Callable[[], No
     """Add changes to the weights of a network; gives the function that puts back what was there."""
     by_module = _by_module(changes)
     kept: list[tuple[nn.Parameter, Tensor]] = []
+    next_to_layers: list[tuple[PackedLayer, Change | None]] = []
 
     def undo() -> None:
-        for parameter, before in kept:
-            parameter.data = before.to(parameter.device)
+        for layer, before in reversed(next_to_layers):
+            layer.change = before
+        for parameter, values in kept:
+            parameter.data = values.to(parameter.device)
 
     try:
         for name, own in by_module.items():
             module = network.get_submodule(name)
+            if isinstance(module, PackedLayer):
+                next_to_layers.append((module, module.change))
+                module.change = partial(_changed, own, module.change)
             for parameter, added in _added(module, own):
                 merged = (parameter.data.float() + added).to(parameter.dtype)
                 kept.append((parameter, parameter.data.cpu()))
@@ -175,6 +183,13 @@ def merge(network: nn.Module, changes: Iterable[LayerChange]) -> Callable[[], No
         undo()
         raise
     return undo
+
+
+def _changed(own: list[LayerChange], before: Change | None, weight: Tensor) -> Tensor:
+    """The weight of a packed layer with the changes that stand next to it, in float32."""
+    base = before(weight).float() if before else weight
+    added = _added_to("weight", base, own)
+    return base if added is None else base + added
 
 
 def _by_module(changes: Iterable[LayerChange]) -> dict[str, list[LayerChange]]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
-from weft.nodes.models.single_file import below, tensors
 from weft.nodes.models.tensor_layouts import DENOISER_PREFIXES, Config, TensorLayout, placed_layouts
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ class NetworkFormat(ABC):
         import diffusers
 
         from weft.nodes.models.loading import assembled, notice_unused, pretrained
+        from weft.nodes.models.packed_renaming import renamed_weights
+        from weft.nodes.models.weights_file import file_weights
 
         kind = getattr(diffusers, self.class_name)
         if root.is_dir():
@@ -93,7 +94,7 @@ class NetworkFormat(ABC):
         config = dict(facts.config)
         # Nothing here holds the tensors besides the arguments, so that `assembled` frees each one as it casts it.
         renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] = partial(_renamed, facts, config)
-        network = assembled(kind, config, renamed(below(facts.prefix, tensors(root, facts.prefix, dtype))), dtype)
+        network = assembled(kind, config, renamed_weights(file_weights(root, facts.prefix), renamed, dtype), dtype)
         notice_unused(root, facts.prefix, renamed, network)
         return network
 

@@ -1,4 +1,4 @@
-"""Weights in fewer bits than 16: those with scales are multiplied out as they are read, other quantised ones refused.
+"""Weights in fewer bits than 16: 8-bit floats, with scales or without, and GGUF's blocks; others are refused.
 
 Scaled fp8 files hold `X.weight` in 8-bit floats with one scale for the tensor or for each of its rows, `X.scale_weight`
 or `X.weight_scale` (ComfyUI's names); the weight is their product. 8-bit floats without scales are plain weights. All
@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
+from weft.nodes.models.gguf_header import BLOCKS
 from weft.nodes.models.safetensors_header import Header, Shapes
 
 if TYPE_CHECKING:
@@ -85,11 +87,17 @@ def refuse_quantised(where: str, header: Header) -> None:
         if name := one.found(header):
             raise _unsupported(where, f"weights in {one.name} (`{name}`)")
     for name, dtype in header.dtypes.items():
-        if name.endswith((".weight", ".bias")) and dtype not in FLOATS:
+        if name.endswith((".weight", ".bias")) and dtype not in FLOATS and dtype not in BLOCKS:
             raise _unsupported(where, f"weights that are no floating-point numbers (`{name}` of type {dtype})")
     for name, shape in header.shapes.items():
         if name.endswith(SCALES):
             _check_scale(where, name, shape, header)
+    if any(dtype in BLOCKS for dtype in header.dtypes.values()) and find_spec("gguf") is None:
+        raise InputError(
+            f"`{where}` has weights in GGUF's blocks, and the package gguf, which widens them, is not installed",
+            "pip install 'weft-engine[gguf]'",
+            "missing-package",
+        )
     if name := _unknown_scale(header):
         raise _unsupported(where, f"weights in 8 bits with something else that they depend on (`{name}`)")
 
@@ -180,6 +188,6 @@ def _check_scale(where: str, name: str, shape: tuple[int, ...], header: Header) 
 def _unsupported(where: str, found: str) -> InputError:
     return InputError(
         f"`{where}` has {found}, which are not read",
-        "get the model in bfloat16, float16, or fp8 (plain, or with one scale for each weight)",
+        "get the model in bfloat16, float16, fp8 (plain, or with one scale for each weight) or GGUF",
         "unsupported-weights",
     )

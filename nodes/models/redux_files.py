@@ -63,6 +63,6 @@ def load_redux(facts: ReduxFacts, root: Path, variant: str, dtype: torch.dtype, 
     found = tensors(root, dtype=dtype)
     names = [*found]
     config = {"redux_dim": facts.reads, "txt_in_features": facts.width}
-    network = assembled(ReduxImageEncoder, config, found, dtype)
+    network = assembled(ReduxImageEncoder, config, {**found}, dtype)
     notice_unread(root.name, sorted({*names} - network.state_dict().keys()))
     return ready(network, device)

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,16 @@ import orjson
 
 from weft.engine import InputError
 from weft.engine.regular_file import UNFIT, opened_regular
-
-Shapes = Mapping[str, tuple[int, ...]]
-
-LONGEST_HEADER = 2**25
-"""Bytes of the text. Those of published files have some megabytes; longer ones would take seconds to read."""
-
-MOST_TENSORS = 100_000
-MOST_AXES = 8
-LONGEST_NAME = 1000
-"""Characters of the name of a tensor."""
-
-LARGEST_SIZE = 2**50
-"""The most elements of a tensor, and bytes of a file."""
+from weft.nodes.models.gguf_header import read_gguf
+from weft.nodes.models.tensor_header import (
+    LARGEST_SIZE,
+    LONGEST_HEADER,
+    LONGEST_NAME,
+    MOST_AXES,
+    MOST_TENSORS,
+)
+from weft.nodes.models.tensor_header import Header as Header
+from weft.nodes.models.tensor_header import Shapes as Shapes
 
 BLOCK = 2**21
 """At least the bytes that a file system writes at once: those of the header's own block count as written."""
@@ -46,22 +43,8 @@ PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl"})
 GGUF = b"GGUF"
 """What a file in llama.cpp's format begins with, whatever it is called."""
 
-
-@dataclass(frozen=True)
-class Header:
-    """What the header of a safetensors file says.
-
-    Args:
-        shapes: of each tensor, by name.
-        dtypes: the type of each tensor's numbers as the format spells it (`BF16`, `F8_E4M3`), by name.
-        metadata: texts that whoever wrote the file put into it, by name.
-        offsets: where each tensor begins in the file, by name.
-    """
-
-    shapes: Shapes
-    dtypes: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    offsets: Mapping[str, int] = field(default_factory=dict)
+ENDINGS = (".safetensors", ".gguf")
+"""The endings of files of weights that are read."""
 
 
 FORMATS: Mapping[str, tuple[int, str]] = {"F64": (8, "d"), "F32": (4, "f"), "F16": (2, "e")}
@@ -77,7 +60,7 @@ def read_shapes(path: Path) -> Shapes:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a safetensors file.
+    """The header of a safetensors file, or of a GGUF file as one.
 
     Raises:
         InputError: for a pickle, for a file that is no safetensors file, and for one that is cut short.
@@ -85,6 +68,8 @@ def read_header(path: Path) -> Header:
     refuse_pickle(path)
     try:
         with opened_regular(path) as (descriptor, size):
+            if os.pread(descriptor, len(GGUF), 0) == GGUF:
+                return read_gguf(path, descriptor, size)
             text = _text(path, descriptor, size)
             header, end = _parsed(path, text)
             _check_size(path, descriptor, size, 8 + len(text), end)
@@ -100,12 +85,6 @@ def read_header(path: Path) -> Header:
 def _text(path: Path, descriptor: int, size: int) -> bytes:
     """The JSON text at the beginning of a file."""
     start = os.read(descriptor, 8)
-    if start.startswith(GGUF):
-        raise InputError(
-            f"`{path.name}` has weights in GGUF, which are not read",
-            "get the model as .safetensors in bfloat16, float16 or fp8",
-            "unsupported-weights",
-        )
     length = int.from_bytes(start, "little")
     if size < 8 or length > LONGEST_HEADER:
         raise _no_safetensors(path)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from weft.nodes.models.quantised_weights import is_scale, scale_name, scaled
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.stored_weights import stays_mapped
 from weft.nodes.models.tensor_layouts import Config
@@ -37,27 +36,19 @@ def below(prefix: str, found: Mapping[str, T]) -> dict[str, T]:
 
 
 def tensors(path: Path, prefix: str = "", dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """The tensors of a safetensors file whose name starts with `prefix`; no other one is read.
+    """The tensors of a file whose name starts with `prefix`, each in memory of its own; no other one is read.
 
-    Each is copied into memory of its own, so that it can be freed before the others: the library returns views of the
-    whole file, which stays in memory as long as one of them exists. Under `mapped_weights` they stay views. A weight
-    with a scale comes multiplied by it.
+    Under `mapped_weights` they are views of the file. A weight with a scale comes multiplied by it, one in GGUF's
+    blocks widened.
 
     Args:
-        dtype: of weights with scales; None is float32.
+        dtype: of weights with scales and in blocks; None is float32.
     """
-    from safetensors import safe_open
+    from weft.nodes.models.weights_file import file_weights, mapped_tensors, unpacked
 
-    found: dict[str, Tensor] = {}
-    with safe_open(path, framework="pt") as file:
-        names = set(file.keys())
-        for name in (name for name in file.keys() if name.startswith(prefix) and not is_scale(name)):  # noqa: SIM118
-            one, scale = file.get_tensor(name), scale_name(name, names)
-            if scale is not None:
-                found[name] = scaled(one, file.get_tensor(scale), dtype)
-            else:
-                found[name] = one if stays_mapped() else one.clone()
-    return found
+    if stays_mapped():
+        return mapped_tensors(path, prefix, dtype)
+    return {prefix + name: unpacked(one, dtype) for name, one in file_weights(path, prefix).items()}
 
 
 def vae_config(shapes: Shapes) -> Config:

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from weft.engine import Loading, Recipe, value
 from weft.nodes.models.diffusers_folder import component_variant, weights
+from weft.nodes.models.gguf_header import BLOCKS
 from weft.nodes.models.quantised_weights import FLOATS, FLOATS_8, is_scale
 from weft.nodes.models.safetensors_header import read_header
 from weft.nodes.values import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from weft.nodes.models.packed_weights import PackedLayer
 
 _MAPPED: ContextVar[bool] = ContextVar("whether weights stay maps of their files", default=False)
 
@@ -105,6 +108,17 @@ def weights_of(loaded: Networks) -> dict[str, Tensor]:
     return found
 
 
+def packed_weights_of(loaded: Networks) -> dict[str, PackedLayer]:
+    """The layers of what a recipe was loaded as whose weights are packed, by the names of these weights."""
+    from weft.nodes.models.packed_weights import packed_layers
+
+    return {
+        f"{part}.{name}.weight" if part else f"{name}.weight": layer
+        for part, network in loaded.parts.items()
+        for name, layer in packed_layers(network)
+    }
+
+
 def aliases_of(loaded: Networks) -> dict[str, str]:
     """The further names of weights that have several, each with the first, which `weights_of` gives."""
     first: dict[tuple[int, int], str] = {}
@@ -118,7 +132,7 @@ def aliases_of(loaded: Networks) -> dict[str, str]:
 
 
 def types_in_files(paths: Iterable[Path], prefix: str = "") -> set[str]:
-    """The types of numbers of weights, as the format spells them; `F32` for those with scales.
+    """The types of numbers of weights, as the format spells them; `F32` for those with scales and in blocks.
 
     Args:
         prefix: what the names of the weights begin with.
@@ -126,7 +140,8 @@ def types_in_files(paths: Iterable[Path], prefix: str = "") -> set[str]:
     found: set[str] = set()
     for path in paths:
         dtypes = {name: dtype for name, dtype in read_header(path).dtypes.items() if name.startswith(prefix)}
-        found |= {"F32"} if any(map(is_scale, dtypes)) else set(dtypes.values())
+        widened = any(map(is_scale, dtypes)) or any(one in BLOCKS for one in dtypes.values())
+        found |= {"F32"} if widened else set(dtypes.values())
     return found
 
 

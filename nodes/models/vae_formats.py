@@ -17,7 +17,6 @@ from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAut
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import VAEFacts
-from weft.nodes.models.single_file import below, tensors
 from weft.nodes.models.tensor_layouts import VAE_PREFIXES, PlacedLayout, TensorLayout, placed_layouts
 
 if TYPE_CHECKING:
@@ -230,7 +229,9 @@ def load_autoencoder(
     import torch
 
     from weft.nodes.models.loading import assembled, notice_unused, pretrained, ready
+    from weft.nodes.models.packed_renaming import Weights, renamed_weights
     from weft.nodes.models.tiny_halves import halves_in
+    from weft.nodes.models.weights_file import file_weights
 
     if spec.upcasts and dtype is torch.float16 and facts.config.get("force_upcast", True):
         dtype = torch.float32
@@ -245,10 +246,12 @@ def load_autoencoder(
         def renamed(found: dict[str, Tensor]) -> dict[str, Tensor]:
             return facts.layout.weights(found, config) if facts.layout else found
 
-        if halves := tuple(root.with_name(half) for half in facts.contents.halves):
-            weights = halves_in(halves, dtype)
-        else:
-            weights = renamed(below(facts.prefix, tensors(root, facts.prefix, dtype)))
+        halves = tuple(root.with_name(half) for half in facts.contents.halves)
+        weights: Weights = (
+            {**halves_in(halves, dtype)}
+            if halves
+            else renamed_weights(file_weights(root, facts.prefix), renamed, dtype)
+        )
         network = assembled(getattr(diffusers, name), config, weights, dtype)
         if not halves:
             notice_unused(root, facts.prefix, renamed, network)

@@ -23,7 +23,7 @@ from weft.nodes.models.network_blocks import (
     unet_config,
 )
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.models.stored_weights import Networks, stored_weights, weights_of
+from weft.nodes.models.stored_weights import Networks, packed_weights_of, stored_weights, weights_of
 from weft.nodes.values import Change, WeightPatch, Weights
 
 if TYPE_CHECKING:
@@ -74,8 +74,14 @@ class MergedWeights(WeightPatch):
                 if before is None or not torch.equal(before.to(tensor.dtype), tensor.cpu()):
                     kept[name] = before = tensor.cpu().clone()
                 tensor.copy_(change(name, before.to(loading.device, torch.float32)))
+            packed = packed_weights_of(module)
+            unchanged = {name: layer.change for name, layer in packed.items()}
+            for name, layer in packed.items():
+                layer.change = _replacing(change(name, layer.packed.unpacked(torch.float32)).to(layer.precision))
 
         def restore() -> None:
+            for name, layer in packed.items():
+                layer.change = unchanged[name]
             with loading.sources.unchanged() as sources, torch.no_grad():
                 again = Loading(loading.device, sources, loading.hold)
                 with stored_weights(base, again) as stored:
@@ -87,6 +93,7 @@ class MergedWeights(WeightPatch):
     @contextmanager
     def opened(self, module: Networks, loading: Loading) -> Iterator[Change]:
         shapes = {name: tuple(tensor.shape) for name, tensor in weights_of(module).items()}
+        shapes |= {name: layer.packed.shape for name, layer in packed_weights_of(module).items()}
         with ExitStack() as stack:
             steps = [stack.enter_context(_opened(step, shapes, loading)) for step in self.steps]
 
@@ -119,6 +126,11 @@ def weights_with_changes(recipe: Weights, loading: Loading) -> Iterator[tuple[Sh
             return weight
 
         yield shapes, read
+
+
+def _replacing(merged: Tensor) -> Callable[[Tensor], Tensor]:
+    """The change of a packed weight to a merged one, which is in memory in the precision of its layer."""
+    return lambda weight: merged
 
 
 def weight_patch(patch: Patch[Any]) -> WeightPatch:

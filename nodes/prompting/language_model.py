@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from weft.nodes.models.packed_weights import PackedNumbers
+
 PREFIXES = ("model.language_model.", "language_model.model.", "model.", "")
 """What the names of a language model's tensors begin with, by the version of transformers that wrote them."""
+
+PREFIXES_WITH_PICTURES = PREFIXES[:2]
+"""Those of models that read pictures too, also where a file is without the part for pictures."""
 
 TABLE = "embed_tokens.weight"
 
@@ -62,9 +67,10 @@ class Architecture:
 
     def prefix(self, shapes: Shapes) -> str | None:
         """What the names of its tensors begin with in a file; None where the file is of another architecture."""
-        known = not self.also or any(name.startswith(self.also) for name in shapes)
         names = (one for one in PREFIXES if f"{one}{TABLE}" in shapes and f"{one}layers.0.{self.mark}" in shapes)
-        return next(names, None) if known else None
+        prefix = next(names, None)
+        known = not self.also or prefix in PREFIXES_WITH_PICTURES or any(name.startswith(self.also) for name in shapes)
+        return prefix if known else None
 
     def config(self, shapes: Shapes) -> dict[str, Any]:
         """The configuration of a model, from the shapes below its prefix."""
@@ -171,7 +177,7 @@ class LanguageModel(TextModel):
         tokenizer = load_tokenizer(files.tokenizer, self.tokenizer_hint)
         network_class = getattr(transformers, self.architecture.network_class)
         config = self._config(files)
-        weights = language_weights(self.architecture, files, variant, dtype)
+        weights = language_weights(self.architecture, files, variant)
         network = assembled_text(network_class, config, weights, dtype, files.root.name)
         notice_unread(files.root.name, self.unread(files.facts.shapes))
         if files.root.is_dir():
@@ -203,15 +209,16 @@ class LanguageModel(TextModel):
 
 
 def language_weights(
-    architecture: Architecture, files: TextModelFiles, variant: str, dtype: torch.dtype | None = None
-) -> dict[str, Tensor]:
+    architecture: Architecture, files: TextModelFiles, variant: str
+) -> dict[str, Tensor | PackedNumbers]:
     """The weights of the layers that read text, by the names of transformers' class for these alone."""
+    from weft.nodes.models.weights_file import file_weights
+
     paths = list(_files(files.root, variant))
     shapes = files.facts.shapes or {name: shape for path in paths for name, shape in read_shapes(path).items()}
     prefix = files.facts.prefix + (architecture.prefix(shapes) or "")
-    found = {name: one for path in paths for name, one in original.tensors(path, prefix, dtype).items()}
-    below = original.below(prefix, found)
-    return {name: one for name, one in below.items() if name.startswith(TEXT_PARTS)}
+    found = {name: one for path in paths for name, one in file_weights(path, prefix).items()}
+    return {name: one for name, one in found.items() if name.startswith(TEXT_PARTS)}
 
 
 def _files(root: Path, variant: str) -> Iterator[Path]:

@@ -94,6 +94,7 @@ class T5(TextModel):
         from transformers import T5Config, T5EncoderModel
 
         from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
+        from weft.nodes.models.weights_file import file_weights
 
         folder = t5_tokenizer_folder(files)
         if files.root.is_dir():
@@ -101,7 +102,7 @@ class T5(TextModel):
             network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype, config=given)
         else:
             config = T5Config(**original.t5_config(files.facts.shapes))
-            weights = original.below(files.facts.prefix, original.tensors(files.root, files.facts.prefix, dtype))
+            weights = file_weights(files.root, files.facts.prefix)
             if TABLE not in weights:
                 weights[TABLE] = weights[original.T5_TABLE]
             network = assembled_text(T5EncoderModel, config, weights, dtype, files.root.name)

@@ -68,8 +68,8 @@ def test_parts_of_several_precisions_paint_together(engines: Make) -> None:
     def painted(setting: str, **asked: Any) -> Any:
         with Graph() as graph:
             checkpoint = LoadCheckpoint("epsilon", **asked)
-            prompts = (TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE))
-            positive, negative = controlled(*prompts, net="edges", image="stripes.png")
+            plain, without = (TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE))
+            positive, negative = controlled(plain, without, "edges", "stripes.png")
             guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE)
             latent = KSampler(guide, EmptyLatent(SIZE, SIZE, 1), seed=SEED, steps=2, sampler="euler")
             SaveImage(VAEDecode(checkpoint.vae, latent))

@@ -191,13 +191,6 @@ def test_a_scale_without_its_weight_is_refused(tmp_path: Path) -> None:
         Contents.of(tmp_path / "odd.safetensors")
 
 
-def test_gguf_is_refused_whatever_its_file_is_called(tmp_path: Path) -> None:
-    for name in ("model.safetensors", "model.gguf"):
-        (tmp_path / name).write_bytes(b"GGUF\x03\x00\x00\x00" + bytes(64))
-        with refused("unsupported-weights", name, "GGUF"):
-            Contents.of(tmp_path / name)
-
-
 def resolve(source: ModelSource, folder: Path) -> object:
     return source.resolve(folder.name, SearchPaths(working=folder.parent, models=(folder.parent,)))
 
