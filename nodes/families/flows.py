@@ -121,8 +121,8 @@ def places(rows: int, columns: int, like: Tensor) -> Tensor:
     import torch
 
     numbers = torch.zeros(rows, columns, 3, device=like.device, dtype=like.dtype)
-    numbers[..., 1] = torch.arange(rows)[:, None]
-    numbers[..., 2] = torch.arange(columns)
+    numbers[..., 1] = torch.arange(rows, device=like.device)[:, None]
+    numbers[..., 2] = torch.arange(columns, device=like.device)
     return numbers.flatten(0, 1)
 
 

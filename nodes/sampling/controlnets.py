@@ -62,9 +62,8 @@ class BoundControl:
             copies = sum(self.parts)
             served = {name: [torch.cat([one] * copies) for one in tensors] for name, tensors in added.items()}
             return self._over_rows(served, len(sample))
-        rows = self._rows(len(sample))
-        mine = {name: conditions[name][rows] for name in self.network.conditions if name in conditions}
-        return self._over_rows(self._added(sample[rows], timestep, mine, model, pictures), len(sample))
+        mine = {name: self._own_rows(conditions[name]) for name in self.network.conditions if name in conditions}
+        return self._over_rows(self._added(self._own_rows(sample), timestep, mine, model, pictures), len(sample))
 
     def _added(
         self,
@@ -84,18 +83,20 @@ class BoundControl:
     def _over_rows(self, added: Residuals, rows: int) -> Residuals:
         return {name: [self._spread(one, rows) for one in tensors] for name, tensors in added.items()}
 
-    def _rows(self, count: int) -> slice | list[int]:
-        """The rows that it acts on, in a batch of `count`."""
+    def _own_rows(self, batch: Tensor) -> Tensor:
+        """The rows of a batch that it acts on: by slices, since a list of them would be copied to the device."""
         if all(self.parts):
-            return slice(None)
-        each = count // len(self.parts)
-        return [row for row in range(count) if self.parts[row // each]]
+            return batch
+        parts = [part for part, acts in zip(batch.chunk(len(self.parts)), self.parts, strict=True) if acts]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _spread(self, residual: Tensor, rows: int) -> Tensor:
         if all(self.parts):
             return residual
         spread = residual.new_zeros((rows, *residual.shape[1:]))
-        spread[self._rows(rows)] = residual
+        acting = [part for part, acts in zip(spread.chunk(len(self.parts)), self.parts, strict=True) if acts]
+        for part, own in zip(acting, residual.chunk(len(acting)), strict=True):
+            part.copy_(own)
         return spread
 
 

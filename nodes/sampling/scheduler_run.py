@@ -31,6 +31,7 @@ from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, s
 from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
 from weft.nodes.sampling.scheduling import LEARNED, OF_THE_MODEL, ChainOptions, check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
+from weft.nodes.sampling.step_noise import StepNoise, taking_noise
 
 
 class SchedulerRun:
@@ -70,7 +71,8 @@ class SchedulerRun:
         self.generators = list(generators)
         self.rows = rows
         self.device = device
-        _set_timesteps(scheduler, parametrisation, steps, device, timing)
+        # On the host, where schedulers look into their tables with them: the network gets a copy on its device.
+        _set_timesteps(scheduler, parametrisation, steps, timing)
         _stretch(scheduler)
         keep_finite(scheduler)
         # Schedulers of second order list most timesteps twice: a step is `order` of them.
@@ -114,13 +116,18 @@ class SchedulerRun:
 
     def _at_timestep(self, timestep: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
         """`latents` under the noise of a timestep: the first of a run before its first step, later the next one."""
-        times = timestep.repeat(len(latents))
+        one, nothing = torch.ones(1), torch.zeros(1)
+        return self._noisy(timestep, one, nothing) * latents + self._noisy(timestep, nothing, one) * noise
+
+    def _noisy(self, timestep: Tensor, clean: Tensor, noise: Tensor) -> Tensor:
+        """A number under the noise of a timestep. On the host: on a device, schedulers wait for what they look up."""
+        times = timestep.repeat(1)
         # FlowMatchEulerDiscreteScheduler and its kind take the arguments in another order than `add_noise`.
         if hasattr(self.scheduler, "scale_noise"):
-            flowing: Tensor = self.scheduler.scale_noise(latents, times, noise)
-            return flowing
-        noisy: Tensor = self.scheduler.add_noise(latents, noise, times)
-        return noisy
+            flowing: Tensor = self.scheduler.scale_noise(clean, times, noise)
+            return flowing[0]
+        noisy: Tensor = self.scheduler.add_noise(clean, noise, times)
+        return noisy[0]
 
     def sample(
         self,
@@ -141,12 +148,15 @@ class SchedulerRun:
             repainting: what is kept of a picture after each timestep.
         """
         count, order = len(self.timesteps), self.scheduler.order
-        for index, timestep in enumerate(self.timesteps):
+        noise = StepNoise(self.generators, self.rows, latents.shape[1:], self.device, count)
+        step = taking_noise(self.scheduler.step, noise)
+        moments = _on_device(self.timesteps, self.device)
+        for index, (timestep, moment) in enumerate(zip(self.timesteps, moments, strict=True)):
             seen = self._model_input(latents, timestep)
-            prediction, variance = _parted(predict(seen, timestep, Position(index, count)), latents)
+            prediction, variance = _parted(predict(seen, moment, Position(index, count)), latents)
             given = self._step_input(prediction, variance)
             with _called(type(self.scheduler).__name__):
-                latents = self.scheduler.step(given, timestep, latents, **self.step_options, return_dict=False)[0]
+                latents = step(given, timestep, latents, **self.step_options, return_dict=False)[0]
             denoised = partial(self.denoised, prediction, timestep, seen)
             if repainting:
                 latents = self._repainted(latents, index, repainting)
@@ -273,9 +283,14 @@ def _called(name: str) -> AbstractContextManager[None]:
     return library_errors(refusal)
 
 
-def _set_timesteps(
-    scheduler: Any, parametrisation: Parametrisation, steps: int, device: str, timing: Mapping[str, Any]
-) -> None:
+def _on_device(timesteps: Tensor, device: str) -> Tensor:
+    """Timesteps for the network. Those of some classes are of double precision, which MPS does not have."""
+    if torch.device(device).type == "mps" and timesteps.dtype == torch.float64:
+        timesteps = timesteps.float()
+    return timesteps.to(device)
+
+
+def _set_timesteps(scheduler: Any, parametrisation: Parametrisation, steps: int, timing: Mapping[str, Any]) -> None:
     """Space a scheduler's timesteps by a model's timing."""
     name = type(scheduler).__name__
     # A solver with flow sigmas spaces its levels as the model does, and most of these classes take none.
@@ -292,7 +307,7 @@ def _set_timesteps(
     number = {} if "timesteps" in given else {"num_inference_steps": steps}
     try:
         with quietly():
-            scheduler.set_timesteps(**number, device=device, **given)
+            scheduler.set_timesteps(**number, device="cpu", **given)
     except ValueError as refusal:
         raise InputError(
             f"{name} cannot make {steps} steps of this model's schedule: {refusal}",

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from weft.engine import InputError
 from weft.nodes.models.parametrisation import Parametrisation
+from weft.nodes.models.transfers import sent
 from weft.nodes.sampling.noise import brownian_noise, draw_noise
 from weft.nodes.sampling.repainting import Repainting
 from weft.nodes.sampling.samplers import SamplerName
 from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, DrawNoise, SigmaSampler, State, ddim, walk
+from weft.nodes.sampling.step_noise import StepNoise
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,12 @@ class SigmaRun:
     def _noise(self, shape: Sequence[int]) -> DrawNoise:
         """Noise for steps: drawn for each, or of one path of Brownian motion."""
         if not self.row.brownian:
-            return lambda sigma, target: self.draw(shape)
+            next_noise = StepNoise(self.generators, self.rows, shape, self.device, self.row.predictions(self.levels))
+            return lambda sigma, target: next_noise()
         least, most = min(level for level in self.levels if level > 0), max(self.levels)
         seeds = [one.initial_seed() for one in self.generators]
         noise = brownian_noise((self.rows, *shape), seeds, least, most)
-        return lambda sigma, target: noise(sigma, target).flatten(0, 1).to(self.device)
+        return lambda sigma, target: sent(noise(sigma, target).flatten(0, 1), self.device)
 
 
 def _check_levels(parametrisation: Parametrisation, levels: Sequence[float]) -> None:
