@@ -90,9 +90,11 @@ def _weight(file: BinaryIO, path: Path, header: Header, name: str, device: str) 
         return _blocks(file, path, header, name, device)
     found = _tensor(file, path, header, name).to(device)
     scale = scale_name(name, header.shapes.keys())
-    if scale is not None:
-        return ScaledNumbers(found, _tensor(file, path, header, scale).to(device))
-    return ScaledNumbers(found) if dtype in FLOATS_8 and shape else found
+    if scale is None and (dtype not in FLOATS_8 or not shape):
+        return found
+    packed = ScaledNumbers(found, None if scale is None else _tensor(file, path, header, scale).to(device))
+    # Biases and norms are small, and no layer has them packed.
+    return packed if len(shape) > 1 else packed.unpacked(torch.float32)
 
 
 def _tensor(file: BinaryIO, path: Path, header: Header, name: str) -> Tensor:

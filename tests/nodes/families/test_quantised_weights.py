@@ -136,6 +136,23 @@ def test_a_file_with_scales_paints_what_the_products_paint(
     assert numpy.array_equal(scaled, products)
 
 
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in SINGLE_FILES if name not in ("flux-dev", "sdxl")]
+"""Slow: `pytest -m slow tests/nodes/families/test_quantised_weights.py`."""
+
+
+@pytest.mark.parametrize("model", ["flux-dev", "sdxl", *OTHERS])
+def test_a_file_in_8_bits_throughout_paints_what_its_numbers_paint(
+    zoo: Any, weft_paints: Any, models: Path, model: str
+) -> None:
+    """Many files have biases and norms in 8 bits too."""
+    eight = {name: one.to(EIGHT) for name, one in SINGLE_FILES[model](models / zoo(model)).items()}
+    names = (f"{model}-eight.safetensors", f"{model}-widened.safetensors")
+    save_file(eight, models / names[0])
+    save_file({name: one.float() for name, one in eight.items()}, models / names[1])
+    packed, wide = (weft_paints(name, sampler="model") for name in names)
+    assert wide.std() > 5 and numpy.array_equal(packed, wide)
+
+
 def test_a_product_is_rounded_once(tmp_path: Path) -> None:
     scaled, products = files(tmp_path, {"layer.weight": torch.randn(8, 8)}, "rows")
     (read,), (wanted,) = tensors(scaled, dtype=torch.bfloat16).values(), tensors(products).values()
