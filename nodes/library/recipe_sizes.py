@@ -1,4 +1,4 @@
-"""How large the modules of recipes will be: the numbers that the headers of their files count, in their precision.
+"""How large the modules of recipes will be: what the headers of their files count, in their precision or packed.
 
 The residency makes room by these before it loads. Imports no torch.
 """
@@ -14,9 +14,12 @@ from weft.engine import Loading
 from weft.nodes.families import checkpoint_in, family, text_models_in, vae_in
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import ControlNetFacts
-from weft.nodes.models.quantised_weights import without_scales
-from weft.nodes.models.safetensors_header import read_shapes
+from weft.nodes.models.gguf_header import BLOCKS, stored_bytes
+from weft.nodes.models.quantised_weights import FLOATS_8, without_scales
+from weft.nodes.models.safetensors_header import read_header
 from weft.nodes.models.stored_weights import files_of_variant
+from weft.nodes.models.tensor_header import Header
+from weft.nodes.prompting.clip import Clip
 from weft.nodes.values import VAE, ControlNet, Model, TextEncoder, Weights
 
 BYTES: Mapping[str, int] = {"float32": 4}
@@ -37,7 +40,7 @@ def _model_size(recipe: Model[Any], loading: Loading) -> int:
     source = loading.locate(recipe.source)
     facts = checkpoint_in(source.facts)
     folder = component(source.root, family(recipe.family).network.folder) if source.root.is_dir() else None
-    return _bytes(_numbers(source.root, folder, recipe.variant, facts.network.prefix if facts else ""), recipe.dtype)
+    return _bytes(source.root, folder, recipe, facts.network.prefix if facts else "")
 
 
 def _vae_size(recipe: VAE[Any], loading: Loading) -> int:
@@ -47,7 +50,7 @@ def _vae_size(recipe: VAE[Any], loading: Loading) -> int:
     if facts is None:
         return 0
     folder = component(source.root, "vae") if source.root.is_dir() else None
-    return _bytes(_numbers(source.root, folder, recipe.variant, facts.prefix), recipe.dtype)
+    return _bytes(source.root, folder, recipe, facts.prefix)
 
 
 def _control_net_size(recipe: ControlNet[Any], loading: Loading) -> int:
@@ -57,46 +60,55 @@ def _control_net_size(recipe: ControlNet[Any], loading: Loading) -> int:
         return 0
     format = family(recipe.family).control_format(source.facts)
     folder = component(source.root, format.folder) if source.root.is_dir() else None
-    return _bytes(_numbers(source.root, folder, recipe.variant, source.facts.network.prefix), recipe.dtype)
+    return _bytes(source.root, folder, recipe, source.facts.network.prefix)
 
 
 def _text_encoder_size(recipe: TextEncoder[Any], loading: Loading) -> int:
     """Bytes of all text models."""
-    return sum(_bytes(numbers, recipe.dtype) for numbers in _text_models(recipe, loading))
+    return sum(_text_models(recipe, loading))
 
 
 def _text_models(recipe: TextEncoder[Any], loading: Loading) -> Iterator[int]:
-    """The numbers of each text model."""
+    """The bytes of each text model."""
     for source in [loading.locate(digest) for _, digest in recipe.files] or [loading.locate(recipe.source)]:
         checkpoint = None if recipe.files else checkpoint_in(source.facts)
         texts = text_models_in(source.facts)
         for facts in checkpoint.text_models.values() if checkpoint else texts.models if texts else ():
             folder = source.root / facts.folder if source.root.is_dir() else None
-            yield _numbers(source.root, folder, recipe.variant, facts.prefix, UNREAD)
+            yield _bytes(source.root, folder, recipe, facts.prefix, UNREAD, packs=facts.kind != Clip.kind)
 
 
-def _numbers(root: Path, folder: Path | None, variant: str, prefix: str, unread: tuple[str, ...] = ()) -> int:
-    """The numbers of a component's weights.
+def _bytes(
+    root: Path, folder: Path | None, recipe: Weights, prefix: str, unread: tuple[str, ...] = (), packs: bool = True
+) -> int:
+    """The bytes of a component's weights in memory.
 
     Args:
         folder: its folder; None where the root is a file.
         prefix: what their names begin with in a file.
         unread: what the names of those begin with, after the prefix, that are not loaded.
+        packs: whether weights stay as small as the file has them.
     """
-    files: Iterable[Path] = [root] if folder is None else files_of_variant(folder, variant)
+    files: Iterable[Path] = [root] if folder is None else files_of_variant(folder, recipe.variant)
     prefix = "" if folder else prefix
     left_out = tuple(prefix + one for one in unread)
-    shapes = (without_scales(read_shapes(path)) for path in files)
     return sum(
-        math.prod(shape)
-        for one in shapes
-        for name, shape in one.items()
+        _held(header, name, recipe, packs and folder is None)
+        for header in map(read_header, files)
+        for name in without_scales(header.shapes)
         if name.startswith(prefix) and not (left_out and name.startswith(left_out))
     )
 
 
-def _bytes(numbers: int, precision: str) -> int:
-    return numbers * BYTES.get(precision, 2)
+def _held(header: Header, name: str, recipe: Weights, packs: bool) -> int:
+    """The bytes of one weight in memory."""
+    shape, dtype = header.shapes[name], header.dtypes[name]
+    numbers, of_layer = math.prod(shape), name.endswith(".weight") and len(shape) in (2, 4)
+    if packs and of_layer and dtype in BLOCKS:
+        return stored_bytes(dtype, shape)
+    if packs and of_layer and dtype in FLOATS_8:
+        return numbers
+    return numbers * BYTES.get(recipe.dtype, 2)
 
 
 _SIZES: Mapping[type[Weights], Callable[[Any, Loading], int]] = {

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.nodes.families.conftest import Zoo
+from tests.nodes.families.single_files import SINGLE_FILES
+from tests.nodes.gguf_files import write_gguf
 from weft.engine import Context, Loading
 from weft.engine.weights.resident import module_bytes
-from weft.nodes import LoadCheckpoint
+from weft.nodes import LoadCheckpoint, LoadDiffusionModel
 
 LARGEST_ERROR = 0.02
 
@@ -24,3 +29,22 @@ def test_a_module_is_as_large_as_headers_say(call: Callable[..., Any], context: 
         loading = Loading("cpu", context.residency.sources)
         predicted, held = recipe.size(loading), module_bytes(recipe.load(loading))
         assert abs(predicted - held) <= LARGEST_ERROR * held, (recipe, predicted, held)
+
+
+@pytest.mark.parametrize("kind", ["gguf", "fp8"])
+def test_packed_weights_are_as_large_as_headers_say(
+    call: Callable[..., Any], context: Context, zoo: Zoo, models: Path, kind: str
+) -> None:
+    prefix = "model.diffusion_model."
+    found = SINGLE_FILES["flux-dev"](models / zoo("flux-dev"))
+    own = {name.removeprefix(prefix): one for name, one in found.items() if name.startswith(prefix)}
+    if kind == "gguf":
+        source = "sized.gguf"
+        write_gguf(models / source, own, "Q8_0", "flux")
+    else:
+        source = "sized.safetensors"
+        save_file({prefix + name: one.to(torch.float8_e4m3fn) for name, one in own.items()}, models / source)
+    recipe = call(LoadDiffusionModel, source=source)
+    loading = Loading("cpu", context.residency.sources)
+    predicted, held = recipe.size(loading), module_bytes(recipe.load(loading))
+    assert abs(predicted - held) <= LARGEST_ERROR * held
