@@ -17,12 +17,14 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from tests.nodes.conftest import Lend, read_pixels
 from tests.nodes.families import lora_files as files
 from tests.nodes.families.image_adapters import SIDE
+from tests.nodes.families.test_text_to_image import GUIDED
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, Oracle, assert_same, diffusers
 from weft.engine import Engine, Graph
 from weft.nodes import (
     ApplyControlNet,
     ApplyIPAdapter,
     ApplyLoRA,
+    ApplyLoRAToModel,
     CFGGuide,
     EmptyLatent,
     EncodeImage,
@@ -56,6 +58,12 @@ MODELS = {
 """The pipeline that has all of them, the IP-Adapter and the ControlNet, by checkpoint."""
 
 Loaded = Callable[[str], str]
+
+
+@pytest.fixture
+def oracle(models: Path) -> Oracle:
+    """diffusers' pipelines, loaded for one test alone: adapters stay in them."""
+    return Oracle(models)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +114,11 @@ def painting(model: str, **given: Any) -> Graph:
 
 
 @pytest.mark.parametrize("model", ["epsilon", pytest.param("sdxl", marks=pytest.mark.slow)])
-def test_everything_at_once(engine: Engine, models: Path, pictures: Path, ready: Loaded, model: str) -> None:
+def test_everything_at_once(
+    engine: Engine, models: Path, oracle: Oracle, pictures: Path, ready: Loaded, model: str
+) -> None:
     kind, adapter, net = MODELS[ready(model)]
-    own = Oracle(models)
-    pipe = own.pipeline(model)
+    pipe = oracle.pipeline(model)
     pipe.load_lora_weights(str(models / f"together-{model}.safetensors"), adapter_name="lora")
     pipe.set_adapters(["lora"], [0.6])
     vision = CLIPVisionModelWithProjection.from_pretrained(models / "vision")
@@ -119,12 +128,12 @@ def test_everything_at_once(engine: Engine, models: Path, pictures: Path, ready:
     pipe.set_ip_adapter_scale(0.7)
     pipe.enable_freeu(**FACTORS)
     ramp, stripes = (Pictures.open(pictures / name) for name in ("ramp.png", "stripes.png"))
-    theirs = own.paint(
+    theirs = oracle.paint(
         getattr(diffusers, kind),
         "euler",
         model=model,
         batch=BATCH,
-        parts={"controlnet": [own.control_net(net).to(torch.float32)] * 2, "pag_applied_layers": ["mid"]},
+        parts={"controlnet": [oracle.control_net(net).to(torch.float32)] * 2, "pag_applied_layers": ["mid"]},
         image=[
             ramp.resize((WIDE, HIGH), Pictures.Resampling.LANCZOS),
             stripes.resize((WIDE, HIGH), Pictures.Resampling.LANCZOS),
@@ -137,6 +146,64 @@ def test_everything_at_once(engine: Engine, models: Path, pictures: Path, ready:
         num_inference_steps=STEPS,
     )
     assert_same(read_pixels(engine.run(painting(model)).paths), theirs)
+
+
+FLOWS = {
+    "sd3": ("StableDiffusion3", "sd3-edges", "SD3ControlNetModel"),
+    "sd35": ("StableDiffusion3", "sd35-edges", "SD3ControlNetModel"),
+    "flux-dev": ("Flux", "flux-edges", "FluxControlNetModel"),
+    "qwen-image": ("QwenImage", "qwen-edges", "QwenImageControlNetModel"),
+}
+"""diffusers' pipeline, the ControlNet and its class, by checkpoint."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", FLOWS)
+def test_a_lora_under_a_control_net_of_flows(
+    engine: Engine, models: Path, oracle: Oracle, pictures: Path, zoo: Any, model: str
+) -> None:
+    """Less than 0 in strength, two items, and no square."""
+    kind, net, net_class = FLOWS[zoo(model)]
+    width, height = 96, 48
+    pipe = oracle.pipeline(model)
+    changes = files.low_rank(pipe.transformer, 5, "blocks.*attn")
+    lora = files.save(files.peft(changes, "transformer."), models / f"flow-{model}.safetensors")
+    picture = Pictures.open(pictures / "ramp.png").resize((width, height), Pictures.Resampling.LANCZOS)
+    picture.save(pictures / "low.png")
+    pipe.load_lora_weights(str(models / lora), adapter_name="lora")
+    pipe.set_adapters(["lora"], [-0.8])
+    latents = torch.cat(
+        [
+            torch.randn(1, 16, height // 8, width // 8, generator=torch.Generator().manual_seed(SEED + one))
+            for one in (0, 1)
+        ]
+    )
+    if kind != "StableDiffusion3":
+        latents = diffusers.FluxPipeline._pack_latents(latents, BATCH, 16, height // 8, width // 8)
+    theirs = oracle.paint(
+        getattr(diffusers, f"{kind}ControlNetPipeline"),
+        "model",
+        model=model,
+        batch=BATCH,
+        parts={
+            "controlnet": getattr(diffusers, net_class).from_pretrained(models / zoo(net)).float(),
+            "vae": oracle.certain_vae(model),
+        },
+        control_image=picture,
+        controlnet_conditioning_scale=0.7,
+        latents=latents,
+        **{"height": height, "width": width, "num_inference_steps": STEPS, **GUIDED.get(model, {})},
+    )
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(model)
+        denoiser = ApplyLoRAToModel(LoadLoRA(lora), checkpoint.model, strength=-0.8)
+        positive, negative = (TextEncode(checkpoint.text_encoder, text) for text in (PROMPT, NEGATIVE))
+        control, low = LoadControlNet(net), LoadImage("low.png")
+        steered = ApplyControlNet(positive, negative, control, low, checkpoint.vae, strength=0.7)
+        guide = CFGGuide(denoiser, steered.positive, steered.negative, scale=SCALE)
+        latent = KSampler(guide, EmptyLatent(width, height, BATCH), seed=SEED, steps=STEPS, sampler="model")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    assert_same(read_pixels(engine.run(graph).paths), theirs)
 
 
 @pytest.mark.slow
