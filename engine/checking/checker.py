@@ -7,7 +7,6 @@ in their declared types, in topological order. Planning and running work from th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -19,6 +18,7 @@ from typing import Any
 from weft.engine.checking.draft import Draft
 from weft.engine.checking.inlining import Flat, inline
 from weft.engine.checking.passes import PASSES
+from weft.engine.checking.refused_items import for_all_items, refused_items
 from weft.engine.checking.rules import RULES, failed_check, found_by
 from weft.engine.errors import Problem, capped, few_suggestions
 from weft.engine.gc import paused_collection
@@ -51,6 +51,7 @@ class Checked:
             checked again.
         known: values behind such links.
         warnings: what the files that it names hold that nothing reads; the graph runs in spite of it.
+        refused: the nodes of single items of a computed list that cannot run, with their problems. They fail in a run.
     """
 
     graph: Graph
@@ -65,6 +66,7 @@ class Checked:
     pending: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
     known: Mapping[Link, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    refused: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to another process: not the types of every installed library."""
@@ -96,20 +98,25 @@ def check(
     flat = inline(graph, places, limits, catalog, known, subgraphs)
     draft = Draft(flat, catalog, places, limits, tuple(only), reported=_reported(flat))
     draft = reduce(lambda draft, step: step(draft), PASSES, draft)
-    problems = capped(_unique(chain(flat.problems, (problem for rule in RULES for problem in rule(draft)))))
+    found: Iterable[Problem] = chain(flat.problems, (problem for rule in RULES for problem in rule(draft)))
+    refused: Mapping[str, tuple[Problem, ...]] = {}
+    if known:
+        refused = refused_items(draft.calls, found := [*found])
+    problems = [] if refused else capped(_unique(found))
     calls = {id: draft.calls[id] for id in draft.order if id in draft.calls}
     if not problems:
-        calls = {id: _needed(call, known, problems) for id, call in calls.items()}
+        calls = {id: call if id in refused else _needed(call, known, problems) for id, call in calls.items()}
         problems = capped(_unique(problems))
     file = str(graph.path) if graph.path else ""
     located, warnings = (
-        tuple(_traced(problem.within(file), graph, flat) for problem in found)
-        for found in (problems, _unique(_warnings(calls, advised=not problems)))
+        tuple(_traced(problem.within(file), graph, flat) for problem in some)
+        for some in (problems, _unique(_warnings(calls, advised=not problems)))
     )
     pending = _pending(flat, calls, draft.wanted, known)
     files = _files(draft, graph)
     read = (files, catalog, subgraphs)
-    return Checked(graph, calls, draft.wanted, flat.outputs, located, *read, draft.only, pending, known, warnings)
+    given = (located, *read, draft.only, pending, known, warnings, refused)
+    return Checked(graph, calls, draft.wanted, flat.outputs, *given)
 
 
 def _reported(flat: Flat) -> frozenset[str]:
@@ -233,7 +240,7 @@ def _unique(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Each problem once; of equal problems of the items of a repeated subgraph, that of the first item."""
     seen: set[Problem] = set()
     for problem in problems:
-        general = replace(problem, node=re.sub(r"/\d+(?=/|$)", "/*", problem.node))
+        general = replace(problem, node=for_all_items(problem.node))
         if general not in seen:
             seen.add(general)
             yield problem

@@ -16,7 +16,10 @@ def command(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Show which nodes a run would compute, which are cached, and why. Nothing is run."""
+    """Show which nodes a run would compute, which are cached, and why. Nothing is run.
+
+    The exit code is 1 where an item of a list cannot run, such as a file of a folder that is no picture.
+    """
     settings = engine.settings(options.graph_path(graph))
     made = engine.engine(settings, no_cache=no_cache)
     chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
@@ -28,4 +31,4 @@ def command(
     else:
         print(planned)
     say_warnings(planned.checked.warnings, json)
-    return Exit.DONE
+    return Exit.FAILED if any(planned.of("refused")) else Exit.DONE

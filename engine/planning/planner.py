@@ -6,6 +6,8 @@ the node before, so its result may be stored (early cutoff). Below a node that w
 not known yet. Such a node will certainly run if neither the store nor an earlier node of the plan has its *partial key*
 (its type and literals); otherwise it is undecided until the nodes above it, or that earlier node, have run.
 
+A node of an item that cannot run (`Checked.refused`) is refused, with the nodes that need it: it fails in a run.
+
 A node that waits for a value which decides its inputs (`Checked.pending`) is undecided until the value is computed. So
 are the nodes that only it needs: those of a branch that may not be taken, and the placeholders of list items.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from weft.engine.checking.checker import Checked, ancestors, certain, deciding, is_placeholder
 from weft.engine.errors import ChangedFile
@@ -44,7 +46,7 @@ from weft.engine.weights.resources import HashedResource
 
 _LINK = EncodedBytes(encode(("link",)))
 
-State = Literal["run", "cached", "undecided", "unneeded"]
+State = Literal["run", "cached", "undecided", "refused", "unneeded"]
 
 
 class Step(NamedTuple):
@@ -54,8 +56,8 @@ class Step(NamedTuple):
         recipe: its recipe key.
         partial: its partial key, where its recipe is new.
         content: its content key, where every value that arrives is known already.
-        state: `run`; `cached`; `undecided` until the nodes in `after` have run; or `unneeded` where everything that
-            would take from it is cached.
+        state: `run`; `cached`; `undecided` until the nodes in `after` have run; `refused` where it cannot run; or
+            `unneeded` where everything that would take from it is cached.
         reason: why, in words.
         tier: the store that has it, where it is cached.
         expected: the seconds that it will take, by earlier calls; None where it will not run, and where nothing like
@@ -134,8 +136,8 @@ class Plan(Displayed):
     @property
     def summary(self) -> str:
         """`2 to run, 5 cached, about 1.3 s`."""
-        counts = {state: len([*self.of(state)]) for state in ("run", "undecided", "cached", "unneeded")}
-        words = {"run": "to run", "undecided": "undecided", "cached": "cached", "unneeded": "not needed"}
+        counts = {state: len([*self.of(state)]) for state in get_args(State)}
+        words = {**{state: state for state in counts}, "run": "to run", "unneeded": "not needed"}
         total = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count or state == "run")
         seconds = f", about {self.expected:.1f} s" if self.expected and self.expected >= 0.05 else ""
         return total + seconds
@@ -215,6 +217,7 @@ class _Planner:
         self.unsettled: set[str] = set()
         self.uncertain: set[str] = set()
         self.waits: dict[str, tuple[str, ...]] = {}
+        self.refused: dict[str, str] = {}
         self.running: dict[Digest, str] = {}
         self.notes: dict[Digest, Note | None] = {}
         self.first: set[Digest] = set()
@@ -226,6 +229,7 @@ class _Planner:
             if id in needed:
                 self.nodes[id] = self._keyed(call)
         self.digests.save()
+        self._find_refused()
         missed = self._missed_while_pending() if self.checked.pending else self._missed()
         for id in missed:
             self._decide(self.nodes[id])
@@ -237,6 +241,14 @@ class _Planner:
         found = {text: self.digests.of(one) for text, one in call.resources.items()}
         recipes = arrivals(call, found, lambda link: reference("link", self.nodes[link.node].recipe, link.output))
         return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
+
+    def _find_refused(self) -> None:
+        """Find the nodes that cannot run, and those that need them, each with the one that is at fault."""
+        for id, node in self.nodes.items() if self.checked.refused else ():
+            above = (self.refused[link.node] for _, link in node.call.links if link.node in self.refused)
+            fault = id if id in self.checked.refused else next(above, None)
+            if fault is not None:
+                self.refused[id] = fault
 
     def _missed_while_pending(self) -> list[str]:
         """As `_missed`, with the nodes that decide about others first, since they run first."""
@@ -276,7 +288,7 @@ class _Planner:
             if id not in asked:
                 continue
             node = self.nodes[id]
-            settled = id not in self.unsettled and id not in self.uncertain
+            settled = not any(id in some for some in (self.unsettled, self.uncertain, self.refused))
             node.content = self._recalled(node.recipe) if settled else None
             if not self._look_up(node):
                 missed.append(id)
@@ -311,6 +323,9 @@ class _Planner:
 
     def _decide(self, node: _Node) -> None:
         """Whether a node whose recipe is new is cached by content, will run, or is undecided."""
+        if node.call.id in self.refused:
+            node.state = "refused"
+            return
         if node.call.id in self.waits:
             node.state, node.after = "undecided", self.waits[node.call.id]
             return
@@ -344,14 +359,18 @@ class _Planner:
         return content_key_of(node.call, node.found, self.settings, digest_of)
 
     def _drop_unneeded(self) -> None:
-        """Keep what wanted nodes need: a node that may run needs all that is above it, a cached one nothing."""
+        """Keep what wanted nodes need: a node that may run needs all that is above it, a cached one nothing.
+
+        A refused one needs what is refused above it.
+        """
         needed = set(self.checked.wanted)
         for id in reversed(self.nodes):
             node = self.nodes[id]
             if id not in needed:
                 node.state, node.record = "unneeded", None
             elif node.state != "cached":
-                needed.update(link.node for _, link in node.call.links)
+                above = (link.node for _, link in node.call.links)
+                needed.update(one for one in above if node.state != "refused" or one in self.refused)
 
     def _step(self, node: _Node) -> Step:
         pace = self._pace(node) if node.state in ("run", "undecided") else None
@@ -397,6 +416,9 @@ class _Planner:
     def _reason(self, node: _Node) -> str:
         if node.state == "unneeded":
             return "all its consumers are cached"
+        if node.state == "refused":
+            own = self.checked.refused.get(node.call.id)
+            return own[0].message if own else f"it needs `{self.refused[node.call.id]}`"
         if node.state == "cached" and node.record:
             return f"in the {node.record.tier} store"
         if node.state == "run" and node.damage:

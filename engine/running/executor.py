@@ -152,7 +152,7 @@ class _Run:
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
         self.no_turn = nullcontext(environment.lane)
-        sinks = (step.call.id for step in plan.of("run", "cached", "undecided") if self._delivers(step))
+        sinks = (step.call.id for step in plan.of("run", "cached", "undecided", "refused") if self._delivers(step))
         self.deliveries = DeliveryOrder(sinks)
 
     def go(self) -> PartialResult:
@@ -165,7 +165,7 @@ class _Run:
         return self.result
 
     def _go(self) -> None:
-        steps = [step for step in self.plan.steps if step.state in ("run", "undecided")]
+        steps = [step for step in self.plan.steps if step.state in ("run", "undecided", "refused")]
         for step in steps:
             self.uses.update(link.node for _, link in step.call.links)
         with ReadyQueue(steps, self._swaps if self.environment.resident else None, self._pause) as queue:
@@ -201,6 +201,7 @@ class _Run:
                 self._start(next_step, queue)
 
     def _start(self, step: Step, queue: ReadyQueue) -> None:
+        self._fail_refused(step)
         culprit = self._culprit(step)
         if culprit is not None:
             self._block(step, culprit)
@@ -250,6 +251,12 @@ class _Run:
     def _raise_if_cancelled(self) -> None:
         if self.environment.cancelled():
             raise Cancelled("the run was cancelled")
+
+    def _fail_refused(self, step: Step) -> None:
+        """A node that the check of the graph refused has failed, once in a run."""
+        refusal = self.plan.checked.refused.get(step.call.id, ())
+        if refusal and step.call.id not in self.faulty:
+            self._failed(step, InputError("; ".join(one.message for one in refusal), refusal[0].hint, refusal[0].code))
 
     def _culprit(self, step: Step) -> str | None:
         """The failed node because of which a step cannot run; empty where that was reported already."""

@@ -20,7 +20,7 @@ from weft.engine.running.result import Result
 from weft.engine.show.draw import MOST_BOXES, sketch, to_picture
 from weft.engine.spec.catalog import installed
 
-COLOURS = {"run": "#b4652d", "undecided": "#8a56ac", "cached": "#3f8f5f", "unneeded": "#6b7480"}
+COLOURS = {"run": "#b4652d", "undecided": "#8a56ac", "cached": "#3f8f5f", "refused": "#b3261e", "unneeded": "#6b7480"}
 """Of the states of a plan's steps, under white text."""
 
 MOST_BYTES = 8_000_000

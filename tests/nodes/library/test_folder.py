@@ -14,6 +14,7 @@ from PIL import Image as Pictures
 
 from weft.engine import Engine, Graph
 from weft.engine.events import ArtifactWritten, Event, NodeStarted
+from weft.nodes import ListPictures, LoadImage, SaveImage, ScaleImage
 
 GRAPH = Path(__file__).parents[3] / "graphs" / "folder_of_photographs.json"
 
@@ -59,6 +60,24 @@ def test_the_first_result_is_on_disk_before_the_third_picture_is_read(tmp_path: 
         made = numpy.asarray(Pictures.open(path))
         assert made.shape == source.shape and numpy.array_equal(made[:4, :8], source[:4, :8])
         assert not numpy.array_equal(made[30], source[30])
+
+
+def test_files_that_cannot_be_read_fail_alone(tmp_path: Path) -> None:
+    """One that is no picture, and one that ends too early; each is named."""
+    folder = photographs(tmp_path / "photos", 5, (90, 60))
+    (folder / "IMG_1.jpg").write_bytes(b"no picture at all")
+    whole = (folder / "IMG_3.jpg").read_bytes()
+    (folder / "IMG_3.jpg").write_bytes(whole[: len(whole) // 2])
+    with Graph(title="small") as small:
+        SaveImage(ScaleImage(LoadImage(small.parameter("path")), 32, 32))
+    with Graph() as graph:
+        small.each(path=ListPictures(folder.name))
+    with Engine(store=None, device="cpu", inputs=[tmp_path], output=tmp_path / "out") as engine:
+        for _ in range(2):
+            result = engine.execute(engine.plan(graph))
+            assert result.status == "failed" and len({*result.paths}) == 3
+            reasons = {str(fault.cause) for fault in result.failures}
+            assert len(reasons) == 2 and all(any(f"IMG_{n}.jpg" in one for one in reasons) for n in (1, 3))
 
 
 @pytest.mark.slow
