@@ -220,6 +220,7 @@ class Weights(Recipe[Any]):
         variant: the variant of the weights, such as `fp16`; empty takes the plain ones, or the only ones.
         dtype: the precision that they are loaded in: `float32`, `float16` or `bfloat16`.
         changes: to the weights of these files, in the order in which they are made: merged weights, LoRAs.
+        storage: that weights are kept in, `fp8` or `int8`; empty keeps them in `dtype`, or as small as the files.
     """
 
     source: str
@@ -227,6 +228,7 @@ class Weights(Recipe[Any]):
     variant: str
     dtype: str
     changes: tuple[Patch[Any], ...] = field(default=(), kw_only=True, metadata=ADDED_LATER)
+    storage: str = field(default="", kw_only=True, metadata=ADDED_LATER)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -244,7 +246,8 @@ class Weights(Recipe[Any]):
     def __repr__(self) -> str:
         variant = f", {self.variant}" if self.variant else ""
         changed = f", {len(self.changes)} changes" if self.changes else ""
-        return f"{type(self).__name__}({self.family}, {self.dtype}{variant}, {self.source[:12]}{changed})"
+        stored = f" in {self.storage}" if self.storage else ""
+        return f"{type(self).__name__}({self.family}, {self.dtype}{stored}{variant}, {self.source[:12]}{changed})"
 
 
 @value

@@ -25,8 +25,8 @@ app = typer.Typer(help="List the models that graphs can use, or download one fro
 def list_models(models: options.Models = None, nodes: options.NodeFiles = None, json: options.Json = False) -> int:
     """List the models in the models folders, in the hub's cache and in installed libraries.
 
-    Each with what its files take on disk, the size of the pictures that it was trained on, and its licence, as its
-    files or the card next to them name them.
+    Each with what its files take on disk, their precision, the size of the pictures that it was trained on, and its
+    licence, as its files or the card next to them name them.
     """
     engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
     found = {
@@ -127,13 +127,13 @@ def _shares(given: Shares) -> tuple[tuple[str, float], ...]:
     return tuple(found)
 
 
-_COLUMNS = ("on disk", "size", "licence")
+_COLUMNS = ("on disk", "precision", "size", "licence")
 
 
 def _line(row: tuple[str, str, str, str], known: Mapping[str, Any]) -> tuple[str, ...]:
     """A model in the table."""
     *place, about = row
-    return (*place, shown_size(known["bytes"]), known.get("size", ""), known.get("licence", ""), about)
+    return (*place, shown_size(known["bytes"]), *(known.get(name, "") for name in _COLUMNS[1:]), about)
 
 
 def _bytes(found: Resolved) -> int:

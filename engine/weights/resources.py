@@ -179,7 +179,7 @@ class Resource(ABC):
         return iter(())
 
     def details(self, found: Resolved) -> Mapping[str, str]:
-        """What `weft models list` says of a file besides its kind and family: its native `size`, its `licence`."""
+        """What `weft models list` says of a file besides its kind and family: `precision`, native `size`, `licence`."""
         return {}
 
     def pull(self, text: str, variant: str = "") -> Path:

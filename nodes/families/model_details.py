@@ -1,11 +1,13 @@
-"""What `weft models list` says of a model besides what it is: the size that it was trained at, and its licence.
+"""What `weft models list` says of a model besides what it is: its precision, the size it was trained at, its licence.
 
 Both are as its files say them. Imports no torch.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +19,8 @@ from weft.nodes import builtin
 from weft.nodes.families import FAMILIES
 from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.models.hub import CARD
-from weft.nodes.models.safetensors_header import read_header
+from weft.nodes.models.quantised_weights import SCALES
+from weft.nodes.models.safetensors_header import ENDINGS, read_header
 from weft.nodes.sizes import Size
 
 SIDES = {family.name: family.native_side for family in FAMILIES}
@@ -37,9 +40,9 @@ LICENCE_TEXTS = ("modelspec.license", "license", "licence")
 
 
 def details(found: Resolved) -> dict[str, str]:
-    """The size and the licence of a model, as far as its files say them."""
+    """The precision, the size and the licence of a model, as far as its files say them."""
     size = native_size(found.facts) if isinstance(found.facts, CheckpointFacts) else None
-    known = {"size": str(size or ""), "licence": _licence(found)}
+    known = {"precision": _precision(found), "size": str(size or ""), "licence": _licence(found)}
     return {name: text for name, text in known.items() if text}
 
 
@@ -52,6 +55,24 @@ def native_size(facts: CheckpointFacts) -> Size | None:
     base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
     side = SD2_BASE if base else SIDES[facts.family]
     return Size(side, side) if side else None
+
+
+def _precision(found: Resolved) -> str:
+    """The type that most of the numbers of the files have, as their format calls it; with what scales there are."""
+    counted: Counter[str] = Counter()
+    form = ""
+    for path in (path for path in found.files if path.suffix in ENDINGS):
+        header = read_header(path)
+        for name, shape in header.shapes.items():
+            counted[header.dtypes[name]] += math.prod(shape)
+        scaled = any(name.endswith(SCALES) for name in header.shapes)
+        form = form or (" (GGUF)" if header.gguf else " with scales" if scaled else "")
+    most = counted.most_common(1)
+    return NAMES.get(most[0][0], most[0][0]) + form if most else ""
+
+
+NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "fp8 (e4m3)", "F8_E5M2": "fp8 (e5m2)"}
+"""What the formats' names of types are elsewhere."""
 
 
 def _licence(found: Resolved) -> str:

@@ -9,7 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Generic, Literal, NamedTuple
 
-from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, NodeProblem, Range, Resolved, Upstream, node
+from weft.engine import (
+    ADDED_LATER,
+    INJECTED,
+    Choices,
+    Context,
+    InputError,
+    Limits,
+    NodeProblem,
+    Range,
+    Resolved,
+    Upstream,
+    node,
+)
 from weft.nodes.families import checkpoint_in, family
 from weft.nodes.families.sources import (
     CheckpointSource,
@@ -37,6 +49,18 @@ from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 
 Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
 
+Storage = Annotated[
+    Literal["file", "fp8", "int8"],
+    Choices(
+        {
+            "file": "as small as the file, or in the precision that they are computed in",
+            "fp8": "8-bit floats with a scale for each row: half of the memory of half precision; lossy",
+            "int8": "8-bit integers with a scale for each row: the same memory, nearer to the weights as a rule; lossy",
+        }
+    ),
+]
+"""How weights are kept in memory."""
+
 TerminalSNR = Literal["checkpoint", "zero", "nonzero"]
 
 Noise = Literal["checkpoint", "linear", "scaled_linear", "cosine"]
@@ -57,6 +81,11 @@ def _trained(prediction: Prediction, noise: Noise, terminal_snr: TerminalSNR) ->
     """What a recipe has of a model's training, in diffusers' words; empty where its configuration says it."""
     predicted, ends = ("" if given == "checkpoint" else given for given in (prediction, terminal_snr))
     return predicted, NOISES.get(noise, noise), ends
+
+
+def _storage(weights: str) -> str:
+    """What a recipe has of how its weights are kept; empty where they are as their file has them."""
+    return "" if weights == "file" else weights
 
 
 def _check_betas(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -104,6 +133,8 @@ def LoadCheckpoint(
     model_precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
     text_encoder_precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
     vae_precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
+    model_weights: Annotated[Storage, ADDED_LATER] = "file",
+    text_encoder_weights: Annotated[Storage, ADDED_LATER] = "file",
     context: Context = INJECTED,
 ) -> Checkpoint[F]:
     """Load a checkpoint: its denoiser, text encoder and VAE.
@@ -132,6 +163,9 @@ def LoadCheckpoint(
             and SDXL, bfloat16 for SD 3, FLUX.1, Z-Image and Qwen-Image.
         text_encoder_precision: the same for the text encoders. T5 overflows in float16.
         vae_precision: the same for the VAE; `float32` avoids overflow (black pictures) and banding.
+        model_weights: how the denoiser's weights are kept in memory. `fp8` and `int8` take half of the memory of half
+            precision and change the picture a little; layers widen them to the precision that they compute in.
+        text_encoder_weights: the same for the text encoders.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
@@ -140,8 +174,15 @@ def LoadCheckpoint(
     model = context.part_precision(usual.model, model_precision)
     text_encoder = context.part_precision(usual.text_encoder, text_encoder_precision)
     return Checkpoint(
-        Model(*recipe, model, *_trained(prediction, noise, terminal_snr), beta_start, beta_end),
-        TextEncoder(*recipe, text_encoder),
+        Model(
+            *recipe,
+            model,
+            *_trained(prediction, noise, terminal_snr),
+            beta_start,
+            beta_end,
+            storage=_storage(model_weights),
+        ),
+        TextEncoder(*recipe, text_encoder, storage=_storage(text_encoder_weights)),
         VAE(*recipe, context.part_precision(usual.vae, vae_precision)),
     )
 
@@ -157,6 +198,7 @@ def LoadDiffusionModel(
     beta_start: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
     beta_end: Annotated[float | None, Range(1e-8, 0.999), ADDED_LATER] = None,
     precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
+    weights: Annotated[Storage, ADDED_LATER] = "file",
     context: Context = INJECTED,
 ) -> Model[F]:
     """Load a denoiser from a file of its own, without VAE and text encoders.
@@ -175,12 +217,14 @@ def LoadDiffusionModel(
         beta_start: the first beta of that schedule, as for LoadCheckpoint.
         beta_end: the last one.
         precision: that it runs in, as `model_precision` of LoadCheckpoint.
+        weights: how they are kept in memory, as `model_weights` of LoadCheckpoint.
     """
     found = context.found(source)
     check_variant(found.resolved, variant)
     name = str(found.resolved.family)
     recipe = (str(found.digest), name, variant, context.part_precision(family(name).precisions.model, precision))
-    return Model(*recipe, *_trained(prediction, noise, terminal_snr), beta_start, beta_end)
+    trained = _trained(prediction, noise, terminal_snr)
+    return Model(*recipe, *trained, beta_start, beta_end, storage=_storage(weights))
 
 
 def _vae_fits(loader: Upstream) -> Iterator[NodeProblem]:
@@ -222,6 +266,7 @@ def LoadTextEncoder(
     *,
     tokenizer: Annotated[str | None, TokenizerSource(), ADDED_LATER] = None,
     precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
+    weights: Annotated[Storage, ADDED_LATER] = "file",
     context: Context = INJECTED,
 ) -> TextEncoder[F]:
     """Load text encoders from files of their own.
@@ -241,6 +286,7 @@ def LoadTextEncoder(
         source_3: a third.
         tokenizer: that of T5 or of a language model: its folder (`MODEL/tokenizer`), or its `tokenizer.json`.
         precision: that they run in, as `text_encoder_precision` of LoadCheckpoint.
+        weights: how they are kept in memory, as `model_weights` of LoadCheckpoint.
     """
     found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
     checkpoint = checkpoint_in(context.located(model.source).facts)
@@ -251,7 +297,7 @@ def LoadTextEncoder(
     apart = "" if tokenizer is None else str(context.found(tokenizer).digest)
     usual = family(model.family).precisions.text_encoder
     recipe = (files[0][1], model.family, "", context.part_precision(usual, precision))
-    return TextEncoder(*recipe, files=files, width=widths.prompt, tokenizer=apart)
+    return TextEncoder(*recipe, files=files, width=widths.prompt, tokenizer=apart, storage=_storage(weights))
 
 
 @node(category="loaders", lane="io", settings=("precision",), fits=variant_fits)

@@ -36,7 +36,7 @@ from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, We
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from weft.nodes.models.control_networks import ControlNetwork
     from weft.nodes.models.denoiser import Denoiser
@@ -59,6 +59,27 @@ def size_of_weights(recipe: Weights, loading: Loading) -> int:
     return module_size(recipe, loading)
 
 
+def _store(network: nn.Module, recipe: Weights) -> None:
+    """Keep the weights of a network as its recipe says."""
+    if recipe.storage:
+        from weft.nodes.models.eight_bits import store_in_eight_bits
+
+        store_in_eight_bits(network, recipe.storage)
+
+
+def _place(recipe: Weights, loading: Loading) -> str:
+    """Where a network is loaded before its weights are stored: on the host, so that the device never has them whole."""
+    return "cpu" if recipe.storage else loading.device
+
+
+def _stored(encoder: PromptEncoder, recipe: Weights, loading: Loading) -> PromptEncoder:
+    """A prompt encoder with the weights of its text models as the recipe says, on its device."""
+    for network in encoder.parts.values() if recipe.storage else ():
+        _store(network, recipe)
+        network.to(loading.device)
+    return encoder
+
+
 @loader_for(Model)
 def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
     """The denoiser, with its checkpoint's scheduler configuration, changed where the recipe has it otherwise."""
@@ -71,8 +92,9 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         raise InputError(
             f"`{source.text}` is no checkpoint and no denoiser", "load it with LoadDiffusionModel", "wrong-kind-of-file"
         )
-    with reading_weights(source.text), reading_onto(loading.device):
+    with reading_weights(source.text), reading_onto(_place(recipe, loading)):
         network = family.network.load(facts.network, source.root, recipe.variant, dtype)
+    _store(network, recipe)
     denoiser = family.denoiser(
         family.name,
         ready(network, loading.device),
@@ -98,10 +120,12 @@ def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncod
         files = {name: replace(one, facts=text_models_in(one.facts)) for name, one in found.items()}
         tokenizer = loading.locate(recipe.tokenizer).root if recipe.tokenizer else None
         with reading_weights(", ".join(dict.fromkeys(one.text for one in files.values()))):
-            return load_parts(family, files, recipe.width, tokenizer, dtype, loading.device)
+            return _stored(
+                load_parts(family, files, recipe.width, tokenizer, dtype, _place(recipe, loading)), recipe, loading
+            )
     whole = replace(source, facts=checkpoint_in(source.facts))
     with reading_weights(source.text):
-        return load_whole(family, whole, recipe.variant, dtype, loading.device)
+        return _stored(load_whole(family, whole, recipe.variant, dtype, _place(recipe, loading)), recipe, loading)
 
 
 @loader_for(VAE)
@@ -174,7 +198,9 @@ def load_stored_weights(recipe: StoredWeights, loading: Loading) -> StoredTensor
     """The tensors of a recipe's files, in the precision that holds all of its numbers."""
     precision = precision_for(_types_in_files(recipe.recipe, loading))
     with mapped_weights():
-        return StoredTensors.of(replace(recipe.recipe, dtype=precision).load(replace(loading, device="cpu")))
+        return StoredTensors.of(
+            replace(recipe.recipe, dtype=precision, storage="").load(replace(loading, device="cpu"))
+        )
 
 
 def _types_in_files(recipe: Weights, loading: Loading) -> set[str]:

@@ -25,6 +25,9 @@ from weft.nodes.values import VAE, ControlNet, Model, TextEncoder, Weights
 BYTES: Mapping[str, int] = {"float32": 4}
 """Of a number in a precision; all others take two."""
 
+TABLES = ("embed_tokens.weight", "shared.weight", "token_embedding.weight", "position_embedding.weight")
+"""What the names of tables end with, which are not stored in eight bits."""
+
 UNREAD = ("visual.", "model.visual.", "lm_head.")
 """What the names of weights begin with that language models have and text encoders do not load."""
 
@@ -108,6 +111,8 @@ def _held(header: Header, name: str, recipe: Weights, packs: bool) -> int:
         return stored_bytes(dtype, shape)
     if packs and of_layer and dtype in FLOATS_8:
         return numbers
+    if recipe.storage and of_layer and not name.endswith(TABLES):
+        return numbers + BYTES["float32"] * shape[0]
     return numbers * BYTES.get(recipe.dtype, 2)
 
 

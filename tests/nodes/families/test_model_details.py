@@ -1,4 +1,4 @@
-"""What is listed of a model besides its kind: the size that it was trained at, and its licence."""
+"""What is listed of a model besides its kind: its precision, the size that it was trained at, and its licence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from weft.engine import Engine, SearchPaths
+from tests.nodes.gguf_files import write_gguf
+from weft.engine import Engine, Resolved, SearchPaths
 from weft.nodes import Image, LoadCheckpoint, ScaleImageToModel
 from weft.nodes.families.model_details import details
 from weft.nodes.families.sources import CheckpointSource, EmbeddingSource
@@ -33,7 +34,7 @@ def test_the_size_is_that_of_the_configuration_or_of_the_family(
     config = {**json.loads((models / "epsilon/unet/config.json").read_text()), "sample_size": latent}
     (folder / "unet/config.json").write_text(json.dumps(config))
     found = CheckpointSource().resolve("model", SearchPaths(models=(tmp_path, models)))
-    assert details(found) == {"size": size}
+    assert details(found) == {"precision": "float32", "size": size}
 
 
 def embedding(folder: Path, metadata: dict[str, str] | None = None) -> dict[str, str]:
@@ -54,20 +55,20 @@ def embedding(folder: Path, metadata: dict[str, str] | None = None) -> dict[str,
 )
 def test_the_licence_is_that_of_the_card_next_to_it(tmp_path: Path, card: str, licence: str) -> None:
     (tmp_path / "README.md").write_text(card, newline="")
-    assert embedding(tmp_path) == ({"licence": licence} if licence else {})
+    assert embedding(tmp_path).get("licence", "") == licence
 
 
 def test_a_header_that_names_a_licence_comes_first(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
     named = {"modelspec.license": "CreativeML  Open RAIL-M"}
-    assert embedding(tmp_path, named) == {"licence": "CreativeML Open RAIL-M"}
+    assert embedding(tmp_path, named) == {"precision": "float32", "licence": "CreativeML Open RAIL-M"}
     assert len(embedding(tmp_path, {"license": "x" * 1000})["licence"]) == 60
 
 
 def test_models_that_come_with_weft_have_its_licence() -> None:
     with Engine(store=None, device="cpu") as engine:
         found = CheckpointSource().resolve("builtin:landscapes", engine.places())
-    assert details(found) == {"size": "128 x 128", "licence": "apache-2.0"}
+    assert details(found) == {"precision": "float16", "size": "128 x 128", "licence": "apache-2.0"}
 
 
 @pytest.mark.parametrize("name", ["sdxl", "sdxl.safetensors", "sd2.safetensors", "flux-dev"])
@@ -77,3 +78,20 @@ def test_pictures_are_scaled_to_the_size_that_the_list_says(name: str, zoo: Any,
     picture = Image(torch.rand(1, 8, 8, 3))
     scaled = call(ScaleImageToModel, image=picture, model=call(LoadCheckpoint, source=zoo(name)).model, fit="stretch")
     assert details(found)["size"] == str(size_of(scaled.pixels))
+
+
+def test_the_precision_is_that_of_most_numbers(tmp_path: Path) -> None:
+    found = {"x.weight": torch.zeros(64, 64), "x.bias": torch.zeros(64)}
+    save_file({name: one.bfloat16() for name, one in found.items()}, tmp_path / "half.safetensors")
+    eight = {"x.weight": found["x.weight"].to(torch.float8_e4m3fn), "x.scale_weight": torch.ones(1)}
+    save_file({**found, **eight}, tmp_path / "scaled.safetensors")
+    write_gguf(tmp_path / "blocks.gguf", found, "Q8_0", "flux")
+    listed = {
+        path.name: details(Resolved(path.name, path, (path,), kind="denoiser"))["precision"]
+        for path in sorted(tmp_path.iterdir())
+    }
+    assert listed == {
+        "blocks.gguf": "Q8_0 (GGUF)",
+        "half.safetensors": "bfloat16",
+        "scaled.safetensors": "fp8 (e4m3) with scales",
+    }
