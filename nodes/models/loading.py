@@ -18,6 +18,7 @@ from weft.engine import InputError, give_notice
 from weft.engine.out_of_memory import is_out_of_memory
 from weft.nodes.models.diffusers_folder import component_variant, read_config
 from weft.nodes.models.network_calls import RAISED, first_line
+from weft.nodes.models.own_caches import give_own_caches
 from weft.nodes.models.packed_renaming import Weights
 from weft.nodes.models.packed_weights import PackedNumbers, pack, weight_shapes
 from weft.nodes.models.quantised_weights import without_scales
@@ -202,6 +203,7 @@ def ready(module: N, device: str) -> N:
     if not stays_mapped():
         for tensor in filter(is_map, (*placed.parameters(), *placed.buffers())):
             tensor.data = tensor.data.clone()
+    give_own_caches(placed)
     return placed
 
 

@@ -44,7 +44,8 @@ class DeviceMemory:
             self.held += size
             self.peak = max(self.peak, self.held)
         self._tensors[key] = (size, tensors + 1)
-        weakref.finalize(tensor, self._give_back, key).atexit = False
+        tensor.counted = finalizer = weakref.finalize(tensor, self._give_back, key)
+        finalizer.atexit = False
 
     def _check(self, size: int) -> None:
         if self.held + size > self.capacity:

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from tests.device.pretended_tensor import PretendedTensor, home_of
+from tests.device.pretended_tensor import PretendedTensor, home_of, leaves
 
 VIEWS = frozenset(
     (
@@ -108,7 +107,7 @@ def _mixed(name: str, found: Sequence[str]) -> RuntimeError:
 
 def check_dtypes(results: Any, home: torch.device) -> None:
     """Raise what torch raises for tensors that MPS cannot hold."""
-    if home.type == "mps" and any(one.dtype in NOT_ON_MPS for one in tree_leaves(results) if _is_tensor(one)):
+    if home.type == "mps" and any(one.dtype in NOT_ON_MPS for one in leaves(results) if _is_tensor(one)):
         raise TypeError(
             "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64. "
             "Please use float32 instead."
@@ -156,7 +155,7 @@ def _asynchronous(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], pin
 def _indices(name: str, args: Sequence[Any]) -> Iterator[Tensor]:
     """The tensors that an operation indexes with."""
     if name in INDEXED:
-        yield from filter(_is_tensor, tree_leaves(args[1]))
+        yield from filter(_is_tensor, leaves(args[1]))
 
 
 def _is_tensor(value: Any) -> bool:

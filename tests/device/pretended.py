@@ -32,7 +32,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import Any
 from unittest.mock import patch
@@ -41,12 +41,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 import weft.engine.device
 from tests.device.device_memory import DeviceMemory
 from tests.device.device_rules import COPIES, FREE, VIEWS, check_devices, check_dtypes, waits_of
-from tests.device.pretended_tensor import KINDS, PretendedTensor, home_of, host_of, named_home
+from tests.device.pretended_tensor import KINDS, PretendedTensor, changed, home_of, host_of, leaves, named_home
 from tests.device.torch_calls import TorchCalls
 from tests.device.torch_names import torch_with
 from weft.engine.accelerators import Accelerator, Accelerators
@@ -124,10 +123,10 @@ class PretendedDevices:
     def run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Run an operation of torch on what its tensors hold, by the rules of the devices that they lie on."""
         name = func._schema.name.removeprefix("aten::") if hasattr(func, "_schema") else func.__name__
-        leaves = tree_leaves((args, dict(kwargs)))
-        tensors = [one for one in leaves if isinstance(one, Tensor)]
+        given = leaves((tuple(args), dict(kwargs)))
+        tensors = [one for one in given if isinstance(one, Tensor)]
         homes = [one.home for one in tensors if isinstance(one, PretendedTensor)]
-        wanted = next((one for one in leaves if isinstance(one, torch.device)), None)
+        wanted = next((one for one in given if isinstance(one, torch.device)), None)
         named = named_home(wanted)
         if not homes and named is None:
             return func(*args, **kwargs)
@@ -145,7 +144,7 @@ class PretendedDevices:
             self.wait(kind)
         if name not in VIEWS and name not in FREE:
             self.launches[name] += 1
-        plain_args, plain_kwargs = tree_map(host_of, (args, dict(kwargs)))
+        plain_args, plain_kwargs = changed((tuple(args), dict(kwargs)), host_of)
         if wanted is not None:
             plain_kwargs["device"] = torch.device("cpu")
         results = func(*plain_args, **plain_kwargs)
@@ -155,15 +154,13 @@ class PretendedDevices:
     def _placed(self, results: Any, tensors: Sequence[Tensor], home: torch.device) -> Any:
         """Results on their device; what an operation has changed and gives back is the same tensor as before."""
         known = {id(host_of(one)): one for one in tensors}
+        # No closure: a frame that is cleared after a failure keeps its function, and that would keep the tensors.
+        return changed(results, partial(self._known_or_placed, known, home))
 
-        def placed(one: Any) -> Any:
-            if not isinstance(one, Tensor):
-                return one
-            if id(one) in known:
-                return known[id(one)]
-            return self.placed(one, home)
-
-        return tree_map(placed, results)
+    def _known_or_placed(self, known: Mapping[int, Tensor], home: torch.device, result: Any) -> Any:
+        if not isinstance(result, Tensor):
+            return result
+        return known[id(result)] if id(result) in known else self.placed(result, home)
 
     def placed(self, tensor: Tensor, home: torch.device) -> Tensor:
         """A tensor on a device, counted."""

@@ -119,6 +119,19 @@ def test_a_module_moves_and_leaves(cuda: PretendedDevices) -> None:
     assert torch.equal(layers(given), want)
 
 
+def test_the_data_of_a_parameter_are_replaced_and_put_back(cuda: PretendedDevices) -> None:
+    layer = nn.Linear(256, 256, bias=False).requires_grad_(False).to("cuda:0")
+    given = torch.ones(1, 256, device="cuda:0")
+    before, want, held = layer.weight.data, layer(given).cpu(), cuda.held
+    for factor in (2, 4):
+        layer.weight.data = (before * factor).to(before.dtype)
+        assert torch.allclose(layer(given).cpu(), want * factor)
+        assert cuda.held == 2 * before.nbytes + given.nbytes
+    layer.weight.data = before
+    assert torch.equal(layer(given).cpu(), want)
+    assert cuda.held == held
+
+
 def test_mps_has_no_float64() -> None:
     with PretendedDevices("mps"):
         assert torch.ones(2, device="mps").to(torch.bfloat16).device == torch.device("mps:0")

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
-from tests.device.pretended_tensor import KINDS, PretendedTensor, named_home
+from tests.device.pretended_tensor import KINDS, PretendedTensor, changed, named_home
 
 FUSED = frozenset((torch.nn.functional.scaled_dot_product_attention, torch.rms_norm))
 """Functions that GPUs have a kernel for, and that torch takes apart where it does not know the device."""
@@ -45,7 +44,7 @@ class TorchCalls:
             return args[0].to(torch.device(name, 0) if name == "cuda" else name)
         if func in MADE_OF_DATA:
             return self._made_of_data(func, args, kwargs)
-        args, kwargs = tree_map(_with_index, (tuple(args), kwargs))
+        args, kwargs = changed((tuple(args), kwargs), _with_index)
         if isinstance(kwargs.get("device"), str):
             kwargs["device"] = _with_index(torch.device(kwargs["device"]))
         if func is torch.Tensor.to and len(args) > 1 and isinstance(args[1], str):
@@ -82,7 +81,7 @@ class TorchCalls:
         if isinstance(data, PretendedTensor):
             return data.to(**{name: kwargs[name] for name in ("device", "dtype") if kwargs.get(name) is not None})
         # Numbers on the device are read one by one.
-        data = tree_map(lambda one: one.item() if isinstance(one, PretendedTensor) else one, data)
+        data = changed(data, lambda one: one.item() if isinstance(one, PretendedTensor) else one)
         home = named_home(device)
         if home is None:
             return func(data, *args[1:], **kwargs)
