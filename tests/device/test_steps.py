@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.device.device_pictures import EMBEDDED, PICTURES, SIDE, thinned
 from tests.device.pretended import PretendedDevices
 from tests.device.steps import StepCost, cost_of_a_step
 from weft.engine import Engine, Graph
@@ -41,14 +42,8 @@ Cost = Callable[..., StepCost]
 Steered = Callable[[Any, Any, Callable[[str], str]], Any]
 """A guide of a checkpoint's, steered; given what makes checkpoints by name."""
 
-PICTURES = Path(__file__).parents[2] / "graphs" / "pictures"
-
 SOLVED_ON_THE_DEVICE = {"unipc": 7}
 """The samplers whose class in diffusers waits: UniPC solves equations on the device, made of numbers of the host."""
-
-EMBEDDED = "builtin:landscapes"
-
-SIDE = 64
 
 
 @pytest.fixture
@@ -86,11 +81,6 @@ def cost(request: pytest.FixtureRequest, tmp_path: Path) -> Cost:
         return found
 
     return of
-
-
-def thinned(names: Any, quick: tuple[str, ...]) -> list[Any]:
-    """Cases of which the suite runs a few, and `slow` all."""
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.mark.parametrize("sampler", thinned(SAMPLERS, ("ddpm",)))

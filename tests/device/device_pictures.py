@@ -1,0 +1,135 @@
+"""Pictures that are painted on the host and on pretended devices, by models of every family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from tests.device.pretended import PretendedDevices
+from tests.nodes.families import lora_files
+from tests.nodes.oracle import diffusers
+from weft.engine import Engine, Graph
+from weft.nodes import (
+    ApplyControlNet,
+    ApplyLoRA,
+    CFGGuide,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadControlNet,
+    LoadImage,
+    LoadLoRA,
+    MakeSigmas,
+    ScaleImage,
+    TextEncode,
+    VAEDecode,
+    VAEEncode,
+)
+
+EMBEDDED = "builtin:landscapes"
+
+PICTURES = Path(__file__).parents[2] / "graphs" / "pictures"
+
+SIDE = 64
+
+TEXTS = {"dit": "207", "ddpm": "", "consistency": "", "consistency-classes": "7"}
+
+PIXELS = ("ddpm", "consistency", "consistency-classes")
+
+CONTROLS = {
+    EMBEDDED: "builtin:landscapes-edges",
+    "sdxl": "sdxl-edges",
+    "sd3": "sd3-edges",
+    "sd35": "sd35-edges",
+    "flux-dev": "flux-edges",
+    "z-image": "z-edges",
+    "qwen-image": "qwen-edges",
+}
+"""A ControlNet for a model of each family that has them."""
+
+DEVICES = ("cuda:0", "cuda:1", "mps")
+
+MOST_APART = {"float32": 1e-6, "float16": 1e-3, "bfloat16": 5e-3}
+"""How far a picture may be from that of the host in the same precision, on average, in 0..1. Most are equal bit for bit;
+torch's attention sums rows in another order where strides differ."""
+
+Give = Callable[[str], Any]
+"""What a fixture of pytest gives, by name."""
+
+
+def graph_of(
+    model: str, way: str = "text", lora: str = "", side: int = SIDE, sampler: str = "model", sigmas: bool = False
+) -> Graph:
+    """A picture by a model, in one of the ways in which people use it."""
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint(model)
+        network, text_encoder = checkpoint.model, checkpoint.text_encoder
+        if way == "LoRA":
+            network, text_encoder = ApplyLoRA(LoadLoRA(lora), network, text_encoder, strength=0.7)
+        positive: Any = TextEncode(text_encoder, TEXTS.get(model, "a (red:1.3) house"))
+        if way == "control":
+            net = LoadControlNet(CONTROLS[model])
+            positive = ApplyControlNet(positive, None, net, LoadImage("lake.png"), checkpoint.vae).positive
+        guide = CFGGuide(network, positive, scale=4.0)
+        side = SIDE // 2 if model in PIXELS else side
+        latent: Any = EmptyLatent(side, side, 2)
+        if way == "image":
+            latent = VAEEncode(checkpoint.vae, ScaleImage(LoadImage("lake.png"), side, side))
+        levels: Any = {"sigmas": MakeSigmas(network, latent, steps=3)} if sigmas else {"steps": 3}
+        sampled = KSampler(guide, latent, sampler=sampler, denoise=0.5 if way == "image" else 1.0, **levels)
+        graph.output("image", VAEDecode(checkpoint.vae, sampled, tile=SIDE if way == "tiled" else 0))
+    return graph
+
+
+def painted(graph: Graph, device: str, precision: str, **folders: Any) -> Tensor:
+    with Engine(store=None, device=device, precision=precision, inputs=[PICTURES], **folders) as engine:
+        pixels: Tensor = engine.run(graph).outputs["image"].pixels
+    return pixels
+
+
+def painted_and_held(graph: Graph, device: str, precision: str, **folders: Any) -> tuple[Tensor, int]:
+    """A picture by a pretended device, and the bytes that it holds when the engine is closed."""
+    with PretendedDevices(device.partition(":")[0]) as devices:
+        return painted(graph, device, precision, **folders), devices.held
+
+
+def folders_of(give: Give, model: str, way: str = "text") -> tuple[dict[str, Any], str]:
+    """The folders of a checkpoint with what a way of using it needs, made where it is not there yet; its LoRA."""
+    if model == EMBEDDED:
+        return {}, "builtin:landscapes-autumn"
+    zoo, models = give("zoo"), give("models")
+    lora = f"{zoo(model)}-lora.safetensors"
+    if way == "control":
+        zoo(CONTROLS[model])
+    if way == "LoRA":
+        _write_lora(models, model, models / lora)
+    return {"models": [models]}, lora
+
+
+def check_everywhere(graph: Graph, shown: str, **folders: Any) -> None:
+    """Paint on every pretended device in every precision, and hold that to the host in this precision."""
+    for precision, most in MOST_APART.items():
+        want = painted(graph, "cpu", precision, **folders)
+        for device in DEVICES:
+            got, held = painted_and_held(graph, device, precision, **folders)
+            apart = float((got - want).abs().mean())
+            print(f"\n{shown:36} {precision:9} {device:7} {apart * 255:5.3f} levels, {held} bytes held", end="")
+            assert apart <= most
+            assert held == 0
+
+
+def _write_lora(models: Path, model: str, path: Path) -> None:
+    """A random LoRA for the denoiser of a checkpoint, as diffusers writes them."""
+    index = diffusers.DiffusionPipeline.load_config(models / model)
+    part = "unet" if "unet" in index else "transformer"
+    network = getattr(diffusers, index[part][1]).from_pretrained(models / model, subfolder=part)
+    lora_files.save(lora_files.peft(lora_files.low_rank(network, 3), f"{part}."), path)
+
+
+def thinned(names: Any, quick: tuple[Any, ...] = ()) -> list[Any]:
+    """Cases of which the suite runs a few, and `slow` all."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
