@@ -29,6 +29,7 @@ from weft.nodes import (
     VAEDecode,
     VAEEncode,
 )
+from weft.nodes.sampling.samplers import SamplerName
 
 EMBEDDED = "builtin:landscapes"
 
@@ -54,15 +55,20 @@ CONTROLS = {
 DEVICES = ("cuda:0", "cuda:1", "mps")
 
 MOST_APART = {"float32": 1e-6, "float16": 1e-3, "bfloat16": 5e-3}
-"""How far a picture may be from that of the host in the same precision, on average, in 0..1. Most are equal bit for bit;
-torch's attention sums rows in another order where strides differ."""
+"""How far a picture may be from that of the host in the same precision, on average, in 0..1. Most are equal bit for
+bit; torch's attention sums rows in another order where strides differ."""
 
 Give = Callable[[str], Any]
 """What a fixture of pytest gives, by name."""
 
 
 def graph_of(
-    model: str, way: str = "text", lora: str = "", side: int = SIDE, sampler: str = "model", sigmas: bool = False
+    model: str,
+    way: str = "text",
+    lora: str = "",
+    side: int = SIDE,
+    sampler: SamplerName = "model",
+    sigmas: bool = False,
 ) -> Graph:
     """A picture by a model, in one of the ways in which people use it."""
     with Graph() as graph:

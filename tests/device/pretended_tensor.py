@@ -61,12 +61,13 @@ class PretendedTensor(torch.Tensor):
         return self.home
 
     @property
-    def data(self) -> Tensor:  # type: ignore[override]
+    def data(self) -> Tensor:
         """What an assignment replaces: the tensor then holds what the other one does, and shares its memory."""
         return self.detach()
 
     @data.setter
-    def data(self, other: PretendedTensor) -> None:
+    def data(self, other: Tensor) -> None:
+        assert isinstance(other, PretendedTensor)
         assert (other.shape, other.dtype, other.home) == (self.shape, self.dtype, self.home)
         self.counted()
         self.host, self.counted = other.host, _nothing

@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from tests.device.pretended import PretendedDevices
 
-FEW, MANY = 5, 8
+FEW, MANY = 4, 6
 """Steps of two runs; what the longer one does more is what its further steps do."""
 
 

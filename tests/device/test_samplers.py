@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.device.device_pictures import EMBEDDED, check_everywhere, folders_of, graph_of
-from weft.nodes.sampling.samplers import SAMPLERS
+from weft.nodes.sampling.samplers import SAMPLERS, SamplerName
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 
 FLOWS = ("sd3", "flux-dev")
@@ -27,7 +27,9 @@ CASES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "sampler", "sigmas"), CASES)
-def test_a_sampler(request: pytest.FixtureRequest, tmp_path: Path, model: str, sampler: str, sigmas: bool) -> None:
+def test_a_sampler(
+    request: pytest.FixtureRequest, tmp_path: Path, model: str, sampler: SamplerName, sigmas: bool
+) -> None:
     folders, _ = folders_of(request.getfixturevalue, model)
     graph = graph_of(model, side=32, sampler=sampler, sigmas=sigmas)
     check_everywhere(graph, f"{model} {sampler}{' over sigmas' if sigmas else ''}", output=tmp_path, **folders)

@@ -34,7 +34,7 @@ from weft.nodes import (
     TextEncode,
     VAEEncode,
 )
-from weft.nodes.sampling.samplers import SAMPLERS
+from weft.nodes.sampling.samplers import SAMPLERS, SamplerName
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 
 Cost = Callable[..., StepCost]
@@ -50,8 +50,9 @@ SOLVED_ON_THE_DEVICE = {"unipc": 7}
 def cost(request: pytest.FixtureRequest, tmp_path: Path) -> Cost:
     """What a step costs on `cuda:0`. The precision changes no count, and half of it is slow on a CPU."""
 
-    def of(model: str, sampler: str, steered: Steered | None = None, **sampling: Any) -> StepCost:
-        masked, sigmas, side = sampling.pop("masked", False), sampling.pop("sigmas", False), sampling.pop("side", SIDE)
+    def of(model: str, sampler: SamplerName, steered: Steered | None = None, **sampling: Any) -> StepCost:
+        masked, sigmas = sampling.pop("masked", False), sampling.pop("sigmas", False)
+        side = sampling.pop("side", SIDE // 2 if model == EMBEDDED else SIDE)
         text, folders = sampling.pop("text", "a red house"), dict[str, Any](inputs=[PICTURES], output=tmp_path)
         made = (lambda name: name) if model == EMBEDDED else request.getfixturevalue("zoo")
         if model != EMBEDDED:
@@ -64,7 +65,7 @@ def cost(request: pytest.FixtureRequest, tmp_path: Path) -> Cost:
                 guide = steered(checkpoint, guide, made) if steered else guide
                 latent: Any = EmptyLatent(side, side, 2)
                 if masked:
-                    picture = ScaleImage(LoadImage("lake.png"), SIDE, SIDE)
+                    picture = ScaleImage(LoadImage("lake.png"), side, side)
                     latent = SetNoiseMask(VAEEncode(checkpoint.vae, picture), ImageToMask(picture))
                 levels = {"sigmas": MakeSigmas(checkpoint.model, latent, steps=steps)} if sigmas else {"steps": steps}
                 graph.output("latent", KSampler(guide, latent, **levels, sampler=sampler, **sampling))
@@ -84,13 +85,13 @@ def cost(request: pytest.FixtureRequest, tmp_path: Path) -> Cost:
 
 
 @pytest.mark.parametrize("sampler", thinned(SAMPLERS, ("ddpm",)))
-def test_samplers_of_schedules(cost: Cost, sampler: str) -> None:
+def test_samplers_of_schedules(cost: Cost, sampler: SamplerName) -> None:
     found = cost(EMBEDDED, sampler)
     assert (found.waits, found.network_waits) == (SOLVED_ON_THE_DEVICE.get(sampler, 0), 0)
 
 
 @pytest.mark.parametrize("sampler", thinned(SIGMA_SAMPLERS, ()))
-def test_samplers_over_sigmas(cost: Cost, sampler: str) -> None:
+def test_samplers_over_sigmas(cost: Cost, sampler: SamplerName) -> None:
     found = cost(EMBEDDED, sampler, sigmas=True)
     assert (found.waits, found.network_waits) == (0, 0)
 
@@ -105,7 +106,7 @@ FLOWS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "sampler"), FLOWS)
-def test_samplers_of_flows(cost: Cost, model: str, sampler: str) -> None:
+def test_samplers_of_flows(cost: Cost, model: str, sampler: SamplerName) -> None:
     found = cost(model, sampler)
     assert (found.waits, found.network_waits) == (SOLVED_ON_THE_DEVICE.get(sampler, 0), 0)
 
@@ -171,7 +172,7 @@ def test_steering(cost: Cost, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [EMBEDDED, "flux-dev"])
 @pytest.mark.parametrize("sampler", ["euler", "ddim", "dpmpp_2m"])
-def test_noise_masks(cost: Cost, model: str, sampler: str) -> None:
+def test_noise_masks(cost: Cost, model: str, sampler: SamplerName) -> None:
     if model == "flux-dev" and sampler == "ddim":
         sampler = "deis"
     found = cost(model, sampler, masked=True)
