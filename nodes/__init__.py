@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from weft.nodes.library.adjust import AdjustColours, BlurImage, InvertImage, MatchColours, SetLevels, SharpenImage
     from weft.nodes.library.attention import AttentionShown, KSamplerAttention
     from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
+    from weft.nodes.library.clip_scores import AestheticScore, ClipScore, LoadAestheticHead, LoadClipModel
+    from weft.nodes.library.comparisons import Compare, Compared, Sharpness
     from weft.nodes.library.composite import CompositeImages
     from weft.nodes.library.conditioning import (
         AveragePrompts,
@@ -108,6 +110,15 @@ if TYPE_CHECKING:
     from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
     from weft.nodes.library.scale import ImageExtent, ImageSize, ScaleImage, ScaleImageBy, ScaleImageToPixels
     from weft.nodes.library.schedule_plot import PlotNoiseSchedule, PlottedSchedule
+    from weft.nodes.library.set_scores import (
+        FID,
+        KID,
+        Distance,
+        ExtractFeatures,
+        ExtractFolderFeatures,
+        KernelDistance,
+        LoadFeatureNetwork,
+    )
     from weft.nodes.library.sigmas import (
         FlipSigmas,
         ListSigmas,
@@ -125,6 +136,7 @@ if TYPE_CHECKING:
     from weft.nodes.sampling.compatibility import guide_fits
     from weft.nodes.sampling.samplers import SamplerName, ScheduleName
     from weft.nodes.sampling.traits import GuideTraits, LatentTraits, ModelTraits, PromptTraits
+    from weft.nodes.score_values import AestheticHead, ClipModel, FeatureNetwork, PictureFeatures, Scored
     from weft.nodes.sizes import Size, SizeTraits
     from weft.nodes.values import (
         VAE,
@@ -151,6 +163,8 @@ else:
 loaders_in("weft.nodes.library.recipe_loaders", "weft.nodes.library.image_prompt_loaders")
 
 __all__ = [
+    "FID",
+    "KID",
     "VAE",
     "Adapted",
     "AddModels",
@@ -158,6 +172,8 @@ __all__ = [
     "AddTextEncoders",
     "AddedLoRAs",
     "AdjustColours",
+    "AestheticHead",
+    "AestheticScore",
     "AppliedLoRA",
     "ApplyControlNet",
     "ApplyHypernetwork",
@@ -176,9 +192,13 @@ __all__ = [
     "Boolean",
     "CFGGuide",
     "Checkpoint",
+    "ClipModel",
+    "ClipScore",
     "ColourMask",
     "CombineMasks",
     "CombinePrompts",
+    "Compare",
+    "Compared",
     "CompositeImages",
     "CompositeLatents",
     "ConcatPrompts",
@@ -195,6 +215,7 @@ __all__ = [
     "CroppedToMask",
     "DepthModel",
     "DepthToNormals",
+    "Distance",
     "DrawLineArt",
     "DrawNoise",
     "DrawPose",
@@ -204,6 +225,9 @@ __all__ = [
     "EmptyLatent",
     "EncodeImage",
     "EstimateDepth",
+    "ExtractFeatures",
+    "ExtractFolderFeatures",
+    "FeatureNetwork",
     "FindCannyEdges",
     "FindEdges",
     "FindSoftEdges",
@@ -237,6 +261,7 @@ __all__ = [
     "KSamplerAttention",
     "KSamplerBatch",
     "KSamplerSteps",
+    "KernelDistance",
     "Latent",
     "LatentChannels",
     "LatentMath",
@@ -246,11 +271,14 @@ __all__ = [
     "ListPictures",
     "ListSigmas",
     "LoRA",
+    "LoadAestheticHead",
     "LoadCheckpoint",
+    "LoadClipModel",
     "LoadControlNet",
     "LoadDepthModel",
     "LoadDiffusionModel",
     "LoadEmbedding",
+    "LoadFeatureNetwork",
     "LoadIPAdapter",
     "LoadImage",
     "LoadImageEncoder",
@@ -286,6 +314,7 @@ __all__ = [
     "Perturbation",
     "PerturbedAttention",
     "PickFromBatch",
+    "PictureFeatures",
     "Pictured",
     "PlotNoiseSchedule",
     "PlotSigmas",
@@ -312,6 +341,7 @@ __all__ = [
     "ScaleImageToPixels",
     "ScaleLatent",
     "ScheduleName",
+    "Scored",
     "Seeds",
     "SegmentImage",
     "SegmentationModel",
@@ -320,6 +350,7 @@ __all__ = [
     "SetNoiseMask",
     "ShapeMask",
     "SharpenImage",
+    "Sharpness",
     "SigmaParts",
     "Sigmas",
     "Size",

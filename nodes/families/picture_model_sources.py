@@ -9,8 +9,10 @@ from weft.engine import InputError, Resolved, SearchPaths
 from weft.nodes.families.image_prompt_sources import refused
 from weft.nodes.families.sources import ModelSource
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.task_models import HEADS, PROCESSOR, Task, TaskFacts, task_facts
+from weft.nodes.models.inception_facts import InceptionFacts, inception_facts
+from weft.nodes.models.task_models import FEATURES, HEADS, PROCESSOR, Task, TaskFacts, task_facts, task_of
 from weft.nodes.models.upscaler_facts import UpscalerFacts, upscaler_facts
+from weft.nodes.prompting.tokenizers import tokenizer_files
 
 _CONVERT = (
     "convert it where you trust it: `safetensors.torch.save_model(spandrel.ModelLoader().load_from_file(FILE).model, "
@@ -65,7 +67,7 @@ class TaskSource(ModelSource):
     task: Task
     components = ("",)
 
-    def facts(self, contents: Contents, root: Path) -> TaskFacts | None:
+    def facts(self, contents: Contents, root: Path) -> object | None:
         found = task_facts(contents)
         if found is None or found.task != self.task:
             return None
@@ -108,7 +110,51 @@ class ObjectDetectorSource(TaskSource):
     task, kind = "detection", "object detector"
 
 
-TASK_SOURCES = (DepthModelSource, SegmentationModelSource, PoseModelSource, ObjectDetectorSource)
+class ClipModelSource(TaskSource):
+    """A model that compares pictures with texts, with its tokenizer."""
+
+    task, kind = "comparison", "CLIP model"
+
+    def facts(self, contents: Contents, root: Path) -> object | None:
+        found = super().facts(contents, root)
+        if found and not tokenizer_files(root):
+            raise InputError(f"`{root.name}` has no tokenizer", "get the whole folder again", "no-tokenizer")
+        return found
+
+
+class ImageClassifierSource(TaskSource):
+    """A model that says which class a picture is of."""
+
+    task, kind = "classification", "image classifier"
+
+
+class FeatureNetworkSource(TaskSource):
+    """Any model of transformers that makes a vector of a picture, or the file of FID's Inception network."""
+
+    task, kind = "features", "feature network"
+
+    def facts(self, contents: Contents, root: Path) -> TaskFacts | InceptionFacts | None:
+        if contents.shapes:
+            return inception_facts(contents.shapes)
+        config = contents.configs.get("", {})
+        architecture = str((config.get("architectures") or [""])[0])
+        seen = task_of(architecture) in ("classification", "comparison") or architecture.endswith(FEATURES)
+        if not seen or not (root / PROCESSOR).is_file():
+            return None
+        return TaskFacts(self.task, architecture, config=config)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        hint = (
+            "give the folder of a model of transformers that sees pictures (CLIP, DINOv2, ViT, ResNet), or the "
+            "safetensors file of FID's Inception network"
+        )
+        return refused(root, contents, "a feature network", hint)
+
+
+TASK_SOURCES = (
+    *(DepthModelSource, SegmentationModelSource, PoseModelSource, ObjectDetectorSource),
+    *(ImageClassifierSource, ClipModelSource),
+)
 """The source of each task."""
 
 

@@ -11,11 +11,12 @@ from weft.nodes.families.image_prompt_sources import ImageEncoderSource, IPAdapt
 from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, ImagePrompt, IPAdapter
 from weft.nodes.library.control import check_range
 from weft.nodes.library.loaders import check_variant, variant_fits
+from weft.nodes.library.picture_lists import pictures_of
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder
 from weft.nodes.models.network_blocks import read_blocks
 from weft.nodes.models.vision_models import EncodedImages, ImageReader
 from weft.nodes.sampling.image_prompt_checks import adapter_reads
-from weft.nodes.value_checks import empty_list, has_some
+from weft.nodes.value_checks import has_some
 from weft.nodes.values import Conditioning, F, Image, Mask
 
 
@@ -51,12 +52,8 @@ def EncodeImage(
         image_encoder: from LoadImageEncoder.
         image: a picture, a batch, or a list of pictures, each of any size. Alpha is left out.
     """
-    images = [image] if isinstance(image, Image) else image
-    if not images:
-        raise empty_list("picture")
-    pictures = [picture for one in images for picture in Image(one.pixels[..., :3]).to_pil()]
     with context.weights(image_encoder, ImageReader) as reader:
-        encoded = reader.read(pictures)
+        encoded = reader.read(pictures_of(image))
     return ImageEmbedding(image_encoder, *encoded)
 
 

@@ -1,4 +1,4 @@
-"""Models of transformers that say something about pictures: depth, classes, poses, boxes around things.
+"""Models of transformers that say something about pictures: depth, classes, poses, boxes, vectors.
 
 They are recognised by the configuration in their folder; any network of transformers with a head for the task is one.
 Importing this module imports no torch.
@@ -6,10 +6,10 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from weft.engine import InputError
 from weft.nodes.models.contents import Contents
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Task = Literal["depth", "segmentation", "pose", "detection"]
+Task = Literal["depth", "segmentation", "pose", "detection", "classification", "comparison", "features"]
 
 HEADS: Mapping[Task, tuple[str, ...]] = {
     "depth": ("ForDepthEstimation",),
     "segmentation": ("ForSemanticSegmentation", "ForUniversalSegmentation"),
     "pose": ("ForPoseEstimation",),
     "detection": ("ForObjectDetection",),
+    "classification": ("ForImageClassification",),
+    "comparison": ("CLIPModel", "SiglipModel"),
 }
-"""How transformers' classes with a head for a task end."""
+"""How transformers' classes with a head for a task end; those that compare pictures with texts have these names."""
+
+FEATURES = ("Model", "ModelWithProjection", "Backbone")
+"""How transformers' classes without a head end, which make vectors of pictures."""
 
 METRIC = frozenset({"depth_pro", "glpn", "zoedepth"})
 """The `model_type` of networks whose depth grows with the distance; that of others grows towards the viewer."""
@@ -71,7 +76,9 @@ def task_facts(contents: Contents) -> TaskFacts | None:
 
 def task_of(architecture: str) -> Task | None:
     """The task of a class of transformers; None where it has a head for none of them."""
-    return next((task for task in get_args(Task) if architecture.endswith(HEADS[task])), None)
+    if architecture in HEADS["comparison"]:
+        return "comparison"
+    return next((task for task, ends in HEADS.items() if architecture.endswith(ends) and task != "comparison"), None)
 
 
 class TaskModel:
@@ -118,6 +125,34 @@ class TaskModel:
         outputs = self._outputs(picture, boxes=[boxes])
         (found,) = self.processor.post_process_pose_estimation(outputs, boxes=[boxes])
         return [(one["keypoints"].float(), one["scores"].float()) for one in found]
+
+    def shares(self, picture: PIL.Image.Image) -> Tensor:
+        """How likely a picture is of each class: the softmax of the network, or the sigmoid of one with many labels."""
+        logits: Tensor = self._outputs(picture).logits[0].float().cpu()
+        several = self.network.config.problem_type == "multi_label_classification"
+        return logits.sigmoid() if several or len(logits) == 1 else logits.softmax(-1)
+
+    def features(self, pictures: Sequence[PIL.Image.Image]) -> Tensor:
+        """The vector `[picture, channel]` of each picture: pooled, or the first token where nothing is pooled."""
+        import torch
+
+        given = [self.processor(images=one, return_tensors="pt")["pixel_values"] for one in pictures]
+        alike = len({one.shape for one in given}) == 1
+        return torch.cat([self._vectors(levels) for levels in ([torch.cat(given)] if alike else given)])
+
+    def _vectors(self, levels: Tensor) -> Tensor:
+        network = self.network
+        call = getattr(network, "get_image_features", None) or network.base_model
+        levels = levels.to(network.device, network.dtype)
+        with network_call(type(network).__name__, {"picture": levels}):
+            output = call(pixel_values=levels)
+        found = (output.get(name) for name in ("image_embeds", "pooler_output"))
+        pooled = next((one for one in found if one is not None), None)
+        if pooled is None:
+            last = output["last_hidden_state"]
+            pooled = last[:, 0] if last.ndim == 3 else last.mean((-2, -1))
+        vectors: Tensor = pooled.flatten(1).float().cpu()
+        return vectors
 
     def _outputs(self, picture: PIL.Image.Image, **options: Any) -> Any:
         """What the network gives for a picture."""
