@@ -87,7 +87,7 @@ def find_files(draft: Draft) -> Draft:
                 resources[text] = found
         if resources:
             calls[id] = replace(call, resources=resources)
-    return replace(draft, calls=calls, unusable=unusable)
+    return replace(draft, calls=calls, unusable=unusable) if known else draft
 
 
 def _resolved(draft: Draft, one: Input, text: str) -> Resolved | InputError:

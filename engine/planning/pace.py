@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 
 from weft.engine.keys import Digest, cost_key
@@ -57,11 +58,11 @@ class Pace:
         """The pace of a call that begins now, by whether it is the first of this process."""
         first = self.key not in _MADE
         _MADE.add(self.key)
-        return replace(self, first=first)
+        return self if first is self.first else replace(self, first=first)
 
     def estimate(self, note: PaceNote | None) -> float | None:
         """The seconds that the call will take, by a store's note under one of its keys; None where there is none."""
-        timings = [one for one in note.timings if len(one.amounts) == len(self.amounts)] if note else []
+        timings = tuple(one for one in note.timings if len(one.amounts) == len(self.amounts)) if note else ()
         return estimate(timings, self.amounts, self.first) if timings else None
 
     def remember(self, store: Store, seconds: float) -> None:
@@ -93,8 +94,12 @@ def pace_of(call: Call, calls: Mapping[str, Call], settings: Mapping[str, str], 
     return Pace(key, cost_key(where), work.amounts, key not in _MADE)
 
 
-def estimate(timings: Sequence[Timing], amounts: Sequence[float], first: bool) -> float:
-    """The seconds of a call, by the times of others with as many amounts of work."""
+@lru_cache(maxsize=256)
+def estimate(timings: tuple[Timing, ...], amounts: tuple[float, ...], first: bool) -> float:
+    """The seconds of a call, by the times of others with as many amounts of work.
+
+    Remembered, since the calls of the items of a job are alike.
+    """
     columns = [*zip(*(one.amounts for one in timings), strict=True), [float(one.first) for one in timings]]
     rows = [[column[number] / max(one.seconds, 1e-6) for column in columns] for number, one in enumerate(timings)]
     best, least = _fit(rows, (0,)) or [0.0] * len(columns), math.inf

@@ -16,6 +16,7 @@ from weft.engine.farm.work.attempt import ItemRunner
 from weft.engine.farm.work.committing import Committer
 from weft.engine.farm.work.ledger import HEARTBEAT, Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
+from weft.engine.interrupts import interrupts_noted
 
 TARGET = 30.0
 """Seconds of work that a lease is sized to."""
@@ -65,6 +66,7 @@ class Worker:
         )
         self.batch = facts.batch
 
+    @interrupts_noted()
     def work(self) -> int:
         """Lease and run until nothing waits and nobody works; how many items this worker completed."""
         self.ledger.enter(self.name)
