@@ -59,6 +59,7 @@ from weft.engine.weights.device_lane import lane_of
 from weft.engine.weights.device_memory import begin_peak, peak_of
 from weft.engine.weights.file_digests import FileDigests
 from weft.engine.weights.header_check import HeaderCheck
+from weft.engine.weights.machine_cores import spin_briefly
 from weft.engine.weights.recipes import Sources
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import SearchPaths
@@ -127,6 +128,7 @@ class Engine:
         if self.node_timeout is not None and not 0 < self.node_timeout <= MAX_SECONDS:
             message = f"`node_timeout` is {self.node_timeout}, expected seconds above 0"
             raise InputError(message, "leave it out for no limit", "malformed-setting")
+        spin_briefly()  # first: what follows may import torch
         self.models, self.inputs, self.nodes = (one_or_many(one) for one in (self.models, self.inputs, self.nodes))
         self.reload_nodes()
         self._store, self._digests = self._stores()

@@ -5,6 +5,10 @@ have more threads than there are cores, the ones that spin keep the cores from t
 many times as long. Fewer threads would help and change bits. So a process has as many cores as it has threads while it
 holds the CPU's lane, and gives them to another one that waits between two steps.
 
+Such a thread spins for some milliseconds by default (200 in Intel's and LLVM's OpenMP), also when its process has just
+given the cores away. `spin_briefly` makes that half a millisecond: longer than a network pauses between two operations,
+so that a process alone is as fast.
+
 A core is a locked file, so it comes back when its process ends, however it ends. Whoever waits is first in a queue (one
 more file), so that none waits for ever. A holder that computes nothing is not waited for: it was stopped, it sleeps, or
 it waits for this very process. Where files cannot be locked, nobody waits.
@@ -26,11 +30,14 @@ from pathlib import Path
 from weft.engine.loaded_modules import loaded_module
 from weft.engine.process import cpu_seconds
 
-SLICE = 0.1
+SLICE = 0.2
 """Seconds for which cores are held at least before they go to another process."""
 
-PAUSE = 0.002
-"""Seconds between two looks at whether cores are free."""
+PAUSE = 0.01
+"""Seconds between two looks at whether cores are free. Each look takes a core from the threads that compute."""
+
+SPINS = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
+"""Environment variables that say how long threads spin: rounds in GNU's OpenMP, milliseconds in the others."""
 
 LOOK = 1.0
 """Seconds over which it is looked at whether the holders compute."""
@@ -43,6 +50,15 @@ EXCUSED = 30.0
 
 PATIENCE = 60.0
 """Seconds after which it goes on without them where the system does not say whether their holders compute."""
+
+
+def spin_briefly() -> None:
+    """Have threads of OpenMP spin for a short time only, unless the user has chosen how they wait.
+
+    It has an effect before torch is imported, since OpenMP reads its environment when it is loaded.
+    """
+    if not os.environ.keys() & {"OMP_WAIT_POLICY", *SPINS}:
+        os.environ.update(SPINS)
 
 
 def usable_cores() -> tuple[int, ...]:

@@ -32,7 +32,10 @@ def test_one_call_tells_what_others_take_by_their_first_amount() -> None:
     assert estimate((Timing(3.0, True, (10.0, 7.0)),), (20.0, 7.0), True) == pytest.approx(6.0)
 
 
-@given(st.lists(st.builds(took, st.floats(1, 1e8), st.integers(1, 100), st.booleans()), min_size=1, max_size=16).map(tuple))
+TIMINGS = st.builds(took, st.floats(1, 1e8), st.integers(1, 100), st.booleans())
+
+
+@given(st.lists(TIMINGS, min_size=1, max_size=16).map(tuple))
 def test_estimates_are_never_negative_and_known_calls_are_estimated_well(known: tuple[Timing, ...]) -> None:
     assert all(estimate(known, one.amounts, one.first) >= 0 for one in known)
     assert estimate(known[:1], known[0].amounts, known[0].first) == pytest.approx(known[0].seconds)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from weft.engine import Cancelled
+from weft.engine import Cancelled, Engine
 from weft.engine.weights import machine_cores
-from weft.engine.weights.machine_cores import MachineCores
+from weft.engine.weights.machine_cores import SPINS, MachineCores
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody waits there")
 
@@ -24,7 +24,7 @@ NUMBERS = (0, 1)
 HOLDER = """
 import sys, time
 from pathlib import Path
-from weft.engine.weights.machine_cores import MachineCores
+from weft.engine.weights.machine_cores import SPINS, MachineCores
 with MachineCores(Path(sys.argv[1]), (0, 1), lambda: 2).taken(lambda: None):
     print("held", flush=True)
     time.sleep(600)
@@ -123,3 +123,14 @@ def test_cores_that_cannot_be_locked_are_not_waited_for(tmp_path: Path) -> None:
     own = cores(tmp_path, 2)
     with own.taken(not_yet):
         assert not own._held
+
+
+@pytest.mark.parametrize("chosen", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}])
+def test_threads_spin_briefly_unless_the_user_chose_otherwise(
+    chosen: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"OMP_WAIT_POLICY", *SPINS}
+    environment = {name: text for name, text in os.environ.items() if name not in names} | chosen
+    monkeypatch.setattr(os, "environ", environment)
+    Engine(store=None)
+    assert {name: text for name, text in environment.items() if name in names} == (chosen or SPINS)
