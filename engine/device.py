@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from weft.engine.accelerators import accelerators
 from weft.engine.errors import InputError, listed, nearest
@@ -17,6 +18,22 @@ AUTO_PRECISIONS = {
 """What `auto` is on a GPU, with the formats that parts may run in there: with bfloat16, or without."""
 
 PRECISIONS = ("auto", "float32", "float16", "bfloat16", *AUTO_PRECISIONS)
+
+Offload = Literal["auto", "none", "model", "group", "sequential"]
+
+OFFLOADS: tuple[Offload, ...] = ("auto", "none", "model", "group", "sequential")
+"""What waits in the host's memory until it runs. `auto`: what the device has no room for, blocks of networks first,
+then layers. `none`: nothing; what does not fit is an error. `model`: all models but the one that runs. `group`: also
+the blocks of networks but the one that runs. `sequential`: also their layers."""
+
+OFFLOAD_WORDS: Mapping[str, Offload] = {
+    "highvram": "none",
+    "normalvram": "auto",
+    "medvram": "model",
+    "lowvram": "group",
+    "novram": "sequential",
+}
+"""What other programs call the like of each."""
 
 KINDS = ("cuda", "xpu")
 """Devices that have numbers, as torch calls them."""
@@ -96,6 +113,20 @@ def dealt_devices(name: str, workers: int, count: int | None = None) -> list[str
     numbered = [f"cuda:{index}" for index in range(count or 0)]
     usable = [one.device for one in accelerators("cuda").usable] if count is None else numbered
     return [usable[number % len(usable)] for number in range(workers)] if usable else [name] * workers
+
+
+def resolve_offload(name: str) -> Offload:
+    """What leaves a device for the host, by its own name or by that which other programs have for it.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    word = OFFLOAD_WORDS.get(name, name)
+    for one in OFFLOADS:
+        if one == word:
+            return one
+    hint = nearest(name, (*OFFLOADS, *OFFLOAD_WORDS)) or f"give one of {listed(OFFLOADS)}"
+    raise InputError(f"there is no offload `{name}`", hint, "unknown-choice")
 
 
 def resolve_precision(name: str, device: str) -> str:

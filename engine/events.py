@@ -133,9 +133,10 @@ class MemoryRelieved(Event):
     """The device was short of memory, and something was done about it.
 
     Args:
-        action: `evicted`: weights left the device; `retried`: the node ran out of memory and is called again.
+        action: `evicted`: weights left the device; `streamed`: a network is sent to the device in parts, as they run;
+            `retried`: the node ran out of memory and is called again.
         what: the weights; how the node is called again.
-        freed: bytes of the weights.
+        freed: bytes of the weights that left the device, or that stay on the host until they run.
     """
 
     node: str

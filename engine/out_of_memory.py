@@ -54,7 +54,8 @@ def missing_memory(fault: BaseException, holds: Sequence[str] = ()) -> InputErro
     error = InputError(
         f"there is too little memory for it ({line[:200]}){held}",
         "make pictures or batches smaller, decode in tiles (VAEDecode's `tile`), take a lower "
-        "--precision, leave more room for work by a lower --weights, or take another --device",
+        "--precision, leave more room for work by a lower --weights, send networks to the device in smaller parts "
+        "(--offload group or sequential), or take another --device",
         "out-of-memory",
     )
     error.__cause__ = fault

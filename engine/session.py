@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
-from weft.engine.device import resolve_device, resolve_precision
+from weft.engine.device import resolve_device, resolve_offload, resolve_precision
 from weft.engine.errors import Cancelled, ChangedFile, GraphError, InputError, StoreError
 from weft.engine.file_stamp import FileStamp
 from weft.engine.graph.bundle import self_contained
@@ -97,6 +97,8 @@ class Engine:
         memory: bytes of results to keep in memory.
         weights: bytes of weights to keep on a device; None is what it has, less `reserve`, and on the CPU all.
         reserve: bytes of a device that weights leave free for work; None is a gigabyte and a tenth of it.
+        offload: what waits in the host's memory until it runs: `auto` (what the device has no room for), `none`,
+            `model` (models, but the one that runs), `group` (also blocks) or `sequential` (also layers).
         preview_decoders: a folder of small decoders that draw previews of steps.
         node_timeout: seconds that one call of a node may take (`weft.engine.running.time_limit`); None without a limit.
         report: gets a text about what a run does without, such as a shared store that does not answer.
@@ -117,6 +119,7 @@ class Engine:
     memory: int = field(default_factory=default("memory"))
     weights: int | None = field(default_factory=default("weights"))
     reserve: int | None = field(default_factory=default("reserve"))
+    offload: str = field(default_factory=default("offload"))
     preview_decoders: str | Path | None = field(default_factory=default("preview_decoders"))
     node_timeout: float | None = field(default_factory=default("node_timeout"))
     report: Callable[[str], None] = warnings.warn
@@ -137,7 +140,9 @@ class Engine:
         self._device = resolve_device(self.device)
         self._settings = {"precision": resolve_precision(self.precision, self._device)}
         self._headers = HeaderCheck(self._digests)
-        self._residency = Residency(Sources(self._digests.verify), self.weights, self.reserve)
+        self._residency = Residency(
+            Sources(self._digests.verify), self.weights, self.reserve, resolve_offload(self.offload)
+        )
         self._lane = lane_of(self._device)
         self._in_progress = InProgress()
         precision, decoders = self._settings["precision"], self.preview_decoders
@@ -518,7 +523,7 @@ class Engine:
             self._store.remember(history_key(planned.checked.graph), pack(memos))
 
     def _make_room(self) -> None:
-        self._residency.clear()
+        self._residency.vacate()
         release_memory()
 
     def _holds(self) -> list[str]:

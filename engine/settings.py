@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from weft.engine.device import PRECISIONS
+from weft.engine.device import OFFLOAD_WORDS, OFFLOADS, PRECISIONS
 from weft.engine.errors import InputError, Problem, SettingsError, nearest
 from weft.engine.home import with_home
 from weft.engine.limits import Limits
@@ -193,6 +193,12 @@ TEXTS = SettingKind(
 )
 DEVICE = SettingKind("auto, cpu, cuda, cuda:N, mps or xpu", _device, _device, '"cuda:0"')
 PRECISION = SettingKind(f"one of {', '.join(PRECISIONS)}", _one_of(*PRECISIONS), _one_of(*PRECISIONS), '"float16"')
+OFFLOAD = SettingKind(
+    f"one of {', '.join((*OFFLOADS, *OFFLOAD_WORDS))}",
+    _one_of(*OFFLOADS, *OFFLOAD_WORDS),
+    _one_of(*OFFLOADS, *OFFLOAD_WORDS),
+    '"group"',
+)
 SIZE = SettingKind("a size such as 500M or 20G, or a number of bytes", _bytes, size, '"20G"')
 SWITCH = SettingKind("true or false", _switch, _switch_text, "true")
 SECONDS = SettingKind("seconds, or a time such as 90s or 10m", _seconds, _seconds_text, "600")
@@ -250,6 +256,16 @@ TABLE: tuple[Setting, ...] = (
         "1 GB and a tenth of the device; a fifth of small ones",
         "Memory of a device that weights leave free for work, in bytes.",
         "--reserve",
+        next_to_graph=True,
+    ),
+    Setting(
+        "offload",
+        "WEFT_OFFLOAD",
+        OFFLOAD,
+        "auto",
+        "What waits in the host's memory until it runs: what the device has no room for, nothing, whole models, blocks "
+        "or layers.",
+        "--offload",
         next_to_graph=True,
     ),
     Setting(
@@ -329,6 +345,7 @@ class Settings:
     memory: int = 2**30
     weights: int | None = None
     reserve: int | None = None
+    offload: str = "auto"
     metadata: bool = True
     download: bool = False
     preview_decoders: Path | None = None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from weft.engine import ADDED_LATER, Limits, Loading, Patch, Recipe, check_pixels, value
 from weft.nodes import picture_files, value_display
@@ -223,6 +223,9 @@ class Weights(Recipe[Any]):
         storage: that weights are kept in, `fp8` or `int8`; empty keeps them in `dtype`, or as small as the files.
     """
 
+    moves: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
+
     source: str
     family: str
     variant: str
@@ -363,6 +366,8 @@ class TextEncoder(Weights, Generic[F]):
 @dataclass(frozen=True, repr=False)
 class VAE(Weights, Generic[F]):
     """The network between pixels and latents."""
+
+    streams: ClassVar[bool] = False  # strips read the weights of its layers themselves
 
 
 @value

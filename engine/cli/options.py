@@ -16,7 +16,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from weft.engine.cli.output import say
-from weft.engine.errors import InputError
+from weft.engine.device import OFFLOAD_WORDS, resolve_offload
+from weft.engine.errors import InputError, listed
 from weft.engine.quantities import size
 from weft.engine.session import Engine
 from weft.engine.settings import Settings, resolve
@@ -46,6 +47,20 @@ Reserve = Annotated[
     str | None,
     typer.Option("--reserve", metavar="SIZE", help="Memory of the device that weights leave free, such as 2G."),
 ]
+Offload = Annotated[
+    str | None,
+    typer.Option(
+        "--offload",
+        metavar="WHAT",
+        help="What waits in the host's memory until it runs: auto (what does not fit), none, model, group (blocks; "
+        "also --lowvram) or sequential (layers). Default: auto.",
+    ),
+]
+HighVRAM = Annotated[bool, typer.Option("--highvram", hidden=True, help="As --offload none.")]
+NormalVRAM = Annotated[bool, typer.Option("--normalvram", hidden=True, help="As --offload auto.")]
+MedVRAM = Annotated[bool, typer.Option("--medvram", hidden=True, help="As --offload model.")]
+LowVRAM = Annotated[bool, typer.Option("--lowvram", hidden=True, help="As --offload group.")]
+NoVRAM = Annotated[bool, typer.Option("--novram", hidden=True, help="As --offload sequential.")]
 StoreFolder = Annotated[
     Path | None, typer.Option("--store", help="Folder that results are kept in. Default: in your cache folder.")
 ]
@@ -96,6 +111,12 @@ class EngineOptions:
     precision: Precision = None
     weights: Weights = None
     reserve: Reserve = None
+    offload: Offload = None
+    highvram: HighVRAM = False
+    normalvram: NormalVRAM = False
+    medvram: MedVRAM = False
+    lowvram: LowVRAM = False
+    novram: NoVRAM = False
     store: StoreFolder = None
     shared_store: SharedStore = None
     models: Models = None
@@ -110,9 +131,24 @@ class EngineOptions:
             graph: the graph's file, whose folder may have a `weft.toml`.
             others: settings that other options give; None gives nothing.
         """
-        given = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "nodes"}
+        named = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "nodes"}
+        given = {name: value for name, value in named.items() if name not in OFFLOAD_WORDS}
+        given["offload"] = self._offload()
         given |= {name: _size(f"--{name}", given[name]) for name in ("weights", "reserve")}
         return resolve({**given, **others}, graph_folder=graph.parent if graph else None)
+
+    def _offload(self) -> str | None:
+        """What `--offload`, or one of the words for it, says; None where all are left out.
+
+        Raises:
+            InputError: where several are given, or it is none of them.
+        """
+        words = [word for word in OFFLOAD_WORDS if getattr(self, word)]
+        given = [*([f"--offload {self.offload}"] if self.offload else []), *(f"--{word}" for word in words)]
+        if len(given) > 1:
+            raise InputError(f"{listed(given)} were given, expected one", "leave the others out", "conflicting-inputs")
+        found = self.offload or next(iter(words), None)
+        return None if found is None else resolve_offload(found)
 
     def engine(self, settings: Settings, *, no_cache: bool = False, **others: Any) -> Engine:
         """An engine with these settings; what it reports goes to stderr.

@@ -47,7 +47,7 @@ def show(call: typer.Context, graph: SettingsFor = None, json: options.Json = Fa
 
 @app.command("trust")
 def trust_folder(folder: Folder) -> int:
-    """Let the weft.toml in a folder set device, precision, memory, weights and metadata for the graphs in it.
+    """Let the weft.toml in a folder set device, precision, memory, weights, offload and metadata for the graphs in it.
 
     A file with a problem is refused: the message says what is wrong with it.
     """

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
-from weft.engine.device import part_precision
+from weft.engine.device import Offload, part_precision
 from weft.engine.errors import Cancelled, ChangedFile, InputError
 from weft.engine.events import Preview
 from weft.engine.keys import digest_bytes
@@ -23,8 +23,15 @@ from weft.engine.weights.recipes import Patch, Recipe
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.resources import HashedResource, Resolved
 from weft.engine.weights.savings import Saving, Savings
+from weft.engine.weights.streaming import Streaming
 
 M = TypeVar("M")
+
+STREAMS: tuple[Literal["blocks", "layers"], ...] = ("blocks", "layers")
+"""The savings that are kinds of streaming, the one that saves most last."""
+
+LEAST: Mapping[Offload, Streaming] = {"group": "blocks", "sequential": "layers"}
+"""What is streamed however much room there is, by what leaves the device for the host."""
 
 
 def _silent(step: int, steps: int, preview: Preview | None) -> None:
@@ -118,9 +125,16 @@ class Context:
         lane = self.lane or lane_of(self.device)
         with (
             lane.turn(self.look),
-            self.residency.hold(recipe, self.device, patches, kind) as module,
+            self.residency.hold(recipe, self.device, patches, kind, self._streaming(recipe)) as module,
         ):
             yield module
+
+    def _streaming(self, recipe: Recipe[Any]) -> Streaming:
+        """What of a network is sent to the device as it runs, whatever there is room for."""
+        if not recipe.streams or self.device == "cpu" or self.residency.offload == "none":
+            return "none"
+        asked = [one for one in STREAMS if self.saves(one)]
+        return asked[-1] if asked else LEAST.get(self.residency.offload, "none")
 
     def saves(self, saving: Saving) -> bool:
         """Whether the node is to save memory in this way, since it ran out of memory before. Its result is the same."""

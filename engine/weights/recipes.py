@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from weft.engine.errors import InputError
 from weft.engine.weights.resources import HashedResource, Resolved
@@ -135,7 +135,16 @@ class Recipe(Generic[M_co]):
     """Names a module with its weights: source digest, component, dtype, options; no paths, no tensors.
 
     How it is loaded is a function of its class, registered by `loader_for`, or a `load` of the class itself.
+
+    Attributes:
+        moves: whether its module may be moved to another device: it lists `networks`, modules of torch, and has no
+            other tensors on its device.
+        streams: whether, besides, parts of these may be sent to the device as they run, since they are called as
+            modules (`weft.engine.weights.streaming`).
     """
+
+    moves: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
 
     @property
     def base(self) -> Recipe[M_co]:

@@ -13,9 +13,10 @@ class Relief:
     """One thing that was done.
 
     Args:
-        action: `evicted`: weights left the device. `retried`: a node that ran out of memory is called again.
+        action: `evicted`: weights left the device. `streamed`: parts of a network are sent to the device as they run.
+            `retried`: a node that ran out of memory is called again.
         what: it was done with: the recipe of the weights; how a node is called again.
-        freed: bytes that it freed; 0 where that is not known.
+        freed: bytes that it freed, or kept from the device; 0 where that is not known.
     """
 
     action: str

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+from weft.engine.device import Offload
 from weft.engine.errors import InputError
 from weft.engine.keys import Digest
 from weft.engine.store.codec import content_digest
@@ -23,6 +24,7 @@ from weft.engine.weights.device_memory import memory_of
 from weft.engine.weights.recipes import Loading, Patch, Recipe, Sources
 from weft.engine.weights.relief import Relief, report_relief
 from weft.engine.weights.resident import Resident
+from weft.engine.weights.streaming import WHOLE, Placing, Streaming
 
 M = TypeVar("M")
 
@@ -53,17 +55,24 @@ class Residency:
         budget: bytes of weights to keep on one device; what is pinned may exceed it. None is what the device has, less
             the reserve; on the CPU it is no limit.
         reserve: bytes of a device that are kept for work; None is as `device_memory` says.
+        offload: what leaves a device for the host (`weft.engine.device.OFFLOADS`).
     """
 
     sources: Sources = field(default_factory=Sources)
     budget: int | None = None
     reserve: int | None = None
+    offload: Offload = "auto"
     _held: OrderedDict[tuple[Digest, str], Resident] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @contextmanager
     def hold(
-        self, recipe: Recipe[M], device: str, patches: Sequence[Patch[Any]] = (), kind: type[Any] = object
+        self,
+        recipe: Recipe[M],
+        device: str,
+        patches: Sequence[Patch[Any]] = (),
+        kind: type[Any] = object,
+        streaming: Streaming = "none",
     ) -> Iterator[M]:
         """The recipe's module on `device` under its patches, pinned and used by nobody else while the block runs.
 
@@ -72,6 +81,7 @@ class Residency:
         Args:
             patches: entered after those of the recipe.
             kind: the class that the module must have.
+            streaming: the least of its parts that are sent to the device as they run, for one that `streams`.
 
         Raises:
             InputError: where it has another one, or where a patch does not fit.
@@ -83,9 +93,14 @@ class Residency:
             self._held.move_to_end(key)
             resident.pins += 1
         try:
-            if resident.module is None:
-                self._shrink(device, _size(base, loading))
-            with resident.used(loading, (*recipe.patches, *patches), kind) as module:
+            placing = Placing(streaming)
+            if not resident.on_device:
+                if self._waits_on_host:
+                    self.vacate(device)
+                size = _size(base, loading)
+                self._shrink(device, size)
+                placing = self._fitting(base, device, size) if streaming == "none" else placing
+            with resident.used(loading, (*recipe.patches, *patches), kind, placing) as module:
                 self._shrink(device)
                 yield cast(M, module)
         finally:
@@ -99,7 +114,7 @@ class Residency:
         """Whether the base of every recipe in `values` has its module on `device`."""
         wanted = {(content_digest(recipe.base), device) for item in values for recipe in _recipes(item)}
         with self._lock:
-            return all(key in self._held and self._held[key].module is not None for key in wanted)
+            return all(key in self._held and self._held[key].on_device for key in wanted)
 
     def _shrink(self, device: str, coming: int = 0) -> None:
         """Evict what is unpinned, oldest first, until the device is within its budget.
@@ -113,12 +128,54 @@ class Residency:
         evicted = []
         with self._lock:
             used = self._used(device)
-            for key in [key for key, resident in self._held.items() if key[1] == device and not resident.pins]:
+            for resident in self._unused(device):
                 if used + coming <= limit:
                     break
-                evicted.append(self._held.pop(key))
-                used -= evicted[-1].size
-        _leave(evicted)
+                evicted.append(resident)
+                used -= resident.size
+        self._evict(evicted)
+
+    def vacate(self, device: str = "") -> None:
+        """Evict all that is not in use from a device, or from all."""
+        with self._lock:
+            evicted = [*self._unused(device)]
+        self._evict(evicted)
+
+    def _unused(self, device: str) -> Iterator[Resident]:
+        """What is on a device, or on any, and not in use, the least recently used first."""
+        for (_, where), resident in self._held.items():
+            if device in ("", where) and resident.on_device and not resident.pins:
+                yield resident
+
+    @property
+    def _waits_on_host(self) -> bool:
+        """Whether modules wait in the host's memory while others run."""
+        return self.offload in ("model", "group", "sequential")
+
+    def _evict(self, residents: Iterable[Resident]) -> None:
+        """Take modules from their devices: to the host where they wait there, else out of memory.
+
+        Outside of the lock: patches, which are undone, are code of node libraries.
+        """
+        for resident in residents:
+            if self._waits_on_host and resident.base.moves:
+                resident.move_to_host()
+                continue
+            with self._lock:
+                key = next((key for key, one in self._held.items() if one is resident and not one.pins), None)
+                if key is not None:
+                    del self._held[key]
+            if key is not None:
+                _leave(resident)
+
+    def _fitting(self, base: Recipe[Any], device: str, size: int) -> Placing:
+        """How a module of a size is to lie: whole, or as far as there is room for it beside what is pinned."""
+        limit = self._limit(device) if base.streams and device != "cpu" and self.offload != "none" else None
+        if limit is None:
+            return WHOLE
+        with self._lock:
+            room = max(limit - self._used(device), 0)
+        return WHOLE if size <= room else Placing("fitting", room)
 
     def _limit(self, device: str) -> int | None:
         """Bytes of weights that the device may hold; None where there is no limit."""
@@ -142,10 +199,11 @@ class Residency:
         return sorted((one for one in found if one.size), key=lambda one: -one.size)
 
     def clear(self) -> None:
-        """Evict everything that is not in use."""
+        """Drop everything that is not in use, from devices and from the host."""
         with self._lock:
             evicted = [self._held.pop(key) for key in [*self._held] if not self._held[key].pins]
-        _leave(evicted)
+        for resident in evicted:
+            _leave(resident)
 
     @property
     def used(self) -> int:
@@ -154,13 +212,12 @@ class Residency:
             return sum(resident.size for resident in self._held.values())
 
 
-def _leave(evicted: Sequence[Resident]) -> None:
-    """Undo the patches of modules that were evicted. Outside of the lock: patches are code of node libraries."""
-    for resident in evicted:
-        freed = resident.size
-        resident.leave()
-        if freed:
-            report_relief(Relief("evicted", repr(resident.base), freed))
+def _leave(resident: Resident) -> None:
+    """Undo the patches of a module that was dropped. Outside of the lock: patches are code of node libraries."""
+    freed = resident.size
+    resident.leave()
+    if freed:
+        report_relief(Relief("evicted", repr(resident.base), freed))
 
 
 def _size(base: Recipe[Any], loading: Loading) -> int:

@@ -20,6 +20,8 @@ from weft.engine.keys import Digest
 from weft.engine.loaded_modules import loaded_module
 from weft.engine.store.codec import content_digest
 from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, Undo
+from weft.engine.weights.relief import Relief, report_relief
+from weft.engine.weights.streaming import ORDER, WHOLE, Placing, StreamedNetworks, Streaming
 
 _LIBRARIES = threading.RLock()
 """Held while anything is loaded. Loading through diffusers and transformers switches state of the process (torch's
@@ -41,7 +43,7 @@ class Resident:
 
     Args:
         module: None until it is loaded.
-        size: bytes of its weights.
+        size: bytes of its weights that are on the device at once.
         pins: users, those that wait too; counted by the residency.
     """
 
@@ -51,16 +53,22 @@ class Resident:
     pins: int = 0
     _entered: list[tuple[Digest, Undo]] = field(default_factory=list)
     _uses: list[_Use] = field(default_factory=list)
+    _streamed: StreamedNetworks | None = None
+    _streaming: Streaming = "none"
+    _waits: bool = False
     _settling: bool = False
     # Reentrant, so that a patch that asks for its own module fails instead of waiting for itself.
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
-    def used(self, loading: Loading, patches: tuple[Patch[Any], ...], kind: type[Any]) -> Iterator[Any]:
+    def used(
+        self, loading: Loading, patches: tuple[Patch[Any], ...], kind: type[Any], placing: Placing = WHOLE
+    ) -> Iterator[Any]:
         """The module under exactly these patches while the block runs; loaded where it is not.
 
         Args:
             kind: the class that it must have.
+            placing: how it is to lie; it may take less of the device, and inside of another use it stays as it is.
         """
         use, around = _Use(loading, patches, tuple(map(content_digest, patches))), _USES.get()
         with self._changed:
@@ -71,7 +79,9 @@ class Resident:
             self._uses.append(use)
             try:
                 if self.module is None:
-                    self._load(loading)
+                    self._load(loading, placing)
+                elif len(self._uses) == 1:
+                    self._bring(loading.device, placing)
                 _check_kind(self.base, self.module, kind)
                 self._settle(use)
             except BaseException:
@@ -86,6 +96,24 @@ class Resident:
             with self._changed:
                 self._end(use)
 
+    @property
+    def on_device(self) -> bool:
+        """Whether there is a module, and it does not wait on the host."""
+        return self.module is not None and not self._waits
+
+    def move_to_host(self) -> None:
+        """Let the module wait in the host's memory, without patches; nothing where it is in use again by now."""
+        with self._changed:
+            if self._uses or not self.on_device:
+                return
+            freed = self.size
+            self._undo_to(0)
+            self._end_streaming()
+            for network in self.module.networks:
+                network.to("cpu")
+            self._waits, self.size = True, 0
+        report_relief(Relief("evicted", f"{self.base!r}, to the host", freed))
+
     def leave(self) -> None:
         """Undo all patches but those that change weights alone; for a module that is dropped."""
         with self._changed:
@@ -93,13 +121,50 @@ class Resident:
             self._undo_to(0)
             self._discard()
 
-    def _load(self, loading: Loading) -> None:
+    def _load(self, loading: Loading, placing: Placing) -> None:
+        device = loading.device if placing.streaming == "none" else "cpu"
         with _LIBRARIES, _outside_inference():
             # A loader that waited for a module that another thread loads would wait for ever: it loads its own.
             with loading.sources.unchanged() as sources:
-                module = self.base.load(replace(loading, hold=None, sources=sources))
+                module = self.base.load(replace(loading, device=device, hold=None, sources=sources))
             self.module = module
         self.size = module_bytes(self.module)
+        self._place(loading.device, placing)
+
+    def _bring(self, device: str, placing: Placing) -> None:
+        """Place a module that is in memory."""
+        if self._waits and placing.streaming == "none":
+            try:
+                with _outside_inference():
+                    for network in self.module.networks:
+                        network.to(device)
+            except BaseException:
+                self._discard()
+                raise
+            self.size = module_bytes(self.module)
+        self._waits = False
+        self._place(device, placing)
+
+    def _place(self, device: str, placing: Placing) -> None:
+        """Stream the module, where it takes more of the device than it is to."""
+        if ORDER.index(placing.streaming) <= ORDER.index(self._streaming):
+            return
+        try:
+            with _outside_inference():
+                self._undo_to(0)
+                self._end_streaming()
+                self._streamed = streamed = StreamedNetworks(self.module.networks, device, placing)
+        except BaseException:
+            self._discard()
+            raise
+        self._streaming, self.size = placing.streaming, streamed.size
+        by = "layer by layer" if streamed.by_layers else "block by block"
+        report_relief(Relief("streamed", f"{self.base!r}, {by}", streamed.on_host))
+
+    def _end_streaming(self) -> None:
+        if self._streamed:
+            self._streamed.end()
+        self._streamed, self._streaming = None, "none"
 
     def _end(self, use: _Use) -> None:
         """End a use; a block around it, if there is one, gets its own patches again."""
@@ -146,6 +211,8 @@ class Resident:
     def _discard(self) -> None:
         """Forget a module of which it is not known what is in it, so that the next user loads it again."""
         self.module, self.size = None, 0
+        self._end_streaming()
+        self._waits = False
         self._entered.clear()
 
     def _digests(self) -> tuple[Digest, ...]:

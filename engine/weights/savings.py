@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Saving = Literal["tiles"]
-"""`tiles`: decode and encode pictures in pieces, where the result is the same."""
+Saving = Literal["tiles", "blocks", "layers"]
+"""`tiles`: decode and encode pictures in pieces, where the result is the same. `blocks`: keep the blocks of networks on
+the host, and send each to the device as it runs. `layers`: the same with each layer by itself."""
 
-SAVINGS: tuple[Saving, ...] = ("tiles",)
+SAVINGS: tuple[Saving, ...] = ("tiles", "blocks", "layers")
 """In the order in which they are asked for."""
 
-WORDS = {"tiles": "in tiles"}
+WORDS: Mapping[Saving, str] = {
+    "tiles": "in tiles",
+    "blocks": "with networks sent to the device block by block",
+    "layers": "with networks sent to the device layer by layer",
+}
 """How a node is called again under a saving."""
 
 
@@ -38,4 +44,5 @@ class Savings:
         return None if more is None else Savings(self.wanted | {more})
 
     def __str__(self) -> str:
-        return " and ".join(WORDS[one] for one in SAVINGS if one in self.wanted)
+        surpassed = {"blocks"} if "layers" in self.wanted else set[str]()
+        return " and ".join(WORDS[one] for one in SAVINGS if one in self.wanted - surpassed)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.engine import InputError, listed
+from weft.engine.weights.streaming import device_of
 from weft.nodes.models.network_format import NetworkFormat
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class ControlNetwork:
     def placed(self, tensor: Tensor) -> Tensor:
         """A tensor on the network's device, in its dtype."""
         dtype: torch.dtype = self.network.dtype
-        return tensor.to(self.network.device, dtype)
+        return tensor.to(device_of(self.network), dtype)
 
 
 class ControlNetworkFormat(NetworkFormat):

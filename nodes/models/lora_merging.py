@@ -156,6 +156,11 @@ class LayerChange:
     scale: float
     strength: float
 
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        return next(iter(self.tensors.values())).device
+
 
 def merge(network: nn.Module, changes: Iterable[LayerChange]) -> Callable[[], None]:
     """Add changes to the weights of a network; gives the function that puts back what was there."""
@@ -175,10 +180,10 @@ def merge(network: nn.Module, changes: Iterable[LayerChange]) -> Callable[[], No
             if isinstance(module, PackedLayer):
                 next_to_layers.append((module, module.change))
                 module.change = partial(_changed, own, module.change)
-            for parameter, added in _added(module, own):
-                merged = (parameter.data.float() + added).to(parameter.dtype)
+            for parameter, values, added in _added(module, own):
+                merged = (values + added).to(parameter.dtype)
                 kept.append((parameter, parameter.data.cpu()))
-                parameter.data = merged
+                parameter.data = merged.to(parameter.device)
     except BaseException:
         undo()
         raise
@@ -199,14 +204,19 @@ def _by_module(changes: Iterable[LayerChange]) -> dict[str, list[LayerChange]]:
     return found
 
 
-def _added(module: nn.Module, changes: list[LayerChange]) -> Iterable[tuple[nn.Parameter, Tensor]]:
-    """What is added to the weight and to the bias of a module."""
+def _added(module: nn.Module, changes: list[LayerChange]) -> Iterable[tuple[nn.Parameter, Tensor, Tensor]]:
+    """The weight and the bias of a module, as they are in float32, and what is added to each.
+
+    All is computed where the LoRAs are: weights that are sent to the device as they run lie on the host.
+    """
+    device = changes[0].device
     for role in ("weight", "bias"):
         parameter = getattr(module, role, None)
         if isinstance(parameter, nn.Parameter):
-            added = _added_to(role, parameter.data.float(), changes)
+            values = parameter.data.to(device).float()
+            added = _added_to(role, values, changes)
             if added is not None:
-                yield parameter, added
+                yield parameter, values, added
 
 
 def _added_to(role: str, base: Tensor, changes: list[LayerChange]) -> Tensor | None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.engine import InputError
+from weft.engine.weights.streaming import device_of
 from weft.nodes.models import single_file as original
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.facts import TextModelFacts
@@ -180,12 +181,12 @@ class ClipReader(TextReader):
         """The embeddings of chunks, padded to the length that CLIP reads, and their pooled vectors."""
         import torch
 
-        network, tokenizer = self.network, self.tokenizer
+        network, tokenizer, device = self.network, self.tokenizer, device_of(self.network)
         rows = [
             [tokenizer.bos_token_id, *(token.number for token in chunk), tokenizer.eos_token_id] for chunk in chunks
         ]
-        numbers = torch.tensor(padded(rows, self.length, tokenizer.pad_token_id), device=network.device)
-        mask = torch.tensor(padded([[1] * len(row) for row in rows], self.length, 0), device=network.device)
+        numbers = torch.tensor(padded(rows, self.length, tokenizer.pad_token_id), device=device)
+        mask = torch.tensor(padded([[1] * len(row) for row in rows], self.length, 0), device=device)
         masked = getattr(network.config, "use_attention_mask", False)
         deep = layer is not None or skip > 0
         with _read_with_vectors(chunks), network_call(f"the text model {self.name}", {"tokens": numbers}):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from weft.engine.weights.streaming import device_of
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.prompts import PLAIN, Weighted
@@ -93,7 +94,7 @@ class LanguageModelReader(TextReader):
         import torch
 
         rows = [[token.number for token in chunk] for chunk in chunks]
-        length, device = max(map(len, rows)), self.network.device
+        length, device = max(map(len, rows)), device_of(self.network)
         # Padding goes to the end, where no token of a causal model sees it; its number does not count under the mask.
         numbers = torch.tensor(padded(rows, length, 0), device=device)
         mask = torch.tensor(padded([[1] * len(row) for row in rows], length, 0), device=device)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.engine import InputError
+from weft.engine.weights.streaming import device_of
 from weft.nodes.models import hub
 from weft.nodes.models import single_file as original
 from weft.nodes.models.diffusers_folder import read_config
@@ -149,7 +150,7 @@ class T5Reader(TextReader):
 
         end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         rows = [[*(token.number for token in chunk), end] for chunk in chunks]
-        numbers = torch.tensor(padded(rows, length, padding), device=self.network.device)
+        numbers = torch.tensor(padded(rows, length, padding), device=device_of(self.network))
         with network_call(f"the text model {self.name}", {"tokens": numbers}):
             embeddings: Tensor = self.network(numbers).last_hidden_state
         return embeddings

@@ -7,12 +7,16 @@ The whole table, with how far pictures are from those of the host in the same pr
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from tests.device.device_pictures import (
     CONTROLS,
     EMBEDDED,
+    PIXELS,
     TEXTS,
     check_everywhere,
     folders_of,
@@ -21,7 +25,7 @@ from tests.device.device_pictures import (
     painted_and_held,
 )
 from tests.device.pretended import MIB, PretendedDevices
-from weft.engine import Engine
+from weft.engine import Engine, Graph
 
 FAMILIES = (EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "flux-schnell", "z-image", "qwen-image")
 
@@ -63,3 +67,30 @@ def test_a_failed_run_holds_what_was_held_before(tmp_path: Path) -> None:
         assert not engine.execute(engine.plan(small)).failures
         engine.close()
         assert devices.held == 0
+
+
+OFFLOADED = [(model, way) for model, way in WAYS if way in ("text", "control", "LoRA") and model not in PIXELS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "way"), OFFLOADED)
+@pytest.mark.parametrize("offload", ["model", "group", "sequential"])
+def test_what_waits_on_the_host_changes_no_picture(
+    request: pytest.FixtureRequest, tmp_path: Path, model: str, way: str, offload: str
+) -> None:
+    """`pytest -m slow -s tests/device/test_families.py -k host`."""
+    folders, lora = folders_of(request.getfixturevalue, model, way)
+    graph = graph_of(model, way, lora)
+    want, peak = painted_with_peak(graph, output=tmp_path, offload="none", **folders)
+    got, least = painted_with_peak(graph, output=tmp_path, offload=offload, **folders)
+    print(f"\n{model:20} {way:8} {offload:10} {least / peak:.2f} of the memory", end="")
+    assert torch.equal(got, want)
+    assert least <= peak
+
+
+def painted_with_peak(graph: Graph, **options: Any) -> tuple[Tensor, int]:
+    """A picture by a pretended device, and the most bytes that it held; at the end it holds none."""
+    with PretendedDevices("cuda") as devices:
+        picture = painted(graph, "cuda:0", "float32", **options)
+        assert devices.held == 0
+        return picture, devices["cuda:0"].peak

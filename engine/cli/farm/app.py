@@ -70,6 +70,7 @@ def setup_of(engine: EngineOptions, job: Job, *inputs: Path) -> Setup:
         node_timeout=settings.node_timeout,
         weights=settings.weights,
         reserve=settings.reserve,
+        offload=settings.offload,
     )
 
 

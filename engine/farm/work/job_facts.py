@@ -41,6 +41,7 @@ class Setup:
     node_timeout: float | None = field(default_factory=default("node_timeout"))
     weights: int | None = field(default_factory=default("weights"))
     reserve: int | None = field(default_factory=default("reserve"))
+    offload: str = field(default_factory=default("offload"))
 
     def __post_init__(self) -> None:
         for name in ("models", "inputs", "nodes"):

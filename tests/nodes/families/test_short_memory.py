@@ -1,5 +1,5 @@
-"""A device with too little memory: weights are evicted before others are loaded, pictures decoded in tiles, and the
-picture is the same; where nothing helps, what holds memory is named.
+"""A device with too little memory: weights are evicted before others are loaded, pictures decoded in tiles, networks
+sent to the device in parts, and the picture is the same; where nothing helps, what holds memory is named.
 
 The slow ones: `pytest -m slow tests/nodes/families/test_short_memory.py`.
 """
@@ -21,8 +21,8 @@ from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEnco
 PROMPT = "a lake"
 SIDE = 64
 
-SHARE = 0.8
-"""Of what its models need together: the text encoders, of which most is vocabulary, take seven tenths alone."""
+SHARE = 0.6
+"""Of what is needed where there is room: the text encoders, of which most is vocabulary, take seven tenths of it."""
 
 
 TILED_SHARE = 0.8
@@ -63,21 +63,34 @@ class Painted:
         return pixels
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sdxl"])
+BUDGETS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "what the device has": ({}, {"streamed"}),
+    "none to speak of": ({"weights": 1}, {"streamed"}),
+    "more than the device has": ({"weights": 2**50}, {"retried", "streamed"}),
+}
+"""Of weights, and what is done where the device has too little memory."""
+
+CASES = [
+    pytest.param(name, budget, marks=() if (name, budget) == ("sdxl", "what the device has") else pytest.mark.slow)
+    for name in ("sdxl", "flux-dev")
+    for budget in BUDGETS
+]
+
+
+@pytest.mark.parametrize(("name", "budget"), CASES)
 def test_a_picture_fits_into_less_than_its_models_need_together(
-    cuda: PretendedDevices, zoo: Zoo, models: Path, name: str
+    cuda: PretendedDevices, zoo: Zoo, models: Path, name: str, budget: str
 ) -> None:
-    graph = painting(zoo(name))
+    graph, (given, done) = painting(zoo(name)), BUDGETS[budget]
     free = Painted(cuda, graph, models)
     assert not free.reliefs and not free.left
     cuda["cuda:0"].capacity = int(SHARE * free.peak)
-    for budget in ({}, {"weights": 1}):
-        short = Painted(cuda, graph, models, **budget)
-        assert torch.equal(short.pixels, free.pixels)
-        assert short.peak <= cuda["cuda:0"].capacity
-        assert {one.action for one in short.reliefs} >= {"evicted"}
-        assert not short.left
+    short = Painted(cuda, graph, models, **given)
+    print(f"\n{name}, {budget}: {short.peak / free.peak:.2f}", *short.reliefs, sep="\n  ")
+    assert torch.equal(short.pixels, free.pixels)
+    assert short.peak <= cuda["cuda:0"].capacity
+    assert {one.action for one in short.reliefs} >= done
+    assert not short.left
 
 
 @pytest.mark.slow
