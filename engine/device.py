@@ -102,14 +102,27 @@ def _numbered(kind: str, index: int, any_of_them: bool) -> str:
     return chosen.device
 
 
+def resolve_devices(names: str) -> tuple[str, ...]:
+    """Resolve names of devices with commas between them, each as `resolve_device` does.
+
+    Raises:
+        InputError: for a device that is not there, that torch cannot use, or that is named twice.
+    """
+    found = tuple(resolve_device(one.strip()) for one in names.split(","))
+    if twice := next((one for place, one in enumerate(found) if one in found[:place]), None):
+        raise InputError(f"the device `{twice}` is named twice", "name each device once", "conflicting-inputs")
+    return found
+
+
 def dealt_devices(name: str, workers: int, count: int | None = None) -> list[str]:
-    """A device for each worker: the CUDA devices of this machine in turn where `auto` or `cuda` means any of them.
+    """A device for each worker, in turn: those that are named, or where `auto` or `cuda` means any, the CUDA devices.
 
     Args:
         count: how many CUDA devices there are; None takes those that torch can use.
     """
     if name not in ("auto", "cuda"):
-        return [name] * workers
+        names = name.split(",")
+        return [names[number % len(names)] for number in range(workers)]
     numbered = [f"cuda:{index}" for index in range(count or 0)]
     usable = [one.device for one in accelerators("cuda").usable] if count is None else numbered
     return [usable[number % len(usable)] for number in range(workers)] if usable else [name] * workers
@@ -127,6 +140,16 @@ def resolve_offload(name: str) -> Offload:
             return one
     hint = nearest(name, (*OFFLOADS, *OFFLOAD_WORDS)) or f"give one of {listed(OFFLOADS)}"
     raise InputError(f"there is no offload `{name}`", hint, "unknown-choice")
+
+
+def common_precision(name: str, devices: Sequence[str]) -> str:
+    """Resolve `auto` for devices of one engine: with bfloat16 where all of them have it.
+
+    Raises:
+        InputError: for an unknown precision.
+    """
+    found = [resolve_precision(name, one) for one in devices]
+    return next((one for one in ("float32", "auto-float16") if one in found), found[0])
 
 
 def resolve_precision(name: str, device: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from weft.engine import events
 from weft.engine.checking.checker import Checked, check
-from weft.engine.device import resolve_device, resolve_offload, resolve_precision
+from weft.engine.device import common_precision, resolve_devices, resolve_offload
 from weft.engine.errors import Cancelled, ChangedFile, GraphError, InputError, StoreError
 from weft.engine.file_stamp import FileStamp
 from weft.engine.graph.bundle import self_contained
@@ -45,6 +45,7 @@ from weft.engine.running.emitter import Emitter, raise_if_in_listener
 from weft.engine.running.executor import RunEnvironment
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import admitted
+from weft.engine.running.places import Place, Places
 from weft.engine.running.result import Result
 from weft.engine.running.run_in_parts import PLANS, RunInParts
 from weft.engine.settings import MAX_SECONDS, TABLE, Settings, default, resolve
@@ -84,7 +85,8 @@ class Engine:
     Args:
         store: a folder, a store, or None for one that keeps nothing.
         shared: the URL or folder of a store that machines share, behind the folder of `store`.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`; several, `cuda:0,cuda:1`, share the nodes of a run, and node
+            types that are called at once run on the first.
         precision: `auto`, `float32`, `float16`, `bfloat16`; `auto` on a GPU is by part, with bfloat16 or without
             (`auto-bfloat16`, `auto-float16`).
         models: folders in which models are looked up, before those of the settings.
@@ -137,17 +139,25 @@ class Engine:
         self._store, self._digests = self._stores()
         settings = resolve()
         self._folders = {"inputs": settings.inputs, "models": settings.models}
-        self._device = resolve_device(self.device)
-        self._settings = {"precision": resolve_precision(self.precision, self._device)}
+        self._devices = resolve_devices(self.device)
+        self._device = self._devices[0]
+        self._settings = {"precision": common_precision(self.precision, self._devices)}
         self._headers = HeaderCheck(self._digests)
         self._residency = Residency(
             Sources(self._digests.verify), self.weights, self.reserve, resolve_offload(self.offload)
         )
         self._lane = lane_of(self._device)
+        self._used_kinds: dict[str, set[type]] = {}
         self._in_progress = InProgress()
         precision, decoders = self._settings["precision"], self.preview_decoders
         preview_decoders = None if decoders is None else with_home(decoders)
-        self._context = partial(Context, self._device, precision, self._residency, preview_decoders=preview_decoders)
+        self._context = partial(
+            Context,
+            device=self._device,
+            setting=precision,
+            residency=self._residency,
+            preview_decoders=preview_decoders,
+        )
 
     def _stores(self) -> tuple[Store, FileDigests]:
         """The store, and the memory of file digests that lies in the folder of one on disk."""
@@ -177,7 +187,8 @@ class Engine:
 
     def __repr__(self) -> str:
         store = self.store if isinstance(self.store, (str, Path)) else self._store.__class__.__name__
-        return f"Engine({self._device}, {self._settings['precision']}, store {store}, {len(self.catalog)} node types)"
+        where = f"{self.resolved_device}, {self._settings['precision']}"
+        return f"Engine({where}, store {store}, {len(self.catalog)} node types)"
 
     def __enter__(self) -> Engine:
         return self
@@ -189,8 +200,8 @@ class Engine:
 
     @property
     def resolved_device(self) -> str:
-        """The device that nodes run on, as torch names it: `cpu`, `cuda:0`."""
-        return self._device
+        """The device that nodes run on, as torch names it: `cpu`, `cuda:0`; several with commas between them."""
+        return ",".join(self._devices)
 
     @property
     def resolved_precision(self) -> str:
@@ -476,7 +487,7 @@ class Engine:
             store=store,
             context=partial(self._context, limits=self.limits),
             deliver=self._folder(planned, options),
-            lane=self._lane,
+            places=Places(tuple(map(self._place, self._devices)), self._used_kinds),
             in_progress=in_progress,
             emit=options.emit,
             cancelled=options.cancelled,
@@ -485,10 +496,6 @@ class Engine:
             guarded=self.guarded,
             limits=self.limits,
             verify=self._digests.verify,
-            make_room=self._make_room,
-            holds=self._holds,
-            begin_peak=partial(begin_peak, self._device),
-            peak=partial(peak_of, self._device),
             node_timeout=self.node_timeout,
         )
 
@@ -522,16 +529,30 @@ class Engine:
             memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
             self._store.remember(history_key(planned.checked.graph), pack(memos))
 
-    def _make_room(self) -> None:
-        self._residency.vacate()
+    def _place(self, device: str) -> Place:
+        """A device as a run uses it."""
+        return Place(
+            device,
+            lane_of(device),
+            make_room=partial(self._make_room, device),
+            holds=partial(self._holds, device),
+            begin_peak=partial(begin_peak, device),
+            peak=partial(peak_of, device),
+            resident=partial(self._residency.resident, device=device),
+            free=partial(self._residency.free, device),
+        )
+
+    def _make_room(self, device: str) -> None:
+        self._residency.vacate(device)
         release_memory()
 
-    def _holds(self) -> list[str]:
-        found = self._residency.holdings(self._device)
+    def _holds(self, device: str) -> list[str]:
+        found = self._residency.holdings(device)
         return [f"{one.what} ({shown_size(one.size)}{', in use' if one.used else ''})" for one in found]
 
     def _resident(self, values: Iterable[Any]) -> bool:
-        return self._residency.resident(values, self._device)
+        wanted = [*values]
+        return any(self._residency.resident(wanted, device) for device in self._devices)
 
     def _folder(self, planned: Plan, options: RunOptions) -> Folder:
         graph, subgraphs = planned.checked.graph, planned.checked.subgraphs
@@ -544,7 +565,7 @@ class Engine:
         return Folder(options.output, text if metadata else None, planned.contents)
 
     def _trace(self) -> dict[str, Any]:
-        return {"device": self._device, **self._settings, **versions()}
+        return {"device": self.resolved_device, **self._settings, **versions()}
 
     def run_now(self, type: NodeType, given: Mapping[str, Any]) -> Any:
         """Call a node type on real values, at once, with nothing kept.

@@ -88,7 +88,8 @@ def _one_of(*options: str) -> Callable[[object], str]:
 
 
 def _device(value: object) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", text := _text(value)):
+    one = r"(auto|cpu|mps|(cuda|xpu)(:\d+)?)"
+    if not re.fullmatch(rf"{one}(,\s*{one})*", text := _text(value)):
         raise ValueError
     return text
 
@@ -191,7 +192,7 @@ ADDRESS = SettingKind("a URL or a folder", _text, _text, '"s3://bucket/weft"', r
 TEXTS = SettingKind(
     "a text or a list of texts", _each(_text), lambda text: (_text(text),), '["notify-send"]', several=True
 )
-DEVICE = SettingKind("auto, cpu, cuda, cuda:N, mps or xpu", _device, _device, '"cuda:0"')
+DEVICE = SettingKind("auto, cpu, cuda, cuda:N, mps or xpu, or several with commas", _device, _device, '"cuda:0"')
 PRECISION = SettingKind(f"one of {', '.join(PRECISIONS)}", _one_of(*PRECISIONS), _one_of(*PRECISIONS), '"float16"')
 OFFLOAD = SettingKind(
     f"one of {', '.join((*OFFLOADS, *OFFLOAD_WORDS))}",
@@ -229,7 +230,15 @@ TABLE: tuple[Setting, ...] = (
         "URL or folder of a store that machines share.",
         "--shared-store",
     ),
-    Setting("device", "WEFT_DEVICE", DEVICE, "auto", "Where models run.", "--device", next_to_graph=True),
+    Setting(
+        "device",
+        "WEFT_DEVICE",
+        DEVICE,
+        "auto",
+        "Where models run; several devices share the nodes of a run.",
+        "--device",
+        next_to_graph=True,
+    ),
     Setting(
         "precision",
         "WEFT_PRECISION",

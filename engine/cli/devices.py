@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
-from weft.engine.device import resolve_device
+from weft.engine.device import resolve_devices
 from weft.engine.errors import InputError
 from weft.engine.quantities import shown_size
 from weft.engine.settings import resolve
@@ -18,19 +18,20 @@ def command(device: options.Device = None, json: options.Json = False, debug: op
     reports = [*device_reports()]
     name = resolve({"device": device}).device
     try:
-        chosen, fault = resolve_device(name), None
+        chosen, fault = resolve_devices(name), None
     except InputError as refused:
-        chosen, fault = "", refused
+        chosen, fault = (), refused
     if json:
         for one in reports:
-            json_line({"event": "device", **asdict(one), "chosen": one.device == chosen})
+            json_line({"event": "device", **asdict(one), "chosen": one.device in chosen})
     else:
         for one in reports:
             print("\n".join(_lines(one)))
     if fault is not None:
         raise fault
     if not json:
-        say(f"runs use {chosen}" + ("" if name == chosen else f" (`{name}`)"))
+        used = ",".join(chosen)
+        say(f"runs use {used}" + ("" if name == used else f" (`{name}`)"))
     return Exit.DONE
 
 

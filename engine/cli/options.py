@@ -33,7 +33,14 @@ Only = Annotated[
     list[str] | None, typer.Option("--only", metavar="NODE", help="Run only this node and the nodes it needs.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pictures. Default: output.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps. Default: auto.")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps; several as cuda:0,cuda:1. Default: auto."),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option("--devices", metavar="D,D", help="Devices that share the nodes of the run; as --device D,D."),
+]
 Precision = Annotated[
     str | None, typer.Option("--precision", help="auto, float32, float16 or bfloat16. Default: auto.")
 ]

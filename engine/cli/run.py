@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from textwrap import shorten
 from types import FrameType
 
@@ -26,6 +26,7 @@ def command(
     changes: options.Changes = None,
     only: options.Only = None,
     out: options.Out = None,
+    devices: options.Devices = None,
     no_cache: options.NoCache = False,
     download: options.Download = False,
     no_metadata: options.NoMetadata = False,
@@ -37,7 +38,7 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Run a graph. Only nodes whose inputs changed since an earlier run are computed."""
-    settings = engine.settings(
+    settings = replace(engine, device=devices or engine.device).settings(
         options.graph_path(graph),
         output=out,
         download=download or None,

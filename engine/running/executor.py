@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,13 +37,15 @@ from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import Digest
 from weft.engine.limits import Limits
 from weft.engine.notices import Notice, receiving
-from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory, release_memory
+from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory
 from weft.engine.planning.planner import Plan, Step, content_key_of
+from weft.engine.running.begun import Begun
 from weft.engine.running.delivery import Delivered, unwritable
 from weft.engine.running.delivery_order import DeliveryOrder
 from weft.engine.running.emitter import Emitter
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
+from weft.engine.running.places import Place, Places
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue, worth_a_thread
 from weft.engine.running.result import Result
 from weft.engine.running.time_limit import LimitedCall
@@ -53,7 +55,9 @@ from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record,
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
+from weft.engine.weights.recipes import Recipe
 from weft.engine.weights.relief import Relief, reliefs_to
+from weft.engine.weights.residency import recipes_in
 from weft.engine.weights.resources import HashedResource
 from weft.engine.weights.savings import Savings
 
@@ -75,7 +79,7 @@ class RunEnvironment:
         store: where results are kept.
         context: makes a node's context from its files, progress callback and lane.
         deliver: delivers one artifact of a sink; where there are several, it is given which one.
-        lane: the device's, in which nodes of the `gpu` lane take turns.
+        places: the devices that nodes of the `gpu` lane take turns on.
         in_progress: what other runs over the same store compute; None where this run waits for nobody.
         emit: gives the events of the run to its listener.
         cancelled: asked before each node and in each step.
@@ -84,9 +88,6 @@ class RunEnvironment:
         guarded: whether a node that changes a value on a link is caught.
         limits: that values of nodes are held to.
         verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
-        make_room: evicts weights that nothing uses, and gives memory back.
-        holds: names the weights on the device with their sizes.
-        begin_peak: has the peak of the device's memory counted from now on; `peak` gives it, 0 where it is not counted.
         final: whether the run is not planned again for a changed file: the node that read it has failed then.
         node_timeout: seconds that a call of a node may take (`weft.engine.running.time_limit`); None without a limit.
     """
@@ -94,7 +95,7 @@ class RunEnvironment:
     store: Store
     context: Callable[..., Context]
     deliver: Deliver
-    lane: DeviceLane
+    places: Places
     in_progress: InProgress | None = None
     emit: Emitter = field(default_factory=Emitter)
     cancelled: Callable[[], bool] = lambda: False
@@ -103,10 +104,6 @@ class RunEnvironment:
     guarded: bool = False
     limits: Limits = field(default_factory=Limits)
     verify: Callable[[HashedResource], None] = lambda found: None
-    make_room: Callable[[], None] = release_memory
-    holds: Callable[[], Sequence[str]] = tuple
-    begin_peak: Callable[[], object] = tuple
-    peak: Callable[[], int] = int
     final: bool = False
     node_timeout: float | None = None
 
@@ -151,7 +148,8 @@ class _Run:
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
-        self.no_turn = nullcontext(environment.lane)
+        self.taken: dict[str, Place] = {}
+        self.no_turn = nullcontext(environment.places.first.lane)
         sinks = (step.call.id for step in plan.of("run", "cached", "undecided", "refused") if self._delivers(step))
         self.deliveries = DeliveryOrder(sinks)
 
@@ -196,7 +194,7 @@ class _Run:
             for step, record in queue.finished():
                 self._settle(step, record)
                 queue.settle(step)
-            next_step = queue.next()
+            next_step = queue.next_without_device() if self.environment.places.full else queue.next()
             if next_step is not None:
                 self._start(next_step, queue)
 
@@ -210,35 +208,67 @@ class _Run:
             if step.call.type.lane == "io" and queue.busy and worth_a_thread(step):
                 queue.start(step, partial(self._record, step, content))
                 return
+            if step.call.type.lane == "gpu" and self.environment.places.several:
+                self._start_on_a_device(step, content, queue)
+                return
             if not self._run_once(step, content):
                 queue.defer(step)
                 return
         queue.settle(step)
 
+    def _start_on_a_device(self, step: Step, content: Digest, queue: ReadyQueue) -> None:
+        """Start a step in a thread, where there is a device for it; else come back to it."""
+        place = self.environment.places.take(step, self._recipes(step))
+        if place is None:
+            queue.defer(step)
+            return
+        begun = self._begun(step, content)
+        if begun is None:
+            self.environment.places.give_back(step)
+            queue.defer(step)
+            return
+        self.taken[step.call.id] = place
+
+        def work() -> Record | None:
+            with begun as may_be_there:
+                return self._record(step, content, may_be_there)
+
+        queue.start_on_device(step, work, len(self.environment.places.places), begun.drop)
+
+    def _recipes(self, step: Step) -> list[Recipe[Any]]:
+        """All recipes that a step's inputs name."""
+        given = (self._handle(link).load() for _, link in step.call.links)
+        return [recipe for item in given for recipe in recipes_in(item)]
+
     def _run_once(self, step: Step, content: Digest) -> bool:
         """Run a step, unless another run or process computes it: then False, and nothing is held."""
+        begun = self._begun(step, content)
+        if begun is None:
+            return False
+        with begun as may_be_there:
+            self._settle(step, self._record(step, content, may_be_there))
+        return True
+
+    def _begun(self, step: Step, content: Digest) -> Begun | None:
+        """What a step holds while it runs; None where another run or process computes it."""
         shared = self.environment.in_progress
         if shared is None:
-            self._settle(step, self._record(step, content))
-            return True
+            return Begun()
         count = shared.count
         finished = shared.finished(content)
         if not shared.begin(content):
             if self.finished_before is None:
                 self.finished_before = count
-            return False
-        release = shared.abandon
+            return None
         try:
             claim = self._claim(step, content)
-            if claim is None:
-                return False
-            release = shared.end
-            with claim:
-                record = self._record(step, content, finished or claim is not UNCLAIMED)
-            self._settle(step, record)
-            return True
-        finally:
-            release(content)
+        except BaseException:
+            shared.abandon(content)
+            raise
+        if claim is None:
+            shared.abandon(content)
+            return None
+        return Begun(claim, finished or claim is not UNCLAIMED, partial(shared.end, content))
 
     def _pause(self) -> None:
         """Wait until another run of the engine has finished something, or for a moment."""
@@ -352,7 +382,7 @@ class _Run:
                 started = time.perf_counter()
                 outputs = self._computed(step, arrived, lane, limited)
                 if step.call.type.lane == "gpu":
-                    self.peaks[step.call.id] = self.environment.peak()
+                    self.peaks[step.call.id] = self._place(step).peak()
                 return outputs, time.perf_counter() - started
         except InputError as fault:  # there is no turn to be had: the device is lost
             return fault, 0.0
@@ -374,7 +404,7 @@ class _Run:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
         call, savings = partial(self._outcome, step, arrived, lane, limited), Savings()
         if step.call.type.lane == "gpu":
-            self.environment.begin_peak()
+            self._place(step).begin_peak()
         outcome = call(savings)
         if isinstance(outcome, BaseException):
             clear_frames(outcome)
@@ -416,7 +446,7 @@ class _Run:
         ways, following = ["after all weights that nothing used were evicted"], savings
         while True:
             with reliefs_to(partial(self._relieved, step)):
-                self.environment.make_room()
+                self._place(step).make_room()
             self._relieved(step, Relief("retried", " and ".join(ways)))
             outcome = call(following)
             if not isinstance(outcome, BaseException):
@@ -428,8 +458,8 @@ class _Run:
                 return outcome
             further = following.next()
             if further is None:
-                holds = self.environment.holds()
-                self.environment.make_room()
+                holds = self._place(step).holds()
+                self._place(step).make_room()
                 return missing_memory(outcome, holds)
             following = further
             ways = [*ways[:1], str(following)]
@@ -441,13 +471,16 @@ class _Run:
 
     def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
         """Put outputs into the store, and notes that lead to them and say how long they took."""
-        trace = {"type": step.call.type.name, "partial": step.partial, **self.trace}
+        trace = {"type": step.call.type.name, "partial": step.partial, **self.trace, **self._trace_of(step)}
         self.environment.store.put(content, outputs, seconds, trace)
         self._remember(step.recipe, ResultNote(content))
         if step.partial:
             self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
         if step.pace:
             step.pace.started().remember(self.environment.store, seconds)
+
+    def _trace_of(self, step: Step) -> Mapping[str, str]:
+        return {"device": self.taken[step.call.id].device} if step.call.id in self.taken else {}
 
     def _remember(self, key: Digest, note: ResultNote | CostNote, again: bool = True) -> None:
         known = self.environment.store.recall(key, type(note))
@@ -458,10 +491,16 @@ class _Run:
         """A turn on the device for a node that uses it; nothing for others."""
         if step.call.type.lane != "gpu":
             return self.no_turn
-        return self.environment.lane.turn(self._raise_if_cancelled)
+        return self._place(step).lane.turn(self._raise_if_cancelled)
+
+    def _place(self, step: Step) -> Place:
+        """The device of a step; the first where it has taken none."""
+        return self.taken.get(step.call.id, self.environment.places.first)
 
     def _context(self, step: Step, lane: DeviceLane, limited: LimitedCall[Any] | None, savings: Savings) -> Context:
         return self.environment.context(
+            device=self._place(step).device,
+            on_weights=partial(self.environment.places.used, step),
             resources=step.found,
             on_progress=partial(self._progress, step, limited),
             cancelled=limited.cancelled if limited else self.environment.cancelled,
@@ -503,6 +542,8 @@ class _Run:
 
     def _settle(self, step: Step, record: Record | None) -> None:
         """Keep a step's outputs for its consumers, and free values whose last consumer this step was."""
+        if self.taken.pop(step.call.id, None) is not None:
+            self.environment.places.give_back(step)
         if record is not None and self.uses[step.call.id]:
             self.results[step.call.id] = record.outputs
         if step.state != "cached":

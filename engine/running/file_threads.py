@@ -1,4 +1,4 @@
-"""The threads in which one run reads and writes files.
+"""The threads in which one run reads and writes files, and in which it uses devices where there are several.
 
 A `ThreadPoolExecutor` would be joined without limit when the process ends; the end of the process waits for these
 threads for some seconds (`weft.engine.process_end`).

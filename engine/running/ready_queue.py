@@ -65,6 +65,7 @@ class ReadyQueue:
         self._files: list[tuple[int, int, Step]] = []
         self._in_threads: dict[Future[Record | None], Step] = {}
         self._threads: FileThreads[Record | None] | None = None
+        self._device_threads: FileThreads[Record | None] | None = None
         self._deferred = 0
         self._added = 0
         for step in steps:
@@ -85,9 +86,10 @@ class ReadyQueue:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._threads is not None:
-            # A second Ctrl-C (KeyboardInterrupt) ends at once; after anything else no thread outlives the run.
-            self._threads.close(wait=kind is None or issubclass(kind, Exception))
+        for threads in (self._threads, self._device_threads):
+            if threads is not None:
+                # A second Ctrl-C (KeyboardInterrupt) ends at once; after anything else no thread outlives the run.
+                threads.close(wait=kind is None or issubclass(kind, Exception))
 
     @property
     def busy(self) -> bool:
@@ -129,6 +131,16 @@ class ReadyQueue:
             return self._instead_of(step)
         return step
 
+    def next_without_device(self) -> Step | None:
+        """The next step that uses no device; None where there is none near, after a pause at most."""
+        for index in range(len(self._ready) - 1, max(-1, len(self._ready) - 1 - LOOK_AHEAD), -1):
+            step = self._ready[index]
+            if step.call.type.lane != "gpu":
+                del self._ready[index]
+                return step
+        wait(self._in_threads, PAUSE, FIRST_COMPLETED)
+        return None
+
     def _instead_of(self, step: Step) -> Step:
         """A ready step whose weights are resident, with `step` in its place; `step` itself where there is none."""
         assert self._swaps is not None
@@ -157,6 +169,20 @@ class ReadyQueue:
         if self._threads is None:
             self._threads = FileThreads(THREADS)
         self._in_threads[self._threads.start(partial(copy_context().run, work))] = step
+
+    def start_on_device(
+        self, step: Step, work: Callable[[], Record | None], devices: int, dropped: Callable[[], None]
+    ) -> None:
+        """Run a step that has a device to itself in a thread, of which there are as many as devices.
+
+        Args:
+            dropped: called where the run ends before it began.
+        """
+        if self._device_threads is None:
+            self._device_threads = FileThreads(devices)
+        future = self._device_threads.start(partial(copy_context().run, work))
+        future.add_done_callback(lambda done: dropped() if done.cancelled() else None)
+        self._in_threads[future] = step
 
     def finished(self) -> Iterator[tuple[Step, Record | None]]:
         """The steps that ended in threads, with their results; waits for one where no step is ready.

@@ -54,6 +54,7 @@ class Context:
         limits: what a node may make at most.
         preview_decoders: a folder of small decoders that draw previews; None has none.
         savings: of memory, that this call is asked for.
+        on_weights: told of each recipe whose weights are used.
         lane: in which code that uses weights takes its turns; the device's own one where left out.
     """
 
@@ -67,6 +68,7 @@ class Context:
     limits: Limits = field(default_factory=Limits, repr=False)
     preview_decoders: Path | None = field(default=None, repr=False)
     savings: Savings = field(default_factory=Savings, repr=False)
+    on_weights: Callable[[Recipe[Any]], object] = field(default=id, repr=False)
 
     @property
     def precision(self) -> str:
@@ -122,6 +124,7 @@ class Context:
 
     @contextmanager
     def _held(self, recipe: Recipe[Any], kind: type[Any], patches: Sequence[Patch[Any]]) -> Iterator[Any]:
+        self.on_weights(recipe)
         lane = self.lane or lane_of(self.device)
         with (
             lane.turn(self.look),

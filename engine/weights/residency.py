@@ -95,7 +95,7 @@ class Residency:
         try:
             placing = Placing(streaming)
             if not resident.on_device:
-                if self._waits_on_host:
+                if self._waits_on_host(device):
                     self.vacate(device)
                 size = _size(base, loading)
                 self._shrink(device, size)
@@ -112,7 +112,7 @@ class Residency:
 
     def resident(self, values: Iterable[Any], device: str) -> bool:
         """Whether the base of every recipe in `values` has its module on `device`."""
-        wanted = {(content_digest(recipe.base), device) for item in values for recipe in _recipes(item)}
+        wanted = {(content_digest(recipe.base), device) for item in values for recipe in recipes_in(item)}
         with self._lock:
             return all(key in self._held and self._held[key].on_device for key in wanted)
 
@@ -128,11 +128,11 @@ class Residency:
         evicted = []
         with self._lock:
             used = self._used(device)
-            for resident in self._unused(device):
+            for one in self._unused(device):
                 if used + coming <= limit:
                     break
-                evicted.append(resident)
-                used -= resident.size
+                evicted.append(one)
+                used -= one[1].size
         self._evict(evicted)
 
     def vacate(self, device: str = "") -> None:
@@ -141,31 +141,30 @@ class Residency:
             evicted = [*self._unused(device)]
         self._evict(evicted)
 
-    def _unused(self, device: str) -> Iterator[Resident]:
+    def _unused(self, device: str) -> Iterator[tuple[tuple[Digest, str], Resident]]:
         """What is on a device, or on any, and not in use, the least recently used first."""
-        for (_, where), resident in self._held.items():
-            if device in ("", where) and resident.on_device and not resident.pins:
-                yield resident
+        for key, resident in self._held.items():
+            if device in ("", key[1]) and resident.on_device and not resident.pins:
+                yield key, resident
 
-    @property
-    def _waits_on_host(self) -> bool:
-        """Whether modules wait in the host's memory while others run."""
-        return self.offload in ("model", "group", "sequential")
+    def _waits_on_host(self, device: str) -> bool:
+        """Whether modules of a device wait in the host's memory while others run."""
+        return device != "cpu" and self.offload in ("model", "group", "sequential")
 
-    def _evict(self, residents: Iterable[Resident]) -> None:
+    def _evict(self, found: Iterable[tuple[tuple[Digest, str], Resident]]) -> None:
         """Take modules from their devices: to the host where they wait there, else out of memory.
 
         Outside of the lock: patches, which are undone, are code of node libraries.
         """
-        for resident in residents:
-            if self._waits_on_host and resident.base.moves:
+        for key, resident in found:
+            if self._waits_on_host(key[1]) and resident.base.moves:
                 resident.move_to_host()
                 continue
             with self._lock:
-                key = next((key for key, one in self._held.items() if one is resident and not one.pins), None)
-                if key is not None:
+                gone = not resident.pins and self._held.get(key) is resident
+                if gone:
                     del self._held[key]
-            if key is not None:
+            if gone:
                 _leave(resident)
 
     def _fitting(self, base: Recipe[Any], device: str, size: int) -> Placing:
@@ -176,6 +175,12 @@ class Residency:
         with self._lock:
             room = max(limit - self._used(device), 0)
         return WHOLE if size <= room else Placing("fitting", room)
+
+    def free(self, device: str) -> int:
+        """Bytes that weights may still take on a device; less than nothing where it has no limit and has some."""
+        limit = self._limit(device)
+        with self._lock:
+            return (limit or 0) - self._used(device)
 
     def _limit(self, device: str) -> int | None:
         """Bytes of weights that the device may hold; None where there is no limit."""
@@ -228,12 +233,12 @@ def _size(base: Recipe[Any], loading: Loading) -> int:
         return 0
 
 
-def _recipes(item: Any) -> Iterator[Recipe[Any]]:
+def recipes_in(item: Any) -> Iterator[Recipe[Any]]:
     """The recipes in a value that crosses links."""
     if isinstance(item, Recipe):
         yield item
     elif isinstance(item, (list, tuple)):
         for element in item:
-            yield from _recipes(element)
+            yield from recipes_in(element)
     elif VALUES.get(type(item).__name__) is type(item):
-        yield from _recipes(tuple(field_values(item).values()))
+        yield from recipes_in(tuple(field_values(item).values()))

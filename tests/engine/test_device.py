@@ -7,10 +7,13 @@ import pytest
 from tests.refusals import refused
 from weft.engine.device import (
     AUTO_PRECISIONS,
+    common_precision,
     cuda_devices,
     dealt_devices,
     part_precision,
     resolve_device,
+    resolve_devices,
+    resolve_offload,
     resolve_precision,
 )
 
@@ -82,3 +85,22 @@ def test_an_unknown_precision() -> None:
 )
 def test_workers_share_the_devices_of_a_machine(name: str, count: int, places: list[str]) -> None:
     assert dealt_devices(name, 3, count) == places
+
+
+def test_what_other_programs_call_offloading_is_understood() -> None:
+    words = ("auto", "none", "highvram", "medvram", "lowvram", "novram")
+    assert [*map(resolve_offload, words)] == ["auto", "none", "none", "model", "group", "sequential"]
+    with refused("unknown-choice"):
+        resolve_offload("lowram")
+
+
+def test_a_device_is_named_once() -> None:
+    assert resolve_devices("cpu") == ("cpu",)
+    with refused("conflicting-inputs", "cpu"):
+        resolve_devices("cpu, cpu")
+
+
+def test_a_list_of_devices_is_dealt_out_and_has_one_precision() -> None:
+    assert dealt_devices("cuda:0,cuda:1", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert common_precision("auto", ("mps", "cpu")) == "float32"
+    assert common_precision("bfloat16", ("cpu",)) == "bfloat16"

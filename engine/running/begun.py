@@ -1,0 +1,51 @@
+"""What a step holds until its result is kept: its claim, and its place among what the engine computes.
+
+It may begin in one thread and end in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+
+from weft.engine.store.claims import UNCLAIMED
+
+
+def _nothing() -> None:
+    """Nothing is released."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A step that begins; its block yields whether its result may be in the store by now.
+
+    Args:
+        release: lets other runs of the engine compute the step.
+    """
+
+    claim: AbstractContextManager[object] = UNCLAIMED
+    may_be_there: bool = False
+    release: Callable[[], None] = _nothing
+
+    def __enter__(self) -> bool:
+        try:
+            self.claim.__enter__()
+        except BaseException:
+            self.release()
+            raise
+        return self.may_be_there
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.claim.__exit__(kind, fault, trace)
+        finally:
+            self.release()
+
+    def drop(self) -> None:
+        """Release what is held by a step that does not begin after all."""
+        with self:
+            pass
