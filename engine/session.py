@@ -45,8 +45,8 @@ from weft.engine.running.emitter import Emitter, raise_if_in_listener
 from weft.engine.running.executor import RunEnvironment
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import admitted
-from weft.engine.running.places import Place, Places
 from weft.engine.running.result import Result
+from weft.engine.running.run_devices import RunDevice, RunDevices
 from weft.engine.running.run_in_parts import PLANS, RunInParts
 from weft.engine.settings import MAX_SECONDS, TABLE, Settings, default, resolve
 from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_default, running
@@ -487,7 +487,7 @@ class Engine:
             store=store,
             context=partial(self._context, limits=self.limits),
             deliver=self._folder(planned, options),
-            places=Places(tuple(map(self._place, self._devices)), self._used_kinds),
+            devices=RunDevices(tuple(map(self._run_device, self._devices)), self._used_kinds),
             in_progress=in_progress,
             emit=options.emit,
             cancelled=options.cancelled,
@@ -529,9 +529,9 @@ class Engine:
             memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
             self._store.remember(history_key(planned.checked.graph), pack(memos))
 
-    def _place(self, device: str) -> Place:
+    def _run_device(self, device: str) -> RunDevice:
         """A device as a run uses it."""
-        return Place(
+        return RunDevice(
             device,
             lane_of(device),
             make_room=partial(self._make_room, device),

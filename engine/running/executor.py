@@ -45,9 +45,9 @@ from weft.engine.running.delivery_order import DeliveryOrder
 from weft.engine.running.emitter import Emitter
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
-from weft.engine.running.places import Place, Places
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue, worth_a_thread
 from weft.engine.running.result import Result
+from weft.engine.running.run_devices import RunDevice, RunDevices
 from weft.engine.running.time_limit import LimitedCall
 from weft.engine.spec.call import Call
 from weft.engine.spec.context import Context
@@ -79,7 +79,7 @@ class RunEnvironment:
         store: where results are kept.
         context: makes a node's context from its files, progress callback and lane.
         deliver: delivers one artifact of a sink; where there are several, it is given which one.
-        places: the devices that nodes of the `gpu` lane take turns on.
+        devices: those that nodes of the `gpu` lane take turns on.
         in_progress: what other runs over the same store compute; None where this run waits for nobody.
         emit: gives the events of the run to its listener.
         cancelled: asked before each node and in each step.
@@ -95,7 +95,7 @@ class RunEnvironment:
     store: Store
     context: Callable[..., Context]
     deliver: Deliver
-    places: Places
+    devices: RunDevices
     in_progress: InProgress | None = None
     emit: Emitter = field(default_factory=Emitter)
     cancelled: Callable[[], bool] = lambda: False
@@ -148,8 +148,8 @@ class _Run:
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
-        self.taken: dict[str, Place] = {}
-        self.no_turn = nullcontext(environment.places.first.lane)
+        self.taken: dict[str, RunDevice] = {}
+        self.no_turn = nullcontext(environment.devices.first.lane)
         sinks = (step.call.id for step in plan.of("run", "cached", "undecided", "refused") if self._delivers(step))
         self.deliveries = DeliveryOrder(sinks)
 
@@ -194,7 +194,7 @@ class _Run:
             for step, record in queue.finished():
                 self._settle(step, record)
                 queue.settle(step)
-            next_step = queue.next_without_device() if self.environment.places.full else queue.next()
+            next_step = queue.next_without_device() if self.environment.devices.full else queue.next()
             if next_step is not None:
                 self._start(next_step, queue)
 
@@ -208,7 +208,7 @@ class _Run:
             if step.call.type.lane == "io" and queue.busy and worth_a_thread(step):
                 queue.start(step, partial(self._record, step, content))
                 return
-            if step.call.type.lane == "gpu" and self.environment.places.several:
+            if step.call.type.lane == "gpu" and self.environment.devices.several:
                 self._start_on_a_device(step, content, queue)
                 return
             if not self._run_once(step, content):
@@ -218,13 +218,13 @@ class _Run:
 
     def _start_on_a_device(self, step: Step, content: Digest, queue: ReadyQueue) -> None:
         """Start a step in a thread, where there is a device for it; else come back to it."""
-        place = self.environment.places.take(step, self._recipes(step))
+        place = self.environment.devices.take(step, self._recipes(step))
         if place is None:
             queue.defer(step)
             return
         begun = self._begun(step, content)
         if begun is None:
-            self.environment.places.give_back(step)
+            self.environment.devices.give_back(step)
             queue.defer(step)
             return
         self.taken[step.call.id] = place
@@ -233,7 +233,7 @@ class _Run:
             with begun as may_be_there:
                 return self._record(step, content, may_be_there)
 
-        queue.start_on_device(step, work, len(self.environment.places.places), begun.drop)
+        queue.start_on_device(step, work, len(self.environment.devices.devices), begun.drop)
 
     def _recipes(self, step: Step) -> list[Recipe[Any]]:
         """All recipes that a step's inputs name."""
@@ -382,7 +382,7 @@ class _Run:
                 started = time.perf_counter()
                 outputs = self._computed(step, arrived, lane, limited)
                 if step.call.type.lane == "gpu":
-                    self.peaks[step.call.id] = self._place(step).peak()
+                    self.peaks[step.call.id] = self._device_of(step).peak()
                 return outputs, time.perf_counter() - started
         except InputError as fault:  # there is no turn to be had: the device is lost
             return fault, 0.0
@@ -404,7 +404,7 @@ class _Run:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
         call, savings = partial(self._outcome, step, arrived, lane, limited), Savings()
         if step.call.type.lane == "gpu":
-            self._place(step).begin_peak()
+            self._device_of(step).begin_peak()
         outcome = call(savings)
         if isinstance(outcome, BaseException):
             clear_frames(outcome)
@@ -446,7 +446,7 @@ class _Run:
         ways, following = ["after all weights that nothing used were evicted"], savings
         while True:
             with reliefs_to(partial(self._relieved, step)):
-                self._place(step).make_room()
+                self._device_of(step).make_room()
             self._relieved(step, Relief("retried", " and ".join(ways)))
             outcome = call(following)
             if not isinstance(outcome, BaseException):
@@ -458,8 +458,8 @@ class _Run:
                 return outcome
             further = following.next()
             if further is None:
-                holds = self._place(step).holds()
-                self._place(step).make_room()
+                holds = self._device_of(step).holds()
+                self._device_of(step).make_room()
                 return missing_memory(outcome, holds)
             following = further
             ways = [*ways[:1], str(following)]
@@ -491,16 +491,16 @@ class _Run:
         """A turn on the device for a node that uses it; nothing for others."""
         if step.call.type.lane != "gpu":
             return self.no_turn
-        return self._place(step).lane.turn(self._raise_if_cancelled)
+        return self._device_of(step).lane.turn(self._raise_if_cancelled)
 
-    def _place(self, step: Step) -> Place:
+    def _device_of(self, step: Step) -> RunDevice:
         """The device of a step; the first where it has taken none."""
-        return self.taken.get(step.call.id, self.environment.places.first)
+        return self.taken.get(step.call.id, self.environment.devices.first)
 
     def _context(self, step: Step, lane: DeviceLane, limited: LimitedCall[Any] | None, savings: Savings) -> Context:
         return self.environment.context(
-            device=self._place(step).device,
-            on_weights=partial(self.environment.places.used, step),
+            device=self._device_of(step).device,
+            on_weights=partial(self.environment.devices.used, step),
             resources=step.found,
             on_progress=partial(self._progress, step, limited),
             cancelled=limited.cancelled if limited else self.environment.cancelled,
@@ -543,7 +543,7 @@ class _Run:
     def _settle(self, step: Step, record: Record | None) -> None:
         """Keep a step's outputs for its consumers, and free values whose last consumer this step was."""
         if self.taken.pop(step.call.id, None) is not None:
-            self.environment.places.give_back(step)
+            self.environment.devices.give_back(step)
         if record is not None and self.uses[step.call.id]:
             self.results[step.call.id] = record.outputs
         if step.state != "cached":

@@ -54,7 +54,7 @@ class Context:
         limits: what a node may make at most.
         preview_decoders: a folder of small decoders that draw previews; None has none.
         savings: of memory, that this call is asked for.
-        on_weights: told of each recipe whose weights are used.
+        on_weights: called with each recipe whose weights are used.
         lane: in which code that uses weights takes its turns; the device's own one where left out.
     """
 
@@ -133,7 +133,7 @@ class Context:
             yield module
 
     def _streaming(self, recipe: Recipe[Any]) -> Streaming:
-        """What of a network is sent to the device as it runs, whatever there is room for."""
+        """Which parts of a network are sent to the device as it runs, whatever there is room for."""
         if not recipe.streams or self.device == "cpu" or self.residency.offload == "none":
             return "none"
         asked = [one for one in STREAMS if self.saves(one)]

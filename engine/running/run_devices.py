@@ -20,7 +20,7 @@ from weft.engine.weights.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class Place:
+class RunDevice:
     """A device, as a run uses it.
 
     Args:
@@ -43,45 +43,45 @@ class Place:
 
 
 @dataclass
-class Places:
+class RunDevices:
     """The devices of a run. Used by the thread of the run, but for `used`.
 
     Args:
-        places: the first is that of a node which goes to none in particular.
+        devices: the first is that of a node which goes to none in particular.
         kinds: the classes of recipes whose weights nodes of each type have used, in all runs of the engine.
     """
 
-    places: Sequence[Place]
+    devices: Sequence[RunDevice]
     kinds: dict[str, set[type]] = field(default_factory=dict)
     _taken: dict[str, tuple[str, list[Recipe[Any]]]] = field(default_factory=dict)
 
     @property
     def several(self) -> bool:
         """Whether nodes may run next to each other."""
-        return len(self.places) > 1
+        return len(self.devices) > 1
 
     @property
     def full(self) -> bool:
         """Whether nodes may run next to each other, and one runs on each device."""
-        return self.several and len(self._taken) == len(self.places)
+        return self.several and len(self._taken) == len(self.devices)
 
     @property
-    def first(self) -> Place:
+    def first(self) -> RunDevice:
         """Where everything runs that goes nowhere else."""
-        return self.places[0]
+        return self.devices[0]
 
-    def take(self, step: Step, recipes: Iterable[Recipe[Any]]) -> Place | None:
+    def take(self, step: Step, recipes: Iterable[Recipe[Any]]) -> RunDevice | None:
         """The device that a node is to take, until `give_back`; None where it is to wait for one.
 
         Args:
             recipes: all that its inputs name.
         """
         wanted, works = self._wanted(step, recipes), step.call.type.trait(Work) is not None
-        free = [one for one in self.places if one.device not in self._taken]
+        free = [one for one in self.devices if one.device not in self._taken]
         coming = [device for device, (_, others) in self._taken.items() if _covers(others, wanted)]
-        there = [one for one in self.places if one.resident(wanted)] if wanted else [*free]
+        there = [one for one in self.devices if one.resident(wanted)] if wanted else [*free]
         if not there and not works:  # it may need a part of what its inputs name
-            there = [one for one in self.places if any(one.resident([other]) for other in wanted)]
+            there = [one for one in self.devices if any(one.resident([other]) for other in wanted)]
         chosen = next((one for one in there if one in free), None)
         if chosen is None and free and ((not there and not coming) or works):
             chosen = max(free, key=lambda one: one.free())
