@@ -22,7 +22,13 @@ _RESERVED = {*_DEVICES, *(f"{port}{n}" for port in ("com", "lpt") for n in "1234
 
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\]')
 
-SUFFIXES = {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg", "application/json": ".json"}
+SUFFIXES = {
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/jpeg": ".jpg",
+    "application/json": ".json",
+    "application/x-safetensors": ".safetensors",
+}
 """The suffix of each media type that can be delivered to a folder."""
 
 

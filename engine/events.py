@@ -54,19 +54,24 @@ class NodeStarted(Event):
 
 @dataclass(frozen=True)
 class NodeProgress(Event):
-    """A node has done `step` of `steps`; `preview` is a small PNG of the current state, or empty."""
+    """A node has done `step` of `steps`; `preview` is a small PNG of the current state, or empty.
+
+    Args:
+        measured: numbers of the step by name: the `loss` of a training.
+    """
 
     node: str
     type: str
     step: int
     steps: int
     preview: bytes = field(default=b"", repr=False)
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """The event as one JSON object, the preview in base64 where there is one."""
         record = super().plain()
-        preview = b64encode(record.pop("preview")).decode()
-        return {**record, "preview": preview} if preview else record
+        preview, measured = b64encode(record.pop("preview")).decode(), record.pop("measured")
+        return {**record, **({"measured": measured} if measured else {}), **({"preview": preview} if preview else {})}
 
 
 @dataclass(frozen=True)

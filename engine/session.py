@@ -103,6 +103,7 @@ class Engine:
             `model` (models, but the one that runs), `group` (also blocks) or `sequential` (also layers).
         preview_decoders: a folder of small decoders that draw previews of steps.
         node_timeout: seconds that one call of a node may take (`weft.engine.running.time_limit`); None without a limit.
+        checkpoint_every: seconds after which a training keeps its state in the store.
         report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
         history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
@@ -124,6 +125,7 @@ class Engine:
     offload: str = field(default_factory=default("offload"))
     preview_decoders: str | Path | None = field(default_factory=default("preview_decoders"))
     node_timeout: float | None = field(default_factory=default("node_timeout"))
+    checkpoint_every: float = field(default_factory=default("checkpoint_every"))
     report: Callable[[str], None] = warnings.warn
     guarded: bool = False
     history: bool = True
@@ -497,6 +499,7 @@ class Engine:
             limits=self.limits,
             verify=self._digests.verify,
             node_timeout=self.node_timeout,
+            checkpoint_every=self.checkpoint_every,
         )
 
     def _confirm(self, planned: Plan) -> None:

@@ -310,6 +310,14 @@ TABLE: tuple[Setting, ...] = (
         "--node-timeout",
     ),
     Setting(
+        "checkpoint_every",
+        "WEFT_CHECKPOINT_EVERY",
+        SECONDS,
+        "60",
+        "Seconds after which a training keeps its state in the store, to go on from where it is stopped.",
+        next_to_graph=True,
+    ),
+    Setting(
         "notify",
         "WEFT_NOTIFY",
         TEXTS,
@@ -340,6 +348,7 @@ class Settings:
         reserve: None goes by the size of the device.
         preview_decoders: None draws previews without one.
         node_timeout: in seconds; None is no limit.
+        checkpoint_every: in seconds.
         origins: for each setting the place that gave its value: `FILE:LINE`, a variable or `call`; for a list the place
             of each element.
     """
@@ -359,6 +368,7 @@ class Settings:
     download: bool = False
     preview_decoders: Path | None = None
     node_timeout: float | None = None
+    checkpoint_every: float = 60.0
     notify: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)

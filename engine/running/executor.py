@@ -50,6 +50,7 @@ from weft.engine.running.result import Result
 from weft.engine.running.run_devices import RunDevice, RunDevices
 from weft.engine.running.time_limit import LimitedCall
 from weft.engine.spec.call import Call
+from weft.engine.spec.checkpoints import Checkpoints
 from weft.engine.spec.context import Context
 from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote, Store
 from weft.engine.store.claims import UNCLAIMED, Claim
@@ -90,6 +91,7 @@ class RunEnvironment:
         verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
         final: whether the run is not planned again for a changed file: the node that read it has failed then.
         node_timeout: seconds that a call of a node may take (`weft.engine.running.time_limit`); None without a limit.
+        checkpoint_every: seconds after which a call that asks for it has its state kept.
     """
 
     store: Store
@@ -106,6 +108,7 @@ class RunEnvironment:
     verify: Callable[[HashedResource], None] = lambda found: None
     final: bool = False
     node_timeout: float | None = None
+    checkpoint_every: float = 60.0
 
 
 @dataclass
@@ -145,6 +148,7 @@ class _Run:
         self.announced = {*result.ran, *result.cached}
         self.faulty = result.faulty
         self.peaks: dict[str, int] = {}
+        self.checkpoints: dict[str, Checkpoints] = {}
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
@@ -343,6 +347,7 @@ class _Run:
         arrived = self._arrived(step)
         if arrived is None:
             return None
+        self.checkpoints[step.call.id] = Checkpoints(self.environment.store, content, self.environment.checkpoint_every)
         # No event but progress is emitted within the turn: a slow listener keeps the device from no other run.
         self._emit(events.NodeStarted, step)
         outputs, seconds = self._limited(step, arrived)
@@ -473,6 +478,7 @@ class _Run:
         """Put outputs into the store, and notes that lead to them and say how long they took."""
         trace = {"type": step.call.type.name, "partial": step.partial, **self.trace, **self._trace_of(step)}
         self.environment.store.put(content, outputs, seconds, trace)
+        self.checkpoints.pop(step.call.id).drop()
         self._remember(step.recipe, ResultNote(content))
         if step.partial:
             self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
@@ -506,6 +512,7 @@ class _Run:
             cancelled=limited.cancelled if limited else self.environment.cancelled,
             lane=lane,
             savings=savings,
+            checkpoints=self.checkpoints[step.call.id],
         )
 
     def _raise_if_changed(self, call: Call, arrived: Mapping[Link, Any]) -> None:
@@ -518,12 +525,18 @@ class _Run:
                 )
 
     def _progress(
-        self, step: Step, limited: LimitedCall[Any] | None, done: int, steps: int, preview: events.Preview | None
+        self,
+        step: Step,
+        limited: LimitedCall[Any] | None,
+        done: int,
+        steps: int,
+        preview: events.Preview | None,
+        measured: Mapping[str, float],
     ) -> None:
         if limited is not None and limited.given_up:
             return
         shown = events.rendered(self.emit.listener, step.call.id, preview)
-        self.emit(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown))
+        self.emit(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown, measured))
 
     def _warned(self, step: Step, notice: Notice) -> None:
         given = (step.call.id, "", notice.message, notice.hint, notice.code)

@@ -18,6 +18,7 @@ from weft.engine.events import Preview
 from weft.engine.keys import digest_bytes
 from weft.engine.limits import Limits
 from weft.engine.process_end import raise_if_ending
+from weft.engine.spec.checkpoints import Checkpoints
 from weft.engine.weights.device_lane import DeviceLane, give_way, lane_of
 from weft.engine.weights.recipes import Patch, Recipe
 from weft.engine.weights.residency import Residency
@@ -34,7 +35,7 @@ LEAST: Mapping[Offload, Streaming] = {"group": "blocks", "sequential": "layers"}
 """What is streamed however much room there is, by what leaves the device for the host."""
 
 
-def _silent(step: int, steps: int, preview: Preview | None) -> None:
+def _silent(step: int, steps: int, preview: Preview | None, measured: Mapping[str, float]) -> None:
     """Progress that nobody listens to."""
 
 
@@ -55,6 +56,7 @@ class Context:
         preview_decoders: a folder of small decoders that draw previews; None has none.
         savings: of memory, that this call is asked for.
         on_weights: called with each recipe whose weights are used.
+        checkpoints: keeps how far the call has come; by default nothing is kept.
         lane: in which code that uses weights takes its turns; the device's own one where left out.
     """
 
@@ -62,13 +64,14 @@ class Context:
     setting: str
     residency: Residency = field(repr=False)
     resources: Mapping[str, HashedResource] = field(default_factory=dict, repr=False)
-    on_progress: Callable[[int, int, Preview | None], None] = field(default=_silent, repr=False)
+    on_progress: Callable[[int, int, Preview | None, Mapping[str, float]], None] = field(default=_silent, repr=False)
     cancelled: Callable[[], bool] = field(default=never, repr=False)
     lane: DeviceLane | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits, repr=False)
     preview_decoders: Path | None = field(default=None, repr=False)
     savings: Savings = field(default_factory=Savings, repr=False)
     on_weights: Callable[[Recipe[Any]], object] = field(default=id, repr=False)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints, repr=False)
 
     @property
     def precision(self) -> str:
@@ -84,18 +87,37 @@ class Context:
         """
         return part_precision(self.setting, published) if asked == "auto" else asked
 
-    def progress(self, step: int, steps: int, preview: Preview | None = None) -> None:
+    def progress(self, step: int, steps: int, preview: Preview | None = None, **measured: float) -> None:
         """Report that `step` of `steps` is done.
 
         Args:
             preview: paints what there is by now; called where somebody wants to see it, and now is the time.
+            measured: numbers of this step by name, for whoever follows: the loss of a training.
 
         Raises:
             Cancelled: where the run was asked to stop.
         """
-        self.on_progress(step, steps, preview)
+        self.on_progress(step, steps, preview, measured)
+        if self.cancelled():
+            self.checkpoints.keep()
         self._raise_if_cancelled()
         give_way(self.look)
+
+    def checkpoint(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep how far the call has come, in the store under its key, until it ends. Call it right before `progress`.
+
+        A call of the same inputs that follows one which was stopped finds it by `checkpointed`, and has to give the
+        same outputs as one that was not stopped.
+
+        Args:
+            state: makes it, of plain values, tensors, lists and dicts; called where the last one is old enough (the
+                setting `checkpoint_every`), and by `progress` where the run was asked to stop.
+        """
+        self.checkpoints.reached(state)
+
+    def checkpointed(self) -> Mapping[str, Any] | None:
+        """The last `checkpoint` of a call of the same inputs that did not end; None where there is none."""
+        return self.checkpoints.found()
 
     @overload
     def weights(self, recipe: Recipe[M], *, patches: Sequence[Patch[Any]] = ()) -> AbstractContextManager[M]: ...

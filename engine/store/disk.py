@@ -2,6 +2,7 @@
 
     STORE/layout.json                     see `store_layout`
     STORE/v1/traces, blobs, notes         see `record_files`
+    STORE/v1/states                       see `kept_states`
     STORE/v1/claims                       see `claims`
     STORE/v1/weighed                      its modification time says when the store was last measured
 
@@ -23,6 +24,7 @@ from weft.engine.errors import StoreError, writing_hint
 from weft.engine.keys import Digest
 from weft.engine.store import Claim, Claimant, Computed, CorruptRecord, Fault, Note, Record, Stats
 from weft.engine.store.claims import Claims
+from weft.engine.store.kept_states import pack_state, state_name, unpack_state
 from weft.engine.store.notes import read_untyped
 from weft.engine.store.places import LocalFiles
 from weft.engine.store.record_files import FOLDER, FileStore, blob_name, note_name, trace_name
@@ -116,6 +118,32 @@ class DiskStore(FileStore):
         with self._naming_the_folder():
             self._mark()
             super().remember(key, note)
+
+    def keep_state(self, key: Digest, state: Mapping[str, Any]) -> None:
+        """Write the state of a call as one file, in place of the one before.
+
+        Raises:
+            StoreError: where the disk is full or the folder cannot be written.
+        """
+        with self._naming_the_folder():
+            self._mark()
+            self.files.write(state_name(key), pack_state(key, state))
+
+    def kept_state(self, key: Digest) -> Mapping[str, Any] | None:
+        """The state of a call; a damaged one counts as none, and the call begins at its beginning."""
+        try:
+            return unpack_state(key, self.files.read(state_name(key)))
+        except (OSError, CorruptRecord):
+            return None
+
+    def drop_state(self, key: Digest) -> None:
+        """Remove the state of a call.
+
+        Raises:
+            StoreError: where the folder cannot be written.
+        """
+        with self._naming_the_folder():
+            self.files.remove(state_name(key))
 
     def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
         """Claim a key for this process; None where another process of this machine computes it."""

@@ -137,6 +137,29 @@ class Store(Protocol):
         """Who computes a key; where this is None, `claim` succeeds."""
         return None
 
+    def keep_state(self, key: Digest, state: Mapping[str, Any]) -> None:
+        """Keep how far the call of a key has come, in place of an older state, or decide not to.
+
+        Args:
+            state: what values on links may consist of: plain values, tensors, lists and dicts of these.
+
+        Raises:
+            StoreError: where it cannot be written.
+        """
+        return
+
+    def kept_state(self, key: Digest) -> Mapping[str, Any] | None:
+        """The state that was kept last for a call that has not ended; None where there is none, or a damaged one."""
+        return None
+
+    def drop_state(self, key: Digest) -> None:
+        """Forget the state of a call, since it has ended; nothing happens where there is none.
+
+        Raises:
+            StoreError: where it cannot be removed.
+        """
+        return
+
     def stats(self) -> Stats:
         """What the store holds; zeros from a store that cannot count."""
         return Stats()

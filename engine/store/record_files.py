@@ -40,20 +40,20 @@ LARGE_BLOB = 2**28
 
 def trace_name(key: Digest) -> str:
     """The file of a record."""
-    return f"{FOLDER}/traces/{_safe(key)[:2]}/{key}.json"
+    return f"{FOLDER}/traces/{safe(key)[:2]}/{key}.json"
 
 
 def blob_name(name: str) -> str:
     """The file of a blob."""
-    return f"{FOLDER}/blobs/{_safe(name)[:2]}/{name}"
+    return f"{FOLDER}/blobs/{safe(name)[:2]}/{name}"
 
 
 def note_name(key: Digest) -> str:
     """The file of a note."""
-    return f"{FOLDER}/notes/{_safe(key)[:2]}/{key}"
+    return f"{FOLDER}/notes/{safe(key)[:2]}/{key}"
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
     """A name that may be a part of a path: a digest and nothing else, wherever it came from."""
     if not is_digest(name):
         raise CorruptRecord(Digest(name), "its name is no digest")
@@ -253,7 +253,7 @@ class FileStore(Store):
     def _put_value(self, made: Computed) -> StoredOutput:
         parts = flatten(made.value)
         blobs: list[str] = [self._put_blob(blob) for blob in parts.blobs]
-        tensors = self._put_blob(_pack(parts.tensors)) if parts.tensors else None
+        tensors = self._put_blob(pack_tensors(parts.tensors)) if parts.tensors else None
         return {"digest": made.digest, "tree": parts.tree, "blobs": blobs, "tensors": tensors}
 
     def _put_blob(self, content: bytes) -> Digest:
@@ -287,7 +287,7 @@ def _restored(key: Digest, output: StoredOutput, blob: Callable[[str], bytes]) -
         StoreError: where no installed library has a class of it.
     """
     try:
-        tensors = _unpack(blob(output["tensors"])) if output["tensors"] else []
+        tensors = unpack_tensors(blob(output["tensors"])) if output["tensors"] else []
         return restore(output["tree"], tensors.__getitem__, lambda index: blob(output["blobs"][index]))
     except StoreError:
         raise
@@ -295,13 +295,15 @@ def _restored(key: Digest, output: StoredOutput, blob: Callable[[str], bytes]) -
         raise CorruptRecord(key, f"its value cannot be built: {type(fault).__name__}: {fault}") from fault
 
 
-def _pack(tensors: list[Any]) -> bytes:
+def pack_tensors(tensors: list[Any]) -> bytes:
+    """Tensors as one safetensors file, named by their numbers."""
     from safetensors.torch import save
 
     return save({str(index): tensor.detach().cpu().contiguous().clone() for index, tensor in enumerate(tensors)})
 
 
-def _unpack(content: bytes) -> list[Any]:
+def unpack_tensors(content: bytes) -> list[Any]:
+    """The tensors of a file of `pack_tensors`, in their order."""
     from safetensors.torch import load
 
     found = load(content)

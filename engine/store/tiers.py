@@ -57,6 +57,20 @@ class Tiers(Store):
         """Who computes a key, by the first tier that knows of somebody."""
         return next((claimant for store in self.stores if (claimant := store.claimed(key))), None)
 
+    def keep_state(self, key: Digest, state: Mapping[str, Any]) -> None:
+        """Keep the state of a call in every tier that keeps states."""
+        for store in self.stores:
+            store.keep_state(key, state)
+
+    def kept_state(self, key: Digest) -> Mapping[str, Any] | None:
+        """The state of a call, of the first tier that has it."""
+        return next((state for store in self.stores if (state := store.kept_state(key)) is not None), None)
+
+    def drop_state(self, key: Digest) -> None:
+        """Forget the state of a call in every tier."""
+        for store in self.stores:
+            store.drop_state(key)
+
     def stats(self) -> Stats:
         """The sum over all tiers; what two of them hold counts twice."""
         return sum((store.stats() for store in self.stores), Stats())

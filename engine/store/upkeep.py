@@ -17,6 +17,7 @@ from pathlib import Path
 from weft.engine.keys import Digest, is_digest
 from weft.engine.process import machine
 from weft.engine.store import CorruptRecord, CostNote, Fault, HistoryNote, PaceNote, ResultNote, Stats
+from weft.engine.store.kept_states import STATES
 from weft.engine.store.record_files import FileStore, blob_name, trace_name
 
 GRACE = 3600.0
@@ -28,7 +29,8 @@ _UNFINISHED = re.compile(r"\.[0-9a-f]{64}(\.json)?\.[0-9a-f]{8}\.\d+\.\d+\Z")
 """A file that was being written when its process ended (`atomic_write`)."""
 
 FORGET = 30 * DAY
-"""Seconds for which the cost of a node whose results are gone is remembered, and what a graph last was."""
+"""Seconds for which the cost of a node whose results are gone is remembered, what a graph last was, and the state of a
+call that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Upkeep:
 
     def stats(self) -> Stats:
         """Count what the store holds."""
-        found = {kind: [*self._files(kind)] for kind in ("traces", "blobs", "notes")}
+        found = {kind: [*self._files(kind)] for kind in ("traces", "blobs", "notes", STATES)}
         total = sum(_size(path) for paths in found.values() for path in paths)
         return Stats(len(found["traces"]), len(found["blobs"]), len(found["notes"]), total)
 
@@ -139,7 +141,10 @@ class Upkeep:
             lost = not self.store.claimed(Digest(path.name)) if own else _age(path, now) > DAY
             if lost:
                 path.unlink(missing_ok=True)
-        for path in self._entries("traces", "blobs", "notes"):
+        for path in self._files(STATES):
+            if _age(path, now) > FORGET:
+                path.unlink(missing_ok=True)
+        for path in self._entries("traces", "blobs", "notes", STATES):
             if _UNFINISHED.match(path.name) and _age(path, now) > GRACE:
                 path.unlink(missing_ok=True)
 
