@@ -9,6 +9,7 @@
 The rooms, each above those that it uses: `values` (what links carry), `models` (file formats, headers, networks,
 denoisers and what they predict, previews), `prompting` (prompts, text encoders, embeddings), `families` (one file a
 family of models, and how a name becomes files), `sampling` (samplers, schedules, runs, guidance, checks before a run),
+`fine_tuning` (losses of papers, what is trained, the loop that trains it),
 `library` (every node function, and how recipes are loaded). `builtin` is the embedded model. Read next: `values`, then
 a file of `library`. nodes/AUTHORING.md is for authors of other libraries.
 
@@ -130,6 +131,7 @@ if TYPE_CHECKING:
     )
     from weft.nodes.library.stitch import CroppedToMask, CropRegion, CropToMask, StitchImage
     from weft.nodes.library.text import Framing, TextEncode
+    from weft.nodes.library.train_lora import PlotLosses, SaveLoRA, TrainedLoRA, TrainLoRA
     from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
     from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
     from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
@@ -316,6 +318,7 @@ __all__ = [
     "PickFromBatch",
     "PictureFeatures",
     "Pictured",
+    "PlotLosses",
     "PlotNoiseSchedule",
     "PlotSigmas",
     "PlottedSchedule",
@@ -335,6 +338,7 @@ __all__ = [
     "SampledSteps",
     "SamplerName",
     "SaveImage",
+    "SaveLoRA",
     "ScaleImage",
     "ScaleImageBy",
     "ScaleImageToModel",
@@ -363,6 +367,8 @@ __all__ = [
     "TextEncode",
     "TextEncoder",
     "TextualInversion",
+    "TrainLoRA",
+    "TrainedLoRA",
     "UnCLIP",
     "UpscaleImage",
     "Upscaler",

@@ -22,10 +22,12 @@ class LoRA(Recipe[Any], Generic[F]):
     Args:
         source: the content digest of the file that they are in.
         family: the name of the family of models that they were made for; empty where the file does not tell.
+        file: the whole safetensors file, of a LoRA that a node has made; empty for one that lies in a folder.
     """
 
     source: str
     family: str
+    file: bytes = field(default=b"", repr=False, metadata=ADDED_LATER)
 
     def __repr__(self) -> str:
         return f"LoRA({self.family or 'of any family'}, {self.source[:12]})"

@@ -30,6 +30,7 @@ CODES: Mapping[str, str] = {
     "no-compiler": "torch finds no compiler for the device.",
     "unsupported-by-device": "The device does not have what the node uses.",
     "missing-package": "The node needs a Python package that is not installed.",
+    "training-diverged": "The loss of a training, or what it trains, is no longer finite.",
     # what goes together
     "wrong-channels": "What is given has another number of channels than what reads it.",
     "wrong-prompt": "The prompt lacks a part that the model reads; another family's text encoder made it.",

@@ -8,7 +8,8 @@ from tests.imports import arrows
 
 ENGINE = ["store", "weights", "graph", "spec", "checking", "planning", "running", "show"]
 ENGINE += ["session submission watching graph_files graph_copy shipped_graphs", "farm interop", "cli", "__init__"]
-NODES = ["builtin pictures", "models", "prompting", "families", "sampling", "library interop", "training", "__init__"]
+NODES = ["builtin pictures", "models", "prompting", "families", "sampling", "fine_tuning", "library interop"]
+NODES += ["training", "__init__"]
 HOUSE = {"engine": ENGINE, "nodes": NODES}
 FLOORS = {
     f"{top} {room}": n for top, floors in HOUSE.items() for n, rooms in enumerate(floors, 1) for room in rooms.split()

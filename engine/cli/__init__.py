@@ -20,8 +20,11 @@ from weft.engine.cli.standard_streams import abandon, is_of_stream, prepare
 from weft.engine.errors import InputError, StoreError, WeftError
 from weft.engine.process_end import end_process
 
-COMMANDS = ("run", "check", "plan", "watch", "diff", "show", "graphs", "new", "nodes", "devices", "schema")
+COMMANDS = ("run", "train", "check", "plan", "watch", "diff", "show", "graphs", "new", "nodes", "devices", "schema")
 """Modules of this package with one command each, in the order of the help."""
+
+MODULES = {"train": "run_training"}
+"""The module of a command, where it does not have the command's name."""
 
 GROUPS = {"models": "models", "store": "store", "settings": "settings_listing", "farm": "farm"}
 """Groups of commands, and the module of this package that each is in."""
@@ -44,7 +47,7 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
         callback=_root,
     )
     for name in wanted:
-        module = import_module(f"{__name__}.{GROUPS.get(name, name)}")
+        module = import_module(f"{__name__}.{(GROUPS | MODULES).get(name, name)}")
         if name in GROUPS:
             app.add_typer(module.app, name=name)
         else:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Protocol
 
 from weft.engine import events
 from weft.engine.atomic_write import replace_file
@@ -14,14 +15,24 @@ from weft.engine.cli.output import json_line, writing
 from weft.engine.cli.progress_bar import ProgressBar
 
 
+class Progress(AbstractContextManager["Progress"], Protocol):
+    """Shows a run while it is open."""
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+
+
 @contextmanager
-def listening(previews: Path | None, json: bool = False) -> Iterator[events.Listener]:
+def listening(
+    previews: Path | None, json: bool = False, progress_of: Callable[[], Progress] = ProgressBar
+) -> Iterator[events.Listener]:
     """A listener that shows a run as a progress bar, or as JSON lines.
 
     Args:
         previews: a folder for NODE.png, the latest preview of each node; JSON lines then name the file.
+        progress_of: makes what shows the run where it is not JSON lines.
     """
-    with nullcontext() if json else ProgressBar() as progress:
+    with nullcontext() if json else progress_of() as progress:
 
         def hear(event: events.Event) -> None:
             file = _keep(event, previews) if previews else {}

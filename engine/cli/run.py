@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from textwrap import shorten
 from types import FrameType
 
+from weft.engine import events
 from weft.engine.checking.parameters import parameter_summaries
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, with_changes
@@ -17,6 +18,7 @@ from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, json_alone, json_line, say, table
 from weft.engine.graph.graph import Graph
 from weft.engine.running.result import Result
+from weft.engine.session import Engine
 from weft.engine.spec.catalog import Catalog
 
 
@@ -47,10 +49,28 @@ def command(
     made = engine.engine(settings, no_cache=no_cache, guarded=guard)
     chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
     if help_parameters:
-        return _list_parameters(chosen, made.catalog, json)
+        return list_parameters(chosen, made.catalog, json)
+    return run_graph(made, chosen, only, listening(preview, json), json=json, debug=debug, audit=audit)
+
+
+def run_graph(
+    made: Engine,
+    graph: Graph,
+    only: options.Only,
+    shown: AbstractContextManager[events.Listener],
+    *,
+    json: bool,
+    debug: bool,
+    audit: float = 0.0,
+) -> int:
+    """Run a graph, and print what it gives; the exit code.
+
+    Args:
+        shown: gives the listener that shows the run.
+    """
     with made, json_alone(json), _interruptible() as interrupted:
-        planned = made.plan(chosen, only or ())
-        with listening(preview, json) as listener:
+        planned = made.plan(graph, only or ())
+        with shown as listener:
             result = made.execute(planned, listener=listener, cancelled=interrupted.is_set, audit=audit)
     if not json:
         _report(result)
@@ -62,7 +82,8 @@ def command(
     return {"done": Exit.DONE, "failed": Exit.FAILED, "cancelled": Exit.INTERRUPTED}[result.status]
 
 
-def _list_parameters(graph: Graph, catalog: Catalog, json: bool) -> int:
+def list_parameters(graph: Graph, catalog: Catalog, json: bool) -> int:
+    """Print the parameters of a graph; the exit code."""
     found = [*parameter_summaries(graph, catalog)]
     if json:
         for one in found:

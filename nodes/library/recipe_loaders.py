@@ -178,6 +178,8 @@ def load_lora(recipe: LoRA[Any], loading: Loading) -> LoadedLoRA:
     """The tensors of a LoRA, with what its header says."""
     from weft.nodes.models.lora_merging import LoadedLoRA
 
+    if recipe.file:
+        return LoadedLoRA.made(recipe.file, loading.device)
     source = loading.locate(recipe.source)
     assert isinstance(source.facts, LoRAFacts), "LoadLoRA gives digests of LoRAs alone"
     with reading_weights(source.text):

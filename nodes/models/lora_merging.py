@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from weft.engine import InputError, listed
 from weft.nodes.lora_values import AppliedLoRA
 from weft.nodes.models.lora_binding import BoundLayer, bound
-from weft.nodes.models.lora_facts import LoRAFacts
+from weft.nodes.models.lora_facts import LoRAFacts, lora_facts
 from weft.nodes.models.lora_file import MOST_NAMES
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, number_for
 from weft.nodes.models.original_modules import OriginalModules
 from weft.nodes.models.packed_weights import Change, PackedLayer, weight_shapes
+from weft.nodes.models.safetensors_header import header_in
 from weft.nodes.models.single_file import tensors
 
 Tensors = Mapping[str, Tensor]
@@ -58,6 +60,14 @@ class LoadedLoRA:
                 "damaged-file",
             )
         return cls(facts, {name: one.to(device) for name, one in found.items()})
+
+    @classmethod
+    def made(cls, content: bytes, device: str) -> LoadedLoRA:
+        """The tensors in the bytes of a file that a node has made."""
+        header = header_in(content, "a trained LoRA")
+        facts = lora_facts(header.shapes, header.metadata)
+        assert facts, "what a node gives as a LoRA is one"
+        return cls(facts, {name: one.to(device) for name, one in load(content).items()})
 
     def parameters(self) -> Iterator[Tensor]:
         """What the residency counts."""

@@ -6,7 +6,8 @@ Importing this module imports no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from weft.engine import InputError, WeftError
@@ -47,7 +48,8 @@ def library_errors(refusal: Callable[[str], InputError], kinds: tuple[type[Excep
 def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> Iterator[None]:
     """A call of a network without what gradients need; errors of libraries become an `InputError`.
 
-    What the call gives are inference tensors: they are read, and neither changed in place nor trained with.
+    What the call gives are inference tensors: they are read, and neither changed in place nor trained with. Within
+    `for_training` it gives tensors with gradients.
 
     Args:
         network: what is called, for the message.
@@ -66,8 +68,21 @@ def network_call(network: str, given: Mapping[str, Tensor], wants: str = "") -> 
 
     import torch
 
-    with library_errors(refusal), torch.inference_mode():
+    with library_errors(refusal), nullcontext() if _TRAINING.get() else torch.inference_mode():
         yield
+
+
+_TRAINING: ContextVar[bool] = ContextVar("calls of networks keep what gradients need", default=False)
+
+
+@contextmanager
+def for_training() -> Iterator[None]:
+    """While open, calls of networks keep what gradients need."""
+    token = _TRAINING.set(True)
+    try:
+        yield
+    finally:
+        _TRAINING.reset(token)
 
 
 def reading_weights(name: str) -> AbstractContextManager[None]:

@@ -82,6 +82,19 @@ def read_header(path: Path) -> Header:
     return header
 
 
+def header_in(content: bytes, name: str) -> Header:
+    """The header of the bytes of a safetensors file.
+
+    Args:
+        name: what messages call it.
+
+    Raises:
+        InputError: where they are none.
+    """
+    length = int.from_bytes(content[:8], "little")
+    return _parsed(Path(name), content[8 : 8 + length])[0]
+
+
 def _text(path: Path, descriptor: int, size: int) -> bytes:
     """The JSON text at the beginning of a file."""
     start = os.read(descriptor, 8)

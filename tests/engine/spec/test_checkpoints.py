@@ -37,9 +37,9 @@ def counted() -> Iterator[None]:
     yield
 
 
-def adding(to: int, **inputs: int) -> Graph:
+def adding(to: int, fails_at: int = 0) -> Graph:
     with Graph() as graph:
-        graph.output("sum", AddUp(to, **inputs))
+        graph.output("sum", AddUp(to, fails_at=fails_at))
     return graph
 
 

@@ -1,0 +1,98 @@
+"""The file of a trained LoRA: PEFT's names as diffusers saves them, or those of kohya's scripts. Imports torch.
+
+Both are read by diffusers and by `weft.nodes.models.lora_file`; kohya's also by what knows no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
+from safetensors.torch import load, save
+from torch import Tensor
+
+from weft.nodes.models.safetensors_header import header_in
+
+Layout = Literal["diffusers", "kohya"]
+
+NAMES: Mapping[str, tuple[str, str]] = {
+    "SD1": ("stable-diffusion-v1", "sd_v1"),
+    "SD2": ("stable-diffusion-v2-768-v", "sd_v2"),
+    "SDXL": ("stable-diffusion-xl-v1-base", "sdxl_base_v1-0"),
+    "SD3": ("stable-diffusion-3", "sd3"),
+    "FLUX": ("flux-1-dev", "flux1"),
+    "ZImage": ("z-image", "z_image"),
+    "QwenImage": ("qwen-image", "qwen_image"),
+}
+"""What a family is called by the specification of model metadata, and by kohya's scripts."""
+
+TRAINING = "weft_training"
+"""The entry of the metadata with what made the file, as JSON."""
+
+
+def lora_file(
+    tensors: Mapping[str, Tensor], family: str, rank: int, alpha: float, training: Mapping[str, Any]
+) -> bytes:
+    """The file of a LoRA in diffusers' layout, in float32.
+
+    Args:
+        tensors: by the name of their part and PEFT's name: `unet.down_blocks.0....lora_A.weight`.
+        training: what made it: settings, digests of what it was made of, versions.
+    """
+    parts: dict[str, set[str]] = {}
+    for name in tensors:
+        part, _, module = name.partition(".")
+        parts.setdefault(part, set()).add(module.partition(".lora_")[0])
+    adapter = {
+        f"{part}.{option}": given
+        for part, modules in parts.items()
+        for option, given in {"r": rank, "lora_alpha": alpha, "target_modules": sorted(modules)}.items()
+    }
+    architecture, base = NAMES.get(family, (family.lower(), family.lower()))
+    metadata = {
+        "format": "pt",
+        "lora_adapter_metadata": _json(adapter),
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{architecture}/lora",
+        "modelspec.implementation": "diffusers",
+        "ss_base_model_version": base,
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": str(alpha),
+        TRAINING: _json(training),
+    }
+    whole = {name: one.detach().float().cpu().contiguous() for name, one in sorted(tensors.items())}
+    return _written(whole, metadata)
+
+
+def in_layout(content: bytes, layout: Layout) -> bytes:
+    """The file of a LoRA in diffusers' layout in another one."""
+    if layout == "diffusers":
+        return content
+    header = header_in(content, "a trained LoRA")
+    rank = json.loads(header.metadata["ss_network_dim"])
+    alpha = float(header.metadata["ss_network_alpha"])
+    named = {name.replace("transformer.", "unet.", 1): one for name, one in load(content).items()}
+    convert: Any = convert_state_dict_to_kohya
+    renamed: dict[str, Tensor] = convert(named)
+    # diffusers writes the rank as the alpha of every module.
+    scaled = {name: one if one.ndim else one.float() * alpha / rank for name, one in renamed.items()}
+    if not any(name.startswith("lora_te2_") for name in scaled):
+        scaled = {name.replace("lora_te1_", "lora_te_", 1): one for name, one in scaled.items()}
+    metadata = {name: given for name, given in header.metadata.items() if name != "lora_adapter_metadata"}
+    return _written({name: one.contiguous() for name, one in sorted(scaled.items())}, metadata)
+
+
+def _written(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file whose header is sorted: the library writes metadata in an order of its own each time."""
+    content = save(dict(tensors), dict(metadata))
+    length = int.from_bytes(content[:8], "little")
+    header = _json(json.loads(content[8 : 8 + length])).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+
+
+def _json(entries: Mapping[str, Any]) -> str:
+    return json.dumps(entries, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,3 @@
+"""Tiny checkpoints of every family, as the tests of families have them."""
+
+from tests.nodes.families.conftest import zoo as zoo
