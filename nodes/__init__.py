@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     )
     from weft.nodes.library.stitch import CroppedToMask, CropRegion, CropToMask, StitchImage
     from weft.nodes.library.text import Framing, TextEncode
+    from weft.nodes.library.train_embedding import SaveEmbedding, TrainedEmbedding, TrainEmbedding
     from weft.nodes.library.train_lora import PlotLosses, SaveLoRA, TrainedLoRA, TrainLoRA
     from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
     from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
@@ -337,6 +338,7 @@ __all__ = [
     "RotateLatent",
     "SampledSteps",
     "SamplerName",
+    "SaveEmbedding",
     "SaveImage",
     "SaveLoRA",
     "ScaleImage",
@@ -367,7 +369,9 @@ __all__ = [
     "TextEncode",
     "TextEncoder",
     "TextualInversion",
+    "TrainEmbedding",
     "TrainLoRA",
+    "TrainedEmbedding",
     "TrainedLoRA",
     "UnCLIP",
     "UpscaleImage",

@@ -306,10 +306,12 @@ class Embedding(Recipe[Any]):
     Args:
         source: the content digest of the file that they are in.
         word: as it is written in prompts.
+        file: the whole safetensors file, of an embedding that a node has made; empty for one that lies in a folder.
     """
 
     source: str
     word: str
+    file: bytes = field(default=b"", repr=False, metadata=ADDED_LATER)
 
 
 @value

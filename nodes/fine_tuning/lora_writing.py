@@ -86,8 +86,11 @@ def in_layout(content: bytes, layout: Layout) -> bytes:
 
 
 def _written(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file whose header is sorted: the library writes metadata in an order of its own each time."""
-    content = save(dict(tensors), dict(metadata))
+    return sorted_file(save(dict(tensors), dict(metadata)))
+
+
+def sorted_file(content: bytes) -> bytes:
+    """A safetensors file with a sorted header: the library writes metadata in an order of its own each time."""
     length = int.from_bytes(content[:8], "little")
     header = _json(json.loads(content[8 : 8 + length])).encode()
     header += b" " * (-len(header) % 8)

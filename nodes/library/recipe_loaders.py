@@ -237,8 +237,10 @@ def _types_of_texts(recipe: TextEncoder[Any], loading: Loading) -> set[str]:
 @loader_for(Embedding)
 def load_embedding(recipe: Embedding, loading: Loading) -> Mapping[str, Tensor]:
     """The vectors `[vector, channel]`, by the names of their tensors."""
-    from weft.nodes.prompting.embeddings import vectors_of
+    from weft.nodes.prompting.embeddings import vectors_in, vectors_of
 
+    if recipe.file:
+        return {name: vectors.to(loading.device) for name, vectors in vectors_in(recipe.file).items()}
     source = loading.locate(recipe.source)
     (file,) = source.files
     with reading_weights(source.text):

@@ -168,14 +168,15 @@ def TrainLoRA(
     return TrainedLoRA(file, losses)
 
 
-def _check_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+def check_artifact_name(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The name must be one of a file in the output folder."""
     fault = name_fault(inputs["name"]) if "name" in inputs else None
     if fault:
         hint = "give a plain name, without folders above it and without an ending"
         yield NodeProblem("name", fault, hint, "malformed-path")
 
 
-@node(category="training", lane="cpu", check=_check_name)
+@node(category="training", lane="cpu", check=check_artifact_name)
 def SaveLoRA(lora: LoRA[F], name: str = "lora", *, layout: Literal["diffusers", "kohya"] = "diffusers") -> Artifact:
     """Save a trained LoRA in the output folder, as a safetensors file with what made it in its metadata.
 

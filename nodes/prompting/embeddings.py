@@ -113,3 +113,10 @@ def vectors_of(file: Path) -> dict[str, Tensor]:
     """The vectors of a file, `[vector, channel]`, by the tensors' names."""
     found = tensors(file)
     return {name: found[name].reshape(size) for name, size in sizes_of(read_shapes(file)).items()}
+
+
+def vectors_in(content: bytes) -> dict[str, Tensor]:
+    """The vectors in the bytes of a file that a node has made, by the tensors' names."""
+    from safetensors.torch import load
+
+    return load(content)
