@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     )
     from weft.nodes.library.stitch import CroppedToMask, CropRegion, CropToMask, StitchImage
     from weft.nodes.library.text import Framing, TextEncode
+    from weft.nodes.library.train_control_net import SaveControlNet, TrainControlNet, TrainedControlNet
     from weft.nodes.library.train_embedding import SaveEmbedding, TrainedEmbedding, TrainEmbedding
     from weft.nodes.library.train_lora import PlotLosses, SaveLoRA, TrainedLoRA, TrainLoRA
     from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
@@ -338,6 +339,7 @@ __all__ = [
     "RotateLatent",
     "SampledSteps",
     "SamplerName",
+    "SaveControlNet",
     "SaveEmbedding",
     "SaveImage",
     "SaveLoRA",
@@ -369,8 +371,10 @@ __all__ = [
     "TextEncode",
     "TextEncoder",
     "TextualInversion",
+    "TrainControlNet",
     "TrainEmbedding",
     "TrainLoRA",
+    "TrainedControlNet",
     "TrainedEmbedding",
     "TrainedLoRA",
     "UnCLIP",

@@ -375,7 +375,13 @@ class VAE(Weights, Generic[F]):
 @value
 @dataclass(frozen=True, repr=False)
 class ControlNet(Weights, Generic[F]):
-    """A ControlNet."""
+    """A ControlNet.
+
+    Args:
+        file: the whole safetensors file, of one that a node has made; empty for one that lies in a folder.
+    """
+
+    file: bytes = field(default=b"", repr=False, metadata=ADDED_LATER)
 
 
 @value

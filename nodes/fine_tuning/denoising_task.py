@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weft.nodes.fine_tuning.examples import Example, Examples, conditions_of, generator_for, predictions
+from weft.nodes.fine_tuning.examples import CONTROL, Example, Examples, conditions_of, generator_for, predictions
 from weft.nodes.fine_tuning.objective import Objective
 from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.network_calls import for_training
@@ -18,8 +18,8 @@ from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_reader import Encoded
 from weft.nodes.values import Prompt, TextEncoder
 
-PredictWith = Callable[[Sequence[Example]], Callable[..., Tensor]]
-"""Gives what is called in place of a denoiser's `predict`, for the examples of a batch."""
+Predict = Callable[[Tensor, Tensor, Conditions], Tensor]
+"""What is called in place of a denoiser's `predict`; the picture of a ControlNet is among the conditions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class DenoisingTask:
         kept_weight: of the loss over these.
         dropout: the share of captions that are left out, so that guidance still leads.
         lower: whether the network computes in bfloat16 where it can, its weights being in float32.
-        predict_with: what is called in place of the denoiser's `predict`.
+        predict: what is called in place of the denoiser's.
     """
 
     denoiser: Denoiser
@@ -75,7 +75,7 @@ class DenoisingTask:
     kept_weight: float = 1.0
     dropout: float = 0.0
     lower: bool = False
-    predict_with: PredictWith | None = None
+    predict: Predict | None = None
 
     def loss(self, number: int) -> Tensor:
         """The loss of the batch of a number."""
@@ -91,16 +91,16 @@ class DenoisingTask:
         noised = self.objective.noised(clean, noise).on(self.device)
         left_out = (torch.rand(len(batch), generator=dropped, dtype=torch.float32) < self.dropout).tolist()
         conditions = [self._conditions(one, drop) for one, drop in zip(batch, left_out, strict=True)]
-        call = self.predict_with(batch) if self.predict_with else None
         lower = torch.autocast(self.device.partition(":")[0], torch.bfloat16) if self.lower else nullcontext()
         with lower:
-            made = predictions(self.denoiser, noised.seen, noised.timesteps, conditions, call)
+            made = predictions(self.denoiser, noised.seen, noised.timesteps, conditions, self.predict)
         return noised.loss(made)
 
     def _conditions(self, one: Example, left_out: bool) -> Conditions:
         prompt = self.captions.prompt(None if left_out else one.caption)
         framed = replace(prompt, framing=one.framing) if self.denoiser.takes_size_conditions else prompt
-        return conditions_of(self.denoiser, framed, one.size, self.device)
+        found = conditions_of(self.denoiser, framed, one.size, self.device)
+        return found if one.control is None else {**found, CONTROL: one.control.to(self.device)}
 
 
 def _ordinary(encoded: Encoded) -> Encoded:

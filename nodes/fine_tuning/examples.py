@@ -14,6 +14,9 @@ from weft.nodes.models.autoencoder import LatentDistribution
 from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.values import Latent, Prompt
 
+CONTROL = "control_picture"
+"""The name among the conditions of an item of the picture that a ControlNet reads."""
+
 STREAMS = {"noise": 1, "order": 2, "dropout": 3, "weights": 4}
 """What is drawn by generators of their own, so that one choice changes nothing of another."""
 
@@ -37,12 +40,14 @@ class Example:
         size: of the picture, for models that read it.
         caption: the text.
         framing: of the picture in its original, for models that read it; None where it is whole.
+        control: the picture that a ControlNet reads with it, `[1, 3, height, width]` in 0..1; None without.
     """
 
     latents: LatentDistribution
     size: Latent[Any]
     caption: str
     framing: tuple[int, int, int, int] | None = None
+    control: Tensor | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> tuple[int, ...]:

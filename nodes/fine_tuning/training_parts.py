@@ -10,7 +10,7 @@ import torch
 
 from weft.engine import Context, InputError
 from weft.engine.store.codec import content_digest
-from weft.nodes.fine_tuning.denoising_task import Captions, DenoisingTask
+from weft.nodes.fine_tuning.denoising_task import Captions, DenoisingTask, Predict
 from weft.nodes.fine_tuning.examples import Examples
 from weft.nodes.fine_tuning.library_versions import library_versions
 from weft.nodes.fine_tuning.objective import Objective
@@ -62,19 +62,23 @@ def training_data(
     settings: TrainingSettings,
     options: TaskOptions,
     context: Context,
+    controls: Image | list[Image] | None = None,
 ) -> TrainingData:
     """Pictures with captions as examples, encoded once.
+
+    Args:
+        controls: the pictures that a ControlNet reads with those that are learned.
 
     Raises:
         InputError: where captions and pictures do not fit each other.
     """
 
-    def examples(given: Captioned) -> Examples:
-        encoded = [*examples_of(captioned(*given), options.resolution, vae, denoiser, context)]
+    def examples(given: Captioned, controls: Image | list[Image] | None = None) -> Examples:
+        encoded = [*examples_of(captioned(*given, controls), options.resolution, vae, denoiser, context)]
         return Examples(encoded, settings.batch_size, settings.seed)
 
     with context.weights(model, Denoiser) as denoiser:
-        return TrainingData(examples(learned), examples(kept) if kept else None)
+        return TrainingData(examples(learned, controls), examples(kept) if kept else None)
 
 
 def task_of(
@@ -85,11 +89,13 @@ def task_of(
     settings: TrainingSettings,
     options: TaskOptions,
     context: Context,
+    predict: Predict | None = None,
 ) -> DenoisingTask:
     """What a denoiser learns of pictures.
 
     Args:
         dtype: of the weights.
+        predict: what is called in place of the denoiser's.
 
     Raises:
         InputError: where it cannot be trained so.
@@ -118,6 +124,7 @@ def task_of(
         options.class_weight,
         options.caption_dropout,
         options.precision == "bfloat16" and dtype == "float32",
+        predict,
     )
 
 

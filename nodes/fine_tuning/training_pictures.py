@@ -22,20 +22,30 @@ from weft.nodes.values import VAE, Image, Latent
 
 @dataclass(frozen=True, eq=False)
 class CaptionedPicture:
-    """One picture `[1, height, width, channel]` with its caption."""
+    """One picture `[1, height, width, channel]` with its caption, and the picture that a ControlNet reads with it."""
 
     pixels: Tensor
     caption: str
+    control: Tensor | None = None
 
 
-def captioned(pictures: Image | list[Image], captions: str | list[str]) -> list[CaptionedPicture]:
+def _items(pictures: Image | list[Image]) -> list[Tensor]:
+    batches = [pictures] if isinstance(pictures, Image) else pictures
+    return [pixels[None] for one in batches for pixels in one.pixels]
+
+
+def captioned(
+    pictures: Image | list[Image], captions: str | list[str], controls: Image | list[Image] | None = None
+) -> list[CaptionedPicture]:
     """Each picture with its caption.
 
+    Args:
+        controls: the pictures that a ControlNet reads with them.
+
     Raises:
-        InputError: where there are none, or as many captions as pictures.
+        InputError: where there are none, or not as many captions or controls as pictures.
     """
-    batches = [pictures] if isinstance(pictures, Image) else pictures
-    items = [pixels[None] for one in batches for pixels in one.pixels]
+    items = _items(pictures)
     texts = [captions] * len(items) if isinstance(captions, str) else captions
     if not items:
         raise InputError("there are no pictures to train with", "give at least one", "empty-list")
@@ -43,7 +53,13 @@ def captioned(pictures: Image | list[Image], captions: str | list[str]) -> list[
         raise InputError(
             f"{len(texts)} captions for {len(items)} pictures", "give one for each, or one for all", "batch-mismatch"
         )
-    return [CaptionedPicture(one, text) for one, text in zip(items, texts, strict=True)]
+    if controls is None:
+        return [CaptionedPicture(one, text) for one, text in zip(items, texts, strict=True)]
+    others = _items(controls)
+    if [size_of(one) for one in others] != [size_of(one) for one in items]:
+        message = f"{len(others)} pictures for the ControlNet and {len(items)} pictures, or their sizes differ"
+        raise InputError(message, "give one for each, of its size", "batch-mismatch")
+    return [CaptionedPicture(*each) for each in zip(items, texts, others, strict=True)]
 
 
 def examples_of(
@@ -64,7 +80,9 @@ def examples_of(
             encoded = autoencoder.distribution(pixels).each(lambda part: part.clone())
             scale = size.width / (box.right - box.left)
             framing = (source.height, source.width, round(box.top * scale), round(box.left * scale))
-            yield Example(_checked(encoded), Latent(size.width, size.height, 1), one.caption, framing)
+            control = None if one.control is None else resized(one.control[..., :3], size, "lanczos", box)
+            seen = None if control is None else control.permute(0, 3, 1, 2)
+            yield Example(_checked(encoded), Latent(size.width, size.height, 1), one.caption, framing, seen)
             context.look()
 
 

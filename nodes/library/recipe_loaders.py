@@ -162,6 +162,8 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwor
     from weft.nodes.models.loading import ready
     from weft.nodes.models.weights_file import reading_onto
 
+    if recipe.file:
+        return _made_control_net(recipe, loading.device)
     family, source, dtype = _parts(recipe, loading)
     if not isinstance(source.facts, ControlNetFacts):
         raise InputError(
@@ -171,6 +173,19 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwor
     with reading_weights(source.text), reading_onto(loading.device):
         network = format.load(source.facts.network, source.root, recipe.variant, dtype)
     return format.network_class(ready(network, loading.device))
+
+
+def _made_control_net(recipe: ControlNet[Any], device: str) -> ControlNetwork:
+    """The ControlNet of a file that a node has made."""
+    import torch
+
+    from weft.nodes.models.loading import ready
+    from weft.nodes.models.made_control_nets import made_network
+
+    network = made_network(recipe.file, getattr(torch, recipe.dtype))
+    made = type(network).__name__
+    format = next(one for one in family(recipe.family).controls if one.class_name == made)
+    return format.network_class(ready(network, device))
 
 
 @loader_for(LoRA)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Artifact, Context, Range, Work, node
 from weft.nodes.fine_tuning.training_settings import RateSchedule, TimestepDensity, TrainingSettings
-from weft.nodes.fine_tuning.workloads import training_work
+from weft.nodes.fine_tuning.training_workload import training_work
 from weft.nodes.library.train_lora import Rate, Share, Steps, check_artifact_name
 from weft.nodes.values import VAE, Embedding, F, Image, Model, TextEncoder
 
