@@ -31,6 +31,9 @@ from weft.nodes.lora_values import LoRA
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
+TEXT = "text_model."
+"""What files have in front of the names of a text model's modules; transformers has left it out since version 5."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAOptions(TaskOptions):
@@ -92,5 +95,5 @@ def _parameters(denoiser: Denoiser, encoder: PromptEncoder | None, name: str) ->
     folders = {text.name: text.folder for text in known.texts}
     for full, one in trained_parameters(encoder).items() if encoder else ():
         part, _, own = full.partition(".")
-        found[f"{folders[part]}.{own}"] = one
+        found[f"{folders[part]}.{TEXT}{own.removeprefix(TEXT)}"] = one
     return found

@@ -44,7 +44,9 @@ def lora_file(
     parts: dict[str, set[str]] = {}
     for name in tensors:
         part, _, module = name.partition(".")
-        parts.setdefault(part, set()).add(module.partition(".lora_")[0])
+        changed = module.partition(".lora_")[0]
+        # The names of modules of text models depend on the version of transformers; their ends do not.
+        parts.setdefault(part, set()).add(changed.rpartition(".")[2] if part.startswith("text_encoder") else changed)
     adapter = {
         f"{part}.{option}": given
         for part, modules in parts.items()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple
 from weft.engine import INJECTED, Artifact, Context, Range, Work, node
 from weft.nodes.fine_tuning.training_settings import Optimizer, RateSchedule, TimestepDensity, TrainingSettings
 from weft.nodes.fine_tuning.training_workload import training_work
-from weft.nodes.library.train_lora import Rate, Share, Steps, check_artifact_name
+from weft.nodes.library.train_lora import Rate, Share, Steps, check_artifact_name, check_optimizer
 from weft.nodes.values import VAE, ControlNet, F, Image, Model, TextEncoder
 
 
@@ -18,7 +18,7 @@ class TrainedControlNet(NamedTuple, Generic[F]):
     losses: list[float]
 
 
-@node(category="training", lane="gpu", traits=(Work(training_work),))
+@node(category="training", lane="gpu", check=check_optimizer, traits=(Work(training_work),))
 def TrainControlNet(
     model: Model[F],
     text_encoder: TextEncoder[F],

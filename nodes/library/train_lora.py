@@ -27,6 +27,11 @@ def check_packages(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodePr
     if find_spec("peft") is None:
         message = "training needs the package peft, which is not installed"
         yield NodeProblem("model", message, "pip install 'weft-engine[train]'", "missing-package")
+    yield from check_optimizer(inputs, limits)
+
+
+def check_optimizer(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The package of the optimiser must be installed."""
     if inputs.get("optimizer") == "adamw_8bit" and find_spec("bitsandbytes") is None:
         message = "`adamw_8bit` needs the package bitsandbytes, which is not installed"
         yield NodeProblem("optimizer", message, "pip install bitsandbytes, or choose `adamw`", "missing-package")

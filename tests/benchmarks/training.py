@@ -129,7 +129,8 @@ def painted(checkpoint: Any, prompts: Sequence[str], lora: Any = None, strength:
         model, text = ApplyLoRA(lora, model, text, strength=strength)
     made = []
     for seed, prompt in enumerate(prompts):
-        positive, negative = (TextEncode(text, one) for one in (prompt, ""))
+        positive: Any = TextEncode(text, prompt)
+        negative: Any = TextEncode(text, "")
         if control:
             seen = Image(control["images"].pixels[seed : seed + 1])
             positive, negative = ApplyControlNet(positive, negative, control["net"], seen)
@@ -201,6 +202,11 @@ def blue_share(pixels: Tensor) -> float:
     return blue / max(blue + int(_red(low).sum()), 1)
 
 
+def trained_subject(checkpoint: Any, pictures: Image, captions: list[str], given: dict[str, Any]) -> Any:
+    """A LoRA of pictures with captions."""
+    return TrainLoRA(*checkpoint, pictures, captions, **given)
+
+
 def subject(options: Options) -> None:
     """A subject under a new word, without and with pictures of its class."""
     checkpoint, scenes = LoadCheckpoint("builtin:landscapes"), with_house(40, 3)[:8]
@@ -216,9 +222,10 @@ def subject(options: Options) -> None:
     before = painted(checkpoint, of_class), painted(checkpoint, asked)
     print(f"before: class {blue_share(before[0]):.2f}, word {blue_share(before[1]):.2f} blue", flush=True)
     rows, pictures = [before[0], before[1]], Image(repainted(drawn(scenes)))
-    for name, extra in (("alone", {}), ("with class pictures", {"class_pictures": known, "class_captions": names})):
-        train = partial(TrainLoRA, *checkpoint, pictures, named, **given, **extra)
-        trained = timed(f"subject {name}", train)
+    of_its_class: dict[str, Any] = {"class_pictures": known, "class_captions": names}
+    cases: dict[str, dict[str, Any]] = {"alone": given, "with class pictures": {**given, **of_its_class}}
+    for name, case in cases.items():
+        trained = timed(f"subject {name}", partial(trained_subject, checkpoint, pictures, named, case))
         made = [painted(checkpoint, prompts, trained.lora) for prompts in (of_class, asked)]
         print(f"{name}: class {blue_share(made[0]):.2f}, word {blue_share(made[1]):.2f} blue", flush=True)
         rows += made

@@ -75,11 +75,12 @@ def trained(call: Call, zoo: Any) -> Trained:
     usual = {"steps": STEPS, "batch_size": 2, "rank": RANK, "learning_rate": RATE, "caption_dropout": 0.0, "seed": SEED}
 
     def give(name: str, **options: Any) -> TrainedLoRA[Any]:
-        if options or name not in made:
+        key = f"{name} {options}"
+        if key not in made:
             checkpoint = call(LoadCheckpoint, source=name if name in ROOTS else zoo(name))
             parts = checkpoint._asdict()
-            made[name] = call(TrainLoRA, **parts, pictures=pictures(), captions=CAPTIONS, **{**usual, **options})
-        return made[name]
+            made[key] = call(TrainLoRA, **parts, pictures=pictures(), captions=CAPTIONS, **{**usual, **options})
+        return made[key]
 
     return give
 
@@ -88,6 +89,10 @@ def trained(call: Call, zoo: Any) -> Trained:
 def test_first_losses_are_those_of_the_paper(trained: Trained, oracle: Oracle, model: str) -> None:
     ours = trained(model).losses
     assert ours == pytest.approx(Restated(oracle.pipeline(model), NETWORKS[model], order).losses(), abs=1e-5)
+
+
+def test_gradient_checkpointing_changes_no_loss(trained: Trained) -> None:
+    assert trained("epsilon", gradient_checkpointing=True).losses == pytest.approx(trained("epsilon").losses, abs=1e-5)
 
 
 @pytest.mark.parametrize("model", ROOTS)
@@ -118,8 +123,20 @@ def test_what_is_trained_paints_in_diffusers(
         with refused("unsupported-by-model"):
             call(SaveLoRA, lora=trained(model).lora, layout=layout)
         return
-    lora = trained(model).lora
-    file = call(SaveLoRA, lora=lora, layout=layout).save(tmp_path)
+    assert_paints_alike(call, oracle, tmp_path, model, layout, trained(model).lora)
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "kohya"])
+def test_text_models_that_are_trained_too(
+    call: Call, trained: Trained, oracle: Oracle, tmp_path: Path, layout: str
+) -> None:
+    lora = trained("epsilon", train_text_encoder=True, layers="all", alpha=2.0).lora
+    assert_paints_alike(call, oracle, tmp_path, "epsilon", layout, lora)
+
+
+def assert_paints_alike(call: Call, oracle: Oracle, folder: Path, model: str, layout: str, lora: LoRA[Any]) -> None:
+    """Hold pictures under a LoRA to those of diffusers with its file."""
+    file = call(SaveLoRA, lora=lora, layout=layout).save(folder)
     pipeline = oracle.pipeline(model)
     pipeline.load_lora_weights(str(file))
     size: dict[str, Any] = {"height": SIZE, "width": SIZE, "num_inference_steps": 2}
