@@ -57,13 +57,15 @@ def drawn(scene: Scene) -> Image:
     return Image.from_pil(Pictures.fromarray(render(scene).pixels))
 
 
-def repainted(call: Any, image: Image, mask: Mask, caption: str, seed: int, mode: str, scale: float) -> Image:
+def repainted(
+    call: Any, image: Image, mask: Mask, caption: str, seed: int, mode: str, scale: float, **sampling: Any
+) -> Image:
     """A picture painted by a caption under a mask."""
     checkpoint = call(LoadCheckpoint, source="builtin:landscapes")
     texts = [call(TextEncode, text_encoder=checkpoint.text_encoder, text=text) for text in (caption, "")]
     guide = call(CFGGuide, model=checkpoint.model, positive=texts[0], negative=texts[1], scale=scale)
     latent = call(SetNoiseMask, latent=call(VAEEncode, vae=checkpoint.vae, image=image), mask=mask, mode=mode)
-    painted = call(KSampler, guide=guide, latent=latent, seed=seed, steps=STEPS)
+    painted = call(KSampler, guide=guide, latent=latent, seed=seed, **{"steps": STEPS, **sampling})
     decoded: Image = call(VAEDecode, vae=checkpoint.vae, latent=painted)
     return decoded
 
@@ -120,14 +122,19 @@ def horizon_found(pixels: Tensor, columns: slice, near: int) -> int:
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_outpainting_goes_on_from_the_horizon(painter: Any, count: int) -> None:
-    """In the columns next to the seam; and what is not in the strip at the seam stays as it was."""
+    """In the columns next to the seam; and what is not in the strip at the seam stays as it was.
+
+    The sampler is that of graphs/outpaint.json.
+    """
     numbers, right = numpy.random.default_rng(3), 0
     for item, one in enumerate(draw_scenes(count, 77)):
         scene = replace(one, subject="none")
         picture = drawn(scene)
         padded = painter(PadImage, image=picture, right=ADDED, feather=STRIP)
         crop = painter(CropToMask, image=padded.image, mask=padded.mask, width=128, height=128, padding=48)
-        patch = repainted(painter, crop.image, crop.mask, full_caption(scene, numbers), item, "differential", 4.0)
+        caption = full_caption(scene, numbers)
+        given = (crop.image, crop.mask, caption, item, "differential", 4.0)
+        patch = repainted(painter, *given, sampler="euler_ancestral", steps=25)
         whole = painter(StitchImage, image=padded.image, patch=patch, mask=padded.mask, region=crop.region).pixels[0]
         assert torch.equal(whole[:, : 128 - STRIP], picture.pixels[0, :, : 128 - STRIP])
         found = horizon_found(whole, slice(128, 144), horizon(scene))
