@@ -95,7 +95,8 @@ class ImagePrompt:
 
     Args:
         adapter: the IP-Adapter.
-        tokens: what its projection makes of the pictures `[item, picture, token, channel]`; one item serves all.
+        tokens: what its projection makes of the pictures `[item, picture, token, channel]`; one item serves all. Where
+            that depends on the step (SD 3), what it reads of them.
         blank: what it makes of the absence of a picture, of the same shape: for the negative prompt.
         scale: the factor of its output.
         blocks: factors of `scale` for parts of the denoiser, as text (`weft.nodes.models.network_blocks`); the others

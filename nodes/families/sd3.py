@@ -20,7 +20,7 @@ from weft.nodes.families.flows import (
     unpredicted_channels,
 )
 from weft.nodes.families.sd3_controls import SD3ControlNetFormat
-from weft.nodes.models.denoiser import SizeLimits
+from weft.nodes.models.denoiser import ImageLayer, SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import SD3_MODULES, OriginalModules, numbered
@@ -103,6 +103,22 @@ class SD3Denoiser(JointDenoiser):
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
         return numbered(SD3_MODULES, modules)
+
+    @classmethod
+    def image_layers(cls, config: Mapping[str, Any]) -> tuple[ImageLayer, ...]:
+        """The joint attention of each block, and the second one that some blocks of SD 3.5 medium have."""
+        channels = config.get("num_attention_heads", 18) * config.get("attention_head_dim", 64)
+        dual = config.get("dual_attention_layers") or ()
+        return tuple(
+            ImageLayer(f"transformer_blocks.{block}.{name}", channels, channels, timed=True)
+            for block in range(config.get("num_layers", 18))
+            for name in (("attn", "attn2") if block in dual else ("attn",))
+        )
+
+    def image_processor(self, inner: Any, number: int) -> Any:
+        from weft.nodes.models.timed_image_attention import JointAttentionWithTimedImages
+
+        return JointAttentionWithTimedImages(inner, number)
 
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:

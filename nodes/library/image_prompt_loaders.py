@@ -14,7 +14,7 @@ from weft.nodes.models.unclip import ImageNoise, load_image_noise, no_noise
 from weft.nodes.models.vision_models import ImageReader, VisionFacts, load_image_reader
 
 if TYPE_CHECKING:
-    from weft.nodes.models.image_projection import ImageProjector
+    from weft.nodes.models.image_projector import ImageProjector
 
 
 @loader_for(ImageEncoder)

@@ -31,7 +31,7 @@ def LoadImageEncoder(
             (`openai/clip-vit-large-patch14`), or a .safetensors file under transformers' names. Adapters were trained
             with one of them, and refuse those of other sizes: IP-Adapter for SD 1.x with OpenCLIP ViT-H/14, that of
             SDXL with ViT-bigG/14 (`vit-h` in a name means ViT-H), XLabs' for FLUX.1 with CLIP ViT-L/14, FLUX.1 Redux
-            with SigLIP.
+            and InstantX's adapter for SD 3.5 with SigLIP.
         variant: the variant of the weights, such as `fp16`; left empty, the plain ones, or the only ones there are.
     """
     found = context.found(source)
@@ -65,7 +65,8 @@ def LoadIPAdapter(source: Annotated[str, IPAdapterSource()], *, context: Context
 
     Args:
         source: a .safetensors file in the layout of its authors (`h94/IP-Adapter/models/ip-adapter_sd15.safetensors`,
-            `h94/IP-Adapter/sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors`), or of XLabs for FLUX.1.
+            `h94/IP-Adapter/sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors`), of XLabs for FLUX.1, or of InstantX
+            for SD 3.5.
     """
     return IPAdapter(str(context.found(source).digest), "", context.precision)
 
@@ -123,7 +124,7 @@ def ApplyIPAdapter(
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
     """
-    from weft.nodes.models.image_projection import ImageProjector
+    from weft.nodes.models.image_projector import ImageProjector
 
     with context.weights(ip_adapter, ImageProjector) as projector:
         check_encoder(projector.facts, embedding.tokens.shape[-1], embedding.vectors.shape[-1])
@@ -138,8 +139,11 @@ def ApplyIPAdapter(
 def _absent(embedding: ImageEmbedding, facts: IPAdapterFacts, context: Context) -> EncodedImages:
     """What stands for no picture, as in diffusers: a vector of zeros, or the tokens of a picture without contrast.
 
-    For joint attention (FLUX.1) it is a black picture.
+    For joint attention (FLUX.1) it is a black picture, for SD 3 tokens of zeros.
     """
+    if facts.timed:
+        nothing = embedding.tokens[:1] * 0
+        return EncodedImages(nothing, nothing, embedding.vectors[:1])
     if facts.reads_vectors and not facts.joint:
         zeros = embedding.vectors[:1] * 0
         return EncodedImages(embedding.tokens[:1], embedding.last[:1], zeros)

@@ -53,11 +53,13 @@ class ImageLayer:
         name: in the network, as diffusers calls it.
         channels: of its queries, keys and values.
         width: channels of the tokens that it reads.
+        timed: whether these depend on the step.
     """
 
     name: str
     channels: int
     width: int
+    timed: bool = False
 
 
 @dataclass(frozen=True)

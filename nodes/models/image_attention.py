@@ -46,11 +46,11 @@ class ShownImages:
 
     def attended(self, number: int, query: Tensor) -> Tensor:
         """What a layer adds for queries `[row, head, token, channel]` of its rows."""
-        key, value = (_in_heads(one, query) for one in self.keys[number])
+        key, value = (in_heads(one, query.shape[1]) for one in self.keys[number])
         added = self.factors[number] * attention(query, key, value)
-        return added if self.mask is None else added * self._mask_for(query)
+        return added if self.mask is None else added * self.mask_for(query)
 
-    def _mask_for(self, query: Tensor) -> Tensor:
+    def mask_for(self, query: Tensor) -> Tensor:
         """The mask at the places of a layer's queries `[row or 1, 1, token, 1]`, interpolated as in diffusers."""
         count = query.shape[2]
         if count not in self._masks:
@@ -60,10 +60,9 @@ class ShownImages:
         return self._masks[count]
 
 
-def _in_heads(tokens: Tensor, query: Tensor) -> Tensor:
-    """Tokens `[row, token, channel]` cut into the heads of queries `[row, head, token, channel]`."""
+def in_heads(tokens: Tensor, heads: int) -> Tensor:
+    """Tokens `[row, token, channel]` cut into heads `[row, head, token, channel]`."""
     rows, count, channels = tokens.shape
-    heads = query.shape[1]
     return tokens.view(rows, count, heads, channels // heads).transpose(1, 2)
 
 
@@ -86,6 +85,11 @@ def shown_images(images: Sequence[ShownImages]) -> Iterator[None]:
         yield
     finally:
         _SHOWN.reset(token)
+
+
+def shown() -> tuple[ShownImages, ...]:
+    """The pictures that the present call attends to."""
+    return _SHOWN.get()
 
 
 @value
@@ -127,7 +131,7 @@ class CrossAttentionWithImages:
         temb: Tensor | None = None,
     ) -> Tensor:
         """Called by diffusers, which fixes the names."""
-        images = [one for one in _SHOWN.get() if one.factors[self.number]]
+        images = [one for one in shown() if one.factors[self.number]]
         given = (hidden_states, encoder_hidden_states, attention_mask, temb)
         if not images:
             unchanged: Tensor = self.inner(attn, *given)
@@ -196,7 +200,7 @@ class JointAttentionWithImages:
         plain: tuple[Tensor, ...] = self.inner(
             attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb
         )
-        images = [one for one in _SHOWN.get() if one.factors[self.number]]
+        images = [one for one in shown() if one.factors[self.number]]
         if not images:
             return plain
         query = attn.norm_q(attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1))).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""The module of an IP-Adapter: what it projects pictures with, and the keys and values of its attention layers.
+"""The module of most IP-Adapters: what it projects pictures with, and the keys and values of its attention layers.
 
 diffusers' classes project; their names for tensors are not those of files.
 
@@ -7,7 +7,6 @@ Imports torch: only the bodies of nodes and loaders import this module.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,56 +16,35 @@ from accelerate import init_empty_weights
 from diffusers.models.embeddings import ImageProjection, IPAdapterFullImageProjection, IPAdapterPlusImageProjection
 from torch import Tensor, nn
 
-from weft.engine import InputError
+from weft.nodes.models.image_projector import HEAD, LAYER, ImageProjector
 from weft.nodes.models.ip_adapter_files import LAYERS, PROJECTION, IPAdapterFacts, numbered_keys, under_own_names
 from weft.nodes.models.loading import notice_unread, ready
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.single_file import below, tensors
+from weft.nodes.models.timed_image_projection import TimedImageProjector
 from weft.nodes.models.vision_models import EncodedImages
 
-HEAD = 64
-"""Channels of an attention head of the resampler of IP-Adapter Plus."""
 
-
-class ImageProjector(nn.Module):
-    """An IP-Adapter.
+class FixedImageProjector(ImageProjector):
+    """An IP-Adapter whose tokens are the same in all steps, with a key and a value for each attention layer.
 
     Args:
-        facts: what its headers say.
         weights: its tensors: `projection.`, by the names of diffusers' classes, `keys.` and `values.` by the number of
             an attention layer.
         name: of its file, for messages.
     """
 
     def __init__(self, facts: IPAdapterFacts, weights: Mapping[str, Tensor], dtype: torch.dtype, name: str) -> None:
-        super().__init__()
-        self.facts = facts
+        super().__init__(facts)
         with init_empty_weights(include_buffers=False):
             self.projection = _projection(facts, weights)
             biased = "keys.0.bias" in weights
             sides = [nn.ModuleList(nn.Linear(facts.width, one, biased) for one in facts.layers) for _ in range(2)]
         self.keys, self.values = sides
-        converted = {name: one.to(dtype) for name, one in weights.items()}
-        report = self._loaded(converted, name)
-        if report.missing_keys or report.unexpected_keys:
-            missing, unknown = (", ".join(sorted(names)[:3]) for names in report)
-            raise InputError(
-                f"`{name}` is no IP-Adapter of a known structure: it lacks {missing or 'nothing'}, and has "
-                f"{unknown or 'nothing'} that none has",
-                "get the file again",
-                "missing-weights" if missing else "damaged-file",
-            )
-
-    def _loaded(self, weights: Mapping[str, Tensor], name: str) -> Any:
-        try:
-            return self.load_state_dict(weights, strict=False, assign=True)
-        except RuntimeError as fault:
-            raise InputError(
-                f"the weights of `{name}` do not fit each other ({str(fault)[:200]})", "get it again", "damaged-file"
-            ) from fault
+        self.fill(weights, dtype, name)
 
     def project(self, encoded: EncodedImages) -> Tensor:
-        """The tokens of pictures `[picture, token, channel]`, in float32 on the CPU."""
+        """The tokens of pictures."""
         given = encoded.vectors if self.facts.reads_vectors else encoded.tokens
         first = next(self.parameters())
         with network_call("the projection of an IP-Adapter", {"picture": given}):
@@ -114,6 +92,10 @@ def load_ip_adapter(facts: IPAdapterFacts, path: Path, dtype: torch.dtype, devic
     """
     found = under_own_names(tensors(path, dtype=dtype))
     layers = below(LAYERS, found)
+    if facts.timed:
+        timed = TimedImageProjector(facts, below(PROJECTION, found), layers, dtype, path.name)
+        notice_unread(path.name, [name for name in found if not name.startswith((PROJECTION, LAYERS))])
+        return ready(timed, device)
     weights: dict[str, Tensor] = {
         **{f"projection.{name}": one for name, one in _renamed(facts.kind, below(PROJECTION, found))},
         **{
@@ -122,7 +104,7 @@ def load_ip_adapter(facts: IPAdapterFacts, path: Path, dtype: torch.dtype, devic
             for name, one in _of_layer(layers, number, key[0])
         },
     }
-    projector = ImageProjector(facts, weights, dtype, path.name)
+    projector = FixedImageProjector(facts, weights, dtype, path.name)
     read = {name for number, _ in numbered_keys(layers) for name in _names_of_layer(number)}
     others = [name for name in found if not name.startswith((PROJECTION, LAYERS))]
     notice_unread(path.name, [*others, *(LAYERS + name for name in layers if name not in read)])
@@ -154,8 +136,6 @@ PLUS = {
     "1.3.": "ff.1.net.2.",
 }
 """Names of the authors and diffusers' own: of the whole projection, or of a layer of the resampler."""
-
-LAYER = re.compile(r"layers\.(\d+)\.")
 
 
 def _renamed(kind: str, found: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

@@ -2,8 +2,9 @@
 
 An adapter projects what an image encoder makes of a picture to tokens, and has a key and a value for each attention
 layer of the denoiser that it was trained for. The plain one projects the vector of the whole picture, the one called
-Plus resamples the tokens of its parts, the one for whole faces projects each of these. Files have the names of their
-authors (`image_proj.`, `ip_adapter.`), or those of XLabs for FLUX.1. Importing this module imports no torch.
+Plus resamples the tokens of its parts, the one for whole faces projects each of these, and the one for SD 3 resamples
+them in each step, by the timestep. Files have the names of their authors (`image_proj.`, `ip_adapter.`), or those of
+XLabs for FLUX.1. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ class IPAdapterFacts:
     """What headers say of an IP-Adapter.
 
     Args:
-        kind: `plain`, `plus` or `full`.
+        kind: `plain`, `plus`, `full` or `timed`, whose tokens depend on the step.
         reads: channels of what it reads of an image encoder: of the vector for a plain one, of tokens for others.
-        width: channels of the tokens that it makes, as many as those of the model's prompts.
+        width: channels of the tokens that it makes, as many as those of the model's prompts; of a timed one, as many as
+            the model's attention layers have.
         layers: channels of each attention layer that it was made for, in the order of its keys.
         joint: whether these are layers of joint attention, as in FLUX.1; their keys then have biases.
         contents: all that its headers say.
@@ -58,12 +60,20 @@ class IPAdapterFacts:
         return self.kind == "plain"
 
     @property
+    def timed(self) -> bool:
+        """Whether its tokens depend on the step, as in SD 3."""
+        return self.kind == "timed"
+
+    @property
     def family(self) -> str:
         """The family whose prompts are as wide; empty where that is not known."""
+        if self.timed:
+            return "SD3"
         return "FLUX" if self.joint else FAMILIES.get(self.width, "")
 
     def __str__(self) -> str:
-        return f"IP-Adapter ({self.kind}), for {len(self.layers)} layers and prompts of {self.width} channels"
+        read = "" if self.timed else " and prompts"
+        return f"IP-Adapter ({self.kind}), for {len(self.layers)} layers{read} of {self.width} channels"
 
 
 def ip_adapter_facts(contents: Contents) -> IPAdapterFacts | None:
@@ -77,7 +87,6 @@ def ip_adapter_facts(contents: Contents) -> IPAdapterFacts | None:
     if not projection or not keys:
         return None
     _refuse_faces(projection)
-    _refuse_timed(projection)
     kind, reads, width = _projection(projection)
     layers = tuple(shape[0] for _, shape in keys)
     if {shape[1] for _, shape in keys} != {width}:
@@ -111,6 +120,11 @@ def _wanted(
         yield f"{PROJECTION}proj.0.bias", (inner,)
         yield f"{PROJECTION}proj.2.weight", (width, inner)
         yield from ((f"{PROJECTION}{name}.bias", (width,)) for name in ("proj.2", "proj.3"))
+    if kind == "timed":
+        hidden = projection["proj_in.weight"][0]
+        for number, _ in keys:
+            yield f"{LAYERS}{number}.norm_ip.linear.weight", (2 * width, hidden)
+            yield f"{LAYERS}{number}.norm_ip.linear.bias", (2 * width,)
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
@@ -144,6 +158,8 @@ def _projection(shapes: Shapes) -> tuple[str, int, int]:
         return "plain", shapes["proj.weight"][1], shapes["norm.weight"][0]
     if "proj.3.weight" in shapes:
         return "full", shapes["proj.0.weight"][1], shapes["proj.3.weight"][0]
+    if "time_embedding.linear_1.weight" in shapes:
+        return "timed", shapes["proj_in.weight"][1], shapes["proj_out.weight"][0]
     return "plus", shapes["proj_in.weight"][1], shapes["proj_out.weight"][0]
 
 
@@ -153,16 +169,6 @@ def _refuse_faces(projection: Shapes) -> None:
         raise InputError(
             "the adapter reads the embedding of a face that InsightFace makes (FaceID), which no node gives it",
             "use a plain one, IP-Adapter Plus, or one of these for faces (ip-adapter-plus-face, ip-adapter-full-face)",
-            "unsupported-network",
-        )
-
-
-def _refuse_timed(projection: Shapes) -> None:
-    """Raise `InputError` for an adapter whose tokens depend on the step (InstantX's for SD 3.5)."""
-    if "time_embedding.linear_1.weight" in projection:
-        raise InputError(
-            "the adapter is one for SD 3, which makes other tokens of its picture in each step; it is not read",
-            "use an IP-Adapter for SD 1.x, SDXL or FLUX.1",
             "unsupported-network",
         )
 
@@ -177,9 +183,14 @@ def check_layers(facts: IPAdapterFacts, layers: Sequence[ImageLayer], model: str
     hint = "use an adapter that was trained for this kind of model"
     if not layers:
         raise InputError(f"no IP-Adapter can act in {model}", "leave ApplyIPAdapter out", "unsupported-by-model")
+    if facts.timed != layers[0].timed:
+        made = "was" if facts.timed else "was not"
+        message = f"the IP-Adapter {made} made for SD 3, whose tokens depend on the step, and does not fit {model}"
+        raise InputError(message, hint, "wrong-adapter")
     width = layers[0].width
     if facts.width != width:
-        message = f"the IP-Adapter makes tokens of {facts.width} channels, and the prompts of {model} have {width}"
+        what = "attention layers" if facts.timed else "prompts"
+        message = f"the IP-Adapter makes tokens of {facts.width} channels, and the {what} of {model} have {width}"
         raise InputError(message, hint, "wrong-adapter")
     found, wanted = list(facts.layers), [layer.channels for layer in layers]
     if found != wanted:
@@ -213,7 +224,12 @@ def check_encoder(facts: IPAdapterFacts, width: int, vector: int) -> None:
 ENCODERS = {768: "CLIP ViT-L/14", 1024: "OpenCLIP ViT-H/14", 1280: "OpenCLIP ViT-bigG/14"}
 """The image encoders of published plain adapters, by the channels of their vectors."""
 
-TOKEN_ENCODERS = {1024: "CLIP ViT-L/14", 1280: "OpenCLIP ViT-H/14", 1664: "OpenCLIP ViT-bigG/14"}
+TOKEN_ENCODERS = {
+    1024: "CLIP ViT-L/14",
+    1280: "OpenCLIP ViT-H/14",
+    1152: "SigLIP so400m (384)",
+    1664: "OpenCLIP ViT-bigG/14",
+}
 """Those of published adapters of other kinds, by the channels of their tokens."""
 
 

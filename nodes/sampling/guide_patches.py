@@ -16,8 +16,10 @@ from weft.nodes.values import Guide
 
 
 def patches_of(guide: Guide[Any]) -> tuple[Patch[Denoiser], ...]:
-    """The patches, in the order in which they are entered."""
+    """The patches, in the order in which they are entered: attention to pictures goes around perturbed attention, which
+    calls what is inside of it for some rows at a time.
+    """
     perturbed = (PerturbedLayers(guide.perturbation.layers),) if guide.perturbation else ()
     pictured = (ImageLayers(),) if any(prompt.images for prompt in guide.prompts) else ()
     recorded = (RecordedLayers(),) if guide.recorded else ()
-    return (*pictured, *perturbed, *recorded)
+    return (*perturbed, *pictured, *recorded)

@@ -130,7 +130,8 @@ class NetworkCall:
         kept = sum(not prompt.perturbed for prompt in self.prompts)
         count = len(self.prompts)
         perturbed = perturbed_rows(kept, count) if kept < count else nullcontext()
-        pictured = shown_images(acting(self.images, position)) if self.images else nullcontext()
+        time = model.network_timestep(timestep)
+        pictured = shown_images(acting(self.images, position, time, model.dtype)) if self.images else nullcontext()
         given = {"latents": sample, **conditions}
         walk = remembered(model, f"call {id(self)}")
         with walk, perturbed, pictured, network_call(f"the denoiser of {model.family}", given):
@@ -294,7 +295,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
                 own,
                 prompt_weight(prompt, latent, model, context.device),
                 branches[number].perturbed,
-                bound_images(prompt.images, latent, model, context),
+                bound_images(prompt.images, latent, model, context, held),
             )
             for (number, prompt), own in zip(prompts, steered, strict=True)
         ]

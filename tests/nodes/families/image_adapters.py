@@ -100,6 +100,39 @@ def xlabs_adapter(transformer: Any, seed: int) -> dict[str, Tensor]:
     return found
 
 
+def siglip(layers: int = 3) -> Any:
+    """SigLIP's vision model."""
+    return SiglipVisionModel(SiglipVisionConfig(**SIZES, num_hidden_layers=layers, num_attention_heads=1))
+
+
+def timed(hidden: int, width: int, times: int = 32) -> dict[str, Tensor]:
+    """The resampler of an adapter for SD 3, of four layers and five tokens, which reads the timestep."""
+    found = {"latents": random(1, 5, hidden)} | linear("proj_in", hidden, WIDTH) | linear("proj_out", width, hidden)
+    found |= normed("norm_out", width)
+    found |= linear("time_embedding.linear_1", hidden, times) | linear("time_embedding.linear_2", hidden, hidden)
+    for layer in (f"layers.{number}" for number in range(4)):
+        for norm in ("0.norm1", "0.norm2", "1.0"):
+            found |= normed(f"{layer}.{norm}", hidden)
+        parts = {"0.to_q": (64, hidden), "0.to_kv": (128, hidden), "0.to_out": (hidden, 64)}
+        parts |= {"1.1": (4 * hidden, hidden), "1.3": (hidden, 4 * hidden)}
+        found |= {f"{layer}.{name}.weight": random(*shape) for name, shape in parts.items()}
+        found |= linear(f"{layer}.2.1", 4 * hidden, hidden)
+    return found
+
+
+def sd3_adapter(transformer: Any, seed: int, hidden: int = 48) -> dict[str, Tensor]:
+    """An adapter for SD 3's transformer, as InstantX publishes it."""
+    torch.manual_seed(seed)
+    head, width = transformer.config.attention_head_dim, transformer.inner_dim
+    found = {f"image_proj.{name}": one for name, one in timed(hidden, width).items()}
+    for number in range(len(transformer.attn_processors)):
+        own = linear("norm_ip.linear", 2 * width, hidden)
+        own |= {f"to_{side}_ip.weight": random(width, width) for side in ("k", "v")}
+        own |= {f"{norm}.weight": random(head, around=1.0) for norm in ("norm_q", "norm_k", "norm_ip_k")}
+        found |= {f"ip_adapter.{number}.{name}": one for name, one in own.items()}
+    return found
+
+
 def add_image_adapters(models: Path, networks: Mapping[str, str]) -> None:
     """Put an image encoder, and an adapter of each kind for each network, into a models folder.
 
@@ -148,9 +181,8 @@ def gligen(folder: Path) -> None:
 def redux(folder: Path) -> None:
     """The folder of Redux's pipeline, without text encoders."""
     torch.manual_seed(0)
-    vision = SiglipVisionConfig(**SIZES, num_hidden_layers=2, num_attention_heads=1)
     diffusers.FluxPriorReduxPipeline(
-        image_encoder=SiglipVisionModel(vision),
+        image_encoder=siglip(layers=2),
         feature_extractor=SiglipImageProcessor(size={"height": SIDE, "width": SIDE}),
         image_embedder=ReduxImageEncoder(WIDTH, T5_WIDTH),
     ).save_pretrained(folder)

@@ -35,7 +35,8 @@ def with_one(adapter: str, **options: Any) -> list[dict[str, Any]]:
         ("epsilon", "sdxl-plain", "wrong-adapter", ["load_ip_adapter", "load_checkpoint", 128, 64]),
         ("sdxl", "sd1-plus", "wrong-adapter", ["load_ip_adapter", "load_checkpoint", "SDXL", 128, 64]),
         ("epsilon", "sd1-short", "wrong-adapter", ["load_ip_adapter", "load_checkpoint", 3, 4]),
-        ("sd3", "sd1-plain", "unsupported-by-model", ["SD3", "ApplyIPAdapter"]),
+        ("sd3", "sd1-plain", "wrong-adapter", ["load_ip_adapter", "SD3"]),
+        ("z-image", "sd1-plain", "unsupported-by-model", ["Z-Image", "ApplyIPAdapter"]),
     ],
 )
 def test_an_adapter_for_another_network_is_a_problem(
@@ -77,7 +78,6 @@ def test_an_image_encoder_of_another_size_is_a_problem(engine: Engine, adapters:
 UNREAD: dict[str, dict[str, tuple[int, ...]]] = {
     "FaceID": {"image_proj.norm.weight": (8,), "image_proj.proj.0.weight": (8, 8), "image_proj.proj.2.weight": (8, 8)},
     "FaceID Plus": {"image_proj.perceiver_resampler.proj_in.weight": (8, 8)},
-    "SD 3": {"image_proj.time_embedding.linear_1.weight": (8, 8), "image_proj.proj_in.weight": (8, 8)},
 }
 
 

@@ -96,6 +96,8 @@ def painting(
     encoder: str = "vision",
     prompted: Change = lambda prompts: prompts,
     guided: Change = lambda guide: guide,
+    width: int = SIZE,
+    height: int = SIZE,
     **guiding: Any,
 ) -> Graph:
     """A graph under adapters: each with its file, the names of its pictures, and the options of the node."""
@@ -113,7 +115,7 @@ def painting(
             encoded = EncodeImage(reader, [LoadImage(name) for name in names])
             prompts = apply(*prompts, adapter, encoded, **given)
         guide = guided(CFGGuide(checkpoint.model, *prompts, **{"scale": SCALE, **guiding}))
-        latent = KSampler(guide, EmptyLatent(SIZE, SIZE, batch), seed=SEED, steps=steps, sampler=sampler)
+        latent = KSampler(guide, EmptyLatent(width, height, batch), seed=SEED, steps=steps, sampler=sampler)
         SaveImage(VAEDecode(checkpoint.vae, latent))
     return graph
 
