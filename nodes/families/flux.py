@@ -6,7 +6,7 @@ schedule of dev is shifted by the size of the picture.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
@@ -39,6 +39,8 @@ from weft.nodes.prompting.text_reader import Encoded
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from weft.nodes.models.lora_merging import Uses
 
 
 LATENT_CHANNELS, MASK_CHANNELS = 16, 64
@@ -101,6 +103,8 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
 
     reads_references = True
 
+    widened_module = "x_embedder"
+
     repeated_blocks = ("FluxTransformerBlock", "FluxSingleTransformerBlock")
 
     dispatches_attention = skips_blocks = True
@@ -122,6 +126,27 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:
         return numbered(FLUX_MODULES, modules)
+
+    @classmethod
+    def added_channels(cls, columns: int, config: Mapping[str, Any]) -> int:
+        return extra_channels({**config, "in_channels": columns, "out_channels": _predicted(config)})
+
+    def add_loras(self, uses: Uses) -> Callable[[], None]:
+        """Control LoRAs make the network read a picture next to its latents, as those for Canny and Depth do."""
+        from weft.nodes.models.widened_inputs import widened
+
+        narrow = widened(self, uses)
+        try:
+            undo = super().add_loras(uses)
+        except BaseException:
+            narrow()
+            raise
+
+        def undo_both() -> None:
+            undo()
+            narrow()
+
+        return undo_both
 
     @classmethod
     def distilled(cls, config: Mapping[str, Any]) -> bool:
@@ -207,8 +232,12 @@ class FluxFormat(JointFormat):
 
 def extra_channels(config: Mapping[str, Any]) -> int:
     """Channels that a transformer of this configuration reads in addition to those that it predicts."""
-    seen = int(config.get("in_channels") or 0)
-    return (seen - int(config.get("out_channels") or seen)) // PATCH**2
+    return (int(config.get("in_channels") or 0) - _predicted(config)) // PATCH**2
+
+
+def _predicted(config: Mapping[str, Any]) -> int:
+    """Channels of a patch that a transformer predicts: as many as it reads, where the configuration does not say it."""
+    return int(config.get("out_channels") or config.get("in_channels") or 0)
 
 
 def unshifted(network: Mapping[str, Any]) -> Mapping[str, Any]:

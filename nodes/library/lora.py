@@ -9,6 +9,7 @@ from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Rang
 from weft.nodes.families.sources import LoRASource
 from weft.nodes.library.control import check_range
 from weft.nodes.lora_values import AppliedLoRA, LoRA, with_lora
+from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.network_blocks import read_blocks
 from weft.nodes.sampling.lora_compatibility import lora_fits
 from weft.nodes.sampling.traits import ModelTraits
@@ -28,8 +29,9 @@ def LoadLoRA(source: Annotated[str, LoRASource()], *, context: Context = INJECTE
 
     This node only reads the header. Files of kohya's scripts, diffusers, PEFT, ai-toolkit and ComfyUI are read, with
     the names of modules of diffusers or of a model's authors; LoRA of linear layers and convolutions (LoCon), LoHa,
-    LoKr, DoRA, and differences of weights and biases. A tensor that is not read is an error that names it.
-    `weft models list` shows what a LoRA was made for, where its trainer wrote that down.
+    LoKr, DoRA, and differences of weights and biases. Control LoRAs of FLUX.1 (`FLUX.1-Canny-dev-lora`,
+    `FLUX.1-Depth-dev-lora`) make a model read a picture too: put ControlGuide after its guide. A tensor that is not
+    read is an error that names it. `weft models list` shows what a LoRA was made for, where its trainer wrote it down.
 
     Args:
         source: a .safetensors file under a models folder, a folder of PEFT with its `adapter_config.json`, or a name
@@ -56,6 +58,10 @@ def _applied(lora: LoRA[F], strength: float, blocks: str, start: float, end: flo
 
 
 def _unmergeable(apply: Upstream) -> str:
+    loader = apply.above_by_type(LoRA)
+    source = loader.source("source") if loader else None
+    if source and isinstance(source.facts, LoRAFacts) and source.facts.replaces_norms:
+        return "it is a Control LoRA, which changes what the model reads"
     whole = apply.literals.get("start", 0.0) == 0 and apply.literals.get("end", 1.0) == 1
     return "" if whole else "it acts in a part of the steps"
 

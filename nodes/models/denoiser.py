@@ -134,6 +134,9 @@ class Denoiser:
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 
+    widened_module: ClassVar[str] = ""
+    """The module of the network that reads a picture too under a Control LoRA; empty where there are none."""
+
     repeated_blocks: ClassVar[tuple[str, ...]] = ()
     """diffusers' classes of the blocks of which the network has many, and which are compiled by themselves."""
 
@@ -181,6 +184,15 @@ class Denoiser:
         from weft.nodes.models.lora_merging import lora_sums
 
         return lora_sums(self.network, uses, (DENOISER,), self.original_modules)
+
+    @classmethod
+    def added_channels(cls, columns: int, config: Mapping[str, Any]) -> int:
+        """The channels that a network reads in addition to its latents where its `widened_module` has so many columns.
+
+        Args:
+            config: of the network as it is without a Control LoRA.
+        """
+        return 0
 
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:

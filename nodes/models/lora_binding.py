@@ -48,6 +48,36 @@ def modules_of(shapes: Shapes) -> dict[str, tuple[int, int]]:
     }
 
 
+def read_columns(layers: Iterable[LoRALayer], module: str, originals: OriginalModules) -> int:
+    """The columns of the weight of a module that a LoRA was made for; 0 where it does not change it.
+
+    Args:
+        originals: what its authors call the network's modules.
+    """
+    own = {name for name, joined in originals.items() if joined.modules == (module,)}
+    names = {spelling for spelling, _ in _spellings({module, *own})}
+    return max((layer.size[1] for layer in layers if layer.form == "lora" and layer.module in names), default=0)
+
+
+def widened_shapes(
+    layers: Sequence[LoRALayer],
+    shapes: Shapes,
+    module: str,
+    originals: Callable[[Mapping[str, object]], OriginalModules],
+) -> Shapes:
+    """The shapes of a network whose module reads as much as a Control LoRA was made for, which may be more.
+
+    Args:
+        module: that such LoRAs widen; empty where none do.
+    """
+    weight = f"{module}.weight"
+    if not module or weight not in shapes:
+        return shapes
+    rows, *columns = shapes[weight]
+    wide = read_columns(layers, module, originals(modules_of(shapes)))
+    return {**shapes, weight: (rows, max(wide, *columns))}
+
+
 def bound(
     layers: Sequence[LoRALayer], shapes: Shapes, originals: Callable[[Mapping[str, object]], OriginalModules]
 ) -> tuple[BoundLayer, ...]:

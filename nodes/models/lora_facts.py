@@ -61,13 +61,18 @@ class LoRAFacts:
         return tuple(layer for layer in self.layers if layer.part in parts)
 
     @property
+    def replaces_norms(self) -> bool:
+        """Whether norms of its own stand in the place of the model's, as those of Control LoRAs do."""
+        return any(layer.form == "norm" for layer in self.layers)
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The parts of a model that it changes."""
         return tuple(dict.fromkeys(layer.part for layer in self.layers))
 
     def scale(self, layer: LoRALayer, alpha: float | None) -> float:
         """The factor of a layer's change, by its alpha where it has one."""
-        if layer.form == "diff":
+        if layer.form in ("diff", "norm"):
             return 1.0
         if alpha is not None:
             return alpha / layer.rank if layer.rank else 1.0

@@ -92,8 +92,11 @@ ROLES: Mapping[str, str] = {
     "diff_b": "diff_b",
     "w_norm": "diff",
     "b_norm": "diff_b",
+    "norm_scale": "norm_scale",
 }
-"""What names end with, and what the tensor is; the last two are LyCORIS' differences of normalisations."""
+"""What names end with, and what the tensor is; the last three are LyCORIS' differences of normalisations, and those of
+Control LoRAs, which stand in the place of the model's own.
+"""
 
 MAY_COME = frozenset({"alpha", "dora_scale", "diff_b"})
 
@@ -110,6 +113,7 @@ FORMS: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
     ),
     (frozenset({"diff"}), frozenset({"diff_b", "alpha"})),
     (frozenset({"diff_b"}), frozenset({"alpha"})),
+    (frozenset({"norm_scale"}), frozenset()),
 )
 """The tensors of one module that make a change together, and those that may come with them."""
 
@@ -124,9 +128,11 @@ SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\.processor\.(to_[qkv])_lora\.", r".\1.lora."),
         (r"\.processor\.to_out_lora\.", ".to_out.0.lora."),
         (r"\.self_attn\.to_([qkv]|out)_lora\.", r".self_attn.\1_proj.lora."),
+        (r"\.norm\.(key|query)_norm\.scale$", r".norm.\1_norm.norm_scale"),
+        (r"\.(norm_(?:added_)?[qk])\.weight$", r".\1.norm_scale"),
     )
 )
-"""Older and other ways to write the same: the name of an adapter within PEFT's, processors of attention."""
+"""Older and other ways to write the same: the name of an adapter within PEFT's, processors of attention, norms."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +155,11 @@ class LoRALayer:
 
     @property
     def form(self) -> str:
-        """How the tensors make the change of a weight: `lora`, `loha`, `lokr`, `diff`; empty for a bias alone."""
-        roles = {"down": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr", "diff": "diff"}
+        """How the tensors make the change of a weight: `lora`, `loha`, `lokr`, `diff`, or `norm` for one in its place;
+        empty for a bias alone.
+        """
+        roles = {"down": "lora", "hada_w1_a": "loha", "lokr_w1": "lokr", "lokr_w1_a": "lokr"}
+        roles |= {"diff": "diff", "norm_scale": "norm"}
         return next((form for role, form in roles.items() if role in self.shapes), "")
 
     @property
@@ -206,7 +215,7 @@ def layers_of(shapes: Shapes) -> tuple[LoRALayer, ...]:
         else:
             found[module][role] = name
     known = {module: roles for module, roles in found.items() if roles}
-    if not any(roles.keys() - {"alpha", "diff", "diff_b"} for roles in known.values()):
+    if not any(roles.keys() - {"alpha", "diff", "diff_b", "norm_scale"} for roles in known.values()):
         return ()
     whole = {module: roles for module, roles in known.items() if _is_whole(roles)}
     unread += [tensor for module in known.keys() - whole.keys() for tensor in known[module].values()]
@@ -229,10 +238,6 @@ def layers_of(shapes: Shapes) -> tuple[LoRALayer, ...]:
 USUAL_HINT = "use one that changes weights by LoRA, LoHa, LoKr or DoRA, or by differences"
 
 HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"norm\.(key|query)_norm\.scale$|\.norm_(added_)?[qk]\.weight$"),
-        "a Control LoRA of FLUX.1 widens what the model reads: use FLUX.1 Canny or Depth themselves, with ControlGuide",
-    ),
     (re.compile(r"^bundle_emb\."), "save it without its embeddings; LoadEmbedding reads them from files of their own"),
 )
 """What to do about tensors that are not read, by patterns of their names."""

@@ -257,6 +257,8 @@ def weight_change(change: LayerChange, base: Tensor) -> Tensor:
         base: the weight as it is without any LoRA, in float32.
     """
     place, tensors = change.place, change.tensors
+    if "norm_scale" in tensors:
+        return tensors["norm_scale"] - base
     rows = _reordered(FORMS[place.layer.form](tensors), place) * change.scale
     delta = rows.reshape(base.shape)
     magnitude = tensors.get("magnitude", tensors.get("dora_scale"))

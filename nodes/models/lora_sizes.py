@@ -37,9 +37,9 @@ def weight_size(form: str, found: Roles) -> WeightSize | None:
     """The size of the weight that tensors change; None where they do not fit each other.
 
     Args:
-        form: `lora`, `loha`, `lokr` or `diff`.
+        form: `lora`, `loha`, `lokr`, `diff` or `norm`.
     """
-    size = {"lora": _lora, "loha": _loha, "lokr": _lokr, "diff": _difference}[form](found)
+    size = {"lora": _lora, "loha": _loha, "lokr": _lokr, "diff": _difference, "norm": _norm}[form](found)
     return size if size and min(size.rows, size.columns) > 0 else None
 
 
@@ -68,6 +68,11 @@ def _lokr(found: Roles) -> WeightSize | None:
 def _difference(found: Roles) -> WeightSize | None:
     shape = found["diff"]
     return WeightSize(shape[0], math.prod(shape[1:2]), shape[2:]) if shape else None
+
+
+def _norm(found: Roles) -> WeightSize | None:
+    shape = found["norm_scale"]
+    return WeightSize(shape[0], 1) if len(shape) == 1 else None
 
 
 def _factor(found: Roles, name: str, core: str) -> WeightSize | None:

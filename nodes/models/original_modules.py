@@ -51,6 +51,10 @@ FLUX_MODULES: OriginalModules = {
             "txt_mlp.2": "ff_context.net.2",
             "img_mod.lin": "norm1.linear",
             "txt_mod.lin": "norm1_context.linear",
+            "img_attn.norm.query_norm": "attn.norm_q",
+            "img_attn.norm.key_norm": "attn.norm_k",
+            "txt_attn.norm.query_norm": "attn.norm_added_q",
+            "txt_attn.norm.key_norm": "attn.norm_added_k",
         },
         "double_blocks.{}.",
         f"{_FLUX}.",
@@ -59,6 +63,7 @@ FLUX_MODULES: OriginalModules = {
         (*(f"{_FLUX_SINGLE}.attn.to_{one}" for one in "qkv"), f"{_FLUX_SINGLE}.proj_mlp")
     ),
     **_one({"linear2": "proj_out", "modulation.lin": "norm.linear"}, "single_blocks.{}.", f"{_FLUX_SINGLE}."),
+    **_one({"query_norm": "norm_q", "key_norm": "norm_k"}, "single_blocks.{}.norm.", f"{_FLUX_SINGLE}.attn."),
     **_one(
         {
             "img_in": "x_embedder",
@@ -152,6 +157,9 @@ def parted_shapes(table: OriginalModules, shapes: Shapes) -> Shapes:
     All parts of a joined projection have as many rows as it has columns, but for the last, which has the rest.
     """
     weights = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if name.endswith(".weight")}
+    norms = {name.removesuffix(".scale"): shape for name, shape in shapes.items() if name.endswith("_norm.scale")}
+    own = numbered(table, norms)
+    weights |= {name: shape for name, shape in norms.items() if name in own}
     known = numbered(table, weights)
     found: dict[str, tuple[int, ...]] = {}
     for name, shape in weights.items():

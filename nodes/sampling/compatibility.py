@@ -14,6 +14,7 @@ from typing import Any
 
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
+from weft.nodes.lora_values import LoRA
 from weft.nodes.models.facts import (
     CheckpointFacts,
     ControlNetFacts,
@@ -22,6 +23,9 @@ from weft.nodes.models.facts import (
     TextSourceFacts,
     VAEFacts,
 )
+from weft.nodes.models.lora_binding import read_columns
+from weft.nodes.models.lora_facts import LoRAFacts
+from weft.nodes.models.lora_file import DENOISER
 from weft.nodes.models.parametrisation import (
     BETAS,
     ZERO_SNR,
@@ -103,7 +107,23 @@ def checkpoint_facts(loader: Upstream) -> CheckpointFacts | None:
 def model_behind(node: Upstream) -> Loaded | None:
     """The model that a sampler's or a guide's own guide uses; None where links do not lead to its loader."""
     above = model_loader_behind(node)
-    return loaded(above) if above else None
+    found = loaded(above) if above else None
+    return replace(found, extra_channels=_channels_read(node, found)) if found else None
+
+
+def _channels_read(node: Upstream, model: Loaded) -> int:
+    """The channels that the model of a sampler or a guide reads in addition to its latents: more by a Control LoRA."""
+    denoiser, config = model.family.denoiser, model.facts.network.config
+    read, above = model.extra_channels, node.above_by_type(Guide)
+    while above and denoiser.widened_module:
+        lora = above.above_by_type(LoRA)
+        source = lora.source("source") if lora and above.literals.get("strength", 1.0) else None
+        if source and isinstance(source.facts, LoRAFacts):
+            module = denoiser.widened_module
+            columns = read_columns(source.facts.of_part(DENOISER), module, denoiser.original_modules({module}))
+            read = max(read, denoiser.added_channels(columns, config))
+        above = above.above_by_type(Guide) or above.above_by_type(Model)
+    return read
 
 
 def model_loader_behind(node: Upstream) -> Upstream | None:

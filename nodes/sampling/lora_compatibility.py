@@ -10,7 +10,7 @@ from weft.nodes.families import checkpoint_in, family
 from weft.nodes.lora_values import LoRA
 from weft.nodes.models import diffusers_folder
 from weft.nodes.models.facts import CheckpointFacts, TextModelFacts
-from weft.nodes.models.lora_binding import bound
+from weft.nodes.models.lora_binding import bound, widened_shapes
 from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.lora_file import DENOISER, parts_of, read_parts
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, read_blocks
@@ -50,7 +50,15 @@ def _model_fits(
     checked = "lora"
     try:
         shapes = network_shapes(model, facts, str(loader.literals.get("variant") or ""))
-        bound(lora.of_part(DENOISER), shapes, family(facts.family).denoiser.original_modules)
+        denoiser, layers = family(facts.family).denoiser, lora.of_part(DENOISER)
+        wide = widened_shapes(layers, shapes, denoiser.widened_module, denoiser.original_modules)
+        bound(layers, wide, denoiser.original_modules)
+        if wide != shapes and (apply.literals.get("start", 0.0), apply.literals.get("end", 1.0)) != (0.0, 1.0):
+            raise InputError(
+                "a Control LoRA changes what the model reads, which it does in all steps or in none",
+                "leave `start` at 0 and `end` at 1",
+                "conflicting-inputs",
+            )
         checked = "blocks"
         blocks = readable_blocks(apply)
         check_unet_blocks(blocks, facts.network.config)

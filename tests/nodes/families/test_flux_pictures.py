@@ -66,12 +66,13 @@ def referred(guide: Any, checkpoint: Any) -> Any:
     return ReferenceGuide(guide, checkpoint.vae, LoadImage("ramp.png"))
 
 
-def graph_of(model: str, *around: Guided, **asked: Any) -> Graph:
-    """A graph that paints with guides around that of the prompt."""
+def graph_of(model: str, *around: Guided, changed: Callable[[Any], Any] = lambda model: model, **asked: Any) -> Graph:
+    """A graph that paints with guides around that of the prompt, by a model that may be changed."""
     call = {**DEFAULTS, **asked}
     with Graph(outputs={"latent": Link("k_sampler")}) as graph:
         checkpoint = LoadCheckpoint(model)
-        guide: Any = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, PROMPT), scale=call["scale"])
+        prompt: Any = TextEncode(checkpoint.text_encoder, PROMPT)
+        guide: Any = CFGGuide(changed(checkpoint.model), prompt, scale=call["scale"])
         seen = reduce(lambda inner, outer: outer(inner, checkpoint), around, guide)
         start = EmptyLatent(SIZE, SIZE, call["batch"])
         latent = KSampler(seen, start, seed=SEED, steps=call["steps"], sampler="model")

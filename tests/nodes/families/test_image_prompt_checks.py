@@ -36,7 +36,7 @@ def with_one(adapter: str, **options: Any) -> list[dict[str, Any]]:
         ("sdxl", "sd1-plus", "wrong-adapter", ["load_ip_adapter", "load_checkpoint", "SDXL", 128, 64]),
         ("epsilon", "sd1-short", "wrong-adapter", ["load_ip_adapter", "load_checkpoint", 3, 4]),
         ("sd3", "sd1-plain", "wrong-adapter", ["load_ip_adapter", "SD3"]),
-        ("z-image", "sd1-plain", "unsupported-by-model", ["Z-Image", "ApplyIPAdapter"]),
+        ("z-image", "sd1-plain", "unsupported-by-model", ["ZImage", "ApplyIPAdapter"]),
     ],
 )
 def test_an_adapter_for_another_network_is_a_problem(

@@ -260,7 +260,7 @@ def test_metadata_say_what_a_lora_was_made_for(metadata: dict[str, str], wanted:
         ("lora_unet_mid_block_attentions_0_proj_in.oft_blocks", (4, 4, 4)),
         ("lora_unet_mid_block_attentions_0_proj_in.a1.weight", (4, 4)),
         ("transformer.single_transformer_blocks.0.norm.ia3_l", (4,)),
-        ("double_blocks.0.img_attn.norm.key_norm.scale", (128,)),
+        ("double_blocks.0.img_attn.norm.other_norm.scale", (128,)),
         ("lora_unet_mid_block_attentions_0_proj_out.lora_down.weight", (4, 4)),
         ("something.else", (4,)),
     ],
@@ -270,17 +270,20 @@ def test_a_tensor_that_is_not_read_is_named(name: str, shape: tuple[int, ...]) -
         lora_facts({**low_rank("lora_unet_conv_in", 4, 4, *KOHYA), name: shape}, {})
 
 
-@pytest.mark.parametrize(
-    ("name", "node"),
-    [
-        ("double_blocks.0.img_attn.norm.key_norm.scale", "ControlGuide"),
-        ("transformer.transformer_blocks.0.attn.norm_added_q.weight", "ControlGuide"),
-        ("bundle_emb.style.clip_l", "LoadEmbedding"),
-    ],
-)
-def test_a_hint_names_the_node_for_what_else_a_file_has(name: str, node: str) -> None:
-    with refused("unsupported-weights", name, node):
+def test_a_hint_names_the_node_for_what_else_a_file_has() -> None:
+    name = "bundle_emb.style.clip_l"
+    with refused("unsupported-weights", name, "LoadEmbedding"):
         lora_facts({**low_rank("lora_unet_conv_in", 4, 4, *KOHYA), name: (128,)}, {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["double_blocks.0.img_attn.norm.key_norm.scale", "transformer.transformer_blocks.0.attn.norm_added_q.weight"],
+)
+def test_norms_alone_are_no_lora_and_next_to_one_stand_in_the_place_of_the_models(name: str) -> None:
+    assert lora_facts({name: (128,)}, {}) is None
+    facts = lora_facts({**low_rank("lora_unet_conv_in", 4, 4, *KOHYA), name: (128,)}, {})
+    assert facts is not None and facts.replaces_norms and facts.layers[-1].size == (128, 1)
 
 
 def test_a_projection_that_a_file_has_joined_and_in_parts_counts_once() -> None:
