@@ -11,9 +11,9 @@ from weft.nodes.library.sampler import check_sampling
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import PLAIN
-from weft.nodes.sampling.compatibility import model_behind, sampling_fits
+from weft.nodes.sampling.compatibility import guides_of, model_behind, sampling_fits
 from weft.nodes.sampling.sampler_choices import SamplerInput, ScheduleInput
-from weft.nodes.values import F, Guide, Image, Latent, Mask, Prompt
+from weft.nodes.values import F, Guide, Image, Latent, Mask, Prompt, TextEncoder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +45,19 @@ def _fits(sampler: Upstream) -> Iterator[NodeProblem]:
     if model and not model.family.denoiser.has_cross_attention:
         message = f"the network has no cross-attention, whose words could be shown; {model}"
         yield NodeProblem("guide", message, "use a model of SD 1, SD 2 or SDXL", "unsupported-by-model")
+    yield from _says_the_prompt(sampler)
+
+
+def _says_the_prompt(sampler: Upstream) -> Iterator[NodeProblem]:
+    """`text` must be what the positive prompt of the guide was encoded from, where that is linked to it directly."""
+    guide = [*guides_of(sampler)][-1:]
+    prompt = guide[0].above("positive") if guide else None
+    if prompt is None or not prompt.above_by_type(TextEncoder):
+        return
+    encoded, given = prompt.literals.get("text"), sampler.literals.get("text")
+    if isinstance(encoded, str) and isinstance(given, str) and encoded != given:
+        message = f"`text` is not that of the prompt, which `{prompt.call.id}` encodes: words would be sought elsewhere"
+        yield NodeProblem("text", message, "give the same text to both, by one Text node", "wrong-prompt")
 
 
 @node(category="sampling", lane="gpu", check=_check, fits=_fits)

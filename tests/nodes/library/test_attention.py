@@ -10,6 +10,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 
 from tests.refusals import refused
+from weft.engine import Engine, Graph
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, KSamplerAttention, LoadCheckpoint, TextEncode
 from weft.nodes.models.attention_maps import AttentionRecord
 
@@ -65,3 +66,18 @@ def test_a_word_that_the_prompt_does_not_have_is_refused(call: Call, guide: Any)
         call(KSamplerAttention, guide=guide, latent=EmptyLatent(64, 64), text=TEXT, words=["boat"], steps=1)
     with refused("wrong-prompt"):
         call(KSamplerAttention, guide=guide, latent=EmptyLatent(64, 64), text=f"{TEXT} " * 9, words=["house"], steps=1)
+
+
+def test_another_text_than_that_of_the_prompt_is_a_problem_of_the_graph(engine: Engine) -> None:
+    """Its words would be sought at places of other words."""
+
+    def shown(text: Any) -> list[str]:
+        with Graph() as graph:
+            checkpoint = LoadCheckpoint("epsilon")
+            prompt: Any = TextEncode(checkpoint.text_encoder, TEXT)
+            guide = CFGGuide(checkpoint.model, prompt, scale=3.0)
+            picture: Any = KSamplerAttention(guide, EmptyLatent(64, 64), text, ["house"])
+            graph.output("image", picture.image)
+        return [f"{one.code} {one.input}" for one in engine.check(graph).problems]
+
+    assert shown("a house by a road") == ["wrong-prompt text"] and shown(TEXT) == []
