@@ -352,8 +352,10 @@ def _statistics(source: Rows, spans: Sequence[tuple[int, int]], groups: int) -> 
         rows = source.rows(*span)
         parts = rows.float().reshape(len(rows), groups, -1)
         number = parts.shape[-1]
-        variance, here = (one.double() for one in torch.var_mean(parts, dim=-1, correction=0))
-        mean, squares = mean.to(here), squares.to(here)
+        exact = torch.float32 if rows.device.type == "mps" else torch.float64  # which MPS does not have
+        variance, here = (one.to(exact) for one in torch.var_mean(parts, dim=-1, correction=0))
+        if not count:
+            mean, squares = torch.zeros_like(here), torch.zeros_like(here)
         apart = here - mean
         squares = squares + variance * number + apart.square() * (count * number / (count + number))
         mean = mean + apart * (number / (count + number))

@@ -54,7 +54,7 @@ CONTROLS = {
 
 DEVICES = ("cuda:0", "cuda:1", "mps")
 
-MOST_APART = {"float32": 1e-6, "float16": 1e-3, "bfloat16": 5e-3}
+MOST_APART = {"float32": 1e-5, "float16": 1e-3, "bfloat16": 1e-2}
 """How far a picture may be from that of the host in the same precision, on average, in 0..1. Most are equal bit for
 bit; torch's attention sums rows in another order where strides differ."""
 
@@ -81,7 +81,7 @@ def graph_of(
             net = LoadControlNet(CONTROLS[model])
             positive = ApplyControlNet(positive, None, net, LoadImage("lake.png"), checkpoint.vae).positive
         guide = CFGGuide(network, positive, scale=4.0)
-        side = SIDE // 2 if model in PIXELS else side
+        side = SIDE // 2 if model in PIXELS else 2 * SIDE if way == "tiled" else side
         latent: Any = EmptyLatent(side, side, 2)
         if way == "image":
             latent = VAEEncode(checkpoint.vae, ScaleImage(LoadImage("lake.png"), side, side))
@@ -112,7 +112,7 @@ def folders_of(give: Give, model: str, way: str = "text") -> tuple[dict[str, Any
     if way == "control":
         zoo(CONTROLS[model])
     if way == "LoRA":
-        _write_lora(models, model, models / lora)
+        write_lora(models, model, models / lora)
     return {"models": [models]}, lora
 
 
@@ -128,7 +128,7 @@ def check_everywhere(graph: Graph, shown: str, **folders: Any) -> None:
             assert held == 0
 
 
-def _write_lora(models: Path, model: str, path: Path) -> None:
+def write_lora(models: Path, model: str, path: Path) -> None:
     """A random LoRA for the denoiser of a checkpoint, as diffusers writes them."""
     index = diffusers.DiffusionPipeline.load_config(models / model)
     part = "unet" if "unet" in index else "transformer"

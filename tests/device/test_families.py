@@ -27,6 +27,7 @@ from tests.device.device_pictures import (
 )
 from tests.device.pretended import MIB, PretendedDevices
 from weft.engine import Engine, Graph
+from weft.nodes import LoadCheckpoint, LoadImage, ScaleImage, VAEDecode, VAEEncode
 
 FAMILIES = (EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "flux-schnell", "z-image", "qwen-image")
 
@@ -44,6 +45,19 @@ WAYS = [
 def test_a_family(request: pytest.FixtureRequest, tmp_path: Path, model: str, way: str) -> None:
     folders, lora = folders_of(request.getfixturevalue, model, way)
     check_everywhere(graph_of(model, way, lora), f"{model} {way}", output=tmp_path, **folders)
+
+
+def test_a_picture_is_decoded_in_tiles_on_mps(tmp_path: Path) -> None:
+    """MPS has no numbers of 64 bits, in which the tiles of a picture are put together elsewhere."""
+    with Graph() as graph:
+        vae = LoadCheckpoint(EMBEDDED).vae
+        picture = ScaleImage(LoadImage("lake.png"), 128, 64)
+        for tile in (0, 64):
+            graph.output(f"by_{tile}", VAEDecode(vae, VAEEncode(vae, picture, tile=tile), tile=tile))
+    settings: Any = {"precision": "float32", "inputs": [PICTURES], "output": tmp_path}
+    with PretendedDevices("mps"), Engine(store=None, device="mps", **settings) as engine:
+        found = engine.run(graph).outputs
+    assert (found["by_0"].pixels - found["by_64"].pixels).abs().max() <= 1 / 255
 
 
 def test_the_embedded_model_paints_on_a_device_what_it_paints_on_the_host(tmp_path: Path) -> None:
