@@ -10,7 +10,6 @@ from statistics import median
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.gpu.card import Place
@@ -158,7 +157,7 @@ class Bench:
 
     def _captured(self, call: Callable[[], Any]) -> float:
         """Milliseconds of a call that was captured as a CUDA graph."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
@@ -201,7 +200,7 @@ class Bench:
             yield Figure("latents off those of diffusers, of their largest", apart, "", 0.02)
         yield Figure("KSampler / diffusers", ours / theirs, "", AGAINST_DIFFUSERS if self.place.card.is_gpu else None)
 
-    def _pipeline(self, network: Any) -> Callable[[int], object]:
+    def _pipeline(self, network: Any) -> Callable[[int], Any]:
         """Diffusers' own pipeline over the same network, from encoded prompts to latents."""
         kind: Any = getattr(diffusers, PIPELINES[self.name])
         part = "transformer" if self.name == "flux" else "unet"
@@ -225,10 +224,9 @@ class Bench:
             if prompt.pooled is not None:
                 given[f"{name}pooled_prompt_embeds"] = prompt.pooled.to(device, dtype)
 
-        def sample(steps: int) -> Tensor:
+        def sample(steps: int) -> Any:
             generator = [torch.Generator("cpu").manual_seed(1)]
-            found: Tensor = pipeline(num_inference_steps=steps, generator=generator, **given).images
-            return found
+            return pipeline(num_inference_steps=steps, generator=generator, **given).images
 
         return sample
 

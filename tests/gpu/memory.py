@@ -79,7 +79,7 @@ def _loaded(place: Place, name: str) -> Iterator[Figure]:
     card.reset()
     with _engine(place) as engine:
         for number, which in enumerate(("first picture, 4 steps", "second", "third")):
-            yield Figure(which, card.seconds(lambda seed=number: engine.run(graph_of(place, name, seed))), "s")
+            yield Figure(which, card.seconds(partial(engine.run, graph_of(place, name, number))), "s")
         yield Figure("device at most", card.peak, "GiB")
         yield Figure("weights held", card.held, "GiB")
     yield Figure("host at most", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "GiB")

@@ -14,7 +14,7 @@ from tests.nodes.families.tiny import PIPELINES, flow, t5_tokenizer
 from tests.nodes.oracle import diffusers
 from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
-NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+NOISE: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 SIDES = {"sd15": 512, "sdxl": 1024, "flux": 1024}
 
@@ -40,7 +40,7 @@ UNETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-FLUX = {
+FLUX: dict[str, Any] = {
     "in_channels": 64,
     "num_layers": 19,
     "num_single_layers": 38,
@@ -51,16 +51,21 @@ FLUX = {
     "guidance_embeds": True,
 }
 
-VAE = {
+VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
     "layers_per_block": 2,
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
 }
 
-CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+CLIP_L: dict[str, Any] = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+}
 
-CLIP_G = {
+CLIP_G: dict[str, Any] = {
     "hidden_size": 1280,
     "intermediate_size": 5120,
     "num_hidden_layers": 32,
@@ -69,7 +74,7 @@ CLIP_G = {
     "hidden_act": "gelu",
 }
 
-T5_XXL = {"d_model": 4096, "d_ff": 10240, "d_kv": 64, "num_heads": 64, "num_layers": 24}
+T5_XXL: dict[str, Any] = {"d_model": 4096, "d_ff": 10240, "d_kv": 64, "num_heads": 64, "num_layers": 24}
 
 
 def checkpoint(place: Place, name: str) -> str:
@@ -105,7 +110,8 @@ def _made_on(device: str, precision: str) -> Iterator[None]:
 def _clip(kind: Any = CLIPTextModel, **sizes: Any) -> Any:
     words = len(clip_tokenizer())
     ends = {"bos_token_id": words - 2, "eos_token_id": words - 1}
-    return kind(CLIPTextConfig(**{"projection_dim": 768, **sizes}, **ends, vocab_size=words))
+    given: dict[str, Any] = {"projection_dim": 768, **sizes, **ends, "vocab_size": words}
+    return kind(CLIPTextConfig(**given))
 
 
 def _sd15() -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import torch
@@ -19,7 +19,7 @@ from tests.device.test_families import WAYS
 from tests.gpu.card import Place
 from tests.gpu.figures import Figure, Measurement
 from tests.nodes.families.tiny import PIPELINES
-from weft.engine import Engine, Graph
+from weft.engine import Engine, Graph, NodeType
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, MakeSigmas, TextEncode
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
@@ -67,8 +67,8 @@ def _device(place: Place) -> Iterator[Figure]:
         yield Figure("taken before anything is loaded", (whole - free) / 2**20, "MiB")
         yield Figure("TF32 in convolutions", str(torch.backends.cudnn.allow_tf32))
     sizes = 8192 if place.card.is_gpu else 256
-    one = torch.randn(sizes, sizes).to(place.card.device, torch.bfloat16)
-    took = place.card.milliseconds(lambda: one @ one, 20, 3)
+    matrix = torch.randn(sizes, sizes).to(place.card.device, torch.bfloat16)
+    took = place.card.milliseconds(lambda: matrix @ matrix, 20, 3)
     yield Figure("product of bfloat16 matrices", 2 * sizes**3 / took / 1e9, "TFLOP/s")
 
 
@@ -145,7 +145,7 @@ def _sampler(place: Place, sampler: SamplerName, sigmas: bool) -> Iterator[Figur
         with Engine(store=None, device=device, precision="float32", output=place.folder) as engine:
             for steps in (few, many):
                 given = _given(engine, steps, sigmas, 32 if place.tiny else 128)
-                call = partial(engine.run_now, KSampler, {**given, "sampler": sampler, "seed": 3})
+                call = partial(engine.run_now, cast(NodeType, KSampler), {**given, "sampler": sampler, "seed": 3})
                 latents.append(call().samples)
                 waits.append(place.card.waits(call))
                 took.append(min(place.card.seconds(call) for _ in range(1 if place.tiny else 3)))
