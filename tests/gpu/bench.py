@@ -216,10 +216,10 @@ class Bench:
         given: dict[str, Any] = {"height": side, "width": side, "output_type": "latent", "guidance_scale": SCALE}
         dtype, device = next(network.parameters()).dtype, self.place.card.device
         guide = self.values["guide"]
-        for name, told in (("", guide.positive), ("negative_", guide.negative)):
-            if told is None:
+        for name, prompts in (("", guide.positive), ("negative_", guide.negative)):
+            if prompts is None:
                 continue
-            (prompt,) = told.prompts
+            (prompt,) = prompts.prompts
             given[f"{name}prompt_embeds"] = prompt.embeddings.to(device, dtype)
             if prompt.pooled is not None:
                 given[f"{name}pooled_prompt_embeds"] = prompt.pooled.to(device, dtype)

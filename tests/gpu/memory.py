@@ -105,8 +105,8 @@ def _capped(place: Place, name: str, gib: float) -> Iterator[Figure]:
             if result.failures:
                 raise RuntimeError("; ".join(map(str, result.failures)))
             pictures.append(_levels(result.paths))
-        told = [one for one in heard if type(one).__name__ == "MemoryRelieved"]
-        yield Figure("done for memory", ", ".join(sorted({f"{one}" for one in told}))[:300] or "nothing")
+        reliefs = [one for one in heard if type(one).__name__ == "MemoryRelieved"]
+        yield Figure("done for memory", ", ".join(sorted({f"{one}" for one in reliefs}))[:300] or "nothing")
     apart = max(float(abs(one - pictures[0]).max()) for one in pictures[1:])
     yield Figure("off the picture of the whole card", apart, "levels")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -138,22 +137,21 @@ def _memory(place: Place) -> Iterator[Figure]:
 
 def _sampler(place: Place, sampler: SamplerName, sigmas: bool) -> Iterator[Figure]:
     few, many = (4, 6) if place.tiny else (8, 24)
-    latents: list[Tensor] = []
-    waits: list[int] = []
-    took: list[float] = []
-    for device in ("cpu", place.card.device):
-        with Engine(store=None, device=device, precision="float32", output=place.folder) as engine:
-            for steps in (few, many):
-                given = _given(engine, steps, sigmas, 32 if place.tiny else 128)
-                call = partial(engine.run_now, cast(NodeType, KSampler), {**given, "sampler": sampler, "seed": 3})
-                latents.append(call().samples)
-                waits.append(place.card.waits(call))
-                took.append(min(place.card.seconds(call) for _ in range(1 if place.tiny else 3)))
-    apart = (latents[2] - latents[0]).abs().max() / latents[0].abs().max()
-    (_, _, *waits), (_, _, *took) = waits, took
-    a_step = [(two - one) / (many - few) for one, two in (*pairwise(waits), *pairwise(took))]
-    yield Figure("waits a step", a_step[0], "", SOLVED_ON_THE_DEVICE.get(sampler, 0))
-    yield Figure("a step", a_step[1] * 1e3, "ms")
+    settings, side = {"sampler": sampler, "seed": 3}, 32 if place.tiny else 128
+
+    def calls(engine: Engine, steps: int) -> Callable[[], Any]:
+        return partial(engine.run_now, cast(NodeType, KSampler), {**_given(engine, steps, sigmas, side), **settings})
+
+    with Engine(store=None, device="cpu", precision="float32", output=place.folder) as engine:
+        want: Tensor = calls(engine, few)().samples
+    with Engine(store=None, device=place.card.device, precision="float32", output=place.folder) as engine:
+        short, long = (calls(engine, steps) for steps in (few, many))
+        apart = (short().samples - want).abs().max() / want.abs().max()
+        waits = place.card.waits(long) - place.card.waits(short)
+        tries = 1 if place.tiny else 3
+        slow, fast = (min(place.card.seconds(call) for _ in range(tries)) for call in (long, short))
+    yield Figure("waits a step", waits / (many - few), "", SOLVED_ON_THE_DEVICE.get(sampler, 0))
+    yield Figure("a step", (slow - fast) / (many - few) * 1e3, "ms")
     yield Figure("latents off those of the CPU, of their largest", float(apart), "", 0.02)
 
 
