@@ -313,7 +313,7 @@ class ExactTiling(Patch[Autoencoder]):
 
 def picture(pixels: Tensor) -> Tensor:
     """Pixels in -1..1, channels first, as pictures in 0..1, channels last."""
-    return (pixels / 2 + 0.5).clamp(0, 1).movedim(1, -1).float().cpu().contiguous()
+    return (pixels / 2 + 0.5).clamp(0, 1).movedim(1, -1).float().contiguous().cpu()
 
 
 def signed(pictures: Tensor) -> Tensor:
