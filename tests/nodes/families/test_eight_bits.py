@@ -1,4 +1,7 @@
-"""Weights kept in eight bits: pictures are those of the numbers that they stand for, and near to the whole ones."""
+"""Weights kept in eight bits: pictures are those of the numbers that they stand for, and near to the whole ones.
+
+Slow: `pytest -m slow tests/nodes/families/test_eight_bits.py`.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def painted(engine: Engine, denoiser: str, lora: str = "", **options: Any) -> An
     return read_pixels(engine.run(graph).paths)
 
 
-@pytest.mark.parametrize("storage", ["fp8", "int8"])
+@pytest.mark.parametrize("storage", ["fp8", pytest.param("int8", marks=pytest.mark.slow)])
 def test_a_picture_is_that_of_the_numbers_in_eight_bits(
     engine: Engine, zoo: Any, call: Any, models: Path, storage: str
 ) -> None:

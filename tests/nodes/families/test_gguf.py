@@ -81,7 +81,17 @@ def painted(engine: Engine, zoo: Any) -> Paint:
     return paint
 
 
-DENOISERS = [("flux-dev", "flux", "Q8_0"), ("sd35", "sd3", "Q4_0"), ("z-image", "lumina2", "Q5_1")]
+DENOISERS = [
+    ("flux-dev", "flux", "Q8_0"),
+    ("sd35", "sd3", "Q4_0"),
+    ("z-image", "lumina2", "Q5_1"),
+    ("flux-dev", "flux", "Q4_K"),
+    pytest.param("sdxl", "sdxl", "Q4_K", marks=pytest.mark.slow),
+]
+"""Blocks of Q4_K have 256 numbers, so in networks as small as these they hold the second layers of feed-forwards.
+
+Slow: `pytest -m slow tests/nodes/families/test_gguf.py`.
+"""
 
 
 @pytest.mark.parametrize(("model", "architecture", "kind"), DENOISERS)
@@ -90,6 +100,7 @@ def test_a_denoiser_in_blocks_paints_what_its_numbers_paint(
 ) -> None:
     found = bare(model, models / zoo(model))
     meant = write_gguf(models / f"{model}-{kind}.gguf", found, kind, architecture)
+    assert kind in read_header(models / f"{model}-{kind}.gguf").dtypes.values()
     save_file({name: one.contiguous() for name, one in meant.items()}, models / f"{model}-{kind}.safetensors")
     packed, wide = (painted(model, f"{model}-{kind}.{ending}") for ending in ("gguf", "safetensors"))
     assert wide.std() > 5 and not numpy.array_equal(wide, painted(model))

@@ -14,10 +14,22 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.nodes.conftest import read_pixels
 from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.layouts import CONTROL, Tensors, renamed, sd1, under, weights, z_image
+from tests.nodes.oracle import PROMPT, SEED, SIZE
 from tests.refusals import refused
-from weft.engine import InputError, SearchPaths
+from weft.engine import Engine, Graph, InputError, SearchPaths
+from weft.nodes import (
+    CFGGuide,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadTextEncoder,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+)
 from weft.nodes.families import of_checkpoint, of_control_net, of_denoiser, of_text_models
 from weft.nodes.families.sources import CheckpointSource, ModelSource, TextEncoderSource
 from weft.nodes.models.contents import Contents
@@ -134,6 +146,37 @@ def test_a_file_with_scales_paints_what_the_products_paint(
     plain, scaled, products = (weft_paints(zoo(name) if name == names[0] else name, sampler="model") for name in names)
     assert plain.std() > 5 and not numpy.array_equal(plain, scaled)
     assert numpy.array_equal(scaled, products)
+
+
+SLOW_FORMS = [pytest.param(form, marks=pytest.mark.slow) for form in ("rows", "none")]
+"""Slow: `pytest -m slow tests/nodes/families/test_quantised_weights.py`."""
+
+
+@pytest.mark.parametrize("form", ["scale_weight", *SLOW_FORMS])
+def test_pictures_by_a_t5_in_8_bits_are_those_of_its_numbers(engine: Engine, zoo: Any, models: Path, form: str) -> None:
+    found = weights(models / zoo("flux-dev"), "text_encoder_2")
+    SINGLE_FILES["flux-dev"](models / "flux-dev")  # puts T5's tokenizer there
+    if form == "none":
+        stored = {name: one.to(EIGHT) for name, one in found.items()}
+        products = {name: one.float() for name, one in stored.items()}
+    else:
+        stored, products = quantised(found, form)
+    for name, tensors_of in (("eight", stored), ("wide", products), ("whole", found)):
+        save_file({key: one.contiguous() for key, one in tensors_of.items()}, models / f"t5-{name}.safetensors")
+    packed, wide, exact = (painted_by_t5(engine, f"t5-{name}.safetensors") for name in ("eight", "wide", "whole"))
+    assert numpy.array_equal(packed, wide) and wide.std() > 5
+    assert numpy.abs(packed.astype(int) - exact.astype(int)).mean() < 3
+
+
+def painted_by_t5(engine: Engine, t5: str) -> Any:
+    """A picture of FLUX.1 whose T5 is a file of its own."""
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint("flux-dev")
+        encoder: Any = LoadTextEncoder(checkpoint.model, "flux-dev/text_encoder", t5)
+        guide = CFGGuide(checkpoint.model, TextEncode(encoder, PROMPT), None, scale=1.0)
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE, 1), seed=SEED, steps=2, sampler="model")
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    return read_pixels(engine.run(graph).paths)
 
 
 OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in SINGLE_FILES if name not in ("flux-dev", "sdxl")]
