@@ -7,7 +7,8 @@ import networkx
 from tests.imports import arrows
 
 ENGINE = ["store", "weights", "graph", "spec", "checking", "planning", "running", "show"]
-ENGINE += ["session submission watching graph_files graph_copy shipped_graphs", "farm interop", "cli", "__init__"]
+ENGINE += ["session submission watching part_times graph_files graph_copy shipped_graphs"]
+ENGINE += ["farm interop", "cli", "__init__"]
 NODES = ["builtin pictures", "models", "prompting", "families", "sampling", "fine_tuning", "library interop"]
 NODES += ["training", "__init__"]
 HOUSE = {"engine": ENGINE, "nodes": NODES}

@@ -20,7 +20,21 @@ from weft.engine.cli.standard_streams import abandon, is_of_stream, prepare
 from weft.engine.errors import InputError, StoreError, WeftError
 from weft.engine.process_end import end_process
 
-COMMANDS = ("run", "train", "check", "plan", "watch", "diff", "show", "graphs", "new", "nodes", "devices", "schema")
+COMMANDS = (
+    "run",
+    "train",
+    "check",
+    "plan",
+    "watch",
+    "diff",
+    "show",
+    "graphs",
+    "new",
+    "nodes",
+    "devices",
+    "bench",
+    "schema",
+)
 """Modules of this package with one command each, in the order of the help."""
 
 MODULES = {"train": "run_training"}
