@@ -40,7 +40,7 @@ from weft.engine.spec.context import INJECTED, Context
 from weft.engine.spec.control_flow import Choose, Collect, Count, JoinLists, Switch
 from weft.engine.spec.node import Advice, Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
-from weft.engine.spec.workload import Work, Workload
+from weft.engine.spec.workload import MemoryUse, Work, Workload, all_but
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Choices, Range, value
@@ -86,6 +86,7 @@ __all__ = [
     "Limits",
     "Link",
     "Loading",
+    "MemoryUse",
     "Node",
     "NodeError",
     "NodeProblem",
@@ -111,6 +112,7 @@ __all__ = [
     "WeftError",
     "Work",
     "Workload",
+    "all_but",
     "batched",
     "check_pixels",
     "check_text",

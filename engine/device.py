@@ -40,6 +40,9 @@ KINDS = ("cuda", "xpu")
 
 UNUSABLE_HINT = "update the driver or install a torch that fits it, or choose --device cpu; `weft devices` says more"
 
+DRY_DEVICE = "meta:0"
+"""Where nodes run without computing anything, so that the memory that they will need is counted before they run."""
+
 SHORT_PRECISIONS = {"fp32": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
 """Names of precisions elsewhere, for hints."""
 

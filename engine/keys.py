@@ -182,3 +182,8 @@ def _head(kind: str, identity: tuple[Any, ...], settings: tuple[tuple[str, Any],
 def cost_key(kind: tuple[Any, ...]) -> Digest:
     """The key under which a store notes the seconds of calls of a kind: a node type, a device, a model."""
     return digest(("pace", kind))
+
+
+def memory_key(kind: tuple[Any, ...]) -> Digest:
+    """The key under which a store notes the memory of calls of a kind: a node type, a model, a precision, a size."""
+    return digest(("memory", kind))

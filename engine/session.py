@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from weft.engine import events
+from weft.engine.accelerators import accelerators
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import common_precision, resolve_devices, resolve_offload
 from weft.engine.errors import Cancelled, ChangedFile, GraphError, InputError, StoreError
@@ -30,13 +31,15 @@ from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
 from weft.engine.home import with_home
 from weft.engine.interrupts import interrupts_noted
+from weft.engine.keys import Digest
 from weft.engine.limits import Limits
 from weft.engine.notices import give_notice
 from weft.engine.one_or_many import one_or_many
 from weft.engine.out_of_memory import release_memory
 from weft.engine.output_value import plain_output
 from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
-from weft.engine.planning.planner import Plan, plan, raise_if_changed
+from weft.engine.planning.memory_needs import Room
+from weft.engine.planning.planner import Plan, plan, raise_if_changed, with_memory
 from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan
 from weft.engine.quantities import shown_size
 from weft.engine.running.auditing import audit as audited
@@ -53,11 +56,11 @@ from weft.engine.spec.at_once import cancelled_around, inside_a_run, register_de
 from weft.engine.spec.catalog import Catalog, installed
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
-from weft.engine.store import HistoryNote, NullStore, Store
+from weft.engine.store import HistoryNote, MemoryNote, NullStore, Store
 from weft.engine.store.codec import laid_out
 from weft.engine.submission import Submission
 from weft.engine.weights.device_lane import lane_of
-from weft.engine.weights.device_memory import begin_peak, peak_of
+from weft.engine.weights.device_memory import DeviceMemory, begin_peak, is_in_use, memory_of, peak_of
 from weft.engine.weights.file_digests import FileDigests
 from weft.engine.weights.header_check import HeaderCheck
 from weft.engine.weights.machine_cores import spin_briefly
@@ -252,17 +255,50 @@ class Engine:
         graph = as_graph(graph, self.limits.max_file_bytes)
         return check(graph, self.catalog, self.places(graph), self.limits, one_or_many(only))
 
-    def plan(self, graph: Graph | str | Path, only: Iterable[str] = ()) -> Plan:
+    def plan(self, graph: Graph | str | Path, only: Iterable[str] = (), *, memory: bool = False) -> Plan:
         """What `run` will do.
 
         Args:
             graph: a graph, or the path of a graph file or of a picture that carries its graph.
+            memory: whether what no earlier plan has counted of the memory that steps need is counted now, by running
+                them on shapes alone. The store keeps what is counted.
 
         Raises:
             GraphError: with every problem of the graph.
         """
         graph = as_graph(graph, self.limits.max_file_bytes)
-        return self._planned(graph, one_or_many(only), self.catalog, self._store)
+        planned = self._planned(graph, one_or_many(only), self.catalog, self._store)
+        return self._measured(planned) if memory else planned
+
+    def _measured(self, planned: Plan) -> Plan:
+        """A plan with what its steps need of the device's memory."""
+        from weft.engine.running.dry_run import measured
+
+        for step in planned.steps:
+            for found in step.found.values():
+                self._residency.sources.learn(found)
+        counted = dict(measured(planned, self._residency.sources, self._settings["precision"], self.limits))
+        with suppress(StoreError):  # a store that can only be read keeps no more than it has
+            for key, note in counted.items():
+                self._store.remember(key, note)
+
+        def known(key: Digest) -> MemoryNote | None:
+            return counted.get(key) or self._store.recall(key, MemoryNote)
+
+        return replace(planned, steps=tuple(with_memory(planned.steps, known, self._room)))
+
+    def _room(self) -> Room:
+        """What a run may use of the device's memory, as far as that is known without torch, or torch is loaded."""
+        memory = memory_of(self._device) if is_in_use(self._device) else None
+        if memory is None:
+            found = accelerators(self._device.partition(":")[0]).devices
+            total = next((one.memory for one in found if one.device == self._device), 0)
+            memory = DeviceMemory(total, total) if total else None
+        if memory is None:
+            return Room(weights=self.weights)
+        reserve = memory.reserve if self.reserve is None else self.reserve
+        free = memory.free + self._residency.used_on(self._device)
+        return Room(free, max(free - reserve, 0) if self.weights is None else self.weights)
 
     def _planned(self, graph: Graph, only: tuple[str, ...], catalog: Catalog, store: Store) -> Plan:
         """The plan of a graph, made again where a file is changed meanwhile."""
@@ -304,7 +340,7 @@ class Engine:
 
     def _plan(self, checked: Checked, store: Store) -> Plan:
         last = unpack(store.recall(history_key(checked.graph), HistoryNote) if self.history else None)
-        return plan(checked, store, self._settings, self._digests, last, self._device)
+        return plan(checked, store, self._settings, self._digests, last, self._device, self._room)
 
     def run(
         self,

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.output import Exit, json_alone, json_line, say_warnings
+
+Memory = Annotated[
+    bool,
+    typer.Option("--memory", help="Count the device memory that nodes need where no earlier plan has; takes seconds."),
+]
 
 
 def command(
@@ -13,18 +22,20 @@ def command(
     changes: options.Changes = None,
     only: options.Only = None,
     no_cache: options.NoCache = False,
+    memory: Memory = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
-    """Show which nodes a run would compute, which are cached, and why. Nothing is run.
+    """Show which nodes a run would compute, which are cached, and why; how long they will take, and in what memory.
 
+    Nothing is run. Estimates are those of calls like them, where there were any.
     The exit code is 1 where an item of a list cannot run, such as a file of a folder that is no picture.
     """
     settings = engine.settings(options.graph_path(graph))
     made = engine.engine(settings, no_cache=no_cache)
     chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
     with json_alone(json):
-        planned = made.plan(chosen, only or ())
+        planned = made.plan(chosen, only or (), memory=memory)
     if json:
         for step in planned.steps:
             json_line(step.plain())

@@ -14,7 +14,7 @@ are the nodes that only it needs: those of a branch that may not be taken, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
@@ -35,10 +35,12 @@ from weft.engine.keys import (
 )
 from weft.engine.mimebundle import Displayed
 from weft.engine.planning.last_run import Snapshot, changes, memo
+from weft.engine.planning.memory_needs import MemoryForecast, MemoryKeys, MemoryNeed, Room
 from weft.engine.planning.pace import Pace, pace_of
+from weft.engine.quantities import shown_size
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.workload import Work
-from weft.engine.store import CorruptRecord, CostNote, Note, PaceNote, Record, ResultNote, Store
+from weft.engine.store import CorruptRecord, CostNote, MemoryNote, Note, PaceNote, Record, ResultNote, Store
 from weft.engine.store.notes import N
 from weft.engine.types import is_default
 from weft.engine.weights.file_digests import FileDigests
@@ -67,6 +69,8 @@ class Step(NamedTuple):
         record: its stored result, where it is cached.
         damage: why its stored result cannot be used, where there is one.
         pace: what its time is estimated by, where it may run.
+        memory_key: under which a store knows what memory it needs, where it may run and uses a device.
+        memory: what it needs, by calls like it; None where that is not known.
     """
 
     call: Call
@@ -82,11 +86,14 @@ class Step(NamedTuple):
     record: Record | None = None
     damage: str = ""
     pace: Pace | None = None
+    memory_key: Digest | None = None
+    memory: MemoryNeed | None = None
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON values."""
         names = ("state", "reason", "tier", "expected", "after", "recipe", "content")
-        return {"node": self.call.id, "type": self.call.type.name, **{name: getattr(self, name) for name in names}}
+        found = {"node": self.call.id, "type": self.call.type.name, **{name: getattr(self, name) for name in names}}
+        return {**found, "memory": self.memory.plain() if self.memory else None}
 
 
 @dataclass(frozen=True)
@@ -134,13 +141,18 @@ class Plan(Displayed):
         return sum(known) if len(known) == len(seconds) else None
 
     @property
+    def peak(self) -> int | None:
+        """The most bytes of the device's memory that a step needs, of those of which it is known; None for none."""
+        return max((step.memory.peak for step in self.steps if step.memory), default=None)
+
+    @property
     def summary(self) -> str:
-        """`2 to run, 5 cached, about 1.3 s`."""
+        """`2 to run, 5 cached, about 1.3 s, 6.9 GB of memory at most`."""
         counts = {state: len([*self.of(state)]) for state in get_args(State)}
         words = {**{state: state for state in counts}, "run": "to run", "unneeded": "not needed"}
         total = ", ".join(f"{count} {words[state]}" for state, count in counts.items() if count or state == "run")
         seconds = f", about {self.expected:.1f} s" if self.expected and self.expected >= 0.05 else ""
-        return total + seconds
+        return total + seconds + (f", {shown_size(self.peak)} of memory at most" if self.peak else "")
 
     def __str__(self) -> str:
         width = max((len(step.call.id) for step in self.steps), default=0)
@@ -152,8 +164,26 @@ class Plan(Displayed):
 
 
 def _timed(step: Step) -> str:
-    seconds = f" (about {step.expected:.2f} s)" if step.expected and step.expected >= 0.005 else ""
-    return step.reason + seconds
+    seconds = f"about {step.expected:.2f} s" if step.expected and step.expected >= 0.005 else ""
+    estimates = ", ".join(filter(None, (seconds, str(step.memory or ""))))
+    return step.reason + (f" ({estimates})" if estimates else "")
+
+
+def with_memory(
+    steps: Sequence[Step], known: Callable[[Digest], MemoryNote | None], room: Callable[[], Room]
+) -> Sequence[Step]:
+    """Steps with what they need of the device's memory.
+
+    Args:
+        known: what calls under a memory key need.
+        room: finds what a run may use of the device; asked where something is known.
+    """
+    notes = [known(step.memory_key) if step.memory_key else None for step in steps]
+    if not any(notes):
+        return steps
+    forecast = MemoryForecast(room())
+    pairs = zip(steps, notes, strict=True)
+    return [step._replace(memory=forecast.need(note)) if note else step for step, note in pairs]
 
 
 @paused_collection()
@@ -164,6 +194,7 @@ def plan(
     digests: FileDigests,
     last: Snapshot | None = None,
     device: str = "cpu",
+    room: Callable[[], Room] = Room,
 ) -> Plan:
     """Decide what a checked graph will run.
 
@@ -174,12 +205,13 @@ def plan(
         digests: hashes the files that the graph names, each once.
         last: the last run of the same graph, for reasons.
         device: that it will run on, for estimates of time.
+        room: finds what it may use of the device's memory.
 
     Raises:
         ChangedFile: where a file is gone since the graph was checked, or somebody goes on writing it.
         InputError: where a file cannot be read.
     """
-    return _Planner(checked, store, settings, digests, last, device).plan()
+    return _Planner(checked, store, settings, digests, last, device, room).plan()
 
 
 @dataclass
@@ -206,6 +238,7 @@ class _Planner:
         digests: FileDigests,
         last: Snapshot | None,
         device: str,
+        room: Callable[[], Room],
     ) -> None:
         self.checked = checked
         self.store = store
@@ -213,6 +246,8 @@ class _Planner:
         self.digests = digests
         self.last = last
         self.device = device
+        self.room = room
+        self.memory_keys = MemoryKeys(checked.calls, settings, lambda id, text: self.nodes[id].found[text].digest)
         self.nodes: dict[str, _Node] = {}
         self.unsettled: set[str] = set()
         self.uncertain: set[str] = set()
@@ -234,8 +269,9 @@ class _Planner:
         for id in missed:
             self._decide(self.nodes[id])
         self._drop_unneeded()
-        steps = tuple(self._step(node) for node in self.nodes.values())
-        return Plan(self.checked, self.settings, steps, self.waits)
+        steps = [self._step(node) for node in self.nodes.values()]
+        known = with_memory(steps, lambda key: self._note(key, MemoryNote), self.room)
+        return Plan(self.checked, self.settings, tuple(known), self.waits)
 
     def _keyed(self, call: Call) -> _Node:
         found = {text: self.digests.of(one) for text, one in call.resources.items()}
@@ -388,6 +424,7 @@ class _Planner:
             node.record,
             node.damage if node.state == "run" else "",
             pace,
+            self.memory_keys.of(node.call.id) if pace and node.call.type.lane == "gpu" else None,
         )
 
     def _pace(self, node: _Node) -> Pace:

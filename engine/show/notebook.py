@@ -41,7 +41,7 @@ def of_graph(graph: Graph) -> Bundle:
 def of_plan(plan: Plan) -> Bundle:
     """A plan as a table of its steps."""
     rows = "".join(f"<tr>{''.join(_cells(step))}</tr>" for step in plan.steps)
-    head = "".join(f"<th>{title}</th>" for title in ("node", "type", "state", "reason", "seconds"))
+    head = "".join(f"<th>{title}</th>" for title in ("node", "type", "state", "reason", "seconds", "memory"))
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return {"text/plain": str(plan), "text/html": f"{table}<p>{escape(plan.summary)}</p>"}
 
@@ -53,6 +53,7 @@ def _cells(step: Step) -> Iterator[str]:
     yield f'<td><span style="{badge}">{step.state}</span></td>'
     yield f'<td style="text-align:left">{escape(step.reason)}</td>'
     yield f"<td>{'' if step.expected is None else f'{step.expected:.2f}'}</td>"
+    yield f"<td>{escape(str(step.memory or ''))}</td>"
 
 
 def of_result(result: Result) -> Bundle:

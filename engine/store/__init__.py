@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from weft.engine.errors import CorruptRecord
 from weft.engine.store.claims import UNCLAIMED, Claim, Claimant
-from weft.engine.store.notes import CostNote, HistoryNote, Note, PaceNote, ResultNote, Timing
+from weft.engine.store.notes import CostNote, HeldWeights, HistoryNote, MemoryNote, Note, PaceNote, ResultNote, Timing
 from weft.engine.store.protocol import Fault, NullStore, Stats, Store
 from weft.engine.store.records import Computed, Handle, Record
 
@@ -26,7 +26,9 @@ __all__ = [
     "CostNote",
     "Fault",
     "Handle",
+    "HeldWeights",
     "HistoryNote",
+    "MemoryNote",
     "Note",
     "NullStore",
     "PaceNote",

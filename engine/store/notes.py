@@ -1,8 +1,9 @@
-"""Notes: what a store remembers besides records, each of one of four types.
+"""Notes: what a store remembers besides records, each of one of five types.
 
     ResultNote     under a recipe key: the content key that the recipe led to
     CostNote       under a partial key: the seconds that a call took
     PaceNote       under the cost key of a node type: the seconds of calls by their amounts of work
+    MemoryNote     under the memory key of a call: the bytes that calls like it need on a device
     HistoryNote    under the key of a graph: its nodes at the last run
 
 On disk a note is a word for its type, a space and a text. Notes of store layout 1 have the text alone; they are read by
@@ -53,6 +54,32 @@ class PaceNote:
     timings: tuple[Timing, ...]
 
 
+class HeldWeights(NamedTuple):
+    """Weights that a call holds on its device.
+
+    Args:
+        what: the recipe that they are of.
+    """
+
+    what: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNote:
+    """What a call needs of its device's memory.
+
+    Args:
+        peak: the most bytes at once, weights and what they are loaded through included.
+        weights: that it uses.
+        tiles: whether it could do with less by working in tiles, with the same result.
+    """
+
+    peak: int
+    weights: tuple[HeldWeights, ...] = ()
+    tiles: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryNote:
     """A graph's nodes at its last run, as `planning.last_run` packs them; for the reasons that a plan prints."""
@@ -60,7 +87,7 @@ class HistoryNote:
     snapshot: str
 
 
-Note = ResultNote | CostNote | PaceNote | HistoryNote
+Note = ResultNote | CostNote | PaceNote | MemoryNote | HistoryNote
 
 N = TypeVar("N", bound=Note)
 """The type of the note that is asked for."""
@@ -75,6 +102,8 @@ def pack(note: Note) -> bytes:
             return b"cost " + repr(seconds).encode()
         case PaceNote(timings):
             return b"pace " + json.dumps(timings).encode()
+        case MemoryNote(peak, weights, tiles):
+            return b"memory " + json.dumps([peak, weights, tiles]).encode()
         case HistoryNote(snapshot):
             return b"history " + snapshot.encode()
 
@@ -89,6 +118,8 @@ def unpack(content: bytes) -> Note | None:
             return _cost(text)
         case "pace":
             return _pace(text)
+        case "memory":
+            return _memory(text)
         case "history":
             return HistoryNote(text)
         case _:
@@ -125,3 +156,13 @@ def _pace(text: str) -> PaceNote | None:
         return None
     sound = all(math.isfinite(number) and number >= 0 for one in timings for number in (one.seconds, *one.amounts))
     return PaceNote(tuple(timings)) if sound and timings else None
+
+
+def _memory(text: str) -> MemoryNote | None:
+    try:
+        peak, weights, tiles = json.loads(text)
+        held = tuple(HeldWeights(str(what), int(size)) for what, size in weights)
+        note = MemoryNote(int(peak), held, bool(tiles))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return note if min(note.peak, *(one.bytes for one in held), 0) >= 0 else None

@@ -25,6 +25,7 @@ from weft.engine.store import (
     CostNote,
     Handle,
     HistoryNote,
+    MemoryNote,
     Note,
     PaceNote,
     Record,
@@ -123,6 +124,8 @@ class SharedStore(FileStore):
                 wanted = seconds >= self.worth
             case PaceNote(timings):
                 wanted = any(one.seconds >= self.worth for one in timings)
+            case MemoryNote():
+                wanted = True
             case HistoryNote():
                 wanted = False
         if wanted:

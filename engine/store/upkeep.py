@@ -16,7 +16,7 @@ from pathlib import Path
 
 from weft.engine.keys import Digest, is_digest
 from weft.engine.process import machine
-from weft.engine.store import CorruptRecord, CostNote, Fault, HistoryNote, PaceNote, ResultNote, Stats
+from weft.engine.store import CorruptRecord, CostNote, Fault, HistoryNote, MemoryNote, PaceNote, ResultNote, Stats
 from weft.engine.store.kept_states import STATES
 from weft.engine.store.record_files import FileStore, blob_name, trace_name
 
@@ -157,7 +157,7 @@ class Upkeep:
         match note:
             case ResultNote(content):
                 return math.inf if self._trace(content).exists() else GRACE
-            case CostNote() | PaceNote() | HistoryNote() | None:
+            case CostNote() | PaceNote() | MemoryNote() | HistoryNote() | None:
                 return FORGET
 
     def _files(self, kind: str) -> Iterable[Path]:

@@ -44,6 +44,12 @@ def memory_of(device: str) -> DeviceMemory | None:
     return DeviceMemory(int(total), int(free) + unused)
 
 
+def is_in_use(device: str) -> bool:
+    """Whether torch has begun to use a device of this kind: to ask it for memory would begin that, and take some."""
+    module = _module(device)
+    return module is not None and (not hasattr(module, "is_initialized") or bool(module.is_initialized()))
+
+
 def begin_peak(device: str) -> None:
     """Count the peak of a device from now on, where torch can."""
     module = _module(device)

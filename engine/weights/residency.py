@@ -203,6 +203,11 @@ class Residency:
             ]
         return sorted((one for one in found if one.size), key=lambda one: -one.size)
 
+    def used_on(self, device: str) -> int:
+        """Bytes of weights held on a device."""
+        with self._lock:
+            return self._used(device)
+
     def clear(self) -> None:
         """Drop everything that is not in use, from devices and from the host."""
         with self._lock:

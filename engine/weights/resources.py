@@ -182,6 +182,10 @@ class Resource(ABC):
         """What `weft models list` says of a file besides its kind and family: `precision`, native `size`, `licence`."""
         return {}
 
+    def structure(self, found: Resolved) -> str:
+        """Names files that need as much memory when they are used; empty where that depends on their content."""
+        return ""
+
     def pull(self, text: str, variant: str = "") -> Path:
         """Fetch what `text` names from a hub; where it lies then.
 

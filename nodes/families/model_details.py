@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from weft.engine import Resolved
 from weft.engine.regular_file import read_regular
@@ -29,6 +30,9 @@ SD2_BASE = 512
 """The side, in pixels, of the pictures of an SD 2.x that predicts noise; `Family.native_side` is for those that predict
 v."""
 
+SIZE_BITS = 6
+"""How many digits of a model's size tell whether it is of another precision: what headers say besides takes little."""
+
 LARGEST_CARD = 2**20
 """Bytes of a model card that is read."""
 
@@ -44,6 +48,17 @@ def details(found: Resolved) -> dict[str, str]:
     size = native_size(found.facts) if isinstance(found.facts, CheckpointFacts) else None
     known = {"precision": _precision(found), "size": str(size or ""), "licence": _licence(found)}
     return {name: text for name, text in known.items() if text}
+
+
+def structure(found: Resolved) -> str:
+    """Names models that are loaded into as much memory and compute in as much."""
+    facts = found.facts
+    parts = (facts.network, facts.vae, *facts.text_models.values()) if isinstance(facts, CheckpointFacts) else (facts,)
+    stated = [(str(part), getattr(part, "config", None)) for part in parts]
+    stated.append(("", getattr(getattr(facts, "network", None), "config", None)))
+    size = sum(path.stat().st_size for path in found.files)
+    step = 2 ** max(size.bit_length() - SIZE_BITS, 0)
+    return f"{found.kind} {found.family} {crc32(repr(stated).encode()):08x} {size // step * step}"
 
 
 def native_size(facts: CheckpointFacts) -> Size | None:

@@ -28,7 +28,7 @@ from weft.nodes.families import (
     family as family_of,
 )
 from weft.nodes.families.configuration_keys import folder_notices, scheduler_notices
-from weft.nodes.families.model_details import details
+from weft.nodes.families.model_details import details, structure
 from weft.nodes.models import diffusers_folder, hub
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import (
@@ -117,6 +117,10 @@ class ModelSource(Resource):
     def details(self, found: Resolved) -> Mapping[str, str]:
         """The size that it was trained at, and its licence."""
         return details(found)
+
+    def structure(self, found: Resolved) -> str:
+        """Its kind and family, its configurations, and about how large its files are, which tells their precision."""
+        return structure(found)
 
     def pull(self, text: str, variant: str = "") -> Path:
         """Fetch a hub id into the hub's cache."""

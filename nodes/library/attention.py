@@ -13,6 +13,7 @@ from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import PLAIN
 from weft.nodes.sampling.compatibility import guides_of, model_behind, sampling_fits
 from weft.nodes.sampling.sampler_choices import SamplerInput, ScheduleInput
+from weft.nodes.sampling.workloads import SAMPLING_MEMORY
 from weft.nodes.values import F, Guide, Image, Latent, Mask, Prompt, TextEncoder
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _says_the_prompt(sampler: Upstream) -> Iterator[NodeProblem]:
         yield NodeProblem("text", message, "give the same text to both, by one Text node", "wrong-prompt")
 
 
-@node(category="sampling", lane="gpu", check=_check, fits=_fits)
+@node(category="sampling", lane="gpu", check=_check, fits=_fits, traits=(SAMPLING_MEMORY,))
 def KSamplerAttention(
     guide: Guide[F],
     latent: Latent[F],

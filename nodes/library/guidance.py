@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from weft.engine import ADDED_LATER, INJECTED, Advice, Context, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Advice, Context, MemoryUse, Range, node
 from weft.nodes.library.control import check_range
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.sampling.compatibility import true_scale_fits
 from weft.nodes.sampling.scale_advice import scale_advice
 from weft.nodes.sampling.traits import GuideTraits
+from weft.nodes.sampling.workloads import guidance_memory
 from weft.nodes.values import Conditioning, F, Guide, Model, Prompt
 
 
@@ -17,7 +18,11 @@ from weft.nodes.values import Conditioning, F, Guide, Model, Prompt
     category="guidance",
     lane="gpu",
     check=check_range,
-    traits=(GuideTraits(extra_channels=0, check_sampler=true_scale_fits), Advice(scale_advice)),
+    traits=(
+        GuideTraits(extra_channels=0, check_sampler=true_scale_fits),
+        Advice(scale_advice),
+        MemoryUse(guidance_memory),
+    ),
 )
 def CFGGuide(
     model: Model[F],

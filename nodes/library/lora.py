@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Generic, NamedTuple
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node
+from weft.engine import INJECTED, Context, InputError, Limits, MemoryUse, NodeProblem, Range, Upstream, node
 from weft.nodes.families.sources import LoRASource
 from weft.nodes.library.control import check_range
 from weft.nodes.lora_values import AppliedLoRA, LoRA, with_lora
@@ -66,12 +66,19 @@ def _unmergeable(apply: Upstream) -> str:
     return "" if whole else "it acts in a part of the steps"
 
 
+def _counted(literals: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of a LoRA by which it needs memory: whether it acts counts, and how strongly does not."""
+    return {name: bool(given) if name.endswith("strength") else given for name, given in literals.items()}
+
+
+_TRAITS = (ModelTraits(_unmergeable), MemoryUse(_counted))
+
 Strength = Annotated[float, Range(-100.0, 100.0)]
 
 Fraction = Annotated[float, Range(0.0, 1.0)]
 
 
-@node(category="models", lane="cpu", check=_check, fits=lora_fits, traits=(ModelTraits(_unmergeable),))
+@node(category="models", lane="cpu", check=_check, fits=lora_fits, traits=_TRAITS)
 def ApplyLoRA(
     lora: LoRA[F],
     model: Model[F],
@@ -114,7 +121,7 @@ def ApplyLoRA(
     return Adapted(with_lora(model, _applied(lora, strength, blocks, start, end)), text)
 
 
-@node(category="models", lane="cpu", check=_check, fits=lora_fits, traits=(ModelTraits(_unmergeable),))
+@node(category="models", lane="cpu", check=_check, fits=lora_fits, traits=_TRAITS)
 def ApplyLoRAToModel(
     lora: LoRA[F],
     model: Model[F],

@@ -15,7 +15,7 @@ from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.sampling.scheduling import TAKE_CLIPPING, TAKE_VARIANCE, ChainOptions, Variance
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.sampling.size_advice import size_advice
-from weft.nodes.sampling.workloads import sampling_work
+from weft.nodes.sampling.workloads import SAMPLING_MEMORY, sampling_work
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.values import F, Guide, Latent
 
@@ -114,7 +114,7 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
     lane="gpu",
     check=check_sampling,
     fits=sampling_fits,
-    traits=(SizeTraits(same_size, of="latent"), Advice(size_advice), Work(sampling_work)),
+    traits=(SizeTraits(same_size, of="latent"), Advice(size_advice), Work(sampling_work), SAMPLING_MEMORY),
 )
 def KSampler(
     guide: Guide[F],

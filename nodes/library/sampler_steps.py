@@ -12,7 +12,7 @@ from weft.nodes.sampling.compatibility import sampling_fits
 from weft.nodes.sampling.sampler_choices import VARIANCES, SamplerInput, ScheduleInput
 from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.sampling.scheduling import ChainOptions, Variance
-from weft.nodes.sampling.workloads import sampling_work
+from weft.nodes.sampling.workloads import SAMPLING_MEMORY, sampling_work
 from weft.nodes.values import F, Guide, Latent
 
 
@@ -24,7 +24,13 @@ class SampledSteps(NamedTuple, Generic[F]):
     denoised: list[Latent[F]]
 
 
-@node(category="sampling", lane="gpu", check=check_sampling, fits=sampling_fits, traits=(Work(sampling_work),))
+@node(
+    category="sampling",
+    lane="gpu",
+    check=check_sampling,
+    fits=sampling_fits,
+    traits=(Work(sampling_work), SAMPLING_MEMORY),
+)
 def KSamplerSteps(
     guide: Guide[F],
     latent: Latent[F],

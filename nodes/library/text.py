@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from weft.engine import ADDED_LATER, INJECTED, Context, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Context, MemoryUse, Range, all_but, node
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.sampling.compatibility import length_fits
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 
-@node(category="conditioning", lane="gpu", version=3, fits=length_fits)
+@node(category="conditioning", lane="gpu", version=3, fits=length_fits, traits=(MemoryUse(all_but("text")),))
 def TextEncode(
     text_encoder: TextEncoder[F],
     text: str,

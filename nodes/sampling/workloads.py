@@ -1,12 +1,13 @@
-"""How much samplers and VAEs have to do, as far as that is known before a run. Imports no torch."""
+"""How much samplers and VAEs have to do, and what decides how much memory they need. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
-from weft.engine import Upstream, Workload
+from weft.engine import MemoryUse, Upstream, Workload, all_but
 from weft.nodes.models.facts import CheckpointFacts, VAEFacts
 from weft.nodes.sampling.compatibility import model_behind
 from weft.nodes.sampling.samplers import TWO_PREDICTIONS
@@ -83,3 +84,34 @@ def _vae(node: Upstream) -> str:
 def _mark(config: object) -> str:
     """A short mark of a configuration: equal ones take equal times."""
     return f"{crc32(repr(config).encode()):08x}"
+
+
+COUNTED_STEPS = 3
+"""Steps of a run whose memory is counted: as many as samplers remember predictions of."""
+
+
+def guidance_memory(literals: Mapping[str, Any]) -> dict[str, Any]:
+    """The literals of a guide that count: not how strong it is, but whether prompts are computed besides the first."""
+    scales = {name: literals[name] > 1 for name in ("scale", "true_scale") if name in literals}
+    below = 0 <= literals.get("scale", 1) < 1 and not literals.get("off_below_1")
+    return {
+        **all_but("scale", "true_scale", "rescale", "start", "end", "off_below_1")(literals),
+        **scales,
+        "low": below,
+    }
+
+
+def short_run(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs of a sampler by which it makes a few steps alone."""
+    sigmas = inputs.get("sigmas")
+    if sigmas is not None:
+        return {"sigmas": replace(sigmas, levels=sigmas.levels[: COUNTED_STEPS + 1])}
+    few = {"steps": min(inputs["steps"], COUNTED_STEPS), "start_step": 0, "end_step": None, "denoise": 1.0}
+    return {name: given for name, given in few.items() if name in inputs}
+
+
+SAMPLING_MEMORY = MemoryUse(
+    all_but("seed", "steps", "schedule", "denoise", "eta", "start_step", "end_step", "add_noise", "keep_noise"),
+    short_run,
+)
+"""What decides how much memory a sampler needs."""

@@ -1,4 +1,4 @@
-"""Notes have one of four types, which survive a store of files; notes of older stores are read by their form."""
+"""Notes have one of five types, which survive a store of files; notes of older stores are read by their form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from weft.engine.keys import digest
 from weft.engine.sealing import sealed
-from weft.engine.store import CostNote, HistoryNote, Note, PaceNote, ResultNote, Store, Timing
+from weft.engine.store import CostNote, HeldWeights, HistoryNote, MemoryNote, Note, PaceNote, ResultNote, Store, Timing
 from weft.engine.store.disk import DiskStore
 from weft.engine.store.memory import MemoryStore
 from weft.engine.store.notes import pack, read_untyped, unpack
@@ -18,7 +18,15 @@ KEY = digest("a key")
 
 PACE = PaceNote((Timing(0.5, True, (2.0, 1.0)), Timing(1e-06, False, (1e9, 0.5))))
 
-NOTES: list[Note] = [ResultNote(digest("content")), CostNote(1.25e-07), PACE, HistoryNote('{"a": ["A", 1, "", {}]}')]
+NEED = MemoryNote(3_000_000_000, (HeldWeights("Model(sdxl)", 2_500_000_000),), tiles=True)
+
+NOTES: list[Note] = [
+    ResultNote(digest("content")),
+    CostNote(1.25e-07),
+    PACE,
+    NEED,
+    HistoryNote('{"a": ["A", 1, "", {}]}'),
+]
 
 
 @pytest.fixture(params=["memory", "disk", "tiers"])
@@ -42,13 +50,20 @@ def test_a_packed_note_is_unpacked(note: Note) -> None:
     assert unpack(pack(note)) == note and read_untyped(pack(note)) is None
 
 
-@pytest.mark.parametrize("note", [note for note in NOTES if note is not PACE])
+@pytest.mark.parametrize("note", [note for note in NOTES if note not in (PACE, NEED)])
 def test_a_note_of_layout_1_has_its_text_alone(note: Note) -> None:
     text = pack(note).partition(b" ")[2]
     assert unpack(text) == read_untyped(text) == note
 
 
 STRANGE = [b"", b"result ../../etc/passwd", b"result " + b"AB" * 32, b"cost much", b"\xff", b"x", b"later 5"]
+STRANGE += [
+    b"memory",
+    b"memory [1]",
+    b"memory [-1, [], false]",
+    b'memory [1, [["x", -1]], false]',
+    b"memory [1e999, [], 0]",
+]
 STRANGE += [b"pace", b"pace []", b"pace [[1]]", b"pace [[-1, true, [1]]]", b"pace [[1, true, [NaN]]]"]
 
 

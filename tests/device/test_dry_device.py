@@ -1,0 +1,112 @@
+"""What a plan says that steps need of a device's memory is what the pretended device counts.
+
+All families at three sizes, with what was counted:
+`pytest -m slow -s tests/device/test_dry_device.py`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.device.pretended import PretendedDevices
+from weft.engine import Engine, Graph, events
+from weft.engine.planning.planner import Plan
+from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, VAEDecode
+
+EMBEDDED = "builtin:landscapes"
+
+FAMILIES = (EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "z-image", "qwen-image", "dit", "ddpm", "consistency")
+
+TEXTS = {"dit": "207", "ddpm": "", "consistency": ""}
+
+SIZES = ((64, 1), (128, 1), (192, 2))
+"""Sides in pixels, and batches."""
+
+FIXED = {"dit": ((128, 1), (128, 2), (128, 3)), "ddpm": ((32, 1), (32, 2), (32, 4)), "consistency": ((32, 1), (32, 2))}
+"""Those of models that take one size alone."""
+
+LARGEST_ERROR = 0.1
+
+CASES = [(model, *size) for model in FAMILIES for size in FIXED.get(model, SIZES)]
+
+
+def graph_of(model: str, side: int, batch: int = 1, seed: int = 0, steps: int = 4) -> Graph:
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint(model)
+        prompt = TextEncode(checkpoint.text_encoder, TEXTS.get(model, "a (red:1.3) house"))
+        guide = CFGGuide(checkpoint.model, prompt, scale=4.0)
+        latent = KSampler(guide, EmptyLatent(side, side, batch), seed=seed, steps=steps, sampler="model")
+        graph.output("image", VAEDecode(checkpoint.vae, latent))
+    return graph
+
+
+class Peaks:
+    """Hears what each node needed besides what lay on the device before it."""
+
+    def __init__(self, devices: PretendedDevices) -> None:
+        self.devices = devices
+        self.found: dict[str, int] = {}
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.NodeStarted):
+            self.found[event.node] = -self.devices.held
+        if isinstance(event, events.NodeFinished):
+            self.found[event.node] += event.peak
+
+
+def needs(plan: Plan) -> dict[str, int]:
+    return {step.call.id: step.memory.peak for step in plan.steps if step.memory}
+
+
+def plan_and_counts(graph: Graph, **options: Any) -> tuple[Plan, dict[str, int]]:
+    """A plan with what its steps need, and what the pretended device counted as they ran."""
+    with PretendedDevices("cuda") as devices, Engine(device="cuda:0", weights=0, history=False, **options) as engine:
+        plan = engine.plan(graph, memory=True)
+        assert devices.held == devices["cuda:0"].peak == 0
+        peaks = Peaks(devices)
+        assert not engine.execute(plan, listener=peaks).failures
+    return plan, {node: peaks.found[node] for node in needs(plan)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "side", "batch"), CASES)
+def test_a_step_needs_what_the_plan_says(
+    request: pytest.FixtureRequest, tmp_path: Path, model: str, side: int, batch: int
+) -> None:
+    folders = {"models": [request.getfixturevalue("models")]} if model != EMBEDDED else {}
+    if folders:
+        request.getfixturevalue("zoo")(model)
+    plan, counted = plan_and_counts(graph_of(model, side, batch), store=None, output=tmp_path, **folders)
+    assert {"text_encode", "k_sampler"} <= counted.keys()
+    for node, predicted in needs(plan).items():
+        print(f"\n{model:20} {side:4} x {batch} {node:14} {predicted:10} predicted {counted[node]:10} counted", end="")
+        assert abs(predicted - counted[node]) <= LARGEST_ERROR * counted[node]
+
+
+LIGHT = """
+import sys
+from weft.engine import Engine
+with Engine(store=sys.argv[1], device="cpu", precision="float16") as engine:
+    plan = engine.plan(sys.argv[2])
+assert "torch" not in sys.modules
+print(plan.peak)
+"""
+
+
+def test_needs_are_those_of_the_device_and_known_for_other_seeds_and_steps_without_torch(tmp_path: Path) -> None:
+    options = {"store": tmp_path / "store", "precision": "float16"}
+    plan, counted = plan_and_counts(graph_of(EMBEDDED, 32, steps=2), output=tmp_path, **options)
+    assert needs(plan) == counted and counted["k_sampler"] > counted["text_encode"] > 0
+    again = tmp_path / "again.json"
+    graph_of(EMBEDDED, 32, seed=7, steps=2).save(again)
+    with Engine(device="cpu", **options) as engine:
+        assert needs(engine.plan(graph_of(EMBEDDED, 32, seed=7, steps=40)))["k_sampler"] == counted["k_sampler"]
+        assert "k_sampler" not in needs(engine.plan(graph_of(EMBEDDED, 64)))
+    asked = [sys.executable, "-c", LIGHT, str(tmp_path / "store"), str(again)]
+    light = subprocess.run(asked, check=True, capture_output=True, text=True)
+    assert int(light.stdout) == max(counted["k_sampler"], counted["vae_decode"])

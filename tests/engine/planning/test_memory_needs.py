@@ -1,0 +1,37 @@
+"""What plans state of memory: by calls like a step, whether it fits, and what a run does so that it does."""
+
+from __future__ import annotations
+
+from weft.engine.planning.memory_needs import MemoryForecast, MemoryNeed, Room
+from weft.engine.store import HeldWeights, MemoryNote
+
+ENCODE = MemoryNote(250, (HeldWeights("text", 200),))
+SAMPLE = MemoryNote(700, (HeldWeights("network", 400),))
+DECODE = MemoryNote(500, (HeldWeights("vae", 100),), tiles=True)
+
+
+def needs(room: Room) -> list[MemoryNeed]:
+    forecast = MemoryForecast(room)
+    return [forecast.need(one) for one in (ENCODE, ENCODE, SAMPLE, DECODE)]
+
+
+def test_everything_fits_into_enough_memory() -> None:
+    found = needs(Room(1000))
+    assert [(one.peak, one.weights) for one in found] == [(250, 200), (250, 200), (700, 400), (500, 100)]
+    assert all(one.fits for one in found)
+    assert [bool(one.action) for one in found] == [False, False, False, True]
+
+
+def test_of_an_unknown_device_only_needs_are_stated() -> None:
+    assert {(one.fits, one.action) for one in needs(Room())} == {(None, "")}
+
+
+def test_weights_of_earlier_steps_are_evicted_where_all_together_do_not_fit() -> None:
+    assert ["200 bytes" in one.action for one in needs(Room(899))] == [False, False, True, False]
+    assert ["200 bytes" in one.action for one in needs(Room(None, 500))] == [False, False, True, False]
+
+
+def test_a_need_that_the_device_cannot_meet_is_stated() -> None:
+    found = needs(Room(450))
+    assert [one.fits for one in found] == [True, True, False, False]
+    assert not found[2].action and "tiles" in found[3].action
