@@ -165,7 +165,8 @@ class Plan(Displayed):
 
 def _timed(step: Step) -> str:
     seconds = f"about {step.expected:.2f} s" if step.expected and step.expected >= 0.005 else ""
-    estimates = ", ".join(filter(None, (seconds, str(step.memory or ""))))
+    memory = str(step.memory) if step.memory and step.memory.peak else ""
+    estimates = ", ".join(filter(None, (seconds, memory)))
     return step.reason + (f" ({estimates})" if estimates else "")
 
 

@@ -6,11 +6,10 @@ Nodes that only prepare (loaders, sizes, pictures from files) run as they are. I
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from weft.engine.checking.checker import ancestors
 from weft.engine.device import DRY_DEVICE
 from weft.engine.errors import InputError
 from weft.engine.graph.graph import Link
@@ -46,7 +45,7 @@ def measured(plan: Plan, sources: Sources, setting: str, limits: Limits) -> Iter
     for step in plan.steps:
         if step.memory_key is not None and step.memory is None:
             asked.setdefault(step.memory_key, step.call.id)
-    wanted = ancestors(plan.checked.calls, asked.values())
+    wanted = _needed(plan, asked.values())
     with DryDevice() as device, running(_refused), receiving(lambda notice: None):
         run = _DryRun(device, Residency(sources), setting, limits)
         for step in plan.steps:
@@ -55,6 +54,19 @@ def measured(plan: Plan, sources: Sources, setting: str, limits: Limits) -> Iter
             note = run.step(step)
             if note is not None and step.memory_key is not None and asked.get(step.memory_key) == step.call.id:
                 yield step.memory_key, note
+
+
+def _needed(plan: Plan, ids: Iterable[str]) -> set[str]:
+    """Steps with all that they take values from; what lies above a cached one is not needed."""
+    steps = {step.call.id: step for step in plan.steps}
+    needed: set[str] = set()
+    waiting = [*ids]
+    while waiting:
+        step = steps.get(waiting.pop())
+        if step is not None and step.call.id not in needed:
+            needed.add(step.call.id)
+            waiting += [link.node for _, link in step.call.links] if step.record is None else []
+    return needed
 
 
 class _DryRun:

@@ -78,7 +78,7 @@ def plan_and_counts(graph: Graph, **options: Any) -> tuple[Plan, dict[str, int]]
 def test_a_step_needs_what_the_plan_says(
     request: pytest.FixtureRequest, tmp_path: Path, model: str, side: int, batch: int
 ) -> None:
-    folders = {"models": [request.getfixturevalue("models")]} if model != EMBEDDED else {}
+    folders: dict[str, Any] = {"models": [request.getfixturevalue("models")]} if model != EMBEDDED else {}
     if folders:
         request.getfixturevalue("zoo")(model)
     plan, counted = plan_and_counts(graph_of(model, side, batch), store=None, output=tmp_path, **folders)
@@ -99,7 +99,7 @@ print(plan.peak)
 
 
 def test_needs_are_those_of_the_device_and_known_for_other_seeds_and_steps_without_torch(tmp_path: Path) -> None:
-    options = {"store": tmp_path / "store", "precision": "float16"}
+    options: dict[str, Any] = {"store": tmp_path / "store", "precision": "float16"}
     plan, counted = plan_and_counts(graph_of(EMBEDDED, 32, steps=2), output=tmp_path, **options)
     assert needs(plan) == counted and counted["k_sampler"] > counted["text_encode"] > 0
     again = tmp_path / "again.json"
