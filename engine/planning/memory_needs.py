@@ -16,6 +16,7 @@ from weft.engine.quantities import shown_size
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.workload import MemoryUse
 from weft.engine.store import MemoryNote
+from weft.engine.weights.savings import SAVINGS, WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ class MemoryForecast:
         has = self.room.memory
         fits = None if has is None else note.peak <= has
         if fits is False:
-            action = "and works in tiles where it runs out" if note.tiles else ""
+            way = next((one for one in SAVINGS if one in note.savings), None)
+            action = f"so it runs {WORDS[way]}" if way else ""
         else:
             action = f"after {shown_size(evicted)} of other weights are evicted" if evicted else ""
         return MemoryNeed(note.peak, weights, fits, action)

@@ -99,7 +99,7 @@ class _DryRun:
                 raise
             return None
         weights = tuple(HeldWeights(one.what, one.size) for one in self.residency.holdings(DRY_DEVICE))
-        return MemoryNote(self.device.peak - held, weights, savings.next() is not None)
+        return MemoryNote(self.device.peak - held, weights, tuple(sorted(savings.possible)))
 
     def _value(self, link: Link) -> Any:
         outputs = self.values[link.node]

@@ -72,12 +72,12 @@ class MemoryNote:
     Args:
         peak: the most bytes at once, weights and what they are loaded through included.
         weights: that it uses.
-        tiles: whether it could do with less by working in tiles, with the same result.
+        savings: in which ways it could do with less, with the same result (`weft.engine.weights.savings`).
     """
 
     peak: int
     weights: tuple[HeldWeights, ...] = ()
-    tiles: bool = False
+    savings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def pack(note: Note) -> bytes:
             return b"cost " + repr(seconds).encode()
         case PaceNote(timings):
             return b"pace " + json.dumps(timings).encode()
-        case MemoryNote(peak, weights, tiles):
-            return b"memory " + json.dumps([peak, weights, tiles]).encode()
+        case MemoryNote(peak, weights, savings):
+            return b"memory " + json.dumps([peak, weights, savings]).encode()
         case HistoryNote(snapshot):
             return b"history " + snapshot.encode()
 
@@ -160,9 +160,9 @@ def _pace(text: str) -> PaceNote | None:
 
 def _memory(text: str) -> MemoryNote | None:
     try:
-        peak, weights, tiles = json.loads(text)
+        peak, weights, savings = json.loads(text)
         held = tuple(HeldWeights(str(what), int(size)) for what, size in weights)
-        note = MemoryNote(int(peak), held, bool(tiles))
+        note = MemoryNote(int(peak), held, tuple(map(str, savings)))
     except (ValueError, TypeError, OverflowError):
         return None
     return note if min(note.peak, *(one.bytes for one in held), 0) >= 0 else None

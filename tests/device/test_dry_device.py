@@ -65,7 +65,8 @@ def needs(plan: Plan) -> dict[str, int]:
 
 def plan_and_counts(graph: Graph, **options: Any) -> tuple[Plan, dict[str, int]]:
     """A plan with what its steps need, and what the pretended device counted as they ran."""
-    with PretendedDevices("cuda") as devices, Engine(device="cuda:0", weights=0, history=False, **options) as engine:
+    whole: dict[str, Any] = {"weights": 0, "offload": "none", "history": False}  # one model at a time, none in parts
+    with PretendedDevices("cuda") as devices, Engine(device="cuda:0", **whole, **options) as engine:
         plan = engine.plan(graph, memory=True)
         assert devices.held == devices["cuda:0"].peak == 0
         peaks = Peaks(devices)

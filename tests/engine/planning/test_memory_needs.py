@@ -7,7 +7,7 @@ from weft.engine.store import HeldWeights, MemoryNote
 
 ENCODE = MemoryNote(250, (HeldWeights("text", 200),))
 SAMPLE = MemoryNote(700, (HeldWeights("network", 400),))
-DECODE = MemoryNote(500, (HeldWeights("vae", 100),), tiles=True)
+DECODE = MemoryNote(500, (HeldWeights("vae", 100),), ("blocks", "tiles"))
 
 
 def needs(room: Room) -> list[MemoryNeed]:

@@ -18,7 +18,7 @@ KEY = digest("a key")
 
 PACE = PaceNote((Timing(0.5, True, (2.0, 1.0)), Timing(1e-06, False, (1e9, 0.5))))
 
-NEED = MemoryNote(3_000_000_000, (HeldWeights("Model(sdxl)", 2_500_000_000),), tiles=True)
+NEED = MemoryNote(3_000_000_000, (HeldWeights("Model(sdxl)", 2_500_000_000),), ("tiles",))
 
 NOTES: list[Note] = [
     ResultNote(digest("content")),
@@ -60,9 +60,9 @@ STRANGE = [b"", b"result ../../etc/passwd", b"result " + b"AB" * 32, b"cost much
 STRANGE += [
     b"memory",
     b"memory [1]",
-    b"memory [-1, [], false]",
-    b'memory [1, [["x", -1]], false]',
-    b"memory [1e999, [], 0]",
+    b"memory [-1, [], []]",
+    b'memory [1, [["x", -1]], []]',
+    b"memory [1e999, [], []]",
 ]
 STRANGE += [b"pace", b"pace []", b"pace [[1]]", b"pace [[-1, true, [1]]]", b"pace [[1, true, [NaN]]]"]
 
