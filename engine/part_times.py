@@ -32,7 +32,7 @@ WORTH_SHOWING = 0.0005
 
 
 @dataclass(frozen=True)
-class Part:
+class NodeTime:
     """One node of a graph.
 
     Args:
@@ -80,7 +80,7 @@ class PartTimes:
     rate: float
     first: float
     seconds: float
-    parts: tuple[Part, ...]
+    parts: tuple[NodeTime, ...]
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON values, without its parts."""
@@ -130,7 +130,7 @@ def part_times(engine: Engine, graph: Graph, rounds: int) -> PartTimes:
     precision = engine.resolved_precision.removeprefix("auto-")
     rate = multiplication_rate(engine.resolved_device, getattr(torch, precision))
     parts = (
-        Part(
+        NodeTime(
             node,
             heard.types[node],
             statistics.median(seconds),

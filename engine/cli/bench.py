@@ -14,7 +14,7 @@ from weft.engine.graph.graph import Graph
 from weft.engine.session import Engine
 
 if TYPE_CHECKING:
-    from weft.engine.part_times import Part, PartTimes
+    from weft.engine.part_times import NodeTime, PartTimes
 
 Rounds = Annotated[int, typer.Option("--rounds", min=1, max=1000, help="How often the graph is timed.")]
 
@@ -55,7 +55,7 @@ def _timed(engine: Engine, graph: Graph, rounds: int) -> PartTimes:
     return part_times(engine, graph, rounds)
 
 
-def _row(part: Part) -> tuple[str, ...]:
+def _row(part: NodeTime) -> tuple[str, ...]:
     """A part in the table."""
     step = "" if part.step is None else f"{part.step:.4f}"
     floor = (f"{part.floor:.4f}", f"{part.over_floor:.1f}") if part.over_floor is not None else ("", "")

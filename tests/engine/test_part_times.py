@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from weft.engine.part_times import Part, multiplication_rate
+from weft.engine.part_times import NodeTime, multiplication_rate
 
 
 def test_a_part_with_products_has_a_floor_and_a_step() -> None:
-    part = Part("sampler", "KSampler", 2.0, 20, operations=10**9, floor=0.5)
+    part = NodeTime("sampler", "KSampler", 2.0, 20, operations=10**9, floor=0.5)
     assert (part.step, part.over_floor) == (0.1, 4.0)
     assert part.plain()["over_floor"] == 4.0
 
 
 def test_a_part_that_multiplies_next_to_nothing_has_none() -> None:
-    part = Part("save", "SaveImage", 0.1)
+    part = NodeTime("save", "SaveImage", 0.1)
     assert part.step is part.over_floor is None
 
 
