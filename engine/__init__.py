@@ -44,6 +44,7 @@ from weft.engine.spec.workload import MemoryUse, Work, Workload, all_but
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
 from weft.engine.types import ADDED_LATER, Choices, Range, value
+from weft.engine.verdict import SafetyDemand, Verdict
 from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for, loaders_in, size_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
 
@@ -102,6 +103,7 @@ __all__ = [
     "Resource",
     "RestoreWeights",
     "Result",
+    "SafetyDemand",
     "SearchPaths",
     "SettingsError",
     "Store",
@@ -109,6 +111,7 @@ __all__ = [
     "Submission",
     "Switch",
     "Upstream",
+    "Verdict",
     "WeftError",
     "Work",
     "Workload",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine.atomic_write import place_new, write_temporary
 from weft.engine.errors import InputError
-from weft.engine.types import value
+from weft.engine.types import ADDED_LATER, value
 from weft.engine.unicode_text import byte_length, escaped, is_unicode
+from weft.engine.verdict import Verdict
 
 MAX_PART_BYTES = 200
 """The longest part of a name, in bytes of UTF-8; number and suffix, or a sidecar's suffix, still fit behind it."""
@@ -41,11 +42,13 @@ class Artifact:
         data: its bytes.
         media_type: such as `image/png`; decides the suffix of the file.
         name: the path in the output folder, without number and suffix; `/` makes subfolders.
+        verdict: what was found out about it; None where nothing judged it.
     """
 
     data: bytes
     media_type: str
     name: str
+    verdict: Verdict | None = field(default=None, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.data, bytes) and isinstance(self.media_type, str) and isinstance(self.name, str)):

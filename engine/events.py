@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from weft.engine.verdict import Verdict
+
 
 @dataclass(frozen=True)
 class Event:
@@ -160,10 +162,13 @@ class ArtifactWritten(Event):
     path: str
     media_type: str
     new: bool
+    verdict: Verdict | None = None
 
     def plain(self) -> dict[str, Any]:
-        """The event as one JSON object, named `artifact`."""
-        return {**super().plain(), "event": "artifact"}
+        """The event as one JSON object, named `artifact`, with what was found out about the file under `safety`."""
+        record = super().plain()
+        verdict = record.pop("verdict")
+        return {**record, "event": "artifact", **({"safety": verdict.plain()} if verdict else {})}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from weft.engine.errors import InputError
 from weft.engine.limits import Limits
+from weft.engine.refused_words import check_words
 from weft.engine.types import VALUES, field_values
 
 MAX_NESTING = 100
@@ -34,7 +35,8 @@ def check_extent(item: object, limits: Limits) -> None:
     """Hold a value, and all that is in it, to the limits.
 
     Raises:
-        InputError: for texts, lists or tensors that are larger in all, and for lists that are nested deeper.
+        InputError: for texts, lists or tensors that are larger in all, for lists that are nested deeper, and for a
+            text with a word that is refused.
     """
     text = elements = size = 0
     stack: list[tuple[object, int]] = [(item, 0)]
@@ -42,6 +44,7 @@ def check_extent(item: object, limits: Limits) -> None:
         part, depth = stack.pop()
         if isinstance(part, str):
             text += len(part)
+            check_words(part, limits.refused_words)
         elif isinstance(part, (list, tuple, Mapping)):
             elements += len(part)
             _check(elements, limits.max_elements, "elements of lists", "too-many-elements", "WEFT_MAX_ELEMENTS")

@@ -17,6 +17,8 @@ class Limits:
         max_elements: elements of the lists that a node takes or gives, those of lists in lists included.
         max_file_bytes: the size of a graph file, and of all the graph files that it names.
         max_store_bytes: the size of the store on disk; the oldest results are removed above it.
+        refused_words: words that no text which a node takes or gives may have.
+        refused_licences: licences of models that no graph may load.
     """
 
     max_pixels: int = 2**28
@@ -26,3 +28,5 @@ class Limits:
     max_elements: int = 10**6
     max_file_bytes: int = 10**7
     max_store_bytes: int = 20 * 10**9
+    refused_words: tuple[str, ...] = ()
+    refused_licences: tuple[str, ...] = ()

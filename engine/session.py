@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from weft.engine import events
 from weft.engine.accelerators import accelerators
+from weft.engine.artifact import Artifact
 from weft.engine.checking.checker import Checked, check
 from weft.engine.device import common_precision, resolve_devices, resolve_offload
 from weft.engine.errors import Cancelled, ChangedFile, GraphError, InputError, StoreError
@@ -59,6 +60,7 @@ from weft.engine.spec.node import NodeType
 from weft.engine.store import HistoryNote, MemoryNote, NullStore, Store
 from weft.engine.store.codec import laid_out
 from weft.engine.submission import Submission
+from weft.engine.verdict import Judge, SafetyDemand
 from weft.engine.weights.device_lane import lane_of
 from weft.engine.weights.device_memory import DeviceMemory, begin_peak, is_in_use, memory_of, peak_of
 from weft.engine.weights.file_digests import FileDigests
@@ -110,6 +112,7 @@ class Engine:
         report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
         history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
+        safety: what every picture that is delivered is judged by, whatever the graph is; None where nobody demands it.
     """
 
     store: Path | str | Store | None = field(default_factory=default("store"))
@@ -133,6 +136,7 @@ class Engine:
     guarded: bool = False
     history: bool = True
     limits: Limits = field(default_factory=default("limits"))
+    safety: SafetyDemand | None = field(default_factory=default("safety_demand"))
 
     def __post_init__(self) -> None:
         if self.node_timeout is not None and not 0 < self.node_timeout <= MAX_SECONDS:
@@ -188,7 +192,8 @@ class Engine:
         if "store" in given and given["store"] is None:
             message = "results are not kept: there is no home folder that can be written to (--store DIR names another)"
             others.get("report", warnings.warn)(message)
-        return cls(**{"shared": settings.shared_store, "limits": settings.limits, **given, **others})
+        given |= {"shared": settings.shared_store, "limits": settings.limits, "safety": settings.safety_demand}
+        return cls(**{**given, **others})
 
     def __repr__(self) -> str:
         store = self.store if isinstance(self.store, (str, Path)) else self._store.__class__.__name__
@@ -446,6 +451,10 @@ class Engine:
         if next(planned.of("run"), None) is not None:
             self._store.check_writable()
         started = time.perf_counter()
+        if self.safety:
+            self._judge().check(self.safety.model, self.places())
+        if self.safety and isinstance(listener, events.Previewed):
+            listener = listener.listener  # nobody has judged what previews show
         emit = Emitter(listener)
         around = cancelled_around() or never
 
@@ -601,7 +610,31 @@ class Engine:
             return write(self_contained(graph, subgraphs)).decode()
 
         metadata = self.metadata if options.metadata is None else options.metadata
-        return Folder(options.output, text if metadata else None, planned.contents)
+        judged = partial(self._judged, self._judge(), self.safety) if self.safety else None
+        return Folder(options.output, text if metadata else None, planned.contents, judged)
+
+    def _judge(self) -> Judge:
+        """The node library's judge of pictures.
+
+        Raises:
+            InputError: where no installed library has one.
+        """
+        found = next(filter(None, (one.trait(Judge) for one in self.catalog.values())), None)
+        if found is None:
+            message = "the setting `safety` has every picture judged, and no installed node library can do that"
+            raise InputError(message, "install one that can, or remove the setting", "no-judge")
+        return found
+
+    def _judged(self, judge: Judge, demand: SafetyDemand, artifact: Artifact) -> Artifact:
+        """What is given out of a picture, with the verdict."""
+
+        def call(name: str, given: Mapping[str, Any]) -> Any:
+            return self.run_now(self.catalog[name], given)
+
+        data, verdict = judge.judge(artifact.data, artifact.media_type, demand, call)
+        if artifact.verdict and artifact.verdict.held and not verdict.held:
+            verdict = artifact.verdict  # the graph itself held it back, and what is judged here is what it put in place
+        return replace(artifact, data=data, verdict=verdict)
 
     def _trace(self) -> dict[str, Any]:
         return {"device": self.resolved_device, **self._settings, **versions()}

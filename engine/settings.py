@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote, urlsplit
 
 from weft.engine.device import OFFLOAD_WORDS, OFFLOADS, PRECISIONS
@@ -21,6 +21,7 @@ from weft.engine.home import with_home
 from weft.engine.limits import Limits
 from weft.engine.quantities import seconds, size
 from weft.engine.settings_file import NAME, FileValue, file_values, trusted_folders, user_file
+from weft.engine.verdict import SafetyAction, SafetyDemand
 
 MAX_SECONDS = 10.0**9
 """The longest time that a setting may say, thirty years."""
@@ -154,6 +155,13 @@ def _switch_text(text: str) -> bool:
     return known[text.lower()]
 
 
+def _share(value: object) -> float:
+    given = float(value) if type(value) in (int, float) else float(_text(value))  # type: ignore[arg-type]
+    if not 0 <= given <= 1:
+        raise ValueError
+    return given
+
+
 def _each(read: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
     def several(value: object) -> tuple[Any, ...]:
         return tuple(map(read, value)) if isinstance(value, list) else (read(value),)
@@ -202,6 +210,17 @@ OFFLOAD = SettingKind(
 )
 SIZE = SettingKind("a size such as 500M or 20G, or a number of bytes", _bytes, size, '"20G"')
 SWITCH = SettingKind("true or false", _switch, _switch_text, "true")
+NAME_TEXT = SettingKind("a name", _text, _text, '"nsfw"')
+WORDS = SettingKind(
+    "words, or a list of them; in a variable joined by `,`",
+    _each(_text),
+    lambda text: tuple(part.strip() for part in text.split(",") if part.strip()),
+    '["gore"]',
+    several=True,
+)
+SHARE = SettingKind("a number from 0 to 1", _share, _share, "0.5")
+_ACTIONS = get_args(SafetyAction)
+ACTION = SettingKind("block, blur or flag", _one_of(*_ACTIONS), _one_of(*_ACTIONS), '"block"')
 SECONDS = SettingKind("seconds, or a time such as 90s or 10m", _seconds, _seconds_text, "600")
 WHOLE = SettingKind("a whole number", _whole, _whole_text, "4096")
 
@@ -325,9 +344,45 @@ TABLE: tuple[Setting, ...] = (
         "Commands and URLs that get the first failure and the end of a job, as JSON.",
         "--notify",
     ),
+    Setting(
+        "safety",
+        "WEFT_SAFETY",
+        NAME_TEXT,
+        "nobody",
+        "A classifier that judges each picture before it is written, whatever the graph is; previews are left out.",
+    ),
+    Setting(
+        "safety_labels",
+        "WEFT_SAFETY_LABELS",
+        WORDS,
+        "those that are known to be meant, such as nsfw",
+        "The classes of it that are held back.",
+    ),
+    Setting("safety_threshold", "WEFT_SAFETY_THRESHOLD", SHARE, "0.5", "The score above which a picture is held back."),
+    Setting(
+        "safety_action",
+        "WEFT_SAFETY_ACTION",
+        ACTION,
+        "block",
+        "What is done then: it is written black, blurred, or as it is and flagged.",
+    ),
     *(
         Setting(f"limits.{name}", f"WEFT_{name.upper()}", WHOLE, str(getattr(Limits(), name)), help)
         for name, help in _LIMITS.items()
+    ),
+    Setting(
+        "limits.refused_words",
+        "WEFT_REFUSED_WORDS",
+        WORDS,
+        "none",
+        "Words that no text of a graph may have, whole ones in any case of letters.",
+    ),
+    Setting(
+        "limits.refused_licences",
+        "WEFT_REFUSED_LICENCES",
+        WORDS,
+        "none",
+        "Licences of models that are not loaded, as `weft models list` has them; `unknown` where none is named.",
     ),
 )
 """Every setting, in the order in which `weft settings` prints them."""
@@ -349,6 +404,7 @@ class Settings:
         preview_decoders: None draws previews without one.
         node_timeout: in seconds; None is no limit.
         checkpoint_every: in seconds.
+        safety: empty where nothing is demanded.
         origins: for each setting the place that gave its value: `FILE:LINE`, a variable or `call`; for a list the place
             of each element.
     """
@@ -370,6 +426,10 @@ class Settings:
     node_timeout: float | None = None
     checkpoint_every: float = 60.0
     notify: tuple[str, ...] = ()
+    safety: str = ""
+    safety_labels: tuple[str, ...] = ()
+    safety_threshold: float = 0.5
+    safety_action: SafetyAction = "block"
     limits: Limits = field(default_factory=Limits)
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -401,6 +461,13 @@ class Settings:
         except InputError:
             return None
         return folder if self.store is not None or _can_be_made(folder) else None
+
+    @property
+    def safety_demand(self) -> SafetyDemand | None:
+        """What every picture is judged by; None where nobody demands that."""
+        if not self.safety:
+            return None
+        return SafetyDemand(self.safety, ",".join(self.safety_labels), self.safety_threshold, self.safety_action)
 
     def value(self, name: str) -> Any:
         """The value of a setting by its name in the table; `limits` gives all of these."""

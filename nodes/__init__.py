@@ -106,6 +106,14 @@ if TYPE_CHECKING:
         Text,
     )
     from weft.nodes.library.redux import ApplyRedux, LoadRedux
+    from weft.nodes.library.safety import (
+        LoadImageClassifier,
+        LoadTextClassifier,
+        PromptCheck,
+        PromptChecked,
+        SafetyCheck,
+        SafetyChecked,
+    )
     from weft.nodes.library.sampler import KSampler
     from weft.nodes.library.sampler_batch import KSamplerBatch
     from weft.nodes.library.sampler_steps import KSamplerSteps, SampledSteps
@@ -136,7 +144,15 @@ if TYPE_CHECKING:
     from weft.nodes.library.train_lora import PlotLosses, SaveLoRA, TrainedLoRA, TrainLoRA
     from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
     from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
-    from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
+    from weft.nodes.picture_model_values import (
+        DepthModel,
+        ImageClassifier,
+        ObjectDetector,
+        PoseModel,
+        SegmentationModel,
+        TextClassifier,
+        Upscaler,
+    )
     from weft.nodes.sampling.compatibility import guide_fits
     from weft.nodes.sampling.samplers import SamplerName, ScheduleName
     from weft.nodes.sampling.traits import GuideTraits, LatentTraits, ModelTraits, PromptTraits
@@ -249,6 +265,7 @@ __all__ = [
     "GuideTraits",
     "IPAdapter",
     "Image",
+    "ImageClassifier",
     "ImageEmbedding",
     "ImageEncoder",
     "ImageExtent",
@@ -285,12 +302,14 @@ __all__ = [
     "LoadFeatureNetwork",
     "LoadIPAdapter",
     "LoadImage",
+    "LoadImageClassifier",
     "LoadImageEncoder",
     "LoadLoRA",
     "LoadObjectDetector",
     "LoadPoseModel",
     "LoadRedux",
     "LoadSegmentationModel",
+    "LoadTextClassifier",
     "LoadTextEncoder",
     "LoadUpscaler",
     "LoadVAE",
@@ -329,6 +348,8 @@ __all__ = [
     "Projection",
     "Prompt",
     "PromptArea",
+    "PromptCheck",
+    "PromptChecked",
     "PromptMask",
     "PromptSteps",
     "PromptTraits",
@@ -337,6 +358,8 @@ __all__ = [
     "RepeatLatent",
     "RotateImage",
     "RotateLatent",
+    "SafetyCheck",
+    "SafetyChecked",
     "SampledSteps",
     "SamplerName",
     "SaveControlNet",
@@ -368,6 +391,7 @@ __all__ = [
     "StitchImage",
     "TakeLatents",
     "Text",
+    "TextClassifier",
     "TextEncode",
     "TextEncoder",
     "TextualInversion",

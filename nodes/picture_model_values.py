@@ -33,6 +33,18 @@ class DepthModel(TaskWeights):
 
 @value
 @dataclass(frozen=True, repr=False)
+class ImageClassifier(TaskWeights):
+    """A model that says which class a picture is of."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
+class TextClassifier(TaskWeights):
+    """A model that says which class a text is of."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
 class SegmentationModel(TaskWeights):
     """A model that gives each place of a picture a class."""
 

@@ -51,6 +51,8 @@ CODES: Mapping[str, str] = {
     "too-few-pictures": "A set has too few pictures to say how far it is from another.",
     "different-networks": "What is compared was made by different networks.",
     "text-cut": "A text has more tokens than the model reads.",
+    "refused-prompt": "A prompt is held back.",
+    "nothing-to-check": "A check is given nothing that it could look for.",
     "too-many-steps": "The model's schedule has fewer steps than are asked for.",
     "too-few-steps": "The sampler needs more steps of the model's schedule than are asked for.",
     "wrong-steps": "The model's schedule cannot be cut into so many steps.",

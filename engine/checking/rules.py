@@ -12,10 +12,12 @@ from functools import partial
 from weft.engine.checking.bind import output_of, swapped
 from weft.engine.checking.draft import Draft, Rule
 from weft.engine.checking.unification import clashes
-from weft.engine.errors import LiteralError, Problem, described, listed, nearest
+from weft.engine.errors import InputError, LiteralError, Problem, described, listed, nearest
+from weft.engine.graph.graph import Link
 from weft.engine.graph.traversal import circles, sources
 from weft.engine.interrupts import is_interrupt
-from weft.engine.spec.call import Call
+from weft.engine.refused_words import check_words
+from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.node import Input, NodeProblem
 from weft.engine.spec.upstream import Upstream
 
@@ -96,6 +98,50 @@ def usable_files(draft: Draft) -> Iterator[Problem]:
         yield Problem.of(fault, id, name)
 
 
+def allowed_words(draft: Draft) -> Iterator[Problem]:
+    """No text has a word that the settings refuse; texts that come over links are looked at in the run."""
+    words = draft.limits.refused_words
+    for id, call in draft.calls.items() if words else ():
+        for name, given in call.inputs.items():
+            if name not in call.type.inputs or call.type.inputs[name].resource is None:
+                try:
+                    for text in _texts(given):
+                        check_words(text, words)
+                except InputError as fault:
+                    yield Problem.of(fault, id, name)
+
+
+def _texts(given: object) -> Iterator[str]:
+    """The texts in a literal."""
+    parts = [given]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, Gather):
+            parts += part.items
+        elif isinstance(part, (list, tuple)) and not isinstance(part, Link):
+            parts += part
+
+
+UNKNOWN = "unknown"
+"""The licence of a model whose files name none."""
+
+
+def allowed_licences(draft: Draft) -> Iterator[Problem]:
+    """No model has a licence that the settings refuse; one without is `unknown`."""
+    refused = {licence.casefold() for licence in draft.limits.refused_licences}
+    for id, call in draft.calls.items() if refused else ():
+        for name, one in call.type.inputs.items() if call.resources else ():
+            text = call.inputs.get(name)
+            found = call.resources.get(text) if isinstance(text, str) and one.resource else None
+            if found and found.kind and one.resource:
+                licence = one.resource.details(found).get("licence", UNKNOWN)
+                if licence.casefold() in refused:
+                    message = f"`{text}` has the licence `{licence}`, which the settings refuse"
+                    yield Problem(message, "use a model with another licence", id, name, code="refused-licence")
+
+
 def one_family(draft: Draft) -> Iterator[Problem]:
     """Models, latents and conditionings that meet are of one family."""
     return clashes(draft.calls, draft.order)
@@ -162,6 +208,8 @@ RULES: tuple[Rule, ...] = (
     known_outputs,
     own_checks,
     usable_files,
+    allowed_words,
+    allowed_licences,
     one_family,
     compatible_calls,
     known_selection,

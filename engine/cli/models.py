@@ -127,7 +127,7 @@ def _shares(given: Shares) -> tuple[tuple[str, float], ...]:
     return tuple(found)
 
 
-_COLUMNS = ("on disk", "precision", "size", "licence")
+_COLUMNS = ("on disk", "precision", "size", "purpose", "licence")
 
 
 def _line(row: tuple[str, str, str, str], known: Mapping[str, Any]) -> tuple[str, ...]:

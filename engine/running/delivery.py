@@ -22,14 +22,16 @@ from weft.engine.errors import InputError, writing_hint
 from weft.engine.picture_text import GRAPH, MAX_TEXT, RUN, texts_of, with_texts
 from weft.engine.planning.planner import Step
 from weft.engine.running.numbered_files import place
+from weft.engine.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """Where an artifact lies, and whether anything had to be written."""
+    """Where an artifact lies, whether anything had to be written, and what was found out about it."""
 
     path: str
     new: bool
+    verdict: Verdict | None = None
 
 
 def check_output(folder: Path) -> None:
@@ -60,11 +62,13 @@ class Folder:
         folder: made when the first artifact comes.
         graph: gives the graph as JSON text, for pictures to carry; None leaves all metadata out.
         contents: the digests of the files that the graph names, by name, for pictures to carry.
+        judged: gives what is to be written of a picture, with the verdict; None where nobody demands that.
     """
 
     folder: Path
     graph: Callable[[], str] | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
+    judged: Callable[[Artifact], Artifact] | None = None
 
     def __call__(self, artifact: Artifact, step: Step, item: int | None = None) -> Delivered:
         """Write the artifact, or find it written.
@@ -89,15 +93,19 @@ class Folder:
             message = f"{artifact.name!r} would leave the output folder through a link"
             raise InputError(message, "remove the link", "outside-folders")
         stem.parent.mkdir(parents=True, exist_ok=True)
+        if self.judged and artifact.media_type.startswith("image/"):
+            artifact = self.judged(artifact)
         content = self._content(artifact, step, item)
         made_before = partial(self._made_before, artifact.data, self._run(step, item))
         path, new = place(stem, SUFFIXES[artifact.media_type], content, made_before)
-        return Delivered(str(path), new)
+        return Delivered(str(path), new, artifact.verdict)
 
     def _content(self, artifact: Artifact, step: Step, item: int | None) -> bytes:
         if self.graph is None or not artifact.media_type.startswith("image/"):
             return artifact.data
         run = {"node": step.call.id, **self._run(step, item), "contents": dict(self.contents), **versions()}
+        if artifact.verdict:
+            run["safety"] = artifact.verdict.plain()
         return with_texts(artifact.data, {GRAPH: self.graph(), RUN: orjson.dumps(run).decode()})
 
     def _run(self, step: Step, item: int | None) -> dict[str, Any]:

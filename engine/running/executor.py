@@ -55,6 +55,7 @@ from weft.engine.spec.context import Context
 from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote, Store
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
+from weft.engine.verdict import Verdict
 from weft.engine.weights.device_lane import DeviceLane
 from weft.engine.weights.recipes import Recipe
 from weft.engine.weights.relief import Relief, reliefs_to
@@ -124,17 +125,22 @@ class PartialResult:
     status: str = "done"
     warnings: list[Problem] = field(default_factory=list)
     peak: int = 0
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
 
     def continued(self) -> PartialResult:
         """A copy for a later part of the same run to add to; each part has outputs of its own."""
         lists = ([*self.paths], [*self.failures], [*self.ran], [*self.cached])
-        return PartialResult({}, *lists, {**self.faulty}, warnings=[*self.warnings], peak=self.peak)
+        return PartialResult(
+            {}, *lists, {**self.faulty}, warnings=[*self.warnings], peak=self.peak, verdicts={**self.verdicts}
+        )
 
     def finished(self, seconds: float, unstable: tuple[str, ...] = ()) -> Result:
         """The result of the whole run."""
         paths = tuple(map(Path, self.paths))
         lists = (tuple(self.failures), tuple(self.ran), tuple(self.cached))
-        return Result(self.status, self.outputs, paths, *lists, seconds, unstable, tuple(self.warnings), self.peak)
+        verdicts = {Path(path): verdict for path, verdict in self.verdicts.items()}
+        rest = (tuple(self.warnings), self.peak, verdicts)
+        return Result(self.status, self.outputs, paths, *lists, seconds, unstable, *rest)
 
 
 class _Run:
@@ -585,8 +591,10 @@ class _Run:
                 self._failed(step, fault)
                 return
             self.result.paths.append(delivered.path)
-            media = item.media_type
-            self._emit(events.ArtifactWritten, step, path=delivered.path, media_type=media, new=delivered.new)
+            if delivered.verdict:
+                self.result.verdicts[delivered.path] = delivered.verdict
+            given = {"path": delivered.path, "media_type": item.media_type, "new": delivered.new}
+            self._emit(events.ArtifactWritten, step, **given, verdict=delivered.verdict)
 
     def _swaps(self, step: Step) -> bool:
         """Whether a step needs weights that are not on the device."""

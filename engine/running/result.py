@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from weft.engine.errors import InputError, NodeError, Problem, message_of, print
 from weft.engine.mimebundle import Displayed
 from weft.engine.output_value import plain_output
 from weft.engine.quantities import shown_size
+from weft.engine.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Result(Displayed):
         unstable: the nodes whose results differed when they were computed again (`audit`).
         peak: the most bytes that tensors held on the device in any node; 0 where it is not counted, as on the CPU.
         warnings: what is worth knowing and kept nothing from running: what files hold that nothing reads.
+        verdicts: what was found out about each file that was judged.
     """
 
     status: str
@@ -38,12 +40,24 @@ class Result(Displayed):
     unstable: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
     peak: int = 0
+    verdicts: Mapping[Path, Verdict] = field(default_factory=dict)
+
+    @property
+    def held(self) -> tuple[Path, ...]:
+        """The files that are held back."""
+        return tuple(path for path, verdict in self.verdicts.items() if verdict.held)
+
+    @property
+    def plain_verdicts(self) -> list[dict[str, Any]]:
+        """What was found out about the files, as JSON values."""
+        return [{"file": path.name, **verdict.plain()} for path, verdict in self.verdicts.items()]
 
     @property
     def summary(self) -> str:
         """`done: 2 ran, 5 cached in 1.30 s`."""
         peak = f", {shown_size(self.peak)} of memory at most" if self.peak else ""
-        return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s{peak}"
+        held = f", {len(self.held)} held back" if self.held else ""
+        return f"{self.status}: {len(self.ran)} ran, {len(self.cached)} cached in {self.seconds:.2f} s{peak}{held}"
 
     def plain(self) -> dict[str, Any]:
         """The result as JSON values.
@@ -62,6 +76,7 @@ class Result(Displayed):
             "unstable": list(self.unstable),
             "warnings": [warning.plain() for warning in self.warnings],
             **({"peak": self.peak} if self.peak else {}),
+            **({"safety": self.plain_verdicts} if self.verdicts else {}),
         }
 
     def __str__(self) -> str:

@@ -179,7 +179,7 @@ class Resource(ABC):
         return iter(())
 
     def details(self, found: Resolved) -> Mapping[str, str]:
-        """What `weft models list` says of a file besides its kind and family: `precision`, native `size`, `licence`."""
+        """What is known of a model besides its kind and family: `precision`, native `size`, `purpose`, `licence`."""
         return {}
 
     def structure(self, found: Resolved) -> str:

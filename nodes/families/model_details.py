@@ -1,6 +1,6 @@
-"""What `weft models list` says of a model besides what it is: its precision, the size it was trained at, its licence.
+"""What `weft models list` and sidecars have of a model: its precision, what it was trained at and for, its licence.
 
-Both are as its files say them. Imports no torch.
+All are as its files have them. Imports no torch.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.models.hub import CARD
 from weft.nodes.models.quantised_weights import SCALES
 from weft.nodes.models.safetensors_header import ENDINGS, read_header
+from weft.nodes.models.task_models import TaskFacts
 from weft.nodes.sizes import Size
 
 SIDES = {family.name: family.native_side for family in FAMILIES}
@@ -43,10 +44,19 @@ LICENCE_TEXTS = ("modelspec.license", "license", "licence")
 """What the licence is called in the header of a single file."""
 
 
+PREDICTED = {"epsilon": "noise", "v_prediction": "v", "flow": "flow", "sample": "pictures"}
+"""What networks predict, by the names that configurations have for it."""
+
+
 def details(found: Resolved) -> dict[str, str]:
-    """The precision, the size and the licence of a model, as far as its files say them."""
+    """Precision, size, purpose and licence of a model, as far as its files say them."""
     size = native_size(found.facts) if isinstance(found.facts, CheckpointFacts) else None
-    known = {"precision": _precision(found), "size": str(size or ""), "licence": _licence(found)}
+    known = {
+        "precision": _precision(found),
+        "size": str(size or ""),
+        "purpose": purpose(found.facts),
+        "licence": _licence(found),
+    }
     return {name: text for name, text in known.items() if text}
 
 
@@ -70,6 +80,20 @@ def native_size(facts: CheckpointFacts) -> Size | None:
     base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
     side = SD2_BASE if base else SIDES[facts.family]
     return Size(side, side) if side else None
+
+
+def purpose(facts: object) -> str:
+    """What a model was trained for: what it reads in addition to a prompt, and what it predicts; empty for others."""
+    if isinstance(facts, TaskFacts):
+        return facts.task
+    if not isinstance(facts, CheckpointFacts):
+        return ""
+    flow = str(facts.scheduler.get("_class_name")).startswith("FlowMatch")
+    prediction = "flow" if flow else str(facts.scheduler.get("prediction_type", "epsilon"))
+    predicted = PREDICTED.get(prediction, prediction)
+    extra = facts.extra_channels
+    reads = "images" if not extra else "editing" if extra == facts.latent_channels else "inpainting"
+    return f"{reads}, predicts {predicted}"
 
 
 def _precision(found: Resolved) -> str:

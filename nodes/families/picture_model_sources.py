@@ -8,9 +8,20 @@ from pathlib import Path
 from weft.engine import InputError, Resolved, SearchPaths
 from weft.nodes.families.image_prompt_sources import refused
 from weft.nodes.families.sources import ModelSource
+from weft.nodes.models import diffusers_folder
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.inception_facts import InceptionFacts, inception_facts
-from weft.nodes.models.task_models import FEATURES, HEADS, PROCESSOR, Task, TaskFacts, task_facts, task_of
+from weft.nodes.models.safety_checker import FEATURE_EXTRACTOR, SAFETY_CHECKER, safety_checker_facts
+from weft.nodes.models.task_models import (
+    FEATURES,
+    HEADS,
+    PROCESSOR,
+    Task,
+    TaskFacts,
+    task_facts,
+    task_of,
+    text_classifier_facts,
+)
 from weft.nodes.models.upscaler_facts import UpscalerFacts, upscaler_facts
 from weft.nodes.prompting.tokenizers import tokenizer_files
 
@@ -65,7 +76,7 @@ class TaskSource(ModelSource):
     """
 
     task: Task
-    components = ("",)
+    components: tuple[str, ...] = ("",)
 
     def facts(self, contents: Contents, root: Path) -> object | None:
         found = task_facts(contents)
@@ -123,9 +134,17 @@ class ClipModelSource(TaskSource):
 
 
 class ImageClassifierSource(TaskSource):
-    """A model that says which class a picture is of."""
+    """A model that says which class a picture is of, or the safety checker of a Stable Diffusion pipeline."""
 
     task, kind = "classification", "image classifier"
+    components = ("", SAFETY_CHECKER, FEATURE_EXTRACTOR)
+
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
+        own = ("",) if contents.has("") else (SAFETY_CHECKER, FEATURE_EXTRACTOR)
+        return root, diffusers_folder.content(root, own)
+
+    def facts(self, contents: Contents, root: Path) -> object | None:
+        return safety_checker_facts(contents) or super().facts(contents, root)
 
 
 class FeatureNetworkSource(TaskSource):
@@ -149,6 +168,23 @@ class FeatureNetworkSource(TaskSource):
             "safetensors file of FID's Inception network"
         )
         return refused(root, contents, "a feature network", hint)
+
+
+class TextClassifierSource(ModelSource):
+    """A model that says which class a text is of, with its tokenizer."""
+
+    kind = "text classifier"
+    components = ("",)
+
+    def facts(self, contents: Contents, root: Path) -> TaskFacts | None:
+        found = text_classifier_facts(contents)
+        if found and not tokenizer_files(root):
+            raise InputError(f"`{root.name}` has no tokenizer", "get the whole folder again", "no-tokenizer")
+        return found
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        hint = "give the folder of a model of transformers whose class ends in ForSequenceClassification"
+        return refused(root, contents, "a text classifier", hint)
 
 
 TASK_SOURCES = (

@@ -21,6 +21,7 @@ from weft.engine import (
     name_fault,
     node,
 )
+from weft.engine.verdict import Verdict
 from weft.nodes.picture_files import LARGEST_SIDE, Format, encoded, to_pil
 from weft.nodes.picture_headers import PictureFacts
 from weft.nodes.picture_reading import read_picture
@@ -118,6 +119,7 @@ def SaveImage(
     *,
     format: Format = "png",
     quality: Annotated[int | None, Range(1, 100), ADDED_LATER] = None,
+    verdicts: Annotated[list[Verdict] | None, ADDED_LATER] = None,
 ) -> list[Artifact]:
     """Save pictures in the output folder, one file for each item of the batch, and for each picture of a list.
 
@@ -130,7 +132,13 @@ def SaveImage(
         format: `png` is lossless, and `webp` where no quality is given; `jpeg` is lossy and drops alpha.
         quality: of JPEG and WebP: 75 for small files, 90 where nobody should see a difference. Null is 95 for JPEG, and
             lossless for WebP. Colours have the full resolution of the picture in JPEG, half of it in lossy WebP.
+        verdicts: from SafetyCheck, one for each picture, for their metadata, events and sidecars of jobs.
     """
     images = [image] if isinstance(image, Image) else image
-    pictures = (picture for one in images for picture in to_pil(one.pixels))
-    return [Artifact(encoded(picture, format, quality), f"image/{format}", name) for picture in pictures]
+    pictures = [picture for one in images for picture in to_pil(one.pixels)]
+    if verdicts is not None and len(verdicts) != len(pictures):
+        message = f"there are {len(verdicts)} verdicts for {len(pictures)} pictures"
+        raise InputError(message, "give those of the same SafetyCheck", "batch-mismatch")
+    files = (encoded(picture, format, quality) for picture in pictures)
+    given: list[Verdict | None] = [*(verdicts or [None] * len(pictures))]
+    return [Artifact(file, f"image/{format}", name, one) for file, one in zip(files, given, strict=True)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Task = Literal["depth", "segmentation", "pose", "detection", "classification", "comparison", "features"]
+Task = Literal["depth", "segmentation", "pose", "detection", "classification", "comparison", "features", "texts"]
 
 HEADS: Mapping[Task, tuple[str, ...]] = {
     "depth": ("ForDepthEstimation",),
@@ -31,6 +31,9 @@ HEADS: Mapping[Task, tuple[str, ...]] = {
     "comparison": ("CLIPModel", "SiglipModel"),
 }
 """How transformers' classes with a head for a task end; those that compare pictures with texts have these names."""
+
+OF_TEXTS = "ForSequenceClassification"
+"""How transformers' classes end that say which class a text is of."""
 
 FEATURES = ("Model", "ModelWithProjection", "Backbone")
 """How transformers' classes without a head end, which make vectors of pictures."""
@@ -68,10 +71,21 @@ def task_facts(contents: Contents) -> TaskFacts | None:
     task = task_of(str(named[0]))
     if task is None:
         return None
-    names = config.get("id2label") or {}
-    labels = tuple(str(names[number]) for number in sorted(names, key=int))
     metric = config.get("model_type") in METRIC or config.get("depth_estimation_type") == "metric"
-    return TaskFacts(task, str(named[0]), labels, metric, config)
+    return TaskFacts(task, str(named[0]), labels_of(config), metric, config)
+
+
+def text_classifier_facts(contents: Contents) -> TaskFacts | None:
+    """What the folder of a model says that tells classes of texts apart; None where it is of something else."""
+    config = contents.configs.get("", {})
+    named = str((config.get("architectures") or [""])[0])
+    return TaskFacts("texts", named, labels_of(config), config=config) if named.endswith(OF_TEXTS) else None
+
+
+def labels_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes that a configuration has, by number; transformers' own where it names none."""
+    names = config.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+    return tuple(str(names[number]) for number in sorted(names, key=int))
 
 
 def task_of(architecture: str) -> Task | None:
@@ -126,11 +140,14 @@ class TaskModel:
         (found,) = self.processor.post_process_pose_estimation(outputs, boxes=[boxes])
         return [(one["keypoints"].float(), one["scores"].float()) for one in found]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its classes, by number."""
+        return labels_of(self.network.config.to_dict())
+
     def shares(self, picture: PIL.Image.Image) -> Tensor:
-        """How likely a picture is of each class: the softmax of the network, or the sigmoid of one with many labels."""
-        logits: Tensor = self._outputs(picture).logits[0].float().cpu()
-        several = self.network.config.problem_type == "multi_label_classification"
-        return logits.sigmoid() if several or len(logits) == 1 else logits.softmax(-1)
+        """How likely a picture is of each class `[class]`."""
+        return shares_of(self._outputs(picture).logits[0], self.network.config)
 
     def features(self, pictures: Sequence[PIL.Image.Image]) -> Tensor:
         """The vector `[picture, channel]` of each picture: pooled, or the first token where nothing is pooled."""
@@ -160,6 +177,13 @@ class TaskModel:
         levels = given["pixel_values"].to(self.network.device, self.network.dtype)
         with network_call(type(self.network).__name__, {"picture": levels}):
             return self.network(pixel_values=levels)
+
+
+def shares_of(logits: Tensor, config: Any) -> Tensor:
+    """How likely each class is, as transformers' pipelines have it: sigmoids where there are several labels or one."""
+    levels = logits.float().cpu()
+    several = config.problem_type == "multi_label_classification" or len(levels) == 1
+    return levels.sigmoid() if several else levels.softmax(-1)
 
 
 def load_task_model(

@@ -19,6 +19,10 @@ from weft.engine.settings_file import trust
 TEXTS = {
     "a folder": ("~/a", "/b", "/c"),
     "a text": ("x", "y", "z"),
+    "a name": ("x", "y", "z"),
+    "words": ("x", "y", "z"),
+    "block": ("block", "blur", "flag"),
+    "a number": ("0.25", "0.5", "0.75"),
     "a URL": ("s3://x", "s3://y", "s3://z"),
     "auto, cpu": ("cpu", "mps", "cuda:3"),
     "one of auto, float32": ("float32", "float16", "bfloat16"),
@@ -141,7 +145,7 @@ def test_even_there_folders_limits_and_downloads_are_refused(
 
 def test_folders_limits_downloads_and_commands_are_never_set_next_to_a_graph() -> None:
     never = {"models", "inputs", "output", "store", "shared_store", "download", "node_timeout", "notify"}
-    never |= {"preview_decoders"}
+    never |= {"preview_decoders", "safety", "safety_labels", "safety_threshold", "safety_action"}
     never |= {name for name in NAMES if name.startswith("limits.")}
     assert {one.name for one in TABLE if not one.next_to_graph} == never
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from weft.engine.cli.farm.board import Show, shown_on
 from weft.engine.cli.output import Exit, json_line
 from weft.engine.errors import InputError
 from weft.engine.farm.launchers.tasks import read_tasks
-from weft.engine.farm.report.folder_status import attempts, entries_of, progress_of
+from weft.engine.farm.report.folder_status import attempts, entries_of, held_back, progress_of
 from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.sweep.job_schema import job_schema
@@ -46,7 +47,7 @@ def status(
                 show(current, ledger)
                 time.sleep(1.0)
                 current = progress(ledger)
-    printed(current, ledger)
+    printed(replace(current, held=len(held_back(folder))), ledger)
     ledger.close()
     return Exit.FAILED if current.failures or current.state == "stopped" else Exit.DONE
 

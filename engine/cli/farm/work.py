@@ -22,6 +22,7 @@ from weft.engine.errors import InputError, WeftError
 from weft.engine.farm.launchers.local import Launcher
 from weft.engine.farm.launchers.ray_driver import Pool
 from weft.engine.farm.merge.merged import JobPlan, planned
+from weft.engine.farm.report.folder_status import held_back
 from weft.engine.farm.report.job_progress import JobProgress, progress
 from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.report.notify import Notifier
@@ -264,7 +265,7 @@ def _progress(folder: Path) -> JobProgress:
 
 
 def _ended(folder: Path, contact_sheet: bool, json: bool, interrupted: bool) -> int:
-    ended = _progress(folder)
+    ended = replace(_progress(folder), held=len(held_back(folder)))
     write_manifest(folder)
     if contact_sheet:
         write_contact_sheet(folder)

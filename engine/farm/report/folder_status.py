@@ -52,6 +52,11 @@ def _events(log: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
+def held_back(folder: Path) -> list[str]:
+    """The names of the published items with a picture that is held back."""
+    return [one["name"] for one in published(folder) if any(found["held"] for found in one.get("safety", ()))]
+
+
 def progress_of(tasks: Tasks) -> JobProgress:
     """How the job goes; whether anybody works at it is not known here, so it is `exported` until all is done."""
     entries = entries_of(tasks)
@@ -66,4 +71,5 @@ def progress_of(tasks: Tasks) -> JobProgress:
         left=None,
         failures=tuple((one.number, one.name, one.error) for one in entries if one.state == "failed"),
         workers={},
+        held=len(held_back(tasks.folder)),
     )

@@ -25,6 +25,7 @@ class JobProgress:
         failures: for each failed item its number, name and cause.
         workers: for each worker the item that it executes.
         quarantined: workers that get no items, because they fail at items where others succeed.
+        held: items with a picture that is held back; counted when a job has ended, and for `weft farm status`.
     """
 
     title: str
@@ -37,6 +38,7 @@ class JobProgress:
     failures: tuple[tuple[int, str, str], ...]
     workers: Mapping[str, str]
     quarantined: tuple[str, ...] = ()
+    held: int = 0
 
     @property
     def ended(self) -> int:
@@ -51,7 +53,8 @@ class JobProgress:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(self.counts.items()))
         pace = f", {self.rate:.2f} items/s" if self.rate else ""
         left = f", about {self.left:.0f} s left" if self.left else ""
-        head = f"{self.title or 'job'}: {self.state}, {self.ended} of {self.total} ({counts}){pace}{left}"
+        held = f", {self.held} held back" if self.held else ""
+        head = f"{self.title or 'job'}: {self.state}, {self.ended} of {self.total} ({counts}){held}{pace}{left}"
         cause = [f"  stopped: {self.cause}"] if self.state == "stopped" and self.cause else []
         failures = [f"  failed  {name}: {error}" for _, name, error in self.failures[:10]]
         more = [f"  and {len(self.failures) - 10} more"] if len(self.failures) > 10 else []

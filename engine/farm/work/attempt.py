@@ -115,6 +115,7 @@ class ItemRunner:
     limit: float | None = None
     overdue: Callable[[Entry, str], object] = _wait_on
     _turns: Iterator[int] = field(default_factory=count, repr=False)
+    _known: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _graphs(self) -> AttemptGraphs:
@@ -217,6 +218,7 @@ class ItemRunner:
         sidecar["outputs"] = result.plain()["outputs"]
         sidecar |= {"on_out_of_memory": spare} if spare else {}
         sidecar |= {"peak": result.peak} if result.peak else {}
+        sidecar |= {"safety": [one.plain() for one in result.verdicts.values()]} if result.verdicts else {}
         finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
         return AttemptOutcome(staging, finished, seconds=seconds)
 
@@ -258,6 +260,24 @@ class ItemRunner:
             error = f"{error}\n    out of memory, {tried}: an item is not tried again as it was"
         return AttemptOutcome(staging, error=error, exhausted=exhausted)
 
+    def _models(self, plan: Plan) -> Iterator[dict[str, Any]]:
+        """The models of a plan, each once: what they are, their size on disk, precision, purpose and licence."""
+        seen = set()
+        for step in plan.steps:
+            for name, one in step.call.type.inputs.items() if step.found else ():
+                text = step.call.inputs.get(name)
+                found = step.found.get(text) if isinstance(text, str) and one.resource else None
+                if found is None or not one.resource or not found.resolved.kind or text in seen:
+                    continue
+                seen.add(text)
+                if found.digest not in self._known:  # headers are read once for all items
+                    resolved = found.resolved
+                    size = sum(path.stat().st_size for path in resolved.files)
+                    family = {"family": resolved.family} if resolved.family else {}
+                    about = {"kind": resolved.kind, **family, "bytes": size, **one.resource.details(resolved)}
+                    self._known[found.digest] = about
+                yield {"source": text, **self._known[found.digest]}
+
     def _sidecar(self, entry: Entry, graph: Graph, plan: Plan, seconds: float) -> dict[str, Any]:
         """All that is known of an item."""
         return {
@@ -267,6 +287,7 @@ class ItemRunner:
             "settings": entry.settings,
             "keys": {step.call.id: step.recipe for step in plan.steps},
             "contents": {name: found.digest for step in plan.steps for name, found in step.found.items()},
+            "models": [*self._models(plan)],
             "versions": versions(),
             "device": self.engine.resolved_device,
             "precision": self.engine.resolved_precision,

@@ -1,4 +1,4 @@
-"""What is listed of a model besides its kind: its precision, the size that it was trained at, and its licence."""
+"""What is listed of a model besides its kind: precision, size and purpose of its training, and licence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.nodes.gguf_files import write_gguf
-from weft.engine import Engine, Resolved, SearchPaths
+from weft.engine import Engine, Limits, Resolved, SearchPaths
 from weft.nodes import Image, LoadCheckpoint, ScaleImageToModel
 from weft.nodes.families.model_details import details
 from weft.nodes.families.sources import CheckpointSource, EmbeddingSource
@@ -34,7 +34,7 @@ def test_the_size_is_that_of_the_configuration_or_of_the_family(
     config = {**json.loads((models / "epsilon/unet/config.json").read_text()), "sample_size": latent}
     (folder / "unet/config.json").write_text(json.dumps(config))
     found = CheckpointSource().resolve("model", SearchPaths(models=(tmp_path, models)))
-    assert details(found) == {"precision": "float32", "size": size}
+    assert details(found) == {"precision": "float32", "size": size, "purpose": "images, predicts noise"}
 
 
 def embedding(folder: Path, metadata: dict[str, str] | None = None) -> dict[str, str]:
@@ -68,7 +68,25 @@ def test_a_header_that_names_a_licence_comes_first(tmp_path: Path) -> None:
 def test_models_that_come_with_weft_have_its_licence() -> None:
     with Engine(store=None, device="cpu") as engine:
         found = CheckpointSource().resolve("builtin:landscapes", engine.places())
-    assert details(found) == {"precision": "float16", "size": "128 x 128", "licence": "apache-2.0"}
+    wanted = {"precision": "float16", "size": "128 x 128", "purpose": "images, predicts noise", "licence": "apache-2.0"}
+    assert details(found) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("sd2", "images, predicts v"), ("flux-dev", "images, predicts flow"), ("sdxl", "images, predicts noise")],
+)
+def test_the_purpose_is_what_is_read_and_what_is_predicted(name: str, wanted: str, zoo: Any, models: Path) -> None:
+    with Engine(store=None, device="cpu", models=[models]) as engine:
+        assert details(CheckpointSource().resolve(zoo(name), engine.places()))["purpose"] == wanted
+
+
+def test_licences_of_the_setting_are_refused_at_the_check() -> None:
+    graph = Path(__file__).parents[3] / "graphs" / "text_to_image.json"
+    with Engine(store=None, device="cpu", limits=Limits(refused_licences=("Apache-2.0",))) as engine:
+        assert {problem.code for problem in engine.check(graph).problems} == {"refused-licence"}
+    with Engine(store=None, device="cpu", limits=Limits(refused_licences=("unknown",))) as engine:
+        assert not engine.check(graph).problems
 
 
 @pytest.mark.parametrize("name", ["sdxl", "sdxl.safetensors", "sd2.safetensors", "flux-dev"])
