@@ -60,6 +60,20 @@ class PlotLine(NamedTuple):
     name: str = ""
 
 
+class PlotMark(NamedTuple):
+    """A point with a name: a dashed line leads to it from the axis below.
+
+    Args:
+        x: where it lies.
+        y: how high it lies.
+        name: stands next to it.
+    """
+
+    x: float
+    y: float
+    name: str
+
+
 def around(name: str, numbers: Sequence[float]) -> PlotAxis:
     """The axis of some numbers, with a little room at both ends."""
     least, most = min(numbers), max(numbers)
@@ -67,11 +81,18 @@ def around(name: str, numbers: Sequence[float]) -> PlotAxis:
     return PlotAxis(name, least - room, most + room)
 
 
-def plot(curves: Sequence[PlotLine], across: PlotAxis, up: PlotAxis, marked: bool = False) -> Picture:
+def plot(
+    curves: Sequence[PlotLine],
+    across: PlotAxis,
+    up: PlotAxis,
+    marked: bool = False,
+    marks: Sequence[PlotMark] = (),
+) -> Picture:
     """Curves over two axes, as a picture in RGB.
 
     Args:
         marked: whether each point has a dot.
+        marks: points with names.
     """
     import PIL.Image
     import PIL.ImageDraw
@@ -95,6 +116,9 @@ def plot(curves: Sequence[PlotLine], across: PlotAxis, up: PlotAxis, marked: boo
     draw.line([(LEFT, TOP), (LEFT, bottom), (right, bottom)], fill="grey")
     draw.text(((LEFT + right) / 2, HEIGHT - 4), across.name, "black", font, anchor="mb")
     draw.text((LEFT + 4, 2), up.name, "black", font, anchor="lt")
+    upper = [up.share(y) > 0.5 for curve in curves for x, y in curve.points if across.share(x) > 0.5]
+    low = sum(upper) > len(upper) / 2  # the legend stands where fewer points are
+    first = bottom - 4 - 13 * len(curves) if low else TOP + 2
     for number, curve in enumerate(curves):
         colour = COLOURS[number % len(COLOURS)]
         placed = [place(x, y) for x, y in curve.points]
@@ -102,5 +126,16 @@ def plot(curves: Sequence[PlotLine], across: PlotAxis, up: PlotAxis, marked: boo
         for x, y in placed if marked else ():
             draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=colour)
         if len(curves) > 1:
-            draw.text((right - 4, TOP + 2 + 13 * number), curve.name, colour, font, anchor="rt")
+            draw.text((right - 4, first + 13 * number), curve.name, colour, font, anchor="rt")
+    for mark in marks:
+        x, y = place(mark.x, mark.y)
+        for top in range(int(y), bottom, 6):
+            draw.line([(x, top), (x, min(top + 3, bottom))], fill="crimson")
+        draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill="crimson")
+        falls = any(curve.points and curve.points[0][1] > curve.points[-1][1] for curve in curves)
+        # The name stands where the curve is not, if there is room.
+        left = not falls or x + 6 + font.getlength(mark.name) > right
+        spot, anchor = (x - 6 if left else x + 6, max(y - 6, TOP + 12)), "rb" if left else "lb"
+        draw.rectangle(draw.textbbox(spot, mark.name, font, anchor), fill="white")
+        draw.text(spot, mark.name, "crimson", font, anchor)
     return picture

@@ -102,8 +102,8 @@ class Parametrisation(ABC):
             f"{self.title} has no timesteps of its training", "give noise levels (`sigmas`)", "unsupported-by-model"
         )
 
-    def remainders(self) -> Sequence[tuple[float, float]]:
-        """The timesteps of the training, with the square of the factor that a picture has there.
+    def levels(self) -> Sequence[tuple[float, float]]:
+        """The timesteps of the training, with the noise level of each.
 
         Raises:
             InputError: where the training has no timesteps.
@@ -113,6 +113,10 @@ class Parametrisation(ABC):
             "plot the levels of a run (MakeSigmas, PlotSigmas)",
             "unsupported-by-model",
         )
+
+    def remainder(self, sigma: float) -> float:
+        """The square of the factor that a picture has in what the network sees at a level."""
+        return self.alpha(sigma) ** 2
 
     @abstractmethod
     def denoised(self, prediction: Tensor, seen: Tensor, sigma: float) -> Tensor:
@@ -174,9 +178,12 @@ class NoiseSchedule(Parametrisation):
     def check_timestep(self, timestep: float) -> None:
         _check_among(timestep, len(self.training_sigmas) - 1)
 
-    def remainders(self) -> Sequence[tuple[float, float]]:
-        """The cumulated alphas (Ho et al., "DDPM", 2020, equation 4)."""
-        return [(float(timestep), 1 / (1 + sigma * sigma)) for timestep, sigma in enumerate(self.training_sigmas)]
+    def levels(self) -> Sequence[tuple[float, float]]:
+        return [(float(timestep), sigma) for timestep, sigma in enumerate(self.training_sigmas)]
+
+    def remainder(self, sigma: float) -> float:
+        """The cumulated alpha (Ho et al., "DDPM", 2020, equation 4)."""
+        return 1 / (1 + sigma * sigma)
 
 
 class Epsilon(NoiseSchedule):
@@ -254,8 +261,8 @@ class Flow(Parametrisation):
     def check_timestep(self, timestep: float) -> None:
         _check_among(timestep, self.timesteps)
 
-    def remainders(self) -> Sequence[tuple[float, float]]:
-        return [(float(step), self.alpha(self.sigma(step)) ** 2) for step in range(self.timesteps + 1)]
+    def levels(self) -> Sequence[tuple[float, float]]:
+        return [(float(step), self.sigma(step)) for step in range(self.timesteps + 1)]
 
     def denoised(self, prediction: Tensor, seen: Tensor, sigma: float) -> Tensor:
         return seen - sigma * prediction

@@ -1,4 +1,4 @@
-"""Axes have a few round ticks within their ends."""
+"""Axes have a few round ticks within their ends, and points with names are drawn where they lie."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine.show.plots import TICKS, PlotAxis
+from weft.engine.show.plots import LEFT, TICKS, WIDTH, PlotAxis, PlotLine, PlotMark, plot
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
@@ -26,3 +26,14 @@ def test_ticks_are_few_even_and_inside(least: float, span: float) -> None:
 )
 def test_ticks_are_round_numbers(least: float, most: float, ticks: list[float]) -> None:
     assert [*PlotAxis("x", least, most).ticks()][: len(ticks)] == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize("rises", [True, False])
+def test_a_point_with_a_name_is_drawn_in_its_place(rises: bool) -> None:
+    axis = PlotAxis("x", 0.0, 1.0)
+    line = PlotLine([(0.0, 0.0), (1.0, 1.0)] if rises else [(0.0, 1.0), (1.0, 0.0)])
+    plain, marked = (plot([line], axis, axis, marks=marks) for marks in ((), (PlotMark(0.5, 0.5, "half"),)))
+    middle = (LEFT + WIDTH - 20) // 2
+    red = [x for x in range(WIDTH) for y in range(marked.height) if marked.getpixel((x, y)) == (220, 20, 60)]
+    assert middle in red and plain.getpixel((middle, marked.height // 2)) != (220, 20, 60)
+    assert (min(red) < middle - 6) == rises and (max(red) > middle + 6) != rises
