@@ -12,7 +12,7 @@ from weft.engine.cli import options
 from weft.engine.cli.farm.app import FolderArgument, app
 from weft.engine.cli.output import Exit, json_line, table
 from weft.engine.farm.report.manifest import write_contact_sheet
-from weft.engine.farm.report.scores import SECONDS, as_csv, as_plot, items_of, ranked
+from weft.engine.farm.report.scores import SECONDS, as_csv, as_plot, items_of, ranked, where
 from weft.engine.farm.report.scores import table as table_of
 from weft.engine.running.delivery import unwritable
 from weft.engine.types import spelled
@@ -28,13 +28,18 @@ def best(
     top: Annotated[int, typer.Option("--top", min=1, help="How many to show.")] = 20,
     above: Annotated[float | None, typer.Option("--above", help="Leave out what is less.")] = None,
     below: Annotated[float | None, typer.Option("--below", help="Leave out what is greater.")] = None,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="NAME>=NUMBER", help="Leave out the others; also with <, <=, > and =."),
+    ] = None,
     contact_sheet: Annotated[
         bool, typer.Option("--contact-sheet", help="Also write contact_sheet.png of them, in this order.")
     ] = False,
     json: options.Json = False,
 ) -> int:
     """Show the published items with the greatest score: their number, their pictures."""
-    found = ranked(items_of(folder), by, least, above, below)[:top]
+    kept = where(items_of(folder), conditions or ())
+    found = ranked(kept, by, least, above, below)[:top] if kept else []
     for number, item in found if json else ():
         kept = {name: item.get(name) for name in ("id", "name", "number", "settings", "outputs", "files")}
         json_line({"event": "item", by: number, **kept})

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -73,6 +76,43 @@ def ranked(
         if (above is None or number >= above) and (below is None or number <= below)
     ]
     return sorted(kept, key=lambda one: one[0], reverse=not least)
+
+
+_CONDITION = re.compile(r"(?P<name>.+?)\s*(?P<sign><=|>=|<|>|=)\s*(?P<number>[^<>=]+)")
+
+_HOLDS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+}
+
+
+def where(items: Iterable[Sidecar], conditions: Iterable[str]) -> list[Sidecar]:
+    """The items whose numbers hold all conditions; an item without a number holds none about it.
+
+    Args:
+        conditions: each `NAME>=NUMBER`, with <, <=, >, >= or =.
+
+    Raises:
+        InputError: for a condition of another form, and for a number that no item has.
+    """
+    kept = [*items]
+    for text in conditions:
+        match = _CONDITION.fullmatch(text.strip())
+        try:
+            number = float(match["number"]) if match else math.nan
+        except ValueError:
+            number = math.nan
+        if match is None or math.isnan(number):
+            raise InputError(f"`{text}` is no condition", "write NAME>=NUMBER", "wrong-type")
+        name, holds = match["name"], _HOLDS[match["sign"]]
+        found = [(item, number_of(item, name)) for item in kept]
+        if kept and all(one is None for _, one in found):
+            raise _unknown(name, kept)
+        kept = [item for item, one in found if one is not None and holds(one, number)]
+    return kept
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.engine.farm.conftest import Place
 from weft.engine import InputError
 from weft.engine.cli import call
-from weft.engine.farm.report.scores import as_csv, as_plot, number_of, ranked, table
+from weft.engine.farm.report.scores import as_csv, as_plot, number_of, ranked, table, where
 from weft.engine.farm.submit import submit
 from weft.engine.farm.work.worker import Worker
 
@@ -32,6 +32,15 @@ def test_items_are_ranked_and_those_without_the_number_left_out() -> None:
     assert [number for number, _ in ranked(ITEMS, "score")] == [3.0, 0.0, -1.0]
     assert [number for number, _ in ranked(ITEMS, "score", least=True, above=-1.0, below=2.0)] == [-1.0, 0.0]
     assert [number for number, _ in ranked(ITEMS, "steps")] == [20, 4, 4, 4]
+
+
+def test_conditions_leave_items_out_by_other_numbers_too() -> None:
+    assert [one["name"] for one in where(ITEMS, ["score>=-1", "steps < 10"])] == ["0.0", "-1.0"]
+    assert [one["name"] for one in where(ITEMS, ["steps=20"])] == ["3.0"] and where(ITEMS, ["score>9"]) == []
+    for wrong, code in (("score", "wrong-type"), ("score>a", "wrong-type"), ("other>1", "unknown-number")):
+        with pytest.raises(InputError) as caught:
+            where(ITEMS, [wrong])
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize("name", ["text", "scor", "sampler"])
@@ -60,7 +69,9 @@ def test_a_job_is_ranked_tabulated_and_plotted(place: Place, capfd: pytest.Captu
     (place.folder / "graph.json").write_text(json.dumps({**graph, "outputs": {"level": {"link": "sample"}}}))
     submit(place.job({"seed": {"count": 4}, "prompt": ["a", "b"]}, name="{prompt}_{seed}"), place.out, place.setup)
     Worker(place.out).work()
-    assert called("best", place.out, "--by", "level", "--top", "3", "--contact-sheet", "--json") == 0
+    assert (
+        called("best", place.out, "--by", "level", "--top", "3", "--where", "seed>=1", "--contact-sheet", "--json") == 0
+    )
     best = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [one["name"] for one in best] == ["b_3", "b_2", "b_1"] and best[0]["level"] == number_of(best[0], "level")
     assert Image.open(place.out / "contact_sheet.png").width == 2 * 160
