@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.attention import AttentionShown, KSamplerAttention
     from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
     from weft.nodes.library.clip_scores import AestheticScore, ClipScore, LoadAestheticHead, LoadClipModel
-    from weft.nodes.library.comparisons import Compare, Compared, Sharpness
+    from weft.nodes.library.comparisons import Compare, Compared, LoadPerceptualNetwork, PerceptualDistance, Sharpness
     from weft.nodes.library.composite import CompositeImages
     from weft.nodes.library.conditioning import (
         AveragePrompts,
@@ -156,7 +156,14 @@ if TYPE_CHECKING:
     from weft.nodes.sampling.compatibility import guide_fits
     from weft.nodes.sampling.samplers import SamplerName, ScheduleName
     from weft.nodes.sampling.traits import GuideTraits, LatentTraits, ModelTraits, PromptTraits
-    from weft.nodes.score_values import AestheticHead, ClipModel, FeatureNetwork, PictureFeatures, Scored
+    from weft.nodes.score_values import (
+        AestheticHead,
+        ClipModel,
+        FeatureNetwork,
+        PerceptualNetwork,
+        PictureFeatures,
+        Scored,
+    )
     from weft.nodes.sizes import Size, SizeTraits
     from weft.nodes.values import (
         VAE,
@@ -306,6 +313,7 @@ __all__ = [
     "LoadImageEncoder",
     "LoadLoRA",
     "LoadObjectDetector",
+    "LoadPerceptualNetwork",
     "LoadPoseModel",
     "LoadRedux",
     "LoadSegmentationModel",
@@ -334,6 +342,8 @@ __all__ = [
     "OptimizeVAE",
     "PadImage",
     "Padded",
+    "PerceptualDistance",
+    "PerceptualNetwork",
     "Perturbation",
     "PerturbedAttention",
     "PickFromBatch",

@@ -46,6 +46,12 @@ class AestheticHead(ImageWeights):
 
 @value
 @dataclass(frozen=True, repr=False)
+class PerceptualNetwork(ImageWeights):
+    """A network that compares pictures as people do (LPIPS)."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
 class FeatureNetwork(TaskWeights):
     """A network that describes pictures by vectors, in which sets of pictures are compared."""
 
