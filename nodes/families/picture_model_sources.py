@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from weft.engine import InputError, Resolved, SearchPaths
@@ -121,7 +122,19 @@ class ObjectDetectorSource(TaskSource):
     task, kind = "detection", "object detector"
 
 
-class ClipModelSource(TaskSource):
+class OwnReading(ModelSource):
+    """A kind whose files other kinds may name too, so that its digest has the kind: recipes of both are kept apart."""
+
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
+        """The model of that name.
+
+        Raises:
+            InputError: for what any other source is refused for.
+        """
+        return replace(super().resolve(text, places), reading=self.kind)
+
+
+class ClipModelSource(OwnReading, TaskSource):
     """A model that compares pictures with texts, with its tokenizer."""
 
     task, kind = "comparison", "CLIP model"
@@ -133,7 +146,7 @@ class ClipModelSource(TaskSource):
         return found
 
 
-class ImageClassifierSource(TaskSource):
+class ImageClassifierSource(OwnReading, TaskSource):
     """A model that says which class a picture is of, or the safety checker of a Stable Diffusion pipeline."""
 
     task, kind = "classification", "image classifier"
@@ -147,7 +160,7 @@ class ImageClassifierSource(TaskSource):
         return safety_checker_facts(contents) or super().facts(contents, root)
 
 
-class FeatureNetworkSource(TaskSource):
+class FeatureNetworkSource(OwnReading, TaskSource):
     """Any model of transformers that makes a vector of a picture, or the file of FID's Inception network."""
 
     task, kind = "features", "feature network"

@@ -38,8 +38,8 @@ def best(
     json: options.Json = False,
 ) -> int:
     """Show the published items with the greatest score: their number, their pictures."""
-    kept = where(items_of(folder), conditions or ())
-    found = ranked(kept, by, least, above, below)[:top] if kept else []
+    left = where(items_of(folder), conditions or ())
+    found = ranked(left, by, least, above, below)[:top] if left else []
     for number, item in found if json else ():
         kept = {name: item.get(name) for name in ("id", "name", "number", "settings", "outputs", "files")}
         json_line({"event": "item", by: number, **kept})

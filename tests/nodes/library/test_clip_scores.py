@@ -86,6 +86,14 @@ def test_siglip_compares_as_transformers_does(models: Path, run: Any) -> None:
     torch.testing.assert_close(torch.tensor(found.scores), wanted.clamp(min=0), atol=1e-4, rtol=0)
 
 
+def test_a_model_is_read_as_a_whole_and_as_an_encoder_of_pictures_in_one_graph(run: Any) -> None:
+    for _ in range(2):
+        model, encoder = run(LoadClipModel, source="clip"), run(LoadImageEncoder, source="clip")
+        embedding = run(EncodeImage, image_encoder=encoder, image=pictures())
+        assert run(ClipScore, model=model, image=pictures(), text="a lake").scores
+        assert embedding.vectors.shape == (2, 12) and model.source != encoder.source
+
+
 def test_as_many_texts_as_pictures_or_one_are_taken_and_long_ones_are_cut_with_a_warning(run: Any) -> None:
     model = run(LoadClipModel, source="clip")
     one = run(ClipScore, model=model, image=pictures(), text=TEXTS[0])
