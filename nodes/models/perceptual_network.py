@@ -115,7 +115,8 @@ def load_perceptual(file: Path, facts: PerceptualFacts, device: str) -> Perceptu
             layers += [_convolution(found[f"{name}weight"], found[f"{name}bias"]), nn.ReLU()]
         parts.append(nn.Sequential(*layers))
     model = PerceptualModel(parts, [nn.Parameter(found[LINEAR.format(number)]) for number in range(SLICES)])
-    ready(model.parts, device), ready(model.weights, device)
+    for network in model.networks:
+        ready(network, device)
     return model
 
 

@@ -27,7 +27,8 @@ ALEX = {1: (0,), 2: (3,), 3: (6,), 4: (8,), 5: (10,)}
 
 def weights(alex: bool) -> dict[str, Tensor]:
     """A network with few channels, by the names of the authors' package."""
-    drawn, found, given = torch.Generator().manual_seed(8), {}, 3
+    drawn, given = torch.Generator().manual_seed(8), 3
+    found: dict[str, Tensor] = {}
     for slice, numbers in (ALEX if alex else VGG).items():
         for number in numbers:
             made, size = 3 + slice, {0: 11, 3: 5}.get(number, 3) if alex else 3
