@@ -60,7 +60,7 @@ from weft.engine.spec.node import NodeType
 from weft.engine.store import HistoryNote, MemoryNote, NullStore, Store
 from weft.engine.store.codec import laid_out
 from weft.engine.submission import Submission
-from weft.engine.verdict import Judge, SafetyDemand
+from weft.engine.verdict import PictureJudge, SafetyDemand
 from weft.engine.weights.device_lane import lane_of
 from weft.engine.weights.device_memory import DeviceMemory, begin_peak, is_in_use, memory_of, peak_of
 from weft.engine.weights.file_digests import FileDigests
@@ -613,19 +613,19 @@ class Engine:
         judged = partial(self._judged, self._judge(), self.safety) if self.safety else None
         return Folder(options.output, text if metadata else None, planned.contents, judged)
 
-    def _judge(self) -> Judge:
+    def _judge(self) -> PictureJudge:
         """The node library's judge of pictures.
 
         Raises:
             InputError: where no installed library has one.
         """
-        found = next(filter(None, (one.trait(Judge) for one in self.catalog.values())), None)
+        found = next(filter(None, (one.trait(PictureJudge) for one in self.catalog.values())), None)
         if found is None:
             message = "the setting `safety` has every picture judged, and no installed node library can do that"
             raise InputError(message, "install one that can, or remove the setting", "no-judge")
         return found
 
-    def _judged(self, judge: Judge, demand: SafetyDemand, artifact: Artifact) -> Artifact:
+    def _judged(self, judge: PictureJudge, demand: SafetyDemand, artifact: Artifact) -> Artifact:
         """What is given out of a picture, with the verdict."""
 
         def call(name: str, given: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """What was found out about a picture or a prompt before it was given out, and who judges pictures for a whole machine.
 
-A node library judges pictures by a node type with the trait `Judge`. The setting `safety` has every picture of every
-run judged by it as it is delivered, whatever the graph is.
+A node library judges pictures by a node type with the trait `PictureJudge`. The setting `safety` has every picture of
+every run judged by it as it is delivered, whatever the graph is.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ CallNow = Callable[[str, Mapping[str, Any]], Any]
 """Calls a node type, by its name, on values."""
 
 
-class Judge(NamedTuple):
-    """A trait of the node type that judges pictures: `@node(..., traits=(Judge(judge),))`.
+class PictureJudge(NamedTuple):
+    """A trait of the node type that judges pictures: `@node(..., traits=(PictureJudge(judge),))`.
 
     Args:
         check: takes the name of a classifier and where models are looked up; raises `InputError` where it is missing.

@@ -20,7 +20,7 @@ from weft.engine import (
     node,
 )
 from weft.engine.refused_words import refused_word
-from weft.engine.verdict import CallNow, Judge, SafetyAction, SafetyDemand, Verdict
+from weft.engine.verdict import CallNow, PictureJudge, SafetyAction, SafetyDemand, Verdict
 from weft.nodes.families.picture_model_sources import ImageClassifierSource, TextClassifierSource
 from weft.nodes.library.picture_lists import pictures_of
 from weft.nodes.library.picture_models import class_numbers
@@ -171,7 +171,7 @@ def _demanded(model: str, places: SearchPaths) -> None:
     category="safety",
     lane="gpu",
     fits=_known_labels,
-    traits=(SizeTraits(same_size, of="image"), Judge(_demanded, _judge)),
+    traits=(SizeTraits(same_size, of="image"), PictureJudge(_demanded, _judge)),
 )
 def SafetyCheck(
     classifier: ImageClassifier,

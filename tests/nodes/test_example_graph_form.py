@@ -18,9 +18,9 @@ NAMES = sorted(
 )
 
 KNOBS = {
-    ("KSampler", "steps"): {"steps"},
-    ("KSampler", "sampler"): {"sampler", "samplers"},
-    ("KSampler", "schedule"): {"schedule"},
+    ("KSampler", "steps"): {"steps", "reference_steps"},
+    ("KSampler", "sampler"): {"sampler", "samplers", "reference_sampler"},
+    ("KSampler", "schedule"): {"schedule", "reference_schedule"},
     ("KSampler", "seed"): {"seed"},
     ("KSampler", "denoise"): {"strength"},
     ("MakeSigmas", "steps"): {"steps"},
