@@ -140,5 +140,5 @@ def SaveImage(
         message = f"there are {len(verdicts)} verdicts for {len(pictures)} pictures"
         raise InputError(message, "give those of the same SafetyCheck", "batch-mismatch")
     files = (encoded(picture, format, quality) for picture in pictures)
-    given: list[Verdict | None] = [*(verdicts or [None] * len(pictures))]
+    given: list[Verdict | None] = [None] * len(pictures) if verdicts is None else [*verdicts]
     return [Artifact(file, f"image/{format}", name, one) for file, one in zip(files, given, strict=True)]

@@ -43,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("safety")
     torch.manual_seed(9)
     sizes: dict[str, Any] = {"image_size": SIDE, "patch_size": 8}
-    vit = transformers.ViTForImageClassification(transformers.ViTConfig(**TINY, **sizes, **NAMES))
+    vit: Any = transformers.ViTForImageClassification(transformers.ViTConfig(**TINY, **sizes, **NAMES))
     vit.classifier.weight.data *= 60
     processor: Any = transformers.ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
     with torch.no_grad():
@@ -62,7 +62,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "pipeline" / "feature_extractor"
     )
     texts: dict[str, Any] = {"dim": 16, "hidden_dim": 16, "n_heads": 2, "n_layers": 1, "max_position_embeddings": 24}
-    bert = transformers.DistilBertForSequenceClassification(
+    bert: Any = transformers.DistilBertForSequenceClassification(
         transformers.DistilBertConfig(**texts, vocab_size=WORDS, **NAMES)
     )
     bert.classifier.weight.data *= 60
