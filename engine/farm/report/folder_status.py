@@ -14,7 +14,7 @@ import orjson
 from weft.engine.farm.launchers.tasks import Tasks
 from weft.engine.farm.report.job_progress import JobProgress
 from weft.engine.farm.work.ledger import Entry
-from weft.engine.farm.work.publishing import HIDDEN, published
+from weft.engine.farm.work.publishing import HIDDEN, SIDECAR, published, whole
 
 
 def entries_of(tasks: Tasks) -> list[Entry]:
@@ -52,9 +52,15 @@ def _events(log: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
+_HELD = b'"held":true'
+"""What the sidecar of such an item has somewhere."""
+
+
 def held_back(folder: Path) -> list[str]:
     """The names of the published items with a picture that is held back."""
-    return [one["name"] for one in published(folder) if any(found["held"] for found in one.get("safety", ()))]
+    paths = (path for path in folder.rglob(f"*{SIDECAR}") if HIDDEN not in path.relative_to(folder).parts)
+    marked = (whole(folder, path) for path in paths if _HELD in path.read_bytes())  # few of many are read as a whole
+    return [one["name"] for one in marked if one and any(found["held"] for found in one.get("safety", ()))]
 
 
 def progress_of(tasks: Tasks) -> JobProgress:
