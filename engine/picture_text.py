@@ -20,6 +20,12 @@ RUN = "run"
 
 _PNG_KEYWORDS = {GRAPH: "weft", RUN: "weft:run"}
 
+FOREIGN = ("prompt", "workflow", "parameters")
+"""The names of texts that are graphs of other programs, the one to read first: `prompt` has what was run.
+
+`parameters` is no JSON, so an object with this one key carries it.
+"""
+
 MAX_TEXT = 2**26
 """The greatest size of a text that is read from a picture, in bytes."""
 
@@ -42,7 +48,7 @@ def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
 
 
 def texts_of(file: BinaryIO, limit: int) -> Mapping[str, str]:
-    """The texts in a file, by `GRAPH` and `RUN`; none where it is no picture.
+    """The texts in a file, by `GRAPH`, `RUN` and those of other programs; none where it is no picture.
 
     Args:
         limit: the greatest size of a text that is read, in bytes; at most `MAX_TEXT`.
@@ -50,7 +56,8 @@ def texts_of(file: BinaryIO, limit: int) -> Mapping[str, str]:
     head, limit = file.read(12), min(limit, MAX_TEXT)
     if head.startswith(png.SIGNATURE):
         found = png.texts(file, limit)
-        return {name: found[keyword] for name, keyword in _PNG_KEYWORDS.items() if keyword in found}
+        own = {name: found[keyword] for name, keyword in _PNG_KEYWORDS.items() if keyword in found}
+        return own | {name: found[name] for name in FOREIGN if name in found}
     if head.startswith(jpeg.SIGNATURE):
         return jpeg.texts(file, limit)
     return webp.texts(file, limit) if webp.is_webp(head) else {}
@@ -77,7 +84,12 @@ def carried(path: Path, limit: int = 2**30) -> Carried | None:
     """
     with path.open("rb") as file:
         texts = texts_of(file, limit)
-    return Carried(texts[GRAPH].encode(), _contents(texts.get(RUN, ""))) if GRAPH in texts else None
+    if GRAPH in texts:
+        return Carried(texts[GRAPH].encode(), _contents(texts.get(RUN, "")))
+    name = next((name for name in FOREIGN if name in texts), None)
+    if name is None:
+        return None
+    return Carried(orjson.dumps({name: texts[name]}) if name == FOREIGN[-1] else texts[name].encode(), {})
 
 
 def _contents(text: str) -> dict[str, str]:

@@ -12,6 +12,8 @@ family of models, and how a name becomes files), `sampling` (samplers, schedules
 `fine_tuning` (losses of papers, what is trained, the loop that trains it),
 `library` (every node function, and how recipes are loaded). `builtin` is the embedded model. Read next: `values`, then
 a file of `library`. nodes/AUTHORING.md is for authors of other libraries.
+`library` (every node function, and how recipes are loaded), `interop` (graphs of other programs). `builtin` is the
+embedded model. Read next: `values`, then a file of `library`. nodes/AUTHORING.md is for authors of other libraries.
 
 Importing this package imports no torch: heavy imports happen in the bodies of nodes. What it exports is imported when
 it is asked for, so that a graph costs the modules of its own node types.
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.attention import AttentionShown, KSamplerAttention
     from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
     from weft.nodes.library.clip_scores import AestheticScore, ClipScore, LoadAestheticHead, LoadClipModel
+    from weft.nodes.library.comfy_sigmas import MakeComfySigmas
     from weft.nodes.library.comparisons import Compare, Compared, LoadPerceptualNetwork, PerceptualDistance, Sharpness
     from weft.nodes.library.composite import CompositeImages
     from weft.nodes.library.conditioning import (
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
         PromptArea,
         PromptMask,
         PromptSteps,
+        ZeroPrompt,
     )
     from weft.nodes.library.control import ApplyControlNet, Controlled
     from weft.nodes.library.edge_maps import DrawLineArt, DrawScribble, FindCannyEdges, FindSoftEdges
@@ -321,6 +325,7 @@ __all__ = [
     "LoadTextEncoder",
     "LoadUpscaler",
     "LoadVAE",
+    "MakeComfySigmas",
     "MakeLatent",
     "MakeSigmas",
     "Mask",
@@ -416,5 +421,6 @@ __all__ = [
     "Upscaler",
     "VAEDecode",
     "VAEEncode",
+    "ZeroPrompt",
     "guide_fits",
 ]

@@ -30,6 +30,7 @@ COMMANDS = (
     "show",
     "graphs",
     "new",
+    "import",
     "nodes",
     "devices",
     "bench",
@@ -37,7 +38,7 @@ COMMANDS = (
 )
 """Modules of this package with one command each, in the order of the help."""
 
-MODULES = {"train": "run_training"}
+MODULES = {"train": "run_training", "import": "import_graph"}
 """The module of a command, where it does not have the command's name."""
 
 GROUPS = {"models": "models", "store": "store", "settings": "settings_listing", "farm": "farm"}

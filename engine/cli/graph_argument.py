@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from weft.engine.checking.parameters import read_text, target_type
@@ -26,6 +27,11 @@ def read_graph(name: str, limits: Limits) -> Graph:
     if name == "-":
         return document.read(_from_stdin(limits.max_file_bytes), Path(name), limits.max_file_bytes)
     return as_graph(name, limits.max_file_bytes)
+
+
+def whole_part(graph: Graph, partial: bool) -> Graph:
+    """The graph; of another program's, where only a part is wanted, without the problems of what is left out."""
+    return replace(graph, faults=()) if partial and graph.foreign else graph
 
 
 def _as_utf8(argument: str) -> str:

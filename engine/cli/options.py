@@ -23,7 +23,7 @@ from weft.engine.session import Engine
 from weft.engine.settings import Settings, resolve
 
 GraphArgument = Annotated[
-    str, typer.Argument(metavar="GRAPH", help="A graph file, a picture written by Weft, or - for stdin.")
+    str, typer.Argument(metavar="GRAPH", help="A graph file, a picture that carries one, or - for stdin.")
 ]
 Changes = Annotated[
     list[str] | None,
@@ -95,6 +95,12 @@ NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not write th
 Download = Annotated[bool, typer.Option("--download", help="Download models that are named by hub id and missing.")]
 HelpParameters = Annotated[
     bool, typer.Option("--help-parameters", help="List the graph's parameters and exit without running it.")
+]
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--partial", help="Of a graph of another program, leave out what has no counterpart here, and what needs it."
+    ),
 ]
 Audit = Annotated[
     float,

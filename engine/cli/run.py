@@ -13,7 +13,7 @@ from types import FrameType
 from weft.engine import events
 from weft.engine.checking.parameters import parameter_summaries
 from weft.engine.cli import options
-from weft.engine.cli.graph_argument import read_graph, with_changes
+from weft.engine.cli.graph_argument import read_graph, whole_part, with_changes
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, json_alone, json_line, say, table
 from weft.engine.graph.graph import Graph
@@ -31,6 +31,7 @@ def command(
     devices: options.Devices = None,
     no_cache: options.NoCache = False,
     download: options.Download = False,
+    partial: options.Partial = False,
     no_metadata: options.NoMetadata = False,
     preview: options.Previews = None,
     audit: options.Audit = 0.0,
@@ -47,7 +48,7 @@ def command(
         metadata=False if no_metadata else None,
     )
     made = engine.engine(settings, no_cache=no_cache, guarded=guard)
-    chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
+    chosen = with_changes(whole_part(read_graph(graph, made.limits), partial), changes, made.catalog)
     if help_parameters:
         return list_parameters(chosen, made.catalog, json)
     return run_graph(made, chosen, only, listening(preview, json), json=json, debug=debug, audit=audit)

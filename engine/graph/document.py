@@ -28,6 +28,7 @@ from weft.engine.errors import (
 )
 from weft.engine.gc import paused_collection
 from weft.engine.graph.document_keys import KeyFault, key_faults
+from weft.engine.graph.foreign import foreign_graph
 from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, freeze
 from weft.engine.graph.parsing import load_bytes, parse, place_of
 from weft.engine.graph.parts import ID
@@ -117,7 +118,7 @@ def read(content: bytes | str, path: Path | None = None, limit: int | None = Non
 
 
 def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -> Graph:
-    """The graph that a parsed text describes.
+    """The graph that a parsed text describes, in Weft's format or in one that an installed library reads.
 
     Args:
         tree: as `parse` gives it; it may be changed.
@@ -130,6 +131,9 @@ def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -
     file = str(path) if path else ""
     found = [*faults]
     try:
+        if isinstance(tree, dict) and "weft" not in tree and isinstance(foreign := foreign_graph(tree, path), Graph):
+            found += foreign.faults
+            return replace(foreign, faults=tuple(problem.within(file) for problem in capped(found)))
         graph = _built(_document(tree, found), path, "", found)
         if any(problem.code == "name-too-long" for problem in found):
             raise GraphError([])  # inlining would copy the name with each node of a subgraph

@@ -55,6 +55,7 @@ class Graph(Displayed):
         types: the node types that it was composed with in Python; no part of comparisons.
         faults: problems of its file that reading found; the checker reports them.
         keywords: what else people call what it does, for those who search among graphs.
+        foreign: whether it was read from another program's file; its faults are about what was left out then.
         lineage: names the graph and those that `replace` and copies made of it: links that were made in the block of
             one may be used in the blocks of the others. No part of comparisons.
     """
@@ -72,6 +73,7 @@ class Graph(Displayed):
     types: Mapping[str, ComposedType] = field(default_factory=dict, repr=False)
     faults: tuple[Problem, ...] = ()
     keywords: tuple[str, ...] = ()
+    foreign: bool = field(default=False, repr=False)
     lineage: str = field(default_factory=lambda: os.urandom(8).hex(), repr=False)
 
     def __enter__(self) -> Graph:

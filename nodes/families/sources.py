@@ -550,8 +550,23 @@ def located(text: str, places: SearchPaths) -> Path | None:
     if not text.strip():
         raise InputError("the name of the model is empty", f"give a path, a hub id or `{BUILTIN}NAME`", "unknown-model")
     refuse_pickle(Path(text))
-    path = find(text, _searched(places))
+    path = find(text, _searched(places)) or _in_kind_of_model(text, places)
     return hub.cached(text, hub.cache_folder()) if path is None else path
+
+
+KINDS = (
+    *("checkpoints", "diffusion_models", "unet", "text_encoders", "clip", "clip_vision", "vae", "vae_approx"),
+    *("loras", "controlnet", "embeddings", "hypernetworks", "upscale_models", "style_models"),
+)
+"""The folders that ComfyUI has for kinds of models in its folder of models; its graphs name files in them."""
+
+
+def _in_kind_of_model(text: str, places: SearchPaths) -> Path | None:
+    """The file of a name in the folder of a kind of models: under its path, else under its own name alone."""
+    folders = tuple(folder / kind for folder in places.models for kind in KINDS if inside(folder / kind, places.models))
+    there = tuple(folder for folder in folders if folder.is_dir())
+    names = dict.fromkeys((text, Path(text).name)) if Path(text).suffix else ()
+    return next((path for name in names if there and (path := find(name, there))), None)
 
 
 def _searched(places: SearchPaths) -> tuple[Path, ...]:

@@ -127,7 +127,7 @@ def KSamplerAttention(
         seen.active = start * steps <= done < end * steps
 
     settings = SamplingSettings(
-        levels=None,
+        walk=None,
         seed=seed,
         steps=steps,
         sampler=sampler,

@@ -77,6 +77,22 @@ def AveragePrompts(first: Conditioning[F], second: Conditioning[F], *, weight: S
     return Conditioning((replace(one, embeddings=embeddings, pooled=pooled, attention_mask=mask),))
 
 
+@node(category="conditioning", lane="cpu")
+def ZeroPrompt(prompt: Conditioning[F]) -> Conditioning[F]:
+    """Zeros in place of a prompt's embeddings and of its pooled vector: a negative prompt that says nothing.
+
+    It is another one than the empty prompt: SDXL and SD 3.5 were trained with zeros for some steps.
+
+    Args:
+        prompt: whose shape it has; ControlNets, area, mask and steps stay.
+    """
+    zeros = (
+        replace(one, embeddings=one.embeddings * 0, pooled=None if one.pooled is None else one.pooled * 0)
+        for one in prompt.prompts
+    )
+    return Conditioning(tuple(zeros))
+
+
 def _check_area(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The rectangle must lie in the picture."""
     for side, size in (("left", "width"), ("top", "height")):

@@ -164,7 +164,7 @@ def AddNoise(
         if timestep is not None:
             return replace(latent, samples=parametrisation.forward(clean, noise.samples, timestep), deviation=None)
         if sigmas is not None:
-            levels = SigmaRun(parametrisation, "euler", sigmas.levels.tolist(), generators=[])
+            levels = SigmaRun(parametrisation, "euler", sigmas.walk, generators=[])
             return replace(latent, samples=levels.noised(clean, noise.samples), deviation=None)
         config = denoiser.scheduler_config(sampler == "model")
         scheduler = make_scheduler(config, sampler, schedule, steps, spaces_steps=denoiser.spaces_steps)

@@ -78,7 +78,7 @@ def KSamplerSteps(
     from weft.nodes.sampling.sampling_call import SamplingSettings, sampled
 
     settings = SamplingSettings(
-        levels=sigmas.levels.tolist() if sigmas else None,
+        walk=sigmas.walk if sigmas else None,
         seed=seed,
         steps=steps,
         sampler=sampler,

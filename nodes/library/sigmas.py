@@ -6,15 +6,16 @@ KSampler walks them instead of a schedule of its own, by a sampler of `weft.node
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node, value
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, NodeProblem, Range, node, value
 from weft.engine.show.plots import PlotAxis
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.pictures.curves import curve
 from weft.nodes.sampling.compatibility import sigmas_fit
+from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.sampler_choices import ScheduleInput
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Image, Latent, Model
@@ -29,16 +30,24 @@ class Sigmas(Generic[F]):
     """Noise levels of a sampling run, `levels` `[steps + 1]`: falling, or rising to add noise to a picture.
 
     For models with a noise schedule a level is the ratio of noise to signal, above 0; for flow-matching models it is
-    the share of noise, 0 to 1. A run that ends at 0 leaves no noise.
+    the share of noise, 0 to 1. A run that ends at 0 leaves no noise. What else a run goes by is as
+    `weft.nodes.sampling.level_walk` has it.
     """
 
     levels: Tensor
+    unit_start: bool | None = field(default=None, metadata=ADDED_LATER)
+    nearest_timesteps: bool = field(default=False, metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for levels that are no list of two or more finite numbers."""
         check_tensor("the levels of Sigmas", self.levels, ("level",))
         if len(self.levels) < 2:
             raise InputError("Sigmas have one level, which makes no step", "give two or more", "wrong-tensor")
+
+    @property
+    def walk(self) -> LevelWalk:
+        """The run over these levels."""
+        return LevelWalk(self.levels.tolist(), self.unit_start, self.nearest_timesteps)
 
     def __repr__(self) -> str:
         first, last = float(self.levels[0]), float(self.levels[-1])
@@ -133,7 +142,10 @@ def SplitSigmas(sigmas: Sigmas[F], *, step: Annotated[int, Range(1, 10_000)] = 1
     steps = len(sigmas.levels) - 1
     if step >= steps:
         raise InputError(f"nothing lies after step {step} of {steps}", f"split at 1 to {steps - 1}", "out-of-range")
-    return SigmaParts(Sigmas(sigmas.levels[: step + 1]), Sigmas(sigmas.levels[step:]))
+    before, after = sigmas.levels[: step + 1], sigmas.levels[step:]
+    # At the split is more than noise, whatever the run began with.
+    later = replace(sigmas, levels=after, unit_start=None if sigmas.unit_start is None else False)
+    return SigmaParts(replace(sigmas, levels=before), later)
 
 
 @node(category="sampling")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from weft.engine import ADDED_LATER, INJECTED, Context, MemoryUse, Range, all_but, node
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.sampling.compatibility import length_fits
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
+
+Weighting = Literal["without_words", "empty_prompt"]
+"""What the weights of words move an embedding away from."""
 
 
 @node(category="conditioning", lane="gpu", version=3, fits=length_fits, traits=(MemoryUse(all_but("text")),))
@@ -20,6 +23,7 @@ def TextEncode(
     weights: bool = True,
     clip_skip: Annotated[int, Range(0, 32)] = 0,
     max_sequence_length: Annotated[int | None, Range(1, 1024), ADDED_LATER] = None,
+    weighting: Annotated[Weighting, ADDED_LATER] = "without_words",
     context: Context = INJECTED,
 ) -> Conditioning[F]:
     """Encode a prompt.
@@ -47,9 +51,12 @@ def TextEncode(
         max_sequence_length: tokens of T5's or of a language model's that the denoiser reads. T5 pads a shorter text
             to as many, and both cut a longer one. It is diffusers' argument of this name: 256 for FLUX.1-schnell. Give
             the negative prompt the same. Left out, it is as above.
+        weighting: what weights move an embedding away from: `without_words` is as above; `empty_prompt` moves each
+            token away from that of the empty prompt at its place, and of nested numbers the inner one counts alone, as
+            in ComfyUI.
     """
     with context.weights(text_encoder, PromptEncoder) as encoder:
-        encoded = encoder.encode([text], Reading(weights, clip_skip, max_sequence_length))
+        encoded = encoder.encode([text], Reading(weights, clip_skip, max_sequence_length, weighting == "empty_prompt"))
     prompt = Prompt(
         encoded.embeddings, text_encoder.without_words, pooled=encoded.pooled, attention_mask=encoded.attention_mask
     )

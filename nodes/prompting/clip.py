@@ -24,7 +24,17 @@ from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.tensor_layouts import Config
 from weft.nodes.prompting.prompts import Weighted
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
-from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
+from weft.nodes.prompting.text_reader import (
+    NO_WORDS,
+    Chunk,
+    Encoded,
+    TextReader,
+    Words,
+    padded,
+    tokens_of,
+    weighed,
+    weighed_from_empty,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -165,14 +175,23 @@ class ClipReader(TextReader):
             return [[token._replace(weight=1.0) for token in chunks[0]]]
         return chunks
 
-    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+    def read(
+        self,
+        texts: Sequence[Sequence[Chunk]],
+        count: int,
+        layer: int | None = None,
+        skip: int = 0,
+        from_empty: bool = False,
+    ) -> Encoded:
         import torch
+
+        weigh = weighed_from_empty if from_empty else weighed
 
         chunks = [chunk for text in texts for chunk in (*text, *([()] * (count - len(text))))]
         encode = partial(self._encode, layer=layer, skip=skip)
         embeddings, _, pooled = encode(chunks)
         rows = [
-            weighed(chunk, row, _embeddings_of(encode), start=1) for chunk, row in zip(chunks, embeddings, strict=True)
+            weigh(chunk, row, _embeddings_of(encode), start=1) for chunk, row in zip(chunks, embeddings, strict=True)
         ]
         joined = torch.stack(rows).reshape(len(texts), -1, embeddings.shape[-1])
         return Encoded(joined, pooled=None if pooled is None else pooled[::count])

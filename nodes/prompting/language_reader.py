@@ -59,7 +59,14 @@ class LanguageModelReader(TextReader):
         leading = sum(first < start for first, _ in found.offset_mapping)
         return tokens[: self.dropped + self.longest], leading
 
-    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+    def read(
+        self,
+        texts: Sequence[Sequence[Chunk]],
+        count: int,
+        layer: int | None = None,
+        skip: int = 0,
+        from_empty: bool = False,
+    ) -> Encoded:
         """The hidden states of the tokens, filled up with zeros to the longest text, and which of them are read.
 
         There is no mask where all texts have one length. Weighted words are compared with the token that ends the empty

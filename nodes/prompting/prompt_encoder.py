@@ -128,7 +128,10 @@ class PromptEncoder(ABC):
         readers = self.readers if reading.longest is None else [one.limited(reading.longest) for one in self.readers]
         split = [[reader.split(prompt, self.words) for prompt in prompts] for reader in readers]
         count = max((len(chunks) for each in split for chunks in each), default=1)
-        return [reader.read(each, count, layer, reading.skip) for reader, each in zip(readers, split, strict=True)]
+        return [
+            reader.read(each, count, layer, reading.skip, reading.from_empty)
+            for reader, each in zip(readers, split, strict=True)
+        ]
 
     def encode(self, texts: Sequence[str], reading: Reading = PLAIN) -> Encoded:
         """Texts as the family's denoisers read them, float32, on the CPU.

@@ -64,22 +64,29 @@ class Reading:
         weights: whether parentheses weight words; else they are plain characters.
         skip: how many of CLIP's last layers are skipped, in addition to those that the family skips.
         longest: tokens of T5's or of a language model's that the denoiser reads; None leaves it to the family.
+        from_empty: whether a weight moves each token away from that of the empty prompt at its place, and a number in
+            nested parentheses stands alone; else as `weft.nodes.prompting.text_reader.weighed` has it.
     """
 
     weights: bool = False
     skip: int = 0
     longest: int | None = None
+    from_empty: bool = False
 
     def of(self, text: str) -> Weighted:
         """The segments of a text."""
-        return Weighted(parse(text) if self.weights else (Segment(text),))
+        return Weighted(parse(text, not self.from_empty) if self.weights else (Segment(text),))
 
 
 PLAIN = Reading()
 
 
-def parse(prompt: str) -> tuple[Segment, ...]:
-    """The segments of a prompt; none is empty, and neighbours differ in weight."""
+def parse(prompt: str, multiplied: bool = True) -> tuple[Segment, ...]:
+    """The segments of a prompt; none is empty, and neighbours differ in weight.
+
+    Args:
+        multiplied: whether a number multiplies the weight of the parentheses around it, instead of replacing it.
+    """
     closes = _pairs(prompt)
     products, ends, found = [1.0], list[tuple[int, int]](), list[Segment]()
     at = 0
@@ -89,7 +96,8 @@ def parse(prompt: str) -> tuple[Segment, ...]:
             products.pop()
         elif (close := closes.get(at)) is not None:
             weight, end = _weight(prompt, at + 1, close)
-            products.append(max(-MOST, min(MOST, products[-1] * weight)))
+            around = products[-1] if multiplied or end == close else 1.0
+            products.append(max(-MOST, min(MOST, around * weight)))
             ends.append((end, close + 1))
             at += 1
         else:

@@ -22,7 +22,17 @@ from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.prompting.prompts import Weighted
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
-from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Words, padded, tokens_of, weighed
+from weft.nodes.prompting.text_reader import (
+    NO_WORDS,
+    Chunk,
+    Encoded,
+    TextReader,
+    Words,
+    padded,
+    tokens_of,
+    weighed,
+    weighed_from_empty,
+)
 from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
 
 if TYPE_CHECKING:
@@ -135,14 +145,23 @@ class T5Reader(TextReader):
         tokens = [token for run in tokens_of(self.tokenizer, prompt, {}) for token in run]
         return [tokens[: self.longest - 1]]
 
-    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+    def read(
+        self,
+        texts: Sequence[Sequence[Chunk]],
+        count: int,
+        layer: int | None = None,
+        skip: int = 0,
+        from_empty: bool = False,
+    ) -> Encoded:
         import torch
+
+        weigh = weighed_from_empty if from_empty else weighed
 
         chunks = [chunk for (chunk,) in texts]
         fits = all(len(chunk) < self.length for chunk in chunks)
         encode = partial(self._encode, length=self.length if fits else self.longest)
         rows = zip(chunks, encode(chunks), strict=True)
-        return Encoded(torch.stack([weighed(chunk, row, encode, start=0) for chunk, row in rows]))
+        return Encoded(torch.stack([weigh(chunk, row, encode, start=0) for chunk, row in rows]))
 
     def _encode(self, chunks: Sequence[Chunk], length: int) -> Tensor:
         """The embeddings of chunks, padded to a length; padding is read like any other token."""

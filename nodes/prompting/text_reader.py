@@ -98,7 +98,14 @@ class TextReader(ABC):
         """
 
     @abstractmethod
-    def read(self, texts: Sequence[Sequence[Chunk]], count: int, layer: int | None = None, skip: int = 0) -> Encoded:
+    def read(
+        self,
+        texts: Sequence[Sequence[Chunk]],
+        count: int,
+        layer: int | None = None,
+        skip: int = 0,
+        from_empty: bool = False,
+    ) -> Encoded:
         """Encode texts, each given as its chunks; embeddings of the chunks follow each other along the token axis.
 
         Args:
@@ -106,6 +113,7 @@ class TextReader(ABC):
             layer: the index of the hidden state to take, counted from the end and without its norm; None takes the
                 last one with the norm. Only CLIP follows it.
             skip: hidden states to go back from there. Only CLIP follows it.
+            from_empty: whether weights are as `weighed_from_empty` has them; language models ignore it.
         """
 
 
@@ -152,6 +160,19 @@ def weighed(
             base = torch.cat([without[: words.start], empty[words], after, without[end:]])
             moved = moved + (weight - 1) * (embeddings - base)
     return moved
+
+
+def weighed_from_empty(
+    chunk: Chunk, embeddings: Tensor, encode: Callable[[Sequence[Chunk]], Tensor | Sequence[Tensor]], start: int
+) -> Tensor:
+    """The same, where a weight moves each token along its difference to that of the empty text at its place."""
+    weights = [token.weight for token in chunk]
+    if all(weight == 1 for weight in weights):
+        return embeddings
+    (empty,) = encode([()])
+    factors = embeddings.new_ones((len(embeddings), 1))
+    factors[start : start + len(chunk), 0] = factors.new_tensor(weights)
+    return empty + factors * (embeddings - empty)
 
 
 def padded(rows: Sequence[Sequence[int]], length: int, padding: int) -> list[list[int]]:

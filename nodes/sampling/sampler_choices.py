@@ -28,13 +28,16 @@ SAMPLER_TEXTS: Mapping[SamplerName, str] = {
     "dpmpp_2m_sde": "the same with noise in each step: more texture, 20 to 40 steps",
     "dpmpp_sde": "DPM-Solver++ SDE, two predictions a step, noise of one path; only over `sigmas`",
     "dpmpp_2s": "DPM-Solver++, second order, singlestep: no history between pairs of steps",
+    "dpmpp_2s_ancestral": "DPM-Solver++, second order, noise in each step; only over `sigmas`",
     "dpmpp_3m": "DPM-Solver++, third order, multistep: for little guidance or none",
     "dpmpp_3m_sde": "the same with noise in each step: 25 steps or more",
+    "dpmpp_3m_sde_k": "the same by k-diffusion's formula, as in ComfyUI; only over `sigmas`",
     "dpmsolver_2m": "DPM-Solver (predicts noise), second order, multistep; 20 to 50 steps, less guidance than for ++",
     "dpmsolver_2m_sde": "the same with noise in each step",
     "dpmsolver_2s": "DPM-Solver, second order, singlestep",
     "deis": "exponential integrator, multistep of order 2; 10 to 25 steps",
     "unipc": "predictor and corrector; 10 to 25 steps",
+    "res_multistep": "exponential integrator of second order, multistep; only over `sigmas`",
     "sa_solver": "stochastic Adams, predictor and corrector; 20 to 50 steps",
     "lcm": "for latent consistency models and LCM-LoRAs: 4 to 8 steps, guidance 1 to 2",
     "tcd": "for trajectory consistency models: 4 to 8 steps; eta sets the share of noise",
@@ -84,6 +87,8 @@ _SAMPLERS: Mapping[str, SamplerName] = {
     "dpm++3msde": "dpmpp_3m_sde",
     "dpm++3msdegpu": "dpmpp_3m_sde",
     "dpm++2s": "dpmpp_2s",
+    "dpm++2sa": "dpmpp_2s_ancestral",
+    "dpm++2sancestral": "dpmpp_2s_ancestral",
     "dpmsolversinglestepscheduler": "dpmpp_2s",
     "dpmsolver": "dpmsolver_2m",
     "deismultistepscheduler": "deis",
@@ -117,8 +122,6 @@ _OTHERS: Mapping[str, str] = {
     "normal": "ComfyUI's `normal` is nearest to `linspace`",
     "simple": "ComfyUI's `simple` is nearest to `sgm_uniform`; for a flow model it is `model`",
     "ddimuniform": "ComfyUI's `ddim_uniform` is nearest to `model` of a checkpoint with leading timesteps",
-    "dpm++2sa": "there is no ancestral form of it; `dpmpp_2s` draws no noise, `dpmpp_2m_sde` does",
-    "dpm++2sancestral": "there is no ancestral form of it; `dpmpp_2s` draws no noise, `dpmpp_2m_sde` does",
 }
 """Names elsewhere that nothing here is the same as."""
 
@@ -138,6 +141,17 @@ def _sampler(plain: str) -> SamplerName | None:
     """The sampler of a name in the form of `_plain`."""
     own = {_plain(name): name for name in SAMPLER_TEXTS}
     return own.get(plain) or _SAMPLERS.get(plain)
+
+
+def named_elsewhere(label: str) -> tuple[SamplerName | None, ScheduleName | None]:
+    """The sampler and the schedule that another program's label means: "DPM++ 2M Karras" names both."""
+    plain = _plain(label)
+    if sampler := _sampler(plain):
+        return sampler, None
+    for ending in sorted(_SCHEDULES, key=len, reverse=True):
+        if plain.endswith(ending) and (sampler := _sampler(plain.removesuffix(ending))):
+            return sampler, _SCHEDULES[ending]
+    return None, None
 
 
 def meant_by_schedule(given: str) -> str:

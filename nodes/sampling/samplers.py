@@ -28,13 +28,16 @@ SamplerName = Literal[
     "dpmpp_2m_sde",
     "dpmpp_sde",
     "dpmpp_2s",
+    "dpmpp_2s_ancestral",
     "dpmpp_3m",
     "dpmpp_3m_sde",
+    "dpmpp_3m_sde_k",
     "dpmsolver_2m",
     "dpmsolver_2m_sde",
     "dpmsolver_2s",
     "deis",
     "unipc",
+    "res_multistep",
     "sa_solver",
     "lcm",
     "tcd",
@@ -170,10 +173,12 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
 Singlestep DPM-Solver has one spacing of timesteps; LCM and TCD have the steps that they were distilled on.
 """
 
-SIGMAS_ALONE: frozenset[SamplerName] = frozenset({"dpmpp_sde"})
+SIGMAS_ALONE: frozenset[SamplerName] = frozenset({"dpmpp_sde", "dpmpp_2s_ancestral", "dpmpp_3m_sde_k", "res_multistep"})
 """Samplers that no class of diffusers is: the one for `dpmpp_sde` draws one noise, whatever the seeds."""
 
-TWO_PREDICTIONS: frozenset[SamplerName] = frozenset({"heun", "dpm2", "dpm2_ancestral", "dpmpp_sde"})
+TWO_PREDICTIONS: frozenset[SamplerName] = frozenset(
+    {"heun", "dpm2", "dpm2_ancestral", "dpmpp_sde", "dpmpp_2s_ancestral"}
+)
 """Samplers that ask the network twice a step."""
 
 CONSISTENCY_SCHEDULER = "CMStochasticIterativeScheduler"

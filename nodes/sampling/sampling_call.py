@@ -5,7 +5,7 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,6 +20,7 @@ from weft.nodes.models.parametrisation import Parametrisation, parametrisation_o
 from weft.nodes.sampling.aligned_steps import timing_of
 from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.guided_denoiser import guided, seen_pictures
+from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.run_start import RunStart, start_of
 from weft.nodes.sampling.samplers import SamplerName, ScheduleName
@@ -41,13 +42,13 @@ class SamplingSettings:
     """How a sampler node walks; its inputs of the same names.
 
     Args:
-        levels: the noise levels to walk; None walks `steps` of a schedule.
+        walk: the noise levels to walk; None walks `steps` of a schedule.
         seed: of the noise, or one for each item.
         noise: of the first step, `[batch, channel, ...]`, in place of what the seeds draw; None draws it.
         generator: whether each item has a generator, or the batch has one.
     """
 
-    levels: Sequence[float] | None
+    walk: LevelWalk | None
     seed: int | list[int]
     steps: int
     sampler: SamplerName
@@ -112,11 +113,11 @@ def _run(
     parametrisation: Parametrisation = parametrisation_of(model.scheduler)
     generators = generators_for(seeds_of(settings.seed, latent.batch_size, settings.generator))
     rows = latent.batch_size // len(generators)
-    if settings.levels is not None:
+    if settings.walk is not None:
         return SigmaRun(
             parametrisation,
             settings.sampler,
-            settings.levels,
+            settings.walk,
             generators=generators,
             rows=rows,
             eta=settings.eta,
@@ -176,7 +177,7 @@ def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, settings: Sam
     """What sampling starts from."""
     model.size_limits(model.network.config).check(latent.width, latent.height, model.latent_factor)
     begin = Fraction(0)
-    if settings.levels is None:
+    if settings.walk is None:
         begin = Fraction(model.skipped_steps(settings.steps, settings.denoise), settings.steps)
     return start_of(
         run,

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from weft.engine import InputError
-from weft.nodes.models.parametrisation import Parametrisation
+from weft.nodes.models.parametrisation import NoiseSchedule, Parametrisation
 from weft.nodes.models.transfers import sent
+from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.noise import brownian_noise, draw_noise
 from weft.nodes.sampling.repainting import Repainting
 from weft.nodes.sampling.samplers import SamplerName
@@ -36,6 +37,7 @@ class SigmaDenoiser:
         predict: the model.
         total: predictions that the run takes.
         device: where the model is.
+        nearest: whether timesteps are whole ones of the training.
         counter: counts the predictions.
     """
 
@@ -43,13 +45,16 @@ class SigmaDenoiser:
     parametrisation: Parametrisation
     total: int
     device: str
+    nearest: bool = False
     counter: Iterator[int] = field(default_factory=count)
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """x_0 as the next prediction has it, of the shape of the noisy latents `x` at the level `sigma`."""
         seen = x / self.parametrisation.input_scale(sigma)
         # Filled, not copied: a copy from the host makes a GPU wait at each prediction.
-        timestep = torch.full((), self.parametrisation.timestep(sigma), dtype=torch.float32, device=self.device)
+        place = self.parametrisation.timestep(sigma)
+        place = float(round(place)) if self.nearest else place
+        timestep = torch.full((), place, dtype=torch.float32, device=self.device)
         prediction = self.predict(seen, timestep, Position(next(self.counter), self.total))
         return self.parametrisation.denoised(prediction, seen, sigma)
 
@@ -62,7 +67,7 @@ class SigmaRun:
 
     Args:
         parametrisation: of the model.
-        levels: sigmas `[steps + 1]`.
+        walk: the levels, and how the run goes by them.
         generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
         rows: items that each generator draws for at once: the batch, where there is one generator for all of it.
         eta: DDIM's share of fresh noise, 0 to 1.
@@ -78,17 +83,20 @@ class SigmaRun:
         self,
         parametrisation: Parametrisation,
         sampler: SamplerName,
-        levels: Sequence[float],
+        walk: LevelWalk,
         *,
         generators: Sequence[torch.Generator],
         rows: int = 1,
         eta: float = 0.0,
         device: str = "cpu",
     ) -> None:
+        levels = list(walk.levels)
         self.row = _row(sampler, levels, eta)
         self.step = partial(ddim, eta=eta) if sampler == "ddim" else self.row.step
         self.parametrisation = parametrisation
-        self.levels = list(levels)
+        self.levels = levels
+        self.unit_start = walk.unit_start
+        self.nearest = walk.nearest_timesteps and isinstance(parametrisation, NoiseSchedule)
         self.generators = list(generators)
         self.rows = rows
         self.device = device
@@ -107,12 +115,18 @@ class SigmaRun:
         return draw_noise(self.generators, shape, self.device, min(rows or self.rows, self.rows))
 
     def from_noise(self, noise: Tensor) -> Tensor:
-        """Latents of pure noise, of unit variance as the network sees them at the first level."""
-        return noise * self.parametrisation.input_scale(self.levels[0])
+        """Latents of pure noise at the first level, of unit variance as the network sees them as a rule."""
+        return noise * (self.levels[0] if self.unit_start is False else self._unit(self.levels[0]))
 
     def from_latents(self, latents: Tensor, noise: Tensor) -> Tensor:
         """`latents` under the noise of the first level."""
-        return self.noised(latents, noise)
+        if not self.unit_start or not isinstance(self.parametrisation, NoiseSchedule):
+            return self.noised(latents, noise)
+        return latents + noise * self._unit(self.levels[0])
+
+    def _unit(self, sigma: float) -> float:
+        """The deviation of latents that the network sees with unit variance."""
+        return self.parametrisation.input_scale(sigma)
 
     def noised(self, latents: Tensor, noise: Tensor) -> Tensor:
         """`latents` under this noise, as strong as at the first level."""
@@ -138,7 +152,8 @@ class SigmaRun:
             record: called after each step.
             repainting: what is kept of a picture after each step.
         """
-        denoise = SigmaDenoiser(predict, self.parametrisation, self.row.predictions(self.levels), self.device)
+        total = self.row.predictions(self.levels)
+        denoise = SigmaDenoiser(predict, self.parametrisation, total, self.device, self.nearest)
         state, steps = State(latents, self.levels[0]), len(self.levels) - 1
         denoised = partial(_denoised, state)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from weft.nodes.sampling.samplers import SamplerName
@@ -41,10 +41,17 @@ DrawNoise = Callable[[float, float], "Tensor"]
 
 @dataclass(frozen=True)
 class Past:
-    """D of the step before, and the level that it started from."""
+    """D of the step before, and the level that it started from.
+
+    Args:
+        slope: there, where a sampler needs it.
+        before: the step before that one, where a sampler needs it.
+    """
 
     denoised: Tensor
     sigma: float
+    slope: Tensor | None = None
+    before: Past | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,114 @@ def dpmpp_sde(denoise: Denoise, state: State, target: float, noise: DrawNoise) -
     return State(_renoised(denoise, state, combined, target, noise), target, half.past)
 
 
+def dpm2_ancestral(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
+    """`dpm2` to a level below the next one, and noise from there up to it (Karras' k-diffusion)."""
+    down = target**2 / state.sigma
+    return _noised_up(denoise, dpm2(denoise, state, down, noise), state.sigma, target, noise)
+
+
+def dpmpp_2s_ancestral(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
+    """Towards D as the middle of the step has it (Lu et al., 2022, algorithm 1 with r = 1/2), and noise likewise."""
+    down = target**2 / state.sigma
+    if down == 0:
+        return euler(denoise, state, target, noise)
+    middle = math.sqrt(state.sigma * down)
+    half = euler(denoise, state, middle, noise)
+    x = _towards(state.x, denoise(half.x, middle), state.sigma, down)
+    return _noised_up(denoise, State(x, down, half.past), state.sigma, target, noise)
+
+
+def _noised_up(denoise: Denoise, low: State, sigma: float, target: float, noise: DrawNoise) -> State:
+    """A state at a higher level, by fresh noise.
+
+    Args:
+        sigma: where the step began.
+    """
+    if target == 0:
+        return low
+    scale = denoise.alpha(target) / denoise.alpha(low.sigma)
+    fresh = math.sqrt(max(target**2 - (scale * low.sigma) ** 2, 0.0))
+    return State(scale * low.x + fresh * noise(sigma, target), target, low.past)
+
+
+def lms(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
+    """Along the polynomial through the last slopes, four of them at most (linear multistep, Adams and Bashforth)."""
+    denoised = denoise(state.x, state.sigma)
+    here = Past(denoised, state.sigma, (state.x - denoised) / state.sigma, _cut(state.past, 3))
+    known = list(_steps_of(here))
+    shares = _integrals([one.sigma for one in known], state.sigma, target)
+    moved = (share * one.slope for share, one in zip(shares, known, strict=True) if one.slope is not None)
+    return State(state.x + sum(moved), target, here)
+
+
+def _steps_of(past: Past | None) -> Iterator[Past]:
+    while past is not None:
+        yield past
+        past = past.before
+
+
+def _cut(past: Past | None, count: int) -> Past | None:
+    """The last steps, so many at most."""
+    if past is None or count == 0:
+        return None
+    return replace(past, before=_cut(past.before, count - 1))
+
+
+def _integrals(points: Sequence[float], start: float, end: float) -> list[float]:
+    """The integral of each Lagrange polynomial of some points."""
+    found = []
+    for own in points:
+        coefficients = [1.0]  # of the powers, rising
+        for other in points:
+            if other != own:
+                rising, shifted = [0.0, *coefficients], [-other * one for one in coefficients] + [0.0]
+                coefficients = [(a + b) / (own - other) for a, b in zip(rising, shifted, strict=True)]
+        powers = ((end ** (n + 1) - start ** (n + 1)) / (n + 1) for n in range(len(coefficients)))
+        found.append(sum(a * b for a, b in zip(coefficients, powers, strict=True)))
+    return found
+
+
+def dpmpp_3m_sde(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
+    """Towards D extrapolated from two steps before, for the equation with noise (Lu et al., 2022, third order)."""
+    denoised = denoise(state.x, state.sigma)
+    here = Past(denoised, state.sigma, before=_cut(state.past, 2))
+    first, log_snr = here.before, _log_snr(denoise, state.sigma)
+    h = _log_snr(denoise, target) - log_snr
+    if first is None or math.isinf(h):
+        return State(_renoised(denoise, state, denoised, target, noise), target, here)
+    second, share = _second(2 * h), denoised
+    h_1 = (log_snr - _log_snr(denoise, first.sigma)) / h
+    slope = (denoised - first.denoised) / h_1
+    if first.before is None:
+        share = second * slope
+    else:
+        h_2 = (_log_snr(denoise, first.sigma) - _log_snr(denoise, first.before.sigma)) / h
+        bend = (slope - (first.denoised - first.before.denoised) / h_2) / (h_1 + h_2)
+        share = second * (slope + bend * h_1) - (second / (2 * h) - 0.5) * bend
+    x = _renoised(denoise, state, denoised, target, noise) + denoise.alpha(target) * share
+    return State(x, target, here)
+
+
+def _second(h: float) -> float:
+    """(e^-h - 1) / h + 1."""
+    return math.expm1(-h) / h + 1
+
+
+def res_multistep(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
+    """Exponential integrator of two steps (Zhang et al., "Improved Order Analysis and Design of Exponential Integrator
+    for Diffusion Models Sampling", 2023), with -log sigma as time."""
+    denoised, past = denoise(state.x, state.sigma), state.past
+    here = Past(denoised, state.sigma)
+    if past is None or target == 0:
+        return State(_towards(state.x, denoised, state.sigma, target), target, here)
+    h = math.log(state.sigma / target)
+    back = math.log(state.sigma / past.sigma) / h
+    first = -math.expm1(-h) / h
+    second = (1 - first) / h
+    combined = (first - second / back) * denoised + second / back * past.denoised
+    return State(target / state.sigma * state.x + h * combined, target, here)
+
+
 def lcm(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """D with fresh noise of the next level (Luo et al., "Latent Consistency Models", 2023, algorithm 3)."""
     denoised = denoise(state.x, state.sigma)
@@ -224,5 +339,10 @@ SIGMA_SAMPLERS: Mapping[SamplerName, SigmaSampler] = {
     "dpmpp_sde": SigmaSampler(dpmpp_sde, order=2, draws=True, brownian=True),
     "ddim": SigmaSampler(ddim),
     "lcm": SigmaSampler(lcm, draws=True),
+    "lms": SigmaSampler(lms),
+    "dpm2_ancestral": SigmaSampler(dpm2_ancestral, order=2, draws=True),
+    "dpmpp_2s_ancestral": SigmaSampler(dpmpp_2s_ancestral, order=2, draws=True),
+    "dpmpp_3m_sde_k": SigmaSampler(dpmpp_3m_sde, draws=True),
+    "res_multistep": SigmaSampler(res_multistep),
 }
 """Every sampler that walks a list of sigmas, under the name that it has in `weft.nodes.sampling.samplers`."""

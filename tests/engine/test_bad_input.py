@@ -125,7 +125,7 @@ FILES: dict[str, tuple[str | bytes, str, str, str]] = {
     "deep list": ("[" * 50_000 + "]" * 50_000, "too-deep", "", "200"),
     "deep object": ('{"a":' * 50_000 + "1" + "}" * 50_000, "too-deep", "", "200"),
     "201 deep": (raw("[" * 201 + "]" * 201), "too-deep", "", "200"),
-    "ComfyUI prompt": ('{"3": {"class_type": "KSampler", "inputs": {}}}', "foreign-graph", "", ""),
+    "ComfyUI prompt": ('{"3": {"class_type": "Unheard", "inputs": {}}}', "unmapped-node", "3", "Unheard"),
     "ComfyUI editor": ('{"nodes": [], "links": [], "version": 0.4}', "foreign-graph", "", ""),
     "no nodes at all": ('{"weft": 1, "nodes": {}}', "nothing-to-run", "", ""),
     "no outputs": (number().replace('"outputs": {"out": {"link": "bad"}}', '"title": ""'), "nothing-to-run", "", ""),

@@ -28,6 +28,7 @@ from weft.nodes.models.parametrisation import (
     parametrisation_of,
     with_training,
 )
+from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.samplers import Sampler, Solver
 from weft.nodes.sampling.scheduler_run import SchedulerRun
@@ -163,7 +164,7 @@ def reversed_velocity(seen: Tensor, timestep: Tensor, position: Any) -> Tensor:
 def test_a_new_parametrisation_is_a_class_and_a_place_in_the_rows_of_samplers() -> None:
     """Runs, previews and the choice of a class follow it; nothing else names it."""
     model = parametrisation_of({"_class_name": "ReverseFlowScheduler"}, (ReverseFlow, *PARAMETRISATIONS))
-    run = SigmaRun(model, "dpmpp_2m", [1.0, 0.6, 0.2, 0.0], generators=generators_for([1, 2]))
+    run = SigmaRun(model, "dpmpp_2m", LevelWalk([1.0, 0.6, 0.2, 0.0]), generators=generators_for([1, 2]))
     seen: list[Tensor] = []
     samples = run.sample(
         reversed_velocity, run.from_noise(run.draw(SHAPE[1:])), lambda _, __, found: seen.append(found())

@@ -17,6 +17,7 @@ from tests.nodes.conftest import tiny_pipeline, tiny_tokenizer
 from tests.nodes.oracle import SEED, STEPS, diffusers
 from tests.refusals import refused
 from weft.nodes.models.parametrisation import parametrisation_of
+from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.sampling_run import SamplingRun
@@ -61,7 +62,7 @@ class Painter:
     def over_sigmas(
         self, config: Any, sampler: SamplerName, levels: list[float], seeds: Sequence[int] = SEEDS
     ) -> Tensor:
-        run = SigmaRun(parametrisation_of(config), sampler, levels, generators=generators_for(seeds))
+        run = SigmaRun(parametrisation_of(config), sampler, LevelWalk(levels), generators=generators_for(seeds))
         return self.adapted(run)
 
     def adapted(self, run: SamplingRun) -> Tensor:
@@ -225,8 +226,8 @@ def test_a_walk_goes_on_from_any_state(sampler: SamplerName) -> None:
 def test_ddim_at_eta_1_is_euler_ancestral() -> None:
     painter, levels = Painter("epsilon"), [10.0, 3.0, 1.0, 0.0]
     model = parametrisation_of(painter.config)
-    run = SigmaRun(model, "ddim", levels, generators=generators_for([1]), eta=1.0)
-    other = SigmaRun(model, "euler_ancestral", levels, generators=generators_for([1]))
+    run = SigmaRun(model, "ddim", LevelWalk(levels), generators=generators_for([1]), eta=1.0)
+    other = SigmaRun(model, "euler_ancestral", LevelWalk(levels), generators=generators_for([1]))
     assert torch.equal(painter.adapted(run), painter.adapted(other))
 
 
@@ -244,7 +245,7 @@ def test_what_cannot_be_walked_is_refused(
     config: Any, sampler: Any, levels: list[float], code: str, values: list[str | float]
 ) -> None:
     with refused(code, *values):
-        SigmaRun(parametrisation_of(config), sampler, levels, generators=[])
+        SigmaRun(parametrisation_of(config), sampler, LevelWalk(levels), generators=[])
 
 
 def test_a_sampler_over_sigmas_alone_has_no_class() -> None:

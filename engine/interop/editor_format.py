@@ -1,0 +1,250 @@
+"""Editor files in the intermediate form: subgraphs, reroutes, primitives, muted and bypassed nodes are resolved.
+
+Each input is followed backwards to the output of a node that runs, to a value, or to nothing. Chains are followed in
+loops, so that Python's stack does not limit their length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from weft.engine.errors import GraphError, Problem
+from weft.engine.interop.api_format import FAULTY
+from weft.engine.interop.definitions import Definitions, fits
+from weft.engine.interop.editor_file import INPUT_BOX, EditorFile, EditorLink, EditorNode, Sheet
+from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
+from weft.engine.interop.widget_values import widget_values
+
+NOTES = frozenset({"Note", "MarkdownNote"})
+REROUTE, PRIMITIVE, GET, SET = "Reroute", "PrimitiveNode", "GetNode", "SetNode"
+VIRTUAL = NOTES | {REROUTE, PRIMITIVE, GET, SET}
+"""Types of nodes that only an editor has."""
+
+RUNS, MUTED, BYPASSED = 0, 2, 4
+
+MAX_NODES = 5_000
+"""Nodes of a graph, those in subgraphs included."""
+
+MAX_LEVELS = 50
+"""How deep subgraphs may be nested."""
+
+UNNAMED = "-1"
+"""Stands in lists of promoted widgets for the subgraph itself."""
+
+
+@dataclass(frozen=True)
+class WidgetValue:
+    """A value that an input is followed to."""
+
+    value: Any
+
+
+Origin = ForeignLink | WidgetValue | None
+"""What an input is followed to."""
+
+
+@dataclass(frozen=True)
+class SheetPlace:
+    """A sheet where it is used.
+
+    Args:
+        path: the ids of the instances that lead to it.
+        outer: where its instance is; None for the file's own sheet.
+        instance: the node whose subgraph it is.
+        given: values of the instance's inputs, by name.
+        within: values that the instance gives to widgets inside, by node and name.
+    """
+
+    sheet: Sheet
+    path: tuple[str, ...] = ()
+    outer: SheetPlace | None = None
+    instance: EditorNode | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    within: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+
+    def id(self, node: str) -> str:
+        """The id of a node in the whole graph."""
+        return ":".join((*self.path, node))
+
+
+def resolved(file: EditorFile, definitions: Definitions) -> ForeignGraph:
+    """The nodes of an editor file that run, with what their inputs come from.
+
+    Raises:
+        GraphError: where it is too large, or subgraphs contain themselves.
+    """
+    return _Resolution(file, definitions).graph()
+
+
+class _Resolution:
+    def __init__(self, file: EditorFile, definitions: Definitions) -> None:
+        self.file = file
+        self.definitions = definitions
+        self.faults = list(file.faults)
+        self.notes: list[str] = []
+        self.places: dict[tuple[str, ...], SheetPlace] = {}
+
+    def graph(self) -> ForeignGraph:
+        running = list(self._running(SheetPlace(self.file.sheet)))
+        nodes = {place.id(node.id): self._node(place, node) for place, node in running}
+        return ForeignGraph(nodes, self.file.title, tuple(self.notes), tuple(self.faults))
+
+    def _running(self, top: SheetPlace) -> Iterator[tuple[SheetPlace, EditorNode]]:
+        """Every node that runs, with its place; a mode of an instance holds for all inside."""
+        stack, count = [top], 0
+        while stack:
+            place = stack.pop()
+            self.places[place.path] = place
+            for node in place.sheet.nodes.values():
+                count += 1
+                if count > MAX_NODES:
+                    message = f"more than {MAX_NODES:,} nodes, subgraphs included"
+                    raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
+                if node.type in NOTES:
+                    self._note(node)
+                if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
+                    continue
+                inner = self.file.subgraphs.get(node.type)
+                if inner is None:
+                    yield place, node
+                else:
+                    stack.append(self._inside(place, node, inner))
+
+    def _note(self, node: EditorNode) -> None:
+        values = node.values.values() if isinstance(node.values, Mapping) else node.values
+        text = next((one for one in values if isinstance(one, str) and one.strip()), "")
+        if text:
+            self.notes.append(text.strip())
+
+    def _inside(self, place: SheetPlace, node: EditorNode, sheet: Sheet) -> SheetPlace:
+        """The place of a subgraph's instance, with the values that the instance gives."""
+        path = (*place.path, node.id)
+        if len(path) > MAX_LEVELS:
+            message = f"subgraphs are nested deeper than {MAX_LEVELS} levels"
+            raise GraphError([Problem(message, "a subgraph may not contain itself", place.id(node.id), code=FAULTY)])
+        if known := self.places.get(path):
+            return known
+        promoted = node.properties.get("proxyWidgets")
+        names = (
+            [(str(one[0]), str(one[1])) for one in promoted if isinstance(one, list) and len(one) == 2]
+            if (isinstance(promoted, list))
+            else [(UNNAMED, slot.widget or slot.name) for slot in node.inputs if slot.widget is not None]
+        )
+        values = node.values if not isinstance(node.values, Mapping) else ()
+        pairs = [(pair, value) for pair, value in zip(names, values, strict=False) if value is not None]
+        given = {name: value for (inner, name), value in pairs if inner == UNNAMED}
+        if isinstance(node.values, Mapping):
+            given |= node.values
+        within = {pair: value for pair, value in pairs if pair[0] != UNNAMED}
+        return SheetPlace(sheet, path, place, node, given, within)
+
+    def _node(self, place: SheetPlace, node: EditorNode) -> ForeignNode:
+        definition = self.definitions.get(node.type)
+        inputs = widget_values(node, definition)
+        known = definition.by_name.keys() if definition else inputs.keys()
+        inputs |= {name: value for (id, name), value in place.within.items() if id == node.id and name in known}
+        for slot in node.inputs:
+            name = slot.widget or slot.name
+            if slot.link is None:
+                continue
+            origin = self._origin(place, slot.link, name)
+            if isinstance(origin, WidgetValue):
+                inputs[name] = origin.value
+            elif origin is not None:
+                inputs[name] = origin
+        return ForeignNode(node.type, inputs, node.title, node.package, node.files)
+
+    def _origin(self, place: SheetPlace, link_id: str, name: str) -> Origin:
+        """What a link comes from."""
+        seen: set[tuple[tuple[str, ...], str]] = set()
+        while True:
+            if (place.path, link_id) in seen:
+                message = f"the links of `{name}` lead in a circle"
+                self.faults.append(Problem(message, "cut one of them", place.id(""), code="cycle"))
+                return None
+            seen.add((place.path, link_id))
+            link = place.sheet.links.get(link_id)
+            if link is None:
+                return None
+            step = self._step(place, link)
+            if not isinstance(step, tuple):
+                return step
+            place, link_id = step
+
+    def _step(self, place: SheetPlace, link: EditorLink) -> Origin | tuple[SheetPlace, str]:
+        """One step backwards along a link: its origin, or the link that leads there."""
+        if link.origin == INPUT_BOX:
+            return self._outward(place, link)
+        node = place.sheet.nodes.get(link.origin)
+        if node is None or node.mode == MUTED:
+            return None
+        if node.mode == BYPASSED:
+            return _followed(place, self._passed(node, link))
+        if node.type == REROUTE:
+            return _followed(place, next((slot.link for slot in node.inputs), None))
+        if node.type == PRIMITIVE:
+            values = [*node.values.values()] if isinstance(node.values, Mapping) else node.values
+            return WidgetValue(values[0]) if values else None
+        if node.type in (GET, SET):
+            return self._by_variable(place, node)
+        sheet = self.file.subgraphs.get(node.type)
+        if sheet is None:
+            return ForeignLink(place.id(node.id), link.origin_slot)
+        inner = self._inside(place, node, sheet)
+        inward = sheet.to_output(_name_of(node, link.origin_slot, sheet))
+        return None if inward is None else self._step(inner, inward)
+
+    def _outward(self, place: SheetPlace, link: EditorLink) -> Origin | tuple[SheetPlace, str]:
+        """From an input of a subgraph to what its instance gives it."""
+        if place.outer is None or place.instance is None or link.origin_slot >= len(place.sheet.inputs):
+            return None
+        name = place.sheet.inputs[link.origin_slot]
+        slot = next((one for one in place.instance.inputs if one.name == name), None)
+        if slot is not None and slot.link is not None:
+            return place.outer, slot.link
+        # A widget that is promoted through several levels has its value in the outermost instance.
+        outer = place.outer.within.get((place.instance.id, name), place.given.get(name))
+        return None if outer is None else WidgetValue(outer)
+
+    def _by_variable(self, place: SheetPlace, node: EditorNode) -> Origin | tuple[SheetPlace, str]:
+        """From a node that reads a variable to what the one that sets it is given."""
+        if node.type == SET:
+            return _followed(place, next((slot.link for slot in node.inputs), None))
+        wanted = _variable(node)
+        above: SheetPlace | None = place
+        while above is not None:
+            setters = (one for one in above.sheet.nodes.values() if one.type == SET and _variable(one) == wanted)
+            if setter := next(setters, None):
+                return _followed(above, next((slot.link for slot in setter.inputs), None))
+            above = above.outer
+        return None
+
+    def _passed(self, node: EditorNode, link: EditorLink) -> str | None:
+        """The link to the input that a bypassed node passes on at an output."""
+        kind = node.outputs[link.origin_slot].type if link.origin_slot < len(node.outputs) else link.type
+        slots = node.inputs
+        same = slots[link.origin_slot : link.origin_slot + 1]
+        exact = [one for one in slots if one.type == kind]
+        compatible = [one for one in slots if fits(one.type, kind)]
+        for one in (*(slot for slot in same if fits(slot.type, kind)), *exact, *compatible):
+            if one.link is not None:
+                return one.link
+        return None
+
+
+def _followed(place: SheetPlace, link: str | None) -> tuple[SheetPlace, str] | None:
+    return None if link is None else (place, link)
+
+
+def _variable(node: EditorNode) -> str:
+    values = [*node.values.values()] if isinstance(node.values, Mapping) else node.values
+    return str(values[0]) if values else ""
+
+
+def _name_of(node: EditorNode, slot: int, sheet: Sheet) -> str:
+    """The name of an output of a subgraph's instance: indices go stale in saved files."""
+    if slot < len(node.outputs) and node.outputs[slot].name in sheet.outputs:
+        return node.outputs[slot].name
+    return sheet.outputs[slot] if slot < len(sheet.outputs) else ""

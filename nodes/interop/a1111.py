@@ -1,0 +1,121 @@
+"""The text that A1111's web UI and its kin write into pictures, as a graph.
+
+The prompt stands first, then `Negative prompt: ...`, and last the settings: `Steps: 20, Sampler: Euler a, ...`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from weft.engine.errors import Problem
+from weft.engine.graph.graph import Graph
+from weft.nodes.interop.writing import ForeignDraft
+from weft.nodes.sampling.sampler_choices import named_elsewhere
+from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+
+KEY = "parameters"
+"""The name of the text in a picture, and of the only key of the object that carries it to here."""
+
+SCHEDULES: Mapping[str, str] = {
+    "automatic": "normal",
+    "uniform": "normal",
+    "normal": "normal",
+    "karras": "karras",
+    "exponential": "exponential",
+    "sgm uniform": "sgm_uniform",
+    "kl optimal": "kl_optimal",
+    "simple": "simple",
+    "ddim": "ddim_uniform",
+    "beta": "beta",
+}
+"""Schedules by A1111's names, whose formulas are ComfyUI's."""
+
+UNREAD = ("Hires upscale", "Denoising strength", "ControlNet 0", "Refiner", "Lora hashes", "Mask blur")
+"""Settings that change the picture and are not mapped, by the beginnings of their names."""
+
+
+def read_a1111(tree: Mapping[str, Any], path: Path | None) -> Graph | None:
+    """The graph that a picture's parameters describe; None where there are none."""
+    text = tree.get(KEY)
+    if tree.keys() != {KEY} or not isinstance(text, str) or "Steps:" not in text:
+        return None
+    prompt, negative, settings = _parts(text)
+    draft = ForeignDraft()
+    _written(prompt, negative, settings, draft)
+    title = path.stem if path else ""
+    problems = tuple(replace(one, file=str(path) if path else "") for one in draft.problems)
+    return replace(draft.graph(title, ""), path=path, faults=problems, foreign=True)
+
+
+def _parts(text: str) -> tuple[str, str, dict[str, str]]:
+    """Prompt, negative prompt and settings."""
+    before, _, last = text.rpartition("Steps:")
+    found = re.findall(r'\s*([\w ]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)', f"Steps:{last}")
+    settings = {name.strip(): _unquoted(value.strip()) for name, value in found}
+    prompt, _, negative = before.partition("Negative prompt:")
+    return prompt.strip(), negative.strip(), settings
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return str(json.loads(value)) if value.startswith('"') else value
+    except ValueError:
+        return value
+
+
+def _written(prompt: str, negative: str, settings: Mapping[str, str], draft: ForeignDraft) -> None:
+    model = settings.get("Model", "model")
+    loaded = draft.add("checkpoint", "LoadCheckpoint", {"source": _file(model)})
+    skip = max(_whole(settings.get("Clip skip", "1"), 1) - 1, 0) or None
+    texts = {"text_encoder": loaded.output("text_encoder"), "clip_skip": skip}
+    positive = draft.add("positive", "TextEncode", {**texts, "text": prompt})
+    against = draft.add("negative", "TextEncode", {**texts, "text": negative})
+    width, height = (_whole(part, 512) for part in (*settings.get("Size", "512x512").split("x"), "512")[:2])
+    latent = draft.add("latent", "EmptyLatent", {"width": width, "height": height})
+    scale = float(settings.get("CFG scale", "7"))
+    guided = {"model": loaded.output("model"), "positive": positive, "negative": against, "scale": scale}
+    guide = draft.add("guide", "CFGGuide", guided)
+    sampler, schedule = _sampling(settings, draft)
+    steps = _whole(settings.get("Steps", "20"), 20)
+    spaced = {"model": loaded.output("model"), "steps": steps, "schedule": schedule}
+    sigmas = draft.add("sigmas", "MakeComfySigmas", spaced)
+    run = {"guide": guide, "latent": latent, "sigmas": sigmas, "sampler": sampler}
+    sampled = draft.add("sampler", "KSampler", {**run, "seed": _whole(settings.get("Seed", "0"), 0)})
+    decoded = draft.add("decode", "VAEDecode", {"vae": loaded.output("vae"), "latent": sampled})
+    draft.add("save", "SaveImage", {"image": decoded, "name": "image"})
+    targets = {"prompt": "positive.text", "negative_prompt": "negative.text", "seed": "sampler.seed"}
+    targets |= {"steps": "sigmas.steps", "cfg": "guide.scale", "width": "latent.width", "height": "latent.height"}
+    for name, target in {**targets, "checkpoint": "checkpoint.source"}.items():
+        draft.parameter(name, target, "")
+    for name in settings:
+        if name.startswith(UNREAD):
+            message = f"the setting `{name}` is not mapped, and changes the picture"
+            draft.problems.append(Problem(message, "--partial goes without it", code="unmapped-node"))
+
+
+def _sampling(settings: Mapping[str, str], draft: ForeignDraft) -> tuple[str, str]:
+    """The sampler and the schedule, which older versions write as one name."""
+    label = settings.get("Sampler", "Euler")
+    sampler, named = named_elsewhere(label)
+    if sampler is None or sampler not in SIGMA_SAMPLERS:
+        message = f"there is no sampler `{label}` over noise levels"
+        draft.problems.append(Problem(message, "--partial takes euler", "sampler", "sampler", code="unmapped-node"))
+        sampler = "euler"
+    schedule = settings.get("Schedule type", named or "Automatic").lower().replace("_", " ")
+    if schedule not in SCHEDULES:
+        message = f"there is no schedule `{schedule}` here"
+        draft.problems.append(Problem(message, "--partial takes normal", "sigmas", "schedule", code="unmapped-node"))
+    return sampler, SCHEDULES.get(schedule, "normal")
+
+
+def _file(model: str) -> str:
+    return model if "." in model.rpartition("/")[2][-12:] or ":" in model else f"{model}.safetensors"
+
+
+def _whole(text: str, default: int) -> int:
+    return int(text) if re.fullmatch(r"\d{1,19}", text.strip()) else default

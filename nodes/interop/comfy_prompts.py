@@ -1,0 +1,177 @@
+"""ComfyUI's prompts: text encoders, sets of conditioning, guidance of distilled models, ControlNets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from weft.engine.graph.graph import Link
+from weft.nodes.interop.entries import PromptPart, TextPart, UnmappableError
+from weft.nodes.interop.writing import Made, MappedNode, maps, with_link
+
+EMBEDDING = re.compile(r"embedding:([^\s,()]+)")
+"""A textual inversion in a prompt."""
+
+LANGUAGE_MODELS = frozenset({"qwen_image", "lumina2"})
+"""What the text encoders are for that read prompts without weights."""
+
+
+def encoded(one: MappedNode, text: Any, suffix: str = "") -> Made:
+    """A prompt with ComfyUI's weights, and with the embeddings that it names."""
+    part = one.text_part()
+    if isinstance(text, str):
+        part, text = _with_embeddings(one, part, text)
+    weighted = part.kind not in LANGUAGE_MODELS
+    return one.add(
+        "TextEncode",
+        suffix,
+        text_encoder=part.link,
+        text=text,
+        weights=None if weighted else False,
+        weighting="empty_prompt" if weighted else None,
+        clip_skip=part.skip or None,
+    )
+
+
+def _with_embeddings(one: MappedNode, part: TextPart, text: str) -> tuple[TextPart, str]:
+    """The text encoders with the embeddings that a prompt names, and the prompt with the words that stand for them."""
+    for name in dict.fromkeys(EMBEDDING.findall(text)):
+        file = name.replace("\\", "/")
+        word = file.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".pt")
+        source = file if file.endswith(".safetensors") else f"{file.removesuffix('.pt')}.safetensors"
+        made = one.add("LoadEmbedding", "embedding", text_encoder=part.link, source=source, token=word)
+        part, text = with_link(part, made), text.replace(f"embedding:{name}", word)
+    return part, text
+
+
+def _named(one: MappedNode, made: Made) -> None:
+    if one.role == "negative":
+        one.parameter("negative_prompt", made, "text", "what it is not to show")
+    else:
+        one.parameter("prompt", made, "text", "what the picture is to show")
+
+
+@maps("CLIPTextEncode")
+def _text(one: MappedNode) -> tuple[Any, ...]:
+    made = encoded(one, one("text"))
+    _named(one, made)
+    return (PromptPart(made.link, kind=one.text_part().kind),)
+
+
+@maps("CLIPTextEncodeFlux")
+def _flux(one: MappedNode) -> tuple[Any, ...]:
+    if one("clip_l") != one("t5xxl"):
+        raise UnmappableError("its two texts differ, and TextEncode gives all text encoders the same one")
+    made = encoded(one, one("t5xxl"))
+    _named(one, made)
+    return (PromptPart(made.link, one("guidance"), "flux"),)
+
+
+@maps("CLIPTextEncodeSDXL")
+def _sdxl(one: MappedNode) -> tuple[Any, ...]:
+    if one("text_g") != one("text_l"):
+        raise UnmappableError("its two texts differ, and TextEncode gives all text encoders the same one")
+    made = encoded(one, one("text_g"))
+    _named(one, made)
+    target = one.literal("target_width"), one.literal("target_height")
+    width, height = one("width"), one("height")
+    left, top = one("crop_w", 0), one("crop_h", 0)
+    if (width, height, left, top) == (*target, 0, 0):
+        return (PromptPart(made.link),)
+    framed = one.add("Framing", "framing", prompt=made, width=width, height=height, left=left or None, top=top or None)
+    return (PromptPart(framed.link),)
+
+
+@maps("CLIPSetLastLayer")
+def _last_layer(one: MappedNode) -> tuple[Any, ...]:
+    part = one.text_part()
+    skipped = -int(one.literal("stop_at_clip_layer")) - 1
+    return (replace(part, skip=max(skipped, 0)),)
+
+
+@maps("FluxGuidance")
+def _guidance(one: MappedNode) -> tuple[Any, ...]:
+    return (replace(one.prompt("conditioning"), guidance=one("guidance")),)
+
+
+@maps("ConditioningCombine")
+def _combined(one: MappedNode) -> tuple[Any, ...]:
+    first, second = one.prompt("conditioning_1"), one.prompt("conditioning_2")
+    return (with_link(first, one.add("CombinePrompts", prompts=[first.link, second.link])),)
+
+
+@maps("ConditioningConcat")
+def _joined(one: MappedNode) -> tuple[Any, ...]:
+    first, second = one.prompt("conditioning_to"), one.prompt("conditioning_from")
+    return (with_link(first, one.add("ConcatPrompts", prompts=[first.link, second.link])),)
+
+
+@maps("ConditioningAverage")
+def _averaged(one: MappedNode) -> tuple[Any, ...]:
+    first, second = one.prompt("conditioning_to"), one.prompt("conditioning_from")
+    weight = round(1 - float(one.literal("conditioning_to_strength")), 6)
+    return (with_link(first, one.add("AveragePrompts", first=first.link, second=second.link, weight=weight)),)
+
+
+@maps("ConditioningSetTimestepRange")
+def _ranged(one: MappedNode) -> tuple[Any, ...]:
+    part = one.prompt("conditioning")
+    start, end = float(one.literal("start")), float(one.literal("end"))
+    return (with_link(part, one.add("PromptSteps", prompt=part.link, start=start, end=end)),)
+
+
+@maps("ConditioningSetMask")
+def _masked(one: MappedNode) -> tuple[Any, ...]:
+    part = one.prompt("conditioning")
+    if one.literal("set_cond_area", "default") != "default":
+        raise UnmappableError("`set_cond_area` is `mask bounds`: here the denoiser always sees the whole picture")
+    made = one.add("PromptMask", prompt=part.link, mask=one.link("mask"), strength=float(one.literal("strength")))
+    return (with_link(part, made),)
+
+
+@maps("ConditioningZeroOut")
+def _zeroed(one: MappedNode) -> tuple[Any, ...]:
+    part = one.prompt("conditioning")
+    return (with_link(part, one.add("ZeroPrompt", prompt=part.link)),)
+
+
+@maps("ControlNetApplyAdvanced", "ControlNetApplySD3")
+def _controlled(one: MappedNode) -> tuple[Any, ...]:
+    positive, negative = one.prompt("positive"), one.prompt("negative")
+    made = one.add(
+        "ApplyControlNet",
+        positive=positive.link,
+        negative=negative.link,
+        control_net=one.link("control_net"),
+        image=one.link("image"),
+        vae=one.link("vae") if one.has("vae") else None,
+        strength=_float(one("strength")),
+        start=_float(one("start_percent")),
+        end=_float(one("end_percent")),
+    )
+    return with_link(positive, made.output("positive")), with_link(negative, made.output("negative"))
+
+
+@maps("StyleModelApply")
+def _style(one: MappedNode) -> tuple[Any, ...]:
+    part = one.prompt("conditioning")
+    if one.literal("strength_type", "multiply") != "multiply":
+        raise UnmappableError("`strength_type` is `attn_bias`, which has no counterpart here")
+    made = one.add(
+        "ApplyRedux",
+        prompt=part.link,
+        redux=one.link("style_model"),
+        embedding=one.link("clip_vision_output"),
+        strength=_float(one("strength")),
+    )
+    return (with_link(part, made),)
+
+
+@maps("CLIPVisionEncode")
+def _seen(one: MappedNode) -> tuple[Any, ...]:
+    return (one.add("EncodeImage", image_encoder=one.link("clip_vision"), image=one.link("image")).link,)
+
+
+def _float(given: Any) -> Any:
+    return float(given) if isinstance(given, int) and not isinstance(given, Link | bool) else given

@@ -1,0 +1,245 @@
+"""ComfyUI's samplers: KSampler and KSamplerAdvanced, and their parts: noise, guiders, samplers, noise levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weft.engine.graph.graph import Link
+from weft.nodes.interop.entries import (
+    GuidePart,
+    ModelPart,
+    NoisePart,
+    PromptPart,
+    SamplerPart,
+    UnmappableError,
+)
+from weft.nodes.interop.writing import Made, MappedNode, maps
+
+SAMPLERS: Mapping[str, str] = {
+    "euler": "euler",
+    "euler_ancestral": "euler_ancestral",
+    "heun": "heun",
+    "dpm_2": "dpm2",
+    "dpm_2_ancestral": "dpm2_ancestral",
+    "lms": "lms",
+    "dpm_fast": "dpm_fast",
+    "dpmpp_2s_ancestral": "dpmpp_2s_ancestral",
+    "dpmpp_sde": "dpmpp_sde",
+    "dpmpp_sde_gpu": "dpmpp_sde",
+    "dpmpp_2m": "dpmpp_2m",
+    "dpmpp_2m_sde": "dpmpp_2m_sde",
+    "dpmpp_2m_sde_gpu": "dpmpp_2m_sde",
+    "dpmpp_3m_sde": "dpmpp_3m_sde_k",
+    "dpmpp_3m_sde_gpu": "dpmpp_3m_sde_k",
+    "lcm": "lcm",
+    "res_multistep": "res_multistep",
+    "ddim": "euler",
+    "deis": "deis",
+    "uni_pc": "unipc",
+}
+"""Samplers in sigma form by ComfyUI's names; its `ddim` takes the steps of `euler`, which are DDIM's at eta 0."""
+
+
+def sampler_named(name: Any) -> SamplerPart:
+    """The sampler of a name.
+
+    Raises:
+        UnmappableError: where there is none.
+    """
+    from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+
+    known = SAMPLERS.get(name) if isinstance(name, str) else None
+    if known is None or known not in SIGMA_SAMPLERS:
+        able = ", ".join(one for one, own in SAMPLERS.items() if own in SIGMA_SAMPLERS)
+        raise UnmappableError(f"there is no sampler `{name}` over noise levels; there are: {able}")
+    return SamplerPart(known)
+
+
+def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: PromptPart | None, scale: Any) -> Made:
+    """A guide of classifier-free guidance; a model that reads a scale gets that one, and this one in addition."""
+    guidance = positive.guidance
+    if guidance is None and positive.kind == "flux" and not any("schnell" in name.lower() for name in model.names):
+        guidance = 3.5
+    scale = 1.0 if scale is None else _float(scale)
+    reads = guidance is not None
+    made = one.add(
+        "CFGGuide",
+        "guide",
+        model=model.link,
+        positive=positive.link,
+        negative=negative.link if negative and scale != 1.0 else None,
+        scale=_float(guidance) if reads else scale,
+        rescale=model.rescale or None,
+        true_scale=scale if reads and scale != 1.0 else None,
+    )
+    if scale != 1.0:
+        one.parameter("cfg", made, "true_scale" if reads else "scale", "how strongly the prompt guides")
+    for type, inputs in model.guides:
+        made = one.add(type, "guide", guide=made, **inputs)
+    return made
+
+
+def _sigmas(one: MappedNode, model: ModelPart, **inputs: Any) -> Made:
+    """The noise levels of a schedule."""
+    made = one.add(
+        "MakeComfySigmas",
+        "sigmas",
+        model=model.link,
+        steps=one("steps"),
+        schedule=one.literal("scheduler"),
+        shift=model.shift,
+        **inputs,
+    )
+    one.parameter("steps", made, "steps")
+    return made
+
+
+@maps("KSampler")
+def _sampler(one: MappedNode) -> tuple[Any, ...]:
+    model, denoise = one.model_part(), _float(one("denoise"))
+    guide = guide_of(one, model, one.prompt("positive"), one.prompt("negative"), one("cfg"))
+    sigmas = _sigmas(one, model, denoise=None if denoise == 1 else denoise)
+    return (_run(one, guide, sigmas.link, sampler_named(one.literal("sampler_name")), one("seed"), model),)
+
+
+@maps("KSamplerAdvanced")
+def _part_of_a_run(one: MappedNode) -> tuple[Any, ...]:
+    model = one.model_part()
+    guide = guide_of(one, model, one.prompt("positive"), one.prompt("negative"), one("cfg"))
+    start, end, steps = one("start_at_step"), one("end_at_step"), one("steps")
+    stops = not (isinstance(end, int) and isinstance(steps, int) and end >= steps)
+    leaves = one.literal("return_with_leftover_noise") == "enable"
+    sigmas = _sigmas(
+        one,
+        model,
+        start_step=start or None,
+        end_step=end if stops else None,
+        to_zero=True if stops and not leaves else None,
+    )
+    adds = one.literal("add_noise") == "enable"
+    sampler = sampler_named(one.literal("sampler_name"))
+    return (_run(one, guide, sigmas.link, sampler, one("noise_seed"), model, adds=adds),)
+
+
+def _run(
+    one: MappedNode, guide: Any, sigmas: Any, sampler: SamplerPart, seed: Any, model: ModelPart, *, adds: bool = True
+) -> Link:
+    """A run of a sampler, with the noise of the whole batch from one generator."""
+    latent = one.link("latent_image")
+    made = one.add(
+        "KSampler",
+        guide=guide,
+        latent=latent,
+        sigmas=sigmas,
+        seed=seed,
+        sampler=sampler.name,
+        add_noise=None if adds else False,
+        generator="batch",
+        **sampler.options,
+    )
+    one.parameter("seed", made, "seed", "of the noise")
+    return made.link
+
+
+@maps("SamplerCustomAdvanced")
+def _custom(one: MappedNode) -> tuple[Any, ...]:
+    guide, sampler, noise = one("guider"), one("sampler"), one("noise")
+    if not (isinstance(guide, GuidePart) and isinstance(sampler, SamplerPart) and isinstance(noise, NoisePart)):
+        raise UnmappableError("its noise, guider or sampler is given nothing that a node here makes")
+    adds = noise.seed is not None
+    link = _run(one, guide.link, one.link("sigmas"), sampler, noise.seed, guide.model, adds=adds)
+    return link, link
+
+
+@maps("SamplerCustom")
+def _custom_with_model(one: MappedNode) -> tuple[Any, ...]:
+    model, sampler = one.model_part(), one("sampler")
+    if not isinstance(sampler, SamplerPart):
+        raise UnmappableError("its sampler is given nothing that a node here makes")
+    guide = guide_of(one, model, one.prompt("positive"), one.prompt("negative"), one("cfg"))
+    adds = bool(one.literal("add_noise", True))
+    link = _run(one, guide, one.link("sigmas"), sampler, one("noise_seed"), model, adds=adds)
+    return link, link
+
+
+@maps("BasicGuider")
+def _plain_guide(one: MappedNode) -> tuple[Any, ...]:
+    model = one.model_part()
+    return (GuidePart(guide_of(one, model, one.prompt("conditioning"), None, None).link, model),)
+
+
+@maps("CFGGuider")
+def _guide(one: MappedNode) -> tuple[Any, ...]:
+    model = one.model_part()
+    made = guide_of(one, model, one.prompt("positive"), one.prompt("negative"), one("cfg"))
+    return (GuidePart(made.link, model),)
+
+
+@maps("KSamplerSelect")
+def _chosen(one: MappedNode) -> tuple[Any, ...]:
+    return (sampler_named(one.literal("sampler_name")),)
+
+
+@maps("SamplerLCM")
+def _lcm(one: MappedNode) -> tuple[Any, ...]:
+    return (SamplerPart("lcm"),)
+
+
+@maps("RandomNoise")
+def _noise(one: MappedNode) -> tuple[Any, ...]:
+    return (NoisePart(one("noise_seed")),)
+
+
+@maps("DisableNoise")
+def _no_noise(one: MappedNode) -> tuple[Any, ...]:
+    return (NoisePart(None),)
+
+
+@maps("BasicScheduler")
+def _schedule(one: MappedNode) -> tuple[Any, ...]:
+    denoise = _float(one("denoise"))
+    return (_sigmas(one, one.model_part(), denoise=None if denoise == 1 else denoise).link,)
+
+
+@maps("SDTurboScheduler")
+def _turbo(one: MappedNode) -> tuple[Any, ...]:
+    """The levels of timesteps 999, 899, ...: those of `simple` over ten steps, of which the first ones are run."""
+    steps, denoise = int(one.literal("steps")), float(one.literal("denoise"))
+    first = 10 - int(10 * denoise)
+    whole = first + steps >= 10
+    part = one.model_part()
+    made = one.add(
+        "MakeComfySigmas",
+        "sigmas",
+        model=part.link,
+        steps=10,
+        schedule="simple",
+        start_step=first or None,
+        end_step=None if whole else first + steps,
+        to_zero=None if whole else True,
+    )
+    return (made.link,)
+
+
+@maps("SplitSigmas")
+def _split(one: MappedNode) -> tuple[Any, ...]:
+    made = one.add("SplitSigmas", sigmas=one.link("sigmas"), step=one("step"))
+    return made.output("before"), made.output("after")
+
+
+@maps("FlipSigmas")
+def _flipped(one: MappedNode) -> tuple[Any, ...]:
+    return (one.add("FlipSigmas", sigmas=one.link("sigmas"), least=0.0001).link,)
+
+
+@maps("ManualSigmas")
+def _listed(one: MappedNode) -> tuple[Any, ...]:
+    import re
+
+    levels = [float(part) for part in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", str(one.literal("sigmas")))]
+    return (one.add("ListSigmas", levels=levels).link,)
+
+
+def _float(given: Any) -> Any:
+    return float(given) if isinstance(given, int) and not isinstance(given, bool) else given

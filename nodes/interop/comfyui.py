@@ -1,0 +1,196 @@
+"""ComfyUI's graphs and A1111's parameters as graphs: `read_comfyui`, which an entry point of `weft.formats` names."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from weft.engine.errors import GraphError, Problem, capped
+from weft.engine.graph.graph import Graph
+from weft.engine.interop.definitions import Definitions, definitions_of
+from weft.engine.interop.foreign_formats import is_foreign, links_of, needed, problems_of, read_foreign
+from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
+from weft.nodes.interop.a1111 import read_a1111
+from weft.nodes.interop.entries import ModelPart, UnmappableError
+from weft.nodes.interop.writing import ENTRIES, ForeignDraft, MappedNode
+
+PACKAGE = "comfy_"
+MODULES = ("loading", "prompts", "sampling", "latents", "pictures", "values")
+"""The modules of this room with entries."""
+
+MODEL_LOADERS = ("CheckpointLoaderSimple", "CheckpointLoader", "unCLIPCheckpointLoader", "UNETLoader")
+NEED_A_MODEL = ("VAELoader", "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader")
+"""Classes of loaders whose counterparts here need the model that the part is for."""
+
+MAX_NODES = 5_000
+"""Nodes of a graph that is mapped."""
+
+UNMAPPED = "unmapped-node"
+"""The code of problems of nodes that have no counterpart here."""
+
+
+@cache
+def definitions() -> Definitions:
+    """What ComfyUI says of its own node classes."""
+    file = Path(__file__).parents[1] / "data" / "comfyui-nodes.json"
+    return definitions_of(json.loads(file.read_bytes()))
+
+
+@cache
+def entries() -> Mapping[str, Any]:
+    """Every entry of the mapping."""
+    for name in MODULES:
+        import_module(f"weft.nodes.interop.{PACKAGE}{name}")
+    return ENTRIES
+
+
+def read_comfyui(tree: Mapping[str, Any], path: Path | None) -> Graph | None:
+    """The graph that a ComfyUI file describes, or the parameters that A1111 writes; None where it is neither.
+
+    Raises:
+        GraphError: where nothing of it can be read.
+    """
+    if not is_foreign(tree):
+        return read_a1111(tree, path)
+    graph = mapped(read_foreign(tree, definitions()), path)
+    if not graph.nodes:
+        raise GraphError(graph.faults or [_empty()])
+    return graph
+
+
+def _empty() -> Problem:
+    hint = "add a SaveImage node in ComfyUI"
+    return Problem("a ComfyUI workflow in which nothing gives a result", hint, code="foreign-graph")
+
+
+def mapped(foreign: ForeignGraph, path: Path | None = None) -> Graph:
+    """A graph of ComfyUI's as one of Weft's.
+
+    What has no counterpart is in its faults, and left out with all that needs it.
+    """
+    file = str(path) if path else ""
+    wanted = needed(foreign, definitions())
+    draft = ForeignDraft()
+    if len(foreign.nodes) > MAX_NODES:
+        message = f"{len(foreign.nodes):,} nodes, more than {MAX_NODES:,}"
+        raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
+    found = [*problems_of(foreign, definitions(), wanted)]
+    faulty = {one.node for one in found}
+    used = defaultdict[str, set[int]](set)
+    for link in (link for node in foreign.nodes.values() for link in links_of(node)):
+        used[link.node].add(link.slot)
+    order = list(_ordered(foreign, wanted, draft))
+    roles, models = _roles(foreign, wanted), _models(foreign, wanted)
+    for id in order:
+        node = foreign.nodes[id]
+        if id in faulty or any(link.node not in draft.outputs for link in _all_links(id, node, models)):
+            continue
+        _write(id, node, draft, roles.get(id, ""), models.get(id), used[id])
+    problems = capped(one.within(file) for one in (*foreign.faults, *found, *draft.problems))
+    title = foreign.title or (path.stem if path else "")
+    graph = draft.graph(title, "\n\n".join(foreign.notes))
+    return replace(graph, path=path, faults=tuple(problems), foreign=True)
+
+
+def _write(id: str, node: ForeignNode, draft: ForeignDraft, role: str, model: str | None, uses: set[int]) -> None:
+    """Write what a node is here; a problem where it is nothing."""
+    entry = entries().get(node.type)
+    if entry is None:
+        draft.problems.append(_unknown(id, node))
+        return
+    part = draft.outputs[model][0] if model else None
+    known = part if isinstance(part, ModelPart) else None
+    try:
+        draft.outputs[id] = entry(MappedNode(id, node, definitions().get(node.type), draft, role, known, sorted(uses)))
+    except UnmappableError as fault:
+        hint = f"change `{node.title or node.type}` in ComfyUI; --partial imports what does not need it"
+        draft.problems.append(Problem(f"{node.type}: {fault}", hint, id, code=UNMAPPED))
+
+
+def _unknown(id: str, node: ForeignNode) -> Problem:
+    """The problem of a class that has no entry."""
+    where = f"of the package {node.package}, " if node.package else ""
+    own = "" if node.type in definitions() or node.package else "no node of ComfyUI's own, "
+    message = f"the node class {node.type}, {own or where}has no counterpart here"
+    hint = "--partial imports what does not need it"
+    return Problem(message, hint, id, code=UNMAPPED)
+
+
+def _all_links(id: str, node: ForeignNode, models: Mapping[str, str]) -> Iterator[ForeignLink]:
+    yield from links_of(node)
+    if id in models:
+        yield ForeignLink(models[id], 0)
+
+
+def _ordered(foreign: ForeignGraph, wanted: frozenset[str], draft: ForeignDraft) -> Iterator[str]:
+    """The nodes that are wanted, each after those that it needs; a problem for each circle."""
+    models = _models(foreign, wanted)
+    done: dict[str, bool] = {}
+    for start in (id for id in foreign.nodes if id in wanted):
+        stack = [(start, False)]
+        while stack:
+            id, left = stack.pop()
+            if left:
+                done[id] = True
+                yield id
+            elif id not in done:
+                done[id] = False
+                stack.append((id, True))
+                for link in reversed([*_all_links(id, foreign.nodes[id], models)]):
+                    if done.get(link.node) is False:
+                        message = f"the nodes `{id}` and `{link.node}` depend on each other in a circle"
+                        draft.problems.append(Problem(message, "cut one of the links", id, code="cycle"))
+                    elif link.node in wanted and link.node not in done:
+                        stack.append((link.node, False))
+
+
+def _roles(foreign: ForeignGraph, wanted: frozenset[str]) -> dict[str, str]:
+    """Ids that follow from how nodes are used: the prompt that every sampler takes as `negative`."""
+    used = defaultdict[str, set[str]](set)
+    for id in wanted:
+        for name, given in foreign.nodes[id].inputs.items():
+            if isinstance(given, ForeignLink):
+                used[given.node].add(name)
+    return {id: next(iter(names)) for id, names in used.items() if names in ({"positive"}, {"negative"})}
+
+
+def _models(foreign: ForeignGraph, wanted: frozenset[str]) -> dict[str, str]:
+    """The loader of the model that each loader of a part is for: the one that is used with it."""
+    loaders = [id for id in foreign.nodes if id in wanted and foreign.nodes[id].type in MODEL_LOADERS]
+    parts = [id for id in foreign.nodes if id in wanted and foreign.nodes[id].type in NEED_A_MODEL]
+    if not loaders or not parts:
+        return {}
+    if len(loaders) == 1:
+        return dict.fromkeys(parts, loaders[0])
+    below = defaultdict[str, list[str]](list)
+    for id in wanted:
+        for link in links_of(foreign.nodes[id]):
+            below[link.node].append(id)
+    reached = {id: _reached(id, below) for id in (*loaders, *parts)}
+    return {part: _nearest(part, loaders, reached) for part in parts}
+
+
+def _reached(start: str, below: Mapping[str, list[str]]) -> dict[str, int]:
+    """How far each node below one is."""
+    found, front, distance = {start: 0}, [start], 0
+    while front:
+        distance += 1
+        front = list(dict.fromkeys(one for id in front for one in below.get(id, ()) if one not in found))
+        found |= dict.fromkeys(front, distance)
+    return found
+
+
+def _nearest(part: str, loaders: list[str], reached: Mapping[str, Mapping[str, int]]) -> str:
+    """The loader that meets a part first on the way down."""
+
+    def meeting(loader: str) -> int:
+        common = reached[part].keys() & reached[loader].keys()
+        return min((reached[part][id] + reached[loader][id] for id in common), default=10**9)
+
+    return min(loaders, key=meeting)

@@ -1,0 +1,84 @@
+"""What the outputs of another program's nodes are while a graph is mapped: models, prompts, guides, samplers, noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from weft.engine.graph.graph import Link
+
+
+class UnmappableError(Exception):
+    """A node has no counterpart here; the message says why."""
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """A model, with what the nodes that change it say of its sampling.
+
+    Args:
+        shift: of the levels of a flow.
+        rescale: of guidance.
+        guides: nodes that take the guide made of it, by their type, with their inputs, in order.
+        names: of the files that it was loaded from.
+        differential: whether noise masks say in which steps a place is painted.
+    """
+
+    link: Link
+    shift: float | None = None
+    rescale: float = 0.0
+    guides: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    names: tuple[str, ...] = ()
+    differential: bool = False
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """Text encoders.
+
+    Args:
+        skip: of the last layers.
+        kind: what the graph says that they are for, such as `flux`.
+    """
+
+    link: Link
+    skip: int = 0
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class PromptPart:
+    """A prompt.
+
+    Args:
+        guidance: the scale that a model reads which was distilled with guidance.
+        kind: of the text encoders.
+    """
+
+    link: Link
+    guidance: Any = None
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class GuidePart:
+    """A guide with its model."""
+
+    link: Link
+    model: ModelPart
+
+
+@dataclass(frozen=True)
+class SamplerPart:
+    """A sampler by its name here, with further inputs of KSampler."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NoisePart:
+    """Noise of a seed; None is no noise."""
+
+    seed: Any = None
