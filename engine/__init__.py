@@ -38,12 +38,12 @@ from weft.engine.show.formatters import register as _register_formatters
 from weft.engine.spec.batched import batched
 from weft.engine.spec.context import INJECTED, Context
 from weft.engine.spec.control_flow import Choose, Collect, Count, JoinLists, Switch
-from weft.engine.spec.node import Advice, Lazy, NodeProblem, NodeType, named, node
+from weft.engine.spec.node import Advice, Gives, Lazy, NodeProblem, NodeType, named, node
 from weft.engine.spec.upstream import Upstream
 from weft.engine.spec.workload import MemoryUse, Work, Workload, all_but
 from weft.engine.store import Computed, Record, Store
 from weft.engine.submission import Submission
-from weft.engine.types import ADDED_LATER, Choices, Range, value
+from weft.engine.types import ADDED_LATER, NOT_ALWAYS, Choices, Range, value
 from weft.engine.verdict import SafetyDemand, Verdict
 from weft.engine.weights.recipes import Loading, Patch, Recipe, RestoreWeights, loader_for, loaders_in, size_for
 from weft.engine.weights.resources import HashedResource, InputFile, Resolved, Resource, SearchPaths, find, inside
@@ -64,6 +64,7 @@ else:
 __all__ = [
     "ADDED_LATER",
     "INJECTED",
+    "NOT_ALWAYS",
     "Advice",
     "Artifact",
     "Cancelled",
@@ -77,6 +78,7 @@ __all__ = [
     "Count",
     "Engine",
     "Given",
+    "Gives",
     "Graph",
     "GraphError",
     "HashedResource",

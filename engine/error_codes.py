@@ -67,6 +67,7 @@ CODES: Mapping[str, str] = {
     "unknown-node-type": "No installed node library has this node type.",
     "unknown-input": "The node type has no input of this name.",
     "unknown-output": "The node type has no output of this name.",
+    "output-not-given": "The node type has the output, but this node does not give it.",
     "ambiguous-output": "A link to a node with several outputs names none of them.",
     "no-outputs": "A link leads to a subgraph without outputs.",
     "missing-input": "A required input is not given.",

@@ -98,6 +98,13 @@ if TYPE_CHECKING:
         MaskObjects,
         SegmentImage,
     )
+    from weft.nodes.library.pipelines import (
+        EncodePipelinePrompt,
+        LoadPipeline,
+        PipelineOutput,
+        RunPipeline,
+        SetPipelineInput,
+    )
     from weft.nodes.library.primitives import (
         Boolean,
         FormatText,
@@ -157,6 +164,9 @@ if TYPE_CHECKING:
         TextClassifier,
         Upscaler,
     )
+    from weft.nodes.media_values import Audio, Video
+    from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
+    from weft.nodes.pipeline_values import Pipeline, PipelineInputs
     from weft.nodes.sampling.compatibility import guide_fits
     from weft.nodes.sampling.samplers import SamplerName, ScheduleName
     from weft.nodes.sampling.traits import GuideTraits, LatentTraits, ModelTraits, PromptTraits
@@ -215,6 +225,7 @@ __all__ = [
     "ApplyRedux",
     "ApplyUnCLIP",
     "AttentionShown",
+    "Audio",
     "AveragePrompts",
     "BatchImages",
     "BatchLatents",
@@ -255,6 +266,7 @@ __all__ = [
     "Embedding",
     "EmptyLatent",
     "EncodeImage",
+    "EncodePipelinePrompt",
     "EstimateDepth",
     "ExtractFeatures",
     "ExtractFolderFeatures",
@@ -318,6 +330,7 @@ __all__ = [
     "LoadLoRA",
     "LoadObjectDetector",
     "LoadPerceptualNetwork",
+    "LoadPipeline",
     "LoadPoseModel",
     "LoadRedux",
     "LoadSegmentationModel",
@@ -355,6 +368,9 @@ __all__ = [
     "PictureFeatures",
     "Pictured",
     "PlotLosses",
+    "Pipeline",
+    "PipelineInputs",
+    "PipelineOutput",
     "PlotNoiseSchedule",
     "PlotSigmas",
     "PlottedSchedule",
@@ -375,6 +391,7 @@ __all__ = [
     "RotateLatent",
     "SafetyCheck",
     "SafetyChecked",
+    "RunPipeline",
     "SampledSteps",
     "SamplerName",
     "SaveControlNet",
@@ -394,6 +411,7 @@ __all__ = [
     "SetAlpha",
     "SetLevels",
     "SetNoiseMask",
+    "SetPipelineInput",
     "ShapeMask",
     "SharpenImage",
     "Sharpness",
@@ -422,5 +440,6 @@ __all__ = [
     "VAEDecode",
     "VAEEncode",
     "ZeroPrompt",
+    "Video",
     "guide_fits",
 ]

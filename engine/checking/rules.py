@@ -18,7 +18,7 @@ from weft.engine.graph.traversal import circles, sources
 from weft.engine.interrupts import is_interrupt
 from weft.engine.refused_words import check_words
 from weft.engine.spec.call import Call, Gather
-from weft.engine.spec.node import Input, NodeProblem
+from weft.engine.spec.node import Gives, Input, NodeProblem
 from weft.engine.spec.upstream import Upstream
 
 
@@ -155,6 +155,20 @@ def compatible_calls(draft: Draft) -> Iterator[Problem]:
             yield from found_by(call, partial(call.type.fits, Upstream(call, draft.calls)))
 
 
+def given_outputs(draft: Draft) -> Iterator[Problem]:
+    """Links lead to outputs that the nodes give, as far as it is known before a run."""
+    ends = [(call.id, name, link) for call in draft.calls.values() for name, link in call.links]
+    ends += [("", name, link) for name, link in draft.flat.outputs.items()]
+    for id, name, link in ends:
+        call = draft.calls.get(link.node)
+        trait = call.type.trait(Gives) if call else None
+        given = trait.find(Upstream(call, draft.calls)) if call and trait and link.output else None
+        if call and given is not None and link.output in call.type.outputs and link.output not in given:
+            message = f"{'' if id else f'output `{name}` '}links to `{link}`, which this {call.type.name} does not give"
+            hint = f"it gives: {listed(sorted(given))}" if given else "it gives nothing"
+            yield Problem(message, hint, id, name if id else "", code="output-not-given")
+
+
 def found_by(call: Call, find: Callable[[], Iterable[NodeProblem]]) -> list[Problem]:
     """The problems that a node type's own check finds; a problem of the node type where the check raises."""
     problems = []
@@ -212,6 +226,7 @@ RULES: tuple[Rule, ...] = (
     allowed_licences,
     one_family,
     compatible_calls,
+    given_outputs,
     known_selection,
     something_to_run,
 )

@@ -14,7 +14,7 @@ from weft.engine.limits import Limits
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.call_arguments import swapped
 from weft.engine.spec.context import Context
-from weft.engine.spec.node import NodeType
+from weft.engine.spec.node import NodeType, Output
 from weft.engine.types import Type, check_values, shown
 
 
@@ -34,7 +34,7 @@ def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Contex
     if arrived:
         _check_arrived(call, values, limits)
     outputs = call.type.call(values, context() if call.type.context_name else None)
-    given = {name: _declared(call.type.outputs[name].type, item, name) for name, item in outputs.items()}
+    given = {name: _given(call.type.outputs[name], item) for name, item in outputs.items()}
     for name, item in given.items():
         _within(limits, item, f"output `{name}`")
     return given
@@ -57,6 +57,11 @@ def _within(limits: Limits, item: object, what: str) -> None:
         check_extent(item, limits)
     except InputError as fault:
         raise InputError(f"{what}: {fault.message}", fault.hint, fault.code) from None
+
+
+def _given(output: Output, item: Any) -> Any:
+    """A value of an output in its declared type; None where the call does not give it."""
+    return None if item is None and not output.always else _declared(output.type, item, output.name)
 
 
 def _declared(wanted: Type, item: Any, name: str) -> Any:
@@ -90,6 +95,9 @@ def _values(call: Call, arrived: Mapping[Link, Any]) -> dict[str, Any]:
 
 def _arrived(wanted: Type, item: Any, name: str) -> Any:
     """A linked value in the declared type: an int becomes a float where one is wanted, bounds and choices hold."""
+    if item is None and not wanted.admits(None):
+        message = f"input `{name}`: the node that it is linked to does not give this output, expected {wanted}"
+        raise InputError(message, "link it to an output that is given", "output-not-given")
     if any(wanted.sockets()) and not isinstance(item, (int, float)):
         return item
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pickle import PicklingError
@@ -24,7 +24,7 @@ from weft.engine.one_or_many import one_or_many
 from weft.engine.spec.at_once import runner
 from weft.engine.spec.call_arguments import bound
 from weft.engine.spec.context import Context
-from weft.engine.types import ADDED_LATER, Either, ListOf, Type, Value, Variable, list_item, read
+from weft.engine.types import ADDED_LATER, NOT_ALWAYS, Either, ListOf, Type, Value, Variable, list_item, read
 from weft.engine.weights.resources import Resource
 
 if TYPE_CHECKING:
@@ -81,6 +81,18 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class Gives:
+    """A trait of node types with outputs that some calls do not give (`weft.engine.types.NOT_ALWAYS`).
+
+    Args:
+        find: takes a node of the type; returns the names of the outputs that it gives, or None where that is not known
+            before a run. A link to any other one is a problem.
+    """
+
+    find: Callable[[Upstream], Collection[str] | None]
+
+
+@dataclass(frozen=True)
 class Lazy:
     """The value of one input decides which other inputs are needed; those that are not needed are not computed.
 
@@ -130,10 +142,15 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a node type."""
+    """One output of a node type.
+
+    Args:
+        always: whether every call gives it; where not, it may be None.
+    """
 
     name: str
     type: Type
+    always: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,7 +398,7 @@ def _input(owner: str, parameter: inspect.Parameter, hints: Mapping[str, Any], h
         kind = read(hints[name])
     except CatalogError as fault:
         raise CatalogError(f"{owner}: `{name}`: {fault}") from None
-    marks = typing.get_args(hints[name])[1:] if typing.get_origin(hints[name]) is typing.Annotated else ()
+    marks = _marks(hints[name])
     resource = next((mark for mark in marks if isinstance(mark, Resource)), None)
     if resource is not None and list_item(kind) is not None:
         raise CatalogError(f"{owner}: `{name}`: an input that names files takes one of them, no list")
@@ -392,6 +409,11 @@ def _input(owner: str, parameter: inspect.Parameter, hints: Mapping[str, Any], h
     return Input(name, kind, default, helps.get(name, ""), resource, any(mark is ADDED_LATER for mark in marks))
 
 
+def _marks(annotation: Any) -> tuple[Any, ...]:
+    """What stands behind the type in an `Annotated`."""
+    return typing.get_args(annotation)[1:] if typing.get_origin(annotation) is typing.Annotated else ()
+
+
 def _outputs(owner: str, hints: Mapping[str, Any]) -> tuple[dict[str, Output], type | None]:
     if "return" not in hints:
         raise CatalogError(f"{owner}: no return annotation; it is the node's output")
@@ -400,7 +422,9 @@ def _outputs(owner: str, hints: Mapping[str, Any]) -> tuple[dict[str, Output], t
     try:
         if isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields"):
             fields = typing.get_type_hints(cls, include_extras=True)
-            return {name: Output(name, read(kind)) for name, kind in fields.items()}, cls
+            return {
+                name: Output(name, read(kind), NOT_ALWAYS not in _marks(kind)) for name, kind in fields.items()
+            }, cls
         kind = read(annotation)
     except CatalogError as fault:
         raise CatalogError(f"{owner}: the output: {fault}") from None
