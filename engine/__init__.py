@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weft.engine.artifact import Artifact, name_fault
+from weft.engine.artifact import Artifact, media_type, name_fault
 from weft.engine.errors import (
     Cancelled,
     CatalogError,
@@ -128,6 +128,7 @@ __all__ = [
     "listed",
     "loader_for",
     "loaders_in",
+    "media_type",
     "name_fault",
     "named",
     "nearest",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine.atomic_write import place_new, write_temporary
-from weft.engine.errors import InputError
+from weft.engine.errors import CatalogError, InputError
 from weft.engine.types import ADDED_LATER, value
 from weft.engine.unicode_text import byte_length, escaped, is_unicode
 from weft.engine.verdict import Verdict
@@ -30,7 +30,18 @@ SUFFIXES = {
     "application/json": ".json",
     "application/x-safetensors": ".safetensors",
 }
-"""The suffix of each media type that can be delivered to a folder."""
+"""The suffix of each media type that can be delivered to a folder; node libraries add theirs by `media_type`."""
+
+
+def media_type(name: str, suffix: str) -> str:
+    """Let artifacts of a media type be delivered, as files with a suffix; gives its name.
+
+    Raises:
+        CatalogError: where it has another suffix already, or the suffix is none.
+    """
+    if not re.fullmatch(r"\.[a-z0-9]{1,12}", suffix) or SUFFIXES.setdefault(name, suffix) != suffix:
+        raise CatalogError(f"{name} cannot have the suffix {suffix!r}: it has {SUFFIXES.get(name)!r}, or that is none")
+    return name
 
 
 @value

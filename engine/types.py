@@ -41,7 +41,7 @@ Digests and keys of values and graphs that do not use it stay what they were, an
 NOT_ALWAYS = "weft.not_always"
 """Marks an output that some calls of a node type do not give, which is None then: `Annotated[Image, NOT_ALWAYS]`.
 
-Which outputs a node gives, as far as it is known before a run, is said by the trait `Gives`.
+Which outputs a node gives, as far as it is known before a run, is declared by the trait `Gives`.
 """
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from weft.nodes.library.adjust import AdjustColours, BlurImage, InvertImage, MatchColours, SetLevels, SharpenImage
     from weft.nodes.library.attention import AttentionShown, KSamplerAttention
+    from weft.nodes.library.audio import LoadAudio, SaveAudio, SetAudio, TakeAudio, TrimAudio
     from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
     from weft.nodes.library.clip_scores import AestheticScore, ClipScore, LoadAestheticHead, LoadClipModel
     from weft.nodes.library.comfy_sigmas import MakeComfySigmas
@@ -154,6 +155,18 @@ if TYPE_CHECKING:
     from weft.nodes.library.train_embedding import SaveEmbedding, TrainedEmbedding, TrainEmbedding
     from weft.nodes.library.train_lora import PlotLosses, SaveLoRA, TrainedLoRA, TrainLoRA
     from weft.nodes.library.upscale import LoadUpscaler, UpscaleImage
+    from weft.nodes.library.video import (
+        DrawContactStrip,
+        JoinVideos,
+        LoadVideo,
+        MakeVideo,
+        ReverseVideo,
+        SaveVideo,
+        ScaleVideo,
+        SetFrameRate,
+        SplitVideo,
+        TrimVideo,
+    )
     from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
     from weft.nodes.picture_model_values import (
         DepthModel,
@@ -258,6 +271,7 @@ __all__ = [
     "DepthModel",
     "DepthToNormals",
     "Distance",
+    "DrawContactStrip",
     "DrawLineArt",
     "DrawNoise",
     "DrawPose",
@@ -301,6 +315,7 @@ __all__ = [
     "IntegerMath",
     "InvertImage",
     "JoinText",
+    "JoinVideos",
     "KSampler",
     "KSamplerAttention",
     "KSamplerBatch",
@@ -316,6 +331,7 @@ __all__ = [
     "ListSigmas",
     "LoRA",
     "LoadAestheticHead",
+    "LoadAudio",
     "LoadCheckpoint",
     "LoadClipModel",
     "LoadControlNet",
@@ -339,8 +355,10 @@ __all__ = [
     "LoadUpscaler",
     "LoadVAE",
     "MakeComfySigmas",
+    "LoadVideo",
     "MakeLatent",
     "MakeSigmas",
+    "MakeVideo",
     "Mask",
     "MaskObjects",
     "MaskToImage",
@@ -387,6 +405,7 @@ __all__ = [
     "Redux",
     "ReferenceGuide",
     "RepeatLatent",
+    "ReverseVideo",
     "RotateImage",
     "RotateLatent",
     "SafetyCheck",
@@ -398,17 +417,23 @@ __all__ = [
     "SaveEmbedding",
     "SaveImage",
     "SaveLoRA",
+    "SaveAudio",
+    "SaveImage",
+    "SaveVideo",
     "ScaleImage",
     "ScaleImageBy",
     "ScaleImageToModel",
     "ScaleImageToPixels",
     "ScaleLatent",
+    "ScaleVideo",
     "ScheduleName",
     "Scored",
     "Seeds",
     "SegmentImage",
     "SegmentationModel",
     "SetAlpha",
+    "SetAudio",
+    "SetFrameRate",
     "SetLevels",
     "SetNoiseMask",
     "SetPipelineInput",
@@ -421,7 +446,9 @@ __all__ = [
     "SizeTraits",
     "SplitBatch",
     "SplitSigmas",
+    "SplitVideo",
     "StitchImage",
+    "TakeAudio",
     "TakeLatents",
     "Text",
     "TextClassifier",
@@ -434,6 +461,8 @@ __all__ = [
     "TrainedControlNet",
     "TrainedEmbedding",
     "TrainedLoRA",
+    "TrimAudio",
+    "TrimVideo",
     "UnCLIP",
     "UpscaleImage",
     "Upscaler",

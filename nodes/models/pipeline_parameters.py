@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from weft.engine import InputError, listed, nearest
-from weft.nodes.models.pipeline_source import REQUIRED, Parameter, PipelineClass
+from weft.nodes.models.pipeline_source import REQUIRED, CallParameter, PipelineClass
 
 INPUTS: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt",),
@@ -49,7 +49,7 @@ DATA = frozenset({"Tensor", "FloatTensor", "LongTensor", "BoolTensor", "Image", 
 """Names in annotations of what no JSON has: tensors, pictures."""
 
 
-class Fault(NamedTuple):
+class CallFault(NamedTuple):
     """What is wrong with an input of RunPipeline."""
 
     input: str
@@ -70,7 +70,7 @@ def parameter_of(known: PipelineClass, input: str) -> str | None:
 
 def faults(
     known: PipelineClass, given: Collection[str], settings: Mapping[str, Any], named: Collection[str] | None
-) -> Iterator[Fault]:
+) -> Iterator[CallFault]:
     """What is wrong with a call, as far as it shows before it is made.
 
     Args:
@@ -84,20 +84,20 @@ def faults(
         if parameter is None:
             able = listed(sorted(one for one in INPUTS if parameter_of(known, one)))
             message = f"{known.name} takes no `{input}`"
-            yield Fault(input, InputError(message, f"leave it out; it takes: {able}", "unsupported-by-model"))
+            yield CallFault(input, InputError(message, f"leave it out; it takes: {able}", "unsupported-by-model"))
         elif parameter in taken:
             message = f"`{input}` and `{taken[parameter]}` are both the `{parameter}` of {known.name}"
-            yield Fault(input, InputError(message, "give one of them", "conflicting-inputs"))
+            yield CallFault(input, InputError(message, "give one of them", "conflicting-inputs"))
         else:
             taken[parameter] = input
     for name, value in settings.items():
-        yield from (Fault("settings", error) for error in _setting_faults(known, name, value))
+        yield from (CallFault("settings", error) for error in _setting_faults(known, name, value))
     for name in named or ():
         if name not in known.call or name in NEVER:
-            yield Fault("inputs", unknown_parameter(known, name))
+            yield CallFault("inputs", unknown_parameter(known, name))
         elif name in taken:
             message = f"`{taken[name]}` and `inputs` both give the `{name}` of {known.name}"
-            yield Fault("inputs", InputError(message, "give one of them", "conflicting-inputs"))
+            yield CallFault("inputs", InputError(message, "give one of them", "conflicting-inputs"))
     if named is not None:
         yield from _missing(known, {*taken, *settings, *named})
 
@@ -132,7 +132,7 @@ def unknown_parameter(known: PipelineClass, name: str) -> InputError:
     return InputError(f"{known.name} has no parameter `{name}`", hint, "unknown-setting")
 
 
-def _missing(known: PipelineClass, given: Collection[str]) -> Iterator[Fault]:
+def _missing(known: PipelineClass, given: Collection[str]) -> Iterator[CallFault]:
     """Parameters that a call cannot do without."""
     owners = {parameter_of(known, input): input for input in INPUTS}
     for name, one in known.call.items():
@@ -145,19 +145,19 @@ def _missing(known: PipelineClass, given: Collection[str]) -> Iterator[Fault]:
                 f"link `{input}`" if input else f'link it by SetPipelineInput("{name}", ...), or set it in `settings`'
             )
             message = f"{known.name} needs `{name}` ({one.type[:80]})"
-            yield Fault(input or "inputs", InputError(message, hint, "missing-input"))
+            yield CallFault(input or "inputs", InputError(message, hint, "missing-input"))
     if (
         known.needs_prompt
         and not {"prompt", "prompt_embeds"} & set(given)
         and known.call["prompt"].default is not REQUIRED
     ):
         message = f"{known.name} needs a prompt"
-        yield Fault(
+        yield CallFault(
             "prompt", InputError(message, "give `prompt`, or link `inputs` to EncodePipelinePrompt", "missing-input")
         )
 
 
-def is_data(parameter: Parameter) -> bool:
+def is_data(parameter: CallParameter) -> bool:
     """Whether a parameter takes what no JSON has: tensors, pictures."""
     names = ast.walk(parameter.annotation) if parameter.annotation else ()
     return any(getattr(one, "attr", getattr(one, "id", "")) in DATA for one in names)

@@ -18,7 +18,7 @@ from weft.engine import Context, InputError
 from weft.nodes.media_values import Audio, Video
 from weft.nodes.models.network_calls import library_errors
 from weft.nodes.models.pipeline_facts import OUTPUTS
-from weft.nodes.models.pipeline_source import Parameter
+from weft.nodes.models.pipeline_source import CallParameter
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.picture_files import to_levels, to_pil
 from weft.nodes.pipeline_values import PipelineInputs
@@ -92,7 +92,9 @@ class PipelineRun:
         self.latents = tensors.get("latents")
         return tensors
 
-    def call(self, given: Mapping[str, Any], seeds: Sequence[int], known: Mapping[str, Parameter], latent: bool) -> Any:
+    def call(
+        self, given: Mapping[str, Any], seeds: Sequence[int], known: Mapping[str, CallParameter], latent: bool
+    ) -> Any:
         """What the pipeline returns.
 
         Args:
@@ -130,13 +132,13 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def generators(seeds: Sequence[int], parameter: Parameter) -> Any:
+def generators(seeds: Sequence[int], parameter: CallParameter) -> Any:
     """A generator on the CPU for each item; one alone where there is one item, or the class takes no list."""
     made = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     return made[0] if len(made) == 1 or "ist[" not in parameter.type else made
 
 
-def argument(value: Any, parameter: Parameter, device: str) -> Any:
+def argument(value: Any, parameter: CallParameter, device: str) -> Any:
     """A value that crossed links as a pipeline takes it: Pillow pictures, tensors on its device.
 
     Where a class takes pictures as tensors alone, these are `[batch, channel, height, width]` in 0..1.

@@ -21,7 +21,7 @@ ONE_OR_OTHER = re.compile(r"Provide either `prompt` or `prompt_embeds`")
 
 
 @dataclass(frozen=True)
-class Parameter:
+class CallParameter:
     """A parameter of a method.
 
     Args:
@@ -39,7 +39,7 @@ class Parameter:
         return ast.unparse(self.annotation) if self.annotation else "anything"
 
 
-Parameters = Mapping[str, Parameter]
+CallParameters = Mapping[str, CallParameter]
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ class PipelineClass:
         call: the parameters of a call.
         outputs: the names of what a call gives.
         encode: the parameters of `encode_prompt`; none where it has no such method.
-        encoded: the names of what that gives, in order; none where they cannot be told.
+        encoded: the names of what that gives, in order; none where its source does not name them.
         bases: the names of all classes that it is made of.
         needs_prompt: whether it refuses a call with neither a prompt nor its embeddings.
     """
 
     name: str
-    components: Parameters
+    components: CallParameters
     optional: frozenset[str]
-    call: Parameters
+    call: CallParameters
     outputs: tuple[str, ...]
-    encode: Parameters
+    encode: CallParameters
     encoded: tuple[str, ...]
     bases: frozenset[str]
     needs_prompt: bool
@@ -164,13 +164,15 @@ def _methods(found: ast.ClassDef) -> dict[str, ast.FunctionDef]:
     return {one.name: one for one in found.body if isinstance(one, ast.FunctionDef)}
 
 
-def _parameters(method: ast.FunctionDef) -> Parameters:
+def _parameters(method: ast.FunctionDef) -> CallParameters:
     given = method.args
     named = [*given.posonlyargs, *given.args]
     defaults: list[ast.expr | None] = [*[None] * (len(named) - len(given.defaults)), *given.defaults]
     pairs = [*zip(named, defaults, strict=True), *zip(given.kwonlyargs, given.kw_defaults, strict=True)]
     return {
-        one.arg: Parameter(one.arg, one.annotation, _constant(default)) for one, default in pairs if one.arg != "self"
+        one.arg: CallParameter(one.arg, one.annotation, _constant(default))
+        for one, default in pairs
+        if one.arg != "self"
     }
 
 

@@ -167,7 +167,7 @@ def test_annotations_of_all_pipelines_are_read() -> None:
     assert flux and flux.loads_loras and flux.encoded == ("prompt_embeds", "pooled_prompt_embeds", "text_ids")
 
 
-def test_a_pipeline_that_cannot_be_handed_embeddings_is_said_so(models: Path, tmp_path: Path) -> None:
+def test_a_pipeline_that_cannot_be_handed_embeddings_is_refused(models: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     unet = diffusers.UNet2DModel(
         sample_size=16,
