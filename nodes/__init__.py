@@ -100,6 +100,7 @@ if TYPE_CHECKING:
         SegmentImage,
     )
     from weft.nodes.library.pipelines import (
+        ApplyLoRAToPipeline,
         EncodePipelinePrompt,
         LoadPipeline,
         PipelineOutput,
@@ -168,6 +169,7 @@ if TYPE_CHECKING:
         TrimVideo,
     )
     from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
+    from weft.nodes.media_values import Audio, Video
     from weft.nodes.picture_model_values import (
         DepthModel,
         ImageClassifier,
@@ -177,8 +179,6 @@ if TYPE_CHECKING:
         TextClassifier,
         Upscaler,
     )
-    from weft.nodes.media_values import Audio, Video
-    from weft.nodes.picture_model_values import DepthModel, ObjectDetector, PoseModel, SegmentationModel, Upscaler
     from weft.nodes.pipeline_values import Pipeline, PipelineInputs
     from weft.nodes.sampling.compatibility import guide_fits
     from weft.nodes.sampling.samplers import SamplerName, ScheduleName
@@ -234,6 +234,7 @@ __all__ = [
     "ApplyIPAdapter",
     "ApplyLoRA",
     "ApplyLoRAToModel",
+    "ApplyLoRAToPipeline",
     "ApplyReVision",
     "ApplyRedux",
     "ApplyUnCLIP",
@@ -354,8 +355,8 @@ __all__ = [
     "LoadTextEncoder",
     "LoadUpscaler",
     "LoadVAE",
-    "MakeComfySigmas",
     "LoadVideo",
+    "MakeComfySigmas",
     "MakeLatent",
     "MakeSigmas",
     "MakeVideo",
@@ -385,10 +386,10 @@ __all__ = [
     "PickFromBatch",
     "PictureFeatures",
     "Pictured",
-    "PlotLosses",
     "Pipeline",
     "PipelineInputs",
     "PipelineOutput",
+    "PlotLosses",
     "PlotNoiseSchedule",
     "PlotSigmas",
     "PlottedSchedule",
@@ -408,17 +409,16 @@ __all__ = [
     "ReverseVideo",
     "RotateImage",
     "RotateLatent",
+    "RunPipeline",
     "SafetyCheck",
     "SafetyChecked",
-    "RunPipeline",
     "SampledSteps",
     "SamplerName",
+    "SaveAudio",
     "SaveControlNet",
     "SaveEmbedding",
     "SaveImage",
     "SaveLoRA",
-    "SaveAudio",
-    "SaveImage",
     "SaveVideo",
     "ScaleImage",
     "ScaleImageBy",
@@ -468,7 +468,7 @@ __all__ = [
     "Upscaler",
     "VAEDecode",
     "VAEEncode",
-    "ZeroPrompt",
     "Video",
+    "ZeroPrompt",
     "guide_fits",
 ]

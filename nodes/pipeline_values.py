@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from weft.engine import Patch, Recipe, value
+from weft.engine import Loading, Patch, Recipe, value
 
 
 @value
@@ -39,6 +40,24 @@ class Pipeline(Recipe[Any]):
         variant = f", {self.variant}" if self.variant else ""
         changed = f", {len(self.changes)} changes" if self.changes else ""
         return f"Pipeline({self.class_name}, {self.dtype}{variant}, {self.source[:12]}{changed})"
+
+
+@value
+@dataclass(frozen=True)
+class PipelineLoRA(Patch[Any]):
+    """A LoRA in a pipeline, by diffusers' own methods.
+
+    Args:
+        source: the content digest of its file.
+        strength: what its change is multiplied by.
+    """
+
+    source: str
+    strength: float
+
+    def enter(self, module: Any, loading: Loading) -> Callable[[], None]:
+        undo: Callable[[], None] = module.add_lora(loading.locate(self.source).root, self.strength)
+        return undo
 
 
 @value

@@ -20,7 +20,7 @@ CODES: Mapping[str, str] = {
     "unsupported-network": "The denoiser reads something in addition to latents and prompts that no node gives it.",
     "network-failed": "A network cannot be run on what it was given.",
     "needs-code": "The model needs code that comes with it, or of another library, which is not run.",
-    "unknown-setting": "The pipeline has no parameter of this name, or it is set otherwise.",
+    "unknown-argument": "The pipeline has no parameter of this name, or it is set otherwise.",
     "unsupported-weights": "The weights are in a format that is not read.",
     "unread-tensors": "A file has tensors that nothing reads; the model is loaded without them.",
     "unread-configuration": "A configuration has entries that nothing reads.",

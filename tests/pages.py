@@ -49,9 +49,18 @@ def settings() -> str:
     )
 
 
+def pipelines() -> str:
+    """Each pipeline that the installed diffusers exports, what it gives, and whether it was compared or why not."""
+    from tests.nodes.pipeline_states import states
+
+    head = ("pipeline", "gives", "compared with diffusers")
+    return table(head, ((f"`{name}`", ", ".join(given), state) for name, given, state in states()))
+
+
 TABLES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "codes": ("engine/ERRORS.md", partial(codes, error_codes.CODES)),
     "codes of nodes": ("nodes/ERRORS.md", partial(codes, problem_codes.CODES)),
+    "pipelines": ("nodes/PIPELINES.md", pipelines),
     "settings": ("engine/SETTINGS.md", settings),
 }
 """Each generated table: its page, and what makes it."""

@@ -100,7 +100,9 @@ def test_the_events_page_names_no_event_that_does_not_exist() -> None:
     assert rows(EVENTS).keys() == {event.__name__ for event in every_event()}
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "pipelines" else name for name in TABLES]
+)
 def test_a_generated_table_is_up_to_date(name: str) -> None:
     assert written(name) == TABLES[name][1](), "run: python -m tests.pages"
 

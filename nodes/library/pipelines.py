@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from typing import Annotated, Any, NamedTuple
 
 from weft.engine import (
@@ -22,12 +24,13 @@ from weft.engine import (
     size_for,
 )
 from weft.nodes.families.pipeline_sources import PipelineSource
+from weft.nodes.lora_values import LoRA
 from weft.nodes.media_values import Audio, Video
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.part_precisions import PartPrecision
 from weft.nodes.models.pipeline_facts import PipelineFacts, gives
 from weft.nodes.models.pipeline_parameters import INPUTS, check_encoding, encoded_names, faults
-from weft.nodes.pipeline_values import Pipeline, PipelineInputs
+from weft.nodes.pipeline_values import Pipeline, PipelineInputs, PipelineLoRA
 from weft.nodes.sampling.sampler_choices import SamplerInput, ScheduleInput
 from weft.nodes.values import Image, Latent, Mask
 
@@ -83,6 +86,34 @@ def LoadPipeline(
     assert isinstance(found.resolved.facts, PipelineFacts)
     dtype = context.part_precision(("float16",), precision)
     return Pipeline(str(found.digest), found.resolved.facts.class_name, variant, dtype)
+
+
+def _lora_fits(node: Upstream) -> Iterator[NodeProblem]:
+    """The class must load LoRAs, by PEFT."""
+    facts = facts_above(node)
+    if facts and not facts.known.loads_loras:
+        message = f"diffusers has no LoRAs for {facts.class_name}"
+        yield NodeProblem("pipeline", message, "leave this node out", "unsupported-by-model")
+    if find_spec("peft") is None:
+        message = "LoRAs in whole pipelines need the package peft"
+        yield NodeProblem("pipeline", message, "pip install peft", "missing-package")
+
+
+@node(category="pipelines", lane="cpu", fits=_lora_fits)
+def ApplyLoRAToPipeline(
+    pipeline: Pipeline, lora: LoRA, *, strength: Annotated[float, Range(-10.0, 10.0)] = 1.0
+) -> Pipeline:
+    """Add a LoRA to a pipeline of diffusers, for classes that have them; needs the package peft.
+
+    All strengths share one pipeline in memory. It equals `load_lora_weights` and `set_adapters` of diffusers bit for
+    bit.
+
+    Args:
+        pipeline: from LoadPipeline, or with other LoRAs.
+        lora: from LoadLoRA.
+        strength: what its change is multiplied by: 1 as it was trained, 0.6 to 0.8 where it takes over.
+    """
+    return replace(pipeline, changes=(*pipeline.changes, PipelineLoRA(lora.source, strength)))
 
 
 def facts_above(node: Upstream) -> PipelineFacts | None:
@@ -278,7 +309,7 @@ def _encode_fits(node: Upstream) -> Iterator[NodeProblem]:
     try:
         check_encoding(facts.known, bool(node.call.inputs.get("negative_prompt")), _settings(settings))
     except InputError as refusal:
-        yield NodeProblem.of(refusal, "settings" if refusal.code in ("unknown-setting", "wrong-type") else "pipeline")
+        yield NodeProblem.of(refusal, "settings" if refusal.code in ("unknown-argument", "wrong-type") else "pipeline")
 
 
 @node(category="pipelines", lane="gpu", check=_check_run, fits=_encode_fits)

@@ -6,6 +6,7 @@ Imports torch and diffusers: only bodies of nodes import this module.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,11 +50,47 @@ class LoadedPipeline:
         self.pipeline = pipeline
         self.facts = facts
         self.root = root
+        self.loras: dict[str, float] = {}
 
     @property
     def networks(self) -> tuple[Any, ...]:
         """The modules whose weights the residency counts."""
         return tuple(one for one in self.pipeline.components.values() if isinstance(one, torch.nn.Module))
+
+    def add_lora(self, file: Path, strength: float) -> Callable[[], None]:
+        """Add the layers of a LoRA; gives what takes them out again.
+
+        Raises:
+            InputError: where it does not fit the networks of the pipeline.
+        """
+        name = f"lora_{len(self.loras)}"
+
+        def refusal(line: str) -> InputError:
+            message = f"`{file.name}` cannot be added to a {self.facts.class_name} ({line})"
+            return InputError(message, "give a LoRA that was trained for this model", "wrong-lora")
+
+        def undo() -> None:
+            self.loras.pop(name, None)
+            if self.loras:
+                self.pipeline.delete_adapters(name)
+                self._weigh()
+            else:
+                self.pipeline.unload_lora_weights()
+
+        try:
+            with library_errors(refusal, (Exception,)), quietly():
+                self.pipeline.load_lora_weights(
+                    file.parent, weight_name=file.name, adapter_name=name, local_files_only=True, use_safetensors=True
+                )
+                self.loras[name] = strength
+                self._weigh()
+        except InputError:
+            self.loras.pop(name, None)
+            raise
+        return undo
+
+    def _weigh(self) -> None:
+        self.pipeline.set_adapters([*self.loras], [*self.loras.values()])
 
     def fresh(self) -> Any:
         """The pipeline for one call: with the same components, but schedulers that no other call has stepped."""

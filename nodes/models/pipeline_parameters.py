@@ -126,10 +126,10 @@ def unknown_parameter(known: PipelineClass, name: str) -> InputError:
     free = sorted(one for one in known.call if one not in NEVER)
     if name in NEVER:
         return InputError(
-            f"`{name}` is set by RunPipeline itself", "leave it out; `seed` sets the noise", "unknown-setting"
+            f"`{name}` is set by RunPipeline itself", "leave it out; `seed` sets the noise", "unknown-argument"
         )
     hint = nearest(name, free) or f"it takes: {listed(free, 40)}"
-    return InputError(f"{known.name} has no parameter `{name}`", hint, "unknown-setting")
+    return InputError(f"{known.name} has no parameter `{name}`", hint, "unknown-argument")
 
 
 def _missing(known: PipelineClass, given: Collection[str]) -> Iterator[CallFault]:
@@ -262,7 +262,7 @@ def check_encoding(known: PipelineClass, negative: bool, settings: Mapping[str, 
     for name, value in settings.items():
         if name not in free:
             hint = nearest(name, free) or f"it takes: {listed(free)}"
-            raise InputError(f"encode_prompt of {known.name} has no parameter `{name}`", hint, "unknown-setting")
+            raise InputError(f"encode_prompt of {known.name} has no parameter `{name}`", hint, "unknown-argument")
         if not admits(known.encode[name].annotation, value):
             message = f"the setting `{name}` is {str(value)[:60]!r}, expected {known.encode[name].type[:120]}"
             raise InputError(message, "give it in this type", "wrong-type")

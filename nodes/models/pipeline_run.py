@@ -16,7 +16,7 @@ from torch import Tensor
 
 from weft.engine import Context, InputError
 from weft.nodes.media_values import Audio, Video
-from weft.nodes.models.network_calls import library_errors
+from weft.nodes.models.network_calls import RAISED, library_errors
 from weft.nodes.models.pipeline_facts import OUTPUTS
 from weft.nodes.models.pipeline_source import CallParameter
 from weft.nodes.models.silence_libraries import quietly
@@ -113,13 +113,17 @@ class PipelineRun:
         name = type(self.pipeline).__name__
 
         def refusal(line: str) -> InputError:
+            if line.startswith(("ImportError", "ModuleNotFoundError", "NameError")):
+                # Where a package is missing, modules of diffusers do not import it, and fail at its name.
+                message = f"{name} needs a package that is not installed ({line})"
+                return InputError(message, "install the package of this name", "missing-package")
             return InputError(
                 f"{name} cannot be called with what it was given ({line})",
                 f"`weft nodes RunPipeline` and diffusers' page on {name} say what it takes",
                 "network-failed",
             )
 
-        with library_errors(refusal), torch.no_grad(), quietly(), seeded(seeds[0]):
+        with library_errors(refusal, (*RAISED, ImportError, NameError)), torch.no_grad(), quietly(), seeded(seeds[0]):
             return self.pipeline(**given, **{one: value for one, value in options.items() if one in known})
 
 

@@ -26,6 +26,11 @@ KNOBS = {
     ("MakeSigmas", "steps"): {"steps"},
     ("MakeSigmas", "schedule"): {"schedule"},
     ("CFGGuide", "scale"): {"guidance", "scales", "inversion_guidance"},
+    ("RunPipeline", "steps"): {"steps"},
+    ("RunPipeline", "guidance"): {"guidance"},
+    ("RunPipeline", "seed"): {"seed"},
+    ("RunPipeline", "width"): {"width"},
+    ("RunPipeline", "height"): {"height"},
     ("EmptyLatent", "width"): {"width"},
     ("EmptyLatent", "height"): {"height"},
 }

@@ -18,7 +18,16 @@ from tests.nodes.oracle import diffusers
 from tests.refusals import names, refused
 from weft.engine import Engine, Graph
 from weft.engine.events import NodeProgress
-from weft.nodes import EncodePipelinePrompt, LoadImage, LoadPipeline, RunPipeline, SaveImage, SetPipelineInput
+from weft.nodes import (
+    ApplyLoRAToPipeline,
+    EncodePipelinePrompt,
+    LoadImage,
+    LoadLoRA,
+    LoadPipeline,
+    RunPipeline,
+    SaveImage,
+    SetPipelineInput,
+)
 from weft.nodes.models.pipeline_parameters import admits, python_value
 from weft.nodes.models.pipeline_source import exported, pipeline_class
 
@@ -44,10 +53,10 @@ def pixels(engine: Engine, graph: Graph) -> Any:
     ("given", "input", "code", "value"),
     [
         ({"prompt": "a", "strength": 0.5}, "strength", "unsupported-by-model", "strength"),
-        ({"prompt": "a", "settings": {"etta": 0.5}}, "settings", "unknown-setting", "eta"),
+        ({"prompt": "a", "settings": {"etta": 0.5}}, "settings", "unknown-argument", "eta"),
         ({"prompt": "a", "settings": {"eta": "much"}}, "settings", "wrong-type", "eta"),
         ({"prompt": "a", "settings": {"width": 64}}, "settings", "conflicting-inputs", "width"),
-        ({"prompt": "a", "settings": {"generator": 1}}, "settings", "unknown-setting", "generator"),
+        ({"prompt": "a", "settings": {"generator": 1}}, "settings", "unknown-argument", "generator"),
         ({"prompt": "a", "settings": {"latents": [1]}}, "settings", "wrong-type", "SetPipelineInput"),
         ({"prompt": "a", "settings": [1]}, "settings", "wrong-type", "settings"),
         ({}, "prompt", "missing-input", "prompt"),
@@ -124,6 +133,32 @@ def test_a_sampler_by_our_name_is_the_scheduler_of_diffusers(engine: Engine, mod
     assert numpy.array_equal(got.numpy(), wanted)
 
 
+def test_loras_equal_those_of_diffusers_and_leave_no_trace(engine: Engine, models: Path) -> None:
+    peft = pytest.importorskip("peft")
+    bare: Any = diffusers.StableDiffusionPipeline.from_pretrained(models / "epsilon")
+    bare.set_progress_bar_config(disable=True)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        config = peft.LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_v"], init_lora_weights=False)
+        bare.unet.add_adapter(config, adapter_name=f"n{seed}")
+        layers = peft.get_peft_model_state_dict(bare.unet, adapter_name=f"n{seed}")
+        diffusers.StableDiffusionPipeline.save_lora_weights(models, layers, weight_name=f"pipeline{seed}.safetensors")
+    bare.unload_lora_weights()
+    for seed in (1, 2):
+        bare.load_lora_weights(models, weight_name=f"pipeline{seed}.safetensors", adapter_name=f"n{seed}")
+    bare.set_adapters(["n1", "n2"], [0.7, 0.3])
+    options: dict[str, Any] = {"num_inference_steps": 2, "width": 64, "height": 64, "output_type": "np"}
+    wanted = bare("a", generator=torch.Generator().manual_seed(3), **options).images
+    before = pixels(engine, graph_of(prompt="a", seed=3))
+    with Graph() as graph:
+        pipeline = LoadPipeline("epsilon")
+        for seed, strength in ((1, 0.7), (2, 0.3)):
+            pipeline = ApplyLoRAToPipeline(pipeline, LoadLoRA(f"pipeline{seed}.safetensors"), strength=strength)
+        graph.output("image", RunPipeline(pipeline, "a", seed=3, **SMALL).image)
+    assert numpy.array_equal(pixels(engine, graph).numpy(), wanted)
+    assert torch.equal(pixels(engine, graph_of(prompt="a", seed=3)), before)
+
+
 def test_a_cancelled_run_stops_at_the_next_step(engine: Engine) -> None:
     steps: list[int] = []
 
@@ -153,10 +188,12 @@ def test_a_parameter_that_is_given_by_name_is_checked(engine: Engine) -> None:
         given = SetPipelineInput("ip_adapter_imag", LoadImage("ramp.png"))
         SaveImage(RunPipeline(LoadPipeline("epsilon"), "a", inputs=given).image)
     (problem,) = engine.check(graph).problems
-    assert (problem.input, problem.code) == ("inputs", "unknown-setting") and names(problem, "ip_adapter_image")
+    assert (problem.input, problem.code) == ("inputs", "unknown-argument") and names(problem, "ip_adapter_image")
 
 
+@pytest.mark.slow
 def test_annotations_of_all_pipelines_are_read() -> None:
+    """Run it by `pytest -m slow tests/nodes/library/test_pipelines.py`."""
     known = [pipeline_class(name) for name in exported() if name.endswith("Pipeline")]
     read = [one for one in known if one]
     assert len(read) > 250
