@@ -204,7 +204,8 @@ def blue_share(pixels: Tensor) -> float:
 
 def trained_subject(checkpoint: Any, pictures: Image, captions: list[str], given: dict[str, Any]) -> Any:
     """A LoRA of pictures with captions."""
-    return TrainLoRA(*checkpoint, pictures, captions, **given)
+    model, text_encoder, vae = checkpoint
+    return TrainLoRA(model, text_encoder, vae, pictures, captions, **given)
 
 
 def subject(options: Options) -> None:
