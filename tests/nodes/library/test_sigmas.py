@@ -27,7 +27,6 @@ from weft.nodes import (
     SplitSigmas,
     TextEncode,
 )
-from weft.nodes.sampling.samplers import SAMPLERS
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 
 Call = Callable[..., Any]
@@ -139,7 +138,8 @@ def test_every_sampler_paints_over_sigmas(call: Call, sampled: Call) -> None:
     made = levels(call, 10, 3, 1, 0)
     painted = {name: sampled(sigmas=made, sampler=name) for name in SIGMA_SAMPLERS}
     assert all(samples.isfinite().all() for samples in painted.values())
-    assert len({round(float(samples.sum()), 3) for samples in painted.values()}) == len(SAMPLERS.keys() & painted)
+    # DDIM without eta takes the steps of Euler.
+    assert len({round(float(samples.sum()), 3) for samples in painted.values()}) == len(painted) - 1
 
 
 @pytest.mark.parametrize("given", [[1.0], [1.0, -1.0], [3.0, 1.0, 2.0], [2.0, 2.0]])
