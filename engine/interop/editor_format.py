@@ -85,6 +85,7 @@ class _Resolution:
         self.faults = list(file.faults)
         self.notes: list[str] = []
         self.places: dict[tuple[str, ...], SheetPlace] = {}
+        self.origins: dict[tuple[tuple[str, ...], str], Origin] = {}
 
     def graph(self) -> ForeignGraph:
         running = list(self._running(SheetPlace(self.file.sheet)))
@@ -157,21 +158,25 @@ class _Resolution:
         return ForeignNode(node.type, inputs, node.title, node.package, node.files)
 
     def _origin(self, place: SheetPlace, link_id: str, name: str) -> Origin:
-        """What a link comes from."""
+        """What a link comes from, remembered for all links on the way: many may share thousands of reroutes."""
         seen: set[tuple[tuple[str, ...], str]] = set()
-        while True:
-            if (place.path, link_id) in seen:
+        found: Origin = None
+        while (key := (place.path, link_id)) not in self.origins:
+            if key in seen:
                 message = f"the links of `{name}` lead in a circle"
                 self.faults.append(Problem(message, "cut one of them", place.id(""), code="cycle"))
-                return None
-            seen.add((place.path, link_id))
+                break
+            seen.add(key)
             link = place.sheet.links.get(link_id)
-            if link is None:
-                return None
-            step = self._step(place, link)
+            step = self._step(place, link) if link else None
             if not isinstance(step, tuple):
-                return step
+                found = step
+                break
             place, link_id = step
+        else:
+            found = self.origins[key]
+        self.origins |= dict.fromkeys(seen, found)
+        return found
 
     def _step(self, place: SheetPlace, link: EditorLink) -> Origin | tuple[SheetPlace, str]:
         """One step backwards along a link: its origin, or the link that leads there."""

@@ -71,8 +71,8 @@ def _unquoted(value: str) -> str:
 def _written(prompt: str, negative: str, settings: Mapping[str, str], draft: ForeignDraft) -> None:
     model = settings.get("Model", "model")
     loaded = draft.add("checkpoint", "LoadCheckpoint", {"source": _file(model)})
-    skip = max(_whole(settings.get("Clip skip", "1"), 1) - 1, 0) or None
-    texts = {"text_encoder": loaded.output("text_encoder"), "clip_skip": skip}
+    layer = _whole(settings.get("Clip skip", "1"), 1)
+    texts = {"text_encoder": loaded.output("text_encoder"), "clip_layer": layer if layer > 1 else None}
     positive = draft.add("positive", "TextEncode", {**texts, "text": prompt})
     against = draft.add("negative", "TextEncode", {**texts, "text": negative})
     width, height = (_whole(part, 512) for part in (*settings.get("Size", "512x512").split("x"), "512")[:2])

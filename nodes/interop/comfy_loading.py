@@ -154,4 +154,4 @@ def _merged(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("DifferentialDiffusion")
 def _differential(one: MappedNode) -> tuple[Any, ...]:
-    return (replace(one.model_part(), differential=True),)
+    raise UnmappableError("masks that say in which steps a place is painted are set here by SetNoiseMask")

@@ -30,7 +30,7 @@ def encoded(one: MappedNode, text: Any, suffix: str = "") -> Made:
         text=text,
         weights=None if weighted else False,
         weighting="empty_prompt" if weighted else None,
-        clip_skip=part.skip or None,
+        clip_layer=part.layer or None,
     )
 
 
@@ -85,9 +85,7 @@ def _sdxl(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("CLIPSetLastLayer")
 def _last_layer(one: MappedNode) -> tuple[Any, ...]:
-    part = one.text_part()
-    skipped = -int(one.literal("stop_at_clip_layer")) - 1
-    return (replace(part, skip=max(skipped, 0)),)
+    return (replace(one.text_part(), layer=-int(one.literal("stop_at_clip_layer"))),)
 
 
 @maps("FluxGuidance")

@@ -22,7 +22,6 @@ class ModelPart:
         rescale: of guidance.
         guides: nodes that take the guide made of it, by their type, with their inputs, in order.
         names: of the files that it was loaded from.
-        differential: whether noise masks say in which steps a place is painted.
     """
 
     link: Link
@@ -30,7 +29,6 @@ class ModelPart:
     rescale: float = 0.0
     guides: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     names: tuple[str, ...] = ()
-    differential: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,12 @@ class TextPart:
     """Text encoders.
 
     Args:
-        skip: of the last layers.
+        layer: of CLIP that is read, counted from the last one; 0 is the one that the model was trained with.
         kind: what the graph says that they are for, such as `flux`.
     """
 
     link: Link
-    skip: int = 0
+    layer: int = 0
     kind: str = ""
 
 

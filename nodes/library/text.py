@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from weft.engine import ADDED_LATER, INJECTED, Context, MemoryUse, Range, all_but, node
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, MemoryUse, Range, all_but, node
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.sampling.compatibility import length_fits
@@ -24,6 +24,7 @@ def TextEncode(
     clip_skip: Annotated[int, Range(0, 32)] = 0,
     max_sequence_length: Annotated[int | None, Range(1, 1024), ADDED_LATER] = None,
     weighting: Annotated[Weighting, ADDED_LATER] = "without_words",
+    clip_layer: Annotated[int, Range(0, 32), ADDED_LATER] = 0,
     context: Context = INJECTED,
 ) -> Conditioning[F]:
     """Encode a prompt.
@@ -54,9 +55,16 @@ def TextEncode(
         weighting: what weights move an embedding away from: `without_words` is as above; `empty_prompt` moves each
             token away from that of the empty prompt at its place, and of nested numbers the inner one counts alone, as
             in ComfyUI.
+        clip_layer: which of CLIP's layers is read, counted from the last one of its file, as ComfyUI and A1111 count:
+            1 is the last, 2 the one before. 0 is the family's own: 1 for SD 1.x, 2 for SDXL and SD 3. Give it or
+            `clip_skip`.
     """
+    if clip_skip and clip_layer:
+        message = f"`clip_skip` is {clip_skip} and `clip_layer` {clip_layer}, expected one of them"
+        raise InputError(message, "leave one at 0", "conflicting-inputs")
+    reading = Reading(weights, clip_skip, max_sequence_length, weighting == "empty_prompt", clip_layer)
     with context.weights(text_encoder, PromptEncoder) as encoder:
-        encoded = encoder.encode([text], Reading(weights, clip_skip, max_sequence_length, weighting == "empty_prompt"))
+        encoded = encoder.encode([text], reading)
     prompt = Prompt(
         encoded.embeddings, text_encoder.without_words, pooled=encoded.pooled, attention_mask=encoded.attention_mask
     )

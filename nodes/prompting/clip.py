@@ -214,7 +214,9 @@ class ClipReader(TextReader):
         if deep and -last > len(output.hidden_states):
             left = len(output.hidden_states) + (layer or -1)
             raise InputError(
-                f"`clip_skip` is {skip}, and the text model can leave out {left} layers", "skip fewer", "out-of-range"
+                f"`clip_skip` or `clip_layer` leaves out {skip} layers, and the text model has {left} that can be",
+                "skip fewer",
+                "out-of-range",
             )
         embeddings = output.hidden_states[last] if deep else output.last_hidden_state
         if skip and layer is None:

@@ -128,8 +128,9 @@ class PromptEncoder(ABC):
         readers = self.readers if reading.longest is None else [one.limited(reading.longest) for one in self.readers]
         split = [[reader.split(prompt, self.words) for prompt in prompts] for reader in readers]
         count = max((len(chunks) for each in split for chunks in each), default=1)
+        skip = (layer or -1) + reading.layer if reading.layer else reading.skip
         return [
-            reader.read(each, count, layer, reading.skip, reading.from_empty)
+            reader.read(each, count, layer, skip, reading.from_empty)
             for reader, each in zip(readers, split, strict=True)
         ]
 

@@ -66,12 +66,14 @@ class Reading:
         longest: tokens of T5's or of a language model's that the denoiser reads; None leaves it to the family.
         from_empty: whether a weight moves each token away from that of the empty prompt at its place, and a number in
             nested parentheses stands alone; else as `weft.nodes.prompting.text_reader.weighed` has it.
+        layer: of CLIP's, counted from the last one, whichever the family takes; 0 is that one. `skip` is 0 then.
     """
 
     weights: bool = False
     skip: int = 0
     longest: int | None = None
     from_empty: bool = False
+    layer: int = 0
 
     def of(self, text: str) -> Weighted:
         """The segments of a text."""

@@ -101,6 +101,15 @@ def test_a_layer_before_the_last_is_normed_as_the_last_is(encode: Encode, lent: 
     assert torch.allclose(encode(model, "a red house", clip_skip=1).embeddings, normed, atol=1e-5)
 
 
+@pytest.mark.parametrize(("model", "layer"), [("clip", 1), ("sdxl", 2), ("sd3", 2)])
+def test_layers_of_clip_are_counted_from_the_last_one(encode: Encode, model: str, layer: int) -> None:
+    assert torch.equal(encode(model, "a house", clip_layer=layer).embeddings, encode(model, "a house").embeddings)
+    one_before, skipped = (encode(model, "a house", **more) for more in ({"clip_layer": layer + 1}, {"clip_skip": 1}))
+    assert torch.equal(one_before.embeddings, skipped.embeddings)
+    with refused("conflicting-inputs", "clip_skip", "clip_layer"):
+        encode(model, "a house", clip_skip=1, clip_layer=layer)
+
+
 def test_more_layers_than_there_are_cannot_be_left_out(encode: Encode) -> None:
     with refused("out-of-range", "clip_skip", 9, 2):
         encode("clip", "a red house", clip_skip=9)
