@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 from weft.engine import ADDED_LATER, INJECTED, Choices, Context, InputError, Range, node
 from weft.engine.show.plots import PlotAxis, PlotMark, around
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.models.parametrisation import NoiseSchedule, Parametrisation
+from weft.nodes.models.parametrisation import Parametrisation
 from weft.nodes.pictures.curves import curve
 from weft.nodes.values import F, Image, Model
 
@@ -96,7 +96,7 @@ def curve_points(
     if show == "remainder":
         return left
     if show == "beta":
-        if not isinstance(training, NoiseSchedule):
+        if not training.has_whole_timesteps:
             raise InputError(f"{training.title} has no betas", "show another curve", "unsupported-by-model")
         before = [1.0, *(one for _, one in left)]
         return [(timestep, 1 - after / one) for (timestep, _), (one, after) in zip(left, pairwise(before), strict=True)]

@@ -60,6 +60,17 @@ class Parametrisation(ABC):
     has_sigma_form: ClassVar[bool] = True
     """Whether samplers can walk a given list of levels with it."""
 
+    has_whole_timesteps: ClassVar[bool] = False
+    """Whether networks were trained at whole timesteps: `training_sigmas` has their levels."""
+
+    shift: float = 1.0
+    """Of the levels of a flow towards noise."""
+
+    @property
+    def training_sigmas(self) -> Sequence[float]:
+        """The level of each timestep of the training; none where there are no whole ones."""
+        return ()
+
     @classmethod
     @abstractmethod
     def of(cls, config: SchedulerConfig) -> Self | None:
@@ -134,6 +145,8 @@ class NoiseSchedule(Parametrisation):
 
     The network sees alpha' x_0 + sigma' epsilon with alpha'^2 + sigma'^2 = 1, so sigma is sigma' / alpha'.
     """
+
+    has_whole_timesteps: ClassVar[bool] = True
 
     config: SchedulerConfig = field(repr=False)
 

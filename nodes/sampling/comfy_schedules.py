@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from weft.engine import InputError
-from weft.nodes.models.parametrisation import Flow, NoiseSchedule, Parametrisation
+from weft.nodes.models.parametrisation import Parametrisation
 
 ComfySchedule = Literal[
     "simple",
@@ -131,11 +131,11 @@ def training_levels(
     Raises:
         InputError: where the model has no such levels, or a shift is given for one that is no flow.
     """
-    if isinstance(parametrisation, Flow):
+    if parametrisation.kind == "flow":
         guided = family == "FLUX" and dynamic
         usual = GUIDED_FLUX if guided else USUAL_SHIFTS.get(family, parametrisation.shift)
         return FlowLevels(usual if shift is None else shift, 10_000 if guided else 1000)
-    if not isinstance(parametrisation, NoiseSchedule):
+    if not parametrisation.has_whole_timesteps:
         message = f"{parametrisation.title} has none of these schedules"
         raise InputError(message, "use MakeSigmas, or leave `sigmas` out", "unsupported-by-model")
     if shift is not None:

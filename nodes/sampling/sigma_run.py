@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from weft.engine import InputError
-from weft.nodes.models.parametrisation import NoiseSchedule, Parametrisation
+from weft.nodes.models.parametrisation import Parametrisation
 from weft.nodes.models.transfers import sent
 from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.noise import brownian_noise, draw_noise
@@ -96,7 +96,7 @@ class SigmaRun:
         self.parametrisation = parametrisation
         self.levels = levels
         self.unit_start = walk.unit_start
-        self.nearest = walk.nearest_timesteps and isinstance(parametrisation, NoiseSchedule)
+        self.nearest = walk.nearest_timesteps and parametrisation.has_whole_timesteps
         self.generators = list(generators)
         self.rows = rows
         self.device = device
@@ -120,7 +120,7 @@ class SigmaRun:
 
     def from_latents(self, latents: Tensor, noise: Tensor) -> Tensor:
         """`latents` under the noise of the first level."""
-        if not self.unit_start or not isinstance(self.parametrisation, NoiseSchedule):
+        if not (self.unit_start and self.parametrisation.has_whole_timesteps):
             return self.noised(latents, noise)
         return latents + noise * self._unit(self.levels[0])
 
