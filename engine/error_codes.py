@@ -30,7 +30,7 @@ CODES: Mapping[str, str] = {
     "malformed-input": "An input is an object that is neither a link nor marked as a value.",
     "refused-word": "A text has a word that the settings refuse.",
     "refused-licence": "The model has a licence that the settings refuse.",
-    "no-judge": "Every picture is to be judged, and no node library can do that.",
+    "no-judge": "Every picture is to be judged, and no node library can do that, or it is a clip.",
     "not-a-number": "A number is not finite, or 64 bits cannot hold it.",
     # composing and editing in Python
     "outside-graph": "A call that composes a graph was made outside of `with Graph():`.",

@@ -67,8 +67,8 @@ class PictureJudge(NamedTuple):
 
     Args:
         check: takes the name of a classifier and where models are looked up; raises `InputError` where it is missing.
-        judge: takes the bytes of a picture's file, its media type, what is demanded, and what calls node types; returns
-            the bytes to give out and the verdict.
+        judge: takes the bytes of a picture's or a clip's file, its media type, what is demanded, and what calls node
+            types; returns the bytes to give out and the verdict. Raises `InputError` for what it cannot judge.
     """
 
     check: Callable[[str, Any], None]

@@ -62,7 +62,7 @@ class Folder:
         folder: made when the first artifact comes.
         graph: gives the graph as JSON text, for pictures to carry; None leaves all metadata out.
         contents: the digests of the files that the graph names, by name, for pictures to carry.
-        judged: gives what is to be written of a picture, with the verdict; None where nobody demands that.
+        judged: gives what is to be written of a picture or a clip, with the verdict; None where nobody demands that.
     """
 
     folder: Path
@@ -93,7 +93,7 @@ class Folder:
             message = f"{artifact.name!r} would leave the output folder through a link"
             raise InputError(message, "remove the link", "outside-folders")
         stem.parent.mkdir(parents=True, exist_ok=True)
-        if self.judged and artifact.media_type.startswith("image/"):
+        if self.judged and artifact.media_type.startswith(("image/", "video/")):
             artifact = self.judged(artifact)
         content = self._content(artifact, step, item)
         made_before = partial(self._made_before, artifact.data, self._run(step, item))

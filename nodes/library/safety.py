@@ -146,12 +146,20 @@ def held_classes(labels: str, known: Sequence[str]) -> list[int]:
 
 
 def _judge(data: bytes, media_type: str, demand: SafetyDemand, call: CallNow) -> tuple[bytes, Verdict]:
-    """The file of a picture as it may be given out, with the verdict: what the setting `safety` demands."""
+    """The file of a picture as it may be given out, with the verdict: what the setting `safety` demands.
+
+    Raises:
+        InputError: for a clip.
+    """
     import PIL.Image
 
     from weft.nodes.picture_files import encoded
 
+    if media_type.startswith("video/"):
+        raise _unjudged()
     with PIL.Image.open(BytesIO(data)) as picture:
+        if getattr(picture, "n_frames", 1) > 1:
+            raise _unjudged()
         image = Image.from_pil(picture)
     given = {"labels": demand.labels, "threshold": demand.threshold, "action": demand.action}
     classifier = call("LoadImageClassifier", {"source": demand.model})
@@ -161,6 +169,13 @@ def _judge(data: bytes, media_type: str, demand: SafetyDemand, call: CallNow) ->
         return data, verdict
     (made,) = found.image.to_pil()
     return encoded(made, media_type.removeprefix("image/")), verdict  # type: ignore[arg-type]
+
+
+def _unjudged() -> InputError:
+    hint = "save its frames as pictures: SplitVideo, then SaveImage"
+    return InputError(
+        "a clip cannot be judged, and the setting `safety` has all that is given out judged", hint, "no-judge"
+    )
 
 
 def _demanded(model: str, places: SearchPaths) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,23 @@ def test_no_graph_and_no_folder_of_one_goes_around_the_setting(
     with Engine(store=None, device="cpu", models=[models], output=held / "none") as engine, refused("unknown-model"):
         engine.run(graph(held, checked=False))
     assert not [*(held / "none").glob("*")]
+
+
+@pytest.mark.parametrize("format", ["gif", "webp"])
+def test_clips_are_not_given_out_where_all_is_to_be_judged(models: Path, held: Path, format: str) -> None:
+    nodes = {
+        "picture": {"type": "LoadImage", "inputs": {"path": "held.png"}},
+        "turned": {"type": "FlipImage", "inputs": {"image": {"link": "picture"}}},
+        "clip": {"type": "MakeVideo", "inputs": {"images": [{"link": "picture"}, {"link": "turned"}]}},
+        "save": {"type": "SaveVideo", "inputs": {"video": {"link": "clip"}, "format": format}},
+    }
+    path = held / "clip.json"
+    path.write_text(json.dumps({"weft": 1, "nodes": nodes}))
+    for demand, files in ((SafetyDemand("vit"), 0), (None, 1)):
+        engine = Engine(store=held / "store", device="cpu", models=[models], output=held / "out", safety=demand)
+        with engine, refused("no-judge") if demand else nullcontext():
+            engine.run(path)
+        assert len([*held.glob("out/*")]) == files
 
 
 def test_a_job_counts_what_was_held_back(models: Path, held: Path, capfd: pytest.CaptureFixture[str]) -> None:
