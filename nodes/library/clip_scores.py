@@ -12,6 +12,7 @@ from weft.nodes.image_prompt_values import ImageEmbedding
 from weft.nodes.library.picture_lists import pictures_of
 from weft.nodes.models.aesthetic_heads import AestheticHeadFacts, load_aesthetic_head, wrong_width
 from weft.nodes.models.network_calls import reading_weights
+from weft.nodes.models.source_facts import facts_of
 from weft.nodes.models.task_models import TaskFacts
 from weft.nodes.prompting.clip_comparer import ClipComparer, load_clip_comparer
 from weft.nodes.score_values import AestheticHead, ClipModel, Scored
@@ -31,9 +32,7 @@ def load_clip_model(recipe: ClipModel, loading: Loading) -> ClipComparer:
     import torch
 
     source = loading.locate(recipe.source)
-    facts = source.facts
-    if not isinstance(facts, TaskFacts):
-        raise InputError(f"`{source.text}` is no CLIP model", "load it with LoadClipModel", "wrong-kind-of-file")
+    facts = facts_of(source, TaskFacts, "a CLIP model", "LoadClipModel")
     with reading_weights(source.text):
         dtype = getattr(torch, recipe.dtype)
         return load_clip_comparer(source.text, facts, source.root, recipe.variant, dtype, loading.device)
@@ -91,10 +90,7 @@ def ClipScore(
 def load_head(recipe: AestheticHead, loading: Loading) -> nn.Sequential:
     """The layers that a recipe names."""
     source = loading.locate(recipe.source)
-    facts = source.facts
-    if not isinstance(facts, AestheticHeadFacts):
-        message = f"`{source.text}` is no aesthetic head"
-        raise InputError(message, "load it with LoadAestheticHead", "wrong-kind-of-file")
+    facts = facts_of(source, AestheticHeadFacts, "an aesthetic head", "LoadAestheticHead")
     (file,) = source.files
     with reading_weights(source.text):
         return load_aesthetic_head(file, facts, loading.device)

@@ -9,6 +9,7 @@ from weft.engine import INJECTED, Context, InputError, Loading, NodeProblem, Ups
 from weft.nodes.families.score_sources import PerceptualNetworkSource
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.perceptual_network import PerceptualFacts, PerceptualModel, load_perceptual
+from weft.nodes.models.source_facts import facts_of
 from weft.nodes.pictures.similarity import WINDOW, peak_ratios, sharpnesses, structural_similarities
 from weft.nodes.sampling.size_checks import sizes_match
 from weft.nodes.score_values import PerceptualNetwork, Scored
@@ -84,10 +85,7 @@ def _paired(image: Image, other: Image) -> tuple[Tensor, Tensor]:
 def load_perceptual_network(recipe: PerceptualNetwork, loading: Loading) -> PerceptualModel:
     """The network that a recipe names."""
     source = loading.locate(recipe.source)
-    facts = source.facts
-    if not isinstance(facts, PerceptualFacts):
-        message = f"`{source.text}` is no perceptual network"
-        raise InputError(message, "load it with LoadPerceptualNetwork", "wrong-kind-of-file")
+    facts = facts_of(source, PerceptualFacts, "a perceptual network", "LoadPerceptualNetwork")
     (file,) = source.files
     with reading_weights(source.text):
         return load_perceptual(file, facts, loading.device)

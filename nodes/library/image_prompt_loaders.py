@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError, Loading, loader_for
+from weft.engine import Loading, loader_for
 from weft.nodes.families import checkpoint_in
 from weft.nodes.image_prompt_values import ImageEncoder, IPAdapter, Redux, UnCLIP
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.redux_files import ReduxFacts, load_redux
+from weft.nodes.models.source_facts import facts_of
 from weft.nodes.models.unclip import ImageNoise, load_image_noise, no_noise
 from weft.nodes.models.vision_models import ImageReader, VisionFacts, load_image_reader
 
@@ -23,9 +24,7 @@ def load_image_encoder(recipe: ImageEncoder, loading: Loading) -> ImageReader:
     import torch
 
     source = loading.locate(recipe.source)
-    facts = source.facts
-    if not isinstance(facts, VisionFacts):
-        raise InputError(f"`{source.text}` is no image encoder", "load it with LoadImageEncoder", "wrong-kind-of-file")
+    facts = facts_of(source, VisionFacts, "an image encoder", "LoadImageEncoder")
     with reading_weights(source.text):
         return load_image_reader(facts, source.root, recipe.variant, getattr(torch, recipe.dtype), loading.device)
 
@@ -38,9 +37,7 @@ def load_projector(recipe: IPAdapter, loading: Loading) -> ImageProjector:
     from weft.nodes.models.image_projection import load_ip_adapter
 
     source = loading.locate(recipe.source)
-    facts = source.facts
-    if not isinstance(facts, IPAdapterFacts):
-        raise InputError(f"`{source.text}` is no IP-Adapter", "load it with LoadIPAdapter", "wrong-kind-of-file")
+    facts = facts_of(source, IPAdapterFacts, "an IP-Adapter", "LoadIPAdapter")
     (file,) = source.files
     with reading_weights(source.text):
         return load_ip_adapter(facts, file, getattr(torch, recipe.dtype), loading.device)
@@ -52,9 +49,7 @@ def load_image_embedder(recipe: Redux, loading: Loading) -> Any:
     import torch
 
     source = loading.locate(recipe.source)
-    facts = source.facts
-    if not isinstance(facts, ReduxFacts):
-        raise InputError(f"`{source.text}` is no Redux", "load it with LoadRedux", "wrong-kind-of-file")
+    facts = facts_of(source, ReduxFacts, "a Redux", "LoadRedux")
     with reading_weights(source.text):
         return load_redux(facts, source.root, recipe.variant, getattr(torch, recipe.dtype), loading.device)
 

@@ -26,6 +26,7 @@ from weft.nodes.library.picture_lists import pictures_of
 from weft.nodes.library.picture_models import class_numbers
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.safety_checker import SafetyChecker, SafetyCheckerFacts, load_safety_checker
+from weft.nodes.models.source_facts import facts_of
 from weft.nodes.models.task_models import TaskFacts, TaskModel, load_task_model
 from weft.nodes.picture_model_values import ImageClassifier, TextClassifier
 from weft.nodes.prompting.text_classifier import TextJudge, load_text_classifier
@@ -68,12 +69,10 @@ def load_classifier_of_texts(recipe: TextClassifier, loading: Loading) -> TextJu
     import torch
 
     source = loading.locate(recipe.source)
-    if not isinstance(source.facts, TaskFacts):
-        message = f"`{source.text}` is no text classifier"
-        raise InputError(message, "load it with LoadTextClassifier", "wrong-kind-of-file")
+    facts = facts_of(source, TaskFacts, "a text classifier", "LoadTextClassifier")
     dtype = getattr(torch, recipe.dtype)
     with reading_weights(source.text):
-        return load_text_classifier(source.text, source.facts, source.root, recipe.variant, dtype, loading.device)
+        return load_text_classifier(source.text, facts, source.root, recipe.variant, dtype, loading.device)
 
 
 @node(category="loaders", lane="io")

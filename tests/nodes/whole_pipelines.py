@@ -249,23 +249,29 @@ def video_diffusion() -> Any:
     )
 
 
+SINGLE_NORM: dict[str, Any] = {
+    "sample_size": 8,
+    "patch_size": 2,
+    "attention_head_dim": 8,
+    "num_attention_heads": 3,
+    "caption_channels": tiny.T5_WIDTH,
+    "in_channels": 4,
+    "cross_attention_dim": 24,
+    "out_channels": 8,
+    "attention_bias": True,
+    "activation_fn": "gelu-approximate",
+    "num_embeds_ada_norm": 1000,
+    "norm_type": "ada_norm_single",
+    "norm_elementwise_affine": False,
+    "norm_eps": 1e-6,
+}
+"""The sizes of a tiny transformer whose layers share one modulation, as PixArt's and Latte's do."""
+
+
 def latte() -> Any:
     network = diffusers.LatteTransformer3DModel(
-        sample_size=8,
+        **SINGLE_NORM,
         num_layers=1,
-        patch_size=2,
-        attention_head_dim=8,
-        num_attention_heads=3,
-        caption_channels=tiny.T5_WIDTH,
-        in_channels=4,
-        cross_attention_dim=24,
-        out_channels=8,
-        attention_bias=True,
-        activation_fn="gelu-approximate",
-        num_embeds_ada_norm=1000,
-        norm_type="ada_norm_single",
-        norm_elementwise_affine=False,
-        norm_eps=1e-6,
         video_length=2,
     )
     return diffusers.LattePipeline(
@@ -410,21 +416,8 @@ def upscaler() -> Any:
 def pixart(kind: str, **options: Any) -> Callable[[], Any]:
     def make() -> Any:
         network = diffusers.PixArtTransformer2DModel(
-            sample_size=8,
+            **SINGLE_NORM,
             num_layers=2,
-            patch_size=2,
-            attention_head_dim=8,
-            num_attention_heads=3,
-            caption_channels=tiny.T5_WIDTH,
-            in_channels=4,
-            cross_attention_dim=24,
-            out_channels=8,
-            attention_bias=True,
-            activation_fn="gelu-approximate",
-            num_embeds_ada_norm=1000,
-            norm_type="ada_norm_single",
-            norm_elementwise_affine=False,
-            norm_eps=1e-6,
             use_additional_conditions=False,
         )
         return getattr(diffusers, kind)(
