@@ -43,17 +43,20 @@ def pytest_xdist_setupnodes() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Mark the tests that compare pictures with those of diffusers' own pipelines, and most of their largest tables.
+    """Mark the tests that compare pictures with those of diffusers' own pipelines, and most of the largest tables.
 
-    A table of `LARGE` cases or more, such as samplers by schedules by models, is painted whole under `slow`. By default
-    one of `SHARE` cases is, chosen by its name: the same ones each time, from all rows and columns.
+    A table of `LARGE` cases or more that are painted, such as samplers by schedules by models, and each table marked
+    `wide` is run whole under `slow`. By default one of `SHARE` cases is, chosen by its name: the same ones each time,
+    from all rows and columns.
     """
     painting = [item for item in items if PAINTING & {*getattr(item, "fixturenames", ())}]
     cases = Counter(map(_function, painting))
     for item in painting:
         if "oracle" in getattr(item, "fixturenames", ()):
             item.user_properties.append(COMPARED)
-        if cases[_function(item)] >= LARGE and crc32(item.name.encode()) % SHARE:
+    for item in items:
+        large = item.get_closest_marker("wide") is not None or cases[_function(item)] >= LARGE
+        if large and crc32(item.name.encode()) % SHARE:
             item.add_marker(pytest.mark.slow)
 
 

@@ -1,6 +1,6 @@
 """How many cases a fuzzer tries, and how it reports those that end badly.
 
-A test has `@counts(10_000)`: the suite runs 300 cases of it, always the same; `pytest -m fuzz tests/fuzz` the whole
+A test has `@counts(10_000)`: the suite runs 200 cases of it, always the same; `pytest -m fuzz tests/fuzz` the whole
 count, others each time.
 """
 
@@ -18,7 +18,7 @@ from tests.fuzz.budget import Budgeted, Outcome
 
 C = TypeVar("C")
 
-IN_SUITE = 300
+IN_SUITE = 200
 """Cases of each fuzzer that the suite runs."""
 
 SHORT = 30_000

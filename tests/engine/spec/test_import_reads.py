@@ -61,6 +61,7 @@ def write_all(far: Path, own: Path, plus: int) -> None:
     (own / "own.txt").write_text(str(plus))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("way", WAYS)
 def test_an_edit_of_what_is_read_runs_the_node_again(way: str, tmp_path: Path) -> None:
     far, own = tmp_path / "far", tmp_path / "own"

@@ -54,6 +54,7 @@ def test_a_file_that_imports_nothing_is_keyed_as_it_was(tmp_path: Path) -> None:
     assert NodeFile.read(file).origin == digest_bytes(file.read_bytes())
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("imports", "body", "name"),
     [

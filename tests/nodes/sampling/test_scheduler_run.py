@@ -50,6 +50,7 @@ def silent(step: int, steps: int, denoised: Any) -> None:
     """Progress that nobody listens to."""
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("steps", [1, 2, 40])
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
 def test_any_number_of_steps_ends_in_numbers(sampler: SamplerName, schedule: ScheduleName, steps: int) -> None:
@@ -60,6 +61,7 @@ def test_any_number_of_steps_ends_in_numbers(sampler: SamplerName, schedule: Sch
     assert samples.isfinite().all()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
 def test_a_clip_is_walked_as_its_frames_are(sampler: SamplerName, schedule: ScheduleName) -> None:
     """Samplers that draw noise have it drawn for a clip as a whole, so these only end in numbers."""
@@ -104,6 +106,7 @@ ENDING_IN_NOISE = "dpmsolver_2m_sde"
 """It draws noise in its last step, which ends at the lowest level of the training."""
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("sampler", "schedule"), [pair for pair in PAIRS if pair[0] != ENDING_IN_NOISE])
 def test_what_the_last_step_is_denoised_to_is_what_comes_out(sampler: SamplerName, schedule: ScheduleName) -> None:
     seen: list[Tensor] = []

@@ -107,6 +107,7 @@ def assert_same(ours: Tensor, theirs: Tensor) -> None:
     assert (ours - theirs).abs().max() < 1
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
 def test_a_sampler_equals_its_adapter(painter: Painter, sampler: SamplerName, schedule: ScheduleName) -> None:
     assert_same(*painter.both(painter.config, sampler, schedule))
