@@ -397,6 +397,8 @@ class Control(Generic[F]):
         vae: encodes the picture, for ControlNets that read latents.
         kind: of the picture, for ControlNets that distinguish several.
         mask: `[batch, height, width]` in 0..1, 1 where the picture is to be replaced, for ControlNets that inpaint.
+        source: `[batch, height, width, 3]` in 0..1, what is replaced under the mask, for ControlNets that read it next
+            to the picture that they follow.
     """
 
     control_net: ControlNet[F]
@@ -407,10 +409,13 @@ class Control(Generic[F]):
     vae: VAE[F] | None = field(default=None, metadata=ADDED_LATER, repr=False)
     kind: str | None = field(default=None, metadata=ADDED_LATER, repr=False)
     mask: Tensor | None = field(default=None, metadata=ADDED_LATER, repr=False)
+    source: Tensor | None = field(default=None, metadata=ADDED_LATER, repr=False)
 
     def check_value(self) -> None:
         """Raise `InputError` for a picture or a mask of another shape or type."""
         check_tensor("the picture of a ControlNet", self.image, ("batch", "height", "width", 3))
+        if self.source is not None:
+            check_tensor("the source of a ControlNet", self.source, ("batch", "height", "width", 3))
         if self.mask is not None:
             check_tensor("the mask of a ControlNet", self.mask, ("batch", "height", "width"))
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.flows import PATCH, check_same_width, over_blocks, packed, places
-from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture
+from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture, ControlPixels
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file_transformers import diffusers_flux_sizes, flux_names, flux_sizes
@@ -47,14 +47,12 @@ class FluxControlNet(ControlNetwork):
     def kinds(cls, config: Mapping[str, Any]) -> Mapping[str, int]:
         return {kind: number for kind, number in KINDS.items() if number < (config.get("num_mode") or 0)}
 
-    def prepared(
-        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def prepared(self, given: ControlPixels, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
         import torch
 
         if vae is None:
-            return (self.placed(2 * pixels - 1),)
-        latents = [vae.encode(one[None].movedim(1, -1)) for one in pixels]
+            return (self.placed(2 * given.image - 1),)
+        latents = [vae.encode(one[None].movedim(1, -1)) for one in given.image]
         return (self.placed(packed(torch.cat(latents))),)
 
     def residuals(

@@ -10,6 +10,7 @@ from weft.nodes.models.control_networks import (
     ControlNetwork,
     ControlNetworkFormat,
     ControlPicture,
+    ControlPixels,
     check_mask_given,
     with_mask,
 )
@@ -45,14 +46,12 @@ class QwenImageControlNet(ControlNetwork):
     def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
         check_mask_given(given, needed=bool(config.get("extra_condition_channels")))
 
-    def prepared(
-        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def prepared(self, given: ControlPixels, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
         import torch
 
         assert vae is not None
-        latents = [vae.encode(one[None].movedim(1, -1)) for one in pixels]
-        return (self.placed(packed(with_mask(torch.cat(latents), mask))),)
+        latents = [vae.encode(one[None].movedim(1, -1)) for one in given.image]
+        return (self.placed(packed(with_mask(torch.cat(latents), given.mask))),)
 
     def residuals(
         self,

@@ -13,6 +13,7 @@ from weft.nodes.models.control_networks import (
     ControlNetwork,
     ControlNetworkFormat,
     ControlPicture,
+    ControlPixels,
     check_mask_given,
     with_mask,
 )
@@ -56,21 +57,19 @@ class SD3ControlNet(ControlNetwork):
     def needs_kind(cls, config: Mapping[str, Any]) -> bool:
         return False
 
-    def prepared(
-        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def prepared(self, given: ControlPixels, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
         """InstantX's, which read no pooled prompt, were trained on latents that are not shifted, but for those that
         read a mask; Stability AI's for edges on pixels 255 times as far apart.
         """
         import torch
 
         assert vae is not None
-        unshifted = self.network.config.force_zeros_for_pooled_projection and mask is None
+        unshifted = self.network.config.force_zeros_for_pooled_projection and given.mask is None
         encode = vae.encode_unshifted if unshifted else vae.encode
-        pictures = pixels.movedim(1, -1)
+        pictures = given.image.movedim(1, -1)
         if kind == KINDS["canny"]:
             pictures = (pictures * 255 * 0.5 + 0.5 + 1) / 2
-        return (self.placed(with_mask(torch.cat([encode(one[None]) for one in pictures]), mask)),)
+        return (self.placed(with_mask(torch.cat([encode(one[None]) for one in pictures]), given.mask)),)
 
     def residuals(
         self,

@@ -9,7 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
-from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture, check_equal
+from weft.nodes.models.control_networks import (
+    ControlNetwork,
+    ControlNetworkFormat,
+    ControlPicture,
+    ControlPixels,
+    check_equal,
+)
 from weft.nodes.models.denoiser import LEVEL_RESIDUALS, Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
@@ -51,9 +57,8 @@ class T2IAdapterNetwork(ControlNetwork):
                 "wrong-size",
             )
 
-    def prepared(
-        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def prepared(self, given: ControlPixels, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+        pixels = given.image
         if self.network.config.in_channels == 1:
             shares = pixels.new_tensor(BRIGHTNESS).view(1, -1, 1, 1)
             pixels = (pixels * shares).sum(dim=1, keepdim=True)

@@ -14,6 +14,7 @@ from weft.nodes.models.control_networks import (
     ControlNetwork,
     ControlNetworkFormat,
     ControlPicture,
+    ControlPixels,
     check_equal,
     check_mask_given,
 )
@@ -52,10 +53,8 @@ class UNetControlNet(ControlNetwork):
     def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
         """Headers do not tell whether one was trained to inpaint."""
 
-    def prepared(
-        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        return (self.placed(pixels),)
+    def prepared(self, given: ControlPixels, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+        return (self.placed(given.image),)
 
     def residuals(
         self,

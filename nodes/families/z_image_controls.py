@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.families.flows import PATCH
-from weft.nodes.models.control_networks import ControlNetwork, ControlNetworkFormat, ControlPicture, check_equal
+from weft.nodes.models.control_networks import (
+    ControlNetwork,
+    ControlNetworkFormat,
+    ControlPicture,
+    ControlPixels,
+    check_equal,
+    check_mask_given,
+    with_mask,
+)
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
@@ -37,10 +45,15 @@ SEQUENCE = 32
 """Tokens of a picture and of a prompt are padded to multiples of it."""
 
 
+CHANNELS = 16
+"""Channels of Z-Image's latents."""
+
+
 class ZImageControlNet(ControlNetwork):
     """A ControlNet for Z-Image."""
 
     conditions = ("prompts", "attention_mask")
+    masked_value = 0.5
 
     @classmethod
     def check_steered(cls, control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
@@ -54,17 +67,33 @@ class ZImageControlNet(ControlNetwork):
             )
 
     @classmethod
+    def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
+        """Those from version 2 on read a mask or none."""
+        check_mask_given(given, needed=given and _inpaints(config))
+
+    @classmethod
+    def check_source(cls, config: Mapping[str, Any], given: bool, mask: bool) -> None:
+        if not _inpaints(config):
+            super().check_source(config, given, mask)
+        elif given and not mask:
+            message = "the ControlNet reads a `source` together with a mask"
+            raise InputError(message, "give `mask`: 1 where the source is to be replaced", "missing-input")
+        elif mask and not given:
+            message = "the ControlNet reads a mask together with the picture that is inpainted"
+            raise InputError(message, "give that picture as `source`; `image` is what it follows", "missing-input")
+
+    @classmethod
     def reads_latents(cls, config: Mapping[str, Any]) -> bool:
         return True
 
-    def prepared(
-        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        """The latents of a picture of one frame; zeros in the channels in which others inpaint."""
+    def prepared(self, given: ControlPixels, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
+        """The latents of a picture of one frame, then its mask and the latents of what is inpainted; zeros without."""
         import torch
 
         assert vae is not None
-        latents = torch.cat([vae.encode(one[None].movedim(1, -1)) for one in pixels])
+        latents = _encoded(vae, given.image)
+        if given.source is not None:
+            latents = torch.cat([with_mask(latents, given.mask), _encoded(vae, given.source)], dim=1)
         rest = self.network.config.control_in_dim - latents.shape[1]
         return (self.placed(torch.nn.functional.pad(latents, (0, 0, 0, 0, 0, rest))).unsqueeze(2),)
 
@@ -85,6 +114,17 @@ class ZImageControlNet(ControlNetwork):
             conditioning_scale=picture.strength,
         )
         return {f"{LAYER}{number}": [tensor] for number, tensor in added.items()}
+
+
+def _inpaints(config: Mapping[str, Any]) -> bool:
+    """Whether a ControlNet of a configuration has channels for a mask and for what is inpainted."""
+    return (config.get("control_in_dim") or 0) == 2 * CHANNELS + 1
+
+
+def _encoded(vae: Autoencoder, pictures: Tensor) -> Tensor:
+    import torch
+
+    return torch.cat([vae.encode(one[None].movedim(1, -1)) for one in pictures])
 
 
 def _with_embeddings(network: Any, transformer: Any) -> Any:

@@ -29,7 +29,7 @@ from weft.nodes.fine_tuning.training_parts import (
     training_data,
 )
 from weft.nodes.fine_tuning.training_settings import TrainingSettings
-from weft.nodes.models.control_networks import ControlNetwork, ControlPicture
+from weft.nodes.models.control_networks import ControlNetwork, ControlPicture, ControlPixels
 from weft.nodes.models.denoiser import Conditions, Denoiser
 from weft.nodes.models.made_control_nets import control_net_file
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -88,7 +88,7 @@ def _steered(denoiser: Denoiser, control: ControlNetwork) -> Any:
 
     def predict(sample: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         given = dict(conditions)
-        picture = ControlPicture(control.prepared(given.pop(CONTROL), None, None, None), 1.0, 0.0, 1.0)
+        picture = ControlPicture(control.prepared(ControlPixels(given.pop(CONTROL)), None, None), 1.0, 0.0, 1.0)
         read = {name: given[name].float() for name in control.conditions if name in given}
         added = control.residuals(denoiser, sample.float(), timesteps, read, [picture])
         placed = {name: [one.to(denoiser.dtype) for one in tensors] for name, tensors in added.items()}

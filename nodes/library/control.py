@@ -40,6 +40,7 @@ def ApplyControlNet(
     image: Image,
     vae: Annotated[VAE[F] | None, ADDED_LATER] = None,
     mask: Annotated[Mask | None, ADDED_LATER] = None,
+    source: Annotated[Image | None, ADDED_LATER] = None,
     *,
     strength: Annotated[float, Range(0.0, 10.0)] = 1.0,
     start: Annotated[float, Range(0.0, 1.0)] = 0.0,
@@ -59,8 +60,10 @@ def ApplyControlNet(
         vae: the model's own, for ControlNets that read the picture's latents, as those of SD 3, Qwen-Image, Z-Image
             and most of FLUX.1 do; others ignore it.
         mask: 1 where the picture is to be replaced, for ControlNets that inpaint (SD 1.x's `control_v11p_sd15_inpaint`,
-            Alimama's of SD 3, InstantX's of Qwen-Image); 0.5 and more counts as 1. What is outside of it is kept only
-            nearly: SetNoiseMask keeps it, and StitchImage every pixel.
+            Alimama's of SD 3, InstantX's of Qwen-Image; with `source`, those of Z-Image); 0.5 and more counts as 1.
+            What is outside of it is kept only nearly: SetNoiseMask keeps it, and StitchImage every pixel.
+        source: what is replaced under `mask`, for ControlNets that read it next to the picture that they follow: Fun
+            ControlNet Union for Z-Image from version 2.1 on. Others have it as `image`. Alpha is left out.
         strength: the factor of the ControlNet's output; 0.5 to 1 is usual.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
@@ -69,8 +72,8 @@ def ApplyControlNet(
             lines), normal, segmentation, tile and repaint. `canny` is for Stability AI's ControlNet of SD 3.5 Large
             too, which reads edges at other levels. Left out for all others.
     """
-    coverage = None if mask is None else mask.coverage
-    control = Control(control_net, image.pixels[..., :3], strength, start, end, vae, kind, coverage)
+    coverage, replaced = mask and mask.coverage, source and source.pixels[..., :3]
+    control = Control(control_net, image.pixels[..., :3], strength, start, end, vae, kind, coverage, replaced)
     return Controlled(_under(control, positive), _under(control, negative) if negative else None)
 
 

@@ -43,6 +43,22 @@ class ControlPicture:
     kind: int | None = None
 
 
+@dataclass(frozen=True)
+class ControlPixels:
+    """Pictures in 0..1 of the size that is sampled, before a network reads them.
+
+    Args:
+        image: `[picture, 3, height, width]`; with `ControlNetwork.masked_value` under a mask, unless there is a source.
+        mask: `[picture, 1, height, width]` of 0 and 1, for those that read one.
+        source: `[picture, 3, height, width]`, what is inpainted under a mask, for those that read it next to the image;
+            with `masked_value` under the mask.
+    """
+
+    image: Tensor
+    mask: Tensor | None = None
+    source: Tensor | None = None
+
+
 class ControlNetwork:
     """A network that reads a picture and adds to what a denoiser computes.
 
@@ -128,21 +144,26 @@ class ControlNetwork:
         check_mask_given(given, needed=False)
 
     @classmethod
+    def check_source(cls, config: Mapping[str, Any], given: bool, mask: bool) -> None:
+        """Raise `InputError` where one of this configuration reads no source and is given one, or lacks the one that
+        belongs to its mask.
+        """
+        if given:
+            message = "the ControlNet reads one picture and no `source` with it"
+            raise InputError(message, "leave `source` out", "unsupported-by-model")
+
+    @classmethod
     def check_size(cls, config: Mapping[str, Any], width: int, height: int) -> None:
         """Raise `InputError` for a size of pictures, in pixels, that one of this configuration cannot take."""
 
     @abstractmethod
-    def prepared(
-        self, pixels: Tensor, vae: Autoencoder | None, kind: int | None, mask: Tensor | None
-    ) -> tuple[Tensor, ...]:
+    def prepared(self, given: ControlPixels, vae: Autoencoder | None, kind: int | None) -> tuple[Tensor, ...]:
         """What is the same in all steps, one row for each picture.
 
         Args:
-            pixels: pictures `[picture, 3, height, width]` in 0..1 of the size that is sampled, with `masked_value`
-                under their mask.
+            given: the pictures.
             vae: given to those that read latents.
             kind: the number of the pictures' kind.
-            mask: `[picture, 1, height, width]` of 0 and 1, for those that read one.
         """
 
     @abstractmethod

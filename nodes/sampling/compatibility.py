@@ -275,6 +275,10 @@ def control_fits(node: Upstream) -> Iterator[NodeProblem]:
         network.check_mask(config, node.call.inputs.get("mask") is not None)
     except InputError as refusal:
         yield NodeProblem.of(refusal, "mask", after=f"; it is from `{net.call.id}`")
+    try:
+        network.check_source(config, *(node.call.inputs.get(name) is not None for name in ("source", "mask")))
+    except InputError as refusal:
+        yield NodeProblem.of(refusal, "source", after=f"; it is from `{net.call.id}`")
     if "kind" in node.literals:
         try:
             network.kind_number(config, node.literals["kind"])

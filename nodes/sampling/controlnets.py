@@ -6,7 +6,7 @@ calls it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from weft.engine import Context, InputError
 from weft.nodes.models.autoencoder import Autoencoder
-from weft.nodes.models.control_networks import ControlNetwork, ControlPicture
+from weft.nodes.models.control_networks import ControlNetwork, ControlPicture, ControlPixels
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.sampling_run import Position
@@ -165,10 +165,11 @@ def distinct(prompts: Sequence[Prompt[Any]]) -> tuple[list[Control[Any]], list[t
 def _same(one: Control[Any], other: Control[Any]) -> bool:
     """Whether two controls are equal by content: values from a store are equal, never identical."""
     equal = all(getattr(one, name) == getattr(other, name) for name in _SETTINGS)
-    return equal and torch.equal(one.image, other.image) and _same_masks(one.mask, other.mask)
+    pictures = ((one.image, other.image), (one.mask, other.mask), (one.source, other.source))
+    return equal and all(_same_tensors(*pair) for pair in pictures)
 
 
-def _same_masks(one: Tensor | None, other: Tensor | None) -> bool:
+def _same_tensors(one: Tensor | None, other: Tensor | None) -> bool:
     return one is other or (one is not None and other is not None and torch.equal(one, other))
 
 
@@ -188,22 +189,31 @@ def bound(
     network.check_steered(config, model.network.config)
     network.check_size(config, latent.width, latent.height)
     network.check_mask(config, control.mask is not None)
+    network.check_source(config, control.source is not None, control.mask is not None)
     kind = network.kind_number(config, control.kind)
-    size = (latent.height, latent.width)
-    image, mask = _scaled(control.image.permute(0, 3, 1, 2), size), None
-    if control.mask is not None:
-        mask = (_scaled(control.mask[:, None], size) >= 0.5).to(image)
-        image, mask = _alike(image, mask)
-        image = torch.where(mask > 0, network.masked_value, image)
+    given = _given(control, (latent.height, latent.width), network.masked_value)
     if not network.reads_latents(config):
-        tensors = network.prepared(image, None, kind, mask)
+        tensors = network.prepared(given, None, kind)
     elif control.vae is None:
         raise lacks_vae()
     else:
         with context.weights(control.vae, Autoencoder) as vae:
-            tensors = network.prepared(image, vae, kind, mask)
+            tensors = network.prepared(given, vae, kind)
     rows = tuple(repeated(one, latent.batch_size, "the picture of a ControlNet") for one in tensors)
     return BoundControl(network, (ControlPicture(rows, control.strength, control.start, control.end, kind),))
+
+
+def _given(control: Control[Any], size: tuple[int, int], masked: float) -> ControlPixels:
+    """What a control has, of the height and width that is sampled, as many rows of each."""
+    image = _scaled(control.image.permute(0, 3, 1, 2), size)
+    if control.mask is None:
+        return ControlPixels(image)
+    mask = (_scaled(control.mask[:, None], size) >= 0.5).to(image)
+    if control.source is None:
+        image, mask = _alike(image, mask)
+        return ControlPixels(torch.where(mask > 0, masked, image), mask)
+    image, mask, source = _alike(image, mask, _scaled(control.source.permute(0, 3, 1, 2), size))
+    return ControlPixels(image, mask, torch.where(mask > 0, masked, source))
 
 
 def _scaled(planes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -213,13 +223,14 @@ def _scaled(planes: Tensor, size: tuple[int, int]) -> Tensor:
     return nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)
 
 
-def _alike(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """A picture and a mask in as many rows as the longer of both has; one row serves all."""
-    rows = max(len(image), len(mask))
-    return (
-        repeated(image, rows, "the picture of a ControlNet"),
-        repeated(mask, rows, "the mask of a ControlNet"),
-    )
+GIVEN = ("picture", "mask", "source")
+"""What a ControlNet is given, in this order."""
+
+
+def _alike(*planes: Tensor) -> Iterator[Tensor]:
+    """A picture, a mask and a source in as many rows as the longest has; one row serves all."""
+    rows = max(map(len, planes))
+    return (repeated(one, rows, f"the {name} of a ControlNet") for one, name in zip(planes, GIVEN, strict=False))
 
 
 def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:

@@ -58,7 +58,15 @@ CONTROLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 MODES = {"canny": 0, "depth": 2, "low_quality": 6}
 
 
-def ours(engine: Engine, model: str, controls: Any, batch: int = 1, mask: str | None = None, **guidance: Any) -> Pixels:
+def ours(
+    engine: Engine,
+    model: str,
+    controls: Any,
+    batch: int = 1,
+    mask: str | None = None,
+    source: str | None = None,
+    **guidance: Any,
+) -> Pixels:
     """What Weft paints under controls: the name of each, its picture and its settings."""
     steps = max([one.get("steps", STEPS) for _, _, one in controls], default=STEPS)
     with Graph() as graph:
@@ -75,6 +83,7 @@ def ours(engine: Engine, model: str, controls: Any, batch: int = 1, mask: str | 
                 LoadImage(picture),
                 checkpoint.vae,
                 ImageToMask(LoadImage(mask)) if mask else None,
+                LoadImage(source) if source else None,
                 **given,
             )
         guide = CFGGuide(checkpoint.model, positive, negative, scale=SCALE, **guidance)
@@ -219,6 +228,35 @@ def test_a_control_net_for_z_image(
     assert (painted != ours(engine, "z-image", [], batch)).any()
 
 
+@pytest.mark.parametrize("batch", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strength", [0.75, pytest.param(1.4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mask", ["stripes.png", pytest.param("ramp.png", marks=pytest.mark.slow)])
+def test_a_control_net_for_z_image_that_inpaints(
+    zoo: Any, engine: Engine, oracle: Oracle, models: Path, pictures: Path, mask: str, strength: float, batch: int
+) -> None:
+    """It reads what is replaced, under a mask, next to the picture that it follows."""
+    net = "z-later-edges"
+    controls = [(zoo(net), "stripes.png", {"strength": strength})]
+    painted = ours(engine, zoo("z-image"), controls, batch, mask, "ramp.png")
+    theirs = oracle.paint(
+        diffusers.ZImageControlNetInpaintPipeline,
+        "model",
+        model="z-image",
+        batch=batch,
+        parts={"controlnet": shared(oracle, models, net), "vae": oracle.certain_vae("z-image")},
+        image=Pictures.open(pictures / "ramp.png"),
+        mask_image=[Pictures.open(pictures / mask)] * batch,
+        control_image=Pictures.open(pictures / "stripes.png"),
+        controlnet_conditioning_scale=strength,
+        guidance_scale=SCALE - 1,
+        num_inference_steps=STEPS,
+        width=SIZE,
+        height=SIZE,
+    )
+    assert_same(painted, theirs)
+    assert (painted != ours(engine, "z-image", controls, batch)).any()
+
+
 def shared(oracle: Oracle, models: Path, net: str) -> Any:
     """A ControlNet with the embeddings of the transformer, as its pipeline takes it."""
     alone = diffusers.ZImageControlNetModel.from_pretrained(models / net).float()
@@ -298,12 +336,27 @@ def test_edges_of_stability_ai_are_read_at_other_levels(zoo: Any, engine: Engine
     assert (first != second).any()
 
 
-def problems(engine: Engine, model: str, net: str, *, vae: bool = True, **settings: Any) -> list[Any]:
+def problems(
+    engine: Engine,
+    model: str,
+    net: str,
+    *,
+    vae: bool = True,
+    mask: bool = False,
+    source: bool = False,
+    **settings: Any,
+) -> list[Any]:
     with Graph() as graph:
         checkpoint = LoadCheckpoint(model)
         prompt = TextEncode(checkpoint.text_encoder, PROMPT)
-        given = checkpoint.vae if vae else None
-        positive, _ = ApplyControlNet(prompt, None, LoadControlNet(net), LoadImage("ramp.png"), given, **settings)
+        picture = LoadImage("ramp.png")
+        if vae:
+            settings |= {"vae": checkpoint.vae}
+        if mask:
+            settings |= {"mask": ImageToMask(picture)}
+        if source:
+            settings |= {"source": picture}
+        positive, _ = ApplyControlNet(prompt, None, LoadControlNet(net), picture, **settings)
         guide = CFGGuide(checkpoint.model, positive, scale=1.0)
         SaveImage(VAEDecode(checkpoint.vae, KSampler(guide, EmptyLatent(SIZE, SIZE), sampler="model")))
     return list(engine.check(graph).problems)
@@ -321,6 +374,10 @@ def problems(engine: Engine, model: str, net: str, *, vae: bool = True, **settin
         ("z-image", "z-edges", {"vae": False}, ("missing-input", "vae"), ["load_control_net"]),
         ("z-image", "z-wide-edges", {}, ("wrong-control-net", "guide"), ["dim", 128, 64, "load_control_net"]),
         ("z-image", "z-three-layers", {}, ("wrong-control-net", "guide"), [28, 2, "load_control_net"]),
+        ("z-image", "z-later-edges", {"mask": True}, ("missing-input", "source"), ["load_control_net"]),
+        ("z-image", "z-later-edges", {"source": True}, ("missing-input", "source"), ["load_control_net"]),
+        ("z-image", "z-edges", {"mask": True}, ("unsupported-by-model", "mask"), ["load_control_net"]),
+        ("sd3", "sd3-edges", {"source": True}, ("unsupported-by-model", "source"), ["load_control_net"]),
         ("sd3", "sd3-masked", {}, ("missing-input", "mask"), ["load_control_net"]),
         ("flux-dev", "flux-wide", {}, ("wrong-control-net", "guide"), ["channels", 128, 64, "load_control_net"]),
     ],
