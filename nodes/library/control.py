@@ -72,7 +72,8 @@ def ApplyControlNet(
             lines), normal, segmentation, tile and repaint. `canny` is for Stability AI's ControlNet of SD 3.5 Large
             too, which reads edges at other levels. Left out for all others.
     """
-    coverage, replaced = mask and mask.coverage, source and source.pixels[..., :3]
+    coverage = None if mask is None else mask.coverage
+    replaced = None if source is None else source.pixels[..., :3]
     control = Control(control_net, image.pixels[..., :3], strength, start, end, vae, kind, coverage, replaced)
     return Controlled(_under(control, positive), _under(control, negative) if negative else None)
 

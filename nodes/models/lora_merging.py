@@ -151,6 +151,10 @@ def _layer_changes(
     return changes
 
 
+NORM = "norm_scale"
+"""The role of a norm that stands in the place of the module's own."""
+
+
 @dataclass(frozen=True)
 class LayerChange:
     """What one layer of a LoRA adds to a module.
@@ -236,10 +240,16 @@ def _added_to(role: str, base: Tensor, changes: list[LayerChange]) -> Tensor | N
         base: it as it is without any LoRA, in float32.
     """
     if role == "weight":
-        found = [weight_change(change, base) for change in changes if change.place.layer.form]
+        found = [weight_change(change, base) for change in _last_norm(changes) if change.place.layer.form]
     else:
         found = [one for change in changes if role == "bias" and (one := _bias_change(change)) is not None]
     return sum_of(found) if found else None
+
+
+def _last_norm(changes: list[LayerChange]) -> list[LayerChange]:
+    """Of several norms that stand in the place of the module's own, only the last, as pipelines load them."""
+    norms = [change for change in changes if NORM in change.tensors]
+    return [change for change in changes if NORM not in change.tensors or change is norms[-1]]
 
 
 def sum_of(tensors: list[Tensor]) -> Tensor:
@@ -257,8 +267,8 @@ def weight_change(change: LayerChange, base: Tensor) -> Tensor:
         base: the weight as it is without any LoRA, in float32.
     """
     place, tensors = change.place, change.tensors
-    if "norm_scale" in tensors:
-        return tensors["norm_scale"] - base
+    if NORM in tensors:
+        return tensors[NORM] - base
     rows = _reordered(FORMS[place.layer.form](tensors), place) * change.scale
     delta = rows.reshape(base.shape)
     magnitude = tensors.get("magnitude", tensors.get("dora_scale"))

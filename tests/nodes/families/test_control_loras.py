@@ -24,17 +24,20 @@ from weft.nodes.models.denoiser import Denoiser
 
 NORM = re.compile(r"attn\.norm_(added_)?[qk]$")
 
-Made = Callable[[str], str]
+Made = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def made(models: Path, zoo: Any) -> Made:
-    """Write a Control LoRA for `flux-dev` by names of diffusers or of Black Forest Labs; the name of its file."""
+    """Write a Control LoRA for `flux-dev` by names of diffusers or of Black Forest Labs; the name of its file.
 
-    def give(layout: str) -> str:
+    Those of other seeds have other numbers.
+    """
+
+    def give(layout: str, seed: int = 5) -> str:
         network = Oracle(models).pipeline(zoo("flux-dev")).transformer
-        generator = torch.Generator().manual_seed(5)
-        changes = files.low_rank(network, 6, "attn|embedder|norm")
+        generator = torch.Generator().manual_seed(seed)
+        changes = files.low_rank(network, seed + 1, "attn|embedder|norm")
         narrow = changes["x_embedder"]
         wide = torch.randn(files.RANK, 2 * narrow.down.shape[1], generator=generator) / narrow.down.shape[1] ** 0.5
         changes["x_embedder"] = files.LowRank(wide, 3 * narrow.up)
@@ -59,7 +62,7 @@ def made(models: Path, zoo: Any) -> Made:
                 tensors[f"{name}.lora_B.weight"] = one.up[:, :-1]
                 tensors[f"{name}.lora_B.bias"] = one.up[:, -1]
             tensors |= {_published(name): one for name, one in norms.items()}
-        return files.save(tensors, models / f"control-{layout}.safetensors")
+        return files.save(tensors, models / f"control-{layout}-{seed}.safetensors")
 
     return give
 
@@ -89,10 +92,45 @@ def test_a_control_lora(
     picture = Pictures.open(pictures / "stripes.png")
     expected = theirs(own, "FluxControlPipeline", "flux-dev", CALLS[name], control_image=picture)
     found = ours(
-        engine, "flux-dev", controlled, changed=under("control-diffusers.safetensors", strength), **CALLS[name]
+        engine, "flux-dev", controlled, changed=under("control-diffusers-5.safetensors", strength), **CALLS[name]
     )
     assert_same(found, expected)
     assert numpy.abs(found - ours(engine, "flux-dev", **CALLS[name]).astype(int)).max() > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strengths", [(0.7, 0.5), (0.4, 1.0)])
+def test_of_two_control_loras_the_last_has_the_norms(
+    zoo: Any,
+    models: Path,
+    engine: Engine,
+    oracle: Oracle,
+    pictures: Path,
+    made: Made,
+    strengths: tuple[float, float],
+) -> None:
+    """Their low ranks add up; norms have no strength."""
+    own = Oracle(models)
+    pipe = own.pipeline(zoo("flux-dev"))
+    names = [made("diffusers", seed) for seed in (5, 15)]
+    for name in names:
+        pipe.load_lora_weights(str(models / name), adapter_name=name[: -len(".safetensors")])
+    pipe.set_adapters([name[: -len(".safetensors")] for name in names], list(strengths))
+    picture = Pictures.open(pictures / "stripes.png")
+    expected = theirs(own, "FluxControlPipeline", "flux-dev", CALLS["two at once"], control_image=picture)
+    first, second = (under(name, strength) for name, strength in zip(names, strengths, strict=True))
+
+    def paint(*changes: Callable[[Any], Any]) -> Pixels:
+        def changed(model: Any) -> Any:
+            for one in changes:
+                model = one(model)
+            return model
+
+        return ours(engine, "flux-dev", controlled, changed=changed, **CALLS["two at once"])
+
+    found = paint(first, second)
+    assert_same(found, expected)
+    assert (found != paint(second, first)).any()
 
 
 def painted(engine: Engine, name: str, *around: Any, **options: Any) -> Pixels:

@@ -52,12 +52,17 @@ def config(kind: str, **options: Any) -> Any:
 
 def applied(tensors: Mapping[str, Any], network: nn.Module, tmp_path: Path, strength: float, **metadata: str) -> Any:
     """Adds the LoRA of a file to a network; what takes it back."""
+    return add_loras(network, [used(tensors, tmp_path, strength, **metadata)], ("denoiser",))
+
+
+def used(tensors: Mapping[str, Any], tmp_path: Path, strength: float, **metadata: str) -> tuple[AppliedLoRA, Any]:
+    """The LoRA of a file with a strength."""
     path = tmp_path / "changes.safetensors"
     save_file({name: one.contiguous().clone() for name, one in tensors.items()}, path, metadata or None)
     header = read_header(path)
     facts = lora_facts(header.shapes, header.metadata)
     assert facts
-    return add_loras(network, [(AppliedLoRA(LoRA("", ""), strength), LoadedLoRA.of(path, facts, "cpu"))], ("denoiser",))
+    return AppliedLoRA(LoRA("", ""), strength), LoadedLoRA.of(path, facts, "cpu")
 
 
 CONFIGS: dict[str, Any] = {
@@ -168,6 +173,19 @@ def test_differences_of_weights_and_biases(tmp_path: Path) -> None:
     applied({**tensors, **plain}, network, tmp_path, 0.5)
     assert torch.allclose(network.dense.weight, before + change / 2, atol=1e-6)
     assert torch.allclose(network.dense.bias, bias + change[:, 0] / 2, atol=1e-6)
+
+
+def test_of_several_norms_in_the_place_of_one_the_last_holds_at_any_strength(tmp_path: Path) -> None:
+    """As in diffusers, which loads the norms of Control LoRAs into the model."""
+    network = Network()
+    network.add_module("norm_q", nn.RMSNorm(8))
+    norms = [torch.rand(8) for _ in range(2)]
+    plain = {f"transformer.{name}": one for name, one in PLAIN.items()}
+    files = [{**plain, "transformer.norm_q.weight": one} for one in norms]
+    undo = add_loras(network, [used(one, tmp_path, 0.7) for one in files], ("denoiser",))
+    assert torch.equal(network.get_parameter("norm_q.weight"), norms[1])
+    undo()
+    assert torch.equal(network.get_parameter("norm_q.weight"), torch.ones(8))
 
 
 def test_a_bias_that_a_module_lacks_is_refused(tmp_path: Path) -> None:
