@@ -16,6 +16,7 @@ from weft.engine.errors import Problem
 from weft.engine.graph.graph import Graph
 from weft.nodes.interop.writing import ForeignDraft
 from weft.nodes.sampling.sampler_choices import named_elsewhere
+from weft.nodes.sampling.samplers import SamplerName
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 
 KEY = "parameters"
@@ -34,6 +35,14 @@ SCHEDULES: Mapping[str, str] = {
     "beta": "beta",
 }
 """Schedules by A1111's names, whose formulas are ComfyUI's."""
+
+SAMPLERS: Mapping[str, SamplerName] = {
+    "unipc": "unipc_bh1",
+    "deis": "deis_tab",
+    "dpmpp_3m_sde": "dpmpp_3m_sde_k",
+    "ddim": "euler",
+}
+"""Samplers over noise levels for those whose name means a schedule's own steps here."""
 
 UNREAD = ("Hires upscale", "Denoising strength", "ControlNet 0", "Refiner", "Lora hashes", "Mask blur")
 """Settings that change the picture and are not mapped, by the beginnings of their names."""
@@ -102,6 +111,7 @@ def _sampling(settings: Mapping[str, str], draft: ForeignDraft) -> tuple[str, st
     """The sampler and the schedule, which older versions write as one name."""
     label = settings.get("Sampler", "Euler")
     sampler, named = named_elsewhere(label)
+    sampler = SAMPLERS.get(sampler, sampler) if sampler else None
     if sampler is None or sampler not in SIGMA_SAMPLERS:
         message = f"there is no sampler `{label}` over noise levels"
         draft.problems.append(Problem(message, "--partial takes euler", "sampler", "sampler", code="unmapped-node"))

@@ -35,8 +35,9 @@ SAMPLERS: Mapping[str, str] = {
     "lcm": "lcm",
     "res_multistep": "res_multistep",
     "ddim": "euler",
-    "deis": "deis",
-    "uni_pc": "unipc",
+    "deis": "deis_tab",
+    "uni_pc": "unipc_bh1",
+    "uni_pc_bh2": "unipc_bh2",
 }
 """Samplers in sigma form by ComfyUI's names; its `ddim` takes the steps of `euler`, which are DDIM's at eta 0."""
 

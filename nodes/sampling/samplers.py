@@ -38,6 +38,10 @@ SamplerName = Literal[
     "deis",
     "unipc",
     "res_multistep",
+    "deis_tab",
+    "unipc_bh1",
+    "unipc_bh2",
+    "dpm_fast",
     "sa_solver",
     "lcm",
     "tcd",
@@ -173,7 +177,12 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
 Singlestep DPM-Solver has one spacing of timesteps; LCM and TCD have the steps that they were distilled on.
 """
 
-SIGMAS_ALONE: frozenset[SamplerName] = frozenset({"dpmpp_sde", "dpmpp_2s_ancestral", "dpmpp_3m_sde_k", "res_multistep"})
+SIGMAS_ALONE: frozenset[SamplerName] = frozenset(
+    (
+        *("dpmpp_sde", "dpmpp_2s_ancestral", "dpmpp_3m_sde_k", "res_multistep"),
+        *("deis_tab", "unipc_bh1", "unipc_bh2", "dpm_fast"),
+    )
+)
 """Samplers that no class of diffusers is: the one for `dpmpp_sde` draws one noise, whatever the seeds."""
 
 TWO_PREDICTIONS: frozenset[SamplerName] = frozenset(

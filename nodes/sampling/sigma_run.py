@@ -25,7 +25,8 @@ from weft.nodes.sampling.noise import brownian_noise, draw_noise
 from weft.nodes.sampling.repainting import Repainting
 from weft.nodes.sampling.samplers import SamplerName
 from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
-from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, DrawNoise, SigmaSampler, State, ddim, walk
+from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, SigmaSampler, ddim
+from weft.nodes.sampling.sigma_walk import DrawNoise, State, walk
 from weft.nodes.sampling.step_noise import StepNoise
 
 
@@ -94,17 +95,14 @@ class SigmaRun:
         self.row = _row(sampler, levels, eta)
         self.step = partial(ddim, eta=eta) if sampler == "ddim" else self.row.step
         self.parametrisation = parametrisation
-        self.levels = levels
+        self.levels = self.row.walked(levels)
+        self.complete = levels[-1] == 0
         self.unit_start = walk.unit_start
         self.nearest = walk.nearest_timesteps and parametrisation.has_whole_timesteps
         self.generators = list(generators)
         self.rows = rows
         self.device = device
         _check_levels(parametrisation, levels)
-
-    @property
-    def complete(self) -> bool:
-        return self.levels[-1] == 0
 
     def draw(self, shape: Sequence[int], rows: int | None = None) -> Tensor:
         """The next noise of the generators `[batch, *shape]`.

@@ -1,7 +1,8 @@
 """Samplers in sigma form: how latents go from one noise level to the next, over any list of levels.
 
-A sampler is a function of a denoiser, a state, the next level and a source of noise; it returns the next state. The
-whole memory of a sampler is in the state, so a walk can stop after any step and go on from there.
+A sampler is a function of a denoiser, a state, the next level and a source of noise; it returns the next state
+(`weft.nodes.sampling.sigma_walk`). The whole memory of a sampler is in the state, so a walk can stop after any step and
+go on from there, but for samplers that plan for how many steps are left.
 
 Latents at the level sigma are x = alpha x_0 + sigma epsilon. Under a noise schedule alpha is 1, so sigma is the ratio
 of noise to picture (Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, section
@@ -15,74 +16,16 @@ Nothing here imports torch, so that checks can read the table. Read next: `weft.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from weft.nodes.sampling.exponential_samplers import deis_tab, dpm_fast, dpm_fast_levels, unipc_bh1, unipc_bh2
 from weft.nodes.sampling.samplers import SamplerName
+from weft.nodes.sampling.sigma_walk import Denoise, DrawNoise, Past, State, Step
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Denoise(Protocol):
-    """A denoiser in sigma form, D."""
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        """The estimate of x_0, of the shape of the noisy latents `x` at the level `sigma`."""
-
-    def alpha(self, sigma: float) -> float:
-        """What the picture is multiplied by at a level."""
-
-
-DrawNoise = Callable[[float, float], "Tensor"]
-"""Noise of unit variance, of the shape of the latents, for the step from one level to another."""
-
-
-@dataclass(frozen=True)
-class Past:
-    """D of the step before, and the level that it started from.
-
-    Args:
-        slope: there, where a sampler needs it.
-        before: the step before that one, where a sampler needs it.
-    """
-
-    denoised: Tensor
-    sigma: float
-    slope: Tensor | None = None
-    before: Past | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """Latents at a level, and the step before, if there was one."""
-
-    x: Tensor
-    sigma: float
-    past: Past | None = None
-
-
-Step = Callable[[Denoise, State, float, DrawNoise], State]
-"""A sampler: from a state to the state at another level."""
-
-
-def walk(
-    denoise: Denoise,
-    step: Step,
-    state: State,
-    levels: Iterable[float],
-    noise: DrawNoise,
-    after: Callable[[int, State], State] = lambda number, state: state,
-) -> Iterator[State]:
-    """The state after each step over the levels.
-
-    Args:
-        after: changes the state after each step, whose number counts from 1.
-    """
-    for number, target in enumerate(levels, 1):
-        state = after(number, step(denoise, state, target, noise))
-        yield state
 
 
 def euler(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
@@ -185,24 +128,11 @@ def _noised_up(denoise: Denoise, low: State, sigma: float, target: float, noise:
 def lms(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Along the polynomial through the last slopes, four of them at most (linear multistep, Adams and Bashforth)."""
     denoised = denoise(state.x, state.sigma)
-    here = Past(denoised, state.sigma, (state.x - denoised) / state.sigma, _cut(state.past, 3))
-    known = list(_steps_of(here))
+    here = Past(denoised, state.sigma, (state.x - denoised) / state.sigma, state.past and state.past.cut(3))
+    known = list(here.steps())
     shares = _integrals([one.sigma for one in known], state.sigma, target)
     moved = (share * one.slope for share, one in zip(shares, known, strict=True) if one.slope is not None)
     return State(state.x + sum(moved), target, here)
-
-
-def _steps_of(past: Past | None) -> Iterator[Past]:
-    while past is not None:
-        yield past
-        past = past.before
-
-
-def _cut(past: Past | None, count: int) -> Past | None:
-    """The last steps, so many at most."""
-    if past is None or count == 0:
-        return None
-    return replace(past, before=_cut(past.before, count - 1))
 
 
 def _integrals(points: Sequence[float], start: float, end: float) -> list[float]:
@@ -222,7 +152,7 @@ def _integrals(points: Sequence[float], start: float, end: float) -> list[float]
 def dpmpp_3m_sde(denoise: Denoise, state: State, target: float, noise: DrawNoise) -> State:
     """Towards D extrapolated from two steps before, for the equation with noise (Lu et al., 2022, third order)."""
     denoised = denoise(state.x, state.sigma)
-    here = Past(denoised, state.sigma, before=_cut(state.past, 2))
+    here = Past(denoised, state.sigma, before=state.past and state.past.cut(2))
     first, log_snr = here.before, _log_snr(denoise, state.sigma)
     h = _log_snr(denoise, target) - log_snr
     if first is None or math.isinf(h):
@@ -317,12 +247,20 @@ class SigmaSampler:
         order: predictions in a step; a step to level 0 takes one.
         draws: whether steps draw noise, so that they can only go down.
         brownian: whether noise comes from one Brownian path, so that the noise of a step is the sum of its parts.
+        planned: whether steps depend on how many are left.
+        own_levels: the levels that it walks in the place of others from the first to the last; None for those given.
     """
 
     step: Step
     order: int = 1
     draws: bool = False
     brownian: bool = False
+    planned: bool = False
+    own_levels: Callable[[Sequence[float]], list[float]] | None = None
+
+    def walked(self, levels: Sequence[float]) -> list[float]:
+        """The levels of a walk over these."""
+        return self.own_levels(levels) if self.own_levels else [*levels]
 
     def predictions(self, levels: Sequence[float]) -> int:
         """How many predictions a walk over these levels takes."""
@@ -344,5 +282,9 @@ SIGMA_SAMPLERS: Mapping[SamplerName, SigmaSampler] = {
     "dpmpp_2s_ancestral": SigmaSampler(dpmpp_2s_ancestral, order=2, draws=True),
     "dpmpp_3m_sde_k": SigmaSampler(dpmpp_3m_sde, draws=True),
     "res_multistep": SigmaSampler(res_multistep),
+    "deis_tab": SigmaSampler(deis_tab),
+    "unipc_bh1": SigmaSampler(unipc_bh1, planned=True),
+    "unipc_bh2": SigmaSampler(unipc_bh2, planned=True),
+    "dpm_fast": SigmaSampler(dpm_fast, planned=True, own_levels=dpm_fast_levels),
 }
 """Every sampler that walks a list of sigmas, under the name that it has in `weft.nodes.sampling.samplers`."""

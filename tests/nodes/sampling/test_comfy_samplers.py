@@ -13,7 +13,8 @@ from torch import Tensor
 
 from weft.nodes.models.parametrisation import parametrisation_of
 from weft.nodes.sampling.comfy_schedules import comfy_levels, training_levels
-from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, State, walk
+from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+from weft.nodes.sampling.sigma_walk import State, walk
 
 SD1 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 LEVELS = comfy_levels(training_levels(parametrisation_of(SD1), "SD1"), "normal", 7)
@@ -187,11 +188,119 @@ def lcm(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
+def dpmpp_sde(model: Model, x: Tensor, draw: Draw) -> Tensor:
+    for sigma, target in pairwise(LEVELS):
+        denoised = model(x, sigma)
+        if not target:
+            return denoised
+        t, t_next = -math.log(sigma), -math.log(target)
+        middle = math.exp(-(t + (t_next - t) / 2))
+        down, up = ancestral(sigma, middle)
+        half = down / sigma * x - math.expm1(math.log(down) + t) * denoised + draw() * up
+        down, up = ancestral(sigma, target)
+        x = down / sigma * x - math.expm1(math.log(down) + t) * model(half, middle) + draw() * up
+    return x
+
+
+def ddim(model: Model, x: Tensor, draw: Draw) -> Tensor:
+    """With latents that keep their variance, as the paper has them: z = x sqrt(alpha-bar)."""
+    for sigma, target in pairwise(LEVELS):
+        now, then = 1 / (1 + sigma**2), 1 / (1 + target**2)
+        z = x * math.sqrt(now)
+        epsilon = (z - math.sqrt(now) * model(x, sigma)) / math.sqrt(1 - now)
+        z = math.sqrt(then) * (z - math.sqrt(1 - now) * epsilon) / math.sqrt(now) + math.sqrt(1 - then) * epsilon
+        x = z / math.sqrt(then)
+    return x
+
+
+def unipc_bh1(model: Model, x: Tensor, draw: Draw, second: bool = False) -> Tensor:
+    """Predictor and corrector by the paper's matrix R, its functions phi as integrals, B_1(h) = h or B_2."""
+    levels = [*LEVELS[:-1], 0.001]
+    times = [-math.log(level) for level in levels]
+    seen, steps = [model(x, levels[0])], len(levels) - 1
+    for at in range(1, steps + 1):
+        order = min(3, at, steps + 1 - at)
+        h = times[at] - times[at - 1]
+        big = math.expm1(-h) if second else -h
+        ratios = [(times[at - 1 - back] - times[at - 1]) / h for back in range(1, order)]
+        changes = [(seen[-1 - back] - seen[-1]) / ratio for back, ratio in enumerate(ratios, 1)]
+        plain = levels[at] / levels[at - 1] * x - math.expm1(-h) * seen[-1]
+        rho = [0.5] if order == 2 else solved(ratios, h, big)
+        x = plain - big * sum(a * b for a, b in zip(rho, changes, strict=True))
+        if at < steps:
+            here = model(x, levels[at])
+            rho = [0.5] if order == 1 else solved([*ratios, 1.0], h, big)
+            x = plain - big * sum(a * b for a, b in zip(rho, [*changes, here - seen[-1]], strict=True))
+            seen.append(here)
+    return x
+
+
+def unipc_bh2(model: Model, x: Tensor, draw: Draw) -> Tensor:
+    return unipc_bh1(model, x, draw, second=True)
+
+
+def solved(ratios: list[float], h: float, big: float) -> list[float]:
+    """rho of R rho = phi / B."""
+    if not ratios:
+        return []
+    d = torch.linspace(0, 1, 2_001, dtype=torch.float64)
+    wanted = [-h * torch.trapezoid(torch.exp(-(1 - d) * h) * d**power, d) for power in range(1, len(ratios) + 1)]
+    rows = [[ratio**power for ratio in ratios] for power in range(len(ratios))]
+    found: list[float] = torch.linalg.solve(torch.tensor(rows, dtype=torch.float64), torch.stack(wanted) / big).tolist()
+    return found
+
+
+def deis_tab(model: Model, x: Tensor, draw: Draw) -> Tensor:
+    """Slopes as polynomials in the time of VP, whose integrals are sums over a fine grid."""
+    low, high, first = math.log(1 + 0.002**2), math.log(1 + 80.0**2), 0.001
+    # log(1 + sigma^2) = d t^2 / 2 + b t at both ends.
+    ends = torch.tensor([[first**2 / 2, first], [0.5, 1.0]], dtype=torch.float64)
+    d, b = torch.linalg.solve(ends, torch.tensor([low, high], dtype=torch.float64)).tolist()
+    slopes: list[Tensor] = []
+    times = [(-b + math.sqrt(b * b + 2 * d * math.log(1 + level**2))) / d for level in LEVELS]
+    for at, (sigma, target) in enumerate(pairwise(LEVELS)):
+        slopes = [*slopes, (x - model(x, sigma)) / sigma][-3:]
+        if not target:
+            return x + (target - sigma) * slopes[-1]
+        grid = torch.linspace(times[at], times[at + 1], 2_001, dtype=torch.float64)
+        levels = torch.sqrt(torch.exp(d * grid**2 / 2 + b * grid) - 1)
+        points = times[: at + 1][-3:]
+        for own, slope in zip(points, slopes, strict=True):
+            values = torch.ones_like(grid)
+            for other in points:
+                values = values * ((grid - other) / (own - other) if other != own else 1)
+            x = x + torch.trapezoid(values, levels) * slope
+    return x
+
+
+def dpm_fast(model: Model, x: Tensor, draw: Draw) -> Tensor:
+    """Seven predictions: two groups of three, and one, from the highest level to the lowest above 0."""
+    times = torch.linspace(-math.log(LEVELS[0]), -math.log(LEVELS[-2]), 4, dtype=torch.float64).tolist()
+
+    def epsilon(x: Tensor, time: float) -> Tensor:
+        return (x - model(x, math.exp(-time))) / math.exp(-time)
+
+    for t, t_next, order in zip(times, times[1:], (3, 3, 1), strict=False):
+        h, first = t_next - t, epsilon(x, t)
+        if order == 3:
+            third, two = t + h / 3, t + 2 * h / 3
+            u = x - math.exp(-third) * math.expm1(h / 3) * first
+            change = epsilon(u, third) - first
+            u = x - math.exp(-two) * (
+                math.expm1(2 * h / 3) * first + 2 * (math.expm1(2 * h / 3) * 1.5 / h - 1) * change
+            )
+            last = 1.5 * (math.expm1(h) / h - 1) * (epsilon(u, two) - first)
+            x = x - math.exp(-t_next) * (math.expm1(h) * first + last)
+        else:
+            x = x - math.exp(-t_next) * math.expm1(h) * first
+    return x
+
+
 STATEMENTS: dict[str, Callable[[Model, Tensor, Draw], Tensor]] = {
     one.__name__: one
     for one in (
         *(euler, euler_ancestral, heun, dpm2, dpm2_ancestral, dpmpp_2s_ancestral, dpmpp_2m, dpmpp_2m_sde),
-        *(dpmpp_3m_sde, lms, res_multistep, lcm),
+        *(dpmpp_sde, dpmpp_3m_sde, lms, res_multistep, lcm, ddim, unipc_bh1, unipc_bh2, deis_tab, dpm_fast),
     )
 }
 
@@ -209,10 +318,26 @@ def draws() -> Iterator[Tensor]:
 @pytest.mark.parametrize("sampler", STATEMENTS)
 def test_a_sampler_equals_its_algorithm(sampler: Any) -> None:
     model, ours, theirs = Curved(), draws(), draws()
+    row = SIGMA_SAMPLERS[NAMES.get(sampler, sampler)]
     first = next(draws()) * LEVELS[0]
-    state = State(first, LEVELS[0])
-    *_, last = walk(
-        model, SIGMA_SAMPLERS[NAMES.get(sampler, sampler)].step, state, LEVELS[1:], lambda sigma, target: next(ours)
-    )
+    _, *targets = row.walked(LEVELS)
+    *_, last = walk(model, row.step, State(first, LEVELS[0]), targets, lambda sigma, target: next(ours))
     stated = STATEMENTS[sampler](model, first, lambda: next(theirs))
     assert (last.x - stated).abs().max() <= 1e-4 * stated.abs().max()
+
+
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_every_number_of_steps_ends_at_the_picture(steps: int) -> None:
+    """The way of a picture that is everywhere 0.3 is known: all samplers end there, but for the noise of their end."""
+
+    class Known(Curved):
+        def __call__(self, x: Tensor, sigma: float) -> Tensor:
+            return torch.full_like(x, 0.3)
+
+    levels = comfy_levels(training_levels(parametrisation_of(SD1), "SD1"), "karras", steps)
+    for name in ("deis_tab", "unipc_bh1", "unipc_bh2", "dpm_fast"):
+        row = SIGMA_SAMPLERS[name]
+        _, *targets = row.walked(levels)
+        assert len(targets) == steps
+        *_, last = walk(Known(), row.step, State(torch.full((2,), 15.0), levels[0]), targets, lambda *_: torch.zeros(2))
+        assert last.x.tolist() == pytest.approx([0.3, 0.3], abs=0.05)

@@ -23,7 +23,8 @@ from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.sampling_run import SamplingRun
 from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 from weft.nodes.sampling.sigma_run import SigmaRun
-from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS, State, walk
+from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+from weft.nodes.sampling.sigma_walk import State, walk
 
 PAIRS = [(name, schedule) for name in SIGMA_SAMPLERS if name in SAMPLERS for schedule in SAMPLERS[name].schedules]
 SHAPE = (4, 8, 8)
@@ -211,7 +212,7 @@ def test_samples_have_the_distribution_of_the_model(sampler: SamplerName, flow: 
     assert float(last.x.std()) == pytest.approx(0.7, rel=0.05)
 
 
-@pytest.mark.parametrize("sampler", SIGMA_SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name, row in SIGMA_SAMPLERS.items() if not row.planned])
 def test_a_walk_goes_on_from_any_state(sampler: SamplerName) -> None:
     model, step = Gaussian(0.2, 0.5, False), SIGMA_SAMPLERS[sampler].step
 
