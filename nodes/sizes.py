@@ -16,6 +16,10 @@ MOST_NODES = 200
 """Nodes that are followed upwards from an input; the size of what comes from further away is not known."""
 
 
+MOST_IN_A_ROW = 16
+"""Nodes in a row that are followed upwards to count items; those of a longer row are not known."""
+
+
 class Size(NamedTuple):
     """Width and height in pixels."""
 
@@ -34,18 +38,30 @@ class SizeTraits:
         size: takes a node of the type, and the size of what arrives at its input `of`, where that is known; returns the
             size of what the node gives, or None where that is not known before it runs.
         of: the input that the size depends on; empty where it depends on none.
-        batch: takes a node of the type, and how many items arrive at its input `of`; returns how many the node gives.
-            Without it, it gives as many as it takes, and one where it takes none.
+        batch: takes a node of the type, and how many items arrive; returns how many the node gives, or None where that
+            is not known. Without it, it gives as many as it takes, and one where it takes none.
+        batch_of: the inputs whose items are counted, where these are others than `of`: one item of one of them goes
+            with all of the others, so the most of them count; those of a list follow each other.
     """
 
     size: Callable[[Upstream, Size | None], Size | None]
     of: str = ""
-    batch: Callable[[Upstream, int], int] | None = None
+    batch: Callable[[Upstream, int], int | None] | None = None
+    batch_of: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The inputs whose items are counted."""
+        return self.batch_of or ((self.of,) if self.of else ())
 
 
 def same_size(node: Upstream, source: Size | None) -> Size | None:
     """The size of a node that gives what it takes in the same size."""
     return source
+
+
+def no_size(node: Upstream, source: Size | None) -> None:
+    """The size of a node whose items have none, such as encoded pictures: only their number is known."""
 
 
 def literal_size(node: Upstream, source: Size | None) -> Size | None:
@@ -62,30 +78,66 @@ def literals_of(node: Upstream, *names: str) -> list[Any] | None:
 
 def size_above(node: Upstream, input: str) -> Size | None:
     """The size of what arrives at an input; None where that is not known before a run."""
+    return next(iter(sizes_in(node, input)), None)
+
+
+def sizes_in(node: Upstream, input: str) -> list[Size | None]:
+    """The sizes of what arrives at an input, one for each element of a list; None where one is not known."""
+    return [_size_given(above) for above in node.each_above(input)]
+
+
+def _size_given(node: Upstream | None) -> Size | None:
     size: Size | None = None
-    for traits, one in _sized_above(node, input):
+    for traits, one in _sized(node):
         size = traits.size(one, size)
     return size
 
 
 def batch_above(node: Upstream, input: str) -> int | None:
     """How many pictures, masks or latents arrive at an input; None where that is not known before a run."""
-    count: int | None = None
-    for traits, one in _sized_above(node, input):
-        count = traits.batch(one, count or 1) if traits.batch else count or 1
-    return count
+    return _arriving(node, input, {}, MOST_IN_A_ROW)
 
 
-def _sized_above(node: Upstream, input: str) -> list[tuple[SizeTraits, Upstream]]:
-    """The nodes that the size of what arrives depends on, the first one first; none where it is not known."""
+def _arriving(node: Upstream, input: str, known: dict[str, int | None], nodes: int) -> int | None:
+    """How many arrive at an input, those of a list together.
+
+    Args:
+        known: how many nodes give, by their ids; those that are counted are added.
+        nodes: how many nodes in a row may still be followed.
+    """
+    return _whole(sum, [_given_by(above, known, nodes) if above else None for above in node.each_above(input)])
+
+
+def _given_by(node: Upstream, known: dict[str, int | None], nodes: int) -> int | None:
+    """How many pictures, masks or latents a node gives."""
+    id, traits = node.call.id, node.call.type.trait(SizeTraits)
+    if id not in known:
+        known[id] = None
+        if traits and nodes:
+            linked = [input for input in traits.counted if node.call.inputs.get(input) is not None]
+            most = _whole(max, [_arriving(node, input, known, nodes - 1) for input in linked]) if linked else 1
+            known[id] = traits.batch(node, most) if most and traits.batch else most
+    return known[id]
+
+
+def _whole(over: Callable[[list[int]], int], counts: list[int | None]) -> int | None:
+    """The sum or the largest of counts; None where there is none, or one is not known."""
+    found = [one for one in counts if one is not None]
+    return over(found) if found and len(found) == len(counts) else None
+
+
+def _sized(node: Upstream | None) -> list[tuple[SizeTraits, Upstream]]:
+    """The nodes that the size of what a node gives depends on, the first one first; none where it is not known.
+
+    What is made of a list has the size of its first element.
+    """
     chain: list[tuple[SizeTraits, Upstream]] = []
-    above = node.above(input)
-    while above is not None:
-        traits = above.call.type.trait(SizeTraits)
+    while node is not None:
+        traits = node.call.type.trait(SizeTraits)
         if traits is None or len(chain) == MOST_NODES:
             return []
-        chain.append((traits, above))
-        above = above.above(traits.of) if traits.of else None
+        chain.append((traits, node))
+        node = next(iter(node.each_above(traits.of)), None) if traits.of else None
     return chain[::-1]
 
 

@@ -39,6 +39,13 @@ class Upstream:
         found = self.calls.get(link.node) if isinstance(link, Link) else None
         return Upstream(found, self.calls) if found else None
 
+    def each_above(self, input: str) -> list[Upstream | None]:
+        """The calls that give the elements of this input, one where it is no list; None for those without a link."""
+        given = self.call.inputs.get(input)
+        links = given.items if isinstance(given, Gather) else (given,)
+        found = (self.calls.get(link.node) if isinstance(link, Link) else None for link in links)
+        return [Upstream(call, self.calls) if call else None for call in found]
+
     def above_by_type(self, value: type) -> Upstream | None:
         """The call that gives this node's first linked input of a value class; None where there is no such link."""
         names = (name for name, one in self.call.type.inputs.items() if _takes(one.type, value))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from weft.engine import NodeProblem, Range, Upstream, node
 from weft.nodes.pictures.blending import BlendMode, composited
 from weft.nodes.pictures.planes import batch_of
-from weft.nodes.sampling.size_checks import sizes_match
+from weft.nodes.sampling.size_checks import go_together, sizes_match
 from weft.nodes.sizes import SizeTraits, same_size, size_of
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import Image, Mask
@@ -22,9 +22,12 @@ Place = Annotated[int, Range(-(2**20), 2**20)]
 def _fits(node: Upstream) -> Iterator[NodeProblem]:
     """The mask must be of the size of the picture that is put over the other one."""
     yield from sizes_match(node, "mask", "above")
+    yield from go_together(node, "below", "above", "mask")
 
 
-@node(category="image", lane="cpu", fits=_fits, traits=(SizeTraits(same_size, of="below"),))
+@node(
+    category="image", lane="cpu", fits=_fits, traits=(SizeTraits(same_size, of="below", batch_of=("below", "above")),)
+)
 def CompositeImages(
     below: Image,
     above: Image,

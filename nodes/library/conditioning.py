@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import InputError, Limits, NodeProblem, Range, node
 from weft.nodes.library.control import check_range
+from weft.nodes.sampling.traits import PromptTraits, always
 from weft.nodes.value_checks import empty_list, has_some
 from weft.nodes.values import Conditioning, F, Mask, Prompt
 
@@ -129,7 +130,7 @@ def PromptArea(
     return _changed(prompt, strength, area=area)
 
 
-@node(category="conditioning", lane="cpu")
+@node(category="conditioning", lane="cpu", traits=(PromptTraits(for_items=always("mask")),))
 def PromptMask(prompt: Conditioning[F], mask: Mask, *, strength: Strength = 1.0) -> Conditioning[F]:
     """Restrict a prompt to a mask; combine it with others (CombinePrompts).
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import ADDED_LATER, Limits, NodeProblem, Range, node
 from weft.nodes.sampling.compatibility import control_fits
+from weft.nodes.sampling.traits import PromptTraits, always
 from weft.nodes.values import VAE, Conditioning, Control, ControlNet, F, Image, Mask
 
 Kind = Literal[
@@ -32,7 +33,13 @@ def check_range(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProbl
         )
 
 
-@node(category="conditioning", lane="cpu", check=check_range, fits=control_fits)
+@node(
+    category="conditioning",
+    lane="cpu",
+    check=check_range,
+    fits=control_fits,
+    traits=(PromptTraits(for_items=always("image", "mask", "source")),),
+)
 def ApplyControlNet(
     positive: Conditioning[F],
     negative: Conditioning[F] | None,

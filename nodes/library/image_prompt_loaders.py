@@ -34,13 +34,16 @@ def load_projector(recipe: IPAdapter, loading: Loading) -> ImageProjector:
     """The projection of an IP-Adapter, with the keys and values of its layers."""
     import torch
 
+    from weft.nodes.models.finite_weights import check_finite
     from weft.nodes.models.image_projection import load_ip_adapter
 
     source = loading.locate(recipe.source)
     facts = facts_of(source, IPAdapterFacts, "an IP-Adapter", "LoadIPAdapter")
     (file,) = source.files
     with reading_weights(source.text):
-        return load_ip_adapter(facts, file, getattr(torch, recipe.dtype), loading.device)
+        projector = load_ip_adapter(facts, file, getattr(torch, recipe.dtype), loading.device)
+    check_finite(projector.named_parameters(), source.text)
+    return projector
 
 
 @loader_for(Redux)

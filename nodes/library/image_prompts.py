@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Generic, NamedTuple
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, node
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node
 from weft.nodes.families.image_prompt_sources import ImageEncoderSource, IPAdapterSource
 from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, ImagePrompt, IPAdapter
 from weft.nodes.library.control import check_range
@@ -16,6 +16,8 @@ from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder
 from weft.nodes.models.network_blocks import read_blocks
 from weft.nodes.models.vision_models import EncodedImages, ImageReader
 from weft.nodes.sampling.image_prompt_checks import adapter_reads
+from weft.nodes.sampling.traits import PromptTraits
+from weft.nodes.sizes import SizeTraits, no_size
 from weft.nodes.value_checks import has_some
 from weft.nodes.values import Conditioning, F, Image, Mask
 
@@ -39,7 +41,12 @@ def LoadImageEncoder(
     return ImageEncoder(str(found.digest), variant, context.precision)
 
 
-@node(category="conditioning", lane="gpu", check=has_some("image", "picture"))
+@node(
+    category="conditioning",
+    lane="gpu",
+    check=has_some("image", "picture"),
+    traits=(SizeTraits(no_size, batch_of=("image",)),),
+)
 def EncodeImage(
     image_encoder: ImageEncoder, image: Image | list[Image], *, context: Context = INJECTED
 ) -> ImageEmbedding:
@@ -87,7 +94,17 @@ def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
         yield NodeProblem.of(refusal, "blocks")
 
 
-@node(category="conditioning", lane="gpu", check=_check, fits=adapter_reads)
+def _for_items(node: Upstream) -> tuple[str, ...]:
+    return ("mask", "embedding") if node.literals.get("per_item") else ("mask",)
+
+
+@node(
+    category="conditioning",
+    lane="gpu",
+    check=_check,
+    fits=adapter_reads,
+    traits=(PromptTraits(for_items=_for_items),),
+)
 def ApplyIPAdapter(
     positive: Conditioning[F],
     negative: Conditioning[F] | None,

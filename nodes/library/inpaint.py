@@ -12,8 +12,8 @@ from weft.nodes.families.flows import PATCH
 from weft.nodes.library.latent import check_multiple
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.compatibility import references_fit
-from weft.nodes.sampling.size_checks import image_fits_vae, picture_is_as_large, sizes_match
-from weft.nodes.sampling.traits import GuideTraits
+from weft.nodes.sampling.size_checks import image_fits_vae, one_or_each, picture_is_as_large, sizes_match
+from weft.nodes.sampling.traits import GuideTraits, always
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import VAE, F, Guide, Image, Mask
@@ -51,13 +51,14 @@ def _inpainting_fits(guide: Upstream) -> Iterator[NodeProblem]:
     """The VAE must encode pictures of this size, and the mask must be of the picture's."""
     yield from image_fits_vae(guide)
     yield from sizes_match(guide, "mask", "image")
+    yield from one_or_each(guide, "mask", "image")
 
 
 @node(
     category="guidance",
     lane="gpu",
     fits=_inpainting_fits,
-    traits=(GuideTraits((5, 80), check_sampler=picture_is_as_large),),
+    traits=(GuideTraits((5, 80), check_sampler=picture_is_as_large, for_items=always("image")),),
 )
 def InpaintGuide(
     guide: Guide[F],
@@ -102,7 +103,7 @@ def InpaintGuide(
     category="guidance",
     lane="gpu",
     fits=image_fits_vae,
-    traits=(GuideTraits(4, edits=True, check_sampler=picture_is_as_large),),
+    traits=(GuideTraits(4, edits=True, check_sampler=picture_is_as_large, for_items=always("image")),),
 )
 def EditGuide(
     guide: Guide[F],
@@ -135,7 +136,12 @@ def _tokens_fit(guide: Upstream) -> Iterator[NodeProblem]:
     yield from image_fits_vae(guide, PATCH)
 
 
-@node(category="guidance", lane="gpu", fits=_tokens_fit, traits=(GuideTraits(16, check_sampler=picture_is_as_large),))
+@node(
+    category="guidance",
+    lane="gpu",
+    fits=_tokens_fit,
+    traits=(GuideTraits(16, check_sampler=picture_is_as_large, for_items=always("image")),),
+)
 def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
     """Give a model for control pictures the picture to follow (FLUX.1 Canny, FLUX.1 Depth).
 
@@ -151,7 +157,12 @@ def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context
     return replace(guide, beside=_encoded(vae, image, context))
 
 
-@node(category="guidance", lane="gpu", fits=_tokens_fit, traits=(GuideTraits(check_sampler=references_fit),))
+@node(
+    category="guidance",
+    lane="gpu",
+    fits=_tokens_fit,
+    traits=(GuideTraits(check_sampler=references_fit, for_items=always("image")),),
+)
 def ReferenceGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
     """Give a model that edits by instruction the picture to refer to (FLUX.1 Kontext, https://arxiv.org/abs/2506.15742).
 

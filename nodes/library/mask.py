@@ -12,7 +12,7 @@ from weft.nodes.pictures.colours import srgb_to_lab
 from weft.nodes.pictures.drawn_masks import MaskShape, shaped
 from weft.nodes.pictures.planes import batch_of
 from weft.nodes.pictures.smoothing import Shape, blurred, grown
-from weft.nodes.sampling.size_checks import sizes_match
+from weft.nodes.sampling.size_checks import go_together, sizes_match
 from weft.nodes.sizes import SizeTraits, literal_size, same_size, size_of
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import Image, Mask
@@ -113,9 +113,12 @@ def GrowMask(
 def _masks_fit(node: Upstream) -> Iterator[NodeProblem]:
     """Masks that are combined must be of one size."""
     yield from sizes_match(node, "other", "mask")
+    yield from go_together(node, "mask", "other")
 
 
-@node(category="mask", lane="cpu", fits=_masks_fit, traits=OF_MASK)
+@node(
+    category="mask", lane="cpu", fits=_masks_fit, traits=(SizeTraits(same_size, of="mask", batch_of=("mask", "other")),)
+)
 def CombineMasks(
     mask: Mask,
     other: Mask,
@@ -163,9 +166,15 @@ def MaskToImage(mask: Mask) -> Image:
 def _alpha_fits(node: Upstream) -> Iterator[NodeProblem]:
     """The mask must be of the picture's size."""
     yield from sizes_match(node, "mask", "image")
+    yield from go_together(node, "image", "mask")
 
 
-@node(category="mask", lane="cpu", fits=_alpha_fits, traits=OF_IMAGE)
+@node(
+    category="mask",
+    lane="cpu",
+    fits=_alpha_fits,
+    traits=(SizeTraits(same_size, of="image", batch_of=("image", "mask")),),
+)
 def SetAlpha(image: Image, mask: Mask) -> Image:
     """Make pictures transparent where a mask is 0, for PNG and WebP files.
 

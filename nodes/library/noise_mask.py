@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from weft.engine import NodeProblem, Upstream, node
 from weft.nodes.library.latent_parts import have_samples
-from weft.nodes.sampling.size_checks import sizes_match
+from weft.nodes.sampling.size_checks import one_or_each, sizes_match
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import F, Latent, Mask, NoiseMask
@@ -23,6 +23,7 @@ def _mask_fits(setter: Upstream) -> Iterator[NodeProblem]:
     """There are samples to keep, and the mask is of the size of the picture that they decode to."""
     yield from have_samples(setter)
     yield from sizes_match(setter, "mask", "latent")
+    yield from one_or_each(setter, "mask", "latent")
 
 
 @node(category="latent", lane="cpu", fits=_mask_fits, traits=(SizeTraits(same_size, of="latent"),))

@@ -159,6 +159,7 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwor
     Raises:
         InputError: where the source has none.
     """
+    from weft.nodes.models.finite_weights import check_finite
     from weft.nodes.models.loading import ready
     from weft.nodes.models.weights_file import reading_onto
 
@@ -171,8 +172,9 @@ def load_control_net(recipe: ControlNet[Any], loading: Loading) -> ControlNetwor
         )
     format = family.control_format(source.facts)
     with reading_weights(source.text), reading_onto(loading.device):
-        network = format.load(source.facts.network, source.root, recipe.variant, dtype)
-    return format.network_class(ready(network, loading.device))
+        network = ready(format.load(source.facts.network, source.root, recipe.variant, dtype), loading.device)
+    check_finite(network.named_parameters(), source.text)
+    return format.network_class(network)
 
 
 def _made_control_net(recipe: ControlNet[Any], device: str) -> ControlNetwork:

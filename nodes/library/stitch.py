@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from weft.engine import INJECTED, Context, InputError, NodeProblem, Range, Upstream, check_pixels, node, value
 from weft.nodes.pictures.resampling import Filter, resized
-from weft.nodes.sampling.size_checks import sizes_match
+from weft.nodes.sampling.size_checks import go_together, sizes_match
 from weft.nodes.sizes import Size, SizeTraits, literal_size, same_size, size_of
 from weft.nodes.value_checks import check_mask_size, check_size
 from weft.nodes.values import Image, Mask
@@ -50,9 +50,10 @@ class CroppedToMask(NamedTuple):
 def _mask_fits(node: Upstream) -> Iterator[NodeProblem]:
     """The mask must be of the size of the picture."""
     yield from sizes_match(node, "mask", "image")
+    yield from go_together(node, *(name for name in ("image", "patch", "mask") if name in node.call.inputs))
 
 
-@node(category="image", lane="cpu", fits=_mask_fits, traits=(SizeTraits(literal_size),))
+@node(category="image", lane="cpu", fits=_mask_fits, traits=(SizeTraits(literal_size, batch_of=("image",)),))
 def CropToMask(
     image: Image,
     mask: Mask,
@@ -87,7 +88,12 @@ def CropToMask(
     return CroppedToMask(Image(seen), Mask(marked[..., 0].clamp(0, 1)), region)
 
 
-@node(category="image", lane="cpu", fits=_mask_fits, traits=(SizeTraits(same_size, of="image"),))
+@node(
+    category="image",
+    lane="cpu",
+    fits=_mask_fits,
+    traits=(SizeTraits(same_size, of="image", batch_of=("image", "patch")),),
+)
 def StitchImage(
     image: Image, patch: Image, mask: Mask, region: CropRegion | None = None, *, filter: Filter = "lanczos"
 ) -> Image:

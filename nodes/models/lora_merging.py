@@ -18,11 +18,10 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from weft.engine import InputError, listed
 from weft.nodes.lora_values import AppliedLoRA
+from weft.nodes.models.finite_weights import check_finite
 from weft.nodes.models.lora_binding import BoundLayer, bound
 from weft.nodes.models.lora_facts import LoRAFacts, lora_facts
-from weft.nodes.models.lora_file import MOST_NAMES
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, number_for
 from weft.nodes.models.original_modules import OriginalModules
 from weft.nodes.models.packed_weights import Change, PackedLayer, weight_shapes
@@ -52,13 +51,7 @@ class LoadedLoRA:
             InputError: where some numbers are not finite.
         """
         found = tensors(path, "")
-        spoilt = [name for name, one in found.items() if not one.float().isfinite().all()]
-        if spoilt:
-            raise InputError(
-                f"{len(spoilt)} tensors of `{path.name}` are not finite: {listed(spoilt[:MOST_NAMES])}",
-                "get the file again; a training that ended so has failed",
-                "damaged-file",
-            )
+        check_finite(found.items(), path.name)
         return cls(facts, {name: one.to(device) for name, one in found.items()})
 
     @classmethod

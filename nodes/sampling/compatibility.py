@@ -42,6 +42,7 @@ from weft.nodes.sampling.aligned_steps import check_aligned
 from weft.nodes.sampling.image_prompt_checks import encoder_of, image_vector_fits, ip_adapter_fits, redux_fits
 from weft.nodes.sampling.samplers import SAMPLERS, SamplerName, ScheduleName
 from weft.nodes.sampling.scheduling import ChainOptions, check_timing, scheduler_for, solver_for
+from weft.nodes.sampling.size_checks import items_fit
 from weft.nodes.sampling.step_limits import check_steps
 from weft.nodes.sampling.traits import (
     EXTRA_CHANNEL_HINTS,
@@ -143,6 +144,7 @@ def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
         yield from _size_fits(sampler, model)
         yield from _prompts_fit(sampler, model)
         yield from _additions_fit(sampler, model)
+    yield from items_fit(sampler, _prompt_nodes(sampler))
     yield from guide_fits(sampler)
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weft.engine import Context, InputError
+from weft.engine import Context
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.models.control_networks import ControlNetwork, ControlPicture, ControlPixels
 from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.sampling.sampling_run import Position
+from weft.nodes.sampling.size_checks import not_for_each
 from weft.nodes.sampling.traits import lacks_vae
 from weft.nodes.values import Control, Latent, Prompt
 
@@ -240,9 +241,5 @@ def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:
         InputError: where there are neither one nor as many.
     """
     if len(tensor) not in (1, batch):
-        raise InputError(
-            f"the latents come in a batch of {batch}, and {what} in one of {len(tensor)}",
-            "give one for all, or one for each",
-            "batch-mismatch",
-        )
+        raise not_for_each(batch, what, len(tensor))
     return tensor if len(tensor) == batch else tensor.repeat_interleave(batch, dim=0)

@@ -1,12 +1,17 @@
-"""Checks of sizes before a run: pictures that a VAE encodes, masks of pictures. They follow `weft.nodes.sizes`."""
+"""Checks of sizes and of counts before a run: pictures that a VAE encodes, masks of pictures, pictures for a batch.
+
+They follow `weft.nodes.sizes` upwards: files, literals, lists of links. How many a folder gives, a list that a subgraph
+makes or a node type without `SizeTraits` is known only in the run, which refuses the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from weft.engine import InputError, NodeProblem, Upstream
 from weft.nodes.models.facts import CheckpointFacts, VAEFacts
-from weft.nodes.sizes import Size, size_above
+from weft.nodes.sampling.traits import GuideTraits, PromptTraits
+from weft.nodes.sizes import Size, batch_above, size_above
 from weft.nodes.values import VAE
 
 
@@ -60,3 +65,51 @@ def sizes_match(node: Upstream, input: str, other: str) -> Iterator[NodeProblem]
     if found and wanted and found != wanted:
         message = f"it is {found}, and `{other}` is {wanted}: they must be of one size"
         yield NodeProblem(input, message, "put ScaleImage or CropImage before one of them", "size-mismatch")
+
+
+def not_for_each(batch: int, what: str, found: int) -> InputError:
+    """The error where there are neither one for all items nor one for each.
+
+    Args:
+        what: there are so many of, such as `the picture of a ControlNet`.
+    """
+    return InputError(
+        f"the latents come in a batch of {batch}, and {what} in one of {found}",
+        "give one for all, or one for each",
+        "batch-mismatch",
+    )
+
+
+def items_fit(sampler: Upstream, behind: Iterable[Upstream]) -> Iterator[NodeProblem]:
+    """Pictures and masks of prompts and guides must be one for all items of the latents, or one for each.
+
+    Args:
+        behind: the prompts and guides behind a sampler.
+    """
+    batch = batch_above(sampler, "latent")
+    for node in behind if batch else ():
+        for traits in (node.call.type.trait(PromptTraits), node.call.type.trait(GuideTraits)):
+            for input in traits.for_items(node) if traits else ():
+                found = batch_above(node, input)
+                if batch and found not in (None, 1, batch):
+                    problem = not_for_each(batch, f"`{input}` of `{node.call.id}`", found)
+                    yield NodeProblem.of(problem, "guide")
+
+
+def one_or_each(node: Upstream, input: str, other: str) -> Iterator[NodeProblem]:
+    """What arrives at an input must be one, or as many as what arrives at another one."""
+    found, wanted = batch_above(node, input), batch_above(node, other)
+    if found and wanted and found not in (1, wanted):
+        message = f"it has {found} items, and `{other}` has {wanted}"
+        yield NodeProblem(input, message, "give one for all, or one for each", "batch-mismatch")
+
+
+def go_together(node: Upstream, *inputs: str) -> Iterator[NodeProblem]:
+    """What arrives at each of some inputs must be one, or as many as at any other; the last that is not is named."""
+    counts = {input: count for input in inputs if (count := batch_above(node, input))}
+    most = max(counts.values(), default=1)
+    for input, count in [*counts.items()][::-1]:
+        if count not in (1, most):
+            message = f"it has {count} items, and others have {most}"
+            yield NodeProblem(input, message, "give one for all, or one for each", "batch-mismatch")
+            return

@@ -7,10 +7,20 @@ its neighbours before a run; the run checks the values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from weft.engine import InputError, NodeProblem, Upstream
+
+
+def always(*inputs: str) -> Callable[[Upstream], Sequence[str]]:
+    """Gives the same inputs for each node."""
+    return lambda node: inputs
+
+
+def no_inputs(node: Upstream) -> Sequence[str]:
+    """Gives none, for any node."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -24,11 +34,14 @@ class GuideTraits:
         edits: whether its guide leads along two directions, to a picture and to its prompt.
         check_sampler: called with a node of the type and with each sampler that uses its guide, directly or through
             other guides; yields problems of the sampler's inputs.
+        for_items: gives the inputs of a node whose pictures or masks are one for all items that are sampled, or one for
+            each: `always("image", "mask")`.
     """
 
     extra_channels: int | tuple[int, ...] | None = None
     edits: bool = False
     check_sampler: Callable[[Upstream, Upstream], Iterable[NodeProblem]] | None = None
+    for_items: Callable[[Upstream], Sequence[str]] = no_inputs
 
     @property
     def channel_counts(self) -> tuple[int, ...]:
@@ -55,10 +68,13 @@ class PromptTraits:
     Args:
         image_vector: whether its prompts have the vector of a picture, which some denoisers read (unCLIP).
         grounding: whether its prompts have objects at places, which some denoisers read (GLIGEN).
+        for_items: gives the inputs of a node whose pictures or masks are one for all items that are sampled, or one for
+            each: `always("image", "mask")`.
     """
 
     image_vector: bool = False
     grounding: bool = False
+    for_items: Callable[[Upstream], Sequence[str]] = no_inputs
 
 
 @dataclass(frozen=True)
