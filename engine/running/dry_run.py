@@ -86,8 +86,9 @@ class _DryRun:
             arrived = {link: self._value(link) for _, link in step.call.links}
         except KeyError:  # a step above could not be called
             return None
-        self.residency.clear()
-        gc.collect()  # modules of the step before, which their libraries leave in circles
+        if self.residency.used:
+            self.residency.clear()
+            gc.collect()  # modules of the step before, which their libraries leave in circles
         held = self.device.held
         self.device.begin()
         savings = Savings()

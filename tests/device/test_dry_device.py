@@ -27,7 +27,9 @@ TEXTS = {"dit": "207", "ddpm": "", "consistency": ""}
 SIZES = ((64, 1), (128, 1), (192, 2))
 """Sides in pixels, and batches."""
 
-FIXED = {"dit": ((128, 1), (128, 2), (128, 3)), "ddpm": ((32, 1), (32, 2), (32, 4)), "consistency": ((32, 1), (32, 2))}
+PIXELS = ((32, 1), (32, 2), (32, 4))
+
+FIXED = {"dit": ((128, 1), (128, 2), (128, 3)), "ddpm": PIXELS, "consistency": PIXELS}
 """Those of models that take one size alone."""
 
 LARGEST_ERROR = 0.1
@@ -99,7 +101,26 @@ print(plan.peak)
 """
 
 
-def test_needs_are_those_of_the_device_and_known_for_other_seeds_and_steps_without_torch(tmp_path: Path) -> None:
+def without_torch(store: Path, graph: Path) -> int:
+    """What a plan says of the peak, in a process that imports no torch."""
+    asked = [sys.executable, "-c", LIGHT, str(store), str(graph)]
+    return int(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+
+
+def test_needs_are_those_of_the_device_and_known_later_without_torch(tmp_path: Path) -> None:
+    with Graph() as graph:
+        graph.output("prompt", TextEncode(LoadCheckpoint(EMBEDDED).text_encoder, "a lake"))
+    plan, counted = plan_and_counts(graph, output=tmp_path, store=None, precision="float16")
+    assert needs(plan) == counted and counted["text_encode"] > 0
+    with Engine(store=tmp_path / "store", precision="float16") as engine:
+        assert needs(engine.plan(graph, memory=True)) == counted
+    graph.save(tmp_path / "again.json")
+    assert without_torch(tmp_path / "store", tmp_path / "again.json") == counted["text_encode"]
+
+
+@pytest.mark.slow
+def test_needs_are_known_for_other_seeds_and_steps(tmp_path: Path) -> None:
+    """`pytest -m slow tests/device/test_dry_device.py -k seeds`."""
     options: dict[str, Any] = {"store": tmp_path / "store", "precision": "float16"}
     plan, counted = plan_and_counts(graph_of(EMBEDDED, 32, steps=2), output=tmp_path, **options)
     assert needs(plan) == counted and counted["k_sampler"] > counted["text_encode"] > 0
@@ -108,6 +129,4 @@ def test_needs_are_those_of_the_device_and_known_for_other_seeds_and_steps_witho
     with Engine(device="cpu", **options) as engine:
         assert needs(engine.plan(graph_of(EMBEDDED, 32, seed=7, steps=40)))["k_sampler"] == counted["k_sampler"]
         assert "k_sampler" not in needs(engine.plan(graph_of(EMBEDDED, 64)))
-    asked = [sys.executable, "-c", LIGHT, str(tmp_path / "store"), str(again)]
-    light = subprocess.run(asked, check=True, capture_output=True, text=True)
-    assert int(light.stdout) == max(counted["k_sampler"], counted["vae_decode"])
+    assert without_torch(tmp_path / "store", again) == max(counted["k_sampler"], counted["vae_decode"])
