@@ -45,7 +45,7 @@ from weft.engine.running.delivery_order import DeliveryOrder
 from weft.engine.running.emitter import Emitter
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
-from weft.engine.running.ready_queue import PAUSE, ReadyQueue, worth_a_thread
+from weft.engine.running.ready_queue import PAUSE, ReadyQueue
 from weft.engine.running.result import Result
 from weft.engine.running.run_devices import RunDevice, RunDevices
 from weft.engine.running.time_limit import LimitedCall
@@ -215,7 +215,7 @@ class _Run:
             self._block(step, culprit)
         else:
             content = step.content or content_key_of(step.call, step.found, self.plan.settings, self._digest)
-            if step.call.type.lane == "io" and queue.busy and worth_a_thread(step):
+            if queue.runs_in_thread(step):
                 queue.start(step, partial(self._record, step, content))
                 return
             if step.call.type.lane == "gpu" and self.environment.devices.several:

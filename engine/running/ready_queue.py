@@ -6,7 +6,8 @@ resident goes before one for which others would have to be evicted.
 
 Steps that read files for others (lane `io`) are no part of the stack. One is read ahead in a thread while a branch
 runs, two while nothing else is to do, and what was read is handed on once the stack is empty. So a thousand pictures
-of a folder, each with a branch of its own, take the memory of a few.
+of a folder, each with a branch of its own, take the memory of a few. Steps of this lane that write files (sinks) are
+packed in threads, while a device computes the next branch.
 """
 
 from __future__ import annotations
@@ -103,7 +104,18 @@ class ReadyQueue:
 
     def _reads(self, step: Step) -> bool:
         """Whether a step reads a file for others, long enough for a thread."""
-        return step.call.type.lane == "io" and worth_a_thread(step) and bool(self._consumers[step.call.id])
+        kind = step.call.type
+        return kind.lane == "io" and not kind.sink and worth_a_thread(step) and bool(self._consumers[step.call.id])
+
+    def runs_in_thread(self, step: Step) -> bool:
+        """Whether a step is to run in a thread: it reads or writes a file, and others can run meanwhile.
+
+        Where files are written slower than others give them, some are written by the run itself, so that what they hold
+        does not pile up.
+        """
+        if step.call.type.lane != "io" or not self.busy or not worth_a_thread(step):
+            return False
+        return not step.call.type.sink or len(self._in_threads) < THREADS
 
     def _add_file(self, step: Step) -> None:
         """Have a file read in its turn: those that most steps need first, then in the order in which they came."""

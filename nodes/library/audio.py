@@ -52,7 +52,7 @@ def _check_saving(inputs: Mapping[str, Any], limits: Limits) -> Iterator[NodePro
         yield NodeProblem("format", "writing FLAC needs the package soundfile", hint, "missing-package")
 
 
-@node(category="audio", lane="cpu", check=_check_saving)
+@node(category="audio", lane="io", check=_check_saving)
 def SaveAudio(audio: Audio, name: str = "sound", *, format: SoundFormat = "wav") -> Artifact:
     """Save sound; what lies beyond -1..1 is clamped.
 

@@ -112,7 +112,7 @@ def _saving_fits(node: Upstream) -> Iterable[NodeProblem]:
         yield NodeProblem("format", message, "choose png, or make them smaller", "unwritable-picture")
 
 
-@node(category="image", version=2, lane="cpu", check=_check_saving, fits=_saving_fits, traits=(Work(picture_work),))
+@node(category="image", version=2, lane="io", check=_check_saving, fits=_saving_fits, traits=(Work(picture_work),))
 def SaveImage(
     image: Image | list[Image],
     name: str = "image",

@@ -104,7 +104,7 @@ def _check_saving(inputs: Mapping[str, Any], limits: Limits) -> Iterator[NodePro
             yield NodeProblem.of(refusal, "format")
 
 
-@node(category="video", lane="cpu", check=_check_saving)
+@node(category="video", lane="io", check=_check_saving)
 def SaveVideo(
     video: Video,
     name: str = "clip",

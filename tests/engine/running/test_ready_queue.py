@@ -46,6 +46,18 @@ def Saves(text: str, wait_for: int = 0) -> Artifact:
     return Artifact(text.encode(), "application/json", "text")
 
 
+PACKED = threading.Event()
+
+
+@node(lane="io")
+def Packs(number: int) -> Artifact:
+    """A sink; in a thread next to the run it ends once the run itself has packed one."""
+    if threading.current_thread() is threading.main_thread():
+        PACKED.set()
+    assert PACKED.wait(20)
+    return Artifact(str(number).encode(), "application/json", "text")
+
+
 @value
 @dataclass(frozen=True)
 class Sheet(Recipe[torch.nn.Module]):
@@ -106,6 +118,14 @@ def test_deliveries_keep_the_order_of_the_plan(engine: Engine) -> None:
         Saves(Both("third", Meets(1)), 0)
     result = engine.run(graph)
     assert [path.read_text() for path in result.paths] == ["first", "second", "third 1"]
+
+
+def test_files_that_are_packed_slowly_do_not_pile_up(engine: Engine) -> None:
+    PACKED.clear()
+    with Graph() as graph:
+        for number in range(8):
+            Packs(number)
+    assert [path.read_text() for path in engine.run(graph).paths] == [*map(str, range(8))]
 
 
 def test_events_come_one_at_a_time_and_all_of_them(engine: Engine) -> None:

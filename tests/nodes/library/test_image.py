@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,8 +20,11 @@ from hypothesis import strategies as st
 from PIL import Image as Pictures
 
 from tests.refusals import names, refused
-from weft.engine import Artifact, Engine, Graph, GraphError, InputError, NodeError
+from weft.engine import INJECTED, Artifact, Context, Engine, Graph, GraphError, InputError, NodeError, node
+from weft.engine.events import Event, NodeFinished
 from weft.nodes import Image, LoadImage, MaskToImage, SaveImage, ShapeMask
+
+SAVED = threading.Event()
 
 LEVELS = numpy.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=numpy.uint8)
 
@@ -92,6 +96,27 @@ def test_pictures_of_a_list_are_saved_in_order_whatever_their_sizes(tmp_path: Pa
         paths = engine.run(graph).paths
     assert [path.name for path in map(Path, paths)] == ["frame_0001.png", "frame_0002.png"]
     assert [Pictures.open(path).size for path in paths] == [(3, 2), (5, 4)]
+
+
+@node(lane="gpu")
+def ComputesMeanwhile(number: int, *, context: Context = INJECTED) -> int:
+    """A number; ends once a picture was packed in the meantime."""
+    assert SAVED.wait(20)
+    return number
+
+
+def test_a_picture_is_packed_while_the_device_computes(tmp_path: Path) -> None:
+    SAVED.clear()
+    with Graph() as graph:
+        SaveImage(MaskToImage(ShapeMask(8, 8)))
+        graph.output("number", ComputesMeanwhile(1))
+
+    def hear(event: Event) -> None:
+        if isinstance(event, NodeFinished) and event.type == "SaveImage":
+            SAVED.set()
+
+    with Engine(store=None, device="cpu", output=tmp_path) as engine:
+        assert engine.run(graph, listener=hear).outputs == {"number": 1}
 
 
 @given(st.floats(0, 1, width=32))
