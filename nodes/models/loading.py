@@ -21,13 +21,14 @@ from weft.nodes.models.network_calls import RAISED, first_line
 from weft.nodes.models.own_caches import give_own_caches
 from weft.nodes.models.packed_renaming import Weights
 from weft.nodes.models.packed_weights import PackedNumbers, pack, weight_shapes
-from weft.nodes.models.quantised_weights import without_scales
+from weft.nodes.models.quantised_weights import FLOATS, without_scales
 from weft.nodes.models.safetensors_header import read_shapes
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.models.single_file import below
-from weft.nodes.models.stored_weights import is_map, stays_mapped
+from weft.nodes.models.stored_weights import is_map, stays_mapped, types_in_folder
 from weft.nodes.models.tensor_sources import used_names
 from weft.nodes.models.unread import NEVER_READ_ENTRIES, unread_configuration, unread_tensors, worth_naming
+from weft.nodes.models.weights_file import DTYPES, reading_device
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -36,6 +37,9 @@ NAMES_OTHERS = frozenset(
     {"_attn_implementation", "_name_or_path", "attn_implementation", "auto_map", "transformers_weights", "use_kernels"}
 )
 """Entries of a transformers configuration by which it loads code or other files."""
+
+CAST_ON_DEVICES = frozenset((torch.float16, torch.bfloat16, torch.float32))
+"""Precisions of files that every device can be given."""
 
 
 def own_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +51,9 @@ def own_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def pretrained(module_class: Any, folder: Path, variant: str, **dtype: Any) -> Any:
     """A component of a diffusers folder, loaded from safetensors.
 
+    For a device that is not the host it is loaded in the precision of its files, whose tensors are maps then, and cast
+    on the device one by one: the host has no copy of it, in either precision.
+
     Args:
         dtype: `torch_dtype` for diffusers' classes; for transformers' `dtype`, and `config`, which they take in place
             of the one in the folder.
@@ -55,15 +62,38 @@ def pretrained(module_class: Any, folder: Path, variant: str, **dtype: Any) -> A
         InputError: where files are damaged, or weights are missing that the configuration asks for.
     """
     options = {"variant": component_variant(folder, variant), "use_safetensors": True, "local_files_only": True}
+    wanted = next(one for one in dtype.values() if isinstance(one, torch.dtype))
+    given = wanted if reading_device() == "cpu" else _precision_to_load(module_class, folder, variant, wanted)
+    as_given = {name: given if one is wanted else one for name, one in dtype.items()}
     try:
         with quietly():
-            module, report = module_class.from_pretrained(folder, output_loading_info=True, **options, **dtype)
+            module, report = module_class.from_pretrained(folder, output_loading_info=True, **options, **as_given)
     except (OSError, SafetensorError, *RAISED) as fault:
         raise _not_loaded(module_class, f"`{folder.name}`", fault) from fault
     _refuse_missing(folder.name, report["missing_keys"])
     notice_unread(folder.name, report["unexpected_keys"])
     notice_unread_entries(folder, module)
+    if given is not wanted:
+        _cast_on(reading_device(), module, wanted)
     return module
+
+
+def _precision_to_load(module_class: Any, folder: Path, variant: str, wanted: torch.dtype) -> torch.dtype:
+    """The precision of the files of a component, where it can be cast afterwards; else the one that is wanted."""
+    kept = (getattr(module_class, name, None) for name in ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict"))
+    found = {DTYPES[one] for one in types_in_folder(folder, variant) if one in FLOATS}
+    return found.pop() if len(found) == 1 and found <= CAST_ON_DEVICES and not any(kept) else wanted
+
+
+def _cast_on(device: str, module: nn.Module, dtype: torch.dtype) -> None:
+    """Move a module to a device and cast there what its files have; what it works out itself stays as it is."""
+    stored = {id(one): one for one in module.state_dict(keep_vars=True).values() if one.is_floating_point()}
+
+    def moved(tensor: Tensor) -> Tensor:
+        there = tensor.to(device)
+        return there.to(dtype) if id(tensor) in stored else there
+
+    module._apply(moved)  # type: ignore[no-untyped-call]
 
 
 def assembled(module_class: Any, config: Mapping[str, Any], weights: Weights, dtype: torch.dtype) -> Any:

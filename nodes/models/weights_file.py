@@ -56,6 +56,11 @@ def reading_onto(device: str) -> Iterator[None]:
         _DEVICE.reset(token)
 
 
+def reading_device() -> str:
+    """The device that weights of networks are read to now."""
+    return _DEVICE.get()
+
+
 def file_weights(path: Path, prefix: str = "") -> Weights:
     """The tensors of a file whose names start with `prefix`, as the file has them, without it in their names.
 

@@ -107,12 +107,14 @@ class Clip(TextModel):
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
         from weft.nodes.models.loading import assembled_text, notice_unread, own_config, pretrained, ready
+        from weft.nodes.models.weights_file import reading_onto
         from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
         network_class: Any = CLIPTextModelWithProjection if self.projects else CLIPTextModel
         if files.root.is_dir():
             given = CLIPTextConfig.from_dict(own_config(read_config(files.root / "config.json")))
-            network = pretrained(network_class, files.root, variant, dtype=dtype, config=given)
+            with reading_onto(device):
+                network = pretrained(network_class, files.root, variant, dtype=dtype, config=given)
         else:
             config, weights = self._single_file(files, dtype)
             opened = OPEN_ENTRY in files.facts.shapes

@@ -105,12 +105,13 @@ class T5(TextModel):
         from transformers import T5Config, T5EncoderModel
 
         from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
-        from weft.nodes.models.weights_file import file_weights
+        from weft.nodes.models.weights_file import file_weights, reading_onto
 
         folder = t5_tokenizer_folder(files)
         if files.root.is_dir():
             given = T5Config.from_dict(own_config(read_config(files.root / "config.json")))
-            network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype, config=given)
+            with reading_onto(device):
+                network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype, config=given)
         else:
             config = T5Config(**original.t5_config(files.facts.shapes))
             weights = file_weights(files.root, files.facts.prefix)
