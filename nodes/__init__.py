@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
     from weft.nodes.library.mask import ColourMask, CombineMasks, GrowMask, MaskToImage, SetAlpha, ShapeMask
     from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
+    from weft.nodes.library.motion import ApplyMotionAdapter
     from weft.nodes.library.native_size import ScaleImageToModel
     from weft.nodes.library.noise_mask import SetNoiseMask
     from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
@@ -168,6 +169,7 @@ if TYPE_CHECKING:
         SplitVideo,
         TrimVideo,
     )
+    from weft.nodes.library.video_latents import EmptyVideoLatent, VAEDecodeVideo, VAEEncodeVideo
     from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
     from weft.nodes.media_values import Audio, Video
     from weft.nodes.picture_model_values import (
@@ -204,6 +206,7 @@ if TYPE_CHECKING:
         Latent,
         Mask,
         Model,
+        MotionAdapter,
         NoiseMask,
         Perturbation,
         Projection,
@@ -235,6 +238,7 @@ __all__ = [
     "ApplyLoRA",
     "ApplyLoRAToModel",
     "ApplyLoRAToPipeline",
+    "ApplyMotionAdapter",
     "ApplyReVision",
     "ApplyRedux",
     "ApplyUnCLIP",
@@ -280,6 +284,7 @@ __all__ = [
     "EditGuide",
     "Embedding",
     "EmptyLatent",
+    "EmptyVideoLatent",
     "EncodeImage",
     "EncodePipelinePrompt",
     "EstimateDepth",
@@ -370,6 +375,7 @@ __all__ = [
     "MixNoise",
     "Model",
     "ModelTraits",
+    "MotionAdapter",
     "Noise",
     "NoiseMask",
     "Number",
@@ -467,7 +473,9 @@ __all__ = [
     "UpscaleImage",
     "Upscaler",
     "VAEDecode",
+    "VAEDecodeVideo",
     "VAEEncode",
+    "VAEEncodeVideo",
     "Video",
     "ZeroPrompt",
     "guide_fits",

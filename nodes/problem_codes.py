@@ -37,6 +37,7 @@ CODES: Mapping[str, str] = {
     "wrong-channels": "What is given has another number of channels than what reads it.",
     "wrong-prompt": "The prompt lacks a part that the model reads; another family's text encoder made it.",
     "wrong-prediction": "Models that are merged predict different things.",
+    "wrong-latent": "Latents of clips are given to a model of pictures, or those of pictures to a model of clips.",
     "wrong-guide": "The guide does not fit the model or another guide.",
     "wrong-control-net": "The ControlNet was made for another model.",
     "wrong-lora": "The LoRA changes modules that the model does not have, or of other sizes.",
@@ -74,7 +75,7 @@ CODES: Mapping[str, str] = {
     # pictures, masks, latents, numbers
     "size-mismatch": "Pictures, masks, latents or prompts that go together differ in size.",
     "unwritable-picture": "The format cannot hold a picture of this size.",
-    "wrong-size": "Sides or a number of frames are not multiples of what the model takes.",
+    "wrong-size": "Sides or a number of frames are not multiples of what the model takes, or a clip is longer.",
     "unusual-scale": "Guidance has a scale below 1, at which diffusers turns it off.",
     "unusual-size": "Pictures have far fewer or far more pixels than those that the model was trained on.",
     "batch-mismatch": "A list or a batch has neither one element nor one for each item of another.",

@@ -72,6 +72,7 @@ class Latent(Generic[F]):
         mask: which part a sampler repaints; None is all of it. A node that changes the size changes it too.
         deviation: the standard deviation of each element, `[batch or 1, ...]`, where the samples are the mean of a
             VAE's distribution that a sampler is to draw from; None takes them as they are.
+        length: pictures of each clip; None for pictures.
     """
 
     width: int
@@ -80,10 +81,12 @@ class Latent(Generic[F]):
     samples: Tensor | None = None
     mask: NoiseMask | None = field(default=None, metadata=ADDED_LATER)
     deviation: Tensor | None = field(default=None, metadata=ADDED_LATER)
+    length: int | None = field(default=None, metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for samples or a size that nothing can use."""
-        check_size("a Latent", width=self.width, height=self.height, batch_size=self.batch_size)
+        length = {} if self.length is None else {"length": self.length}
+        check_size("a Latent", width=self.width, height=self.height, batch_size=self.batch_size, **length)
         if self.samples is not None:
             batch, rest = self.batch_size, ("height", "width")
             clips = (batch, "channel", "frame", *rest)
@@ -97,7 +100,7 @@ class Latent(Generic[F]):
 
     def check_limits(self, limits: Limits) -> None:
         """Raise `InputError` for more pixels, or items of the batch, than the limits allow."""
-        check_pixels(self.width, self.height, self.batch_size, limits)
+        check_pixels(self.width, self.height * (self.length or 1), self.batch_size, limits)
 
     @property
     def factor(self) -> int | None:
@@ -109,8 +112,14 @@ class Latent(Generic[F]):
         """Latent frames of each clip; None for pictures, and where there are no samples."""
         return self.samples.shape[2] if self.samples is not None and self.samples.ndim == 5 else None
 
+    @property
+    def is_clip(self) -> bool:
+        """Whether items are clips; latents of one frame may be pictures."""
+        return self.length is not None or (self.frames or 1) > 1
+
     def __repr__(self) -> str:
         size = value_display.sized(self.batch_size, self.width, self.height)
+        size += "" if self.length is None else f", clips of {self.length}"
         shape = "no samples yet" if self.samples is None else f"samples {' x '.join(map(str, self.samples.shape))}"
         return f"Latent({', '.join([size, shape, *([repr(self.mask)] if self.mask else [])])})"
 
@@ -270,6 +279,20 @@ class Forecast:
 
 
 @value
+@dataclass(frozen=True)
+class MotionAdapter:
+    """The motion modules that a denoiser makes clips by, between its own layers (AnimateDiff).
+
+    Args:
+        source: the content digest of the files that they are in.
+        variant: of the weights, such as `fp16`; empty takes the plain ones, or the only ones.
+    """
+
+    source: str
+    variant: str = ""
+
+
+@value
 @dataclass(frozen=True, repr=False)
 class Model(Weights, Generic[F]):
     """The denoiser, with the checkpoint's scheduler configuration.
@@ -283,6 +306,7 @@ class Model(Weights, Generic[F]):
         beta_end: overrides the last one.
         forecast: which predictions are extrapolated; None computes all.
         separate: whether each prompt takes a call of the network by itself, where they would share one.
+        motion: makes clips of it; None makes pictures.
     """
 
     prediction: str = ""
@@ -292,6 +316,11 @@ class Model(Weights, Generic[F]):
     beta_end: float | None = field(default=None, metadata=ADDED_LATER)
     forecast: Forecast | None = field(default=None, metadata=ADDED_LATER)
     separate: bool = field(default=False, metadata=ADDED_LATER)
+    motion: MotionAdapter | None = field(default=None, metadata=ADDED_LATER)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source, *([self.motion.source] if self.motion else []))
 
     @property
     def base(self) -> Self:

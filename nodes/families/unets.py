@@ -103,6 +103,10 @@ class UNetDenoiser(Denoiser):
     def extra_channels(self) -> int:
         return int(self.network.config.in_channels) - self.latent_channels
 
+    def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
+        channels, *sides = super().latent_shape(latent)
+        return (channels, self.frame_rows(latent), *sides) if self.longest_clip else (channels, *sides)
+
     @classmethod
     def distilled(cls, config: Mapping[str, Any]) -> bool:
         return config.get("time_cond_proj_dim") is not None

@@ -98,7 +98,7 @@ def VAEEncode(
     import torch
 
     batch, height, width, _ = image.pixels.shape
-    with context.weights(_in_precision(vae, precision), Autoencoder, patches=_tiling(tile, context)) as autoencoder:
+    with context.weights(_in_precision(vae, precision), Autoencoder, patches=tiling(tile, context)) as autoencoder:
         check_multiple(image, autoencoder.factor)
         items = [autoencoder.distribution(picture[None, ..., :3]) for picture in image.pixels]
     deviations = [one.deviation for one in items if sample and one.deviation is not None]
@@ -135,11 +135,11 @@ def VAEDecode(
             "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
         )
     vae = _in_precision(vae, precision)
-    with context.weights(vae, Autoencoder, patches=_tiling(tile, context)) as autoencoder:
+    with context.weights(vae, Autoencoder, patches=tiling(tile, context)) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
             pixels = autoencoder.decode(item[None])
-            items.append(_finite(pixels if latent.frames is None else pixels[0], vae.dtype))
+            items.append(finite(pixels if latent.frames is None else pixels[0], vae.dtype))
             context.progress(index + 1, latent.batch_size)
     return Image(torch.cat(items))
 
@@ -148,7 +148,7 @@ SPARE_TILE = 256
 """The side of tiles where a node ran out of memory, in pixels."""
 
 
-def _tiling(tile: int, context: Context) -> tuple[Tiling | ExactTiling, ...]:
+def tiling(tile: int, context: Context) -> tuple[Tiling | ExactTiling, ...]:
     """In tiles where the user wants them, or where memory was short and the result is the same."""
     if tile:
         return (Tiling(tile),)
@@ -159,7 +159,7 @@ def _in_precision(vae: VAE[F], precision: Precision) -> VAE[F]:
     return vae if precision == "auto" else replace(vae, dtype=precision)
 
 
-def _finite(pixels: Tensor, precision: str) -> Tensor:
+def finite(pixels: Tensor, precision: str) -> Tensor:
     """The pixels; raises `InputError` where they overflowed the precision of the VAE."""
     if not pixels.isfinite().all():
         raise InputError(

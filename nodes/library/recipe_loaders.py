@@ -20,8 +20,10 @@ from weft.nodes.models.hypernetwork import Hypernetwork, load_networks
 from weft.nodes.models.hypernetwork_files import HypernetworkFacts
 from weft.nodes.models.latent_preview import latent_rgb_factors_of
 from weft.nodes.models.lora_facts import LoRAFacts
+from weft.nodes.models.motion_files import MOTION_ADAPTERS, MotionAdapterFacts, check_motion_adapter
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.parametrisation import training_options, with_training
+from weft.nodes.models.source_facts import facts_of
 from weft.nodes.models.stored_weights import (
     StoredTensors,
     StoredWeights,
@@ -32,7 +34,7 @@ from weft.nodes.models.stored_weights import (
 )
 from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.prompting.encoder_loading import load_parts, load_whole
-from weft.nodes.values import VAE, ControlNet, Embedding, Model, TextEncoder, Weights
+from weft.nodes.values import VAE, ControlNet, Embedding, Model, MotionAdapter, TextEncoder, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +96,7 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         )
     with reading_weights(source.text), reading_onto(_place(recipe, loading)):
         network = family.network.load(facts.network, source.root, recipe.variant, dtype)
+    longest = _add_motion(network, recipe.motion, dtype, loading, _place(recipe, loading)) if recipe.motion else 0
     _store(network, recipe)
     denoiser = family.denoiser(
         family.name,
@@ -104,11 +107,27 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         latent_rgb_factors_of(source.root, family.latent_rgb_factors),
         facts.corrections,
     )
+    denoiser.longest_clip = longest
     denoiser.scheduler = with_training(
         denoiser.scheduler,
         training_options(recipe.prediction, recipe.noise, recipe.terminal_snr, (recipe.beta_start, recipe.beta_end)),
     )
     return denoiser
+
+
+def _add_motion(network: Any, motion: MotionAdapter, dtype: torch.dtype, loading: Loading, device: str) -> int:
+    """Add motion modules to a network; gives the frames of the longest clip that they take."""
+    from weft.nodes.models.loading import ready
+    from weft.nodes.models.motion_modules import add_motion_modules
+    from weft.nodes.models.weights_file import reading_onto
+
+    source = loading.locate(motion.source)
+    facts = facts_of(source, MotionAdapterFacts, "a motion adapter", "ApplyMotionAdapter")
+    check_motion_adapter(facts, network.config)
+    with reading_weights(source.text), reading_onto(device):
+        adapter = MOTION_ADAPTERS.load(facts.network, source.root, motion.variant, dtype)
+    add_motion_modules(network, ready(adapter, device))
+    return facts.longest
 
 
 @loader_for(TextEncoder)

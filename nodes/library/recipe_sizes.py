@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from weft.nodes.models.safetensors_header import read_header
 from weft.nodes.models.stored_weights import files_of_variant
 from weft.nodes.models.tensor_header import Header
 from weft.nodes.prompting.clip import Clip
-from weft.nodes.values import VAE, ControlNet, Model, TextEncoder, Weights
+from weft.nodes.values import VAE, ControlNet, Model, MotionAdapter, TextEncoder, Weights
 
 BYTES: Mapping[str, int] = {"float32": 4}
 """Of a number in a precision; all others take two."""
@@ -39,11 +40,19 @@ def module_size(recipe: Weights, loading: Loading) -> int:
 
 
 def _model_size(recipe: Model[Any], loading: Loading) -> int:
-    """Bytes of a denoiser's network."""
+    """Bytes of a denoiser's network, with its motion modules."""
     source = loading.locate(recipe.source)
     facts = checkpoint_in(source.facts)
     folder = component(source.root, family(recipe.family).network.folder) if source.root.is_dir() else None
-    return _bytes(source.root, folder, recipe, facts.network.prefix if facts else "")
+    network = _bytes(source.root, folder, recipe, facts.network.prefix if facts else "")
+    return network + (_motion_size(recipe, recipe.motion, loading) if recipe.motion else 0)
+
+
+def _motion_size(recipe: Model[Any], motion: MotionAdapter, loading: Loading) -> int:
+    """Bytes of motion modules."""
+    source = loading.locate(motion.source)
+    folder = source.root if source.root.is_dir() else None
+    return _bytes(source.root, folder, replace(recipe, variant=motion.variant), "")
 
 
 def _vae_size(recipe: VAE[Any], loading: Loading) -> int:

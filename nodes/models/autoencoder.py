@@ -5,7 +5,7 @@ Importing this module imports no torch. Read next: `weft.nodes.models.vae_format
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,19 @@ class Autoencoder:
         scaled = placed / _by_channel(self.scale, placed) + _by_channel(self.shift, placed)
         with network_call("the VAE", {"latents": scaled}, f"latents of {self.channels} channels"):
             return picture(self._decoded(scaled))
+
+    def frames_of(self, frames: int) -> int:
+        """Frames of a clip of so many latent frames."""
+        return (frames - 1) * self.time_factor + 1
+
+    def decoded_parts(self, latents: Tensor) -> Iterator[Tensor]:
+        """The frames of one clip `[1, channel, frame, height, width]` as pictures, a few at a time."""
+        for frame in range(latents.shape[2]):
+            yield self.decode(latents[:, :, frame])
+
+    def parts_to_encode(self, frames: int) -> Iterator[tuple[int, int]]:
+        """The first frame of each part of a clip that can be encoded by itself, and the one after its last."""
+        return ((frame, frame + 1) for frame in range(frames))
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The latents of pictures or of clips, the mean of the VAE's distribution.
@@ -204,6 +217,13 @@ class Autoencoder:
 
 class VideoAutoencoder(Autoencoder):
     """A VAE whose network takes clips `[batch, channel, frame, height, width]`; a picture is a clip of one frame."""
+
+    def decoded_parts(self, latents: Tensor) -> Iterator[Tensor]:
+        """All at once: what a frame looks like follows from those before it."""
+        yield self.decode(latents)[0]
+
+    def parts_to_encode(self, frames: int) -> Iterator[tuple[int, int]]:
+        return iter([(0, frames)])
 
     def _decoded(self, latents: Tensor) -> Tensor:
         if latents.ndim == 4:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from weft.engine import InputError
+from weft.nodes.models.clip_checks import check_clip
 from weft.nodes.models.lora_file import DENOISER
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 
@@ -146,6 +147,12 @@ class Denoiser:
     skips_blocks: ClassVar[bool] = False
     """Whether diffusers can skip all of the network's blocks but the first."""
 
+    makes_clips: ClassVar[bool] = False
+    """Whether the network makes clips by itself, without motion modules."""
+
+    longest_clip: int = 0
+    """Frames of the longest clip that its motion modules take; 0 where it has none."""
+
     def __init__(
         self,
         family: str,
@@ -250,6 +257,15 @@ class Denoiser:
     def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
         """The shape of one item's latents: `[channel, height, width]`, for clips `[channel, frame, height, width]`."""
         return (self.latent_channels, latent.height // self.latent_factor, latent.width // self.latent_factor)
+
+    def frame_rows(self, latent: Latent[Any]) -> int:
+        """Rows of a batch that an item takes: one for each frame, where motion modules see frames as rows."""
+        return (latent.frames or latent.length or 1) if self.longest_clip else 1
+
+    def check_clip(self, latent: Latent[Any]) -> None:
+        """Raise `InputError` where latents of pictures meet a model that makes clips, and the other way round."""
+        makes_clips = self.makes_clips or self.longest_clip > 0
+        check_clip(makes_clips, self.longest_clip, latent.is_clip, latent.frames or latent.length or 1)
 
     def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
         """What the timesteps depend on besides their number, as keyword arguments of diffusers' `set_timesteps`."""

@@ -23,6 +23,7 @@ NEVER_READ: Mapping[str, str] = {
     r"(first_stage_model\.)?loss\..*": "the loss of a VAE's training",
     r"(.*\.)?control_type": "the kind of pictures of a ControlNet for SD 3.5, which its files are named by",
     r"global_step": "a count of the training",
+    r"(.*\.)?pos_encoder\.pe": "a table of the places of frames, which follows from a formula",
     r"embedder\.model\.visual\..*": "the image encoder of Stable unCLIP, which LoadImageEncoder reads",
     r"noise_augmentor\..*": "the noise of Stable unCLIP, which ApplyUnCLIP reads",
     r"(.*\.)?norm_final\.weight": "a norm of Z-Image that its own code does not use",

@@ -15,6 +15,7 @@ from typing import Any
 from weft.engine import InputError, NodeProblem, Resolved, Upstream, listed
 from weft.nodes.families import Family, family
 from weft.nodes.lora_values import LoRA
+from weft.nodes.models.clip_checks import check_clip
 from weft.nodes.models.facts import (
     CheckpointFacts,
     ControlNetFacts,
@@ -52,6 +53,7 @@ from weft.nodes.sampling.traits import (
     TRUE_SCALE_HINT,
     GuideTraits,
     LatentTraits,
+    ModelTraits,
     PromptTraits,
     lacks_vae,
     unlike_vectors,
@@ -142,6 +144,7 @@ def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
     if model:
         yield from _follows(sampler, model)
         yield from _size_fits(sampler, model)
+        yield from _clip_fits(sampler, model)
         yield from _prompts_fit(sampler, model)
         yield from _additions_fit(sampler, model)
     yield from items_fit(sampler, _prompt_nodes(sampler))
@@ -229,6 +232,30 @@ def _size_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         limits.check(*size, model.facts.latent_factor)
     except InputError as refusal:
         yield NodeProblem.of(refusal, "latent", after=f"; {model}")
+
+
+def _clip_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """Latents of clips are for models that make clips, and those of pictures for others."""
+    latent = sampler.above("latent")
+    traits = latent.call.type.trait(LatentTraits) if latent else None
+    if latent is None or traits is None:
+        return
+    motion = next(_motion_behind(sampler), None)
+    makes_clips = model.family.denoiser.makes_clips or motion is not None
+    try:
+        check_clip(makes_clips, motion or 0, traits.clip, latent.literals.get("frames", 1))
+    except InputError as refusal:
+        yield NodeProblem.of(refusal, "latent", after=f"; {model}")
+
+
+def _motion_behind(node: Upstream) -> Iterator[int]:
+    """The frames of the longest clip that each motion adapter behind a guide takes; 0 where that is not known."""
+    above = node.above_by_type(Guide)
+    while above:
+        traits = above.call.type.trait(ModelTraits)
+        if traits and traits.longest_clip:
+            yield traits.longest_clip(above) or 0
+        above = above.above_by_type(Guide) or above.above_by_type(Model)
 
 
 def _prompts_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:

@@ -200,7 +200,8 @@ def bound(
     else:
         with context.weights(control.vae, Autoencoder) as vae:
             tensors = network.prepared(given, vae, kind)
-    rows = tuple(repeated(one, latent.batch_size, "the picture of a ControlNet") for one in tensors)
+    frames = model.frame_rows(latent)
+    rows = tuple(repeated(one, latent.batch_size, "the picture of a ControlNet", frames) for one in tensors)
     return BoundControl(network, (ControlPicture(rows, control.strength, control.start, control.end, kind),))
 
 
@@ -234,12 +235,18 @@ def _alike(*planes: Tensor) -> Iterator[Tensor]:
     return (repeated(one, rows, f"the {name} of a ControlNet") for one, name in zip(planes, GIVEN, strict=False))
 
 
-def repeated(tensor: Tensor, batch: int, what: str) -> Tensor:
-    """One row for each item of a batch.
+def repeated(tensor: Tensor, batch: int, what: str, frames: int = 1) -> Tensor:
+    """One row for each item of a batch, or for each frame of each of its clips.
+
+    Args:
+        frames: rows of an item; what has as many rows, or as many for each item, has one for each frame.
 
     Raises:
         InputError: where there are neither one nor as many.
     """
+    if frames > 1 and len(tensor) in (frames, batch * frames):
+        return tensor if len(tensor) == batch * frames else torch.cat([tensor] * batch)
     if len(tensor) not in (1, batch):
-        raise not_for_each(batch, what, len(tensor))
-    return tensor if len(tensor) == batch else tensor.repeat_interleave(batch, dim=0)
+        raise not_for_each(batch, what, len(tensor), frames)
+    rows = tensor if len(tensor) == batch else tensor.repeat_interleave(batch, dim=0)
+    return rows if frames == 1 else rows.repeat_interleave(frames, dim=0)

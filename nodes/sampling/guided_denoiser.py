@@ -25,6 +25,7 @@ from weft.nodes.models.control_networks import ControlNetwork
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, Denoiser
 from weft.nodes.models.grounding import GROUNDING
 from weft.nodes.models.image_attention import shown_images
+from weft.nodes.models.motion_modules import clip_frames
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.optimisations import fresh_cache, remembered, skips_blocks
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, fused, repeated, total
@@ -98,7 +99,7 @@ class BranchPrompt:
 
 @dataclass(frozen=True)
 class NetworkCall:
-    """Prompts that go through the network in one batch, each with its rows.
+    """Prompts that go through the network in one batch, each with its rows; frames of clips may be rows of their own.
 
     Attention is perturbed in the rows of the last prompts, those that are `perturbed`.
 
@@ -125,6 +126,9 @@ class NetworkCall:
     def _computed(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The network's predictions for all prompts."""
         sample = torch.cat([latents] * len(self.prompts)).to(model.dtype)
+        frames = sample.shape[2] if model.longest_clip else 0
+        if frames:
+            sample = sample.transpose(1, 2).flatten(0, 1)
         conditions = self._conditions(position)
         residuals = total(self.controls, sample, timestep, conditions, model, position)
         kept = sum(not prompt.perturbed for prompt in self.prompts)
@@ -134,8 +138,10 @@ class NetworkCall:
         pictured = shown_images(acting(self.images, position, time, model.dtype)) if self.images else nullcontext()
         given = {"latents": sample, **conditions}
         walk = remembered(model, f"call {id(self)}")
-        with walk, perturbed, pictured, network_call(f"the denoiser of {model.family}", given):
-            return model.predict(sample, timestep, conditions, residuals).float()
+        moving = clip_frames(frames) if frames else nullcontext()
+        with walk, perturbed, pictured, moving, network_call(f"the denoiser of {model.family}", given):
+            prediction = model.predict(sample, timestep, conditions, residuals).float()
+        return prediction.view(-1, frames, *prediction.shape[1:]).transpose(1, 2) if frames else prediction
 
     def _conditions(self, position: Position) -> Conditions:
         """Those of a position: objects at places count at the beginning of a run."""
@@ -397,11 +403,12 @@ def _network_inputs(
         )
     check_additions(prompt, model)
     inputs = {**model.conditions(prompt, latent, branch.negative), **scale_conditions}
-    rows = {name: repeated(one, latent.batch_size, "a prompt") for name, one in inputs.items()}
+    batch, frames = latent.batch_size, model.frame_rows(latent)
+    rows = {name: repeated(one, batch, "a prompt", frames) for name, one in inputs.items()}
     if branch.extra is not None:
-        rows[EXTRA_CHANNELS] = repeated(branch.extra, latent.batch_size, "the picture of a guide")
+        rows[EXTRA_CHANNELS] = repeated(branch.extra, batch, "the picture of a guide", frames)
     if branch.reference is not None:
-        rows[REFERENCE] = repeated(branch.reference, latent.batch_size, "the picture to refer to")
+        rows[REFERENCE] = repeated(branch.reference, batch, "the picture to refer to", frames)
     return {name: _on_device(tensor, model.dtype, device) for name, tensor in rows.items()}
 
 

@@ -104,7 +104,8 @@ def bound_images(
 def _bound(image: ImagePrompt, latent: Latent[Any], model: Denoiser, context: Context, held: ExitStack) -> BoundImages:
     layers = model.image_layers(model.network.config)
     factors = layer_factors(image.scale, image.blocks, layers, model.network.config)
-    batch, keys, timed = latent.batch_size, list[tuple[Tensor, Tensor]](), None
+    items, frames = latent.batch_size, model.frame_rows(latent)
+    batch, keys, timed = items * frames, list[tuple[Tensor, Tensor]](), None
     with ExitStack() as here:
         adapter = here.enter_context(context.weights(image.adapter, ImageProjector))
         check_layers(adapter.facts, layers, f"the network of {model.family}")
@@ -112,11 +113,11 @@ def _bound(image: ImagePrompt, latent: Latent[Any], model: Denoiser, context: Co
             timed = TimedTokens(adapter, image.tokens.to(context.device), batch)
             held.push(here.pop_all())
         elif isinstance(adapter, FixedImageProjector):
-            tokens = repeated(image.tokens.flatten(1, 2), batch, _PICTURES)
+            tokens = repeated(image.tokens.flatten(1, 2), items, _PICTURES, frames)
             keys = [(key.to(model.dtype), value.to(model.dtype)) for key, value in adapter.attended(tokens)]
     mask = None if image.mask is None else image.mask.to(context.device)
     if mask is not None and len(mask) > 1:
-        mask = repeated(mask, batch, "the mask of an IP-Adapter")
+        mask = repeated(mask, items, "the mask of an IP-Adapter", frames)
     size = (latent.height // model.latent_factor, latent.width // model.latent_factor)
     return BoundImages(image, keys, factors, mask, size, timed)
 

@@ -13,6 +13,7 @@ from weft.nodes.models.facts import CheckpointFacts, TextModelFacts
 from weft.nodes.models.lora_binding import bound, widened_shapes
 from weft.nodes.models.lora_facts import LoRAFacts
 from weft.nodes.models.lora_file import DENOISER, parts_of, read_parts
+from weft.nodes.models.motion_files import motion_shapes
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, read_blocks
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.models.single_file import below
@@ -50,6 +51,7 @@ def _model_fits(
     checked = "lora"
     try:
         shapes = network_shapes(model, facts, str(loader.literals.get("variant") or ""))
+        shapes = {**shapes, **_of_motion(apply)}
         denoiser, layers = family(facts.family).denoiser, lora.of_part(DENOISER)
         wide = widened_shapes(layers, shapes, denoiser.widened_module, denoiser.original_modules)
         bound(layers, wide, denoiser.original_modules)
@@ -65,6 +67,16 @@ def _model_fits(
         check_modules(blocks, [*shapes])
     except InputError as refusal:
         yield NodeProblem.of(refusal, checked, after=f"; `{source.text}` and `{model.text}` of `{loader.call.id}`")
+
+
+def _of_motion(apply: Upstream) -> Shapes:
+    """The shapes of the motion modules that a model has before a LoRA is added to it."""
+    above, found = apply.above_by_type(Model), dict[str, tuple[int, ...]]()
+    while above:
+        source = above.source("source")
+        found.update(motion_shapes(source) if source else {})
+        above = above.above_by_type(Model)
+    return found
 
 
 def readable_blocks(node: Upstream) -> tuple[BlockNumber, ...]:

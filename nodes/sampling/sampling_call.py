@@ -175,6 +175,7 @@ def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:
 
 def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, settings: SamplingSettings) -> RunStart:
     """What sampling starts from."""
+    model.check_clip(latent)
     model.size_limits(model.network.config).check(latent.width, latent.height, model.latent_factor)
     begin = Fraction(0)
     if settings.walk is None:

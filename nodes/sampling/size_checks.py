@@ -67,15 +67,17 @@ def sizes_match(node: Upstream, input: str, other: str) -> Iterator[NodeProblem]
         yield NodeProblem(input, message, "put ScaleImage or CropImage before one of them", "size-mismatch")
 
 
-def not_for_each(batch: int, what: str, found: int) -> InputError:
+def not_for_each(batch: int, what: str, found: int, frames: int = 1) -> InputError:
     """The error where there are neither one for all items nor one for each.
 
     Args:
         what: there are so many of, such as `the picture of a ControlNet`.
+        frames: of each item, which may have one each too.
     """
+    clips, each = (f" of clips of {frames} frames", ", or one for each frame") if frames > 1 else ("", "")
     return InputError(
-        f"the latents come in a batch of {batch}, and {what} in one of {found}",
-        "give one for all, or one for each",
+        f"the latents come in a batch of {batch}{clips}, and {what} in one of {found}",
+        f"give one for all, or one for each{each}",
         "batch-mismatch",
     )
 

@@ -56,9 +56,11 @@ class LatentTraits:
 
     Args:
         empty: whether its latents are only a size, without samples; a sampler can then only start from noise.
+        clip: whether its latents are those of clips.
     """
 
     empty: bool = False
+    clip: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,12 @@ class ModelTraits:
     Args:
         unmergeable: called with a node of the type; gives why the model that it returns cannot be merged into another
             one, empty where it can. Changes of weights alone can, others cannot.
+        longest_clip: for a node whose model makes clips, called with it; gives the most frames of one, None where that
+            is not known before a run.
     """
 
     unmergeable: Callable[[Upstream], str]
+    longest_clip: Callable[[Upstream], int | None] | None = None
 
 
 EXTRA_CHANNEL_HINTS = {

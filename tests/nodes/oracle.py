@@ -130,7 +130,7 @@ class Oracle:
             scheduling: options of its scheduler in place of those of the checkpoint.
         """
         pipe = kind.from_pipe(self.pipeline(model), **(parts or {}))
-        pipe.scheduler = self._scheduler(model, sampler, schedule, scheduling or {})
+        pipe.scheduler = self.scheduler(model, sampler, schedule, scheduling or {})
         pipe.set_progress_bar_config(disable=True)
         if isinstance(call.get("image"), torch.Tensor):
             # Latents are passed on as they are where an image processor knows them by their channels.
@@ -152,7 +152,7 @@ class Oracle:
                 tensor[len(tensor) // 2 :] = level
         return vae
 
-    def _scheduler(self, model: str, sampler: str, schedule: str, given: Mapping[str, Any]) -> Any:
+    def scheduler(self, model: str, sampler: str, schedule: str, given: Mapping[str, Any]) -> Any:
         config = json.loads((self.models / model / "scheduler" / "scheduler_config.json").read_text())
         own = config["_class_name"]
         table = FLOW_CLASSES if own.startswith("FlowMatch") else EDM_CLASSES if own.startswith("EDM") else CLASSES

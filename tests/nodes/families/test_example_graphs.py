@@ -58,6 +58,7 @@ TINY = {
     "gligen": "gligen",
     "merge": "clip",
     "free_u": "clip",
+    "animatediff": "clip",
 }
 """A checkpoint for each graph."""
 
@@ -86,12 +87,14 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "flux_redux": {"redux": "redux", "encoder": "redux"},
     "unclip": {"checkpoint": "unclip", "encoder": "unclip"},
     "gligen": {"checkpoint": "gligen"},
+    "animatediff": {"motion": "motion"},
 }
 """Tiny sources of what graphs have next to their models."""
 
 
 def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
     """The graph over tiny checkpoints, for small pictures, in few steps."""
+    zoo("motion")
     for place, source in ADAPTERS.get(name, {}).items():
         graph = graph.set(f"{place}.source", source)
     if "checkpoint" in graph.nodes and TINY[name] not in FOLDERS:

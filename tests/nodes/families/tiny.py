@@ -118,6 +118,16 @@ def with_tiny_vae() -> Any:
 TINY_VAE_WIDTHS = {"encoder_block_out_channels": (16,) * 4, "decoder_block_out_channels": (16,) * 4}
 
 
+def motion_adapter(**options: Any) -> Any:
+    """A motion adapter for SD 1 that moves something."""
+    given = {"motion_layers_per_block": 1, "motion_max_seq_length": 24, **options}
+    motion = diffusers.MotionAdapter(block_out_channels=(32, 64), **given)
+    for name, weight in motion.named_parameters():
+        if name.endswith("proj_out.weight"):
+            torch.nn.init.normal_(weight, std=0.2)
+    return motion
+
+
 def scheduler(name: str, **options: Any) -> Any:
     """A scheduler over the noise that Stable Diffusion was trained under."""
     return getattr(diffusers, name).from_config({**SCHEDULER, "clip_sample": False, **options})
@@ -489,6 +499,9 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sdxl-turbo": lambda: sdxl(scheduler("EulerAncestralDiscreteScheduler", **TURBO)),
     "sdxl-edges": sdxl_control_net,
     "sdxl-union": sdxl_union,
+    "motion": motion_adapter,
+    "motion-flat": lambda: motion_adapter(use_motion_mid_block=False),
+    "motion-deep": lambda: motion_adapter(motion_layers_per_block=2),
     "sd1-adapter": lambda: adapter("full_adapter", in_channels=1),
     "sd1-light-adapter": lambda: adapter("light_adapter", num_res_blocks=4),
     "sdxl-adapter": lambda: adapter("full_adapter_xl"),

@@ -1,0 +1,116 @@
+"""Latents of clips: EmptyVideoLatent, VAEEncodeVideo and VAEDecodeVideo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, Work, check_pixels, node
+from weft.nodes.library.latent import Side, Tile, check_multiple, finite, tiling
+from weft.nodes.media_values import Video
+from weft.nodes.models.autoencoder import Autoencoder
+from weft.nodes.sampling.traits import LatentTraits
+from weft.nodes.sampling.workloads import decoding_work
+from weft.nodes.sizes import SizeTraits, literal_size, literals_of, same_size
+from weft.nodes.values import VAE, F, Image, Latent
+
+MOST_FRAMES = 100_000
+
+
+def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """The frames must be within the engine's limits, all together."""
+    try:
+        height = inputs.get("height", 1) * inputs.get("frames", 1)
+        check_pixels(inputs.get("width", 1), height, inputs.get("batch_size", 1), limits)
+    except InputError as fault:
+        yield NodeProblem.of(fault, "batch_size" if fault.code == "batch-too-large" else "frames")
+
+
+def _frames(node: Upstream, _: int) -> int | None:
+    """The frames of a clip, which count as items; None for several clips: a picture may be for a clip or a frame."""
+    given = literals_of(node, "frames", "batch_size")
+    return int(given[0]) if given and given[1] == 1 else None
+
+
+@node(
+    category="video",
+    lane="cpu",
+    check=_check_size,
+    traits=(LatentTraits(empty=True, clip=True), SizeTraits(literal_size, batch=_frames)),
+)
+def EmptyVideoLatent(
+    width: Side = 512,
+    height: Side = 512,
+    frames: Annotated[int, Range(1, MOST_FRAMES)] = 16,
+    batch_size: Annotated[int, Range(1, 2**30)] = 1,
+) -> Latent[Any]:
+    """Latents of the size of a clip without samples, to start from noise.
+
+    Args:
+        width: in pixels; begin with the side that the model was trained on: 128 for `builtin:landscapes`, 512 for SD 1.
+        height: in pixels.
+        frames: of each clip. Motion adapters were trained on 16, and `ApplyMotionAdapter` takes 24 or 32 at most.
+        batch_size: clips in the batch.
+    """
+    return Latent(width, height, batch_size, length=frames)
+
+
+@node(category="video", lane="gpu", traits=(LatentTraits(clip=True), SizeTraits(same_size, of="video")))
+def VAEEncodeVideo(vae: VAE[F], video: Video, *, tile: Tile = 0, context: Context = INJECTED) -> Latent[F]:
+    """Encode a clip into latents, to start sampling from it (video to video); takes the mean of the VAE's distribution.
+
+    Args:
+        vae: from LoadCheckpoint.
+        video: the clip; its sides must be multiples of the VAE's factor (8).
+        tile: encode in pieces, for large frames, as VAEDecode decodes them. 0 encodes each frame whole.
+    """
+    import torch
+
+    count, height, width, _ = video.frames.shape
+    parts = []
+    with context.weights(vae, Autoencoder, patches=tiling(tile, context)) as autoencoder:
+        check_multiple(Image(video.frames[:1].float() / 255), autoencoder.factor)
+        for start, stop in autoencoder.parts_to_encode(count):
+            parts.append(autoencoder.encode(video.frames[None, start:stop].float() / 255))
+            context.progress(stop, count)
+    return Latent(width, height, 1, torch.cat(parts, dim=2), length=count)
+
+
+@node(category="video", lane="gpu", traits=(SizeTraits(same_size, of="latent"), Work(decoding_work)))
+def VAEDecodeVideo(
+    vae: VAE[F],
+    latent: Latent[F],
+    *,
+    rate: Annotated[float, Range(0.01, 1000.0)] = 8.0,
+    tile: Tile = 0,
+    context: Context = INJECTED,
+) -> Video:
+    """Decode the latents of a clip into its frames, a few at a time, so that long clips take no more memory.
+
+    The clips of a batch come one after the other; SplitLatents takes one of them.
+
+    Args:
+        vae: from LoadCheckpoint.
+        latent: from KSampler or VAEEncodeVideo.
+        rate: frames a second: 8 for AnimateDiff, as it was trained.
+        tile: decode frames in pieces of about this side, in pixels, as VAEDecode does. 0 decodes each whole.
+    """
+    import torch
+
+    if latent.samples is None:
+        raise InputError(
+            "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
+        )
+    samples = latent.samples if latent.samples.ndim == 5 else latent.samples.unsqueeze(2)
+    with context.weights(vae, Autoencoder, patches=tiling(tile, context)) as autoencoder:
+        count = latent.batch_size * autoencoder.frames_of(samples.shape[2])
+        check_pixels(latent.width, latent.height * count, 1, context.limits)
+        frames = torch.empty((count, latent.height, latent.width, 3), dtype=torch.uint8)
+        done = 0
+        for item in samples:
+            for pixels in autoencoder.decoded_parts(item[None]):
+                part = finite(pixels, vae.dtype)
+                frames[done : done + len(part)] = (part.clamp(0, 1) * 255).round_().byte()
+                done += len(part)
+                context.progress(done, count)
+    return Video(frames, rate)
