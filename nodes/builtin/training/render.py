@@ -16,7 +16,7 @@ from .palette import LIGHTS, Light
 from .scene import Scene
 from .subjects import subject
 
-__all__ = ["LABELS", "Picture", "render"]
+__all__ = ["LABELS", "STILL", "Picture", "Shifts", "render"]
 
 LABELS = ("sky", "sun", "cloud", "mountain", "land", "water", "tree", "house", "boat")
 """What the values of a label map mean, by index; "sun" is sun, moon or star."""
@@ -28,6 +28,19 @@ _WATERLINE = 95.0
 
 
 @dataclass(frozen=True)
+class Shifts:
+    """How far things are from where a scene has them, in pixels: the sun (across, down), clouds and boat (across)."""
+
+    sun: tuple[float, float] = (0.0, 0.0)
+    clouds: float = 0.0
+    boat: float = 0.0
+
+
+STILL = Shifts()
+"""Everything is where the scene has it."""
+
+
+@dataclass(frozen=True)
 class Picture:
     """A rendered scene: `pixels` uint8 `[128, 128, 3]`, `labels` uint8 `[128, 128]` that index LABELS."""
 
@@ -35,19 +48,20 @@ class Picture:
     labels: npt.NDArray[np.uint8]
 
 
-def render(scene: Scene) -> Picture:
+def render(scene: Scene, shifts: Shifts = STILL) -> Picture:
     """Draw `scene`; each part has its own stream of the seed, so changing one factor leaves the rest in place."""
     light = LIGHTS[scene.time]
     skies, clouds, peaks, lands, things = (np.random.default_rng([scene.seed, part]) for part in range(5))
     horizon = float(np.round(skies.uniform(69, 75)))
-    sun = float(skies.uniform(*light.side))
+    sun = float(skies.uniform(*light.side)) + shifts.sun[0]
     labels = np.zeros((SIZE, SIZE), np.uint8)
-    layers = [*_lamps(scene.time, sun, light, skies), *(_clouds(light, clouds) if scene.weather == "clouds" else [])]
+    heaps = _clouds(light, clouds, shifts.clouds) if scene.weather == "clouds" else []
+    layers = [*_lamps(scene.time, sun, shifts.sun[1], light, skies), *heaps]
     above, labels = compose(
         _sky(light, sun, horizon), labels, [*layers, *mountains(scene.mountains, horizon, light, peaks)]
     )
     pixels, labels = compose(above, labels, ground(scene.ground, above, horizon, sun, light, lands))
-    pixels, labels = compose(pixels, labels, _subject(scene, light, things))
+    pixels, labels = compose(pixels, labels, _subject(scene, shifts, light, things))
     return Picture((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8), labels)
 
 
@@ -59,9 +73,9 @@ def _sky(light: Light, sun: float, horizon: float) -> Array:
     return mix(sky, light.sun, 0.5 * np.exp(-away / (1.8 * light.radius))[..., None])
 
 
-def _lamps(time: str, sun: float, light: Light, generator: np.random.Generator) -> list[Layer]:
-    """The sun, or the moon as a crescent among stars."""
-    height = float(generator.uniform(*light.height))
+def _lamps(time: str, sun: float, lower: float, light: Light, generator: np.random.Generator) -> list[Layer]:
+    """The sun, or the moon as a crescent among stars; `lower` is how far it is below its height."""
+    height = float(generator.uniform(*light.height)) + lower
     face = disc(sun, height, light.radius)
     if time != "night":
         return [Layer(face, light.sun, _SUN)]
@@ -70,10 +84,10 @@ def _lamps(time: str, sun: float, light: Light, generator: np.random.Generator) 
     return [*stars, Layer(face * (1 - dark), light.sun, _SUN)]
 
 
-def _clouds(light: Light, generator: np.random.Generator) -> list[Layer]:
+def _clouds(light: Light, generator: np.random.Generator, shift: float) -> list[Layer]:
     """Four flat-bottomed heaps of puffs, one in each quarter of the sky's width, bright above and shaded below."""
     return [
-        _cloud(16 + 32 * column + generator.uniform(-6, 6), generator.uniform(14, 42), light, generator)
+        _cloud(16 + 32 * column + generator.uniform(-6, 6) + shift, generator.uniform(14, 42), light, generator)
         for column in range(4)
     ]
 
@@ -87,8 +101,8 @@ def _cloud(x: float, y: float, light: Light, generator: np.random.Generator) -> 
     return Layer((0.94 * coverage).astype(np.float32), colour, _CLOUD)
 
 
-def _subject(scene: Scene, light: Light, generator: np.random.Generator) -> list[Layer]:
+def _subject(scene: Scene, shifts: Shifts, light: Light, generator: np.random.Generator) -> list[Layer]:
     """The subject at its place, give or take five pixels, its foot on the shore or its hull on the water."""
-    x = _PLACES[scene.place] + generator.uniform(-5, 5)
+    x = _PLACES[scene.place] + generator.uniform(-5, 5) + (shifts.boat if scene.subject == "boat" else 0.0)
     foot = _WATERLINE if scene.subject == "boat" else _FEET[scene.ground]
     return subject(scene.subject, x, foot + generator.uniform(-3, 3), generator.uniform(0.92, 1.1), light)

@@ -17,7 +17,17 @@ from .loop import channels_last, device, generators
 from .scene import FACTORS, Scene
 from .vocabulary import TOKENS
 
-__all__ = ["SCHEDULER", "DenoiserStage", "Noisy", "alpha_bars", "draw_noisy", "new_text_encoder", "new_unet"]
+__all__ = [
+    "SCHEDULER",
+    "DenoiserStage",
+    "Noisy",
+    "alpha_bars",
+    "draw_noisy",
+    "draw_times",
+    "error_weights",
+    "new_text_encoder",
+    "new_unet",
+]
 
 _BETA_START, _BETA_END = 0.00085, 0.012
 SCHEDULER = {
@@ -146,19 +156,19 @@ def draw_noisy(moments: Tensor, generator: torch.Generator) -> Noisy:
     mean, deviation = moments.float().unbind(1)
     clean = mean + deviation * torch.randn(mean.shape, generator=generator)
     noise = torch.randn(mean.shape, generator=generator)
-    times = _draw_times(len(mean), generator)
+    times = draw_times(len(mean), generator)
     left = alpha_bars()[times].view(-1, 1, 1, 1)
     latents = (left.sqrt() * clean + (1 - left).sqrt() * noise).to(device(), memory_format=torch.channels_last)
-    return Noisy(latents, times.to(device()), noise.to(device()), _weights(left.flatten()).to(device()))
+    return Noisy(latents, times.to(device()), noise.to(device()), error_weights(left.flatten()).to(device()))
 
 
-def _draw_times(count: int, generator: torch.Generator) -> Tensor:
+def draw_times(count: int, generator: torch.Generator) -> Tensor:
     """Timesteps spread evenly over the batch and drawn towards noise, int64 `[count]` in 0..999."""
     shares = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     return (shares**0.6 * 1000).long().clamp(max=999)
 
 
-def _weights(alpha_bar: Tensor) -> Tensor:
+def error_weights(alpha_bar: Tensor) -> Tensor:
     """Min-SNR-5 for noise prediction (Hang et al. 2023, section 3.4), times 1 / alpha_bar up to 60, over 4."""
     ratio = alpha_bar / (1 - alpha_bar)
     return ratio.clamp(max=5) / ratio * (1 / alpha_bar).clamp(max=60) / 4
