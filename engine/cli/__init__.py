@@ -18,6 +18,7 @@ from weft.engine.cli.options import expanded
 from weft.engine.cli.output import Exit, say, say_error
 from weft.engine.cli.standard_streams import abandon, is_of_stream, prepare
 from weft.engine.errors import InputError, StoreError, WeftError
+from weft.engine.gc import paused_collection
 from weft.engine.process_end import end_process
 
 COMMANDS = (
@@ -95,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     try:
-        code = command_line(arguments)(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
+        with paused_collection():  # what is imported stays
+            app = command_line(arguments)
+        code = app(arguments, prog_name="weft", standalone_mode=False) or Exit.DONE
         sys.stdout.flush()
         return code
     except typer.TyperException as fault:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weft.engine.cli import options
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.output import Exit, json_alone, json_line, say, table
 from weft.engine.graph.graph import Graph
@@ -21,7 +22,7 @@ Rounds = Annotated[int, typer.Option("--rounds", min=1, max=1000, help="How ofte
 
 def command(
     graph: options.GraphArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     changes: options.Changes = None,
     rounds: Rounds = 3,
     json: options.Json = False,

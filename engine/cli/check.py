@@ -10,7 +10,7 @@ from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph
 from weft.engine.cli.output import Exit, json_line, say, say_problems, say_warnings
 from weft.engine.errors import GraphError, Problem
-from weft.engine.session import Engine
+from weft.engine.workspace import Workspace
 
 Graphs = Annotated[list[str], typer.Argument(metavar="GRAPH...", help="Graph files, pictures written by Weft, or -.")]
 
@@ -24,10 +24,10 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Report every problem of the given graphs without running them."""
-    engine = Engine(store=None, device="cpu", models=models or (), inputs=inputs or (), nodes=nodes or ())
+    workspace = Workspace(models=models or (), inputs=inputs or (), nodes=nodes or ())
     count = 0
     for name in graphs:
-        problems, warnings = _problems(engine, name)
+        problems, warnings = _problems(workspace, name)
         count += len(problems)
         say_problems(problems, json)
         say_warnings(warnings, json)
@@ -41,10 +41,10 @@ def command(
     return Exit.WRONG if count else Exit.DONE
 
 
-def _problems(engine: Engine, name: str) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+def _problems(workspace: Workspace, name: str) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """The problems of a graph, and its warnings."""
     try:
-        checked = engine.check(read_graph(name, engine.limits))
+        checked = workspace.check(read_graph(name, workspace.limits))
     except GraphError as fault:
         return fault.problems, ()
     return checked.problems, checked.warnings

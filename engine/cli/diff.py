@@ -13,7 +13,7 @@ from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph
 from weft.engine.cli.output import Exit, json_line, say
 from weft.engine.errors import GraphError
-from weft.engine.session import Engine
+from weft.engine.workspace import Workspace
 
 First = Annotated[str, typer.Argument(metavar="A", help="A graph file, or a picture written by Weft.")]
 Second = Annotated[str, typer.Argument(metavar="B", help="The graph to compare it with.")]
@@ -27,8 +27,8 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Compare two graphs node by node. Titles, layout and the order of nodes are ignored."""
-    engine = Engine(store=None, device="cpu", inputs=inputs or ())
-    changes = diff(_flat(engine, first), _flat(engine, second))
+    workspace = Workspace(inputs=inputs or ())
+    changes = diff(_flat(workspace, first), _flat(workspace, second))
     for change in changes:
         if json:
             json_line(asdict(change))
@@ -39,9 +39,9 @@ def command(
     return Exit.DONE
 
 
-def _flat(engine: Engine, name: str) -> Flat:
-    graph = read_graph(name, engine.limits)
-    flat = inline(graph, engine.places(graph), engine.limits, engine.catalog)
+def _flat(workspace: Workspace, name: str) -> Flat:
+    graph = read_graph(name, workspace.limits)
+    flat = inline(graph, workspace.places(graph), workspace.limits, workspace.catalog)
     if flat.problems:
         raise GraphError(problem.within(name) for problem in flat.problems)
     return flat

@@ -14,9 +14,9 @@ from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError
 from weft.engine.notices import receiving
 from weft.engine.quantities import shown_size
-from weft.engine.session import Engine
 from weft.engine.weights.merge_request import MergeRequest
 from weft.engine.weights.resources import Resolved, Resource
+from weft.engine.workspace import Workspace
 
 app = typer.Typer(help="List the models that graphs can use, or download one from the hub.", no_args_is_help=True)
 
@@ -28,11 +28,11 @@ def list_models(models: options.Models = None, nodes: options.NodeFiles = None, 
     Each with what its files take on disk, their precision, the size of the pictures that it was trained on, and its
     licence, as its files or the card next to them name them.
     """
-    engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
+    workspace = Workspace(models=models or (), nodes=nodes or ())
     found = {
         (name, one.kind, one.family or "", one.about): {"bytes": _bytes(one), **resource.details(one)}
-        for resource in _resources(engine)
-        for name, one in resource.available(engine.places())
+        for resource in _resources(workspace)
+        for name, one in resource.available(workspace.places())
     }
     rows = sorted(found)
     if json:
@@ -55,8 +55,8 @@ def pull(
     nodes: options.NodeFiles = None,
 ) -> int:
     """Download a model into the hub's cache; graphs then name it by its id."""
-    engine = Engine(store=None, device="cpu", nodes=nodes or ())
-    resource = next((one for one in _resources(engine) if type(one).pull is not Resource.pull), None)
+    workspace = Workspace(nodes=nodes or ())
+    resource = next((one for one in _resources(workspace) if type(one).pull is not Resource.pull), None)
     if resource is None:
         raise InputError("no installed node library can download models", "install one that can")
     print(resource.pull(identifier, variant))
@@ -95,13 +95,13 @@ def merge(
     Sums are made in float32, tensor by tensor, and written in the layout and the precision of FIRST. Its VAE and its
     metadata stay; an entry of the metadata says what was merged.
     """
-    engine = Engine(store=None, device="cpu", models=models or (), nodes=nodes or ())
-    resource = next((one for one in _resources(engine) if type(one).merge is not Resource.merge), None)
+    workspace = Workspace(models=models or (), nodes=nodes or ())
+    resource = next((one for one in _resources(workspace) if type(one).merge is not Resource.merge), None)
     if resource is None:
         raise InputError("no installed node library can merge models", "install one that can")
     request = MergeRequest(first, out, _shares(mix), _shares(add), minus, _shares(lora), blocks, vae, precision, force)
     with receiving(lambda notice: say(str(notice))):
-        written = resource.merge(request, engine.places())
+        written = resource.merge(request, workspace.places())
     if json:
         json_line({"path": str(written)})
     else:
@@ -141,10 +141,10 @@ def _bytes(found: Resolved) -> int:
     return sum(path.stat().st_size for path in found.files)
 
 
-def _resources(engine: Engine) -> Iterator[Resource]:
+def _resources(workspace: Workspace) -> Iterator[Resource]:
     """One resource of each kind that the installed nodes take."""
     seen = set()
-    for node in engine.catalog.values():
+    for node in workspace.catalog.values():
         for one in node.inputs.values():
             if one.resource is not None and type(one.resource) not in seen:
                 seen.add(type(one.resource))

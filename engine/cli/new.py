@@ -14,8 +14,8 @@ from weft.engine.cli.output import Exit, json_line, say
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.graph_copy import copy_graph
-from weft.engine.session import Engine
 from weft.engine.shipped_graphs import shipped_graph
+from weft.engine.workspace import Workspace
 
 Name = Annotated[str, typer.Argument(metavar="GRAPH", help="A graph that `weft graphs` lists, such as text_to_image.")]
 Target = Annotated[
@@ -32,17 +32,17 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Write a copy of a graph that comes with Weft, with the pictures that it starts from. Nothing is overwritten."""
-    engine = Engine(store=None, device="cpu", nodes=nodes or (), models=models or ())
+    workspace = Workspace(nodes=nodes or (), models=models or ())
     one = shipped_graph(graph)
     target = _target(file or "", one.path.name)
-    written = copy_graph(one, target, engine.catalog)
+    written = copy_graph(one, target, workspace.catalog)
     if json:
         json_line({"graph": one.name, "paths": [str(path) for path in written]})
         return Exit.DONE
     for path in written:
         print(path)
     copy = document.load(target)
-    problems = engine.check(copy).problems
+    problems = workspace.check(copy).problems
     for problem in problems:
         say(f"before it runs: {problem}")
     say("\n".join(f"  {line}" for line in _next(copy, shlex.quote(str(target)), ready=not problems)))

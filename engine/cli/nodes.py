@@ -13,12 +13,12 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.errors import InputError, listed
-from weft.engine.session import Engine
 from weft.engine.shipped_graphs import graphs_about, types_in
 from weft.engine.show.json_schema import NodeRecord, record
 from weft.engine.spec.catalog import Catalog
 from weft.engine.spec.node import NodeType
 from weft.engine.word_search import found
+from weft.engine.workspace import Workspace
 
 WIDTH = 100
 """Columns to which the description of a type is wrapped."""
@@ -33,7 +33,7 @@ def command(
     words: Words = None, nodes: options.NodeFiles = None, json: options.Json = False, debug: options.Debug = False
 ) -> int:
     """List the installed node types, search them by words, or describe one with its inputs and outputs."""
-    catalog = Engine(store=None, device="cpu", nodes=nodes or ()).catalog
+    catalog = Workspace(nodes=nodes or ()).catalog
     named = _named(catalog, words or ())
     chosen = [named] if named else _about(catalog, words) if words else sorted(catalog.values(), key=_place)
     if json:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.output import Exit, json_alone, json_line, say_warnings
 
@@ -18,7 +19,7 @@ Memory = Annotated[
 
 def command(
     graph: options.GraphArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     changes: options.Changes = None,
     only: options.Only = None,
     no_cache: options.NoCache = False,

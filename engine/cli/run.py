@@ -13,6 +13,7 @@ from types import FrameType
 from weft.engine import events
 from weft.engine.checking.parameters import parameter_summaries
 from weft.engine.cli import options
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.graph_argument import read_graph, whole_part, with_changes
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, json_alone, json_line, say, table
@@ -24,7 +25,7 @@ from weft.engine.spec.catalog import Catalog
 
 def command(
     graph: options.GraphArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     changes: options.Changes = None,
     only: options.Only = None,
     out: options.Out = None,

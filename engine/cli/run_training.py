@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weft.engine.cli import options
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.listen import listening
 from weft.engine.cli.run import list_parameters, run_graph
@@ -11,7 +12,7 @@ from weft.engine.cli.training_progress import TrainingProgress
 
 def command(
     graph: options.GraphArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     changes: options.Changes = None,
     only: options.Only = None,
     out: options.Out = None,

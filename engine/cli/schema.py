@@ -11,8 +11,8 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.output import Exit, write_file
 from weft.engine.farm.sweep.job_schema import job_schema
-from weft.engine.session import Engine
 from weft.engine.show.json_schema import graph_schema, nodes_document, written
+from weft.engine.workspace import Workspace
 
 Folder = Annotated[
     Path | None,
@@ -24,7 +24,7 @@ Folder = Annotated[
 
 def command(write: Folder = None, nodes: options.NodeFiles = None, debug: options.Debug = False) -> int:
     """Print the JSON Schema of graph files, or write all schemas and the node catalogue into a folder."""
-    types = Engine(store=None, device="cpu", nodes=nodes or ()).catalog.values()
+    types = Workspace(nodes=nodes or ()).catalog.values()
     schema = written(graph_schema(types))
     if write is None:
         sys.stdout.write(schema.decode())

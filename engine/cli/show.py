@@ -10,8 +10,8 @@ import typer
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.output import Exit, say_problems, write_file
-from weft.engine.session import Engine
 from weft.engine.show.draw import sketch, to_picture, to_text
+from weft.engine.workspace import Workspace
 
 Picture = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE", help="Draw the graph into FILE.svg or FILE.png.")
@@ -26,12 +26,12 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Print a graph as a tree, or draw it into a file. Graphs with problems are shown as far as possible."""
-    engine = Engine(store=None, device="cpu", nodes=nodes or ())
-    chosen = with_changes(read_graph(graph, engine.limits), changes, engine.catalog)
+    workspace = Workspace(nodes=nodes or ())
+    chosen = with_changes(read_graph(graph, workspace.limits), changes, workspace.catalog)
     say_problems(chosen.faults, as_json=False)
     if out is None:
-        print(to_text(chosen, engine.catalog))
+        print(to_text(chosen, workspace.catalog))
     else:
-        write_file(out, to_picture(sketch(chosen, engine.catalog), out.name))
+        write_file(out, to_picture(sketch(chosen, workspace.catalog), out.name))
         print(out)
     return Exit.DONE

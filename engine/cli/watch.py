@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from weft.engine.cli import options
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.graph_argument import read_graph, with_changes
 from weft.engine.cli.listen import listening
 from weft.engine.cli.output import Exit, say, say_error
@@ -16,7 +17,7 @@ from weft.engine.watching import Watch
 
 def command(
     graph: options.GraphArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     changes: options.Changes = None,
     out: options.Out = None,
     no_metadata: options.NoMetadata = False,

@@ -119,6 +119,11 @@ class Plan(Displayed):
         return next(self.of("run", "undecided"), None) is not None
 
     @property
+    def resources(self) -> Iterator[HashedResource]:
+        """The files that the graph names, hashed."""
+        return (found for step in self.steps for found in step.found.values())
+
+    @property
     def contents(self) -> dict[str, Digest]:
         """The digests of the files that the graph names, by name."""
         return {name: found.digest for step in self.steps for name, found in step.found.items()}

@@ -1,8 +1,9 @@
 """Checking and planning again as values become known that decide what else a graph needs.
 
 A plan may be pending: a branch, or the length of a list, depends on a value that a node has yet to give. `replan` is
-the one loop that goes from there to a plan in which nothing is pending. `Engine.plan` feeds it with values that the
-store has or instant nodes give; a run feeds it with values that it has computed.
+the one loop that goes from there to a plan in which nothing is pending. `GraphPlanner` feeds it with values that the
+store has or instant nodes give; a run feeds it with values that it has computed. Where a file is changed while it is
+read, all is done again (`while_files_change`).
 """
 
 from __future__ import annotations
@@ -10,15 +11,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from weft.engine.checking.checker import Checked, ancestors, deciding
+from weft.engine.errors import ChangedFile
 from weft.engine.graph.graph import Link
 from weft.engine.planning.planner import Plan
 from weft.engine.store import CorruptRecord
 
+T = TypeVar("T")
+
 Values = Mapping[Link, Any]
 """Values of outputs by link."""
+
+PLANS = 4
+"""How often one thing is done, where files are changed each time while it reads them."""
+
+
+def while_files_change(attempt: Callable[[], T]) -> T:
+    """The result of something that reads files, tried again where one was changed meanwhile.
+
+    Raises:
+        ChangedFile: where files change each time.
+    """
+    for _ in range(PLANS - 1):
+        with suppress(ChangedFile):
+            return attempt()
+    return attempt()
 
 
 def replan(planned: Plan, decide: Callable[[Plan], Values], check: Callable[[Plan, Values], Plan]) -> Plan:

@@ -15,9 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from weft.engine import events
@@ -35,112 +33,36 @@ from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import Digest
-from weft.engine.limits import Limits
 from weft.engine.notices import Notice, receiving
 from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory
 from weft.engine.planning.planner import Plan, Step, content_key_of
 from weft.engine.running.begun import Begun
-from weft.engine.running.delivery import Delivered, unwritable
+from weft.engine.running.delivery import unwritable
 from weft.engine.running.delivery_order import DeliveryOrder
-from weft.engine.running.emitter import Emitter
-from weft.engine.running.in_progress import InProgress
 from weft.engine.running.node_call import called
+from weft.engine.running.partial_result import PartialResult
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue
-from weft.engine.running.result import Result
-from weft.engine.running.run_devices import RunDevice, RunDevices
+from weft.engine.running.run_devices import RunDevice
+from weft.engine.running.run_environment import RunEnvironment
 from weft.engine.running.time_limit import LimitedCall
 from weft.engine.spec.call import Call
 from weft.engine.spec.checkpoints import Checkpoints
 from weft.engine.spec.context import Context
-from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote, Store
+from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote
 from weft.engine.store.claims import UNCLAIMED, Claim
 from weft.engine.store.codec import content_digest, laid_out
-from weft.engine.verdict import Verdict
 from weft.engine.weights.device_lane import DeviceLane
 from weft.engine.weights.recipes import Recipe
 from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.residency import recipes_in
-from weft.engine.weights.resources import HashedResource
 from weft.engine.weights.savings import Savings
 
 WORTH_CLAIMING = 0.2
 """Expected seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten
 times their pause between two looks."""
 
-Deliver = Callable[[Artifact, Step, int | None], Delivered]
-
 _Outputs = dict[str, Computed] | BaseException
 """The outputs of a call by name, or what it raised."""
-
-
-@dataclass(frozen=True)
-class RunEnvironment:
-    """What a run needs besides its plan.
-
-    Args:
-        store: where results are kept.
-        context: makes a node's context from its files, progress callback and lane.
-        deliver: delivers one artifact of a sink; where there are several, it is given which one.
-        devices: those that nodes of the `gpu` lane take turns on.
-        in_progress: what other runs over the same store compute; None where this run waits for nobody.
-        emit: gives the events of the run to its listener.
-        cancelled: asked before each node and in each step.
-        trace: what is recorded with each result.
-        resident: whether the weights of all recipes in some values are on the device; None without a budget.
-        guarded: whether a node that changes a value on a link is caught.
-        limits: that values of nodes are held to.
-        verify: raises `ChangedFile` where the files of a resource are no longer what they were when they were hashed.
-        final: whether the run is not planned again for a changed file: the node that read it has failed then.
-        node_timeout: seconds that a call of a node may take (`weft.engine.running.time_limit`); None without a limit.
-        checkpoint_every: seconds after which a call that asks for it has its state kept.
-    """
-
-    store: Store
-    context: Callable[..., Context]
-    deliver: Deliver
-    devices: RunDevices
-    in_progress: InProgress | None = None
-    emit: Emitter = field(default_factory=Emitter)
-    cancelled: Callable[[], bool] = lambda: False
-    trace: Mapping[str, Any] = field(default_factory=dict)
-    resident: Callable[[Iterable[Any]], bool] | None = None
-    guarded: bool = False
-    limits: Limits = field(default_factory=Limits)
-    verify: Callable[[HashedResource], None] = lambda found: None
-    final: bool = False
-    node_timeout: float | None = None
-    checkpoint_every: float = 60.0
-
-
-@dataclass
-class PartialResult:
-    """The result of a run so far. `faulty` maps each failed or blocked node to the node that failed."""
-
-    outputs: dict[str, Any] = field(default_factory=dict)
-    paths: list[str] = field(default_factory=list)
-    failures: list[NodeError] = field(default_factory=list)
-    ran: list[str] = field(default_factory=list)
-    cached: list[str] = field(default_factory=list)
-    faulty: dict[str, str] = field(default_factory=dict)
-    status: str = "done"
-    warnings: list[Problem] = field(default_factory=list)
-    peak: int = 0
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-
-    def continued(self) -> PartialResult:
-        """A copy for a later part of the same run to add to; each part has outputs of its own."""
-        lists = ([*self.paths], [*self.failures], [*self.ran], [*self.cached])
-        return PartialResult(
-            {}, *lists, {**self.faulty}, warnings=[*self.warnings], peak=self.peak, verdicts={**self.verdicts}
-        )
-
-    def finished(self, seconds: float, unstable: tuple[str, ...] = ()) -> Result:
-        """The result of the whole run."""
-        paths = tuple(map(Path, self.paths))
-        lists = (tuple(self.failures), tuple(self.ran), tuple(self.cached))
-        verdicts = {Path(path): verdict for path, verdict in self.verdicts.items()}
-        rest = (tuple(self.warnings), self.peak, verdicts)
-        return Result(self.status, self.outputs, paths, *lists, seconds, unstable, *rest)
 
 
 class _Run:

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from weft.engine import events
-from weft.engine.checking.checker import Checked, deciding
+from weft.engine.checking.checker import deciding
 from weft.engine.errors import ChangedFile
+from weft.engine.planning.graph_planner import GraphPlanner
 from weft.engine.planning.planner import Plan
-from weft.engine.planning.replan import Values, decided, replan
-from weft.engine.running.executor import PartialResult, RunEnvironment, run
+from weft.engine.planning.replan import PLANS, Values, decided, replan
+from weft.engine.running.executor import run
+from weft.engine.running.partial_result import PartialResult
+from weft.engine.running.run_environment import RunEnvironment
 from weft.engine.store import CorruptRecord
-
-PLANS = 4
-"""How often one run is planned, where files are changed while it reads them."""
 
 
 @dataclass
@@ -27,17 +27,13 @@ class RunInParts:
 
     Args:
         environment: makes the environment of a plan; the store is the same for all parts.
-        plan: plans a checked graph.
-        check: checks and plans a plan's graph again with known values.
-        afresh: checks and plans a plan's graph again with its files as they are now.
+        planner: plans graphs over the same store.
         plans: how often the graph may be planned, the plan that is run first included.
         result: the result so far.
     """
 
     environment: Callable[[Plan], RunEnvironment]
-    plan: Callable[[Checked], Plan]
-    check: Callable[[Plan, Values], Plan]
-    afresh: Callable[[Plan], Plan]
+    planner: GraphPlanner
     plans: int = PLANS
     result: PartialResult = field(default_factory=PartialResult)
     _final: bool = False
@@ -57,15 +53,15 @@ class RunInParts:
                 if self._final:
                     raise
                 self.result = PartialResult()
-                planned = self.afresh(planned)
+                planned = self.planner.afresh(planned)
         raise AssertionError("the last plan is final")
 
     def _run(self, planned: Plan) -> Plan:
         if planned.checked.pending:
             self._report_cached(planned)
-        planned = replan(planned, self._decide, self.check)
+        planned = replan(planned, self._decide, self.planner.again)
         if planned.checked.pending:
-            planned = self.plan(planned.checked)
+            planned = self.planner.steps(planned.checked)
         if self.result.status != "cancelled":
             self.part(planned)
         return planned
@@ -80,11 +76,11 @@ class RunInParts:
                 return
             except CorruptRecord as damage:
                 environment.store.drop(damage.key)
-                planned = self.plan(planned.checked)
+                planned = self.planner.steps(planned.checked)
 
     def _decide(self, planned: Plan) -> Values:
         """Run the part that decides; nothing where it failed or was cancelled."""
-        self.part(self.plan(deciding(planned.checked)))
+        self.part(self.planner.steps(deciding(planned.checked)))
         return decided(planned.checked, self.result.outputs) if self.result.status == "done" else {}
 
     def _report_cached(self, planned: Plan) -> None:

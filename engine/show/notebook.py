@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from functools import singledispatch
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from weft.engine.artifact import SUFFIXES
 from weft.engine.graph.graph import Graph
-from weft.engine.mimebundle import Bundle
+from weft.engine.mimebundle import Bundle, as_text
 from weft.engine.planning.planner import Plan, Step
 from weft.engine.running.result import Result
 from weft.engine.show.draw import MOST_BOXES, sketch, to_picture
@@ -30,6 +31,13 @@ PICTURES = {suffix: media for media, suffix in SUFFIXES.items() if media.startsw
 """The media type of a picture by the ending of its file."""
 
 
+@singledispatch
+def bundle_of(value: object) -> Bundle:
+    """A graph, a plan or a result as a notebook shows it; others as text."""
+    return as_text(value)
+
+
+@bundle_of.register
 def of_graph(graph: Graph) -> Bundle:
     """A graph drawn; as text where it is too large to look at."""
     if len(graph.nodes) + len(graph.outputs) > MOST_BOXES:
@@ -38,6 +46,7 @@ def of_graph(graph: Graph) -> Bundle:
     return {"text/plain": str(graph), "image/svg+xml": drawing}
 
 
+@bundle_of.register
 def of_plan(plan: Plan) -> Bundle:
     """A plan as a table of its steps."""
     rows = "".join(f"<tr>{''.join(_cells(step))}</tr>" for step in plan.steps)
@@ -56,6 +65,7 @@ def _cells(step: Step) -> Iterator[str]:
     yield f"<td>{escape(str(step.memory or ''))}</td>"
 
 
+@bundle_of.register
 def of_result(result: Result) -> Bundle:
     """A result with the pictures that it wrote and those among its outputs."""
     figures = [*_outputs(result.outputs), *_files(result.paths)]

@@ -1,6 +1,6 @@
 """What runs a node type that is called outside of `with Graph():`.
 
-The spec does not know engines: `weft.engine.session` registers what runs such calls. While an engine runs a graph,
+The spec does not know engines: `weft.engine` registers what runs such calls. While an engine runs a graph,
 calls from inside of its nodes go to that engine (`running`), so they use its device and weights and take their turns
 within the node's own one.
 """

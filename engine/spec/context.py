@@ -10,21 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from weft.engine.device import Offload, part_precision
 from weft.engine.errors import Cancelled, ChangedFile, InputError
-from weft.engine.events import Preview
 from weft.engine.keys import digest_bytes
 from weft.engine.limits import Limits
 from weft.engine.process_end import raise_if_ending
-from weft.engine.spec.checkpoints import Checkpoints
-from weft.engine.weights.device_lane import DeviceLane, give_way, lane_of
-from weft.engine.weights.recipes import Patch, Recipe
-from weft.engine.weights.residency import Residency
-from weft.engine.weights.resources import HashedResource, Resolved
 from weft.engine.weights.savings import Saving, Savings
-from weft.engine.weights.streaming import Streaming
+
+if TYPE_CHECKING:  # whoever checks a graph imports this module, and needs nothing of what runs one
+    from weft.engine.events import Preview
+    from weft.engine.spec.checkpoints import Checkpoints
+    from weft.engine.weights.device_lane import DeviceLane
+    from weft.engine.weights.recipes import Patch, Recipe
+    from weft.engine.weights.residency import Residency
+    from weft.engine.weights.resources import HashedResource, Resolved
+    from weft.engine.weights.streaming import Streaming
 
 M = TypeVar("M")
 
@@ -37,6 +39,12 @@ LEAST: Mapping[Offload, Streaming] = {"group": "blocks", "sequential": "layers"}
 
 def _silent(step: int, steps: int, preview: Preview | None, measured: Mapping[str, float]) -> None:
     """Progress that nobody listens to."""
+
+
+def _no_checkpoints() -> Checkpoints:
+    from weft.engine.spec.checkpoints import Checkpoints
+
+    return Checkpoints()
 
 
 def never() -> bool:
@@ -71,7 +79,7 @@ class Context:
     preview_decoders: Path | None = field(default=None, repr=False)
     savings: Savings = field(default_factory=Savings, repr=False)
     on_weights: Callable[[Recipe[Any]], object] = field(default=id, repr=False)
-    checkpoints: Checkpoints = field(default_factory=Checkpoints, repr=False)
+    checkpoints: Checkpoints = field(default_factory=_no_checkpoints, repr=False)
 
     @property
     def precision(self) -> str:
@@ -97,6 +105,8 @@ class Context:
         Raises:
             Cancelled: where the run was asked to stop.
         """
+        from weft.engine.weights.device_lane import give_way
+
         self.on_progress(step, steps, preview, measured)
         if self.cancelled():
             self.checkpoints.keep()
@@ -146,6 +156,8 @@ class Context:
 
     @contextmanager
     def _held(self, recipe: Recipe[Any], kind: type[Any], patches: Sequence[Patch[Any]]) -> Iterator[Any]:
+        from weft.engine.weights.device_lane import lane_of
+
         self.on_weights(recipe)
         lane = self.lane or lane_of(self.device)
         with (

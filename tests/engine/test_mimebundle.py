@@ -1,8 +1,9 @@
-"""Values in notebooks: the registered formatter draws them; without one they are text."""
+"""Values in notebooks: graphs, plans and results are drawn, other values are text."""
 
 from __future__ import annotations
 
-from weft.engine.mimebundle import Displayed, register_formatter
+from weft.engine import Graph
+from weft.engine.mimebundle import Displayed
 
 
 class Plain(Displayed):
@@ -12,14 +13,9 @@ class Plain(Displayed):
         return "plain"
 
 
-class Drawn(Displayed):
-    """A value that is drawn."""
-
-
-def test_a_value_without_a_formatter_is_text() -> None:
+def test_a_value_that_nothing_draws_is_text() -> None:
     assert Plain()._repr_mimebundle_(include=None, exclude=None) == {"text/plain": "plain"}
 
 
-def test_a_registered_formatter_draws_its_class() -> None:
-    register_formatter(Drawn, lambda value: {"text/html": type(value).__name__})
-    assert Drawn()._repr_mimebundle_() == {"text/html": "Drawn"}
+def test_a_graph_is_drawn() -> None:
+    assert "<svg" in Graph()._repr_mimebundle_()["image/svg+xml"]

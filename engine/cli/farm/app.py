@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from weft.engine.cli.options import EngineOptions
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.errors import InputError
 from weft.engine.farm.sweep.job import Job
 from weft.engine.farm.work.job_facts import Setup

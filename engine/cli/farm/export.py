@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from weft.engine.cli import options
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.farm.app import FolderArgument, JobArgument, Out, app, job_folder, setup_of, stopping
 from weft.engine.cli.farm.work import TERMINATED, BatchSize, ItemTimeout, read_job
 from weft.engine.cli.output import Exit, json_line, write_file
@@ -39,7 +40,7 @@ Chunk = Annotated[
 @options.expanded
 def export(
     job: JobArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     openjd_file: Template = None,
     slurm_file: Script = None,
     chunk: Chunk = None,

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
+from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.farm.app import JobArgument, Out, app, job_folder, opened, setup_of, stopping
 from weft.engine.cli.farm.board import changes, shown_on
 from weft.engine.cli.output import Exit, json_line, say, table
@@ -86,7 +87,7 @@ def read_job(path: Path, batch: int | None, item_timeout: float | None = None) -
 @options.expanded
 def plan(
     job: JobArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     batch: BatchSize = None,
     workers: Workers = 1,
     price: Price = 0.0,
@@ -134,7 +135,7 @@ def _summary(found: JobPlan, workers: int, price: float) -> str:
 @options.expanded
 def submit(
     job: JobArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     out: Out = None,
     batch: BatchSize = None,
     item_timeout: ItemTimeout = None,
@@ -185,7 +186,7 @@ def _priority(folder: Path) -> int:
 @options.expanded
 def run(
     job: JobArgument,
-    engine: options.EngineOptions,
+    engine: EngineOptions,
     out: Out = None,
     batch: BatchSize = None,
     item_timeout: ItemTimeout = None,

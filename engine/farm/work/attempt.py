@@ -29,10 +29,10 @@ from weft.engine.graph.graph import Graph
 from weft.engine.interrupts import is_interrupt
 from weft.engine.out_of_memory import is_out_of_memory
 from weft.engine.planning.planner import Plan
+from weft.engine.planning.replan import PLANS
 from weft.engine.process import machine, process_start
 from weft.engine.running.delivery import versions
 from weft.engine.running.result import Result
-from weft.engine.running.run_in_parts import PLANS
 from weft.engine.session import Engine
 from weft.engine.unicode_text import json_text
 

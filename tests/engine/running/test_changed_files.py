@@ -29,7 +29,7 @@ from weft.engine import (
     node,
     value,
 )
-from weft.engine.running.run_in_parts import PLANS
+from weft.engine.planning.replan import PLANS
 
 Hook = Callable[[str], None]
 

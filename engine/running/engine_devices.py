@@ -1,0 +1,95 @@
+"""The devices of an engine, with the weights that lie on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from weft.engine.accelerators import accelerators
+from weft.engine.out_of_memory import release_memory
+from weft.engine.planning.memory_needs import Room
+from weft.engine.quantities import shown_size
+from weft.engine.running.run_devices import RunDevice, RunDevices
+from weft.engine.weights.device_lane import DeviceLane, lane_of
+from weft.engine.weights.device_memory import DeviceMemory, begin_peak, is_in_use, memory_of, peak_of
+from weft.engine.weights.residency import Residency
+
+
+@dataclass(frozen=True)
+class EngineDevices:
+    """What an engine computes on.
+
+    Args:
+        names: as torch names them; the first is that of a node which goes to none in particular.
+        residency: the weights that are loaded.
+        weights: bytes of weights to keep on a device; None is what it has, less `reserve`.
+        reserve: bytes of a device that weights leave free; None is the residency's default.
+    """
+
+    names: Sequence[str]
+    residency: Residency
+    weights: int | None
+    reserve: int | None
+    _used_kinds: dict[str, set[type]] = field(default_factory=dict, repr=False)
+
+    @property
+    def first(self) -> str:
+        """Where everything runs that goes nowhere else."""
+        return self.names[0]
+
+    @property
+    def lane(self) -> DeviceLane:
+        """In which nodes take turns on the first device."""
+        return lane_of(self.first)
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether weights may have to leave a device for others."""
+        return self.weights is not None or self.first != "cpu"
+
+    def of_a_run(self) -> RunDevices:
+        """The devices as one run takes them; which weights each type of node uses is shared by all runs."""
+        return RunDevices(tuple(map(self._of_a_run, self.names)), self._used_kinds)
+
+    def resident(self, values: Iterable[Any]) -> bool:
+        """Whether the weights of all recipes in some values are on one device."""
+        wanted = [*values]
+        return any(self.residency.resident(wanted, device) for device in self.names)
+
+    def room(self) -> Room:
+        """What a run may use of the first device's memory, where that is known without torch or torch is loaded."""
+        memory = self._memory()
+        if memory is None:
+            return Room(weights=self.weights)
+        reserve = memory.reserve if self.reserve is None else self.reserve
+        free = memory.free + self.residency.used_on(self.first)
+        return Room(free, max(free - reserve, 0) if self.weights is None else self.weights)
+
+    def _memory(self) -> DeviceMemory | None:
+        if is_in_use(self.first) and (memory := memory_of(self.first)):
+            return memory
+        found = accelerators(self.first.partition(":")[0]).devices
+        total = next((one.memory for one in found if one.device == self.first), 0)
+        return DeviceMemory(total, total) if total else None
+
+    def _of_a_run(self, device: str) -> RunDevice:
+        return RunDevice(
+            device,
+            lane_of(device),
+            make_room=partial(self._make_room, device),
+            holds=partial(self._holds, device),
+            begin_peak=partial(begin_peak, device),
+            peak=partial(peak_of, device),
+            resident=partial(self.residency.resident, device=device),
+            free=partial(self.residency.free, device),
+        )
+
+    def _make_room(self, device: str) -> None:
+        self.residency.vacate(device)
+        release_memory()
+
+    def _holds(self, device: str) -> list[str]:
+        found = self.residency.holdings(device)
+        return [f"{one.what} ({shown_size(one.size)}{', in use' if one.used else ''})" for one in found]
