@@ -137,7 +137,7 @@ def write_temporary(path: Path | str, content: bytes) -> str:
     return temporary
 
 
-def place_new(source: Path, path: Path) -> None:
+def place_new(source: Path | str, path: Path | str) -> None:
     """Give a finished file of the same file system a name, unless something has that name.
 
     One atomic step also between processes and machines, by a hard link. Where there are no hard links (exFAT, many
@@ -158,7 +158,7 @@ def place_new(source: Path, path: Path) -> None:
         _move_without_links(source, path)
 
 
-def _move_without_links(source: Path, path: Path) -> None:
+def _move_without_links(source: Path | str, path: Path | str) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         os.replace(source, path)
@@ -168,10 +168,28 @@ def _move_without_links(source: Path, path: Path) -> None:
 
 
 def _write(path: str, content: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
-        rest = memoryview(content)
-        while rest:  # an unbuffered write may take only a part
-            rest = rest[file.write(rest) :]
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        written = os.write(handle, content)
+        while written < len(content):  # an unbuffered write may take only a part
+            written += os.write(handle, memoryview(content)[written:])
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path | str) -> None:
+    """Make a folder with those that it lies in, unless it is there; quick where it is.
+
+    Raises:
+        OSError: where it cannot be made, or something else has its name.
+    """
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)
 
 
 def _remove(path: Path | str) -> None:

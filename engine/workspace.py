@@ -45,7 +45,8 @@ class Workspace:
         self.models, self.inputs, self.nodes = (one_or_many(one) for one in (self.models, self.inputs, self.nodes))
         self.reload_nodes()
         settings = resolve()
-        self._folders = {"inputs": settings.inputs, "models": settings.models}
+        self._inputs = tuple(dict.fromkeys([*map(Path, self.inputs), *settings.inputs]))
+        self._models = tuple(dict.fromkeys([*map(Path, self.models), *settings.models]))
 
     def reload_nodes(self) -> None:
         """Read the user's node files again, after one of them has changed.
@@ -70,8 +71,8 @@ class Workspace:
         """Where files that a graph names are looked up."""
         return SearchPaths(
             base=graph.path.parent if graph and graph.path else None,
-            inputs=tuple(dict.fromkeys([*map(Path, self.inputs), *self._folders["inputs"]])),
-            models=tuple(dict.fromkeys([*map(Path, self.models), *self._folders["models"]])),
+            inputs=self._inputs,
+            models=self._models,
             download=self.download,
             contents=graph.contents if graph else {},
         )

@@ -350,9 +350,12 @@ def plain(graph: Graph) -> dict[str, Any]:
 
 
 def _plain_node(node: Node) -> dict[str, Any]:
-    inputs = {name: _plain_input(item) for name, item in node.inputs.items()}
+    inputs = {name: item if type(item) in _SCALARS else _plain_input(item) for name, item in node.inputs.items()}
     parts = {"type": node.type, "inputs": inputs, "notes": node.notes}
     return {name: part for name, part in parts.items() if part}
+
+
+_SCALARS = frozenset({str, int, float, bool})
 
 
 def _plain_input(item: Given) -> Any:
@@ -374,6 +377,8 @@ def _plain_parameter(one: Parameter) -> dict[str, Any]:
 
 
 def _thaw(item: Any) -> Any:
+    if type(item) in _SCALARS or item is None:
+        return item
     if isinstance(item, Mapping):
         return {name: _thaw(element) for name, element in item.items()}
     if isinstance(item, tuple):

@@ -49,7 +49,7 @@ class GraphPlanner:
 
     def over(self, store: Store) -> GraphPlanner:
         """A planner over another store."""
-        return replace(self, store=store)
+        return self if store is self.store else replace(self, store=store)
 
     def plan(self, graph: Graph, only: tuple[str, ...] = (), catalog: Catalog | None = None) -> Plan:
         """The plan of a graph.

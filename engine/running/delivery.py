@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
-from weft.engine.atomic_write import check_writable
+from weft.engine.atomic_write import check_writable, make_folder
 from weft.engine.errors import InputError, writing_hint
 from weft.engine.picture_text import GRAPH, MAX_TEXT, RUN, texts_of, with_texts
 from weft.engine.planning.planner import Step
@@ -92,7 +92,7 @@ class Folder:
         if stem.parent != self.folder and not stem.parent.resolve().is_relative_to(self.folder.resolve()):
             message = f"{artifact.name!r} would leave the output folder through a link"
             raise InputError(message, "remove the link", "outside-folders")
-        stem.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(stem.parent)
         if self.judged and artifact.media_type.startswith(("image/", "video/")):
             artifact = self.judged(artifact)
         content = self._content(artifact, step, item)

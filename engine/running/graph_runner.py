@@ -180,6 +180,7 @@ class GraphRunner:
         stops: Callable[[], bool],
         in_progress: InProgress | None,
         planned: Plan,
+        final: bool,
     ) -> RunEnvironment:
         limits = self.planner.workspace.limits
         if planned.runs:
@@ -199,15 +200,19 @@ class GraphRunner:
             guarded=self.guarded,
             limits=limits,
             verify=self.headers.digests.verify,
+            final=final,
             node_timeout=self.node_timeout,
             checkpoint_every=self.checkpoint_every,
         )
 
     def _confirm(self, planned: Plan) -> None:
         """Raise `ChangedFile` where the headers that were checked are of other content than what was hashed after."""
+        found = [step for step in planned.steps if step.found]
+        if not found:
+            return
         places = self.planner.workspace.places(planned.checked.graph)
-        for step in planned.steps:
-            for name, one in step.call.type.inputs.items() if step.found else ():
+        for step in found:
+            for name, one in step.call.type.inputs.items():
                 text = step.call.inputs.get(name)
                 if one.resource is not None and isinstance(text, str) and text in step.found:
                     self.headers.confirm(one.resource, step.found[text], places)

@@ -60,19 +60,19 @@ def place(stem: Path, suffix: str, content: bytes, same: Callable[[Path], bool] 
         if found is None:
             found = listing.newest(same)
         if found is not None:
-            return listing.path(found), False
-        temporary = Path(write_temporary(stem.with_name(f"{stem.name}{suffix}"), content))
+            return Path(listing.path(found)), False
+        temporary = write_temporary(f"{stem}{suffix}", content)
         number = listing.last + 1
         try:
             while not _placed(temporary, listing.path(number)):
                 number += 1
         finally:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
         listing.added(number, len(content))
-        return listing.path(number), True
+        return Path(listing.path(number)), True
 
 
-def _placed(temporary: Path, path: Path) -> bool:
+def _placed(temporary: str, path: str) -> bool:
     try:
         place_new(temporary, path)
     except FileExistsError:
@@ -112,9 +112,9 @@ class _Listing:
     last: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def path(self, number: int) -> Path:
+    def path(self, number: int) -> str:
         """The file of a number."""
-        return self.stem.with_name(f"{self.stem.name}_{number:04d}{self.suffix}")
+        return f"{self.stem}_{number:04d}{self.suffix}"
 
     def refresh(self) -> None:
         """Read the folder again, where it may have changed."""
@@ -143,7 +143,7 @@ class _Listing:
         """The newest file with exactly this content."""
         for number in sorted(self.numbers.get(len(content), ()), reverse=True):
             with suppress(OSError):
-                if self.path(number).read_bytes() == content:
+                if Path(self.path(number)).read_bytes() == content:
                     return number
         return None
 
@@ -151,7 +151,7 @@ class _Listing:
         """The newest file that is as good as the content, of the newest ones."""
         for number in range(self.last, max(0, self.last - RECENT), -1):
             with suppress(OSError):
-                if number in self.known and same(self.path(number)):
+                if number in self.known and same(Path(self.path(number))):
                     return number
         return None
 

@@ -7,7 +7,7 @@ the part is planned and run again. Where a file is changed while it is read, the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from weft.engine import events
 from weft.engine.checking.checker import deciding
@@ -26,13 +26,13 @@ class RunInParts:
     """One run of a plan.
 
     Args:
-        environment: makes the environment of a plan; the store is the same for all parts.
+        environment: makes the environment of a plan, which may be the last; the store is the same for all parts.
         planner: plans graphs over the same store.
         plans: how often the graph may be planned, the plan that is run first included.
         result: the result so far.
     """
 
-    environment: Callable[[Plan], RunEnvironment]
+    environment: Callable[[Plan, bool], RunEnvironment]
     planner: GraphPlanner
     plans: int = PLANS
     result: PartialResult = field(default_factory=PartialResult)
@@ -70,7 +70,7 @@ class RunInParts:
         """Run one plan, and again where something that it took from the store turns out damaged."""
         before = self.result
         while True:
-            environment = replace(self.environment(planned), final=self._final)
+            environment = self.environment(planned, self._final)
             try:
                 self.result = run(planned, environment, before)
                 return
@@ -84,7 +84,7 @@ class RunInParts:
         return decided(planned.checked, self.result.outputs) if self.result.status == "done" else {}
 
     def _report_cached(self, planned: Plan) -> None:
-        environment = self.environment(planned)
+        environment = self.environment(planned, self._final)
         for step in planned.of("cached"):
             self.result.cached.append(step.call.id)
             environment.emit(events.NodeCached(step.call.id, step.call.type.name, step.tier))

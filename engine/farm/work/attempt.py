@@ -18,6 +18,7 @@ from typing import IO, Any
 import orjson
 
 from weft.engine import events
+from weft.engine.atomic_write import make_folder
 from weft.engine.errors import ChangedFile, InputError, NodeError, StoreError, described, message_of
 from weft.engine.farm.merge.attempt_graph import AttemptGraphs, failed_together
 from weft.engine.farm.work.item_clock import ItemClock
@@ -177,8 +178,8 @@ class ItemRunner:
         staging = staging_path(self.folder, self.worker, next(self._turns))
         path = log_path(self.folder, entry)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            staging.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
+            make_folder(staging)
             with path.open("ab", buffering=0) as log:
                 return self._run(entry, staging, stopped, Log(log))
         except (StoreError, OSError) as fault:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from weft.engine.atomic_write import place_new
+from weft.engine.atomic_write import make_folder, place_new
 from weft.engine.errors import InputError
 from weft.engine.keys import digest_bytes
 from weft.engine.unicode_text import json_text
@@ -104,7 +104,7 @@ def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, 
     moves, files = [], []
     for index, picture in enumerate(pictures):
         final = folder / f"{name}{f'_{index + 1}' if index else ''}{picture.suffix}"
-        final.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(final.parent)
         content = picture.read_bytes()
         _flush(picture)
         files.append(
