@@ -31,7 +31,7 @@ with Graph(title="A landscape") as graph:
     checkpoint = LoadCheckpoint("builtin:landscapes")
     guide = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, "a lake"), scale=5.0)
     latent = named("sampler", KSampler)(guide, EmptyLatent(width=128, height=128), seed=1)
-    again = KSampler(guide, VAEEncode(checkpoint.vae, LoadImage("lake.png")), denoise=0.5)
+    again = KSampler(guide, VAEEncode(checkpoint.vae, LoadImage("lake.png")), denoise=0.5, id="again")
     SaveImage(VAEDecode(checkpoint.vae, latent), name="landscape")
 
 with Engine() as engine:
@@ -47,12 +47,13 @@ with Graph() as graph:
     guide = CFGGuide(checkpoint.model, TextEncode(checkpoint.text_encoder, "a lake"))
     KSampler(guide, LoadImage("lake.png"))
     named("sampler", KSampler)(guide, LoadImage("lake.png"))
+    KSampler(guide, LoadImage("lake.png"), id="sampler")
     KSampler(guide)
     checkpoint.modell
 """
 
-MISTAKES = [8, 9, 10, 11]
-"""The lines of `WRONG` that a checker must report: an image for a latent, twice; no latent; no such output."""
+MISTAKES = [8, 9, 10, 11, 12]
+"""The lines of `WRONG` that a checker must report: an image for a latent, three times; no latent; no such output."""
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from weft.engine.cli import options
 from weft.engine.cli.output import Exit, write_file
 from weft.engine.farm.sweep.job_schema import job_schema
 from weft.engine.show.json_schema import graph_schema, nodes_document, written
+from weft.engine.show.type_stub import type_stub
 from weft.engine.workspace import Workspace
 
 Folder = Annotated[
@@ -22,8 +23,23 @@ Folder = Annotated[
 ]
 
 
-def command(write: Folder = None, nodes: options.NodeFiles = None, debug: options.Debug = False) -> int:
+Stub = Annotated[
+    str | None,
+    typer.Option(
+        "--stub",
+        metavar="LIBRARY",
+        help="Print the type stub of a node library instead, such as weft.nodes: save it as its __init__.pyi.",
+    ),
+]
+
+
+def command(
+    write: Folder = None, stub: Stub = None, nodes: options.NodeFiles = None, debug: options.Debug = False
+) -> int:
     """Print the JSON Schema of graph files, or write all schemas and the node catalogue into a folder."""
+    if stub is not None:
+        print(type_stub(stub), end="")
+        return Exit.DONE
     types = Workspace(nodes=nodes or ()).catalog.values()
     schema = written(graph_schema(types))
     if write is None:

@@ -459,7 +459,8 @@ def _argument_help(doc: str) -> dict[str, str]:
 def named(id: str, type: T) -> T:
     """A node type whose next call in a graph gets this id: `named("sampler", KSampler)(guide, latent)`.
 
-    The same as `KSampler(guide, latent, id="sampler")`, which a type checker refuses: it sees the function, which has
-    no `id`, and Python's type system cannot add a keyword to a function's parameters. This form it checks in full.
+    The same as `KSampler(guide, latent, id="sampler")`, for node types of a library without a type stub
+    (`weft schema --stub`): there a checker sees the function, which has no `id`, and Python's type system cannot add a
+    keyword to a function's parameters. This form it checks in full.
     """
     return cast(T, partial(cast(NodeType, type), id=id))

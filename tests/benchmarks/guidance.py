@@ -100,7 +100,7 @@ def perturbing(*layers: str) -> Lead:
     return lambda guide: PerturbedAttention(guide, scale=3.0, layers=list(layers))
 
 
-def projecting(**options: float) -> Lead:
+def projecting(**options: Any) -> Lead:
     return lambda guide: ProjectedGuidance(guide, **options)
 
 

@@ -49,7 +49,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Already found a `peft_config` at
 
 WIDE, HIGH, STEPS, BATCH = 72, 40, 2, 2
 
-FACTORS = {"s1": 0.9, "s2": 0.2, "b1": 1.5, "b2": 1.6}
+FACTORS: dict[str, Any] = {"s1": 0.9, "s2": 0.2, "b1": 1.5, "b2": 1.6}
 
 MODELS = {
     "epsilon": ("StableDiffusionControlNetPAGPipeline", "sd1-plus", "edges"),

@@ -16,7 +16,7 @@ from weft.nodes import CFGGuide, EmptyLatent, FreeU, KSampler, LoadCheckpoint, S
 
 Zoo = Callable[[str], str]
 
-FACTORS = {"s1": 0.9, "s2": 0.2, "b1": 1.5, "b2": 1.6}
+FACTORS: dict[str, Any] = {"s1": 0.9, "s2": 0.2, "b1": 1.5, "b2": 1.6}
 
 STEPS = 3
 
@@ -43,7 +43,7 @@ MILD = {"s1": 0.6, "s2": 0.4, "b1": 1.1, "b2": 1.2}
     ],
 )
 def test_pictures_with_free_u_are_those_of_diffusers(
-    model: str, kind: str, factors: dict[str, float], zoo: Zoo, oracle: Oracle, engine: Engine
+    model: str, kind: str, factors: dict[str, Any], zoo: Zoo, oracle: Oracle, engine: Engine
 ) -> None:
     name = model if model == "epsilon" else zoo(model)
     with Graph() as graph:

@@ -58,7 +58,7 @@ def perturbing(layers: list[str] | None = None) -> Callable[[Any], Any]:
     return lambda guide: PerturbedAttention(guide, scale=3.0, layers=layers)
 
 
-def projecting(**options: float) -> Callable[[Any], Any]:
+def projecting(**options: Any) -> Callable[[Any], Any]:
     return lambda guide: ProjectedGuidance(guide, **options)
 
 

@@ -103,7 +103,7 @@ def test_a_model_that_wants_to_see_a_picture_says_so_before_a_run(
 ) -> None:
     """Also where what guides it is inside other guides."""
     with Graph() as graph:
-        checkpoint = LoadCheckpoint(zoo(model), id="checkpoint")  # type: ignore[call-arg]
+        checkpoint = LoadCheckpoint(zoo(model), id="checkpoint")
         guided = reduce(lambda inner, outer: outer(inner), around, guide(checkpoint))
         SaveImage(VAEDecode(checkpoint.vae, KSampler(guided, EmptyLatent(SIZE, SIZE))))
     (problem,) = engine.check(graph).problems

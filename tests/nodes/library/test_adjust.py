@@ -32,7 +32,8 @@ def off(found: Image, expected: Pictures.Image) -> float:
 )
 def test_factors_are_those_of_pillow(input: str, enhancer: str, factor: float) -> None:
     expected = getattr(ImageEnhance, enhancer)(SOURCE).enhance(factor)
-    assert off(AdjustColours(PICTURE, **{input: factor}), expected) <= 1 + abs(1 - factor)
+    given: dict[str, Any] = {input: factor}
+    assert off(AdjustColours(PICTURE, **given), expected) <= 1 + abs(1 - factor)
 
 
 def test_gamma_and_hue_are_their_formulas() -> None:
