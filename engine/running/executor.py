@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,63 +25,44 @@ from weft.engine.errors import (
     ChangedFile,
     InputError,
     NodeError,
-    Problem,
     StoreError,
-    TimeLimitError,
 )
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
-from weft.engine.interrupts import is_interrupt
 from weft.engine.keys import Digest
-from weft.engine.notices import Notice, receiving
-from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory
 from weft.engine.planning.planner import Plan, Step, content_key_of
 from weft.engine.running.begun import Begun
 from weft.engine.running.delivery import unwritable
 from weft.engine.running.delivery_order import DeliveryOrder
-from weft.engine.running.node_call import called
 from weft.engine.running.partial_result import PartialResult
 from weft.engine.running.ready_queue import PAUSE, ReadyQueue
 from weft.engine.running.run_devices import RunDevice
 from weft.engine.running.run_environment import RunEnvironment
-from weft.engine.running.time_limit import LimitedCall
-from weft.engine.spec.call import Call
+from weft.engine.running.step_call import StepCall, raise_unless_own
 from weft.engine.spec.checkpoints import Checkpoints
-from weft.engine.spec.context import Context
 from weft.engine.store import Computed, CorruptRecord, CostNote, Handle, Record, ResultNote
 from weft.engine.store.claims import UNCLAIMED, Claim
-from weft.engine.store.codec import content_digest, laid_out
-from weft.engine.weights.device_lane import DeviceLane
 from weft.engine.weights.recipes import Recipe
-from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.residency import recipes_in
-from weft.engine.weights.savings import Savings
 
 WORTH_CLAIMING = 0.2
 """Expected seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten
 times their pause between two looks."""
-
-_Outputs = dict[str, Computed] | BaseException
-"""The outputs of a call by name, or what it raised."""
 
 
 class _Run:
     def __init__(self, plan: Plan, environment: RunEnvironment, result: PartialResult) -> None:
         self.plan = plan
         self.environment = environment
-        self.emit = environment.emit
-        self.trace = environment.trace
+        self.report = environment.report
         self.result = result
         self.results: dict[str, Mapping[str, Handle | Computed]] = {}
         self.announced = {*result.ran, *result.cached}
         self.faulty = result.faulty
-        self.peaks: dict[str, int] = {}
-        self.checkpoints: dict[str, Checkpoints] = {}
         self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
         self.taken: dict[str, RunDevice] = {}
-        self.no_turn = nullcontext(environment.devices.first.lane)
         sinks = (step.call.id for step in plan.of("run", "cached", "undecided", "refused") if self._delivers(step))
         self.deliveries = DeliveryOrder(sinks)
 
@@ -90,7 +71,7 @@ class _Run:
         try:
             self._go()
         except CorruptRecord as damage:
-            self._emit(events.StoreDamaged, self.steps_by_key[damage.key], reason=damage.reason)
+            self.report(events.StoreDamaged, self.steps_by_key[damage.key], reason=damage.reason)
             raise
         return self.result
 
@@ -230,7 +211,7 @@ class _Run:
     def _block(self, step: Step, culprit: str) -> None:
         if culprit:
             self.faulty[step.call.id] = culprit
-            self._emit(events.NodeBlocked, step, by=culprit)
+            self.report(events.NodeBlocked, step, by=culprit)
         self._hand_over(step, None)
         self._settle(step, None)
 
@@ -258,7 +239,7 @@ class _Run:
             self._remember(step.recipe, ResultNote(content))
         if step.call.id not in self.announced:
             self.result.cached.append(step.call.id)
-            self._emit(events.NodeCached, step, tier=record.tier)
+            self.report(events.NodeCached, step, tier=record.tier)
         return record
 
     def _digest(self, link: Link) -> Digest:
@@ -271,54 +252,28 @@ class _Run:
     def _called(self, step: Step, content: Digest) -> Record | None:
         """Call a node and keep its outputs; None where it failed."""
         if step.damage:
-            self._emit(events.StoreDamaged, step, reason=step.damage)
+            self.report(events.StoreDamaged, step, reason=step.damage)
         arrived = self._arrived(step)
         if arrived is None:
             return None
-        self.checkpoints[step.call.id] = Checkpoints(self.environment.store, content, self.environment.checkpoint_every)
+        checkpoints = Checkpoints(self.environment.store, content, self.environment.checkpoint_every)
+        warn, device = self.result.warnings.append, self._device_of(step)
+        call = StepCall(step, arrived, device, self.environment, checkpoints, self._digest, warn)
         # No event but progress is emitted within the turn: a slow listener keeps the device from no other run.
-        self._emit(events.NodeStarted, step)
-        outputs, seconds = self._limited(step, arrived)
+        self.report(events.NodeStarted, step)
+        outputs, seconds, peak = call.outcome()
         if isinstance(outputs, ChangedFile) and not self.environment.final:
-            self._emit(events.FileChanged, step, path=outputs.path)
+            self.report(events.FileChanged, step, path=outputs.path)
             raise outputs
         if isinstance(outputs, BaseException):
             self._failed(step, outputs)
             return None
         self.result.ran.append(step.call.id)
-        peak = self.peaks.pop(step.call.id, 0)
         self.result.peak = max(self.result.peak, peak)
-        self._emit(events.NodeFinished, step, seconds=round(seconds, 6), peak=peak)
+        self.report(events.NodeFinished, step, seconds=round(seconds, 6), peak=peak)
         self._keep(step, content, outputs, seconds)
+        checkpoints.drop()
         return Record(outputs, seconds)
-
-    def _limited(self, step: Step, arrived: Mapping[Link, Any]) -> tuple[_Outputs, float]:
-        """The outputs of a call within the time limit, and its seconds."""
-        limit = self.environment.node_timeout
-        if limit is None:
-            return self._in_turn(step, arrived)
-        work = partial(self._in_turn, step, arrived)
-        call: LimitedCall[tuple[_Outputs, float]] = LimitedCall(work, limit, self.environment.cancelled)
-        try:
-            return call.result()
-        except TimeLimitError as fault:
-            return fault, limit
-
-    def _in_turn(
-        self, step: Step, arrived: Mapping[Link, Any], limited: LimitedCall[Any] | None = None
-    ) -> tuple[_Outputs, float]:
-        """The outputs of a call, in a turn on the device where it uses that, and its seconds."""
-        try:
-            with self._turn(step) as lane:
-                if limited is not None:
-                    limited.begin()
-                started = time.perf_counter()
-                outputs = self._computed(step, arrived, lane, limited)
-                if step.call.type.lane == "gpu":
-                    self.peaks[step.call.id] = self._device_of(step).peak()
-                return outputs, time.perf_counter() - started
-        except InputError as fault:  # there is no turn to be had: the device is lost
-            return fault, 0.0
 
     def _arrived(self, step: Step) -> dict[Link, Any] | None:
         """The values behind a step's links; None where one cannot be loaded, which counts as a failure of the node."""
@@ -327,86 +282,14 @@ class _Run:
         except CorruptRecord:
             raise
         except BaseException as fault:
-            self._raise_unless_own(fault, self.environment.cancelled)
+            raise_unless_own(fault, self.environment.cancelled)
             self._failed(step, fault)
             return None
 
-    def _computed(
-        self, step: Step, arrived: Mapping[Link, Any], lane: DeviceLane, limited: LimitedCall[Any] | None
-    ) -> _Outputs:
-        """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
-        call, savings = partial(self._outcome, step, arrived, lane, limited), Savings()
-        if step.call.type.lane == "gpu":
-            self._device_of(step).begin_peak()
-        outcome = call(savings)
-        if isinstance(outcome, BaseException):
-            clear_frames(outcome)
-            if is_out_of_memory(outcome):
-                outcome = self._with_room(step, call, savings)
-        try:
-            for found in step.found.values():
-                self.environment.verify(found)
-        except ChangedFile as change:
-            return change
-        return outcome
-
-    def _outcome(
-        self,
-        step: Step,
-        arrived: Mapping[Link, Any],
-        lane: DeviceLane,
-        limited: LimitedCall[Any] | None,
-        savings: Savings,
-    ) -> _Outputs:
-        """The outputs of a call, or what it raised: anything but an interrupt of the user and the end of the run."""
-        try:
-            with receiving(partial(self._warned, step)), reliefs_to(partial(self._relieved, step)):
-                context = partial(self._context, step, lane, limited, savings)
-                given = called(step.call, arrived, context, self.environment.limits)
-            if self.environment.guarded:
-                self._raise_if_changed(step.call, arrived)
-            values = {name: laid_out(item) for name, item in given.items()}
-            return {name: Computed(item, content_digest(item)) for name, item in values.items()}
-        except BaseException as fault:
-            self._raise_unless_own(fault, limited.cancelled if limited else self.environment.cancelled)
-            return fault
-
-    def _with_room(self, step: Step, call: Callable[[Savings], _Outputs], savings: Savings) -> _Outputs:
-        """The outcome of a call that ran out of memory, called again with more room each time.
-
-        First everything unused is evicted; then the call is asked to save memory in each way that it can.
-        """
-        ways, following = ["after all weights that nothing used were evicted"], savings
-        while True:
-            with reliefs_to(partial(self._relieved, step)):
-                self._device_of(step).make_room()
-            self._relieved(step, Relief("retried", " and ".join(ways)))
-            outcome = call(following)
-            if not isinstance(outcome, BaseException):
-                message = f"it ran out of memory, and ran again {' and '.join(ways)}"
-                self._warned(step, Notice(message, "a lower --weights leaves more room for work", "out-of-memory"))
-                return outcome
-            clear_frames(outcome)
-            if not is_out_of_memory(outcome):
-                return outcome
-            further = following.next()
-            if further is None:
-                holds = self._device_of(step).holds()
-                self._device_of(step).make_room()
-                return missing_memory(outcome, holds)
-            following = further
-            ways = [*ways[:1], str(following)]
-
-    def _raise_unless_own(self, fault: BaseException, cancelled: Callable[[], bool]) -> None:
-        """Raise what ends the call from outside, which is no failure of the node that raised it."""
-        if is_interrupt(fault) or (isinstance(fault, Cancelled) and cancelled()):
-            raise fault
-
     def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
         """Put outputs into the store, and notes that lead to them and say how long they took."""
-        trace = {"type": step.call.type.name, "partial": step.partial, **self.trace, **self._trace_of(step)}
+        trace = {"type": step.call.type.name, "partial": step.partial, **self.environment.trace, **self._trace_of(step)}
         self.environment.store.put(content, outputs, seconds, trace)
-        self.checkpoints.pop(step.call.id).drop()
         self._remember(step.recipe, ResultNote(content))
         if step.partial:
             self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
@@ -421,65 +304,16 @@ class _Run:
         if known is None or (again and known != note):
             self.environment.store.remember(key, note)
 
-    def _turn(self, step: Step) -> AbstractContextManager[DeviceLane]:
-        """A turn on the device for a node that uses it; nothing for others."""
-        if step.call.type.lane != "gpu":
-            return self.no_turn
-        return self._device_of(step).lane.turn(self._raise_if_cancelled)
-
     def _device_of(self, step: Step) -> RunDevice:
         """The device of a step; the first where it has taken none."""
         return self.taken.get(step.call.id, self.environment.devices.first)
-
-    def _context(self, step: Step, lane: DeviceLane, limited: LimitedCall[Any] | None, savings: Savings) -> Context:
-        return self.environment.context(
-            device=self._device_of(step).device,
-            on_weights=partial(self.environment.devices.used, step),
-            resources=step.found,
-            on_progress=partial(self._progress, step, limited),
-            cancelled=limited.cancelled if limited else self.environment.cancelled,
-            lane=lane,
-            savings=savings,
-            checkpoints=self.checkpoints[step.call.id],
-        )
-
-    def _raise_if_changed(self, call: Call, arrived: Mapping[Link, Any]) -> None:
-        for name, link in call.links:
-            if content_digest(arrived[link]) != self._digest(link):
-                raise InputError(
-                    f"{call.type.name} changes its input `{name}`, which came from `{link}`",
-                    "a value on a link is never changed: work on a copy",
-                    "changed-input",
-                )
-
-    def _progress(
-        self,
-        step: Step,
-        limited: LimitedCall[Any] | None,
-        done: int,
-        steps: int,
-        preview: events.Preview | None,
-        measured: Mapping[str, float],
-    ) -> None:
-        if limited is not None and limited.given_up:
-            return
-        shown = events.rendered(self.emit.listener, step.call.id, preview)
-        self.emit(events.NodeProgress(step.call.id, step.call.type.name, done, steps, shown, measured))
-
-    def _warned(self, step: Step, notice: Notice) -> None:
-        given = (step.call.id, "", notice.message, notice.hint, notice.code)
-        self.result.warnings.append(Problem(notice.message, notice.hint, step.call.id, code=notice.code))
-        self.emit(events.WarningGiven(*given))
-
-    def _relieved(self, step: Step, relief: Relief) -> None:
-        self._emit(events.MemoryRelieved, step, action=relief.action, what=relief.what, freed=relief.freed)
 
     def _failed(self, step: Step, fault: BaseException) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)
         error.__cause__ = fault
         self.result.failures.append(error)
         self.faulty[step.call.id] = step.call.id
-        self._emit(events.NodeFailed, step, error=str(error))
+        self.report(events.NodeFailed, step, error=str(error))
 
     def _settle(self, step: Step, record: Record | None) -> None:
         """Keep a step's outputs for its consumers, and free values whose last consumer this step was."""
@@ -516,7 +350,7 @@ class _Run:
             if delivered.verdict:
                 self.result.verdicts[delivered.path] = delivered.verdict
             given = {"path": delivered.path, "media_type": item.media_type, "new": delivered.new}
-            self._emit(events.ArtifactWritten, step, **given, verdict=delivered.verdict)
+            self.report(events.ArtifactWritten, step, **given, verdict=delivered.verdict)
 
     def _swaps(self, step: Step) -> bool:
         """Whether a step needs weights that are not on the device."""
@@ -529,10 +363,6 @@ class _Run:
         for name, link in self.plan.checked.outputs.items():
             if link.node in self.results:
                 self.result.outputs[name] = self._handle(link).load()
-
-    def _emit(self, event: Callable[..., events.Event], step: Step, **details: Any) -> None:
-        if not self.emit.unheard:
-            self.emit(event(node=step.call.id, type=step.call.type.name, **details))
 
 
 def _artifacts(outputs: Iterable[Any]) -> Iterable[Artifact]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weft.engine import events
 from weft.engine.artifact import Artifact
 from weft.engine.limits import Limits
 from weft.engine.planning.planner import Step
@@ -57,3 +58,8 @@ class RunEnvironment:
     final: bool = False
     node_timeout: float | None = None
     checkpoint_every: float = 60.0
+
+    def report(self, event: Callable[..., events.Event], step: Step, **details: Any) -> None:
+        """Give an event about a step to the listener of the run."""
+        if not self.emit.unheard:
+            self.emit(event(node=step.call.id, type=step.call.type.name, **details))

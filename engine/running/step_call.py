@@ -1,0 +1,214 @@
+"""One call of a node: its turn on the device, its time limit, and what is done where memory runs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from weft.engine import events
+from weft.engine.errors import Cancelled, ChangedFile, InputError, Problem, TimeLimitError
+from weft.engine.graph.graph import Link
+from weft.engine.interrupts import is_interrupt
+from weft.engine.keys import Digest
+from weft.engine.notices import Notice, receiving
+from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory
+from weft.engine.planning.planner import Step
+from weft.engine.running.node_call import called
+from weft.engine.running.run_devices import RunDevice
+from weft.engine.running.run_environment import RunEnvironment
+from weft.engine.running.time_limit import LimitedCall
+from weft.engine.spec.checkpoints import Checkpoints
+from weft.engine.spec.context import Context
+from weft.engine.store import Computed
+from weft.engine.store.codec import content_digest, laid_out
+from weft.engine.weights.device_lane import DeviceLane
+from weft.engine.weights.relief import Relief, reliefs_to
+from weft.engine.weights.savings import Savings
+
+Outputs = dict[str, Computed] | BaseException
+"""The outputs of a call by name, or what it raised."""
+
+
+class Outcome(NamedTuple):
+    """How a call ended.
+
+    Args:
+        seconds: that it took, its turn on the device not counted.
+        peak: the most bytes that tensors held on the device meanwhile; 0 where it is not counted.
+    """
+
+    outputs: Outputs
+    seconds: float
+    peak: int = 0
+
+
+@dataclass(frozen=True)
+class StepCall:
+    """A call of a step's node.
+
+    Args:
+        arrived: the values behind its links.
+        device: that it runs on where it is of the `gpu` lane.
+        checkpoints: keeps how far it has come.
+        digest: of the value behind a link.
+        warn: adds a warning to the result of the run.
+    """
+
+    step: Step
+    arrived: Mapping[Link, Any]
+    device: RunDevice
+    environment: RunEnvironment
+    checkpoints: Checkpoints
+    digest: Callable[[Link], Digest]
+    warn: Callable[[Problem], object]
+
+    def outcome(self) -> Outcome:
+        """Call the node, within the time limit.
+
+        Raises:
+            BaseException: what ends the run itself: an interrupt of the user, a cancel.
+        """
+        limit = self.environment.node_timeout
+        if limit is None:
+            return self._in_turn()
+        call: LimitedCall[Outcome] = LimitedCall(self._in_turn, limit, self.environment.cancelled)
+        try:
+            return call.result()
+        except TimeLimitError as fault:
+            return Outcome(fault, limit)
+
+    def _in_turn(self, limited: LimitedCall[Any] | None = None) -> Outcome:
+        """The outcome of the call, in a turn on the device where it uses that."""
+        try:
+            with self._turn() as lane:
+                if limited is not None:
+                    limited.begin()
+                started = time.perf_counter()
+                outputs = self._computed(lane, limited)
+                peak = self.device.peak() if self._uses_device else 0
+                return Outcome(outputs, time.perf_counter() - started, peak)
+        except InputError as fault:  # there is no turn to be had: the device is lost
+            return Outcome(fault, 0.0)
+
+    @property
+    def _uses_device(self) -> bool:
+        return self.step.call.type.lane == "gpu"
+
+    def _turn(self) -> AbstractContextManager[DeviceLane]:
+        """A turn on the device for a node that uses it; nothing for others."""
+        return self.device.lane.turn(self._look) if self._uses_device else nullcontext(self.device.lane)
+
+    def _look(self) -> None:
+        if self.environment.cancelled():
+            raise Cancelled("the run was cancelled")
+
+    def _computed(self, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Outputs:
+        """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
+        call, savings = partial(self._tried, lane, limited), Savings()
+        if self._uses_device:
+            self.device.begin_peak()
+        outputs = call(savings)
+        if isinstance(outputs, BaseException):
+            clear_frames(outputs)
+            if is_out_of_memory(outputs):
+                outputs = self._with_room(call, savings)
+        try:
+            for found in self.step.found.values():
+                self.environment.verify(found)
+        except ChangedFile as change:
+            return change
+        return outputs
+
+    def _tried(self, lane: DeviceLane, limited: LimitedCall[Any] | None, savings: Savings) -> Outputs:
+        """The outputs of a call, or what it raised: anything but an interrupt of the user and the end of the run."""
+        try:
+            with receiving(self._warned), reliefs_to(self._relieved):
+                context = partial(self._context, lane, limited, savings)
+                given = called(self.step.call, self.arrived, context, self.environment.limits)
+            if self.environment.guarded:
+                self._raise_if_changed()
+            values = {name: laid_out(item) for name, item in given.items()}
+            return {name: Computed(item, content_digest(item)) for name, item in values.items()}
+        except BaseException as fault:
+            raise_unless_own(fault, limited.cancelled if limited else self.environment.cancelled)
+            return fault
+
+    def _with_room(self, call: Callable[[Savings], Outputs], savings: Savings) -> Outputs:
+        """The outputs of a call that ran out of memory, called again with more room each time.
+
+        First everything unused is evicted; then the call is asked to save memory in each way that it can.
+        """
+        ways, following = ["after all weights that nothing used were evicted"], savings
+        while True:
+            with reliefs_to(self._relieved):
+                self.device.make_room()
+            self._relieved(Relief("retried", " and ".join(ways)))
+            outputs = call(following)
+            if not isinstance(outputs, BaseException):
+                message = f"it ran out of memory, and ran again {' and '.join(ways)}"
+                self._warned(Notice(message, "a lower --weights leaves more room for work", "out-of-memory"))
+                return outputs
+            clear_frames(outputs)
+            if not is_out_of_memory(outputs):
+                return outputs
+            further = following.next()
+            if further is None:
+                holds = self.device.holds()
+                self.device.make_room()
+                return missing_memory(outputs, holds)
+            following = further
+            ways = [*ways[:1], str(following)]
+
+    def _context(self, lane: DeviceLane, limited: LimitedCall[Any] | None, savings: Savings) -> Context:
+        return self.environment.context(
+            device=self.device.device,
+            on_weights=partial(self.environment.devices.used, self.step),
+            resources=self.step.found,
+            on_progress=partial(self._progress, limited),
+            cancelled=limited.cancelled if limited else self.environment.cancelled,
+            lane=lane,
+            savings=savings,
+            checkpoints=self.checkpoints,
+        )
+
+    def _raise_if_changed(self) -> None:
+        for name, link in self.step.call.links:
+            if content_digest(self.arrived[link]) != self.digest(link):
+                raise InputError(
+                    f"{self.step.call.type.name} changes its input `{name}`, which came from `{link}`",
+                    "a value on a link is never changed: work on a copy",
+                    "changed-input",
+                )
+
+    def _progress(
+        self,
+        limited: LimitedCall[Any] | None,
+        done: int,
+        steps: int,
+        preview: events.Preview | None,
+        measured: Mapping[str, float],
+    ) -> None:
+        if limited is not None and limited.given_up:
+            return
+        shown = events.rendered(self.environment.emit.listener, self.step.call.id, preview)
+        call = self.step.call
+        self.environment.emit(events.NodeProgress(call.id, call.type.name, done, steps, shown, measured))
+
+    def _warned(self, notice: Notice) -> None:
+        id = self.step.call.id
+        self.warn(Problem(notice.message, notice.hint, id, code=notice.code))
+        self.environment.emit(events.WarningGiven(id, "", notice.message, notice.hint, notice.code))
+
+    def _relieved(self, relief: Relief) -> None:
+        given = {"action": relief.action, "what": relief.what, "freed": relief.freed}
+        self.environment.report(events.MemoryRelieved, self.step, **given)
+
+
+def raise_unless_own(fault: BaseException, cancelled: Callable[[], bool]) -> None:
+    """Raise what ends a call from outside, which is no failure of the node that raised it."""
+    if is_interrupt(fault) or (isinstance(fault, Cancelled) and cancelled()):
+        raise fault
