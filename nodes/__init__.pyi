@@ -101,6 +101,7 @@ from weft.nodes.values import (
     Latent,
     Mask,
     Model,
+    MotionAdapter,
     NoiseMask,
     P,
     Perturbation,
@@ -130,6 +131,7 @@ __all__ = [
     "ApplyLoRA",
     "ApplyLoRAToModel",
     "ApplyLoRAToPipeline",
+    "ApplyMotionAdapter",
     "ApplyReVision",
     "ApplyRedux",
     "ApplyUnCLIP",
@@ -175,6 +177,7 @@ __all__ = [
     "EditGuide",
     "Embedding",
     "EmptyLatent",
+    "EmptyVideoLatent",
     "EncodeImage",
     "EncodePipelinePrompt",
     "EstimateDepth",
@@ -265,6 +268,7 @@ __all__ = [
     "MixNoise",
     "Model",
     "ModelTraits",
+    "MotionAdapter",
     "Noise",
     "NoiseMask",
     "Number",
@@ -362,7 +366,9 @@ __all__ = [
     "UpscaleImage",
     "Upscaler",
     "VAEDecode",
+    "VAEDecodeVideo",
     "VAEEncode",
+    "VAEEncodeVideo",
     "Video",
     "ZeroPrompt",
     "guide_fits",
@@ -473,6 +479,9 @@ def ApplyLoRAToModel(
     id: str | None = ...,
 ) -> Model[F]: ...
 def ApplyLoRAToPipeline(pipeline: Pipeline, lora: LoRA, *, strength: float = ..., id: str | None = ...) -> Pipeline: ...
+def ApplyMotionAdapter(
+    model: Model[F], source: str, *, variant: str = ..., noise: Noise2 = ..., id: str | None = ...
+) -> Model[F]: ...
 def ApplyReVision(
     prompt: Conditioning[F], embedding: ImageEmbedding, *, strength: float = ..., id: str | None = ...
 ) -> Conditioning[F]: ...
@@ -620,6 +629,9 @@ def EditGuide(
 ) -> Guide[F]: ...
 def EmptyLatent(
     width: Side3 = ..., height: Side3 = ..., batch_size: int = ..., *, id: str | None = ...
+) -> Latent[Any]: ...
+def EmptyVideoLatent(
+    width: Side3 = ..., height: Side3 = ..., frames: int = ..., batch_size: int = ..., *, id: str | None = ...
 ) -> Latent[Any]: ...
 def EncodeImage(image_encoder: ImageEncoder, image: Image | list[Image], *, id: str | None = ...) -> ImageEmbedding: ...
 def EncodePipelinePrompt(
@@ -1198,7 +1210,11 @@ def UpscaleImage(
 def VAEDecode(
     vae: VAE[F], latent: Latent[F], *, tile: Tile = ..., precision: Precision = ..., id: str | None = ...
 ) -> Image: ...
+def VAEDecodeVideo(
+    vae: VAE[F], latent: Latent[F], *, rate: float = ..., tile: Tile = ..., id: str | None = ...
+) -> Video: ...
 def VAEEncode(
     vae: VAE[F], image: Image, *, tile: Tile = ..., precision: Precision = ..., sample: bool = ..., id: str | None = ...
 ) -> Latent[F]: ...
+def VAEEncodeVideo(vae: VAE[F], video: Video, *, tile: Tile = ..., id: str | None = ...) -> Latent[F]: ...
 def ZeroPrompt(prompt: Conditioning[F], *, id: str | None = ...) -> Conditioning[F]: ...

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import EDQUOT, EFBIG, ENOSPC
 from functools import cached_property, partial
-from itertools import count
+from io import FileIO
+from itertools import cycle
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,8 +116,12 @@ class ItemRunner:
     origins: Mapping[str, str] = field(default_factory=dict)
     limit: float | None = None
     overdue: Callable[[Entry, str], object] = _wait_on
-    _turns: Iterator[int] = field(default_factory=count, repr=False)
     _known: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _folders(self) -> Iterator[Path]:
+        """The folder of each attempt."""
+        return cycle([staging_path(self.folder, self.worker, turn) for turn in range(TURNS)])
 
     @cached_property
     def _graphs(self) -> AttemptGraphs:
@@ -170,17 +175,15 @@ class ItemRunner:
         return f"it did not end within {self.limit:g} s, the `item_timeout` of the job"
 
     def _overdue(self, entry: Entry) -> None:
-        with log_path(self.folder, entry).open("ab", buffering=0) as log:
+        with opened_log(self.folder, entry) as log:
             Log(log).write(event="overdue", item=entry.id, attempt=entry.attempt, seconds=self.limit)
         self.overdue(entry, self._too_long())
 
     def _attempt(self, entry: Entry, stopped: Callable[[], bool]) -> AttemptOutcome:
-        staging = staging_path(self.folder, self.worker, next(self._turns))
-        path = log_path(self.folder, entry)
+        staging = next(self._folders)
         try:
-            make_folder(path.parent)
             make_folder(staging)
-            with path.open("ab", buffering=0) as log:
+            with opened_log(self.folder, entry) as log:
                 return self._run(entry, staging, stopped, Log(log))
         except (StoreError, OSError) as fault:
             return AttemptOutcome(staging, cause=message_of(fault))
@@ -322,7 +325,17 @@ def clear(folder: Path) -> None:
 
 def log_path(folder: Path, entry: Entry) -> Path:
     """Where the log of an attempt lies."""
-    return folder / HIDDEN / "logs" / f"{entry.id[:16]}.{entry.attempt}.log"
+    return Path(f"{folder}/{HIDDEN}/logs/{entry.id[:16]}.{entry.attempt}.log")
+
+
+def opened_log(folder: Path, entry: Entry) -> FileIO:
+    """The log of an attempt, for lines to be added; its folder is made where it is missing."""
+    path = f"{folder}/{HIDDEN}/logs/{entry.id[:16]}.{entry.attempt}.log"
+    try:
+        return FileIO(path, "ab")
+    except FileNotFoundError:
+        make_folder(Path(path).parent)
+        return FileIO(path, "ab")
 
 
 @dataclass(frozen=True)

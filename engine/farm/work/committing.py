@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from weft.engine.errors import StoreError, described, message_of
-from weft.engine.farm.work.attempt import AttemptOutcome, Log, log_path
+from weft.engine.farm.work.attempt import AttemptOutcome, Log, opened_log
 from weft.engine.farm.work.ledger import Entry, Ledger
 
 
@@ -37,7 +37,7 @@ def commit(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcome) -
 def _published(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcome) -> bool:
     assert outcome.staged
     published = ledger.complete(worker, entry, outcome.seconds, outcome.staged.publish)
-    with log_path(ledger.path.parent.parent, entry).open("ab", buffering=0) as log:
+    with opened_log(ledger.path.parent.parent, entry) as log:
         Log(log).write(event="published" if published else "refused", item=entry.id, attempt=entry.attempt)
     return published
 

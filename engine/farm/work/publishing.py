@@ -29,7 +29,7 @@ _TYPES = {"id": str, "name": str, "number": int}
 
 def batch_path(folder: Path, name: str) -> Path:
     """Where the batch of a name lies in the folder of a job, as long as its items are run together."""
-    return folder / HIDDEN / "batches" / f"{name}.json"
+    return Path(f"{folder}/{HIDDEN}/batches/{name}.json")
 
 
 def dissolve(folder: Path, name: str) -> bool:
