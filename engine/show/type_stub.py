@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from importlib.util import resolve_name
 from typing import Any
 
 from weft.engine.errors import CatalogError
@@ -66,9 +67,14 @@ class _Names:
 
     def imports(self) -> Iterator[str]:
         """The lines that import them."""
-        for name, (module, original) in sorted(self._origins.items(), key=lambda item: (item[1], item[0])):
-            what = f"from {module} import {original}" if original else f"import {module}"
-            yield what if name == (original or module) else f"{what} as {name}"
+        together: dict[str, list[str]] = {}
+        for name, (module, original) in sorted(self._origins.items()):
+            renamed = "" if name == (original or module) else f" as {name}"
+            if original:
+                together.setdefault(module, []).append(f"{original}{renamed}")
+            else:
+                yield f"import {module}{renamed}"
+        yield from (f"from {module} import {', '.join(names)}" for module, names in sorted(together.items()))
 
 
 def _definition(name: str, type: NodeType, names: _Names) -> str:
@@ -118,8 +124,14 @@ def _imported(module: str) -> Mapping[str, Origin]:
     source = inspect.getsource(sys.modules[module])
     found: dict[str, Origin] = {}
     for statement in ast.walk(ast.parse(source)):
-        if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-            found |= {one.asname or one.name: (statement.module, one.name) for one in statement.names}
+        if isinstance(statement, ast.ImportFrom):
+            home = resolve_name("." * statement.level + (statement.module or ""), _package(module))
+            found |= {one.asname or one.name: (home, one.name) for one in statement.names}
         elif isinstance(statement, ast.Import):
             found |= {one.asname or one.name: (one.name, "") for one in statement.names}
     return found
+
+
+def _package(module: str) -> str:
+    """The package that relative imports of a module start from."""
+    return module if hasattr(sys.modules[module], "__path__") else module.rpartition(".")[0]

@@ -53,7 +53,7 @@ def test_a_stub_has_all_inputs_and_an_id(tmp_path: Path, monkeypatch: pytest.Mon
     sys.modules.pop("stubbed_library")
     inputs = "levels: Levels, by: Level = ..., *, twice: typing.Any, id: str | None = ..."
     assert f"def Raise({inputs}) -> Levels: ..." in lines
-    assert {"import typing", "from stubbed_library import Level", "from stubbed_library import Levels"} <= {*lines}
+    assert {"import typing", "from stubbed_library import Level, Levels"} <= {*lines}
 
 
 @pytest.mark.parametrize("name", ["no_such_library", "math"])
