@@ -66,7 +66,16 @@ if TYPE_CHECKING:
     from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
     from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
     from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
-    from weft.nodes.library.inpaint import ControlGuide, EditGuide, ImageToMask, InpaintGuide, ReferenceGuide
+    from weft.nodes.library.inpaint import (
+        ControlGuide,
+        EditGuide,
+        ImageToMask,
+        InpaintGuide,
+        ReferenceGuide,
+        ReferenceLatentGuide,
+    )
+    from weft.nodes.library.join_images import JoinImages
+    from weft.nodes.library.kontext import ScaleImageToKontext
     from weft.nodes.library.latent import EmptyLatent, VAEDecode, VAEEncode
     from weft.nodes.library.latent_batches import BatchLatents, ListLatents, RepeatLatent, TakeLatents
     from weft.nodes.library.latent_geometry import CompositeLatents, CropLatent, FlipLatent, RotateLatent, ScaleLatent
@@ -320,6 +329,7 @@ __all__ = [
     "Integer",
     "IntegerMath",
     "InvertImage",
+    "JoinImages",
     "JoinText",
     "JoinVideos",
     "KSampler",
@@ -411,6 +421,7 @@ __all__ = [
     "PromptTraits",
     "Redux",
     "ReferenceGuide",
+    "ReferenceLatentGuide",
     "RepeatLatent",
     "ReverseVideo",
     "RotateImage",
@@ -428,6 +439,7 @@ __all__ = [
     "SaveVideo",
     "ScaleImage",
     "ScaleImageBy",
+    "ScaleImageToKontext",
     "ScaleImageToModel",
     "ScaleImageToPixels",
     "ScaleLatent",

@@ -572,6 +572,7 @@ class Guide(Generic[F]):
         true_scale: for a model that was distilled with guidance and reads `scale`, the scale of guidance away from the
             negative prompt in addition; 1 turns it off.
         reference: latents of a picture to refer to `[batch, channel, height, width]`, of any size.
+        more_references: those of further pictures, each of a size of its own.
         recorded: whether the attention of its prompts is recorded as it predicts.
     """
 
@@ -590,6 +591,18 @@ class Guide(Generic[F]):
     reference: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     picture_deviation: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     recorded: bool = field(default=False, repr=False, metadata=ADDED_LATER)
+    more_references: tuple[Tensor, ...] = field(default=(), repr=False, metadata=ADDED_LATER)
+
+    @property
+    def references(self) -> tuple[Tensor, ...]:
+        """The latents of all pictures to refer to, in order."""
+        return () if self.reference is None else (self.reference, *self.more_references)
+
+    def referring(self, latents: Tensor) -> Guide[F]:
+        """The guide with one more picture to refer to, after those that it has."""
+        if self.reference is None:
+            return replace(self, reference=latents)
+        return replace(self, more_references=(*self.more_references, latents))
 
     @property
     def steered(self) -> bool:

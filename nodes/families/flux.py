@@ -24,7 +24,7 @@ from weft.nodes.families.flows import (
     unpredicted_channels,
 )
 from weft.nodes.families.flux_controls import FluxControlNetFormat
-from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, ImageLayer, Residuals
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, ImageLayer, Residuals, references_in
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import FLUX_MODULES, OriginalModules, numbered
@@ -183,14 +183,14 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
         given = dict(conditions)
         if not self.network.config.guidance_embeds:
             given.pop("guidance", None)
-        extra, reference = given.pop(EXTRA_CHANNELS, None), given.pop(REFERENCE, None)
+        extra = given.pop(EXTRA_CHANNELS, None)
         rows, _, height, width = sample.shape
         tokens = packed(sample if extra is None else torch.cat([sample, extra], dim=1))
         numbers = places(height // PATCH, width // PATCH, sample)
         added, count = dict(residuals or {}), tokens.shape[1]
-        if reference is not None:
+        for number, reference in enumerate(references_in(given), 1):
             others = places(reference.shape[-2] // PATCH, reference.shape[-1] // PATCH, sample)
-            others[:, 0] = 1
+            others[:, 0] = number
             tokens = torch.cat([tokens, packed(reference)], dim=1)
             numbers = torch.cat([numbers, others])
             added = {name: [_padded(one, len(others)) for one in tensors] for name, tensors in added.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed, unpacked
 from weft.nodes.families.qwen_image_controls import QwenImageControlNetFormat, transformer_sizes
-from weft.nodes.models.denoiser import Conditions, Residuals
+from weft.nodes.models.denoiser import Conditions, Residuals, references_in
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
@@ -65,7 +65,9 @@ RGB_FACTORS = LatentRGBFactors(
 
 
 class QwenImageDenoiser(SpacedDenoiser):
-    """Qwen-Image's transformer."""
+    """Qwen-Image's transformer. Edit reads pictures as tokens that follow those of the latents."""
+
+    reads_references = True
 
     repeated_blocks = ("QwenImageTransformerBlock",)
 
@@ -79,16 +81,21 @@ class QwenImageDenoiser(SpacedDenoiser):
         self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
     ) -> Tensor:
         """The transformer reads a row of patches, whose places it takes from the size of the picture."""
-        rows, _, height, width = sample.shape
+        import torch
+
+        given = dict(conditions)
+        pictures = [sample, *references_in(given)]
+        rows, count = len(sample), sample.shape[-2] * sample.shape[-1] // PATCH**2
+        sizes = [(1, picture.shape[-2] // PATCH, picture.shape[-1] // PATCH) for picture in pictures]
         velocity: Tensor = self.network(
-            hidden_states=packed(sample),
+            hidden_states=torch.cat([packed(picture) for picture in pictures], dim=1),
             timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
-            img_shapes=[[(1, height // PATCH, width // PATCH)]] * rows,
-            **conditions,
+            img_shapes=[sizes] * rows,
+            **given,
             **(residuals or {}),
             return_dict=False,
         )[0]
-        return unpacked(velocity, sample.shape)
+        return unpacked(velocity[:, :count], sample.shape)
 
     def normalised(self, guided: Tensor, positive: Tensor) -> Tensor:
         """Each patch as long as it is in the positive prediction, as diffusers' `true_cfg_scale` has it."""

@@ -53,6 +53,7 @@ from weft.nodes.models.unclip import NOISE, NORMALISER
 from weft.nodes.models.unread import outside, unread_tensors
 from weft.nodes.models.vision_models import FOLDER, PROCESSOR
 from weft.nodes.prompting.embeddings import sizes_of, word_of
+from weft.nodes.prompting.language_model import tokenizer_next_to
 from weft.nodes.prompting.t5 import separate_tokenizer
 from weft.nodes.prompting.tokenizers import tokenizer_files
 
@@ -154,7 +155,11 @@ class ModelSource(Resource):
         Raises:
             InputError: where they lead out of the folders that the run may read.
         """
-        folders = [folder for model in _text_models(found) if (folder := separate_tokenizer(found.root, model))]
+
+        def apart(root: Path, model: TextModelFacts) -> Path | None:
+            return separate_tokenizer(root, model) or tokenizer_next_to(root, model.kind)
+
+        folders = [folder for model in _text_models(found) if (folder := apart(found.root, model))]
         for folder in folders:
             check_component(folder, (*_searched(places), hub.cache_folder()))
         files = (path for folder in folders for path in tokenizer_files(folder))

@@ -36,7 +36,7 @@ def _encoded(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("SetLatentNoiseMask")
 def _masked(one: MappedNode) -> tuple[Any, ...]:
-    return (one.add("SetNoiseMask", latent=one.link("samples"), mask=one.link("mask")).link,)
+    return (one.add("SetNoiseMask", latent=one.link("samples"), mask=one.link("mask"), mode="soft").link,)
 
 
 @maps("RepeatLatentBatch")

@@ -154,4 +154,6 @@ def _merged(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("DifferentialDiffusion")
 def _differential(one: MappedNode) -> tuple[Any, ...]:
-    raise UnmappableError("masks that say in which steps a place is painted are set here by SetNoiseMask")
+    if float(one.literal("strength", 1.0)) != 1:
+        raise UnmappableError("`strength` is not 1: what a mask says counts here as it is")
+    return (replace(one.model_part(), differential=True),)

@@ -38,11 +38,11 @@ FILTERS = {
     "bicubic": "bicubic",
     "bilinear": "bilinear",
     "nearest-exact": "nearest",
-    "area": "area",
+    "area": "box",
 }
 
 
-def _filter(one: MappedNode, name: str = "upscale_method") -> str:
+def filter_of(one: MappedNode, name: str = "upscale_method") -> str:
     found = FILTERS.get(str(one.literal(name)))
     if found is None:
         raise UnmappableError(f"pictures are not scaled by `{one.literal(name)}` here")
@@ -51,18 +51,18 @@ def _filter(one: MappedNode, name: str = "upscale_method") -> str:
 
 @maps("ImageScale")
 def _scaled(one: MappedNode) -> tuple[Any, ...]:
-    fit = "cover" if one.literal("crop", "disabled") == "center" else "stretch"
+    fit = "fill" if one.literal("crop", "disabled") == "center" else "stretch"
     width, height = one("width"), one("height")
     if not width or not height:
         raise UnmappableError("a side of 0, which keeps the proportions, is not mapped")
-    made = one.add("ScaleImage", image=one.link("image"), width=width, height=height, fit=fit, filter=_filter(one))
+    made = one.add("ScaleImage", image=one.link("image"), width=width, height=height, fit=fit, filter=filter_of(one))
     return (made.link,)
 
 
 @maps("ImageScaleBy")
 def _scaled_by(one: MappedNode) -> tuple[Any, ...]:
     factor = float(one.literal("scale_by"))
-    return (one.add("ScaleImageBy", image=one.link("image"), factor=factor, filter=_filter(one)).link,)
+    return (one.add("ScaleImageBy", image=one.link("image"), factor=factor, filter=filter_of(one)).link,)
 
 
 @maps("ImageScaleToTotalPixels")
@@ -70,7 +70,7 @@ def _scaled_to_pixels(one: MappedNode) -> tuple[Any, ...]:
     """A megapixel is 1024 x 1024 there and here."""
     many, multiple = float(one.literal("megapixels")), int(one.literal("resolution_steps", 1))
     made = one.add(
-        "ScaleImageToPixels", image=one.link("image"), megapixels=many, filter=_filter(one), multiple=multiple
+        "ScaleImageToPixels", image=one.link("image"), megapixels=many, filter=filter_of(one), multiple=multiple
     )
     return (made.link,)
 

@@ -63,22 +63,34 @@ def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: 
     if guidance is None and positive.kind == "flux" and not any("schnell" in name.lower() for name in model.names):
         guidance = 3.5
     scale = 1.0 if scale is None else _float(scale)
+    negative = negative if scale != 1.0 else None
+    if negative and [type for type, _ in negative.guides] != [type for type, _ in positive.guides]:
+        raise UnmappableError("one of its prompts has pictures that the model reads, and the other one has not")
     reads = guidance is not None
+    with_prompt, without = _controlled(one, model, positive.link, negative.link if negative else None)
     made = one.add(
         "CFGGuide",
         "guide",
         model=model.link,
-        positive=positive.link,
-        negative=negative.link if negative and scale != 1.0 else None,
+        positive=with_prompt,
+        negative=without,
         scale=_float(guidance) if reads else scale,
         rescale=model.rescale or None,
         true_scale=scale if reads and scale != 1.0 else None,
     )
     if scale != 1.0:
         one.parameter("cfg", made, "true_scale" if reads else "scale", "how strongly the prompt guides")
-    for type, inputs in model.guides:
+    for type, inputs in (*positive.guides, *model.guides):
         made = one.add(type, "guide", guide=made, **inputs)
     return made
+
+
+def _controlled(one: MappedNode, model: ModelPart, positive: Link, negative: Link | None) -> tuple[Link, Link | None]:
+    """Both prompts with the control networks that the graph puts into the model."""
+    for inputs in model.controls:
+        made = one.add("ApplyControlNet", "control", positive=positive, negative=negative, **inputs)
+        positive, negative = made.output("positive"), made.output("negative") if negative else None
+    return positive, negative
 
 
 def _sigmas(one: MappedNode, model: ModelPart, **inputs: Any) -> Made:
@@ -128,6 +140,8 @@ def _run(
 ) -> Link:
     """A run of a sampler, with the noise of the whole batch from one generator."""
     latent = one.link("latent_image")
+    if model.differential:
+        latent = _differential(one, latent)
     made = one.add(
         "KSampler",
         guide=guide,
@@ -141,6 +155,16 @@ def _run(
     )
     one.parameter("seed", made, "seed", "of the noise")
     return made.link
+
+
+def _differential(one: MappedNode, latent: Link) -> Link:
+    """Latents whose mask says in which steps a place is painted; those without a mask stay."""
+    masked = one.draft.nodes[latent.node]
+    if masked.type == "SetNoiseMask":
+        return one.add("SetNoiseMask", "mask", **{**masked.inputs, "mode": "differential"}).link
+    if any(node.type == "SetNoiseMask" for node in one.draft.nodes.values()):
+        raise UnmappableError("its latents are changed after their mask was set, and DifferentialDiffusion reads it")
+    return latent
 
 
 @maps("SamplerCustomAdvanced")

@@ -21,7 +21,10 @@ from weft.nodes.interop.entries import ModelPart, UnmappableError
 from weft.nodes.interop.writing import ENTRIES, ForeignDraft, MappedNode
 
 PACKAGE = "comfy_"
-MODULES = ("loading", "prompts", "sampling", "latents", "pictures", "values")
+MODULES = (
+    *("loading", "prompts", "sampling", "latents", "pictures", "values"),
+    *("picture_conditions", "picture_sizes", "masks"),
+)
 """The modules of this room with entries."""
 
 MODEL_LOADERS = ("CheckpointLoaderSimple", "CheckpointLoader", "unCLIPCheckpointLoader", "UNETLoader")

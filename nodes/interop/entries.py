@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.engine.graph.graph import Link
@@ -22,6 +22,8 @@ class ModelPart:
         rescale: of guidance.
         guides: nodes that take the guide made of it, by their type, with their inputs, in order.
         names: of the files that it was loaded from.
+        differential: whether a mask of latents says in which steps a place is painted.
+        controls: inputs of ApplyControlNet, for each control network that the graph puts into the model.
     """
 
     link: Link
@@ -29,6 +31,8 @@ class ModelPart:
     rescale: float = 0.0
     guides: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     names: tuple[str, ...] = ()
+    differential: bool = False
+    controls: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,17 @@ class PromptPart:
     Args:
         guidance: the scale that a model reads which was distilled with guidance.
         kind: of the text encoders.
+        guides: nodes that take the guide made of it, as of a ModelPart: pictures that the model reads.
     """
 
     link: Link
     guidance: Any = None
     kind: str = ""
+    guides: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    def guided(self, type: str, **inputs: Any) -> PromptPart:
+        """The prompt with a node around the guide that is made of it."""
+        return replace(self, guides=(*self.guides, (type, inputs)))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from weft.engine import INJECTED, Context, InputError, Range, node
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Range, node
 from weft.nodes.image_prompt_values import ImageEmbedding, UnCLIP
 from weft.nodes.library.image_prompts import Pictured
 from weft.nodes.models.unclip import ImageNoise
@@ -15,6 +15,9 @@ from weft.nodes.values import Conditioning, F, Model
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+VectorMode = Literal["blend", "replace", "add"]
+"""How the vector of pictures and that of a prompt are combined."""
 
 
 @node(category="conditioning", lane="cpu", fits=unclip_fits, traits=(PromptTraits(image_vector=True),))
@@ -84,6 +87,7 @@ def ApplyReVision(
     embedding: ImageEmbedding,
     *,
     strength: Annotated[float, Range(-10.0, 10.0)] = 1.0,
+    mode: Annotated[VectorMode, ADDED_LATER] = "blend",
 ) -> Conditioning[F]:
     """Put the vectors of pictures in place of a prompt's pooled vector: what Stability calls ReVision, for SDXL.
 
@@ -96,6 +100,9 @@ def ApplyReVision(
         embedding: the pictures, from EncodeImage with ViT-bigG/14 (`h94/IP-Adapter/sdxl_models/image_encoder`). Of
             several the sum counts.
         strength: how far the pooled vector is moved from that of the words to that of the pictures; 1 replaces it.
+        mode: how the vector of pictures and that of the prompt are combined. `blend` is as above; `replace` leaves out
+            that of the words, and `add` adds to what is there, so that several nodes in a row sum pictures, each by
+            its strength, as ComfyUI's unCLIPConditioning does.
     """
     import torch
 
@@ -105,5 +112,7 @@ def ApplyReVision(
         if one.pooled is None or one.pooled.shape[-1] != vector.shape[-1]:
             width = 0 if one.pooled is None else one.pooled.shape[-1]
             raise unlike_vectors(width, vector.shape[-1])
-        changed.append(replace(one, pooled=torch.lerp(one.pooled, vector.expand_as(one.pooled), strength)))
+        added, kept = strength * vector.expand_as(one.pooled), {"replace": 0.0, "add": 1.0}.get(mode)
+        blended = torch.lerp(one.pooled, vector.expand_as(one.pooled), strength)
+        changed.append(replace(one, pooled=blended if kept is None else kept * one.pooled + added))
     return Conditioning(tuple(changed))

@@ -16,7 +16,7 @@ from weft.nodes.sampling.size_checks import image_fits_vae, one_or_each, picture
 from weft.nodes.sampling.traits import GuideTraits, always
 from weft.nodes.sizes import SizeTraits, same_size
 from weft.nodes.value_checks import check_mask_size
-from weft.nodes.values import VAE, F, Guide, Image, Mask
+from weft.nodes.values import VAE, F, Guide, Image, Latent, Mask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,18 +164,41 @@ def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context
     traits=(GuideTraits(check_sampler=references_fit, for_items=always("image")),),
 )
 def ReferenceGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
-    """Give a model that edits by instruction the picture to refer to (FLUX.1 Kontext, https://arxiv.org/abs/2506.15742).
+    """Give a model that edits by instruction the picture to refer to: FLUX.1 Kontext (https://arxiv.org/abs/2506.15742),
+    Qwen-Image-Edit (https://arxiv.org/abs/2508.02324).
 
     The picture's latents become tokens that follow those of the picture that is painted; both may differ in size. The
-    prompt says what to change. FLUX.1 dev cannot be distinguished from Kontext by its files, and makes nothing of it.
+    prompt says what to change. Several of these nodes in a row give several pictures, which Qwen-Image-Edit reads from
+    version 2509 on. FLUX.1 dev and Qwen-Image cannot be distinguished from the models that edit by their files, and
+    make nothing of it.
 
     Args:
-        guide: from CFGGuide, of FLUX.1 Kontext; a `scale` of 2.5 is usual.
+        guide: from CFGGuide, of FLUX.1 Kontext, with a `scale` of 2.5 as a rule, or of Qwen-Image-Edit, whose prompts
+            are from EncodeEditPrompt.
         vae: from LoadCheckpoint.
-        image: the picture, one for the whole batch, or one for each item; its sides must be multiples of 16. The model
-            was trained with about 1024 x 1024 pixels: scale others before. Alpha is left out.
+        image: the picture, one for the whole batch, or one for each item; its sides must be multiples of 16. The models
+            were trained with about 1024 x 1024 pixels: scale others before. Alpha is left out.
     """
-    return replace(guide, reference=_encoded(vae, image, context))
+    return guide.referring(_encoded(vae, image, context))
+
+
+@node(category="guidance", lane="cpu", traits=(GuideTraits(check_sampler=references_fit),))
+def ReferenceLatentGuide(guide: Guide[F], latent: Latent[F]) -> Guide[F]:
+    """Give a model that edits by instruction latents to refer to, as ReferenceGuide does with a picture.
+
+    Args:
+        guide: as for ReferenceGuide.
+        latent: of the picture, from VAEEncode; its sides must be multiples of 16 pixels. What masks it has is left out.
+    """
+    samples = latent.samples
+    if samples is None:
+        hint = "encode a picture (VAEEncode)"
+        raise InputError("the latents are empty, and there is nothing to refer to", hint, "empty-latent")
+    height, width = samples.shape[-2:]
+    if height % PATCH or width % PATCH:
+        message = f"the latents have {width} x {height} elements, and the model reads blocks of {PATCH} x {PATCH}"
+        raise InputError(message, "scale the picture to multiples of 16 pixels before it is encoded", "wrong-size")
+    return guide.referring(samples)
 
 
 def _encoded(vae: VAE[F], image: Image, context: Context) -> Tensor:

@@ -275,7 +275,8 @@ def LoadTextEncoder(
     with these and `t5xxl`, which may be left out, FLUX.1 with `clip_l` and `t5xxl`. They may come in any order, since
     their headers identify them. CLIP's tokenizer comes with Weft; T5's is looked for next to its weights, as
     `t5_tokenizer` or as in a diffusers folder, and in the hub's cache. A language model's is read from the diffusers
-    folder that it is in; one in a single file needs `tokenizer`.
+    folder that it is in; for one in a single file it is looked for next to it, as `qwen3_tokenizer` (Z-Image) or
+    `qwen2_5_vl_tokenizer` (Qwen-Image).
 
     Args:
         model: the model that they are for.

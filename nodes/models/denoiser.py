@@ -34,7 +34,15 @@ EXTRA_CHANNELS = "extra_channels"
 """The name in `Conditions` of what is concatenated to the latents along their channels."""
 
 REFERENCE = "reference"
-"""The name in `Conditions` of the latents of a picture to refer to, whose tokens follow those of the latents."""
+"""What names in `Conditions` begin with of the latents of pictures to refer to, whose tokens follow those of the
+latents; their numbers come after it."""
+
+
+def references_in(conditions: Conditions) -> list[Tensor]:
+    """The latents of pictures to refer to, in order; they are taken out of the conditions."""
+    names = [name for name in conditions if name.startswith(REFERENCE)]
+    return [conditions.pop(name) for name in sorted(names)]
+
 
 Residuals: TypeAlias = "dict[str, list[Tensor]]"
 """What control networks add to a denoiser's network, in the order of its blocks, by the argument that takes it."""
@@ -124,7 +132,7 @@ class Denoiser:
     """Whether the network has self-attention that perturbed-attention guidance can reach."""
 
     reads_references: ClassVar[bool] = False
-    """Whether the network reads the tokens of a picture to refer to (FLUX.1 Kontext)."""
+    """Whether the network reads the tokens of a picture to refer to (FLUX.1 Kontext, Qwen-Image-Edit)."""
 
     has_skips: ClassVar[bool] = False
     """Whether the network is a UNet with skip connections that FreeU weighs."""

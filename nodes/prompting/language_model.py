@@ -20,7 +20,7 @@ from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_reader import LanguageModelReader
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
-from weft.nodes.prompting.tokenizers import load_tokenizer
+from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
 
 if TYPE_CHECKING:
     import torch
@@ -114,6 +114,12 @@ QWEN2_5_VL = Architecture(
 """Qwen2.5-VL, the text model of Qwen-Image, without its part for pictures."""
 
 
+def tokenizer_next_to(root: Path, kind: str) -> Path | None:
+    """The folder of the tokenizer of a language model next to its file, such as `qwen3_tokenizer`."""
+    folder = root.parent / f"{kind}_tokenizer"
+    return folder if root.is_file() and tokenizer_files(folder) else None
+
+
 @dataclass(frozen=True)
 class LanguageModel(TextModel):
     """A decoder language model.
@@ -144,7 +150,8 @@ class LanguageModel(TextModel):
 
     @property
     def tokenizer_hint(self) -> str:
-        return f"give `tokenizer`: {self.tokenizer_source}, or its `tokenizer.json`"
+        own = f"{self.tokenizer_source}, or its `tokenizer.json`"
+        return f"give `tokenizer`: {own}, or put the folder next to a single file as `{self.kind}_tokenizer`"
 
     def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
         if config.get("model_type") != self.kind:
@@ -161,8 +168,13 @@ class LanguageModel(TextModel):
         config = self.architecture.config(original.below(prefix, shapes))
         return TextModelFacts(self.kind, config["hidden_size"], config["num_hidden_layers"], shapes=shapes)
 
+    def tokenizer(self, files: TextModelFiles) -> Path | None:
+        """The tokenizer that the files carry, or that lies next to a single file as `qwen3_tokenizer`."""
+        place = files.tokenizer or tokenizer_next_to(files.root, self.kind)
+        return place if place and place.exists() else None
+
     def check_tokenizer(self, files: TextModelFiles) -> None:
-        if files.tokenizer is None or not files.tokenizer.exists():
+        if self.tokenizer(files) is None:
             raise InputError(
                 f"`{files.root.name}` ({self.name}) carries no tokenizer", self.tokenizer_hint, "no-tokenizer"
             )
@@ -173,8 +185,9 @@ class LanguageModel(TextModel):
         from weft.nodes.models.loading import assembled_text, notice_unread, notice_unread_entries, ready
 
         self.check_tokenizer(files)
-        assert files.tokenizer is not None
-        tokenizer = load_tokenizer(files.tokenizer, self.tokenizer_hint)
+        place = self.tokenizer(files)
+        assert place is not None
+        tokenizer = load_tokenizer(place, self.tokenizer_hint)
         network_class = getattr(transformers, self.architecture.network_class)
         config = self._config(files)
         weights = language_weights(self.architecture, files, variant)

@@ -53,14 +53,14 @@ class GuidanceBranch:
 
     Args:
         extra: `[batch or 1, channel, height, width]`; None for models that read latents alone.
-        reference: latents of a picture to refer to, of the same form; None where there is none.
+        references: latents of pictures to refer to, of the same form.
     """
 
     prompts: tuple[Prompt[Any], ...]
     negative: bool
     extra: Tensor | None
     perturbed: bool = False
-    reference: Tensor | None = None
+    references: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -366,11 +366,11 @@ def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch
     unless the guide has a `true_scale`. A picture to edit has its own scale: neither prompt nor picture, the picture,
     both (InstructPix2Pix).
     """
-    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside, reference=guide.reference)
+    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside, references=guide.references)
     last = [positive, *([replace(positive, perturbed=True)] if guide.perturbation else [])]
     if guide.negative is None or distilled:
         return last, ()
-    negative = GuidanceBranch(guide.negative.prompts, True, guide.beside, reference=guide.reference)
+    negative = GuidanceBranch(guide.negative.prompts, True, guide.beside, references=guide.references)
     if guide.image_scale is None or guide.beside is None:
         return [negative, *last], (guide.scale if guide.true_scale == 1 else guide.true_scale,)
     blind = GuidanceBranch(guide.negative.prompts, True, torch.zeros_like(guide.beside))
@@ -407,8 +407,8 @@ def _network_inputs(
     rows = {name: repeated(one, batch, "a prompt", frames) for name, one in inputs.items()}
     if branch.extra is not None:
         rows[EXTRA_CHANNELS] = repeated(branch.extra, batch, "the picture of a guide", frames)
-    if branch.reference is not None:
-        rows[REFERENCE] = repeated(branch.reference, batch, "the picture to refer to", frames)
+    for number, reference in enumerate(branch.references):
+        rows[f"{REFERENCE} {number:04d}"] = repeated(reference, batch, "the picture to refer to", frames)
     return {name: _on_device(tensor, model.dtype, device) for name, tensor in rows.items()}
 
 

@@ -140,7 +140,7 @@ def lacks_vae() -> InputError:
     )
 
 
-REFERENCE_HINT = "leave ReferenceGuide out, or use FLUX.1 Kontext"
+REFERENCE_HINT = "leave the reference out, or use FLUX.1 Kontext or Qwen-Image-Edit"
 """What to do where a model reads no pictures to refer to."""
 
 TRUE_SCALE_HINT = "leave `true_scale` at 1, and set `scale`"

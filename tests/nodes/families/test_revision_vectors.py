@@ -102,3 +102,19 @@ def test_vectors_of_other_widths_are_refused_in_a_run(engine: Engine, adapters: 
     embedding = call(EncodeImage, image_encoder=encoder, image=Image(torch.rand(1, 8, 8, 3)))
     with refused("wrong-channels", 48, 0):
         call(ApplyReVision, prompt=prompt, embedding=embedding)
+
+
+def test_pictures_are_summed_by_their_strengths_without_the_words(
+    engine: Engine, zoo: Any, models: Path, pictures: Path, encoder: str
+) -> None:
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint(zoo("sdxl"))
+        prompt: Any = TextEncode(checkpoint.text_encoder, PROMPT)
+        encoded = [EncodeImage(LoadImageEncoder(encoder), LoadImage(name)) for name in ("ramp.png", "stripes.png")]
+        first = ApplyReVision(prompt, encoded[0], strength=0.75, mode="replace")
+        graph.output("both", ApplyReVision(first, encoded[1], strength=0.5, mode="add"))
+        graph.output("first", encoded[0])
+        graph.output("second", encoded[1])
+    found = engine.run(graph).outputs
+    expected = 0.75 * found["first"].vectors + 0.5 * found["second"].vectors
+    assert torch.allclose(found["both"].prompts[0].pooled, expected, atol=1e-6)

@@ -1,0 +1,84 @@
+"""ComfyUI's prompts that have pictures which a model reads: masks and pictures as channels, pictures to refer to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.nodes.interop.entries import UnmappableError
+from weft.nodes.interop.writing import MappedNode, maps, with_link
+
+
+@maps("InpaintModelConditioning")
+def _inpainting(one: MappedNode) -> tuple[Any, ...]:
+    """Its guide has the masked picture; its latents are those of the whole one, with the mask where it is asked for."""
+    vae, image, mask = one.link("vae"), one.link("pixels"), one.link("mask")
+    both = (one.prompt(name).guided("InpaintGuide", vae=vae, image=image, mask=mask) for name in PROMPTS)
+    latent = one.add("VAEEncode", "latent", vae=vae, image=image)
+    if one.literal("noise_mask", True):
+        latent = one.add("SetNoiseMask", "mask", latent=latent, mask=mask, mode="soft")
+    return (*both, latent.link)
+
+
+PROMPTS = ("positive", "negative")
+
+
+@maps("InstructPixToPixConditioning")
+def _followed(one: MappedNode) -> tuple[Any, ...]:
+    """Its latents are empty ones of the picture's size."""
+    vae, image = one.link("vae"), one.link("pixels")
+    if one.prompt("positive").kind != "flux":
+        raise UnmappableError("it is mapped for FLUX.1, whose models for edges and depth read a picture")
+    both = (one.prompt(name).guided("ControlGuide", vae=vae, image=image) for name in PROMPTS)
+    size = one.add("ImageSize", "size", image=image)
+    latent = one.add("EmptyLatent", "latent", width=size.output("width"), height=size.output("height"))
+    return (*both, latent.link)
+
+
+@maps("ReferenceLatent")
+def _referring(one: MappedNode) -> tuple[Any, ...]:
+    part = one.prompt("conditioning")
+    return (part.guided("ReferenceLatentGuide", latent=one.link("latent")) if one.has("latent") else part,)
+
+
+@maps("FluxKontextMultiReferenceLatentMethod")
+def _places_of_references(one: MappedNode) -> tuple[Any, ...]:
+    """`index` numbers the pictures, as Qwen-Image-Edit and FLUX.1 Kontext were trained."""
+    method = one.literal("reference_latents_method")
+    if method != "index":
+        raise UnmappableError(f"`reference_latents_method` is `{method}`; here pictures are numbered (`index`)")
+    return (one.prompt("conditioning"),)
+
+
+@maps("unCLIPConditioning")
+def _varied(one: MappedNode) -> tuple[Any, ...]:
+    """The vectors of pictures in place of that of the words, which SDXL reads."""
+    part = one.prompt("conditioning")
+    if float(one.literal("noise_augmentation", 0.0)) != 0:
+        raise UnmappableError("`noise_augmentation` is not 0; the vector of a picture gets no noise here")
+    above = one.draft.nodes[part.link.node].type == "ApplyReVision"
+    made = one.add(
+        "ApplyReVision",
+        prompt=part.link,
+        embedding=one.link("clip_vision_output"),
+        strength=float(one.literal("strength")),
+        mode="add" if above else "replace",
+    )
+    return (with_link(part, made),)
+
+
+@maps("ControlNetInpaintingAliMamaApply")
+def _control_under_a_mask(one: MappedNode) -> tuple[Any, ...]:
+    positive, negative = one.prompt("positive"), one.prompt("negative")
+    made = one.add(
+        "ApplyControlNet",
+        positive=positive.link,
+        negative=negative.link,
+        control_net=one.link("control_net"),
+        image=one.link("image"),
+        vae=one.link("vae"),
+        mask=one.link("mask"),
+        strength=float(one.literal("strength")),
+        start=float(one.literal("start_percent")),
+        end=float(one.literal("end_percent")),
+    )
+    return with_link(positive, made.output("positive")), with_link(negative, made.output("negative"))

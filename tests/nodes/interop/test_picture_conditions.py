@@ -1,0 +1,97 @@
+"""ComfyUI's prompts that have pictures which a model reads become guides, masks and control networks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.nodes.interop.classic import api
+from weft.engine import Graph
+from weft.engine.graph import document
+from weft.engine.graph.graph import Link
+
+Tree = dict[str, Any]
+
+
+def read(tree: Tree) -> Graph:
+    return document.read(json.dumps(tree))
+
+
+def flux(**nodes: tuple[str, Tree]) -> Tree:
+    """A graph of FLUX.1 with a picture at `picture`, whose sampler takes `cond` and the latents of `latent`."""
+    given: dict[str, tuple[str, Tree]] = {
+        "unet": ("UNETLoader", {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}),
+        "clip": (
+            "DualCLIPLoader",
+            {"clip_name1": "l.safetensors", "clip_name2": "t5.safetensors", "type": "flux"},
+        ),
+        "vae": ("VAELoader", {"vae_name": "ae.safetensors"}),
+        "picture": ("LoadImage", {"image": "photo.png"}),
+        "text": ("CLIPTextEncode", {"text": "a house", "clip": ["clip", 0]}),
+        "latent": ("VAEEncode", {"pixels": ["picture", 0], "vae": ["vae", 0]}),
+        **nodes,
+    }
+    tree = api()
+    keep = {"seed": 1, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    model = ["changed", 0] if "changed" in given else ["unet", 0]
+    latent = ["cond", 2] if given["cond"][0] in ("InpaintModelConditioning", "InstructPixToPixConditioning") else None
+    links = {"model": model, "positive": ["cond", 0], "negative": ["text", 0], "latent_image": latent or ["latent", 0]}
+    tree = {id: {"class_type": kind, "inputs": inputs} for id, (kind, inputs) in given.items()}
+    tree["sampler"] = {"class_type": "KSampler", "inputs": {**keep, **links}}
+    tree["decode"] = {"class_type": "VAEDecode", "inputs": {"samples": ["sampler", 0], "vae": ["vae", 0]}}
+    tree["save"] = {"class_type": "SaveImage", "inputs": {"images": ["decode", 0], "filename_prefix": "made"}}
+    return tree
+
+
+def sampled(graph: Graph) -> Tree:
+    (node,) = (one for one in graph.nodes.values() if one.type == "KSampler")
+    return dict(node.inputs)
+
+
+def above(graph: Graph, link: Any) -> Any:
+    assert isinstance(link, Link)
+    return graph.nodes[link.node]
+
+
+BOTH = {"positive": ["text", 0], "negative": ["text", 0], "vae": ["vae", 0], "pixels": ["picture", 0]}
+
+
+def test_inpainting_is_a_guide_and_a_mask_that_differential_diffusion_reads_as_a_strength() -> None:
+    cond = ("InpaintModelConditioning", {**BOTH, "mask": ["picture", 1], "noise_mask": True})
+    for nodes, mode in (({}, "soft"), ({"changed": ("DifferentialDiffusion", {"model": ["unet", 0]})}, "differential")):
+        graph = read(flux(cond=cond, **nodes))
+        assert not graph.faults
+        run = sampled(graph)
+        guide, latent = above(graph, run["guide"]), above(graph, run["latent"])
+        assert (guide.type, latent.type, latent.inputs["mode"]) == ("InpaintGuide", "SetNoiseMask", mode)
+        assert guide.inputs["mask"] == latent.inputs["mask"]
+
+
+def test_models_for_edges_have_the_picture_in_their_guide() -> None:
+    graph = read(flux(cond=("InstructPixToPixConditioning", BOTH)))
+    assert not graph.faults
+    run = sampled(graph)
+    assert above(graph, run["guide"]).type == "ControlGuide" and above(graph, run["latent"]).type == "EmptyLatent"
+
+
+def test_latents_to_refer_to_are_guides_in_their_order() -> None:
+    first = ("ReferenceLatent", {"conditioning": ["text", 0], "latent": ["latent", 0]})
+    second = ("ReferenceLatent", {"conditioning": ["first", 0], "latent": ["other", 0]})
+    other = ("VAEEncode", {"pixels": ["scaled", 0], "vae": ["vae", 0]})
+    graph = read(
+        flux(first=first, cond=second, other=other, scaled=("FluxKontextImageScale", {"image": ["picture", 0]}))
+    )
+    assert not graph.faults
+    last = above(graph, sampled(graph)["guide"])
+    before = above(graph, last.inputs["guide"])
+    assert {last.type, before.type} == {"ReferenceLatentGuide"} and above(
+        graph, before.inputs["guide"]
+    ).type == "CFGGuide"
+    pictures = [above(graph, above(graph, one.inputs["latent"]).inputs["image"]).type for one in (before, last)]
+    assert pictures == ["LoadImage", "ScaleImageToKontext"]
+
+
+def test_guidance_that_would_mix_prompts_with_and_without_a_picture_is_refused() -> None:
+    tree = flux(cond=("ReferenceLatent", {"conditioning": ["text", 0], "latent": ["latent", 0]}))
+    tree["sampler"]["inputs"]["cfg"] = 2.0
+    assert [(one.node, one.code) for one in read(tree).faults] == [("sampler", "unmapped-node")]
