@@ -127,9 +127,10 @@ class Engine(Workspace):
             self._headers.digests,
             {"precision": self._precision},
             self._devices.first,
-            self._devices.room,
+            self._devices.rooms,
             instant=lambda planned: self._runner.outputs_of(planned),
             history=self.history,
+            streaming=self._devices.streaming,
         )
 
     @property

@@ -6,7 +6,7 @@ with it. Where a file changes meanwhile, all is done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from weft.engine.planning.replan import Values, cached_values, decided, instant_
 from weft.engine.spec.catalog import Catalog
 from weft.engine.store import HistoryNote, NullStore, Store
 from weft.engine.weights.file_digests import FileDigests
+from weft.engine.weights.streaming import Streaming
 from weft.engine.workspace import Workspace
 
 
@@ -33,9 +34,10 @@ class GraphPlanner:
         digests: hashes the files that they name.
         settings: those that keys may depend on.
         device: the first of those that nodes run on.
-        room: what a run may use of the device's memory.
+        rooms: what a run may use of the memory of each device.
         instant: runs a plan of instant nodes and gives its outputs.
         history: whether what a graph was at its last run says what changed since.
+        streaming: which parts of networks are sent to a device as they run, whatever there is room for.
     """
 
     workspace: Workspace
@@ -43,9 +45,10 @@ class GraphPlanner:
     digests: FileDigests
     settings: Mapping[str, str]
     device: str
-    room: Callable[[], Room]
+    rooms: Callable[[], Sequence[Room]]
     instant: Callable[[Plan], Mapping[str, Any]]
     history: bool = True
+    streaming: Streaming = "none"
 
     def over(self, store: Store) -> GraphPlanner:
         """A planner over another store."""
@@ -81,7 +84,7 @@ class GraphPlanner:
     def steps(self, checked: Checked) -> Plan:
         """The plan of a checked graph as it stands, with what is undecided in it."""
         last = unpack(self.store.recall(history_key(checked.graph), HistoryNote) if self.history else None)
-        return plan(checked, self.store, self.settings, self.digests, last, self.device, self.room)
+        return plan(checked, self.store, self.settings, self.digests, last, self.device, self.rooms, self.streaming)
 
     def remember(self, planned: Plan) -> None:
         """Remember what ran, for the reasons of the next plan."""

@@ -17,19 +17,24 @@ from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.workload import MemoryUse
 from weft.engine.store import MemoryNote
 from weft.engine.weights.savings import SAVINGS, WORDS
+from weft.engine.weights.streaming import Streaming
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a run may use of its device.
+    """What a run may use of a device.
 
     Args:
         memory: bytes in all; None where they are not known.
         weights: bytes of weights that it may hold; None has no limit.
+        device: its name, where there are several.
+        alone: whether weights of other steps wait on the host while one runs.
     """
 
     memory: int | None = None
     weights: int | None = None
+    device: str = ""
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,14 @@ class MemoryNeed:
         weights: bytes of the weights that it uses.
         fits: whether the device has as many; None where that is not known.
         action: what is done so that it fits, in words; empty where nothing is.
+        device: that it is foreseen for, where there are several.
     """
 
     peak: int
     weights: int
     fits: bool | None = None
     action: str = ""
+    device: str = ""
 
     @property
     def work(self) -> int:
@@ -59,7 +66,8 @@ class MemoryNeed:
 
     def __str__(self) -> str:
         missing = ", which the device does not have" if self.fits is False else ""
-        return f"{shown_size(self.peak)} of memory{missing}" + (f", {self.action}" if self.action else "")
+        where = f" of {self.device}" if self.device else " of memory"
+        return f"{shown_size(self.peak)}{where}{missing}" + (f", {self.action}" if self.action else "")
 
 
 class MemoryKeys:
@@ -69,14 +77,20 @@ class MemoryKeys:
         calls: every call of the graph, by id.
         settings: the resolved engine settings.
         content: gives the digest of a file that a call names.
+        streaming: which parts of networks are sent to the device as they run, whatever there is room for.
     """
 
     def __init__(
-        self, calls: Mapping[str, Call], settings: Mapping[str, str], content: Callable[[str, str], Digest]
+        self,
+        calls: Mapping[str, Call],
+        settings: Mapping[str, str],
+        content: Callable[[str, str], Digest],
+        streaming: Streaming = "none",
     ) -> None:
         self.calls = calls
         self.settings = settings
         self.content = content
+        self.streaming = streaming
         self._known: dict[str, Digest] = {}
 
     def of(self, id: str) -> Digest:
@@ -102,7 +116,8 @@ class MemoryKeys:
         use = call.type.trait(MemoryUse)
         counted = dict(use.counted(literals)) if use else literals
         chosen = {name: self.settings[name] for name in call.type.settings}
-        return memory_key((call.type.identity, chosen, links, files, counted))
+        streamed = () if self.streaming == "none" else (self.streaming,)
+        return memory_key((call.type.identity, chosen, links, files, counted, *streamed))
 
     def _names(self, call: Call, name: str) -> bool:
         """Whether an input names a file."""
@@ -120,40 +135,59 @@ class MemoryKeys:
 
 
 class MemoryForecast:
-    """Follows what a device holds from step to step.
+    """Follows what devices hold from step to step.
+
+    A step goes where its weights are, and one whose weights are nowhere to the device that has most room, as in a run
+    (`weft.engine.running.run_devices`) with one branch.
 
     Args:
-        room: of the device.
+        rooms: of the devices.
     """
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self._held: OrderedDict[str, int] = OrderedDict()
+    def __init__(self, *rooms: Room) -> None:
+        self.rooms = rooms
+        self._held: tuple[OrderedDict[str, int], ...] = tuple(OrderedDict() for _ in rooms)
 
     def need(self, note: MemoryNote) -> MemoryNeed:
         """What the next step needs, where calls like it needed what a note says."""
         own = dict(note.weights)
+        place = self._place(own)
+        room, held = self.rooms[place], self._held[place]
         weights = sum(own.values())
-        evicted = self._evicted(own, weights, note.peak)
-        self._held.update(own)
+        evicted = _evicted(room, held, own, note.peak)
+        held.update(own)
         for what in own:
-            self._held.move_to_end(what)
-        has = self.room.memory
-        fits = None if has is None else note.peak <= has
-        if fits is False:
-            way = next((one for one in SAVINGS if one in note.savings), None)
-            action = f"so it runs {WORDS[way]}" if way else ""
-        else:
-            action = f"after {shown_size(evicted)} of other weights are evicted" if evicted else ""
-        return MemoryNeed(note.peak, weights, fits, action)
+            held.move_to_end(what)
+        fits = None if room.memory is None else note.peak <= room.memory
+        return MemoryNeed(note.peak, weights, fits, _action(note, fits, evicted, room), room.device)
 
-    def _evicted(self, own: Mapping[str, int], weights: int, peak: int) -> int:
-        """Evict what is not used, oldest first, until weights are within their room and all within the memory."""
-        evicted = 0
-        for what in [one for one in self._held if one not in own]:
-            others = sum(size for one, size in self._held.items() if one not in own)
-            within = self.room.weights is None or others + weights <= self.room.weights
-            if within and (self.room.memory is None or others + peak <= self.room.memory):
-                break
-            evicted += self._held.pop(what)
-        return evicted
+    def _place(self, own: Mapping[str, int]) -> int:
+        """The device that a step with these weights takes, by its number."""
+        places = range(len(self.rooms))
+        there = [place for place in places if own and own.keys() <= self._held[place].keys()]
+        return there[0] if there else max(places, key=self._free)
+
+    def _free(self, place: int) -> int:
+        return (self.rooms[place].memory or 0) - sum(self._held[place].values())
+
+
+def _evicted(room: Room, held: OrderedDict[str, int], own: Mapping[str, int], peak: int) -> int:
+    """Evict what is not used, oldest first, until weights are within their room and all within the memory."""
+    evicted, weights = 0, sum(own.values())
+    for what in [one for one in held if one not in own]:
+        others = sum(size for one, size in held.items() if one not in own)
+        within = room.weights is None or others + weights <= room.weights
+        if within and not room.alone and (room.memory is None or others + peak <= room.memory):
+            break
+        evicted += held.pop(what)
+    return evicted
+
+
+def _action(note: MemoryNote, fits: bool | None, evicted: int, room: Room) -> str:
+    """What is done so that a step fits, in words."""
+    if fits is False:
+        way = next((one for one in SAVINGS if one in note.savings), None)
+        return f"so it runs {WORDS[way]}" if way else ""
+    if evicted and room.alone:
+        return f"while {shown_size(evicted)} of other weights wait on the host"
+    return f"after {shown_size(evicted)} of other weights are evicted" if evicted else ""

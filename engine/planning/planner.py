@@ -45,6 +45,7 @@ from weft.engine.store.notes import N
 from weft.engine.types import is_default
 from weft.engine.weights.file_digests import FileDigests
 from weft.engine.weights.resources import HashedResource
+from weft.engine.weights.streaming import Streaming
 
 _LINK = EncodedBytes(encode(("link",)))
 
@@ -176,18 +177,18 @@ def _timed(step: Step) -> str:
 
 
 def with_memory(
-    steps: Sequence[Step], known: Callable[[Digest], MemoryNote | None], room: Callable[[], Room]
+    steps: Sequence[Step], known: Callable[[Digest], MemoryNote | None], rooms: Callable[[], Sequence[Room]]
 ) -> Sequence[Step]:
-    """Steps with what they need of the device's memory.
+    """Steps with what they need of their device's memory.
 
     Args:
         known: what calls under a memory key need.
-        room: finds what a run may use of the device; asked where something is known.
+        rooms: finds what a run may use of each device; asked where something is known.
     """
     notes = [known(step.memory_key) if step.memory_key else None for step in steps]
     if not any(notes):
         return steps
-    forecast = MemoryForecast(room())
+    forecast = MemoryForecast(*rooms())
     pairs = zip(steps, notes, strict=True)
     return [step._replace(memory=forecast.need(note)) if note else step for step, note in pairs]
 
@@ -200,7 +201,8 @@ def plan(
     digests: FileDigests,
     last: Snapshot | None = None,
     device: str = "cpu",
-    room: Callable[[], Room] = Room,
+    rooms: Callable[[], Sequence[Room]] = lambda: (Room(),),
+    streaming: Streaming = "none",
 ) -> Plan:
     """Decide what a checked graph will run.
 
@@ -211,13 +213,14 @@ def plan(
         digests: hashes the files that the graph names, each once.
         last: the last run of the same graph, for reasons.
         device: that it will run on, for estimates of time.
-        room: finds what it may use of the device's memory.
+        rooms: finds what it may use of the memory of each device.
+        streaming: which parts of networks are sent to the device as they run, whatever there is room for.
 
     Raises:
         ChangedFile: where a file is gone since the graph was checked, or somebody goes on writing it.
         InputError: where a file cannot be read.
     """
-    return _Planner(checked, store, settings, digests, last, device, room).plan()
+    return _Planner(checked, store, settings, digests, last, device, rooms, streaming).plan()
 
 
 @dataclass
@@ -244,7 +247,8 @@ class _Planner:
         digests: FileDigests,
         last: Snapshot | None,
         device: str,
-        room: Callable[[], Room],
+        rooms: Callable[[], Sequence[Room]],
+        streaming: Streaming,
     ) -> None:
         self.checked = checked
         self.store = store
@@ -252,8 +256,10 @@ class _Planner:
         self.digests = digests
         self.last = last
         self.device = device
-        self.room = room
-        self.memory_keys = MemoryKeys(checked.calls, settings, lambda id, text: self.nodes[id].found[text].digest)
+        self.rooms = rooms
+        self.memory_keys = MemoryKeys(
+            checked.calls, settings, lambda id, text: self.nodes[id].found[text].digest, streaming
+        )
         self.nodes: dict[str, _Node] = {}
         self.unsettled: set[str] = set()
         self.uncertain: set[str] = set()
@@ -276,7 +282,7 @@ class _Planner:
             self._decide(self.nodes[id])
         self._drop_unneeded()
         steps = [self._step(node) for node in self.nodes.values()]
-        known = with_memory(steps, lambda key: self._note(key, MemoryNote), self.room)
+        known = with_memory(steps, lambda key: self._note(key, MemoryNote), self.rooms)
         return Plan(self.checked, self.settings, tuple(known), self.waits)
 
     def _keyed(self, call: Call) -> _Node:

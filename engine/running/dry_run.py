@@ -25,20 +25,19 @@ from weft.engine.spec.context import Context
 from weft.engine.spec.workload import MemoryUse
 from weft.engine.store import HeldWeights, MemoryNote
 from weft.engine.weights.dry_device import DryDevice
-from weft.engine.weights.recipes import Sources
 from weft.engine.weights.residency import Residency
 from weft.engine.weights.savings import Savings
 
 Outputs = Mapping[str, Any]
 
 
-def measured(plan: Plan, sources: Sources, setting: str, limits: Limits) -> Iterator[tuple[Digest, MemoryNote]]:
+def measured(plan: Plan, residency: Residency, setting: str, limits: Limits) -> Iterator[tuple[Digest, MemoryNote]]:
     """What the steps of a plan need of which it is not known, each with its memory key.
 
     A step is left out where it, or one that it needs, cannot run so: where a value decides that nothing has computed.
 
     Args:
-        sources: where the files of the plan are found.
+        residency: of the engine, which has the files of the plan and says what leaves a device for the host.
         setting: the precision of the engine.
     """
     asked: dict[Digest, str] = {}
@@ -47,7 +46,7 @@ def measured(plan: Plan, sources: Sources, setting: str, limits: Limits) -> Iter
             asked.setdefault(step.memory_key, step.call.id)
     wanted = _needed(plan, asked.values())
     with DryDevice() as device, running(_refused), receiving(lambda notice: None):
-        run = _DryRun(device, Residency(sources), setting, limits)
+        run = _DryRun(device, Residency(residency.sources, offload=residency.offload), setting, limits)
         for step in plan.steps:
             if step.call.id not in wanted:
                 continue

@@ -12,9 +12,11 @@ from weft.engine.out_of_memory import release_memory
 from weft.engine.planning.memory_needs import Room
 from weft.engine.quantities import shown_size
 from weft.engine.running.run_devices import RunDevice, RunDevices
+from weft.engine.spec.context import LEAST
 from weft.engine.weights.device_lane import DeviceLane, lane_of
 from weft.engine.weights.device_memory import DeviceMemory, begin_peak, is_in_use, memory_of, peak_of
 from weft.engine.weights.residency import Residency
+from weft.engine.weights.streaming import Streaming
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,23 @@ class EngineDevices:
         wanted = [*values]
         return any(self.residency.resident(wanted, device) for device in self.names)
 
-    def room(self) -> Room:
-        """What a run may use of the first device's memory, where that is known without torch or torch is loaded."""
-        memory = self._memory()
-        if memory is None:
-            return Room(weights=self.weights)
-        reserve = memory.reserve if self.reserve is None else self.reserve
-        free = memory.free + self.residency.used_on(self.first)
-        return Room(free, max(free - reserve, 0) if self.weights is None else self.weights)
+    @property
+    def streaming(self) -> Streaming:
+        """Which parts of networks are sent to a device as they run, whatever there is room for."""
+        return LEAST.get(self.residency.offload, "none")
 
-    def _memory(self) -> DeviceMemory | None:
-        if is_in_use(self.first) and (memory := memory_of(self.first)):
-            return memory
-        found = accelerators(self.first.partition(":")[0]).devices
-        total = next((one.memory for one in found if one.device == self.first), 0)
-        return DeviceMemory(total, total) if total else None
+    def rooms(self) -> Sequence[Room]:
+        """What a run may use of each device's memory, where that is known without torch or torch is loaded."""
+        return tuple(map(self._room, self.names))
+
+    def _room(self, device: str) -> Room:
+        memory, weights = _memory(device), self.weights
+        name, alone = device if len(self.names) > 1 else "", self.residency.waits_on_host(device)
+        if memory is None:
+            return Room(None, weights, name, alone)
+        reserve = memory.reserve if self.reserve is None else self.reserve
+        free = memory.free + self.residency.used_on(device)
+        return Room(free, max(free - reserve, 0) if weights is None else weights, name, alone)
 
     def _of_a_run(self, device: str) -> RunDevice:
         return RunDevice(
@@ -93,3 +97,11 @@ class EngineDevices:
     def _holds(self, device: str) -> list[str]:
         found = self.residency.holdings(device)
         return [f"{one.what} ({shown_size(one.size)}{', in use' if one.used else ''})" for one in found]
+
+
+def _memory(device: str) -> DeviceMemory | None:
+    if is_in_use(device) and (memory := memory_of(device)):
+        return memory
+    found = accelerators(device.partition(":")[0]).devices
+    total = next((one.memory for one in found if one.device == device), 0)
+    return DeviceMemory(total, total) if total else None

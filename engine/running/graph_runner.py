@@ -127,11 +127,11 @@ class GraphRunner:
         """A plan with what its steps need of the device's memory, which the store keeps."""
         from weft.engine.running.dry_run import measured
 
-        sources = self.devices.residency.sources
+        residency = self.devices.residency
         for found in planned.resources:
-            sources.learn(found)
+            residency.sources.learn(found)
         limits = self.planner.workspace.limits
-        counted = dict(measured(planned, sources, self.planner.settings["precision"], limits))
+        counted = dict(measured(planned, residency, self.planner.settings["precision"], limits))
         with suppress(StoreError):  # a store that can only be read keeps no more than it has
             for key, note in counted.items():
                 self.store.remember(key, note)
@@ -139,7 +139,7 @@ class GraphRunner:
         def known(key: Digest) -> MemoryNote | None:
             return counted.get(key) or self.store.recall(key, MemoryNote)
 
-        return replace(planned, steps=tuple(with_memory(planned.steps, known, self.devices.room)))
+        return replace(planned, steps=tuple(with_memory(planned.steps, known, self.devices.rooms)))
 
     def _check_possible(self, planned: Plan, options: RunOptions) -> None:
         """Refuse what cannot end well before anything is computed."""

@@ -95,7 +95,7 @@ class Residency:
         try:
             placing = Placing(streaming)
             if not resident.on_device:
-                if self._waits_on_host(device):
+                if self.waits_on_host(device):
                     self.vacate(device)
                 size = _size(base, loading)
                 self._shrink(device, size)
@@ -147,7 +147,7 @@ class Residency:
             if device in ("", key[1]) and resident.on_device and not resident.pins:
                 yield key, resident
 
-    def _waits_on_host(self, device: str) -> bool:
+    def waits_on_host(self, device: str) -> bool:
         """Whether modules of a device wait in the host's memory while others run."""
         return device != "cpu" and self.offload in ("model", "group", "sequential")
 
@@ -157,7 +157,7 @@ class Residency:
         Outside of the lock: patches, which are undone, are code of node libraries.
         """
         for key, resident in found:
-            if self._waits_on_host(key[1]) and resident.base.moves:
+            if self.waits_on_host(key[1]) and resident.base.moves:
                 resident.move_to_host()
                 continue
             with self._lock:

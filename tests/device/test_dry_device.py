@@ -48,32 +48,38 @@ def graph_of(model: str, side: int, batch: int = 1, seed: int = 0, steps: int = 
 
 
 class Peaks:
-    """Hears what each node needed besides what lay on the device before it."""
+    """Hears what was the most on the device while each node ran, and what lay there before it."""
 
     def __init__(self, devices: PretendedDevices) -> None:
         self.devices = devices
-        self.found: dict[str, int] = {}
+        self.before: dict[str, int] = {}
+        self.most: dict[str, int] = {}
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.NodeStarted):
-            self.found[event.node] = -self.devices.held
+            self.before[event.node] = self.devices.held
         if isinstance(event, events.NodeFinished):
-            self.found[event.node] += event.peak
+            self.most[event.node] = event.peak
 
 
 def needs(plan: Plan) -> dict[str, int]:
     return {step.call.id: step.memory.peak for step in plan.steps if step.memory}
 
 
-def plan_and_counts(graph: Graph, **options: Any) -> tuple[Plan, dict[str, int]]:
+def plan_and_peaks(graph: Graph, **options: Any) -> tuple[Plan, Peaks]:
     """A plan with what its steps need, and what the pretended device counted as they ran."""
-    whole: dict[str, Any] = {"weights": 0, "offload": "none", "history": False}  # one model at a time, none in parts
-    with PretendedDevices("cuda") as devices, Engine(device="cuda:0", **whole, **options) as engine:
+    with PretendedDevices("cuda") as devices, Engine(device="cuda:0", history=False, **options) as engine:
         plan = engine.plan(graph, memory=True)
         assert devices.held == devices["cuda:0"].peak == 0
         peaks = Peaks(devices)
         assert not engine.execute(plan, listener=peaks).failures
-    return plan, {node: peaks.found[node] for node in needs(plan)}
+    return plan, peaks
+
+
+def plan_and_counts(graph: Graph, **options: Any) -> tuple[Plan, dict[str, int]]:
+    """A plan with what its steps need, and what they took where one model lies on the device at a time, and whole."""
+    plan, peaks = plan_and_peaks(graph, weights=0, offload="none", **options)
+    return plan, {node: peaks.most[node] - peaks.before[node] for node in needs(plan)}
 
 
 @pytest.mark.slow
@@ -89,6 +95,24 @@ def test_a_step_needs_what_the_plan_says(
     for node, predicted in needs(plan).items():
         print(f"\n{model:20} {side:4} x {batch} {node:14} {predicted:10} predicted {counted[node]:10} counted", end="")
         assert abs(predicted - counted[node]) <= LARGEST_ERROR * counted[node]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offload", ["model", "group", "sequential"])
+@pytest.mark.parametrize("model", [EMBEDDED, "sdxl", "sd3", "flux-dev", "qwen-image"])
+def test_a_step_needs_what_the_plan_says_where_networks_wait_on_the_host(
+    request: pytest.FixtureRequest, tmp_path: Path, model: str, offload: str
+) -> None:
+    """`pytest -m slow -s tests/device/test_dry_device.py -k host`."""
+    folders: dict[str, Any] = {"models": [request.getfixturevalue("models")]} if model != EMBEDDED else {}
+    if folders:
+        request.getfixturevalue("zoo")(model)
+    plan, peaks = plan_and_peaks(graph_of(model, 64), store=None, output=tmp_path, offload=offload, **folders)
+    for node, predicted in needs(plan).items():
+        # What lay there before leaves as the node begins.
+        most, counted = max(predicted, peaks.before[node]), peaks.most[node]
+        print(f"\n{model:20} {offload:10} {node:14} {predicted:10} predicted {most:10} of {counted:10}", end="")
+        assert abs(most - counted) <= LARGEST_ERROR * counted
 
 
 LIGHT = """

@@ -35,3 +35,17 @@ def test_a_need_that_the_device_cannot_meet_is_stated() -> None:
     found = needs(Room(450))
     assert [one.fits for one in found] == [True, True, False, False]
     assert not found[2].action and "tiles" in found[3].action
+
+
+def test_other_weights_wait_on_the_host_where_each_model_runs_alone() -> None:
+    found = needs(Room(1000, alone=True))
+    assert ["200 bytes" in one.action for one in found] == [False, False, True, False]
+    assert "400 bytes" in found[3].action and all(one.fits for one in found)
+
+
+def test_steps_go_where_their_weights_are_and_others_where_most_room_is() -> None:
+    forecast = MemoryForecast(Room(1000, device="cuda:0"), Room(900, device="cuda:1"))
+    found = [forecast.need(one) for one in (ENCODE, SAMPLE, ENCODE, SAMPLE)]
+    assert [one.device for one in found] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert not any(one.action for one in found)
+    assert not forecast.need(MemoryNote(950, (HeldWeights("network", 400),))).fits
