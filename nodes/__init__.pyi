@@ -25,7 +25,9 @@ from weft.nodes.library.edge_maps import Radius, Threshold
 from weft.nodes.library.free_u import Factor as Factor2
 from weft.nodes.library.geometry import Padded, Side
 from weft.nodes.library.image_prompts import Pictured
+from weft.nodes.library.image_vectors import VectorMode
 from weft.nodes.library.inpaint import Channel
+from weft.nodes.library.join_images import Direction
 from weft.nodes.library.latent import Precision, Tile
 from weft.nodes.library.latent import Side as Side3
 from weft.nodes.library.latent_geometry import Interpolation, Length, Pixels
@@ -213,6 +215,7 @@ __all__ = [
     "Integer",
     "IntegerMath",
     "InvertImage",
+    "JoinImages",
     "JoinText",
     "JoinVideos",
     "KSampler",
@@ -304,6 +307,7 @@ __all__ = [
     "PromptTraits",
     "Redux",
     "ReferenceGuide",
+    "ReferenceLatentGuide",
     "RepeatLatent",
     "ReverseVideo",
     "RotateImage",
@@ -321,6 +325,7 @@ __all__ = [
     "SaveVideo",
     "ScaleImage",
     "ScaleImageBy",
+    "ScaleImageToKontext",
     "ScaleImageToModel",
     "ScaleImageToPixels",
     "ScaleLatent",
@@ -483,7 +488,12 @@ def ApplyMotionAdapter(
     model: Model[F], source: str, *, variant: str = ..., noise: Noise2 = ..., id: str | None = ...
 ) -> Model[F]: ...
 def ApplyReVision(
-    prompt: Conditioning[F], embedding: ImageEmbedding, *, strength: float = ..., id: str | None = ...
+    prompt: Conditioning[F],
+    embedding: ImageEmbedding,
+    *,
+    strength: float = ...,
+    mode: VectorMode = ...,
+    id: str | None = ...,
 ) -> Conditioning[F]: ...
 def ApplyRedux(
     prompt: Conditioning[F],
@@ -694,6 +704,16 @@ def InpaintGuide(
 def Integer(value: int, *, id: str | None = ...) -> int: ...
 def IntegerMath(a: int, b: int, operation: Operation = ..., *, id: str | None = ...) -> int: ...
 def InvertImage(image: P, *, id: str | None = ...) -> P: ...
+def JoinImages(
+    images: list[Image],
+    direction: Direction = ...,
+    *,
+    match: bool = ...,
+    spacing: int = ...,
+    colour: str = ...,
+    filter: Filter = ...,
+    id: str | None = ...,
+) -> Image: ...
 def JoinText(texts: list[str], separator: str = ..., *, id: str | None = ...) -> str: ...
 def JoinVideos(videos: list[Video], *, crossfade: int = ..., id: str | None = ...) -> Video: ...
 def KSampler(
@@ -899,6 +919,7 @@ def Optimize(
     warm_up: int = ...,
     order: int = ...,
     threshold: float = ...,
+    capture: bool = ...,
     id: str | None = ...,
 ) -> Model[F]: ...
 def OptimizeVAE(vae: VAE[F], *, channels_last: bool = ..., id: str | None = ...) -> VAE[F]: ...
@@ -955,6 +976,7 @@ def PromptSteps(
     prompt: Conditioning[F], *, start: Share3 = ..., end: Share3 = ..., id: str | None = ...
 ) -> Conditioning[F]: ...
 def ReferenceGuide(guide: Guide[F], vae: VAE[F], image: Image, *, id: str | None = ...) -> Guide[F]: ...
+def ReferenceLatentGuide(guide: Guide[F], latent: Latent[F], *, id: str | None = ...) -> Guide[F]: ...
 def RepeatLatent(latent: Latent[F], *, times: int = ..., id: str | None = ...) -> Latent[F]: ...
 def ReverseVideo(video: Video, *, back_and_forth: bool = ..., id: str | None = ...) -> Video: ...
 def RotateImage(
@@ -1035,6 +1057,9 @@ def ScaleImage(
 ) -> P: ...
 def ScaleImageBy(
     image: P, factor: float = ..., *, filter: Filter = ..., multiple: Multiple = ..., id: str | None = ...
+) -> P: ...
+def ScaleImageToKontext(
+    image: P, *, fit: Literal["fill", "stretch"] = ..., filter: Filter = ..., id: str | None = ...
 ) -> P: ...
 def ScaleImageToModel(
     image: P, model: Model, *, fit: ModelFit = ..., filter: Filter = ..., id: str | None = ...

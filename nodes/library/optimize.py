@@ -7,11 +7,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from weft.engine import Choices, Limits, NodeProblem, Patch, Range, Upstream, node
+from weft.engine import ADDED_LATER, Choices, Limits, NodeProblem, Patch, Range, Upstream, node
 from weft.nodes.models.optimisations import (
     PACKAGES,
     AttentionBackend,
     AttentionName,
+    CapturedNetwork,
     ChannelsLast,
     CompiledBlocks,
     FirstBlockCache,
@@ -58,6 +59,9 @@ def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     if inputs.get("compile") and inputs.get("cache") == "first_block":
         message = "blocks that may be skipped are not compiled"
         yield NodeProblem("cache", message, "set `cache` to `taylor_seer`, or `compile` to false", "conflicting-inputs")
+    if inputs.get("capture") and inputs.get("cache") == "first_block":
+        message = "what is recorded computes all blocks, and none may be skipped"
+        yield NodeProblem("cache", message, "set `cache` to `taylor_seer`, or `capture` to false", "conflicting-inputs")
 
 
 def _fits(optimize: Upstream) -> Iterator[NodeProblem]:
@@ -95,6 +99,7 @@ def Optimize(
     warm_up: Annotated[int, Range(1, 1_000)] = 3,
     order: Annotated[int, Range(0, 4)] = 1,
     threshold: Annotated[float, Range(0.0, 1.0)] = 0.08,
+    capture: Annotated[bool, ADDED_LATER] = False,
 ) -> Model[F]:
     """Sample faster with a model: compiled, with other kernels, or without computing each step.
 
@@ -118,6 +123,10 @@ def Optimize(
         order: of the series by which `taylor_seer` extrapolates; 0 repeats the last computed prediction.
         threshold: with `first_block`, how much the first block's change may differ from that of the last whole step,
             as a share of it; more skips more. Items of a batch share the decision.
+        capture: record the network's work on an NVIDIA or AMD GPU as a CUDA graph, in its third call with pictures of
+            a size, and replay it from then on: for small networks and pictures, which wait for Python. Each of eight
+            sizes takes memory for its work; with `compile` it is faster still. Where other nodes change or record
+            attention, or the network waits on the host, it runs as it is.
     """
     patches: list[Patch[Any]] = []
     if channels_last:
@@ -128,6 +137,8 @@ def Optimize(
         patches.append(FirstBlockCache(threshold))
     if compile:
         patches.append(CompiledBlocks())
+    if capture:
+        patches.append(CapturedNetwork())
     # Before all others, so that these can change without the network being optimised again.
     faster = replace(model, changes=(*patches, *model.changes), separate=separate or model.separate)
     return replace(faster, forecast=Forecast(interval, warm_up, order)) if cache == "taylor_seer" else faster

@@ -81,6 +81,28 @@ def check_compiler(device: str) -> None:
 
 @value
 @dataclass(frozen=True)
+class CapturedNetwork(Patch[Denoiser]):
+    """Records what a network does on a GPU as CUDA graphs (`weft.nodes.models.captured_network`)."""
+
+    def enter(self, module: Denoiser, loading: Loading) -> Callable[[], None]:
+        if not loading.device.startswith("cuda"):
+            message = f"{loading.device} has no graphs of its work that could be recorded"
+            raise InputError(message, "set `capture` to false", "unsupported-by-device")
+        from weft.nodes.models.captured_network import CapturedCalls, cuda_recorder
+
+        network = module.network
+        captured = CapturedCalls(network, network.forward, cuda_recorder(loading.device))
+        vars(network)["forward"] = captured
+
+        def undo() -> None:
+            vars(network).pop("forward", None)
+            captured.forget()
+
+        return undo
+
+
+@value
+@dataclass(frozen=True)
 class ChannelsLast(Patch[Any]):
     """Lays the weights of convolutions out with channels last, which convolutions are faster with on most devices."""
 

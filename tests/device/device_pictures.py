@@ -58,6 +58,9 @@ MOST_APART = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 """How far a picture may be from that of the host in the same precision, on average, in 0..1. Most are equal bit for
 bit; torch's attention sums rows in another order where strides differ."""
 
+ENCODED = 2.0
+"""How many times as far in half precision, where a picture is encoded first: SDXL's VAE computes in bfloat16 too."""
+
 Give = Callable[[str], Any]
 """What a fixture of pytest gives, by name."""
 
@@ -116,9 +119,10 @@ def folders_of(give: Give, model: str, way: str = "text") -> tuple[dict[str, Any
     return {"models": [models]}, lora
 
 
-def check_everywhere(graph: Graph, shown: str, **folders: Any) -> None:
+def check_everywhere(graph: Graph, shown: str, encoded: bool = False, **folders: Any) -> None:
     """Paint on every pretended device in every precision, and hold that to the host in this precision."""
     for precision, most in MOST_APART.items():
+        most *= ENCODED if encoded and precision != "float32" else 1.0
         want = painted(graph, "cpu", precision, **folders)
         for device in DEVICES:
             got, held = painted_and_held(graph, device, precision, **folders)

@@ -62,12 +62,16 @@ class Bench:
             "KSampler and diffusers": self._against_diffusers,
         }
         compiles = self.place.card.pretended is None
+        if self.place.card.is_gpu:
+            rows["captured"] = partial(self._optimised, capture=True)
         if compiles:
             rows["compiled"] = partial(self._optimised, compile=True)
         if self.name != "flux":
             rows["channels last"] = partial(self._optimised, channels_last=True)
         if self.name != "flux" and compiles:
             rows["compiled, channels last"] = partial(self._optimised, compile=True, channels_last=True)
+        if self.place.card.is_gpu:
+            rows["compiled, captured"] = partial(self._optimised, compile=True, capture=True)
         rows |= {f"KSampler {sampler}": partial(self._sampler, sampler) for sampler in SAMPLERS[self.name]}
         for item, call in rows.items():
             yield Measurement(f"{self.name}, {item}", call)
@@ -238,7 +242,7 @@ class Bench:
         first = self.place.card.seconds(lambda: call(2))
         yield Figure("first two steps", first, "s")
         (step,) = self._a_step(call)
-        yield from self._step("KSampler", step, self.aim if options.get("compile") else None)
+        yield from self._step("KSampler", step, self.aim if options.keys() & {"compile", "capture"} else None)
         want, got = (one(4).samples for one in (self.sampled, call))
         yield Figure(
             "latents off those of before, of their largest", float((got - want).abs().max() / want.abs().max())
