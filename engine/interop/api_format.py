@@ -13,6 +13,10 @@ FAULTY = "foreign-graph"
 """The code of problems of the form of a foreign file."""
 
 
+MAX_INPUTS = 1_000
+"""Inputs of a node."""
+
+
 def is_api(tree: Mapping[str, Any]) -> bool:
     """Whether a JSON object is a graph of this format."""
     return bool(tree) and any(isinstance(one, dict) and "class_type" in one for one in tree.values())
@@ -35,6 +39,9 @@ def _node(id: str, tree: Any, faults: list[Problem]) -> ForeignNode | None:
     if not isinstance(given, dict):
         faults.append(Problem(f"`inputs` is {shown(given)}, expected an object", "", id, code=FAULTY))
         given = {}
+    if len(given) > MAX_INPUTS:
+        faults.append(Problem(f"{len(given):,} inputs, more than {MAX_INPUTS:,}", "", id, code=FAULTY))
+        return None
     meta = tree.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else ""
     return ForeignNode(tree["class_type"], dict(_inputs(given)), title if isinstance(title, str) else "")

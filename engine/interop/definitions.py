@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 SEEDS = frozenset({"seed", "noise_seed"})
@@ -103,6 +103,7 @@ def definitions_of(tree: Mapping[str, Any]) -> Definitions:
     return {name: ClassDefinition.of(one) for name, one in tree.items()}
 
 
+@lru_cache(maxsize=65_536)
 def fits(given: str, wanted: str) -> bool:
     """Whether an output of one type can be linked to an input of another."""
     if given in ANY or wanted in ANY or given == wanted:

@@ -7,15 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from weft.engine.errors import Problem
+from weft.engine.errors import GraphError, Problem
 from weft.engine.interop.api_format import FAULTY
 from weft.engine.interop.foreign_graph import ForeignFile
 from weft.engine.types import shown
 
 INPUT_BOX, OUTPUT_BOX = "-10", "-20"
 """The nodes of a subgraph from which its inputs come, and to which its outputs go."""
+
+
+MAX_SLOTS = 256
+"""Inputs of a node, and its outputs; further ones are left out."""
+
+MAX_ALL_SLOTS = 50_000
+"""Inputs and outputs of all nodes."""
+
+MAX_LINKS = 50_000
+"""Links of a file, those of its subgraphs included."""
+
+MAX_VALUES = 1_000
+"""Values of a node's widgets; further ones are left out."""
+
+SET = "SetNode"
+"""The type of nodes that give a variable its value."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,21 @@ class EditorNode:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def variable(self) -> str:
+        """The variable that it sets or reads, where it does."""
+        values = [*self.values.values()] if isinstance(self.values, Mapping) else self.values
+        return str(values[0]) if values else ""
+
+    @cached_property
+    def passing(self) -> Mapping[str, str]:
+        """The link of the first linked input of each type, by type."""
+        found: dict[str, str] = {}
+        for slot in self.inputs:
+            if slot.link is not None:
+                found.setdefault(slot.type, slot.link)
+        return found
+
+    @property
     def package(self) -> str:
         """The package that its class is in; empty for the program's own."""
         found = next((self.properties[key] for key in ("cnr_id", "aux_id") if self.properties.get(key)), "")
@@ -91,11 +123,17 @@ class Sheet:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
-    def to_output(self, name: str) -> EditorLink | None:
-        """The link that leads to an output of the subgraph."""
-        wanted = {index for index, one in enumerate(self.outputs) if one == name}
-        inward = (one for one in self.links.values() if one.target == OUTPUT_BOX and one.target_slot in wanted)
-        return next(inward, None)
+    @cached_property
+    def to_outputs(self) -> Mapping[str, EditorLink]:
+        """The link that leads to each output of the subgraph, by name."""
+        inward = [one for one in self.links.values() if one.target == OUTPUT_BOX]
+        named = [(self.outputs[one.target_slot], one) for one in inward if 0 <= one.target_slot < len(self.outputs)]
+        return dict(reversed(named))
+
+    @cached_property
+    def setters(self) -> Mapping[str, EditorNode]:
+        """The first node that sets each variable."""
+        return {one.variable: one for one in reversed(self.nodes.values()) if one.type == SET}
 
 
 @dataclass(frozen=True)
@@ -114,7 +152,11 @@ def is_editor_file(tree: Mapping[str, Any]) -> bool:
 
 
 def read_editor_file(tree: Mapping[str, Any]) -> EditorFile:
-    """What an object that `is_editor_file` holds."""
+    """What an object that `is_editor_file` holds.
+
+    Raises:
+        GraphError: where it is too large.
+    """
     faults: list[Problem] = []
     definitions = tree.get("definitions")
     listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
@@ -125,7 +167,17 @@ def read_editor_file(tree: Mapping[str, Any]) -> EditorFile:
     }
     name = tree.get("name")
     sheet = _sheet(tree, "", faults)
+    _check_size([sheet, *subgraphs.values()])
     return EditorFile(sheet, subgraphs, name if isinstance(name, str) else "", tuple(faults))
+
+
+def _check_size(sheets: Sequence[Sheet]) -> None:
+    links = sum(len(one.links) for one in sheets)
+    slots = sum(len(node.inputs) + len(node.outputs) for one in sheets for node in one.nodes.values())
+    for count, most, what in ((links, MAX_LINKS, "links"), (slots, MAX_ALL_SLOTS, "inputs and outputs of nodes")):
+        if count > most:
+            message = f"{count:,} {what}, more than {most:,}"
+            raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
 
 
 def _sheet(tree: Mapping[str, Any], scope: str, faults: list[Problem]) -> Sheet:
@@ -153,14 +205,14 @@ def _nodes(given: Any, scope: str, faults: list[Problem]) -> Iterator[EditorNode
             mode if isinstance(mode, int) else 0,
             tuple(_slots(one.get("inputs"))),
             tuple(_slots(one.get("outputs"))),
-            values if isinstance(values, (list, dict)) else (),
+            values[:MAX_VALUES] if isinstance(values, list) else values if isinstance(values, dict) else (),
             title if isinstance(title, str) else "",
             properties if isinstance(properties, dict) else {},
         )
 
 
 def _slots(given: Any) -> Iterator[Slot]:
-    for one in given if isinstance(given, list) else ():
+    for one in given[:MAX_SLOTS] if isinstance(given, list) else ():
         if not isinstance(one, dict):
             yield Slot("", "*")
             continue

@@ -13,12 +13,12 @@ from typing import Any
 from weft.engine.errors import GraphError, Problem
 from weft.engine.interop.api_format import FAULTY
 from weft.engine.interop.definitions import Definitions, fits
-from weft.engine.interop.editor_file import INPUT_BOX, EditorFile, EditorLink, EditorNode, Sheet
+from weft.engine.interop.editor_file import INPUT_BOX, SET, EditorFile, EditorLink, EditorNode, Sheet
 from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
 from weft.engine.interop.widget_values import widget_values
 
 NOTES = frozenset({"Note", "MarkdownNote"})
-REROUTE, PRIMITIVE, GET, SET = "Reroute", "PrimitiveNode", "GetNode", "SetNode"
+REROUTE, PRIMITIVE, GET = "Reroute", "PrimitiveNode", "GetNode"
 VIRTUAL = NOTES | {REROUTE, PRIMITIVE, GET, SET}
 """Types of nodes that only an editor has."""
 
@@ -54,7 +54,7 @@ class SheetPlace:
         outer: where its instance is; None for the file's own sheet.
         instance: the node whose subgraph it is.
         given: values of the instance's inputs, by name.
-        within: values that the instance gives to widgets inside, by node and name.
+        within: values that the instance gives to widgets inside, by node, and there by name.
     """
 
     sheet: Sheet
@@ -62,7 +62,7 @@ class SheetPlace:
     outer: SheetPlace | None = None
     instance: EditorNode | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
-    within: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    within: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def id(self, node: str) -> str:
         """The id of a node in the whole graph."""
@@ -138,14 +138,19 @@ class _Resolution:
         given = {name: value for (inner, name), value in pairs if inner == UNNAMED}
         if isinstance(node.values, Mapping):
             given |= node.values
-        within = {pair: value for pair, value in pairs if pair[0] != UNNAMED}
+        within: dict[str, dict[str, Any]] = {}
+        for (inner, name), value in pairs:
+            if inner != UNNAMED:
+                # What an outer instance gives to a widget that this one promotes comes before its own value.
+                within.setdefault(inner, {})[name] = place.within.get(node.id, {}).get(name, value)
+        given |= place.within.get(node.id, {})
         return SheetPlace(sheet, path, place, node, given, within)
 
     def _node(self, place: SheetPlace, node: EditorNode) -> ForeignNode:
         definition = self.definitions.get(node.type)
         inputs = widget_values(node, definition)
         known = definition.by_name.keys() if definition else inputs.keys()
-        inputs |= {name: value for (id, name), value in place.within.items() if id == node.id and name in known}
+        inputs |= {name: value for name, value in place.within.get(node.id, {}).items() if name in known}
         for slot in node.inputs:
             name = slot.widget or slot.name
             if slot.link is None:
@@ -198,30 +203,28 @@ class _Resolution:
         if sheet is None:
             return ForeignLink(place.id(node.id), link.origin_slot)
         inner = self._inside(place, node, sheet)
-        inward = sheet.to_output(_name_of(node, link.origin_slot, sheet))
+        inward = sheet.to_outputs.get(_name_of(node, link.origin_slot, sheet))
         return None if inward is None else self._step(inner, inward)
 
     def _outward(self, place: SheetPlace, link: EditorLink) -> Origin | tuple[SheetPlace, str]:
         """From an input of a subgraph to what its instance gives it."""
-        if place.outer is None or place.instance is None or link.origin_slot >= len(place.sheet.inputs):
+        if place.outer is None or place.instance is None or not 0 <= link.origin_slot < len(place.sheet.inputs):
             return None
         name = place.sheet.inputs[link.origin_slot]
         slot = next((one for one in place.instance.inputs if one.name == name), None)
         if slot is not None and slot.link is not None:
             return place.outer, slot.link
         # A widget that is promoted through several levels has its value in the outermost instance.
-        outer = place.outer.within.get((place.instance.id, name), place.given.get(name))
+        outer = place.given.get(name)
         return None if outer is None else WidgetValue(outer)
 
     def _by_variable(self, place: SheetPlace, node: EditorNode) -> Origin | tuple[SheetPlace, str]:
         """From a node that reads a variable to what the one that sets it is given."""
         if node.type == SET:
             return _followed(place, next((slot.link for slot in node.inputs), None))
-        wanted = _variable(node)
         above: SheetPlace | None = place
         while above is not None:
-            setters = (one for one in above.sheet.nodes.values() if one.type == SET and _variable(one) == wanted)
-            if setter := next(setters, None):
+            if setter := above.sheet.setters.get(node.variable):
                 return _followed(above, next((slot.link for slot in setter.inputs), None))
             above = above.outer
         return None
@@ -229,27 +232,19 @@ class _Resolution:
     def _passed(self, node: EditorNode, link: EditorLink) -> str | None:
         """The link to the input that a bypassed node passes on at an output."""
         kind = node.outputs[link.origin_slot].type if link.origin_slot < len(node.outputs) else link.type
-        slots = node.inputs
-        same = slots[link.origin_slot : link.origin_slot + 1]
-        exact = [one for one in slots if one.type == kind]
-        compatible = [one for one in slots if fits(one.type, kind)]
-        for one in (*(slot for slot in same if fits(slot.type, kind)), *exact, *compatible):
-            if one.link is not None:
-                return one.link
-        return None
+        same = node.inputs[link.origin_slot] if 0 <= link.origin_slot < len(node.inputs) else None
+        if same is not None and same.link is not None and fits(same.type, kind):
+            return same.link
+        compatible = (found for given, found in node.passing.items() if fits(given, kind))
+        return node.passing.get(kind) or next(compatible, None)
 
 
 def _followed(place: SheetPlace, link: str | None) -> tuple[SheetPlace, str] | None:
     return None if link is None else (place, link)
 
 
-def _variable(node: EditorNode) -> str:
-    values = [*node.values.values()] if isinstance(node.values, Mapping) else node.values
-    return str(values[0]) if values else ""
-
-
 def _name_of(node: EditorNode, slot: int, sheet: Sheet) -> str:
     """The name of an output of a subgraph's instance: indices go stale in saved files."""
-    if slot < len(node.outputs) and node.outputs[slot].name in sheet.outputs:
+    if 0 <= slot < len(node.outputs) and node.outputs[slot].name in sheet.outputs:
         return node.outputs[slot].name
-    return sheet.outputs[slot] if slot < len(sheet.outputs) else ""
+    return sheet.outputs[slot] if 0 <= slot < len(sheet.outputs) else ""

@@ -7,7 +7,8 @@ that are too long the rest belongs to widgets that only show something.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weft.engine.interop.definitions import SEEDS, ClassDefinition, InputDefinition
@@ -78,25 +79,24 @@ def _extra(one: InputDefinition) -> tuple[str, ...]:
 def _by_slots(node: EditorNode) -> dict[str, Any]:
     """The values by the node's own inputs, as far as these say that they are for widgets."""
     assert not isinstance(node.values, Mapping)
-    rest = iter(node.values)
+    rest = deque(node.values)
     found: dict[str, Any] = {}
     for slot in node.inputs:
         if slot.widget is None:
             continue
-        value = next(rest, None)
-        while isinstance(value, str) and value in CHANGES and slot.type in ("INT", "FLOAT"):
-            value = next(rest, None)
-        if value is not None:
+        if slot.type in ("INT", "FLOAT"):
+            _drop_changes(rest)
+        if rest and (value := rest.popleft()) is not None:
             found[slot.widget] = value
         if slot.widget in SEEDS:
-            rest = _without_change(rest)
+            _drop_changes(rest)
     return found
 
 
-def _without_change(rest: Iterator[Any]) -> Iterator[Any]:
-    """What is left of values, without what an editor does with a number after a run."""
-    left = list(rest)
-    return iter(left[1:] if left and isinstance(left[0], str) and left[0] in CHANGES else left)
+def _drop_changes(rest: deque[Any]) -> None:
+    """Drop what an editor does with a number after a run from the head of the values."""
+    while rest and isinstance(rest[0], str) and rest[0] in CHANGES:
+        rest.popleft()
 
 
 def _dynamic(node: EditorNode, definition: ClassDefinition) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""The text that A1111's web UI and its kin write into pictures, as a graph.
+"""What A1111's web UI and its kin write into pictures, as a graph.
 
-The prompt stands first, then `Negative prompt: ...`, and last the settings: `Steps: 20, Sampler: Euler a, ...`.
+`weft.nodes.interop.a1111_text` reads the text.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from weft.engine.errors import Problem
-from weft.engine.graph.graph import Graph
+from weft.engine.graph.graph import Graph, Link
+from weft.nodes.interop.a1111_text import Parameters, has_parameters, read_parameters
 from weft.nodes.interop.writing import ForeignDraft
 from weft.nodes.sampling.sampler_choices import named_elsewhere
 from weft.nodes.sampling.samplers import SamplerName
@@ -44,54 +44,38 @@ SAMPLERS: Mapping[str, SamplerName] = {
 }
 """Samplers over noise levels for those whose name means a schedule's own steps here."""
 
-UNREAD = ("Hires upscale", "Denoising strength", "ControlNet 0", "Refiner", "Lora hashes", "Mask blur")
+UNREAD = ("Hires upscale", "Denoising strength", "ControlNet 0", "Refiner", "Mask blur")
 """Settings that change the picture and are not mapped, by the beginnings of their names."""
 
 
 def read_a1111(tree: Mapping[str, Any], path: Path | None) -> Graph | None:
     """The graph that a picture's parameters describe; None where there are none."""
     text = tree.get(KEY)
-    if tree.keys() != {KEY} or not isinstance(text, str) or "Steps:" not in text:
+    if tree.keys() != {KEY} or not isinstance(text, str) or not has_parameters(text):
         return None
-    prompt, negative, settings = _parts(text)
     draft = ForeignDraft()
-    _written(prompt, negative, settings, draft)
+    _written(read_parameters(text), draft)
     title = path.stem if path else ""
     problems = tuple(replace(one, file=str(path) if path else "") for one in draft.problems)
     return replace(draft.graph(title, ""), path=path, faults=problems, foreign=True)
 
 
-def _parts(text: str) -> tuple[str, str, dict[str, str]]:
-    """Prompt, negative prompt and settings."""
-    before, _, last = text.rpartition("Steps:")
-    found = re.findall(r'\s*([\w ]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)', f"Steps:{last}")
-    settings = {name.strip(): _unquoted(value.strip()) for name, value in found}
-    prompt, _, negative = before.partition("Negative prompt:")
-    return prompt.strip(), negative.strip(), settings
-
-
-def _unquoted(value: str) -> str:
-    try:
-        return str(json.loads(value)) if value.startswith('"') else value
-    except ValueError:
-        return value
-
-
-def _written(prompt: str, negative: str, settings: Mapping[str, str], draft: ForeignDraft) -> None:
-    model = settings.get("Model", "model")
-    loaded = draft.add("checkpoint", "LoadCheckpoint", {"source": _file(model)})
+def _written(given: Parameters, draft: ForeignDraft) -> None:
+    settings = given.settings
+    loaded = draft.add("checkpoint", "LoadCheckpoint", {"source": _file(settings.get("Model", "model"))})
+    model, text_encoder = _with_loras(given, loaded.output("model"), loaded.output("text_encoder"), draft)
     layer = _whole(settings.get("Clip skip", "1"), 1)
-    texts = {"text_encoder": loaded.output("text_encoder"), "clip_layer": layer if layer > 1 else None}
-    positive = draft.add("positive", "TextEncode", {**texts, "text": prompt})
-    against = draft.add("negative", "TextEncode", {**texts, "text": negative})
+    texts = {"text_encoder": text_encoder, "clip_layer": layer if layer > 1 else None}
+    positive = draft.add("positive", "TextEncode", {**texts, "text": given.prompt})
+    against = draft.add("negative", "TextEncode", {**texts, "text": given.negative})
     width, height = (_whole(part, 512) for part in (*settings.get("Size", "512x512").split("x"), "512")[:2])
     latent = draft.add("latent", "EmptyLatent", {"width": width, "height": height})
-    scale = float(settings.get("CFG scale", "7"))
-    guided = {"model": loaded.output("model"), "positive": positive, "negative": against, "scale": scale}
+    scale = _real(settings.get("CFG scale", "7"), 7.0)
+    guided = {"model": model, "positive": positive, "negative": against, "scale": scale}
     guide = draft.add("guide", "CFGGuide", guided)
     sampler, schedule = _sampling(settings, draft)
     steps = _whole(settings.get("Steps", "20"), 20)
-    spaced = {"model": loaded.output("model"), "steps": steps, "schedule": schedule}
+    spaced = {"model": model, "steps": steps, "schedule": schedule}
     sigmas = draft.add("sigmas", "MakeComfySigmas", spaced)
     run = {"guide": guide, "latent": latent, "sigmas": sigmas, "sampler": sampler}
     sampled = draft.add("sampler", "KSampler", {**run, "seed": _whole(settings.get("Seed", "0"), 0)})
@@ -103,8 +87,24 @@ def _written(prompt: str, negative: str, settings: Mapping[str, str], draft: For
         draft.parameter(name, target, "")
     for name in settings:
         if name.startswith(UNREAD):
-            message = f"the setting `{name}` is not mapped, and changes the picture"
-            draft.problems.append(Problem(message, "--partial goes without it", code="unmapped-node"))
+            draft.problems.append(_unread(f"the setting `{name}` is not mapped, and changes the picture"))
+
+
+def _with_loras(given: Parameters, model: Link, text_encoder: Link, draft: ForeignDraft) -> tuple[Link, Link]:
+    """The model and its text encoders with the LoRAs that the prompt names."""
+    for one in given.loras:
+        if one.kind == "hypernet":
+            draft.problems.append(_unread(f"the hypernetwork `{one.name}` is not mapped, and changes the picture"))
+            continue
+        lora = draft.add("lora", "LoadLoRA", {"source": _file(one.name)})
+        inputs = {"lora": lora, "model": model, "text_encoder": text_encoder, "strength": one.strength}
+        made = draft.add("apply_lora", "ApplyLoRA", {**inputs, "text_encoder_strength": one.text_strength})
+        model, text_encoder = made.output("model"), made.output("text_encoder")
+    return model, text_encoder
+
+
+def _unread(message: str) -> Problem:
+    return Problem(message, "--partial goes without it", code="unmapped-node")
 
 
 def _sampling(settings: Mapping[str, str], draft: ForeignDraft) -> tuple[str, str]:
@@ -129,3 +129,7 @@ def _file(model: str) -> str:
 
 def _whole(text: str, default: int) -> int:
     return int(text) if re.fullmatch(r"\d{1,19}", text.strip()) else default
+
+
+def _real(text: str, default: float) -> float:
+    return float(text) if re.fullmatch(r"\d{1,9}(\.\d{0,9})?", text.strip()) else default

@@ -13,6 +13,9 @@ from weft.nodes.interop.writing import Made, MappedNode, maps, with_link
 EMBEDDING = re.compile(r"embedding:([^\s,()]+)")
 """A textual inversion in a prompt."""
 
+MAX_EMBEDDINGS = 100
+"""Embeddings that a prompt names."""
+
 LANGUAGE_MODELS = frozenset({"qwen_image", "lumina2"})
 """What the text encoders are for that read prompts without weights."""
 
@@ -36,7 +39,10 @@ def encoded(one: MappedNode, text: Any, suffix: str = "") -> Made:
 
 def _with_embeddings(one: MappedNode, part: TextPart, text: str) -> tuple[TextPart, str]:
     """The text encoders with the embeddings that a prompt names, and the prompt with the words that stand for them."""
-    for name in dict.fromkeys(EMBEDDING.findall(text)):
+    names = dict.fromkeys(EMBEDDING.findall(text))
+    if len(names) > MAX_EMBEDDINGS:
+        raise UnmappableError(f"its text names {len(names):,} embeddings, more than {MAX_EMBEDDINGS}")
+    for name in names:
         file = name.replace("\\", "/")
         word = file.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".pt")
         source = file if file.endswith(".safetensors") else f"{file.removesuffix('.pt')}.safetensors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -263,6 +264,8 @@ def _listed(one: MappedNode) -> tuple[Any, ...]:
     import re
 
     levels = [float(part) for part in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", str(one.literal("sigmas")))]
+    if not all(map(math.isfinite, levels)):
+        raise UnmappableError("its noise levels are no finite numbers")
     return (one.add("ListSigmas", levels=levels).link,)
 
 

@@ -111,7 +111,9 @@ def _write(id: str, node: ForeignNode, draft: ForeignDraft, role: str, model: st
     known = part if isinstance(part, ModelPart) else None
     try:
         draft.outputs[id] = entry(MappedNode(id, node, definitions().get(node.type), draft, role, known, sorted(uses)))
-    except UnmappableError as fault:
+    except (UnmappableError, ArithmeticError, LookupError, TypeError, ValueError) as found:
+        # A value of another type or size than its class has, which the definitions do not tell.
+        fault = found if isinstance(found, UnmappableError) else f"its values are not those of this class ({found})"
         hint = f"change `{node.title or node.type}` in ComfyUI; --partial imports what does not need it"
         draft.problems.append(Problem(f"{node.type}: {fault}", hint, id, code=UNMAPPED))
 
