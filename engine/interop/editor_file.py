@@ -133,7 +133,7 @@ class Sheet:
     @cached_property
     def setters(self) -> Mapping[str, EditorNode]:
         """The first node that sets each variable."""
-        return {one.variable: one for one in reversed(self.nodes.values()) if one.type == SET}
+        return {one.variable: one for one in reversed([*self.nodes.values()]) if one.type == SET}
 
 
 @dataclass(frozen=True)

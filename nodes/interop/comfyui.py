@@ -93,10 +93,12 @@ def mapped(foreign: ForeignGraph, path: Path | None = None) -> Graph:
     for id in order:
         node = foreign.nodes[id]
         if id in faulty or any(link.node not in draft.outputs for link in _all_links(id, node, models)):
+            draft.keep_inputs(node)
             continue
         _write(id, node, draft, roles.get(id, ""), models.get(id), used[id])
     problems = capped(one.within(file) for one in (*foreign.faults, *found, *draft.problems))
     title = foreign.title or (path.stem if path else "")
+    draft.keep_used()
     graph = draft.graph(title, "\n\n".join(foreign.notes))
     return replace(graph, path=path, faults=tuple(problems), foreign=True)
 
@@ -106,6 +108,7 @@ def _write(id: str, node: ForeignNode, draft: ForeignDraft, role: str, model: st
     entry = entries().get(node.type)
     if entry is None:
         draft.problems.append(_unknown(id, node))
+        draft.keep_inputs(node)
         return
     part = draft.outputs[model][0] if model else None
     known = part if isinstance(part, ModelPart) else None
@@ -116,10 +119,14 @@ def _write(id: str, node: ForeignNode, draft: ForeignDraft, role: str, model: st
         fault = found if isinstance(found, UnmappableError) else f"its values are not those of this class ({found})"
         hint = f"change `{node.title or node.type}` in ComfyUI; --partial imports what does not need it"
         draft.problems.append(Problem(f"{node.type}: {fault}", hint, id, code=UNMAPPED))
+        draft.keep_inputs(node)
 
 
 def _unknown(id: str, node: ForeignNode) -> Problem:
     """The problem of a class that has no entry."""
+    if node.type.startswith(("workflow>", "workflow/")):
+        hint = "convert it to a subgraph, or to its nodes, in ComfyUI, and save the graph again"
+        return Problem(f"the group node {node.type} is of an old form that is not read", hint, id, code="group-node")
     where = f"of the package {node.package}, " if node.package else ""
     own = "" if node.type in definitions() or node.package else "no node of ComfyUI's own, "
     message = f"the node class {node.type}, {own or where}has no counterpart here"

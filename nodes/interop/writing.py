@@ -25,12 +25,14 @@ class ForeignDraft:
     Args:
         sets: what each parameter is, and the inputs that it sets.
         outputs: what each output of the other program's nodes is here, by node.
+        results: the nodes that give something to the user, or to a node that cannot be written.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     sets: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     outputs: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
     _next: dict[str, int] = field(default_factory=dict, repr=False)
     _named: dict[tuple[str, Any], str] = field(default_factory=dict, repr=False)
 
@@ -60,6 +62,26 @@ class ForeignDraft:
             self._next[f"parameter {name}"] = count + 1
             wanted = self._named[name, value] = name if count == 1 else f"{name}_{count}"
         self.sets.setdefault(wanted, (description, []))[1].append(target)
+
+    def keep_inputs(self, node: ForeignNode) -> None:
+        """Keep what a node would be given that cannot be written: a user may take it from there."""
+        links = [given for given in node.inputs.values() if isinstance(given, ForeignLink)]
+        known = (self.outputs.get(link.node, ())[link.slot : link.slot + 1] for link in links if link.slot >= 0)
+        found = (getattr(part, "link", part) for parts in known for part in parts)
+        self.results += (link.node for link in found if isinstance(link, Link))
+
+    def keep_used(self) -> None:
+        """Leave out what no result needs: a prompt that is ignored at a scale of 1, what a node left that failed."""
+        stack, used = [*self.results], set[str]()
+        while stack:
+            id = stack.pop()
+            if id not in used:
+                used.add(id)
+                given = (one if isinstance(one, tuple) else (one,) for one in self.nodes[id].inputs.values())
+                stack += (link.node for some in given for link in some if isinstance(link, Link))
+        self.nodes = {id: node for id, node in self.nodes.items() if id in used}
+        kept = {name: [one for one in sets if one.partition(".")[0] in used] for name, (_, sets) in self.sets.items()}
+        self.sets = {name: (self.sets[name][0], sets) for name, sets in kept.items() if sets}
 
     def graph(self, title: str, notes: str) -> Graph:
         parameters = {
@@ -185,9 +207,14 @@ class MappedNode:
         """
         own = slug(self.node.title) if self.node.title and self.node.title != self.node.type else ""
         base = own or self.role or snake(type)
-        return self.draft.add(
-            f"{base}_{suffix}" if suffix and (own or self.role) else suffix or base, type, inputs, self._sources()
-        )
+        if suffix:
+            # A graph that was exported has the whole id as its title.
+            base = f"{base}_{suffix}" if (own or self.role) and not f"_{base}".endswith(f"_{suffix}") else base
+            base = base if own or self.role else suffix
+        made = self.draft.add(base, type, inputs, self._sources())
+        if self.definition is None or self.definition.sink:
+            self.draft.results.append(made.id)
+        return made
 
     def _sources(self) -> str:
         """Where the files that the node names can be found."""
