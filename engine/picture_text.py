@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,11 @@ FOREIGN = ("prompt", "workflow", "parameters")
 `parameters` is no JSON, so an object with this one key carries it.
 """
 
+PARAMETERS = FOREIGN[-1]
+
+CARRIES = "carries"
+"""The key of a graph file with the texts of other programs that its pictures carry."""
+
 MAX_TEXT = 2**26
 """The greatest size of a text that is read from a picture, in bytes."""
 
@@ -41,7 +47,7 @@ def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
         texts: JSON, `GRAPH` and `RUN`.
     """
     if content.startswith(png.SIGNATURE):
-        return png.with_text(content, {_PNG_KEYWORDS[name]: text for name, text in texts.items()})
+        return png.with_text(content, {_PNG_KEYWORDS.get(name, name): text for name, text in texts.items()})
     if content.startswith(jpeg.SIGNATURE):
         return jpeg.with_text(content, texts)
     return webp.with_text(content, texts) if webp.is_webp(content[:12]) else content
@@ -63,6 +69,27 @@ def texts_of(file: BinaryIO, limit: int) -> Mapping[str, str]:
     return webp.texts(file, limit) if webp.is_webp(head) else {}
 
 
+@lru_cache(maxsize=1)
+def texts_of_graph(text: str) -> Mapping[str, str]:
+    """The texts that pictures of a graph carry: the graph, and those of other programs that it has with it.
+
+    Args:
+        text: the graph as JSON.
+    """
+    if f'"{CARRIES}"' not in text:
+        return {GRAPH: text}
+    tree = orjson.loads(text)
+    others = of_others(tree.pop(CARRIES, None))
+    return {GRAPH: orjson.dumps(tree, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode(), **others}
+
+
+def of_others(given: object) -> dict[str, str]:
+    """The texts of other programs in a mapping; nothing else."""
+    names = [name for name in FOREIGN if name != PARAMETERS]  # a text of settings would name those of another picture
+    known = {name: given.get(name) for name in names} if isinstance(given, Mapping) else {}
+    return {name: text for name, text in known.items() if isinstance(text, str)}
+
+
 @dataclass(frozen=True)
 class Carried:
     """What a picture carries of its run.
@@ -70,10 +97,12 @@ class Carried:
     Args:
         graph: the graph as JSON text.
         contents: the digests of the files that the graph names, by name.
+        others: the texts of other programs, by name.
     """
 
     graph: bytes
     contents: Mapping[str, str]
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def carried(path: Path, limit: int = 2**30) -> Carried | None:
@@ -85,11 +114,26 @@ def carried(path: Path, limit: int = 2**30) -> Carried | None:
     with path.open("rb") as file:
         texts = texts_of(file, limit)
     if GRAPH in texts:
-        return Carried(texts[GRAPH].encode(), _contents(texts.get(RUN, "")))
-    name = next((name for name in FOREIGN if name in texts), None)
+        return Carried(texts[GRAPH].encode(), _contents(texts.get(RUN, "")), of_others(texts))
+    name = next((name for name in FOREIGN if name in texts and (name == PARAMETERS or _is_object(texts[name]))), None)
     if name is None:
         return None
-    return Carried(orjson.dumps({name: texts[name]}) if name == FOREIGN[-1] else texts[name].encode(), {})
+    # Python writes NaN into JSON, which has none: ComfyUI does so for nodes that are never cached.
+    text = orjson.dumps({name: texts[name]}) if name == PARAMETERS else _NUMBERLESS.sub(_kept, texts[name]).encode()
+    return Carried(text, {}, of_others(texts))
+
+
+_NUMBERLESS = re.compile(r'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+
+
+def _kept(found: re.Match[str]) -> str:
+    """A text as it is; null for what is no number."""
+    return found[0] if found[0].startswith('"') else "null"
+
+
+def _is_object(text: str) -> bool:
+    """Whether a text may be a JSON object: other programs write their prompt under a name of ComfyUI's."""
+    return text.lstrip()[:1] == "{"
 
 
 def _contents(text: str) -> dict[str, str]:

@@ -35,7 +35,7 @@ def command(
     say_problems(graph.faults, json)
     if graph.faults and not partial:
         return Exit.WRONG
-    whole = replace(graph, faults=(), path=None)
+    whole = replace(graph, faults=(), path=None, carries={})
     if not whole.nodes:
         say("nothing of it is left")
         return Exit.WRONG

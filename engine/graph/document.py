@@ -33,7 +33,7 @@ from weft.engine.graph.graph import Given, Graph, Link, Node, Parameter, freeze
 from weft.engine.graph.parsing import load_bytes, parse, place_of
 from weft.engine.graph.parts import ID
 from weft.engine.limits import Limits
-from weft.engine.picture_text import ENDINGS, carried
+from weft.engine.picture_text import CARRIES, ENDINGS, PARAMETERS, Carried, carried, of_others
 from weft.engine.settings import resolve
 from weft.engine.types import shown
 
@@ -63,9 +63,11 @@ def load(path: Path, limit: int | None = None) -> Graph:
     """
     limit = resolve().limits.max_file_bytes if limit is None else limit
     contents: Mapping[str, str] = {}
+    others: Mapping[str, str] = {}
     try:
         if path.suffix.lower() in ENDINGS and path.is_file():
-            content, contents = _carried(path, limit)
+            found = _carried(path, limit)
+            content, contents, others = found.graph, found.contents, found.others
         else:
             content = load_bytes(path, limit)
     except GraphError as fault:
@@ -76,18 +78,18 @@ def load(path: Path, limit: int | None = None) -> Graph:
         message = f"cannot be read: {fault.strerror}"
         raise GraphError([Problem(message, hint, file=str(path), code="unreadable-file")]) from None
     graph = read(content, path, limit)
-    return replace(graph, contents=contents) if contents else graph
+    return replace(graph, contents=contents, carries=others) if contents or others else graph
 
 
-def _carried(path: Path, limit: int) -> tuple[bytes, Mapping[str, str]]:
-    """The graph that a picture carries, and the digests of the files that it names."""
+def _carried(path: Path, limit: int) -> Carried:
+    """What a picture carries."""
     found = carried(path, limit)
     if found is None:
         hint = (
             "only pictures that Weft wrote without --no-metadata carry their graph, while no other program removes it"
         )
         raise GraphError([Problem("this picture carries no graph", hint, code="not-a-graph")])
-    return found.graph, found.contents
+    return found
 
 
 def neighbour(path: Path) -> str:
@@ -114,7 +116,25 @@ def read(content: bytes | str, path: Path | None = None, limit: int | None = Non
         tree = parse(content, faults, max(len(content), Limits.max_file_bytes) if limit is None else limit)
     except GraphError as fault:
         raise GraphError(problem.within(str(path or "")) for problem in fault.problems) from None
-    return built(tree, path, faults)
+    # Reading may change the tree, so what it is called is asked before.
+    name = _foreign_name(tree)
+    graph = built(tree, path, faults)
+    return replace(graph, carries={name: _text(content)}) if graph.foreign and len(content) <= MAX_CARRIED else graph
+
+
+MAX_CARRIED = 2**22
+"""The size of the file of another program's graph that pictures carry, in bytes."""
+
+
+def _foreign_name(tree: Any) -> str:
+    """The name that pictures have for a graph of another program's."""
+    if isinstance(tree, dict) and tree.keys() == {PARAMETERS}:
+        return PARAMETERS
+    return "workflow" if isinstance(tree, dict) and isinstance(tree.get("nodes"), list) else "prompt"
+
+
+def _text(content: bytes | str) -> str:
+    return content if isinstance(content, str) else content.decode(errors="replace")
 
 
 def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -> Graph:
@@ -241,6 +261,7 @@ def _built(tree: Mapping[str, Any], path: Path | None, scope: str, faults: list[
         notes=tree.get("notes", ""),
         layout=freeze(tree.get("layout", {})),
         path=path,
+        carries=of_others(tree.get(CARRIES)),
     )
 
 
@@ -346,6 +367,8 @@ def plain(graph: Graph) -> dict[str, Any]:
         "graphs": {name: plain(one) for name, one in graph.graphs.items()},
         "layout": _thaw(graph.layout),
     }
+    if graph.carries:
+        parts[CARRIES] = dict(graph.carries)
     return {name: part for name, part in parts.items() if part or name == "nodes"}
 
 

@@ -109,7 +109,9 @@ OBJECTS: Mapping[str, ObjectKeys] = {
 }
 """The objects inside of a graph file, by their names in its JSON Schema."""
 
-DOCUMENT = ObjectKeys("A graph file, version 1.", _GRAPH | {"$schema": _TEXT, "weft": _WHOLE}, ("nodes", "weft"))
+DOCUMENT = ObjectKeys(
+    "A graph file, version 1.", _GRAPH | {"$schema": _TEXT, "weft": _WHOLE, "carries": _OBJECT}, ("nodes", "weft")
+)
 """The whole file."""
 
 

@@ -56,6 +56,8 @@ class Graph(Displayed):
         faults: problems of its file that reading found; the checker reports them.
         keywords: what else people call what it does, for those who search among graphs.
         foreign: whether it was read from another program's file; its faults are about what was left out then.
+        carries: texts of other programs that its pictures carry next to it, by their names in a picture, such as the
+            workflow of ComfyUI's that it was read from; no part of comparisons.
         lineage: names the graph and those that `replace` and copies made of it: links that were made in the block of
             one may be used in the blocks of the others. No part of comparisons.
     """
@@ -74,6 +76,7 @@ class Graph(Displayed):
     faults: tuple[Problem, ...] = ()
     keywords: tuple[str, ...] = ()
     foreign: bool = field(default=False, repr=False)
+    carries: Mapping[str, str] = field(default_factory=dict, repr=False)
     lineage: str = field(default_factory=lambda: os.urandom(8).hex(), repr=False)
 
     def __enter__(self) -> Graph:

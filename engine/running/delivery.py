@@ -19,7 +19,7 @@ import orjson
 from weft.engine.artifact import SUFFIXES, Artifact, name_fault
 from weft.engine.atomic_write import check_writable, make_folder
 from weft.engine.errors import InputError, writing_hint
-from weft.engine.picture_text import GRAPH, MAX_TEXT, RUN, texts_of, with_texts
+from weft.engine.picture_text import GRAPH, MAX_TEXT, RUN, of_others, texts_of, texts_of_graph, with_texts
 from weft.engine.planning.planner import Step
 from weft.engine.running.numbered_files import place
 from weft.engine.verdict import Verdict
@@ -106,7 +106,7 @@ class Folder:
         run = {"node": step.call.id, **self._run(step, item), "contents": dict(self.contents), **versions()}
         if artifact.verdict:
             run["safety"] = artifact.verdict.plain()
-        return with_texts(artifact.data, {GRAPH: self.graph(), RUN: orjson.dumps(run).decode()})
+        return with_texts(artifact.data, {**texts_of_graph(self.graph()), RUN: orjson.dumps(run).decode()})
 
     def _run(self, step: Step, item: int | None) -> dict[str, Any]:
         """What identifies a picture: the recipe key of its node, and its number among those of the node."""
@@ -118,9 +118,10 @@ class Folder:
             return False
         with path.open("rb") as file:
             texts = texts_of(file, MAX_TEXT)
-        if texts.keys() != {GRAPH, RUN} or not _is_of(texts[RUN], run):
+        if not {GRAPH, RUN} <= texts.keys() or not _is_of(texts[RUN], run):
             return False
-        return with_texts(data, {name: texts[name] for name in (GRAPH, RUN)}) == path.read_bytes()
+        own = {GRAPH: texts[GRAPH], **of_others(texts), RUN: texts[RUN]}
+        return with_texts(data, own) == path.read_bytes()
 
 
 def _is_of(text: str, run: Mapping[str, Any]) -> bool:

@@ -47,6 +47,7 @@ DOCUMENTATION: Mapping[str, str] = {
     "outputs": "What the graph returns in addition to the files that it writes: a name and a link for each.",
     "graphs": 'Named subgraphs; a node of type "graph:NAME" is replaced by one.',
     "layout": "Where an editor places the nodes. It changes no result.",
+    "carries": "Texts of other programs that pictures of this graph carry next to it, by their names in a picture.",
     "$schema": "The schema that editors complete and check this file by.",
     "weft": "The version of the file format.",
 }

@@ -207,11 +207,8 @@ class MappedNode:
         """
         own = slug(self.node.title) if self.node.title and self.node.title != self.node.type else ""
         base = own or self.role or snake(type)
-        if suffix:
-            # A graph that was exported has the whole id as its title.
-            base = f"{base}_{suffix}" if (own or self.role) and not f"_{base}".endswith(f"_{suffix}") else base
-            base = base if own or self.role else suffix
-        made = self.draft.add(base, type, inputs, self._sources())
+        id = f"{base}_{suffix}" if suffix and (own or self.role) else suffix or base
+        made = self.draft.add(id, type, inputs, self._sources())
         if self.definition is None or self.definition.sink:
             self.draft.results.append(made.id)
         return made

@@ -1,0 +1,102 @@
+"""A picture of ComfyUI's as a job over seeds and prompts, and what its pictures carry.
+
+The job, killed and continued, in about a minute: `pytest -m slow tests/nodes/interop/test_farm_of_a_workflow.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Pictures
+from PIL.PngImagePlugin import PngInfo
+
+from tests.nodes.interop.classic import api, editor
+from weft.engine import Engine, Graph
+from weft.engine.picture_text import carried
+
+INVERTED = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}},
+    "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+    "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}},
+}
+
+
+def picture(path: Path, **texts: str) -> Path:
+    """A PNG with texts."""
+    chunks = PngInfo()
+    for name, text in texts.items():
+        chunks.add_text(name, text)
+    Pictures.new("RGB", (8, 8), "red").save(path, pnginfo=chunks)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["json", "png"])
+def test_a_picture_carries_the_graph_and_the_workflow_that_it_is_from(tmp_path: Path, ending: str) -> None:
+    picture(tmp_path / "in.png")
+    texts = {"prompt": json.dumps(INVERTED), "workflow": json.dumps(editor())}
+    if ending == "json":
+        del texts["workflow"]
+        (tmp_path / "graph.json").write_text(texts["prompt"])
+    else:
+        picture(tmp_path / "graph.png", **texts)
+    graph = Graph.load(tmp_path / f"graph.{ending}")
+    with Engine(store=None, device="cpu", output=tmp_path / "out", inputs=[tmp_path]) as engine:
+        (path,) = engine.run(graph).paths
+        found = carried(Path(path))
+        assert found is not None and found.others == texts
+        with Pictures.open(path) as opened:
+            opened.load()
+            assert {key: opened.info[key] for key in texts} == texts
+        again = Graph.load(path)
+        assert again == graph and again.carries == texts
+        # A second run finds the picture written, and writes none.
+        assert engine.run(again).paths == (path,) and len([*(tmp_path / "out").iterdir()]) == 1
+
+
+def test_numbers_that_are_none_in_a_picture_are_no_fault(tmp_path: Path) -> None:
+    """ComfyUI writes NaN next to nodes that it never caches; and other programs write their prompt as plain text."""
+    tree: dict[str, Any] = json.loads(json.dumps(INVERTED))
+    tree["2"]["is_changed"] = [float("nan")]
+    tree["3"]["inputs"]["filename_prefix"] = "NaN"
+    graph = Graph.load(picture(tmp_path / "a.png", prompt=json.dumps(tree)))
+    assert not graph.faults and graph.nodes["save_image"].inputs["name"] == "NaN"
+    plain = picture(tmp_path / "b.png", prompt="a red house", workflow=json.dumps(INVERTED))
+    assert Graph.load(plain).nodes.keys() == graph.nodes.keys()
+
+
+def published(out: Path) -> list[Path]:
+    return sorted(out.glob("*.png"))
+
+
+@pytest.mark.slow
+def test_a_job_over_a_workflow_goes_on_after_a_kill(tmp_path: Path) -> None:
+    texts = {"prompt": json.dumps(api("builtin:landscapes", batch_size=1)), "workflow": json.dumps(editor())}
+    picture(tmp_path / "made.png", **texts)
+    sweep = {"prompt": ["a red house", "a lake"], "seed": [1, 2]}
+    (tmp_path / "job.json").write_text(json.dumps({"weft_job": 1, "graph": "made.png", "sweep": sweep}))
+    command = [sys.executable, "-m", "weft.engine.cli", "farm", "run", "job.json", "-o", "out"]
+    options: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "WEFT_HOME": str(tmp_path / "home")}}
+    begun = subprocess.Popen(command, start_new_session=True, **options)
+    while not published(tmp_path / "out") and begun.poll() is None:
+        time.sleep(0.05)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    first = {path: path.stat().st_mtime_ns for path in published(tmp_path / "out")}
+    assert 1 <= len(first) < 4
+    subprocess.run(command, check=True, **options)
+    paths = published(tmp_path / "out")
+    assert len(paths) == 4 and all(path.stat().st_mtime_ns == when for path, when in first.items())
+    for path in paths:
+        graph = Graph.load(path)
+        assert graph.carries == texts and graph.nodes["k_sampler"].inputs["seed"] in (1, 2)
+    assert len({Graph.load(path).nodes["positive"].inputs["text"] for path in paths}) == 2
+    plan = subprocess.run([*command[:4], "plan", "job.json", "-o", "out"], check=True, capture_output=True, **options)
+    assert b"4" in plan.stdout
