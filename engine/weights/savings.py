@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Saving = Literal["tiles", "blocks", "layers"]
-"""`tiles`: decode and encode pictures in pieces, where the result is the same. `blocks`: keep the blocks of networks on
+Saving = Literal["tiles", "calls", "blocks", "layers"]
+"""`tiles`: decode and encode pictures in pieces, where the result is the same. `calls`: call a network once for each
+prompt, where several share a call. `blocks`: keep the blocks of networks on
 the host, and send each to the device as it runs. `layers`: the same with each layer by itself."""
 
-SAVINGS: tuple[Saving, ...] = ("tiles", "blocks", "layers")
+SAVINGS: tuple[Saving, ...] = ("tiles", "calls", "blocks", "layers")
 """In the order in which they are asked for."""
 
 WORDS: Mapping[Saving, str] = {
     "tiles": "in tiles",
+    "calls": "with a call of the network for each prompt",
     "blocks": "with networks sent to the device block by block",
     "layers": "with networks sent to the device layer by layer",
 }

@@ -38,6 +38,9 @@ NAMES_OTHERS = frozenset(
 )
 """Entries of a transformers configuration by which it loads code or other files."""
 
+LARGE_SHARE = 16
+"""A tensor is a large part of a network where it has more than one of so many of its bytes."""
+
 CAST_ON_DEVICES = frozenset((torch.float16, torch.bfloat16, torch.float32))
 """Precisions of files that every device can be given."""
 
@@ -86,12 +89,17 @@ def _precision_to_load(module_class: Any, folder: Path, variant: str, wanted: to
 
 
 def _cast_on(device: str, module: nn.Module, dtype: torch.dtype) -> None:
-    """Move a module to a device and cast there what its files have; what it works out itself stays as it is."""
+    """Move a module to a device and cast there what its files have; what it works out itself stays as it is.
+
+    A tensor is on the device in both precisions meanwhile. So large ones are cast on the host.
+    """
     stored = {id(one): one for one in module.state_dict(keep_vars=True).values() if one.is_floating_point()}
+    large = sum(one.nbytes for one in stored.values()) / LARGE_SHARE
 
     def moved(tensor: Tensor) -> Tensor:
-        there = tensor.to(device)
-        return there.to(dtype) if id(tensor) in stored else there
+        if id(tensor) not in stored:
+            return tensor.to(device)
+        return tensor.to(dtype).to(device) if tensor.nbytes > large else tensor.to(device).to(dtype)
 
     module._apply(moved)  # type: ignore[no-untyped-call]
 

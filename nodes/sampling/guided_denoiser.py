@@ -307,6 +307,8 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         ]
         loras = held.enter_context(TimedLoRAs(guide, context))
         nets = [_reading(number, net, inputs, len(scales)) for number, net in enumerate(nets)]
+        if len(inputs) > 1 and not guide.model.separate and context.saves("calls"):
+            guide = replace(guide, model=replace(guide.model, separate=True))
         yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), step, loras)
 
 

@@ -66,6 +66,8 @@ class TorchCalls:
             return func(tensor, self._index(tensor, args[1]), value)
         if func is torch.Tensor.tolist:
             return tensor.cpu().tolist()
+        if func is torch.Tensor.to and _is_already(tensor, [*args[1:], *kwargs.values()]):
+            return tensor
         if func is torch.Tensor.numpy:
             raise TypeError(f"can't convert {tensor.home} device type tensor to numpy. Use Tensor.cpu() first.")
         return func(*args, **kwargs)
@@ -98,3 +100,13 @@ class TorchCalls:
 def _with_index(value: Any) -> Any:
     """A device that can be pretended with its index, for which torch would ask the device itself."""
     return named_home(value) if isinstance(value, torch.device) and value.type in KINDS else value
+
+
+def _is_already(tensor: PretendedTensor, wanted: Sequence[Any]) -> bool:
+    """Whether a tensor has the device and the type that it is asked to have, which torch then gives as it is."""
+    if any(isinstance(one, Tensor) or one is True for one in wanted):  # like another tensor, or in any case a copy
+        return False
+    homes = [named_home(one) for one in wanted if isinstance(one, (str, torch.device))]
+    types = [one for one in wanted if isinstance(one, torch.dtype)]
+    formats = [one for one in wanted if isinstance(one, torch.memory_format) and one is not torch.preserve_format]
+    return all(one == tensor.home for one in homes) and all(one is tensor.dtype for one in types) and not formats

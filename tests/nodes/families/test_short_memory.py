@@ -45,6 +45,15 @@ def painting(name: str, side: int = SIDE) -> Graph:
     return graph
 
 
+def sampling_by_two_prompts(name: str, side: int) -> Graph:
+    with Graph() as graph:
+        parts = LoadCheckpoint(name)
+        prompts = [TextEncode(parts.text_encoder, text) for text in (PROMPT, "night")]
+        guide = CFGGuide(parts.model, *prompts, scale=4.0)
+        graph.output("latent", KSampler(guide, EmptyLatent(side, side), seed=1, steps=2, sampler="euler"))
+    return graph
+
+
 class Painted:
     """A graph that was run on the pretended device: its result, what was heard, and bytes."""
 
@@ -106,6 +115,20 @@ def test_a_large_picture_is_decoded_in_tiles_where_it_does_not_fit(
     assert [one.what for one in short.reliefs if one.action == "retried"][-1].endswith("in tiles")
     assert short.result.warnings[-1].code == "out-of-memory"
     assert short.peak <= cuda["cuda:0"].capacity
+
+
+@pytest.mark.slow
+def test_prompts_are_computed_one_after_the_other_where_both_do_not_fit(
+    cuda: PretendedDevices, zoo: Zoo, models: Path
+) -> None:
+    graph, whole = sampling_by_two_prompts(zoo("sd2"), 384), {"offload": "none", "weights": 0}
+    free = Painted(cuda, graph, models, **whole)
+    cuda["cuda:0"].capacity = int(TILED_SHARE * free.peak)
+    short = Painted(cuda, graph, models, **whole)
+    want, found = (one.result.outputs["latent"].samples for one in (free, short))
+    print(f"\n{short.peak / free.peak:.2f} of the memory, {float((want - found).abs().max())} apart", *short.reliefs)
+    assert torch.allclose(want, found, atol=1e-4)
+    assert [one.what for one in short.reliefs if one.action == "retried"][-1].endswith("for each prompt")
 
 
 def test_where_nothing_helps_what_holds_memory_is_named(cuda: PretendedDevices, zoo: Zoo, models: Path) -> None:

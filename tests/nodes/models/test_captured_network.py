@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from weft.nodes.models.captured_network import MOST, WARM_UP, CapturedCalls
 
@@ -32,9 +33,7 @@ class Recorder:
 
         def replay() -> None:
             self.replayed += 1
-            places = results if isinstance(results, tuple) else (results,)
-            again = call()
-            for place, one in zip(places, again if isinstance(again, tuple) else (again,), strict=True):
+            for place, one in zip(tree_leaves(results), tree_leaves(call()), strict=True):
                 place.copy_(one)
 
         return results, replay
