@@ -172,7 +172,7 @@ class WorkerPool:
             slot.chunk.extend(self.ledger.lease(slot.name, max(size, self.batch), slot.shared))
         while slot.chunk:
             entry = slot.chunk.popleft()
-            if self.ledger.begin(slot.name, entry):
+            if self.ledger.begin(slot.name, entry) is not None:
                 slot.running, slot.started = entry, time.monotonic()
                 return slot.actor.run.remote(entry)
         return None

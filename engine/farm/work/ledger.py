@@ -21,6 +21,7 @@ from weft.engine.farm.work.job_facts import JobFacts
 from weft.engine.farm.work.ledger_file import LedgerFile
 from weft.engine.farm.work.publishing import dissolve
 from weft.engine.process import machine, process_start
+from weft.engine.unicode_text import read_json
 
 LEASE = 30.0
 """Seconds for which a lease holds unless it is renewed."""
@@ -61,6 +62,13 @@ class Entry:
 
 _NAMES = tuple(Entry.__dataclass_fields__)
 _COLUMNS = ", ".join(_NAMES)
+
+_BEGUN = """
+SELECT state, worker, attempt, (SELECT value FROM facts WHERE name = 'state'),
+       (SELECT value FROM facts WHERE name = 'submitted')
+FROM items WHERE id = ?
+"""
+"""Who holds an item, whether its job runs, and when the job was submitted: one look, since it is one for each item."""
 
 
 class Ledger(LedgerFile):
@@ -167,16 +175,21 @@ class Ledger(LedgerFile):
             self._base.execute("UPDATE items SET until=? WHERE state='leased' AND worker=?", (now + LEASE, worker))
             self._base.execute("UPDATE workers SET seen=? WHERE name=?", (now, worker))
 
-    def begin(self, worker: str, entry: Entry) -> bool:
+    def begin(self, worker: str, entry: Entry) -> float | None:
         """Say what a worker executes, so that its death is charged to this item.
 
-        False where the lease is lost, or the job does not run.
+        Returns:
+            When the job was submitted, in seconds since 1970; None where the lease is lost, or the job does not run.
         """
         with self._transaction():
-            if self.state != "running" or not self._holds(worker, entry):
-                return False
+            row = self._base.execute(_BEGUN, (entry.id,)).fetchone()
+            if row is None or row[:3] != ("leased", worker, entry.attempt):
+                return None
+            state, submitted = (read_json(value) if value else None for value in row[3:])
+            if (state or "running") != "running":
+                return None
             self._base.execute("UPDATE workers SET item=? WHERE name=?", (entry.id, worker))
-        return True
+        return float(submitted or 0.0)
 
     def _holds(self, worker: str, entry: Entry) -> bool:
         row = self._base.execute("SELECT state, worker, attempt FROM items WHERE id=?", (entry.id,)).fetchone()

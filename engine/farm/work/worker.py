@@ -118,8 +118,8 @@ class Worker:
     def _chunk(self, chunk: list[Entry], committer: Committer) -> None:
         """Run leased items; each is committed while the next one runs."""
         for entry in chunk:
-            if not self.stopped() and self.ledger.begin(self.name, entry):
-                if self.ledger.submitted != self.submitted:  # again, perhaps with another graph
+            if not self.stopped() and (submitted := self.ledger.begin(self.name, entry)) is not None:
+                if submitted != self.submitted:  # again, perhaps with another graph
                     committer.wait()
                     self.runner.close()
                     self._read_job()

@@ -46,7 +46,7 @@ def test_a_bad_worker_gives_back_what_it_holds_and_gets_nothing(ledger: Ledger) 
     held = ledger.lease("bad", 6)
     for entry in held[:3]:
         ledger.fail("bad", entry, "the device is broken")
-    assert ledger.counts() == {"waiting": 12} and not ledger.begin("bad", held[3]) and not ledger.lease("bad", 6)
+    assert ledger.counts() == {"waiting": 12} and ledger.begin("bad", held[3]) is None and not ledger.lease("bad", 6)
     assert len(ledger.lease("good", 20)) == 12
     assert progress(ledger).quarantined == ("bad",) and progress(ledger).plain()["aside"] == ("bad",)
 
