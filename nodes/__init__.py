@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ImageEncoder,
         ImagePrompt,
         IPAdapter,
+        PictureProjection,
         Redux,
         UnCLIP,
     )
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.free_u import FreeU
     from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
     from weft.nodes.library.grid import ImageGrid
-    from weft.nodes.library.grounding_prompts import GroundPrompt
+    from weft.nodes.library.grounding_prompts import GroundPictures, GroundPrompt, LoadPictureProjection
     from weft.nodes.library.guidance import CFGGuide
     from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
     from weft.nodes.library.hypernetworks import ApplyHypernetwork
@@ -310,6 +311,7 @@ __all__ = [
     "FormatText",
     "Framing",
     "FreeU",
+    "GroundPictures",
     "GroundPrompt",
     "Grounding",
     "GrowMask",
@@ -362,6 +364,7 @@ __all__ = [
     "LoadLoRA",
     "LoadObjectDetector",
     "LoadPerceptualNetwork",
+    "LoadPictureProjection",
     "LoadPipeline",
     "LoadPoseModel",
     "LoadRedux",
@@ -401,6 +404,7 @@ __all__ = [
     "PerturbedAttention",
     "PickFromBatch",
     "PictureFeatures",
+    "PictureProjection",
     "Pictured",
     "Pipeline",
     "PipelineInputs",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import Recipe, value
+from weft.engine import ADDED_LATER, Recipe, value
 from weft.nodes.value_checks import check_tensor
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ class UnCLIP(ImageWeights):
 @dataclass(frozen=True, repr=False)
 class Redux(ImageWeights):
     """FLUX.1 Redux: a projection of encoded pictures to the tokens of a prompt."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
+class PictureProjection(ImageWeights):
+    """GLIGEN's projection of pictures to vectors of phrases."""
 
 
 @value
@@ -137,17 +143,28 @@ class Grounding:
         features: the vector of the phrase of each `[item, object, channel]`.
         end: the fraction of the steps at which they stop to count.
         blank: whether learned vectors stand in their place, for the negative prompt.
+        phrased: 1 for those that have a phrase, else 0 `[item, object]`; None where all have.
+        pictures: the vector of the picture of each `[item, object, channel]`; None where none has.
+        pictured: 1 for those that have a picture, else 0 `[item, object]`; None where none has.
     """
 
     boxes: Tensor = field(repr=False)
     features: Tensor = field(repr=False)
     end: float
     blank: bool = False
+    phrased: Tensor | None = field(default=None, metadata=ADDED_LATER, repr=False)
+    pictures: Tensor | None = field(default=None, metadata=ADDED_LATER, repr=False)
+    pictured: Tensor | None = field(default=None, metadata=ADDED_LATER, repr=False)
 
     def check_value(self) -> None:
         """Raise `InputError` for tensors of another shape or type."""
         check_tensor("the boxes of a Grounding", self.boxes, ("item", "object", 4))
-        check_tensor("the features of a Grounding", self.features, ("item", "object", "channel"))
+        for what, vectors in (("features", self.features), ("pictures", self.pictures)):
+            if vectors is not None:
+                check_tensor(f"the {what} of a Grounding", vectors, ("item", "object", "channel"))
+        for marks in (self.phrased, self.pictured):
+            if marks is not None:
+                check_tensor("the marks of a Grounding", marks, ("item", "object"))
 
     def withheld(self) -> Grounding:
         """The same places without objects: what the negative prompt gets."""

@@ -9,6 +9,11 @@ from weft.engine import InputError, Notice
 from weft.nodes.families.sources import ModelSource
 from weft.nodes.models import diffusers_folder
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.grounding_pictures import (
+    PROJECTION_FOLDER,
+    PictureProjectionFacts,
+    picture_projection_facts,
+)
 from weft.nodes.models.ip_adapter_files import (
     LAYERS,
     PROJECTION,
@@ -80,6 +85,25 @@ class ReduxSource(ModelSource):
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
         return refused(root, contents, "FLUX.1 Redux", "give the folder or the safetensors file of Redux")
+
+
+class PictureProjectionSource(ModelSource):
+    """GLIGEN's projection of pictures: alone, or in the folder of its pipeline."""
+
+    kind = "picture projection"
+    components = ("", PROJECTION_FOLDER)
+
+    def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
+        if not root.is_dir():
+            return root, (root,)
+        return root, diffusers_folder.content(root, ("",) if contents.has("") else (PROJECTION_FOLDER,))
+
+    def facts(self, contents: Contents, root: Path) -> PictureProjectionFacts | None:
+        return recognised(picture_projection_facts, contents)
+
+    def refusal(self, root: Path, contents: Contents) -> InputError:
+        hint = "give the folder of GLIGEN's pipeline for texts and pictures, or its part `image_project`"
+        return refused(root, contents, "GLIGEN's projection of pictures", hint)
 
 
 def refused(root: Path, contents: Contents, wanted: str, hint: str) -> InputError:

@@ -20,7 +20,12 @@ from weft.nodes.models.denoiser import (
     Residuals,
 )
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
-from weft.nodes.models.grounding import grounding_arguments, grounding_conditions, grounds_phrases
+from weft.nodes.models.grounding import (
+    grounding_arguments,
+    grounding_conditions,
+    grounds_phrases,
+    grounds_pictures,
+)
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections, corrections_of
@@ -123,12 +128,16 @@ class UNetDenoiser(Denoiser):
     def grounds(cls, config: Mapping[str, Any]) -> bool:
         return grounds_phrases(config)
 
+    @classmethod
+    def grounds_pictures(cls, config: Mapping[str, Any]) -> bool:
+        return grounds_pictures(config)
+
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         vector = {} if prompt.image_vector is None else {"class_labels": prompt.image_vector}
         return {**super().conditions(prompt, latent, negative), **vector, **grounding_conditions(prompt.grounding)}
 
     def arguments(self, conditions: Conditions) -> dict[str, Any]:
-        return grounding_arguments(conditions)
+        return grounding_arguments(conditions, self.network.config)
 
     def image_processor(self, inner: Any, number: int) -> Any:
         from weft.nodes.models.image_attention import CrossAttentionWithImages

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import Loading, loader_for
 from weft.nodes.families import checkpoint_in
-from weft.nodes.image_prompt_values import ImageEncoder, IPAdapter, Redux, UnCLIP
+from weft.nodes.image_prompt_values import ImageEncoder, IPAdapter, PictureProjection, Redux, UnCLIP
+from weft.nodes.models.grounding_pictures import PictureProjectionFacts, load_picture_projection
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts
 from weft.nodes.models.network_calls import reading_weights
 from weft.nodes.models.redux_files import ReduxFacts, load_redux
@@ -55,6 +56,17 @@ def load_image_embedder(recipe: Redux, loading: Loading) -> Any:
     facts = facts_of(source, ReduxFacts, "a Redux", "LoadRedux")
     with reading_weights(source.text):
         return load_redux(facts, source.root, recipe.variant, getattr(torch, recipe.dtype), loading.device)
+
+
+@loader_for(PictureProjection)
+def load_projection(recipe: PictureProjection, loading: Loading) -> Any:
+    """GLIGEN's projection of pictures to vectors of phrases."""
+    import torch
+
+    source = loading.locate(recipe.source)
+    facts_of(source, PictureProjectionFacts, "GLIGEN's projection of pictures", "LoadPictureProjection")
+    with reading_weights(source.text):
+        return load_picture_projection(source.root, recipe.variant, getattr(torch, recipe.dtype), loading.device)
 
 
 @loader_for(UnCLIP)

@@ -319,6 +319,11 @@ class Denoiser:
         """Whether a network of this configuration reads objects at places of the picture."""
         return False
 
+    @classmethod
+    def grounds_pictures(cls, config: Mapping[str, Any]) -> bool:
+        """Whether it reads pictures of these objects too."""
+        return False
+
     def image_processor(self, inner: Any, number: int) -> Any:
         """The attention processor of an image layer that adds pictures to what another processor gives.
 

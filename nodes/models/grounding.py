@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from weft.nodes.image_prompt_values import Grounding
     from weft.nodes.models.denoiser import Conditions
 
-BOXES, FEATURES, MASKS = GROUNDING = ("grounding_boxes", "grounding_features", "grounding_masks")
+BOXES, FEATURES, MASKS = ("grounding_boxes", "grounding_features", "grounding_masks")
+PHRASED, PICTURES, PICTURED = ("grounding_phrased", "grounding_pictures", "grounding_pictured")
+GROUNDING = (BOXES, FEATURES, MASKS, PHRASED, PICTURES, PICTURED)
 """The conditions of a denoiser by which it reads objects at places."""
+
+WITH_PHRASES, WITH_PICTURES = "gated", "gated-text-image"
+"""What configurations call the attention of networks that read phrases, and of those that read pictures too."""
 
 MOST_OBJECTS = 30
 """The objects that a network reads; where there are fewer, learned vectors stand in their place."""
@@ -23,7 +28,12 @@ MOST_OBJECTS = 30
 
 def grounds_phrases(config: Mapping[str, Any]) -> bool:
     """Whether a UNet of this configuration reads boxes with phrases."""
-    return config.get("attention_type") == "gated"
+    return config.get("attention_type") in (WITH_PHRASES, WITH_PICTURES)
+
+
+def grounds_pictures(config: Mapping[str, Any]) -> bool:
+    """Whether a UNet of this configuration reads boxes with pictures."""
+    return config.get("attention_type") == WITH_PICTURES
 
 
 def grounding_conditions(grounding: Grounding | None) -> Conditions:
@@ -31,7 +41,12 @@ def grounding_conditions(grounding: Grounding | None) -> Conditions:
     if grounding is None:
         return {}
     mask = grounding.boxes.new_ones(grounding.boxes.shape[:2]) * (not grounding.blank)
-    return {BOXES: padded(grounding.boxes), FEATURES: padded(grounding.features), MASKS: padded(mask)}
+    given = {BOXES: grounding.boxes, FEATURES: grounding.features, MASKS: mask}
+    if grounding.phrased is not None:
+        given[PHRASED] = grounding.phrased * mask
+    if grounding.pictures is not None and grounding.pictured is not None:
+        given |= {PICTURES: grounding.pictures, PICTURED: grounding.pictured * mask}
+    return {name: padded(one) for name, one in given.items()}
 
 
 def padded(objects: Tensor) -> Tensor:
@@ -42,10 +57,26 @@ def padded(objects: Tensor) -> Tensor:
     return whole
 
 
-def grounding_arguments(conditions: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Conditions of a UNet as diffusers' class takes them: those of objects are one argument."""
+def grounding_arguments(conditions: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions of a UNet as diffusers' class takes them: those of objects are one argument.
+
+    Args:
+        config: of the UNet.
+    """
     given: dict[str, Any] = {name: one for name, one in conditions.items() if name not in GROUNDING}
     if BOXES in conditions:
-        objects = {"boxes": BOXES, "positive_embeddings": FEATURES, "masks": MASKS}
-        given["cross_attention_kwargs"] = {"gligen": {name: conditions[own] for name, own in objects.items()}}
+        objects = {"boxes": conditions[BOXES], "masks": conditions[MASKS]}
+        own = _of_pictures(conditions) if grounds_pictures(config) else {"positive_embeddings": conditions[FEATURES]}
+        given["cross_attention_kwargs"] = {"gligen": {**objects, **own}}
     return given
+
+
+def _of_pictures(conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a network that reads pictures too takes of objects; zeros for those without one."""
+    features, masks = conditions[FEATURES], conditions[MASKS]
+    return {
+        "phrases_embeddings": features,
+        "phrases_masks": conditions.get(PHRASED, masks),
+        "image_embeddings": conditions.get(PICTURES, features * 0),
+        "image_masks": conditions.get(PICTURED, masks * 0),
+    }

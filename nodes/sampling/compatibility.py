@@ -335,12 +335,14 @@ def _additions_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     if reads and prompts and all(node.above_by_type(TextEncoder) for node in prompts):
         message = f"the model of `{model.node}` reads the vector of a picture, which its prompts lack"
         yield NodeProblem("guide", message, IMAGE_VECTOR_HINT, "wrong-prompt")
-    grounds = model.family.denoiser.grounds(model.facts.network.config)
+    denoiser, config = model.family.denoiser, model.facts.network.config
+    grounds, shown = denoiser.grounds(config), denoiser.grounds_pictures(config)
     for node in _prompt_nodes(sampler):
         traits = node.call.type.trait(PromptTraits)
         for given, read, what in (
             (traits and traits.image_vector, reads, "the vector of a picture"),
             (traits and traits.grounding, grounds, "objects at places"),
+            (traits and traits.grounding_pictures, shown, "pictures of objects at places"),
         ):
             if given and not read:
                 message = f"`{node.call.id}` gives {what}, and the model of `{model.node}` reads none"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream
-from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, IPAdapter, Redux
+from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, IPAdapter, PictureProjection, Redux
 from weft.nodes.models.denoiser import Denoiser, ImageLayer
+from weft.nodes.models.grounding_pictures import PictureProjectionFacts
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder, check_layers
 from weft.nodes.models.network_blocks import check_modules, check_unet_blocks, number_for, read_blocks
 from weft.nodes.models.recognition import RAISED
@@ -59,6 +60,20 @@ def redux_reads(apply: Upstream) -> Iterator[NodeProblem]:
             f"{encoder[1].width}; `{redux[0].call.id}` and `{encoder[0].call.id}`"
         )
         hint = "encode the picture with Redux's own image encoder: LoadImageEncoder takes the folder of its pipeline"
+        yield NodeProblem("embedding", message, hint, "wrong-channels")
+
+
+def projection_reads(apply: Upstream) -> Iterator[NodeProblem]:
+    """GLIGEN's projection must read the vectors that the image encoder makes."""
+    loader, encoder = apply.above_by_type(PictureProjection), encoder_of(apply)
+    source = loader.source("source") if loader else None
+    facts = source.facts if source else None
+    if loader and encoder and isinstance(facts, PictureProjectionFacts) and facts.width != encoder[1].vector:
+        message = (
+            f"the projection reads vectors of {facts.width} channels, and the image encoder makes vectors of "
+            f"{encoder[1].vector}; `{loader.call.id}` and `{encoder[0].call.id}`"
+        )
+        hint = "encode the picture with the pipeline's own image encoder: LoadImageEncoder takes its folder"
         yield NodeProblem("embedding", message, hint, "wrong-channels")
 
 

@@ -202,6 +202,9 @@ def check_additions(prompt: Prompt[Any], model: Denoiser) -> None:
         raise InputError(
             f"the model of {model.family} reads no objects at places", "leave GroundPrompt out", "unsupported-by-model"
         )
+    if prompt.grounding and prompt.grounding.pictures is not None and not model.grounds_pictures(model.network.config):
+        message = f"the model of {model.family} reads no pictures of objects at places"
+        raise InputError(message, "leave GroundPictures out", "unsupported-by-model")
     if prompt.image_vector is not None and not reads:
         message = f"the model of {model.family} reads no vector of a picture"
         raise InputError(message, "leave ApplyUnCLIP out", "unsupported-by-model")

@@ -70,12 +70,14 @@ class PromptTraits:
     Args:
         image_vector: whether its prompts have the vector of a picture, which some denoisers read (unCLIP).
         grounding: whether its prompts have objects at places, which some denoisers read (GLIGEN).
+        grounding_pictures: whether these objects have pictures, which fewer read.
         for_items: gives the inputs of a node whose pictures or masks are one for all items that are sampled, or one for
             each: `always("image", "mask")`.
     """
 
     image_vector: bool = False
     grounding: bool = False
+    grounding_pictures: bool = False
     for_items: Callable[[Upstream], Sequence[str]] = no_inputs
 
 

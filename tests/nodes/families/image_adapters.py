@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder
+from diffusers.pipelines.stable_diffusion.clip_image_project_model import CLIPImageProjection
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import (
     CLIPImageProcessor,
+    CLIPProcessor,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
     SiglipImageProcessor,
@@ -167,15 +169,36 @@ def unclip(folder: Path) -> None:
 
 
 def gligen(folder: Path) -> None:
-    """A checkpoint with the layers of GLIGEN, whose gates are open, as a fresh one's are not."""
+    """A checkpoint with the layers of GLIGEN."""
     torch.manual_seed(0)
-    pipeline = stable_diffusion(scheduler("PNDMScheduler"), attention_type="gated")
+    _grounding("gated").save_pretrained(folder)
+
+
+def gligen_of_pictures(folder: Path) -> None:
+    """A pipeline whose objects may have pictures, with its image encoder."""
+    torch.manual_seed(0)
+    pipeline = _grounding("gated-text-image")
+    width, prepare = pipeline.text_encoder.config.hidden_size, CLIPImageProcessor(size=SIDE, crop_size=SIDE)
+    diffusers.StableDiffusionGLIGENTextImagePipeline(
+        **{name: getattr(pipeline, name) for name in ("tokenizer", "text_encoder", "unet", "scheduler", "vae")},
+        processor=CLIPProcessor(prepare, pipeline.tokenizer),
+        image_encoder=clip_vision(width),
+        image_project=CLIPImageProjection(width),
+        safety_checker=None,
+        feature_extractor=prepare,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+
+
+def _grounding(attention: str) -> Any:
+    """A pipeline whose UNet has gates, which are open, as a fresh one's are not."""
+    pipeline = stable_diffusion(scheduler("PNDMScheduler"), attention_type=attention)
     for name, weight in pipeline.unet.named_parameters():
         if name.endswith(("alpha_attn", "alpha_dense")):
             torch.nn.init.constant_(weight, 0.8)
         if "null_" in name:
             torch.nn.init.normal_(weight)
-    pipeline.save_pretrained(folder)
+    return pipeline
 
 
 def redux(folder: Path) -> None:
@@ -188,5 +211,10 @@ def redux(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-FOLDERS: Mapping[str, Callable[[Path], None]] = {"unclip": unclip, "gligen": gligen, "redux": redux}
+FOLDERS: Mapping[str, Callable[[Path], None]] = {
+    "unclip": unclip,
+    "gligen": gligen,
+    "gligen-pictures": gligen_of_pictures,
+    "redux": redux,
+}
 """Folders of pipelines that read pictures or places."""

@@ -56,6 +56,7 @@ TINY = {
     "flux_redux": "flux-dev",
     "unclip": "unclip",
     "gligen": "gligen",
+    "gligen_pictures": "gligen-pictures",
     "merge": "clip",
     "free_u": "clip",
     "animatediff": "clip",
@@ -88,6 +89,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "unclip": {"checkpoint": "unclip", "encoder": "unclip"},
     "gligen": {"checkpoint": "gligen"},
     "animatediff": {"motion": "motion"},
+    "gligen_pictures": dict.fromkeys(("checkpoint", "encoder", "projection"), "gligen-pictures"),
 }
 """Tiny sources of what graphs have next to their models."""
 
