@@ -28,6 +28,7 @@ from weft.nodes import moved_node_modules as _moved_node_modules  # noqa: F401  
 
 if TYPE_CHECKING:
     from weft.nodes.image_prompt_values import (
+        FaceEmbedding,
         Grounding,
         ImageEmbedding,
         ImageEncoder,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.control import ApplyControlNet, Controlled
     from weft.nodes.library.edge_maps import DrawLineArt, DrawScribble, FindCannyEdges, FindSoftEdges
     from weft.nodes.library.edges import FindEdges
+    from weft.nodes.library.face_prompts import ApplyFaceID, LoadFaceEmbedding, MakeFaceEmbedding
     from weft.nodes.library.free_u import FreeU
     from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
     from weft.nodes.library.grid import ImageGrid
@@ -243,6 +245,7 @@ __all__ = [
     "AestheticScore",
     "AppliedLoRA",
     "ApplyControlNet",
+    "ApplyFaceID",
     "ApplyHypernetwork",
     "ApplyIPAdapter",
     "ApplyLoRA",
@@ -300,6 +303,7 @@ __all__ = [
     "EstimateDepth",
     "ExtractFeatures",
     "ExtractFolderFeatures",
+    "FaceEmbedding",
     "FeatureNetwork",
     "FindCannyEdges",
     "FindEdges",
@@ -356,6 +360,7 @@ __all__ = [
     "LoadDepthModel",
     "LoadDiffusionModel",
     "LoadEmbedding",
+    "LoadFaceEmbedding",
     "LoadFeatureNetwork",
     "LoadIPAdapter",
     "LoadImage",
@@ -375,6 +380,7 @@ __all__ = [
     "LoadVAE",
     "LoadVideo",
     "MakeComfySigmas",
+    "MakeFaceEmbedding",
     "MakeLatent",
     "MakeSigmas",
     "MakeVideo",

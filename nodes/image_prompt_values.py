@@ -96,6 +96,22 @@ class ImageEmbedding:
 
 @value
 @dataclass(frozen=True, eq=False)
+class FaceEmbedding:
+    """What InsightFace makes of faces, as prompts of IP-Adapter FaceID.
+
+    Args:
+        vectors: its numbers of each `[face, channel]`.
+    """
+
+    vectors: Tensor = field(repr=False)
+
+    def check_value(self) -> None:
+        """Raise `InputError` for a tensor of another shape or type."""
+        check_tensor("the vectors of a FaceEmbedding", self.vectors, ("face", "channel"))
+
+
+@value
+@dataclass(frozen=True, eq=False)
 class ImagePrompt:
     """Pictures that act with a prompt, through an IP-Adapter.
 

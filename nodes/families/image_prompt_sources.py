@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from weft.engine import InputError, Notice
+from weft.engine import InputError, Notice, Resolved, SearchPaths
 from weft.nodes.families.sources import ModelSource
 from weft.nodes.models import diffusers_folder
 from weft.nodes.models.contents import Contents
@@ -54,6 +55,16 @@ class IPAdapterSource(ModelSource):
 
     kind = "IP-Adapter"
     components = ()
+
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
+        """The adapter of that name; one whose file has a LoRA too, which LoadLoRA reads, has a digest of its own.
+
+        Raises:
+            InputError: for what any other source is refused for.
+        """
+        found = super().resolve(text, places)
+        faces = isinstance(found.facts, IPAdapterFacts) and found.facts.face
+        return replace(found, reading=self.kind) if faces else found
 
     def facts(self, contents: Contents, root: Path) -> IPAdapterFacts | None:
         return recognised(ip_adapter_facts, contents) if contents.shapes else None

@@ -211,7 +211,7 @@ def GroundPictures(
         phrases: for each picture what it shows, in addition to it; an empty text is none. Left out, none has one.
         length: of the vectors of pictures, which the model was trained with: `gligen_normalize_constant` in diffusers.
         end: the fraction of the steps at which places stop counting, the same as that of a GroundPrompt before. 1 holds
-            them throughout, as StableDiffusionGLIGENTextImagePipeline does whatever it is told.
+            them throughout, as StableDiffusionGLIGENTextImagePipeline does in any case.
     """
     import torch
 

@@ -15,7 +15,7 @@ from weft.nodes.library.picture_lists import pictures_of
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder
 from weft.nodes.models.network_blocks import read_blocks
 from weft.nodes.models.vision_models import EncodedImages, ImageReader
-from weft.nodes.sampling.image_prompt_checks import adapter_reads
+from weft.nodes.sampling.image_prompt_checks import adapter_reads, reads_faces
 from weft.nodes.sampling.traits import PromptTraits
 from weft.nodes.sizes import SizeTraits, no_size
 from weft.nodes.value_checks import has_some
@@ -66,14 +66,14 @@ def EncodeImage(
 
 @node(category="loaders", lane="io", settings=("precision",))
 def LoadIPAdapter(source: Annotated[str, IPAdapterSource()], *, context: Context = INJECTED) -> IPAdapter:
-    """Load an IP-Adapter (https://arxiv.org/abs/2308.06721): plain, Plus, Plus for faces, for whole faces.
+    """Load an IP-Adapter (https://arxiv.org/abs/2308.06721): plain, Plus, Plus for faces, for whole faces, FaceID.
 
-    Adapters that read the embedding of a face (FaceID) are refused.
+    Those that read the embedding of a face (FaceID, FaceID Plus) are applied by ApplyFaceID.
 
     Args:
         source: a .safetensors file in the layout of its authors (`h94/IP-Adapter/models/ip-adapter_sd15.safetensors`,
             `h94/IP-Adapter/sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors`), of XLabs for FLUX.1, or of InstantX
-            for SD 3.5.
+            for SD 3.5. Those of FaceID are published as pickles: convert them to safetensors first.
     """
     return IPAdapter(str(context.found(source).digest), "", context.precision)
 
@@ -85,7 +85,7 @@ class Pictured(NamedTuple, Generic[F]):
     negative: Conditioning[F] | None
 
 
-def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+def check_applied(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
     """The range of steps must not be empty, and factors of blocks be written as they are read."""
     yield from check_range(inputs, limits)
     try:
@@ -101,7 +101,7 @@ def _for_items(node: Upstream) -> tuple[str, ...]:
 @node(
     category="conditioning",
     lane="gpu",
-    check=_check,
+    check=check_applied,
     fits=adapter_reads,
     traits=(PromptTraits(for_items=_for_items),),
 )
@@ -144,13 +144,15 @@ def ApplyIPAdapter(
     from weft.nodes.models.image_projector import ImageProjector
 
     with context.weights(ip_adapter, ImageProjector) as projector:
+        if projector.facts.face:
+            raise reads_faces()
         check_encoder(projector.facts, embedding.tokens.shape[-1], embedding.vectors.shape[-1])
         tokens = projector.project(EncodedImages(embedding.tokens, embedding.last, embedding.vectors))
         absent = projector.project(_absent(embedding, projector.facts, context)).expand_as(tokens)
     arranged, blank = (one[:, None] if per_item else one[None] for one in (tokens, absent))
     coverage = mask.coverage.clamp(0, 1) if mask else None
     prompt = ImagePrompt(ip_adapter, arranged, blank.contiguous(), scale, blocks, coverage, start, end)
-    return Pictured(_with(prompt, positive), _with(prompt.withheld(), negative) if negative else None)
+    return Pictured(with_pictures(prompt, positive), with_pictures(prompt.withheld(), negative) if negative else None)
 
 
 def _absent(embedding: ImageEmbedding, facts: IPAdapterFacts, context: Context) -> EncodedImages:
@@ -168,5 +170,6 @@ def _absent(embedding: ImageEmbedding, facts: IPAdapterFacts, context: Context) 
         return reader.black() if facts.joint else reader.blank()
 
 
-def _with(prompt: ImagePrompt, conditioning: Conditioning[F]) -> Conditioning[F]:
+def with_pictures(prompt: ImagePrompt, conditioning: Conditioning[F]) -> Conditioning[F]:
+    """A conditioning each of whose prompts has one more prompt of pictures."""
     return Conditioning(tuple(replace(one, images=(*one.images, prompt)) for one in conditioning.prompts))

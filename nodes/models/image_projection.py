@@ -13,12 +13,26 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from diffusers.models.embeddings import ImageProjection, IPAdapterFullImageProjection, IPAdapterPlusImageProjection
+from diffusers.models.embeddings import (
+    ImageProjection,
+    IPAdapterFaceIDImageProjection,
+    IPAdapterFaceIDPlusImageProjection,
+    IPAdapterFullImageProjection,
+    IPAdapterPlusImageProjection,
+)
 from torch import Tensor, nn
 
 from weft.nodes.models.image_projector import HEAD, LAYER, ImageProjector
-from weft.nodes.models.ip_adapter_files import LAYERS, PROJECTION, IPAdapterFacts, numbered_keys, under_own_names
+from weft.nodes.models.ip_adapter_files import (
+    FACES,
+    LAYERS,
+    PROJECTION,
+    IPAdapterFacts,
+    numbered_keys,
+    under_own_names,
+)
 from weft.nodes.models.loading import notice_unread, ready
+from weft.nodes.models.lora_file import FACE_LORA
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.single_file import below, tensors
 from weft.nodes.models.timed_image_projection import TimedImageProjector
@@ -37,7 +51,7 @@ class FixedImageProjector(ImageProjector):
     def __init__(self, facts: IPAdapterFacts, weights: Mapping[str, Tensor], dtype: torch.dtype, name: str) -> None:
         super().__init__(facts)
         with init_empty_weights(include_buffers=False):
-            self.projection = _projection(facts, weights)
+            self.projection: Any = _projection(facts, weights)
             biased = "keys.0.bias" in weights
             sides = [nn.ModuleList(nn.Linear(facts.width, one, biased) for one in facts.layers) for _ in range(2)]
         self.keys, self.values = sides
@@ -49,6 +63,23 @@ class FixedImageProjector(ImageProjector):
         first = next(self.parameters())
         with network_call("the projection of an IP-Adapter", {"picture": given}):
             projected: Tensor = self.projection(given.to(first.device, first.dtype))
+        return projected.float().cpu()
+
+    def project_faces(self, faces: Tensor, tokens: Tensor | None, shortcut: bool) -> Tensor:
+        """The tokens of faces `[face, token, channel]`, for an adapter that reads them.
+
+        Args:
+            faces: their embeddings `[face, channel]`.
+            tokens: of their pictures `[face, token, channel]`, for FaceID Plus.
+            shortcut: whether what is made of the face alone is added (FaceID Plus v2).
+        """
+        first, projection = next(self.parameters()), self.projection
+        if tokens is not None:
+            projection.clip_embeds = tokens[:, None].to(first.device, first.dtype)
+            projection.shortcut = shortcut
+        with network_call("the projection of an IP-Adapter", {"face": faces}):
+            projected: Tensor = projection(faces.to(first.device, first.dtype))
+        projection.clip_embeds = None
         return projected.float().cpu()
 
     def attended(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -70,15 +101,39 @@ def _projection(facts: IPAdapterFacts, weights: Mapping[str, Tensor]) -> nn.Modu
         kind: Any = IPAdapterFullImageProjection
         full: nn.Module = kind(facts.reads, facts.width)
         return full
+    if facts.kind == FACES[0]:
+        face: Any = IPAdapterFaceIDImageProjection
+        alone: nn.Module = face(
+            facts.face,
+            facts.width,
+            mult=size("ff.net.0.proj.weight") // facts.face,
+            num_tokens=size("ff.net.2.weight") // facts.width,
+        )
+        return alone
     layers = [name for name in weights if LAYER.match(name.removeprefix("projection."))]
+    depth, heads = len({name.split(".")[2] for name in layers}), size("layers.0.attn.to_q.weight") // HEAD
+    if facts.kind == FACES[1]:
+        inner = size("proj_in.weight")
+        return IPAdapterFaceIDPlusImageProjection(
+            embed_dims=inner,
+            output_dims=facts.width,
+            hidden_dims=facts.reads,
+            id_embeddings_dim=facts.face,
+            depth=depth,
+            dim_head=HEAD,
+            heads=heads,
+            num_tokens=size("proj.net.2.weight") // inner,
+            ffn_ratio=size("layers.0.ff.1.net.2.weight", 1) / inner,
+            ffproj_ratio=size("proj.net.0.proj.weight") // facts.face,
+        )
     hidden = size("latents", 2)
     return IPAdapterPlusImageProjection(
         embed_dims=facts.reads,
         output_dims=facts.width,
         hidden_dims=hidden,
-        depth=len({name.split(".")[2] for name in layers}),
+        depth=depth,
         dim_head=HEAD,
-        heads=size("layers.0.attn.to_q.weight") // HEAD,
+        heads=heads,
         num_queries=size("latents", 1),
         ffn_ratio=size("layers.0.ff.1.net.2.weight", 1) / hidden,
     )
@@ -107,7 +162,8 @@ def load_ip_adapter(facts: IPAdapterFacts, path: Path, dtype: torch.dtype, devic
     projector = FixedImageProjector(facts, weights, dtype, path.name)
     read = {name for number, _ in numbered_keys(layers) for name in _names_of_layer(number)}
     others = [name for name in found if not name.startswith((PROJECTION, LAYERS))]
-    notice_unread(path.name, [*others, *(LAYERS + name for name in layers if name not in read)])
+    left = (LAYERS + name for name in layers if name not in read)
+    notice_unread(path.name, [*others, *(name for name in left if not FACE_LORA.match(name))])
     return ready(projector, device)
 
 
@@ -125,6 +181,8 @@ def _of_layer(layers: Mapping[str, Tensor], number: int, key: int) -> Iterator[t
 
 
 PLAIN = {"proj.": "image_embeds."}
+FACE = {"proj.0.": "ff.net.0.proj.", "proj.2.": "ff.net.2."}
+FACE_PLUS = {"proj.0.": "proj.net.0.proj.", "proj.2.": "proj.net.2."}
 FULL = {"proj.0.": "ff.net.0.proj.", "proj.2.": "ff.net.2.", "proj.3.": "norm."}
 PLUS = {
     "0.norm1.": "ln0.",
@@ -140,9 +198,11 @@ PLUS = {
 
 def _renamed(kind: str, found: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a projection under diffusers' names."""
-    table = {"plain": PLAIN, "full": FULL, "plus": PLUS}[kind]
+    tables = {"plain": PLAIN, "full": FULL, "plus": PLUS, FACES[0]: FACE, FACES[1]: FACE_PLUS}
     for name, one in found.items():
-        match = LAYER.match(name) if kind == "plus" else None
+        name = name.removeprefix("perceiver_resampler.") if kind == FACES[1] else name
+        match = LAYER.match(name) if kind in ("plus", FACES[1]) else None
+        table = PLUS if match else tables[kind]
         layer, rest = (match[0], name[match.end() :]) if match else ("", name)
         if rest.startswith("0.to_kv."):
             key, value = one.chunk(2)

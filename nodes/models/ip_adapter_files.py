@@ -38,13 +38,15 @@ class IPAdapterFacts:
     """What headers say of an IP-Adapter.
 
     Args:
-        kind: `plain`, `plus`, `full` or `timed`, whose tokens depend on the step.
-        reads: channels of what it reads of an image encoder: of the vector for a plain one, of tokens for others.
+        kind: `plain`, `plus`, `full`, `face`, `face plus`, or `timed`, whose tokens depend on the step.
+        reads: channels of what it reads of an image encoder: of the vector for a plain one, of tokens for others; 0
+            where it reads a face alone.
         width: channels of the tokens that it makes, as many as those of the model's prompts; of a timed one, as many as
             the model's attention layers have.
         layers: channels of each attention layer that it was made for, in the order of its keys.
         joint: whether these are layers of joint attention, as in FLUX.1; their keys then have biases.
         contents: all that its headers say.
+        face: numbers of the embedding of a face that it reads (FaceID); 0 where it reads none.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class IPAdapterFacts:
     layers: tuple[int, ...]
     joint: bool = False
     contents: Contents = field(default_factory=Contents, repr=False)
+    face: int = 0
 
     @property
     def reads_vectors(self) -> bool:
@@ -86,7 +89,6 @@ def ip_adapter_facts(contents: Contents) -> IPAdapterFacts | None:
     projection, keys = below(PROJECTION, named), numbered_keys(below(LAYERS, named))
     if not projection or not keys:
         return None
-    _refuse_faces(projection)
     kind, reads, width = _projection(projection)
     layers = tuple(shape[0] for _, shape in keys)
     if {shape[1] for _, shape in keys} != {width}:
@@ -99,7 +101,8 @@ def ip_adapter_facts(contents: Contents) -> IPAdapterFacts | None:
                 "get the file again",
                 "damaged-file",
             )
-    return IPAdapterFacts(kind, reads, width, layers, joint, contents)
+    face = projection["proj.0.weight"][1] if kind in FACES else 0
+    return IPAdapterFacts(kind, reads, width, layers, joint, contents, face)
 
 
 def _wanted(
@@ -120,6 +123,14 @@ def _wanted(
         yield f"{PROJECTION}proj.0.bias", (inner,)
         yield f"{PROJECTION}proj.2.weight", (width, inner)
         yield from ((f"{PROJECTION}{name}.bias", (width,)) for name in ("proj.2", "proj.3"))
+    if kind in FACES:
+        inner = projection["proj.0.weight"][0]
+        made = projection["norm.weight"][0]
+        tokens = max(projection["proj.2.weight"][0] // made, 1)
+        yield f"{PROJECTION}proj.0.bias", (inner,)
+        yield f"{PROJECTION}proj.2.weight", (tokens * made, inner)
+        yield f"{PROJECTION}proj.2.bias", (tokens * made,)
+        yield f"{PROJECTION}norm.bias", (made,)
     if kind == "timed":
         hidden = projection["proj_in.weight"][0]
         for number, _ in keys:
@@ -152,10 +163,21 @@ def numbered_keys(layers: Mapping[str, T]) -> list[tuple[int, T]]:
     return sorted((int(number), one) for number, one in numbers if number.isdecimal())
 
 
+FACES = ("face", "face plus")
+"""The kinds that read the embedding of a face (FaceID), alone or with the tokens of its picture."""
+
+RESAMPLED = "perceiver_resampler.proj_in.weight"
+"""The tensor of FaceID Plus that reads the tokens of a picture."""
+
+
 def _projection(shapes: Shapes) -> tuple[str, int, int]:
     """The kind of a projection, channels of what it reads, and of the tokens that it makes."""
     if "proj.weight" in shapes:
         return "plain", shapes["proj.weight"][1], shapes["norm.weight"][0]
+    if RESAMPLED in shapes:
+        return FACES[1], shapes[RESAMPLED][1], shapes["perceiver_resampler.proj_out.weight"][0]
+    if {"norm.weight", "proj.2.weight"} <= shapes.keys():
+        return FACES[0], 0, shapes["norm.weight"][0]
     if "proj.3.weight" in shapes:
         return "full", shapes["proj.0.weight"][1], shapes["proj.3.weight"][0]
     if "time_embedding.linear_1.weight" in shapes:
@@ -163,14 +185,25 @@ def _projection(shapes: Shapes) -> tuple[str, int, int]:
     return "plus", shapes["proj_in.weight"][1], shapes["proj_out.weight"][0]
 
 
-def _refuse_faces(projection: Shapes) -> None:
-    """Raise `InputError` for an adapter that reads the embedding of a face (FaceID)."""
-    if "perceiver_resampler.proj_in.weight" in projection or {"norm.weight", "proj.2.weight"} <= projection.keys():
-        raise InputError(
-            "the adapter reads the embedding of a face that InsightFace makes (FaceID), which no node gives it",
-            "use a plain one, IP-Adapter Plus, or one of these for faces (ip-adapter-plus-face, ip-adapter-full-face)",
-            "unsupported-network",
-        )
+def check_faces(facts: IPAdapterFacts, channels: int, pictured: bool) -> None:
+    """Raise `InputError` where an adapter reads no embedding of a face, or one of another size.
+
+    Args:
+        channels: numbers of the embedding.
+        pictured: whether a picture of the face is given with it.
+    """
+    if not facts.face:
+        message = "the IP-Adapter reads pictures, and no embedding of a face"
+        raise InputError(message, "use ApplyIPAdapter", "unsupported-by-model")
+    if channels != facts.face:
+        message = f"the IP-Adapter reads {facts.face} numbers of a face, and the embedding has {channels}"
+        raise InputError(message, "give the `normed_embedding` of InsightFace", "wrong-channels")
+    if facts.reads and not pictured:
+        message = "the IP-Adapter is a FaceID Plus, which reads the picture of the face too"
+        raise InputError(message, "give it as `embedding`, from EncodeImage", "missing-input")
+    if pictured and not facts.reads:
+        message = "the IP-Adapter reads the embedding of a face alone, and is given a picture too"
+        raise InputError(message, "leave `embedding` out", "unsupported-by-model")
 
 
 def check_layers(facts: IPAdapterFacts, layers: Sequence[ImageLayer], model: str) -> None:
@@ -212,6 +245,8 @@ def check_encoder(facts: IPAdapterFacts, width: int, vector: int) -> None:
         width: channels of the encoder's tokens.
         vector: channels of its vectors.
     """
+    if not facts.reads:
+        return
     given, what = (vector, "vectors") if facts.reads_vectors else (width, "tokens")
     if given != facts.reads:
         raise InputError(

@@ -127,6 +127,7 @@ SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(single_blocks\.\d+)\.processor\.proj_lora\.", r"\1.linear2.lora."),
         (r"\.processor\.(to_[qkv])_lora\.", r".\1.lora."),
         (r"\.processor\.to_out_lora\.", ".to_out.0.lora."),
+        (r"^(ip_adapter\.\d+\.to_(?:q|k|v|out))_lora\.", r"\1.lora."),
         (r"\.self_attn\.to_([qkv]|out)_lora\.", r".self_attn.\1_proj.lora."),
         (r"\.norm\.(key|query)_norm\.scale$", r".norm.\1_norm.norm_scale"),
         (r"\.(norm_(?:added_)?[qk])\.weight$", r".\1.norm_scale"),
@@ -200,15 +201,20 @@ class LoRALayer:
         return not self.form or (self.weight.rows > 0 and whole)
 
 
+FACE_LORA = re.compile(r"ip_adapter\.\d+\.to_(q|k|v|out)_lora\.")
+"""The tensors of the LoRA in a file of IP-Adapter FaceID, by the number of an attention layer of a UNet."""
+
+
 def layers_of(shapes: Shapes) -> tuple[LoRALayer, ...]:
-    """The layers of a LoRA file; none where it is none.
+    """The layers of a LoRA file; none where it is none. Of an IP-Adapter with a LoRA, those of the LoRA.
 
     Raises:
         InputError: where some tensors are not read, with their names.
     """
     found: dict[str, dict[str, str]] = {}
     unread: list[str] = []
-    for name in shapes:
+    of_face = [name for name in shapes if FACE_LORA.match(name)]
+    for name in of_face or shapes:
         module, role = _parted(name)
         if not role or role in found.setdefault(module, {}):
             unread.append(name)

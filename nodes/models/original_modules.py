@@ -7,6 +7,7 @@ torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -182,7 +183,24 @@ def unet_modules(modules: Collection[str]) -> dict[str, Joined]:
     names |= dict(_block("middle_block.0", "mid_block.resnets.0"))
     names |= dict(_below("middle_block.1", "mid_block.attentions.0", modules))
     names |= dict(_block("middle_block.2", "mid_block.resnets.1"))
+    names |= dict(_numbered_attentions(modules))
     return {**present, **{name: Joined((module,)) for name, module in names.items() if module in modules}}
+
+
+ATTENTION = re.compile(r"((?:down|up|mid)_block.*\.transformer_blocks\.\d+\.attn[12])\.to_q$")
+
+
+def _numbered_attentions(modules: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The projections of attention layers by their number, as files of FaceID have them: down, up, middle."""
+
+    def place(name: str) -> tuple[int, list[int]]:
+        return ("down", "up_b", "mid_").index(name[:4]), [int(one) for one in re.findall(r"\d+", name)]
+
+    layers = sorted((match[1] for name in modules if (match := ATTENTION.match(name))), key=place)
+    for number, layer in enumerate(layers):
+        for side in ("to_q", "to_k", "to_v"):
+            yield f"ip_adapter.{number}.{side}", f"{layer}.{side}"
+        yield f"ip_adapter.{number}.to_out", f"{layer}.to_out.0"
 
 
 def _side(own: str, there: str, modules: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -20,12 +20,23 @@ from weft.nodes.models.vision_models import VisionFacts
 def adapter_reads(apply: Upstream) -> Iterator[NodeProblem]:
     """An IP-Adapter must read what the image encoder makes."""
     adapter, encoder = ip_adapter_of(apply), encoder_of(apply)
-    if adapter and encoder:
+    if adapter and adapter[1].face and "face" not in apply.call.type.inputs:
+        yield NodeProblem.of(reads_faces(), "ip_adapter", after=f"; `{adapter[0].call.id}`")
+    elif adapter and encoder:
         (one, facts), (other, vision) = adapter, encoder
         try:
             check_encoder(facts, vision.width, vision.vector)
         except InputError as refusal:
             yield NodeProblem.of(refusal, "embedding", after=f"; `{one.call.id}` and `{other.call.id}`")
+
+
+def reads_faces() -> InputError:
+    """The error where an adapter that reads the embedding of a face is given pictures alone."""
+    return InputError(
+        "the IP-Adapter reads the embedding of a face (FaceID)",
+        "use ApplyFaceID, with LoadFaceEmbedding",
+        "unsupported-by-model",
+    )
 
 
 def image_vector_fits(apply: Upstream, width: int, noise: bool, model: str) -> Iterator[NodeProblem]:

@@ -179,9 +179,10 @@ def gligen_of_pictures(folder: Path) -> None:
     torch.manual_seed(0)
     pipeline = _grounding("gated-text-image")
     width, prepare = pipeline.text_encoder.config.hidden_size, CLIPImageProcessor(size=SIDE, crop_size=SIDE)
+    both: Any = CLIPProcessor
     diffusers.StableDiffusionGLIGENTextImagePipeline(
         **{name: getattr(pipeline, name) for name in ("tokenizer", "text_encoder", "unet", "scheduler", "vae")},
-        processor=CLIPProcessor(prepare, pipeline.tokenizer),
+        processor=both(prepare, pipeline.tokenizer),
         image_encoder=clip_vision(width),
         image_project=CLIPImageProjection(width),
         safety_checker=None,

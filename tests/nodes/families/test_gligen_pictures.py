@@ -56,17 +56,19 @@ def gligen(folders: Folders) -> str:
 
 def painting(model: str, given: Given, *, scale: float = SCALE, batch: int = 1, checkpoint: str = "") -> Graph:
     """Objects without a picture are placed first."""
+    ground: Any = GroundPrompt
+    show: Any = GroundPictures
     with Graph() as graph:
         loaded: Any = LoadCheckpoint(checkpoint or model)
         prompts: Any = [TextEncode(loaded.text_encoder, text) for text in (PROMPT, NEGATIVE)]
         phrases = [str(phrase) for phrase, picture in given if not picture]
         if phrases:
-            prompts = GroundPrompt(*prompts, loaded.text_encoder, phrases, BOXES[: len(phrases)], end=1.0)
+            prompts = ground(*prompts, loaded.text_encoder, phrases, BOXES[: len(phrases)], end=1.0)
         shown = [(phrase or "", LoadImage(picture)) for phrase, picture in given if picture]
         if shown:
             named = [phrase for phrase, _ in shown]
             pictures: Any = [picture for _, picture in shown]
-            prompts = GroundPictures(
+            prompts = show(
                 *prompts,
                 LoadPictureProjection(model),
                 EncodeImage(LoadImageEncoder(model), pictures),

@@ -75,12 +75,6 @@ def test_an_image_encoder_of_another_size_is_a_problem(engine: Engine, adapters:
     assert names(problem, "load_ip_adapter", "load_image_encoder", 48, 40)
 
 
-UNREAD: dict[str, dict[str, tuple[int, ...]]] = {
-    "FaceID": {"image_proj.norm.weight": (8,), "image_proj.proj.0.weight": (8, 8), "image_proj.proj.2.weight": (8, 8)},
-    "FaceID Plus": {"image_proj.perceiver_resampler.proj_in.weight": (8, 8)},
-}
-
-
 @pytest.mark.parametrize(
     ("kind", "name", "shape"),
     [
@@ -100,14 +94,6 @@ def test_tensors_of_an_adapter_that_do_not_fit_are_known_before_a_run(
     save_file({**tensors, **({name: torch.zeros(shape)} if shape else {})}, adapters / "spoilt.safetensors")
     (problem,) = engine.check(painting("epsilon", with_one("spoilt"))).problems
     assert problem.code == "damaged-file" and names(problem, name)
-
-
-@pytest.mark.parametrize("kind", UNREAD)
-def test_an_adapter_of_a_kind_that_is_not_read_is_refused(engine: Engine, adapters: Path, kind: str) -> None:
-    tensors = {name: torch.zeros(shape) for name, shape in UNREAD[kind].items()}
-    save_file(tensors | {"ip_adapter.1.to_k_ip.weight": torch.zeros(8, 8)}, adapters / "face.safetensors")
-    (problem,) = engine.check(painting("epsilon", with_one("face"))).problems
-    assert (problem.code, problem.node) == ("unsupported-network", "load_ip_adapter")
 
 
 def test_what_is_no_adapter_and_no_image_encoder_is_named(engine: Engine, adapters: Path) -> None:
