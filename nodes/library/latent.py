@@ -122,9 +122,9 @@ def VAEDecode(
         latent: from KSampler or VAEEncode.
         tile: decode in pieces of about this side, in pixels, with less memory for large pictures: at 2048 x 2048
             pixels a tile of 512 needs less than a third, and half again as much time. The picture is the same: what
-            normalises it is measured over the whole of it. The VAEs of clips, Qwen-Image's among them, decode
-            overlapping tiles and blend them, of 256 pixels at least, since colours move in smaller ones. 0 decodes
-            each picture whole.
+            normalises it is measured over the whole of it, or each place by itself (Qwen-Image, Wan 2.1). Clips of
+            several frames, and the VAE of Wan 2.2, are decoded in overlapping tiles, which are blended, of 256 pixels
+            at least, since colours move in smaller ones. 0 decodes each picture whole.
         precision: `auto` is that in which the VAE was loaded; `float32` avoids overflow (black pictures) and banding,
             and takes twice the memory of half precision.
     """

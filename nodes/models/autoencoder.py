@@ -170,9 +170,7 @@ class Autoencoder:
         if self.strip and _area(pixels) > self.strip:
             from weft.nodes.models import vae_strips
 
-            mean, logarithms = vae_strips.encoded(self.network, pixels, self.strip).chunk(2, dim=1)
-            # The logarithms of variances, within the bounds of diffusers' DiagonalGaussianDistribution.
-            return LatentDistribution(mean, (logarithms.clamp(-30, 20) / 2).exp())
+            return _distribution_of(vae_strips.encoded(self.network, pixels, self.strip))
         found = self.network.encode(pixels).latent_dist
         return LatentDistribution(found.mean, found.std)
 
@@ -203,6 +201,10 @@ class Autoencoder:
 
         return undo
 
+    def in_exact_tiles(self, side: int) -> Callable[[], None]:
+        """The same where the result is the same, else as without; gives the function that undoes it."""
+        return self.in_tiles(side) if self.tiles_exactly else lambda: None
+
     def _in_own_tiles(self, side: int) -> Callable[[], None]:
         """The same by the network's own tiles."""
         settings = {**self._tiling(side), "use_tiling": True}
@@ -228,14 +230,44 @@ class VideoAutoencoder(Autoencoder):
     def _decoded(self, latents: Tensor) -> Tensor:
         if latents.ndim == 4:
             return self._decoded(latents.unsqueeze(2))[:, :, 0]
+        if self.strip and latents.shape[2] == 1 and _area(latents) * self.factor**2 > self.strip:
+            from weft.nodes.models import clip_vae_strips
+
+            return clip_vae_strips.decoded(self.network, latents, self.strip // self.factor**2)
         pixels: Tensor = self.network.decode(latents, return_dict=False)[0]
         return pixels
 
     def _encoded(self, pixels: Tensor) -> LatentDistribution:
         if pixels.ndim == 4:
             return self._encoded(pixels.unsqueeze(2)).each(lambda part: part[:, :, 0])
+        if self.strip and pixels.shape[2] == 1 and _area(pixels) > self.strip:
+            from weft.nodes.models import clip_vae_strips
+
+            return _distribution_of(clip_vae_strips.encoded(self.network, pixels, self.strip // self.factor**2))
         found = self.network.encode(pixels).latent_dist
         return LatentDistribution(found.mean, found.std)
+
+    def in_tiles(self, side: int) -> Callable[[], None]:
+        """Pictures in strips and clips in tiles from now on, where the network is known; else both in tiles."""
+        strips, tiles = self.in_exact_tiles(side), self._in_own_tiles(max(side, LEAST_TILE))
+
+        def undo() -> None:
+            tiles()
+            strips()
+
+        return undo
+
+    def in_exact_tiles(self, side: int) -> Callable[[], None]:
+        from weft.nodes.models import clip_vae_strips
+
+        if not clip_vae_strips.can_strip(self.network):
+            return lambda: None
+        self.strip = side**2 // 4
+
+        def undo() -> None:
+            self.strip = 0
+
+        return undo
 
     def _tiling(self, tile: int) -> Mapping[str, int]:
         """Tiles that overlap by a quarter, as diffusers' own do."""
@@ -319,7 +351,7 @@ class Tiling(Patch[Autoencoder]):
 @value
 @dataclass(frozen=True)
 class ExactTiling(Patch[Autoencoder]):
-    """The same for networks that give the same result in pieces; others go on as they are.
+    """The same for networks and pictures that give the same result in pieces; others go on as they are.
 
     Args:
         side: of a tile, in pixels.
@@ -328,7 +360,7 @@ class ExactTiling(Patch[Autoencoder]):
     side: int
 
     def enter(self, module: Autoencoder, loading: Loading) -> Callable[[], None]:
-        return module.in_tiles(self.side) if module.tiles_exactly else lambda: None
+        return module.in_exact_tiles(self.side)
 
 
 def picture(pixels: Tensor) -> Tensor:
@@ -348,6 +380,15 @@ def _by_channel(scale: Scale, latents: Tensor) -> Tensor | float:
     import torch
 
     return torch.tensor(scale, dtype=torch.float32).to(latents).view(1, -1, *[1] * (latents.ndim - 2))
+
+
+def _distribution_of(parameters: Tensor) -> LatentDistribution:
+    """The distribution of a network's parameters: means, and logarithms of variances.
+
+    These are within the bounds of diffusers' DiagonalGaussianDistribution.
+    """
+    mean, logarithms = parameters.chunk(2, dim=1)
+    return LatentDistribution(mean, (logarithms.clamp(-30, 20) / 2).exp())
 
 
 def _area(planes: Tensor) -> int:
