@@ -6,11 +6,13 @@ from weft.engine import Artifact
 from weft.engine.verdict import SafetyAction, Verdict
 from weft.nodes.fine_tuning.training_settings import Optimizer, RateSchedule, TimestepDensity
 from weft.nodes.image_prompt_values import (
+    FaceEmbedding,
     Grounding,
     ImageEmbedding,
     ImageEncoder,
     ImagePrompt,
     IPAdapter,
+    PictureProjection,
     Redux,
     UnCLIP,
 )
@@ -128,6 +130,7 @@ __all__ = [
     "AestheticScore",
     "AppliedLoRA",
     "ApplyControlNet",
+    "ApplyFaceID",
     "ApplyHypernetwork",
     "ApplyIPAdapter",
     "ApplyLoRA",
@@ -185,6 +188,7 @@ __all__ = [
     "EstimateDepth",
     "ExtractFeatures",
     "ExtractFolderFeatures",
+    "FaceEmbedding",
     "FeatureNetwork",
     "FindCannyEdges",
     "FindEdges",
@@ -196,6 +200,7 @@ __all__ = [
     "FormatText",
     "Framing",
     "FreeU",
+    "GroundPictures",
     "GroundPrompt",
     "Grounding",
     "GrowMask",
@@ -240,6 +245,7 @@ __all__ = [
     "LoadDepthModel",
     "LoadDiffusionModel",
     "LoadEmbedding",
+    "LoadFaceEmbedding",
     "LoadFeatureNetwork",
     "LoadIPAdapter",
     "LoadImage",
@@ -248,6 +254,7 @@ __all__ = [
     "LoadLoRA",
     "LoadObjectDetector",
     "LoadPerceptualNetwork",
+    "LoadPictureProjection",
     "LoadPipeline",
     "LoadPoseModel",
     "LoadRedux",
@@ -258,6 +265,7 @@ __all__ = [
     "LoadVAE",
     "LoadVideo",
     "MakeComfySigmas",
+    "MakeFaceEmbedding",
     "MakeLatent",
     "MakeSigmas",
     "MakeVideo",
@@ -287,6 +295,7 @@ __all__ = [
     "PerturbedAttention",
     "PickFromBatch",
     "PictureFeatures",
+    "PictureProjection",
     "Pictured",
     "Pipeline",
     "PipelineInputs",
@@ -446,6 +455,21 @@ def ApplyControlNet(
     kind: Kind | None = ...,
     id: str | None = ...,
 ) -> Controlled[F]: ...
+def ApplyFaceID(
+    positive: Conditioning[F],
+    negative: Conditioning[F] | None,
+    ip_adapter: IPAdapter,
+    face: FaceEmbedding,
+    embedding: ImageEmbedding | None = ...,
+    mask: Mask | None = ...,
+    *,
+    scale: float = ...,
+    blocks: str = ...,
+    shortcut: bool = ...,
+    start: float = ...,
+    end: float = ...,
+    id: str | None = ...,
+) -> Pictured[F]: ...
 def ApplyHypernetwork(model: Model[F], source: str, *, strength: float = ..., id: str | None = ...) -> Model[F]: ...
 def ApplyIPAdapter(
     positive: Conditioning[F],
@@ -680,6 +704,19 @@ def Framing(
 def FreeU(
     model: Model[F], *, b1: Factor2 = ..., b2: Factor2 = ..., s1: Factor2 = ..., s2: Factor2 = ..., id: str | None = ...
 ) -> Model[F]: ...
+def GroundPictures(
+    positive: Conditioning[F],
+    negative: Conditioning[F] | None,
+    projection: PictureProjection,
+    embedding: ImageEmbedding,
+    boxes: list[list[float]],
+    text_encoder: TextEncoder[F] | None = ...,
+    phrases: list[str] | None = ...,
+    *,
+    length: float = ...,
+    end: float = ...,
+    id: str | None = ...,
+) -> Pictured[F]: ...
 def GroundPrompt(
     positive: Conditioning[F],
     negative: Conditioning[F] | None,
@@ -822,6 +859,7 @@ def LoadDiffusionModel(
 def LoadEmbedding(
     text_encoder: TextEncoder[F], source: str, *, token: str = ..., id: str | None = ...
 ) -> TextEncoder[F]: ...
+def LoadFaceEmbedding(path: str, *, id: str | None = ...) -> FaceEmbedding: ...
 def LoadFeatureNetwork(source: str, *, variant: str = ..., id: str | None = ...) -> FeatureNetwork: ...
 def LoadIPAdapter(source: str, *, id: str | None = ...) -> IPAdapter: ...
 def LoadImage(path: str, *, id: str | None = ...) -> Image: ...
@@ -830,6 +868,7 @@ def LoadImageEncoder(source: str, *, variant: str = ..., id: str | None = ...) -
 def LoadLoRA(source: str, *, id: str | None = ...) -> LoRA[F]: ...
 def LoadObjectDetector(source: str, *, variant: str = ..., id: str | None = ...) -> ObjectDetector: ...
 def LoadPerceptualNetwork(source: str, *, id: str | None = ...) -> PerceptualNetwork: ...
+def LoadPictureProjection(source: str, *, variant: str = ..., id: str | None = ...) -> PictureProjection: ...
 def LoadPipeline(
     source: str, *, variant: str = ..., precision: PartPrecision = ..., id: str | None = ...
 ) -> Pipeline: ...
@@ -865,6 +904,7 @@ def MakeComfySigmas(
     shift: float | None = ...,
     id: str | None = ...,
 ) -> Sigmas[F]: ...
+def MakeFaceEmbedding(numbers: list[float], *, id: str | None = ...) -> FaceEmbedding: ...
 def MakeLatent(
     values: list[float],
     *,

@@ -19,6 +19,7 @@ from weft.nodes.models.task_models import (
     PROCESSOR,
     Task,
     TaskFacts,
+    check_task,
     task_facts,
     task_of,
     text_classifier_facts,
@@ -86,6 +87,7 @@ class TaskSource(ModelSource):
         if not (root / PROCESSOR).is_file():
             message = f"`{root.name}` has no {PROCESSOR}, which says how pictures are prepared for the model"
             raise InputError(message, "get the whole folder again", "damaged-file")
+        check_task(root.name, found, diffusers_folder.read_config(root / PROCESSOR))
         return found
 
     def refusal(self, root: Path, contents: Contents) -> InputError:

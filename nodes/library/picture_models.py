@@ -264,7 +264,21 @@ def MaskObjects(model: SegmentationModel, image: Image, labels: str, *, context:
     return Mask(torch.stack(masks))
 
 
-@node(category="image", lane="gpu", traits=_SAME)
+PERSON = "person"
+"""The class of people of an object detector."""
+
+
+def _finds_people(drawing: Upstream) -> Iterator[NodeProblem]:
+    """The detector must know people."""
+    detector = drawing.above("detector")
+    source = detector.source("source") if detector else None
+    facts = source.facts if source else None
+    if detector and isinstance(facts, TaskFacts) and PERSON not in facts.labels:
+        message = f"the detector of `{detector.call.id}` has no class `{PERSON}`, by which people are found"
+        yield NodeProblem("detector", message, "use one that was trained on COCO", "unknown-class")
+
+
+@node(category="image", lane="gpu", fits=_finds_people, traits=_SAME)
 def DrawPose(
     model: PoseModel,
     image: Image,
@@ -300,4 +314,4 @@ def _people(detector: ObjectDetector | None, image: Image, least: float, context
     if detector is None:
         return [[[0.0, 0.0, float(width), float(height)]]] * batch
     with context.weights(detector) as network:
-        return [network.boxes(picture, "person", least) for picture in to_pil(image.pixels[..., :3])]
+        return [network.boxes(picture, PERSON, least) for picture in to_pil(image.pixels[..., :3])]

@@ -6,6 +6,7 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,38 @@ def task_facts(contents: Contents) -> TaskFacts | None:
     return TaskFacts(task, str(named[0]), labels_of(config), metric, config)
 
 
+MORE_INPUTS = re.compile(r"^(OneFormer|OwlViT|Owlv2|GroundingDino|MMGroundingDino|OmDetTurbo|PromptDepthAnything)")
+"""How transformers' classes begin that read a text, or another picture, with the picture."""
+
+JOINTS = 17
+"""The joints of a pose model, those of COCO."""
+
+LARGEST_SIDE = 2**13
+"""Pixels along a side of what a network sees."""
+
+
+def check_task(name: str, facts: TaskFacts, processor: Mapping[str, Any]) -> None:
+    """Raise `InputError` where a model reads more than a picture, finds other joints, or has pictures made too large.
+
+    Args:
+        name: of its folder.
+        processor: the configuration that says how pictures are prepared.
+    """
+    if MORE_INPUTS.match(facts.architecture):
+        message = f"`{name}` is a {facts.architecture}, which reads more than a picture"
+        raise InputError(message, "use a model that reads pictures alone", "unsupported-network")
+    joints = facts.config.get("num_labels") or len(facts.config.get("id2label") or ()) or JOINTS
+    if facts.task == "pose" and joints != JOINTS:
+        message = f"`{name}` finds {joints} joints, expected the {JOINTS} of COCO"
+        raise InputError(message, "use a model that was trained on people of COCO", "unsupported-network")
+    for entry in ("size", "crop_size"):
+        given = processor.get(entry)
+        sides = [*given.values()] if isinstance(given, Mapping) else [given]
+        if any(isinstance(side, int) and not 0 < side <= LARGEST_SIDE for side in sides):
+            message = f"`{entry}` of `{name}/{PROCESSOR}` is {given}, expected sides of 1 to {LARGEST_SIDE} pixels"
+            raise InputError(message, "get the model's own file", "damaged-file")
+
+
 def text_classifier_facts(contents: Contents) -> TaskFacts | None:
     """What the folder of a model says that tells classes of texts apart; None where it is of something else."""
     config = contents.configs.get("", {})
@@ -115,21 +148,25 @@ class TaskModel:
     def depth(self, picture: PIL.Image.Image) -> Tensor:
         """The depth `[height, width]` of a picture, as the network gives it, in the picture's size."""
         outputs, size = self._outputs(picture), (picture.height, picture.width)
-        (found,) = self.processor.post_process_depth_estimation(outputs, [size])
+        with library_errors(_not_read):
+            (found,) = self.processor.post_process_depth_estimation(outputs, [size])
         depth: Tensor = found["predicted_depth"].float().cpu()
         return depth.reshape(size)
 
     def classes(self, picture: PIL.Image.Image) -> Tensor:
         """The number of the class at each place `[height, width]` of a picture."""
         outputs, size = self._outputs(picture), (picture.height, picture.width)
-        (found,) = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[size])
+        with library_errors(_not_read):
+            (found,) = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[size])
         numbers: Tensor = found.cpu()
         return numbers
 
     def boxes(self, picture: PIL.Image.Image, label: str, threshold: float) -> list[list[float]]:
         """The boxes `[left, top, width, height]` around things of a class in a picture, in pixels."""
         outputs, size = self._outputs(picture), (picture.height, picture.width)
-        (found,) = self.processor.post_process_object_detection(outputs, threshold=threshold, target_sizes=[size])
+        given: dict[str, Any] = {"threshold": threshold, "target_sizes": [size]}
+        with library_errors(_not_read):
+            (found,) = self.processor.post_process_object_detection(outputs, **given)
         names = self.network.config.id2label
         kept = [box for box, number in zip(found["boxes"], found["labels"], strict=True) if names[int(number)] == label]
         return [[left, top, right - left, low - top] for left, top, right, low in (box.tolist() for box in kept)]
@@ -137,7 +174,8 @@ class TaskModel:
     def keypoints(self, picture: PIL.Image.Image, boxes: list[list[float]]) -> list[tuple[Tensor, Tensor]]:
         """For each box the joints `[joint, 2]` of the person in it, in pixels across and down, and their scores."""
         outputs = self._outputs(picture, boxes=[boxes])
-        (found,) = self.processor.post_process_pose_estimation(outputs, boxes=[boxes])
+        with library_errors(_not_read):
+            (found,) = self.processor.post_process_pose_estimation(outputs, boxes=[boxes])
         return [(one["keypoints"].float(), one["scores"].float()) for one in found]
 
     @property
@@ -173,10 +211,33 @@ class TaskModel:
 
     def _outputs(self, picture: PIL.Image.Image, **options: Any) -> Any:
         """What the network gives for a picture."""
-        given = self.processor(images=picture, return_tensors="pt", **options)
-        levels = given["pixel_values"].to(self.network.device, self.network.dtype)
+
+        def refusal(line: str) -> InputError:
+            message = (
+                f"a picture of {picture.width} x {picture.height} pixels cannot be prepared for the model ({line})"
+            )
+            return InputError(message, "scale it first (ScaleImage), or use another model", "wrong-size")
+
+        with library_errors(refusal):
+            # The order of axes is given, since libraries guess it by sides of three.
+            order = {"input_data_format": "channels_last"}
+            given = self.processor(images=picture, return_tensors="pt", **order, **options)
+            levels = given["pixel_values"].to(self.network.device, self.network.dtype)
         with network_call(type(self.network).__name__, {"picture": levels}):
-            return self.network(pixel_values=levels)
+            return self.network(pixel_values=levels, **_experts(self.network.config, levels))
+
+
+def _not_read(line: str) -> InputError:
+    """The error where what a network gives cannot be read as what it is for."""
+    return InputError(f"what the model says cannot be read ({line})", "use another model", "network-failed")
+
+
+def _experts(config: Any, levels: Tensor) -> dict[str, Tensor]:
+    """The number of the data set that a network of several experts (ViTPose+) is to see as: the first, COCO."""
+    import torch
+
+    several = getattr(getattr(config, "backbone_config", None), "num_experts", 1) > 1
+    return {"dataset_index": levels.new_zeros(len(levels), dtype=torch.long)} if several else {}
 
 
 def shares_of(logits: Tensor, config: Any) -> Tensor:
@@ -199,6 +260,7 @@ def load_task_model(
     """
     import transformers
 
+    from weft.nodes.models.finite_weights import check_finite
     from weft.nodes.models.loading import own_config, pretrained, ready
 
     kind = getattr(transformers, facts.architecture, None)
@@ -217,6 +279,9 @@ def load_task_model(
         config = kind.config_class.from_dict(own_config(facts.config))
         # The processors that work with torchvision round otherwise; Pillow is always there.
         kinds: Any = transformers.AutoImageProcessor
-        processor = kinds.from_pretrained(root, backend="pil", local_files_only=True)
-    network = pretrained(kind, root, variant, dtype=dtype, config=config)
-    return TaskModel(ready(network, device), processor)
+        # Without the last, transformers would ask on the terminal whether to run code that comes with the model.
+        own = {"local_files_only": True, "trust_remote_code": False}
+        processor = kinds.from_pretrained(root, backend="pil", **own)
+    network = ready(pretrained(kind, root, variant, dtype=dtype, config=config), device)
+    check_finite(network.named_parameters(), name)
+    return TaskModel(network, processor)

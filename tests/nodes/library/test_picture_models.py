@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,23 @@ import PIL.Image
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.refusals import refused
-from weft.engine import Engine
+from weft.engine import Engine, Graph, InputError
 from weft.nodes import (
     DepthToNormals,
     DrawPose,
     EstimateDepth,
     Image,
     LoadDepthModel,
+    LoadImage,
     LoadObjectDetector,
     LoadPoseModel,
     LoadSegmentationModel,
     MaskObjects,
+    SaveImage,
     SegmentImage,
 )
 from weft.nodes.library.picture_models import class_numbers
@@ -77,6 +81,15 @@ def _vitpose() -> tuple[Any, Any]:
     return transformers.VitPoseForPoseEstimation(config), processor(size={"height": 64, "width": 48})
 
 
+def _vitpose_plus() -> tuple[Any, Any]:
+    """A network of several experts, of which one is for people of COCO."""
+    sizes: dict[str, Any] = {"image_size": [64, 48], "patch_size": [16, 16], "out_indices": [1]}
+    experts: dict[str, Any] = {"num_experts": 3, "part_features": 4}
+    backbone = transformers.VitPoseBackboneConfig(**TINY, **sizes, **experts, num_hidden_layers=1)
+    config = transformers.VitPoseConfig(backbone_config=backbone, **JOINTS)
+    return transformers.VitPoseForPoseEstimation(config), _vitpose()[1]
+
+
 def _yolos() -> tuple[Any, Any]:
     names: dict[str, Any] = {"id2label": {0: "cat", 1: "person"}, "label2id": {"cat": 0, "person": 1}}
     sizes: dict[str, Any] = {"image_size": [64, 96], "patch_size": 16, "num_detection_tokens": 6}
@@ -101,6 +114,7 @@ MAKE: dict[str, Callable[[], tuple[Any, Any]]] = {
     "glpn": _glpn,
     "segformer": _segformer,
     "vitpose": _vitpose,
+    "vitpose-plus": _vitpose_plus,
     "yolos": _yolos,
 }
 
@@ -240,3 +254,95 @@ def test_classes_are_found_by_any_of_their_names() -> None:
     assert class_numbers("Heaven,sea , sea", known) == [1, 2] and class_numbers("sky, heaven", known) == [1]
     with refused("unknown-class", "sea"):
         class_numbers("se", known)
+
+
+@pytest.mark.parametrize("name", MAKE)
+@pytest.mark.parametrize("size", [(3, 7), (1, 1), (500, 3)])
+def test_small_and_narrow_pictures_are_seen_or_refused_in_words(run: Any, name: str, size: tuple[int, int]) -> None:
+    """Three rows are no three channels."""
+    image = Image(torch.rand(1, *size, 3))
+    try:
+        made = seen(run, name, image).pixels
+    except InputError as refusal:
+        assert refusal.code == "wrong-size"
+    else:
+        assert made.shape == (1, *size, 3) and made.min() >= 0 and made.max() <= 1
+
+
+def seen(run: Any, name: str, image: Image) -> Image:
+    """What the node for a model makes of a picture."""
+    if name.startswith("vitpose"):
+        return run(DrawPose, model=run(LoadPoseModel, source=name), image=image)  # type: ignore[no-any-return]
+    if name == "yolos":
+        pose, detector = run(LoadPoseModel, source="vitpose"), run(LoadObjectDetector, source=name)
+        return run(DrawPose, model=pose, image=image, detector=detector, threshold=0.0)  # type: ignore[no-any-return]
+    if name == "segformer":
+        return run(SegmentImage, model=run(LoadSegmentationModel, source=name), image=image)  # type: ignore[no-any-return]
+    return run(EstimateDepth, model=run(LoadDepthModel, source=name), image=image)  # type: ignore[no-any-return]
+
+
+def changed(models: Path, base: str, name: str, **entries: Any) -> str:
+    """A model with other entries in its configuration, or in that of its processor."""
+    shutil.copytree(models / base, models / name)
+    for file in ("config.json", "preprocessor_config.json"):
+        given = {key: one for key, one in entries.items() if (key in ("size", "auto_map")) == (file != "config.json")}
+        config = json.loads((models / name / file).read_text())
+        (models / name / file).write_text(json.dumps({**config, **given}))
+    return name
+
+
+@pytest.mark.parametrize(
+    ("load", "base", "entries", "code"),
+    [
+        (LoadSegmentationModel, "segformer", {"size": {"height": 10**6, "width": 10**6}}, "damaged-file"),
+        (LoadSegmentationModel, "segformer", {"size": {"height": 0, "width": 0}}, "damaged-file"),
+        (
+            LoadSegmentationModel,
+            "segformer",
+            {"architectures": ["OneFormerForUniversalSegmentation"]},
+            "unsupported-network",
+        ),
+        (LoadObjectDetector, "yolos", {"architectures": ["OwlViTForObjectDetection"]}, "unsupported-network"),
+        (LoadPoseModel, "vitpose", {"id2label": {str(one): str(one) for one in range(21)}}, "unsupported-network"),
+    ],
+)
+def test_what_a_folder_asks_for_is_held_to_what_is_done_with_it(
+    models: Path, run: Any, load: Any, base: str, entries: dict[str, Any], code: str, request: pytest.FixtureRequest
+) -> None:
+    name = changed(models, base, f"changed-{abs(hash(request.node.name))}", **entries)
+    with refused(code, name):
+        run(load, source=name)
+
+
+def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(
+    models: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question on the terminal"))
+    name = changed(models, "segformer", "with-code", auto_map={"AutoImageProcessor": "own.Processor"})
+    file = models / name / "preprocessor_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "image_processor_type": "Processor"}))
+    with refused("damaged-file", name):
+        run(SegmentImage, model=run(LoadSegmentationModel, source=name), image=picture())
+
+
+def test_a_detector_that_knows_no_people_is_a_problem(models: Path, tmp_path: Path) -> None:
+    name = changed(models, "yolos", "of-cats", id2label={"0": "cat", "1": "dog"}, label2id={"cat": 0, "dog": 1})
+    PICTURE.save(tmp_path / "picture.png")
+    with Graph() as graph:
+        SaveImage(DrawPose(LoadPoseModel("vitpose"), LoadImage("picture.png"), LoadObjectDetector(name)))
+    engine = Engine(store=None, device="cpu", models=[models], inputs=[tmp_path])
+    (problem,) = engine.check(graph).problems
+    assert (problem.code, problem.node, problem.input) == ("unknown-class", "draw_pose", "detector")
+
+
+def test_weights_that_are_not_finite_are_named(models: Path, run: Any) -> None:
+    """A class is found for them too: without words the picture would be wrong."""
+    shutil.copytree(models / "segformer", models / "spoilt")
+    file = models / "spoilt" / "model.safetensors"
+    tensors = load_file(file)
+    name = next(name for name in tensors if name.endswith("classifier.weight"))
+    tensors[name].flatten()[0] = torch.nan
+    save_file(tensors, file, {"format": "pt"})
+    with refused("damaged-file", name, "spoilt"):
+        run(SegmentImage, model=run(LoadSegmentationModel, source="spoilt"), image=picture())
