@@ -183,6 +183,7 @@ __all__ = [
     "Embedding",
     "EmptyLatent",
     "EmptyVideoLatent",
+    "EncodeEditPrompt",
     "EncodeImage",
     "EncodePipelinePrompt",
     "EstimateDepth",
@@ -667,6 +668,9 @@ def EmptyLatent(
 def EmptyVideoLatent(
     width: Side3 = ..., height: Side3 = ..., frames: int = ..., batch_size: int = ..., *, id: str | None = ...
 ) -> Latent[Any]: ...
+def EncodeEditPrompt(
+    text_encoder: TextEncoder[F], text: str, images: Image | list[Image], *, numbered: bool = ..., id: str | None = ...
+) -> Conditioning[F]: ...
 def EncodeImage(image_encoder: ImageEncoder, image: Image | list[Image], *, id: str | None = ...) -> ImageEmbedding: ...
 def EncodePipelinePrompt(
     pipeline: Pipeline,

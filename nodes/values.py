@@ -395,6 +395,12 @@ class TextEncoder(Weights, Generic[F]):
 
 @value
 @dataclass(frozen=True, repr=False)
+class LanguageSight(Weights, Generic[F]):
+    """The part of a vision-language model that reads pictures, for prompts that have some."""
+
+
+@value
+@dataclass(frozen=True, repr=False)
 class VAE(Weights, Generic[F]):
     """The network between pixels and latents."""
 

@@ -20,6 +20,7 @@ from weft.nodes.models.tensor_layouts import Config, TensorLayout
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_model import QWEN2_5_VL, LanguageModel
+from weft.nodes.prompting.picture_chat import PictureChat
 from weft.nodes.prompting.prompt_encoder import OneTextModel
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ CHAT = Chat(
     "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
 """The conversation that a prompt is put into."""
+
+EDIT_CHAT = PictureChat(
+    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
+    "background), then explain how the user's text instruction should alter or modify the image. Generate a new image "
+    "that meets the user's requirements while maintaining consistency with the original input where appropriate."
+    "<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    dropped=64,
+)
+"""The conversation that a prompt with pictures is put into, for Qwen-Image-Edit."""
 
 SYSTEM_TOKENS = 34
 """Tokens in front of the prompt, which the transformer does not read."""
@@ -130,7 +140,14 @@ class QwenImageFormat(JointFormat):
 
 
 TEXT_MODEL = LanguageModel(
-    "qwen_2.5_vl_7b", "text_encoder", (), architecture=QWEN2_5_VL, chat=CHAT, dropped=SYSTEM_TOKENS, longest=LONGEST
+    "qwen_2.5_vl_7b",
+    "text_encoder",
+    (),
+    architecture=QWEN2_5_VL,
+    chat=CHAT,
+    dropped=SYSTEM_TOKENS,
+    longest=LONGEST,
+    pictures=EDIT_CHAT,
 )
 
 QWEN_IMAGE = Family(

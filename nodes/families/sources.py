@@ -561,7 +561,7 @@ def located(text: str, places: SearchPaths) -> Path | None:
 
 KINDS = (
     *("checkpoints", "diffusion_models", "unet", "text_encoders", "clip", "clip_vision", "vae", "vae_approx"),
-    *("loras", "controlnet", "embeddings", "hypernetworks", "upscale_models", "style_models"),
+    *("loras", "controlnet", "embeddings", "hypernetworks", "upscale_models", "style_models", "model_patches"),
 )
 """The folders that ComfyUI has for kinds of models in its folder of models; its graphs name files in them."""
 

@@ -51,7 +51,8 @@ def _with_embeddings(one: MappedNode, part: TextPart, text: str) -> tuple[TextPa
     return part, text
 
 
-def _named(one: MappedNode, made: Made) -> None:
+def name_prompt(one: MappedNode, made: Made) -> None:
+    """Let a parameter set the text of a prompt."""
     if one.role == "negative":
         one.parameter("negative_prompt", made, "text", "what it is not to show")
     else:
@@ -61,7 +62,7 @@ def _named(one: MappedNode, made: Made) -> None:
 @maps("CLIPTextEncode")
 def _text(one: MappedNode) -> tuple[Any, ...]:
     made = encoded(one, one("text"))
-    _named(one, made)
+    name_prompt(one, made)
     return (PromptPart(made.link, kind=one.text_part().kind),)
 
 
@@ -70,7 +71,7 @@ def _flux(one: MappedNode) -> tuple[Any, ...]:
     if one("clip_l") != one("t5xxl"):
         raise UnmappableError("its two texts differ, and TextEncode gives all text encoders the same one")
     made = encoded(one, one("t5xxl"))
-    _named(one, made)
+    name_prompt(one, made)
     return (PromptPart(made.link, one("guidance"), "flux"),)
 
 
@@ -79,7 +80,7 @@ def _sdxl(one: MappedNode) -> tuple[Any, ...]:
     if one("text_g") != one("text_l"):
         raise UnmappableError("its two texts differ, and TextEncode gives all text encoders the same one")
     made = encoded(one, one("text_g"))
-    _named(one, made)
+    name_prompt(one, made)
     target = one.literal("target_width"), one.literal("target_height")
     width, height = one("width"), one("height")
     left, top = one("crop_w", 0), one("crop_h", 0)

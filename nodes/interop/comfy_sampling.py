@@ -67,6 +67,8 @@ def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: 
     negative = negative if scale != 1.0 else None
     if negative and [type for type, _ in negative.guides] != [type for type, _ in positive.guides]:
         raise UnmappableError("one of its prompts has pictures that the model reads, and the other one has not")
+    if model.normalised and positive.kind != "qwen_image":
+        raise UnmappableError("CFGNorm is mapped for Qwen-Image, whose guidance is normalised")
     reads = guidance is not None
     with_prompt, without = _controlled(one, model, positive.link, negative.link if negative else None)
     made = one.add(
@@ -89,7 +91,7 @@ def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: 
 def _controlled(one: MappedNode, model: ModelPart, positive: Link, negative: Link | None) -> tuple[Link, Link | None]:
     """Both prompts with the control networks that the graph puts into the model."""
     for inputs in model.controls:
-        made = one.add("ApplyControlNet", "control", positive=positive, negative=negative, **inputs)
+        made = one.add("ApplyControlNet", "control", positive=positive, negative=negative or positive, **inputs)
         positive, negative = made.output("positive"), made.output("negative") if negative else None
     return positive, negative
 

@@ -24,6 +24,7 @@ class ModelPart:
         names: of the files that it was loaded from.
         differential: whether a mask of latents says in which steps a place is painted.
         controls: inputs of ApplyControlNet, for each control network that the graph puts into the model.
+        normalised: whether a guided prediction is brought back to the length of the positive one.
     """
 
     link: Link
@@ -33,6 +34,7 @@ class ModelPart:
     names: tuple[str, ...] = ()
     differential: bool = False
     controls: tuple[Mapping[str, Any], ...] = ()
+    normalised: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,10 @@ from weft.nodes.models.stored_weights import (
 )
 from weft.nodes.models.vae_formats import load_autoencoder
 from weft.nodes.prompting.encoder_loading import load_parts, load_whole
-from weft.nodes.values import VAE, ControlNet, Embedding, Model, MotionAdapter, TextEncoder, Weights
+from weft.nodes.prompting.language_model import LanguageModel
+from weft.nodes.prompting.text_assignment import model_in
+from weft.nodes.prompting.text_encoders import TextModelFiles
+from weft.nodes.values import VAE, ControlNet, Embedding, LanguageSight, Model, MotionAdapter, TextEncoder, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from weft.nodes.models.control_networks import ControlNetwork
     from weft.nodes.models.denoiser import Denoiser
     from weft.nodes.models.lora_merging import LoadedLoRA
+    from weft.nodes.prompting.language_sight import SightReader
     from weft.nodes.prompting.prompt_encoder import PromptEncoder
 
 
@@ -145,6 +149,21 @@ def load_text_encoder(recipe: TextEncoder[Any], loading: Loading) -> PromptEncod
     whole = replace(source, facts=checkpoint_in(source.facts))
     with reading_weights(source.text):
         return _stored(load_whole(family, whole, recipe.variant, dtype, _place(recipe, loading)), recipe, loading)
+
+
+@loader_for(LanguageSight)
+def load_language_sight(recipe: LanguageSight[Any], loading: Loading) -> SightReader:
+    """The part of a vision-language model that reads pictures, of a whole checkpoint or of a text model alone."""
+    from weft.nodes.prompting.language_sight import load_sight
+
+    family, source, dtype = _parts(recipe, loading)
+    (text,) = (one for one in family.texts if isinstance(one, LanguageModel))
+    whole, parts = checkpoint_in(source.facts), text_models_in(source.facts)
+    facts = whole.text_models.get(text.name) if whole else model_in(text, parts) if parts else None
+    if facts is None:
+        raise InputError(f"`{source.text}` has no {text.name}", "load it with LoadTextEncoder", "wrong-text-models")
+    with reading_weights(source.text):
+        return load_sight(TextModelFiles.of(source.root, facts), recipe.variant, dtype, loading.device)
 
 
 @loader_for(VAE)

@@ -21,7 +21,7 @@ from weft.nodes.models.safetensors_header import read_header
 from weft.nodes.models.stored_weights import files_of_variant
 from weft.nodes.models.tensor_header import Header
 from weft.nodes.prompting.clip import Clip
-from weft.nodes.values import VAE, ControlNet, Model, MotionAdapter, TextEncoder, Weights
+from weft.nodes.values import VAE, ControlNet, LanguageSight, Model, MotionAdapter, TextEncoder, Weights
 
 BYTES: Mapping[str, int] = {"float32": 4}
 """Of a number in a precision; all others take two."""
@@ -80,6 +80,15 @@ def _text_encoder_size(recipe: TextEncoder[Any], loading: Loading) -> int:
     return sum(_text_models(recipe, loading))
 
 
+def _sight_size(recipe: LanguageSight[Any], loading: Loading) -> int:
+    """Bytes of the part of a language model that reads pictures."""
+    source = loading.locate(recipe.source)
+    whole, texts = checkpoint_in(source.facts), text_models_in(source.facts)
+    found = [*whole.text_models.values()] if whole else [*texts.models] if texts else []
+    folders = [source.root / facts.folder if source.root.is_dir() else None for facts in found]
+    return sum(_bytes(source.root, folder, recipe, prefix) for folder in folders for prefix in UNREAD[:2])
+
+
 def _text_models(recipe: TextEncoder[Any], loading: Loading) -> Iterator[int]:
     """The bytes of each text model."""
     for source in [loading.locate(digest) for _, digest in recipe.files] or [loading.locate(recipe.source)]:
@@ -102,7 +111,7 @@ def _bytes(
         packs: whether weights stay as small as the file has them.
     """
     files: Iterable[Path] = [root] if folder is None else files_of_variant(folder, recipe.variant)
-    prefix = "" if folder else prefix
+    prefix = prefix if folder is None or prefix.startswith(UNREAD) else ""
     left_out = tuple(prefix + one for one in unread)
     return sum(
         _held(header, name, recipe, packs and folder is None)
@@ -128,6 +137,7 @@ def _held(header: Header, name: str, recipe: Weights, packs: bool) -> int:
 _SIZES: Mapping[type[Weights], Callable[[Any, Loading], int]] = {
     Model: _model_size,
     TextEncoder: _text_encoder_size,
+    LanguageSight: _sight_size,
     VAE: _vae_size,
     ControlNet: _control_net_size,
 }

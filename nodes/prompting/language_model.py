@@ -19,6 +19,7 @@ from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_reader import LanguageModelReader
+from weft.nodes.prompting.picture_chat import PictureChat
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
 
@@ -131,6 +132,7 @@ class LanguageModel(TextModel):
         dropped: leading tokens of the conversation that the denoiser does not read.
         longest: the most tokens that the denoiser reads; what is longer is cut at its end.
         tokenizer_source: where its tokenizer is published, for the hint where none was given.
+        pictures: the conversation of prompts with pictures; None where no model of the family reads any.
     """
 
     architecture: Architecture = QWEN3
@@ -139,6 +141,7 @@ class LanguageModel(TextModel):
     dropped: int = 0
     longest: int = 512
     tokenizer_source: str = "the folder `tokenizer` of the model's diffusers folder"
+    pictures: PictureChat | None = None
 
     entries: ClassVar[tuple[str, ...]] = tuple(f"{prefix}{TABLE}" for prefix in PREFIXES)
     takes_tokenizer: ClassVar[bool] = True

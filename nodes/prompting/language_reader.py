@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from weft.engine import InputError
 from weft.engine.weights.streaming import device_of
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.prompting.chat import Chat
+from weft.nodes.prompting.language_sight import PictureTokens, places_of_tokens
+from weft.nodes.prompting.picture_chat import PLACE, PictureChat
 from weft.nodes.prompting.prompts import PLAIN, Weighted
 from weft.nodes.prompting.text_reader import NO_WORDS, Chunk, Encoded, TextReader, Token, Words, padded, weighed
 
@@ -84,6 +87,37 @@ class LanguageModelReader(TextReader):
         embeddings = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         mask = torch.nn.utils.rnn.pad_sequence([row.new_ones(len(row)) for row in rows], batch_first=True)
         return Encoded(embeddings, attention_mask=None if bool(mask.all()) else mask)
+
+    def read_with_pictures(
+        self, prompt: str, pictures: Sequence[PictureTokens], chat: PictureChat, numbered: bool
+    ) -> Encoded:
+        """The hidden states of a prompt with pictures in front of it.
+
+        Raises:
+            InputError: where the tokenizer has no token that stands for a picture's.
+        """
+        import torch
+
+        text = chat.rendered(prompt, [len(one.tokens) for one in pictures], numbered)
+        numbers = torch.tensor([self.tokenizer(text, verbose=False).input_ids], device=device_of(self.network))
+        pictured = numbers[0] == self.tokenizer.convert_tokens_to_ids(PLACE)
+        tokens = torch.cat([one.tokens for one in pictures])
+        if int(pictured.sum()) != len(tokens):
+            hint = "give the tokenizer of Qwen2.5-VL, and write no such token into the prompt"
+            message = f"the prompt has {int(pictured.sum())} tokens `{PLACE}` for the {len(tokens)} of its pictures"
+            raise InputError(message, hint, "wrong-tokenizer")
+        places = places_of_tokens(pictured.tolist(), [(one.rows, one.columns) for one in pictures])
+        given = self.network.get_input_embeddings()(numbers)
+        given[0, pictured] = tokens.to(given)
+        with network_call(f"the text model {self.name}", {"tokens": given}):
+            states = self.network(
+                inputs_embeds=given,
+                position_ids=torch.tensor(places, device=numbers.device).T[:, None],
+                attention_mask=torch.ones_like(numbers),
+                output_hidden_states=True,
+                use_cache=False,
+            ).hidden_states[self.hidden_state]
+        return Encoded(states[:, chat.dropped :])
 
     def _states_without_words(self) -> Callable[[Sequence[Chunk]], list[Tensor]]:
         """Encodes as `_states`; for an empty chunk, gives the token that ends the empty prompt at every place."""

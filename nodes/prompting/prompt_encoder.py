@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from weft.nodes.models.lora_merging import Uses
+    from weft.nodes.prompting.language_sight import PictureTokens
+    from weft.nodes.prompting.picture_chat import PictureChat
 
 
 class PromptEncoder(ABC):
@@ -148,6 +150,15 @@ class PromptEncoder(ABC):
                 "unsupported-by-model",
             )
         return _on_cpu(self.combined(texts, reading))
+
+    def encode_with_pictures(
+        self, text: str, pictures: Sequence[PictureTokens], chat: PictureChat, numbered: bool
+    ) -> Encoded:
+        """A prompt with pictures that a language model reads with it, float32, on the CPU."""
+        from weft.nodes.prompting.language_reader import LanguageModelReader
+
+        (reader,) = (one for one in self.readers if isinstance(one, LanguageModelReader))
+        return _on_cpu(reader.read_with_pictures(text, pictures, chat, numbered))
 
     def unprompted(self) -> Encoded:
         """What guidance leads away from where no negative prompt is given, float32, on the CPU."""

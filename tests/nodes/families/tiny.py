@@ -344,8 +344,12 @@ CHAT_TEMPLATE = """{% for message in messages %}<|im_start|>{{ message.role }}
 """How a language model is asked: Qwen's form, with an empty thought where thinking is off."""
 
 
-def chat_tokenizer() -> Any:
-    """A tokenizer of Qwen's that spells bytes, with a chat template."""
+SIGHT_TOKENS = ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+"""What Qwen's models read around a picture, and in place of each of its tokens."""
+
+
+def chat_tokenizer(*further: str) -> Any:
+    """A tokenizer of Qwen's that spells bytes, with a chat template and further special tokens."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     letters = [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
     tokenizer = Qwen2Tokenizer(
@@ -354,7 +358,7 @@ def chat_tokenizer() -> Any:
         unk_token="<|endoftext|>",
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        additional_special_tokens=["<|im_start|>"],
+        additional_special_tokens=["<|im_start|>", *further],
         model_max_length=2048,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
@@ -385,18 +389,23 @@ VL_WIDTH = 128
 """Channels of the vision-language model."""
 
 
-def qwen_vl() -> Any:
+def qwen_vl(tokenizer: Any = None) -> Any:
     """A vision-language model of Qwen-Image's kind, of two layers and one for pictures.
 
     A head has 128 channels, as in the published one: a single file of it does not say how many.
     """
-    words = len(chat_tokenizer())
+    tokenizer = tokenizer or chat_tokenizer()
+    words = len(tokenizer)
     rope = {"rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}, "max_position_embeddings": 4096}
     own = {"hidden_size": VL_WIDTH, "num_attention_heads": 1, "rms_norm_eps": 1e-6}
     text = {"vocab_size": words, "num_hidden_layers": 2, **rope, **LANGUAGE, **own}
     sight = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": VL_WIDTH}
     return Qwen2_5_VLForConditionalGeneration(
-        Qwen2_5_VLConfig(text_config=text, vision_config={**sight, "fullatt_block_indexes": [0]})
+        Qwen2_5_VLConfig(
+            text_config=text,
+            vision_config={**sight, "fullatt_block_indexes": [0]},
+            image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        )
     )
 
 
@@ -457,6 +466,13 @@ def qwen_image() -> Any:
         ),
         scheduler=flow(1.0, base_image_seq_len=256, max_image_seq_len=8192, **shifting),
     )
+
+
+def qwen_edit() -> Any:
+    """A pipeline of Qwen-Image-Edit, without what prepares its pictures, which wants torchvision."""
+    parts, tokenizer = qwen_image().components, chat_tokenizer(*SIGHT_TOKENS)
+    own = {"tokenizer": tokenizer, "text_encoder": qwen_vl(tokenizer), "processor": None}
+    return diffusers.QwenImageEditPipeline(**{**parts, **own})
 
 
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
@@ -528,6 +544,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "z-three-layers": lambda: z_image_control_net(**LATER, control_layers_places=[0, 14, 28]),
     "z-wide-edges": lambda: z_image_control_net(dim=128),
     "qwen-image": qwen_image,
+    "qwen-edit": qwen_edit,
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
     "dit": dit,

@@ -1,0 +1,128 @@
+"""Tiny files under the names that published workflows ask for: checkpoints, their parts, LoRAs, control networks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.nodes import layouts
+from tests.nodes.families.image_adapters import FOLDERS, clip_vision
+from tests.nodes.families.lora_files import low_rank, named_adapter
+from tests.nodes.families.single_files import SINGLE_FILES
+from tests.nodes.families.tiny import SIGHT_TOKENS, WIDTH, chat_tokenizer, t5_tokenizer
+from tests.nodes.layouts import Tensors
+from tests.nodes.oracle import diffusers
+
+Give = Callable[[str], Path]
+"""Puts a tiny folder into the models folder; its path."""
+
+
+def checkpoint(model: str) -> Callable[[Give], Tensors]:
+    return lambda give: SINGLE_FILES[model](give(model))
+
+
+def flux_model(model: str) -> Callable[[Give], Tensors]:
+    """A transformer of FLUX.1 alone."""
+    return lambda give: layouts.transformer(give(model), layouts.FLUX, layouts.FLUX_JOINED, (r"^norm_out\.",))
+
+
+def qwen_text(give: Give) -> Tensors:
+    return {
+        name.removeprefix("model.").replace("language_model.", "model."): tensor
+        for name, tensor in layouts.weights(give("qwen-edit"), "text_encoder").items()
+    }
+
+
+def wan_vae(give: Give) -> Tensors:
+    return layouts.renamed(layouts.weights(give("qwen-image"), "vae"), layouts.WAN_VAE, "")
+
+
+def network(folder: Path) -> Any:
+    kind = diffusers.FluxTransformer2DModel if "flux" in folder.name else diffusers.QwenImageTransformer2DModel
+    return kind.from_pretrained(folder, subfolder="transformer")
+
+
+def qwen_lora(give: Give) -> Tensors:
+    return named_adapter(low_rank(network(give("qwen-image")), 1, modules="attn"), "transformer.")
+
+
+def flux_lora(give: Give) -> Tensors:
+    changes = low_rank(network(give("flux-dev")), 1, modules="single_transformer_blocks.*(proj_out|norm)")
+    return named_adapter(changes, "transformer.")
+
+
+def control(model: str, layout: Callable[[Tensors], Tensors] = dict) -> Callable[[Give], Tensors]:
+    return lambda give: layout(load_file(give(model) / "diffusion_pytorch_model.safetensors"))
+
+
+def redux(give: Give) -> Tensors:
+    return load_file(give("redux") / "image_embedder" / "diffusion_pytorch_model.safetensors")
+
+
+def sight(give: Give) -> Tensors:
+    """Redux's image encoder."""
+    return load_file(give("redux") / "image_encoder" / "model.safetensors")
+
+
+def large_sight(give: Give) -> Tensors:
+    """An image encoder whose vectors are as wide as SDXL's pooled ones."""
+    torch.manual_seed(0)
+    found: Tensors = clip_vision(WIDTH).state_dict()
+    return found
+
+
+FILES: tuple[tuple[str, Callable[[Give], Tensors]], ...] = (
+    ("v1-5-pruned.*", lambda give: layouts.sd1(give("clip"))),
+    ("sd_xl_refiner.*", checkpoint("sdxl-refiner")),
+    ("sd_xl_.*", checkpoint("sdxl")),
+    (r"sd3\.5_large_controlnet.*", control("sd35-edges", layouts.stability)),
+    (r"sd3\.5.*", checkpoint("sd35")),
+    ("flux1-schnell-fp8", checkpoint("flux-schnell")),
+    ("flux1-dev-fp8", checkpoint("flux-dev")),
+    ("flux1-schnell", flux_model("flux-schnell")),
+    (r"(flux1-fill|flux\.1-fill).*", flux_model("flux-fill")),
+    ("flux1-canny.*", flux_model("flux-canny")),
+    ("flux1-redux.*", redux),
+    (r"(uso-flux1|removal_timestep).*", flux_lora),
+    ("flux1-.*", flux_model("flux-dev")),
+    ("sigclip.*", sight),
+    ("clip_vision_g", large_sight),
+    ("clip_l", lambda give: layouts.text_weights(give("flux-dev"), "text_encoder", "text_model.")),
+    ("t5xxl.*", lambda give: layouts.weights(give("flux-dev"), "text_encoder_2")),
+    ("ae", lambda give: layouts.vae(give("flux-dev"), "")),
+    ("qwen_3_4b", lambda give: layouts.under(layouts.weights(give("z-image"), "text_encoder"), "model.")),
+    ("z_image_turbo.*", lambda give: layouts.z_image(give("z-image"))),
+    ("Z-Image-Turbo-Fun.*", control("z-edges")),
+    (r"qwen_2\.5_vl.*", qwen_text),
+    ("qwen_image_vae", wan_vae),
+    ("Qwen-Image-InstantX-ControlNet-Union", control("qwen-edges")),
+    ("Qwen-Image-InstantX-ControlNet-Inpainting", control("qwen-masked")),
+    ("qwen_image_(2512|edit|fp8).*", lambda give: layouts.weights(give("qwen-image"), "transformer")),
+    ("(Qwen-|qwen_image_union).*", qwen_lora),
+)
+"""What a file is, by a pattern of its name without its ending; the first that fits holds."""
+
+VISION = FOLDERS
+"""Folders of pipelines that read pictures."""
+
+
+def add_named(models: Path, name: str, give: Give) -> bool:
+    """Put a tiny file of this name into the models folder; whether it is known what it is."""
+    stem = Path(name).stem
+    maker = next((one for pattern, one in FILES if re.fullmatch(pattern, stem)), None)
+    if maker is not None and not (models / name).exists():
+        (models / name).parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: tensor.contiguous().clone() for key, tensor in maker(give).items()}, models / name)
+    return maker is not None
+
+
+def add_tokenizers(models: Path) -> None:
+    """Put the tokenizers of text models that come in files next to them."""
+    t5_tokenizer().save_pretrained(models / "t5_tokenizer")
+    chat_tokenizer().save_pretrained(models / "qwen3_tokenizer")
+    chat_tokenizer(*SIGHT_TOKENS).save_pretrained(models / "qwen2_5_vl_tokenizer")
