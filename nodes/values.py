@@ -579,6 +579,9 @@ class Guide(Generic[F]):
             negative prompt in addition; 1 turns it off.
         reference: latents of a picture to refer to `[batch, channel, height, width]`, of any size.
         more_references: those of further pictures, each of a size of its own.
+        clean_references: whether the network reads pictures to refer to with the timestep 0.
+        normalised: whether guided predictions are brought back to the length of the positive one, in families whose
+            pipelines do so.
         recorded: whether the attention of its prompts is recorded as it predicts.
     """
 
@@ -598,17 +601,20 @@ class Guide(Generic[F]):
     picture_deviation: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     recorded: bool = field(default=False, repr=False, metadata=ADDED_LATER)
     more_references: tuple[Tensor, ...] = field(default=(), repr=False, metadata=ADDED_LATER)
+    clean_references: bool = field(default=False, metadata=ADDED_LATER)
+    normalised: bool = field(default=True, metadata=ADDED_LATER)
 
     @property
     def references(self) -> tuple[Tensor, ...]:
         """The latents of all pictures to refer to, in order."""
         return () if self.reference is None else (self.reference, *self.more_references)
 
-    def referring(self, latents: Tensor) -> Guide[F]:
+    def referring(self, latents: Tensor, clean: bool = False) -> Guide[F]:
         """The guide with one more picture to refer to, after those that it has."""
+        clean = clean or self.clean_references
         if self.reference is None:
-            return replace(self, reference=latents)
-        return replace(self, more_references=(*self.more_references, latents))
+            return replace(self, reference=latents, clean_references=clean)
+        return replace(self, more_references=(*self.more_references, latents), clean_references=clean)
 
     @property
     def steered(self) -> bool:

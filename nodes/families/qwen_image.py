@@ -77,7 +77,7 @@ RGB_FACTORS = LatentRGBFactors(
 class QwenImageDenoiser(SpacedDenoiser):
     """Qwen-Image's transformer. Edit reads pictures as tokens that follow those of the latents."""
 
-    reads_references = True
+    reads_references = marks_references = True
 
     repeated_blocks = ("QwenImageTransformerBlock",)
 

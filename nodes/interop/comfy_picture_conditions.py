@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from weft.nodes.interop.entries import UnmappableError
@@ -42,11 +44,18 @@ def _referring(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("FluxKontextMultiReferenceLatentMethod")
 def _places_of_references(one: MappedNode) -> tuple[Any, ...]:
-    """`index` numbers the pictures, as Qwen-Image-Edit and FLUX.1 Kontext were trained."""
-    method = one.literal("reference_latents_method")
-    if method != "index":
+    """`index` numbers the pictures; Qwen-Image-Edit from version 2511 on reads that they are clean too."""
+    part, method = one.prompt("conditioning"), one.literal("reference_latents_method")
+    if method not in ("index", "index_timestep_zero"):
         raise UnmappableError(f"`reference_latents_method` is `{method}`; here pictures are numbered (`index`)")
-    return (one.prompt("conditioning"),)
+    if method == "index":
+        return (part,)
+    return (replace(part, guides=tuple(_clean(type, inputs) for type, inputs in part.guides)),)
+
+
+def _clean(type: str, inputs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """A node around a guide, with the pictures to refer to as clean ones."""
+    return type, {**inputs, "clean": True} if type in ("ReferenceGuide", "ReferenceLatentGuide") else inputs
 
 
 @maps("unCLIPConditioning")

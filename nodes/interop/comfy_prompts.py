@@ -20,9 +20,13 @@ LANGUAGE_MODELS = frozenset({"qwen_image", "lumina2"})
 """What the text encoders are for that read prompts without weights."""
 
 
-def encoded(one: MappedNode, text: Any, suffix: str = "") -> Made:
-    """A prompt with ComfyUI's weights, and with the embeddings that it names."""
-    part = one.text_part()
+def encoded(one: MappedNode, text: Any, suffix: str = "", **others: Any) -> Made:
+    """A prompt with ComfyUI's weights, and with the embeddings that it names.
+
+    Args:
+        others: the texts of further text models; those that equal the first are left out.
+    """
+    part, given = one.text_part(), text
     if isinstance(text, str):
         part, text = _with_embeddings(one, part, text)
     weighted = part.kind not in LANGUAGE_MODELS
@@ -34,6 +38,7 @@ def encoded(one: MappedNode, text: Any, suffix: str = "") -> Made:
         weights=None if weighted else False,
         weighting="empty_prompt" if weighted else None,
         clip_layer=part.layer or None,
+        **{name: other for name, other in others.items() if other != given},
     )
 
 
@@ -68,18 +73,24 @@ def _text(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("CLIPTextEncodeFlux")
 def _flux(one: MappedNode) -> tuple[Any, ...]:
-    if one("clip_l") != one("t5xxl"):
-        raise UnmappableError("its two texts differ, and TextEncode gives all text encoders the same one")
-    made = encoded(one, one("t5xxl"))
+    made = encoded(one, one("clip_l"), text_2=one("t5xxl"))
     name_prompt(one, made)
     return (PromptPart(made.link, one("guidance"), "flux"),)
 
 
+@maps("CLIPTextEncodeSD3")
+def _sd3(one: MappedNode) -> tuple[Any, ...]:
+    """T5's padding is that of an empty prompt, or none of it where that is asked for and the text is empty."""
+    if one.literal("empty_padding", "none") == "none" and not (one("clip_l") and one("clip_g") and one("t5xxl")):
+        raise UnmappableError("an empty text without padding (`empty_padding` is `none`) has no counterpart here")
+    made = encoded(one, one("clip_l"), text_2=one("clip_g"), text_3=one("t5xxl"))
+    name_prompt(one, made)
+    return (PromptPart(made.link, kind="sd3"),)
+
+
 @maps("CLIPTextEncodeSDXL")
 def _sdxl(one: MappedNode) -> tuple[Any, ...]:
-    if one("text_g") != one("text_l"):
-        raise UnmappableError("its two texts differ, and TextEncode gives all text encoders the same one")
-    made = encoded(one, one("text_g"))
+    made = encoded(one, one("text_l"), text_2=one("text_g"))
     name_prompt(one, made)
     target = one.literal("target_width"), one.literal("target_height")
     width, height = one("width"), one("height")

@@ -80,6 +80,7 @@ def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: 
         scale=_float(guidance) if reads else scale,
         rescale=model.rescale or None,
         true_scale=scale if reads and scale != 1.0 else None,
+        normalise=False if positive.kind == "qwen_image" and negative and not model.normalised else None,
     )
     if scale != 1.0:
         one.parameter("cfg", made, "true_scale" if reads else "scale", "how strongly the prompt guides")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from weft.engine import ADDED_LATER, INJECTED, Advice, Context, MemoryUse, Range, node
@@ -35,6 +36,7 @@ def CFGGuide(
     end: Annotated[float, Range(0.0, 1.0)] = 1.0,
     true_scale: Annotated[float, Range(1.0, 100.0), ADDED_LATER] = 1.0,
     off_below_1: Annotated[bool, ADDED_LATER] = False,
+    normalise: Annotated[bool, ADDED_LATER] = True,
     context: Context = INJECTED,
 ) -> Guide[F]:
     """Classifier-free guidance (https://arxiv.org/abs/2207.12598).
@@ -62,10 +64,14 @@ def CFGGuide(
             guides only where a negative prompt is given; here the empty prompt stands for one that is left out.
         off_below_1: turn guidance off at scales below 1, as diffusers' `guidance_scale` does: 0, as the cards of Turbo
             models have it, then gives the positive prediction.
+        normalise: for Qwen-Image, whether guided predictions are brought back to the length of the positive one, patch
+            by patch, as its authors do; off, pictures are more contrasty, as in ComfyUI without CFGNorm. Other families
+            have no such step.
     """
     guided = scale > 1 or (scale < 1 and not off_below_1) or true_scale > 1
     against = negative or _empty_prompt(positive, context) if guided else None
-    return Guide(model, positive, against, scale, rescale=rescale, start=start, end=end, true_scale=true_scale)
+    guide = Guide(model, positive, against, scale, rescale=rescale, start=start, end=end, true_scale=true_scale)
+    return guide if normalise else replace(guide, normalised=False)
 
 
 def _empty_prompt(positive: Conditioning[F], context: Context) -> Conditioning[F]:

@@ -163,7 +163,14 @@ def ControlGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context
     fits=_tokens_fit,
     traits=(GuideTraits(check_sampler=references_fit, for_items=always("image")),),
 )
-def ReferenceGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Context = INJECTED) -> Guide[F]:
+def ReferenceGuide(
+    guide: Guide[F],
+    vae: VAE[F],
+    image: Image,
+    *,
+    clean: Annotated[bool, ADDED_LATER] = False,
+    context: Context = INJECTED,
+) -> Guide[F]:
     """Give a model that edits by instruction the picture to refer to: FLUX.1 Kontext (https://arxiv.org/abs/2506.15742),
     Qwen-Image-Edit (https://arxiv.org/abs/2508.02324).
 
@@ -178,17 +185,20 @@ def ReferenceGuide(guide: Guide[F], vae: VAE[F], image: Image, *, context: Conte
         vae: from LoadCheckpoint.
         image: the picture, one for the whole batch, or one for each item; its sides must be multiples of 16. The models
             were trained with about 1024 x 1024 pixels: scale others before. Alpha is left out.
+        clean: whether the transformer reads that the picture has no noise, as Qwen-Image-Edit from version 2511 on was
+            trained. A diffusers folder says it itself; set it for a file of that version alone.
     """
-    return guide.referring(_encoded(vae, image, context))
+    return guide.referring(_encoded(vae, image, context), clean)
 
 
 @node(category="guidance", lane="cpu", traits=(GuideTraits(check_sampler=references_fit),))
-def ReferenceLatentGuide(guide: Guide[F], latent: Latent[F]) -> Guide[F]:
+def ReferenceLatentGuide(guide: Guide[F], latent: Latent[F], *, clean: bool = False) -> Guide[F]:
     """Give a model that edits by instruction latents to refer to, as ReferenceGuide does with a picture.
 
     Args:
         guide: as for ReferenceGuide.
-        latent: of the picture, from VAEEncode; its sides must be multiples of 16 pixels. What masks it has is left out.
+        latent: of the picture, from VAEEncode; its sides must be multiples of 16 pixels. Its mask is left out.
+        clean: as for ReferenceGuide.
     """
     samples = latent.samples
     if samples is None:
@@ -198,7 +208,7 @@ def ReferenceLatentGuide(guide: Guide[F], latent: Latent[F]) -> Guide[F]:
     if height % PATCH or width % PATCH:
         message = f"the latents have {width} x {height} elements, and the model reads blocks of {PATCH} x {PATCH}"
         raise InputError(message, "scale the picture to multiples of 16 pixels before it is encoded", "wrong-size")
-    return guide.referring(samples)
+    return guide.referring(samples, clean)
 
 
 def _encoded(vae: VAE[F], image: Image, context: Context) -> Tensor:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from weft.engine import ADDED_LATER, INJECTED, Context, InputError, MemoryUse, Range, all_but, node
+from weft.engine import (
+    ADDED_LATER,
+    INJECTED,
+    Context,
+    InputError,
+    MemoryUse,
+    NodeProblem,
+    Range,
+    Upstream,
+    all_but,
+    node,
+)
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
-from weft.nodes.sampling.compatibility import length_fits
+from weft.nodes.sampling.compatibility import length_fits, other_texts_fit
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 Weighting = Literal["without_words", "empty_prompt"]
 """What the weights of words move an embedding away from."""
 
 
-@node(category="conditioning", lane="gpu", version=3, fits=length_fits, traits=(MemoryUse(all_but("text")),))
+def _fits(encoder: Upstream) -> Iterator[NodeProblem]:
+    yield from length_fits(encoder)
+    yield from other_texts_fit(encoder)
+
+
+@node(
+    category="conditioning", lane="gpu", version=3, fits=_fits, traits=(MemoryUse(all_but("text", "text_2", "text_3")),)
+)
 def TextEncode(
     text_encoder: TextEncoder[F],
     text: str,
@@ -25,6 +44,8 @@ def TextEncode(
     max_sequence_length: Annotated[int | None, Range(1, 1024), ADDED_LATER] = None,
     weighting: Annotated[Weighting, ADDED_LATER] = "without_words",
     clip_layer: Annotated[int, Range(0, 32), ADDED_LATER] = 0,
+    text_2: Annotated[str | None, ADDED_LATER] = None,
+    text_3: Annotated[str | None, ADDED_LATER] = None,
     context: Context = INJECTED,
 ) -> Conditioning[F]:
     """Encode a prompt.
@@ -58,11 +79,15 @@ def TextEncode(
         clip_layer: which of CLIP's layers is read, counted from the last one of its file, as ComfyUI and A1111 count:
             1 is the last, 2 the one before. 0 is the family's own: 1 for SD 1.x, 2 for SDXL and SD 3. Give it or
             `clip_skip`.
+        text_2: another text for the second text model: CLIP's large one of SDXL and SD 3, T5 of FLUX.1. In diffusers it
+            is `prompt_2`. Left out, it reads `text`.
+        text_3: another text for the third one, T5 of SD 3; `prompt_3` in diffusers.
     """
     if clip_skip and clip_layer:
         message = f"`clip_skip` is {clip_skip} and `clip_layer` {clip_layer}, expected one of them"
         raise InputError(message, "leave one at 0", "conflicting-inputs")
-    reading = Reading(weights, clip_skip, max_sequence_length, weighting == "empty_prompt", clip_layer)
+    others = (text_2, text_3) if text_3 is not None else (text_2,) if text_2 is not None else ()
+    reading = Reading(weights, clip_skip, max_sequence_length, weighting == "empty_prompt", clip_layer, others)
     with context.weights(text_encoder, PromptEncoder) as encoder:
         encoded = encoder.encode([text], reading)
     prompt = Prompt(

@@ -134,6 +134,9 @@ class Denoiser:
     reads_references: ClassVar[bool] = False
     """Whether the network reads the tokens of a picture to refer to (FLUX.1 Kontext, Qwen-Image-Edit)."""
 
+    marks_references: ClassVar[bool] = False
+    """Whether the network can read the tokens of a picture to refer to as clean (Qwen-Image-Edit 2511)."""
+
     has_skips: ClassVar[bool] = False
     """Whether the network is a UNet with skip connections that FreeU weighs."""
 

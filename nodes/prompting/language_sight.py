@@ -5,7 +5,7 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weft.engine import InputError
@@ -135,7 +135,7 @@ def load_sight(files: TextModelFiles, variant: str, dtype: torch.dtype, device: 
     return SightReader(ready(assembled_text(kind, config, found, dtype, files.root.name), device))
 
 
-def sight_config(shapes: Shapes) -> Mapping[str, Any]:
+def sight_config(shapes: Shapes) -> dict[str, Any]:
     """The configuration of the part for pictures, from the shapes below its prefix."""
     width, channels, frames, patch, _ = shapes["patch_embed.proj.weight"]
     return {

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from weft.nodes.prompting.picture_chat import PictureChat
 
 
+OTHER_TEXTS_HINT = "leave `text_2` and `text_3` out"
+"""What to do where a family has fewer text models than texts are given."""
+
+
 class PromptEncoder(ABC):
     """The text models of a checkpoint, in the order in which their family lists them.
 
@@ -126,9 +130,11 @@ class PromptEncoder(ABC):
         Args:
             layer: the hidden state that is taken of CLIP's (see `TextReader.read`).
         """
-        prompts = [reading.of(text) for text in texts]
         readers = self.readers if reading.longest is None else [one.limited(reading.longest) for one in self.readers]
-        split = [[reader.split(prompt, self.words) for prompt in prompts] for reader in readers]
+        split = [
+            [reader.split(reading.of(text), self.words) for text in reading.texts(number, texts)]
+            for number, reader in enumerate(readers)
+        ]
         count = max((len(chunks) for each in split for chunks in each), default=1)
         skip = (layer or -1) + reading.layer if reading.layer else reading.skip
         return [
@@ -142,7 +148,10 @@ class PromptEncoder(ABC):
         Raises:
             InputError: where a length is asked for, and no text model takes one.
         """
-        longest = reading.longest
+        longest, given = reading.longest, 1 + len(reading.others)
+        if given > len(self.readers) and not self.fills_length:
+            message = f"the prompt has a text for the text model {given}, and there are {len(self.readers)} of them"
+            raise InputError(message, OTHER_TEXTS_HINT, "unsupported-by-model")
         if longest and not self.fills_length and all(one.limited(longest) is one for one in self.readers):
             raise InputError(
                 "these text models read chunks of 75 tokens, or no tokens at all, and take no `max_sequence_length`",

@@ -67,6 +67,7 @@ class Reading:
         from_empty: whether a weight moves each token away from that of the empty prompt at its place, and a number in
             nested parentheses stands alone; else as `weft.nodes.prompting.text_reader.weighed` has it.
         layer: of CLIP's, counted from the last one, whichever the family takes; 0 is that one. `skip` is 0 then.
+        others: the texts of the second and the third text model, where they read others than the first.
     """
 
     weights: bool = False
@@ -74,6 +75,12 @@ class Reading:
     longest: int | None = None
     from_empty: bool = False
     layer: int = 0
+    others: tuple[str | None, ...] = ()
+
+    def texts(self, number: int, given: Sequence[str]) -> Sequence[str]:
+        """The texts of a text model, by its number from 0 on."""
+        own = self.others[number - 1] if 0 < number <= len(self.others) else None
+        return given if own is None else [own] * len(given)
 
     def of(self, text: str) -> Weighted:
         """The segments of a text."""

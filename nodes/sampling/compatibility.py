@@ -37,6 +37,7 @@ from weft.nodes.models.parametrisation import (
 )
 from weft.nodes.models.unclip import has_noise
 from weft.nodes.prompting.embeddings import check_word, match_vectors
+from weft.nodes.prompting.prompt_encoder import OTHER_TEXTS_HINT
 from weft.nodes.prompting.text_assignment import Assigned, assigned, check_tokenizer
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.sampling.aligned_steps import check_aligned
@@ -46,6 +47,7 @@ from weft.nodes.sampling.scheduling import ChainOptions, check_timing, scheduler
 from weft.nodes.sampling.size_checks import items_fit
 from weft.nodes.sampling.step_limits import check_steps
 from weft.nodes.sampling.traits import (
+    CLEAN_HINT,
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
     IMAGE_VECTOR_HINT,
@@ -187,6 +189,9 @@ def references_fit(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
     if model and not model.family.denoiser.reads_references:
         message = f"`{guide.call.id}` gives the model a picture to refer to, which it does not read; {model}"
         yield NodeProblem("guide", message, REFERENCE_HINT, "unsupported-by-model")
+    elif model and guide.literals.get("clean") and not model.family.denoiser.marks_references:
+        message = f"`{guide.call.id}` says that its picture is clean, which the model does not read; {model}"
+        yield NodeProblem("guide", message, CLEAN_HINT, "unsupported-by-model")
 
 
 def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
@@ -573,6 +578,21 @@ def length_fits(encoder: Upstream) -> Iterator[NodeProblem]:
     if not any(text.takes_length for text in family(facts.family).texts):
         message = f"the text models of family {facts.family} read chunks of 75 tokens, or no tokens at all"
         yield NodeProblem("max_sequence_length", message, "leave it out", "unsupported-by-model")
+
+
+def other_texts_fit(encoder: Upstream) -> Iterator[NodeProblem]:
+    """Only families of several text models can be given several texts."""
+    node = loader_above(encoder, TextEncoder)
+    model = node and (node if checkpoint_facts(node) else _model_of(node))
+    facts = checkpoint_facts(model) if model else None
+    if facts is None:
+        return
+    count = len(facts.text_models) or len(family(facts.family).texts)
+    count = max(count, len(family(facts.family).texts)) if family(facts.family).prompts.fills_length else count
+    for number, name in ((2, "text_2"), (3, "text_3")):
+        if encoder.literals.get(name) is not None and number > count:
+            message = f"family {facts.family} has no text model {number}; this model has {count}"
+            yield NodeProblem(name, message, OTHER_TEXTS_HINT, "unsupported-by-model")
 
 
 def text_facts(loader: Upstream) -> dict[TextModel, TextModelFacts] | None:

@@ -11,6 +11,7 @@ from weft.engine import Patch
 from weft.nodes.models.attention_maps import RecordedLayers
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.image_attention import ImageLayers
+from weft.nodes.sampling.clean_references import CleanReferences
 from weft.nodes.sampling.pag import PerturbedLayers
 from weft.nodes.values import Guide
 
@@ -22,4 +23,5 @@ def patches_of(guide: Guide[Any]) -> tuple[Patch[Denoiser], ...]:
     perturbed = (PerturbedLayers(guide.perturbation.layers),) if guide.perturbation else ()
     pictured = (ImageLayers(),) if any(prompt.images for prompt in guide.prompts) else ()
     recorded = (RecordedLayers(),) if guide.recorded else ()
-    return (*perturbed, *pictured, *recorded)
+    clean = (CleanReferences(),) if guide.clean_references else ()
+    return (*perturbed, *pictured, *recorded, *clean)

@@ -37,6 +37,7 @@ from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position, SamplingRun
 from weft.nodes.sampling.timed_loras import TimedLoRAs
 from weft.nodes.sampling.traits import (
+    CLEAN_HINT,
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
     REFERENCE_HINT,
@@ -182,7 +183,7 @@ class GuidedDenoiser:
         guided = branches[0]
         for scale, before, after in zip(self.scales, branches, branches[1:], strict=False):
             guided = guided + self.step(before, after, scale)
-        if self.scales:
+        if self.scales and self.guide.normalised:
             guided = self.model.normalised(guided, positive)
         if self.guide.perturbation:
             guided = guided + self.guide.perturbation.scale * (positive - branches[-1])
@@ -262,6 +263,9 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     if guide.reference is not None and not model.reads_references:
         message = f"a model of {model.family} reads no picture to refer to"
         raise InputError(message, REFERENCE_HINT, "unsupported-by-model")
+    if guide.clean_references and not model.marks_references:
+        message = f"a model of {model.family} does not read which pictures are clean"
+        raise InputError(message, CLEAN_HINT, "unsupported-by-model")
     scale_conditions = model.guidance_conditions(guide.scale)
     distilled = scale_conditions is not None
     if guide.true_scale != 1 and not distilled:

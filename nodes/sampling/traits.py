@@ -145,6 +145,9 @@ def lacks_vae() -> InputError:
 REFERENCE_HINT = "leave the reference out, or use FLUX.1 Kontext or Qwen-Image-Edit"
 """What to do where a model reads no pictures to refer to."""
 
+CLEAN_HINT = "leave `clean` off: Qwen-Image-Edit from version 2511 on reads it"
+"""What to do where a model does not read that pictures to refer to are clean."""
+
 TRUE_SCALE_HINT = "leave `true_scale` at 1, and set `scale`"
 """What to do where a model reads no scale besides guidance."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,16 +42,16 @@ def edit(models: Path) -> str:
     return "qwen-edit"
 
 
-def painting(model: str, images: tuple[str, ...], numbered: bool, scale: float = SCALE) -> Graph:
+def painting(model: str, images: tuple[str, ...], numbered: bool, clean: bool = False, normalise: bool = True) -> Graph:
     with Graph() as graph:
         checkpoint: Any = LoadCheckpoint(model)
         shown: Any = [LoadImage(name) for name in images]
         prompts = [
             EncodeEditPrompt(checkpoint.text_encoder, text, shown, numbered=numbered) for text in (PROMPT, NEGATIVE)
         ]
-        guide: Any = CFGGuide(checkpoint.model, *prompts, scale=scale)
+        guide: Any = CFGGuide(checkpoint.model, *prompts, scale=SCALE, normalise=normalise)
         for one in shown:
-            guide = ReferenceGuide(guide, checkpoint.vae, one)
+            guide = ReferenceGuide(guide, checkpoint.vae, one, clean=clean)
         latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
         SaveImage(VAEDecode(checkpoint.vae, latent))
     return graph
@@ -83,18 +85,23 @@ def place_tokens(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipe.text_encoder, "forward", placed)
 
 
-CASES = {
-    "QwenImageEditPipeline": (("ramp.png",), False),
-    "QwenImageEditPlusPipeline": (("ramp.png", "stripes.png"), True),
+BOTH = ("ramp.png", "stripes.png")
+
+CASES: dict[str, tuple[str, tuple[str, ...], dict[str, bool]]] = {
+    "the first version": ("QwenImageEditPipeline", BOTH[:1], {}),
+    "2509": ("QwenImageEditPlusPipeline", BOTH, {}),
+    "2511": ("QwenImageEditPlusPipeline", BOTH, {"clean": True}),
+    "without the norm of guidance": ("QwenImageEditPlusPipeline", BOTH[:1], {"normalise": False}),
 }
+"""Pipelines of diffusers, with their pictures and what differs."""
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_edited_picture(
     engine: Engine, oracle: Oracle, pictures: Path, edit: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images, numbered = CASES[name]
-    kind = getattr(diffusers, name)
+    pipeline, images, options = CASES[name]
+    kind, numbered = getattr(diffusers, pipeline), pipeline.endswith("PlusPipeline")
     for size in ("CONDITION_IMAGE_SIZE", "VAE_IMAGE_SIZE"):
         monkeypatch.setattr(f"{kind.__module__}.{size}", SIZE * SIZE, raising=False)
     monkeypatch.setattr(
@@ -103,6 +110,13 @@ def test_an_edited_picture(
     whole = diffusers.QwenImagePipeline.from_pretrained(oracle.models / edit, torch_dtype=torch.float32)
     pipe = kind(**whole.components, processor=Processor(whole.tokenizer))
     place_tokens(pipe, monkeypatch)
+    if options.get("clean"):
+        config = {**whole.transformer.config, "zero_cond_t": True}
+        pipe.transformer = diffusers.QwenImageTransformer2DModel.from_config(config)
+        pipe.transformer.load_state_dict(whole.transformer.state_dict())
+    if not options.get("normalise", True):
+        module = sys.modules[kind.__module__]
+        monkeypatch.setattr(module, "torch", SimpleNamespace(**{**vars(torch), "norm": lambda *_, **__: 1.0}))
     shown = [Pictures.open(pictures / one).convert("RGB") for one in images]
     theirs = pipe(
         image=shown if numbered else shown[0],
@@ -116,7 +130,7 @@ def test_an_edited_picture(
         output_type="np",
     ).images
     theirs = (theirs * 255).round().astype("uint8")
-    assert_same(read_pixels(engine.run(painting(edit, images, numbered)).paths), theirs)
+    assert_same(read_pixels(engine.run(painting(edit, images, numbered, **options)).paths), theirs)
 
 
 def test_tokens_of_a_picture_have_its_rows_and_columns() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from tests.nodes.oracle import Oracle
 from tests.refusals import refused
-from weft.engine import Context
+from weft.engine import Context, Engine, Graph
 from weft.nodes import Conditioning, LoadCheckpoint, Prompt, TextEncode
 from weft.nodes.prompting.prompts import PLAIN
 
@@ -179,3 +179,26 @@ def test_t5_reads_long_texts_whole(encode: Encode, lent: Lent, times: int, token
     given = reader.network(reader.tokenizer([text], max_length=tokens, **options).input_ids)[0]
     clip = 77 * max(len(reader.split(PLAIN.of(text))) for reader in lent("sd3").readers)
     assert torch.equal(encode("sd3", text).embeddings[:, clip:], given)
+
+
+@pytest.mark.parametrize("model", ["sdxl", "sd3", "flux-dev"])
+def test_text_models_read_texts_of_their_own_as_in_diffusers(
+    encode: Encode, oracle: Oracle, zoo: Any, model: str
+) -> None:
+    pipeline, third = oracle.pipeline(zoo(model)), model == "sd3"
+    others = {"prompt_2": "a boat", **({"prompt_3": "a tree at night"} if third else {})}
+    more = {} if model == "flux-dev" else {"do_classifier_free_guidance": False}
+    found = pipeline.encode_prompt("a red house", **others, **more)
+    ours = encode(model, "a red house", text_2="a boat", text_3="a tree at night" if third else None)
+    assert torch.allclose(ours.embeddings, found[0], atol=1e-4)
+    pooled = found[1] if model == "flux-dev" else found[2]
+    assert ours.pooled is not None and torch.allclose(ours.pooled, pooled, atol=1e-4)
+    assert not torch.allclose(encode(model, "a red house").embeddings, found[0], atol=1e-2)
+
+
+def test_a_text_for_a_text_model_that_is_not_there_is_refused_before_the_run(engine: Engine) -> None:
+    with Graph() as graph:
+        checkpoint: Any = LoadCheckpoint("epsilon")
+        graph.output("prompt", TextEncode(checkpoint.text_encoder, "a house", text_2="a boat"))
+    (problem,) = engine.check(graph).problems
+    assert (problem.code, problem.input) == ("unsupported-by-model", "text_2")
