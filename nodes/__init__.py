@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from weft.nodes.library.control import ApplyControlNet, Controlled
     from weft.nodes.library.edge_maps import DrawLineArt, DrawScribble, FindCannyEdges, FindSoftEdges
     from weft.nodes.library.edges import FindEdges
-    from weft.nodes.library.face_prompts import ApplyFaceID, LoadFaceEmbedding, MakeFaceEmbedding
     from weft.nodes.library.edit_prompts import EncodeEditPrompt
+    from weft.nodes.library.face_prompts import ApplyFaceID, LoadFaceEmbedding, MakeFaceEmbedding
     from weft.nodes.library.free_u import FreeU
     from weft.nodes.library.geometry import CropImage, CropToAspect, FlipImage, Padded, PadImage, RotateImage
     from weft.nodes.library.grid import ImageGrid

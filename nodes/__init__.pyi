@@ -64,7 +64,7 @@ from weft.nodes.library.video import RateMethod
 from weft.nodes.lora_values import AddedLoRAs, AppliedLoRA, LoRA
 from weft.nodes.media_values import Audio, Video
 from weft.nodes.models.part_precisions import PartPrecision
-from weft.nodes.picture_files import Format
+from weft.nodes.picture_files import Format, Rounding
 from weft.nodes.picture_model_values import (
     DepthModel,
     ImageClassifier,
@@ -1084,6 +1084,7 @@ def SaveImage(
     format: Format = ...,
     quality: int | None = ...,
     verdicts: list[Verdict] | None = ...,
+    rounding: Rounding = ...,
     id: str | None = ...,
 ) -> list[Artifact]: ...
 def SaveLoRA(

@@ -36,23 +36,28 @@ LARGEST_SIDE: Mapping[str, int] = {"webp": 16383, "jpeg": 65500}
 """The most pixels a side that libwebp and libjpeg write; PNG has no such end."""
 
 
-def to_levels(pixels: Tensor) -> numpy.ndarray[Any, Any]:
-    """Each value, clamped to 0..1, rounded to the nearest of 256 levels: bytes of the same shape.
+Rounding = Literal["nearest", "down"]
+"""How values between two levels are rounded."""
+
+
+def to_levels(pixels: Tensor, rounding: Rounding = "nearest") -> numpy.ndarray[Any, Any]:
+    """Each value, clamped to 0..1, rounded to one of 256 levels: bytes of the same shape.
 
     Raises:
         InputError: where a value is no finite number.
     """
     # A conversion to bytes takes what lies beyond 0..255 modulo 256, and not-a-number as 0.
     check_finite("the pixels of a picture", pixels)
-    levels: numpy.ndarray[Any, Any] = (pixels.clamp(0, 1) * 255).round().byte().numpy()
+    scaled = pixels.clamp(0, 1) * 255
+    levels: numpy.ndarray[Any, Any] = (scaled.round() if rounding == "nearest" else scaled).byte().numpy()
     return levels
 
 
-def to_pil(pixels: Tensor) -> list[PIL.Image.Image]:
+def to_pil(pixels: Tensor, rounding: Rounding = "nearest") -> list[PIL.Image.Image]:
     """One Pillow picture, RGB or RGBA, for each item of a batch."""
     import PIL.Image
 
-    return [PIL.Image.fromarray(item) for item in to_levels(pixels)]
+    return [PIL.Image.fromarray(item) for item in to_levels(pixels, rounding)]
 
 
 def from_pil(pictures: Iterable[PIL.Image.Image]) -> Tensor:

@@ -30,8 +30,9 @@ def _decoded_in_tiles(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("VAEEncode", "VAEEncodeTiled")
 def _encoded(one: MappedNode) -> tuple[Any, ...]:
+    """The mean of the VAE's distribution: nothing is drawn from it (Comfy-Org/ComfyUI, pull request 8705)."""
     tile = max(int(one.literal("tile_size")) // 64, 1) * 64 if one.has("tile_size") else None
-    return (one.add("VAEEncode", vae=one.link("vae"), image=one.link("pixels"), tile=tile, sample=True).link,)
+    return (one.add("VAEEncode", vae=one.link("vae"), image=one.link("pixels"), tile=tile).link,)
 
 
 @maps("SetLatentNoiseMask")

@@ -23,7 +23,7 @@ def _loaded(one: MappedNode) -> tuple[Any, ...]:
 def _saved(one: MappedNode) -> tuple[Any, ...]:
     prefix = one("filename_prefix", "preview")
     name = saved_name(prefix) if isinstance(prefix, str) else prefix
-    one.add("SaveImage", image=one.link("images"), name=name)
+    one.add("SaveImage", image=one.link("images"), name=name, rounding="down")
     return ()
 
 

@@ -22,7 +22,7 @@ from weft.engine import (
     node,
 )
 from weft.engine.verdict import Verdict
-from weft.nodes.picture_files import LARGEST_SIDE, Format, encoded, to_pil
+from weft.nodes.picture_files import LARGEST_SIDE, Format, Rounding, encoded, to_pil
 from weft.nodes.picture_headers import PictureFacts
 from weft.nodes.picture_reading import read_picture
 from weft.nodes.picture_sources import PICTURE_FILE, PICTURE_FOLDER
@@ -120,22 +120,24 @@ def SaveImage(
     format: Format = "png",
     quality: Annotated[int | None, Range(1, 100), ADDED_LATER] = None,
     verdicts: Annotated[list[Verdict] | None, ADDED_LATER] = None,
+    rounding: Annotated[Rounding, ADDED_LATER] = "nearest",
 ) -> list[Artifact]:
     """Save pictures in the output folder, one file for each item of the batch, and for each picture of a list.
 
     Called outside of a graph, nothing is written: `.save(FOLDER)` of what it returns writes a file.
 
     Args:
-        image: the pictures, which may be of several sizes in a list; each value is clamped to 0..1 and rounded to the
-            nearest of 256 levels.
+        image: the pictures, which may be of several sizes in a list; each value is clamped to 0..1 and rounded to
+            one of 256 levels.
         name: of the files, without number and suffix.
         format: `png` is lossless, and `webp` where no quality is given; `jpeg` is lossy and drops alpha.
         quality: of JPEG and WebP: 75 for small files, 90 where nobody should see a difference. Null is 95 for JPEG, and
             lossless for WebP. Colours have the full resolution of the picture in JPEG, half of it in lossy WebP.
         verdicts: from SafetyCheck, one for each picture, for their metadata, events and sidecars of jobs.
+        rounding: `nearest` is the nearest level; `down` the one below, as ComfyUI saves pictures: half a level darker.
     """
     images = [image] if isinstance(image, Image) else image
-    pictures = [picture for one in images for picture in to_pil(one.pixels)]
+    pictures = [picture for one in images for picture in to_pil(one.pixels, rounding)]
     if verdicts is not None and len(verdicts) != len(pictures):
         message = f"there are {len(verdicts)} verdicts for {len(pictures)} pictures"
         raise InputError(message, "give those of the same SafetyCheck", "batch-mismatch")

@@ -11,7 +11,7 @@ from PIL import Image as Pictures
 from tests.refusals import refused
 from weft.engine import InputError
 from weft.nodes import Image, SaveImage
-from weft.nodes.picture_files import encoded
+from weft.nodes.picture_files import encoded, to_levels
 
 LEVELS = torch.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3) / 255
 
@@ -79,3 +79,9 @@ def test_outside_of_a_graph_save_image_writes_nothing_and_says_so(
 def test_a_picture_that_a_format_cannot_hold_is_refused() -> None:
     with refused("unwritable-picture", 17_000, "webp", "png"):
         encoded(Pictures.new("RGB", (17_000, 1)), "webp")
+
+
+def test_levels_are_rounded_to_the_nearest_or_down() -> None:
+    pixels = torch.tensor([0.0, 0.999 / 255, 1.4 / 255, 1.6 / 255, 254.9 / 255, 1.0, 2.0, -1.0])
+    assert to_levels(pixels).tolist() == [0, 1, 1, 2, 255, 255, 255, 0]
+    assert to_levels(pixels, "down").tolist() == [0, 0, 1, 1, 254, 255, 255, 0]

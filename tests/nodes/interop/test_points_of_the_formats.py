@@ -46,7 +46,7 @@ CLASSIC: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "vae_decode": ("VAEDecode", {"vae": Link("load_checkpoint", "vae"), "latent": Link("k_sampler")}),
-    "save_image": ("SaveImage", {"image": Link("vae_decode"), "name": "ComfyUI"}),
+    "save_image": ("SaveImage", {"image": Link("vae_decode"), "name": "ComfyUI", "rounding": "down"}),
 }
 """The classic graph as one of Weft's; its texts are weighted as ComfyUI weights them."""
 
