@@ -2,8 +2,9 @@
 
     python tests/benchmarks/together.py [--steps 20] [--items 24] [--rounds 3]
 
-Each process computes once before it is measured, so starting up does not count. A round measures alone and together one
-after the other; the ratios are those of the least times of all rounds, for a machine that does other work meanwhile.
+Each process computes once before it is measured, so starting up does not count. A round measures together between two
+times alone, since the speed of a machine drifts: two virtual cores took up to a fifth more processor time for the
+same work ten seconds later. The ratios are the medians of all rounds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from itertools import count
 from pathlib import Path
+from statistics import fmean, median
 
 from weft.engine.weights.machine_cores import usable_cores
 
@@ -69,22 +71,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     cores, workers = len(usable_cores()), 4
-    least = dict.fromkeys(("alone", "two", "one", "four"), float("inf"))
+    each = max(1, cores // workers)  # as the launcher of a job gives them
+    twice: list[float] = []
+    four: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         places = (Path(folder) / str(number) for number in count())
+
+        def alone() -> float:
+            return slowest(next(places), 1, given.steps, RUNS)
+
+        def one() -> float:
+            return slowest(next(places), 1, given.steps, given.items, cores)
+
         for _ in range(given.rounds):
-            each = max(1, cores // workers)  # as the launcher of a job gives them
-            seconds = {
-                "alone": slowest(next(places), 1, given.steps, RUNS),
-                "two": slowest(next(places), 2, given.steps, RUNS),
-                "one": slowest(next(places), 1, given.steps, given.items, cores),
-                "four": slowest(next(places), workers, given.steps, given.items // workers, each),
-            }
-            least = {name: min(least[name], one) for name, one in seconds.items()}
-            print(json.dumps({name: round(one, 3) for name, one in seconds.items()}), flush=True)
-    two, four = least["two"] / least["alone"], least["four"] / least["one"]
-    print(f"two runs at once take {two:.2f} times as long as one alone (at most 2.2 are wanted)")
-    print(f"four workers over {given.items} items take {four:.2f} times as long as one (at most 1.1 are wanted)")
+            before, two, after = alone(), slowest(next(places), 2, given.steps, RUNS), alone()
+            twice.append(two / fmean((before, after)))
+            first, all_four = one(), slowest(next(places), workers, given.steps, given.items // workers, each)
+            four.append(all_four / fmean((first, one())))
+            print(json.dumps({"alone": [before, after], "two": two, "one": first, "four": all_four}), flush=True)
+    print(f"two runs at once take {_shown(twice)} times as long as one alone (at most 2.2 are wanted)")
+    print(f"four workers over {given.items} items take {_shown(four)} times as long as one (at most 1.1 are wanted)")
+
+
+def _shown(ratios: list[float]) -> str:
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":
