@@ -157,11 +157,13 @@ class Context:
     @contextmanager
     def _held(self, recipe: Recipe[Any], kind: type[Any], patches: Sequence[Patch[Any]]) -> Iterator[Any]:
         from weft.engine.weights.device_lane import lane_of
+        from weft.engine.weights.device_memory import current_device
 
         self.on_weights(recipe)
         lane = self.lane or lane_of(self.device)
         with (
             lane.turn(self.look),
+            current_device(self.device),
             self.residency.hold(recipe, self.device, patches, kind, self._streaming(recipe)) as module,
         ):
             yield module

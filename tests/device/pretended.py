@@ -70,6 +70,7 @@ class PretendedDevices:
         self.memories = {home: DeviceMemory(home, memory or 2**50) for home in homes}
         self.waits: Counter[str] = Counter()
         self.launches: Counter[str] = Counter()
+        self.current: list[int] = []
         self.pinned: dict[int, torch.UntypedStorage] = {}
         self.on_wait: Callable[[str], None] = lambda kind: None
         self._open = ExitStack()
@@ -99,7 +100,7 @@ class PretendedDevices:
     def __enter__(self) -> PretendedDevices:
         assert PretendedTensor.run is None, "one machine at a time is pretended"
         enter = self._open.enter_context
-        enter(torch_with(self.memories, self.kind, self.wait))
+        enter(torch_with(self.memories, self.kind, self.wait, self.current))
         enter(patch.object(PretendedTensor, "run", self.run))
         found = Accelerators(tuple(Accelerator(str(home)) for home in self.memories if home.type == "cuda"))
         enter(

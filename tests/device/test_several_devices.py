@@ -45,10 +45,11 @@ def test_pictures_of_two_devices_are_those_of_one(cuda: PretendedDevices) -> Non
     alone: list[events.Event] = []
     together: list[events.Event] = []
     want = painted(branches(3), "cuda:0", alone)
-    assert cuda["cuda:1"].peak == 0
+    assert cuda["cuda:1"].peak == 0 and {*cuda.current} == {0}
     got = painted(branches(3), BOTH, together)
     assert all(torch.equal(one, other) for one, other in zip(want, got, strict=True))
     assert cuda["cuda:1"].peak > 0 and cuda.held == 0
+    assert {*cuda.current} == {0, 1}, "what names no device is on that of its node"
     assert sorted(map(str, map(type, alone))) == sorted(map(str, map(type, together)))
 
 

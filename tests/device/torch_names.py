@@ -34,8 +34,14 @@ class PretendedEvent:
 
 
 @contextmanager
-def torch_with(memories: Mapping[torch.device, DeviceMemory], kind: str, wait: Callable[[str], None]) -> Iterator[None]:
-    """Let torch say that it has these devices, of one kind, while the block runs."""
+def torch_with(
+    memories: Mapping[torch.device, DeviceMemory], kind: str, wait: Callable[[str], None], current: list[int]
+) -> Iterator[None]:
+    """Let torch say that it has these devices, of one kind, while the block runs.
+
+    Args:
+        current: is given each device that a thread takes as its present one.
+    """
     first, count = next(iter(memories.values())), len(memories)
 
     def memory(device: Any = None) -> DeviceMemory:
@@ -59,7 +65,13 @@ def torch_with(memories: Mapping[torch.device, DeviceMemory], kind: str, wait: C
     def reset_peak(device: Any = None) -> None:
         memory(device).peak = memory(device).held
 
+    @contextmanager
+    def device(index: int) -> Iterator[None]:
+        current.append(index)
+        yield
+
     cuda: dict[str, Any] = {
+        "device": device,
         "is_available": lambda: True,
         "device_count": lambda: count,
         "current_device": lambda: 0,

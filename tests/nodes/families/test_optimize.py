@@ -132,6 +132,7 @@ def test_an_item_is_the_same_alone_and_in_a_batch_where_steps_are_extrapolated(e
         ("unsupported-by-model", {"attention": "math"}),
         ("unsupported-by-model", {"cache": "first_block"}),
         ("conflicting-inputs", {"cache": "first_block", "compile": True}),
+        ("conflicting-inputs", {"cache": "first_block", "capture": True}),
         ("missing-package", {"attention": "xformers"}),
     ],
 )
@@ -148,6 +149,8 @@ def test_what_cannot_be_is_refused_before_anything_runs(
 def test_a_kernel_of_another_device_is_refused(zoo: Zoo, engine: Engine) -> None:
     with refused("unsupported-by-device", "cudnn", "cpu"):
         painted(engine, zoo("flux-dev"), attention="cudnn")
+    with refused("unsupported-by-device", "cpu"):
+        painted(engine, zoo("flux-dev"), capture=True)
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(2, 4), st.integers(-3, 3), st.integers(-3, 3))
