@@ -27,7 +27,6 @@ from weft.engine.keys import (
     Digest,
     EncodedBytes,
     content_key,
-    digest,
     encode,
     partial_key,
     recipe_key,
@@ -135,7 +134,7 @@ class Plan(Displayed):
         found: dict[str, str] = {}
         for step in self.steps:
             type = step.call.type
-            found[f"node type {type.name}"] = digest(type.identity)
+            found[f"node type {type.name}"] = type.identity_digest
             found |= {f"`{name}` of {type.name}": one.digest for name, one in step.found.items()}
         return found
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from weft.engine.errors import CatalogError, InputError, LiteralError
 from weft.engine.graph.builder import caller, current
 from weft.engine.graph.parts import is_importable
+from weft.engine.keys import Digest, digest
 from weft.engine.limits import Limits
 from weft.engine.one_or_many import one_or_many
 from weft.engine.spec.at_once import runner
@@ -218,6 +219,11 @@ class NodeType:
     def identity(self) -> tuple[Any, ...]:
         """The part of a key that differs between node types, their versions and their files."""
         return (self.name, self.version, self.origin)
+
+    @cached_property
+    def identity_digest(self) -> Digest:
+        """The digest of `identity`."""
+        return digest(self.identity)
 
     @cached_property
     def sink(self) -> bool:

@@ -298,7 +298,7 @@ class ItemRunner:
             "seconds": round(seconds, 4),
             "worker": self.worker,
             "attempt": entry.attempt,
-            "graph": document.plain(replace(graph, carries={})),
+            "graph": document.plain(replace(graph, carries={}) if graph.carries else graph),
         }
 
 
