@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from zlib import crc32
 
+import hypothesis
 import pytest
 
 from weft.engine.settings_file import CONFIG
 
 os.environ[CONFIG] = ""  # before anything makes an engine; processes that tests start inherit it
+
+hypothesis.settings.register_profile("weft", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("weft")
 
 COMPARED = ("compared with diffusers", "yes")
 """The property of a test that compares pictures with those of diffusers' own pipelines."""

@@ -446,9 +446,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 
 def histories(machine: type[Histories], count: int) -> None:
     """Try so many histories."""
-    found = settings(
-        max_examples=count, stateful_step_count=8, deadline=None, database=None, suppress_health_check=QUIET
-    )
+    found = settings(max_examples=count, stateful_step_count=8, database=None, suppress_health_check=QUIET)
     run_state_machine_as_test(machine, settings=found)
 
 

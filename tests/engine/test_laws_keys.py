@@ -116,7 +116,7 @@ def graph_of(document: Mapping[str, Any]) -> Graph:
     return replace(read(json.dumps(document)), types={**TYPES, "Keep": cast(NodeType, Keep)})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(RANDOM)
 def test_names_order_titles_notes_and_layout_are_in_no_key(chance: Random) -> None:
     document = nested(grown(chance, ("Number", "Sum", "Split", "Count")))
@@ -132,7 +132,7 @@ def test_names_order_titles_notes_and_layout_are_in_no_key(chance: Random) -> No
     assert not engine.run(then).ran
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES, RANDOM)
 def test_values_that_differ_in_the_least_have_other_encodings_and_digests(one: Any, chance: Random) -> None:
     other = near(chance, one)
@@ -154,7 +154,7 @@ def applied(engine: Engine, one: Any) -> Iterator[tuple[str, Any, str]]:
         yield type.name, tagged(step.call.inputs["anything"]), step.recipe
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LITERALS, RANDOM)
 def test_a_key_differs_exactly_where_the_value_in_its_declared_type_does(one: Any, chance: Random) -> None:
     engine = Engine(store=None, device="cpu")

@@ -71,7 +71,7 @@ def assert_follows(planned: Plan, heard: Sequence[events.Event]) -> None:
         assert {*step.after} <= {*nodes_of(heard[:place], *ENDS["undecided"])}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RANDOM)
 def test_a_run_does_what_its_plan_says(chance: Random) -> None:
     with TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def test_a_run_does_what_its_plan_says(chance: Random) -> None:
         assert_sessions(chance, grown(chance), lambda: Engine(store=store, output=folder, device="cpu"))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(RANDOM)
 def test_a_run_does_what_its_plan_says_after_restarts(chance: Random) -> None:
     with TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def test_a_run_does_what_its_plan_says_after_restarts(chance: Random) -> None:
         )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(RANDOM)
 def test_a_run_does_what_its_plan_says_where_nodes_fail(chance: Random) -> None:
     with TemporaryDirectory() as folder:

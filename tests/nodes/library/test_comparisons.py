@@ -20,7 +20,7 @@ def pictures(seed: int, count: int = 2, height: int = 24, width: int = 31) -> Te
     return torch.rand(count, height, width, 3, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6), st.integers(11, 40), st.integers(11, 40), st.floats(0.01, 1.0))
 def test_psnr_and_ssim_are_those_of_torchmetrics_and_scikit_image(
     seed: int, height: int, width: int, share: float

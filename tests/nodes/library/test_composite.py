@@ -65,7 +65,7 @@ def test_transparent_pictures_are_composited_as_pillow_does() -> None:
     assert (numpy.abs(found - expected)[..., :3] * expected[..., 3:] / 255).max() <= 1.5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(-40, 40), st.integers(-40, 40))
 def test_a_place_is_that_of_a_paste_and_what_reaches_over_the_edge_is_cut_off(left: int, top: int) -> None:
     small = Image(ABOVE.pixels[:1, :10, :12])

@@ -81,7 +81,7 @@ def test_quarters_move_pixels_as_they_are(quarters: int) -> None:
     assert torch.equal(RotateImage(PICTURE, 90.0 * quarters).pixels, torch.rot90(PIXELS, quarters, (1, 2)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(-360, 360), st.booleans())
 def test_other_angles_are_those_of_pillow(angle: float, expand: bool) -> None:
     levels = (PIXELS[0] * 80 + 90).round().byte()  # Pillow clamps what leaves 8 bits

@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pictures
 
@@ -120,7 +120,6 @@ def test_a_picture_is_packed_while_the_device_computes(tmp_path: Path) -> None:
 
 
 @given(st.floats(0, 1, width=32))
-@settings(deadline=None)
 def test_values_are_rounded_to_the_nearest_level(value: float) -> None:
     (artifact,) = SaveImage(Image(torch.full((1, 1, 1, 3), value)))
     assert abs(int(decoded(artifact)[0, 0, 0]) / 255 - value) <= 0.5 / 255 + 1e-7

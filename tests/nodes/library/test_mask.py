@@ -18,7 +18,7 @@ def spots(seed: int, size: int = 15) -> Mask:
     return Mask((torch.rand(1, size, size, generator=torch.Generator().manual_seed(seed)) > 0.9).float())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(1, 9), st.sampled_from(["round", "square"]))
 def test_a_grown_mask_covers_what_lies_within_so_many_pixels(seed: int, pixels: int, shape: Any) -> None:
     mask = spots(seed)

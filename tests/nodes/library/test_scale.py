@@ -35,7 +35,7 @@ def near(found: Image, expected: Pictures.Image, within: float = LEVEL) -> bool:
 
 
 @pytest.mark.parametrize("filter", FILTERS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_stretched_pictures_are_those_of_pillow(filter: Any, a: int, b: int, width: int, height: int) -> None:
     source = photograph(a, b)
@@ -44,7 +44,7 @@ def test_stretched_pictures_are_those_of_pillow(filter: Any, a: int, b: int, wid
 
 
 @pytest.mark.parametrize("fit", ["inside", "fill", "pad"])
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_each_fit_is_a_function_of_pillow(fit: Any, a: int, b: int, width: int, height: int) -> None:
     """A picture whose sides become 0 in Pillow has 1 here."""

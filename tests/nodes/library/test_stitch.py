@@ -44,7 +44,7 @@ def boxes(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
     return (width, height), (left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(boxes(), st.integers(0, 40), st.sampled_from([(64, 64), (96, 64), (32, 128)]))
 def test_the_part_is_the_one_that_diffusers_finds(call: Any, box: Any, padding: int, wanted: tuple[int, int]) -> None:
     """Of it, what lies within the picture."""
@@ -101,7 +101,7 @@ def test_a_part_is_repainted_as_by_padding_mask_crop(engine: Engine, oracle: Ora
     assert (ours[0][outside] == numpy.asarray(given)[outside]).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 4))
 def test_pixels_outside_stay_exactly_as_they_were(call: Any, seed: int, scale: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import diffusers as diffusers_library
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -65,7 +65,6 @@ def test_an_unknown_prediction_is_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-@settings(deadline=None)  # The first example loads diffusers.
 @given(share=st.floats(0.01, 0.99))
 def test_a_timestep_is_that_of_its_level(kind: str, share: float) -> None:
     model = parametrisation_of(CONFIGS[kind])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -16,7 +16,6 @@ SIDES = st.tuples(st.integers(1, 300), st.integers(8, 64)).flatmap(
 
 
 @given(SIDES, st.integers(1, 4))
-@settings(deadline=None)
 def test_tiles_cover_a_side_and_their_weights_add_up_to_one(side: tuple[int, int, int], scale: int) -> None:
     size, tile, overlap = side
     total = torch.zeros(size * scale)
@@ -28,7 +27,6 @@ def test_tiles_cover_a_side_and_their_weights_add_up_to_one(side: tuple[int, int
 
 
 @given(SIDES)
-@settings(deadline=None)
 def test_neighbours_share_at_least_the_overlap(side: tuple[int, int, int]) -> None:
     size, tile, overlap = side
     found = cuts(size, tile, overlap)

@@ -28,7 +28,7 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, content: bytes
 
 
 @given(cut=st.integers(min_value=1, max_value=200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_file_cut_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "cut.safetensors"
     save_file({"weight": torch.zeros(64)}, path)

@@ -67,7 +67,7 @@ def slow_canny(levels: Plane, low: float, high: float) -> Plane:
     return edges
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 14), st.integers(1, 14), st.integers(0, 400), st.integers(0, 400))
 def test_canny_is_that_of_its_steps(seed: int, height: int, width: int, low: int, more: int) -> None:
     levels = numpy.random.default_rng(seed).integers(0, 256, (height, width, 3))
