@@ -580,6 +580,8 @@ class Guide(Generic[F]):
         reference: latents of a picture to refer to `[batch, channel, height, width]`, of any size.
         more_references: those of further pictures, each of a size of its own.
         clean_references: whether the network reads pictures to refer to with the timestep 0.
+        diagonal_references: whether the places of pictures to refer to go on behind those of the picture, along its
+            diagonal.
         normalised: whether guided predictions are brought back to the length of the positive one, in families whose
             pipelines do so.
         recorded: whether the attention of its prompts is recorded as it predicts.
@@ -603,18 +605,19 @@ class Guide(Generic[F]):
     more_references: tuple[Tensor, ...] = field(default=(), repr=False, metadata=ADDED_LATER)
     clean_references: bool = field(default=False, metadata=ADDED_LATER)
     normalised: bool = field(default=True, metadata=ADDED_LATER)
+    diagonal_references: bool = field(default=False, metadata=ADDED_LATER)
 
     @property
     def references(self) -> tuple[Tensor, ...]:
         """The latents of all pictures to refer to, in order."""
         return () if self.reference is None else (self.reference, *self.more_references)
 
-    def referring(self, latents: Tensor, clean: bool = False) -> Guide[F]:
+    def referring(self, latents: Tensor, clean: bool = False, diagonal: bool = False) -> Guide[F]:
         """The guide with one more picture to refer to, after those that it has."""
+        first, *others = (*self.references, latents)
         clean = clean or self.clean_references
-        if self.reference is None:
-            return replace(self, reference=latents, clean_references=clean)
-        return replace(self, more_references=(*self.more_references, latents), clean_references=clean)
+        changed = replace(self, reference=first, more_references=tuple(others))
+        return replace(changed, clean_references=clean, diagonal_references=diagonal)
 
     @property
     def steered(self) -> bool:

@@ -101,7 +101,7 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
     Kontext reads a picture as tokens that follow those of the latents.
     """
 
-    reads_references = True
+    reads_references = places_references = True
 
     widened_module = "x_embedder"
 
@@ -190,7 +190,10 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
         added, count = dict(residuals or {}), tokens.shape[1]
         for number, reference in enumerate(references_in(given), 1):
             others = places(reference.shape[-2] // PATCH, reference.shape[-1] // PATCH, sample)
-            others[:, 0] = number
+            if self.diagonal_references:
+                others[:, 1:] += numbers[-1, 1:] + 1
+            else:
+                others[:, 0] = number
             tokens = torch.cat([tokens, packed(reference)], dim=1)
             numbers = torch.cat([numbers, others])
             added = {name: [_padded(one, len(others)) for one in tensors] for name, tensors in added.items()}

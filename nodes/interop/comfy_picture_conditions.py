@@ -44,18 +44,23 @@ def _referring(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("FluxKontextMultiReferenceLatentMethod")
 def _places_of_references(one: MappedNode) -> tuple[Any, ...]:
-    """`index` numbers the pictures; Qwen-Image-Edit from version 2511 on reads that they are clean too."""
+    """`index` numbers the pictures; some models read that they are clean too, or have them along a diagonal."""
     part, method = one.prompt("conditioning"), one.literal("reference_latents_method")
-    if method not in ("index", "index_timestep_zero"):
-        raise UnmappableError(f"`reference_latents_method` is `{method}`; here pictures are numbered (`index`)")
-    if method == "index":
-        return (part,)
-    return (replace(part, guides=tuple(_clean(type, inputs) for type, inputs in part.guides)),)
+    if method not in METHODS:
+        able = ", ".join(f"`{one}`" for one in METHODS)
+        raise UnmappableError(f"`reference_latents_method` is `{method}`; mapped are {able}")
+    guides = ((type, {**inputs, **(METHODS[method] if type in REFERENCES else {})}) for type, inputs in part.guides)
+    return (replace(part, guides=tuple(guides)),)
 
 
-def _clean(type: str, inputs: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """A node around a guide, with the pictures to refer to as clean ones."""
-    return type, {**inputs, "clean": True} if type in ("ReferenceGuide", "ReferenceLatentGuide") else inputs
+REFERENCES = ("ReferenceGuide", "ReferenceLatentGuide")
+
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "index": {},
+    "index_timestep_zero": {"clean": True},
+    "uxo/uno": {"places": "diagonal"},
+}
+"""What the guides of pictures to refer to are given, by the name of a method."""
 
 
 @maps("unCLIPConditioning")

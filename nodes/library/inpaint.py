@@ -21,6 +21,9 @@ from weft.nodes.values import VAE, F, Guide, Image, Latent, Mask
 if TYPE_CHECKING:
     from torch import Tensor
 
+Places = Literal["numbered", "diagonal"]
+"""Where pictures to refer to lie, seen from the one that is painted."""
+
 Channel = Literal["brightness", "red", "green", "blue", "alpha"]
 
 
@@ -169,6 +172,7 @@ def ReferenceGuide(
     image: Image,
     *,
     clean: Annotated[bool, ADDED_LATER] = False,
+    places: Annotated[Places, ADDED_LATER] = "numbered",
     context: Context = INJECTED,
 ) -> Guide[F]:
     """Give a model that edits by instruction the picture to refer to: FLUX.1 Kontext (https://arxiv.org/abs/2506.15742),
@@ -187,18 +191,24 @@ def ReferenceGuide(
             were trained with about 1024 x 1024 pixels: scale others before. Alpha is left out.
         clean: whether the transformer reads that the picture has no noise, as Qwen-Image-Edit from version 2511 on was
             trained. A diffusers folder says it itself; set it for a file of that version alone.
+        places: where the picture lies for FLUX.1: `numbered` is beneath the one that is painted, as for Kontext;
+            `diagonal` goes on behind its last row and column, as UNO (https://arxiv.org/abs/2504.02160, section 3.2)
+            and USO were trained.
     """
-    return guide.referring(_encoded(vae, image, context), clean)
+    return _referring(guide, _encoded(vae, image, context), clean, places)
 
 
 @node(category="guidance", lane="cpu", traits=(GuideTraits(check_sampler=references_fit),))
-def ReferenceLatentGuide(guide: Guide[F], latent: Latent[F], *, clean: bool = False) -> Guide[F]:
+def ReferenceLatentGuide(
+    guide: Guide[F], latent: Latent[F], *, clean: bool = False, places: Annotated[Places, ADDED_LATER] = "numbered"
+) -> Guide[F]:
     """Give a model that edits by instruction latents to refer to, as ReferenceGuide does with a picture.
 
     Args:
         guide: as for ReferenceGuide.
         latent: of the picture, from VAEEncode; its sides must be multiples of 16 pixels. Its mask is left out.
         clean: as for ReferenceGuide.
+        places: as for ReferenceGuide.
     """
     samples = latent.samples
     if samples is None:
@@ -208,7 +218,7 @@ def ReferenceLatentGuide(guide: Guide[F], latent: Latent[F], *, clean: bool = Fa
     if height % PATCH or width % PATCH:
         message = f"the latents have {width} x {height} elements, and the model reads blocks of {PATCH} x {PATCH}"
         raise InputError(message, "scale the picture to multiples of 16 pixels before it is encoded", "wrong-size")
-    return guide.referring(samples, clean)
+    return _referring(guide, samples, clean, places)
 
 
 def _encoded(vae: VAE[F], image: Image, context: Context) -> Tensor:
@@ -218,3 +228,16 @@ def _encoded(vae: VAE[F], image: Image, context: Context) -> Tensor:
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor * PATCH)
         return torch.cat([autoencoder.encode(picture[None, ..., :3]) for picture in image.pixels])
+
+
+def _referring(guide: Guide[F], latents: Tensor, clean: bool, places: Places) -> Guide[F]:
+    """A guide with one more picture to refer to.
+
+    Raises:
+        InputError: where the others have places of another kind.
+    """
+    diagonal = places == "diagonal"
+    if guide.references and diagonal != guide.diagonal_references:
+        message = f"`places` is `{places}`, and the pictures before this one have others"
+        raise InputError(message, "give all pictures to refer to the same `places`", "conflicting-inputs")
+    return guide.referring(latents, clean, diagonal)

@@ -137,6 +137,12 @@ class Denoiser:
     marks_references: ClassVar[bool] = False
     """Whether the network can read the tokens of a picture to refer to as clean (Qwen-Image-Edit 2511)."""
 
+    places_references: ClassVar[bool] = False
+    """Whether places of pictures to refer to can go on along the diagonal of the picture (UNO, USO for FLUX.1)."""
+
+    diagonal_references = False
+    """Whether they do, while a patch has it so."""
+
     has_skips: ClassVar[bool] = False
     """Whether the network is a UNet with skip connections that FreeU weighs."""
 

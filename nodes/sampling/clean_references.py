@@ -1,4 +1,4 @@
-"""Pictures to refer to that a transformer reads as clean: Qwen-Image-Edit from version 2511 on.
+"""How a transformer reads pictures to refer to: as clean ones (Qwen-Image-Edit 2511), at places of a diagonal (UNO).
 
 Imports torch by what it patches: only the bodies of nodes import this module.
 """
@@ -30,4 +30,19 @@ class CleanReferences(Patch[Denoiser]):
 
         for part in parts:
             setattr(part, SWITCH, True)
+        return undo
+
+
+@value
+@dataclass(frozen=True)
+class DiagonalReferences(Patch[Denoiser]):
+    """Lets a transformer of FLUX.1 read the tokens of pictures to refer to at places beyond those of the picture."""
+
+    def enter(self, module: Denoiser, loading: Loading) -> Callable[[], None]:
+        before = module.diagonal_references
+
+        def undo() -> None:
+            module.diagonal_references = before
+
+        module.diagonal_references = True
         return undo

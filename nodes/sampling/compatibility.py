@@ -51,6 +51,7 @@ from weft.nodes.sampling.traits import (
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
     IMAGE_VECTOR_HINT,
+    PLACES_HINT,
     REFERENCE_HINT,
     TRUE_SCALE_HINT,
     GuideTraits,
@@ -189,6 +190,9 @@ def references_fit(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
     if model and not model.family.denoiser.reads_references:
         message = f"`{guide.call.id}` gives the model a picture to refer to, which it does not read; {model}"
         yield NodeProblem("guide", message, REFERENCE_HINT, "unsupported-by-model")
+    elif model and guide.literals.get("places") == "diagonal" and not model.family.denoiser.places_references:
+        message = f"`{guide.call.id}` has places along a diagonal, which the model has not; {model}"
+        yield NodeProblem("guide", message, PLACES_HINT, "unsupported-by-model")
     elif model and guide.literals.get("clean") and not model.family.denoiser.marks_references:
         message = f"`{guide.call.id}` says that its picture is clean, which the model does not read; {model}"
         yield NodeProblem("guide", message, CLEAN_HINT, "unsupported-by-model")

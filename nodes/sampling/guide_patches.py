@@ -11,7 +11,7 @@ from weft.engine import Patch
 from weft.nodes.models.attention_maps import RecordedLayers
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.image_attention import ImageLayers
-from weft.nodes.sampling.clean_references import CleanReferences
+from weft.nodes.sampling.clean_references import CleanReferences, DiagonalReferences
 from weft.nodes.sampling.pag import PerturbedLayers
 from weft.nodes.values import Guide
 
@@ -24,4 +24,5 @@ def patches_of(guide: Guide[Any]) -> tuple[Patch[Denoiser], ...]:
     pictured = (ImageLayers(),) if any(prompt.images for prompt in guide.prompts) else ()
     recorded = (RecordedLayers(),) if guide.recorded else ()
     clean = (CleanReferences(),) if guide.clean_references else ()
-    return (*perturbed, *pictured, *recorded, *clean)
+    diagonal = (DiagonalReferences(),) if guide.diagonal_references else ()
+    return (*perturbed, *pictured, *recorded, *clean, *diagonal)

@@ -40,6 +40,7 @@ from weft.nodes.sampling.traits import (
     CLEAN_HINT,
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
+    PLACES_HINT,
     REFERENCE_HINT,
     TRUE_SCALE_HINT,
     nothing_to_project,
@@ -266,6 +267,9 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     if guide.clean_references and not model.marks_references:
         message = f"a model of {model.family} does not read which pictures are clean"
         raise InputError(message, CLEAN_HINT, "unsupported-by-model")
+    if guide.diagonal_references and not model.places_references:
+        message = f"a model of {model.family} has no places along a diagonal"
+        raise InputError(message, PLACES_HINT, "unsupported-by-model")
     scale_conditions = model.guidance_conditions(guide.scale)
     distilled = scale_conditions is not None
     if guide.true_scale != 1 and not distilled:

@@ -1,4 +1,4 @@
-"""ComfyUI's graph of SDXL paints what its formulas give, by torch and diffusers' modules."""
+"""ComfyUI's graph of SDXL paints what its formulas give, by torch and diffusers' modules; that of Kontext runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy
 import torch
 from PIL import Image as Pictures
 
+from tests.nodes.families.named_files import add_named, add_tokenizers
 from tests.nodes.interop.classic import NEGATIVE, api
+from tests.nodes.interop.flux_graphs import flux
 from tests.nodes.oracle import Oracle
 from weft.engine import Engine
 from weft.engine.graph import document
@@ -61,3 +63,21 @@ def restated(pipeline: Any) -> Any:
             x, old = target / sigma * x + (1 - target / sigma) * used, denoised
         pixels = pipeline.vae.decode(x / 0.13025).sample
     return ((pixels / 2 + 0.5).clamp(0, 1) * 255).floor().permute(0, 2, 3, 1).numpy().astype(int)
+
+
+def test_a_graph_of_kontext_runs_on_files_of_the_names_that_it_asks_for(
+    models: Path, zoo: Any, pictures: Path, tmp_path: Path
+) -> None:
+    add_tokenizers(models)
+    for name in ("flux1-dev", "clip_l", "t5xxl", "ae"):
+        assert add_named(models, f"{name}.safetensors", lambda model: models / zoo(model))
+    tree = flux(cond=("ReferenceLatent", {"conditioning": ["text", 0], "latent": ["latent", 0]}))
+    tree["picture"]["inputs"]["image"] = "ramp.png"
+    seen = {}
+    for name, conditioning in (("with", ["cond", 0]), ("without", ["text", 0])):
+        tree["sampler"]["inputs"]["positive"] = conditioning
+        folders: Any = {"models": [models], "inputs": [pictures], "output": tmp_path / name}
+        with Engine(store=None, **folders) as engine:
+            (path,) = engine.run(document.read(json.dumps(tree))).paths
+        seen[name] = numpy.asarray(Pictures.open(path)).astype(int)
+    assert seen["with"].std() > 5 and numpy.abs(seen["with"] - seen["without"]).max() > 1

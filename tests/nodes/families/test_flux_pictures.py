@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from tests.nodes import layouts
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import PROMPT, SEED, SIZE, Oracle, Pixels, assert_same, diffusers
-from tests.refusals import names
+from tests.refusals import names, refused
 from weft.engine import Engine, Graph, Link
 from weft.nodes import (
     ApplyControlNet,
@@ -133,6 +133,34 @@ def test_latents_refer_to_a_picture(zoo: Any, engine: Engine, oracle: Oracle, pi
     expected = diffusers.FluxPipeline._unpack_latents(packed, SIZE, SIZE, 8)
     found, plain = (engine.run(graph_of("flux-dev", *around)).outputs["latent"].samples for around in ((referred,), ()))
     assert (found - expected).abs().max() < 1e-4 < 1e-2 < (found - plain).abs().max()
+
+
+def test_places_of_a_picture_to_refer_to_go_on_along_the_diagonal(
+    zoo: Any, engine: Engine, oracle: Oracle, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """diffusers numbers it; here its transformer is given the places of UNO's paper instead."""
+    transformer = oracle.pipeline(zoo("flux-dev")).transformer
+    forward = transformer.forward
+
+    def placed(*args: Any, img_ids: Any, **given: Any) -> Any:
+        side = SIZE // 16
+        moved = img_ids.clone()
+        moved[img_ids[:, 0] == 1] += torch.tensor([-1, side, side]).to(moved)
+        return forward(*args, img_ids=moved, **given)
+
+    def diagonal(guide: Any, checkpoint: Any) -> Any:
+        return ReferenceGuide(guide, checkpoint.vae, LoadImage("ramp.png"), places="diagonal")
+
+    monkeypatch.setattr(transformer, "forward", placed)
+    own = {"image": Pictures.open(pictures / "ramp.png"), "max_area": SIZE**2, "_auto_resize": False}
+    packed = theirs(oracle, "FluxKontextPipeline", "flux-dev", {}, **own, output_type="latent")
+    expected = diffusers.FluxPipeline._unpack_latents(packed, SIZE, SIZE, 8)
+    found, numbered = (
+        engine.run(graph_of("flux-dev", around)).outputs["latent"].samples for around in (diagonal, referred)
+    )
+    assert (found - expected).abs().max() < 1e-4 < 1e-3 < (found - numbered).abs().max()
+    with refused("conflicting-inputs"):
+        engine.run(graph_of("flux-dev", diagonal, referred))
 
 
 def test_a_picture_to_refer_to_goes_with_a_control_net(zoo: Any, engine: Engine) -> None:

@@ -41,7 +41,7 @@ NAMES = (
     *("flux1_krea_dev", "flux_dev_checkpoint_example", "flux_schnell", "flux_canny_model_example"),
     *("flux_fill_inpaint_example", "flux_fill_outpaint_example", "image_flux.1_fill_dev_OneReward"),
     *("flux_kontext_dev_basic", "flux_redux_model_example", "flux_dev_full_text_to_image"),
-    "flux_schnell_full_text_to_image",
+    *("flux_schnell_full_text_to_image", "flux1_dev_uso_reference_image_gen"),
     *("image_qwen_image", "image_qwen_Image_2512", "image_qwen_image_union_control_lora"),
     *("image_qwen_image_edit", "image_qwen_image_edit_2509", "image_qwen_image_edit_2509_relight"),
     *("image_qwen_image_edit_2511", "02_qwen_Image_edit_subgraphed", "templates-image_to_real"),

@@ -416,7 +416,7 @@ def qwen_image_control_net(**options: Any) -> Any:
     return awake(diffusers.QwenImageControlNetModel(**own), "controlnet_blocks|controlnet_x_embedder")
 
 
-def z_image() -> Any:
+def z_image(layers: int = 2) -> Any:
     """A pipeline of Z-Image."""
     return diffusers.ZImagePipeline(
         vae=vae(scaling_factor=0.3611, shift_factor=0.1159, **SIXTEEN),
@@ -425,7 +425,7 @@ def z_image() -> Any:
         transformer=diffusers.ZImageTransformer2DModel(
             in_channels=16,
             dim=64,
-            n_layers=2,
+            n_layers=layers,
             n_refiner_layers=1,
             n_heads=2,
             n_kv_heads=2,
@@ -539,6 +539,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "flux-fill": lambda: flux(guided=True, in_channels=384, out_channels=64),
     "flux-canny": lambda: flux(guided=True, in_channels=128, out_channels=64),
     "z-image": z_image,
+    "z-deep": lambda: z_image(30),
+    "z-six-edges": lambda: z_image_control_net(control_layers_places=[0, 5, 10, 15, 20, 25]),
     "z-edges": z_image_control_net,
     "z-later-edges": lambda: z_image_control_net(**LATER, control_layers_places=[0]),
     "z-three-layers": lambda: z_image_control_net(**LATER, control_layers_places=[0, 14, 28]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.nodes.interop.classic import api
+from tests.nodes.interop.flux_graphs import flux
 from weft.engine import Graph
 from weft.engine.graph import document
 from weft.engine.graph.graph import Link
@@ -15,32 +15,6 @@ Tree = dict[str, Any]
 
 def read(tree: Tree) -> Graph:
     return document.read(json.dumps(tree))
-
-
-def flux(**nodes: tuple[str, Tree]) -> Tree:
-    """A graph of FLUX.1 with a picture at `picture`, whose sampler takes `cond` and the latents of `latent`."""
-    given: dict[str, tuple[str, Tree]] = {
-        "unet": ("UNETLoader", {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}),
-        "clip": (
-            "DualCLIPLoader",
-            {"clip_name1": "l.safetensors", "clip_name2": "t5.safetensors", "type": "flux"},
-        ),
-        "vae": ("VAELoader", {"vae_name": "ae.safetensors"}),
-        "picture": ("LoadImage", {"image": "photo.png"}),
-        "text": ("CLIPTextEncode", {"text": "a house", "clip": ["clip", 0]}),
-        "latent": ("VAEEncode", {"pixels": ["picture", 0], "vae": ["vae", 0]}),
-        **nodes,
-    }
-    tree = api()
-    keep = {"seed": 1, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    model = ["changed", 0] if "changed" in given else ["unet", 0]
-    latent = ["cond", 2] if given["cond"][0] in ("InpaintModelConditioning", "InstructPixToPixConditioning") else None
-    links = {"model": model, "positive": ["cond", 0], "negative": ["text", 0], "latent_image": latent or ["latent", 0]}
-    tree = {id: {"class_type": kind, "inputs": inputs} for id, (kind, inputs) in given.items()}
-    tree["sampler"] = {"class_type": "KSampler", "inputs": {**keep, **links}}
-    tree["decode"] = {"class_type": "VAEDecode", "inputs": {"samples": ["sampler", 0], "vae": ["vae", 0]}}
-    tree["save"] = {"class_type": "SaveImage", "inputs": {"images": ["decode", 0], "filename_prefix": "made"}}
-    return tree
 
 
 def sampled(graph: Graph) -> Tree:
