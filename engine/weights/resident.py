@@ -110,7 +110,7 @@ class Resident:
             self._undo_to(0)
             self._end_streaming()
             for network in self.module.networks:
-                network.to("cpu")
+                _move_to_host(network)
             self._waits, self.size = True, 0
         report_relief(Relief("evicted", f"{self.base!r}, to the host", freed))
 
@@ -229,6 +229,28 @@ def _outside_inference() -> Iterator[None]:
     torch = loaded_module("torch")
     with torch.inference_mode(False) if torch and torch.is_inference_mode_enabled() else nullcontext():
         yield
+
+
+def _move_to_host(network: Any) -> None:
+    """Move a network to the host, with tables that its modules keep apart from their weights.
+
+    Position tables of transformers are such: plain attributes, or results of methods that are cached for a module. A
+    network that waits would leave them on the device; modules bring or compute them again as they are called.
+    """
+    network.to("cpu")
+    for module in network.modules():
+        for name, kept in [*vars(module).items()]:
+            if _is_tensor(kept):
+                vars(module)[name] = kept.to("cpu")
+            elif isinstance(kept, list) and any(map(_is_tensor, kept)):
+                vars(module)[name] = [one.to("cpu") if _is_tensor(one) else one for one in kept]
+            elif hasattr(kept, "cache_clear"):
+                kept.cache_clear()
+
+
+def _is_tensor(kept: object) -> bool:
+    torch = loaded_module("torch")
+    return torch is not None and isinstance(kept, torch.Tensor)
 
 
 def _check_kind(base: Recipe[Any], module: Any, kind: type[Any]) -> None:
