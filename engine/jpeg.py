@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import BinaryIO
 
-from weft.engine import xmp
+from weft.engine import exif, xmp
 
 SIGNATURE = b"\xff\xd8\xff"
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
+_EXIF = b"Exif\0\0"
 _HEAD = len(_EXTENDED) + 40
 """Bytes before the part of an extended packet: its name of 32 digits, its length and the offset of the part."""
 
@@ -87,7 +88,7 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
 
 
 def texts(file: BinaryIO, limit: int) -> dict[str, str]:
-    """The texts of a JPEG by name of the property.
+    """The texts of a JPEG by name of the property, and those of other programs in its EXIF.
 
     Args:
         limit: the greatest size of all XMP in bytes; what lies behind that is left out.
@@ -97,6 +98,8 @@ def texts(file: BinaryIO, limit: int) -> dict[str, str]:
     for body in _metadata(file, 2 * limit):
         if body.startswith(_XMP):
             found |= xmp.properties(body.removeprefix(_XMP))
+        elif body.startswith(_EXIF):
+            found = exif.texts(body) | found
         elif body.startswith(_EXTENDED) and len(body) >= _HEAD:
             offset = int.from_bytes(body[_HEAD - 4 : _HEAD], "big")
             extended[body[len(_EXTENDED) : _HEAD - 8]][offset] = body[_HEAD:]

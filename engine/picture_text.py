@@ -1,4 +1,7 @@
-"""The graph and the run in the file of a picture: text chunks in PNG, XMP in JPEG and WebP."""
+"""The graph and the run in the file of a picture: text chunks in PNG, XMP in JPEG and WebP.
+
+Those of other programs are read from text chunks, EXIF, and the metadata of safetensors files too.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,8 @@ CARRIES = "carries"
 MAX_TEXT = 2**26
 """The greatest size of a text that is read from a picture, in bytes."""
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-"""The endings of pictures that may carry a graph."""
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".safetensors", ".latent"})
+"""The endings of pictures that may carry a graph, and of files of tensors by ComfyUI."""
 
 
 def with_texts(content: bytes, texts: Mapping[str, str]) -> bytes:
@@ -66,7 +69,27 @@ def texts_of(file: BinaryIO, limit: int) -> Mapping[str, str]:
         return own | {name: found[name] for name in FOREIGN if name in found}
     if head.startswith(jpeg.SIGNATURE):
         return jpeg.texts(file, limit)
-    return webp.texts(file, limit) if webp.is_webp(head) else {}
+    if webp.is_webp(head):
+        return webp.texts(file, limit)
+    return tensor_texts(file, limit) if head[8:9] == b"{" else {}
+
+
+def tensor_texts(file: BinaryIO, limit: int) -> dict[str, str]:
+    """The texts of other programs in the metadata of a safetensors file: models that ComfyUI saves, and latents.
+
+    Args:
+        limit: the greatest size of the header that is read, in bytes.
+    """
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if length > 2 * limit:
+        return {}
+    try:
+        metadata = orjson.loads(file.read(length)).get("__metadata__")
+    except (ValueError, AttributeError):
+        return {}
+    found = metadata if isinstance(metadata, dict) else {}
+    return {name: found[name] for name in FOREIGN if isinstance(found.get(name), str)}
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from weft.engine import xmp
+from weft.engine import exif, xmp
 
 _HAS_XMP, _HAS_ALPHA = 0x04, 0x10
 
@@ -66,17 +66,21 @@ def _vp8x(width: int, height: int, flags: int) -> bytes:
 
 
 def texts(file: BinaryIO, limit: int) -> dict[str, str]:
-    """The texts of a WebP by name of the property.
+    """The texts of a WebP by name of the property, and those of other programs in its EXIF.
 
     Args:
         limit: the greatest size of the XMP chunk in bytes; a larger one is left out.
     """
+    found: dict[str, str] = {}
     file.seek(12)
     for kind, length in _chunks(file):
+        start = file.tell()
         if kind == b"XMP " and length <= 2 * limit:
-            return xmp.properties(file.read(length))
-        file.seek(length + length % 2, 1)
-    return {}
+            found |= xmp.properties(file.read(length))
+        elif kind == b"EXIF" and length <= min(2 * limit, exif.MAX_EXIF):
+            found = exif.texts(file.read(length)) | found
+        file.seek(start + length + length % 2)
+    return found
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
