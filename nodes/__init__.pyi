@@ -649,6 +649,7 @@ def DrawNoise(
     *,
     seed: int | list[int] = ...,
     generator: GeneratorScope = ...,
+    alike: float = ...,
     id: str | None = ...,
 ) -> Noise[F]: ...
 def DrawPose(

@@ -15,6 +15,7 @@ from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
+from weft.nodes.families.wan import WAN
 from weft.nodes.families.z_image import Z_IMAGE
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, TextSourceFacts, VAEFacts
@@ -37,7 +38,7 @@ __all__ = [
     "vae_in",
 ]
 
-FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, Z_IMAGE, QWEN_IMAGE, DIT, DDPM, CM)
+FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, Z_IMAGE, QWEN_IMAGE, WAN, DIT, DDPM, CM)
 
 
 def family(name: str) -> Family:

@@ -45,9 +45,10 @@ def DrawNoise(
     *,
     seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
     generator: Annotated[GeneratorScope, ADDED_LATER] = "item",
+    alike: Annotated[float, Range(0.0, 1.0), ADDED_LATER] = 0.0,
     context: Context = INJECTED,
 ) -> Noise[F]:
-    """Draw noise of unit variance: exactly that which KSampler draws for this seed.
+    """Draw noise of unit variance: exactly that which KSampler draws for this seed, where `alike` is 0.
 
     Where it adds none to its latents (`add_noise` false), this is the fresh noise of its first step, if that has any.
 
@@ -56,6 +57,8 @@ def DrawNoise(
         latent: the size and the batch: EmptyLatent, or latents.
         seed: item i of a batch uses seed + i, modulo 2^64; or a list with one seed for each item.
         generator: whether each item has a generator, or the batch has one, as for KSampler.
+        alike: the share of the variance that all frames of a clip have in common, for models that were trained so, as
+            `builtin:landscapes-motion` with 0.5 ("Preserve Your Own Correlation", Ge et al., 2023, section 4.1).
     """
     from weft.nodes.sampling.noise import draw_noise, generators_for
     from weft.nodes.sampling.sampling_call import seeds_of
@@ -63,7 +66,13 @@ def DrawNoise(
     with context.weights(model, Denoiser) as denoiser:
         shape = denoiser.latent_shape(latent) if latent.samples is None else latent.samples.shape[1:]
     generators = generators_for(seeds_of(seed, latent.batch_size, generator))
-    return Noise(draw_noise(generators, shape, "cpu", latent.batch_size // len(generators)))
+    rows = latent.batch_size // len(generators)
+    noise = draw_noise(generators, shape, "cpu", rows)
+    if not alike or len(shape) < 4:
+        return Noise(noise)
+    channels, _, *sides = shape
+    common = draw_noise(generators, (channels, 1, *sides), "cpu", rows)
+    return Noise(alike**0.5 * common + (1 - alike) ** 0.5 * noise)
 
 
 @node(category="noise")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Loading, Patch, value
@@ -91,10 +92,14 @@ class Autoencoder:
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures or clips from latents."""
-        placed = latents.to(self.network.device, self.network.dtype)
-        scaled = placed / _by_channel(self.scale, placed) + _by_channel(self.shift, placed)
+        scaled = self._unscaled(latents)
         with network_call("the VAE", {"latents": scaled}, f"latents of {self.channels} channels"):
             return picture(self._decoded(scaled))
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        """Latents in the network's own scale, on its device."""
+        placed = latents.to(self.network.device, self.network.dtype)
+        return placed / _by_channel(self.scale, placed) + _by_channel(self.shift, placed)
 
     def frames_of(self, frames: int) -> int:
         """Frames of a clip of so many latent frames."""
@@ -221,8 +226,34 @@ class VideoAutoencoder(Autoencoder):
     """A VAE whose network takes clips `[batch, channel, frame, height, width]`; a picture is a clip of one frame."""
 
     def decoded_parts(self, latents: Tensor) -> Iterator[Tensor]:
-        """All at once: what a frame looks like follows from those before it."""
-        yield self.decode(latents)[0]
+        """A latent frame at a time, with what the network remembers of those before it; whole in its own tiles."""
+        network = self.network
+        if network.use_tiling:
+            yield self.decode(latents)[0]
+            return
+        placed = self._unscaled(latents)
+        with network_call("the VAE", {"latents": placed}, f"latents of {self.channels} channels"):
+            network.clear_cache()
+            whole = network.post_quant_conv(placed)
+        try:
+            for frame in range(whole.shape[2]):
+                yield picture(self._decoded_frame(whole, frame))[0]
+        finally:
+            network.clear_cache()
+
+    def _decoded_frame(self, whole: Tensor, frame: int) -> Tensor:
+        """The pixels of a latent frame, in -1..1, as diffusers' `_decode` has them."""
+        network, place = self.network, {"feat_cache": self.network._feat_map, "feat_idx": [0]}
+        knows_first = "first_chunk" in signature(network.decoder.forward).parameters
+        begins = {"first_chunk": True} if frame == 0 and knows_first else {}
+        with network_call("the VAE", {"latents": whole}):
+            pixels: Tensor = network.decoder(whole[:, :, frame : frame + 1], **place, **begins)
+        if network.config.get("patch_size") is not None:
+            from diffusers.models.autoencoders import autoencoder_kl_wan
+
+            whole_of: Any = autoencoder_kl_wan.unpatchify
+            pixels = whole_of(pixels, patch_size=network.config.patch_size)
+        return pixels.clamp(-1.0, 1.0)
 
     def parts_to_encode(self, frames: int) -> Iterator[tuple[int, int]]:
         return iter([(0, frames)])

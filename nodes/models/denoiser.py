@@ -167,6 +167,9 @@ class Denoiser:
     makes_clips: ClassVar[bool] = False
     """Whether the network makes clips by itself, without motion modules."""
 
+    clip_step: ClassVar[int] = 1
+    """The frames of a clip are one more than a multiple of this."""
+
     longest_clip: int = 0
     """Frames of the longest clip that its motion modules take; 0 where it has none."""
 
@@ -282,7 +285,8 @@ class Denoiser:
     def check_clip(self, latent: Latent[Any]) -> None:
         """Raise `InputError` where latents of pictures meet a model that makes clips, and the other way round."""
         makes_clips = self.makes_clips or self.longest_clip > 0
-        check_clip(makes_clips, self.longest_clip, latent.is_clip, latent.frames or latent.length or 1)
+        frames = latent.length or (1 if self.makes_clips else latent.frames or 1)
+        check_clip(makes_clips, self.longest_clip, latent.is_clip, frames, self.clip_step)
 
     def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
         """What the timesteps depend on besides their number, as keyword arguments of diffusers' `set_timesteps`."""

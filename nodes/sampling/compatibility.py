@@ -252,7 +252,8 @@ def _clip_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     motion = next(_motion_behind(sampler), None)
     makes_clips = model.family.denoiser.makes_clips or motion is not None
     try:
-        check_clip(makes_clips, motion or 0, traits.clip, latent.literals.get("frames", 1))
+        frames, step = latent.literals.get("frames", 1), model.family.denoiser.clip_step
+        check_clip(makes_clips, motion or 0, traits.clip, frames, step)
     except InputError as refusal:
         yield NodeProblem.of(refusal, "latent", after=f"; {model}")
 

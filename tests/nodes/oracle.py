@@ -155,9 +155,11 @@ class Oracle:
     def scheduler(self, model: str, sampler: str, schedule: str, given: Mapping[str, Any]) -> Any:
         config = json.loads((self.models / model / "scheduler" / "scheduler_config.json").read_text())
         own = config["_class_name"]
-        table = FLOW_CLASSES if own.startswith("FlowMatch") else EDM_CLASSES if own.startswith("EDM") else CLASSES
+        flows = own.startswith("FlowMatch") or config.get("use_flow_sigmas")
+        table = FLOW_CLASSES if flows else EDM_CLASSES if own.startswith("EDM") else CLASSES
         name, options = (own, {}) if sampler == "model" else table[sampler]
-        shift = {"flow_shift": config["shift"]} if options.get("use_flow_sigmas") else {}
+        level = config.get("shift", config.get("flow_shift"))
+        shift = {"flow_shift": level, "shift": level} if flows else {}
         return getattr(diffusers, name).from_config({**config, **given}, **options, **shift, **SPACINGS[schedule])
 
     def pipeline(self, model: str) -> Any:

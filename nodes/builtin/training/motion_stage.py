@@ -33,6 +33,8 @@ from .unet_stage import Noisy, alpha_bars, draw_times, error_weights
 __all__ = ["MotionStage", "main", "new_motion_adapter"]
 
 CLIPS, CLIPS_SEED = 1_200, 11
+ALIKE = 0.5
+"""The share of the noise's variance that the frames of a clip have in common."""
 SCHEDULE = Schedule(steps=4_000, rate=1e-3, warmup=100, decay=0.5)
 
 
@@ -94,11 +96,16 @@ class MotionStage:
 
 
 def _draw_noisy_clips(clean: Tensor, generator: torch.Generator) -> Noisy:
-    """Clips `[batch, frame, 4, 16, 16]` noised, all frames of one to its timestep, each by noise of its own.
+    """Clips `[batch, frame, 4, 16, 16]` noised, all frames of one to its timestep.
 
-    The latents are `[batch, 4, frame, 16, 16]`; noise and weights have a row for each frame.
+    Frames have half of their noise in common, as in "Preserve Your Own Correlation" (Ge et al. 2023, section 4.1). With
+    noise of its own in each, the frames together show what lies under it at every level, and the model learns to read
+    captions no more. The latents are `[batch, 4, frame, 16, 16]`; noise and weights have a row for each frame.
     """
-    noise = torch.randn(clean.shape, generator=generator)
+    alike, own = (
+        torch.randn(len(clean), frames, *clean.shape[2:], generator=generator) for frames in (1, clean.shape[1])
+    )
+    noise = ALIKE**0.5 * alike + (1 - ALIKE) ** 0.5 * own
     times = draw_times(len(clean), generator)
     left = alpha_bars()[times].view(-1, 1, 1, 1, 1)
     latents = (left.sqrt() * clean + (1 - left).sqrt() * noise).transpose(1, 2)

@@ -60,6 +60,7 @@ TINY = {
     "merge": "clip",
     "free_u": "clip",
     "animatediff": "clip",
+    "wan": "wan",
 }
 """A checkpoint for each graph."""
 
@@ -110,6 +111,8 @@ def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
         graph = graph.set("sampler.end_step", 2).set("refine.start_step", 2).set("refine.steps", 4)
     if "picture" not in graph.nodes or name in (*CONTROL_NETS, *ADAPTERS):
         graph = graph.set("latent.width", 64).set("latent.height", 64)
+    if name == "wan":
+        graph = graph.set("latent.frames", 5)
     if TINY[name] == "consistency-classes":
         graph = graph.set("prompt", "7")
     return graph if "levels" in graph.nodes else graph.set("sampler.steps", 4)

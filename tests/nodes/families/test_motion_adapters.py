@@ -26,6 +26,7 @@ from weft.nodes import (
     ApplyMotionAdapter,
     BatchImages,
     CFGGuide,
+    DrawNoise,
     EmptyLatent,
     EmptyVideoLatent,
     KSampler,
@@ -232,6 +233,17 @@ def test_a_picture_is_the_same_after_a_clip(engine: Engine, motion: Path) -> Non
     before = engine.run(graph).outputs["image"].pixels
     ours(engine, graph_of())
     assert (engine.run(graph).outputs["image"].pixels == before).all()
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_frames_have_a_share_of_their_noise_in_common(engine: Engine, motion: Path, alike: float) -> None:
+    with Graph(outputs={"noise": Link("draw_noise")}) as graph:
+        model = ApplyMotionAdapter(LoadCheckpoint("epsilon").model, "motion")
+        DrawNoise(model, EmptyVideoLatent(256, 256, 4), seed=3, alike=alike)
+    (frames,) = engine.run(graph).outputs["noise"].samples.transpose(1, 2)
+    found = torch.corrcoef(frames.flatten(1))
+    assert (frames.flatten(1).std(1) - 1).abs().max() < 0.05
+    assert (found - torch.eye(4) - alike * (1 - torch.eye(4))).abs().max() < 0.05
 
 
 def test_what_makes_no_clip_is_refused_before_a_run(engine: Engine, motion: Path) -> None:

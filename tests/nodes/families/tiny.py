@@ -19,6 +19,8 @@ from transformers import (
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 
 from tests.nodes.conftest import SCHEDULER, tiny_tokenizer
@@ -475,6 +477,32 @@ def qwen_edit() -> Any:
     return diffusers.QwenImageEditPipeline(**{**parts, **own})
 
 
+def umt5() -> Any:
+    """UMT5's encoder, of two layers."""
+    sizes: dict[str, Any] = {"d_model": T5_WIDTH, "d_ff": WIDTH, "d_kv": WIDTH, "num_heads": 1, "num_layers": 2}
+    return UMT5EncoderModel(UMT5Config(vocab_size=len(t5_tokenizer()), **sizes))
+
+
+def wan(**options: Any) -> Any:
+    """A Wan pipeline: 64 pixels become 8 latent elements, 4 frames one."""
+    return diffusers.WanPipeline(
+        tokenizer=t5_tokenizer(),
+        text_encoder=umt5(),
+        vae=diffusers.AutoencoderKLWan(base_dim=8, z_dim=16, num_res_blocks=1),
+        transformer=diffusers.WanTransformer3DModel(
+            num_attention_heads=2,
+            attention_head_dim=12,
+            text_dim=T5_WIDTH,
+            ffn_dim=WIDTH,
+            num_layers=2,
+            **options,
+        ),
+        scheduler=diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+    )
+
+
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
     """A pipeline of a UNet over 32 x 32 pixels."""
     network = diffusers.UNet2DModel(
@@ -549,6 +577,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-edit": qwen_edit,
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
+    "wan": wan,
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "ddpm-grey": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler(), in_channels=1, out_channels=1),

@@ -1,0 +1,86 @@
+"""UMT5's encoder as a text model: T5 of many languages, with positions in each layer (https://arxiv.org/abs/2304.09151).
+
+It reads the words of a prompt alone; what pads it to a length are zeros. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from weft.engine.weights.streaming import device_of
+from weft.nodes.models.diffusers_folder import read_config
+from weft.nodes.models.facts import TextModelFacts
+from weft.nodes.models.network_calls import network_call
+from weft.nodes.models.safetensors_header import Shapes
+from weft.nodes.prompting.t5 import T5Reader, t5_tokenizer_folder
+from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
+from weft.nodes.prompting.text_reader import Chunk, padded
+from weft.nodes.prompting.tokenizers import load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class UMT5(TextModel):
+    """UMT5's encoder, from a folder.
+
+    Args:
+        length: tokens that a shorter prompt is padded to; a longer one is padded to 512 and cut there.
+    """
+
+    length: int = 512
+
+    kind: ClassVar[str] = "umt5"
+    entries: ClassVar[tuple[str, ...]] = ()
+    takes_tokenizer: ClassVar[bool] = True
+    takes_length: ClassVar[bool] = True
+
+    def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
+        if config.get("model_type") != "umt5" or "d_model" not in config:
+            return None
+        known = config.get("vocab_size", 0)
+        return TextModelFacts(self.kind, config["d_model"], config.get("num_layers", 0), vocabulary=known)
+
+    def of_shapes(self, shapes: Shapes) -> TextModelFacts | None:
+        """Single files of UMT5 are not read."""
+        return None
+
+    def check_tokenizer(self, files: TextModelFiles) -> None:
+        t5_tokenizer_folder(files)
+
+    def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> UMT5Reader:
+        from transformers import UMT5Config, UMT5EncoderModel
+
+        from weft.nodes.models.loading import own_config, pretrained, ready
+        from weft.nodes.models.weights_file import reading_onto
+
+        given = UMT5Config.from_dict(own_config(read_config(files.root / "config.json")))
+        with reading_onto(device):
+            network = pretrained(UMT5EncoderModel, files.root, variant, dtype=dtype, config=given)
+        special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+        tokenizer = load_tokenizer(t5_tokenizer_folder(files), self.tokenizer_hint, **special)
+        return UMT5Reader(self.name, ready(network, device), tokenizer, self.length)
+
+
+class UMT5Reader(T5Reader):
+    """UMT5's encoder with its tokenizer."""
+
+    def limited(self, longest: int) -> UMT5Reader:
+        """Every text padded to this length, or cut there."""
+        return UMT5Reader(self.name, self.network, self.tokenizer, longest, longest)
+
+    def _encode(self, chunks: Sequence[Chunk], length: int) -> Tensor:
+        """The embeddings of chunks, zeros after each; padding is not read."""
+        import torch
+
+        end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        rows = [[*(token.number for token in chunk), end] for chunk in chunks]
+        numbers = torch.tensor(padded(rows, length, padding), device=device_of(self.network))
+        mask = torch.tensor([[int(place < len(row)) for place in range(length)] for row in rows]).to(numbers.device)
+        with network_call(f"the text model {self.name}", {"tokens": numbers}):
+            embeddings: Tensor = self.network(numbers, attention_mask=mask).last_hidden_state
+        return embeddings * mask[..., None].to(embeddings.dtype)
