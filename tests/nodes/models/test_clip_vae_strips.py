@@ -42,7 +42,8 @@ def test_a_picture_in_strips_is_the_same(name: str) -> None:
     assert torch.equal(own.decode(latents), whole) and not own.network.use_tiling
 
 
-@pytest.mark.parametrize("name", ["Qwen-Image", pytest.param("Wan 2.1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_it_takes_a_third_of_the_memory(name: str) -> None:
     own, latents, peaks = vae(name), torch.randn(1, 16, 192, 4), []
     for _ in range(2):
