@@ -32,6 +32,7 @@ COMMANDS = (
     "graphs",
     "new",
     "import",
+    "export",
     "nodes",
     "devices",
     "bench",
@@ -39,7 +40,7 @@ COMMANDS = (
 )
 """Modules of this package with one command each, in the order of the help."""
 
-MODULES = {"train": "run_training", "import": "import_graph"}
+MODULES = {"train": "run_training", "import": "import_graph", "export": "export_graph"}
 """The module of a command, where it does not have the command's name."""
 
 GROUPS = {"models": "models", "store": "store", "settings": "settings_listing", "farm": "farm"}
