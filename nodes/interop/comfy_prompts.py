@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft.engine.graph.graph import Link
-from weft.nodes.interop.entries import PromptPart, TextPart, UnmappableError
+from weft.nodes.interop.entries import ControlPart, PromptPart, TextPart, UnmappableError
 from weft.nodes.interop.writing import Made, MappedNode, maps, with_link
 
 EMBEDDING = re.compile(r"embedding:([^\s,()]+)")
@@ -154,9 +154,10 @@ def _zeroed(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("ControlNetApplyAdvanced", "ControlNetApplySD3")
 def _controlled(one: MappedNode) -> tuple[Any, ...]:
-    positive, negative = one.prompt("positive"), one.prompt("negative")
+    positive, negative, net = one.prompt("positive"), one.prompt("negative"), one("control_net")
     made = one.add(
         "ApplyControlNet",
+        kind=net.kind if isinstance(net, ControlPart) else None,
         positive=positive.link,
         negative=negative.link,
         control_net=one.link("control_net"),

@@ -72,6 +72,14 @@ class PromptPart:
 
 
 @dataclass(frozen=True)
+class ControlPart:
+    """A control network of several kinds of pictures, with the kind that is meant; None is left to it."""
+
+    link: Link
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
 class GuidePart:
     """A guide with its model."""
 

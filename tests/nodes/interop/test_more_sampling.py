@@ -1,0 +1,91 @@
+"""Classes of ComfyUI with settings of their own become nodes that pass the checks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from PIL import Image as Pictures
+from safetensors.torch import save_file
+
+from tests.nodes import layouts
+from tests.nodes.interop.classic import api
+from weft.engine import Engine, Graph
+from weft.engine.graph import document
+
+
+def read(**changes: tuple[str, dict[str, Any]]) -> Graph:
+    """The classic graph with nodes that are put into it or in place of its own."""
+    added = {id: {"class_type": kind, "inputs": inputs} for id, (kind, inputs) in changes.items()}
+    return document.read(json.dumps({**api(), **added}))
+
+
+def of_type(graph: Graph, kind: str) -> dict[str, Any]:
+    (found,) = (node for node in graph.nodes.values() if node.type == kind)
+    return dict(found.inputs)
+
+
+LINKS = {"model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0]}
+
+
+@pytest.mark.parametrize("kind", ["KarrasScheduler", "ExponentialScheduler"])
+def test_levels_between_given_ends_are_those_of_the_formula(kind: str) -> None:
+    given = {"steps": 5, "sigma_max": 10.0, "sigma_min": 0.1, **({"rho": 7.0} if kind[0] == "K" else {})}
+    run = {**LINKS, "sampler": ["s", 0], "sigmas": ["l", 0], "cfg": 2.0, "noise_seed": 1, "add_noise": True}
+    graph = read(**{"3": ("SamplerCustom", run), "s": ("SamplerEulerAncestral", {"eta": 1.0}), "l": (kind, given)})
+    levels = of_type(graph, "ListSigmas")["levels"]
+    ends = numpy.linspace(10.0 ** (1 / 7), 0.1 ** (1 / 7), 5) ** 7 if kind[0] == "K" else numpy.geomspace(10, 0.1, 5)
+    assert not graph.faults and numpy.allclose(levels, [*ends, 0])
+    assert of_type(graph, "KSampler")["sampler"] == "euler_ancestral"
+
+
+def test_a_control_network_of_several_kinds_acts_with_one_prompt_as_the_kind_says() -> None:
+    apply = {"conditioning": ["6", 0], "control_net": ["u", 0], "image": ["i", 0], "strength": 0.5}
+    graph = read(
+        n=("ControlNetLoader", {"control_net_name": "union.safetensors"}),
+        u=("SetUnionControlNetType", {"control_net": ["n", 0], "type": "openpose"}),
+        i=("LoadImage", {"image": "photo.png"}),
+        c=("ControlNetApply", apply),
+        **{"3": ("KSampler", {**api()["3"]["inputs"], "positive": ["c", 0]})},
+    )
+    assert not graph.faults and of_type(graph, "ApplyControlNet")["kind"] == "pose"
+    assert of_type(graph, "CFGGuide")["negative"].output is None
+
+
+def test_inpainting_without_a_model_for_it_hides_the_picture_under_the_mask(models: Path, tmp_path: Path) -> None:
+    (models / "SD1.5").mkdir(exist_ok=True)
+    save_file(layouts.sd1(models / "clip"), models / "SD1.5" / "tiny.safetensors")
+    across = numpy.broadcast_to(numpy.arange(64, dtype="uint8"), (64, 64))
+    half = numpy.where(across > 32, 0, 255).astype("uint8")
+    Pictures.fromarray(numpy.stack([across, across, across, half], -1)).save(tmp_path / "photo.png")
+    encode = {"pixels": ["i", 0], "mask": ["i", 1], "vae": ["4", 2], "grow_mask_by": 6}
+    start = {**api()["3"]["inputs"], "latent_image": ["e", 0]}
+    graph = read(
+        i=("LoadImage", {"image": "photo.png"}), e=("VAEEncodeForInpaint", encode), **{"3": ("KSampler", start)}
+    )
+    assert not graph.faults
+    with Engine(store=None, models=[models], inputs=[tmp_path], output=tmp_path / "out") as engine:
+        assert engine.run(graph).status == "done"
+
+
+@pytest.mark.parametrize("changed", [("LatentBlend", "samples1"), ("CropMask", "mask"), ("SolidMask", "value")])
+def test_latents_and_masks_pass_the_checks(changed: tuple[str, str]) -> None:
+    nodes: dict[str, tuple[str, dict[str, Any]]] = {
+        "LatentBlend": ("LatentBlend", {"samples1": ["e", 0], "samples2": ["e", 0], "blend_factor": 0.25}),
+        "CropMask": ("SetLatentNoiseMask", {"samples": ["e", 0], "mask": ["c", 0]}),
+        "SolidMask": ("SetLatentNoiseMask", {"samples": ["e", 0], "mask": ["m", 0]}),
+    }
+    more = {
+        "i": ("LoadImage", {"image": "photo.png"}),
+        "e": ("VAEEncode", {"pixels": ["i", 0], "vae": ["4", 2]}),
+        "m": ("SolidMask", {"value": 1.0, "width": 64, "height": 64}),
+        "c": ("CropMask", {"mask": ["m", 0], "x": 0, "y": 0, "width": 64, "height": 64}),
+    }
+    start = {**api()["3"]["inputs"], "latent_image": ["x", 0]}
+    graph = read(x=nodes[changed[0]], **more, **{"3": ("KSampler", start)})
+    with Engine(store=None) as engine:
+        codes = {one.code for one in engine.check(graph).problems}
+    assert not graph.faults and codes == {"unknown-model", "missing-file"}
