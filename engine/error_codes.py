@@ -21,6 +21,8 @@ CODES: Mapping[str, str] = {
     "unknown-graph": "No graph of this name comes with Weft.",
     "foreign-graph": "The file is a graph of another program, and this part of it, or all of it, cannot be read.",
     "unmapped-node": "A node of another program's graph has no counterpart here.",
+    "wrong-digest": "A file that was got has another digest than the workflow says.",
+    "unsafe-file": "A file is of a form that may run code, or may not be one of numbers alone.",
     "group-node": "A node of another program's graph is a group of an old form that is not read.",
     "unsupported-version": "The version of a file, store or job is one that this Weft does not read.",
     "duplicate-key": "A key or node id is written twice in one object.",

@@ -15,6 +15,7 @@ from weft.engine.file_stamp import FileStamp
 from weft.engine.graph.graph import Graph
 from weft.engine.graph_files import as_graph
 from weft.engine.limits import Limits
+from weft.engine.model_paths import model_folders
 from weft.engine.one_or_many import one_or_many
 from weft.engine.settings import default, resolve
 from weft.engine.spec.catalog import Catalog, installed
@@ -26,7 +27,8 @@ class Workspace:
     """Checks graphs. What is not given is as the user's settings have it.
 
     Args:
-        models: folders in which models are looked up, before those of the settings.
+        models: folders in which models are looked up, before those of the settings; also the folder of a ComfyUI, or
+            an `extra_model_paths.yaml` of its.
         inputs: folders in which files named by graphs are looked up, after the graph's and the working one and before
             those of the settings.
         nodes: Python files with node types of the user's own.
@@ -46,7 +48,8 @@ class Workspace:
         self.reload_nodes()
         settings = resolve()
         self._inputs = tuple(dict.fromkeys([*map(Path, self.inputs), *settings.inputs]))
-        self._models = tuple(dict.fromkeys([*map(Path, self.models), *settings.models]))
+        named = [*map(Path, self.models), *settings.models]
+        self._models = tuple(dict.fromkeys(folder for path in named for folder in model_folders(path)))
 
     def reload_nodes(self) -> None:
         """Read the user's node files again, after one of them has changed.

@@ -5,6 +5,7 @@ Editors' own nodes (notes, reroutes, subgraphs) and modes (muted, bypassed) are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,20 @@ class ForeignFile:
     folder: str = ""
     digest: str = ""
     algorithm: str = ""
+
+    def line(self) -> str:
+        """The file as a line in the notes of the node that names it: `checkpoints/NAME URL SHA256 DIGEST`."""
+        place = f"{self.folder}/{self.name}" if self.folder else self.name
+        return " ".join(filter(None, (place, self.url, self.algorithm if self.digest else "", self.digest)))
+
+    @classmethod
+    def read(cls, line: str) -> ForeignFile | None:
+        """The file of a line in a node's notes; None where it is none."""
+        found = re.fullmatch(r"(?:([\w-]+)/)?(\S[^\n]*?) (https?://\S+)(?: (\w+) ([0-9a-fA-F]+))?", line.strip())
+        if found is None:
+            return None
+        folder, name, url, algorithm, digest = (part or "" for part in found.groups())
+        return cls(name, url, folder, digest, algorithm)
 
 
 @dataclass(frozen=True)

@@ -215,8 +215,7 @@ class MappedNode:
 
     def _sources(self) -> str:
         """Where the files that the node names can be found."""
-        found = ((one.name, one.url, f"{one.algorithm} {one.digest}".strip()) for one in self.node.files)
-        return "\n".join(" ".join(filter(None, parts)) for parts in found)
+        return "\n".join(one.line() for one in self.node.files)
 
     def parameter(self, name: str, made: Made, input: str, description: str = "") -> None:
         """Let a parameter of the graph set an input of a node."""
