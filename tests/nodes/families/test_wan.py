@@ -57,8 +57,9 @@ def encoded(pipe: Any, text: str) -> torch.Tensor:
     """A prompt as the pipeline encodes it: what is not read of it is zero."""
     options = {"padding": "max_length", "max_length": TOKENS, "truncation": True, "return_tensors": "pt"}
     tokens = pipe.tokenizer([text], return_attention_mask=True, **options)
-    found: torch.Tensor = pipe.text_encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
-    return found * tokens.attention_mask[..., None]
+    found = pipe.text_encoder(tokens.input_ids, tokens.attention_mask).last_hidden_state
+    read: torch.Tensor = found * tokens.attention_mask[..., None]
+    return read
 
 
 def graph_of(frames: int = FRAMES, batch: int = 1, latent: Any = None, **sampling: Any) -> Graph:
