@@ -82,7 +82,8 @@ def test_a_job_over_a_workflow_goes_on_after_a_kill(tmp_path: Path) -> None:
     picture(tmp_path / "made.png", **texts)
     sweep = {"prompt": ["a red house", "a lake"], "seed": [1, 2]}
     (tmp_path / "job.json").write_text(json.dumps({"weft_job": 1, "graph": "made.png", "sweep": sweep}))
-    command = [sys.executable, "-m", "weft.engine.cli", "farm", "run", "job.json", "-o", "out"]
+    start = "from weft.engine.cli import main; main()"
+    command = [sys.executable, "-c", start, "farm", "run", "job.json", "-o", "out"]
     options: dict[str, Any] = {"cwd": tmp_path, "env": {**os.environ, "WEFT_HOME": str(tmp_path / "home")}}
     begun = subprocess.Popen(command, start_new_session=True, **options)
     while not published(tmp_path / "out") and begun.poll() is None:
@@ -98,5 +99,5 @@ def test_a_job_over_a_workflow_goes_on_after_a_kill(tmp_path: Path) -> None:
         graph = Graph.load(path)
         assert graph.carries == texts and graph.nodes["k_sampler"].inputs["seed"] in (1, 2)
     assert len({Graph.load(path).nodes["positive"].inputs["text"] for path in paths}) == 2
-    plan = subprocess.run([*command[:4], "plan", "job.json", "-o", "out"], check=True, capture_output=True, **options)
+    plan = subprocess.run([*command[:4], "plan", *command[5:]], check=True, capture_output=True, **options)
     assert b"4" in plan.stdout
