@@ -56,7 +56,7 @@ def _places_of_references(one: MappedNode) -> tuple[Any, ...]:
 REFERENCES = ("ReferenceGuide", "ReferenceLatentGuide")
 
 METHODS: Mapping[str, Mapping[str, Any]] = {
-    "index": {},
+    "index": {"places": "numbered"},
     "index_timestep_zero": {"clean": True},
     "uxo/uno": {"places": "diagonal"},
 }

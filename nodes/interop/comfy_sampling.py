@@ -69,6 +69,7 @@ def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: 
         raise UnmappableError("one of its prompts has pictures that the model reads, and the other one has not")
     if model.normalised and positive.kind != "qwen_image":
         raise UnmappableError("CFGNorm is mapped for Qwen-Image, whose guidance is normalised")
+    _check_references(positive)
     reads = guidance is not None
     with_prompt, without = _controlled(one, model, positive.link, negative.link if negative else None)
     made = one.add(
@@ -87,6 +88,16 @@ def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: 
     for type, inputs in (*positive.guides, *model.guides):
         made = one.add(type, "guide", guide=made, **inputs)
     return made
+
+
+def _check_references(prompt: PromptPart) -> None:
+    """Several pictures to refer to lie side by side in FLUX.1 unless the graph says otherwise; here they do not."""
+    found = [inputs for type, inputs in prompt.guides if type == "ReferenceLatentGuide"]
+    if prompt.kind == "flux" and len(found) > 1 and not all("places" in inputs for inputs in found):
+        raise UnmappableError(
+            "several pictures to refer to are mapped where FluxKontextMultiReferenceLatentMethod says `index` or "
+            "`uxo/uno`"
+        )
 
 
 def _controlled(one: MappedNode, model: ModelPart, positive: Link, negative: Link | None) -> tuple[Link, Link | None]:

@@ -2,9 +2,7 @@
 
 The templates are on PyPI (MIT); these tests fetch nothing:
 
-    pip download --no-deps -d TEMPLATES comfyui-workflow-templates-media-image==0.3.* \\
-        comfyui-workflow-templates-media-other==0.3.* comfyui-workflow-templates-media-video==0.3.* \\
-        comfyui-workflow-templates-media-api==0.3.*   # those that comfyui-workflow-templates 0.7.67 names
+    pip download -d TEMPLATES comfyui-workflow-templates==0.7.67
     (cd TEMPLATES && for one in *.whl; do unzip -qo $one '*.json'; done)
     WEFT_COMFYUI_TEMPLATES=TEMPLATES pytest -m templates tests/nodes/families/test_templates.py
 """

@@ -16,8 +16,11 @@ from tests.nodes.interop.classic import api
 from weft.engine import Engine, Graph
 from weft.engine.graph import document
 
+Added = tuple[str, dict[str, Any]]
+"""A node: its class and its inputs."""
 
-def read(**changes: tuple[str, dict[str, Any]]) -> Graph:
+
+def read(**changes: Added) -> Graph:
     """The classic graph with nodes that are put into it or in place of its own."""
     added = {id: {"class_type": kind, "inputs": inputs} for id, (kind, inputs) in changes.items()}
     return document.read(json.dumps({**api(), **added}))
@@ -35,7 +38,8 @@ LINKS = {"model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_
 def test_levels_between_given_ends_are_those_of_the_formula(kind: str) -> None:
     given = {"steps": 5, "sigma_max": 10.0, "sigma_min": 0.1, **({"rho": 7.0} if kind[0] == "K" else {})}
     run = {**LINKS, "sampler": ["s", 0], "sigmas": ["l", 0], "cfg": 2.0, "noise_seed": 1, "add_noise": True}
-    graph = read(**{"3": ("SamplerCustom", run), "s": ("SamplerEulerAncestral", {"eta": 1.0}), "l": (kind, given)})
+    nodes: dict[str, Added] = {"s": ("SamplerEulerAncestral", {"eta": 1.0}), "l": (kind, given)}
+    graph = read(**{**nodes, "3": ("SamplerCustom", run)})
     levels = of_type(graph, "ListSigmas")["levels"]
     ends = numpy.linspace(10.0 ** (1 / 7), 0.1 ** (1 / 7), 5) ** 7 if kind[0] == "K" else numpy.geomspace(10, 0.1, 5)
     assert not graph.faults and numpy.allclose(levels, [*ends, 0])
@@ -71,21 +75,21 @@ def test_inpainting_without_a_model_for_it_hides_the_picture_under_the_mask(mode
         assert engine.run(graph).status == "done"
 
 
-@pytest.mark.parametrize("changed", [("LatentBlend", "samples1"), ("CropMask", "mask"), ("SolidMask", "value")])
-def test_latents_and_masks_pass_the_checks(changed: tuple[str, str]) -> None:
-    nodes: dict[str, tuple[str, dict[str, Any]]] = {
+@pytest.mark.parametrize("kind", ["LatentBlend", "CropMask", "SolidMask"])
+def test_latents_and_masks_pass_the_checks(kind: str) -> None:
+    nodes: dict[str, Added] = {
         "LatentBlend": ("LatentBlend", {"samples1": ["e", 0], "samples2": ["e", 0], "blend_factor": 0.25}),
         "CropMask": ("SetLatentNoiseMask", {"samples": ["e", 0], "mask": ["c", 0]}),
         "SolidMask": ("SetLatentNoiseMask", {"samples": ["e", 0], "mask": ["m", 0]}),
     }
-    more = {
+    more: dict[str, Added] = {
         "i": ("LoadImage", {"image": "photo.png"}),
         "e": ("VAEEncode", {"pixels": ["i", 0], "vae": ["4", 2]}),
         "m": ("SolidMask", {"value": 1.0, "width": 64, "height": 64}),
         "c": ("CropMask", {"mask": ["m", 0], "x": 0, "y": 0, "width": 64, "height": 64}),
     }
     start = {**api()["3"]["inputs"], "latent_image": ["x", 0]}
-    graph = read(x=nodes[changed[0]], **more, **{"3": ("KSampler", start)})
+    graph = read(x=nodes[kind], **more, **{"3": ("KSampler", start)})
     with Engine(store=None) as engine:
         codes = {one.code for one in engine.check(graph).problems}
     assert not graph.faults and codes == {"unknown-model", "missing-file"}

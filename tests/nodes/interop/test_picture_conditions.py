@@ -51,16 +51,18 @@ def test_models_for_edges_have_the_picture_in_their_guide() -> None:
 def test_latents_to_refer_to_are_guides_in_their_order() -> None:
     first = ("ReferenceLatent", {"conditioning": ["text", 0], "latent": ["latent", 0]})
     second = ("ReferenceLatent", {"conditioning": ["first", 0], "latent": ["other", 0]})
+    method = {"conditioning": ["second", 0], "reference_latents_method": "index"}
     other = ("VAEEncode", {"pixels": ["scaled", 0], "vae": ["vae", 0]})
-    graph = read(
-        flux(first=first, cond=second, other=other, scaled=("FluxKontextImageScale", {"image": ["picture", 0]}))
-    )
+    scaled = ("FluxKontextImageScale", {"image": ["picture", 0]})
+    nodes = {"first": first, "second": second, "other": other, "scaled": scaled}
+    graph = read(flux(**nodes, cond=("FluxKontextMultiReferenceLatentMethod", method)))
     assert not graph.faults
+    (fault,) = read(flux(**nodes, cond=second)).faults
+    assert (fault.node, fault.code) == ("sampler", "unmapped-node")
     last = above(graph, sampled(graph)["guide"])
     before = above(graph, last.inputs["guide"])
-    assert {last.type, before.type} == {"ReferenceLatentGuide"} and above(
-        graph, before.inputs["guide"]
-    ).type == "CFGGuide"
+    assert {last.type, before.type} == {"ReferenceLatentGuide"}
+    assert above(graph, before.inputs["guide"]).type == "CFGGuide"
     pictures = [above(graph, above(graph, one.inputs["latent"]).inputs["image"]).type for one in (before, last)]
     assert pictures == ["LoadImage", "ScaleImageToKontext"]
 
