@@ -7,7 +7,8 @@ resident goes before one for which others would have to be evicted.
 Steps that read files for others (lane `io`) are no part of the stack. One is read ahead in a thread while a branch
 runs, two while nothing else is to do, and what was read is handed on once the stack is empty. So a thousand pictures
 of a folder, each with a branch of its own, take the memory of a few. Steps of this lane that write files (sinks) are
-packed in threads, while a device computes the next branch.
+packed in threads, while a device computes the next branch; nothing more is read ahead meanwhile, so that the first
+picture of a folder is on disk before the third one is read.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class ReadyQueue:
 
     def next_file(self) -> Step | None:
         """A step that may read its file now, in advance of the others; None where enough of them do."""
-        if not self._files:
+        if not self._files or any(step.call.type.sink for step in self._in_threads.values()):
             return None
         reading = sum(self._reads(step) for step in self._in_threads.values())
         if reading >= READ_AHEAD + self._idle:

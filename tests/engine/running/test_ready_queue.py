@@ -58,6 +58,19 @@ def Packs(number: int) -> Artifact:
     return Artifact(str(number).encode(), "application/json", "text")
 
 
+@node(lane="io")
+def Opens(number: int) -> int:
+    """What a file has."""
+    return number
+
+
+@node(lane="io")
+def PacksSlowly(number: int) -> Artifact:
+    """A sink that is not done when the next file could be read."""
+    time.sleep(0.05)
+    return Artifact(str(number).encode(), "application/json", "text")
+
+
 @value
 @dataclass(frozen=True)
 class Sheet(Recipe[torch.nn.Module]):
@@ -126,6 +139,20 @@ def test_files_that_are_packed_slowly_do_not_pile_up(engine: Engine) -> None:
         for number in range(8):
             Packs(number)
     assert [path.read_text() for path in engine.run(graph).paths] == [*map(str, range(8))]
+
+
+def test_the_first_file_is_written_before_the_third_is_read(engine: Engine) -> None:
+    heard: list[str] = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, ArtifactWritten) or (isinstance(event, NodeStarted) and event.type == "Opens"):
+            heard.append("written" if isinstance(event, ArtifactWritten) else "read")
+
+    with Graph() as graph:
+        for number in range(4):
+            PacksSlowly(Opens(number))
+    engine.run(graph, listener=listener)
+    assert heard[:3] == ["read", "read", "written"]
 
 
 def test_events_come_one_at_a_time_and_all_of_them(engine: Engine) -> None:
