@@ -48,9 +48,15 @@ def _score(word: str, names: Sequence[str], tokens: Iterable[str]) -> int:
         return 4
     if any(_akin(word, part) for name in names for part in name.split()):
         return 3
-    if any(word.replace(" ", "") in name.replace(" ", "") for name in names):
+    if any(_is_part(word.replace(" ", ""), name) for name in names):
         return 2
     return int(any(_akin(word, token) for token in tokens))
+
+
+def _is_part(word: str, name: str) -> bool:
+    """Whether a word is in one of a name, or some of these written together begin with it: `clipscore`."""
+    parts = name.split()
+    return any(word in part or "".join(parts[at:]).startswith(word) for at, part in enumerate(parts))
 
 
 def _akin(word: str, token: str) -> bool:

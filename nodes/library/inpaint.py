@@ -175,9 +175,10 @@ def ReferenceGuide(
     places: Annotated[Places, ADDED_LATER] = "numbered",
     context: Context = INJECTED,
 ) -> Guide[F]:
-    """Give a model that edits by instruction the picture to refer to: FLUX.1 Kontext (https://arxiv.org/abs/2506.15742),
-    Qwen-Image-Edit (https://arxiv.org/abs/2508.02324).
+    """Give a model that edits by instruction the picture to refer to.
 
+    These models are FLUX.1 Kontext (https://arxiv.org/abs/2506.15742) and Qwen-Image-Edit
+    (https://arxiv.org/abs/2508.02324).
     The picture's latents become tokens that follow those of the picture that is painted; both may differ in size. The
     prompt says what to change. Several of these nodes in a row give several pictures, which Qwen-Image-Edit reads from
     version 2509 on. FLUX.1 dev and Qwen-Image cannot be distinguished from the models that edit by their files, and

@@ -149,7 +149,7 @@ class PromptEncoder(ABC):
             InputError: where a length is asked for, and no text model takes one.
         """
         longest, given = reading.longest, 1 + len(reading.others)
-        if given > len(self.readers) and not self.fills_length:
+        if reading.others and given > len(self.readers) and not self.fills_length:
             message = f"the prompt has a text for the text model {given}, and there are {len(self.readers)} of them"
             raise InputError(message, OTHER_TEXTS_HINT, "unsupported-by-model")
         if longest and not self.fills_length and all(one.limited(longest) is one for one in self.readers):

@@ -68,7 +68,7 @@ def test_the_embedded_model_paints_on_a_device_what_it_paints_on_the_host(tmp_pa
 
 
 def test_a_failed_run_holds_what_was_held_before(tmp_path: Path) -> None:
-    large, small = (graph_of(EMBEDDED, side=side) for side in (256, 32))
+    large, small = (graph_of(EMBEDDED, side=side) for side in (320, 32))
     with (
         PretendedDevices("cuda") as devices,
         Engine(store=None, device="cuda:0", precision="float32", output=tmp_path, offload="none") as engine,

@@ -89,7 +89,7 @@ def guide_of(positive: tuple[Prompt[Any], ...], negative: Prompt[Any] | None, sc
 
 
 def predicted(model: Denoiser, guide: Guide[Any], *, frames: tuple[int, ...] = (), timestep: float = 1.0) -> Tensor:
-    context: Any = SimpleNamespace(device="cpu")
+    context: Any = SimpleNamespace(device="cpu", saves=lambda way: False)
     with guided(guide, model, LATENT, context) as predict:
         return predict(torch.zeros(2, 4, *frames, 2, 2), torch.tensor(timestep), FIRST)
 
