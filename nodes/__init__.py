@@ -10,8 +10,6 @@ The rooms, each above those that it uses: `values` (what links carry), `models` 
 denoisers and what they predict, previews), `prompting` (prompts, text encoders, embeddings), `families` (one file a
 family of models, and how a name becomes files), `sampling` (samplers, schedules, runs, guidance, checks before a run),
 `fine_tuning` (losses of papers, what is trained, the loop that trains it),
-`library` (every node function, and how recipes are loaded). `builtin` is the embedded model. Read next: `values`, then
-a file of `library`. nodes/AUTHORING.md is for authors of other libraries.
 `library` (every node function, and how recipes are loaded), `interop` (graphs of other programs). `builtin` is the
 embedded model. Read next: `values`, then a file of `library`. nodes/AUTHORING.md is for authors of other libraries.
 

@@ -1,8 +1,7 @@
-"""The Wan family: clips from text (Wan 2.1, 2.2; arXiv:2503.20314).
+"""The Wan family: clips from text (Wan 2.1; arXiv:2503.20314).
 
 UMT5 reads a prompt. The transformer attends to patches of latents over space and time, and to the prompt by
-cross-attention; it predicts the velocity. A latent frame stands for four frames, but for the first. Wan 2.2 has two
-transformers, one for the first steps and one for the others: two KSamplers in a row, each with its model.
+cross-attention; it predicts the velocity. A latent frame stands for four frames, but for the first.
 """
 
 from __future__ import annotations

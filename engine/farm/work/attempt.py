@@ -330,11 +330,11 @@ def log_path(folder: Path, entry: Entry) -> Path:
 
 def opened_log(folder: Path, entry: Entry) -> FileIO:
     """The log of an attempt, for lines to be added; its folder is made where it is missing."""
-    path = f"{folder}/{HIDDEN}/logs/{entry.id[:16]}.{entry.attempt}.log"
+    path = log_path(folder, entry)
     try:
         return FileIO(path, "ab")
     except FileNotFoundError:
-        make_folder(Path(path).parent)
+        make_folder(path.parent)
         return FileIO(path, "ab")
 
 
