@@ -34,7 +34,7 @@ from weft.nodes.models.lora_file import read_parts
 from weft.nodes.models.mergeable import MergedModel, check_models
 from weft.nodes.models.network_blocks import check_unet_blocks, read_blocks
 from weft.nodes.models.quantised_weights import is_scale
-from weft.nodes.models.safetensors_header import Header, read_header
+from weft.nodes.models.safetensors_header import ENDINGS, Header, read_header
 from weft.nodes.models.single_file import diffusers_vae_weights, tensors
 from weft.nodes.models.stored_weights import aliases_of, mapped_weights, stored_weights
 from weft.nodes.models.weight_merging import MergedWeights, MergeStep, weights_with_changes
@@ -169,7 +169,7 @@ def _check_request(request: MergeRequest, first: MergeSource) -> None:
                 raise InputError(message, "give a smaller number", "out-of-range")
     if request.precision and request.precision not in DTYPES.values():
         raise InputError(f"there is no precision `{request.precision}`", listed(DTYPES.values()), "unknown-choice")
-    for path in first.resolved.files if not folder else _weight_files(first.resolved):
+    for path in _weight_files(first.resolved):
         header = read_header(path)
         if header.gguf or any(map(is_scale, header.shapes)):
             form = "in GGUF" if header.gguf else "with scales"
@@ -311,7 +311,8 @@ def _folder_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _weight_files(resolved: Resolved) -> tuple[Path, ...]:
-    return tuple(path for path in resolved.files if path.suffix == ".safetensors")
+    """The files that hold weights, without tokenizers and settings that lie with them."""
+    return tuple(path for path in resolved.files if path.suffix.lower() in ENDINGS)
 
 
 Merged = Mapping[tuple[Path, str], tuple["list[Place]", Callable[[str], "Tensor"]]]
