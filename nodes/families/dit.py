@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from weft.nodes.families.class_labels import ClassPrompts, class_count
 from weft.nodes.families.family import Family
 from weft.nodes.families.unets import LATENT_CHANNELS, RGB_FACTORS
-from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals, SizeLimits
+from weft.nodes.models.denoiser import Conditions, Denoiser, Residuals
+from weft.nodes.models.denoiser_facts import SizeLimits
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.part_precisions import IN_FLOAT16, all_parts

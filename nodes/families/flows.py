@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.models.control_networks import check_equal
-from weft.nodes.models.denoiser import Conditions, Denoiser, SizeLimits
+from weft.nodes.models.denoiser import Conditions, Denoiser
+from weft.nodes.models.denoiser_facts import SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
 

@@ -24,7 +24,8 @@ from weft.nodes.families.flows import (
     unpredicted_channels,
 )
 from weft.nodes.families.flux_controls import FluxControlNetFormat
-from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, ImageLayer, Residuals, references_in
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Residuals, references_in
+from weft.nodes.models.denoiser_facts import ImageLayer, References
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import FLUX_MODULES, OriginalModules, numbered
@@ -101,7 +102,7 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
     Kontext reads a picture as tokens that follow those of the latents.
     """
 
-    reads_references = places_references = True
+    references = References(diagonal=True)
 
     widened_module = "x_embedder"
 

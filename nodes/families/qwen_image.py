@@ -13,6 +13,7 @@ from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed, unpacked
 from weft.nodes.families.qwen_image_controls import QwenImageControlNetFormat, transformer_sizes
 from weft.nodes.models.denoiser import Conditions, Residuals, references_in
+from weft.nodes.models.denoiser_facts import References
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
@@ -77,7 +78,7 @@ RGB_FACTORS = LatentRGBFactors(
 class QwenImageDenoiser(SpacedDenoiser):
     """Qwen-Image's transformer. Edit reads pictures as tokens that follow those of the latents."""
 
-    reads_references = marks_references = True
+    references = References(clean=True)
 
     repeated_blocks = ("QwenImageTransformerBlock",)
 

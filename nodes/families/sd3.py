@@ -20,7 +20,7 @@ from weft.nodes.families.flows import (
     unpredicted_channels,
 )
 from weft.nodes.families.sd3_controls import SD3ControlNetFormat
-from weft.nodes.models.denoiser import ImageLayer, SizeLimits
+from weft.nodes.models.denoiser_facts import ImageLayer, SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.original_modules import SD3_MODULES, OriginalModules, numbered

@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.cross_attentions import cross_attentions
-from weft.nodes.models.denoiser import (
-    EXTRA_CHANNELS,
-    MIDDLE_RESIDUAL,
-    Conditions,
-    Denoiser,
-    ImageLayer,
-    Residuals,
-)
+from weft.nodes.models.denoiser import EXTRA_CHANNELS, MIDDLE_RESIDUAL, Conditions, Denoiser, Residuals
+from weft.nodes.models.denoiser_facts import ImageLayer
 from weft.nodes.models.facts import NetworkFacts, PromptWidths
 from weft.nodes.models.grounding import (
     grounding_arguments,
@@ -107,10 +101,6 @@ class UNetDenoiser(Denoiser):
     @property
     def extra_channels(self) -> int:
         return int(self.network.config.in_channels) - self.latent_channels
-
-    def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
-        channels, *sides = super().latent_shape(latent)
-        return (channels, self.frame_rows(latent), *sides) if self.longest_clip else (channels, *sides)
 
     @classmethod
     def distilled(cls, config: Mapping[str, Any]) -> bool:

@@ -7,24 +7,18 @@ cross-attention; it predicts the velocity. A latent frame stands for four frames
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, FlowDenoiser, unpredicted_channels
 from weft.nodes.families.qwen_image import RGB_FACTORS
-from weft.nodes.models.denoiser import SizeLimits
+from weft.nodes.models.denoiser_facts import ClipLimits, SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.part_precisions import IN_BFLOAT16, IN_FLOAT32, PartPrecisions
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.prompt_encoder import OneTextModel
 from weft.nodes.prompting.umt5 import UMT5
-
-if TYPE_CHECKING:
-    from weft.nodes.values import Latent
-
-FRAMES = 4
-"""Frames to a latent frame, but for the first."""
 
 LENGTH = 226
 """Tokens that a prompt is padded to, as in diffusers' pipeline."""
@@ -33,10 +27,9 @@ LENGTH = 226
 class WanDenoiser(FlowDenoiser):
     """Wan's transformer."""
 
-    makes_clips = True
+    clips = ClipLimits(step=4)
     perturbable = False
     dispatches_attention = skips_blocks = True
-    clip_step = FRAMES
     repeated_blocks = ("WanTransformerBlock",)
 
     @classmethod
@@ -46,10 +39,6 @@ class WanDenoiser(FlowDenoiser):
     @property
     def prompt_width(self) -> int:
         return int(self.network.config.text_dim)
-
-    def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
-        channels, *sides = super().latent_shape(latent)
-        return (channels, ((latent.length or 1) - 1) // FRAMES + 1, *sides)
 
 
 class WanFormat(NetworkFormat):

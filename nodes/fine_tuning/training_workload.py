@@ -7,7 +7,7 @@ import math
 from weft.engine import Upstream, Workload
 from weft.nodes.families import family
 from weft.nodes.models.facts import CheckpointFacts
-from weft.nodes.sampling.compatibility import checkpoint_facts, loader_above
+from weft.nodes.sampling.model_links import checkpoint_facts, loader_above
 from weft.nodes.sizes import Size, size_above
 from weft.nodes.values import Model
 

@@ -11,7 +11,8 @@ from weft.nodes.library.sampler import check_sampling
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import PLAIN
-from weft.nodes.sampling.compatibility import guides_of, model_behind, sampling_fits
+from weft.nodes.sampling.compatibility import sampling_fits
+from weft.nodes.sampling.model_links import guides_of, model_behind
 from weft.nodes.sampling.sampler_choices import SamplerInput, ScheduleInput
 from weft.nodes.sampling.workloads import SAMPLING_MEMORY
 from weft.nodes.values import F, Guide, Image, Latent, Mask, Prompt, TextEncoder

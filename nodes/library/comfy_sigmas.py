@@ -11,7 +11,7 @@ from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.parametrisation import parametrisation_of
 from weft.nodes.sampling.comfy_schedules import ComfySchedule, comfy_levels, training_levels
-from weft.nodes.sampling.compatibility import model_behind
+from weft.nodes.sampling.model_links import model_behind
 from weft.nodes.values import F, Model
 
 

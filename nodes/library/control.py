@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import ADDED_LATER, Limits, NodeProblem, Range, node
-from weft.nodes.sampling.compatibility import control_fits
+from weft.nodes.sampling.prompt_checks import control_fits
 from weft.nodes.sampling.traits import PromptTraits, always
 from weft.nodes.values import VAE, Conditioning, Control, ControlNet, F, Image, Mask
 

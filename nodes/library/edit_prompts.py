@@ -10,7 +10,7 @@ from weft.nodes.library.picture_lists import pictures_of
 from weft.nodes.prompting.language_model import LanguageModel
 from weft.nodes.prompting.language_sight import SightReader
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
-from weft.nodes.sampling.compatibility import checkpoint_facts, loader_above
+from weft.nodes.sampling.model_links import checkpoint_facts, loader_above
 from weft.nodes.values import Conditioning, F, Image, LanguageSight, Prompt, TextEncoder
 
 NO_SIGHT_HINT = "use TextEncode, or the text encoder of Qwen-Image-Edit"

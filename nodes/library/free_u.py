@@ -8,7 +8,7 @@ from typing import Annotated
 
 from weft.engine import NodeProblem, Range, Upstream, node
 from weft.nodes.models.skip_weights import SkipWeights
-from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.sampling.model_links import loaded, loader_above
 from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import F, Model
 

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from weft.engine import NodeProblem, Range, Upstream, listed, node
 from weft.nodes.models.network_blocks import lies_in
-from weft.nodes.sampling.compatibility import guides_of, model_behind, model_loader_behind
 from weft.nodes.sampling.lora_compatibility import shapes_of
+from weft.nodes.sampling.model_links import guides_of, model_behind, model_loader_behind
 from weft.nodes.sampling.traits import GuideTraits, nothing_to_project, two_directions
 from weft.nodes.values import F, Guide, Perturbation, Projection
 

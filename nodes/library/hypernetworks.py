@@ -10,7 +10,7 @@ from weft.engine import INJECTED, Context, InputError, NodeProblem, Range, Upstr
 from weft.nodes.families.sources import HypernetworkSource
 from weft.nodes.models.hypernetwork import AppliedHypernetwork, Hypernetwork, check_widths
 from weft.nodes.models.hypernetwork_files import HypernetworkFacts
-from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.sampling.model_links import loaded, loader_above
 from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import F, Model
 

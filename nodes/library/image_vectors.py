@@ -9,7 +9,8 @@ from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Range, node
 from weft.nodes.image_prompt_values import ImageEmbedding, UnCLIP
 from weft.nodes.library.image_prompts import Pictured
 from weft.nodes.models.unclip import ImageNoise
-from weft.nodes.sampling.compatibility import pooled_vectors_fit, unclip_fits
+from weft.nodes.sampling.loader_checks import pooled_vectors_fit
+from weft.nodes.sampling.prompt_checks import unclip_fits
 from weft.nodes.sampling.traits import PromptTraits, unlike_vectors
 from weft.nodes.values import Conditioning, F, Model
 

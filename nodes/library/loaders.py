@@ -37,7 +37,7 @@ from weft.nodes.models.facts import EmbeddingFacts, PromptWidths
 from weft.nodes.models.part_precisions import PartPrecision
 from weft.nodes.prompting.embeddings import check_word
 from weft.nodes.prompting.text_assignment import assigned, check_tokenizer
-from weft.nodes.sampling.compatibility import (
+from weft.nodes.sampling.loader_checks import (
     embedding_fits,
     own_texts_fit,
     own_vae_fits,

@@ -10,7 +10,7 @@ from weft.engine import INJECTED, Choices, Context, InputError, NodeProblem, Ups
 from weft.nodes.families.motion_sources import MotionAdapterSource
 from weft.nodes.library.loaders import NOISES, Noise, variant_fits
 from weft.nodes.models.motion_files import MotionAdapterFacts, check_motion_adapter
-from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.sampling.model_links import loaded, loader_above
 from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import F, Model, MotionAdapter
 

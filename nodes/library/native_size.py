@@ -11,7 +11,7 @@ from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.pictures.fitting import filled, of_pixels
 from weft.nodes.pictures.planes import as_given, pixels_of
 from weft.nodes.pictures.resampling import Filter, resized
-from weft.nodes.sampling.compatibility import checkpoint_facts, loader_above
+from weft.nodes.sampling.model_links import checkpoint_facts, loader_above
 from weft.nodes.sizes import Size, SizeTraits, literals_of, size_of
 from weft.nodes.values import Model, P
 

@@ -10,10 +10,10 @@ from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, Node
 from weft.nodes.library.latent_parts import have_samples, samples_of
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.sampling.compatibility import noise_fits
 from weft.nodes.sampling.sampler_choices import SamplerInput, ScheduleInput
 from weft.nodes.sampling.samplers import SIGMAS_ALONE
 from weft.nodes.sampling.sampling_run import GeneratorScope
+from weft.nodes.sampling.schedule_checks import noise_fits
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Latent, Model
 

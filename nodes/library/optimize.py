@@ -18,7 +18,7 @@ from weft.nodes.models.optimisations import (
     FirstBlockCache,
     unsupported,
 )
-from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.sampling.model_links import loaded, loader_above
 from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import VAE, F, Forecast, Model
 

@@ -89,6 +89,7 @@ def _stored(encoder: PromptEncoder, recipe: Weights, loading: Loading) -> Prompt
 @loader_for(Model)
 def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
     """The denoiser, with its checkpoint's scheduler configuration, changed where the recipe has it otherwise."""
+    from weft.nodes.models.denoiser_facts import ClipLimits
     from weft.nodes.models.loading import ready
     from weft.nodes.models.weights_file import reading_onto
 
@@ -111,7 +112,7 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         latent_rgb_factors_of(source.root, family.latent_rgb_factors),
         facts.corrections,
     )
-    denoiser.longest_clip = longest
+    denoiser.clips = ClipLimits(longest=longest, in_rows=True) if longest else denoiser.clips
     denoiser.scheduler = with_training(
         denoiser.scheduler,
         training_options(recipe.prediction, recipe.noise, recipe.terminal_snr, (recipe.beta_start, recipe.beta_end)),

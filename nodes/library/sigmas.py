@@ -14,9 +14,9 @@ from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, Node
 from weft.engine.show.plots import PlotAxis
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.pictures.curves import curve
-from weft.nodes.sampling.compatibility import sigmas_fit
 from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.sampler_choices import ScheduleInput
+from weft.nodes.sampling.schedule_checks import sigmas_fit
 from weft.nodes.value_checks import check_tensor
 from weft.nodes.values import F, Image, Latent, Model
 

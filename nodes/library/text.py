@@ -20,7 +20,7 @@ from weft.engine import (
 )
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
-from weft.nodes.sampling.compatibility import length_fits, other_texts_fit
+from weft.nodes.sampling.loader_checks import length_fits, other_texts_fit
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 Weighting = Literal["without_words", "empty_prompt"]

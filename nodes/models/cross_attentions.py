@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from weft.nodes.models.denoiser import ImageLayer
+from weft.nodes.models.denoiser_facts import ImageLayer
 from weft.nodes.models.diffusers_folder import MOST_LAYERS
 
 WIDTHS = (320, 640, 1280, 1280)

@@ -9,12 +9,10 @@ Read next: `weft.nodes.sampling.guided_denoiser`, which calls a denoiser under g
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
-from weft.engine import InputError
-from weft.nodes.models.clip_checks import check_clip
+from weft.nodes.models.denoiser_facts import ClipLimits, ImageLayer, References, SizeLimits, check_clip
 from weft.nodes.models.lora_file import DENOISER
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 
@@ -54,58 +52,6 @@ LEVEL_RESIDUALS = "down_intrablock_additional_residuals"
 """What T2I-Adapters add to a UNet: a tensor for each level down, and perhaps one for the middle block."""
 
 
-@dataclass(frozen=True)
-class ImageLayer:
-    """An attention layer that can read pictures in addition to the prompt.
-
-    Args:
-        name: in the network, as diffusers calls it.
-        channels: of its queries, keys and values.
-        width: channels of the tokens that it reads.
-        timed: whether these depend on the step.
-    """
-
-    name: str
-    channels: int
-    width: int
-    timed: bool = False
-
-
-@dataclass(frozen=True)
-class SizeLimits:
-    """The sizes of latents that a network takes, in latent elements along each side.
-
-    Args:
-        multiple: that each side must be a multiple of: the side of a patch.
-        most: the longest side, of networks whose table of positions ends there; 0 has no such limit.
-    """
-
-    multiple: int = 1
-    most: int = 0
-
-    def check(self, width: int, height: int, factor: int) -> None:
-        """Raise `InputError` for a size that the network cannot take.
-
-        Args:
-            width: in pixels.
-            height: in pixels.
-            factor: pixels to a latent element, along each side.
-        """
-        side, most = self.multiple * factor, self.most * factor
-        if width % side or height % side:
-            raise InputError(
-                f"width and height must be multiples of {side}, found {width} x {height}",
-                f"ask for {max(width // side, 1) * side} x {max(height // side, 1) * side}",
-                "wrong-size",
-            )
-        if most and max(width, height) > most:
-            raise InputError(
-                f"the model takes pictures of up to {most} pixels along a side, found {width} x {height}",
-                f"ask for {min(width, most)} x {min(height, most)}",
-                "wrong-size",
-            )
-
-
 class Denoiser:
     """A network that predicts noise, a velocity or a clean sample, with its checkpoint's scheduler configuration.
 
@@ -131,17 +77,11 @@ class Denoiser:
     perturbable: ClassVar[bool] = True
     """Whether the network has self-attention that perturbed-attention guidance can reach."""
 
-    reads_references: ClassVar[bool] = False
-    """Whether the network reads the tokens of a picture to refer to (FLUX.1 Kontext, Qwen-Image-Edit)."""
-
-    marks_references: ClassVar[bool] = False
-    """Whether the network can read the tokens of a picture to refer to as clean (Qwen-Image-Edit 2511)."""
-
-    places_references: ClassVar[bool] = False
-    """Whether places of pictures to refer to can go on along the diagonal of the picture (UNO, USO for FLUX.1)."""
+    references: ClassVar[References | None] = None
+    """How the network reads pictures to refer to, as tokens after those of the latents; None where it does not."""
 
     diagonal_references = False
-    """Whether they do, while a patch has it so."""
+    """Whether places of pictures to refer to go on along the diagonal, while a patch has it so."""
 
     has_skips: ClassVar[bool] = False
     """Whether the network is a UNet with skip connections that FreeU weighs."""
@@ -164,14 +104,8 @@ class Denoiser:
     skips_blocks: ClassVar[bool] = False
     """Whether diffusers can skip all of the network's blocks but the first."""
 
-    makes_clips: ClassVar[bool] = False
-    """Whether the network makes clips by itself, without motion modules."""
-
-    clip_step: ClassVar[int] = 1
-    """The frames of a clip are one more than a multiple of this."""
-
-    longest_clip: int = 0
-    """Frames of the longest clip that its motion modules take; 0 where it has none."""
+    clips: ClipLimits | None = None
+    """The clips that the network makes, by itself or by motion modules that were added to it; None makes pictures."""
 
     def __init__(
         self,
@@ -276,17 +210,24 @@ class Denoiser:
 
     def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
         """The shape of one item's latents: `[channel, height, width]`, for clips `[channel, frame, height, width]`."""
-        return (self.latent_channels, latent.height // self.latent_factor, latent.width // self.latent_factor)
+        sides = (latent.height // self.latent_factor, latent.width // self.latent_factor)
+        if self.clips is None:
+            return (self.latent_channels, *sides)
+        return (self.latent_channels, latent.frames or self.clips.latent_frames(latent.length or 1), *sides)
+
+    @property
+    def frames_are_rows(self) -> bool:
+        """Whether the network sees the frames of clips as rows of a batch."""
+        return self.clips is not None and self.clips.in_rows
 
     def frame_rows(self, latent: Latent[Any]) -> int:
-        """Rows of a batch that an item takes: one for each frame, where motion modules see frames as rows."""
-        return (latent.frames or latent.length or 1) if self.longest_clip else 1
+        """Rows of a batch that an item takes."""
+        return (latent.frames or latent.length or 1) if self.frames_are_rows else 1
 
     def check_clip(self, latent: Latent[Any]) -> None:
         """Raise `InputError` where latents of pictures meet a model that makes clips, and the other way round."""
-        makes_clips = self.makes_clips or self.longest_clip > 0
-        frames = latent.length or (1 if self.makes_clips else latent.frames or 1)
-        check_clip(makes_clips, self.longest_clip, latent.is_clip, frames, self.clip_step)
+        limits = self.clips or ClipLimits()
+        check_clip(self.clips, latent.is_clip, latent.length or limits.pictures(latent.frames or 1))
 
     def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
         """What the timesteps depend on besides their number, as keyword arguments of diffusers' `set_timesteps`."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from weft.engine import InputError
 from weft.nodes.models.contents import Contents
-from weft.nodes.models.denoiser import ImageLayer
+from weft.nodes.models.denoiser_facts import ImageLayer
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import below
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from weft.engine import Context, InputError
 from weft.nodes.models.control_networks import ControlNetwork
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, Denoiser
+from weft.nodes.models.denoiser_facts import check_references
 from weft.nodes.models.grounding import GROUNDING
 from weft.nodes.models.image_attention import shown_images
 from weft.nodes.models.motion_modules import clip_frames
@@ -37,11 +38,8 @@ from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position, SamplingRun
 from weft.nodes.sampling.timed_loras import TimedLoRAs
 from weft.nodes.sampling.traits import (
-    CLEAN_HINT,
     EXTRA_CHANNEL_HINTS,
     FOREIGN_GUIDE_HINT,
-    PLACES_HINT,
-    REFERENCE_HINT,
     TRUE_SCALE_HINT,
     nothing_to_project,
     two_directions,
@@ -128,7 +126,7 @@ class NetworkCall:
     def _computed(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The network's predictions for all prompts."""
         sample = torch.cat([latents] * len(self.prompts)).to(model.dtype)
-        frames = sample.shape[2] if model.longest_clip else 0
+        frames = sample.shape[2] if model.frames_are_rows else 0
         if frames:
             sample = sample.transpose(1, 2).flatten(0, 1)
         conditions = self._conditions(position)
@@ -261,15 +259,8 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         InputError: where the guide does not fit the model or the latents.
     """
     _check_extra_channels(guide, model, latent)
-    if guide.reference is not None and not model.reads_references:
-        message = f"a model of {model.family} reads no picture to refer to"
-        raise InputError(message, REFERENCE_HINT, "unsupported-by-model")
-    if guide.clean_references and not model.marks_references:
-        message = f"a model of {model.family} does not read which pictures are clean"
-        raise InputError(message, CLEAN_HINT, "unsupported-by-model")
-    if guide.diagonal_references and not model.places_references:
-        message = f"a model of {model.family} has no places along a diagonal"
-        raise InputError(message, PLACES_HINT, "unsupported-by-model")
+    if guide.references:
+        check_references(model.family, model.references, guide.clean_references, guide.diagonal_references)
     scale_conditions = model.guidance_conditions(guide.scale)
     distilled = scale_conditions is not None
     if guide.true_scale != 1 and not distilled:

@@ -7,7 +7,8 @@ from typing import Any
 
 from weft.engine import InputError, NodeProblem, Upstream
 from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, IPAdapter, PictureProjection, Redux
-from weft.nodes.models.denoiser import Denoiser, ImageLayer
+from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.models.denoiser_facts import ImageLayer
 from weft.nodes.models.grounding_pictures import PictureProjectionFacts
 from weft.nodes.models.ip_adapter_files import IPAdapterFacts, check_encoder, check_layers
 from weft.nodes.models.network_blocks import check_modules, check_unet_blocks, number_for, read_blocks

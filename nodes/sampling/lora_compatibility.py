@@ -18,7 +18,8 @@ from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_u
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.models.single_file import below
 from weft.nodes.prompting.text_encoders import TextModel
-from weft.nodes.sampling.compatibility import checkpoint_facts, loader_above, text_facts
+from weft.nodes.sampling.loader_checks import text_facts
+from weft.nodes.sampling.model_links import checkpoint_facts, loader_above
 from weft.nodes.values import Model, TextEncoder
 
 

@@ -11,8 +11,9 @@ from weft.engine import InputError, NodeProblem, Upstream, listed
 from weft.nodes.models.facts import TextModelFacts, VAEFacts
 from weft.nodes.models.mergeable import MergedModel, check_models, check_structure, common_weights
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, is_unet_block, read_blocks
-from weft.nodes.sampling.compatibility import Loaded, checkpoint_facts, loaded, loader_above, text_facts
+from weft.nodes.sampling.loader_checks import text_facts
 from weft.nodes.sampling.lora_compatibility import shapes_of
+from weft.nodes.sampling.model_links import Loaded, checkpoint_facts, loaded, loader_above
 from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import VAE, Model, TextEncoder
 

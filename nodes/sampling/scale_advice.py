@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.engine import NodeProblem, Upstream
-from weft.nodes.sampling.compatibility import loaded, loader_above
+from weft.nodes.sampling.model_links import loaded, loader_above
 from weft.nodes.values import Model
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from weft.engine import NodeProblem, Upstream
 from weft.nodes.families.model_details import native_size
-from weft.nodes.sampling.compatibility import model_behind
+from weft.nodes.sampling.model_links import model_behind
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.sizes import size_above
 

@@ -142,15 +142,6 @@ def lacks_vae() -> InputError:
     )
 
 
-REFERENCE_HINT = "leave the reference out, or use FLUX.1 Kontext or Qwen-Image-Edit"
-"""What to do where a model reads no pictures to refer to."""
-
-PLACES_HINT = "leave `places` at `numbered`: adapters of FLUX.1 such as UNO and USO have the others"
-"""What to do where a model has no places along a diagonal."""
-
-CLEAN_HINT = "leave `clean` off: Qwen-Image-Edit from version 2511 on reads it"
-"""What to do where a model does not read that pictures to refer to are clean."""
-
 TRUE_SCALE_HINT = "leave `true_scale` at 1, and set `scale`"
 """What to do where a model reads no scale besides guidance."""
 

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from weft.engine import MemoryUse, Upstream, Workload, all_but
 from weft.nodes.models.facts import CheckpointFacts, VAEFacts
-from weft.nodes.sampling.compatibility import model_behind
+from weft.nodes.sampling.model_links import model_behind
 from weft.nodes.sampling.samplers import TWO_PREDICTIONS
 from weft.nodes.sizes import batch_above, size_above
 from weft.nodes.values import Conditioning, Guide, Model
