@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.hypernetworks import ApplyHypernetwork
     from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
     from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
+    from weft.nodes.library.image_to_video import ImageToVideoGuide
     from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
     from weft.nodes.library.inpaint import (
         ControlGuide,
@@ -332,6 +333,7 @@ __all__ = [
     "ImagePrompt",
     "ImageSize",
     "ImageToMask",
+    "ImageToVideoGuide",
     "InpaintGuide",
     "Integer",
     "IntegerMath",

@@ -218,6 +218,7 @@ __all__ = [
     "ImagePrompt",
     "ImageSize",
     "ImageToMask",
+    "ImageToVideoGuide",
     "InpaintGuide",
     "Integer",
     "IntegerMath",
@@ -743,6 +744,16 @@ def ImageGrid(
 ) -> Image: ...
 def ImageSize(image: P, *, id: str | None = ...) -> ImageExtent: ...
 def ImageToMask(image: Image, *, channel: Channel = ..., invert: bool = ..., id: str | None = ...) -> Mask: ...
+def ImageToVideoGuide(
+    guide: Guide[F],
+    vae: VAE[F],
+    latent: Latent[F],
+    image: Image,
+    last: Image | None = ...,
+    embedding: ImageEmbedding | None = ...,
+    *,
+    id: str | None = ...,
+) -> Guide[F]: ...
 def InpaintGuide(
     guide: Guide[F], vae: VAE[F], image: Image, mask: Mask, *, sample: bool = ..., id: str | None = ...
 ) -> Guide[F]: ...

@@ -566,7 +566,8 @@ class Guide(Generic[F]):
         negative: None where only the positive prompt is used.
         scale: negative + scale x (positive - negative); a model that was distilled with guidance gets it as an input.
         beside: what the network sees beside its latents `[batch, channel, height / factor, width / factor]`: a mask and
-            the latents of a masked picture, or the latents of a picture to edit.
+            the latents of a masked picture, or the latents of a picture to edit; for clips `[batch, channel, frame,
+            height / factor, width / factor]`.
         image_scale: the guidance scale of a picture to edit; None without one.
         picture_deviation: the standard deviation of the latents in `beside`, `[batch, channel, height, width]`, where
             these are the mean of a VAE's distribution that a sampler is to draw from; None takes them as they are.
@@ -584,6 +585,10 @@ class Guide(Generic[F]):
             diagonal.
         normalised: whether guided predictions are brought back to the length of the positive one, in families whose
             pipelines do so.
+        first_frames: the latents that a clip begins with `[batch, channel, frame, height, width]`, which take the place
+            of its own in each step; None where nothing is given.
+        picture_tokens: what an image encoder makes of the pictures that a clip begins and ends with
+            `[batch, token, channel]`, for networks that read it.
         recorded: whether the attention of its prompts is recorded as it predicts.
     """
 
@@ -606,6 +611,8 @@ class Guide(Generic[F]):
     clean_references: bool = field(default=False, metadata=ADDED_LATER)
     normalised: bool = field(default=True, metadata=ADDED_LATER)
     diagonal_references: bool = field(default=False, metadata=ADDED_LATER)
+    first_frames: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    picture_tokens: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
 
     @property
     def references(self) -> tuple[Tensor, ...]:
@@ -618,6 +625,16 @@ class Guide(Generic[F]):
         clean = clean or self.clean_references
         changed = replace(self, reference=first, more_references=tuple(others))
         return replace(changed, clean_references=clean, diagonal_references=diagonal)
+
+    def beginning(self, extra: Tensor | None, first_frames: Tensor | None, tokens: Tensor | None) -> Guide[F]:
+        """The guide with what its network reads of the pictures that a clip begins and ends with.
+
+        Args:
+            extra: channels next to its latents.
+            first_frames: latents in place of the first ones.
+            tokens: of an image encoder.
+        """
+        return replace(self, beside=extra, first_frames=first_frames, picture_tokens=tokens)
 
     @property
     def steered(self) -> bool:

@@ -26,20 +26,20 @@ from weft.nodes.models.recognition import recognised
 from weft.nodes.models.redux_files import REDUX_FOLDER, ReduxFacts, redux_facts
 from weft.nodes.models.safetensors_header import kind_of
 from weft.nodes.models.unread import outside, unread_tensors
-from weft.nodes.models.vision_models import FOLDER, PROCESSOR, VisionFacts, vision_facts
+from weft.nodes.models.vision_models import FOLDER, PROCESSORS, VisionFacts, vision_facts
 
 
 class ImageEncoderSource(ModelSource):
     """The vision model of CLIP or SigLIP: alone, in a whole CLIP model, or in the folder of a pipeline."""
 
     kind = "image encoder"
-    components = ("", FOLDER, PROCESSOR)
+    components = ("", FOLDER, *PROCESSORS)
 
     def placed(self, root: Path, contents: Contents) -> tuple[Path, tuple[Path, ...]]:
         """Its own folder with that of what prepares pictures for it, where the source is a pipeline's folder."""
         if not root.is_dir():
             return root, (root,)
-        own = ("",) if contents.has("") else (FOLDER, PROCESSOR)
+        own = ("",) if contents.has("") else (FOLDER, *PROCESSORS)
         return root, diffusers_folder.content(root, own)
 
     def facts(self, contents: Contents, root: Path) -> VisionFacts | None:

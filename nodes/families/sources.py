@@ -51,7 +51,7 @@ from weft.nodes.models.shards import check_shards
 from weft.nodes.models.tiny_halves import OTHER, half_of, named, other_half
 from weft.nodes.models.unclip import NOISE, NORMALISER
 from weft.nodes.models.unread import outside, unread_tensors
-from weft.nodes.models.vision_models import FOLDER, PROCESSOR
+from weft.nodes.models.vision_models import FOLDER, PROCESSORS
 from weft.nodes.prompting.embeddings import sizes_of, word_of
 from weft.nodes.prompting.language_model import tokenizer_next_to
 from weft.nodes.prompting.t5 import separate_tokenizer
@@ -223,7 +223,7 @@ class CheckpointSource(ModelSource):
 
     def pull(self, text: str, variant: str = "") -> Path:
         """Fetch what the loaders of all parts of a folder read."""
-        return hub.fetch(text, (*WHOLE, FOLDER, PROCESSOR, REDUX_FOLDER), variant)
+        return hub.fetch(text, (*WHOLE, FOLDER, *PROCESSORS, REDUX_FOLDER), variant)
 
     def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
         found = of_checkpoint(contents)

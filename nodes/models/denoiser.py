@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
+from weft.engine import InputError
+from weft.nodes.models.clip_pictures import EncodedPictures, PictureReading
 from weft.nodes.models.denoiser_facts import ClipLimits, ImageLayer, References, SizeLimits, check_clip
 from weft.nodes.models.lora_file import DENOISER
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from weft.nodes.models.autoencoder import Autoencoder
     from weft.nodes.models.latent_preview import LatentRGBFactors
     from weft.nodes.models.lora_merging import Uses
     from weft.nodes.models.original_modules import OriginalModules
@@ -277,6 +280,28 @@ class Denoiser:
     def grounds_pictures(cls, config: Mapping[str, Any]) -> bool:
         """Whether it reads pictures of these objects too."""
         return False
+
+    @classmethod
+    def reads_pictures(cls, config: Mapping[str, Any]) -> PictureReading | None:
+        """How a network of this configuration reads pictures to begin and end a clip with; None where it reads none."""
+        return None
+
+    @classmethod
+    def encoded_pictures(
+        cls, autoencoder: Autoencoder, first: Tensor, last: Tensor | None, frames: int
+    ) -> EncodedPictures:
+        """What its networks read of the pictures that a clip begins and ends with.
+
+        Args:
+            first: `[height, width, 3]` in 0..1.
+            last: of the same shape; None where the clip ends as it will.
+            frames: of the clip.
+
+        Raises:
+            InputError: where no network of the family reads them.
+        """
+        hint = "leave ImageToVideoGuide out"
+        raise InputError("no model of this family begins a clip with a picture", hint, "unsupported-by-model")
 
     def image_processor(self, inner: Any, number: int) -> Any:
         """The attention processor of an image layer that adds pictures to what another processor gives.

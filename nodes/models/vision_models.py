@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 FOLDER = "image_encoder"
 """Its component in a diffusers folder."""
 
-PROCESSOR = "feature_extractor"
-"""The component of a diffusers folder that says how pictures are prepared for it."""
+PROCESSORS = ("feature_extractor", "image_processor")
+"""The components of a diffusers folder that may say how pictures are prepared for it."""
 
 CONFIGS = {"clip_vision_model": "clip", "siglip_vision_model": "siglip"}
 """The kinds of vision models, by `model_type`."""
@@ -39,6 +39,8 @@ WHOLES = {"clip": "clip_vision_model", "siglip": "siglip_vision_model"}
 
 PREFIXES = ("vision_model.", f"{FOLDER}.vision_model.", "")
 """What the names of a vision model's tensors begin with in a single file."""
+
+PROJECTION = "visual_projection.weight"
 
 POSITIONS, PATCHES = "embeddings.position_embedding.weight", "embeddings.patch_embedding.weight"
 
@@ -98,9 +100,10 @@ def _of_config(config: Mapping[str, Any]) -> VisionFacts | None:
         return None
     # Entries that a configuration leaves out have the defaults of transformers' class: those of ViT-B.
     width = config.get("hidden_size", 768)
-    vector = config.get("projection_dim") or 512
+    bare = CONFIGS[kind] != "clip" or config.get("architectures") == ["CLIPVisionModel"]
+    vector = width if bare else config.get("projection_dim") or 512
     layers = config.get("num_hidden_layers", 12)
-    return VisionFacts(CONFIGS[kind], width, vector if CONFIGS[kind] == "clip" else width, layers, config)
+    return VisionFacts(CONFIGS[kind], width, vector, layers, config)
 
 
 def _in_file(shapes: Shapes) -> Iterator[VisionFacts]:
@@ -126,7 +129,7 @@ def _of_shapes(shapes: Shapes, prefix: str) -> VisionFacts | None:
         return None
     clip = "embeddings.class_embedding" in own
     width = own[POSITIONS][1]
-    projection = shapes.get(prefix.removesuffix("vision_model.") + "visual_projection.weight", (width,))[0]
+    projection = shapes.get(prefix.removesuffix("vision_model.") + PROJECTION, (width,))[0]
     layers, inner = count(own, "encoder.layers.{}.mlp.fc1.weight"), own["encoder.layers.0.mlp.fc1.weight"][0]
     config = _config(own[POSITIONS], own[PATCHES], inner, layers, projection, clip)
     if clip:
@@ -228,9 +231,11 @@ def load_image_reader(facts: VisionFacts, root: Path, variant: str, dtype: torch
 
     clip = facts.kind == "clip"
     config_class: Any = transformers.CLIPVisionConfig if clip else transformers.SiglipVisionConfig
-    network_class: Any = transformers.CLIPVisionModelWithProjection if clip else transformers.SiglipVisionModel
     config = config_class.from_dict(own_config(facts.config))
     found = dict(_tensors(facts, root, variant, dtype))
+    # Image encoders of Wan have no projection to the vectors of texts.
+    projecting = transformers.CLIPVisionModelWithProjection if PROJECTION in found else transformers.CLIPVisionModel
+    network_class: Any = projecting if clip else transformers.SiglipVisionModel
     network = assembled_text(network_class, config, found, dtype, root.name)
     return ImageReader(ready(network, device), _processor(facts, root, network.config.image_size))
 
@@ -259,7 +264,7 @@ def _processor(facts: VisionFacts, root: Path, side: int) -> Any:
     """
     import transformers
 
-    folders = [root / PROCESSOR, root] if facts.folder else [root]
+    folders = [*(root / name for name in PROCESSORS), root] if facts.folder else [root]
     files = [folder / "preprocessor_config.json" for folder in folders]
     given = next((read_config(file) for file in files if file.is_file()), {})
     stated = {name: given[name] for name in ("image_mean", "image_std", "resample") if name in given}

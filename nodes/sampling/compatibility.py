@@ -16,11 +16,10 @@ from weft.nodes.sampling.prompt_checks import additions_fit, prompts_fit
 from weft.nodes.sampling.schedule_checks import follows
 from weft.nodes.sampling.size_checks import items_fit
 from weft.nodes.sampling.traits import (
-    EXTRA_CHANNEL_HINTS,
-    FOREIGN_GUIDE_HINT,
     TRUE_SCALE_HINT,
     GuideTraits,
     LatentTraits,
+    extra_channels_hint,
 )
 from weft.nodes.sizes import size_above
 from weft.nodes.values import Guide, Latent
@@ -81,14 +80,13 @@ def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
         traits = guide.call.type.trait(GuideTraits) if guide else None
     if guide is None or model is None or traits is None:
         return
-    if model.extra_channels not in traits.channel_counts:
+    if not traits.gives(model.extra_channels):
         message = (
             f"the model of `{model.node}` reads {model.extra_channels} channels in addition to its latents, "
             f"and the guide of `{guide.call.id}` gives {' or '.join(map(str, traits.channel_counts))}"
         )
-        yield NodeProblem(
-            "guide", message, EXTRA_CHANNEL_HINTS.get(model.extra_channels, FOREIGN_GUIDE_HINT), "wrong-guide"
-        )
+        hint = extra_channels_hint(model.extra_channels, model.family.denoiser.clips is not None)
+        yield NodeProblem("guide", message, hint, "wrong-guide")
 
 
 def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:

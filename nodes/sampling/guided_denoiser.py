@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from weft.engine import Context, InputError
+from weft.nodes.models.clip_pictures import FIRST_FRAMES, PICTURE_TOKENS, check_begins, check_tokens
 from weft.nodes.models.control_networks import ControlNetwork
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, Denoiser
 from weft.nodes.models.denoiser_facts import check_references
@@ -38,9 +39,8 @@ from weft.nodes.sampling.pag import perturbed_rows
 from weft.nodes.sampling.sampling_run import Position, SamplingRun
 from weft.nodes.sampling.timed_loras import TimedLoRAs
 from weft.nodes.sampling.traits import (
-    EXTRA_CHANNEL_HINTS,
-    FOREIGN_GUIDE_HINT,
     TRUE_SCALE_HINT,
+    extra_channels_hint,
     nothing_to_project,
     two_directions,
 )
@@ -52,8 +52,10 @@ class GuidanceBranch:
     """One of the predictions that guidance combines: its prompts, and the channels concatenated to the latents.
 
     Args:
-        extra: `[batch or 1, channel, height, width]`; None for models that read latents alone.
+        extra: `[batch or 1, channel, ..., height, width]`; None for models that read latents alone.
         references: latents of pictures to refer to, of the same form.
+        clip_pictures: what the model reads of the pictures that a clip begins and ends with, by the names of
+            `weft.nodes.models.clip_pictures`.
     """
 
     prompts: tuple[Prompt[Any], ...]
@@ -61,6 +63,7 @@ class GuidanceBranch:
     extra: Tensor | None
     perturbed: bool = False
     references: tuple[Tensor, ...] = ()
+    clip_pictures: tuple[tuple[str, Tensor], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -259,6 +262,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         InputError: where the guide does not fit the model or the latents.
     """
     _check_extra_channels(guide, model, latent)
+    _check_pictures(guide, model)
     if guide.references:
         check_references(model.family, model.references, guide.clean_references, guide.diagonal_references)
     scale_conditions = model.guidance_conditions(guide.scale)
@@ -367,11 +371,13 @@ def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch
     unless the guide has a `true_scale`. A picture to edit has its own scale: neither prompt nor picture, the picture,
     both (InstructPix2Pix).
     """
-    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside, references=guide.references)
+    given = {FIRST_FRAMES: guide.first_frames, PICTURE_TOKENS: guide.picture_tokens}
+    pictures = tuple((name, one) for name, one in given.items() if one is not None)
+    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside, False, guide.references, pictures)
     last = [positive, *([replace(positive, perturbed=True)] if guide.perturbation else [])]
     if guide.negative is None or distilled:
         return last, ()
-    negative = GuidanceBranch(guide.negative.prompts, True, guide.beside, references=guide.references)
+    negative = replace(positive, prompts=guide.negative.prompts, negative=True)
     if guide.image_scale is None or guide.beside is None:
         return [negative, *last], (guide.scale if guide.true_scale == 1 else guide.true_scale,)
     blind = GuidanceBranch(guide.negative.prompts, True, torch.zeros_like(guide.beside))
@@ -408,6 +414,8 @@ def _network_inputs(
     rows = {name: repeated(one, batch, "a prompt", frames) for name, one in inputs.items()}
     if branch.extra is not None:
         rows[EXTRA_CHANNELS] = repeated(branch.extra, batch, "the picture of a guide", frames)
+    for name, picture in branch.clip_pictures:
+        rows[name] = repeated(picture, batch, "the picture that a clip begins with", frames)
     for number, reference in enumerate(branch.references):
         rows[f"{REFERENCE} {number:04d}"] = repeated(reference, batch, "the picture to refer to", frames)
     return {name: _on_device(tensor, model.dtype, device) for name, tensor in rows.items()}
@@ -424,10 +432,13 @@ def _check_extra_channels(guide: Guide[Any], model: Denoiser, latent: Latent[Any
     if given != expected:
         raise InputError(
             f"the model reads {expected} channels in addition to its latents, and the guide gives {given}",
-            EXTRA_CHANNEL_HINTS.get(expected, FOREIGN_GUIDE_HINT),
+            extra_channels_hint(expected, model.clips is not None),
             "wrong-guide",
         )
-    *_, height, width = model.latent_shape(latent)
+    *_, height, width = shape = model.latent_shape(latent)
+    for given_clip in (guide.beside, guide.first_frames):
+        if given_clip is not None and given_clip.ndim == 5:
+            _check_clip_pictures(given_clip, shape, model, latent)
     if guide.beside is not None and guide.beside.shape[-2:] != (height, width):
         found = " x ".join(str(side * model.latent_factor) for side in reversed(guide.beside.shape[-2:]))
         raise InputError(
@@ -435,3 +446,30 @@ def _check_extra_channels(guide: Guide[Any], model: Denoiser, latent: Latent[Any
             "start from the same picture, or scale one of them",
             "size-mismatch",
         )
+
+
+def _check_clip_pictures(given: Tensor, shape: Sequence[int], model: Denoiser, latent: Latent[Any]) -> None:
+    """Raise `InputError` where the pictures that a clip begins and ends with were encoded for one of another size.
+
+    Args:
+        given: what the network reads of them.
+        shape: of one item of the model's latents.
+    """
+    _, frames, *sides = shape
+    if list(given.shape[-2:]) != sides or given.shape[2] not in (1, frames):
+        found = " x ".join(str(side * model.latent_factor) for side in reversed(given.shape[-2:]))
+        raise InputError(
+            f"the pictures of ImageToVideoGuide were encoded for {given.shape[2]} latent frames of {found} pixels, and "
+            f"the clip has {frames} of {latent.width} x {latent.height}",
+            "link `latent` of ImageToVideoGuide to that of the sampler",
+            "size-mismatch",
+        )
+
+
+def _check_pictures(guide: Guide[Any], model: Denoiser) -> None:
+    """Raise `InputError` where a model does not read the pictures that a clip is to begin with, as they are encoded."""
+    reading, tokens = model.reads_pictures(model.network.config), guide.picture_tokens
+    if guide.first_frames is not None or tokens is not None:
+        check_begins(reading, ends=False)
+    if reading is not None:
+        check_tokens(reading, *((0, 0) if tokens is None else (tokens.shape[-1], tokens.shape[1])))

@@ -102,8 +102,18 @@ def sampled(
             record=recorded if record else None,
             repainting=start.repainting,
         )
+        samples = _with_first_frames(samples, guide)
     goes_on = settings.keep_noise and not run.complete
     return replace(latent, samples=samples.cpu(), mask=mask if goes_on else None, deviation=None)
+
+
+def _with_first_frames(samples: Tensor, guide: Guide[Any]) -> Tensor:
+    """The latents of a clip with those that it was to begin with, which the network saw in place of its own."""
+    given = guide.first_frames
+    if given is None:
+        return samples
+    rest = samples[:, :, given.shape[2] :]
+    return torch.cat([given.to(samples).expand(len(samples), -1, -1, -1, -1), rest], dim=2)
 
 
 def _run(

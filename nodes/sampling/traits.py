@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from weft.engine import InputError, NodeProblem, Upstream
+from weft.nodes.models import clip_pictures
+
+AS_READ: Final = "as read"
+"""As many channels as the model reads, of a guide that asks the model's family what it reads of pictures."""
 
 
 def always(*inputs: str) -> Callable[[Upstream], Sequence[str]]:
@@ -30,7 +35,7 @@ class GuideTraits:
     Args:
         extra_channels: channels that its guide concatenates to the latents before the denoiser reads them, or several
             numbers where that depends on the model's family; None passes on those of the guide that it takes. A
-            sampler refuses a guide whose number differs from the model's.
+            sampler refuses a guide whose number differs from the model's. `AS_READ` gives those that the model reads.
         edits: whether its guide leads along two directions, to a picture and to its prompt.
         check_sampler: called with a node of the type and with each sampler that uses its guide, directly or through
             other guides; yields problems of the sampler's inputs.
@@ -38,7 +43,7 @@ class GuideTraits:
             each: `always("image", "mask")`.
     """
 
-    extra_channels: int | tuple[int, ...] | None = None
+    extra_channels: int | tuple[int, ...] | Literal["as read"] | None = None
     edits: bool = False
     check_sampler: Callable[[Upstream, Upstream], Iterable[NodeProblem]] | None = None
     for_items: Callable[[Upstream], Sequence[str]] = no_inputs
@@ -47,7 +52,11 @@ class GuideTraits:
     def channel_counts(self) -> tuple[int, ...]:
         """The numbers of channels that its guide may concatenate."""
         given = self.extra_channels
-        return given if isinstance(given, tuple) else () if given is None else (given,)
+        return given if isinstance(given, tuple) else (given,) if isinstance(given, int) else ()
+
+    def gives(self, channels: int) -> bool:
+        """Whether its guide may concatenate so many channels."""
+        return self.extra_channels == AS_READ or channels in self.channel_counts
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,13 @@ EXTRA_CHANNEL_HINTS = {
     80: "put InpaintGuide after its guide",
 }
 """How a model gets the channels that it reads in addition to its latents, by their number."""
+
+
+def extra_channels_hint(channels: int, makes_clips: bool) -> str:
+    """How a model gets so many channels in addition to its latents."""
+    if channels and makes_clips:
+        return clip_pictures.HINT
+    return EXTRA_CHANNEL_HINTS.get(channels, FOREIGN_GUIDE_HINT)
 
 
 def two_directions() -> InputError:

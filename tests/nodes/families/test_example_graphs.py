@@ -61,6 +61,7 @@ TINY = {
     "free_u": "clip",
     "animatediff": "clip",
     "wan": "wan",
+    "wan_image": "wan-pictures",
 }
 """A checkpoint for each graph."""
 
@@ -72,6 +73,9 @@ CONTROL_NETS = {
     "t2i_adapter": "sdxl-adapter",
 }
 """A ControlNet for each graph that has one."""
+
+FRAMES = {"wan": 5, "wan_image": 5}
+"""Frames of the clips of families that make some by themselves."""
 
 PARTS = {
     "model.source": "transformer",
@@ -90,6 +94,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "unclip": {"checkpoint": "unclip", "encoder": "unclip"},
     "gligen": {"checkpoint": "gligen"},
     "animatediff": {"motion": "motion"},
+    "wan_image": {"image_encoder": "wan-pictures"},
     "gligen_pictures": dict.fromkeys(("checkpoint", "encoder", "projection"), "gligen-pictures"),
 }
 """Tiny sources of what graphs have next to their models."""
@@ -111,8 +116,10 @@ def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
         graph = graph.set("sampler.end_step", 2).set("refine.start_step", 2).set("refine.steps", 4)
     if "picture" not in graph.nodes or name in (*CONTROL_NETS, *ADAPTERS):
         graph = graph.set("latent.width", 64).set("latent.height", 64)
-    if name == "wan":
-        graph = graph.set("latent.frames", 5)
+    if name in FRAMES:
+        graph = graph.set("latent.frames", FRAMES[name])
+    if "scaled" in graph.nodes:
+        graph = graph.set("scaled.width", 64).set("scaled.height", 64)
     if TINY[name] == "consistency-classes":
         graph = graph.set("prompt", "7")
     return graph if "levels" in graph.nodes else graph.set("sampler.steps", 4)

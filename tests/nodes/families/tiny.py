@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from transformers import (
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
@@ -503,6 +506,21 @@ def wan(**options: Any) -> Any:
     )
 
 
+def wan_pictures(tokens: int | None = None, **options: Any) -> Any:
+    """A Wan pipeline for image to video, with an image encoder.
+
+    Args:
+        tokens: of the pictures that a clip begins and ends with, for transformers that have places for them.
+    """
+    sizes: dict[str, Any] = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "image_size": 32, "patch_size": 8}
+    read = {"image_dim": WIDTH, "added_kv_proj_dim": 24, "pos_embed_seq_len": tokens}
+    parts = wan(in_channels=36, **{**read, **options}).components
+    vision = CLIPVisionModel(CLIPVisionConfig(**sizes, num_hidden_layers=3, num_attention_heads=1))
+    prepared = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    parts = {**parts, "image_encoder": vision, "image_processor": prepared}
+    return diffusers.WanImageToVideoPipeline(**parts)
+
+
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
     """A pipeline of a UNet over 32 x 32 pixels."""
     network = diffusers.UNet2DModel(
@@ -578,6 +596,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
     "wan": wan,
+    "wan-pictures": wan_pictures,
+    "wan-ends": lambda: wan_pictures(34),
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "ddpm-grey": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler(), in_channels=1, out_channels=1),

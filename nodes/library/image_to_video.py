@@ -1,0 +1,96 @@
+"""Clips that begin with a picture: ImageToVideoGuide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from weft.engine import INJECTED, Context, InputError, node
+from weft.nodes.families import family
+from weft.nodes.image_prompt_values import ImageEmbedding
+from weft.nodes.library.latent import check_multiple
+from weft.nodes.models.autoencoder import Autoencoder
+from weft.nodes.sampling.clip_picture_checks import pictures_are_encoded, pictures_are_read
+from weft.nodes.sampling.size_checks import not_for_each
+from weft.nodes.sampling.traits import AS_READ, GuideTraits, always
+from weft.nodes.values import VAE, F, Guide, Image, Latent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@node(
+    category="video",
+    lane="gpu",
+    fits=pictures_are_encoded,
+    traits=(GuideTraits(AS_READ, check_sampler=pictures_are_read, for_items=always("image", "last")),),
+)
+def ImageToVideoGuide(
+    guide: Guide[F],
+    vae: VAE[F],
+    latent: Latent[F],
+    image: Image,
+    last: Image | None = None,
+    embedding: ImageEmbedding | None = None,
+    *,
+    context: Context = INJECTED,
+) -> Guide[F]:
+    """Give a model for image to video the picture that the clip begins with, and perhaps the one that it ends with.
+
+    Models for text alone refuse it. Pictures must be as large as the clip: scale and crop them before (ScaleImage,
+    CropImage).
+
+    Args:
+        guide: from CFGGuide, of a model for image to video.
+        vae: from LoadCheckpoint.
+        latent: the size and the frames of the clip: that of the sampler (EmptyVideoLatent).
+        image: the first frame; one picture for all clips of a batch, or one for each. Alpha is left out.
+        last: the last frame, for models that read one (Wan 2.1 for first and last frames, Wan 2.2 A14B).
+        embedding: from EncodeImage, of `image`, and of `last` too where it is given, in this order, for one clip after
+            the other: for models that read pictures by an image encoder too (Wan 2.1), which is in their folder.
+    """
+    import torch
+
+    frames = latent.length or 1
+    firsts = _pictures(image, latent)
+    lasts = _pictures(last, latent) if last else [None] * len(firsts)
+    count = max(len(firsts), len(lasts))
+    pairs = [(firsts[item % len(firsts)], lasts[item % len(lasts)]) for item in range(count)]
+    with context.weights(vae, Autoencoder) as autoencoder:
+        check_multiple(image, autoencoder.factor)
+        encode = family(vae.family).denoiser.encoded_pictures
+        found = [encode(autoencoder, first, end, frames) for first, end in pairs]
+
+    def joined(name: str) -> Tensor | None:
+        parts = [getattr(one, name) for one in found]
+        return None if parts[0] is None else torch.cat(parts)
+
+    tokens = None if embedding is None else _tokens(embedding, 2 if last else 1)
+    return guide.beginning(joined("extra"), joined("first_frames"), tokens)
+
+
+def _tokens(embedding: ImageEmbedding, pictures: int) -> Tensor:
+    """The tokens of the pictures of each clip in a row `[clip, token, channel]`.
+
+    Args:
+        pictures: of each clip; where other numbers were encoded, they are all for each clip.
+    """
+    clips = embedding.count // pictures if embedding.count % pictures == 0 else 1
+    return embedding.tokens.reshape(clips, -1, embedding.tokens.shape[-1])
+
+
+def _pictures(image: Image, latent: Latent[Any]) -> list[Tensor]:
+    """Pictures `[height, width, 3]`, one for all clips or one for each.
+
+    Raises:
+        InputError: where they are not as large as the clip, or neither one nor one for each clip.
+    """
+    batch, height, width, _ = image.pixels.shape
+    if (width, height) != (latent.width, latent.height):
+        raise InputError(
+            f"the picture is {width} x {height}, and the clip is {latent.width} x {latent.height}",
+            f"put ScaleImage before it, for {latent.width} x {latent.height}",
+            "size-mismatch",
+        )
+    if batch not in (1, latent.batch_size):
+        raise not_for_each(latent.batch_size, "the first picture", batch)
+    return [*image.pixels[..., :3]]
