@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from weft.engine import InputError
 from weft.engine.weights.streaming import device_of
@@ -69,10 +69,14 @@ class T5(TextModel):
     """T5's encoder.
 
     Args:
-        length: tokens that a shorter prompt is padded to; a longer one is padded to `T5_LONGEST` and cut there.
+        length: tokens that a shorter prompt is padded to; a longer one is padded to `longest` and cut there.
+        longest: see `length`.
+        masked: whether padding is not read, neither by T5 nor by the denoiser, which gets a mask.
     """
 
     length: int = T5_LONGEST
+    longest: int = T5_LONGEST
+    masked: bool = False
 
     kind: ClassVar[str] = "t5"
     entries: ClassVar[tuple[str, ...]] = (TABLE, original.T5_TABLE)
@@ -120,7 +124,8 @@ class T5(TextModel):
             network = assembled_text(T5EncoderModel, config, weights, dtype, files.root.name)
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)
-        return T5Reader(self.name, ready(network, device), tokenizer, self.length)
+        kind = MaskedT5Reader if self.masked else T5Reader
+        return kind(self.name, ready(network, device), tokenizer, self.length, max(self.length, self.longest))
 
 
 class T5Reader(TextReader):
@@ -137,9 +142,9 @@ class T5Reader(TextReader):
         self.length = length
         self.longest = longest or max(length, T5_LONGEST)
 
-    def limited(self, longest: int) -> T5Reader:
+    def limited(self, longest: int) -> Self:
         """Every text padded to this length, or cut there."""
-        return T5Reader(self.name, self.network, self.tokenizer, longest, longest)
+        return type(self)(self.name, self.network, self.tokenizer, longest, longest)
 
     def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
         """The tokens in one chunk, cut at what T5 can read; embeddings are not for T5, so it reads their words."""
@@ -168,12 +173,46 @@ class T5Reader(TextReader):
         """The embeddings of chunks, padded to a length; padding is read like any other token."""
         import torch
 
-        end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
-        rows = [[*(token.number for token in chunk), end] for chunk in chunks]
-        numbers = torch.tensor(padded(rows, length, padding), device=device_of(self.network))
+        numbers = torch.tensor(self._numbers(chunks, length), device=device_of(self.network))
         with network_call(f"the text model {self.name}", {"tokens": numbers}):
             embeddings: Tensor = self.network(numbers).last_hidden_state
         return embeddings
+
+    def _numbers(self, chunks: Sequence[Chunk], length: int) -> list[list[int]]:
+        """The numbers of the tokens of chunks, with the token that ends each, padded to a length."""
+        end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        return padded([[*(token.number for token in chunk), end] for chunk in chunks], length, padding)
+
+
+class MaskedT5Reader(T5Reader):
+    """T5's encoder with its tokenizer, where padding is not read."""
+
+    def read(
+        self,
+        texts: Sequence[Sequence[Chunk]],
+        count: int,
+        layer: int | None = None,
+        skip: int = 0,
+        from_empty: bool = False,
+    ) -> Encoded:
+        encoded = super().read(texts, count, layer, skip, from_empty)
+        mask = self._mask([chunk for (chunk,) in texts], encoded.embeddings.shape[1])
+        return encoded._replace(attention_mask=mask)
+
+    def _encode(self, chunks: Sequence[Chunk], length: int) -> Tensor:
+        import torch
+
+        numbers = torch.tensor(self._numbers(chunks, length), device=device_of(self.network))
+        mask = self._mask(chunks, length).to(numbers.device)
+        with network_call(f"the text model {self.name}", {"tokens": numbers}):
+            embeddings: Tensor = self.network(numbers, attention_mask=mask).last_hidden_state
+        return embeddings
+
+    def _mask(self, chunks: Sequence[Chunk], length: int) -> Tensor:
+        """Which tokens are read: those of the text and the one that ends it."""
+        import torch
+
+        return torch.tensor([[int(place <= len(chunk)) for place in range(length)] for chunk in chunks])
 
 
 def separate_tokenizer(root: Path, facts: TextModelFacts) -> Path | None:

@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weft.engine.weights.streaming import device_of
 from weft.nodes.models.diffusers_folder import read_config
 from weft.nodes.models.facts import TextModelFacts
-from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.prompting.t5 import T5Reader, t5_tokenizer_folder
+from weft.nodes.prompting.t5 import MaskedT5Reader, t5_tokenizer_folder
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
-from weft.nodes.prompting.text_reader import Chunk, padded
+from weft.nodes.prompting.text_reader import Chunk, Encoded
 from weft.nodes.prompting.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -66,21 +64,21 @@ class UMT5(TextModel):
         return UMT5Reader(self.name, ready(network, device), tokenizer, self.length)
 
 
-class UMT5Reader(T5Reader):
+class UMT5Reader(MaskedT5Reader):
     """UMT5's encoder with its tokenizer."""
 
-    def limited(self, longest: int) -> UMT5Reader:
-        """Every text padded to this length, or cut there."""
-        return UMT5Reader(self.name, self.network, self.tokenizer, longest, longest)
+    def read(
+        self,
+        texts: Sequence[Sequence[Chunk]],
+        count: int,
+        layer: int | None = None,
+        skip: int = 0,
+        from_empty: bool = False,
+    ) -> Encoded:
+        """Zeros stand in place of padding, and no mask is needed."""
+        encoded = super().read(texts, count, layer, skip, from_empty)
+        return encoded._replace(attention_mask=None)
 
     def _encode(self, chunks: Sequence[Chunk], length: int) -> Tensor:
-        """The embeddings of chunks, zeros after each; padding is not read."""
-        import torch
-
-        end, padding = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
-        rows = [[*(token.number for token in chunk), end] for chunk in chunks]
-        numbers = torch.tensor(padded(rows, length, padding), device=device_of(self.network))
-        mask = torch.tensor([[int(place < len(row)) for place in range(length)] for row in rows]).to(numbers.device)
-        with network_call(f"the text model {self.name}", {"tokens": numbers}):
-            embeddings: Tensor = self.network(numbers, attention_mask=mask).last_hidden_state
-        return embeddings * mask[..., None].to(embeddings.dtype)
+        embeddings = super()._encode(chunks, length)
+        return embeddings * self._mask(chunks, length).to(embeddings)[..., None]
