@@ -10,6 +10,7 @@ from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
 from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
+from weft.nodes.families.pixart import PIXART, PIXART_ALPHA
 from weft.nodes.families.qwen_image import QWEN_IMAGE
 from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
@@ -38,7 +39,21 @@ __all__ = [
     "vae_in",
 ]
 
-FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, SD3, FLUX, Z_IMAGE, QWEN_IMAGE, WAN, DIT, DDPM, CM)
+FAMILIES: tuple[Family, ...] = (
+    SD1,
+    SD2,
+    SDXL,
+    SD3,
+    FLUX,
+    Z_IMAGE,
+    QWEN_IMAGE,
+    PIXART,
+    PIXART_ALPHA,
+    WAN,
+    DIT,
+    DDPM,
+    CM,
+)
 
 
 def family(name: str) -> Family:

@@ -62,6 +62,7 @@ LCM_STEPS = "the steps are those that the model was distilled on, whatever their
 UNUSED: Mapping[str, Keys] = {
     "AutoencoderKLWan": {"scale_factor_temporal": "follows from `temperal_downsample`, which is read"},
     "DiTTransformer2DModel": {"norm_num_groups": "of another class that this one was cut from; it has no such norms"},
+    "PixArtTransformer2DModel": {"norm_num_groups": "of another class that this one was cut from, as DiT's"},
     "QwenImageControlNetModel": {"patch_size": "it is given patches, not latents"},
     "LCMScheduler": dict.fromkeys(("steps_offset", "timestep_spacing"), LCM_STEPS),
     "TCDScheduler": {

@@ -39,6 +39,7 @@ TINY = {
     "t2i_adapter": "sdxl",
     "z_image": "z-image",
     "qwen_image": "qwen-image",
+    "pixart": "pixart",
     "inpaint": "inpaint",
     "edit": "edit",
     "sdxl_lora": "sdxl",

@@ -480,6 +480,26 @@ def qwen_edit() -> Any:
     return diffusers.QwenImageEditPipeline(**{**parts, **own})
 
 
+def pixart(kind: str, scale: float, *, reads_size: bool = False, **options: Any) -> Any:
+    """A pipeline of PixArt: `PixArtSigmaPipeline` or `PixArtAlphaPipeline`."""
+    return getattr(diffusers, kind)(
+        tokenizer=t5_tokenizer(),
+        text_encoder=t5(),
+        vae=vae(scaling_factor=scale),
+        transformer=diffusers.PixArtTransformer2DModel(
+            num_attention_heads=2,
+            attention_head_dim=24,
+            cross_attention_dim=48,
+            num_layers=2,
+            caption_channels=T5_WIDTH,
+            sample_size=128 if reads_size else LATENTS,
+            use_additional_conditions=reads_size,
+            **options,
+        ),
+        scheduler=diffusers.DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02),
+    )
+
+
 def umt5() -> Any:
     """UMT5's encoder, of two layers."""
     sizes: dict[str, Any] = {"d_model": T5_WIDTH, "d_ff": WIDTH, "d_kv": WIDTH, "num_heads": 1, "num_layers": 2}
@@ -595,6 +615,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-edit": qwen_edit,
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
+    "pixart": lambda: pixart("PixArtSigmaPipeline", 0.13025),
+    "pixart-alpha": lambda: pixart("PixArtAlphaPipeline", 0.18215, reads_size=True),
     "wan": wan,
     "wan-pictures": wan_pictures,
     "wan-ends": lambda: wan_pictures(34),

@@ -1,0 +1,57 @@
+"""Pictures from text by a family's model, as a graph has it: what tests of single families compare with pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.nodes.conftest import read_pixels
+from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Pixels
+from weft.engine import Engine, Graph
+from weft.nodes import (
+    ApplyLoRA,
+    CFGGuide,
+    EmptyLatent,
+    KSampler,
+    LoadCheckpoint,
+    LoadImage,
+    LoadLoRA,
+    SaveImage,
+    TextEncode,
+    VAEDecode,
+    VAEEncode,
+)
+
+
+def picture_graph(
+    model: str,
+    *,
+    size: tuple[int, int] = (SIZE, SIZE),
+    batch: int = 1,
+    scale: float = SCALE,
+    texts: tuple[str, str | None] = (PROMPT, NEGATIVE),
+    image: str = "",
+    lora: str = "",
+    lead: Callable[[Any, Any], Any] = lambda guide, checkpoint: guide,
+    **sampling: Any,
+) -> Graph:
+    """A graph from text, or from a picture where one is named.
+
+    Args:
+        texts: the prompt, and what guidance leads away from; None is no negative prompt.
+        lead: makes another guide of the plain one, with the checkpoint.
+    """
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint(model)
+        network: Any = ApplyLoRA(checkpoint.model, LoadLoRA(lora)).model if lora else checkpoint.model
+        positive, negative = (None if text is None else TextEncode(checkpoint.text_encoder, text) for text in texts)
+        guide = lead(CFGGuide(network, positive, negative, scale=scale), checkpoint)
+        start = VAEEncode(checkpoint.vae, LoadImage(image)) if image else EmptyLatent(*size, batch)
+        latent = KSampler(guide, start, **{"seed": SEED, "steps": STEPS, **sampling})
+        SaveImage(VAEDecode(checkpoint.vae, latent))
+    return graph
+
+
+def painted(engine: Engine, model: str, **options: Any) -> Pixels:
+    """The pictures of such a graph."""
+    return read_pixels(engine.run(picture_graph(model, **options)).paths)
