@@ -20,7 +20,8 @@ MAX_NESTING = 100
 BYTES_PER_PIXEL = 16
 """Tensors of one value may have so many times `max_pixels` bytes: four channels in float32."""
 
-_PLAIN = frozenset({int, float, bool, type(None)})
+BOUNDED = frozenset({int, float, bool, type(None)})
+"""Types of values that are never too large."""
 
 
 @runtime_checkable
@@ -38,6 +39,8 @@ def check_extent(item: object, limits: Limits) -> None:
         InputError: for texts, lists or tensors that are larger in all, for lists that are nested deeper, and for a
             text with a word that is refused.
     """
+    if type(item) in BOUNDED:
+        return
     text = elements = size = 0
     stack: list[tuple[object, int]] = [(item, 0)]
     while stack:
@@ -52,11 +55,11 @@ def check_extent(item: object, limits: Limits) -> None:
                 message = f"lists are nested deeper than {MAX_NESTING} levels"
                 raise InputError(message, "give a list of plain values", "too-deep")
             inner = part.values() if isinstance(part, Mapping) else part
-            stack += [(one, depth + 1) for one in inner if type(one) not in _PLAIN]
+            stack += [(one, depth + 1) for one in inner if type(one) not in BOUNDED]
         elif VALUES.get(type(part).__name__) is type(part):
             if isinstance(part, Limited):
                 part.check_limits(limits)
-            stack += [(one, depth) for one in field_values(part).values() if type(one) not in _PLAIN]
+            stack += [(one, depth) for one in field_values(part).values() if type(one) not in BOUNDED]
         else:
             size += int(getattr(part, "nbytes", 0))
     _check(text, limits.max_text, "characters of text", "too-long-text", "WEFT_MAX_TEXT")

@@ -4,8 +4,8 @@ Each value is written as a one-byte tag, a length where the tag does not fix it,
 values share an encoding: `1`, `1.0`, `"1"` and `True` differ, and so do `["ab"]` and `["a", "b"]`. A type the
 encoder does not know raises; nothing falls back to `repr` or `hash`.
 
-Three keys name a call: `recipe_key` by what it is made from, `content_key` by the values that arrive at it,
-`partial_key` by what it says itself. Digests of values are made by `weft.engine.store.codec`.
+Three keys name a call: by what it is made from, by the values that arrive at it, and by what it says itself
+(`KeyHeads`). Digests of values are made by `weft.engine.store.codec`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -59,6 +59,8 @@ _KEY = b"K" + _LENGTH(32)
 
 _name = lru_cache(4096)(_text)
 """Names of inputs and fields: few, and encoded once for each node."""
+
+_LITERAL = _text("literal")
 
 
 def _sequence(items: list[Any] | tuple[Any, ...]) -> bytes:
@@ -134,48 +136,63 @@ def digest_open_file(handle: int) -> Digest:
 
 
 def reference(kind: str, digest: Digest, name: str | None = None) -> EncodedBytes:
-    """`(kind, digest, name)` or `(kind, digest)`, encoded: the form of most inputs in keys."""
+    """`(kind, digest, name)` or `(kind, digest)`, encoded: the form of most linked inputs in keys."""
     content = _name(kind) + _KEY + bytes.fromhex(digest) + (b"" if name is None else _name(name))
     return EncodedBytes(b"L" + _LENGTH(len(content)) + content)
 
 
-def recipe_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The key of one call by node type and inputs, known before anything runs.
+def literal(value: Any) -> bytes:
+    """`("literal", value)`, encoded: the form of most other inputs in keys."""
+    return _sized(b"L", _LITERAL + _ENCODERS.get(type(value), encode)(value))
+
+
+class KeyHeads(NamedTuple):
+    """The common beginnings of the keys of all calls of a node type, by the kind of the key.
+
+    Args:
+        recipe: of keys by what a call is made from, known before anything runs: for a link, the recipe key that it
+            comes from and the output's name.
+        content: of keys by values: for a link, the digest of the value. Results are kept under them: if a changed node
+            gives an equal value, the keys below it stay the same.
+        partial: of keys without links. If a store does not have one, it has no result of the node under any content
+            key.
+    """
+
+    recipe: bytes
+    content: bytes
+    partial: bytes
+
+
+@lru_cache(4096)
+def key_heads(identity: tuple[Any, ...], settings: tuple[tuple[str, Any], ...]) -> KeyHeads:
+    """The beginnings of the keys of a node type's calls.
 
     Args:
         identity: identifies the node type: name, version, and for a user's file its digest.
         settings: the resolved engine settings that change the node's result (precision).
-        inputs: each input's literal, or for a link the recipe key that it comes from and the output's name.
     """
-    return _call_key("recipe", identity, settings, inputs)
+    return KeyHeads(*(encode(kind) + encode(identity) + encode(dict(settings)) for kind in KeyHeads._fields))
 
 
-def content_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The key of one call by its input values: as `recipe_key`, with the digest of the value for each link.
+def named(name: str, content: bytes) -> bytes:
+    """An input as `encode_inputs` takes it: its name, and what it is given, encoded."""
+    return _name(name) + content
 
-    Results are kept under it: if a changed node gives an equal value, the keys below it stay the same.
+
+def encode_inputs(inputs: list[bytes]) -> bytes:
+    """The canonical bytes of a mapping, by its encoded pairs; sorts them."""
+    inputs.sort()
+    return _sized(b"M", b"".join(inputs))
+
+
+def call_key(head: bytes, inputs: bytes) -> Digest:
+    """The key of one call: the digest of `(kind, identity, settings, inputs)`.
+
+    Args:
+        head: of its node type, by the kind of the key.
+        inputs: what it is given, by `encode_inputs`.
     """
-    return _call_key("content", identity, settings, inputs)
-
-
-def partial_key(identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The key of a node without its links: as `recipe_key`, with nothing for each link.
-
-    If a store does not have it, it has no result of the node under any content key.
-    """
-    return _call_key("partial", identity, settings, inputs)
-
-
-def _call_key(kind: str, identity: tuple[Any, ...], settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> Digest:
-    """The digest of `(kind, identity, settings, inputs)`."""
-    content = _head(kind, identity, tuple(settings.items())) + _mapping(inputs)
-    return Digest(blake3(b"L" + _LENGTH(len(content)) + content).hexdigest())
-
-
-@lru_cache(4096)
-def _head(kind: str, identity: tuple[Any, ...], settings: tuple[tuple[str, Any], ...]) -> bytes:
-    """The common beginning of the keys of all calls of a node type."""
-    return encode(kind) + encode(identity) + encode(dict(settings))
+    return Digest(blake3(_sized(b"L", head + inputs)).hexdigest())
 
 
 @lru_cache(1024)

@@ -7,10 +7,12 @@ a check. Where it only shows as weights are loaded, `give_notice` passes it to t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from weft.engine.bound_variable import BoundVariable
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,6 @@ def give_notice(notice: Notice) -> None:
     _RECEIVER.get()(notice)
 
 
-@contextmanager
-def receiving(receiver: Callable[[Notice], None]) -> Iterator[None]:
+def receiving(receiver: Callable[[Notice], None]) -> AbstractContextManager[None]:
     """While the block runs, notices of its code go to `receiver`."""
-    token = _RECEIVER.set(receiver)
-    try:
-        yield
-    finally:
-        _RECEIVER.reset(token)
+    return BoundVariable(_RECEIVER, receiver)

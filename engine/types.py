@@ -133,7 +133,10 @@ def spelled(given: object, limit: int | None = None) -> str:
     Args:
         limit: the greatest number of characters; a longer text ends in `...`.
     """
-    text = "".join(_pieces(given)) if limit is None else _beginning(given, limit + 1)
+    if type(given) is int or type(given) is float:
+        text = str(given)
+    else:
+        text = "".join(_pieces(given)) if limit is None else _beginning(given, limit + 1)
     return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
 
 
@@ -597,12 +600,17 @@ def stored_values(item: object) -> dict[str, Any]:
     return found
 
 
+_PLAIN = frozenset({types.NoneType, bool, int, float, str, bytes})
+
+
 def check_values(item: object) -> None:
     """Let every value inside of a value check itself, by the method `check_value` of its class where it has one.
 
     Raises:
         InputError: for one that cannot be used.
     """
+    if type(item) in _PLAIN:
+        return
     if isinstance(item, (list, tuple)):
         for one in item:
             check_values(one)

@@ -157,13 +157,15 @@ def compatible_calls(draft: Draft) -> Iterator[Problem]:
 
 def given_outputs(draft: Draft) -> Iterator[Problem]:
     """Links lead to outputs that the nodes give, as far as it is known before a run."""
-    ends = [(call.id, name, link) for call in draft.calls.values() for name, link in call.links]
+    giving = {id: (call, trait) for id, call in draft.calls.items() if (trait := call.type.trait(Gives)) is not None}
+    ends = [(call.id, name, link) for call in draft.calls.values() for name, link in call.links] if giving else []
     ends += [("", name, link) for name, link in draft.flat.outputs.items()]
     for id, name, link in ends:
-        call = draft.calls.get(link.node)
-        trait = call.type.trait(Gives) if call else None
-        given = trait.find(Upstream(call, draft.calls)) if call and trait and link.output else None
-        if call and given is not None and link.output in call.type.outputs and link.output not in given:
+        if link.node not in giving or not link.output:
+            continue
+        call, trait = giving[link.node]
+        given = trait.find(Upstream(call, draft.calls))
+        if given is not None and link.output in call.type.outputs and link.output not in given:
             message = f"{'' if id else f'output `{name}` '}links to `{link}`, which this {call.type.name} does not give"
             hint = f"it gives: {listed(sorted(given))}" if given else "it gives nothing"
             yield Problem(message, hint, id, name if id else "", code="output-not-given")

@@ -23,30 +23,20 @@ from weft.engine.checking.checker import Checked, ancestors, certain, deciding, 
 from weft.engine.errors import ChangedFile
 from weft.engine.gc import paused_collection
 from weft.engine.graph.graph import Link
-from weft.engine.keys import (
-    Digest,
-    EncodedBytes,
-    content_key,
-    encode,
-    partial_key,
-    recipe_key,
-    reference,
-)
+from weft.engine.keys import Digest
 from weft.engine.mimebundle import Displayed
+from weft.engine.planning.call_keys import CallKeys, call_keys
 from weft.engine.planning.last_run import Snapshot, changes, memo
 from weft.engine.planning.memory_needs import MemoryForecast, MemoryKeys, MemoryNeed, Room
 from weft.engine.planning.pace import Pace, pace_of
 from weft.engine.quantities import shown_size
-from weft.engine.spec.call import Call, Gather
+from weft.engine.spec.call import Call
 from weft.engine.spec.workload import Work
 from weft.engine.store import CorruptRecord, CostNote, MemoryNote, Note, PaceNote, Record, ResultNote, Store
 from weft.engine.store.notes import N
-from weft.engine.types import is_default
 from weft.engine.weights.file_digests import FileDigests
 from weft.engine.weights.resources import HashedResource
 from weft.engine.weights.streaming import Streaming
-
-_LINK = EncodedBytes(encode(("link",)))
 
 State = Literal["run", "cached", "undecided", "refused", "unneeded"]
 
@@ -55,6 +45,7 @@ class Step(NamedTuple):
     """One node of a plan.
 
     Args:
+        keys: what its keys are made of.
         recipe: its recipe key.
         partial: its partial key, where its recipe is new.
         content: its content key, where every value that arrives is known already.
@@ -74,6 +65,7 @@ class Step(NamedTuple):
     """
 
     call: Call
+    keys: CallKeys
     recipe: Digest
     partial: Digest | None
     content: Digest | None
@@ -228,6 +220,7 @@ class _Node:
 
     call: Call
     found: Mapping[str, HashedResource]
+    keys: CallKeys
     recipe: Digest
     partial: Digest | None = None
     content: Digest | None = None
@@ -286,8 +279,8 @@ class _Planner:
 
     def _keyed(self, call: Call) -> _Node:
         found = {text: self.digests.of(one) for text, one in call.resources.items()}
-        recipes = arrivals(call, found, lambda link: reference("link", self.nodes[link.node].recipe, link.output))
-        return _Node(call, found, recipe_key(call.type.identity, chosen_settings(call, self.settings), recipes))
+        keys = call_keys(call, found, self.settings)
+        return _Node(call, found, keys, keys.recipe(lambda id: self.nodes[id].recipe))
 
     def _find_refused(self) -> None:
         """Find the nodes that cannot run, and those that need them, each with the one that is at fault."""
@@ -335,7 +328,7 @@ class _Planner:
             if id not in asked:
                 continue
             node = self.nodes[id]
-            settled = not any(id in some for some in (self.unsettled, self.uncertain, self.refused))
+            settled = id not in self.unsettled and id not in self.uncertain and id not in self.refused
             node.content = self._recalled(node.recipe) if settled else None
             if not self._look_up(node):
                 missed.append(id)
@@ -384,7 +377,7 @@ class _Planner:
             node.content = self._content(node)
             if self._look_up(node):
                 return
-        node.partial = self._partial(node)
+        node.partial = node.keys.partial()
         twin = self.running.setdefault(node.partial, node.call.id)
         if twin != node.call.id:
             node.state, node.after = "undecided", (*unknown, twin)
@@ -393,17 +386,13 @@ class _Planner:
         else:
             node.state = "run"
 
-    def _partial(self, node: _Node) -> Digest:
-        alone = arrivals(node.call, node.found, lambda _: _LINK)
-        return partial_key(node.call.type.identity, chosen_settings(node.call, self.settings), alone)
-
     def _content(self, node: _Node) -> Digest:
         def digest_of(link: Link) -> Digest:
             record = self.nodes[link.node].record
             assert record is not None and link.output is not None
             return record.outputs[link.output].digest
 
-        return content_key_of(node.call, node.found, self.settings, digest_of)
+        return node.keys.content(digest_of)
 
     def _drop_unneeded(self) -> None:
         """Keep what wanted nodes need: a node that may run needs all that is above it, a cached one nothing.
@@ -423,6 +412,7 @@ class _Planner:
         pace = self._pace(node) if node.state in ("run", "undecided") else None
         return Step(
             node.call,
+            node.keys,
             node.recipe,
             node.partial,
             node.content,
@@ -508,35 +498,3 @@ def listed_ids(ids: tuple[str, ...]) -> str:
     """`` `a`, `b` `` with a count after three."""
     shown = ", ".join(f"`{id}`" for id in ids[:3])
     return shown + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
-
-
-def arrivals(call: Call, found: Mapping[str, HashedResource], of_link: Callable[[Link], Any]) -> dict[str, Any]:
-    """The inputs of a call as a key holds them: literals tagged, files by content, links by `of_link`."""
-    keyed: dict[str, Any] = {}
-    later = call.type.added_later
-    for name, given in call.inputs.items():
-        if name in later and is_default(given, call.type.inputs[name].default):
-            continue
-        if type(given) is Link:
-            keyed[name] = of_link(given)
-        elif type(given) is Gather:
-            items = [of_link(item) if type(item) is Link else ("literal", item) for item in given.items]
-            keyed[name] = ("gather", items)
-        elif found and type(given) is str and given in found and call.type.inputs[name].resource is not None:
-            keyed[name] = ("file", found[given].digest)
-        else:
-            keyed[name] = ("literal", given)
-    return keyed
-
-
-def chosen_settings(call: Call, settings: Mapping[str, str]) -> dict[str, str]:
-    """The engine settings that are part of a call's keys."""
-    return {name: settings[name] for name in call.type.settings}
-
-
-def content_key_of(
-    call: Call, found: Mapping[str, HashedResource], settings: Mapping[str, str], digest_of: Callable[[Link], Digest]
-) -> Digest:
-    """The content key of a call, by the digest of the value behind each of its links."""
-    inputs = arrivals(call, found, lambda link: reference("value", digest_of(link)))
-    return content_key(call.type.identity, chosen_settings(call, settings), inputs)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from weft.engine.store.claims import UNCLAIMED
 
@@ -17,8 +17,7 @@ def _nothing() -> None:
     """Nothing is released."""
 
 
-@dataclass(frozen=True)
-class Begun:
+class Begun(NamedTuple):
     """A step that begins; its block yields whether its result may be in the store by now.
 
     Args:

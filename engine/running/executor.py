@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from weft.engine.errors import (
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest
-from weft.engine.planning.planner import Plan, Step, content_key_of
+from weft.engine.planning.planner import Plan, Step
 from weft.engine.running.begun import Begun
 from weft.engine.running.delivery import unwritable
 from weft.engine.running.delivery_order import DeliveryOrder
@@ -49,12 +49,19 @@ WORTH_CLAIMING = 0.2
 """Expected seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten
 times their pause between two looks."""
 
+READABLE_ALONE = suppress(StoreError)
+"""Entered by every cached node: a store that can only be read serves all that it has."""
+
+
+def _report_nothing(event: Callable[..., events.Event], step: Step, **details: Any) -> None:
+    """What a run reports where nobody listens."""
+
 
 class _Run:
     def __init__(self, plan: Plan, environment: RunEnvironment, result: PartialResult) -> None:
         self.plan = plan
         self.environment = environment
-        self.report = environment.report
+        self.report = _report_nothing if environment.emit.unheard else environment.report
         self.result = result
         self.results: dict[str, Mapping[str, Handle | Computed]] = {}
         self.announced = {*result.ran, *result.cached}
@@ -117,7 +124,7 @@ class _Run:
         if culprit is not None:
             self._block(step, culprit)
         else:
-            content = step.content or content_key_of(step.call, step.found, self.plan.settings, self._digest)
+            content = step.content or step.keys.content(self._digest)
             if queue.runs_in_thread(step):
                 queue.start(step, partial(self._record, step, content))
                 return
@@ -197,12 +204,14 @@ class _Run:
 
     def _fail_refused(self, step: Step) -> None:
         """A node that the check of the graph refused has failed, once in a run."""
-        refusal = self.plan.checked.refused.get(step.call.id, ())
+        refusal = self.plan.checked.refused.get(step.call.id)
         if refusal and step.call.id not in self.faulty:
             self._failed(step, InputError("; ".join(one.message for one in refusal), refusal[0].hint, refusal[0].code))
 
     def _culprit(self, step: Step) -> str | None:
         """The failed node because of which a step cannot run; empty where that was reported already."""
+        if not self.faulty:
+            return None
         if step.call.id in self.faulty:
             return ""
         above = [*(link.node for _, link in step.call.links), *self.plan.waits.get(step.call.id, ())]
@@ -235,7 +244,7 @@ class _Run:
 
     def _found(self, step: Step, content: Digest, record: Record) -> Record:
         self.steps_by_key[content] = step
-        with suppress(StoreError):  # a store that can only be read serves all that it has
+        with READABLE_ALONE:
             self._remember(step.recipe, ResultNote(content))
         if step.call.id not in self.announced:
             self.result.cached.append(step.call.id)
@@ -288,16 +297,15 @@ class _Run:
 
     def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
         """Put outputs into the store, and notes that lead to them and say how long they took."""
-        trace = {"type": step.call.type.name, "partial": step.partial, **self.environment.trace, **self._trace_of(step)}
+        trace = {"type": step.call.type.name, "partial": step.partial, **self.environment.trace}
+        if step.call.id in self.taken:
+            trace["device"] = self.taken[step.call.id].device
         self.environment.store.put(content, outputs, seconds, trace)
         self._remember(step.recipe, ResultNote(content))
         if step.partial:
             self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
         if step.pace:
             step.pace.started().remember(self.environment.store, seconds)
-
-    def _trace_of(self, step: Step) -> Mapping[str, str]:
-        return {"device": self.taken[step.call.id].device} if step.call.id in self.taken else {}
 
     def _remember(self, key: Digest, note: ResultNote | CostNote, again: bool = True) -> None:
         known = self.environment.store.recall(key, type(note))
@@ -306,7 +314,7 @@ class _Run:
 
     def _device_of(self, step: Step) -> RunDevice:
         """The device of a step; the first where it has taken none."""
-        return self.taken.get(step.call.id, self.environment.devices.first)
+        return self.taken.get(step.call.id) or self.environment.devices.first
 
     def _failed(self, step: Step, fault: BaseException) -> None:
         error = NodeError(step.call.id, step.call.type.name, fault)
@@ -317,7 +325,7 @@ class _Run:
 
     def _settle(self, step: Step, record: Record | None) -> None:
         """Keep a step's outputs for its consumers, and free values whose last consumer this step was."""
-        if self.taken.pop(step.call.id, None) is not None:
+        if self.taken and self.taken.pop(step.call.id, None) is not None:
             self.environment.devices.give_back(step)
         if record is not None and self.uses[step.call.id]:
             self.results[step.call.id] = record.outputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -92,7 +91,7 @@ class GraphRunner:
         started = time.perf_counter()
         emit = Emitter(self._unjudged_left_out(options.listener))
         around = cancelled_around() or never
-        stops = _Stop(lambda: emit.failed() or options.cancelled() or around())
+        stops = _Stop(emit, options.cancelled, around)
         parts = self._parts(self._store_for(planned), options, emit, stops, plans)
         _report_begin(planned, parts.result, emit)
         try:
@@ -250,16 +249,21 @@ class GraphRunner:
 
 
 class _Stop:
-    """Whether a run stops: once it is to, it stays so, whatever `asked` says later."""
+    """Whether a run stops: once it is to, it stays so, whatever those say later that are asked.
 
-    def __init__(self, asked: Callable[[], bool]) -> None:
-        self._asked = asked
-        self._stopped = threading.Event()
+    Args:
+        emit: stops it where its listener has failed.
+    """
+
+    def __init__(self, emit: Emitter, *asked: Callable[[], bool]) -> None:
+        self._emit = emit
+        self._asked = [one for one in asked if one is not never]
+        self._stopped = False
 
     def __call__(self) -> bool:
-        if not self._stopped.is_set() and self._asked():
-            self._stopped.set()
-        return self._stopped.is_set()
+        if not self._stopped:
+            self._stopped = self._emit.fault is not None or (bool(self._asked) and any(one() for one in self._asked))
+        return self._stopped
 
 
 def _report_begin(planned: Plan, result: PartialResult, emit: Emitter) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weft.engine.errors import InputError, LiteralError, listed
-from weft.engine.extent import check_extent
+from weft.engine.extent import BOUNDED, check_extent
 from weft.engine.graph.graph import Link
 from weft.engine.limits import Limits
 from weft.engine.spec.call import Call, Gather
@@ -42,7 +42,8 @@ def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Contex
 
 def _check_arrived(call: Call, values: Mapping[str, Any], limits: Limits) -> None:
     """Hold values that came over links to the limits, and to the node type's own check, which saw literals alone."""
-    _within(limits, [*values.values()], "the inputs")
+    if measured := [item for item in values.values() if type(item) not in BOUNDED]:
+        _within(limits, measured, "the inputs")
     if call.type.check is None or not call.links:
         return
     linked = {name for name, given in call.inputs.items() if isinstance(given, (Link, Gather))}
@@ -85,9 +86,9 @@ def _values(call: Call, arrived: Mapping[Link, Any]) -> dict[str, Any]:
     """The inputs of a call, linked values in their places."""
     values = dict(call.inputs)
     for name, given in call.inputs.items():
-        if isinstance(given, Link):
+        if type(given) is Link:
             values[name] = _arrived(call.type.inputs[name].type, arrived[given], name)
-        elif isinstance(given, Gather):
+        elif type(given) is Gather:
             gathered = [arrived[item] if isinstance(item, Link) else item for item in given.items]
             values[name] = _arrived(call.type.inputs[name].type, gathered, name)
     return values
@@ -98,7 +99,7 @@ def _arrived(wanted: Type, item: Any, name: str) -> Any:
     if item is None and not wanted.admits(None):
         message = f"input `{name}`: the node that it is linked to does not give this output, expected {wanted}"
         raise InputError(message, "link it to an output that is given", "output-not-given")
-    if any(wanted.sockets()) and not isinstance(item, (int, float)):
+    if not isinstance(item, (int, float)) and any(wanted.sockets()):
         return item
     try:
         return wanted.literal(item)

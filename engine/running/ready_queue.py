@@ -206,8 +206,9 @@ class ReadyQueue:
         Raises:
             Exception: what a step raised.
         """
-        if not self._in_threads:
-            return
+        return self._finished() if self._in_threads else iter(())
+
+    def _finished(self) -> Iterator[tuple[Step, Record | None]]:
         files = [future for future, step in self._in_threads.items() if self._reads(step)]
         looked = [future for future in self._in_threads if future not in files[1:]]
         done, _ = wait(looked, None if not self._ready else 0, FIRST_COMPLETED)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -46,8 +44,7 @@ class Outcome(NamedTuple):
     peak: int = 0
 
 
-@dataclass(frozen=True)
-class StepCall:
+class StepCall(NamedTuple):
     """A call of a step's node.
 
     Args:
@@ -83,24 +80,25 @@ class StepCall:
 
     def _in_turn(self, limited: LimitedCall[Any] | None = None) -> Outcome:
         """The outcome of the call, in a turn on the device where it uses that."""
+        if not self._uses_device:
+            return self._timed(self.device.lane, limited)
         try:
-            with self._turn() as lane:
-                if limited is not None:
-                    limited.begin()
-                started = time.perf_counter()
-                outputs = self._computed(lane, limited)
-                peak = self.device.peak() if self._uses_device else 0
-                return Outcome(outputs, time.perf_counter() - started, peak)
+            with self.device.lane.turn(self._look) as lane:
+                self.device.begin_peak()
+                return self._timed(lane, limited)._replace(peak=self.device.peak())
         except InputError as fault:  # there is no turn to be had: the device is lost
             return Outcome(fault, 0.0)
+
+    def _timed(self, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Outcome:
+        if limited is not None:
+            limited.begin()
+        started = time.perf_counter()
+        outputs = self._computed(lane, limited)
+        return Outcome(outputs, time.perf_counter() - started)
 
     @property
     def _uses_device(self) -> bool:
         return self.step.call.type.lane == "gpu"
-
-    def _turn(self) -> AbstractContextManager[DeviceLane]:
-        """A turn on the device for a node that uses it; nothing for others."""
-        return self.device.lane.turn(self._look) if self._uses_device else nullcontext(self.device.lane)
 
     def _look(self) -> None:
         if self.environment.cancelled():
@@ -108,14 +106,12 @@ class StepCall:
 
     def _computed(self, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Outputs:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
-        call, savings = partial(self._tried, lane, limited), Savings()
-        if self._uses_device:
-            self.device.begin_peak()
-        outputs = call(savings)
+        savings = Savings()
+        outputs = self._tried(lane, limited, savings)
         if isinstance(outputs, BaseException):
             clear_frames(outputs)
             if is_out_of_memory(outputs):
-                outputs = self._with_room(call, savings)
+                outputs = self._with_room(partial(self._tried, lane, limited), savings)
         try:
             for found in self.step.found.values():
                 self.environment.verify(found)
@@ -131,8 +127,7 @@ class StepCall:
                 given = called(self.step.call, self.arrived, context, self.environment.limits)
             if self.environment.guarded:
                 self._raise_if_changed()
-            values = {name: laid_out(item) for name, item in given.items()}
-            return {name: Computed(item, content_digest(item)) for name, item in values.items()}
+            return {name: _computed(laid_out(item)) for name, item in given.items()}
         except BaseException as fault:
             raise_unless_own(fault, limited.cancelled if limited else self.environment.cancelled)
             return fault
@@ -206,6 +201,11 @@ class StepCall:
     def _relieved(self, relief: Relief) -> None:
         given = {"action": relief.action, "what": relief.what, "freed": relief.freed}
         self.environment.report(events.MemoryRelieved, self.step, **given)
+
+
+def _computed(item: Any) -> Computed:
+    """An output with the digest of its value."""
+    return Computed(item, content_digest(item))
 
 
 def raise_unless_own(fault: BaseException, cancelled: Callable[[], bool]) -> None:

@@ -252,14 +252,16 @@ class NodeType:
 
     def trait(self, kind: type[K]) -> K | None:
         """Its trait of this class, or None."""
-        return next((one for one in self.traits if isinstance(one, kind)), None)
+        for one in self.traits:
+            if isinstance(one, kind):
+                return one
+        return None
 
     def call(self, values: Mapping[str, Any], context: Context | None) -> dict[str, Any]:
         """Run the function; its outputs by name. The context is passed if `context_name` is set."""
-        given = dict(values)
         if self.context_name:
-            given[self.context_name] = context
-        return self.outputs_of(self.function(**given))
+            values = {**values, self.context_name: context}
+        return self.outputs_of(self.function(**values))
 
     def outputs_of(self, result: Any) -> dict[str, Any]:
         """The returned value or values by output name."""

@@ -58,7 +58,7 @@ class MemoryStore(Store):
 
     def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Keep values, unless they alone are larger than the budget."""
-        size = _RECORD_BYTES + sum(size_of(made.value) for made in outputs.values())
+        size = _RECORD_BYTES + sum([size_of(made.value) for made in outputs.values()])
         if size > self.budget:
             return
         with self._lock:

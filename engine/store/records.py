@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from weft.engine.errors import CorruptRecord, listed
 from weft.engine.keys import Digest
 
 
-@dataclass(frozen=True)
-class Computed:
+class Computed(NamedTuple):
     """An output as a node returned it: its value and the digest of the value."""
 
     value: Any
@@ -35,8 +34,7 @@ class Handle:
     load: Callable[[], Any]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """The result of one call.
 
     Args:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from weft.engine.bound_variable import BoundVariable
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,9 @@ class Relief:
 _LISTENER: ContextVar[Callable[[Relief], None] | None] = ContextVar("who hears of relief", default=None)
 
 
-@contextmanager
-def reliefs_to(listener: Callable[[Relief], None]) -> Iterator[None]:
+def reliefs_to(listener: Callable[[Relief], None]) -> AbstractContextManager[None]:
     """Give what is done while the block runs, in this context, to a listener."""
-    token = _LISTENER.set(listener)
-    try:
-        yield
-    finally:
-        _LISTENER.reset(token)
+    return BoundVariable(_LISTENER, listener)
 
 
 def report_relief(relief: Relief) -> None:
