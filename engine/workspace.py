@@ -19,7 +19,7 @@ from weft.engine.model_paths import model_folders
 from weft.engine.one_or_many import one_or_many
 from weft.engine.settings import default, resolve
 from weft.engine.spec.catalog import Catalog, installed
-from weft.engine.weights.resources import SearchPaths
+from weft.engine.weights.resources import SearchPaths, working_folder
 
 
 @dataclass(kw_only=True)
@@ -32,6 +32,8 @@ class Workspace:
         inputs: folders in which files named by graphs are looked up, after the graph's and the working one and before
             those of the settings.
         nodes: Python files with node types of the user's own.
+        working: the folder in which they are looked up next to those, in place of the working one; a program that runs
+            graphs of others names one that has nothing of its own.
         download: whether a run may fetch models that are named by hub id.
         limits: of graphs, files and values.
     """
@@ -39,6 +41,7 @@ class Workspace:
     models: Sequence[str | Path] = ()
     inputs: Sequence[str | Path] = ()
     nodes: Sequence[str | Path] = ()
+    working: str | Path | None = None
     download: bool = field(default_factory=default("download"))
     limits: Limits = field(default_factory=default("limits"))
     catalog: Catalog = field(init=False, repr=False, compare=False)
@@ -74,6 +77,7 @@ class Workspace:
         """Where files that a graph names are looked up."""
         return SearchPaths(
             base=graph.path.parent if graph and graph.path else None,
+            working=working_folder() if self.working is None else Path(self.working),
             inputs=self._inputs,
             models=self._models,
             download=self.download,

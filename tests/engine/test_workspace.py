@@ -34,6 +34,11 @@ def test_folders_of_a_graph_come_before_those_of_the_call(tmp_path: Path) -> Non
     assert places.base == tmp_path / "graphs" and tmp_path in places.inputs
 
 
+def test_a_folder_in_place_of_the_working_one_is_all_that_a_graph_without_a_file_may_read(tmp_path: Path) -> None:
+    places = Workspace(working=tmp_path / "uploads").places(Graph())
+    assert places.files == (tmp_path / "uploads",)
+
+
 def test_it_imports_nothing_that_plans_runs_or_stores() -> None:
     code = "import sys, weft.engine.workspace; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
