@@ -37,6 +37,7 @@ COMMANDS = (
     "devices",
     "bench",
     "schema",
+    "serve",
 )
 """Modules of this package with one command each, in the order of the help."""
 

@@ -107,8 +107,8 @@ def _input_record(one: Input) -> InputRecord:
     found: InputRecord = {"type": str(one.type), "help": one.help}
     if not one.required:
         found["default"] = one.default
-    if literals := list(_literals(one.type)):
-        found["schema"] = _any_of(literals)
+    if literals := list(literal_schemas(one.type)):
+        found["schema"] = any_of(literals)
     return found
 
 
@@ -205,7 +205,7 @@ def _where_type_is(type: NodeType, then: dict[str, Any]) -> dict[str, Any]:
 def _where_subgraph() -> dict[str, Any]:
     """A subgraph's inputs are its parameters, which are named elsewhere: any literal or link."""
     chosen = {"properties": {"type": {"pattern": SUBGRAPH_PATTERN}}, "required": ["type"]}
-    inputs = {"additionalProperties": _any_of([*_literals(Anything()), LINK])}
+    inputs = {"additionalProperties": any_of([*literal_schemas(Anything()), LINK])}
     return {"if": chosen, "then": {"properties": {"inputs": inputs}}}
 
 
@@ -231,10 +231,11 @@ def _inputs(type: NodeType) -> dict[str, Any]:
 def _input(one: Input) -> dict[str, Any]:
     default = {} if one.required else {"default": one.default}
     described = f"{one.help}\n\n{one.type}".strip()
-    return {"description": described, **default, **_any_of([*_given(one.type), LINK])}
+    return {"description": described, **default, **any_of([*_given(one.type), LINK])}
 
 
-def _any_of(options: list[dict[str, Any]]) -> dict[str, Any]:
+def any_of(options: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schema of what is one of some schemas."""
     return options[0] if len(options) == 1 else {"anyOf": options}
 
 
@@ -242,20 +243,20 @@ def _given(type: Type) -> Iterator[dict[str, Any]]:
     """What an input takes in place of a link; a list's elements may be links."""
     for option in _options(type):
         if isinstance(option, ListOf):
-            yield {"type": "array", "items": _any_of([*_given(option.item), LINK])}
+            yield {"type": "array", "items": any_of([*_given(option.item), LINK])}
         else:
-            yield from _literals(option)
+            yield from literal_schemas(option)
 
 
-def _literals(type: Type) -> Iterator[dict[str, Any]]:
+def literal_schemas(type: Type) -> Iterator[dict[str, Any]]:
     """The literals that a type takes; none for values that only nodes make."""
     for option in _options(type):
         if isinstance(option, Anything):
             yield {"type": ["null", "boolean", "number", "string", "array"]}
             yield {"$ref": "#/$defs/ValueModel"}
         elif isinstance(option, ListOf):
-            if items := list(_literals(option.item)):
-                yield {"type": "array", "items": _any_of(items)}
+            if items := list(literal_schemas(option.item)):
+                yield {"type": "array", "items": any_of(items)}
         elif not isinstance(option, Value):
             yield {name: _whole(bound) for name, bound in option.schema().items()}
 

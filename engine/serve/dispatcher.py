@@ -1,0 +1,286 @@
+"""Runs what waits in the queue: some runs at a time, and at once what is already computed, whoever else waits.
+
+Each run is a plan and an execution of the one engine, with a folder of its own for its files. A run that was begun ends
+once: it is written down with its attempt, and what another attempt wrote down by then stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from weft.engine import events
+from weft.engine.errors import GraphError, HintedError, Problem, WeftError, message_of
+from weft.engine.planning.planner import Plan
+from weft.engine.process_end import start_thread
+from weft.engine.running.result import Result
+from weft.engine.serve.admission import Admission
+from weft.engine.serve.event_log import EventLog, EventLogs
+from weft.engine.serve.result_files import described_files
+from weft.engine.serve.run_queue import RunQueue
+from weft.engine.serve.served_run import RUN_ID, RunState, ServedRun
+from weft.engine.session import Engine
+
+LOGGER = logging.getLogger("weft.serve")
+
+SWEEP_SECONDS = 30.0
+"""How often runs beyond the budget for files are forgotten."""
+
+
+@dataclass(eq=False)
+class RunStop:
+    """Whether a run is to stop, and why; asked in each step."""
+
+    until: float
+    by_caller: bool = False
+    by_server: bool = False
+
+    def __call__(self) -> bool:
+        return self.by_caller or self.by_server or self.late
+
+    @property
+    def late(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() > self.until
+
+
+class WatchedPreviews(events.Previewed):
+    """A listener that receives previews while somebody wants to see them."""
+
+    def __init__(self, listener: events.Listener, log: EventLog) -> None:
+        super().__init__(listener)
+        self._log = log
+
+    def rendered(self, node: str, preview: events.Preview) -> bytes:
+        """A preview, where somebody looks."""
+        return super().rendered(node, preview) if self._log.watched else b""
+
+
+@dataclass(eq=False)
+class Dispatcher:
+    """Runs what waits.
+
+    Args:
+        folder: each run has its files in a folder of its id in there.
+        at_once: how many runs may compute at a time; they take turns on the devices.
+        time_limit: seconds that a run may take.
+        keep_bytes, keep_runs: beyond these the oldest runs that have ended are forgotten, with their files.
+        ended: hears of each run that has ended.
+    """
+
+    engine: Engine
+    queue: RunQueue
+    admission: Admission
+    logs: EventLogs
+    folder: Path
+    at_once: int = 2
+    time_limit: float = 3600.0
+    keep_bytes: int = 10 * 10**9
+    keep_runs: int = 100_000
+    ended: Callable[[ServedRun], None] = lambda run: None
+    _running: dict[str, RunStop] = field(default_factory=dict, repr=False)
+    _new: deque[str] = field(default_factory=deque, repr=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
+    _stopping: bool = False
+    _threads: list[threading.Thread] = field(default_factory=list, repr=False)
+
+    def start(self) -> None:
+        """Begin with what waits, as of an earlier server."""
+        self.queue.recover()
+        for number in range(self.at_once):
+            self._threads.append(start_thread(self._compute, f"weft serve {number + 1}", self.ask_to_stop))
+        self._threads.append(start_thread(self._answer, "weft serve stored", self.ask_to_stop))
+        self._threads.append(start_thread(self._sweep, "weft serve sweep", self.ask_to_stop))
+
+    def submitted(self, run: ServedRun) -> None:
+        """A run is in the queue."""
+        self.logs.of(run.id).add({"event": "queued", "ahead": self.queue.ahead(run)})
+        with self._changed:
+            self._new.append(run.id)
+            self._changed.notify_all()
+
+    def cancel(self, id: str) -> ServedRun | None:
+        """Cancel a run, at once where it waits, else within its present step; the run as it is. None if unknown."""
+        run = self.queue.cancel(id)
+        if run is None:
+            return None
+        if run.state == "cancelled":
+            self._close(run)
+        elif stop := self._running.get(id):
+            stop.by_caller = True
+        return run
+
+    @property
+    def running(self) -> int:
+        """How many runs are under way."""
+        return len(self._running)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing is begun any more."""
+        return self._stopping
+
+    def ask_to_stop(self) -> None:
+        """Begin nothing any more, and let what runs wait again once it has stopped."""
+        with self._changed:
+            self._stopping = True
+            for stop in self._running.values():
+                stop.by_server = True
+            self._changed.notify_all()
+
+    def stop(self, grace: float) -> None:
+        """Begin nothing any more; after so many seconds what still runs is given back to the queue."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        end = time.monotonic() + grace
+        while self._running and time.monotonic() < end:
+            time.sleep(0.05)
+        self.ask_to_stop()
+        for thread in self._threads:
+            thread.join(max(10.0, end - time.monotonic()))
+
+    def _compute(self) -> None:
+        while not self._stopping:
+            taken = self.queue.take()
+            if taken is None:
+                with self._changed:
+                    if not self._stopping:
+                        self._changed.wait(1.0)
+                continue
+            self._run(*taken)
+
+    def _answer(self) -> None:
+        """Run at once what needs nothing computed."""
+        while True:
+            with self._changed:
+                while not self._new and not self._stopping:
+                    self._changed.wait(1.0)
+                if self._stopping:
+                    return
+                id = self._new.popleft()
+            if run := self._passed_over(id):
+                self._answer_if_stored(run)
+
+    def _passed_over(self, id: str) -> ServedRun | None:
+        """A new run that has to wait for others; None where it was begun."""
+        for _ in range(10):
+            run = self.queue.get(id)
+            if run is None or run.state != "queued" or self._stopping:
+                return None
+            if self.running >= self.at_once:
+                return run
+            with self._changed:
+                self._changed.wait(0.005)
+        return run
+
+    def _answer_if_stored(self, run: ServedRun) -> None:
+        try:
+            planned = self._planned(run, self.queue.document(run.id))
+        except Exception:  # whatever it is: the run finds and reports it in its turn
+            return
+        if not planned.runs and (taken := self.queue.begin(run.id)):
+            self._run(*taken, planned)
+
+    def _planned(self, run: ServedRun, document: bytes) -> Plan:
+        return self.engine.plan(self.admission.read(run.graph, document), run.only)
+
+    def _run(self, run: ServedRun, document: bytes, planned: Plan | None = None) -> None:
+        stop = RunStop(time.monotonic() + self.time_limit, by_server=self._stopping)
+        self._running[run.id] = stop
+        log = self.logs.of(run.id)
+        try:
+            planned = planned or self._planned(run, document)
+            log.add({"event": "plan", "steps": [step.plain() for step in planned.steps[:MOST_STEPS]]})
+            listener = WatchedPreviews(partial(self._hear, run, log), log)
+            output = self.folder / run.id
+            result = self.engine.execute(planned, listener=listener, cancelled=stop, output=output, metadata=True)
+            self._end(run, stop, result)
+        except BaseException as fault:
+            self._end_by(run, stop, fault)
+        finally:
+            self._running.pop(run.id, None)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _hear(self, run: ServedRun, log: EventLog, event: events.Event) -> None:
+        record = event.plain()
+        if isinstance(event, events.ArtifactWritten):
+            name = Path(event.path).relative_to(self.folder / run.id).as_posix()
+            record = {**record, "path": name, "url": f"/api/runs/{run.id}/files/{name}"}
+        log.add(record)
+
+    def _end(self, run: ServedRun, stop: RunStop, result: Result) -> None:
+        """Write down how a run ended that has a result."""
+        if result.status == "cancelled" and not stop.by_caller and not stop.late:
+            self.queue.give_back(run)
+            return
+        files = described_files(result.paths, self.folder / run.id)
+        plain = {name: one for name, one in result.plain().items() if name != "paths"} | {"files": files}
+        state: RunState = {"done": "done", "failed": "failed"}.get(result.status, "cancelled")  # type: ignore[assignment]
+        error: Mapping[str, Any] | None = None
+        if state == "cancelled" and not stop.by_caller:
+            state = "failed"
+            error = {"message": f"it did not end within {self.time_limit:g} s", "code": "time-limit"}
+        elif state == "failed" and result.failures:
+            error = {"message": str(result.failures[0]), "code": plain["failures"][0]["code"] or "node-failed"}
+        self._ended(self.queue.end(run, state, plain, error, sum(one["bytes"] for one in files)))
+
+    def _end_by(self, run: ServedRun, stop: RunStop, fault: BaseException) -> None:
+        """Write down how a run ended that has none."""
+        if stop.by_server and not stop.by_caller:
+            self.queue.give_back(run)
+            return
+        if not isinstance(fault, WeftError):
+            LOGGER.error("a run failed", exc_info=fault, extra={"run": run.id})
+        self._ended(self.queue.end(run, "failed", error=plain_fault(fault)))
+
+    def _ended(self, run: ServedRun | None) -> None:
+        if run is not None:
+            self._close(run)
+
+    def _close(self, run: ServedRun) -> None:
+        self.ended(run)
+        self.logs.close(run.id, {"event": "ended", "run": run.plain()})
+
+    def _sweep(self) -> None:
+        """Forget old runs now and then."""
+        while not self._stopping:
+            for id in self.queue.forget(self.keep_bytes, self.keep_runs):
+                if RUN_ID.match(id):
+                    shutil.rmtree(self.folder / id, ignore_errors=True)
+            end = time.monotonic() + SWEEP_SECONDS
+            with self._changed:
+                while not self._stopping and time.monotonic() < end:
+                    self._changed.wait(end - time.monotonic())
+
+
+MOST_STEPS = 2000
+"""Of a plan with more steps, the first ones are among the events."""
+
+
+def plain_fault(fault: BaseException) -> dict[str, Any]:
+    """An error of Weft as JSON values: its message, code and problems; of any other that there was one."""
+    if isinstance(fault, GraphError):
+        return plain_problems(fault.problems)
+    if isinstance(fault, HintedError):
+        return {"message": fault.message, "hint": fault.hint, "code": fault.code}
+    if isinstance(fault, WeftError):
+        return {"message": message_of(fault), "code": "failed"}
+    return {"message": f"the server failed ({type(fault).__name__}); its log says more", "code": "internal"}
+
+
+def plain_problems(problems: tuple[Problem, ...]) -> dict[str, Any]:
+    """Problems of a graph as one error: the first one's message, and all; of files only their names."""
+    found = [replace(one, file=Path(one.file).name, made_at="") for one in problems]
+    first = found[0] if found else Problem("the graph cannot run")
+    message = f"{first.where}: {first.message}" if first.where else first.message
+    return {"message": message, "hint": first.hint, "code": first.code, "problems": [one.plain() for one in found]}

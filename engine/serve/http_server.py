@@ -1,0 +1,135 @@
+"""The process of a server: the port, the lock on its folder, logs, signals, and an orderly end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from weft.engine.errors import InputError
+from weft.engine.serve.request_guard import LOOPBACK, RequestGuard
+from weft.engine.serve.service import Service
+from weft.engine.serve.web_app import web_app
+
+MOST_CONNECTIONS = 2000
+"""Connections beyond this are answered with 503."""
+
+
+class _Server(uvicorn.Server):
+    """Lets those who follow runs go as soon as it is to stop, since it waits for their connections."""
+
+    service: Service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.service.begin_to_stop()
+        super().handle_exit(sig, frame)
+
+
+def serve(service: Service, host: str, port: int) -> None:
+    """Answer requests until SIGTERM or Ctrl-C.
+
+    Raises:
+        InputError: where the address is taken, or another server has the folder.
+    """
+    check_address(service, host)
+    configure_logs()
+    with _only_one(service.options.data), _bound(host, port) as bound:
+        server = _Server(_config(web_app(service), service.options.grace))
+        server.service = service
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{bound.getsockname()[1]}/", flush=True)
+        server.run(sockets=[bound])
+
+
+def check_address(service: Service, host: str) -> None:
+    """Refuse to answer the network without tokens.
+
+    Raises:
+        InputError: where it would.
+    """
+    if host not in LOOPBACK and service.callers.by_digest is None:
+        message = f"--host {host} would answer everyone who can reach this machine"
+        raise InputError(message, "make tokens: weft serve --tokens FILE --add-token NAME", "tokens-needed")
+
+
+def _config(app: RequestGuard, grace: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,  # who calls is known by their token, not by their address
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(grace) + 10,
+        ws_max_size=65536,
+        lifespan="on",
+    )
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """The port, taken before anything is run."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as found:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind((host, port))
+        except OSError as fault:
+            message = f"{host}:{port} cannot be used: {fault.strerror}"
+            raise InputError(message, "choose another with --port", "address-in-use") from None
+        yield found
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """A folder has one server: another would begin again what this one runs.
+
+    Raises:
+        InputError: where it has one already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                message = f"another server has the folder {folder}"
+                raise InputError(message, "name another with --data DIR", "folder-in-use") from None
+        yield
+
+
+class _JsonLines(logging.Formatter):
+    """A record as one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        plain = {"time": at, "level": record.levelname.lower(), "logger": record.name}
+        if record.name == "weft.serve.access":
+            return json.dumps({**plain, **json.loads(record.getMessage())})
+        plain["message"] = record.getMessage()
+        plain |= {name: str(one) for name, one in vars(record).items() if name in ("request", "run")}
+        if record.exc_info:
+            plain["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(plain)
+
+
+def configure_logs() -> None:
+    """Write what is logged to stderr, as JSON lines; requests with their ids, without queries, headers and bodies."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    for name, level in (("weft.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)

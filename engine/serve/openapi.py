@@ -1,0 +1,266 @@
+"""The interface of a server as an OpenAPI 3.1 document: each graph is an operation whose body has its parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from weft.engine.graph.graph import Graph
+from weft.engine.serve.callers import Scope
+from weft.engine.show.parameter_schema import parameters_schema
+from weft.engine.spec.catalog import Catalog
+
+JSON = "application/json"
+
+
+def openapi_document(graphs: Mapping[str, Graph], catalog: Catalog) -> dict[str, Any]:
+    """The document.
+
+    Args:
+        graphs: those that the server offers, by name.
+    """
+    paths: dict[str, Any] = {path: dict(operations) for path, operations in _fixed().items()}
+    for name, graph in graphs.items():
+        paths[f"/api/graphs/{name}/runs"] = {"post": _run_of_graph(name, graph, catalog)}
+        paths[f"/api/graphs/{name}"] = {"get": _operation(f"Show {name}", "run", f"show_{_id(name)}", "Graph")}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Weft", "version": "1", "description": "Runs graphs of diffusion nodes."},
+        "security": [{"token": []}, {}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": _SCHEMAS,
+            "responses": {"Problem": _content("A problem.", "Problem", "application/problem+json")},
+        },
+    }
+
+
+def _run_of_graph(name: str, graph: Graph, catalog: Catalog) -> dict[str, Any]:
+    """The operation that runs one graph."""
+    about = "\n\n".join(filter(None, (graph.title, graph.description)))
+    return {
+        **_operation(f"Run {name}", "run", f"run_{_id(name)}", "Run", statuses=("200", "202"), stream=True),
+        "description": about,
+        "parameters": [*_SUBMIT],
+        "requestBody": {"required": True, "content": {JSON: {"schema": parameters_schema(graph, catalog)}}},
+    }
+
+
+def _id(name: str) -> str:
+    return re.sub(r"\W", "_", name)
+
+
+def _content(about: str, schema: str, media_type: str = JSON) -> dict[str, Any]:
+    return {"description": about, "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+
+
+def _operation(
+    summary: str,
+    scope: Scope | None,
+    id: str,
+    schema: str,
+    *,
+    statuses: tuple[str, ...] = ("200",),
+    stream: bool = False,
+) -> dict[str, Any]:
+    """An operation that answers with JSON, and with problems."""
+    answers: dict[str, Any] = {status: _content(summary, schema) for status in statuses}
+    if stream:
+        events = {"text/event-stream": {"schema": {"type": "string"}}}
+        answers["200"] = {**answers["200"], "content": {**answers["200"]["content"], **events}}
+    answers["default"] = {"$ref": "#/components/responses/Problem"}
+    about = {"description": f"Needs the scope `{scope}`."} if scope else {}
+    return {"operationId": id, "summary": summary, **about, "responses": answers}
+
+
+def _given(name: str, schema: Mapping[str, Any], about: str, where: str = "query") -> dict[str, Any]:
+    found = {"name": name, "in": where, "schema": dict(schema), "description": about}
+    return {**found, "required": True} if where == "path" else found
+
+
+_TEXT = {"type": "string"}
+_WAIT = _given("wait", {"type": "number", "minimum": 0, "maximum": 300}, "Seconds to wait for the end of the run.")
+_PREVIEWS = _given("previews", {"enum": ["1"]}, "Give reports of progress with their pictures, where events are given.")
+_SUBMIT = (
+    _WAIT,
+    _PREVIEWS,
+    _given("priority", {"type": "integer", "minimum": -10, "maximum": 10}, "Greater ones go first; above 0: `admin`."),
+    _given(
+        "Idempotency-Key",
+        {"type": "string", "pattern": r"^[\x21-\x7e]{1,128}$"},
+        "The caller's name for this request: sent again, it gives the run that it gave before.",
+        "header",
+    ),
+)
+_RUN = _given("id", {"type": "string", "pattern": "^[0-9a-f]{28}$"}, "The id of a run.", "path")
+_FILE = _given("name", _TEXT, "The name of a file.", "path")
+
+
+def _binary(summary: str, scope: Scope | None, id: str, media_type: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+    """An operation that answers with bytes or a text."""
+    found = _operation(summary, scope, id, "Problem")
+    found["responses"]["200"] = {"description": summary, "content": {media_type: {}}}
+    return {**found, "parameters": [*parameters]}
+
+
+def _fixed() -> dict[str, dict[str, Any]]:
+    """The paths that every server has."""
+    asked = {"required": True, "content": {JSON: {"schema": {"$ref": "#/components/schemas/Asked"}}}}
+    listing = [
+        _given("graph", _TEXT, "Only runs of this graph."),
+        _given("state", {"enum": ["queued", "running", "done", "failed", "cancelled"]}, "Only runs in this state."),
+        _given("caller", _TEXT, "Only runs of this caller; those of others need `results`."),
+        _given("before", _TEXT, "The id of the run after which the list goes on."),
+        _given("limit", {"type": "integer", "minimum": 1, "maximum": 200}, "How many."),
+    ]
+    run = "/api/runs/{id}"
+    sent = {"required": True, "content": {"application/octet-stream": {}}}
+    return {
+        "/healthz": {"get": _binary("Whether the process answers", None, "health", "text/plain")},
+        "/readyz": {"get": _binary("Whether requests are taken", None, "readiness", "text/plain")},
+        "/metrics": {"get": _binary("What Prometheus reads", "admin", "metrics", "text/plain")},
+        "/api/server": {"get": _operation("The caller, the queue, the devices", None, "show_server", "Server")},
+        "/api/graphs": {"get": _operation("The graphs with their parameters", "run", "list_graphs", "Graphs")},
+        "/api/check": {
+            "post": {**_operation("Every problem of a graph", "run", "check_graph", "Checked"), "requestBody": asked}
+        },
+        "/api/plan": {
+            "post": {**_operation("What a run would do, and why", "run", "plan_graph", "Planned"), "requestBody": asked}
+        },
+        "/api/runs": {
+            "get": {**_operation("Runs, the newest first", None, "list_runs", "Runs"), "parameters": listing},
+            "post": {
+                **_operation("Run any graph", "graphs", "run_any", "Run", statuses=("200", "202"), stream=True),
+                "parameters": [*_SUBMIT],
+                "requestBody": asked,
+            },
+        },
+        run: {"get": {**_operation("A run", None, "show_run", "Run"), "parameters": [_RUN, _WAIT]}},
+        f"{run}/graph": {"get": _binary("The graph of a run", None, "run_graph", JSON, _RUN)},
+        f"{run}/events": {"get": _binary("Its events", None, "follow_run", "text/event-stream", _RUN, _PREVIEWS)},
+        f"{run}/cancel": {"post": {**_operation("Cancel a run", None, "cancel_run", "Run"), "parameters": [_RUN]}},
+        f"{run}/files/{{name}}": {"get": _binary("A file of a run", None, "fetch_file", "*/*", _RUN, _FILE)},
+        "/api/files": {
+            "post": {
+                **_operation("Send a file for graphs to name", "run", "send_file", "Upload", statuses=("201",)),
+                "parameters": [_given("Content-Digest", _TEXT, "sha-256=:BASE64:, to be compared.", "header")],
+                "requestBody": sent,
+            }
+        },
+        "/api/files/{name}": {"get": _binary("A file that was sent", "run", "fetch_upload", "*/*", _FILE)},
+        "/api/node-types/{name}": {
+            "get": {
+                **_operation("A node type", "run", "show_node_type", "NodeType"),
+                "parameters": [_given("name", _TEXT, "Its name.", "path")],
+            }
+        },
+    }
+
+
+def _object(about: str, required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "description": about, "properties": properties, "required": [*required]}
+
+
+_NUMBER = {"type": "number"}
+_TIME = {"type": ["number", "null"], "description": "Seconds since 1970."}
+_PROBLEMS = {"type": "array", "items": {"$ref": "#/components/schemas/GraphProblem"}}
+
+_SCHEMAS: Mapping[str, Any] = {
+    "Asked": {
+        **_object(
+            "A graph to run, to check or to plan.",
+            ("graph",),
+            graph={
+                "description": "The name of a graph of the server, or a graph document (scope `graphs`).",
+                "anyOf": [_TEXT, {"type": "object"}],
+            },
+            parameters={"type": "object", "description": "Values of its parameters."},
+            only={"type": "array", "items": _TEXT, "description": "Nodes to run instead of every sink and output."},
+        ),
+        "additionalProperties": False,
+    },
+    "Graph": _object(
+        "A graph of the server.",
+        ("name", "title", "parameters", "url", "runs_url"),
+        name=_TEXT,
+        title=_TEXT,
+        description=_TEXT,
+        keywords={"type": "array", "items": _TEXT},
+        parameters={"type": "object", "description": "JSON Schema of the body that runs it."},
+        outputs={"type": "array", "items": _TEXT},
+        url=_TEXT,
+        runs_url=_TEXT,
+        picture_url=_TEXT,
+        document={"type": "object", "description": "The graph file."},
+    ),
+    "Graphs": _object(
+        "Graphs.", ("graphs",), graphs={"type": "array", "items": {"$ref": "#/components/schemas/Graph"}}
+    ),
+    "File": _object(
+        "A file of a run.",
+        ("name", "media_type", "bytes", "digest", "url"),
+        name=_TEXT,
+        media_type=_TEXT,
+        bytes={"type": "integer"},
+        digest={"type": "string", "description": "BLAKE3 of its bytes, which is also its ETag."},
+        url=_TEXT,
+    ),
+    "Result": _object(
+        "How a run ended.",
+        ("status", "outputs", "files", "failures", "ran", "cached", "seconds"),
+        status={"enum": ["done", "failed", "cancelled"]},
+        outputs={"type": "object", "description": "The outputs of the graph by name: `value` of numbers and texts."},
+        files={"type": "array", "items": {"$ref": "#/components/schemas/File"}},
+        failures={"type": "array", "items": {"type": "object"}},
+        ran={"type": "array", "items": _TEXT},
+        cached={"type": "array", "items": _TEXT},
+        seconds=_NUMBER,
+    ),
+    "Run": _object(
+        "A run.",
+        ("id", "graph", "title", "state", "caller", "submitted", "url"),
+        id=_TEXT,
+        graph={"type": ["string", "null"], "description": "The name of the server's graph; null for a posted one."},
+        title=_TEXT,
+        state={"enum": ["queued", "running", "done", "failed", "cancelled"]},
+        caller=_TEXT,
+        priority={"type": "integer"},
+        parameters={"type": "object"},
+        submitted=_NUMBER,
+        started=_TIME,
+        ended=_TIME,
+        attempt={"type": "integer"},
+        ahead={"type": "integer", "description": "How many runs go first, while it waits."},
+        result={"anyOf": [{"$ref": "#/components/schemas/Result"}, {"type": "null"}]},
+        error={"type": ["object", "null"], "description": "`message`, `code` and perhaps `problems`."},
+        url=_TEXT,
+    ),
+    "Runs": _object("Runs.", ("runs",), runs={"type": "array", "items": {"$ref": "#/components/schemas/Run"}}),
+    "GraphProblem": _object(
+        "One thing that is wrong with a graph.",
+        ("message", "code"),
+        message=_TEXT,
+        hint=_TEXT,
+        node=_TEXT,
+        input=_TEXT,
+        code=_TEXT,
+    ),
+    "Checked": _object("What is wrong.", ("problems", "warnings"), problems=_PROBLEMS, warnings=_PROBLEMS),
+    "Planned": _object("A plan.", ("steps",), steps={"type": "array", "items": {"type": "object"}}, summary=_TEXT),
+    "Upload": _object(
+        "A file that was sent.", ("name", "bytes"), name=_TEXT, media_type=_TEXT, bytes={"type": "integer"}, url=_TEXT
+    ),
+    "NodeType": _object("A node type.", ("name",), name=_TEXT, inputs={"type": "object"}, outputs={"type": "object"}),
+    "Server": _object("A server.", ("caller", "queue"), caller={"type": "object"}, queue={"type": "object"}),
+    "Problem": _object(
+        "A request that was refused (RFC 9457).",
+        ("status", "code", "title"),
+        status={"type": "integer"},
+        code={"type": "string", "description": "Keeps its meaning while the wording changes."},
+        title=_TEXT,
+        hint=_TEXT,
+        problems=_PROBLEMS,
+    ),
+}

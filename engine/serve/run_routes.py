@@ -1,0 +1,178 @@
+"""The runs of a server: submit, wait, follow, look, fetch files, cancel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from weft.engine.serve.admission import Asked
+from weft.engine.serve.answers import Refused, json_answer, not_found, retry_later
+from weft.engine.serve.callers import Caller
+from weft.engine.serve.event_streams import event_stream
+from weft.engine.serve.graph_routes import answered, checked_parameters, read_asked, without_places_in
+from weft.engine.serve.request_bodies import read_json_body
+from weft.engine.serve.result_files import file_in
+from weft.engine.serve.route_tools import caller_of, number, run_of, service_of
+from weft.engine.serve.run_queue import KeyReused, QueueFull
+from weft.engine.serve.served_run import ServedRun
+from weft.engine.serve.service import RUNS, Service
+
+KEY = re.compile(r"[\x21-\x7e]{1,128}\Z")
+"""Values of `Idempotency-Key`."""
+
+PRIORITIES = (-10, 10)
+
+LISTED = 200
+"""Of how many runs one list is, at most."""
+
+
+async def submit_graph(request: Request) -> Response:
+    """Run a graph of the server; the body has its parameters."""
+    caller_of(request, "run")
+    body = await read_json_body(request, service_of(request).options.body_bytes)
+    return await _submitted(request, Asked(request.path_params["name"], checked_parameters(body)))
+
+
+async def submit_any(request: Request) -> Response:
+    """Run a graph that is posted, or named, in the body."""
+    return await _submitted(request, await read_asked(request))
+
+
+async def _submitted(request: Request, asked: Asked) -> Response:
+    service, caller = service_of(request), caller_of(request, "run")
+    key, priority = _key(request), _priority(request, caller)
+    seconds = number(request, "wait", 0.0, 0.0, service.options.most_wait)
+    if not service.ready:
+        raise retry_later(503, "stopping", "the server stops", 5.0)
+
+    def accept() -> tuple[ServedRun, bool]:
+        wanted = service.admission.request(asked, caller.name, key, priority)
+        service.uploads.used(wanted.document)
+        run, new = service.queue.submit(wanted)
+        if new:
+            service.dispatcher.submitted(run)
+        return run, new
+
+    try:
+        run, _ = await answered(service, accept)
+    except QueueFull as full:
+        raise retry_later(429, "queue-full", full.reason, full.seconds) from None
+    except KeyReused:
+        message = "this Idempotency-Key names another request of yours"
+        raise Refused(409, "key-reused", message, "give each request a key of its own") from None
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return event_stream(service, run, 0, request.query_params.get("previews") == "1")
+    return await _shown(service, run, seconds, 202)
+
+
+async def _shown(service: Service, run: ServedRun, seconds: float, unfinished: int) -> Response:
+    """A run, after a wait for its end."""
+    if seconds and not run.over:
+        await service.logs.of(run.id).ended(seconds)
+        found: ServedRun | None = await run_sync(service.queue.get, run.id)
+        run = found or run
+    status = 200 if run.over else unfinished
+    return json_answer(run_record(service, run), status, {"location": f"/api/runs/{run.id}"})
+
+
+def run_record(service: Service, run: ServedRun) -> dict[str, Any]:
+    """A run as the API gives it; of one that waits how many go first."""
+    plain = run.plain()
+    plain["error"] = without_places_in(service, plain["error"])
+    return {**plain, "ahead": service.queue.ahead(run)} if run.state == "queued" else plain
+
+
+def _key(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "")
+    if key and not KEY.match(key):
+        raise Refused(400, "malformed-key", "the Idempotency-Key has other than 1 to 128 visible ASCII characters")
+    return key
+
+
+def _priority(request: Request, caller: Caller) -> int:
+    """The priority that a request asks for; above 0 only for those who administer the server."""
+    low, high = PRIORITIES
+    found = int(number(request, "priority", 0, low, high))
+    if found > 0 and not caller.may("admin"):
+        raise Refused(403, "scope-missing", "a priority above 0 needs the scope `admin`", "leave it out")
+    return found
+
+
+async def list_runs(request: Request) -> Response:
+    """Runs, the newest first: `?graph=&state=&caller=&before=ID&limit=50`. Those of others need the scope `results`."""
+    service, caller = service_of(request), caller_of(request)
+    query = request.query_params
+    whose = query.get("caller", "") if caller.may("results") else caller.name
+    limit = int(number(request, "limit", 50, 1, LISTED))
+    wanted: Mapping[str, Any] = {
+        "caller": whose,
+        "graph": query.get("graph"),
+        "state": query.get("state", ""),
+        "before": query.get("before", ""),
+        "limit": limit,
+    }
+    if any("\ud800" <= character <= "\udfff" for one in query.values() for character in one):
+        raise Refused(400, "malformed-query", "the query is no UTF-8")
+    found = await run_sync(lambda: service.queue.listed(**wanted))
+    return json_answer({"runs": [run_record(service, run) for run in found]})
+
+
+async def show_run(request: Request) -> Response:
+    """A run; `?wait=SECONDS` waits for its end."""
+    service, run = service_of(request), await run_sync(run_of, request)
+    return await _shown(service, run, number(request, "wait", 0.0, 0.0, service.options.most_wait), 200)
+
+
+async def show_document(request: Request) -> Response:
+    """The graph of a run, with its values, as a graph file: it runs again by `weft run`."""
+    service, run = service_of(request), await run_sync(run_of, request)
+    return Response(await run_sync(service.queue.document, run.id), media_type="application/json")
+
+
+async def follow_run(request: Request) -> Response:
+    """The events of a run as server-sent events; `?previews=1` with pictures of the steps."""
+    run = await run_sync(run_of, request)
+    last = request.headers.get("last-event-id", "")
+    after = int(last) if last.isdecimal() and len(last) < 12 else 0
+    return event_stream(service_of(request), run, after, request.query_params.get("previews") == "1")
+
+
+async def cancel_run(request: Request) -> Response:
+    """Cancel a run, within its present step where it runs; the run as it is then."""
+    service, run, caller = service_of(request), await run_sync(run_of, request), caller_of(request)
+    if run.caller != caller.name:
+        caller_of(request, "admin")
+    found = await run_sync(service.dispatcher.cancel, run.id)
+    if found is not None and not found.over:
+        await service.logs.of(run.id).ended(CANCEL_SECONDS)
+        found = await run_sync(service.queue.get, run.id)
+    return json_answer(run_record(service, found or run))
+
+
+CANCEL_SECONDS = 5.0
+"""How long a request to cancel waits for the end of the run."""
+
+
+async def fetch_file(request: Request) -> Response:
+    """A file of a run: with its media type, its digest as ETag, and parts of it (`Range`)."""
+    service, run = service_of(request), await run_sync(run_of, request)
+    name = request.path_params["name"]
+    known = next((one for one in (run.result or {}).get("files", ()) if one["name"] == name), None)
+    path = file_in(service.folder(RUNS) / run.id, name) if known or not run.over else None
+    if path is None:
+        raise not_found("file")
+    headers = {"content-security-policy": "default-src 'none'; sandbox", "cache-control": "private, no-cache"}
+    if known is not None:
+        headers["etag"] = f'"{known["digest"]}"'
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+    media_type = known["media_type"] if known else None
+    return FileResponse(
+        anyio.Path(path), headers=headers, media_type=media_type, filename=path.name, content_disposition_type="inline"
+    )

@@ -1,0 +1,133 @@
+"""What a server holds: one engine, the queue, the logs, the graphs, the uploads, who may call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weft.engine.errors import InputError
+from weft.engine.serve.admission import Admission
+from weft.engine.serve.callers import Callers
+from weft.engine.serve.dispatcher import Dispatcher
+from weft.engine.serve.event_log import EventLogs
+from weft.engine.serve.graph_folder import GraphFolder
+from weft.engine.serve.metrics import Metrics
+from weft.engine.serve.run_queue import RunQueue
+from weft.engine.serve.uploads import Uploads
+from weft.engine.session import Engine
+
+RUNS = "runs"
+UPLOADS = "uploads"
+QUEUE = "queue.sqlite"
+"""What lies in the folder of a server."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """How a server is set up.
+
+    Args:
+        data: the folder that it keeps its queue, the files of runs and uploads in.
+        graphs: the folder of its graphs; None offers those that ship.
+        hosts: names by which it is called, next to those of the loopback interface.
+        jobs: folders of jobs, or folders that have such, to be looked at.
+        allowed: node types or categories that graphs which are posted may have; empty allows all.
+        at_once: runs that compute at a time.
+        waiting: runs that may wait or run at a time.
+        time_limit: seconds that a run may take.
+        grace: seconds that runs have to end when the server stops, before they are given back.
+        keep_bytes: bytes of files of runs that have ended; the oldest runs are forgotten beyond it.
+        upload_bytes: the largest file that may be sent; `uploads_bytes` all of them together.
+        body_bytes: the largest request in JSON.
+        most_wait: seconds that a request may wait for the end of its run.
+    """
+
+    data: Path
+    graphs: Path | None = None
+    hosts: tuple[str, ...] = ()
+    jobs: tuple[Path, ...] = ()
+    allowed: frozenset[str] = frozenset()
+    at_once: int = 2
+    waiting: int = 1000
+    time_limit: float = 3600.0
+    grace: float = 30.0
+    keep_bytes: int = 10 * 10**9
+    upload_bytes: int = 256 * 2**20
+    uploads_bytes: int = 4 * 2**30
+    body_bytes: int = 10**7
+    most_wait: float = 300.0
+
+
+@dataclass(eq=False)
+class Service:
+    """What the handlers of requests work with.
+
+    Args:
+        engine: looks up files in the folder of uploads in place of the working one.
+    """
+
+    engine: Engine
+    options: ServeOptions
+    callers: Callers = field(default_factory=Callers)
+
+    def __post_init__(self) -> None:
+        options = self.options
+        if options.graphs is not None and not options.graphs.is_dir():
+            raise InputError(f"there is no folder `{options.graphs}`", "name a folder of graphs", "missing-file")
+        self.uploads = Uploads(self.folder(UPLOADS), options.upload_bytes, options.uploads_bytes)
+        self.queue = RunQueue(options.data / QUEUE, options.waiting, self.callers.quota)
+        self.graphs = GraphFolder(options.graphs)
+        self.admission = Admission(self.engine, self.graphs, options.allowed)
+        self.logs = EventLogs()
+        self.metrics = Metrics()
+        self.dispatcher = Dispatcher(
+            self.engine,
+            self.queue,
+            self.admission,
+            self.logs,
+            self.folder(RUNS),
+            at_once=options.at_once,
+            time_limit=options.time_limit,
+            keep_bytes=options.keep_bytes,
+            ended=self.metrics.run_ended,
+        )
+        self.ready = False
+
+    def folder(self, name: str) -> Path:
+        """A folder of the server's own."""
+        return self.options.data / name
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While the block runs, what waits is run."""
+        self.dispatcher.start()
+        self.ready = True
+        try:
+            yield
+        finally:
+            self.ready = False
+            self.dispatcher.stop(self.options.grace)
+            self.queue.close()
+            self.engine.close()
+
+    def begin_to_stop(self) -> None:
+        """Take nothing any more, and let those who follow a run go: they come back to the next server."""
+        self.ready = False
+        self.logs.close_all({"event": "server_stopping"})
+
+    def without_places(self, text: str) -> str:
+        """A text without where the server's folders lie, as callers get it."""
+        places = self.engine.places()
+        named = [
+            (self.options.data, "DATA"),
+            (self.options.graphs, "GRAPHS"),
+            *((one, "INPUT") for one in places.inputs),
+        ]
+        named += [(one, "MODELS") for one in places.models]
+        for folder, word in named:
+            if folder is not None:
+                for spelling in {str(folder), str(folder.resolve())}:
+                    text = text.replace(spelling, word) if len(spelling) > 1 else text
+        return text

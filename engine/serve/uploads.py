@@ -1,0 +1,166 @@
+"""Files that callers send, for graphs to name: kept by the digest of their content, within a budget.
+
+The name of an upload is its SHA-256 with an ending that its first bytes decide, such as `3f7a....png`; a graph gives
+that as the path of a picture. Whoever does not know the content cannot name it. What was unused for longest goes
+first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+
+from weft.engine.errors import InputError
+
+UPLOAD_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,12}\Z")
+
+HEAD = 64
+"""How many first bytes decide what a file is."""
+
+_MAGIC: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), ".png", "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), ".jpg", "image/jpeg"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), ".webp", "image/webp"),
+    (re.compile(rb"RIFF....WAVE", re.DOTALL), ".wav", "audio/wav"),
+    (re.compile(rb"fLaC"), ".flac", "audio/flac"),
+    (re.compile(rb"OggS"), ".ogg", "audio/ogg"),
+    (re.compile(rb"ID3|\xff[\xfb\xf3\xf2]"), ".mp3", "audio/mpeg"),
+    (re.compile(rb"....ftypqt", re.DOTALL), ".mov", "video/quicktime"),
+    (re.compile(rb"....ftyp", re.DOTALL), ".mp4", "video/mp4"),
+    (re.compile(rb"\x1aE\xdf\xa3"), ".webm", "video/webm"),
+    (re.compile(rb".{6}\x00\x00\{", re.DOTALL), ".safetensors", "application/x-safetensors"),
+)
+"""What files may be sent: how they begin, their ending and media type."""
+
+
+class TooLarge(Exception):  # noqa: N818 - an answer rather than a fault
+    """A file has more bytes than may be sent."""
+
+
+class WrongDigest(Exception):  # noqa: N818 - an answer rather than a fault
+    """A file is not what its sender says it is."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that was sent."""
+
+    name: str
+    media_type: str
+    bytes: int
+
+
+@dataclass(eq=False)
+class Uploads:
+    """Uploads in a folder.
+
+    Args:
+        most_bytes: the largest file.
+        budget: bytes of all files; those that were not used for longest are removed beyond it.
+    """
+
+    folder: Path
+    most_bytes: int = 256 * 2**20
+    budget: int = 4 * 2**30
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for rest in self.folder.glob(".part-*"):  # of a server that ended while they came
+            rest.unlink(missing_ok=True)
+
+    async def receive(self, chunks: AsyncIterator[bytes], digest: str = "") -> Upload:
+        """Keep a file as it comes; nothing of it is kept unless it comes whole.
+
+        Args:
+            digest: its SHA-256, where the sender says so.
+
+        Raises:
+            TooLarge: where it has more bytes than may be sent.
+            WrongDigest: where it is not what the sender says.
+            InputError: where it is of no kind that may be sent (`wrong-kind-of-file`).
+        """
+        part = self.folder / f".part-{secrets.token_hex(8)}"
+        sha, size, head = hashlib.sha256(), 0, b""
+        try:
+            with part.open("xb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > self.most_bytes:
+                        raise TooLarge
+                    head = (head + chunk[:HEAD])[:HEAD] if len(head) < HEAD else head
+                    sha.update(chunk)
+                    await run_sync(file.write, chunk)
+            if digest and sha.hexdigest() != digest:
+                raise WrongDigest
+            return await run_sync(self._keep, part, head, sha.hexdigest(), size)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _keep(self, part: Path, head: bytes, digest: str, size: int) -> Upload:
+        ending, media_type = kind_of(head)
+        name = f"{digest}{ending}"
+        with self._lock:
+            part.replace(self.folder / name)
+            self._shrink(keep=name)
+        return Upload(name, media_type, size)
+
+    def _shrink(self, keep: str) -> None:
+        files = sorted(
+            ((path.stat(), path) for path in self.folder.iterdir() if UPLOAD_NAME.match(path.name)),
+            key=lambda one: one[0].st_mtime,
+        )
+        total = sum(status.st_size for status, _ in files)
+        for status, path in files:
+            if total <= self.budget:
+                return
+            if path.name != keep:
+                path.unlink(missing_ok=True)
+                total -= status.st_size
+
+    def find(self, name: str) -> Path | None:
+        """The file of a name; None where there is none."""
+        if not UPLOAD_NAME.match(name):
+            return None
+        path = self.folder / name
+        return path if path.is_file() else None
+
+    def used(self, text: bytes) -> None:
+        """Count the files that a graph names as used now.
+
+        Args:
+            text: the graph, as a graph file has it.
+        """
+        now = time.time()
+        for name in {*re.findall(rb"\b[0-9a-f]{64}\.[a-z0-9]{1,12}\b", text)}:
+            with suppress(OSError):
+                os.utime(self.folder / name.decode(), (now, now))
+
+
+def kind_of(head: bytes) -> tuple[str, str]:
+    """The ending and the media type of a file by its first bytes.
+
+    Raises:
+        InputError: where it may not be sent.
+    """
+    for pattern, ending, media_type in _MAGIC:
+        if pattern.match(head):
+            return ending, media_type
+    message = "the file is no picture, clip, sound or safetensors file"
+    raise InputError(message, f"send one of {', '.join(ending for _, ending, _ in _MAGIC)}", "wrong-kind-of-file")
+
+
+def media_type_of(name: str) -> str:
+    """The media type of an upload by its name."""
+    ending = Path(name).suffix
+    return next((media_type for _, known, media_type in _MAGIC if known == ending), "application/octet-stream")

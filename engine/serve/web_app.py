@@ -1,0 +1,108 @@
+"""The application: paths, what answers them, and how errors are answered."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from weft.engine.errors import WeftError
+from weft.engine.serve import file_routes, graph_routes, operation_routes, run_routes
+from weft.engine.serve.answers import Refused, refusal, retry_later
+from weft.engine.serve.event_streams import run_socket
+from weft.engine.serve.request_guard import RequestGuard
+from weft.engine.serve.service import Service
+
+PAGE = Path(__file__).parent / "page"
+"""The files of the page that people look at."""
+
+
+def routes() -> list[BaseRoute]:
+    """Every path; names of graphs and files may have slashes, so what ends in more comes first."""
+    graph = "/api/graphs/{name:path}"
+    run = "/api/runs/{id}"
+    found: list[BaseRoute] = [
+        Route("/healthz", operation_routes.health),
+        Route("/readyz", operation_routes.readiness),
+        Route("/metrics", operation_routes.measures),
+        Route("/api/server", operation_routes.show_server),
+        Route("/api/openapi.json", operation_routes.show_openapi),
+        Route("/api/graphs", graph_routes.list_graphs),
+        Route(f"{graph}/runs", run_routes.submit_graph, methods=["POST"]),
+        Route(f"{graph}/picture.svg", graph_routes.draw_graph),
+        Route(graph, graph_routes.show_graph),
+        Route("/api/node-types/{name}", graph_routes.show_node_type),
+        Route("/api/check", graph_routes.check_graph, methods=["POST"]),
+        Route("/api/plan", graph_routes.plan_graph, methods=["POST"]),
+        Route("/api/runs", run_routes.list_runs, methods=["GET"]),
+        Route("/api/runs", run_routes.submit_any, methods=["POST"]),
+        Route(run, run_routes.show_run),
+        Route(f"{run}/graph", run_routes.show_document),
+        Route(f"{run}/events", run_routes.follow_run),
+        WebSocketRoute(f"{run}/socket", run_socket),
+        Route(f"{run}/cancel", run_routes.cancel_run, methods=["POST"]),
+        Route(f"{run}/files/{{name:path}}", run_routes.fetch_file),
+        Route("/api/files", file_routes.send_file, methods=["POST"]),
+        Route("/api/files/{name}", file_routes.fetch_upload),
+    ]
+    if (PAGE / "index.html").is_file():
+        found.append(Mount("/", StaticFiles(directory=PAGE, html=True)))
+    return found
+
+
+def web_app(service: Service) -> RequestGuard:
+    """The application of a server; while it is open what waits is run."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        context = service.open()
+        await run_sync(context.__enter__)
+        try:
+            yield
+        finally:
+            await run_sync(context.__exit__, None, None, None)
+
+    app = Starlette(
+        routes=routes(),
+        lifespan=lifespan,
+        exception_handlers={
+            Refused: _refused,
+            WeftError: _wrong,
+            HTTPException: _without_route,
+            sqlite3.OperationalError: _unwritable,
+        },
+    )
+    app.state.service = service
+    return RequestGuard(app, service.callers, frozenset(service.options.hosts), service.metrics.answered)
+
+
+async def _refused(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, Refused)
+    return fault.answer()
+
+
+async def _wrong(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, WeftError)
+    return refusal(fault).answer()
+
+
+async def _without_route(request: Request, fault: Exception) -> Response:
+    """The answer for an address or a method that there is not."""
+    assert isinstance(fault, HTTPException)
+    codes = {404: "not-found", 405: "method-not-allowed"}
+    code = codes.get(fault.status_code, "refused")
+    return Refused(fault.status_code, code, str(fault.detail), headers=fault.headers).answer()
+
+
+async def _unwritable(request: Request, fault: Exception) -> Response:
+    """The answer where the queue cannot be written, as on a full disk."""
+    return retry_later(503, "queue-unwritable", f"the queue cannot be written: {fault}", 30.0).answer()

@@ -1,0 +1,21 @@
+"""The OpenAPI document is one, and has each graph with its parameters."""
+
+from __future__ import annotations
+
+from starlette.testclient import TestClient
+
+
+def test_each_graph_is_an_operation_whose_body_has_its_parameters(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    body = document["paths"]["/api/graphs/sum/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["required"] == ["first"] and body["properties"]["second"]["default"] == 3
+    assert (body["properties"]["second"]["minimum"], body["properties"]["second"]["maximum"]) == (0, 50)
+    assert "/api/graphs/more/read/runs" in document["paths"] and "/api/graphs/no_graph/runs" not in document["paths"]
+
+
+def test_graphs_are_listed_shown_and_drawn(client: TestClient) -> None:
+    names = [one["name"] for one in client.get("/api/graphs").json()["graphs"]]
+    assert sorted(names) == ["more/read", "slow", "sum"]
+    assert client.get("/api/graphs/more/read").json()["document"]["weft"] == 1
+    assert b"<svg" in client.get("/api/graphs/sum/picture.svg").content
+    assert client.get("/api/node-types/Add").json()["inputs"]["b"]["default"] == 1
