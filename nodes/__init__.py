@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.grid import ImageGrid
     from weft.nodes.library.grounding_prompts import GroundPictures, GroundPrompt, LoadPictureProjection
     from weft.nodes.library.guidance import CFGGuide
+    from weft.nodes.library.guide_switch import SwitchGuide
     from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
     from weft.nodes.library.hypernetworks import ApplyHypernetwork
     from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
@@ -480,6 +481,7 @@ __all__ = [
     "SplitSigmas",
     "SplitVideo",
     "StitchImage",
+    "SwitchGuide",
     "TakeAudio",
     "TakeLatents",
     "Text",

@@ -589,6 +589,8 @@ class Guide(Generic[F]):
             of its own in each step; None where nothing is given.
         picture_tokens: what an image encoder makes of the pictures that a clip begins and ends with
             `[batch, token, channel]`, for networks that read it.
+        later: the guide that takes over at lower noise levels; None goes on to the end.
+        boundary: the timestep at which it does, as a share of those of the training.
         recorded: whether the attention of its prompts is recorded as it predicts.
     """
 
@@ -613,6 +615,8 @@ class Guide(Generic[F]):
     diagonal_references: bool = field(default=False, metadata=ADDED_LATER)
     first_frames: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     picture_tokens: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    later: Guide[F] | None = field(default=None, metadata=ADDED_LATER)
+    boundary: float = field(default=0.0, metadata=ADDED_LATER)
 
     @property
     def references(self) -> tuple[Tensor, ...]:
@@ -634,7 +638,8 @@ class Guide(Generic[F]):
             first_frames: latents in place of the first ones.
             tokens: of an image encoder.
         """
-        return replace(self, beside=extra, first_frames=first_frames, picture_tokens=tokens)
+        later = self.later and self.later.beginning(extra, first_frames, tokens)
+        return replace(self, beside=extra, first_frames=first_frames, picture_tokens=tokens, later=later)
 
     @property
     def steered(self) -> bool:

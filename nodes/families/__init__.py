@@ -17,6 +17,7 @@ from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
 from weft.nodes.families.wan import WAN
+from weft.nodes.families.wan_5b import WAN_5B
 from weft.nodes.families.z_image import Z_IMAGE
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, TextSourceFacts, VAEFacts
@@ -50,6 +51,7 @@ FAMILIES: tuple[Family, ...] = (
     PIXART,
     PIXART_ALPHA,
     WAN,
+    WAN_5B,
     DIT,
     DDPM,
     CM,

@@ -86,6 +86,8 @@ INDEX_ENTRIES: Mapping[str, frozenset[str]] = {
 """Entries of `model_index.json` that are read, with the families that read them."""
 
 IMPLIED_INDEX_ENTRIES: Mapping[str, str] = {
+    "boundary_ratio": "SwitchGuide has it as an input",
+    "expand_timesteps": "the channels of latents say whether a model of Wan reads a timestep for each token",
     "requires_aesthetics_score": "the width of the UNet's embedding of sizes says whether it takes a score",
     "requires_safety_checker": "no safety checker is run",
 }
@@ -94,9 +96,11 @@ IMPLIED_INDEX_ENTRIES: Mapping[str, str] = {
 COMPONENTS_LEFT_OUT: Mapping[str, str] = {
     "feature_extractor": "prepares pictures for the safety checker or an image encoder; LoadImageEncoder reads it",
     "image_encoder": "LoadImageEncoder reads it",
+    "image_processor": "prepares pictures for an image encoder; LoadImageEncoder reads it",
     "image_normalizer": "ApplyUnCLIP reads it",
     "image_noising_scheduler": "ApplyUnCLIP reads it",
     "safety_checker": "blackens finished pictures, and no node runs it",
+    "transformer_2": "the model of Wan 2.2 for low noise; LoadDiffusionModel reads it, and a sampler says so",
     "vae_1_0": "the first VAE of SDXL, which its index does not name",
     "vae_decoder": "the VAE in the format ONNX or OpenVINO",
     "vae_encoder": "the VAE in the format ONNX or OpenVINO",

@@ -22,7 +22,7 @@ from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.old_schedulers import NO_CORRECTIONS, SchedulerCorrections
 from weft.nodes.models.parametrisation import SchedulerConfig
 from weft.nodes.models.part_precisions import PartPrecisions
-from weft.nodes.models.vae_formats import FACTOR, VAESpec, check_scale, vae_facts
+from weft.nodes.models.vae_formats import VAESpec, check_scale, vae_facts
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.text_encoders import TextModel
 
@@ -201,7 +201,7 @@ class Family:
             network,
             scheduler,
             self.network.latent_channels(config),
-            vae.factor if vae else FACTOR if self.vae else 1,
+            vae.factor if vae else self.vae.factor if self.vae else 1,
             self.network.extra_channels(config),
             self.network.prompt_widths(config),
             {name: facts for name, facts in texts.items() if facts},

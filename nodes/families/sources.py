@@ -42,6 +42,7 @@ from weft.nodes.models.facts import (
 from weft.nodes.models.hypernetwork_files import HypernetworkFacts, hypernetwork_facts
 from weft.nodes.models.lora_facts import LoRAFacts, lora_facts
 from weft.nodes.models.model_folder import check_component, check_folder
+from weft.nodes.models.network_format import SECOND_DENOISER
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
 from weft.nodes.models.recognition import read_as_model
 from weft.nodes.models.redux_files import REDUX_FOLDER
@@ -223,7 +224,7 @@ class CheckpointSource(ModelSource):
 
     def pull(self, text: str, variant: str = "") -> Path:
         """Fetch what the loaders of all parts of a folder read."""
-        return hub.fetch(text, (*WHOLE, FOLDER, *PROCESSORS, REDUX_FOLDER), variant)
+        return hub.fetch(text, (*WHOLE, SECOND_DENOISER, FOLDER, *PROCESSORS, REDUX_FOLDER), variant)
 
     def facts(self, contents: Contents, root: Path) -> CheckpointFacts | None:
         found = of_checkpoint(contents)

@@ -7,7 +7,7 @@ see, next to the latents, those of a clip that is grey but for the given frames,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
@@ -18,7 +18,9 @@ from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Residuals
 from weft.nodes.models.denoiser_facts import ClipLimits, SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.original_modules import WAN_MODULES, OriginalModules, numbered
 from weft.nodes.models.part_precisions import IN_BFLOAT16, IN_FLOAT32, PartPrecisions
+from weft.nodes.models.single_file_transformers import WAN_LAYOUTS
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.prompt_encoder import OneTextModel
 from weft.nodes.prompting.umt5 import UMT5
@@ -48,6 +50,10 @@ class WanDenoiser(FlowDenoiser):
     perturbable = False
     dispatches_attention = skips_blocks = True
     repeated_blocks = ("WanTransformerBlock",)
+
+    @classmethod
+    def original_modules(cls, modules: Collection[str]) -> OriginalModules:
+        return numbered(WAN_MODULES, modules)
 
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
@@ -108,9 +114,20 @@ class WanDenoiser(FlowDenoiser):
 
 
 class WanFormat(NetworkFormat):
-    """Wan's transformer, from a folder."""
+    """Wan's transformers.
+
+    Args:
+        channels: of the latents whose velocity they predict.
+    """
 
     class_name = "WanTransformer3DModel"
+    layouts = WAN_LAYOUTS
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        return self.latent_channels(config) == self.channels
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
         return "" if _extra_channels(config) == PICTURE_CHANNELS else unpredicted_channels(config)
@@ -130,20 +147,25 @@ def _extra_channels(config: Mapping[str, Any]) -> int:
     return int(config.get("in_channels", CHANNELS)) - int(config.get("out_channels", CHANNELS))
 
 
+PRECISIONS = PartPrecisions(IN_BFLOAT16, IN_BFLOAT16, IN_FLOAT32, "Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
+
+TEXTS = (UMT5("umt5_xxl", "text_encoder", (), length=LENGTH),)
+
+SCHEDULER: Mapping[str, Any] = {
+    "_class_name": "UniPCMultistepScheduler",
+    "num_train_timesteps": 1000,
+    "prediction_type": "flow_prediction",
+    "use_flow_sigmas": True,
+}
+
 WAN = Family(
     name="Wan",
-    network=WanFormat(),
+    network=WanFormat(CHANNELS),
     denoiser=WanDenoiser,
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,
-    precisions=PartPrecisions(IN_BFLOAT16, IN_BFLOAT16, IN_FLOAT32, "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
-    texts=(UMT5("umt5_xxl", "text_encoder", (), length=LENGTH),),
+    precisions=PRECISIONS,
+    texts=TEXTS,
     vae=VAESpec(CHANNELS, "AutoencoderKLWan"),
-    scheduler={
-        "_class_name": "UniPCMultistepScheduler",
-        "num_train_timesteps": 1000,
-        "prediction_type": "flow_prediction",
-        "use_flow_sigmas": True,
-        "flow_shift": 3.0,
-    },
+    scheduler={**SCHEDULER, "flow_shift": 3.0},
 )

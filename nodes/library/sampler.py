@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
-from weft.engine import ADDED_LATER, INJECTED, Advice, Context, Limits, NodeProblem, Range, Work, node
+from weft.engine import ADDED_LATER, INJECTED, Advice, Context, Limits, NodeProblem, Range, Upstream, Work, node
 from weft.nodes.library.noise_values import Noise
 from weft.nodes.library.sigmas import Sigmas
 from weft.nodes.sampling.compatibility import sampling_fits
@@ -13,6 +13,7 @@ from weft.nodes.sampling.sampler_choices import VARIANCES, SamplerInput, Schedul
 from weft.nodes.sampling.samplers import SAMPLERS, SIGMAS_ALONE, samplers_for
 from weft.nodes.sampling.sampling_run import GeneratorScope
 from weft.nodes.sampling.scheduling import TAKE_CLIPPING, TAKE_VARIANCE, ChainOptions, Variance
+from weft.nodes.sampling.second_model_advice import second_model_advice
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.sampling.size_advice import size_advice
 from weft.nodes.sampling.workloads import SAMPLING_MEMORY, sampling_work
@@ -109,12 +110,17 @@ def _check_steps(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProb
         yield NodeProblem("start_step", message, "leave `denoise` at 1, or `start_step` at 0", "conflicting-inputs")
 
 
+def _advice(sampler: Upstream) -> Iterator[NodeProblem]:
+    yield from size_advice(sampler)
+    yield from second_model_advice(sampler)
+
+
 @node(
     category="sampling",
     lane="gpu",
     check=check_sampling,
     fits=sampling_fits,
-    traits=(SizeTraits(same_size, of="latent"), Advice(size_advice), Work(sampling_work), SAMPLING_MEMORY),
+    traits=(SizeTraits(same_size, of="latent"), Advice(_advice), Work(sampling_work), SAMPLING_MEMORY),
 )
 def KSampler(
     guide: Guide[F],

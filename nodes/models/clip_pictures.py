@@ -14,6 +14,8 @@ from weft.engine import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from weft.nodes.models.autoencoder import Autoencoder
+
 FIRST_FRAMES = "first_frames"
 """The name in `Conditions` of the latents that a clip begins with, where they take the place of its first ones."""
 
@@ -50,6 +52,19 @@ class EncodedPictures:
 
     extra: Tensor | None = None
     first_frames: Tensor | None = None
+
+
+def one_first_frame(autoencoder: Autoencoder, first: Tensor, last: Tensor | None) -> EncodedPictures:
+    """The latents of a picture as the first latent frame of a clip.
+
+    Args:
+        first: `[height, width, 3]` in 0..1.
+
+    Raises:
+        InputError: where there is a picture to end with.
+    """
+    check_begins(PictureReading(), ends=last is not None)
+    return EncodedPictures(first_frames=autoencoder.encode(first[None, None]))
 
 
 def check_begins(reading: PictureReading | None, ends: bool) -> None:

@@ -85,6 +85,11 @@ class LatentRGBFactors:
         return packed.getvalue()
 
 
+def false_colours(channels: int) -> LatentRGBFactors:
+    """The first three of so many channels as red, green and blue: shapes, for latents of which no map is known."""
+    return LatentRGBFactors(tuple((0.2 * (n == 0), 0.2 * (n == 1), 0.2 * (n == 2)) for n in range(channels)))
+
+
 def latent_rgb_factors_of(root: Path, otherwise: LatentRGBFactors) -> LatentRGBFactors:
     """The map in a checkpoint's folder, or `otherwise` where there is none.
 

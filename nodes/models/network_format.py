@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+SECOND_DENOISER = "transformer_2"
+"""The component of a diffusers folder that is another denoiser, for low noise levels (Wan 2.2)."""
+
 
 class NetworkFormat(ABC):
     """The networks of a family: a class of diffusers, its folder, and its layout in single files.

@@ -136,6 +136,44 @@ Z_IMAGE_MODULES: OriginalModules = {
 """Z-Image's modules by the names of its authors."""
 
 
+WAN_MODULES: OriginalModules = {
+    **_one(
+        {
+            **{
+                f"{own}.{part}": f"{there}.{name}"
+                for own, there in (("self_attn", "attn1"), ("cross_attn", "attn2"))
+                for part, name in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("o", "to_out.0"))
+            },
+            **{f"self_attn.norm_{one}": f"attn1.norm_{one}" for one in "qk"},
+            **{f"cross_attn.norm_{one}": f"attn2.norm_{one}" for one in "qk"},
+            "cross_attn.k_img": "attn2.add_k_proj",
+            "cross_attn.v_img": "attn2.add_v_proj",
+            "cross_attn.norm_k_img": "attn2.norm_added_k",
+            "norm3": "norm2",
+            "ffn.0": "ffn.net.0.proj",
+            "ffn.2": "ffn.net.2",
+        },
+        "blocks.{}.",
+        "blocks.{}.",
+    ),
+    **_one(
+        {
+            "time_embedding.0": "condition_embedder.time_embedder.linear_1",
+            "time_embedding.2": "condition_embedder.time_embedder.linear_2",
+            "text_embedding.0": "condition_embedder.text_embedder.linear_1",
+            "text_embedding.2": "condition_embedder.text_embedder.linear_2",
+            "time_projection.1": "condition_embedder.time_proj",
+            "img_emb.proj.0": "condition_embedder.image_embedder.norm1",
+            "img_emb.proj.1": "condition_embedder.image_embedder.ff.net.0.proj",
+            "img_emb.proj.3": "condition_embedder.image_embedder.ff.net.2",
+            "img_emb.proj.4": "condition_embedder.image_embedder.norm2",
+            "head.head": "proj_out",
+        }
+    ),
+}
+"""Wan's modules by the names of its authors."""
+
+
 def numbered(table: OriginalModules, modules: Collection[str]) -> dict[str, Joined]:
     """A table with the numbers of the blocks that a network has, by either kind of names.
 

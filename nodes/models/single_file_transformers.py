@@ -1,4 +1,4 @@
-"""SD 3's and FLUX.1's transformers in their original layouts: configurations from shapes, weights by diffusers' names.
+"""SD 3's, FLUX.1's and Wan's transformers in their original layouts: configurations from shapes, weights renamed.
 
 FLUX.1's are renamed here, since diffusers' converter is written for one size. Importing this module imports no torch.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.models.original_modules import FLUX_MODULES, SD3_MODULES, parted_shapes
+from weft.nodes.models.original_modules import FLUX_MODULES, SD3_MODULES, WAN_MODULES, parted_shapes
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
@@ -191,7 +192,57 @@ def _named(name: str) -> str:
     return name
 
 
-SD3_SHAPES, FLUX_SHAPES = (partial(parted_shapes, table) for table in (SD3_MODULES, FLUX_MODULES))
+WAN_HEAD = 128
+"""Channels of an attention head in Wan."""
+
+WAN_PARTS = (
+    *("patch_embedding.", "text_embedding.", "time_embedding.", "time_projection."),
+    *("blocks.", "head.", "img_emb."),
+)
+"""What the names of its tensors begin with."""
+
+WAN_POSITIONS = "img_emb.emb_pos"
+"""Wan's table of places for the tokens of a first and a last picture."""
+
+
+def wan_config(shapes: Shapes) -> Config:
+    """The configuration of a WanTransformer3DModel; raises ValueError for networks with further parts (VACE, S2V)."""
+    width, channels, *patch = shapes["patch_embedding.weight"]
+    if others := [name for name in shapes if not name.startswith(WAN_PARTS)]:
+        raise ValueError(others[0])
+    pictures = shapes.get("img_emb.proj.1.weight")
+    return {
+        "patch_size": tuple(patch),
+        "in_channels": channels,
+        "out_channels": shapes["head.head.weight"][0] // prod(patch),
+        "num_attention_heads": width // WAN_HEAD,
+        "attention_head_dim": WAN_HEAD,
+        "freq_dim": shapes["time_embedding.0.weight"][1],
+        "text_dim": shapes["text_embedding.0.weight"][1],
+        "ffn_dim": shapes["blocks.0.ffn.0.weight"][0],
+        "num_layers": count(shapes, "blocks.{}.self_attn.q.weight"),
+        "cross_attn_norm": "blocks.0.norm3.weight" in shapes,
+        "image_dim": pictures[1] if pictures else None,
+        "added_kv_proj_dim": width if pictures else None,
+        "pos_embed_seq_len": shapes[WAN_POSITIONS][1] if WAN_POSITIONS in shapes else None,
+    }
+
+
+def wan_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """A Wan transformer's weights under diffusers' names."""
+    from diffusers.loaders import single_file_utils
+
+    convert: Any = single_file_utils.convert_wan_transformer_to_diffusers
+    positions = found.pop(WAN_POSITIONS, None)
+    converted: dict[str, Tensor] = convert(found)
+    if positions is not None:
+        converted["condition_embedder.image_embedder.pos_embed"] = positions
+    return converted
+
+
+SD3_SHAPES, FLUX_SHAPES, WAN_SHAPES = (
+    partial(parted_shapes, table) for table in (SD3_MODULES, FLUX_MODULES, WAN_MODULES)
+)
 
 SD3_LAYOUTS = (
     TensorLayout("joint_blocks.0.x_block.attn.qkv.weight", sd3_config, sd3_weights, SD3_SHAPES),
@@ -204,3 +255,6 @@ FLUX_LAYOUTS = (
     TensorLayout("single_transformer_blocks.0.attn.to_q.weight", diffusers_flux_config),
 )
 """The original layout, and diffusers' own."""
+
+WAN_LAYOUTS = (TensorLayout("blocks.0.self_attn.q.weight", wan_config, wan_weights, WAN_SHAPES),)
+"""The original layout."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FACTOR = 8
-"""Pixels to a latent element, along each side, of every VAE that a family here has."""
+"""Pixels to a latent element, along each side, of the VAEs of most families."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class VAESpec:
         shifts: whether latents are shifted by `shift_factor`, where the configuration of a VAE has it.
         normalises: whether latents are brought to mean 0 and deviation 1 for each channel (`latents_mean`,
             `latents_std`), where the configuration of a VAE has both.
+        factor: pixels to a latent element, along each side.
     """
 
     channels: int
@@ -50,6 +51,7 @@ class VAESpec:
     upcasts: bool = False
     shifts: bool = True
     normalises: bool = False
+    factor: int = FACTOR
 
     def takes(self, facts: VAEFacts) -> bool:
         """Whether these VAEs are of the kind of the family's or tiny ones, with as many channels."""

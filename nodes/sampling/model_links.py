@@ -86,6 +86,14 @@ def model_behind(node: Upstream) -> Loaded | None:
     return replace(found, extra_channels=_channels_read(node, found)) if found else None
 
 
+def model_of_guide(guide: Upstream) -> Loaded | None:
+    """The model of a node that gives a guide; None where links do not lead to its loader."""
+    if guide.above_by_type(Guide):
+        return model_behind(guide)
+    loader = loader_above(guide, Model)
+    return loaded(loader) if loader else None
+
+
 def _channels_read(node: Upstream, model: Loaded) -> int:
     """The channels that the model of a sampler or a guide reads in addition to its latents: more by a Control LoRA."""
     denoiser, config = model.family.denoiser, model.facts.network.config

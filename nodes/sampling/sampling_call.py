@@ -19,7 +19,6 @@ from weft.nodes.models.latent_preview import LatentRGBFactors, with_decoder
 from weft.nodes.models.parametrisation import Parametrisation, parametrisation_of
 from weft.nodes.sampling.aligned_steps import timing_of
 from weft.nodes.sampling.guide_patches import patches_of
-from weft.nodes.sampling.guided_denoiser import guided, seen_pictures
 from weft.nodes.sampling.level_walk import LevelWalk
 from weft.nodes.sampling.noise import generators_for
 from weft.nodes.sampling.run_start import RunStart, start_of
@@ -28,6 +27,7 @@ from weft.nodes.sampling.sampling_run import GeneratorScope, SamplingRun, StepCa
 from weft.nodes.sampling.scheduler_run import SchedulerRun, make_scheduler
 from weft.nodes.sampling.scheduling import ChainOptions
 from weft.nodes.sampling.sigma_run import SigmaRun
+from weft.nodes.sampling.switched_predictions import predictions_of
 from weft.nodes.values import Guide, Latent
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ def sampled(
         InputError: where the guide, the latents and the settings do not go together.
     """
     with ExitStack() as held, torch.inference_mode():
-        model = held.enter_context(context.weights(guide.model, Denoiser, patches=patches_of(guide)))
-        run = _run(guide, model, latent, settings, context)
-        start = _start(latent, model, run, settings)
-        seen = seen_pictures(guide, model, latent, run)
-        predict = held.enter_context(guided(seen, model, latent, context))
+        with context.weights(guide.model, Denoiser, patches=patches_of(guide)) as model:
+            run = _run(guide, model, latent, settings, context)
+            start = _start(latent, model, run, settings)
+        trained = int(model.scheduler.get("num_train_timesteps", 1000))
+        predict = held.enter_context(predictions_of(guide, latent, run, trained, context))
         mask = start.mask_for_the_rest(latent.mask)
 
         def recorded(noisy: Tensor, denoised: Tensor) -> None:

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Position:
-    """The place of a prediction in a run: the `index`-th of `count`, counted from 0."""
+    """The place of a prediction in a run: the `index`-th of `count`, counted from 0.
+
+    Args:
+        time: its timestep, a number of the host.
+    """
 
     index: int
     count: int
+    time: float = 0.0
 
     def within(self, start: float, end: float) -> bool:
         """Whether this prediction lies wholly between two fractions of the run, as diffusers' ControlNets count."""

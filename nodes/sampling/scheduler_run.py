@@ -153,7 +153,7 @@ class SchedulerRun:
         moments = _on_device(self.timesteps, self.device)
         for index, (timestep, moment) in enumerate(zip(self.timesteps, moments, strict=True)):
             seen = self._model_input(latents, timestep)
-            prediction, variance = _parted(predict(seen, moment, Position(index, count)), latents)
+            prediction, variance = _parted(predict(seen, moment, Position(index, count, float(timestep))), latents)
             given = self._step_input(prediction, variance)
             with _called(type(self.scheduler).__name__):
                 latents = step(given, timestep, latents, **self.step_options, return_dict=False)[0]

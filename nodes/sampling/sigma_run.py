@@ -56,7 +56,7 @@ class SigmaDenoiser:
         place = self.parametrisation.timestep(sigma)
         place = float(round(place)) if self.nearest else place
         timestep = torch.full((), place, dtype=torch.float32, device=self.device)
-        prediction = self.predict(seen, timestep, Position(next(self.counter), self.total))
+        prediction = self.predict(seen, timestep, Position(next(self.counter), self.total, place))
         return self.parametrisation.denoised(prediction, seen, sigma)
 
     def alpha(self, sigma: float) -> float:

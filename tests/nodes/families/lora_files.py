@@ -146,6 +146,11 @@ def z_image_names(changes: Changes) -> Changes:
     return joined_names(changes, layouts.Z_IMAGE, layouts.Z_IMAGE_JOINED)
 
 
+def wan_names(changes: Changes) -> Changes:
+    """By the names of Wan's authors."""
+    return joined_names(changes, layouts.WAN, ())
+
+
 def unet_names(network: Any) -> Callable[[Changes], Changes]:
     """By the names of latent diffusion."""
     original = layouts.original_unet({name: name for name, _ in network.named_parameters()})

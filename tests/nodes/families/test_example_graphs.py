@@ -63,6 +63,8 @@ TINY = {
     "animatediff": "clip",
     "wan": "wan",
     "wan_image": "wan-pictures",
+    "wan_5b": "wan-5b",
+    "wan_experts": "wan-experts",
 }
 """A checkpoint for each graph."""
 
@@ -75,7 +77,7 @@ CONTROL_NETS = {
 }
 """A ControlNet for each graph that has one."""
 
-FRAMES = {"wan": 5, "wan_image": 5}
+FRAMES = {"wan": 5, "wan_image": 5, "wan_5b": 5, "wan_experts": 5}
 """Frames of the clips of families that make some by themselves."""
 
 PARTS = {
@@ -96,6 +98,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "gligen": {"checkpoint": "gligen"},
     "animatediff": {"motion": "motion"},
     "wan_image": {"image_encoder": "wan-pictures"},
+    "wan_experts": {"low_noise": "wan-experts/transformer_2"},
     "gligen_pictures": dict.fromkeys(("checkpoint", "encoder", "projection"), "gligen-pictures"),
 }
 """Tiny sources of what graphs have next to their models."""

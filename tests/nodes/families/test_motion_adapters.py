@@ -34,9 +34,11 @@ from weft.nodes import (
     LoadControlNet,
     LoadImage,
     LoadLoRA,
+    MakeVideo,
     TextEncode,
     VAEDecode,
     VAEDecodeVideo,
+    VAEEncodeVideo,
 )
 from weft.nodes.media_values import Video
 
@@ -85,7 +87,8 @@ def theirs(motion: Path, oracle: Oracle) -> Clip:
         given = {"prompt": [PROMPT] * batch, "negative_prompt": [NEGATIVE] * batch, "guidance_scale": SCALE}
         given |= {"num_inference_steps": STEPS, "width": SIZE, "height": SIZE, "num_frames": FRAMES}
         seeds = [torch.Generator().manual_seed(SEED + item) for item in range(batch)]
-        found = clips(**{**given, **call}, generator=seeds, output_type="np").frames
+        asked = {name: one for name, one in {**given, **call}.items() if one is not None}
+        found = clips(**asked, generator=seeds, output_type="np").frames
         return (found * 255).round().astype("uint8")
 
     return made
@@ -153,6 +156,27 @@ def test_a_control_net_reads_a_picture_for_each_frame(engine: Engine, theirs: Cl
 
     wanted = theirs("euler", "ControlNet", num_frames=3, controlnet="edges", conditioning_frames=shown)
     assert_same(ours(engine, graph_of(frames=3, sampler="euler", prompted=prompted)), wanted[0])
+
+
+@pytest.mark.parametrize("sampler", [pytest.param(one, marks=[pytest.mark.slow] * (one != "ddim")) for one in SAMPLERS])
+def test_a_clip_made_of_another_equals_that_of_the_pipeline(
+    engine: Engine, theirs: Clip, oracle: Oracle, pictures: Path, sampler: str
+) -> None:
+    """The pipeline is given latents: of a clip it draws the noise frame by frame, other than for clips from text."""
+    names = ("ramp", "stripes", "ramp")
+    frames = numpy.stack([numpy.asarray(Pictures.open(pictures / f"{name}.png").convert("RGB")) for name in names])
+    vae = oracle.pipeline("epsilon").vae
+    levels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        encoded = (vae.encode(levels).latent_dist.mode() * vae.config.scaling_factor).movedim(0, 1)[None]
+    # This way the pipeline walks the last of `steps / strength` steps.
+    walked = {"enforce_inference_steps": True, "strength": 0.6, "num_inference_steps": 3, "num_frames": None}
+    wanted = theirs(sampler, "VideoToVideo", latents=encoded, **walked)
+
+    def start(loaded: Any) -> Any:
+        return VAEEncodeVideo(loaded.vae, MakeVideo(BatchImages([LoadImage(f"{name}.png") for name in names])))
+
+    assert_same(ours(engine, graph_of(start=start, sampler=sampler, steps=5, denoise=0.6)), wanted[0])
 
 
 @pytest.fixture(scope="module")

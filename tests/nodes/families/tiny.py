@@ -506,20 +506,26 @@ def umt5() -> Any:
     return UMT5EncoderModel(UMT5Config(vocab_size=len(t5_tokenizer()), **sizes))
 
 
+WAN_SIZES: dict[str, Any] = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "text_dim": T5_WIDTH,
+    "ffn_dim": WIDTH,
+    "num_layers": 2,
+}
+
+
+ONE_HEAD = {"attention_head_dim": 128, "num_attention_heads": 1}
+"""What published transformers of Wan have: heads of 128 channels."""
+
+
 def wan(**options: Any) -> Any:
     """A Wan pipeline: 64 pixels become 8 latent elements, 4 frames one."""
     return diffusers.WanPipeline(
         tokenizer=t5_tokenizer(),
         text_encoder=umt5(),
         vae=diffusers.AutoencoderKLWan(base_dim=8, z_dim=16, num_res_blocks=1),
-        transformer=diffusers.WanTransformer3DModel(
-            num_attention_heads=2,
-            attention_head_dim=12,
-            text_dim=T5_WIDTH,
-            ffn_dim=WIDTH,
-            num_layers=2,
-            **options,
-        ),
+        transformer=diffusers.WanTransformer3DModel(**{**WAN_SIZES, **options}),
         scheduler=diffusers.UniPCMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
         ),
@@ -539,6 +545,24 @@ def wan_pictures(tokens: int | None = None, **options: Any) -> Any:
     prepared = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     parts = {**parts, "image_encoder": vision, "image_processor": prepared}
     return diffusers.WanImageToVideoPipeline(**parts)
+
+
+def wan_5b(kind: str) -> Any:
+    """A pipeline of Wan's 5 billion model: 64 pixels become 4 latent elements."""
+    sizes: dict[str, Any] = {"base_dim": 8, "decoder_base_dim": 8, "z_dim": 48, "num_res_blocks": 1, "patch_size": 2}
+    ends: dict[str, Any] = {"in_channels": 12, "out_channels": 12, "scale_factor_spatial": 16, "is_residual": True}
+    scale = {"latents_mean": [0.1] * 48, "latents_std": [0.9] * 48}
+    parts = wan(in_channels=48, out_channels=48).components
+    parts = {**parts, "vae": diffusers.AutoencoderKLWan(**sizes, **ends, **scale)}
+    none = {"image_encoder": None, "image_processor": None} if "Image" in kind else {}
+    return getattr(diffusers, kind)(**parts, **none, expand_timesteps=True)
+
+
+def wan_experts(kind: str, boundary: float, **options: Any) -> Any:
+    """A pipeline of Wan 2.2: two transformers, one above a share of the noise and one below it."""
+    parts, other = wan(**options).components, wan(**options).transformer
+    none = {"image_encoder": None, "image_processor": None} if "Image" in kind else {}
+    return getattr(diffusers, kind)(**{**parts, **none, "transformer_2": other}, boundary_ratio=boundary)
 
 
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
@@ -620,6 +644,12 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "wan": wan,
     "wan-pictures": wan_pictures,
     "wan-ends": lambda: wan_pictures(34),
+    "wan-5b": lambda: wan_5b("WanPipeline"),
+    "wan-5b-pictures": lambda: wan_5b("WanImageToVideoPipeline"),
+    "wan-experts": lambda: wan_experts("WanPipeline", 0.875),
+    "wan-experts-pictures": lambda: wan_experts("WanImageToVideoPipeline", 0.9, in_channels=36),
+    "wan-128": lambda: wan(**ONE_HEAD),
+    "wan-128-ends": lambda: wan_pictures(34, **ONE_HEAD, added_kv_proj_dim=128),
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "ddpm-grey": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler(), in_channels=1, out_channels=1),
