@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from weft.engine.errors import GraphError, InputError, Problem
@@ -11,11 +12,12 @@ from weft.engine.graph.graph import Graph
 from weft.engine.shipped_graphs import shipped_graph
 
 
-def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
+def as_graph(source: Graph | str | Path, max_bytes: int, types: Mapping[str, object] = document.NO_TYPES) -> Graph:
     """The graph itself, or the one in a graph file, in a picture that Weft wrote, or that comes with Weft.
 
     Args:
         max_bytes: the largest graph file that is read.
+        types: the node types that classes of another program's graph may be, by name.
 
     Raises:
         GraphError: with every problem of the document.
@@ -25,7 +27,7 @@ def as_graph(source: Graph | str | Path, max_bytes: int) -> Graph:
     path = Path(source)
     if not os.path.lexists(path):
         return _shipped(str(source))
-    return document.load(path, max_bytes)
+    return document.load(path, max_bytes, types)
 
 
 def _shipped(name: str) -> Graph:

@@ -239,6 +239,14 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "inputs", "WEFT_INPUTS", FOLDERS, "none", "Folders in which files named by graphs are looked up.", "--input"
     ),
+    Setting(
+        "comfy_nodes",
+        "WEFT_COMFY_NODES",
+        FOLDERS,
+        "none",
+        "Folders with node classes that are written for ComfyUI; their code runs as node types.",
+        "--comfy-nodes",
+    ),
     Setting("output", "WEFT_OUTPUT", FOLDER, "output", "The folder that pictures are written to.", "--out"),
     Setting("store", "WEFT_STORE", FOLDER, "in your cache folder", "The folder that results are kept in.", "--store"),
     Setting(
@@ -411,6 +419,7 @@ class Settings:
 
     models: tuple[Path, ...] = ()
     inputs: tuple[Path, ...] = ()
+    comfy_nodes: tuple[Path, ...] = ()
     output: Path = Path("output")
     store: Path | None = None
     shared_store: str | None = None

@@ -32,6 +32,7 @@ class Workspace:
         inputs: folders in which files named by graphs are looked up, after the graph's and the working one and before
             those of the settings.
         nodes: Python files with node types of the user's own.
+        comfy_nodes: folders with node classes that are written for ComfyUI, which are run as node types.
         working: the folder in which they are looked up next to those, in place of the working one; a program that runs
             graphs of others names one that has nothing of its own.
         download: whether a run may fetch models that are named by hub id.
@@ -41,6 +42,7 @@ class Workspace:
     models: Sequence[str | Path] = ()
     inputs: Sequence[str | Path] = ()
     nodes: Sequence[str | Path] = ()
+    comfy_nodes: Sequence[str | Path] = ()
     working: str | Path | None = None
     download: bool = field(default_factory=default("download"))
     limits: Limits = field(default_factory=default("limits"))
@@ -48,8 +50,9 @@ class Workspace:
 
     def __post_init__(self) -> None:
         self.models, self.inputs, self.nodes = (one_or_many(one) for one in (self.models, self.inputs, self.nodes))
-        self.reload_nodes()
         settings = resolve()
+        self._class_folders = tuple(dict.fromkeys([*map(Path, one_or_many(self.comfy_nodes)), *settings.comfy_nodes]))
+        self.reload_nodes()
         self._inputs = tuple(dict.fromkeys([*map(Path, self.inputs), *settings.inputs]))
         named = [*map(Path, self.models), *settings.models]
         self._models = tuple(dict.fromkeys(folder for path in named for folder in model_folders(path)))
@@ -66,6 +69,10 @@ class Workspace:
             from weft.engine.spec.node_file_loading import joined_with_files
 
             catalog = joined_with_files(catalog, map(Path, self.nodes), self._node_files)
+        if self._class_folders:
+            from weft.engine.spec.foreign_classes import joined_with_classes
+
+            catalog = joined_with_classes(catalog, self._class_folders, self._node_files)
         self.catalog = catalog
 
     @property
@@ -90,5 +97,5 @@ class Workspace:
         Args:
             graph: a graph, or the path of a graph file or of a picture that carries its graph.
         """
-        graph = as_graph(graph, self.limits.max_file_bytes)
+        graph = as_graph(graph, self.limits.max_file_bytes, self.catalog)
         return check(graph, self.catalog, self.places(graph), self.limits, one_or_many(only))

@@ -25,6 +25,7 @@ from weft.engine import lazy_exports, loaders_in
 from weft.nodes import moved_node_modules as _moved_node_modules  # noqa: F401  (importing it registers them)
 
 if TYPE_CHECKING:
+    from weft.nodes.class_values import ComfyValue
     from weft.nodes.image_prompt_values import (
         FaceEmbedding,
         Grounding,
@@ -272,6 +273,7 @@ __all__ = [
     "ColourMask",
     "CombineMasks",
     "CombinePrompts",
+    "ComfyValue",
     "Compare",
     "Compared",
     "CompositeImages",

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from weft.engine import Artifact
 from weft.engine.verdict import SafetyAction, Verdict
+from weft.nodes.class_values import ComfyValue
 from weft.nodes.fine_tuning.training_settings import Optimizer, RateSchedule, TimestepDensity
 from weft.nodes.image_prompt_values import (
     FaceEmbedding,
@@ -156,6 +157,7 @@ __all__ = [
     "ColourMask",
     "CombineMasks",
     "CombinePrompts",
+    "ComfyValue",
     "Compare",
     "Compared",
     "CompositeImages",

@@ -89,6 +89,9 @@ CODES: Mapping[str, str] = {
     "no-alpha": "The picture has no alpha channel.",
     "not-finite": "Pixels, latents, a mask or an encoded prompt have elements that are no finite numbers.",
     "wrong-tensor": "A tensor of a value is not of the shape, the type or on the device that the value needs.",
+    # node classes for ComfyUI
+    "refused-class": "A node class for ComfyUI needs what only ComfyUI has, or cannot be imported.",
+    "failed-class": "The code of a node class for ComfyUI raised an error, or gave what it does not declare.",
     "division-by-zero": "A number is divided by 0.",
 }
 """What each code means."""

@@ -36,7 +36,7 @@ def command(
     settings = engine.settings(options.graph_path(graph))
     with tempfile.TemporaryDirectory() as folder, json_alone(json):
         made = engine.engine(settings, no_cache=True, output=folder)
-        chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
+        chosen = with_changes(read_graph(graph, made.limits, made.catalog), changes, made.catalog)
         found = _timed(made, chosen, rounds)
     if json:
         for part in found.parts:

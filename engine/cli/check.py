@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
-from weft.engine.cli.graph_argument import read_graph
+from weft.engine.cli.graph_argument import read_graph, whole_part
 from weft.engine.cli.output import Exit, json_line, say, say_problems, say_warnings
 from weft.engine.errors import GraphError, Problem
 from weft.engine.workspace import Workspace
@@ -20,14 +20,16 @@ def command(
     models: options.Models = None,
     inputs: options.Inputs = None,
     nodes: options.NodeFiles = None,
+    comfy_nodes: options.ComfyNodes = None,
+    partial: options.Partial = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
     """Report every problem of the given graphs without running them."""
-    workspace = Workspace(models=models or (), inputs=inputs or (), nodes=nodes or ())
+    workspace = Workspace(models=models or (), inputs=inputs or (), nodes=nodes or (), comfy_nodes=comfy_nodes or ())
     count = 0
     for name in graphs:
-        problems, warnings = _problems(workspace, name)
+        problems, warnings = _problems(workspace, name, partial)
         count += len(problems)
         say_problems(problems, json)
         say_warnings(warnings, json)
@@ -41,10 +43,10 @@ def command(
     return Exit.WRONG if count else Exit.DONE
 
 
-def _problems(workspace: Workspace, name: str) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+def _problems(workspace: Workspace, name: str, partial: bool) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """The problems of a graph, and its warnings."""
     try:
-        checked = workspace.check(read_graph(name, workspace.limits))
+        checked = workspace.check(whole_part(read_graph(name, workspace.limits, workspace.catalog), partial))
     except GraphError as fault:
         return fault.problems, ()
     return checked.problems, checked.warnings

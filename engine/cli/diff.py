@@ -23,11 +23,12 @@ def command(
     first: First,
     second: Second,
     inputs: options.Inputs = None,
+    comfy_nodes: options.ComfyNodes = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
     """Compare two graphs node by node. Titles, layout and the order of nodes are ignored."""
-    workspace = Workspace(inputs=inputs or ())
+    workspace = Workspace(inputs=inputs or (), comfy_nodes=comfy_nodes or ())
     changes = diff(_flat(workspace, first), _flat(workspace, second))
     for change in changes:
         if json:
@@ -40,7 +41,7 @@ def command(
 
 
 def _flat(workspace: Workspace, name: str) -> Flat:
-    graph = read_graph(name, workspace.limits)
+    graph = read_graph(name, workspace.limits, workspace.catalog)
     flat = inline(graph, workspace.places(graph), workspace.limits, workspace.catalog)
     if flat.problems:
         raise GraphError(problem.within(name) for problem in flat.problems)

@@ -34,6 +34,7 @@ class EngineOptions:
     models: options.Models = None
     inputs: options.Inputs = None
     nodes: options.NodeFiles = None
+    comfy_nodes: options.ComfyNodes = None
     node_timeout: options.NodeTimeout = None
 
     def settings(self, graph: Path | None = None, **others: Any) -> Settings:

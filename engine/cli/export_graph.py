@@ -28,14 +28,15 @@ def command(
     out: Target = None,
     changes: options.Changes = None,
     nodes: options.NodeFiles = None,
+    comfy_nodes: options.ComfyNodes = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
     """Write a graph in the format of another program. Nodes that have no counterpart there are listed, all at once."""
     if not comfyui:
         raise InputError("no format is named", "add --comfyui")
-    engine = Engine(store=None, device="cpu", nodes=nodes or ())
-    given = with_changes(read_graph(graph, engine.limits), changes, engine.catalog)
+    engine = Engine(store=None, device="cpu", nodes=nodes or (), comfy_nodes=comfy_nodes or ())
+    given = with_changes(read_graph(graph, engine.limits, engine.catalog), changes, engine.catalog)
     try:
         tree = exporter("comfyui")(given, engine.catalog)
     except GraphError as fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +18,18 @@ from weft.engine.spec.catalog import Catalog
 from weft.engine.unicode_text import is_unicode
 
 
-def read_graph(name: str, limits: Limits) -> Graph:
+def read_graph(name: str, limits: Limits, types: Mapping[str, object] = document.NO_TYPES) -> Graph:
     """Read a graph file, the graph that a picture carries, or stdin (`-`).
+
+    Args:
+        types: the node types that classes of another program's graph may be, by name.
 
     Raises:
         GraphError: with every problem of the document.
     """
     if name == "-":
-        return document.read(_from_stdin(limits.max_file_bytes), Path(name), limits.max_file_bytes)
-    return as_graph(name, limits.max_file_bytes)
+        return document.read(_from_stdin(limits.max_file_bytes), Path(name), limits.max_file_bytes, types)
+    return as_graph(name, limits.max_file_bytes, types)
 
 
 def whole_part(graph: Graph, partial: bool) -> Graph:

@@ -36,6 +36,7 @@ def command(
     out: Target = None,
     partial: options.Partial = False,
     models: options.Models = None,
+    comfy_nodes: options.ComfyNodes = None,
     download: Annotated[
         bool, typer.Option("--download", help="Get missing models from where the workflow says.")
     ] = False,
@@ -43,11 +44,12 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Write a workflow of another program as a graph of Weft's. Nodes without a counterpart are listed, all at once."""
-    graph = read_graph(workflow, resolve().limits)
+    workspace = Workspace(models=models or (), comfy_nodes=comfy_nodes or ())
+    graph = read_graph(workflow, workspace.limits, workspace.catalog)
     say_problems(graph.faults, json)
     if graph.faults and not partial:
         return Exit.WRONG
-    missing = [*missing_files(graph, Workspace(models=models or ()).places().models)]
+    missing = [*missing_files(graph, workspace.places().models)]
     if download:
         _get(missing, models, json)
     else:

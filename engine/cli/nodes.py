@@ -30,10 +30,14 @@ Words = Annotated[
 
 
 def command(
-    words: Words = None, nodes: options.NodeFiles = None, json: options.Json = False, debug: options.Debug = False
+    words: Words = None,
+    nodes: options.NodeFiles = None,
+    comfy_nodes: options.ComfyNodes = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
 ) -> int:
     """List the installed node types, search them by words, or describe one with its inputs and outputs."""
-    catalog = Workspace(nodes=nodes or ()).catalog
+    catalog = Workspace(nodes=nodes or (), comfy_nodes=comfy_nodes or ()).catalog
     named = _named(catalog, words or ())
     chosen = [named] if named else _about(catalog, words) if words else sorted(catalog.values(), key=_place)
     if json:

@@ -75,6 +75,15 @@ Inputs = Annotated[
 NodeFiles = Annotated[
     list[Path] | None, typer.Option("--nodes", metavar="FILE.py", help="A file with your own node types.")
 ]
+ComfyNodes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--comfy-nodes",
+        metavar="DIR",
+        help="A folder with node classes for ComfyUI (custom_nodes, or one package in it): their code runs as node "
+        "types. Can be repeated.",
+    ),
+]
 NodeTimeout = Annotated[
     float | None,
     typer.Option("--node-timeout", min=0.001, metavar="SECONDS", help="A node that takes longer has failed."),

@@ -8,7 +8,7 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.engine_options import EngineOptions
-from weft.engine.cli.graph_argument import read_graph, with_changes
+from weft.engine.cli.graph_argument import read_graph, whole_part, with_changes
 from weft.engine.cli.output import Exit, json_alone, json_line, say_warnings
 
 Memory = Annotated[
@@ -24,6 +24,7 @@ def command(
     only: options.Only = None,
     no_cache: options.NoCache = False,
     memory: Memory = False,
+    partial: options.Partial = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
@@ -34,7 +35,7 @@ def command(
     """
     settings = engine.settings(options.graph_path(graph))
     made = engine.engine(settings, no_cache=no_cache)
-    chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
+    chosen = with_changes(whole_part(read_graph(graph, made.limits, made.catalog), partial), changes, made.catalog)
     with json_alone(json):
         planned = made.plan(chosen, only or (), memory=memory)
     if json:

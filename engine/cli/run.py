@@ -49,7 +49,7 @@ def command(
         metadata=False if no_metadata else None,
     )
     made = engine.engine(settings, no_cache=no_cache, guarded=guard)
-    chosen = with_changes(whole_part(read_graph(graph, made.limits), partial), changes, made.catalog)
+    chosen = with_changes(whole_part(read_graph(graph, made.limits, made.catalog), partial), changes, made.catalog)
     if help_parameters:
         return list_parameters(chosen, made.catalog, json)
     return run_graph(made, chosen, only, listening(preview, json), json=json, debug=debug, audit=audit)

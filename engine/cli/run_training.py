@@ -29,7 +29,7 @@ def command(
     """
     settings = engine.settings(options.graph_path(graph), output=out, download=download or None)
     made = engine.engine(settings, no_cache=no_cache)
-    chosen = with_changes(read_graph(graph, made.limits), changes, made.catalog)
+    chosen = with_changes(read_graph(graph, made.limits, made.catalog), changes, made.catalog)
     if help_parameters:
         return list_parameters(chosen, made.catalog, json)
     return run_graph(made, chosen, only, listening(preview, json, TrainingProgress), json=json, debug=debug)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from weft.engine.cli import options
-from weft.engine.cli.graph_argument import read_graph, with_changes
+from weft.engine.cli.graph_argument import read_graph, whole_part, with_changes
 from weft.engine.cli.output import Exit, say_problems, write_file
 from weft.engine.show.draw import sketch, to_picture, to_text
 from weft.engine.workspace import Workspace
@@ -23,11 +23,15 @@ def command(
     out: Picture = None,
     changes: options.Changes = None,
     nodes: options.NodeFiles = None,
+    comfy_nodes: options.ComfyNodes = None,
+    partial: options.Partial = False,
     debug: options.Debug = False,
 ) -> int:
     """Print a graph as a tree, or draw it into a file. Graphs with problems are shown as far as possible."""
-    workspace = Workspace(nodes=nodes or ())
-    chosen = with_changes(read_graph(graph, workspace.limits), changes, workspace.catalog)
+    workspace = Workspace(nodes=nodes or (), comfy_nodes=comfy_nodes or ())
+    chosen = with_changes(
+        whole_part(read_graph(graph, workspace.limits, workspace.catalog), partial), changes, workspace.catalog
+    )
     say_problems(chosen.faults, as_json=False)
     if out is None:
         print(to_text(chosen, workspace.catalog))

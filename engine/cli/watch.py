@@ -41,7 +41,7 @@ def command(
         watch = Watch(
             made,
             Path(graph),
-            read=lambda: with_changes(read_graph(graph, made.limits), changes, made.catalog),
+            read=lambda: with_changes(read_graph(graph, made.limits, made.catalog), changes, made.catalog),
             done=done,
             failed=lambda fault: say_error(fault, as_json=False),
             listener=listener,

@@ -51,12 +51,16 @@ MAX_LINK = 1000
 _LINK_HINT = 'write {"link": "NODE"} or {"link": "NODE.OUTPUT"}; an object that is a value: {"value": {...}}'
 
 
-def load(path: Path, limit: int | None = None) -> Graph:
+NO_TYPES: Mapping[str, object] = MappingProxyType({})
+
+
+def load(path: Path, limit: int | None = None, types: Mapping[str, object] = NO_TYPES) -> Graph:
     """Read a graph file, or the graph that a picture carries.
 
     Args:
         path: the JSON file or the picture.
         limit: the greatest size that is read, in bytes; left out, the setting `limits.max_file_bytes`.
+        types: the node types that classes of another program's graph may be, by name.
 
     Raises:
         GraphError: where it cannot be read or is no graph at all.
@@ -77,7 +81,7 @@ def load(path: Path, limit: int | None = None) -> Graph:
         hint = (neighbour(path) or "check the path") if missing else "check the file and its permissions"
         message = f"cannot be read: {fault.strerror}"
         raise GraphError([Problem(message, hint, file=str(path), code="unreadable-file")]) from None
-    graph = read(content, path, limit)
+    graph = read(content, path, limit, types)
     return replace(graph, contents=contents, carries=others) if contents or others else graph
 
 
@@ -100,13 +104,19 @@ def neighbour(path: Path) -> str:
 
 @paused_collection()
 @few_suggestions()
-def read(content: bytes | str, path: Path | None = None, limit: int | None = None) -> Graph:
+def read(
+    content: bytes | str,
+    path: Path | None = None,
+    limit: int | None = None,
+    types: Mapping[str, object] = NO_TYPES,
+) -> Graph:
     """The graph that a JSON text describes; its `faults` are the problems of parts that were left out.
 
     Args:
         content: the text, UTF-8.
         path: the file it comes from: problems name it, and files that it names are looked up in its folder.
         limit: the greatest size that is read, in bytes; left out, no less than the text has.
+        types: the node types that classes of another program's graph may be, by name.
 
     Raises:
         GraphError: where the text is no graph at all.
@@ -118,7 +128,7 @@ def read(content: bytes | str, path: Path | None = None, limit: int | None = Non
         raise GraphError(problem.within(str(path or "")) for problem in fault.problems) from None
     # Reading may change the tree, so what it is called is asked before.
     name = _foreign_name(tree)
-    graph = built(tree, path, faults)
+    graph = built(tree, path, faults, types)
     return replace(graph, carries={name: _text(content)}) if graph.foreign and len(content) <= MAX_CARRIED else graph
 
 
@@ -137,13 +147,16 @@ def _text(content: bytes | str) -> str:
     return content if isinstance(content, str) else content.decode(errors="replace")
 
 
-def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -> Graph:
+def built(
+    tree: Any, path: Path | None = None, faults: Sequence[Problem] = (), types: Mapping[str, object] = NO_TYPES
+) -> Graph:
     """The graph that a parsed text describes, in Weft's format or in one that an installed library reads.
 
     Args:
         tree: as `parse` gives it; it may be changed.
         path: the file it comes from.
         faults: that parsing found.
+        types: the node types that classes of another program's graph may be, by name.
 
     Raises:
         GraphError: where it is no graph at all.
@@ -151,7 +164,8 @@ def built(tree: Any, path: Path | None = None, faults: Sequence[Problem] = ()) -
     file = str(path) if path else ""
     found = [*faults]
     try:
-        if isinstance(tree, dict) and "weft" not in tree and isinstance(foreign := foreign_graph(tree, path), Graph):
+        foreign = foreign_graph(tree, path, types) if isinstance(tree, dict) and "weft" not in tree else None
+        if isinstance(foreign, Graph):
             found += foreign.faults
             return replace(foreign, faults=tuple(problem.within(file) for problem in capped(found)))
         graph = _built(_document(tree, found), path, "", found)

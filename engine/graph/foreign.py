@@ -20,21 +20,25 @@ GROUP = "weft.formats"
 class ForeignReader(Protocol):
     """Reads graph files of another program."""
 
-    def __call__(self, tree: Mapping[str, Any], path: Path | None) -> object | None:
+    def __call__(self, tree: Mapping[str, Any], path: Path | None, types: Mapping[str, object]) -> object | None:
         """The `Graph` that a JSON object of another program describes; None where it is none of this program's.
 
         What has no counterpart is left out of the graph, with a problem for each in its `faults`.
 
         Args:
             path: the file that it comes from.
+            types: the node types of the user's own, by name, that classes of the program may be.
 
         Raises:
             GraphError: where nothing of it can be read.
         """
 
 
-def foreign_graph(tree: Mapping[str, Any], path: Path | None) -> object | None:
+def foreign_graph(tree: Mapping[str, Any], path: Path | None, types: Mapping[str, object]) -> object | None:
     """The `Graph` that another program's file describes; None where no installed library knows it.
+
+    Args:
+        types: the node types that classes of the program may be, by name.
 
     Raises:
         GraphError: where a library knows the format, and cannot read this file.
@@ -47,6 +51,6 @@ def foreign_graph(tree: Mapping[str, Any], path: Path | None) -> object | None:
             if is_interrupt(fault):
                 raise
             raise CatalogError(f"the graph format {point.value} cannot be imported: {described(fault)}") from fault
-        if (found := reader(tree, path)) is not None:
+        if (found := reader(tree, path, types)) is not None:
             return found
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from weft.engine.keys import (
     reference,
 )
 from weft.engine.spec.call import Call, Gather
-from weft.engine.spec.node import NodeType
+from weft.engine.spec.changing import ALWAYS
 from weft.engine.types import is_default
 from weft.engine.weights.resources import HashedResource
 
@@ -37,12 +38,14 @@ class CallKeys(NamedTuple):
         given: its encoded inputs without links.
         linked: its inputs with links, by name.
         whole: all of its inputs, encoded, where none has links.
+        once: whether its result is never used again, so that no two content keys of it are equal.
     """
 
     heads: KeyHeads
     given: list[bytes]
     linked: list[tuple[str, Link | Gather]]
     whole: bytes | None
+    once: bool = False
 
     def recipe(self, recipe_of: Callable[[str], Digest]) -> Digest:
         """The recipe key, by the recipe keys of the nodes behind its links."""
@@ -50,7 +53,8 @@ class CallKeys(NamedTuple):
 
     def content(self, digest_of: Callable[[Link], Digest]) -> Digest:
         """The content key, by the digest of the value behind each of its links."""
-        return self._key(self.heads.content, lambda link: reference("value", digest_of(link)))
+        head = self.heads.content + os.urandom(16) if self.once else self.heads.content
+        return self._key(head, lambda link: reference("value", digest_of(link)))
 
     def partial(self) -> Digest:
         """The partial key."""
@@ -91,9 +95,5 @@ def call_keys(call: Call, found: Mapping[str, HashedResource], settings: Mapping
             given.append(named(name, reference("file", found[one].digest)))
         else:
             given.append(named(name, literal(one)))
-    return CallKeys(_heads(call.type, settings), given, linked, None if linked else encode_inputs(given))
-
-
-def _heads(type: NodeType, settings: Mapping[str, str]) -> KeyHeads:
-    """The beginnings of the keys of a node type's calls, under the engine settings that its result depends on."""
-    return key_heads(type.identity, tuple((name, settings[name]) for name in type.settings))
+    heads = key_heads(call.identity, tuple((name, settings[name]) for name in call.type.settings))
+    return CallKeys(heads, given, linked, None if linked else encode_inputs(given), call.state == ALWAYS)

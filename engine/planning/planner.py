@@ -31,6 +31,7 @@ from weft.engine.planning.memory_needs import MemoryForecast, MemoryKeys, Memory
 from weft.engine.planning.pace import Pace, pace_of
 from weft.engine.quantities import shown_size
 from weft.engine.spec.call import Call
+from weft.engine.spec.changing import ALWAYS, as_of_now
 from weft.engine.spec.workload import Work
 from weft.engine.store import CorruptRecord, CostNote, MemoryNote, Note, PaceNote, Record, ResultNote, Store
 from weft.engine.store.notes import N
@@ -269,6 +270,7 @@ class _Planner:
                 self.nodes[id] = self._keyed(call)
         self.digests.save()
         self._find_refused()
+        self._find_always()
         missed = self._missed_while_pending() if self.checked.pending else self._missed()
         for id in missed:
             self._decide(self.nodes[id])
@@ -278,6 +280,7 @@ class _Planner:
         return Plan(self.checked, self.settings, tuple(known), self.waits)
 
     def _keyed(self, call: Call) -> _Node:
+        call = as_of_now(call, self.checked.calls)
         found = {text: self.digests.of(one) for text, one in call.resources.items()}
         keys = call_keys(call, found, self.settings)
         return _Node(call, found, keys, keys.recipe(lambda id: self.nodes[id].recipe))
@@ -297,6 +300,12 @@ class _Planner:
         first = ancestors(calls, deciding(self.checked).wanted)
         then = ancestors(calls, (link.node for links in pending.values() for link in links), pending)
         return sorted(self._missed(), key=lambda id: (id not in first, id not in then))
+
+    def _find_always(self) -> None:
+        """Find the nodes whose recipe says nothing of their result, with all below them: they run each time."""
+        for id, node in self.nodes.items() if any(one.call.state for one in self.nodes.values()) else ():
+            if node.call.state == ALWAYS or any(link.node in self.unsettled for _, link in node.call.links):
+                self.unsettled.add(id)
 
     def _find_unsettled(self) -> None:
         """Find the nodes whose recipe is not known yet, and those that may turn out not to be needed."""
@@ -368,6 +377,9 @@ class _Planner:
             return
         if node.call.id in self.waits:
             node.state, node.after = "undecided", self.waits[node.call.id]
+            return
+        if node.call.state == ALWAYS:
+            node.partial, node.state = node.keys.partial(), "run"
             return
         above = dict.fromkeys(link.node for _, link in node.call.links)
         unknown = tuple(id for id in above if self.nodes[id].record is None)
@@ -462,6 +474,8 @@ class _Planner:
         if node.state == "run" and node.damage:
             return f"its stored result cannot be used: {node.damage}"
         changed = self._changes(node)
+        if node.call.state == ALWAYS:
+            return "it runs each time, as its class says"
         running = tuple(id for id in dict.fromkeys(link.node for _, link in node.call.links) if self._may_run(id))
         if node.state == "undecided":
             return ", ".join([*changed, f"depends on the result of {listed_ids(node.after)}"])

@@ -21,12 +21,22 @@ class Gather:
 
 @dataclass(frozen=True)
 class Call:
-    """A node with its inputs resolved: each a literal in its declared type, a `Link` or a `Gather`."""
+    """A node with its inputs resolved: each a literal in its declared type, a `Link` or a `Gather`.
+
+    Args:
+        state: of what it depends on besides its inputs (`weft.engine.spec.changing`); empty for nearly all.
+    """
 
     id: str
     type: NodeType
     inputs: Mapping[str, Any]
     resources: Mapping[str, Resolved] = field(default_factory=dict)
+    state: str = ""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The part of its keys that no input says."""
+        return (*self.type.identity, self.state) if self.state else self.type.identity
 
     @cached_property
     def links(self) -> tuple[tuple[str, Link], ...]:

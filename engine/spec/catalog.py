@@ -84,7 +84,8 @@ class Catalog(Mapping[str, NodeType]):
     def suggest(self, name: str) -> str:
         """The hint for an unknown type: the nearest name, or where to look."""
         near = nearest(name, self, least=_ALIKE)
-        return near or "`weft nodes WORD` searches the node types; --nodes FILE.py adds your own"
+        own = "--nodes FILE.py adds your own, --comfy-nodes DIR those for ComfyUI"
+        return near or f"`weft nodes WORD` searches the node types; {own}"
 
     def including(self, graph: Graph) -> Catalog:
         """This catalogue and the node types that a graph was composed with in Python."""

@@ -32,7 +32,7 @@ from weft.engine.keys import digest, digest_bytes, digest_file
 from weft.engine.spec.catalog import Catalog, types_of
 from weft.engine.spec.import_reads import digests_of, forget_stale_bytecode, reads_noted
 from weft.engine.spec.node import NodeType
-from weft.engine.spec.node_files import FileRead, NodeFile, Source, imported_names, module_chain
+from weft.engine.spec.node_files import FileRead, NodeFile, Source, imported_names, is_elsewhere, module_chain
 
 PREFIX = "weft_user_nodes_"
 """How the names of these modules begin in `sys.modules`."""
@@ -44,19 +44,31 @@ class _Space:
     Args:
         name: of the package that stands for the folder.
         imports: the modules, by the names under which the folder's files import them.
-        files: those with node types.
+        files: those with node types; that of a package has the name "".
+        absent: names of modules that they cannot import.
     """
 
-    def __init__(self, name: str, folder: Path, imports: Mapping[str, Source], files: Mapping[str, Source]) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        imports: Mapping[str, Source],
+        files: Mapping[str, Source],
+        absent: frozenset[str] = frozenset(),
+    ) -> None:
         self.name = name
         self.folder = folder
         self.sources = {**files, **imports}
+        self.absent = absent
         self.reads: dict[Path, FileRead] = {}
         self.top = {one.partition(".")[0] for one in imports}
+        if "" in files:  # modules of a package were read whether or not they are imported by these names
+            self.top = {one for one in self.top if not is_elsewhere(one, folder)}
         self.builtins = {**vars(builtins), "__import__": self._import}
         self.package = ModuleType(name, f"The modules of {folder}.")
         self.package.__path__ = []
-        sys.modules[name] = self.package
+        if "" not in files:
+            sys.modules[name] = self.package
 
     def _import(
         self,
@@ -68,6 +80,8 @@ class _Space:
     ) -> ModuleType:
         """What an import statement of these modules calls: `__import__`, with the folder's modules in front."""
         top = name.partition(".")[0]
+        if not level and top in self.absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         if level or top not in self.top:
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         found = builtins.__import__(f"{self.name}.{name}", globals, locals, fromlist or (), 0)
@@ -82,9 +96,8 @@ class _Space:
         source = self.sources.get(name)
         if source is None:
             return None
-        spec = importlib.util.spec_from_file_location(
-            f"{self.name}.{name}", source.path, loader=_FromSource(source, self)
-        )
+        full = f"{self.name}.{name}" if name else self.name
+        spec = importlib.util.spec_from_file_location(full, source.path, loader=_FromSource(source, self))
         if spec and source.is_package:
             # The path of a package stays empty: in a folder, Python would find its modules as they are by now, or as
             # bytecode of an earlier state.
@@ -110,7 +123,7 @@ class _Finder(MetaPathFinder):
     def find_spec(self, fullname: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
         name, _, rest = fullname.partition(".")
         space = _SPACES.get(name) if name.startswith(PREFIX) else None
-        return space.spec(rest) if space and rest else None
+        return space.spec(rest) if space else None
 
 
 _SPACES: dict[str, _Space] = {}
@@ -140,7 +153,24 @@ def load(files: Sequence[NodeFile]) -> list[tuple[NodeFile, list[NodeType]]]:
     """
     with _LOADING:
         spaces = {folder: _space(folder, files) for folder in {one.folder for one in files}}
-        return [(one, _types(one, spaces[one.folder])) for one in files]
+        return [(one, _types(one, _module(one, spaces[one.folder]))) for one in files]
+
+
+def run_files(files: Sequence[NodeFile]) -> list[ModuleType | CatalogError]:
+    """Run files, and packages by their `__init__.py`; gives the module of each, or why it cannot be imported.
+
+    Its cause is what the file raised.
+    """
+    with _LOADING:
+        spaces = {folder: _space(folder, files) for folder in {one.folder for one in files}}
+        return [_module_or_fault(one, spaces[one.folder]) for one in files]
+
+
+def _module_or_fault(file: NodeFile, space: _Space) -> ModuleType | CatalogError:
+    try:
+        return _module(file, space)
+    except CatalogError as fault:
+        return fault
 
 
 def joined_with_files(catalog: Catalog, paths: Iterable[Path], read: dict[Path, FileStamp | None]) -> Catalog:
@@ -171,10 +201,11 @@ def _space(folder: Path, files: Iterable[NodeFile]) -> _Space:
     # Named by content: functions of an earlier state go on with the modules of that state. Engines that read one state
     # have the same classes; a state that is there again is run again, since value classes are those that ran last.
     named = [(name, digest_bytes(one.content)) for name, one in sorted({**own, **imports}.items())]
-    name = f"{PREFIX}{digest([os.fsencode(folder), named])[:16]}"
+    absent = frozenset[str]().union(*(one.absent for one in files if one.folder == folder))
+    name = f"{PREFIX}{digest([os.fsencode(folder), named, sorted(absent)])[:16]}"
     if _LATEST.get(folder) != name or _SPACES[name].is_outdated():
         _forget(name)
-        _SPACES[name] = _Space(name, folder, imports, own)
+        _SPACES[name] = _Space(name, folder, imports, own, absent)
         _LATEST[folder] = name
     return _SPACES[name]
 
@@ -193,16 +224,24 @@ def _forget(space: str) -> None:
             del sys.modules[known]
 
 
-def _types(file: NodeFile, space: _Space) -> list[NodeType]:
+def _module(file: NodeFile, space: _Space) -> ModuleType:
+    """The module of a file, which is run.
+
+    Raises:
+        CatalogError: where it cannot be imported.
+    """
     try:
-        module = _run(file, space)
+        return _run(file, space)
     except BaseException as fault:
         _LATEST.pop(file.folder, None)  # all is read again next time
         if is_interrupt(fault):
             raise
-        raise CatalogError(f"--nodes {file.path}: {described(fault)}") from fault
+        raise CatalogError(f"{file.option} {file.path}: {described(fault)}") from fault
     finally:
         file.reads = dict(space.reads)
+
+
+def _types(file: NodeFile, module: ModuleType) -> list[NodeType]:
     own = [type for type in types_of(module) if type.function.__module__ == module.__name__]
     if not own:
         others = listed(key for key in vars(module) if not key.startswith("_"))
@@ -212,7 +251,7 @@ def _types(file: NodeFile, space: _Space) -> list[NodeType]:
 
 def _run(file: NodeFile, space: _Space) -> ModuleType:
     """The module of a file: run, or as it is where it was run before."""
-    name = f"{space.name}.{file.module}"
+    name = f"{space.name}.{file.module}" if file.module else space.name
     for left in reversed(range(RUNS)):
         with reads_noted() as reads:
             try:
@@ -232,7 +271,8 @@ def _run(file: NodeFile, space: _Space) -> ModuleType:
             break
         if left:
             _forget(space.name)
-            sys.modules[space.name] = space.package
+            if file.module:
+                sys.modules[space.name] = space.package
     return module
 
 

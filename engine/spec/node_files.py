@@ -61,6 +61,9 @@ class NodeFile:
 
     Args:
         imports: these modules, by the names under which the folder's files import them.
+        option: by which it was named, for messages.
+        absent: names of modules that its files cannot import, though Python or the folder may have such ones.
+        is_package: whether it is the `__init__.py` of a package, whose modules import each other by relative names.
         missing: files that are imported and not there.
         reads: other files that it depends on, known when it was run (`load`).
     """
@@ -70,21 +73,43 @@ class NodeFile:
     imports: dict[str, Source] = field(default_factory=dict)
     missing: set[Path] = field(default_factory=set)
     reads: dict[Path, FileRead] = field(default_factory=dict)
+    option: str = "--nodes"
+    absent: frozenset[str] = frozenset()
+    is_package: bool = False
 
     @classmethod
-    def read(cls, path: Path) -> NodeFile:
+    def read(cls, path: Path, option: str = "--nodes", absent: frozenset[str] = frozenset()) -> NodeFile:
         """Read a file and what it imports from its folder; nothing of it is run.
 
         Raises:
             CatalogError: where it is no Python file.
         """
         if path.suffix != ".py" or not path.is_file():
-            raise CatalogError(f"--nodes {path}: expected a Python file")
+            raise CatalogError(f"{option} {path}: expected a Python file")
         try:
-            found = cls(path, Source.read(path.resolve()))
+            found = cls(path, Source.read(path.resolve()), option=option, absent=absent)
         except OSError as fault:
-            raise CatalogError(f"--nodes {path}: cannot be read: {fault.strerror or fault}") from fault
+            raise CatalogError(f"{option} {path}: cannot be read: {fault.strerror or fault}") from fault
         found._follow()
+        return found
+
+    @classmethod
+    def read_package(cls, folder: Path, option: str, absent: frozenset[str]) -> NodeFile:
+        """Read a package with all of its modules, since it may find some of them by names that it computes.
+
+        Raises:
+            CatalogError: where it cannot be read, or has too many modules.
+        """
+        path = folder / "__init__.py"
+        try:
+            root = Source.read(path.resolve(), is_package=True)
+            found = cls(path, root, option=option, absent=absent, is_package=True)
+            for name, source in _modules_in(found.folder):
+                found.imports[name] = source
+                if len(found.imports) > MAX_MODULES:
+                    raise CatalogError(f"{option} {folder}: more than {MAX_MODULES:,} modules")
+        except OSError as fault:
+            raise CatalogError(f"{option} {folder}: cannot be read: {fault.strerror or fault}") from fault
         return found
 
     @property
@@ -94,7 +119,9 @@ class NodeFile:
 
     @property
     def module(self) -> str:
-        """The name of its module: its own, where that can be the name of one."""
+        """The name of its module: its own, where that can be the name of one; empty for a package."""
+        if self.is_package:
+            return ""
         stem = self.source.path.stem
         return stem if stem.isidentifier() else f"file_{digest(os.fsencode(stem))[:8]}"
 
@@ -135,7 +162,7 @@ class NodeFile:
                 if parts[0] not in sys.modules:
                     self.missing.add(place.with_name(f"{place.name}.py"))
                 return
-            if _is_elsewhere(parts[0], self.folder):
+            if is_elsewhere(parts[0], self.folder):
                 return
         for count in range(1, len(parts) + 1):
             dotted = ".".join(parts[:count])
@@ -154,6 +181,25 @@ class NodeFile:
             yield (dotted if source.is_package else dotted.rpartition(".")[0]), source
 
 
+MAX_MODULES = 2_000
+"""Modules of a package."""
+
+
+def _modules_in(folder: Path) -> Iterator[tuple[str, Source]]:
+    """The modules of a package's folder, and of those in it, by their names in the package; hidden folders aside."""
+    waiting = deque([(folder, "")])
+    while waiting:
+        place, prefix = waiting.popleft()
+        for path in sorted(place.iterdir()):
+            if path.suffix == ".py" and path.name != "__init__.py" and "." not in path.stem:
+                yield f"{prefix}{path.stem}", Source.read(path)
+            elif path.is_dir() and not path.is_symlink() and "." not in path.name and path.name != "__pycache__":
+                found = _source_at(path)
+                if found is not None and (found.stamp or any(path.glob("*.py"))):
+                    yield f"{prefix}{path.name}", found
+                waiting.append((path, f"{prefix}{path.name}."))
+
+
 def _source_at(place: Path) -> Source | None:
     """The package or module of a path without ending; None where there is none."""
     try:
@@ -166,7 +212,7 @@ def _source_at(place: Path) -> Source | None:
         return None
 
 
-def _is_elsewhere(name: str, folder: Path) -> bool:
+def is_elsewhere(name: str, folder: Path) -> bool:
     """Whether Python finds a module of this name outside of the folder."""
     if name in sys.stdlib_module_names:
         return True

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from weft.engine.errors import GraphError, Problem
 from weft.engine.graph.graph import Graph, Link, Node
 from weft.engine.interop.definitions import ClassDefinition
 from weft.engine.spec.node import NodeType
+from weft.nodes.interop.class_entries import write_own_class
+from weft.nodes.interop.comfy_classes import PlainClass
 from weft.nodes.interop.comfyui import definitions
 from weft.nodes.interop.entries import UnmappableError
 from weft.nodes.interop.export_entries import EXPORTS, ExportedNode, ExportEntry, Outputs
@@ -126,6 +129,10 @@ class ExportDraft:
         """Write a node; a problem where it has no counterpart."""
         node = self.nodes[id]
         entry: ExportEntry | None = EXPORTS.get(node.type)
+        known = self.catalog.get(node.type) if entry is None else None
+        own = known.trait(PlainClass) if known else None
+        if own is not None:
+            entry = partial(write_own_class, own)
         if entry is None:
             yield Problem(f"{node.type} has no counterpart in ComfyUI", "leave it out", id, code=CODE)
             return
@@ -144,7 +151,8 @@ class ExportDraft:
         """Write a node of ComfyUI's; inputs that are None take their defaults."""
         id = str(len(self.tree) + 1)
         filled = {name: value for name, value in inputs.items() if value is not None}
-        given = {**dict(_defaults(definitions()[type], filled)), **filled}
+        known = definitions().get(type)
+        given = {**dict(_defaults(known, filled) if known else ()), **filled}
         meta = {"_meta": {"title": title}} if title else {}
         self.tree[id] = {"class_type": type, "inputs": given, **meta}
         return id

@@ -6,17 +6,20 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from weft.engine.errors import GraphError, Problem, capped
 from weft.engine.graph.graph import Graph
-from weft.engine.interop.definitions import Definitions, definitions_of
+from weft.engine.interop.definitions import ClassDefinition, Definitions, definitions_of
 from weft.engine.interop.foreign_formats import is_foreign, links_of, needed, problems_of, read_foreign
 from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
 from weft.nodes.interop.a1111 import read_a1111
+from weft.nodes.interop.class_entries import write_class
+from weft.nodes.interop.comfy_classes import PREFIX, PlainClass, RefusedClass
 from weft.nodes.interop.entries import ModelPart, UnmappableError
 from weft.nodes.interop.writing import ENTRIES, ForeignDraft, MappedNode
 
@@ -53,15 +56,48 @@ def entries() -> Mapping[str, Any]:
     return ENTRIES
 
 
-def read_comfyui(tree: Mapping[str, Any], path: Path | None) -> Graph | None:
+class KnownClasses(Mapping[str, ClassDefinition]):
+    """What is known of ComfyUI's own classes, and of the user's where no entry maps one of that name.
+
+    Args:
+        types: the node types, those of the user's classes among them.
+    """
+
+    def __init__(self, types: Mapping[str, object]) -> None:
+        self._core = definitions()
+        self._types = types
+
+    def own(self, name: str) -> PlainClass | RefusedClass | None:
+        """The user's class of a name; None where there is none, or it is mapped."""
+        found = None if name in entries() else self._types.get(f"{PREFIX}{name}")
+        return next((one for one in getattr(found, "traits", ()) if isinstance(one, (PlainClass, RefusedClass))), None)
+
+    def __getitem__(self, name: str) -> ClassDefinition:
+        own = self.own(name)
+        return own.definition if isinstance(own, PlainClass) else self._core[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._core)
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+
+def read_comfyui(
+    tree: Mapping[str, Any], path: Path | None, types: Mapping[str, object] = MappingProxyType({})
+) -> Graph | None:
     """The graph that a ComfyUI file describes, or the parameters that A1111 writes; None where it is neither.
+
+    Args:
+        types: the node types, those of the user's own classes among them (`--comfy-nodes`).
 
     Raises:
         GraphError: where nothing of it can be read.
     """
     if not is_foreign(tree):
         return read_a1111(tree, path)
-    graph = mapped(read_foreign(tree, definitions()), path)
+    known = KnownClasses(types)
+    graph = mapped(read_foreign(tree, known), path, known)
     if not graph.nodes:
         raise GraphError(graph.faults or [_empty()])
     return graph
@@ -72,18 +108,19 @@ def _empty() -> Problem:
     return Problem("a ComfyUI workflow in which nothing gives a result", hint, code="foreign-graph")
 
 
-def mapped(foreign: ForeignGraph, path: Path | None = None) -> Graph:
+def mapped(foreign: ForeignGraph, path: Path | None = None, known: KnownClasses | None = None) -> Graph:
     """A graph of ComfyUI's as one of Weft's.
 
     What has no counterpart is in its faults, and left out with all that needs it.
     """
     file = str(path) if path else ""
-    wanted = needed(foreign, definitions())
+    known = KnownClasses({}) if known is None else known
+    wanted = needed(foreign, known)
     draft = ForeignDraft()
     if len(foreign.nodes) > MAX_NODES:
         message = f"{len(foreign.nodes):,} nodes, more than {MAX_NODES:,}"
         raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
-    found = [*problems_of(foreign, definitions(), wanted)]
+    found = [*problems_of(foreign, known, wanted)]
     faulty = {one.node for one in found}
     used = defaultdict[str, set[int]](set)
     for link in (link for node in foreign.nodes.values() for link in links_of(node)):
@@ -95,7 +132,7 @@ def mapped(foreign: ForeignGraph, path: Path | None = None) -> Graph:
         if id in faulty or any(link.node not in draft.outputs for link in _all_links(id, node, models)):
             draft.keep_inputs(node)
             continue
-        _write(id, node, draft, roles.get(id, ""), models.get(id), used[id])
+        _write(id, node, draft, roles.get(id, ""), models.get(id), used[id], known)
     problems = capped(one.within(file) for one in (*foreign.faults, *found, *draft.problems))
     title = foreign.title or (path.stem if path else "")
     draft.keep_used()
@@ -103,9 +140,18 @@ def mapped(foreign: ForeignGraph, path: Path | None = None) -> Graph:
     return replace(graph, path=path, faults=tuple(problems), foreign=True)
 
 
-def _write(id: str, node: ForeignNode, draft: ForeignDraft, role: str, model: str | None, uses: set[int]) -> None:
+def _write(
+    id: str,
+    node: ForeignNode,
+    draft: ForeignDraft,
+    role: str,
+    model: str | None,
+    uses: set[int],
+    classes: KnownClasses,
+) -> None:
     """Write what a node is here; a problem where it is nothing."""
-    entry = entries().get(node.type)
+    own = classes.own(node.type)
+    entry = entries().get(node.type) or (partial(write_class, own) if own else None)
     if entry is None:
         draft.problems.append(_unknown(id, node))
         draft.keep_inputs(node)
@@ -113,7 +159,7 @@ def _write(id: str, node: ForeignNode, draft: ForeignDraft, role: str, model: st
     part = draft.outputs[model][0] if model else None
     known = part if isinstance(part, ModelPart) else None
     try:
-        draft.outputs[id] = entry(MappedNode(id, node, definitions().get(node.type), draft, role, known, sorted(uses)))
+        draft.outputs[id] = entry(MappedNode(id, node, classes.get(node.type), draft, role, known, sorted(uses)))
     except (UnmappableError, ArithmeticError, LookupError, TypeError, ValueError) as found:
         # A value of another type or size than its class has, which the definitions do not tell.
         fault = found if isinstance(found, UnmappableError) else f"its values are not those of this class ({found})"
@@ -130,7 +176,7 @@ def _unknown(id: str, node: ForeignNode) -> Problem:
     where = f"of the package {node.package}, " if node.package else ""
     own = "" if node.type in definitions() or node.package else "no node of ComfyUI's own, "
     message = f"the node class {node.type}, {own or where}has no counterpart here"
-    hint = "--partial imports what does not need it"
+    hint = "--comfy-nodes FOLDER runs classes that need nothing of ComfyUI; --partial imports what does not need it"
     return Problem(message, hint, id, code=UNMAPPED)
 
 

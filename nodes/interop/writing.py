@@ -26,6 +26,7 @@ class ForeignDraft:
         sets: what each parameter is, and the inputs that it sets.
         outputs: what each output of the other program's nodes is here, by node.
         results: the nodes that give something to the user, or to a node that cannot be written.
+        shown: outputs of the graph, by name: what nodes give to the user that is no file.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class ForeignDraft:
     outputs: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
+    shown: dict[str, Link] = field(default_factory=dict)
     _next: dict[str, int] = field(default_factory=dict, repr=False)
     _named: dict[tuple[str, Any], str] = field(default_factory=dict, repr=False)
 
@@ -88,7 +90,9 @@ class ForeignDraft:
             name: Parameter(tuple(targets), description=description)
             for name, (description, targets) in sorted(self.sets.items(), key=_rank)
         }
-        return Graph(title=title, nodes=MappingProxyType(dict(self.nodes)), parameters=parameters, notes=notes)
+        outputs = {name: link for name, link in self.shown.items() if link.node in self.nodes}
+        nodes = MappingProxyType(dict(self.nodes))
+        return Graph(title=title, nodes=nodes, parameters=parameters, outputs=outputs, notes=notes)
 
 
 _FIRST = ("prompt", "negative_prompt", "image", "seed", "steps", "cfg", "width", "height")
@@ -206,7 +210,7 @@ class MappedNode:
             suffix: of its id, where the entry writes several.
         """
         own = slug(self.node.title) if self.node.title and self.node.title != self.node.type else ""
-        base = own or self.role or snake(type)
+        base = own or self.role or slug(snake(type.rpartition(":")[2])) or "node"
         id = f"{base}_{suffix}" if suffix and (own or self.role) else suffix or base
         made = self.draft.add(id, type, inputs, self._sources())
         if self.definition is None or self.definition.sink:

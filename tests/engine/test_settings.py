@@ -145,7 +145,7 @@ def test_even_there_folders_limits_and_downloads_are_refused(
 
 def test_folders_limits_downloads_and_commands_are_never_set_next_to_a_graph() -> None:
     never = {"models", "inputs", "output", "store", "shared_store", "download", "node_timeout", "notify"}
-    never |= {"preview_decoders", "safety", "safety_labels", "safety_threshold", "safety_action"}
+    never |= {"comfy_nodes", "preview_decoders", "safety", "safety_labels", "safety_threshold", "safety_action"}
     never |= {name for name in NAMES if name.startswith("limits.")}
     assert {one.name for one in TABLE if not one.next_to_graph} == never
 

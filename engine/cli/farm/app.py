@@ -66,6 +66,7 @@ def setup_of(engine: EngineOptions, job: Job, *inputs: Path) -> Setup:
         models=_absolute(settings.models),
         inputs=(*_absolute([*settings.inputs, *inputs]), str(Path.cwd())),
         nodes=_absolute(engine.nodes or ()),
+        comfy_nodes=_absolute(settings.comfy_nodes),
         metadata=settings.metadata,
         node_timeout=settings.node_timeout,
         weights=settings.weights,

@@ -47,13 +47,14 @@ def export(
     out: Out = None,
     batch: BatchSize = None,
     item_timeout: ItemTimeout = None,
+    partial: options.Partial = False,
     debug: options.Debug = False,
 ) -> int:
     """Write a job into its folder and a job description for another farm, whose tasks call `run-chunk`."""
     if not openjd_file and not slurm_file:
         raise InputError("no file to write", "give --openjd FILE or --slurm FILE")
     folder = job_folder(job, out)
-    read = read_job(job, batch, item_timeout)
+    read = read_job(job, engine, batch, item_timeout, partial)
     made = prepare(read, folder, setup_of(engine, read))
     tasks = read_tasks(folder)
     seconds = made.plan.seconds

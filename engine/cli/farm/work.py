@@ -31,6 +31,7 @@ from weft.engine.farm.submit import submit as submitted
 from weft.engine.farm.sweep.job import Job, load
 from weft.engine.farm.work.ledger import Ledger
 from weft.engine.farm.work.worker import Worker
+from weft.engine.workspace import Workspace
 
 TERMINATED = 143
 """The exit code of a worker that was ended by SIGTERM."""
@@ -77,9 +78,16 @@ Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folder
 Price = Annotated[float, typer.Option("--price", min=0, help="Price of one worker for one hour.")]
 
 
-def read_job(path: Path, batch: int | None, item_timeout: float | None = None) -> Job:
-    """The job of a file, with its batch size and its time limit replaced if they are given."""
-    job = load(path)
+def read_job(
+    path: Path, engine: EngineOptions, batch: int | None, item_timeout: float | None = None, partial: bool = False
+) -> Job:
+    """The job of a file, with its batch size and its time limit replaced if they are given.
+
+    Args:
+        engine: has the folders of classes that a graph of another program may name.
+        partial: whether of such a graph what has no counterpart here is left out.
+    """
+    job = load(path, Workspace(comfy_nodes=engine.comfy_nodes or ()).catalog, partial)
     return replace(job, batch=batch or job.batch, item_timeout=item_timeout or job.item_timeout)
 
 
@@ -91,11 +99,12 @@ def plan(
     batch: BatchSize = None,
     workers: Workers = 1,
     price: Price = 0.0,
+    partial: options.Partial = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> int:
     """Show how many items, node executions and cache hits a job has, and its time and cost. Nothing is run."""
-    read = read_job(job, batch)
+    read = read_job(job, engine, batch, partial=partial)
     found = planned(read, setup_of(engine, read, job.parent).engine())
     if json:
         json_line({"event": "job_plan", **_figures(found, workers, price)})
@@ -139,10 +148,11 @@ def submit(
     out: Out = None,
     batch: BatchSize = None,
     item_timeout: ItemTimeout = None,
+    partial: options.Partial = False,
     debug: options.Debug = False,
 ) -> int:
     """Write a job into its folder, for `weft farm work`. Pictures that are published there already are kept."""
-    folder, read = job_folder(job, out), read_job(job, batch, item_timeout)
+    folder, read = job_folder(job, out), read_job(job, engine, batch, item_timeout, partial)
     submitted(read, folder, setup_of(engine, read))
     ledger = opened(folder)
     print(progress(ledger))
@@ -190,6 +200,7 @@ def run(
     out: Out = None,
     batch: BatchSize = None,
     item_timeout: ItemTimeout = None,
+    partial: options.Partial = False,
     workers: Workers = 1,
     devices: Devices = "",
     ray: Ray = None,
@@ -202,7 +213,7 @@ def run(
     debug: options.Debug = False,
 ) -> int:
     """Submit a job and run it. Run the command again to continue an interrupted job."""
-    folder, read = job_folder(job, out), read_job(job, batch, item_timeout)
+    folder, read = job_folder(job, out), read_job(job, engine, batch, item_timeout, partial)
     needs = {**read.resources, **amounts(resource or ())}
     refuse_what_ray_decides(ray, devices, resource)
     setup = setup_of(engine, read)

@@ -14,7 +14,7 @@ in one list of `zip` are walked together. `values` reads their values, `items` e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,8 +120,12 @@ class Job:
         return total
 
 
-def load(path: Path) -> Job:
+def load(path: Path, types: Mapping[str, object] = document.NO_TYPES, partial: bool = False) -> Job:
     """Read a job file.
+
+    Args:
+        types: the node types that classes of another program's graph may be, by name.
+        partial: whether of such a graph what has no counterpart here is left out.
 
     Raises:
         GraphError: with every problem of the job.
@@ -143,23 +147,36 @@ def load(path: Path) -> Job:
                 )
             ]
         ) from None
-    return read(content, path, limit)
+    return read(content, path, limit, types, partial)
 
 
 @few_suggestions()
-def read(content: bytes | str, path: Path, limit: int = Limits.max_file_bytes) -> Job:
+def read(
+    content: bytes | str,
+    path: Path,
+    limit: int = Limits.max_file_bytes,
+    types: Mapping[str, object] = document.NO_TYPES,
+    partial: bool = False,
+) -> Job:
     """The job that a JSON text says.
 
     Args:
         path: the file it comes from; its graph and files are looked up in its folder.
         limit: the greatest size that is read, in bytes.
+        types: the node types that classes of another program's graph may be, by name.
+        partial: whether of such a graph what has no counterpart here is left out.
 
     Raises:
         GraphError: with every problem of the job.
     """
     faults: list[Problem] = []
     try:
-        job = made(_model(parse(content, faults, limit)), path.parent)
+        model = _model(parse(content, faults, limit))
+        problems: list[Problem] = []
+        graph = _graph(model.graph, path.parent, types, problems)
+        if partial and graph is not None and graph.foreign:
+            graph = replace(graph, faults=())
+        job = made(model, path.parent, graph, problems)
         if faults:
             raise GraphError([])
     except GraphError as fault:
@@ -207,18 +224,18 @@ def _translated(fault: ValidationError) -> Iterator[Problem]:
             yield Problem(f"`{place}`: expected {expected}, found {shown(error['input'])}", code="malformed-value")
 
 
-def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
-    """The job of a model: its graph and values read.
+def made(model: JobModel, folder: Path, graph: Graph | None, problems: Sequence[Problem] = ()) -> Job:
+    """The job of a model: its values read.
 
     Args:
         folder: where its files are looked up.
-        graph: instead of the one that the model names.
+        graph: of the job; None where it cannot be read.
+        problems: of reading it.
 
     Raises:
         GraphError: with every problem of the job.
     """
-    problems: list[Problem] = []
-    graph = graph or _graph(model.graph, folder, problems)
+    problems = [*problems]
     values = _values(model, folder, problems)
     problems += _unknown_targets(graph, "sweep over", model.sweep) if graph else ()
     problems += _unknown_targets(graph, "on_out_of_memory:", model.on_out_of_memory) if graph else ()
@@ -253,11 +270,13 @@ def made(model: JobModel, folder: Path, graph: Graph | None = None) -> Job:
     return job
 
 
-def _graph(given: str | dict[str, Any], folder: Path, problems: list[Problem]) -> Graph | None:
+def _graph(
+    given: str | dict[str, Any], folder: Path, types: Mapping[str, object], problems: list[Problem]
+) -> Graph | None:
     try:
         if isinstance(given, str):
-            return document.load(folder / given)
-        return document.built(given, folder / "graph")
+            return document.load(folder / given, types=types)
+        return document.built(given, folder / "graph", types=types)
     except GraphError as fault:
         problems += fault.problems
         return None

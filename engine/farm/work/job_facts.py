@@ -37,6 +37,7 @@ class Setup:
     models: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
+    comfy_nodes: tuple[str, ...] = ()
     metadata: bool = field(default_factory=default("metadata"))
     node_timeout: float | None = field(default_factory=default("node_timeout"))
     weights: int | None = field(default_factory=default("weights"))
@@ -44,7 +45,7 @@ class Setup:
     offload: str = field(default_factory=default("offload"))
 
     def __post_init__(self) -> None:
-        for name in ("models", "inputs", "nodes"):
+        for name in ("models", "inputs", "nodes", "comfy_nodes"):
             object.__setattr__(self, name, tuple(map(str, one_or_many(getattr(self, name)))))
 
     def engine(self, **changes: Any) -> Engine:
