@@ -25,7 +25,6 @@ from weft.engine import lazy_exports, loaders_in
 from weft.nodes import moved_node_modules as _moved_node_modules  # noqa: F401  (importing it registers them)
 
 if TYPE_CHECKING:
-    from weft.nodes.class_values import ComfyValue
     from weft.nodes.image_prompt_values import (
         FaceEmbedding,
         Grounding,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         Redux,
         UnCLIP,
     )
+    from weft.nodes.interop.class_tensors import ComfyValue
     from weft.nodes.library.adjust import AdjustColours, BlurImage, InvertImage, MatchColours, SetLevels, SharpenImage
     from weft.nodes.library.attention import AttentionShown, KSamplerAttention
     from weft.nodes.library.audio import LoadAudio, SaveAudio, SetAudio, TakeAudio, TrimAudio
@@ -124,6 +124,7 @@ if TYPE_CHECKING:
     )
     from weft.nodes.library.primitives import (
         Boolean,
+        ChooseWords,
         FormatText,
         Integer,
         IntegerMath,
@@ -268,6 +269,7 @@ __all__ = [
     "Boolean",
     "CFGGuide",
     "Checkpoint",
+    "ChooseWords",
     "ClipModel",
     "ClipScore",
     "ColourMask",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph, whole_part
 from weft.engine.cli.output import Exit, json_line, say, say_problems, say_warnings
 from weft.engine.errors import GraphError, Problem
+from weft.engine.graph.graph import Graph
 from weft.engine.workspace import Workspace
 
 Graphs = Annotated[list[str], typer.Argument(metavar="GRAPH...", help="Graph files, pictures written by Weft, or -.")]
@@ -46,7 +48,17 @@ def command(
 def _problems(workspace: Workspace, name: str, partial: bool) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """The problems of a graph, and its warnings."""
     try:
-        checked = workspace.check(whole_part(read_graph(name, workspace.limits, workspace.catalog), partial))
+        read = whole_part(read_graph(name, workspace.limits, workspace.catalog), partial)
+        checked = workspace.check(read)
     except GraphError as fault:
         return fault.problems, ()
-    return checked.problems, checked.warnings
+    return checked.problems, (*checked.warnings, *_missing(workspace, read))
+
+
+def _missing(workspace: Workspace, read: Graph) -> Iterator[Problem]:
+    """Where the models that a workflow of another program names, and that are missing, can be found."""
+    if read.foreign:
+        from weft.engine.interop.missing_files import missing_files, problem_of
+
+        for id, file in missing_files(read, workspace.places(read).models):
+            yield problem_of(id, file).within(str(read.path or ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +10,9 @@ import typer
 
 from weft.engine.cli import options
 from weft.engine.cli.graph_argument import read_graph
+from weft.engine.cli.missing_models import settle_missing
 from weft.engine.cli.output import Exit, json_line, say, say_problems, write_file
-from weft.engine.errors import InputError
 from weft.engine.graph import document
-from weft.engine.interop.foreign_graph import ForeignFile
-from weft.engine.interop.missing_files import download as get_file
-from weft.engine.interop.missing_files import missing_files, problem_of
-from weft.engine.settings import resolve
 from weft.engine.workspace import Workspace
 
 Workflow = Annotated[
@@ -27,8 +22,6 @@ Workflow = Annotated[
 Target = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE", help="The graph file. Default: printed on stdout.")
 ]
-
-Download = Annotated[bool, typer.Option("--download", help="Get missing models from where the workflow says.")]
 
 
 def command(
@@ -49,11 +42,7 @@ def command(
     say_problems(graph.faults, json)
     if graph.faults and not partial:
         return Exit.WRONG
-    missing = [*missing_files(graph, workspace.places().models)]
-    if download:
-        _get(missing, models, json)
-    else:
-        say_problems([problem_of(*one) for one in missing], json)
+    settle_missing(graph, workspace, models, download, json)
     whole = replace(graph, faults=(), path=None, carries={})
     if not whole.nodes:
         say("nothing of it is left")
@@ -68,20 +57,3 @@ def command(
     else:
         print(out)
     return Exit.DONE
-
-
-def _get(missing: Sequence[tuple[str, ForeignFile]], models: Sequence[Path] | None, json: bool) -> None:
-    """Get files into the first folder of models.
-
-    Raises:
-        InputError: where there is no folder, or a file cannot be had.
-    """
-    folders = models or resolve().models
-    if missing and not (folders and folders[0].is_dir()):
-        raise InputError("there is no folder for the models to get", "name one with --models DIR", "missing-file")
-    for _, file in missing:
-        path = get_file(file, folders[0])
-        if json:
-            json_line({"event": "downloaded", "path": str(path), "checked": bool(file.digest)})
-        else:
-            say(f"{path}{'' if file.digest else ': not checked, as the workflow gives no digest'}")

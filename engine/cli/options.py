@@ -94,7 +94,14 @@ Previews = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and nothing else on stdout.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not write the graph into pictures.")]
-Download = Annotated[bool, typer.Option("--download", help="Download models that are named by hub id and missing.")]
+Download = Annotated[
+    bool,
+    typer.Option(
+        "--download",
+        help="Download models that are missing: those named by hub id, and those that a workflow of another program "
+        "says where to find, into the first folder of --models.",
+    ),
+]
 HelpParameters = Annotated[
     bool, typer.Option("--help-parameters", help="List the graph's parameters and exit without running it.")
 ]

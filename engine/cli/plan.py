@@ -35,7 +35,12 @@ def command(
     """
     settings = engine.settings(options.graph_path(graph))
     made = engine.engine(settings, no_cache=no_cache)
-    chosen = with_changes(whole_part(read_graph(graph, made.limits, made.catalog), partial), changes, made.catalog)
+    read = whole_part(read_graph(graph, made.limits, made.catalog), partial)
+    if read.foreign:
+        from weft.engine.cli.missing_models import settle_missing  # a graph of Weft's needs none of it
+
+        settle_missing(read, made, None, False, json, needed=False)
+    chosen = with_changes(read, changes, made.catalog)
     with json_alone(json):
         planned = made.plan(chosen, only or (), memory=memory)
     if json:

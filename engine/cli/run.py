@@ -49,7 +49,12 @@ def command(
         metadata=False if no_metadata else None,
     )
     made = engine.engine(settings, no_cache=no_cache, guarded=guard)
-    chosen = with_changes(whole_part(read_graph(graph, made.limits, made.catalog), partial), changes, made.catalog)
+    read = whole_part(read_graph(graph, made.limits, made.catalog), partial)
+    if read.foreign:
+        from weft.engine.cli.missing_models import settle_missing  # a graph of Weft's needs none of it
+
+        settle_missing(read, made, settings.models, download, json, needed=False)
+    chosen = with_changes(read, changes, made.catalog)
     if help_parameters:
         return list_parameters(chosen, made.catalog, json)
     return run_graph(made, chosen, only, listening(preview, json), json=json, debug=debug, audit=audit)

@@ -23,7 +23,12 @@ _PLAIN: Mapping[str, tuple[type, ...]] = {"INT": (int,), "FLOAT": (int, float), 
 
 @dataclass(frozen=True)
 class InputDefinition:
-    """An input of a class; `options` are those of a combo box, where the definition has them."""
+    """An input of a class.
+
+    Args:
+        options: those of a combo box, where the definition has them.
+        dynamic: whether an editor reads choices and comments in its text.
+    """
 
     name: str
     type: str
@@ -36,6 +41,7 @@ class InputDefinition:
     least: float | None = None
     most: float | None = None
     further: int = 0
+    dynamic: bool = False
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> InputDefinition:
@@ -55,6 +61,7 @@ class InputDefinition:
             least=tree.get("min"),
             most=tree.get("max"),
             further=int(changes) + int(uploads) if widget else 0,
+            dynamic=tree.get("dynamicPrompts") is True,
         )
 
     @property

@@ -90,7 +90,7 @@ class _Resolution:
     def graph(self) -> ForeignGraph:
         running = list(self._running(SheetPlace(self.file.sheet)))
         nodes = {place.id(node.id): self._node(place, node) for place, node in running}
-        return ForeignGraph(nodes, self.file.title, tuple(self.notes), tuple(self.faults))
+        return ForeignGraph(nodes, self.file.title, tuple(self.notes), tuple(self.faults), drafted=True)
 
     def _running(self, top: SheetPlace) -> Iterator[tuple[SheetPlace, EditorNode]]:
         """Every node that runs, with its place; a mode of an instance holds for all inside."""

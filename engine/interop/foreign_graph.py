@@ -78,6 +78,7 @@ class ForeignGraph:
     Args:
         nodes: by id; those inside of subgraphs have the path to them: `12:7`.
         notes: the texts of its notes.
+        drafted: whether it is as a user wrote it in an editor, whose texts may have choices and comments.
         faults: what is wrong with the file; what they are about is left out.
     """
 
@@ -85,3 +86,4 @@ class ForeignGraph:
     title: str = ""
     notes: tuple[str, ...] = ()
     faults: tuple[Problem, ...] = ()
+    drafted: bool = False

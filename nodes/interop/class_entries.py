@@ -9,7 +9,7 @@ from weft.engine.graph.graph import Link
 from weft.nodes.interop.comfy_classes import PREFIX, SHOWN, PlainClass, RefusedClass
 from weft.nodes.interop.entries import UnmappableError
 from weft.nodes.interop.export_entries import ExportedNode, Outputs
-from weft.nodes.interop.writing import MappedNode, slug
+from weft.nodes.interop.writing import Made, MappedNode, slug
 
 PLAIN = (bool, int, float, str, list, dict)
 
@@ -34,8 +34,8 @@ def write_class(own: PlainClass | RefusedClass, one: MappedNode) -> tuple[Any, .
 
 def _given(one: MappedNode, name: str) -> Any:
     """What an input is given."""
-    found = one(name)
-    if isinstance(found, Link) or type(found) in PLAIN:
+    found = one.words(name, one(name))
+    if isinstance(found, (Link, Made)) or type(found) in PLAIN:
         return found
     kind = type(found).__name__.removesuffix("Part").lower()
     raise UnmappableError(f"`{name}` is given a {kind}, which classes of users are not given here")

@@ -6,12 +6,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import InputError
-from weft.nodes.class_values import ComfyValue
+from weft.engine import InputError, value
 from weft.nodes.values import Image, Mask
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@value
+@dataclass(frozen=True, eq=False)
+class ComfyValue:
+    """What one class gives and another one takes, of a type of their own; no node type of Weft's takes it.
+
+    Args:
+        kind: the name of the type.
+        content: None, numbers, texts, bytes and tensors, and lists, tuples and dicts of these.
+    """
+
+    kind: str
+    content: Any
+
+    def __repr__(self) -> str:
+        return f"ComfyValue({self.kind}, {type(self.content).__name__})"
+
 
 ARRAY = "numpy array"
 """The key under which a dict has the tensor that an array of numpy was made into."""

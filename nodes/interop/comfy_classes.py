@@ -182,8 +182,8 @@ class PlainClass:
         if names <= literals.keys():
             found = self._asked("VALIDATE_INPUTS", {name: literals[name] for name in self.inputs if name in literals})
             if found is not True:
-                said = f": {found}" if isinstance(found, str) else ""
-                yield NodeProblem("", f"its class refuses its inputs{said}", "give others", "refused-by-node-type")
+                why = f": {found}" if isinstance(found, str) else ""
+                yield NodeProblem("", f"its class refuses its inputs{why}", "give others", "refused-by-node-type")
 
     def _asked(self, method: str, given: Mapping[str, Any]) -> Any:
         """What a method of the class says of inputs, of those that it names.
@@ -339,6 +339,7 @@ KEPT = frozenset(
         "options",
         "forceInput",
         "control_after_generate",
+        "dynamicPrompts",
         "image_upload",
         "video_upload",
         "audio_upload",

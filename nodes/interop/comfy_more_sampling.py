@@ -86,7 +86,7 @@ def _refiner(one: MappedNode) -> tuple[Any, ...]:
     score = float(one.literal("ascore"))
     if score != (2.5 if one.role == "negative" else 6.0):
         raise UnmappableError(f"`ascore` is {score:g}; here it is 6 for the prompt and 2.5 for the negative one")
-    made = encoded(one, one("text"))
+    made = encoded(one, "text")
     name_prompt(one, made)
     framed = one.add("Framing", "framing", prompt=made, width=one("width"), height=one("height"))
     return (PromptPart(framed.link),)

@@ -20,25 +20,28 @@ LANGUAGE_MODELS = frozenset({"qwen_image", "lumina2"})
 """What the text encoders are for that read prompts without weights."""
 
 
-def encoded(one: MappedNode, text: Any, suffix: str = "", **others: Any) -> Made:
+def encoded(one: MappedNode, name: str, suffix: str = "", **others: str) -> Made:
     """A prompt with ComfyUI's weights, and with the embeddings that it names.
 
     Args:
-        others: the texts of further text models; those that equal the first are left out.
+        name: of the input that has it.
+        others: the inputs that have the texts of further text models; those that equal the first are left out.
     """
-    part, given = one.text_part(), text
+    part, given = one.text_part(), one(name)
+    text = given
     if isinstance(text, str):
         part, text = _with_embeddings(one, part, text)
+    further = {model: one.words(other, one(other)) for model, other in others.items() if one(other) != given}
     weighted = part.kind not in LANGUAGE_MODELS
     return one.add(
         "TextEncode",
         suffix,
         text_encoder=part.link,
-        text=text,
+        text=one.words(name, text),
         weights=None if weighted else False,
         weighting="empty_prompt" if weighted else None,
         clip_layer=part.layer or None,
-        **{name: other for name, other in others.items() if other != given},
+        **further,
     )
 
 
@@ -58,6 +61,9 @@ def _with_embeddings(one: MappedNode, part: TextPart, text: str) -> tuple[TextPa
 
 def name_prompt(one: MappedNode, made: Made) -> None:
     """Let a parameter set the text of a prompt."""
+    given = one.draft.nodes[made.id].inputs.get("text")
+    if isinstance(given, Link) and one.draft.nodes[given.node].type == "ChooseWords":
+        made = Made(given.node)
     if one.role == "negative":
         one.parameter("negative_prompt", made, "text", "what it is not to show")
     else:
@@ -66,14 +72,14 @@ def name_prompt(one: MappedNode, made: Made) -> None:
 
 @maps("CLIPTextEncode")
 def _text(one: MappedNode) -> tuple[Any, ...]:
-    made = encoded(one, one("text"))
+    made = encoded(one, "text")
     name_prompt(one, made)
     return (PromptPart(made.link, kind=one.text_part().kind),)
 
 
 @maps("CLIPTextEncodeFlux")
 def _flux(one: MappedNode) -> tuple[Any, ...]:
-    made = encoded(one, one("clip_l"), text_2=one("t5xxl"))
+    made = encoded(one, "clip_l", text_2="t5xxl")
     name_prompt(one, made)
     return (PromptPart(made.link, one("guidance"), "flux"),)
 
@@ -83,14 +89,14 @@ def _sd3(one: MappedNode) -> tuple[Any, ...]:
     """T5's padding is that of an empty prompt, or none of it where that is asked for and the text is empty."""
     if one.literal("empty_padding", "none") == "none" and not (one("clip_l") and one("clip_g") and one("t5xxl")):
         raise UnmappableError("an empty text without padding (`empty_padding` is `none`) has no counterpart here")
-    made = encoded(one, one("clip_l"), text_2=one("clip_g"), text_3=one("t5xxl"))
+    made = encoded(one, "clip_l", text_2="clip_g", text_3="t5xxl")
     name_prompt(one, made)
     return (PromptPart(made.link, kind="sd3"),)
 
 
 @maps("CLIPTextEncodeSDXL")
 def _sdxl(one: MappedNode) -> tuple[Any, ...]:
-    made = encoded(one, one("text_l"), text_2=one("text_g"))
+    made = encoded(one, "text_l", text_2="text_g")
     name_prompt(one, made)
     target = one.literal("target_width"), one.literal("target_height")
     width, height = one("width"), one("height")

@@ -39,7 +39,7 @@ def _edited_later(one: MappedNode) -> tuple[Any, ...]:
 
 
 def _without_pictures(one: MappedNode) -> PromptPart:
-    made = encoded(one, one("prompt"))
+    made = encoded(one, "prompt")
     name_prompt(one, made)
     return PromptPart(made.link, kind=one.text_part().kind)
 
@@ -54,7 +54,7 @@ def _with_pictures(one: MappedNode, seen: Sequence[Link], large: Sequence[Link],
     made = one.add(
         "EncodeEditPrompt",
         text_encoder=one.text_part().link,
-        text=one("prompt"),
+        text=one.words("prompt", one("prompt")),
         images=list(seen),
         numbered=None if numbered else False,
     )

@@ -116,7 +116,7 @@ def mapped(foreign: ForeignGraph, path: Path | None = None, known: KnownClasses 
     file = str(path) if path else ""
     known = KnownClasses({}) if known is None else known
     wanted = needed(foreign, known)
-    draft = ForeignDraft()
+    draft = ForeignDraft(drafted=foreign.drafted, seed=_seed(foreign))
     if len(foreign.nodes) > MAX_NODES:
         message = f"{len(foreign.nodes):,} nodes, more than {MAX_NODES:,}"
         raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
@@ -138,6 +138,12 @@ def mapped(foreign: ForeignGraph, path: Path | None = None, known: KnownClasses 
     draft.keep_used()
     graph = draft.graph(title, "\n\n".join(foreign.notes))
     return replace(graph, path=path, faults=tuple(problems), foreign=True)
+
+
+def _seed(foreign: ForeignGraph) -> int:
+    """The first seed that a node has."""
+    given = (node.inputs.get(name) for node in foreign.nodes.values() for name in ("seed", "noise_seed"))
+    return next((one for one in given if type(one) is int and 0 <= one < 2**64), 0)
 
 
 def _write(

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 from weft.engine.graph.graph import Link, Node
 from weft.nodes.interop.comfy_sampling import SAMPLERS
 from weft.nodes.interop.entries import UnmappableError
+from weft.nodes.prompting.dynamic_text import chosen
 
 Output = list[Any]
 """An output of ComfyUI's: the id of a node and the index of its output."""
 
-Outputs = Mapping[str, Output]
-"""What the outputs of a node are, by name; the only one has the name `""`."""
+Outputs = Mapping[str, Output | str]
+"""What the outputs of a node are, by name; the only one has the name `""`. A text is written where it is used."""
 
 
 class WrittenGraph(Protocol):
@@ -91,7 +92,7 @@ class ExportedNode:
         given = self.node.inputs.get(name)
         return (given.node, self.draft.nodes[given.node]) if isinstance(given, Link) else None
 
-    def _there(self, link: Link) -> Output:
+    def _there(self, link: Link) -> Output | str:
         found = self.draft.outputs[link.node]
         if (output := found.get(link.output or "", found.get("") if link.output is None else None)) is None:
             raise UnmappableError(f"the output {link} has no counterpart there")
@@ -310,6 +311,13 @@ def _reads_no_weights(one: ExportedNode) -> bool:
     found = one.behind("text_encoder")
     names = [str(found[1].inputs.get("source"))] if found and found[1].type == "LoadTextEncoder" else []
     return bool(names) and text_kind(names) in ("qwen_image", "lumina2")
+
+
+@exports("ChooseWords")
+def _words(one: ExportedNode) -> Outputs:
+    """There the editor chooses, and what it queues has the words."""
+    text, seed = one.literal("text"), one.literal("seed")
+    return {"": chosen(text, seed)}
 
 
 @exports("CombinePrompts")

@@ -14,6 +14,7 @@ from weft.engine.graph.graph import Graph, Link, Node, Parameter, freeze
 from weft.engine.interop.definitions import ClassDefinition
 from weft.engine.interop.foreign_graph import ForeignLink, ForeignNode
 from weft.nodes.interop.entries import ModelPart, PromptPart, TextPart, UnmappableError
+from weft.nodes.prompting.dynamic_text import chosen, has_choices
 
 PartOf = TypeVar("PartOf", ModelPart, TextPart, PromptPart)
 
@@ -27,6 +28,8 @@ class ForeignDraft:
         outputs: what each output of the other program's nodes is here, by node.
         results: the nodes that give something to the user, or to a node that cannot be written.
         shown: outputs of the graph, by name: what nodes give to the user that is no file.
+        drafted: whether texts may have choices and comments, as in an editor.
+        seed: of the first node that has one; words are chosen by it.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -35,6 +38,8 @@ class ForeignDraft:
     problems: list[Problem] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     shown: dict[str, Link] = field(default_factory=dict)
+    drafted: bool = False
+    seed: int = 0
     _next: dict[str, int] = field(default_factory=dict, repr=False)
     _named: dict[tuple[str, Any], str] = field(default_factory=dict, repr=False)
 
@@ -172,6 +177,17 @@ class MappedNode:
         if not isinstance(found, Link):
             raise UnmappableError(f"`{name}` is given nothing that a node here makes")
         return found
+
+    def words(self, name: str, text: Any) -> Any:
+        """A text as the program's editor reads it: without comments, by a node that chooses where it has choices."""
+        known = self.definition.by_name.get(name) if self.definition else None
+        if not (self.draft.drafted and isinstance(text, str) and known and known.dynamic):
+            return text
+        if not has_choices(text):
+            return chosen(text, 0)
+        made = self.draft.add("words", "ChooseWords", {"text": text, "seed": self.draft.seed})
+        self.parameter("seed", made, "seed")
+        return made
 
     def model_part(self, name: str = "model") -> ModelPart:
         return self._part(name, ModelPart)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 from weft.engine import INJECTED, Context, InputError, Range, check_text, node
+from weft.nodes.prompting.dynamic_text import chosen
 
 Operation = Literal["add", "subtract", "multiply", "divide", "remainder", "minimum", "maximum"]
 
@@ -160,6 +161,21 @@ def FormatText(template: str, values: list[str | int | float], *, context: Conte
         return text
 
     return re.sub(r"\{\{|\}\}|\{(?:(\d{1,6})\}|[^{}]*\}?)|\}", filled, template)
+
+
+@node(category="primitives", instant=True)
+def ChooseWords(text: str, seed: Annotated[int, Range(0, 2**64 - 1)] = 0) -> str:
+    """Choose one of each `{red|blue}` in a text by a seed: prompts that vary with the picture.
+
+    Choices may be nested, and each option is as likely as the others. `\\{` and `\\}` are the plain characters.
+    Comments are left out: `// to the end of the line`, `/* between these */`. ComfyUI's editor reads prompts so, and
+    chooses again each time that it queues one; here equal seeds choose the same.
+
+    Args:
+        text: such as `a {red|blue|{dark|light} green} house`.
+        seed: set it and the seed of the sampler by one parameter, so that each picture has words of its own.
+    """
+    return chosen(text, seed)
 
 
 @node(category="primitives", instant=True)

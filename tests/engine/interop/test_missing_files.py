@@ -65,6 +65,24 @@ def test_a_missing_file_is_listed_and_got_and_checked(
     assert not [*missing_files(Graph.load(path), [models])] and not [*missing_files(Graph.load(out), [models])]
 
 
+def test_a_run_gets_missing_files_where_the_call_asks_for_it(
+    tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the file, and then says what is wrong with it."""
+    path, models = workflow(tmp_path, address, DIGEST), tmp_path / "models"
+    models.mkdir()
+    monkeypatch.setenv("WEFT_DOWNLOAD", "true")  # for hub ids; no setting lets a workflow name addresses
+    command = ["--models", str(models), "--json"]
+    for verb in (["check"], ["plan", "--no-cache"], ["run", "--no-cache", "--device", "cpu"]):
+        assert call([*verb, str(path), *command]) == 2 and not [*models.iterdir()]
+        assert address in (shown := capsys.readouterr().out) and DIGEST in shown
+    assert call(["run", str(path), *command, "--no-cache", "--device", "cpu", "--download"]) == 2
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"event": "downloaded", "path": str(models / "checkpoints" / "tiny.safetensors"), "checked": True} in events
+    assert (models / "checkpoints" / "tiny.safetensors").read_bytes() == CONTENT
+    assert {one["code"] for one in events if one["event"] == "problem"} != {"missing-file"}
+
+
 def test_a_file_of_another_digest_is_not_kept(tmp_path: Path, address: str) -> None:
     with refused("wrong-digest", DIGEST):
         download(ForeignFile("tiny.safetensors", address, "checkpoints", "0" * 64, "SHA256"), tmp_path)

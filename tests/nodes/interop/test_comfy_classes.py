@@ -124,7 +124,7 @@ def test_lists_go_to_classes_that_take_them_and_to_no_others(folder: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("type", "inputs", "said"),
+    ("type", "inputs", "named"),
     [
         ("Folders", {}, ["folder_paths", "needs_folders"]),
         ("Imports", {"image": ["1", 0]}, ["comfy.utils", "classes.py"]),
@@ -132,13 +132,13 @@ def test_lists_go_to_classes_that_take_them_and_to_no_others(folder: Path, tmp_p
     ],
 )
 def test_a_class_that_needs_comfyui_is_refused_with_what_it_needs(
-    folder: Path, tmp_path: Path, type: str, inputs: Tree, said: list[str]
+    folder: Path, tmp_path: Path, type: str, inputs: Tree, named: list[str]
 ) -> None:
     whole = {"1": node("LoadImage", image="in.png"), "4": node("PreviewImage", images=["1", 0])}
     path = saved(tmp_path, {**whole, "2": node(type, **inputs), "3": node("PreviewImage", images=["2", 0])})
     workspace = Workspace(comfy_nodes=[folder])
     problems = workspace.check(path).problems
-    assert [one.code for one in problems] == ["unmapped-node"] and names(problems[0], *said)
+    assert [one.code for one in problems] == ["unmapped-node"] and names(problems[0], *named)
     written = Graph(nodes={"it": document._node({"type": f"comfy:{type}"}, "it", [])}, outputs={})
     assert "refused-class" in {one.code for one in workspace.check(written, ["it"]).problems}
 

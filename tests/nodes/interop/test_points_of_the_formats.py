@@ -291,3 +291,20 @@ def test_an_import_is_deterministic_and_what_it_wrote_is_read_as_it_is(tree: Tre
 
 def test_a_name_of_a_file_has_either_separator() -> None:
     assert CHECKPOINT.count("\\") and nodes(read(api(CHECKPOINT.replace("\\", "/")))) == expected()
+
+
+def test_choices_in_a_prompt_follow_from_the_seed_and_comments_are_left_out() -> None:
+    """The editor chooses when it queues a graph, so that the API format has what was chosen."""
+    text = "a {red|blue} house // today\nby /* the */ a lake"
+    graph = read(changed(editor(), 6, widgets_values=[text]))
+    found = nodes(graph)
+    assert found["words"] == ("ChooseWords", {"text": text, "seed": 7})
+    assert found["positive"][1]["text"] == Link("words")
+    assert graph.parameters["prompt"].sets == ("words.text",)
+    assert graph.parameters["seed"].sets == ("words.seed", "k_sampler.seed")
+    plain = read(changed(editor(), 6, widgets_values=["a house // today\nby \\{a\\} lake"]))
+    assert nodes(plain)["positive"][1]["text"] == "a house \nby {a} lake"
+    assert plain.parameters["prompt"].sets == ("positive.text",)
+    queued = api()
+    queued["6"]["inputs"]["text"] = text
+    assert nodes(read(queued))["positive"][1]["text"] == text
