@@ -73,8 +73,8 @@ class Engine(Workspace):
         report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
         history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
-        models, inputs, nodes, comfy_nodes, working, download, limits: what graphs are checked with (`Workspace`); by name
-            only.
+        models, inputs, nodes, comfy_nodes, working, download, limits: what graphs are checked with (`Workspace`); by
+            name only.
         safety: what every picture that is delivered is judged by, whatever the graph is; None where nobody demands it.
     """
 

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from weft.engine import Artifact
 from weft.engine.verdict import SafetyAction, Verdict
-from weft.nodes.class_values import ComfyValue
 from weft.nodes.fine_tuning.training_settings import Optimizer, RateSchedule, TimestepDensity
 from weft.nodes.image_prompt_values import (
     FaceEmbedding,
@@ -17,6 +16,7 @@ from weft.nodes.image_prompt_values import (
     Redux,
     UnCLIP,
 )
+from weft.nodes.interop.class_tensors import ComfyValue
 from weft.nodes.library.adjust import Factor, Level
 from weft.nodes.library.attention import AttentionShown
 from weft.nodes.library.comparisons import Compared
@@ -152,6 +152,7 @@ __all__ = [
     "Boolean",
     "CFGGuide",
     "Checkpoint",
+    "ChooseWords",
     "ClipModel",
     "ClipScore",
     "ColourMask",
@@ -576,6 +577,7 @@ def CFGGuide(
     normalise: bool = ...,
     id: str | None = ...,
 ) -> Guide[F]: ...
+def ChooseWords(text: str, seed: int = ..., *, id: str | None = ...) -> str: ...
 def ClipScore(
     model: ClipModel, image: Image | list[Image], text: str | list[str], *, id: str | None = ...
 ) -> Scored: ...
