@@ -38,6 +38,20 @@ Preview = Callable[[], bytes]
 
 
 @dataclass(frozen=True)
+class BatchPreview:
+    """A preview of a batch, which shows its first item; other items have one each.
+
+    Args:
+        of: makes that of an item, by its number from 0.
+    """
+
+    of: Callable[[int], bytes]
+
+    def __call__(self) -> bytes:
+        return self.of(0)
+
+
+@dataclass(frozen=True)
 class RunStarted(Event):
     """A plan begins to run: how many nodes will run, are cached, and are undecided until others have run."""
 

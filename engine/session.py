@@ -34,6 +34,7 @@ from weft.engine.running.emitter import raise_if_in_listener
 from weft.engine.running.engine_devices import EngineDevices
 from weft.engine.running.graph_runner import GraphRunner, RunOptions
 from weft.engine.running.in_progress import InProgress
+from weft.engine.running.joint_calls import JointCalls
 from weft.engine.running.result import Result
 from weft.engine.settings import MAX_SECONDS, TABLE, Settings, default
 from weft.engine.spec.context import Context, never
@@ -70,6 +71,9 @@ class Engine(Workspace):
         preview_decoders: a folder of small decoders that draw previews of steps.
         node_timeout: seconds that one call of a node may take (`weft.engine.running.time_limit`); None without a limit.
         checkpoint_every: seconds after which a training keeps its state in the store.
+        batch: how many items of runs at once are sampled together at most, where they wait for the device anyway: each
+            as it is alone, but for rounding (`weft.engine.running.joint_calls`); 1 samples those of each run by
+            themselves.
         report: gets a text about what a run does without, such as a shared store that does not answer.
         guarded: digests what arrives at a node again after it ran, so that a node that changes its inputs is caught.
         history: whether what a graph was is remembered at each run, so that the next plan can say what changed since.
@@ -91,6 +95,7 @@ class Engine(Workspace):
     preview_decoders: str | Path | None = field(default_factory=default("preview_decoders"))
     node_timeout: float | None = field(default_factory=default("node_timeout"))
     checkpoint_every: float = field(default_factory=default("checkpoint_every"))
+    batch: int = field(default_factory=default("batch"))
     report: Callable[[str], None] = warnings.warn
     guarded: bool = False
     history: bool = True
@@ -117,6 +122,7 @@ class Engine(Workspace):
         )
         self._headers = HeaderCheck(digests)
         self._in_progress = InProgress()
+        self._joint = JointCalls(self.catalog, self.batch)
 
     # Made for each call: they have the engine in them, which goes when nobody has it any more.
 
@@ -148,6 +154,7 @@ class Engine(Workspace):
             self._calls,
             DemandedJudge(self.safety, self, self._calls) if self.safety else None,
             self._in_progress,
+            self._joint,
             memory=self.memory,
             guarded=self.guarded,
             node_timeout=self.node_timeout,
@@ -232,7 +239,7 @@ class Engine(Workspace):
         output: str | Path | None = None,
         metadata: bool | None = None,
     ) -> Result:
-        """Run a graph. Several threads may run graphs on one engine; each result is what it is alone.
+        """Run a graph. Several threads may run graphs on one engine; each result is what it is alone (see `batch`).
 
         Args:
             graph: a graph, or the path of a graph file or of a picture that carries its graph.

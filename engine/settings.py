@@ -345,6 +345,14 @@ TABLE: tuple[Setting, ...] = (
         next_to_graph=True,
     ),
     Setting(
+        "batch",
+        "WEFT_BATCH",
+        WHOLE,
+        "8",
+        "Items of several runs that are sampled together at most, where they wait for the device; 1 keeps them apart.",
+        next_to_graph=True,
+    ),
+    Setting(
         "notify",
         "WEFT_NOTIFY",
         TEXTS,
@@ -434,6 +442,7 @@ class Settings:
     preview_decoders: Path | None = None
     node_timeout: float | None = None
     checkpoint_every: float = 60.0
+    batch: int = 8
     notify: tuple[str, ...] = ()
     safety: str = ""
     safety_labels: tuple[str, ...] = ()

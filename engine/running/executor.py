@@ -270,7 +270,7 @@ class _Run:
         call = StepCall(step, arrived, device, self.environment, checkpoints, self._digest, warn)
         # No event but progress is emitted within the turn: a slow listener keeps the device from no other run.
         self.report(events.NodeStarted, step)
-        outputs, seconds, peak = call.outcome()
+        outputs, seconds, peak, together = call.outcome()
         if isinstance(outputs, ChangedFile) and not self.environment.final:
             self.report(events.FileChanged, step, path=outputs.path)
             raise outputs
@@ -280,7 +280,7 @@ class _Run:
         self.result.ran.append(step.call.id)
         self.result.peak = max(self.result.peak, peak)
         self.report(events.NodeFinished, step, seconds=round(seconds, 6), peak=peak)
-        self._keep(step, content, outputs, seconds)
+        self._keep(step, content, outputs, seconds, together)
         checkpoints.drop()
         return Record(outputs, seconds)
 
@@ -295,13 +295,19 @@ class _Run:
             self._failed(step, fault)
             return None
 
-    def _keep(self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float) -> None:
-        """Put outputs into the store, and notes that lead to them and say how long they took."""
+    def _keep(
+        self, step: Step, content: Digest, outputs: Mapping[str, Computed], seconds: float, together: int
+    ) -> None:
+        """Put outputs into the store, and notes that lead to them and say how long a call by itself took."""
         trace = {"type": step.call.type.name, "partial": step.partial, **self.environment.trace}
         if step.call.id in self.taken:
             trace["device"] = self.taken[step.call.id].device
+        if together > 1:
+            trace["together"] = together
         self.environment.store.put(content, outputs, seconds, trace)
         self._remember(step.recipe, ResultNote(content))
+        if together > 1:
+            return
         if step.partial:
             self._remember(step.partial, CostNote(round(seconds, 6)), again=False)
         if step.pace:

@@ -26,6 +26,7 @@ from weft.engine.running.demanded_judge import DemandedJudge
 from weft.engine.running.emitter import Emitter, raise_if_in_listener
 from weft.engine.running.engine_devices import EngineDevices
 from weft.engine.running.in_progress import InProgress
+from weft.engine.running.joint_calls import JointCalls
 from weft.engine.running.partial_result import PartialResult
 from weft.engine.running.result import Result
 from weft.engine.running.run_environment import RunEnvironment
@@ -61,6 +62,7 @@ class GraphRunner:
         run_now: runs node types that nodes call.
         judge: judges what is delivered; None where nobody demands that.
         in_progress: what other runs over the store compute.
+        joint: the calls of all runs that wait for a device, and may be made together.
         memory: bytes of results that a run may keep which has no store.
         guarded: whether a node that changes a value on a link is caught.
         node_timeout: seconds that one call of a node may take.
@@ -74,6 +76,7 @@ class GraphRunner:
     run_now: RunNow
     judge: DemandedJudge | None
     in_progress: InProgress
+    joint: JointCalls
     memory: int
     guarded: bool
     node_timeout: float | None
@@ -157,11 +160,11 @@ class GraphRunner:
         self, store: Store, options: RunOptions, emit: Emitter, stops: Callable[[], bool], plans: int = PLANS
     ) -> RunInParts:
         """A run over a store, which shares what it computes with others unless it is inside of a node."""
-        shares = store is self.store and store.keeps and not inside_a_run()
-        in_progress = self.in_progress if shares else None
-        return RunInParts(
-            partial(self._environment, store, options, emit, stops, in_progress), self.planner.over(store), plans
-        )
+        outermost = not inside_a_run()
+        in_progress = self.in_progress if outermost and store is self.store and store.keeps else None
+        joint = self.joint if outermost else None
+        environment = partial(self._environment, store, options, emit, stops, in_progress, joint)
+        return RunInParts(environment, self.planner.over(store), plans)
 
     def _store_for(self, planned: Plan) -> Store:
         """The store of a run: one that lasts as long as the run where parts of it must find what others gave."""
@@ -178,6 +181,7 @@ class GraphRunner:
         emit: Emitter,
         stops: Callable[[], bool],
         in_progress: InProgress | None,
+        joint: JointCalls | None,
         planned: Plan,
         final: bool,
     ) -> RunEnvironment:
@@ -192,6 +196,7 @@ class GraphRunner:
             deliver=self._folder(planned, options),
             devices=self.devices.of_a_run(),
             in_progress=in_progress,
+            joint=joint,
             emit=emit,
             cancelled=stops,
             trace={"device": ",".join(self.devices.names), **self.planner.settings, **versions()},

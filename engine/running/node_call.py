@@ -30,11 +30,21 @@ def called(call: Call, arrived: Mapping[Link, Any], context: Callable[[], Contex
         InputError: where a value does not fit its input, or a value of an output cannot be used.
         TypeError: where an output is not of its type.
     """
+    values = given_values(call, arrived, limits)
+    return declared_outputs(call.type, call.type.call(values, context() if call.type.context_name else None), limits)
+
+
+def given_values(call: Call, arrived: Mapping[Link, Any], limits: Limits) -> dict[str, Any]:
+    """The values of a call's inputs. Arguments and errors are those of `called`."""
     values = _values(call, arrived)
     if arrived:
         _check_arrived(call, values, limits)
-    outputs = call.type.call(values, context() if call.type.context_name else None)
-    given = {name: _given(call.type.outputs[name], item) for name, item in outputs.items()}
+    return values
+
+
+def declared_outputs(type: NodeType, outputs: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    """What a call gave, in the declared types of its outputs. Errors are those of `called`."""
+    given = {name: _given(type.outputs[name], item) for name, item in outputs.items()}
     for name, item in given.items():
         _within(limits, item, f"output `{name}`")
     return given

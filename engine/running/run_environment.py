@@ -13,6 +13,7 @@ from weft.engine.planning.planner import Step
 from weft.engine.running.delivery import Delivered
 from weft.engine.running.emitter import Emitter
 from weft.engine.running.in_progress import InProgress
+from weft.engine.running.joint_calls import JointCalls
 from weft.engine.running.run_devices import RunDevices
 from weft.engine.spec.context import Context
 from weft.engine.store import Store
@@ -31,6 +32,8 @@ class RunEnvironment:
         deliver: delivers one artifact of a sink; where there are several, it is given which one.
         devices: those that nodes of the `gpu` lane take turns on.
         in_progress: what other runs over the same store compute; None where this run waits for nobody.
+        joint: the calls of the engine's runs that wait for a device, and may be made together; None where each is made
+            by itself.
         emit: gives the events of the run to its listener.
         cancelled: asked before each node and in each step.
         trace: what is recorded with each result.
@@ -48,6 +51,7 @@ class RunEnvironment:
     deliver: Deliver
     devices: RunDevices
     in_progress: InProgress | None = None
+    joint: JointCalls | None = None
     emit: Emitter = field(default_factory=Emitter)
     cancelled: Callable[[], bool] = lambda: False
     trace: Mapping[str, Any] = field(default_factory=dict)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,10 +17,13 @@ from weft.engine.keys import Digest
 from weft.engine.notices import Notice, receiving
 from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory
 from weft.engine.planning.planner import Step
-from weft.engine.running.node_call import called
+from weft.engine.running.joint_calls import CallBatch, Hears, JointCall, MadeByAnother, place_of
+from weft.engine.running.node_call import called, declared_outputs, given_values
+from weft.engine.running.outcome import Outcome, Outputs
 from weft.engine.running.run_devices import RunDevice
 from weft.engine.running.run_environment import RunEnvironment
 from weft.engine.running.time_limit import LimitedCall
+from weft.engine.spec.at_once import cancelled_by
 from weft.engine.spec.checkpoints import Checkpoints
 from weft.engine.spec.context import Context
 from weft.engine.store import Computed
@@ -26,22 +31,6 @@ from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
 from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.savings import Savings
-
-Outputs = dict[str, Computed] | BaseException
-"""The outputs of a call by name, or what it raised."""
-
-
-class Outcome(NamedTuple):
-    """How a call ended.
-
-    Args:
-        seconds: that it took, its turn on the device not counted.
-        peak: the most bytes that tensors held on the device meanwhile; 0 where it is not counted.
-    """
-
-    outputs: Outputs
-    seconds: float
-    peak: int = 0
 
 
 class StepCall(NamedTuple):
@@ -70,24 +59,102 @@ class StepCall(NamedTuple):
             BaseException: what ends the run itself: an interrupt of the user, a cancel.
         """
         limit = self.environment.node_timeout
-        if limit is None:
+        joint = self._joint() if self._uses_device and self.device.lane.busy else None
+        if limit is None and joint is None:
             return self._in_turn()
-        call: LimitedCall[Outcome] = LimitedCall(self._in_turn, limit, self.environment.cancelled)
+        limit = math.inf if limit is None else limit
+        call: LimitedCall[Outcome] = LimitedCall(partial(self._in_turn, joint=joint), limit, self.environment.cancelled)
+        waiting = self.environment.joint.waiting(joint) if joint and self.environment.joint else nullcontext()
         try:
-            return call.result()
+            with waiting:
+                return call.result()
         except TimeLimitError as fault:
             return Outcome(fault, limit)
 
-    def _in_turn(self, limited: LimitedCall[Any] | None = None) -> Outcome:
+    def _joint(self) -> JointCall | None:
+        """The call as others may make it, where it would wait for its device."""
+        joint, single = self.environment.joint, self.step.call.type
+        type = joint.batched(single) if joint else None
+        if type is None:
+            return None
+        try:
+            values = given_values(self.step.call, self.arrived, self.environment.limits)
+        except InputError:  # as the call by itself will raise
+            return None
+        place = place_of(self.step, type, values, self.device.device, self.digest)
+        hears = Hears(partial(self._progress, None), self._warned, self._relieved, self.environment.cancelled)
+        return None if place is None else JointCall(type, place, values, hears, self._finished)
+
+    def _finished(self, given: Any) -> Outputs:
+        """The outputs of a call that was made with others."""
+        values = declared_outputs(self.step.call.type, self.step.call.type.outputs_of(given), self.environment.limits)
+        if self.environment.guarded:
+            self._raise_if_changed()
+        return self._verified(_with_digests(values))
+
+    def _in_turn(self, limited: LimitedCall[Any] | None = None, joint: JointCall | None = None) -> Outcome:
         """The outcome of the call, in a turn on the device where it uses that."""
         if not self._uses_device:
             return self._timed(self.device.lane, limited)
         try:
-            with self.device.lane.turn(self._look) as lane:
+            with self.device.lane.turn(partial(self._look, joint)) as lane:
+                if joint is not None and limited is not None and (outcome := self._together(joint, lane, limited)):
+                    return outcome
                 self.device.begin_peak()
                 return self._timed(lane, limited)._replace(peak=self.device.peak())
         except InputError as fault:  # there is no turn to be had: the device is lost
             return Outcome(fault, 0.0)
+        except MadeByAnother:
+            assert joint is not None and joint.outcome is not None
+            return joint.outcome
+
+    def _together(self, joint: JointCall, lane: DeviceLane, limited: LimitedCall[Any]) -> Outcome | None:
+        """The outcome of a call that is made with those of other runs; None where it is to be made by itself."""
+        joints = self.environment.joint
+        assert joints is not None
+        while joint.outcome is None and len((batch := joints.batch(joint)).calls) > 1:
+            if joint.left:  # this run goes no further than what it has begun for others
+                raise Cancelled("the run was cancelled")
+            limited.begin(len(batch.calls))
+            fault = self._made(batch, lane, limited)
+            if fault is not None:
+                clear_frames(fault)
+                if is_out_of_memory(fault):
+                    with reliefs_to(batch.relief):
+                        self.device.make_room()
+                    joints.too_large(batch)
+                    batch.relief(Relief("retried", "in a smaller batch"))
+                else:
+                    batch.dissolve()
+        return joint.outcome
+
+    def _made(self, batch: CallBatch, lane: DeviceLane, limited: LimitedCall[Any]) -> BaseException | None:
+        """Make several calls at once; what they raised, if anything."""
+
+        def cancelled() -> bool:
+            return limited.given_up or limited.overdue or batch.unwanted()
+
+        context = self.environment.context(
+            device=self.device.device,
+            on_weights=partial(self.environment.devices.used, self.step),
+            resources=self.step.found,
+            on_progress=batch.progress,
+            cancelled=cancelled,
+            lane=lane,
+        )
+        self.device.begin_peak()
+        started = time.perf_counter()
+        try:
+            with receiving(batch.notice), reliefs_to(batch.relief), cancelled_by(cancelled):
+                (given,) = batch.calls[0].type.call(batch.values, context).values()
+            outputs = [call.finished(own) for call, own in zip(batch.calls, given, strict=True)]
+        except BaseException as fault:
+            if cancelled():
+                batch.dissolve()
+            raise_unless_own(fault, cancelled)
+            return fault
+        batch.end(outputs, time.perf_counter() - started, self.device.peak())
+        return None
 
     def _timed(self, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Outcome:
         if limited is not None:
@@ -100,7 +167,10 @@ class StepCall(NamedTuple):
     def _uses_device(self) -> bool:
         return self.step.call.type.lane == "gpu"
 
-    def _look(self) -> None:
+    def _look(self, joint: JointCall | None) -> None:
+        """End the wait for the device where the run was cancelled, or another one has made the call."""
+        if joint is not None:
+            joint.raise_if_made()
         if self.environment.cancelled():
             raise Cancelled("the run was cancelled")
 
@@ -112,6 +182,10 @@ class StepCall(NamedTuple):
             clear_frames(outputs)
             if is_out_of_memory(outputs):
                 outputs = self._with_room(partial(self._tried, lane, limited), savings)
+        return self._verified(outputs)
+
+    def _verified(self, outputs: Outputs) -> Outputs:
+        """The outputs; `ChangedFile` where the files that the call names are others by now."""
         try:
             for found in self.step.found.values():
                 self.environment.verify(found)
@@ -127,7 +201,7 @@ class StepCall(NamedTuple):
                 given = called(self.step.call, self.arrived, context, self.environment.limits)
             if self.environment.guarded:
                 self._raise_if_changed()
-            return {name: _computed(laid_out(item)) for name, item in given.items()}
+            return _with_digests(given)
         except BaseException as fault:
             raise_unless_own(fault, limited.cancelled if limited else self.environment.cancelled)
             return fault
@@ -203,9 +277,9 @@ class StepCall(NamedTuple):
         self.environment.report(events.MemoryRelieved, self.step, **given)
 
 
-def _computed(item: Any) -> Computed:
-    """An output with the digest of its value."""
-    return Computed(item, content_digest(item))
+def _with_digests(given: Mapping[str, Any]) -> dict[str, Computed]:
+    values = {name: laid_out(item) for name, item in given.items()}
+    return {name: Computed(item, content_digest(item)) for name, item in values.items()}
 
 
 def raise_unless_own(fault: BaseException, cancelled: Callable[[], bool]) -> None:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 GRACE = 5.0
 """Seconds after the limit, at most, in which a call may still end by itself."""
 
-LOOK = 0.5
+LOOK = 0.1
 """Seconds between two looks at whether the run was cancelled meanwhile."""
 
 
@@ -39,7 +39,7 @@ class LimitedCall(Generic[T]):
     Args:
         work: makes the call; it is given this object, calls `begin` when the limit begins to count, and lets the node
             ask `cancelled`.
-        limit: seconds.
+        limit: seconds; `inf` for none.
         run_cancelled: whether the run was cancelled.
     """
 
@@ -47,19 +47,29 @@ class LimitedCall(Generic[T]):
     limit: float
     run_cancelled: Callable[[], bool]
     _began: float | None = None
+    _calls: int = 1
     _given_up: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)
     _result: list[T] = field(default_factory=list)
     _fault: BaseException | None = None
 
-    def begin(self) -> None:
-        """Have the limit count from now on: waits for other runs are over."""
-        self._began = time.monotonic()
+    def begin(self, calls: int = 1) -> None:
+        """Have the limit count from now on: waits for other runs are over.
+
+        Args:
+            calls: that are made at once. There is as much time for each, and those of other runs are made to the end
+                where this run is cancelled.
+        """
+        self._calls, self._began = calls, time.monotonic()
 
     @property
     def overdue(self) -> bool:
         """Whether the limit is over."""
-        return self._began is not None and time.monotonic() - self._began >= self.limit
+        return self._began is not None and time.monotonic() - self._began >= self._in_all
+
+    @property
+    def _in_all(self) -> float:
+        return self.limit * self._calls
 
     @property
     def given_up(self) -> bool:
@@ -75,6 +85,7 @@ class LimitedCall(Generic[T]):
 
         Raises:
             TimeLimitError: where it did not end in time.
+            Cancelled: where the run was cancelled, and the call goes on for other runs.
             BaseException: what it raised.
         """
         context = copy_context()
@@ -82,13 +93,17 @@ class LimitedCall(Generic[T]):
         thread.start()
         try:
             while not self._ended.wait(self._wait()):
-                if self._began is not None and time.monotonic() - self._began >= self.limit + min(self.limit, GRACE):
+                if self._calls > 1 and self.run_cancelled():
+                    raise Cancelled("the run was cancelled")
+                if self._began is not None and time.monotonic() - self._began >= self._in_all + self._grace:
                     raise TimeLimitError(self.limit, "the node does not look whether it is to end and still runs")
-        finally:
-            if not self._ended.is_set():  # the limit is over, or the user interrupts the wait
-                self._given_up = True
+        except BaseException as fault:  # the limit is over, the user interrupts the wait, or it goes on for others
+            if not self._ended.is_set():
                 leave_behind(thread)
-                give_up_turns(turns_within(context), "a node that did not end in time")
+                if self._calls == 1 or isinstance(fault, TimeLimitError):
+                    self._given_up = True
+                    give_up_turns(turns_within(context), "a node that did not end in time")
+            raise
         if isinstance(self._fault, Cancelled) and self.overdue and not self.run_cancelled():
             raise TimeLimitError(self.limit) from self._fault
         if self._fault is not None:
@@ -99,8 +114,12 @@ class LimitedCall(Generic[T]):
         """How long to wait before the next look."""
         if self._began is None:
             return LOOK
-        left = self._began + self.limit + min(self.limit, GRACE) - time.monotonic()
+        left = self._began + self._in_all + self._grace - time.monotonic()
         return min(LOOK, max(0.0, left))
+
+    @property
+    def _grace(self) -> float:
+        return min(self._in_all, GRACE)
 
     def _run(self) -> None:
         try:

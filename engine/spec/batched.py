@@ -1,13 +1,14 @@
 """Node types that make several calls of another one at once: `KSamplerBatch` gives the results of several `KSampler`s.
 
 A library defines one in addition to the single type. A job with a batch size replaces calls that differ only in list
-inputs of it by one such call and a `Choose` for each result (`weft.engine.farm.merge.batching`).
+inputs of it by one such call and a `Choose` for each result (`weft.engine.farm.merge.batching`). Calls of several runs
+of an engine that wait for a device are made by it at once (`weft.engine.running.joint_calls`).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -23,13 +24,22 @@ Together = Callable[[Callable[..., Any], Sequence[Mapping[str, Any]]], Sequence[
 """Takes the single function and the values of each call, by input; returns the result of each call, in order."""
 
 
-def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
+def batched(
+    single: Any,
+    inputs: Sequence[str],
+    run: Together,
+    alike: Callable[[Mapping[str, Any]], Hashable] = lambda values: (),
+    items: Callable[[Mapping[str, Any]], int] = lambda values: 1,
+) -> NodeType:
     """The node type that makes calls of `single` together; it is named after it and keeps its version.
 
     Args:
         single: a node type with one output.
         inputs: those in which the calls may differ; each becomes a list with one element for each call.
         run: makes the calls. Each result must equal what `single` gives for that call alone, since keys are shared.
+        alike: what calls have in common that `run` makes faster together than one by one, by their values; None where
+            a call goes by itself. It counts for calls of several runs alone; `run` takes any.
+        items: how many items of a batch the values of a call are.
 
     Raises:
         CatalogError: where the node type has several outputs or not these inputs.
@@ -51,10 +61,20 @@ def batched(single: Any, inputs: Sequence[str], run: Together) -> NodeType:
         fits=_fits(type.fits, inputs) if type.fits else None,
         lazy=None,
         instant=False,
-        batch=BatchSpec(type.name, tuple(inputs)),
+        batch=BatchSpec(type.name, tuple(inputs), alike, items),
         traits=tuple(_work(one, inputs) if isinstance(one, Work) else one for one in type.traits),
         signature=_required(type.signature, inputs),
     )
+
+
+def batched_type(single: NodeType, catalog: Mapping[str, NodeType]) -> NodeType | None:
+    """The node type that makes calls of `single` together, found by its name; None where there is none."""
+    found = catalog.get(_name(single))
+    return found if found and found.batch and found.batch.of == single.name else None
+
+
+def _name(single: NodeType) -> str:
+    return f"{single.name}Batch"
 
 
 def _together(type: NodeType, inputs: Sequence[str], run: Together) -> Callable[..., list[Any]]:
@@ -67,7 +87,7 @@ def _together(type: NodeType, inputs: Sequence[str], run: Together) -> Callable[
         calls = [{**given, **dict(zip(lists, own, strict=True))} for own in zip(*lists.values(), strict=True)]
         return [*run(type.function, calls)]
 
-    together.__name__, together.__module__ = f"{type.name}Batch", type.function.__module__
+    together.__name__, together.__module__ = _name(type), type.function.__module__
     together.__doc__ = f"Several calls of {type.name}, made together: a list for each of {listed(inputs)}."
     return together
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pickle import PicklingError
@@ -114,10 +114,15 @@ class BatchSpec:
     Args:
         of: the name of the node type whose calls it makes.
         inputs: the inputs that are lists here, with one element for each call.
+        alike: what calls of that type have in common that share a batch, by their values; None where a call goes by
+            itself.
+        items: how many items of a batch the values of a call are.
     """
 
     of: str
     inputs: tuple[str, ...]
+    alike: Callable[[Mapping[str, Any]], Hashable] = lambda values: ()
+    items: Callable[[Mapping[str, Any]], int] = lambda values: 1
 
 
 @dataclass(frozen=True)

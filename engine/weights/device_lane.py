@@ -46,6 +46,11 @@ class DeviceLane:
         self._tickets: deque[object] = deque()
         self._changed = threading.Condition(threading.Lock())
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody holds the device; who asks for it now has to wait."""
+        return bool(self._tickets)
+
     @contextmanager
     def turn(self, look: Callable[[], None] = raise_if_ending) -> Iterator[DeviceLane]:
         """Hold the device while the block runs; waits until those who came before are done.

@@ -6,7 +6,7 @@ sampled separately. Each call gives what it gives alone, except for rounding whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -24,17 +24,23 @@ def sampled_together(sample: Callable[..., Latent[Any]], calls: Sequence[Call]) 
     Args:
         calls: their inputs; they differ only in `guide`, `latent` and `seed`.
     """
-    alike: dict[Any, list[int]] = {}
+    groups: dict[Any, list[int]] = {}
     for number, call in enumerate(calls):
-        # One generator for the whole batch draws for one call.
-        own = number if call.get("generator") == "batch" or _decides_together(call["guide"]) else None
-        alike.setdefault((own, _form((call["guide"], call["latent"]))), []).append(number)
+        form = _alike(call)
+        groups.setdefault(number if form is None else form, []).append(number)
     found: dict[int, Latent[Any]] = {}
-    for numbers in alike.values():
+    for numbers in groups.values():
         together = sample(**_joined([calls[number] for number in numbers]))
         latents = [calls[number]["latent"] for number in numbers]
         found.update(zip(numbers, _split(together, latents), strict=True))
     return [found[number] for number in range(len(calls))]
+
+
+def _alike(call: Call) -> Hashable:
+    """What calls have in common that can share a batch; None for one that cannot."""
+    # One generator for the whole batch draws for one call.
+    by_itself = call.get("generator") == "batch" or _decides_together(call["guide"])
+    return None if by_itself else _form((call["guide"], call["latent"]))
 
 
 def _decides_together(guide: Guide[Any]) -> bool:
@@ -56,7 +62,7 @@ def _joined(calls: Sequence[Call]) -> dict[str, Any]:
     return {**calls[0], **stacked, "latent": latent, "seed": seeds}
 
 
-def _form(value: Any) -> Any:
+def _form(value: Any) -> Hashable:
     """Grouping key: equal for values that can share a batch (same settings, same shapes apart from the first axis)."""
     if isinstance(value, tuple):
         return tuple(map(_form, value))
@@ -100,4 +106,9 @@ def _mask_rows(together: NoiseMask, rows: slice, own: NoiseMask) -> NoiseMask:
     return replace(own, source=together.source[rows], noise=together.noise[rows])
 
 
-KSamplerBatch = batched(KSampler, ("guide", "latent", "seed"), sampled_together)
+def _items(call: Call) -> int:
+    latent: Latent[Any] = call["latent"]
+    return latent.batch_size
+
+
+KSamplerBatch = batched(KSampler, ("guide", "latent", "seed"), sampled_together, _alike, _items)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from weft.engine import Context, InputError
+from weft.engine.events import BatchPreview
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.latent_preview import LatentRGBFactors, with_decoder
 from weft.nodes.models.parametrisation import Parametrisation, parametrisation_of
@@ -180,7 +181,11 @@ def _colours(model: Denoiser, context: Context) -> LatentRGBFactors:
 
 def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:
     """Reports each step to the engine, with a preview that is drawn only where somebody looks at it."""
-    return lambda step, steps, denoised: context.progress(step, steps, lambda: factors.png(denoised()))
+
+    def report(step: int, steps: int, denoised: Callable[[], Tensor]) -> None:
+        context.progress(step, steps, BatchPreview(lambda item: factors.png(denoised()[item:])))
+
+    return report
 
 
 def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, settings: SamplingSettings) -> RunStart:

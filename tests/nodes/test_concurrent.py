@@ -1,10 +1,15 @@
-"""Runs at once on one model give bit for bit what they give alone, whatever they patch in it meanwhile."""
+"""Runs at once on one model give bit for bit what they give alone, whatever they patch in it meanwhile.
+
+Where they are sampled together, they give that but for rounding.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +20,9 @@ from safetensors.torch import save_file
 from tests.nodes.families import lora_files
 from tests.nodes.families.image_adapters import add_image_adapters
 from tests.nodes.oracle import diffusers
-from weft.engine import Engine, Graph, Submission
+from weft.engine import Engine, Graph, Submission, events
 from weft.engine.store.codec import content_digest
+from weft.engine.weights.device_lane import lane_of
 from weft.nodes import (
     AddModels,
     ApplyControlNet,
@@ -51,7 +57,7 @@ KINDS = ("plain", *PATCHED)
 MANY = {2: KINDS[:2], 4: (*KINDS[2:5], KINDS[6]), 8: PATCHED}
 """The kinds of so many runs at once; each has a seed of its own."""
 
-FOR_AN_ENGINE: Any = {"device": "cpu", "precision": "float32", "history": False}
+FOR_AN_ENGINE: Any = {"device": "cpu", "precision": "float32", "history": False, "batch": 1}
 
 Pictures = Sequence[torch.Tensor]
 
@@ -174,6 +180,46 @@ def test_two_engines_on_one_store_give_what_they_give_alone(
     runs = [engine.submit(painting(kind, seed)) for seed, kind in enumerate(MANY[4]) for engine in engines]
     found = [image(run.result(60)) for run in runs]
     assert all(equal(found[::2], alone(4))) and all(equal(found[1::2], alone(4)))
+
+
+@pytest.mark.parametrize("kind", ["plain", "picture", "LoRA"])
+def test_submissions_that_are_sampled_together_give_what_they_give_alone(
+    kind: str, folders: dict[str, Any], tmp_path: Path
+) -> None:
+    usual = {**folders, **FOR_AN_ENGINE}
+    alone, joint = Engine(store=None, **usual), Engine(store=tmp_path, **{**usual, "batch": 8})
+    joint.run(painting(kind, 99))  # what is above the sampler is in the store
+    graphs = [painting(kind, seed) for seed in range(3)]
+    with device_held():
+        runs = [joint.submit(graph) for graph in graphs]
+        for run in runs:
+            next(one for one in run.listen() if isinstance(one, events.NodeStarted) and one.type == "KSampler")
+        time.sleep(0.05)  # from the event to the wait
+    found = [image(run.result(60)) for run in runs]
+    wanted = [image(alone.run(graph)) for graph in graphs]
+    assert max(float((one - other).abs().max()) for one, other in zip(found, wanted, strict=True)) <= 1 / 255
+    assert [joint.run(graph).ran for graph in graphs] == [()] * 3
+    assert sum(b'"together":3' in path.read_bytes() for path in tmp_path.glob("v1/traces/*/*.json")) == 3
+
+
+@contextmanager
+def device_held() -> Iterator[None]:
+    """The CPU is in use while the block runs."""
+    begun, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lane_of("cpu").turn():
+            begun.set()
+            over.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    begun.wait(60)
+    try:
+        yield
+    finally:
+        over.set()
+        holder.join(60)
 
 
 def test_nodes_give_the_same_while_another_thread_loads_in_half_precision(folders: dict[str, Any]) -> None:
