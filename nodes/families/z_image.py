@@ -140,7 +140,7 @@ Z_IMAGE = Family(
     prompts=OneTextModel,
     latent_rgb_factors=RGB_FACTORS,  # its VAE is that of FLUX.1
     precisions=all_parts(IN_BFLOAT16, "Tongyi-MAI/Z-Image-Turbo"),
-    texts=(LanguageModel("qwen3_4b", "text_encoder", (), architecture=QWEN3, chat=CHAT, hidden_state=-2),),
+    texts=(LanguageModel("qwen3_4b", "text_encoder", (), architecture=QWEN3, chat=CHAT, states=(-2,)),),
     vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
     controls=(ZImageControlNetFormat(),),
     scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0},

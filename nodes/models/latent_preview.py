@@ -41,7 +41,8 @@ class LatentRGBFactors:
     """A linear map from latents, in the scale that their model samples in, to pictures in 0..1.
 
     Args:
-        weights: what one unit of each channel adds to red, green and blue.
+        weights: what one unit of each channel adds to red, green and blue; none where no map is known: then the three
+            directions in which a picture's own latents vary most are its colours, which shows shapes.
         offset: the colour of a latent of zeros.
         decoder: the tiny autoencoder over the same latents that is used instead: the name of a builtin one, or the path
             of the file or folder of one; empty uses the map.
@@ -70,6 +71,8 @@ class LatentRGBFactors:
             if first.shape[1] == 1:  # grey pixels
                 first = first.expand(-1, len(self.weights), -1, -1)
             weights, offset = (torch.tensor(one, dtype=torch.float32) for one in (self.weights, self.offset))
+            if not self.weights:
+                first, weights = first - first.mean(dim=(2, 3), keepdim=True), _directions(first)
             planes = torch.einsum("bchw,ck->bkhw", first, weights) + offset[:, None, None]
         return planes[0].permute(1, 2, 0).nan_to_num().clamp(0, 1)
 
@@ -103,10 +106,11 @@ def latent_rgb_factors_of(root: Path, otherwise: LatentRGBFactors) -> LatentRGBF
         weights, offset = tuple(map(_colour, given["weights"])), _colour(given["offset"])
     except (KeyError, TypeError, ValueError):
         weights, offset = (), otherwise.offset
-    if len(weights) != channels:
+    if not weights or len(weights) != (channels or len(weights)):
         raise InputError(
-            f"`{root.name}/{FILE}` is no map from {channels} channels to colours",
-            f"give {channels} times three numbers as `weights` and three as `offset`, or remove the file",
+            f"`{root.name}/{FILE}` is no map from {channels or 'its'} channels to colours",
+            f"give three numbers for each of {channels or 'its'} channels as `weights` and three as `offset`, or "
+            "remove the file",
             "malformed-preview",
         )
     decoder = given.get("decoder", "")
@@ -140,13 +144,28 @@ def with_decoder(colours: LatentRGBFactors, folder: Path | None) -> LatentRGBFac
         channels = read_config(whole / "config.json").get("latent_channels", 4)
     else:
         return colours
-    if channels != len(colours.weights):
+    if channels != (len(colours.weights) or channels):
         raise InputError(
             f"`{file if file.is_file() else whole}` is no tiny decoder of latents of {len(colours.weights)} channels",
             "get it again, or take it out of the folder that the setting `preview_decoders` names",
             "wrong-kind-of-file",
         )
     return replace(colours, decoder=str(file if file.is_file() else whole))
+
+
+def _directions(latents: Tensor) -> Tensor:
+    """The three directions in which elements of latents `[1, channel, height, width]` vary most, `[channel, 3]`.
+
+    Two standard deviations are half of the range of a colour.
+    """
+    import torch
+
+    elements = latents[0].flatten(1).nan_to_num().double()
+    variances, found = torch.linalg.eigh(torch.cov(elements))
+    largest = found[:, -3:].flip(1)
+    signs = largest.gather(0, largest.abs().argmax(dim=0, keepdim=True)).sign()
+    colours: Tensor = largest * signs / variances[-3:].flip(0).clamp(min=1e-12).sqrt() / 4
+    return colours.float()
 
 
 @cache

@@ -17,6 +17,7 @@ from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAut
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import VAEFacts
+from weft.nodes.models.patched_autoencoder import PATCHED_LAYOUTS, patched_sizes, patched_vae
 from weft.nodes.models.tensor_layouts import VAE_PREFIXES, PlacedLayout, TensorLayout, placed_layouts
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ TINY = VAEFormat(
 """Tiny autoencoders (TAESD, https://github.com/madebyollin/taesd), over the latents that models sample."""
 
 VAE_FORMATS = (
+    VAEFormat(("AutoencoderKLFlux2",), PATCHED_LAYOUTS, patched_sizes, patched_vae, has_own_scale=True),
     VAEFormat(
         ("AutoencoderKL",),
         (

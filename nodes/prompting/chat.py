@@ -24,10 +24,14 @@ class Chat:
         text: the conversation, with `{}` where the prompt goes.
         options: where there are some, the tokenizer's own chat template is rendered with them, and `text` is used only
             for a tokenizer that carries none.
+        system: the message in front of the prompt's, for such a template; empty has none.
+        listed: whether such a template takes a message as a list of texts.
     """
 
     text: str
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    system: str = ""
+    listed: bool = False
 
     def rendered(self, tokenizer: Any, prompt: str) -> tuple[str, int]:
         """The conversation with a prompt in it, and the index of the prompt's first character."""
@@ -44,8 +48,10 @@ class Chat:
         return whole, found - (len(prompt) - len(prompt.lstrip()) if own else 0)
 
     def _rendered(self, tokenizer: Any, prompt: str) -> str:
-        messages = [{"role": "user", "content": prompt}]
+        messages = [("system", self.system)] * bool(self.system) + [("user", prompt)]
+        contents = [(role, [{"type": "text", "text": text}] if self.listed else text) for role, text in messages]
         rendered: str = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **self.options
+            [{"role": role, "content": content} for role, content in contents],
+            **{"tokenize": False, "add_generation_prompt": True, **self.options},
         )
         return rendered

@@ -18,7 +18,7 @@ from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes, read_shapes
 from weft.nodes.prompting.chat import Chat
-from weft.nodes.prompting.language_reader import LanguageModelReader
+from weft.nodes.prompting.language_reader import LanguageModelReader, LanguageReading
 from weft.nodes.prompting.picture_chat import PictureChat
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.prompting.tokenizers import load_tokenizer, tokenizer_files
@@ -40,7 +40,10 @@ TABLE = "embed_tokens.weight"
 TEXT_PARTS = ("layers.", "norm.", "embed_tokens.")
 """What names of the layers that read text begin with, below the prefix."""
 
-OTHER_PARTS = ("visual.", "model.visual.", "lm_head.")
+OTHER_PARTS = (
+    *("visual.", "model.visual.", "lm_head."),
+    *(prefix + part for prefix in ("", "model.") for part in ("vision_tower.", "multi_modal_projector.")),
+)
 """What names of the part for pictures and of the head that predicts tokens begin with; neither is needed."""
 
 
@@ -53,6 +56,7 @@ class Architecture:
         network_class: transformers' class of the layers that read text.
         config_class: transformers' class of their configuration.
         mark: the name of a tensor in the first layer, by which files are recognised.
+        lacks: the names of tensors that its layers do not have, where files of other architectures have its mark too.
         also: what names of other tensors begin with in its files, where files of other architectures have its mark too.
         head_channels: of an attention head, where `q_norm` does not say it.
         constants: fields of the configuration that shapes do not say.
@@ -62,6 +66,7 @@ class Architecture:
     network_class: str
     config_class: str
     mark: str
+    lacks: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     head_channels: int = 128
     constants: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
@@ -70,6 +75,8 @@ class Architecture:
         """What the names of its tensors begin with in a file; None where the file is of another architecture."""
         names = (one for one in PREFIXES if f"{one}{TABLE}" in shapes and f"{one}layers.0.{self.mark}" in shapes)
         prefix = next(names, None)
+        if any(f"{prefix}layers.0.{name}" in shapes for name in self.lacks):
+            return None
         known = not self.also or prefix in PREFIXES_WITH_PICTURES or any(name.startswith(self.also) for name in shapes)
         return prefix if known else None
 
@@ -115,6 +122,22 @@ QWEN2_5_VL = Architecture(
 """Qwen2.5-VL, the text model of Qwen-Image, without its part for pictures."""
 
 
+MISTRAL = Architecture(
+    kind="mistral3",
+    network_class="MistralModel",
+    config_class="MistralConfig",
+    mark="self_attn.q_proj.weight",
+    lacks=(QWEN3.mark, QWEN2_5_VL.mark),
+    constants={
+        "rope_theta": 1_000_000_000.0,
+        "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 131_072,
+        "sliding_window": None,
+    },
+)
+"""Mistral Small 3, the text model of FLUX.2 dev, without its part for pictures."""
+
+
 def tokenizer_next_to(root: Path, kind: str) -> Path | None:
     """The folder of the tokenizer of a language model next to its file, such as `qwen3_tokenizer`."""
     folder = root.parent / f"{kind}_tokenizer"
@@ -128,18 +151,17 @@ class LanguageModel(TextModel):
     Args:
         architecture: of its layers.
         chat: the conversation that a prompt is put into.
-        hidden_state: the index of the hidden state that is taken, counted from the end; -1 is the last, with its norm.
-        dropped: leading tokens of the conversation that the denoiser does not read.
-        longest: the most tokens that the denoiser reads; what is longer is cut at its end.
+        states: the hidden states that are taken, `dropped`, `longest`, `filled`: see `LanguageReading`.
         tokenizer_source: where its tokenizer is published, for the hint where none was given.
         pictures: the conversation of prompts with pictures; None where no model of the family reads any.
     """
 
     architecture: Architecture = QWEN3
     chat: Chat = Chat("{}")  # noqa: RUF009
-    hidden_state: int = -1
+    states: tuple[int, ...] = (-1,)
     dropped: int = 0
     longest: int = 512
+    filled: bool = False
     tokenizer_source: str = "the folder `tokenizer` of the model's diffusers folder"
     pictures: PictureChat | None = None
 
@@ -199,9 +221,8 @@ class LanguageModel(TextModel):
         if files.root.is_dir():
             kinds: Any = transformers.CONFIG_MAPPING
             notice_unread_entries(files.root, network, kinds[self.kind])
-        return LanguageModelReader(
-            self.name, ready(network, device), tokenizer, self.chat, self.hidden_state, self.dropped, self.longest
-        )
+        reading = LanguageReading(self.chat, self.states, self.dropped, self.longest, self.filled)
+        return LanguageModelReader(self.name, ready(network, device), tokenizer, reading)
 
     def unread(self, shapes: Shapes) -> list[str]:
         """The tensors of a single file that are neither of the layers that read text nor of the rest of such models."""

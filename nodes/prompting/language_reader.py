@@ -7,6 +7,7 @@ no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
@@ -22,45 +23,64 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(frozen=True)
+class LanguageReading:
+    """How a denoiser reads the hidden states of a language model.
+
+    Args:
+        chat: the conversation that a prompt is put into.
+        states: the indices of the hidden states that are taken, counted from the end where they are negative; -1 is the
+            last, with its norm. Several follow each other along the channels.
+        dropped: leading tokens of the conversation that the denoiser does not read.
+        longest: the most tokens of the rest; what is longer is cut at its end.
+        filled: whether shorter ones are padded to `longest` with the tokenizer's own tokens, which the denoiser reads.
+    """
+
+    chat: Chat
+    states: tuple[int, ...] = (-1,)
+    dropped: int = 0
+    longest: int = 512
+    filled: bool = False
+
+
 class LanguageModelReader(TextReader):
     """A decoder language model with its tokenizer.
 
     Args:
-        chat: the conversation that a prompt is put into.
-        hidden_state: the index of the hidden state that is taken, counted from the end; -1 is the last, with its norm.
-        dropped: leading tokens of the conversation that the denoiser does not read.
-        longest: the most tokens of the rest; what is longer is cut at its end.
+        reading: how its hidden states are read.
     """
 
-    def __init__(
-        self, name: str, network: Any, tokenizer: Any, chat: Chat, hidden_state: int, dropped: int, longest: int
-    ) -> None:
+    def __init__(self, name: str, network: Any, tokenizer: Any, reading: LanguageReading) -> None:
         super().__init__(name, network, tokenizer)
-        self.chat = chat
-        self.hidden_state = hidden_state
-        self.dropped = dropped
-        self.longest = longest
+        self.reading = reading
 
     def limited(self, longest: int) -> LanguageModelReader:
         """Texts cut at this length."""
-        own = (self.name, self.network, self.tokenizer, self.chat, self.hidden_state, self.dropped)
-        return LanguageModelReader(*own, longest)
+        return LanguageModelReader(self.name, self.network, self.tokenizer, replace(self.reading, longest=longest))
 
     def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:
         """The tokens of the whole conversation in one chunk; those of the prompt have its weights."""
         return [self._tokens(prompt)[0]]
 
+    @property
+    def _most(self) -> int:
+        """Tokens of the longest conversation."""
+        return self.reading.dropped + self.reading.longest
+
     def _tokens(self, prompt: Weighted) -> tuple[Chunk, int]:
         """The tokens of the conversation, and how many of them are in front of the prompt."""
-        text, start = self.chat.rendered(self.tokenizer, prompt.text)
+        text, start = self.reading.chat.rendered(self.tokenizer, prompt.text)
         end = start + len(prompt.text)
-        found = self.tokenizer(text, return_offsets_mapping=True, verbose=False)
+        # A template may begin with the token that the tokenizer would put there.
+        begun = bool(self.tokenizer.bos_token) and text.startswith(self.tokenizer.bos_token)
+        options = {"add_special_tokens": False} if begun else {}
+        found = self.tokenizer(text, return_offsets_mapping=True, verbose=False, **options)
         tokens = [
             Token(number, prompt.weight(first - start, last - start) if start <= first < end else 1.0)
             for number, (first, last) in zip(found.input_ids, found.offset_mapping, strict=True)
         ]
         leading = sum(first < start for first, _ in found.offset_mapping)
-        return tokens[: self.dropped + self.longest], leading
+        return tokens[: self._most], leading
 
     def read(
         self,
@@ -81,12 +101,19 @@ class LanguageModelReader(TextReader):
         states = zip(chunks, self._states(chunks), strict=True)
         if any(token.weight != 1 for chunk in chunks for token in chunk):
             encode = self._states_without_words()
-            rows = [weighed(chunk, row, encode, start=0)[self.dropped :] for chunk, row in states]
+            rows = [weighed(chunk, row, encode, start=0)[self.reading.dropped :] for chunk, row in states]
         else:
-            rows = [row[self.dropped :] for _, row in states]
+            rows = [row[self.reading.dropped :] for _, row in states]
+        if self.reading.filled:
+            return Encoded(torch.stack([self._placed(row, chunk) for row, chunk in zip(rows, chunks, strict=True)]))
         embeddings = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         mask = torch.nn.utils.rnn.pad_sequence([row.new_ones(len(row)) for row in rows], batch_first=True)
         return Encoded(embeddings, attention_mask=None if bool(mask.all()) else mask)
+
+    def _placed(self, states: Tensor, chunk: Chunk) -> Tensor:
+        """The states of a chunk and its padding where the tokenizer puts that: in front, or behind."""
+        left = self.tokenizer.padding_side == "left"
+        return states.roll(self._most - len(chunk), 0) if left else states
 
     def read_with_pictures(
         self, prompt: str, pictures: Sequence[PictureTokens], chat: PictureChat, numbered: bool
@@ -116,13 +143,13 @@ class LanguageModelReader(TextReader):
                 attention_mask=torch.ones_like(numbers),
                 output_hidden_states=True,
                 use_cache=False,
-            ).hidden_states[self.hidden_state]
-        return Encoded(states[:, chat.dropped :])
+            ).hidden_states
+        return Encoded(self._taken(states)[:, chat.dropped :])
 
     def _states_without_words(self) -> Callable[[Sequence[Chunk]], list[Tensor]]:
         """Encodes as `_states`; for an empty chunk, gives the token that ends the empty prompt at every place."""
         tokens, leading = self._tokens(PLAIN.of(""))
-        end = self._states([tokens])[0][leading].expand(self.dropped + self.longest, -1)
+        end = self._states([tokens])[0][leading].expand(self._most, -1)
 
         def encode(chunks: Sequence[Chunk]) -> list[Tensor]:
             states = iter(self._states([chunk for chunk in chunks if chunk]))
@@ -131,16 +158,36 @@ class LanguageModelReader(TextReader):
         return encode
 
     def _states(self, chunks: Sequence[Chunk]) -> list[Tensor]:
-        """The hidden states `[token, channel]` of each chunk."""
+        """The hidden states `[token, channel]` of each chunk; padding that is read comes after it."""
         import torch
 
         rows = [[token.number for token in chunk] for chunk in chunks]
-        length, device = max(map(len, rows)), device_of(self.network)
-        # Padding goes to the end, where no token of a causal model sees it; its number does not count under the mask.
-        numbers = torch.tensor(padded(rows, length, 0), device=device)
+        filled, device = self.reading.filled, device_of(self.network)
+        length = self._most if filled else max(map(len, rows))
+        left = filled and self.tokenizer.padding_side == "left"
+        # Padding that is not read goes to the end, where no token of a causal model sees it; its number does not count.
+        number = self.tokenizer.pad_token_id if filled else 0
+        numbers = torch.tensor(padded(rows, length, number), device=device)
         mask = torch.tensor(padded([[1] * len(row) for row in rows], length, 0), device=device)
+        if left:
+            numbers, mask = (_turned(one, rows, length) for one in (numbers, mask))
         with network_call(f"the text model {self.name}", {"tokens": numbers}):
-            states = self.network(
-                input_ids=numbers, attention_mask=mask, output_hidden_states=True, use_cache=False
-            ).hidden_states[self.hidden_state]
-        return [state[: len(row)] for state, row in zip(states, rows, strict=True)]
+            found = self.network(input_ids=numbers, attention_mask=mask, output_hidden_states=True, use_cache=False)
+        states = self._taken(found.hidden_states)
+        if left:
+            return [state.roll(len(row) - length, 0) for state, row in zip(states, rows, strict=True)]
+        return [state if filled else state[: len(row)] for state, row in zip(states, rows, strict=True)]
+
+    def _taken(self, states: Sequence[Tensor]) -> Tensor:
+        """The hidden states that are read `[text, token, channel]`, of those of all layers."""
+        import torch
+
+        taken = [states[index] for index in self.reading.states]
+        return taken[0] if len(taken) == 1 else torch.cat(taken, dim=-1)
+
+
+def _turned(rows: Tensor, chunks: Sequence[Sequence[int]], length: int) -> Tensor:
+    """Rows with what pads them in front."""
+    import torch
+
+    return torch.stack([row.roll(length - len(chunk)) for row, chunk in zip(rows, chunks, strict=True)])

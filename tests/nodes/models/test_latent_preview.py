@@ -63,6 +63,14 @@ def test_a_preview_is_small(size: int, side: int) -> None:
     assert read(COLOURS.png(torch.zeros(1, 4, size, size // 4))).shape == (side, side // 4, 3)
 
 
+def test_latents_without_a_map_are_shown_by_what_varies_most_in_them() -> None:
+    latents = 0.01 * torch.randn(1, 8, 6, 6)
+    latents[0, 5, :, :3] += 4.0
+    shown = LatentRGBFactors(()).of(latents)
+    left, right = shown[:, :3, 0], shown[:, 3:, 0]
+    assert float(left.min() - right.max()) > 0.3 and torch.equal(shown, LatentRGBFactors(()).of(latents))
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_family_has_colours(family: Any) -> None:
     assert all(len(colour) == 3 for colour in (*family.latent_rgb_factors.weights, family.latent_rgb_factors.offset))

@@ -33,9 +33,7 @@ DESCRIBE = (
 )
 
 SPECS = {
-    "z-image": LanguageModel(
-        "qwen3_4b", "text_encoder", (), chat=Chat(ASKED, {"enable_thinking": True}), hidden_state=-2
-    ),
+    "z-image": LanguageModel("qwen3_4b", "text_encoder", (), chat=Chat(ASKED, {"enable_thinking": True}), states=(-2,)),
     "qwen-image": LanguageModel(
         "qwen_2.5_vl_7b", "text_encoder", (), architecture=QWEN2_5_VL, chat=Chat(DESCRIBE), dropped=34
     ),
