@@ -10,6 +10,7 @@ from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
 from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
+from weft.nodes.families.flux2 import FLUX2, FLUX2_KLEIN
 from weft.nodes.families.pixart import PIXART, PIXART_ALPHA
 from weft.nodes.families.qwen_image import QWEN_IMAGE
 from weft.nodes.families.sd1 import SD1
@@ -46,6 +47,8 @@ FAMILIES: tuple[Family, ...] = (
     SDXL,
     SD3,
     FLUX,
+    FLUX2,
+    FLUX2_KLEIN,
     Z_IMAGE,
     QWEN_IMAGE,
     PIXART,

@@ -109,6 +109,7 @@ SAYS = ("ss_base_model_version", "modelspec.architecture", "ss_sd_model_name", "
 STATED: tuple[tuple[str, str], ...] = (
     (r"sdxl|stable-diffusion-xl|\bxl\b|pony|illustrious", "SDXL"),
     (r"sd_?3|stable-diffusion-3", "SD3"),
+    (r"flux[-_. ]?2|klein|chroma", ""),
     (r"flux", "FLUX"),
     (r"z[-_ ]?image", "ZImage"),
     (r"qwen[-_ ]?image", "QwenImage"),
@@ -118,12 +119,13 @@ STATED: tuple[tuple[str, str], ...] = (
 """Words of metadata, as patterns, and the family that they mean; the first that fits."""
 
 NAMED: tuple[tuple[str, str], ...] = (
-    (r"(single|double)_(transformer_)?blocks", "FLUX"),
+    (r"(single|double)_(transformer_)?blocks.*([._](img|txt)_mod|modulation|norm1?(_context)?[._]linear)", "FLUX"),
     (r"joint_blocks", "SD3"),
     (r"transformer_blocks[._]\d+[._](img|txt)_(mlp|mod)", "QwenImage"),
     (r"layers[._]\d+[._](attention|feed_forward|adaLN)|(noise|context)_refiner", "ZImage"),
 )
-"""Names of modules, as patterns, that one family alone has."""
+"""Names of modules, as patterns, that one family alone has. FLUX.2 and Chroma share those of FLUX.1's blocks, but for
+what modulates them; a LoRA without is tried by its shapes."""
 
 WIDTHS: tuple[tuple[str, Mapping[int, str]], ...] = (
     (r"(down|up|input|output|mid|middle)_blocks?[._].*attn2[._]to_[kv]", {768: "SD1", 1024: "SD2", 2048: "SDXL"}),

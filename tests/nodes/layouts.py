@@ -266,6 +266,19 @@ FLUX_JOINED: Joined = (
     (r"^single_transformer_blocks\.(\d)\.attn\.to_q\.", (*OWN, "../proj_mlp"), r"single_blocks.\1.linear1."),
 )
 
+FLUX2: Rules = (
+    (r"^time_guidance_embed\.(timestep|guidance)_embedder\.", r"\1_in."),
+    (r"^timestep_in\.", "time_in."),
+    (r"^single_transformer_blocks\.(\d)\.attn\.to_qkv_mlp_proj\.", r"single_blocks.\1.linear1."),
+    (r"^single_transformer_blocks\.(\d)\.attn\.to_out\.", r"single_blocks.\1.linear2."),
+    (r"_modulation(_img|_txt)?\.linear\.", r"_modulation\1.lin."),
+    (r"\.ff\.linear_in\.", ".img_mlp.0."),
+    (r"\.ff\.linear_out\.", ".img_mlp.2."),
+    (r"\.ff_context\.linear_in\.", ".txt_mlp.0."),
+    (r"\.ff_context\.linear_out\.", ".txt_mlp.2."),
+    *FLUX,
+)
+
 Z_IMAGE_JOINED: Joined = ((r"^(.+)\.attention\.to_q\.", OWN, r"\1.attention.qkv."),)
 """What is several tensors in diffusers and one in the original layout: the first of them, all of them, the one."""
 

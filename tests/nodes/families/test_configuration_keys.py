@@ -75,6 +75,11 @@ UNUSED: Mapping[str, Keys] = {
         "pad_token_id": "the tokenizer's own is read",
     },
     "T5Config": {"feed_forward_proj": "split by the configuration into `dense_act_fn` and `is_gated_act`"},
+    "MistralConfig": {
+        **dict.fromkeys(("bos_token_id", "eos_token_id"), "of the generation of text"),
+        "initializer_range": "of the training",
+        "tie_word_embeddings": "of the head that predicts tokens, which is not loaded",
+    },
     "Qwen3Config": {
         **dict.fromkeys(("bos_token_id", "eos_token_id"), "of the generation of text"),
         "initializer_range": "of the training",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from weft.nodes import (
     TextEncode,
     VAEDecode,
 )
-from weft.nodes.families import family, of_checkpoint, of_control_net, of_denoiser, of_text_models, of_vae
+from weft.nodes.families import FAMILIES, family, of_checkpoint, of_control_net, of_denoiser, of_text_models, of_vae
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import configs
 from weft.nodes.models.facts import TextModelFacts
@@ -70,6 +71,14 @@ UNETS: dict[str, Made] = {
     "diffusers": diffusers_own("unet"),
 }
 VAES: dict[str, Made] = {"original": lambda folder: layouts.vae(folder, ""), "diffusers": diffusers_own("vae")}
+FLUX2_VAES: dict[str, Made] = {
+    "original": lambda folder: {
+        re.sub(r"^(quant|post_quant)_conv", lambda one: f"{SIDES[one[1]]}.{one[0]}", name): tensor
+        for name, tensor in layouts.vae(folder, "").items()
+    },
+    "diffusers": diffusers_own("vae"),
+}
+SIDES = {"quant": "encoder", "post_quant": "decoder"}
 SD3_SWAPPED = (r"^norm_out\.", r"^transformer_blocks\.1\.norm1_context\.")
 
 PUBLISHED: dict[str, Published] = {
@@ -83,6 +92,8 @@ PUBLISHED: dict[str, Published] = {
     "sd35": Published("SD3", transformer(layouts.SD3, layouts.SD3_JOINED, *SD3_SWAPPED), VAES),
     "flux-dev": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
     "flux-schnell": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
+    "flux2": Published("FLUX2", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
+    "flux2-klein": Published("FLUX2Klein", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "z-image": Published("ZImage", {"original": layouts.z_image, "diffusers": diffusers_own("transformer")}, VAES),
     "qwen-image": Published(
         "QwenImage",
@@ -113,6 +124,17 @@ TEXTS: dict[tuple[str, str], dict[str, Made]] = {
     ("z-image", "qwen3_4b"): {
         "bare": diffusers_own("text_encoder"),
         "causal": lambda folder: layouts.under(layouts.weights(folder, "text_encoder"), "model."),
+    },
+    ("flux2", "mistral_3_small"): {
+        "bare": lambda folder: layouts.under(
+            {
+                name.removeprefix("model.language_model."): tensor
+                for name, tensor in layouts.weights(folder, "text_encoder").items()
+                if name.startswith("model.language_model.")
+            },
+            "model.",
+        ),
+        "with sight": diffusers_own("text_encoder"),
     },
     ("qwen-image", "qwen_2.5_vl_7b"): {"transformers": diffusers_own("text_encoder")},
 }
@@ -345,7 +367,8 @@ def test_a_tiny_autoencoder_is_read_from_its_file(zoo: Any, models: Path, tmp_pa
     tensors = load_file(own / "diffusion_pytorch_model.safetensors")
     path = written(tmp_path / "taesd.safetensors", layouts.under(tensors, "vae."))
     found, whole = of_vae(Contents.of(path)), of_vae(Contents.of(own))
-    assert found and whole and set(found.families) == set(whole.families) == {"SD1", "SD2", "SDXL", "DiT"}
+    known = {one.name for one in FAMILIES if one.vae and one.vae.channels == 4}
+    assert found and whole and set(found.families) == set(whole.families) == known
     spec = family("SDXL").vae
     assert spec
     ours, theirs = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.nodes.conftest import read_pixels
-from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Pixels
+from tests.nodes.families import lora_files
+from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, Oracle, Pixels
 from weft.engine import Engine, Graph
 from weft.nodes import (
     ApplyLoRA,
@@ -43,7 +46,9 @@ def picture_graph(
     """
     with Graph() as graph:
         checkpoint = LoadCheckpoint(model)
-        network: Any = ApplyLoRA(checkpoint.model, LoadLoRA(lora)).model if lora else checkpoint.model
+        network: Any = (
+            ApplyLoRA(LoadLoRA(lora), checkpoint.model, checkpoint.text_encoder).model if lora else checkpoint.model
+        )
         positive, negative = (None if text is None else TextEncode(checkpoint.text_encoder, text) for text in texts)
         guide = lead(CFGGuide(network, positive, negative, scale=scale), checkpoint)
         start = VAEEncode(checkpoint.vae, LoadImage(image)) if image else EmptyLatent(*size, batch)
@@ -55,3 +60,16 @@ def picture_graph(
 def painted(engine: Engine, model: str, **options: Any) -> Pixels:
     """The pictures of such a graph."""
     return read_pixels(engine.run(picture_graph(model, **options)).paths)
+
+
+@contextmanager
+def with_lora(oracle: Oracle, models: Path, model: str, pattern: str) -> Iterator[str]:
+    """The name of a LoRA of a transformer's modules, which diffusers' pipeline has too while the block runs."""
+    pipeline, name = oracle.pipeline(model), f"{model}-attention.safetensors"
+    changes = lora_files.low_rank(pipeline.transformer, 0, pattern)
+    lora_files.save(lora_files.peft(changes, "transformer."), models / name)
+    pipeline.load_lora_weights(models / name)
+    try:
+        yield name
+    finally:
+        pipeline.unload_lora_weights()

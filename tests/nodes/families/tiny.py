@@ -14,10 +14,13 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModel,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen3Config,
+    Qwen3ForCausalLM,
     Qwen3Model,
     T5Config,
     T5EncoderModel,
@@ -500,6 +503,87 @@ def pixart(kind: str, scale: float, *, reads_size: bool = False, **options: Any)
     )
 
 
+MISTRAL_TEMPLATE = (
+    '{{ bos_token }}{% for message in messages %}{% if message.role == "system" %}[SYSTEM_PROMPT]'
+    "{{ message.content[0].text }}[/SYSTEM_PROMPT]{% else %}[INST]{{ message.content[0].text }}[/INST]"
+    "{% endif %}{% endfor %}"
+)
+"""How Mistral Small is asked."""
+
+
+def mistral_tokenizer() -> Any:
+    """A tokenizer of Mistral's form: it begins texts with a token and pads them in front."""
+    tokenizer = chat_tokenizer("<s>")
+    tokenizer.bos_token = "<s>"
+    tokenizer.padding_side = "left"
+    tokenizer.chat_template = MISTRAL_TEMPLATE
+    return tokenizer
+
+
+def mistral() -> Any:
+    """A vision-language model of FLUX.2's kind, whose part for pictures is as small as can be."""
+    sizes = {**LANGUAGE, "hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 1, "sliding_window": None}
+    own = {"head_dim": 128, "rope_theta": 1e9, "rms_norm_eps": 1e-5}
+    text = {"vocab_size": len(mistral_tokenizer()), "num_hidden_layers": 31, **sizes, **own}
+    sight = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    return Mistral3ForConditionalGeneration(
+        Mistral3Config(
+            text_config={"model_type": "mistral", **text},
+            vision_config={"model_type": "pixtral", **sight, "image_size": 28, "patch_size": 14, "head_dim": 16},
+        )
+    )
+
+
+def flux2_transformer(words: int, *, guided: bool) -> Any:
+    """A transformer of FLUX.2's."""
+    return diffusers.Flux2Transformer2DModel(
+        in_channels=128,
+        num_layers=1,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=3 * words,
+        timestep_guidance_channels=32,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=guided,
+    )
+
+
+def flux2_vae() -> Any:
+    """A VAE of FLUX.2's, with a mean and a deviation of each channel."""
+    options = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    found = diffusers.AutoencoderKLFlux2(block_out_channels=(32, 32, 32, 32), layers_per_block=1, **options)
+    found.bn.running_mean.normal_(std=0.1)
+    found.bn.running_var.uniform_(0.5, 2.0)
+    return found
+
+
+def flux2() -> Any:
+    """A pipeline of FLUX.2 dev."""
+    return diffusers.Flux2Pipeline(
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=flux2_vae(),
+        text_encoder=mistral(),
+        tokenizer=mistral_tokenizer(),
+        transformer=flux2_transformer(32, guided=True),
+    )
+
+
+def flux2_klein() -> Any:
+    """A pipeline of FLUX.2 klein that was not distilled."""
+    sizes = {**LANGUAGE, "hidden_size": 32, "intermediate_size": 32}
+    words = Qwen3Config(
+        vocab_size=len(chat_tokenizer()), num_hidden_layers=28, head_dim=16, tie_word_embeddings=True, **sizes
+    )
+    return diffusers.Flux2KleinPipeline(
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=flux2_vae(),
+        text_encoder=Qwen3ForCausalLM(words),
+        tokenizer=chat_tokenizer(),
+        transformer=flux2_transformer(32, guided=False),
+    )
+
+
 def umt5() -> Any:
     """UMT5's encoder, of two layers."""
     sizes: dict[str, Any] = {"d_model": T5_WIDTH, "d_ff": WIDTH, "d_kv": WIDTH, "num_heads": 1, "num_layers": 2}
@@ -639,6 +723,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-edit": qwen_edit,
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
+    "flux2": flux2,
+    "flux2-klein": flux2_klein,
     "pixart": lambda: pixart("PixArtSigmaPipeline", 0.13025),
     "pixart-alpha": lambda: pixart("PixArtAlphaPipeline", 0.18215, reads_size=True),
     "wan": wan,
