@@ -21,6 +21,10 @@ GRAPH_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*(/[A-Za-z0-9_+-][\w.+-]*)*\Z", r
 hidden files."""
 
 
+MOST_CHARACTERS = 200
+"""Of the name of a graph."""
+
+
 @dataclass
 class GraphFolder:
     """Graphs by name: the path in the folder without `.json`, as `weft graphs` names those that ship.
@@ -43,7 +47,7 @@ class GraphFolder:
 
     def path(self, name: str) -> Path | None:
         """The file of a graph; None where there is none."""
-        if not GRAPH_NAME.match(name):
+        if len(name) > MOST_CHARACTERS or not GRAPH_NAME.match(name):
             return None
         if self.folder is None:
             return _shipped().get(name)

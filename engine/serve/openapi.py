@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from weft.engine.farm.work.job_actions import ACTIONS
 from weft.engine.graph.graph import Graph
 from weft.engine.serve.callers import Scope
 from weft.engine.show.parameter_schema import parameters_schema
@@ -95,6 +96,7 @@ _SUBMIT = (
     ),
 )
 _RUN = _given("id", {"type": "string", "pattern": "^[0-9a-f]{28}$"}, "The id of a run.", "path")
+_JOB = _given("job", _TEXT, "The name of a job.", "path")
 _FILE = _given("name", _TEXT, "The name of a file.", "path")
 
 
@@ -115,7 +117,7 @@ def _fixed() -> dict[str, dict[str, Any]]:
         _given("before", _TEXT, "The id of the run after which the list goes on."),
         _given("limit", {"type": "integer", "minimum": 1, "maximum": 200}, "How many."),
     ]
-    run = "/api/runs/{id}"
+    run, job = "/api/runs/{id}", "/api/jobs/{job}"
     sent = {"required": True, "content": {"application/octet-stream": {}}}
     return {
         "/healthz": {"get": _binary("Whether the process answers", None, "health", "text/plain")},
@@ -150,6 +152,24 @@ def _fixed() -> dict[str, dict[str, Any]]:
             }
         },
         "/api/files/{name}": {"get": _binary("A file that was sent", "run", "fetch_upload", "*/*", _FILE)},
+        "/api/jobs": {"get": _operation("Jobs with their progress", "results", "list_jobs", "Jobs")},
+        job: {"get": {**_operation("A job and its items", "results", "show_job", "Job"), "parameters": [_JOB]}},
+        f"{job}/published": {
+            "get": {**_operation("What it has published", "results", "show_published", "Items"), "parameters": [_JOB]}
+        },
+        f"{job}/logs/{{number}}": {
+            "get": {
+                **_operation("The logs of an item", "results", "show_logs", "Logs"),
+                "parameters": [_JOB, _given("number", {"type": "integer"}, "The number of an item.", "path")],
+            }
+        },
+        f"{job}/files/{{name}}": {"get": _binary("A published file", "results", "fetch_published", "*/*", _JOB, _FILE)},
+        f"{job}/{{action}}": {
+            "post": {
+                **_operation("Change a job", "admin", "change_job", "Job"),
+                "parameters": [_JOB, _given("action", {"enum": [*ACTIONS]}, "What to do.", "path")],
+            }
+        },
         "/api/node-types/{name}": {
             "get": {
                 **_operation("A node type", "run", "show_node_type", "NodeType"),
@@ -165,7 +185,13 @@ def _object(about: str, required: tuple[str, ...] = (), **properties: Any) -> di
 
 _NUMBER = {"type": "number"}
 _TIME = {"type": ["number", "null"], "description": "Seconds since 1970."}
-_PROBLEMS = {"type": "array", "items": {"$ref": "#/components/schemas/GraphProblem"}}
+
+
+def _list_of(schema: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"$ref": f"#/components/schemas/{schema}"}}
+
+
+_PROBLEMS = _list_of("GraphProblem")
 
 _SCHEMAS: Mapping[str, Any] = {
     "Asked": {
@@ -195,9 +221,7 @@ _SCHEMAS: Mapping[str, Any] = {
         picture_url=_TEXT,
         document={"type": "object", "description": "The graph file."},
     ),
-    "Graphs": _object(
-        "Graphs.", ("graphs",), graphs={"type": "array", "items": {"$ref": "#/components/schemas/Graph"}}
-    ),
+    "Graphs": _object("Graphs.", ("graphs",), graphs=_list_of("Graph")),
     "File": _object(
         "A file of a run.",
         ("name", "media_type", "bytes", "digest", "url"),
@@ -212,7 +236,7 @@ _SCHEMAS: Mapping[str, Any] = {
         ("status", "outputs", "files", "failures", "ran", "cached", "seconds"),
         status={"enum": ["done", "failed", "cancelled"]},
         outputs={"type": "object", "description": "The outputs of the graph by name: `value` of numbers and texts."},
-        files={"type": "array", "items": {"$ref": "#/components/schemas/File"}},
+        files=_list_of("File"),
         failures={"type": "array", "items": {"type": "object"}},
         ran={"type": "array", "items": _TEXT},
         cached={"type": "array", "items": _TEXT},
@@ -237,7 +261,7 @@ _SCHEMAS: Mapping[str, Any] = {
         error={"type": ["object", "null"], "description": "`message`, `code` and perhaps `problems`."},
         url=_TEXT,
     ),
-    "Runs": _object("Runs.", ("runs",), runs={"type": "array", "items": {"$ref": "#/components/schemas/Run"}}),
+    "Runs": _object("Runs.", ("runs",), runs=_list_of("Run")),
     "GraphProblem": _object(
         "One thing that is wrong with a graph.",
         ("message", "code"),
@@ -253,6 +277,23 @@ _SCHEMAS: Mapping[str, Any] = {
         "A file that was sent.", ("name", "bytes"), name=_TEXT, media_type=_TEXT, bytes={"type": "integer"}, url=_TEXT
     ),
     "NodeType": _object("A node type.", ("name",), name=_TEXT, inputs={"type": "object"}, outputs={"type": "object"}),
+    "Job": _object(
+        "A job.",
+        ("name", "state"),
+        name=_TEXT,
+        title=_TEXT,
+        state=_TEXT,
+        counts={"type": "object", "description": "How many items are in each state."},
+        total={"type": "integer"},
+        ended={"type": "integer"},
+        rate=_NUMBER,
+        left={"type": ["number", "null"]},
+        items={"type": "array", "items": {"type": "object"}},
+        url=_TEXT,
+    ),
+    "Jobs": _object("Jobs.", ("jobs",), jobs=_list_of("Job")),
+    "Items": _object("Items of a job.", ("items",), items={"type": "array", "items": {"type": "object"}}),
+    "Logs": _object("Logs.", ("attempts",), attempts={"type": "array", "items": _TEXT}),
     "Server": _object("A server.", ("caller", "queue"), caller={"type": "object"}, queue={"type": "object"}),
     "Problem": _object(
         "A request that was refused (RFC 9457).",

@@ -13,6 +13,7 @@ from weft.engine.serve.callers import Callers
 from weft.engine.serve.dispatcher import Dispatcher
 from weft.engine.serve.event_log import EventLogs
 from weft.engine.serve.graph_folder import GraphFolder
+from weft.engine.serve.job_folders import JobFolders
 from weft.engine.serve.metrics import Metrics
 from weft.engine.serve.run_queue import RunQueue
 from weft.engine.serve.uploads import Uploads
@@ -79,6 +80,7 @@ class Service:
         self.uploads = Uploads(self.folder(UPLOADS), options.upload_bytes, options.uploads_bytes)
         self.queue = RunQueue(options.data / QUEUE, options.waiting, self.callers.quota)
         self.graphs = GraphFolder(options.graphs)
+        self.jobs = JobFolders(options.jobs)
         self.admission = Admission(self.engine, self.graphs, options.allowed)
         self.logs = EventLogs()
         self.metrics = Metrics()

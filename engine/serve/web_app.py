@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from weft.engine.errors import WeftError
-from weft.engine.serve import file_routes, graph_routes, operation_routes, run_routes
+from weft.engine.serve import file_routes, graph_routes, job_routes, operation_routes, run_routes
 from weft.engine.serve.answers import Refused, refusal, retry_later
 from weft.engine.serve.event_streams import run_socket
 from weft.engine.serve.request_guard import RequestGuard
@@ -30,6 +30,7 @@ def routes() -> list[BaseRoute]:
     """Every path; names of graphs and files may have slashes, so what ends in more comes first."""
     graph = "/api/graphs/{name:path}"
     run = "/api/runs/{id}"
+    job = "/api/jobs/{job}"
     found: list[BaseRoute] = [
         Route("/healthz", operation_routes.health),
         Route("/readyz", operation_routes.readiness),
@@ -51,6 +52,12 @@ def routes() -> list[BaseRoute]:
         WebSocketRoute(f"{run}/socket", run_socket),
         Route(f"{run}/cancel", run_routes.cancel_run, methods=["POST"]),
         Route(f"{run}/files/{{name:path}}", run_routes.fetch_file),
+        Route("/api/jobs", job_routes.list_jobs),
+        Route(job, job_routes.show_job),
+        Route(f"{job}/published", job_routes.show_published),
+        Route(f"{job}/logs/{{number}}", job_routes.show_logs),
+        Route(f"{job}/files/{{name:path}}", job_routes.fetch_published),
+        Route(f"{job}/{{action}}", job_routes.change_job, methods=["POST"]),
         Route("/api/files", file_routes.send_file, methods=["POST"]),
         Route("/api/files/{name}", file_routes.fetch_upload),
     ]
@@ -79,6 +86,7 @@ def web_app(service: Service) -> RequestGuard:
             WeftError: _wrong,
             HTTPException: _without_route,
             sqlite3.OperationalError: _unwritable,
+            Exception: _failed,
         },
     )
     app.state.service = service
@@ -101,6 +109,11 @@ async def _without_route(request: Request, fault: Exception) -> Response:
     codes = {404: "not-found", 405: "method-not-allowed"}
     code = codes.get(fault.status_code, "refused")
     return Refused(fault.status_code, code, str(fault.detail), headers=fault.headers).answer()
+
+
+async def _failed(request: Request, fault: Exception) -> Response:
+    """The answer for what should not happen; the log has it with the id of the request."""
+    return Refused(500, "internal", "the server failed; its log says more").answer()
 
 
 async def _unwritable(request: Request, fault: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from weft.engine.farm.report.folder_status import attempts, entries_of, held_bac
 from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.report.manifest import write_contact_sheet, write_manifest
 from weft.engine.farm.sweep.job_schema import job_schema
-from weft.engine.farm.work.ledger import Entry
+from weft.engine.farm.work import job_actions
+from weft.engine.farm.work.ledger import Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.show.json_schema import written
 
@@ -79,30 +81,25 @@ def schema() -> int:
 @app.command("pause")
 def pause(folder: FolderArgument) -> int:
     """Let workers finish their current item and take no more."""
-    return _state(folder, "paused")
+    return _done(folder, job_actions.pause)
 
 
 @app.command("resume")
 def resume(folder: FolderArgument) -> int:
     """Let workers take items again. Start a worker with `weft farm work FOLDER`."""
-    ledger = opened(folder)
-    ledger.change(["cancelled"], "waiting")
-    ledger.close()
-    return _state(folder, "running")
+    return _done(folder, job_actions.resume)
 
 
 @app.command("cancel")
 def cancel(folder: FolderArgument) -> int:
     """Cancel all waiting items. Published items are kept."""
-    ledger = opened(folder)
-    ledger.change(["waiting"], "cancelled")
-    ledger.close()
-    return _state(folder, "cancelled")
+    return _done(folder, job_actions.cancel)
 
 
-def _state(folder: Path, state: str) -> int:
+def _done(folder: Path, action: Callable[[Ledger], object]) -> int:
+    """Do something with a job, and show how it stands."""
     ledger = opened(folder)
-    ledger.set_state(state)
+    action(ledger)
     print(progress(ledger))
     ledger.close()
     return Exit.DONE

@@ -1,0 +1,90 @@
+"""The jobs that a server shows, and what an administrator does with them."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from weft.engine.farm.work.job_actions import ACTIONS
+from weft.engine.farm.work.ledger_file import ledger_path
+from weft.engine.serve.answers import Refused, json_answer, not_found
+from weft.engine.serve.job_folders import (
+    change,
+    item_records,
+    logs_of,
+    progress_record,
+    published_file,
+    published_records,
+)
+from weft.engine.serve.route_tools import caller_of, service_of
+
+
+async def list_jobs(request: Request) -> Response:
+    """Every job with its progress."""
+    caller_of(request, "results")
+    jobs = service_of(request).jobs
+    found = await run_sync(lambda: [progress_record(name, folder) for name, folder in jobs.all().items()])
+    return json_answer({"jobs": found})
+
+
+async def show_job(request: Request) -> Response:
+    """A job: its progress, and its items."""
+    name, folder = _job(request)
+    return json_answer(await run_sync(lambda: {**progress_record(name, folder), "items": item_records(folder)}))
+
+
+async def show_published(request: Request) -> Response:
+    """What a job has published, with outputs such as scores, and files."""
+    name, folder = _job(request)
+    return json_answer(await run_sync(lambda: {"items": [*published_records(name, folder)]}))
+
+
+async def show_logs(request: Request) -> Response:
+    """The logs of the attempts of an item."""
+    _, folder = _job(request)
+    text = request.path_params["number"]
+    logs = await run_sync(logs_of, folder, int(text)) if text.isdecimal() and len(text) < 10 else None
+    if logs is None:
+        raise not_found("item")
+    return json_answer({"attempts": logs})
+
+
+async def fetch_published(request: Request) -> Response:
+    """A published file."""
+    _, folder = _job(request)
+    path = await run_sync(published_file, folder, request.path_params["name"])
+    if path is None:
+        raise not_found("file")
+    headers = {"content-security-policy": "default-src 'none'; sandbox", "cache-control": "private, no-cache"}
+    return FileResponse(path, headers=headers, media_type=mimetypes.guess_type(path.name)[0])
+
+
+async def change_job(request: Request) -> Response:
+    """Pause, resume or cancel a job, or try its failed items again; how it stands then."""
+    caller_of(request, "admin")
+    name, folder = _job(request)
+    action = request.path_params["action"]
+    if action not in ACTIONS:
+        raise not_found("action")
+    if not ledger_path(folder).is_file():
+        raise Refused(409, "no-ledger", "the job was exported: what runs it knows how it goes")
+    await run_sync(change, folder, action)
+    return json_answer(await run_sync(progress_record, name, folder))
+
+
+def _job(request: Request) -> tuple[str, Path]:
+    """The job that an address names.
+
+    Raises:
+        Refused: 404 where there is none.
+    """
+    caller_of(request, "results")
+    name = request.path_params["job"]
+    folder = service_of(request).jobs.find(name)
+    if folder is None:
+        raise not_found("job")
+    return name, folder
