@@ -73,6 +73,7 @@ class Latent(Generic[F]):
         deviation: the standard deviation of each element, `[batch or 1, ...]`, where the samples are the mean of a
             VAE's distribution that a sampler is to draw from; None takes them as they are.
         length: pictures of each clip; None for pictures.
+        rate: frames a second, for models that read it; None where nothing says it.
     """
 
     width: int
@@ -82,6 +83,7 @@ class Latent(Generic[F]):
     mask: NoiseMask | None = field(default=None, metadata=ADDED_LATER)
     deviation: Tensor | None = field(default=None, metadata=ADDED_LATER)
     length: int | None = field(default=None, metadata=ADDED_LATER)
+    rate: float | None = field(default=None, metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for samples or a size that nothing can use."""
@@ -587,6 +589,9 @@ class Guide(Generic[F]):
             pipelines do so.
         first_frames: the latents that a clip begins with `[batch, channel, frame, height, width]`, which take the place
             of its own in each step; None where nothing is given.
+        first_deviation: the standard deviation of the latents of given first frames `[batch, channel, frame, height,
+            width]`, where these are the mean of a VAE's distribution that a sampler is to draw from before the noise;
+            None takes them as they are.
         picture_tokens: what an image encoder makes of the pictures that a clip begins and ends with
             `[batch, token, channel]`, for networks that read it.
         later: the guide that takes over at lower noise levels; None goes on to the end.
@@ -615,6 +620,7 @@ class Guide(Generic[F]):
     diagonal_references: bool = field(default=False, metadata=ADDED_LATER)
     first_frames: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     picture_tokens: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    first_deviation: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     later: Guide[F] | None = field(default=None, metadata=ADDED_LATER)
     boundary: float = field(default=0.0, metadata=ADDED_LATER)
 
@@ -630,16 +636,40 @@ class Guide(Generic[F]):
         changed = replace(self, reference=first, more_references=tuple(others))
         return replace(changed, clean_references=clean, diagonal_references=diagonal)
 
-    def beginning(self, extra: Tensor | None, first_frames: Tensor | None, tokens: Tensor | None) -> Guide[F]:
+    def beginning(
+        self,
+        extra: Tensor | None,
+        first_frames: Tensor | None,
+        tokens: Tensor | None,
+        deviation: Tensor | None = None,
+    ) -> Guide[F]:
         """The guide with what its network reads of the pictures that a clip begins and ends with.
 
         Args:
             extra: channels next to its latents.
             first_frames: latents in place of the first ones.
             tokens: of an image encoder.
+            deviation: of the latents of the first frames.
         """
-        later = self.later and self.later.beginning(extra, first_frames, tokens)
-        return replace(self, beside=extra, first_frames=first_frames, picture_tokens=tokens, later=later)
+        later = self.later and self.later.beginning(extra, first_frames, tokens, deviation)
+        given = replace(self, beside=extra, first_frames=first_frames, picture_tokens=tokens, later=later)
+        return replace(given, first_deviation=deviation)
+
+    def begun(self, noise: Tensor) -> Guide[F]:
+        """The guide with the latents of its first frames drawn, where they are a distribution.
+
+        Args:
+            noise: of unit variance, as many as the deviation has.
+        """
+        if self.first_deviation is None:
+            return self
+        drawn = self.first_deviation * noise
+        first = None if self.first_frames is None else self.first_frames + drawn
+        extra = self.beside
+        if extra is not None:
+            extra = extra.clone()
+            extra[:, -drawn.shape[1] :, : drawn.shape[2]] += drawn
+        return replace(self, first_frames=first, beside=extra, first_deviation=None)
 
     @property
     def steered(self) -> bool:

@@ -72,7 +72,8 @@ def size_shift(
     if not config.get("use_dynamic_shifting"):
         return {}
     side = patch * denoiser.latent_factor
-    tokens = (latent.height // side) * (latent.width // side)
+    frames = denoiser.clips.latent_frames(latent.length or 1) if denoiser.clips else 1
+    tokens = frames * (latent.height // side) * (latent.width // side)
     least, most = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     low, high = config.get("base_shift", 0.5), config.get("max_shift", max_shift)
     return {"mu": low + (high - low) * (tokens - least) / (most - least)}

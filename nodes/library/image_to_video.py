@@ -32,6 +32,7 @@ def ImageToVideoGuide(
     last: Image | None = None,
     embedding: ImageEmbedding | None = None,
     *,
+    sample: bool = False,
     context: Context = INJECTED,
 ) -> Guide[F]:
     """Give a model for image to video the picture that the clip begins with, and perhaps the one that it ends with.
@@ -47,6 +48,8 @@ def ImageToVideoGuide(
         last: the last frame, for models that read one (Wan 2.1 for first and last frames, Wan 2.2 A14B).
         embedding: from EncodeImage, of `image`, and of `last` too where it is given, in this order, for one clip after
             the other: for models that read pictures by an image encoder too (Wan 2.1), which is in their folder.
+        sample: whether samplers draw the latents of the first frame from the VAE's distribution, before the noise and
+            by the same generators, as diffusers' pipelines of LTX-Video do; else they are its mean.
     """
     import torch
 
@@ -65,7 +68,8 @@ def ImageToVideoGuide(
         return None if parts[0] is None else torch.cat(parts)
 
     tokens = None if embedding is None else _tokens(embedding, 2 if last else 1)
-    return guide.beginning(joined("extra"), joined("first_frames"), tokens)
+    deviation = joined("deviation") if sample else None
+    return guide.beginning(joined("extra"), joined("first_frames"), tokens, deviation)
 
 
 def _tokens(embedding: ImageEmbedding, pictures: int) -> Tensor:

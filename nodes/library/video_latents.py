@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, Work, check_pixels, node
+from weft.engine import (
+    ADDED_LATER,
+    INJECTED,
+    Context,
+    InputError,
+    Limits,
+    NodeProblem,
+    Range,
+    Upstream,
+    Work,
+    check_pixels,
+    node,
+)
 from weft.nodes.library.latent import Side, Tile, check_multiple, finite, tiling
 from weft.nodes.media_values import Video
 from weft.nodes.models.autoencoder import Autoencoder
@@ -43,6 +55,7 @@ def EmptyVideoLatent(
     height: Side = 512,
     frames: Annotated[int, Range(1, MOST_FRAMES)] = 16,
     batch_size: Annotated[int, Range(1, 2**30)] = 1,
+    rate: Annotated[float | None, Range(0.01, 1000.0), ADDED_LATER] = None,
 ) -> Latent[Any]:
     """Latents of the size of a clip without samples, to start from noise.
 
@@ -51,8 +64,10 @@ def EmptyVideoLatent(
         height: in pixels.
         frames: of each clip. Motion adapters were trained on 16, and `ApplyMotionAdapter` takes 24 or 32 at most.
         batch_size: clips in the batch.
+        rate: frames a second, for models that read it (LTX-Video, Stable Video Diffusion); null is what most clips of
+            their training had. VAEDecodeVideo has a rate of its own, for the finished clip.
     """
-    return Latent(width, height, batch_size, length=frames)
+    return Latent(width, height, batch_size, length=frames, rate=rate)
 
 
 @node(category="video", lane="gpu", traits=(LatentTraits(clip=True), SizeTraits(same_size, of="video")))

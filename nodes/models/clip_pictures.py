@@ -48,10 +48,12 @@ class EncodedPictures:
     Args:
         extra: what is concatenated to the latents along their channels `[1, channel, frame, height, width]`.
         first_frames: latents in place of the first ones of the clip `[1, channel, frame, height, width]`.
+        deviation: the standard deviation of the latents of given first frames, where a VAE has one.
     """
 
     extra: Tensor | None = None
     first_frames: Tensor | None = None
+    deviation: Tensor | None = None
 
 
 def one_first_frame(autoencoder: Autoencoder, first: Tensor, last: Tensor | None) -> EncodedPictures:
@@ -64,7 +66,8 @@ def one_first_frame(autoencoder: Autoencoder, first: Tensor, last: Tensor | None
         InputError: where there is a picture to end with.
     """
     check_begins(PictureReading(), ends=last is not None)
-    return EncodedPictures(first_frames=autoencoder.encode(first[None, None]))
+    found = autoencoder.distribution(first[None, None])
+    return EncodedPictures(first_frames=found.mean, deviation=found.deviation)
 
 
 def check_begins(reading: PictureReading | None, ends: bool) -> None:

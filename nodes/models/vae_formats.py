@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError
 from weft.nodes.models import single_file, single_file_wan_vae
 from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAutoencoder
+from weft.nodes.models.clip_autoencoders import LTXVideoAutoencoder
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import VAEFacts
@@ -147,6 +148,19 @@ def _wan_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -
     return VideoAutoencoder(network, *sizes, scale=scale, shift=tuple(map(float, network.config.latents_mean)))
 
 
+def _ltx_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    halved = sum(config.get("spatio_temporal_scaling", (True, True, True, False)))
+    side = config.get("spatial_compression_ratio") or config.get("patch_size", 4) * 2**halved
+    time = config.get("temporal_compression_ratio") or config.get("patch_size_t", 1) * 2**halved
+    return config.get("latent_channels", 128), side, time
+
+
+def _ltx_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -> Autoencoder:
+    factor = float(network.config.scaling_factor)
+    scale = tuple(factor / float(deviation) for deviation in network.latents_std)
+    return LTXVideoAutoencoder(network, *sizes, scale=scale, shift=tuple(map(float, network.latents_mean)))
+
+
 def _tiny_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
     return config.get("latent_channels", 4), 2 ** (len(config.get("encoder_block_out_channels", [64] * 4)) - 1), 1
 
@@ -193,6 +207,7 @@ VAE_FORMATS = (
         _wan_sizes,
         _wan_autoencoder,
     ),
+    VAEFormat(("AutoencoderKLLTXVideo",), (), _ltx_sizes, _ltx_autoencoder),
     TINY,
 )
 

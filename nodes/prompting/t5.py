@@ -72,11 +72,13 @@ class T5(TextModel):
         length: tokens that a shorter prompt is padded to; a longer one is padded to `longest` and cut there.
         longest: see `length`.
         masked: whether padding is not read, neither by T5 nor by the denoiser, which gets a mask.
+        marked: whether T5 reads padding, and the denoiser, which gets a mask, does not.
     """
 
     length: int = T5_LONGEST
     longest: int = T5_LONGEST
     masked: bool = False
+    marked: bool = False
 
     kind: ClassVar[str] = "t5"
     entries: ClassVar[tuple[str, ...]] = (TABLE, original.T5_TABLE)
@@ -124,7 +126,7 @@ class T5(TextModel):
             network = assembled_text(T5EncoderModel, config, weights, dtype, files.root.name)
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)
-        kind = MaskedT5Reader if self.masked else T5Reader
+        kind = MaskedT5Reader if self.masked else MarkedT5Reader if self.marked else T5Reader
         return kind(self.name, ready(network, device), tokenizer, self.length, max(self.length, self.longest))
 
 
@@ -184,8 +186,8 @@ class T5Reader(TextReader):
         return padded([[*(token.number for token in chunk), end] for chunk in chunks], length, padding)
 
 
-class MaskedT5Reader(T5Reader):
-    """T5's encoder with its tokenizer, where padding is not read."""
+class MarkedT5Reader(T5Reader):
+    """T5's encoder with its tokenizer, which tells the denoiser by a mask what is padding."""
 
     def read(
         self,
@@ -199,6 +201,16 @@ class MaskedT5Reader(T5Reader):
         mask = self._mask([chunk for (chunk,) in texts], encoded.embeddings.shape[1])
         return encoded._replace(attention_mask=mask)
 
+    def _mask(self, chunks: Sequence[Chunk], length: int) -> Tensor:
+        """Which tokens are read: those of the text and the one that ends it."""
+        import torch
+
+        return torch.tensor([[int(place <= len(chunk)) for place in range(length)] for chunk in chunks])
+
+
+class MaskedT5Reader(MarkedT5Reader):
+    """T5's encoder with its tokenizer, where padding is not read."""
+
     def _encode(self, chunks: Sequence[Chunk], length: int) -> Tensor:
         import torch
 
@@ -207,12 +219,6 @@ class MaskedT5Reader(T5Reader):
         with network_call(f"the text model {self.name}", {"tokens": numbers}):
             embeddings: Tensor = self.network(numbers, attention_mask=mask).last_hidden_state
         return embeddings
-
-    def _mask(self, chunks: Sequence[Chunk], length: int) -> Tensor:
-        """Which tokens are read: those of the text and the one that ends it."""
-        import torch
-
-        return torch.tensor([[int(place <= len(chunk)) for place in range(length)] for chunk in chunks])
 
 
 def separate_tokenizer(root: Path, facts: TextModelFacts) -> Path | None:

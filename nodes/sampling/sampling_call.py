@@ -84,6 +84,7 @@ def sampled(
     with ExitStack() as held, torch.inference_mode():
         with context.weights(guide.model, Denoiser, patches=patches_of(guide)) as model:
             run = _run(guide, model, latent, settings, context)
+            guide = _begun(guide, run, latent.batch_size)
             start = _start(latent, model, run, settings)
         trained = int(model.scheduler.get("num_train_timesteps", 1000))
         predict = held.enter_context(predictions_of(guide, latent, run, trained, context))
@@ -106,6 +107,14 @@ def sampled(
         samples = _with_first_frames(samples, guide)
     goes_on = settings.keep_noise and not run.complete
     return replace(latent, samples=samples.cpu(), mask=mask if goes_on else None, deviation=None)
+
+
+def _begun(guide: Guide[Any], run: SamplingRun, batch: int) -> Guide[Any]:
+    """A guide with the latents of the pictures that clips begin with drawn, by the generators of the run."""
+    deviation = guide.first_deviation
+    if deviation is None:
+        return guide
+    return guide.begun(run.draw(deviation.shape[1:], len(deviation)).cpu())
 
 
 def _with_first_frames(samples: Tensor, guide: Guide[Any]) -> Tensor:

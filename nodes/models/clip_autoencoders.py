@@ -1,0 +1,69 @@
+"""VAEs of clips whose networks take a clip whole, one class for each kind.
+
+Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from weft.nodes.models.autoencoder import LEAST_TILE, Autoencoder, LatentDistribution
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ClipAutoencoder(Autoencoder):
+    """A VAE whose network takes clips `[batch, channel, frame, height, width]`; a picture is a clip of one frame."""
+
+    def decoded_parts(self, latents: Tensor) -> Iterator[Tensor]:
+        """The clip whole: what it shows in a frame depends on those around it."""
+        yield self.decode(latents)[0]
+
+    def parts_to_encode(self, frames: int) -> Iterator[tuple[int, int]]:
+        return iter([(0, frames)])
+
+    def decoding_options(self, latents: Tensor) -> Mapping[str, Any]:
+        """What the network's decoder takes besides latents."""
+        return {}
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        if latents.ndim == 4:
+            return self._decoded(latents.unsqueeze(2))[:, :, 0]
+        pixels: Tensor = self.network.decode(latents, **self.decoding_options(latents), return_dict=False)[0]
+        return pixels
+
+    def _encoded(self, pixels: Tensor) -> LatentDistribution:
+        if pixels.ndim == 4:
+            return self._encoded(pixels.unsqueeze(2)).each(lambda part: part[:, :, 0])
+        found = self.network.encode(pixels).latent_dist
+        return LatentDistribution(found.mean, found.std)
+
+    @property
+    def tiles_exactly(self) -> bool:
+        return False
+
+    def in_tiles(self, side: int) -> Callable[[], None]:
+        return self._in_own_tiles(max(side, LEAST_TILE))
+
+    def _tiling(self, tile: int) -> Mapping[str, Any]:
+        """Tiles that overlap by a quarter, as diffusers' own do."""
+        sides = ("height", "width")
+        least = {f"tile_sample_min_{side}": tile for side in sides}
+        return {**least, **{f"tile_sample_stride_{side}": tile * 3 // 4 for side in sides}}
+
+
+class LTXVideoAutoencoder(ClipAutoencoder):
+    """LTX-Video's VAE. That of 0.9.1 and later takes out a last noise as it decodes, which is none here."""
+
+    def decoding_options(self, latents: Tensor) -> Mapping[str, Any]:
+        import torch
+
+        if not self.network.config.timestep_conditioning:
+            return {}
+        return {"temb": torch.zeros(len(latents), device=latents.device, dtype=latents.dtype)}
+
+    def _tiling(self, tile: int) -> Mapping[str, Any]:
+        """Parts of frames overlap too."""
+        return {**super()._tiling(tile), "use_framewise_decoding": True, "use_framewise_encoding": True}
