@@ -676,7 +676,13 @@ def EmptyLatent(
     width: Side3 = ..., height: Side3 = ..., batch_size: int = ..., *, id: str | None = ...
 ) -> Latent[Any]: ...
 def EmptyVideoLatent(
-    width: Side3 = ..., height: Side3 = ..., frames: int = ..., batch_size: int = ..., *, id: str | None = ...
+    width: Side3 = ...,
+    height: Side3 = ...,
+    frames: int = ...,
+    batch_size: int = ...,
+    rate: float | None = ...,
+    *,
+    id: str | None = ...,
 ) -> Latent[Any]: ...
 def EncodeEditPrompt(
     text_encoder: TextEncoder[F], text: str, images: Image | list[Image], *, numbered: bool = ..., id: str | None = ...
@@ -757,6 +763,7 @@ def ImageToVideoGuide(
     last: Image | None = ...,
     embedding: ImageEmbedding | None = ...,
     *,
+    sample: bool = ...,
     id: str | None = ...,
 ) -> Guide[F]: ...
 def InpaintGuide(

@@ -11,6 +11,7 @@ from weft.nodes.families.dit import DIT
 from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
 from weft.nodes.families.flux2 import FLUX2, FLUX2_KLEIN
+from weft.nodes.families.ltx_video import LTX_VIDEO
 from weft.nodes.families.pixart import PIXART, PIXART_ALPHA
 from weft.nodes.families.qwen_image import QWEN_IMAGE
 from weft.nodes.families.sd1 import SD1
@@ -55,6 +56,7 @@ FAMILIES: tuple[Family, ...] = (
     PIXART_ALPHA,
     WAN,
     WAN_5B,
+    LTX_VIDEO,
     DIT,
     DDPM,
     CM,

@@ -67,6 +67,8 @@ TINY = {
     "wan_image": "wan-pictures",
     "wan_5b": "wan-5b",
     "wan_experts": "wan-experts",
+    "ltx_video": "ltx",
+    "ltx_video_image": "ltx",
 }
 """A checkpoint for each graph."""
 
@@ -79,7 +81,7 @@ CONTROL_NETS = {
 }
 """A ControlNet for each graph that has one."""
 
-FRAMES = {"wan": 5, "wan_image": 5, "wan_5b": 5, "wan_experts": 5}
+FRAMES = {"wan": 5, "wan_image": 5, "wan_5b": 5, "wan_experts": 5, "ltx_video": 9, "ltx_video_image": 9}
 """Frames of the clips of families that make some by themselves."""
 
 PARTS = {

@@ -649,6 +649,27 @@ def wan_experts(kind: str, boundary: float, **options: Any) -> Any:
     return getattr(diffusers, kind)(**{**parts, **none, "transformer_2": other}, boundary_ratio=boundary)
 
 
+def ltx(timed: bool = False) -> Any:
+    """An LTX-Video pipeline: 64 pixels become 2 latent elements, 8 frames one.
+
+    Args:
+        timed: whether its VAE takes out a last noise.
+    """
+    blocks: dict[str, Any] = {"block_out_channels": (8, 8, 8, 8), "decoder_block_out_channels": (8, 8, 8, 8)}
+    blocks |= {"layers_per_block": (1,) * 5, "decoder_layers_per_block": (1,) * 5, "timestep_conditioning": timed}
+    network = diffusers.LTXVideoTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=16, cross_attention_dim=32, num_layers=2, caption_channels=T5_WIDTH
+    )
+    shift = {"base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 1024, "shift_terminal": 0.1}
+    return diffusers.LTXPipeline(
+        transformer=network,
+        vae=diffusers.AutoencoderKLLTXVideo(**blocks),
+        scheduler=flow(1.0, use_dynamic_shifting=True, **shift),
+        text_encoder=t5(),
+        tokenizer=t5_tokenizer(),
+    )
+
+
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
     """A pipeline of a UNet over 32 x 32 pixels."""
     network = diffusers.UNet2DModel(
@@ -736,6 +757,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "wan-experts-pictures": lambda: wan_experts("WanImageToVideoPipeline", 0.9, in_channels=36),
     "wan-128": lambda: wan(**ONE_HEAD),
     "wan-128-ends": lambda: wan_pictures(34, **ONE_HEAD, added_kv_proj_dim=128),
+    "ltx": ltx,
+    "ltx-timed": lambda: ltx(timed=True),
     "dit": dit,
     "ddpm": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler()),
     "ddpm-grey": lambda: pixels("DDPMPipeline", diffusers.DDPMScheduler(), in_channels=1, out_channels=1),
