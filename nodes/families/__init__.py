@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from weft.nodes.families.chroma import CHROMA
 from weft.nodes.families.consistency import CM
 from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
@@ -48,6 +49,7 @@ FAMILIES: tuple[Family, ...] = (
     SDXL,
     SD3,
     FLUX,
+    CHROMA,
     FLUX2,
     FLUX2_KLEIN,
     Z_IMAGE,

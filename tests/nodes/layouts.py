@@ -266,6 +266,13 @@ FLUX_JOINED: Joined = (
     (r"^single_transformer_blocks\.(\d)\.attn\.to_q\.", (*OWN, "../proj_mlp"), r"single_blocks.\1.linear1."),
 )
 
+CHROMA: Rules = (
+    (r"^(distilled_guidance_layer\.layers\.\d+)\.linear_1\.", r"\1.in_layer."),
+    (r"^(distilled_guidance_layer\.layers\.\d+)\.linear_2\.", r"\1.out_layer."),
+    (r"^(distilled_guidance_layer\.norms\.\d+)\.weight", r"\1.scale"),
+    *FLUX,
+)
+
 FLUX2: Rules = (
     (r"^time_guidance_embed\.(timestep|guidance)_embedder\.", r"\1_in."),
     (r"^timestep_in\.", "time_in."),

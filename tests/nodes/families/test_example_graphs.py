@@ -39,6 +39,7 @@ TINY = {
     "t2i_adapter": "sdxl",
     "z_image": "z-image",
     "qwen_image": "qwen-image",
+    "chroma": "chroma",
     "flux2": "flux2",
     "flux2_klein": "flux2-klein",
     "pixart": "pixart",

@@ -92,6 +92,7 @@ PUBLISHED: dict[str, Published] = {
     "sd35": Published("SD3", transformer(layouts.SD3, layouts.SD3_JOINED, *SD3_SWAPPED), VAES),
     "flux-dev": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
     "flux-schnell": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
+    "chroma": Published("Chroma", transformer(layouts.CHROMA, layouts.FLUX_JOINED), VAES),
     "flux2": Published("FLUX2", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "flux2-klein": Published("FLUX2Klein", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "z-image": Published("ZImage", {"original": layouts.z_image, "diffusers": diffusers_own("transformer")}, VAES),

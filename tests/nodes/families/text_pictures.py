@@ -34,6 +34,7 @@ def picture_graph(
     scale: float = SCALE,
     texts: tuple[str, str | None] = (PROMPT, NEGATIVE),
     image: str = "",
+    longest: int | None = None,
     lora: str = "",
     lead: Callable[[Any, Any], Any] = lambda guide, checkpoint: guide,
     **sampling: Any,
@@ -42,6 +43,7 @@ def picture_graph(
 
     Args:
         texts: the prompt, and what guidance leads away from; None is no negative prompt.
+        longest: tokens that a prompt is padded to; None leaves it to the family.
         lead: makes another guide of the plain one, with the checkpoint.
     """
     with Graph() as graph:
@@ -49,7 +51,10 @@ def picture_graph(
         network: Any = (
             ApplyLoRA(LoadLoRA(lora), checkpoint.model, checkpoint.text_encoder).model if lora else checkpoint.model
         )
-        positive, negative = (None if text is None else TextEncode(checkpoint.text_encoder, text) for text in texts)
+        positive, negative = (
+            None if text is None else TextEncode(checkpoint.text_encoder, text, max_sequence_length=longest)
+            for text in texts
+        )
         guide = lead(CFGGuide(network, positive, negative, scale=scale), checkpoint)
         start = VAEEncode(checkpoint.vae, LoadImage(image)) if image else EmptyLatent(*size, batch)
         latent = KSampler(guide, start, **{"seed": SEED, "steps": STEPS, **sampling})

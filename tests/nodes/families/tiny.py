@@ -503,6 +503,28 @@ def pixart(kind: str, scale: float, *, reads_size: bool = False, **options: Any)
     )
 
 
+def chroma() -> Any:
+    """A pipeline of Chroma."""
+    return diffusers.ChromaPipeline(
+        scheduler=flow(use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15),
+        vae=vae(scaling_factor=0.3611, shift_factor=0.1159, **SIXTEEN),
+        text_encoder=t5(),
+        tokenizer=t5_tokenizer(),
+        transformer=diffusers.ChromaTransformer2DModel(
+            in_channels=64,
+            num_layers=2,
+            num_single_layers=2,
+            attention_head_dim=32,
+            num_attention_heads=2,
+            joint_attention_dim=T5_WIDTH,
+            axes_dims_rope=(4, 14, 14),
+            approximator_num_channels=16,
+            approximator_hidden_dim=32,
+            approximator_layers=1,
+        ),
+    )
+
+
 MISTRAL_TEMPLATE = (
     '{{ bos_token }}{% for message in messages %}{% if message.role == "system" %}[SYSTEM_PROMPT]'
     "{{ message.content[0].text }}[/SYSTEM_PROMPT]{% else %}[INST]{{ message.content[0].text }}[/INST]"
@@ -744,6 +766,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-edit": qwen_edit,
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
+    "chroma": chroma,
     "flux2": flux2,
     "flux2-klein": flux2_klein,
     "pixart": lambda: pixart("PixArtSigmaPipeline", 0.13025),
