@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 from weft.engine import (
     ADDED_LATER,
@@ -25,6 +27,9 @@ from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.sampling.workloads import decoding_work
 from weft.nodes.sizes import SizeTraits, literal_size, literals_of, same_size
 from weft.nodes.values import VAE, F, Image, Latent
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_FRAMES = 100_000
 
@@ -102,7 +107,9 @@ def VAEDecodeVideo(
 ) -> Video:
     """Decode the latents of a clip into its frames, a few at a time, so that long clips take no more memory.
 
-    The clips of a batch come one after the other; SplitLatents takes one of them.
+    The clips of a batch come one after the other; TakeLatents takes one of them. A clip that was stopped on the way, or
+    whose process was killed, goes on at the part where it was (the setting `checkpoint_every` says how often that is
+    kept).
 
     Args:
         vae: from LoadCheckpoint.
@@ -121,11 +128,48 @@ def VAEDecodeVideo(
         count = latent.batch_size * autoencoder.frames_of(samples.shape[2])
         check_pixels(latent.width, latent.height * count, 1, context.limits)
         frames = torch.empty((count, latent.height, latent.width, 3), dtype=torch.uint8)
-        done = 0
-        for item in samples:
-            for pixels in autoencoder.decoded_parts(item[None]):
+        reached = DecodedSoFar.of(context.checkpointed(), frames)
+        for number in range(reached.item, latent.batch_size):
+            for pixels in autoencoder.decoded_parts(samples[number, None], reached.part, reached.memory):
                 part = finite(pixels, vae.dtype)
-                frames[done : done + len(part)] = (part.clamp(0, 1) * 255).round_().byte()
-                done += len(part)
-                context.progress(done, count)
+                frames[reached.done : reached.done + len(part)] = (part.clamp(0, 1) * 255).round_().byte()
+                reached = reached.further(len(part))
+                context.checkpoint(partial(reached.state, frames, autoencoder))
+                context.progress(reached.done, count)
+            reached = DecodedSoFar(number + 1, done=reached.done)
     return Video(frames, rate)
+
+
+@dataclass(frozen=True)
+class DecodedSoFar:
+    """How far the decoding of the clips of a batch has come, for a call that goes on where another one was stopped.
+
+    Args:
+        item: the number of the clip that is decoded.
+        part: the number of its part that comes next.
+        done: frames that are decoded, of all clips.
+        memory: what the VAE remembers of the parts before.
+    """
+
+    item: int = 0
+    part: int = 0
+    done: int = 0
+    memory: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any] | None, frames: Tensor) -> DecodedSoFar:
+        """What a state says; its frames are put where they belong."""
+        if state is None:
+            return cls()
+        item, part, done = (int(state[name]) for name in ("item", "part", "done"))
+        frames[:done] = state["frames"]
+        return cls(item, part, done, state["memory"])
+
+    def further(self, frames: int) -> DecodedSoFar:
+        """One part further, which has so many frames."""
+        return DecodedSoFar(self.item, self.part + 1, self.done + frames)
+
+    def state(self, frames: Tensor, autoencoder: Autoencoder) -> Mapping[str, Any]:
+        """What is kept of it."""
+        known = {"frames": frames[: self.done].clone(), "memory": autoencoder.decoding_memory()}
+        return {"item": self.item, "part": self.part, "done": self.done, **known}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError, Loading, Patch, value
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 LEAST_TILE = 256
 """The least side of tiles that are normalised each alone, in pixels; in smaller ones colours move."""
+
+NO_MEMORY: Mapping[str, Any] = MappingProxyType({})
+"""What a network remembers that sees each part of a clip by itself."""
 
 Scale = float | tuple[float, ...]
 """A number for all channels of latents, or one for each."""
@@ -105,10 +109,19 @@ class Autoencoder:
         """Frames of a clip of so many latent frames."""
         return (frames - 1) * self.time_factor + 1
 
-    def decoded_parts(self, latents: Tensor) -> Iterator[Tensor]:
-        """The frames of one clip `[1, channel, frame, height, width]` as pictures, a few at a time."""
-        for frame in range(latents.shape[2]):
+    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
+        """The frames of one clip `[1, channel, frame, height, width]` as pictures, a few at a time.
+
+        Args:
+            begin: the first part that is decoded.
+            memory: what `decoding_memory` gave after the part before it.
+        """
+        for frame in range(begin, latents.shape[2]):
             yield self.decode(latents[:, :, frame])
+
+    def decoding_memory(self) -> Mapping[str, Any]:
+        """What the network remembers of the parts that it has decoded, between two of them: on the host."""
+        return {}
 
     def parts_to_encode(self, frames: int) -> Iterator[tuple[int, int]]:
         """The first frame of each part of a clip that can be encoded by itself, and the one after its last."""
@@ -225,7 +238,7 @@ class Autoencoder:
 class VideoAutoencoder(Autoencoder):
     """A VAE whose network takes clips `[batch, channel, frame, height, width]`; a picture is a clip of one frame."""
 
-    def decoded_parts(self, latents: Tensor) -> Iterator[Tensor]:
+    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
         """A latent frame at a time, with what the network remembers of those before it; whole in its own tiles."""
         network = self.network
         if network.use_tiling:
@@ -235,11 +248,18 @@ class VideoAutoencoder(Autoencoder):
         with network_call("the VAE", {"latents": placed}, f"latents of {self.channels} channels"):
             network.clear_cache()
             whole = network.post_quant_conv(placed)
+        for place, found in memory.items():
+            network._feat_map[int(place)] = found if isinstance(found, str) else found.to(placed)
         try:
-            for frame in range(whole.shape[2]):
+            for frame in range(begin, whole.shape[2]):
                 yield picture(self._decoded_frame(whole, frame))[0]
         finally:
             network.clear_cache()
+
+    def decoding_memory(self) -> Mapping[str, Any]:
+        """The last frames that each layer over time has seen, or diffusers' word for the first ones."""
+        known = {str(place): found for place, found in enumerate(self.network._feat_map) if found is not None}
+        return {place: found if isinstance(found, str) else found.cpu() for place, found in known.items()}
 
     def _decoded_frame(self, whole: Tensor, frame: int) -> Tensor:
         """The pixels of a latent frame, in -1..1, as diffusers' `_decode` has them."""

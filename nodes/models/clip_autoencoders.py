@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.models.autoencoder import LEAST_TILE, Autoencoder, LatentDistribution
+from weft.nodes.models.autoencoder import LEAST_TILE, NO_MEMORY, Autoencoder, LatentDistribution
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class ClipAutoencoder(Autoencoder):
     """A VAE whose network takes clips `[batch, channel, frame, height, width]`; a picture is a clip of one frame."""
 
-    def decoded_parts(self, latents: Tensor) -> Iterator[Tensor]:
+    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
         """The clip whole: what it shows in a frame depends on those around it."""
-        yield self.decode(latents)[0]
+        if begin == 0:
+            yield self.decode(latents)[0]
 
     def parts_to_encode(self, frames: int) -> Iterator[tuple[int, int]]:
         return iter([(0, frames)])
