@@ -122,6 +122,7 @@ NAMED: tuple[tuple[str, str], ...] = (
     (r"(single|double)_(transformer_)?blocks.*([._](img|txt)_mod|modulation|norm1?(_context)?[._]linear)", "FLUX"),
     (r"joint_blocks", "SD3"),
     (r"transformer_blocks[._]\d+[._](img|txt)_(mlp|mod)", "QwenImage"),
+    (r"layers[._]\d+[._](attn[._]to_|feed_forward[._]linear_)", "Lumina2"),
     (r"layers[._]\d+[._](attention|feed_forward|adaLN)|(noise|context)_refiner", "ZImage"),
 )
 """Names of modules, as patterns, that one family alone has. FLUX.2 and Chroma share those of FLUX.1's blocks, but for

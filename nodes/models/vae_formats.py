@@ -16,6 +16,7 @@ from weft.nodes.models import single_file, single_file_wan_vae
 from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAutoencoder
 from weft.nodes.models.clip_autoencoders import LTXVideoAutoencoder
 from weft.nodes.models.contents import Contents
+from weft.nodes.models.dense_autoencoder import dense_sizes, dense_vae
 from weft.nodes.models.diffusers_folder import component
 from weft.nodes.models.facts import VAEFacts
 from weft.nodes.models.patched_autoencoder import PATCHED_LAYOUTS, patched_sizes, patched_vae
@@ -180,6 +181,7 @@ TINY = VAEFormat(
 """Tiny autoencoders (TAESD, https://github.com/madebyollin/taesd), over the latents that models sample."""
 
 VAE_FORMATS = (
+    VAEFormat(("AutoencoderDC",), (), dense_sizes, dense_vae),
     VAEFormat(("AutoencoderKLFlux2",), PATCHED_LAYOUTS, patched_sizes, patched_vae, has_own_scale=True),
     VAEFormat(
         ("AutoencoderKL",),

@@ -138,6 +138,18 @@ MISTRAL = Architecture(
 """Mistral Small 3, the text model of FLUX.2 dev, without its part for pictures."""
 
 
+GEMMA2 = Architecture(
+    kind="gemma2",
+    network_class="Gemma2Model",
+    config_class="Gemma2Config",
+    mark="pre_feedforward_layernorm.weight",
+    lacks=("self_attn.q_norm.weight",),
+    head_channels=256,
+    constants={"max_position_embeddings": 8192},
+)
+"""Gemma 2, the text model of Sana and Lumina."""
+
+
 def tokenizer_next_to(root: Path, kind: str) -> Path | None:
     """The folder of the tokenizer of a language model next to its file, such as `qwen3_tokenizer`."""
     folder = root.parent / f"{kind}_tokenizer"
