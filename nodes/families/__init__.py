@@ -13,8 +13,10 @@ from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
 from weft.nodes.families.flux2 import FLUX2, FLUX2_KLEIN
 from weft.nodes.families.ltx_video import LTX_VIDEO
+from weft.nodes.families.lumina2 import LUMINA2
 from weft.nodes.families.pixart import PIXART, PIXART_ALPHA
 from weft.nodes.families.qwen_image import QWEN_IMAGE
+from weft.nodes.families.sana import SANA
 from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
@@ -52,8 +54,10 @@ FAMILIES: tuple[Family, ...] = (
     CHROMA,
     FLUX2,
     FLUX2_KLEIN,
+    LUMINA2,
     Z_IMAGE,
     QWEN_IMAGE,
+    SANA,
     PIXART,
     PIXART_ALPHA,
     WAN,

@@ -266,6 +266,22 @@ FLUX_JOINED: Joined = (
     (r"^single_transformer_blocks\.(\d)\.attn\.to_q\.", (*OWN, "../proj_mlp"), r"single_blocks.\1.linear1."),
 )
 
+LUMINA2: Rules = (
+    (r"^time_caption_embed\.timestep_embedder\.linear_1\.", "t_embedder.mlp.0."),
+    (r"^time_caption_embed\.timestep_embedder\.linear_2\.", "t_embedder.mlp.2."),
+    (r"^time_caption_embed\.caption_embedder\.", "cap_embedder."),
+    (r"^norm_out\.linear_1\.", "final_layer.adaLN_modulation.1."),
+    (r"^norm_out\.linear_2\.", "final_layer.linear."),
+    (r"\.attn\.to_out\.0\.", ".attention.out."),
+    (r"\.attn\.norm_([qk])\.", r".attention.\1_norm."),
+    (r"\.feed_forward\.linear_([123])\.", r".feed_forward.w\1."),
+    (r"^(context_refiner\.\d+)\.norm([12])\.", r"\1.attention_norm\2."),
+    (r"\.norm1\.norm\.", ".attention_norm1."),
+    (r"\.norm1\.linear\.", ".adaLN_modulation.1."),
+    (r"(layers|refiner)\.(\d+)\.norm2\.", r"\1.\2.attention_norm2."),
+)
+LUMINA2_JOINED: Joined = ((r"^(.+)\.attn\.to_q\.", ("to_q", "to_k", "to_v"), r"\1.attention.qkv."),)
+
 CHROMA: Rules = (
     (r"^(distilled_guidance_layer\.layers\.\d+)\.linear_1\.", r"\1.in_layer."),
     (r"^(distilled_guidance_layer\.layers\.\d+)\.linear_2\.", r"\1.out_layer."),

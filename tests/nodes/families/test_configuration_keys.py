@@ -43,6 +43,7 @@ Keys = Mapping[str, str]
 VAES, FLOWS, LOADING = "models/vae_formats.py", "families/flows.py", "models/loading.py"
 
 READ_BY_WEFT: Mapping[str, Keys] = {
+    "AutoencoderDC": {"scaling_factor": "models/dense_autoencoder.py"},
     "AutoencoderKL": dict.fromkeys(
         ("force_upcast", "latents_mean", "latents_std", "scaling_factor", "shift_factor"), VAES
     ),
@@ -53,6 +54,7 @@ READ_BY_WEFT: Mapping[str, Keys] = {
         ("base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift"), FLOWS
     ),
     "QwenImageTransformer2DModel": {"guidance_embeds": "families/qwen_image.py"},
+    "SanaTransformer2DModel": {"timestep_scale": "families/sana.py"},
     "SD3ControlNetModel": {"force_zeros_for_pooled_projection": "families/sd3_controls.py"},
 }
 """Keys that a class takes and does not use itself, by class, with the module of Weft's that reads them."""
@@ -75,6 +77,16 @@ UNUSED: Mapping[str, Keys] = {
         "pad_token_id": "the tokenizer's own is read",
     },
     "T5Config": {"feed_forward_proj": "split by the configuration into `dense_act_fn` and `is_gated_act`"},
+    "Lumina2Transformer2DModel": {
+        "sample_size": "it takes every size that it has places for",
+        "scaling_factor": "of places, which its class does not scale",
+    },
+    "SanaTransformer2DModel": {"guidance_embeds_scale": "of Sana-Sprint, which is refused"},
+    "Gemma2Config": {
+        **dict.fromkeys(("bos_token_id", "eos_token_id"), "of the generation of text"),
+        "initializer_range": "of the training",
+        "tie_word_embeddings": "of the head that predicts tokens, which is not loaded",
+    },
     "MistralConfig": {
         **dict.fromkeys(("bos_token_id", "eos_token_id"), "of the generation of text"),
         "initializer_range": "of the training",

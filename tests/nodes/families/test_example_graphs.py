@@ -40,6 +40,8 @@ TINY = {
     "z_image": "z-image",
     "qwen_image": "qwen-image",
     "chroma": "chroma",
+    "sana": "sana",
+    "lumina2": "lumina2",
     "flux2": "flux2",
     "flux2_klein": "flux2-klein",
     "pixart": "pixart",

@@ -93,6 +93,7 @@ PUBLISHED: dict[str, Published] = {
     "flux-dev": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
     "flux-schnell": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
     "chroma": Published("Chroma", transformer(layouts.CHROMA, layouts.FLUX_JOINED), VAES),
+    "lumina2": Published("Lumina2", transformer(layouts.LUMINA2, layouts.LUMINA2_JOINED), VAES),
     "flux2": Published("FLUX2", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "flux2-klein": Published("FLUX2Klein", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "z-image": Published("ZImage", {"original": layouts.z_image, "diffusers": diffusers_own("transformer")}, VAES),
@@ -136,6 +137,10 @@ TEXTS: dict[tuple[str, str], dict[str, Made]] = {
             "model.",
         ),
         "with sight": diffusers_own("text_encoder"),
+    },
+    ("lumina2", "gemma_2_2b"): {
+        "bare": diffusers_own("text_encoder"),
+        "causal": lambda folder: layouts.under(layouts.weights(folder, "text_encoder"), "model."),
     },
     ("qwen-image", "qwen_2.5_vl_7b"): {"transformers": diffusers_own("text_encoder")},
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPImageProcessor,
     CLIPTextConfig,
@@ -14,8 +15,11 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModel,
+    Gemma2Config,
+    Gemma2Model,
     Mistral3Config,
     Mistral3ForConditionalGeneration,
+    PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
@@ -525,6 +529,77 @@ def chroma() -> Any:
     )
 
 
+def gemma_tokenizer() -> Any:
+    """A tokenizer that spells bytes and begins texts with a token, as Gemma's does."""
+    spelling = chat_tokenizer("<bos>").backend_tokenizer
+    begun = [("<bos>", spelling.token_to_id("<bos>"))]
+    spelling.post_processor = TemplateProcessing(single="<bos> $A", pair="<bos> $A $B", special_tokens=begun)
+    return PreTrainedTokenizerFast(tokenizer_object=spelling, bos_token="<bos>", pad_token="<|endoftext|>")
+
+
+def gemma2() -> Any:
+    """A language model of Sana's and Lumina's kind, of two layers."""
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 1, "head_dim": 256}
+    words = len(gemma_tokenizer())
+    return Gemma2Model(Gemma2Config(vocab_size=words, num_hidden_layers=2, num_key_value_heads=1, **sizes))
+
+
+def sana(**options: Any) -> Any:
+    """A pipeline of Sana: 64 pixels become 2 latent elements."""
+    widths = (8, 8, 8, 16, 16, 32)
+    sides = {
+        f"{side}_{name}": value
+        for side in ("encoder", "decoder")
+        for name, value in {"block_out_channels": widths, "layers_per_block": (1,) * 6}.items()
+    }
+    return diffusers.SanaPipeline(
+        tokenizer=gemma_tokenizer(),
+        text_encoder=gemma2(),
+        vae=diffusers.AutoencoderDC(
+            latent_channels=32,
+            attention_head_dim=8,
+            encoder_block_types=("ResBlock",) * 3 + ("EfficientViTBlock",) * 3,
+            decoder_block_types=("ResBlock",) * 3 + ("EfficientViTBlock",) * 3,
+            scaling_factor=0.41407,
+            **sides,
+        ),
+        transformer=diffusers.SanaTransformer2DModel(
+            num_attention_heads=2,
+            attention_head_dim=16,
+            num_layers=2,
+            num_cross_attention_heads=2,
+            cross_attention_head_dim=16,
+            cross_attention_dim=32,
+            caption_channels=32,
+            **options,
+        ),
+        scheduler=diffusers.DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+    )
+
+
+def lumina2() -> Any:
+    """A pipeline of Lumina-Image 2.0."""
+    return diffusers.Lumina2Pipeline(
+        tokenizer=gemma_tokenizer(),
+        text_encoder=gemma2(),
+        vae=vae(scaling_factor=0.3611, shift_factor=0.1159, **SIXTEEN),
+        transformer=diffusers.Lumina2Transformer2DModel(
+            hidden_size=48,
+            num_layers=2,
+            num_refiner_layers=1,
+            num_attention_heads=2,
+            num_kv_heads=1,
+            multiple_of=16,
+            axes_dim_rope=(8, 8, 8),
+            axes_lens=(300, 64, 64),
+            cap_feat_dim=32,
+        ),
+        scheduler=flow(6.0),
+    )
+
+
 MISTRAL_TEMPLATE = (
     '{{ bos_token }}{% for message in messages %}{% if message.role == "system" %}[SYSTEM_PROMPT]'
     "{{ message.content[0].text }}[/SYSTEM_PROMPT]{% else %}[INST]{{ message.content[0].text }}[/INST]"
@@ -767,6 +842,9 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
     "chroma": chroma,
+    "sana": sana,
+    "sana-sprint": lambda: sana(guidance_embeds=True),
+    "lumina2": lumina2,
     "flux2": flux2,
     "flux2-klein": flux2_klein,
     "pixart": lambda: pixart("PixArtSigmaPipeline", 0.13025),
