@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.grounding_prompts import GroundPictures, GroundPrompt, LoadPictureProjection
     from weft.nodes.library.guidance import CFGGuide
     from weft.nodes.library.guide_switch import SwitchGuide
-    from weft.nodes.library.guiders import PerturbedAttention, ProjectedGuidance
+    from weft.nodes.library.guiders import MiddlePromptGuide, PerturbedAttention, ProjectedGuidance
     from weft.nodes.library.hypernetworks import ApplyHypernetwork
     from weft.nodes.library.image import ListPictures, LoadImage, SaveImage
     from weft.nodes.library.image_prompts import ApplyIPAdapter, EncodeImage, LoadImageEncoder, LoadIPAdapter, Pictured
@@ -96,7 +96,15 @@ if TYPE_CHECKING:
         LoadVAE,
     )
     from weft.nodes.library.lora import Adapted, ApplyLoRA, ApplyLoRAToModel, LoadLoRA
-    from weft.nodes.library.mask import ColourMask, CombineMasks, GrowMask, MaskToImage, SetAlpha, ShapeMask
+    from weft.nodes.library.mask import (
+        ColourMask,
+        CombineMasks,
+        FeatherMask,
+        GrowMask,
+        MaskToImage,
+        SetAlpha,
+        ShapeMask,
+    )
     from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
     from weft.nodes.library.motion import ApplyMotionAdapter
     from weft.nodes.library.native_size import ScaleImageToModel
@@ -311,6 +319,7 @@ __all__ = [
     "ExtractFeatures",
     "ExtractFolderFeatures",
     "FaceEmbedding",
+    "FeatherMask",
     "FeatureNetwork",
     "FindCannyEdges",
     "FindEdges",
@@ -400,6 +409,7 @@ __all__ = [
     "MergeModels",
     "MergeTextEncoders",
     "MergeVAEs",
+    "MiddlePromptGuide",
     "MixNoise",
     "Model",
     "ModelTraits",

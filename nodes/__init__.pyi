@@ -17,7 +17,7 @@ from weft.nodes.image_prompt_values import (
     UnCLIP,
 )
 from weft.nodes.interop.class_tensors import ComfyValue
-from weft.nodes.library.adjust import Factor, Level
+from weft.nodes.library.adjust import Factor, Level, Reach
 from weft.nodes.library.attention import AttentionShown
 from weft.nodes.library.comparisons import Compared
 from weft.nodes.library.composite import Place
@@ -26,6 +26,7 @@ from weft.nodes.library.conditioning import Strength as Strength2
 from weft.nodes.library.control import Controlled, Kind
 from weft.nodes.library.edge_maps import Radius, Threshold
 from weft.nodes.library.free_u import Factor as Factor2
+from weft.nodes.library.free_u import FeaturesBy
 from weft.nodes.library.geometry import Padded, Side
 from weft.nodes.library.image_prompts import Pictured
 from weft.nodes.library.image_vectors import VectorMode
@@ -39,6 +40,7 @@ from weft.nodes.library.loaders import Checkpoint, Prediction, Storage, Terminal
 from weft.nodes.library.loaders import Noise as Noise2
 from weft.nodes.library.lora import Adapted, Fraction, Strength
 from weft.nodes.library.mask import Share as Share4
+from weft.nodes.library.mask import Side as Side4
 from weft.nodes.library.merging import Share
 from weft.nodes.library.native_size import ModelFit
 from weft.nodes.library.noise_mask import MaskMode
@@ -194,6 +196,7 @@ __all__ = [
     "ExtractFeatures",
     "ExtractFolderFeatures",
     "FaceEmbedding",
+    "FeatherMask",
     "FeatureNetwork",
     "FindCannyEdges",
     "FindEdges",
@@ -283,6 +286,7 @@ __all__ = [
     "MergeModels",
     "MergeTextEncoders",
     "MergeVAEs",
+    "MiddlePromptGuide",
     "MixNoise",
     "Model",
     "ModelTraits",
@@ -561,7 +565,7 @@ def BlendLatents(
     method: Literal["linear", "spherical"] = ...,
     id: str | None = ...,
 ) -> Latent[F]: ...
-def BlurImage(image: P, radius: float = ..., *, kind: Blur = ..., id: str | None = ...) -> P: ...
+def BlurImage(image: P, radius: float = ..., *, kind: Blur = ..., reach: Reach = ..., id: str | None = ...) -> P: ...
 def Boolean(value: bool, *, id: str | None = ...) -> bool: ...
 def CFGGuide(
     model: Model[F],
@@ -703,6 +707,9 @@ def ExtractFeatures(
 def ExtractFolderFeatures(
     network: FeatureNetwork, folder: str, pattern: str = ..., *, id: str | None = ...
 ) -> PictureFeatures: ...
+def FeatherMask(
+    mask: Mask, *, left: Side4 = ..., top: Side4 = ..., right: Side4 = ..., bottom: Side4 = ..., id: str | None = ...
+) -> Mask: ...
 def FindCannyEdges(image: Image, low: Threshold = ..., high: Threshold = ..., *, id: str | None = ...) -> Image: ...
 def FindEdges(image: Image, *, threshold: float = ..., id: str | None = ...) -> Image: ...
 def FindSoftEdges(image: Image, radius: Radius = ..., *, id: str | None = ...) -> Image: ...
@@ -722,7 +729,14 @@ def Framing(
     id: str | None = ...,
 ) -> Conditioning[F]: ...
 def FreeU(
-    model: Model[F], *, b1: Factor2 = ..., b2: Factor2 = ..., s1: Factor2 = ..., s2: Factor2 = ..., id: str | None = ...
+    model: Model[F],
+    *,
+    b1: Factor2 = ...,
+    b2: Factor2 = ...,
+    s1: Factor2 = ...,
+    s2: Factor2 = ...,
+    by: FeaturesBy = ...,
+    id: str | None = ...,
 ) -> Model[F]: ...
 def GroundPictures(
     positive: Conditioning[F],
@@ -968,6 +982,9 @@ def MergeTextEncoders(
     text_encoder: TextEncoder[F], other: TextEncoder[F], *, ratio: Share = ..., blocks: str = ..., id: str | None = ...
 ) -> TextEncoder[F]: ...
 def MergeVAEs(vae: VAE[F], other: VAE[F], *, ratio: Share = ..., blocks: str = ..., id: str | None = ...) -> VAE[F]: ...
+def MiddlePromptGuide(
+    guide: Guide[F], prompt: Conditioning[F], *, scale: float = ..., id: str | None = ...
+) -> Guide[F]: ...
 def MixNoise(
     first: Noise[F],
     second: Noise[F],
@@ -1190,7 +1207,13 @@ def ShapeMask(
     id: str | None = ...,
 ) -> Mask: ...
 def SharpenImage(
-    image: Image, amount: float = ..., *, radius: float = ..., threshold: Level = ..., id: str | None = ...
+    image: Image,
+    amount: float = ...,
+    *,
+    radius: float = ...,
+    threshold: Level = ...,
+    reach: Reach = ...,
+    id: str | None = ...,
 ) -> Image: ...
 def Sharpness(image: Image, *, id: str | None = ...) -> Scored: ...
 def SplitBatch(image: P, *, id: str | None = ...) -> list[P]: ...

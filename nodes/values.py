@@ -587,6 +587,8 @@ class Guide(Generic[F]):
             diagonal.
         normalised: whether guided predictions are brought back to the length of the positive one, in families whose
             pipelines do so.
+        middle: a prompt that guidance passes on its way from the negative to the positive one; None has none.
+        middle_scale: how far it goes from the negative prompt to that one; `scale` is then from there to the positive.
         first_frames: the latents that a clip begins with `[batch, channel, frame, height, width]`, which take the place
             of its own in each step; None where nothing is given.
         first_deviation: the standard deviation of the latents of given first frames `[batch, channel, frame, height,
@@ -618,6 +620,8 @@ class Guide(Generic[F]):
     clean_references: bool = field(default=False, metadata=ADDED_LATER)
     normalised: bool = field(default=True, metadata=ADDED_LATER)
     diagonal_references: bool = field(default=False, metadata=ADDED_LATER)
+    middle: Conditioning[F] | None = field(default=None, metadata=ADDED_LATER)
+    middle_scale: float = field(default=1.0, metadata=ADDED_LATER)
     first_frames: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     picture_tokens: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     first_deviation: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)

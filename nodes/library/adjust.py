@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from weft.engine import Limits, NodeProblem, Range, node
+from weft.engine import ADDED_LATER, Limits, NodeProblem, Range, node
 from weft.nodes.pictures.colours import Matching, adjusted, hue_rotated, levelled, matched
 from weft.nodes.pictures.planes import as_given, batch_of, pixels_of
 from weft.nodes.pictures.smoothing import Blur, blurred, sharpened
@@ -20,27 +20,37 @@ SAME = (SizeTraits(same_size, of="image"),)
 
 Factor = Annotated[float, Range(0.0, 10.0)]
 Level = Annotated[float, Range(0.0, 1.0)]
+Reach = Annotated[int | None, Range(1, 1000)]
 
 
 @node(category="image", lane="cpu", traits=SAME)
-def BlurImage(image: P, radius: Annotated[float, Range(0.0, 1000.0)] = 4.0, *, kind: Blur = "gaussian") -> P:
+def BlurImage(
+    image: P,
+    radius: Annotated[float, Range(0.0, 1000.0)] = 4.0,
+    *,
+    kind: Blur = "gaussian",
+    reach: Annotated[Reach, ADDED_LATER] = None,
+) -> P:
     """Blur pictures, or soften the edges of masks. Colours are weighted by alpha.
 
     Args:
         image: the pictures, or the masks.
         radius: in pixels; the standard deviation of `gaussian`. 1 is hardly seen, 4 soft, 0 changes nothing.
         kind: `gaussian` is smooth; `box` averages squares; `median` removes specks and keeps edges.
+        reach: pixels on each side that `gaussian` is cut off behind; beyond an edge it takes the picture's mirror then.
+            Left out, it is whole.
     """
-    return as_given(image, blurred(pixels_of(image), radius, kind))
+    return as_given(image, blurred(pixels_of(image), radius, kind, reach))
 
 
 @node(category="image", lane="cpu", traits=SAME)
 def SharpenImage(
     image: Image,
-    amount: Annotated[float, Range(0.0, 10.0)] = 0.5,
+    amount: Annotated[float, Range(0.0, 50.0)] = 0.5,
     *,
-    radius: Annotated[float, Range(0.0, 100.0)] = 1.5,
+    radius: Annotated[float, Range(0.0, 1000.0)] = 1.5,
     threshold: Level = 0.0,
+    reach: Annotated[Reach, ADDED_LATER] = None,
 ) -> Image:
     """Sharpen pictures by unsharp masking: what a blur takes away is added.
 
@@ -49,8 +59,10 @@ def SharpenImage(
         amount: how much is added; 0.5 is moderate, above 1.5 halos show.
         radius: of the blur in pixels; about 1 after a picture was made smaller, 2 to 3 for large prints.
         threshold: differences up to this are left alone, so that noise is not sharpened; 0.02 for grainy pictures.
+        reach: pixels on each side that the blur is cut off behind, as in BlurImage.
     """
-    made = sharpened(image.pixels[..., :3], radius, amount, threshold).clamp(0, 1) if amount else image.pixels[..., :3]
+    colours = image.pixels[..., :3]
+    made = sharpened(colours, radius, amount, threshold, reach).clamp(0, 1) if amount else colours
     return _with_alpha(made, image)
 
 

@@ -1,4 +1,4 @@
-"""Additions to guidance: PerturbedAttention, ProjectedGuidance.
+"""Additions to guidance: PerturbedAttention, MiddlePromptGuide, ProjectedGuidance.
 
 `weft.nodes.sampling.guidance_math` combines the predictions, `weft.nodes.sampling.pag` perturbs attention.
 """
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
-from weft.engine import NodeProblem, Range, Upstream, listed, node
+from weft.engine import InputError, NodeProblem, Range, Upstream, listed, node
 from weft.nodes.models.network_blocks import lies_in
 from weft.nodes.sampling.lora_compatibility import shapes_of
 from weft.nodes.sampling.model_links import guides_of, model_behind, model_loader_behind
 from weft.nodes.sampling.traits import GuideTraits, nothing_to_project, two_directions
-from weft.nodes.values import F, Guide, Perturbation, Projection
+from weft.nodes.values import Conditioning, F, Guide, Perturbation, Projection
 
 
 def _perturbed_fits(guider: Upstream) -> Iterator[NodeProblem]:
@@ -53,6 +53,27 @@ def PerturbedAttention(
             `transformer_blocks.13`. Left out: the `mid_block` of a UNet, the middle block of a transformer.
     """
     return replace(guide, perturbation=Perturbation(scale, tuple(layers or ())) if scale else None)
+
+
+@node(category="guidance", lane="cpu", traits=(GuideTraits(edits=True),))
+def MiddlePromptGuide(
+    guide: Guide[F], prompt: Conditioning[F], *, scale: Annotated[float, Range(0.0, 100.0)] = 4.0
+) -> Guide[F]:
+    """Guidance by two prompts with a scale each, from the negative prompt by a middle one to the positive one.
+
+    negative + scale x (middle - negative) + CFGGuide's scale x (positive - middle), the form of InstructPix2Pix
+    (https://arxiv.org/abs/2211.09800, eq. 3) with a prompt in place of its picture: the middle prompt says what the
+    picture is of, and the positive one what it is to have beyond that. In ComfyUI it is DualCFGGuider.
+
+    Args:
+        guide: from CFGGuide, with a negative prompt; its scale is that from the middle prompt to the positive one.
+        prompt: the middle prompt, encoded by the text encoder of the same model.
+        scale: from the negative prompt to the middle one; where both scales are equal the middle prompt cancels out.
+    """
+    if guide.negative is None or guide.beside is not None or guide.true_scale != 1:
+        message = "a middle prompt needs a guide with a negative prompt and one scale, and none that reads pictures"
+        raise InputError(message, "give CFGGuide `negative` and a scale above 1", "wrong-guide")
+    return replace(guide, middle=prompt, middle_scale=scale)
 
 
 def _can_be_projected(projected: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:

@@ -1,10 +1,10 @@
-"""Masks: ColourMask, ShapeMask, GrowMask, CombineMasks, MaskToImage, SetAlpha."""
+"""Masks: ColourMask, ShapeMask, GrowMask, FeatherMask, CombineMasks, MaskToImage, SetAlpha."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, check_pixels, node
 from weft.nodes.pictures.colour_names import check_colour, parsed_colour
@@ -16,6 +16,9 @@ from weft.nodes.sampling.size_checks import go_together, sizes_match
 from weft.nodes.sizes import SizeTraits, literal_size, same_size, size_of
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import Image, Mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OF_IMAGE = (SizeTraits(same_size, of="image"),)
 OF_MASK = (SizeTraits(same_size, of="mask"),)
@@ -108,6 +111,39 @@ def GrowMask(
     """
     coverage = grown(mask.coverage.clamp(0, 1), pixels, shape)
     return Mask(blurred(coverage[..., None], feather)[..., 0].contiguous())
+
+
+Side = Annotated[int, Range(0, 2**20)]
+
+
+@node(category="mask", lane="cpu", traits=OF_MASK)
+def FeatherMask(mask: Mask, *, left: Side = 0, top: Side = 0, right: Side = 0, bottom: Side = 0) -> Mask:
+    """Let masks fade out towards their sides, in a line: for pictures that are to blend into others.
+
+    Args:
+        mask: the masks.
+        left: over how many pixels from the left edge; the outermost keeps 1 / left. 0 leaves the side as it is.
+        top: the same from the top edge.
+        right: the same from the right edge.
+        bottom: the same from the bottom edge.
+    """
+    height, width = mask.coverage.shape[1:]
+    across, down = _faded(width, left, right), _faded(height, top, bottom)
+    return Mask(mask.coverage * across * down[:, None])
+
+
+def _faded(length: int, start: int, end: int) -> Tensor:
+    """A factor for each pixel of a side, which rises from the start and falls to the end."""
+    import torch
+
+    places = torch.arange(1, length + 1, dtype=torch.float32)
+    rising, falling = ((one / max(min(over, length), 1)).clamp(max=1) for one, over in _ends(places, start, end))
+    return rising * falling
+
+
+def _ends(places: Tensor, start: int, end: int) -> Iterator[tuple[Tensor, int]]:
+    yield places, start
+    yield places.flip(0), end
 
 
 def _masks_fit(node: Upstream) -> Iterator[NodeProblem]:

@@ -17,14 +17,18 @@ Blur = Literal["gaussian", "box", "median"]
 Shape = Literal["round", "square"]
 
 
-def blurred(pixels: Tensor, radius: float, kind: Blur = "gaussian") -> Tensor:
+def blurred(pixels: Tensor, radius: float, kind: Blur = "gaussian", reach: int | None = None) -> Tensor:
     """Pixels mixed with those around them; equal ones where the radius is 0.
 
     Args:
         radius: the standard deviation of `gaussian`; of the others, pixels on each side of the middle one.
+        reach: pixels on each side that `gaussian` reaches; those beyond an edge are its mirror then. None is four
+            deviations, and beyond an edge lies what lies at it.
     """
     if radius == 0 or (kind != "gaussian" and radius < 0.5):
         return pixels
+    if kind == "gaussian" and reach is not None:
+        return weighted(pixels, lambda levels: _reaching(levels, radius, reach))
     return weighted(pixels, lambda levels: _filtered(levels, radius, kind))
 
 
@@ -42,11 +46,22 @@ def _filtered(pixels: Tensor, radius: float, kind: Blur) -> Tensor:
     return torch.from_numpy(made)
 
 
-def sharpened(pixels: Tensor, radius: float, amount: float, threshold: float) -> Tensor:
+def _reaching(pixels: Tensor, radius: float, reach: int) -> Tensor:
+    """A Gaussian of so many pixels on each side."""
+    import numpy
+    import torch
+    from scipy import ndimage
+
+    kernel = numpy.exp(-((numpy.arange(-reach, reach + 1) / radius) ** 2) / 2)
+    rows = ndimage.correlate1d(pixels.numpy(), kernel / kernel.sum(), axis=1, mode="mirror")
+    return torch.from_numpy(ndimage.correlate1d(rows, kernel / kernel.sum(), axis=2, mode="mirror"))
+
+
+def sharpened(pixels: Tensor, radius: float, amount: float, threshold: float, reach: int | None = None) -> Tensor:
     """Unsharp masking: the difference to the blurred pixels is added, where it is larger than a threshold."""
     import torch
 
-    difference = pixels - blurred(pixels, radius)
+    difference = pixels - blurred(pixels, radius, reach=reach)
     return pixels + amount * torch.where(difference.abs() > threshold, difference, torch.zeros_like(difference))
 
 

@@ -359,7 +359,7 @@ def _guidance_step(guide: Guide[Any], model: Denoiser, distilled: bool) -> Guida
         return model.guidance_step
     if distilled:
         raise nothing_to_project()
-    if guide.image_scale is not None:
+    if guide.image_scale is not None or guide.middle is not None:
         raise two_directions()
     return projected(guide.projection)
 
@@ -369,7 +369,7 @@ def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch
 
     The perturbed branch, where there is one, comes after these. A model that was distilled with guidance has no others,
     unless the guide has a `true_scale`. A picture to edit has its own scale: neither prompt nor picture, the picture,
-    both (InstructPix2Pix).
+    both (InstructPix2Pix). A guide with a middle prompt leads from the negative one to it, and on to the positive one.
     """
     given = {FIRST_FRAMES: guide.first_frames, PICTURE_TOKENS: guide.picture_tokens}
     pictures = tuple((name, one) for name, one in given.items() if one is not None)
@@ -378,6 +378,9 @@ def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch
     if guide.negative is None or distilled:
         return last, ()
     negative = replace(positive, prompts=guide.negative.prompts, negative=True)
+    if guide.middle is not None:
+        middle = replace(positive, prompts=guide.middle.prompts)
+        return [negative, middle, *last], (guide.middle_scale, guide.scale)
     if guide.image_scale is None or guide.beside is None:
         return [negative, *last], (guide.scale if guide.true_scale == 1 else guide.true_scale,)
     blind = GuidanceBranch(guide.negative.prompts, True, torch.zeros_like(guide.beside))

@@ -36,7 +36,7 @@ class GuideTraits:
         extra_channels: channels that its guide concatenates to the latents before the denoiser reads them, or several
             numbers where that depends on the model's family; None passes on those of the guide that it takes. A
             sampler refuses a guide whose number differs from the model's. `AS_READ` gives those that the model reads.
-        edits: whether its guide leads along two directions, to a picture and to its prompt.
+        edits: whether its guide leads along two directions: to a picture or a middle prompt, and on to its prompt.
         check_sampler: called with a node of the type and with each sampler that uses its guide, directly or through
             other guides; yields problems of the sampler's inputs.
         for_items: gives the inputs of a node whose pictures or masks are one for all items that are sampled, or one for
@@ -123,9 +123,9 @@ def extra_channels_hint(channels: int, makes_clips: bool) -> str:
 
 
 def two_directions() -> InputError:
-    """The error where guidance to a picture to edit and to its prompt is to be projected."""
+    """The error where guidance to a picture to edit, or to a middle prompt, and on to its prompt is to be projected."""
     return InputError(
-        "a picture to edit and its prompt lead in two directions, and one can be projected",
+        "guidance leads in two directions, to a picture or a middle prompt and on, and one can be projected",
         "leave ProjectedGuidance out",
         "wrong-guide",
     )

@@ -87,6 +87,18 @@ def test_sharpening_adds_what_a_blur_takes_away() -> None:
     assert torch.equal(SharpenImage(PICTURE, 1.0, threshold=1.0).pixels, PICTURE.pixels)
 
 
+def test_a_blur_that_is_cut_off_is_its_kernel_over_the_mirrored_picture() -> None:
+    pixels = PICTURE.pixels.movedim(-1, 1)
+    place = torch.arange(-3.0, 4.0)
+    kernel = torch.exp(-(place[:, None] ** 2 + place**2) / (2 * 2.5**2))
+    padded = torch.nn.functional.pad(pixels, (3, 3, 3, 3), mode="reflect")
+    weights = (kernel / kernel.sum()).expand(3, 1, 7, 7)
+    expected = torch.nn.functional.conv2d(padded, weights, groups=3).movedim(1, -1)
+    assert torch.allclose(BlurImage(PICTURE, 2.5, reach=3).pixels, expected, atol=1e-5)
+    sharp = SharpenImage(PICTURE, 2.0, radius=2.5, reach=3).pixels
+    assert torch.allclose(sharp, (3 * PICTURE.pixels - 2 * expected).clamp(0, 1), atol=1e-5)
+
+
 def test_levels_spread_from_black_to_white() -> None:
     ramp = Mask(torch.linspace(0, 1, 11)[None, None])
     assert SetLevels(ramp, 0.2, 0.7).coverage[0, 0].tolist() == pytest.approx([0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1])

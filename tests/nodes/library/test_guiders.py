@@ -11,6 +11,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 from torch import Tensor
 
 from tests.nodes.library.test_guidance import FIRST, NOISE, SECOND, SIZE, Scene, scene
+from tests.refusals import refused
 from weft.nodes import (
     ApplyControlNet,
     EmptyLatent,
@@ -19,8 +20,10 @@ from weft.nodes import (
     KSampler,
     LoadCheckpoint,
     LoadControlNet,
+    MiddlePromptGuide,
     PerturbedAttention,
     ProjectedGuidance,
+    TextEncode,
 )
 from weft.nodes.sampling.guided_denoiser import guided
 from weft.nodes.sampling.pag import PerturbedLayers
@@ -86,6 +89,21 @@ def test_all_sides_are_one_batch_and_where_guidance_is_off_one_is_asked(
         predicted(scene, led(scene, scene.guide(scene.positive, scene.negative, scale, end=0.5)), FIRST, SECOND)
         hook.remove()
     assert seen == expected
+
+
+def test_guidance_goes_by_a_middle_prompt_with_a_scale_each_way(scene: Scene) -> None:
+    guide = scene.guide(scene.positive, scene.negative, 3.0)
+    loaded = scene.call(LoadCheckpoint, source="epsilon")
+    middle = scene.call(TextEncode, text_encoder=loaded.text_encoder, text="a lake")
+    made = scene.call(MiddlePromptGuide, guide=guide, prompt=middle, scale=2.0)
+    alone = [scene.guide(one, None, 1.0) for one in (scene.negative, middle, scene.positive)]
+    away, between, towards = (predicted(scene, one, FIRST)[0] for one in alone)
+    expected = away + 2 * (between - away) + 3 * (towards - between)
+    assert torch.allclose(predicted(scene, made, FIRST)[0], expected, atol=1e-5)
+    with refused("wrong-guide"):
+        scene.call(MiddlePromptGuide, guide=alone[2], prompt=middle)
+    with refused("wrong-guide"):
+        predicted(scene, projected(scene, made), FIRST)
 
 
 def test_perturbed_attention_adds_to_guidance_what_it_adds_alone(scene: Scene) -> None:

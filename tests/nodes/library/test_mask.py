@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.refusals import refused
-from weft.nodes import ColourMask, CombineMasks, GrowMask, Image, ImageToMask, Mask, MaskToImage, SetAlpha, ShapeMask
+from weft.nodes import (
+    ColourMask,
+    CombineMasks,
+    FeatherMask,
+    GrowMask,
+    Image,
+    ImageToMask,
+    Mask,
+    MaskToImage,
+    SetAlpha,
+    ShapeMask,
+)
 
 
 def spots(seed: int, size: int = 15) -> Mask:
@@ -46,6 +57,12 @@ def test_a_feathered_edge_is_half_where_it_was() -> None:
     soft = GrowMask(mask, 0, feather=4.0).coverage[0, 32]
     assert float(soft[31] + soft[32]) == pytest.approx(1, abs=1e-3) and soft[0] == 0 and soft[63] == 1
     assert bool((soft.diff() >= 0).all())
+
+
+def test_sides_fade_in_a_line() -> None:
+    made = FeatherMask(Mask(torch.ones(1, 6, 8)), left=4, bottom=2).coverage[0]
+    across, down = torch.tensor([0.25, 0.5, 0.75, 1, 1, 1, 1, 1]), torch.tensor([1, 1, 1, 1, 1, 0.5])
+    assert torch.equal(made, down[:, None] * across)
 
 
 def test_shapes_lie_where_shares_say() -> None:
