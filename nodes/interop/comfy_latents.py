@@ -37,7 +37,7 @@ def _encoded(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("SetLatentNoiseMask")
 def _masked(one: MappedNode) -> tuple[Any, ...]:
-    return (one.add("SetNoiseMask", latent=one.link("samples"), mask=one.link("mask"), mode="soft").link,)
+    return (one.soft_mask(latent=one.link("samples"), mask=one.link("mask")).link,)
 
 
 @maps("RepeatLatentBatch")

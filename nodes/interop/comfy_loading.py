@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
+from weft.engine.graph.graph import Link
 from weft.nodes.interop.entries import ModelPart, TextPart, UnmappableError
 from weft.nodes.interop.writing import Made, MappedNode, maps, with_link
 
@@ -131,11 +133,46 @@ def _rescaled(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("FreeU", "FreeU_V2")
 def _free_u(one: MappedNode) -> tuple[Any, ...]:
-    model = one.model_part()
-    if one.node.type == "FreeU":
-        raise UnmappableError("the first version of FreeU has other formulas than FreeU_V2, which is FreeU here")
+    """Both versions go by the width of features, as the code of FreeU's authors; diffusers goes by blocks."""
+    model, by = one.model_part(), "width" if one.node.type == "FreeU" else "width and mean"
     factors = {name: float(one.literal(name)) for name in ("b1", "b2", "s1", "s2")}
-    return (with_link(model, one.add("FreeU", model=model.link, **factors)),)
+    return (with_link(model, one.add("FreeU", model=model.link, **factors, by=by)),)
+
+
+PREDICTIONS = {"eps": "epsilon", "v_prediction": "v_prediction", "x0": "sample"}
+"""What a model predicts, by ComfyUI's names."""
+
+
+@maps("ModelSamplingDiscrete")
+def _predicting(one: MappedNode) -> tuple[Any, ...]:
+    """What the model predicts is said where it is loaded; LoRAs may lie between."""
+    model, kind = one.model_part(), one.literal("sampling")
+    if kind not in PREDICTIONS:
+        raise UnmappableError(f"`sampling` is `{kind}`; mapped are {', '.join(PREDICTIONS)}")
+    ends = "zero" if one.literal("zsnr", False) else None
+    given = {"prediction": PREDICTIONS[kind], **({"terminal_snr": ends} if ends else {})}
+    nodes, id = one.draft.nodes, model.link.node
+    while nodes[id].type not in ("LoadCheckpoint", "LoadDiffusionModel"):
+        above = nodes[id].inputs.get("model")
+        if not isinstance(above, Link):
+            raise UnmappableError("its model is not loaded by a node that says what it predicts")
+        id = above.node
+    if any(nodes[id].inputs.get(name, value) != value for name, value in given.items()) or _is_sampled(one, id):
+        raise UnmappableError("the same model is used with another `sampling`; load it by a node of its own")
+    nodes[id] = replace(nodes[id], inputs=MappingProxyType({**nodes[id].inputs, **given}))
+    return (model,)
+
+
+def _is_sampled(one: MappedNode, loader: str) -> bool:
+    """Whether a guide or noise levels were made of a model that is loaded by a node, before this one was looked at."""
+    for node in one.draft.nodes.values():
+        link = node.inputs.get("model")
+        if node.type in ("CFGGuide", "MakeComfySigmas") and isinstance(link, Link):
+            while link.node != loader and isinstance(link := one.draft.nodes[link.node].inputs.get("model"), Link):
+                pass
+            if isinstance(link, Link):
+                return True
+    return False
 
 
 @maps("PerturbedAttentionGuidance")

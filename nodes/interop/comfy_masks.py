@@ -15,6 +15,12 @@ def _grown(one: MappedNode) -> tuple[Any, ...]:
     return (one.add("GrowMask", mask=one.link("mask"), pixels=pixels, shape=shape).link,)
 
 
+@maps("FeatherMask")
+def _feathered(one: MappedNode) -> tuple[Any, ...]:
+    sides = {side: one(side) or None for side in ("left", "top", "right", "bottom")}
+    return (one.add("FeatherMask", mask=one.link("mask"), **sides).link,)
+
+
 @maps("InvertMask")
 def _inverted(one: MappedNode) -> tuple[Any, ...]:
     picture = one.add("MaskToImage", "picture", mask=one.link("mask"))

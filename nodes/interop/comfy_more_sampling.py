@@ -111,7 +111,8 @@ def _encoded_for_inpainting(one: MappedNode) -> tuple[Any, ...]:
     hidden = one.add("CompositeImages", "hidden", below=image, above=grey, mask=marked)
     latent = one.add("VAEEncode", "latent", vae=one.link("vae"), image=hidden)
     grown = one.add("GrowMask", "grown", mask=marked, pixels=int(one.literal("grow_mask_by")) // 2, shape="square")
-    return (one.add("SetNoiseMask", "mask", latent=latent, mask=grown, mode="soft").link,)
+    one.assume("VAEEncodeForInpaint: the mask grows by squares, by half of `grow_mask_by` on each side")
+    return (one.soft_mask("mask", latent=latent, mask=grown).link,)
 
 
 @maps("CropMask")

@@ -17,7 +17,7 @@ def _inpainting(one: MappedNode) -> tuple[Any, ...]:
     both = (one.prompt(name).guided("InpaintGuide", vae=vae, image=image, mask=mask) for name in PROMPTS)
     latent = one.add("VAEEncode", "latent", vae=vae, image=image)
     if one.literal("noise_mask", True):
-        latent = one.add("SetNoiseMask", "mask", latent=latent, mask=mask, mode="soft")
+        latent = one.soft_mask("mask", latent=latent, mask=mask)
     return (*both, latent.link)
 
 
@@ -70,6 +70,10 @@ def _varied(one: MappedNode) -> tuple[Any, ...]:
     if float(one.literal("noise_augmentation", 0.0)) != 0:
         raise UnmappableError("`noise_augmentation` is not 0; the vector of a picture gets no noise here")
     above = one.draft.nodes[part.link.node].type == "ApplyReVision"
+    if above:
+        one.assume(
+            "unCLIPConditioning: the vectors of several pictures are added, each times its strength, without noise"
+        )
     made = one.add(
         "ApplyReVision",
         prompt=part.link,

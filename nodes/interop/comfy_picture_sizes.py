@@ -39,8 +39,40 @@ def _next_to_each_other(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("ImageBlur")
 def _blurred(one: MappedNode) -> tuple[Any, ...]:
-    """`blur_radius` is where its kernel ends, `sigma` its deviation, which the radius is here."""
-    return (one.add("BlurImage", image=one.link("image"), radius=float(one.literal("sigma"))).link,)
+    """Its kernel ends at `blur_radius`, and `sigma` is its deviation in units of that."""
+    return (one.add("BlurImage", image=one.link("image"), **_kernel(one, "blur_radius")).link,)
+
+
+@maps("ImageSharpen")
+def _sharpened(one: MappedNode) -> tuple[Any, ...]:
+    """Ten times `alpha` of what its kernel takes away."""
+    amount = round(10 * float(one.literal("alpha")), 6)
+    kernel = _kernel(one, "sharpen_radius")
+    return (one.add("SharpenImage", image=one.link("image"), amount=amount, **kernel).link,)
+
+
+def _kernel(one: MappedNode, radius: str) -> dict[str, Any]:
+    reach = int(one.literal(radius))
+    one.assume(f"{one.node.type}: `sigma` is in units of `{radius}`, so that a greater radius is a wider blur")
+    return {"radius": round(float(one.literal("sigma")) * reach, 6), "reach": reach}
+
+
+MODES = {"normal": None, "multiply": "multiply", "screen": "screen", "overlay": "overlay", "soft_light": "soft light"}
+
+
+@maps("ImageBlend")
+def _blended(one: MappedNode) -> tuple[Any, ...]:
+    """The second picture is brought to the size of the first one."""
+    mode, below = one.literal("blend_mode"), one.link("image1")
+    if mode not in MODES:
+        raise UnmappableError(
+            f"`blend_mode` is `{mode}`, whose levels below 0 have no counterpart; mapped: {', '.join(MODES)}"
+        )
+    size = one.add("ImageSize", "size", image=below)
+    sides = {name: size.output(name) for name in ("width", "height")}
+    above = one.add("ScaleImage", "second", image=one.link("image2"), **sides, fit="fill", filter="bicubic")
+    opacity = float(one.literal("blend_factor"))
+    return (one.add("CompositeImages", below=below, above=above, mode=MODES[mode], opacity=opacity).link,)
 
 
 @maps("RepeatImageBatch")

@@ -216,6 +216,19 @@ def _guide(one: MappedNode) -> tuple[Any, ...]:
     return (GuidePart(made.link, model),)
 
 
+@maps("DualCFGGuider")
+def _dual_guide(one: MappedNode) -> tuple[Any, ...]:
+    """From the negative prompt to `cond2` and on to `cond1`, each way with a scale (style `regular`)."""
+    model, middle = one.model_part(), one.prompt("cond2")
+    if one.literal("style", "regular") != "regular":
+        raise UnmappableError("`style` is `nested`, whose guidance by a guided prediction has no counterpart here")
+    if float(one.literal("cfg_conds")) == 1:
+        raise UnmappableError("`cfg_conds` is 1, at which guidance is off here; give it 1.01")
+    guide = guide_of(one, model, one.prompt("cond1"), one.prompt("negative"), one("cfg_conds"))
+    scale = _float(one("cfg_cond2_negative"))
+    return (GuidePart(one.add("MiddlePromptGuide", "guide", guide=guide, prompt=middle.link, scale=scale).link, model),)
+
+
 @maps("KSamplerSelect")
 def _chosen(one: MappedNode) -> tuple[Any, ...]:
     return (sampler_named(one.literal("sampler_name")),)

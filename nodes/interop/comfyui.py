@@ -26,7 +26,7 @@ from weft.nodes.interop.writing import ENTRIES, ForeignDraft, MappedNode
 PACKAGE = "comfy_"
 MODULES = (
     *("loading", "prompts", "sampling", "latents", "pictures", "values"),
-    *("picture_conditions", "picture_sizes", "masks", "qwen", "more_sampling"),
+    *("picture_conditions", "picture_sizes", "masks", "qwen", "more_sampling", "refused"),
 )
 """The modules of this room with entries."""
 

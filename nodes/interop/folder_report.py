@@ -19,6 +19,7 @@ from typing import Any
 from weft.engine import Engine, GraphError
 from weft.engine.graph import document
 from weft.engine.interop.foreign_formats import is_foreign, needed, problems_of, read_foreign
+from weft.nodes.interop.comfy_refused import REASONS
 from weft.nodes.interop.comfyui import definitions, entries
 
 
@@ -58,7 +59,7 @@ def _resolution(tree: Mapping[str, Any]) -> dict[str, Any]:
     wanted = needed(graph, known)
     classes = sorted({graph.nodes[id].type for id in wanted})
     faults = [one.plain() for one in (*graph.faults, *problems_of(graph, known, wanted))]
-    missing = [one for one in classes if one not in mapped]
+    missing = [one for one in classes if one not in mapped or one in REASONS]
     return {"resolved": not faults, "core": known.keys() >= {*classes}, "missing": missing, "faults": faults}
 
 

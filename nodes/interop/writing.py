@@ -30,6 +30,7 @@ class ForeignDraft:
         shown: outputs of the graph, by name: what nodes give to the user that is no file.
         drafted: whether texts may have choices and comments, as in an editor.
         seed: of the first node that has one; words are chosen by it.
+        assumed: of the other program's semantics where no document says them; the graph's notes have it.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class ForeignDraft:
     shown: dict[str, Link] = field(default_factory=dict)
     drafted: bool = False
     seed: int = 0
+    assumed: dict[str, None] = field(default_factory=dict)
     _next: dict[str, int] = field(default_factory=dict, repr=False)
     _named: dict[tuple[str, Any], str] = field(default_factory=dict, repr=False)
 
@@ -96,6 +98,10 @@ class ForeignDraft:
             for name, (description, targets) in sorted(self.sets.items(), key=_rank)
         }
         outputs = {name: link for name, link in self.shown.items() if link.node in self.nodes}
+        if self.assumed:
+            notes = "\n".join(
+                filter(None, (notes, "Assumed of ComfyUI, whose documents do not say it:", *self.assumed))
+            )
         nodes = MappingProxyType(dict(self.nodes))
         return Graph(title=title, nodes=nodes, parameters=parameters, outputs=outputs, notes=notes)
 
@@ -218,6 +224,17 @@ class MappedNode:
     def file(self, name: str) -> str:
         """The name of a file, with `/` between folders."""
         return str(self.literal(name) or "").replace("\\", "/")
+
+    def assume(self, what: str) -> None:
+        """Say in the notes of the graph what is assumed of the other program."""
+        self.draft.assumed[what] = None
+
+    def soft_mask(self, suffix: str = "", /, **inputs: Any) -> Made:
+        """Latents with a mask as ComfyUI has it: one that may be grey."""
+        self.assume(
+            "masks of latents: grey ones mix by their value in each step, and each element has the nearest pixel"
+        )
+        return self.add("SetNoiseMask", suffix, **inputs, mode="soft")
 
     def add(self, type: str, suffix: str = "", /, **inputs: Any) -> Made:
         """Write a node; inputs that are None are left out.

@@ -93,3 +93,86 @@ def test_latents_and_masks_pass_the_checks(kind: str) -> None:
     with Engine(store=None) as engine:
         codes = {one.code for one in engine.check(graph).problems}
     assert not graph.faults and codes == {"unknown-model", "missing-file"}
+
+
+def test_guidance_by_two_prompts_goes_by_the_second_one() -> None:
+    two = {"cond1": ["6", 0], "cond2": ["m", 0], "negative": ["7", 0], "cfg_conds": 3.0, "cfg_cond2_negative": 5}
+    graph = read(
+        m=("CLIPTextEncode", {"text": "a lake", "clip": ["4", 1]}),
+        g=("DualCFGGuider", {"model": ["4", 0], **two, "style": "regular"}),
+        **sampled("g"),
+    )
+    assert not graph.faults and of_type(graph, "CFGGuide")["scale"] == 3.0
+    assert of_type(graph, "MiddlePromptGuide")["scale"] == 5.0
+    nested = read(g=("DualCFGGuider", {"model": ["4", 0], **two, "cond2": ["6", 0], "style": "nested"}), **sampled("g"))
+    assert [one.node for one in nested.faults] == ["g"]
+
+
+def sampled(guider: str) -> dict[str, Added]:
+    """The parts of a sampler with this guider, in place of the classic one."""
+    schedule = {"model": ["4", 0], "scheduler": "karras", "steps": 3, "denoise": 1.0}
+    run = {"noise": ["n", 0], "guider": [guider, 0], "sampler": ["s", 0], "sigmas": ["l", 0], "latent_image": ["5", 0]}
+    return {
+        "n": ("RandomNoise", {"noise_seed": 1}),
+        "s": ("KSamplerSelect", {"sampler_name": "euler"}),
+        "l": ("BasicScheduler", schedule),
+        "3": ("SamplerCustomAdvanced", run),
+    }
+
+
+def test_what_a_model_predicts_is_in_its_loader_below_loras() -> None:
+    lora = {
+        "model": ["4", 0],
+        "clip": ["4", 1],
+        "lora_name": "l.safetensors",
+        "strength_model": 1.0,
+        "strength_clip": 1.0,
+    }
+    start = {**api()["3"]["inputs"], "model": ["p", 0]}
+    given = {"model": ["a", 0], "sampling": "v_prediction", "zsnr": True}
+    graph = read(a=("LoraLoader", lora), p=("ModelSamplingDiscrete", given), **{"3": ("KSampler", start)})
+    loader = of_type(graph, "LoadCheckpoint")
+    assert not graph.faults and (loader["prediction"], loader["terminal_snr"]) == ("v_prediction", "zero")
+    lcm = read(
+        p=("ModelSamplingDiscrete", {**given, "model": ["4", 0], "sampling": "lcm"}), **{"3": ("KSampler", start)}
+    )
+    assert [one.node for one in lcm.faults] == ["p"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "expected"),
+    [
+        ("ImageBlur", {"blur_radius": 4, "sigma": 0.5}, ("BlurImage", {"radius": 2.0, "reach": 4})),
+        (
+            "ImageSharpen",
+            {"sharpen_radius": 2, "sigma": 1, "alpha": 0.5},
+            ("SharpenImage", {"amount": 5.0, "reach": 2}),
+        ),
+        ("ImageBlend", {"blend_factor": 0.25, "blend_mode": "soft_light"}, ("CompositeImages", {"opacity": 0.25})),
+    ],
+)
+def test_pictures_are_blurred_sharpened_and_blended(kind: str, inputs: dict[str, Any], expected: Any) -> None:
+    pictures = {"image1": ["8", 0], "image2": ["8", 0]} if kind == "ImageBlend" else {"image": ["8", 0]}
+    graph = read(e=(kind, {**pictures, **inputs}), **{"9": ("SaveImage", {"images": ["e", 0], "filename_prefix": "a"})})
+    assert not graph.faults and of_type(graph, expected[0]).items() >= expected[1].items()
+
+
+@pytest.mark.parametrize(("kind", "by"), [("FreeU", "width"), ("FreeU_V2", "width and mean")])
+def test_both_versions_of_free_u_go_by_widths(kind: str, by: str) -> None:
+    factors = {"b1": 1.1, "b2": 1.2, "s1": 0.9, "s2": 0.2}
+    start = {**api()["3"]["inputs"], "model": ["f", 0]}
+    graph = read(f=(kind, {"model": ["4", 0], **factors}), **{"3": ("KSampler", start)})
+    assert not graph.faults and of_type(graph, "FreeU")["by"] == by
+
+
+def test_classes_without_a_counterpart_say_why() -> None:
+    save = {"model": ["4", 0], "clip": ["4", 1], "vae": ["4", 2], "filename_prefix": "x"}
+    (fault,) = read(s=("CheckpointSave", save)).faults
+    assert fault.code == "unmapped-node" and "weft models merge" in fault.message
+
+
+def test_what_is_assumed_stands_in_the_notes() -> None:
+    masked = {"samples": ["5", 0], "mask": ["i", 1]}
+    start = {**api()["3"]["inputs"], "latent_image": ["m", 0]}
+    graph = read(i=("LoadImage", {"image": "a.png"}), m=("SetLatentNoiseMask", masked), **{"3": ("KSampler", start)})
+    assert "Assumed of ComfyUI" in graph.notes and "masks of latents" in graph.notes and not read().notes

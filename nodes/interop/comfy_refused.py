@@ -1,0 +1,26 @@
+"""ComfyUI's classes that have no counterpart here, each with the reason, and with what serves in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weft.nodes.interop.entries import UnmappableError
+from weft.nodes.interop.writing import MappedNode, maps
+
+REASONS: Mapping[str, str] = {
+    "CheckpointSave": "whole checkpoints are written by `weft models merge`, and by no node",
+    "VAESave": "VAEs are written by no node; MergeVAEs makes one that is kept as a recipe",
+    "LatentUpscaleModelLoader": "networks that scale latents of clips are not loaded; UpscaleImage scales pictures",
+    "ModelSamplingContinuousEDM": "a model's noise levels are those of its file or its family, and continuous ones do "
+    "not take their place",
+    "LotusConditioning": "its prompt is a constant of ComfyUI's own code, which no file of the workflow has; "
+    "EstimateDepth finds depths with models of transformers",
+}
+
+
+def _refused(one: MappedNode) -> tuple[Any, ...]:
+    raise UnmappableError(REASONS[one.node.type])
+
+
+maps(*REASONS)(_refused)
