@@ -7,7 +7,7 @@ Weft's is read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ from weft.engine.errors import CatalogError, described
 from weft.engine.interrupts import is_interrupt
 
 GROUP = "weft.formats"
+
+CARRIED = "weft.carried"
+"""The group of functions that bring the texts of other programs, which pictures carry, up to the values of a graph."""
 
 
 class ForeignReader(Protocol):
@@ -34,6 +37,40 @@ class ForeignReader(Protocol):
         """
 
 
+class CarriedReader(Protocol):
+    """Gives the texts that pictures of a graph carry."""
+
+    def __call__(self, graph: Any, types: Mapping[str, object]) -> Mapping[str, str]:
+        """Those of a `Graph` with its values, without those that cannot say them."""
+
+
+def carried_texts(graph: Any, types: Mapping[str, object]) -> Mapping[str, str]:
+    """The texts of other programs that pictures of a `Graph` carry, with the values that it has by now.
+
+    Raises:
+        CatalogError: where a library cannot be imported.
+    """
+    found: Mapping[str, str] = graph.carries
+    for point in sorted(entry_points(group=CARRIED), key=lambda point: point.value) if found else ():
+        reader: CarriedReader = _loaded(point, "what pictures carry")
+        found = reader(graph, types)
+    return found
+
+
+def _loaded(point: EntryPoint, what: str) -> Any:
+    """What an entry point names.
+
+    Raises:
+        CatalogError: where it cannot be imported.
+    """
+    try:
+        return point.load()
+    except BaseException as fault:
+        if is_interrupt(fault):
+            raise
+        raise CatalogError(f"{what} {point.value} cannot be imported: {described(fault)}") from fault
+
+
 def foreign_graph(tree: Mapping[str, Any], path: Path | None, types: Mapping[str, object]) -> object | None:
     """The `Graph` that another program's file describes; None where no installed library knows it.
 
@@ -45,12 +82,7 @@ def foreign_graph(tree: Mapping[str, Any], path: Path | None, types: Mapping[str
         CatalogError: where a library cannot be imported.
     """
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.value):
-        try:
-            reader: ForeignReader = point.load()
-        except BaseException as fault:
-            if is_interrupt(fault):
-                raise
-            raise CatalogError(f"the graph format {point.value} cannot be imported: {described(fault)}") from fault
+        reader: ForeignReader = _loaded(point, "the graph format")
         if (found := reader(tree, path, types)) is not None:
             return found
     return None

@@ -14,6 +14,7 @@ from weft.engine import events
 from weft.engine.errors import Cancelled, ChangedFile, GraphError, StoreError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
+from weft.engine.graph.foreign import carried_texts
 from weft.engine.interrupts import interrupts_noted
 from weft.engine.keys import Digest
 from weft.engine.output_value import plain_output
@@ -226,7 +227,10 @@ class GraphRunner:
 
         @cache
         def text() -> str:
-            return write(self_contained(graph, subgraphs)).decode()
+            whole = self_contained(graph, subgraphs)
+            if whole.carries:
+                whole = replace(whole, carries=carried_texts(graph, planned.checked.catalog))
+            return write(whole).decode()
 
         judged = self.judge.judged if self.judge else None
         return Folder(options.output, text if options.metadata else None, planned.contents, judged)

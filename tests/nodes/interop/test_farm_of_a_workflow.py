@@ -19,8 +19,11 @@ from PIL import Image as Pictures
 from PIL.PngImagePlugin import PngInfo
 
 from tests.nodes.interop.classic import api, editor
+from tests.nodes.interop.test_points_of_the_formats import changed, in_subgraph
 from weft.engine import Engine, Graph
+from weft.engine.graph import document
 from weft.engine.picture_text import carried
+from weft.nodes.interop.carried_values import literals_of, own_values
 
 INVERTED = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}},
@@ -72,13 +75,25 @@ def test_numbers_that_are_none_in_a_picture_are_no_fault(tmp_path: Path) -> None
     assert Graph.load(plain).nodes.keys() == graph.nodes.keys()
 
 
+@pytest.mark.parametrize("tree", [api(batch_size=1), editor(), editor(1), in_subgraph(2)])
+def test_a_workflow_has_the_values_of_the_graph_that_was_made_of_it(tree: dict[str, Any]) -> None:
+    graph = document.read(json.dumps(tree))
+    made = graph.replace({"guide.scale": 5.5}, prompt="a lake", seed=99, steps=8)
+    ((_, text),) = own_values(made, {}).items()
+    assert literals_of(document.read(text)) == literals_of(made) != literals_of(graph)
+    assert own_values(graph, {}) == graph.carries
+    # What has no place in the workflow is not carried by one that would make another picture.
+    assert not own_values(graph.replace({"k_sampler.eta": 0.5}), {})
+
+
 def published(out: Path) -> list[Path]:
     return sorted(out.glob("*.png"))
 
 
 @pytest.mark.slow
 def test_a_job_over_a_workflow_goes_on_after_a_kill(tmp_path: Path) -> None:
-    texts = {"prompt": json.dumps(api("builtin:landscapes", batch_size=1)), "workflow": json.dumps(editor())}
+    shown = changed(changed(editor(), 4, widgets_values=["builtin:landscapes"]), 5, widgets_values=[64, 64, 1])
+    texts = {"prompt": json.dumps(api("builtin:landscapes", batch_size=1)), "workflow": json.dumps(shown)}
     picture(tmp_path / "made.png", **texts)
     sweep: dict[str, list[Any]] = {"prompt": ["a red house", "a lake"], "seed": [1, 2]}
     (tmp_path / "job.json").write_text(json.dumps({"weft_job": 1, "graph": "made.png", "sweep": sweep}))
@@ -95,8 +110,12 @@ def test_a_job_over_a_workflow_goes_on_after_a_kill(tmp_path: Path) -> None:
     subprocess.run(command, check=True, **options)
     paths = published(tmp_path / "out")
     assert len(paths) == 4 and all(path.stat().st_mtime_ns == when for path, when in first.items())
-    assert all(Graph.load(path).carries == texts for path in paths)
     given = [Graph.load(path).parameters for path in paths]
+    for path in paths:  # what ComfyUI reads of a picture makes this picture, and no other one of the job
+        graph = Graph.load(path)
+        assert graph.carries.keys() == texts.keys()
+        for text in graph.carries.values():
+            assert literals_of(document.read(text)) == literals_of(graph)
     assert {(one["prompt"].default, one["seed"].default) for one in given} == {
         (prompt, seed) for prompt in sweep["prompt"] for seed in sweep["seed"]
     }
