@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed, unpacked
-from weft.nodes.families.qwen_image_controls import QwenImageControlNetFormat, transformer_sizes
+from weft.nodes.families.qwen_image_controls import (
+    BlockwiseControlFormat,
+    QwenImageControlNetFormat,
+    transformer_sizes,
+)
 from weft.nodes.models.denoiser import Conditions, Residuals, references_in
 from weft.nodes.models.denoiser_facts import References
 from weft.nodes.models.latent_preview import LatentRGBFactors
@@ -94,6 +98,8 @@ class QwenImageDenoiser(SpacedDenoiser):
         """The transformer reads a row of patches, whose places it takes from the size of the picture."""
         import torch
 
+        from weft.nodes.models.blockwise_control import block_samples
+
         given = dict(conditions)
         pictures = [sample, *references_in(given)]
         rows, count = len(sample), sample.shape[-2] * sample.shape[-1] // PATCH**2
@@ -103,7 +109,7 @@ class QwenImageDenoiser(SpacedDenoiser):
             timestep=self.network_timestep(timestep).expand(rows).to(sample.dtype),
             img_shapes=[sizes] * rows,
             **given,
-            **(residuals or {}),
+            **block_samples(residuals or {}, "controlnet_block_samples"),
             return_dict=False,
         )[0]
         return unpacked(velocity[:, :count], sample.shape)
@@ -161,7 +167,7 @@ QWEN_IMAGE = Family(
     precisions=all_parts(IN_BFLOAT16, "Qwen/Qwen-Image"),
     texts=(TEXT_MODEL,),
     vae=VAESpec(16, "AutoencoderKLQwenImage"),
-    controls=(QwenImageControlNetFormat(),),
+    controls=(QwenImageControlNetFormat(), BlockwiseControlFormat()),
     scheduler={
         "_class_name": "FlowMatchEulerDiscreteScheduler",
         "num_train_timesteps": 1000,

@@ -1,9 +1,9 @@
-"""ControlNets for Qwen-Image (InstantX), which read latents. Importing this module imports no torch."""
+"""ControlNets for Qwen-Image (InstantX, DiffSynth-Studio), which read latents. Importing this imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from weft.nodes.families.flows import PATCH, check_same_width, over_blocks, packed
 from weft.nodes.models.control_networks import (
@@ -11,6 +11,7 @@ from weft.nodes.models.control_networks import (
     ControlNetworkFormat,
     ControlPicture,
     ControlPixels,
+    check_equal,
     check_mask_given,
     with_mask,
 )
@@ -31,7 +32,7 @@ ROPE_SIXTEENTHS = (2, 7, 7)
 class QwenImageControlNet(ControlNetwork):
     """A ControlNet for Qwen-Image."""
 
-    conditions = ("encoder_hidden_states", "encoder_hidden_states_mask")
+    conditions: ClassVar[tuple[str, ...]] = ("encoder_hidden_states", "encoder_hidden_states_mask")
     reads_positive = True
 
     @classmethod
@@ -97,6 +98,65 @@ def control_config(shapes: Shapes) -> Config:
         "out_channels": channels // PATCH**2,
         "extra_condition_channels": shapes["controlnet_x_embedder.weight"][1] - channels,
     }
+
+
+class BlockwiseControl(QwenImageControlNet):
+    """A blockwise control network of DiffSynth-Studio's, which adds to each block by what that has computed."""
+
+    conditions: ClassVar[tuple[str, ...]] = ()
+    reads_positive = False
+
+    @classmethod
+    def check_steered(cls, control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
+        width = steered["num_attention_heads"] * steered["attention_head_dim"]
+        check_equal(control, {"num_layers": steered["num_layers"], "width": width}, ("num_layers", "width"))
+
+    @classmethod
+    def check_mask(cls, config: Mapping[str, Any], given: bool) -> None:
+        check_mask_given(given, needed=False)
+
+    def residuals(
+        self,
+        model: Denoiser,
+        sample: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        pictures: Sequence[ControlPicture],
+    ) -> Residuals:
+        from weft.nodes.models.blockwise_control import residuals_of
+
+        (picture,) = pictures
+        return residuals_of(self.network, picture.tensors[0], picture.strength)
+
+
+def blockwise_config(shapes: Shapes) -> Config:
+    """The configuration of a blockwise control network, from shapes."""
+    width, channels = shapes["img_in.weight"]
+    layers = count(shapes, "controlnet_blocks.{}.x_rms.weight")
+    return {"num_layers": layers, "in_channels": channels, "width": width}
+
+
+class BlockwiseControlFormat(ControlNetworkFormat):
+    """Blockwise control networks for Qwen-Image: Canny and depth."""
+
+    class_name = "QwenImageBlockwiseControlNet"
+    folder = ""
+    layouts = (TensorLayout("controlnet_blocks.0.x_rms.weight", blockwise_config),)
+    prefixes = CONTROL_PREFIXES
+    network_class = BlockwiseControl
+
+    def unsupported(self, config: Mapping[str, Any]) -> str:
+        further = int(config["in_channels"]) - LATENT_CHANNELS * PATCH**2
+        return f"{further} channels besides those of its picture, a mask" if further else ""
+
+    def network_kind(self) -> Any:
+        from weft.nodes.models.blockwise_control import QwenImageBlockwiseControlNet
+
+        return QwenImageBlockwiseControlNet
+
+
+LATENT_CHANNELS = 16
+"""Channels of Qwen-Image's latents."""
 
 
 class QwenImageControlNetFormat(ControlNetworkFormat):

@@ -145,7 +145,7 @@ PREDICTIONS = {"eps": "epsilon", "v_prediction": "v_prediction", "x0": "sample"}
 
 @maps("ModelSamplingDiscrete")
 def _predicting(one: MappedNode) -> tuple[Any, ...]:
-    """What the model predicts is said where it is loaded; LoRAs may lie between."""
+    """What the model predicts stands where it is loaded; LoRAs may lie between."""
     model, kind = one.model_part(), one.literal("sampling")
     if kind not in PREDICTIONS:
         raise UnmappableError(f"`sampling` is `{kind}`; mapped are {', '.join(PREDICTIONS)}")

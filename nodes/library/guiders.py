@@ -70,8 +70,8 @@ def MiddlePromptGuide(
         prompt: the middle prompt, encoded by the text encoder of the same model.
         scale: from the negative prompt to the middle one; where both scales are equal the middle prompt cancels out.
     """
-    if guide.negative is None or guide.beside is not None or guide.true_scale != 1:
-        message = "a middle prompt needs a guide with a negative prompt and one scale, and none that reads pictures"
+    if guide.negative is None or guide.image_scale is not None or guide.true_scale != 1:
+        message = "a middle prompt needs a guide with a negative prompt and one scale, and none to edit pictures"
         raise InputError(message, "give CFGGuide `negative` and a scale above 1", "wrong-guide")
     return replace(guide, middle=prompt, middle_scale=scale)
 

@@ -85,13 +85,11 @@ class NetworkFormat(ABC):
         Raises:
             InputError: where files are damaged, or weights are missing.
         """
-        import diffusers
-
         from weft.nodes.models.loading import assembled, notice_unused, pretrained
         from weft.nodes.models.packed_renaming import renamed_weights
         from weft.nodes.models.weights_file import file_weights
 
-        kind = getattr(diffusers, self.class_name)
+        kind = self.network_kind()
         if root.is_dir():
             return pretrained(kind, component(root, self.folder), variant, torch_dtype=dtype)
         config = dict(facts.config)
@@ -100,6 +98,12 @@ class NetworkFormat(ABC):
         network = assembled(kind, config, renamed_weights(file_weights(root, facts.prefix), renamed, dtype), dtype)
         notice_unused(root, facts.prefix, renamed, network)
         return network
+
+    def network_kind(self) -> Any:
+        """The class of the network: diffusers' own, unless a format has one that diffusers lacks."""
+        import diffusers
+
+        return getattr(diffusers, self.class_name)
 
     def _in_folder(self, contents: Contents, folder: str) -> NetworkFacts | None:
         config = contents.configs.get(folder, {})

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.nodes import layouts
+from tests.nodes.families import blockwise
 from tests.nodes.families.image_adapters import FOLDERS, clip_vision
 from tests.nodes.families.lora_files import low_rank, named_adapter
 from tests.nodes.families.single_files import SINGLE_FILES
@@ -102,6 +103,7 @@ FILES: tuple[tuple[str, Callable[[Give], Tensors]], ...] = (
     ("qwen_image_vae", wan_vae),
     ("Qwen-Image-InstantX-ControlNet-Union", control("qwen-edges")),
     ("Qwen-Image-InstantX-ControlNet-Inpainting", control("qwen-masked")),
+    ("qwen_image_canny_diffsynth_controlnet", lambda give: blockwise.tensors()),
     ("qwen_image_(2512|edit|fp8).*", lambda give: layouts.weights(give("qwen-image"), "transformer")),
     ("(Qwen-|qwen_image_union).*", qwen_lora),
 )

@@ -45,6 +45,7 @@ NAMES = (
     *("image_qwen_image_edit_2511", "02_qwen_Image_edit_subgraphed", "templates-image_to_real"),
     *("templates-1_click_multiple_character_angles-v1.0", "templates-1_click_multiple_scene_angles-v1.0"),
     *("image_qwen_image_instantx_inpainting_controlnet", "image_z_image_turbo_fun_union_controlnet"),
+    "image_qwen_image_controlnet_patch",
 )
 """The image templates of SD 1.x, SDXL, SD 3.5, FLUX.1, Z-Image and Qwen-Image that are imported whole."""
 
