@@ -43,7 +43,9 @@ Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="TYPE", help="Node type or category that posted graphs may have. Can be repeated."),
 ]
-AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=64, help="Runs that compute at a time.")]
+AtOnce = Annotated[
+    int, typer.Option("--at-once", min=1, max=64, help="Runs that are under way at a time; they take turns on devices.")
+]
 Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Runs that may wait; more are answered with 429.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", min=0.1, metavar="SECONDS", help="What a run may take.")]
 Grace = Annotated[
@@ -66,7 +68,7 @@ def command(
     data: Data = None,
     jobs: Jobs = None,
     allow: Allow = None,
-    at_once: AtOnce = 2,
+    at_once: AtOnce = 8,
     waiting: Waiting = 1000,
     time_limit: TimeLimit = 3600.0,
     grace: Grace = 30.0,

@@ -31,6 +31,9 @@ from weft.engine.session import Engine
 
 LOGGER = logging.getLogger("weft.serve")
 
+KEPT_PLANS = 100
+"""Of how many runs that wait the plans are kept."""
+
 SWEEP_SECONDS = 30.0
 """How often runs beyond the budget for files are forgotten."""
 
@@ -81,13 +84,14 @@ class Dispatcher:
     admission: Admission
     logs: EventLogs
     folder: Path
-    at_once: int = 2
+    at_once: int = 8
     time_limit: float = 3600.0
     keep_bytes: int = 10 * 10**9
     keep_runs: int = 100_000
     ended: Callable[[ServedRun], None] = lambda run: None
     _running: dict[str, RunStop] = field(default_factory=dict, repr=False)
     _new: deque[str] = field(default_factory=deque, repr=False)
+    _plans: dict[str, Plan] = field(default_factory=dict, repr=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _stopping: bool = False
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
@@ -187,7 +191,11 @@ class Dispatcher:
             planned = self._planned(run, self.queue.document(run.id))
         except Exception:  # whatever it is: the run finds and reports it in its turn
             return
-        if not planned.runs and (taken := self.queue.begin(run.id)):
+        if planned.runs:
+            self._plans[run.id] = planned  # it may be old by its turn: a run finds what was computed since
+            while len(self._plans) > KEPT_PLANS:
+                self._plans.pop(next(iter(self._plans)), None)
+        elif taken := self.queue.begin(run.id):
             self._run(*taken, planned)
 
     def _planned(self, run: ServedRun, document: bytes) -> Plan:
@@ -198,7 +206,7 @@ class Dispatcher:
         self._running[run.id] = stop
         log = self.logs.of(run.id)
         try:
-            planned = planned or self._planned(run, document)
+            planned = self._plans.pop(run.id, planned) or self._planned(run, document)
             log.add({"event": "plan", "steps": [step.plain() for step in planned.steps[:MOST_STEPS]]})
             listener = WatchedPreviews(partial(self._hear, run, log), log)
             output = self.folder / run.id

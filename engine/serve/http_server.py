@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
 import sys
 import time
@@ -24,13 +25,15 @@ MOST_CONNECTIONS = 2000
 
 
 class _Server(uvicorn.Server):
-    """Lets those who follow runs go as soon as it is to stop, since it waits for their connections."""
+    """Lets those who follow runs go as soon as it is to stop, since it waits for their connections; returns then."""
 
     service: Service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order; a second Ctrl-C stops at once. The base class would end the process by the signal after it."""
         self.service.begin_to_stop()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def serve(service: Service, host: str, port: int) -> None:
