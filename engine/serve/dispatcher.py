@@ -252,8 +252,13 @@ class Dispatcher:
         self._ended(self.queue.end(run, "failed", error=plain_fault(fault)))
 
     def _ended(self, run: ServedRun | None) -> None:
-        if run is not None:
-            self._close(run)
+        if run is None:
+            return
+        self._close(run)
+        if same := self.queue.waiting_like(run.id):
+            with self._changed:
+                self._new.extend(same)
+                self._changed.notify_all()
 
     def _close(self, run: ServedRun) -> None:
         self.ended(run)

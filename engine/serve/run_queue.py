@@ -298,6 +298,13 @@ class RunQueue:
         with self._lock:
             return [id for (id,) in self._base.execute("SELECT id FROM runs WHERE state = 'queued' ORDER BY number")]
 
+    def waiting_like(self, id: str) -> list[str]:
+        """The ids of runs that wait for what another one asked for too."""
+        with self._lock:
+            asked = "(SELECT fingerprint FROM runs WHERE id = ?)"
+            statement = f"SELECT id FROM runs WHERE state = 'queued' AND fingerprint = {asked}"
+            return [found for (found,) in self._base.execute(statement, (id,))]
+
     def ahead(self, run: ServedRun) -> int:
         """How many runs that wait are older, or of greater priority: about how many go first."""
         with self._lock:

@@ -153,7 +153,7 @@ def picture_of(width: int, height: int) -> bytes:
 
 
 def test_a_picture_that_would_be_enormous_is_refused_before_it_is_unpacked(client: TestClient) -> None:
-    name = send(client, picture_of(17_000, 17_000)).json()["name"]
+    name = send(client, picture_of(16_800, 16_800)).json()["name"]
     load = {"weft": 1, "nodes": {"a": {"type": "LoadImage", "inputs": {"path": name}}}, "outputs": {"x": {"link": "a"}}}
     refused = client.post("/api/runs?wait=30", json={"graph": load}).json()
     assert "too-many-pixels" in (refused.get("code"), (refused.get("error") or {}).get("code")), refused
