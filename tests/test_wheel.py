@@ -35,7 +35,7 @@ def test_it_has_engine_nodes_and_graphs_under_one_name(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"weft"}
     assert {"weft/engine/cli/new.py", "weft/nodes/__init__.py", "weft/graphs/text_to_image.json"} <= {*names}
-    assert "weft/graphs/pictures/lake.png" in names
+    assert {"weft/graphs/pictures/lake.png", "weft/engine/serve/page/index.html"} <= {*names}
 
 
 def test_a_new_graph_runs_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
