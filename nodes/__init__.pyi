@@ -1008,6 +1008,7 @@ def Optimize(
     order: int = ...,
     threshold: float = ...,
     capture: bool = ...,
+    fuse: bool = ...,
     id: str | None = ...,
 ) -> Model[F]: ...
 def OptimizeVAE(vae: VAE[F], *, channels_last: bool = ..., id: str | None = ...) -> VAE[F]: ...

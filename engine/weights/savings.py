@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Saving = Literal["tiles", "calls", "blocks", "layers"]
-"""`tiles`: decode and encode pictures in pieces, where the result is the same. `calls`: call a network once for each
-prompt, where several share a call. `blocks`: keep the blocks of networks on
-the host, and send each to the device as it runs. `layers`: the same with each layer by itself."""
+Saving = Literal["attention", "tiles", "calls", "blocks", "layers"]
+"""`attention`: compute attention in slices, where the device has no kernel that does without all scores. `tiles`:
+decode and encode pictures in pieces, where the result is the same. `calls`: call a network once for each prompt, where
+several share a call. `blocks`: keep the blocks of networks on the host, and send each to the device as it runs.
+`layers`: the same with each layer by itself."""
 
-SAVINGS: tuple[Saving, ...] = ("tiles", "calls", "blocks", "layers")
+SAVINGS: tuple[Saving, ...] = ("attention", "tiles", "calls", "blocks", "layers")
 """In the order in which they are asked for."""
 
 WORDS: Mapping[Saving, str] = {
+    "attention": "with attention in slices",
     "tiles": "in tiles",
     "calls": "with a call of the network for each prompt",
     "blocks": "with networks sent to the device block by block",

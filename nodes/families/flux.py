@@ -108,7 +108,7 @@ class FluxDenoiser(SpacedDenoiser, JointDenoiser):
 
     repeated_blocks = ("FluxTransformerBlock", "FluxSingleTransformerBlock")
 
-    dispatches_attention = skips_blocks = True
+    dispatches_attention = fuses_projections = skips_blocks = True
 
     @property
     def extra_channels(self) -> int:

@@ -98,6 +98,8 @@ class SD3Prompts(PromptEncoder):
 class SD3Denoiser(JointDenoiser):
     """SD 3's transformer, which reads patches and has a table of their positions."""
 
+    fuses_projections = True
+
     repeated_blocks = ("JointTransformerBlock",)
 
     @classmethod

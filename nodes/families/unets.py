@@ -92,6 +92,8 @@ class UNetDenoiser(Denoiser):
 
     has_skips = True
 
+    fuses_projections = True
+
     repeated_blocks = ("BasicTransformerBlock",)
 
     @classmethod

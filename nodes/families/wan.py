@@ -48,7 +48,7 @@ class WanDenoiser(FlowDenoiser):
 
     clips = ClipLimits(FRAMES)
     perturbable = False
-    dispatches_attention = skips_blocks = True
+    dispatches_attention = fuses_projections = skips_blocks = True
     repeated_blocks = ("WanTransformerBlock",)
 
     @classmethod

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from weft.engine import (
     node,
 )
 from weft.nodes.models.autoencoder import Autoencoder, ExactTiling, Tiling
+from weft.nodes.models.sliced_attention import spared
 from weft.nodes.sampling.size_checks import check_sides, image_fits_vae
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.sampling.workloads import decoding_work, encoding_work
@@ -98,7 +100,7 @@ def VAEEncode(
     import torch
 
     batch, height, width, _ = image.pixels.shape
-    with context.weights(_in_precision(vae, precision), Autoencoder, patches=tiling(tile, context)) as autoencoder:
+    with autoencoder_of(_in_precision(vae, precision), tile, context) as autoencoder:
         check_multiple(image, autoencoder.factor)
         items = [autoencoder.distribution(picture[None, ..., :3]) for picture in image.pixels]
     deviations = [one.deviation for one in items if sample and one.deviation is not None]
@@ -135,7 +137,7 @@ def VAEDecode(
             "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
         )
     vae = _in_precision(vae, precision)
-    with context.weights(vae, Autoencoder, patches=tiling(tile, context)) as autoencoder:
+    with autoencoder_of(vae, tile, context) as autoencoder:
         items = []
         for index, item in enumerate(latent.samples):
             pixels = autoencoder.decode(item[None])
@@ -146,6 +148,13 @@ def VAEDecode(
 
 SPARE_TILE = 256
 """The side of tiles where a node ran out of memory, in pixels."""
+
+
+@contextmanager
+def autoencoder_of(vae: VAE[Any], tile: int, context: Context) -> Iterator[Autoencoder]:
+    """A VAE's network while the block runs, which computes in tiles and slices where that is wanted."""
+    with context.weights(vae, Autoencoder, patches=tiling(tile, context)) as autoencoder, spared(context):
+        yield autoencoder
 
 
 def tiling(tile: int, context: Context) -> tuple[Tiling | ExactTiling, ...]:

@@ -20,7 +20,7 @@ from weft.engine import (
     check_pixels,
     node,
 )
-from weft.nodes.library.latent import Side, Tile, check_multiple, finite, tiling
+from weft.nodes.library.latent import Side, Tile, autoencoder_of, check_multiple, finite
 from weft.nodes.media_values import Video
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.traits import LatentTraits
@@ -88,7 +88,7 @@ def VAEEncodeVideo(vae: VAE[F], video: Video, *, tile: Tile = 0, context: Contex
 
     count, height, width, _ = video.frames.shape
     parts = []
-    with context.weights(vae, Autoencoder, patches=tiling(tile, context)) as autoencoder:
+    with autoencoder_of(vae, tile, context) as autoencoder:
         check_multiple(Image(video.frames[:1].float() / 255), autoencoder.factor)
         for start, stop in autoencoder.parts_to_encode(count):
             parts.append(autoencoder.encode(video.frames[None, start:stop].float() / 255))
@@ -124,7 +124,7 @@ def VAEDecodeVideo(
             "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
         )
     samples = latent.samples if latent.samples.ndim == 5 else latent.samples.unsqueeze(2)
-    with context.weights(vae, Autoencoder, patches=tiling(tile, context)) as autoencoder:
+    with autoencoder_of(vae, tile, context) as autoencoder:
         count = latent.batch_size * autoencoder.frames_of(samples.shape[2])
         check_pixels(latent.width, latent.height * count, 1, context.limits)
         frames = torch.empty((count, latent.height, latent.width, 3), dtype=torch.uint8)

@@ -104,6 +104,9 @@ class Denoiser:
     dispatches_attention: ClassVar[bool] = False
     """Whether the network's attention goes through diffusers' dispatcher, so that other kernels can compute it."""
 
+    fuses_projections: ClassVar[bool] = False
+    """Whether diffusers can compute the queries, keys and values of its attention by one product."""
+
     skips_blocks: ClassVar[bool] = False
     """Whether diffusers can skip all of the network's blocks but the first."""
 

@@ -92,13 +92,26 @@ class CapturedNetwork(Patch[Denoiser]):
 
         network = module.network
         captured = CapturedCalls(network, network.forward, cuda_recorder(loading.device))
-        vars(network)["forward"] = captured
+        put_back = replaced_forward(network, captured)
 
         def undo() -> None:
-            vars(network).pop("forward", None)
+            put_back()
             captured.forget()
 
         return undo
+
+
+def replaced_forward(network: Any, forward: Callable[..., Any]) -> Callable[[], None]:
+    """Have a network be computed by another function; gives the function that puts back what was there."""
+    before = vars(network).get("forward")
+    vars(network)["forward"] = forward
+
+    def undo() -> None:
+        vars(network).pop("forward")
+        if before is not None:
+            vars(network)["forward"] = before
+
+    return undo
 
 
 @value
@@ -117,7 +130,7 @@ class ChannelsLast(Patch[Any]):
         return partial(laid_out, torch.contiguous_format)
 
 
-AttentionName = Literal["model", "math", "efficient", "flash", "cudnn", "flash_attn", "sage", "xformers"]
+AttentionName = Literal["model", "math", "efficient", "flash", "cudnn", "flash_attn", "sage", "xformers", "sliced"]
 
 BACKENDS = {
     "math": "_native_math",

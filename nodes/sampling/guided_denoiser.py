@@ -30,6 +30,7 @@ from weft.nodes.models.image_attention import shown_images
 from weft.nodes.models.motion_modules import clip_frames
 from weft.nodes.models.network_calls import network_call
 from weft.nodes.models.optimisations import fresh_cache, remembered, skips_blocks
+from weft.nodes.models.sliced_attention import spared
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, fused, repeated, total
 from weft.nodes.sampling.forecasting import ForecastPredictions
 from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
@@ -283,6 +284,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             # For a caller that holds the model without them; they are entered once where it has them already.
             held.enter_context(context.weights(guide.model, patches=patches))
         held.enter_context(fresh_cache(model))
+        held.enter_context(spared(context))
         if controls and skips_blocks(model):
             raise InputError(
                 "blocks that are skipped would have what ControlNets add twice",

@@ -18,7 +18,7 @@ What a tensor on a pretended device holds lies on the CPU, and so results are th
   lists as indices, `nonzero` and its kind.
 * Operations that are no views are counted as launches.
 * Bytes of tensors are counted, and where there are no more, `torch.OutOfMemoryError` is raised. There is no
-  fragmentation, no cache of torch's allocator, and no memory that kernels work in.
+  fragmentation, no cache of torch's allocator, and no memory that kernels work in, but for attention's (`scores`).
 * On MPS, tensors of float64 are refused.
 
 `torch.cuda` (`torch.mps`) and Weft see the devices while the block runs, in this thread and in those that it starts.
@@ -62,10 +62,12 @@ class PretendedDevices:
     Args:
         kind: `cuda` or `mps`.
         memory: bytes of each; None is more than any test needs.
+        scores: whether attention holds the scores of all heads at once, as where torch has no kernel without them.
     """
 
-    def __init__(self, kind: str = "cuda", memory: int | None = None) -> None:
+    def __init__(self, kind: str = "cuda", memory: int | None = None, scores: bool = False) -> None:
         self.kind = kind
+        self.scores = scores
         homes = [torch.device(kind, index) for index in range(CUDA_DEVICES if kind == "cuda" else 1)]
         self.memories = {home: DeviceMemory(home, memory or 2**50) for home in homes}
         self.waits: Counter[str] = Counter()
@@ -145,6 +147,9 @@ class PretendedDevices:
             self.wait(kind)
         if name not in VIEWS and name not in FREE:
             self.launches[name] += 1
+        if self.scores and name == "scaled_dot_product_attention":
+            query, key = tensors[:2]
+            self.placed(torch.empty(*query.shape[:-1], key.shape[-2]), home)
         plain_args, plain_kwargs = changed((tuple(args), dict(kwargs)), host_of)
         if wanted is not None:
             plain_kwargs["device"] = torch.device("cpu")

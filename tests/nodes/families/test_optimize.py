@@ -33,6 +33,8 @@ from weft.nodes import (
     TextEncode,
     VAEDecode,
 )
+from weft.nodes.models.fused_projections import FUSED
+from weft.nodes.models.sliced_attention import in_slices
 from weft.nodes.sampling.forecasting import ForecastPredictions
 from weft.nodes.values import Forecast
 
@@ -195,3 +197,71 @@ def test_loras_are_exchanged_in_a_compiled_network_without_compiling_again(model
     for file in ("swap-one.safetensors", "swap-two.safetensors"):
         assert_same(painted(engine, "epsilon", lora=file, compile=True), painted(engine, "epsilon", lora=file))
     assert graphs_compiled() == once
+
+
+@pytest.mark.parametrize("name", ["epsilon", pytest.param("sd3", marks=pytest.mark.slow), "flux-dev"])
+def test_fused_projections_give_what_diffusers_gives_with_them(
+    name: str, zoo: Zoo, oracle: Oracle, engine: Engine
+) -> None:
+    source = name if name == "epsilon" else zoo(name)
+    plain, ours = painted(engine, source), painted(engine, source, fuse=True)
+    kind, scheduler = FUSING[name]
+    call: Any = {"model": source, "height": SIZE, "width": SIZE, "num_inference_steps": STEPS, "guidance_scale": 3.5}
+    call |= {"prompt": [PROMPT], "negative_prompt": None if name == "flux-dev" else [NEGATIVE]}
+    pipeline = oracle.pipeline(source)
+    network = getattr(pipeline, "transformer", None) or pipeline.unet
+    network.fuse_qkv_projections()
+    try:
+        theirs = oracle.paint(kind, scheduler, **call)
+    finally:
+        network.unfuse_qkv_projections()
+        for part in [*network.modules()]:
+            for fused in FUSED.keys() & part._modules.keys():  # which UNets keep
+                delattr(part, fused)
+    assert_same(ours, theirs)
+    assert numpy.array_equal(painted(engine, source), plain)
+
+
+FUSING: dict[str, tuple[Any, str]] = {
+    "epsilon": (diffusers.StableDiffusionPipeline, "model"),
+    "sd3": (diffusers.StableDiffusion3Pipeline, "model"),
+    "flux-dev": (diffusers.FluxPipeline, "model"),
+}
+"""diffusers' pipelines of models whose projections are fused."""
+
+
+@pytest.mark.parametrize("name", ["epsilon", "flux-dev"])
+def test_a_lora_acts_on_fused_projections(name: str, zoo: Zoo, models: Path, oracle: Oracle, engine: Engine) -> None:
+    source = name if name == "epsilon" else zoo(name)
+    pipeline = oracle.pipeline(source)
+    part = "transformer" if hasattr(pipeline, "transformer") else "unet"
+    changes = files.low_rank(getattr(pipeline, part), 5)
+    files.save(files.peft(changes, f"{part}."), models / "projections.safetensors")
+    lora = "projections.safetensors"
+    plain, fused = painted(engine, source, lora=lora), painted(engine, source, lora=lora, fuse=True)
+    assert_same(fused, plain)
+    assert not numpy.array_equal(plain, painted(engine, source))
+    assert_same(painted(engine, source, fuse=True), painted(engine, source))
+
+
+def test_what_has_no_projections_to_fuse_and_what_is_packed_is_refused(zoo: Zoo, engine: Engine) -> None:
+    with Graph() as graph:
+        graph.output("model", Optimize(LoadCheckpoint(zoo("z-image")).model, fuse=True))
+    assert [one.code for one in engine.check(graph).problems] == ["unsupported-by-model"]
+    with Graph() as graph:
+        checkpoint = LoadCheckpoint("epsilon", model_weights="int8")
+        guide = CFGGuide(Optimize(checkpoint.model, fuse=True), TextEncode(checkpoint.text_encoder, PROMPT))
+        graph.output("latent", KSampler(guide, EmptyLatent(SIZE, SIZE), steps=2))
+    with refused("conflicting-inputs", "few bits"):
+        engine.run(graph)
+
+
+@pytest.mark.parametrize("name", ["epsilon", "flux-dev"])
+def test_attention_in_slices_changes_rounding_alone(
+    name: str, zoo: Zoo, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = name if name == "epsilon" else zoo(name)
+    plain = painted(engine, source)
+    monkeypatch.setattr(in_slices, "__defaults__", (4 * 100,))
+    assert_same(painted(engine, source, attention="sliced"), plain)
+    assert numpy.array_equal(painted(engine, source), plain)
