@@ -231,7 +231,8 @@ class Weights(Recipe[Any]):
         variant: the variant of the weights, such as `fp16`; empty takes the plain ones, or the only ones.
         dtype: the precision that they are loaded in: `float32`, `float16` or `bfloat16`.
         changes: to the weights of these files, in the order in which they are made: merged weights, LoRAs.
-        storage: that weights are kept in, `fp8` or `int8`; empty keeps them in `dtype`, or as small as the files.
+        storage: that weights are kept in: `fp8`, `int8`, `int8_dynamic` or `nf4`; empty keeps them in `dtype`, or as
+            small as the files.
     """
 
     moves: ClassVar[bool] = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import (
@@ -50,12 +51,14 @@ from weft.nodes.values import VAE, ControlNet, Embedding, F, Model, TextEncoder
 Prediction = Literal["checkpoint", "epsilon", "v_prediction", "sample"]
 
 Storage = Annotated[
-    Literal["file", "fp8", "int8"],
+    Literal["file", "fp8", "int8", "int8_dynamic", "nf4"],
     Choices(
         {
             "file": "as small as the file, or in the precision that they are computed in",
             "fp8": "8-bit floats with a scale for each row: half of the memory of half precision; lossy",
             "int8": "8-bit integers with a scale for each row: the same memory, nearer to the weights as a rule; lossy",
+            "int8_dynamic": "the same, multiplied in integers by the package torchao: what enters layers is rounded",
+            "nf4": "4-bit normal floats with a scale for each 64 numbers: a quarter of half precision; lossier",
         }
     ),
 ]
@@ -86,6 +89,20 @@ def _trained(prediction: Prediction, noise: Noise, terminal_snr: TerminalSNR) ->
 def _storage(weights: str) -> str:
     """What a recipe has of how its weights are kept; empty where they are as their file has them."""
     return "" if weights == "file" else weights
+
+
+def _check_storage(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """What multiplies in integers must be installed."""
+    for name in ("weights", "model_weights", "text_encoder_weights"):
+        if inputs.get(name) == "int8_dynamic" and find_spec("torchao") is None:
+            message = "weights are multiplied in integers by the package torchao, which is not installed"
+            hint = "pip install 'weft-engine[integers]', or keep them in `int8`"
+            yield NodeProblem(name, message, hint, "missing-package")
+
+
+def _check(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    yield from _check_betas(inputs, limits)
+    yield from _check_storage(inputs, limits)
 
 
 def _check_betas(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
@@ -120,7 +137,7 @@ def _whole_fits(loader: Upstream) -> Iterator[NodeProblem]:
     yield from own_texts_fit(loader)
 
 
-@node(category="loaders", lane="io", settings=("precision",), check=_check_betas, fits=_whole_fits)
+@node(category="loaders", lane="io", settings=("precision",), check=_check, fits=_whole_fits)
 def LoadCheckpoint(
     source: Annotated[str, CheckpointSource()],
     *,
@@ -164,7 +181,8 @@ def LoadCheckpoint(
         text_encoder_precision: the same for the text encoders. T5 overflows in float16.
         vae_precision: the same for the VAE; `float32` avoids overflow (black pictures) and banding.
         model_weights: how the denoiser's weights are kept in memory. `fp8` and `int8` take half of the memory of half
-            precision and change the picture a little; layers widen them to the precision that they compute in.
+            precision and change the picture a little, `nf4` takes a quarter and changes it more; layers widen them to
+            the precision that they compute in (`nf4` on NVIDIA GPUs by the package bitsandbytes, where it is there).
         text_encoder_weights: the same for the text encoders.
     """
     found = context.found(source)
@@ -187,7 +205,7 @@ def LoadCheckpoint(
     )
 
 
-@node(category="loaders", lane="io", settings=("precision",), check=_check_betas, fits=_fits)
+@node(category="loaders", lane="io", settings=("precision",), check=_check, fits=_fits)
 def LoadDiffusionModel(
     source: Annotated[str, DenoiserSource()],
     *,
@@ -257,7 +275,7 @@ def LoadVAE(
     return VAE(str(found.digest), model.family, variant, context.part_precision(usual, precision))
 
 
-@node(category="loaders", lane="io", settings=("precision",), fits=texts_fit)
+@node(category="loaders", lane="io", settings=("precision",), check=_check_storage, fits=texts_fit)
 def LoadTextEncoder(
     model: Model[F],
     source: Annotated[str, TextEncoderSource()],

@@ -65,12 +65,12 @@ def size_of_weights(recipe: Weights, loading: Loading) -> int:
     return module_size(recipe, loading)
 
 
-def _store(network: nn.Module, recipe: Weights) -> None:
-    """Keep the weights of a network as its recipe says."""
+def _store(network: nn.Module, recipe: Weights, device: str) -> None:
+    """Keep the weights of a network, which will compute on a device, as its recipe says."""
     if recipe.storage:
-        from weft.nodes.models.eight_bits import store_in_eight_bits
+        from weft.nodes.models.few_bits import store_in_few_bits
 
-        store_in_eight_bits(network, recipe.storage)
+        store_in_few_bits(network, recipe.storage, device)
 
 
 def _place(recipe: Weights, loading: Loading) -> str:
@@ -81,7 +81,7 @@ def _place(recipe: Weights, loading: Loading) -> str:
 def _stored(encoder: PromptEncoder, recipe: Weights, loading: Loading) -> PromptEncoder:
     """A prompt encoder with the weights of its text models as the recipe says, on its device."""
     for network in encoder.parts.values() if recipe.storage else ():
-        _store(network, recipe)
+        _store(network, recipe, loading.device)
         network.to(loading.device)
     return encoder
 
@@ -102,7 +102,7 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
     with reading_weights(source.text), reading_onto(_place(recipe, loading)):
         network = family.network.load(facts.network, source.root, recipe.variant, dtype)
     longest = _add_motion(network, recipe.motion, dtype, loading, _place(recipe, loading)) if recipe.motion else 0
-    _store(network, recipe)
+    _store(network, recipe, loading.device)
     denoiser = family.denoiser(
         family.name,
         ready(network, loading.device),

@@ -129,6 +129,8 @@ def _held(header: Header, name: str, recipe: Weights, packs: bool) -> int:
         return stored_bytes(dtype, shape)
     if packs and of_layer and dtype in FLOATS_8:
         return numbers
+    if recipe.storage == "nf4" and of_layer and not name.endswith(TABLES):
+        return shape[0] * math.ceil(numbers / shape[0] / 64) * (32 + BYTES["float32"])
     if recipe.storage and of_layer and not name.endswith(TABLES):
         return numbers + BYTES["float32"] * shape[0]
     return numbers * BYTES.get(recipe.dtype, 2)

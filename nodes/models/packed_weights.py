@@ -34,6 +34,10 @@ class PackedNumbers(nn.Module):
     def unpacked(self, dtype: torch.dtype) -> Tensor:
         """The weight."""
 
+    def linear(self, given: Tensor, dtype: torch.dtype, bias: Tensor | None) -> Tensor:
+        """What a linear layer of these numbers gives that computes in this type."""
+        return torch.nn.functional.linear(given, self.unpacked(dtype), bias)
+
     @abstractmethod
     def rows(self, index: Tensor | slice) -> PackedNumbers:
         """Some of its rows."""
@@ -123,6 +127,9 @@ class PackedLayer(nn.Module):
 
 class PackedLinear(PackedLayer, nn.Linear):  # type: ignore[override]
     """A linear layer."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) if self.change else self.packed.linear(input, self.precision, self.bias)
 
 
 class PackedConvolution(PackedLayer, nn.Conv2d):  # type: ignore[override]

@@ -189,6 +189,6 @@ def _unsupported(where: str, found: str) -> InputError:
     return InputError(
         f"`{where}` has {found}, which are not read",
         "get the model in bfloat16, float16, fp8 (plain, or with one scale for each weight) or GGUF; where memory is "
-        "short, `weights` (of LoadCheckpoint `model_weights`) set to fp8 or int8 keeps a whole model in 8 bits",
+        "short, `weights` (of LoadCheckpoint `model_weights`) set to fp8, int8 or nf4 keeps any model in 8 or 4 bits",
         "unsupported-weights",
     )

@@ -50,7 +50,7 @@ def test_packed_weights_are_as_large_as_headers_say(
     assert abs(predicted - held) <= LARGEST_ERROR * held
 
 
-@pytest.mark.parametrize("storage", ["int8"])
+@pytest.mark.parametrize("storage", ["int8", "nf4"])
 def test_weights_that_are_to_be_kept_in_eight_bits_are_about_as_large_as_headers_say(
     call: Callable[..., Any], context: Context, zoo: Zoo, storage: str
 ) -> None:
