@@ -19,7 +19,8 @@ from weft.nodes.interop.class_entries import write_own_class
 from weft.nodes.interop.comfy_classes import PlainClass
 from weft.nodes.interop.comfyui import definitions
 from weft.nodes.interop.entries import UnmappableError
-from weft.nodes.interop.export_entries import EXPORTS, ExportedNode, ExportEntry, Outputs
+from weft.nodes.interop.export_entries import ExportedNode, ExportEntry, Outputs, UnwrittenError
+from weft.nodes.interop.export_pictures import EXPORTS
 from weft.nodes.interop.export_sampling import sampler_parts
 
 CODE = "unmapped-node"
@@ -136,14 +137,14 @@ class ExportDraft:
         if entry is None:
             yield Problem(f"{node.type} has no counterpart in ComfyUI", "leave it out", id, code=CODE)
             return
-        if any(link.node not in self.outputs | dict.fromkeys(self.inner) for link in _links(node)):
-            return  # what it needs has a problem of its own
         one = ExportedNode(id, node, self.defaults(node.type), self)
         try:
             self.outputs[id] = entry(one)
             if left := one.unread():
                 names = ", ".join(f"`{name}`" for name in left)
                 raise UnmappableError(f"{names} of {node.type} cannot be written there")
+        except UnwrittenError:
+            return
         except UnmappableError as fault:
             yield Problem(str(fault), "change it, or leave it out", id, code=CODE)
 

@@ -19,6 +19,10 @@ Outputs = Mapping[str, Output | str]
 """What the outputs of a node are, by name; the only one has the name `""`. A text is written where it is used."""
 
 
+class UnwrittenError(Exception):
+    """A node that is needed was not written, which is a problem of its own."""
+
+
 class WrittenGraph(Protocol):
     """The graph while it is written (`weft.nodes.interop.comfy_export`)."""
 
@@ -93,7 +97,9 @@ class ExportedNode:
         return (given.node, self.draft.nodes[given.node]) if isinstance(given, Link) else None
 
     def _there(self, link: Link) -> Output | str:
-        found = self.draft.outputs[link.node]
+        found = self.draft.outputs.get(link.node)
+        if found is None:
+            raise UnwrittenError(link.node)
         if (output := found.get(link.output or "", found.get("") if link.output is None else None)) is None:
             raise UnmappableError(f"the output {link} has no counterpart there")
         return output
@@ -382,8 +388,11 @@ def _merged(one: ExportedNode) -> Outputs:
 
 @exports("FreeU")
 def _free_u(one: ExportedNode) -> Outputs:
+    types = {"width": "FreeU", "width and mean": "FreeU_V2"}
+    if one.literal("by") not in types:
+        raise UnmappableError("`by` is block, as in diffusers; there it is width, or width and mean (FreeU_V2)")
     inputs = {name: one(name) for name in ("model", "b1", "b2", "s1", "s2")}
-    return _only(one.add("FreeU_V2", inputs, "free_u"))
+    return _only(one.add(types[one.literal("by")], inputs, "free_u"))
 
 
 @exports("VAEDecode")
@@ -412,13 +421,17 @@ def _batched(one: ExportedNode) -> Outputs:
     return _only(one.add("ImageBatch", {"image1": images[0], "image2": images[1]}, "batch_images"))
 
 
-FILTERS = {"nearest": "nearest-exact"}
+FILTERS = {"nearest": "nearest-exact", "box": "area"}
 """Filters that have another name there."""
 
 
 @exports("ScaleImage")
 def _scaled(one: ExportedNode) -> Outputs:
     fits = {"stretch": "disabled", "fill": "center"}
+    if one.literal("fit") == "inside" and one("width") == one("height"):
+        method, sides = one.literal("filter"), {"image": one("image"), "largest_size": one("width")}
+        inside = {**sides, "upscale_method": FILTERS.get(method, method)}
+        return _only(one.add("ImageScaleToMaxDimension", inside, "scale_image"))
     if one.literal("fit") not in fits:
         raise UnmappableError(f"`fit` is {one.literal('fit')}, expected one of {', '.join(fits)}")
     inputs = {"image": one("image"), "width": one("width"), "height": one("height"), "crop": fits[one.literal("fit")]}

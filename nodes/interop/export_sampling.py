@@ -37,6 +37,11 @@ def merged_parts(id: str, node: Node, nodes: Mapping[str, Node]) -> tuple[str, s
 
 def _is_flux(one: ExportedNode) -> bool:
     """Whether its prompts are of text encoders of FLUX.1, whose model reads a scale of guidance."""
+    return _kind(one) == "flux" and "schnell" not in _model_name(one).lower()
+
+
+def _kind(one: ExportedNode) -> str:
+    """What ComfyUI calls the models that the text encoders of its prompts are for; empty where nothing says it."""
     nodes, seen = one.draft.nodes, set[str]()
     prompt = one.node.inputs.get("positive")
     stack = [prompt.node] if isinstance(prompt, Link) else []
@@ -50,10 +55,10 @@ def _is_flux(one: ExportedNode) -> bool:
             names = [
                 str(inputs[name]) for name in ("source", "source_2", "source_3") if isinstance(inputs.get(name), str)
             ]
-            return text_kind(names) == "flux" and "schnell" not in _model_name(one).lower()
+            return text_kind(names)
         flat = (one for some in inputs.values() for one in (some if isinstance(some, tuple) else (some,)))
         stack += (link.node for link in flat if isinstance(link, Link))
-    return False
+    return ""
 
 
 def _model_name(one: ExportedNode) -> str:
@@ -69,6 +74,8 @@ def _guided(one: ExportedNode, model: Output) -> tuple[Output, Output, Output | 
     """The model, the prompts and the scale of a CFGGuide, with the nodes that say what ComfyUI's guiders have not."""
     positive, negative = one("positive"), one("negative")
     scale, true_scale = one("scale"), one("true_scale")
+    if one.literal("normalise") and negative is not None and _kind(one) == "qwen_image":
+        model = [one.draft.add("CFGNorm", {"model": model, "strength": 1.0}), 0]
     if rescale := one.literal("rescale"):
         model = [one.draft.add("RescaleCFG", {"model": model, "multiplier": rescale}), 0]
     reads = true_scale not in (None, 1) or _is_flux(one) or (negative is None and scale != 1)

@@ -64,6 +64,31 @@ def custom() -> Tree:
     }
 
 
+def pictures() -> Tree:
+    """What changes pictures, masks and latents."""
+    tree = api()
+    given: dict[str, tuple[str, Tree]] = {
+        "20": ("LoadImage", {"image": "photo.png"}),
+        "21": ("ImageScaleToTotalPixels", {"image": ["20", 0], "upscale_method": "area", "megapixels": 0.5}),
+        "22": ("Canny", {"image": ["21", 0], "low_threshold": 0.2, "high_threshold": 0.8}),
+        "23": ("ImageBlur", {"image": ["22", 0], "blur_radius": 4, "sigma": 0.5}),
+        "24": ("ImageSharpen", {"image": ["23", 0], "sharpen_radius": 2, "sigma": 1.0, "alpha": 0.5}),
+        "25": ("FeatherMask", {"mask": ["20", 1], "left": 4, "top": 0, "right": 0, "bottom": 2}),
+        "26": ("GrowMask", {"mask": ["25", 0], "expand": 3, "tapered_corners": True}),
+        "27": ("MaskComposite", {"destination": ["26", 0], "source": ["20", 1], "x": 0, "y": 0, "operation": "or"}),
+        "28": (
+            "ImageCompositeMasked",
+            {"destination": ["20", 0], "source": ["24", 0], "mask": ["27", 0], "x": 0, "y": 0, "resize_source": False},
+        ),
+        "29": ("SaveImage", {"images": ["28", 0], "filename_prefix": "shown"}),
+        "30": ("LatentUpscaleBy", {"samples": ["5", 0], "upscale_method": "bilinear", "scale_by": 1.5}),
+        "31": ("FreeU", {"model": ["4", 0], "b1": 1.1, "b2": 1.2, "s1": 0.9, "s2": 0.2}),
+    }
+    tree |= {id: node(type, **inputs) for id, (type, inputs) in given.items()}
+    tree["3"]["inputs"] |= {"model": ["31", 0], "latent_image": ["30", 0]}
+    return tree
+
+
 def two_runs() -> Tree:
     """A base and a second run in part of the steps, with a LoRA, a layer of CLIP and rescaled guidance."""
     tree = api()
@@ -121,6 +146,7 @@ TREES: dict[str, Tree] = {
     "titles": titled(api(), n3="Base sampler", n6="The prompt", n4="4 Model", n5="Size"),
     "custom": custom(),
     "two runs": two_runs(),
+    "further pictures": pictures(),
     "pictures": of_pictures(),
     "prompts": of_prompts(),
 }
@@ -166,3 +192,18 @@ def test_the_command_writes_what_is_imported_again(tmp_path: Path) -> None:
     command = ["export", str(tmp_path / "flow.json"), "--comfyui", "--set", "seed=9", "-o", str(target)]
     assert call(command) == 0
     assert document.load(target).nodes["k_sampler"].inputs["seed"] == 9
+
+
+def test_a_node_below_one_without_a_counterpart_is_no_fault_of_its_own(catalog: Catalog) -> None:
+    """Its guide is written with the sampler, and needs a prompt that cannot be."""
+    tree = api()
+    tree["10"] = node("LoadImage", image="a.png")
+    net = {"control_net_name": "net.safetensors"}
+    tree["11"] = node("ControlNetLoader", **net)
+    apply = {"positive": ["6", 0], "negative": ["7", 0], "control_net": ["11", 0], "image": ["10", 0]}
+    tree["12"] = node("ControlNetApplyAdvanced", **apply, strength=1.0, start_percent=0.0, end_percent=1.0)
+    tree["3"]["inputs"] |= {"positive": ["12", 0], "negative": ["12", 1]}
+    graph = read(tree).replace({"apply_control_net.kind": "canny"})
+    with pytest.raises(GraphError) as caught:
+        export_comfyui(graph, catalog)
+    assert [one.node for one in caught.value.problems] == ["apply_control_net"]
