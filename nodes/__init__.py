@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         PromptArea,
         PromptMask,
         PromptSteps,
+        PromptWindow,
         ZeroPrompt,
     )
     from weft.nodes.library.control import ApplyControlNet, Controlled
@@ -448,6 +449,7 @@ __all__ = [
     "PromptMask",
     "PromptSteps",
     "PromptTraits",
+    "PromptWindow",
     "Redux",
     "ReferenceGuide",
     "ReferenceLatentGuide",

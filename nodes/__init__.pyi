@@ -21,6 +21,7 @@ from weft.nodes.library.adjust import Factor, Level, Reach
 from weft.nodes.library.attention import AttentionShown
 from weft.nodes.library.comparisons import Compared
 from weft.nodes.library.composite import Place
+from weft.nodes.library.conditioning import Pixels as Pixels3
 from weft.nodes.library.conditioning import Share as Share3
 from weft.nodes.library.conditioning import Strength as Strength2
 from weft.nodes.library.control import Controlled, Kind
@@ -325,6 +326,7 @@ __all__ = [
     "PromptMask",
     "PromptSteps",
     "PromptTraits",
+    "PromptWindow",
     "Redux",
     "ReferenceGuide",
     "ReferenceLatentGuide",
@@ -1063,6 +1065,16 @@ def PromptMask(
 ) -> Conditioning[F]: ...
 def PromptSteps(
     prompt: Conditioning[F], *, start: Share3 = ..., end: Share3 = ..., id: str | None = ...
+) -> Conditioning[F]: ...
+def PromptWindow(
+    prompt: Conditioning[F],
+    *,
+    width: int,
+    height: int,
+    left: Pixels3 = ...,
+    top: Pixels3 = ...,
+    strength: Strength2 = ...,
+    id: str | None = ...,
 ) -> Conditioning[F]: ...
 def ReferenceGuide(
     guide: Guide[F], vae: VAE[F], image: Image, *, clean: bool = ..., places: Places = ..., id: str | None = ...

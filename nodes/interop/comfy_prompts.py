@@ -143,6 +143,18 @@ def _ranged(one: MappedNode) -> tuple[Any, ...]:
     return (with_link(part, one.add("PromptSteps", prompt=part.link, start=start, end=end)),)
 
 
+@maps("ConditioningSetArea")
+def _windowed(one: MappedNode) -> tuple[Any, ...]:
+    """The model sees the area alone."""
+    part = one.prompt("conditioning")
+    one.assume(
+        "ConditioningSetArea: the model sees the area alone, whose weight rises over 8 elements from inner edges"
+    )
+    sides = {"width": one("width"), "height": one("height"), "left": one("x") or None, "top": one("y") or None}
+    made = one.add("PromptWindow", prompt=part.link, **sides, strength=_float(one("strength")))
+    return (with_link(part, made),)
+
+
 @maps("ConditioningSetMask")
 def _masked(one: MappedNode) -> tuple[Any, ...]:
     part = one.prompt("conditioning")

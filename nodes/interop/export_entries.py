@@ -222,6 +222,18 @@ EXPORTS: dict[str, ExportEntry] = {
         {"prompt": "conditioning", "start": "start", "end": "end"},
         usual=("prompt_steps",),
     ),
+    "PromptWindow": Plain(
+        "ConditioningSetArea",
+        {
+            "prompt": "conditioning",
+            "width": "width",
+            "height": "height",
+            "left": "x",
+            "top": "y",
+            "strength": "strength",
+        },
+        usual=("prompt_window",),
+    ),
     "PromptMask": Plain(
         "ConditioningSetMask",
         {"prompt": "conditioning", "mask": "mask", "strength": "strength"},

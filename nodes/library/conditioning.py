@@ -130,6 +130,37 @@ def PromptArea(
     return _changed(prompt, strength, area=area)
 
 
+Pixels = Annotated[int, Range(0, 2**20)]
+
+
+@node(category="conditioning", lane="cpu")
+def PromptWindow(
+    prompt: Conditioning[F],
+    *,
+    width: Annotated[int, Range(8, 2**20)],
+    height: Annotated[int, Range(8, 2**20)],
+    left: Pixels = 0,
+    top: Pixels = 0,
+    strength: Strength = 1.0,
+) -> Conditioning[F]:
+    """Let the denoiser see only a part of the picture with a prompt, and use its prediction there.
+
+    Combine it with a prompt of the whole picture (CombinePrompts). With PromptArea the denoiser sees the whole picture,
+    which keeps parts consistent; a window composes more strictly, and its cost is that of its size. In ComfyUI it is
+    ConditioningSetArea. What reads the picture's size in other ways, ControlNets among them, is refused with it.
+
+    Args:
+        prompt: the prompt; a window that it has is replaced.
+        width: of the window in pixels; what reaches over the picture's edge is cut off.
+        height: of the window in pixels.
+        left: the left edge, in pixels from that of the picture.
+        top: the top edge, in pixels from that of the picture.
+        strength: the weight of the prompt among those that act there; it rises over 64 pixels from edges that lie
+            inside of the picture. Multiplied with the weight that it has.
+    """
+    return _changed(prompt, strength, window=(left, top, width, height))
+
+
 @node(category="conditioning", lane="cpu", traits=(PromptTraits(for_items=always("mask")),))
 def PromptMask(prompt: Conditioning[F], mask: Mask, *, strength: Strength = 1.0) -> Conditioning[F]:
     """Restrict a prompt to a mask; combine it with others (CombinePrompts).

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weft.engine import InputError
 from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.controlnets import repeated
@@ -22,10 +23,14 @@ GuidanceStep = Callable[[Tensor, Tensor, float], Tensor]
 
 def prompt_weight(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, device: str) -> Tensor | float:
     """The weight of a prompt over the picture, `[batch or 1, 1, height, width]` in latent elements, or one number."""
-    if prompt.area is None and prompt.mask is None:
+    if prompt.area is None and prompt.mask is None and prompt.window is None:
         return prompt.strength
     *_, height, width = model.latent_shape(latent)
     weight = torch.full((1, 1, height, width), prompt.strength, dtype=torch.float32)
+    if prompt.window is not None:
+        rows, columns = window_slices(prompt.window, height, width, model.latent_factor)
+        faded = _faded(height, rows)[:, None] * _faded(width, columns)
+        weight = weight * (faded if prompt.mask is None else (faded > 0).float())
     if prompt.area is not None:
         left, top, wide, high = prompt.area
         inside = torch.zeros(1, 1, height, width, dtype=torch.float32)
@@ -38,6 +43,37 @@ def prompt_weight(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, dev
         mask = nn.functional.interpolate(prompt.mask[:, None], (height, width), mode="bilinear", antialias=True)
         weight = weight * repeated(mask, latent.batch_size, "the mask of a prompt")
     return weight.to(device)
+
+
+EDGE = 8
+"""Elements over which the weight of a window rises from its edges."""
+
+
+def window_slices(window: tuple[int, int, int, int], height: int, width: int, factor: int) -> tuple[slice, slice]:
+    """The rows and columns of latents in a window, an even number of them where the latents have.
+
+    Raises:
+        InputError: where it lies beyond the picture.
+    """
+    left, top, wide, high = (side // factor for side in window)
+    rows, columns = slice(top, min(top + high, height)), slice(left, min(left + wide, width))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        message = (
+            f"the window at {window[0]}, {window[1]} lies beyond the picture of {width * factor} x {height * factor}"
+        )
+        raise InputError(message, "move it into the picture", "out-of-range")
+    return rows, columns
+
+
+def _faded(length: int, part: slice) -> Tensor:
+    """The weight along one side: it rises from ends of a part that are not those of the picture."""
+    places = torch.arange(length, dtype=torch.float32)
+    weight: Tensor = ((places >= part.start) & (places < part.stop)).float()
+    if part.start > 0:
+        weight = weight * ((places - part.start + 1) / EDGE).clamp(0, 1)
+    if part.stop < length:
+        weight = weight * ((part.stop - places) / EDGE).clamp(0, 1)
+    return weight
 
 
 def averaged(predictions: Sequence[tuple[Tensor, Tensor | float]]) -> Tensor:

@@ -33,7 +33,14 @@ from weft.nodes.models.optimisations import fresh_cache, remembered, skips_block
 from weft.nodes.models.sliced_attention import spared
 from weft.nodes.sampling.controlnets import BoundControl, bound, distinct, fused, repeated, total
 from weft.nodes.sampling.forecasting import ForecastPredictions
-from weft.nodes.sampling.guidance_math import GuidanceStep, averaged, projected, prompt_weight, rescaled
+from weft.nodes.sampling.guidance_math import (
+    GuidanceStep,
+    averaged,
+    projected,
+    prompt_weight,
+    rescaled,
+    window_slices,
+)
 from weft.nodes.sampling.guide_patches import patches_of
 from weft.nodes.sampling.image_prompting import ActingImages, BoundImages, acting, bound_images, check_additions, joined
 from weft.nodes.sampling.pag import perturbed_rows
@@ -91,7 +98,8 @@ class BranchPrompt:
 
     def joins(self, other: BranchPrompt) -> bool:
         """Whether both can go through the network in one batch."""
-        return self.grounded == other.grounded and {name: tensor.shape for name, tensor in self.conditions.items()} == {
+        alike = self.grounded == other.grounded and self.prompt.window == other.prompt.window
+        return alike and {name: tensor.shape for name, tensor in self.conditions.items()} == {
             name: tensor.shape for name, tensor in other.conditions.items()
         }
 
@@ -128,7 +136,19 @@ class NetworkCall:
         return whole.chunk(len(self.prompts))
 
     def _computed(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
-        """The network's predictions for all prompts."""
+        """The network's predictions for all prompts; zero where it does not see the picture with them."""
+        window = self.prompts[0].prompt.window
+        if window is None:
+            return self._predicted(model, latents, timestep, position)
+        height, width = latents.shape[-2:]
+        rows, columns = window_slices(window, height, width, model.latent_factor)
+        seen = self._predicted(model, latents[..., rows, columns], timestep, position)
+        whole = seen.new_zeros((*seen.shape[:-2], *latents.shape[-2:]))
+        whole[..., rows, columns] = seen
+        return whole
+
+    def _predicted(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
+        """The network's predictions for all prompts, of what it sees of the picture."""
         sample = torch.cat([latents] * len(self.prompts)).to(model.dtype)
         frames = sample.shape[2] if model.frames_are_rows else 0
         if frames:
@@ -278,6 +298,7 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     step = _guidance_step(guide, model, distilled)
     branches, scales = branches_of(guide, distilled)
     prompts = [(number, prompt) for number, branch in enumerate(branches) for prompt in branch.prompts]
+    _check_windows([prompt for _, prompt in prompts], guide)
     controls, numbers = distinct([prompt for _, prompt in prompts])
     with ExitStack() as held:
         if patches := patches_of(guide):
@@ -315,6 +336,17 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
         if len(inputs) > 1 and not guide.model.separate and context.saves("calls"):
             guide = replace(guide, model=replace(guide.model, separate=True))
         yield GuidedDenoiser(model, guide, tuple(inputs), scales, tuple(nets), step, loras)
+
+
+def _check_windows(prompts: Sequence[Prompt[Any]], guide: Guide[Any]) -> None:
+    """Raise `InputError` where the denoiser is to see a part of the picture, and reads others that are as large."""
+    windowed = [one for one in prompts if one.window]
+    pictures = guide.beside is not None or guide.first_frames is not None or guide.picture_tokens is not None
+    if windowed and (pictures or any(one.controls or one.images or one.grounding for one in windowed)):
+        message = "a prompt with a window has a ControlNet, an image prompt or objects, or its guide a picture"
+        raise InputError(
+            message, "use PromptArea, with which the denoiser sees the whole picture", "conflicting-inputs"
+        )
 
 
 def _reading(number: int, net: BoundControl, prompts: Sequence[BranchPrompt], positive: int) -> BoundControl:

@@ -38,4 +38,5 @@ def added(file: Mapping[str, Tensor], number: int, hidden: Tensor, patches: Tens
 
     tokens = linear(patches, file["img_in.weight"], file["img_in.bias"])
     mixed = linear(normed(hidden, "x_rms") + normed(tokens, "y_rms"), own("input_proj.weight"), own("input_proj.bias"))
-    return linear(gelu(mixed), own("output_proj.weight"), own("output_proj.bias"))
+    made: Tensor = linear(gelu(mixed), own("output_proj.weight"), own("output_proj.bias"))
+    return made

@@ -38,7 +38,7 @@ def steered(pipeline: Any, vae: Any, pictures: list[Path]) -> Iterator[None]:
         def after(block: Any, given: Any, output: Any) -> Any:
             text, hidden = output
             terms = [STRENGTH * blockwise.added(file, number, hidden, patches) for patches in latents]
-            return text, hidden + torch.stack([*torch.broadcast_tensors(*terms)]).sum(0)
+            return text, hidden + sum(terms)
 
         return after
 

@@ -33,7 +33,7 @@ def freed(oracle: Oracle, model: str, **factors: float) -> Iterator[None]:
     unet.disable_freeu()
 
 
-MILD = {"s1": 0.6, "s2": 0.4, "b1": 1.1, "b2": 1.2}
+MILD: dict[str, Any] = {"s1": 0.6, "s2": 0.4, "b1": 1.1, "b2": 1.2}
 
 
 @pytest.mark.parametrize(

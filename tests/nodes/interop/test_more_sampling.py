@@ -176,3 +176,12 @@ def test_what_is_assumed_stands_in_the_notes() -> None:
     start = {**api()["3"]["inputs"], "latent_image": ["m", 0]}
     graph = read(i=("LoadImage", {"image": "a.png"}), m=("SetLatentNoiseMask", masked), **{"3": ("KSampler", start)})
     assert "Assumed of ComfyUI" in graph.notes and "masks of latents" in graph.notes and not read().notes
+
+
+def test_an_area_of_a_prompt_is_a_window() -> None:
+    area = {"conditioning": ["6", 0], "width": 64, "height": 32, "x": 8, "y": 0, "strength": 1.5}
+    both = {"conditioning_1": ["a", 0], "conditioning_2": ["7", 0]}
+    start = {**api()["3"]["inputs"], "positive": ["c", 0]}
+    graph = read(a=("ConditioningSetArea", area), c=("ConditioningCombine", both), **{"3": ("KSampler", start)})
+    window = of_type(graph, "PromptWindow")
+    assert not graph.faults and (window["left"], window["width"], window["strength"]) == (8, 64, 1.5)

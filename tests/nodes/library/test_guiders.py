@@ -14,6 +14,7 @@ from tests.nodes.library.test_guidance import FIRST, NOISE, SECOND, SIZE, Scene,
 from tests.refusals import refused
 from weft.nodes import (
     ApplyControlNet,
+    CombinePrompts,
     EmptyLatent,
     Guide,
     Image,
@@ -23,6 +24,7 @@ from weft.nodes import (
     MiddlePromptGuide,
     PerturbedAttention,
     ProjectedGuidance,
+    PromptWindow,
     TextEncode,
 )
 from weft.nodes.sampling.guided_denoiser import guided
@@ -104,6 +106,28 @@ def test_guidance_goes_by_a_middle_prompt_with_a_scale_each_way(scene: Scene) ->
         scene.call(MiddlePromptGuide, guide=alone[2], prompt=middle)
     with refused("wrong-guide"):
         predicted(scene, projected(scene, made), FIRST)
+
+
+def test_a_window_is_predicted_alone_and_weighs_less_towards_edges_inside_of_the_picture(scene: Scene) -> None:
+    window = scene.call(PromptWindow, prompt=scene.negative, left=24, top=0, width=64, height=64, strength=2.0)
+    both = scene.call(CombinePrompts, prompts=[scene.positive, window])
+    found = predicted(scene, scene.guide(both, None, 1.0), FIRST)[0]
+    (whole,) = predicted(scene, scene.guide(scene.positive, None, 1.0), FIRST)
+    seen = NOISE[..., :, 3:]
+    with scene.context.weights(scene.model) as model:
+        (prompt,) = scene.negative.prompts
+        conditions = model.conditions(prompt, SIZE, False)
+        alone = model.predict(seen, TIME, {name: one.repeat(len(seen), 1, 1) for name, one in conditions.items()})
+    weight = 2 * torch.tensor([(place + 1) / 8 for place in range(NOISE.shape[-1] - 3)]).clamp(max=1)
+    expected = whole.clone()
+    expected[..., 3:] = (whole[..., 3:] + weight * alone) / (1 + weight)
+    assert torch.allclose(found, expected, atol=1e-5) and not torch.allclose(found, whole, atol=1e-3)
+    with refused("conflicting-inputs"):
+        steered = scene.call(PromptWindow, prompt=scene.steered_positive, width=32, height=32)
+        predicted(scene, scene.guide(steered, None, 1.0), FIRST)
+    with refused("out-of-range"):
+        beyond = scene.call(PromptWindow, prompt=scene.positive, left=640, width=32, height=32)
+        predicted(scene, scene.guide(beyond, None, 1.0), FIRST)
 
 
 def test_perturbed_attention_adds_to_guidance_what_it_adds_alone(scene: Scene) -> None:
