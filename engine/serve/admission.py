@@ -5,8 +5,9 @@ All that decides whether it can run is found here, before it is written down: th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.engine.checking.checker import Checked
@@ -14,7 +15,7 @@ from weft.engine.errors import GraphError, Problem, listed, nearest, printable
 from weft.engine.graph import document
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.graph import Graph
-from weft.engine.keys import digest
+from weft.engine.keys import Digest, digest
 from weft.engine.serve.graph_folder import GraphFolder
 from weft.engine.serve.served_run import RunRequest
 from weft.engine.unicode_text import exact_json
@@ -40,6 +41,26 @@ class Asked:
         return self.graph if isinstance(self.graph, str) else ""
 
 
+REMEMBERED = 10.0
+"""Seconds for which a request that was checked is not checked again when it comes again: its run is, in any case."""
+
+MOST_REMEMBERED = 200
+
+
+@dataclass(frozen=True)
+class _Admitted:
+    """A request that was checked.
+
+    Args:
+        source: the graph of the server that it names, as it was then.
+        at: when, in seconds of the monotonic clock.
+    """
+
+    request: RunRequest
+    source: Graph | None
+    at: float
+
+
 @dataclass(frozen=True)
 class Admission:
     """Checks requests.
@@ -53,6 +74,7 @@ class Admission:
     workspace: Workspace
     graphs: GraphFolder
     allowed: frozenset[str] = frozenset()
+    _admitted: dict[Digest, _Admitted] = field(default_factory=dict, repr=False)
 
     def graph(self, asked: Asked) -> Graph:
         """The graph with its parameters set.
@@ -96,21 +118,26 @@ class Admission:
         Raises:
             GraphError: with every problem of it.
         """
-        graph = self.graph(asked)
+        source = self.graphs.get(asked.graph) if isinstance(asked.graph, str) else None
+        same = digest(exact_json([asked.graph, dict(asked.parameters), list(asked.only)]).decode())
+        found = self._admitted.get(same)
+        if found is None or found.source is not source or time.monotonic() - found.at > REMEMBERED:
+            found = self._admit(asked, source)
+            self._admitted.pop(same, None)
+            self._admitted[same] = found
+            while len(self._admitted) > MOST_REMEMBERED:
+                self._admitted.pop(next(iter(self._admitted)), None)
+        return replace(found.request, caller=caller, key=key, priority=priority)
+
+    def _admit(self, asked: Asked, source: Graph | None) -> _Admitted:
+        graph, now = self.graph(asked), time.monotonic()
         checked = self._checked(graph, asked)
         raise_if_any(checked.problems)
         whole = document.write(self_contained(graph, checked.subgraphs))
-        return RunRequest(
-            caller,
-            asked.name,
-            printable(graph.title)[:200],
-            asked.parameters,
-            whole,
-            asked.only,
-            key,
-            digest([asked.name, whole.decode("utf-8", "surrogatepass"), list(asked.only)]),
-            priority,
-        )
+        fingerprint = digest([asked.name, whole.decode("utf-8", "surrogatepass"), list(asked.only)])
+        title = printable(graph.title)[:200]
+        request = RunRequest("", asked.name, title, asked.parameters, whole, asked.only, fingerprint=fingerprint)
+        return _Admitted(request, source, now)
 
     def read(self, name: str, content: bytes) -> Graph:
         """The graph of a request that was written down.

@@ -124,6 +124,7 @@ def _fixed() -> dict[str, dict[str, Any]]:
         "/readyz": {"get": _binary("Whether requests are taken", None, "readiness", "text/plain")},
         "/metrics": {"get": _binary("What Prometheus reads", "admin", "metrics", "text/plain")},
         "/api/server": {"get": _operation("The caller, the queue, the devices", None, "show_server", "Server")},
+        "/api/types.ts": {"get": _binary("This document as TypeScript types", "run", "show_types", "text/plain")},
         "/api/graphs": {"get": _operation("The graphs with their parameters", "run", "list_graphs", "Graphs")},
         "/api/check": {
             "post": {**_operation("Every problem of a graph", "run", "check_graph", "Checked"), "requestBody": asked}

@@ -13,6 +13,7 @@ from weft.engine.serve.answers import json_answer
 from weft.engine.serve.openapi import openapi_document
 from weft.engine.serve.route_tools import caller_of, service_of
 from weft.engine.serve.service import Service
+from weft.engine.serve.typescript import typescript_types
 
 
 async def health(request: Request) -> Response:
@@ -60,6 +61,17 @@ def _devices(service: Service) -> list[dict[str, Any]]:
     """The devices of the engine, with the memory that is in use; nothing of it is known before torch is loaded."""
     names = service.engine.resolved_device.split(",") if "torch" in sys.modules else []
     return [{"name": name, "precision": service.engine.resolved_precision} for name in names]
+
+
+async def show_typescript(request: Request) -> Response:
+    """The same as TypeScript types."""
+    caller_of(request, "run")
+    service = service_of(request)
+
+    def made() -> str:
+        return typescript_types(openapi_document(service.graphs.all(), service.engine.catalog))
+
+    return PlainTextResponse(await run_sync(made))
 
 
 async def show_openapi(request: Request) -> Response:

@@ -37,6 +37,7 @@ def routes() -> list[BaseRoute]:
         Route("/metrics", operation_routes.measures),
         Route("/api/server", operation_routes.show_server),
         Route("/api/openapi.json", operation_routes.show_openapi),
+        Route("/api/types.ts", operation_routes.show_typescript),
         Route("/api/graphs", graph_routes.list_graphs),
         Route(f"{graph}/runs", run_routes.submit_graph, methods=["POST"]),
         Route(f"{graph}/picture.svg", graph_routes.draw_graph),

@@ -13,6 +13,14 @@ def test_each_graph_is_an_operation_whose_body_has_its_parameters(client: TestCl
     assert "/api/graphs/more/read/runs" in document["paths"] and "/api/graphs/no_graph/runs" not in document["paths"]
 
 
+def test_types_for_typescript_have_answers_and_the_parameters_of_each_graph(client: TestClient) -> None:
+    text = client.get("/api/types.ts").text
+    assert "export type Run = {" in text and 'state: "queued" | "running"' in text
+    graph = text.partition('  "sum": {')[2].partition("};")[0]
+    assert "first: number;" in graph and "second?: number;" in graph
+    assert text.count("{") == text.count("}") and '"more/read": {' in text
+
+
 def test_graphs_are_listed_shown_and_drawn(client: TestClient) -> None:
     names = [one["name"] for one in client.get("/api/graphs").json()["graphs"]]
     assert sorted(names) == ["more/read", "slow", "sum"]

@@ -1,4 +1,5 @@
-"""A server under load, killed at any moment, and answering from its store. Takes minutes:
+"""A server under load, killed at any moment, and answering from its store. Takes minutes; times hold on a machine that
+does nothing else:
 
 pytest -m slow -n 0 -s tests/engine/serve/test_service.py
 """
