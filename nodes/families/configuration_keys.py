@@ -24,6 +24,7 @@ SCHEDULER_ENTRIES = frozenset(
             "trained_betas",
             "prediction_type",
             "rescale_betas_zero_snr",
+            "snr_shift_scale",
         ),
         *("sigma_min", "sigma_max", "sigma_data", "sigma_schedule", "rho"),
         *(

@@ -35,6 +35,10 @@ def _unchanged(contents: Contents, scheduler: SchedulerConfig) -> SchedulerConfi
     return scheduler
 
 
+def _as_it_is(scheduler: SchedulerConfig) -> SchedulerConfig:
+    return scheduler
+
+
 def _none(contents: Contents, network: NetworkFacts) -> SchedulerCorrections:
     return NO_CORRECTIONS
 
@@ -62,6 +66,7 @@ class Family:
         controls: how control networks for its denoisers are found and loaded, one for each kind.
         condition: a further condition on the contents of a whole checkpoint.
         corrections: of the configuration of the scheduler that a folder came with.
+        restated: the configuration of a folder's scheduler in terms of the classes that samplers are.
         native_side: of the square pictures that most of its models were trained on, in pixels; 0 where they differ, and
             their configurations say it.
     """
@@ -80,6 +85,7 @@ class Family:
     controls: tuple[ControlNetworkFormat, ...] = ()
     condition: Callable[[Contents], bool] = _anything
     corrections: Callable[[Contents, NetworkFacts], SchedulerCorrections] = _none
+    restated: Callable[[SchedulerConfig], SchedulerConfig] = _as_it_is
     native_side: int = 0
 
     def whole(self, contents: Contents) -> CheckpointFacts | None:
@@ -194,12 +200,12 @@ class Family:
     def _facts(self, contents: Contents, network: NetworkFacts) -> CheckpointFacts:
         config, vae = network.config, self._vae(contents)
         usual = {**self.scheduler, **self.scheduler_changes(config)}
-        scheduler = contents.configs.get("scheduler") or self.trained(contents, usual)
+        stated = contents.configs.get("scheduler") or self.trained(contents, usual)
         texts: dict[str, TextModelFacts | None] = {text.name: text.facts(contents) for text in self.texts}
         return CheckpointFacts(
             self.name,
             network,
-            scheduler,
+            self.restated(stated),
             self.network.latent_channels(config),
             vae.factor if vae else self.vae.factor if self.vae else 1,
             self.network.extra_channels(config),
@@ -208,5 +214,5 @@ class Family:
             vae,
             contents,
             self.corrections(contents, network),
-            marked=scheduler != usual and "scheduler" not in contents.configs,
+            marked=stated != usual and "scheduler" not in contents.configs,
         )

@@ -65,9 +65,10 @@ def DrawNoise(
 
     with context.weights(model, Denoiser) as denoiser:
         shape = denoiser.latent_shape(latent) if latent.samples is None else latent.samples.shape[1:]
+        by_frame = denoiser.draws_by_frame
     generators = generators_for(seeds_of(seed, latent.batch_size, generator))
     rows = latent.batch_size // len(generators)
-    noise = draw_noise(generators, shape, "cpu", rows)
+    noise = draw_noise(generators, shape, "cpu", rows, by_frame)
     if not alike or len(shape) < 4:
         return Noise(noise)
     channels, _, *sides = shape

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from weft.nodes.models.autoencoder import LEAST_TILE, NO_MEMORY, Autoencoder, LatentDistribution
+from weft.nodes.models.autoencoder import LEAST_TILE, NO_MEMORY, Autoencoder, LatentDistribution, picture
+from weft.nodes.models.network_calls import network_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,43 @@ class ClipAutoencoder(Autoencoder):
         sides = ("height", "width")
         least = {f"tile_sample_min_{side}": tile for side in sides}
         return {**least, **{f"tile_sample_stride_{side}": tile * 3 // 4 for side in sides}}
+
+
+class CogVideoXAutoencoder(ClipAutoencoder):
+    """CogVideoX's VAE, which decodes a few latent frames at a time and remembers what its layers saw of them."""
+
+    remembered: Any = None
+
+    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
+        """As many latent frames at a time as diffusers' own decoding takes; whole in tiles."""
+        network = self.network
+        if network.use_tiling:
+            yield from super().decoded_parts(latents, begin)
+            return
+        placed = self._unscaled(latents)
+        self.remembered = _moved(memory["layers"], placed) if memory else None
+        at_once, frames = network.num_latent_frames_batch_size, placed.shape[2]
+        rest = frames % at_once
+        for number in range(begin, max(frames // at_once, 1)):
+            first = at_once * number + (rest if number else 0)
+            part = placed[:, :, first : at_once * (number + 1) + rest]
+            with network_call("the VAE", {"latents": part}):
+                part = part if network.post_quant_conv is None else network.post_quant_conv(part)
+                pixels, self.remembered = network.decoder(part, conv_cache=self.remembered)
+            yield picture(pixels)[0]
+        self.remembered = None
+
+    def decoding_memory(self) -> Mapping[str, Any]:
+        import torch
+
+        return {"layers": _moved(self.remembered, torch.empty(0))} if self.remembered else {}
+
+
+def _moved(kept: Any, like: Tensor) -> Any:
+    """Tensors in dicts on a device, in a dtype."""
+    if isinstance(kept, Mapping):
+        return {name: _moved(one, like) for name, one in kept.items()}
+    return None if kept is None else kept.to(like)
 
 
 class LTXVideoAutoencoder(ClipAutoencoder):

@@ -214,6 +214,11 @@ class Denoiser:
         """
         return self.scheduler if steered else self.corrections.applied(self.scheduler, own_class)
 
+    @property
+    def draws_by_frame(self) -> bool:
+        """Whether the noise of its clips is drawn frame by frame."""
+        return self.clips is not None and self.clips.by_frame
+
     def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
         """The shape of one item's latents: `[channel, height, width]`, for clips `[channel, frame, height, width]`."""
         sides = (latent.height // self.latent_factor, latent.width // self.latent_factor)

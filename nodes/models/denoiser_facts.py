@@ -34,10 +34,12 @@ class SizeLimits:
     Args:
         multiple: that each side must be a multiple of: the side of a patch.
         most: the longest side, of networks whose table of positions ends there; 0 has no such limit.
+        exact: the only width and height, of networks that have learned the place of each patch.
     """
 
     multiple: int = 1
     most: int = 0
+    exact: tuple[int, int] | None = None
 
     def check(self, width: int, height: int, factor: int) -> None:
         """Raise `InputError` for a size that the network cannot take.
@@ -52,6 +54,12 @@ class SizeLimits:
             raise InputError(
                 f"width and height must be multiples of {side}, found {width} x {height}",
                 f"ask for {max(width // side, 1) * side} x {max(height // side, 1) * side}",
+                "wrong-size",
+            )
+        if self.exact and (width, height) != (only := tuple(one * factor for one in self.exact)):
+            raise InputError(
+                f"the model takes {only[0]} x {only[1]} pixels alone, found {width} x {height}",
+                f"ask for {only[0]} x {only[1]}",
                 "wrong-size",
             )
         if most and max(width, height) > most:
@@ -69,12 +77,16 @@ class ClipLimits:
     Args:
         step: pictures that a latent frame stands for, but for the first, which stands for one.
         longest: pictures of the longest clip; 0 has no such limit.
+        together: latent frames, after the first one, that its VAE decodes together: a clip has a multiple of them.
         in_rows: whether the network sees frames as rows of a batch (motion modules).
+        by_frame: whether noise is drawn for all channels of a frame before the next one.
     """
 
     step: int = 1
     longest: int = 0
+    together: int = 1
     in_rows: bool = False
+    by_frame: bool = False
 
     def latent_frames(self, pictures: int) -> int:
         """Latent frames of a clip of so many pictures."""
@@ -106,10 +118,11 @@ def check_clip(made: ClipLimits | None, is_clip: bool, pictures: int) -> None:
             "link `latent` to EmptyVideoLatent, or to VAEEncodeVideo",
             "wrong-latent",
         )
-    if (pictures - 1) % made.step:
-        nearest = pictures - (pictures - 1) % made.step
-        message = f"the clip has {pictures} frames, expected one more than a multiple of {made.step}"
-        raise InputError(message, f"give {nearest} or {nearest + made.step}", "wrong-size")
+    step = made.step * made.together
+    if (pictures - 1) % step:
+        nearest = pictures - (pictures - 1) % step
+        message = f"the clip has {pictures} frames, expected one more than a multiple of {step}"
+        raise InputError(message, f"give {nearest} or {nearest + step}", "wrong-size")
     if made.longest and pictures > made.longest:
         raise InputError(
             f"the clip has {pictures} frames, and the model was made for {made.longest} at most",

@@ -24,15 +24,21 @@ def generators_for(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator("cpu").manual_seed(seed % 2**64) for seed in seeds]
 
 
-def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: str, rows: int = 1) -> Tensor:
+def draw_noise(
+    generators: Sequence[torch.Generator], shape: Sequence[int], device: str, rows: int = 1, by_frame: bool = False
+) -> Tensor:
     """Noise of unit variance `[batch, *shape]`, float32: the next of each item's generator, in the order of the items.
 
     Args:
         shape: of one item.
         rows: that each generator draws at once: the batch, where one generator draws for all items.
+        by_frame: whether all channels of a frame of a clip are drawn before those of the next one.
     """
-    items = [torch.randn((rows, *shape), generator=generator, dtype=torch.float32) for generator in generators]
-    return torch.cat(items).to(device)
+    turned = by_frame and len(shape) == 4
+    drawn = (shape[1], shape[0], *shape[2:]) if turned else shape
+    items = [torch.randn((rows, *drawn), generator=generator, dtype=torch.float32) for generator in generators]
+    noise = torch.cat(items).to(device)
+    return noise.transpose(1, 2).contiguous() if turned else noise
 
 
 def brownian_noise(

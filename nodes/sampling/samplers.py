@@ -190,12 +190,16 @@ TWO_PREDICTIONS: frozenset[SamplerName] = frozenset(
 )
 """Samplers that ask the network twice a step."""
 
+FRAME_FIRST_SCHEDULER = "CogVideoXDPMScheduler"
+"""The class of CogVideoX for DPM-Solver with noise, which is stepped in a way of its own."""
+
 CONSISTENCY_SCHEDULER = "CMStochasticIterativeScheduler"
 """The class of consistency models, which no other sampler can follow."""
 
 CHECKPOINT_SCHEDULERS: frozenset[str] = frozenset(
     (
         CONSISTENCY_SCHEDULER,
+        FRAME_FIRST_SCHEDULER,
         *(row.scheduler for row in SAMPLERS.values()),
         *(solver.scheduler for row in SAMPLERS.values() for solver in row.solvers.values()),
     )
@@ -206,7 +210,7 @@ ZERO_SNR_SCHEDULERS: frozenset[str] = frozenset(
     (
         *("DDIMScheduler", "DDPMScheduler", "LCMScheduler", "TCDScheduler"),
         *("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler"),
-        *("DPMSolverMultistepScheduler", "UniPCMultistepScheduler"),
+        *("DPMSolverMultistepScheduler", "UniPCMultistepScheduler", FRAME_FIRST_SCHEDULER),
     )
 )
 """Classes whose noise schedule can be rescaled to end in noise alone (`rescale_betas_zero_snr`)."""

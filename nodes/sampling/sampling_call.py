@@ -140,6 +140,7 @@ def _run(
             settings.walk,
             generators=generators,
             rows=rows,
+            by_frame=model.draws_by_frame,
             eta=settings.eta,
             device=context.device,
         )
@@ -160,6 +161,7 @@ def _run(
         end_step=settings.end_step,
         generators=generators,
         rows=rows,
+        by_frame=model.draws_by_frame,
         eta=settings.eta,
         timing=timing_of(model, settings.steps, latent, settings.schedule),
         device=context.device,

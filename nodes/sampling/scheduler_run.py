@@ -27,7 +27,14 @@ from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.ancestral_levels import keep_finite
 from weft.nodes.sampling.noise import draw_noise
 from weft.nodes.sampling.repainting import Repainting
-from weft.nodes.sampling.samplers import SCHEDULES, SamplerName, ScheduleName, samplers_of, samplers_that_take_sigmas
+from weft.nodes.sampling.samplers import (
+    FRAME_FIRST_SCHEDULER,
+    SCHEDULES,
+    SamplerName,
+    ScheduleName,
+    samplers_of,
+    samplers_that_take_sigmas,
+)
 from weft.nodes.sampling.sampling_run import Position, Predict, Record, StepCallback
 from weft.nodes.sampling.scheduling import LEARNED, OF_THE_MODEL, ChainOptions, check_timing, scheduler_for, solver_for
 from weft.nodes.sampling.step_limits import check_steps
@@ -45,6 +52,7 @@ class SchedulerRun:
         end_step: the step before which the walk ends; None walks to the last.
         generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
         rows: items that each generator draws for at once: the batch, where there is one generator for all of it.
+        by_frame: whether noise of clips is drawn frame by frame.
         eta: DDIM's share of fresh noise, 0 to 1; for samplers that take it.
         timing: what a model's timesteps depend on besides their number, as arguments of `set_timesteps`.
 
@@ -62,6 +70,7 @@ class SchedulerRun:
         end_step: int | None = None,
         generators: Sequence[torch.Generator],
         rows: int = 1,
+        by_frame: bool = False,
         eta: float = 0.0,
         timing: Mapping[str, Any] = MappingProxyType({}),
         device: str = "cpu",
@@ -70,6 +79,7 @@ class SchedulerRun:
         self.parametrisation = parametrisation
         self.generators = list(generators)
         self.rows = rows
+        self.by_frame = by_frame
         self.device = device
         # On the host, where schedulers look into their tables with them: the network gets a copy on its device.
         _set_timesteps(scheduler, parametrisation, steps, timing)
@@ -100,7 +110,7 @@ class SchedulerRun:
         Args:
             rows: that one generator for the whole batch draws; None is all of it.
         """
-        return draw_noise(self.generators, shape, self.device, min(rows or self.rows, self.rows))
+        return draw_noise(self.generators, shape, self.device, min(rows or self.rows, self.rows), self.by_frame)
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """Latents of pure noise, scaled for the first timestep."""
@@ -148,7 +158,7 @@ class SchedulerRun:
             repainting: what is kept of a picture after each timestep.
         """
         count, order = len(self.timesteps), self.scheduler.order
-        noise = StepNoise(self.generators, self.rows, latents.shape[1:], self.device, count)
+        noise = StepNoise(self.generators, self.rows, latents.shape[1:], self.device, count, self.by_frame)
         step = taking_noise(self.scheduler.step, noise)
         moments = _on_device(self.timesteps, self.device)
         for index, (timestep, moment) in enumerate(zip(self.timesteps, moments, strict=True)):
@@ -263,7 +273,12 @@ def make_scheduler(
     name, options = scheduler_for(config, sampler, schedule, eta, chain)
     scheduler_class = getattr(diffusers, name)
     with quietly(), _called(name):
-        return scheduler_class.from_config(dict(config), **options, **SCHEDULES[schedule])
+        made = scheduler_class.from_config(dict(config), **options, **SCHEDULES[schedule])
+    if name == FRAME_FIRST_SCHEDULER:
+        from weft.nodes.sampling.frame_first_steps import FrameFirstSteps
+
+        return FrameFirstSteps(made)
+    return made
 
 
 def _called(name: str) -> AbstractContextManager[None]:

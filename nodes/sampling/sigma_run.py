@@ -71,6 +71,7 @@ class SigmaRun:
         walk: the levels, and how the run goes by them.
         generators: one CPU generator an item; noise for the start and for the steps comes from them, in this order.
         rows: items that each generator draws for at once: the batch, where there is one generator for all of it.
+        by_frame: whether noise of clips is drawn frame by frame.
         eta: DDIM's share of fresh noise, 0 to 1.
 
     Raises:
@@ -88,6 +89,7 @@ class SigmaRun:
         *,
         generators: Sequence[torch.Generator],
         rows: int = 1,
+        by_frame: bool = False,
         eta: float = 0.0,
         device: str = "cpu",
     ) -> None:
@@ -101,6 +103,7 @@ class SigmaRun:
         self.nearest = walk.nearest_timesteps and parametrisation.has_whole_timesteps
         self.generators = list(generators)
         self.rows = rows
+        self.by_frame = by_frame
         self.device = device
         _check_levels(parametrisation, levels)
 
@@ -110,7 +113,7 @@ class SigmaRun:
         Args:
             rows: that one generator for the whole batch draws; None is all of it.
         """
-        return draw_noise(self.generators, shape, self.device, min(rows or self.rows, self.rows))
+        return draw_noise(self.generators, shape, self.device, min(rows or self.rows, self.rows), self.by_frame)
 
     def from_noise(self, noise: Tensor) -> Tensor:
         """Latents of pure noise at the first level, of unit variance as the network sees them as a rule."""
@@ -174,7 +177,8 @@ class SigmaRun:
     def _noise(self, shape: Sequence[int]) -> DrawNoise:
         """Noise for steps: drawn for each, or of one path of Brownian motion."""
         if not self.row.brownian:
-            next_noise = StepNoise(self.generators, self.rows, shape, self.device, self.row.predictions(self.levels))
+            steps = self.row.predictions(self.levels)
+            next_noise = StepNoise(self.generators, self.rows, shape, self.device, steps, self.by_frame)
             return lambda sigma, target: next_noise()
         least, most = min(level for level in self.levels if level > 0), max(self.levels)
         seeds = [one.initial_seed() for one in self.generators]

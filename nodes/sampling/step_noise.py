@@ -30,16 +30,24 @@ class StepNoise:
         rows: items that each draws for.
         shape: of one item.
         most: the number of times that it may be called.
+        by_frame: whether noise of clips is drawn frame by frame.
     """
 
     def __init__(
-        self, generators: Sequence[torch.Generator], rows: int, shape: Sequence[int], device: str, most: int
+        self,
+        generators: Sequence[torch.Generator],
+        rows: int,
+        shape: Sequence[int],
+        device: str,
+        most: int,
+        by_frame: bool = False,
     ) -> None:
         self._generators = generators
         self._rows = rows
         self._shape = tuple(shape)
         self._device = device
         self._left = most
+        self._by_frame = by_frame
         self._ahead: deque[Tensor] = deque()
 
     def __call__(self) -> Tensor:
@@ -58,7 +66,7 @@ class StepNoise:
         return sent(torch.stack(noise), self._device).unbind()
 
     def _one(self) -> Tensor:
-        return draw_noise(self._generators, self._shape, "cpu", self._rows)
+        return draw_noise(self._generators, self._shape, "cpu", self._rows, self._by_frame)
 
 
 def taking_noise(step: Callable[..., Any], noise: Callable[[], Tensor]) -> Callable[..., Any]:

@@ -30,9 +30,13 @@ def GiveNoise(frames: int, channels: int, step: int) -> Latent[Any]:
     return Latent(32, 32, 2, samples, length=frames)
 
 
+CLIPS = ("wan", "cogvideox")
+"""Models whose VAEs remember frames."""
+
+
 def decoding(model: str, frames: int) -> Graph:
     with Graph(outputs={"video": Link("vae_decode_video")}) as graph:
-        sizes = {"channels": 16, "step": 4} if model == "wan" else {"channels": 4, "step": 1}
+        sizes = {"channels": 16, "step": 4} if model in CLIPS else {"channels": 4, "step": 1}
         VAEDecodeVideo(LoadCheckpoint(model).vae, GiveNoise(frames=frames, **sizes))
     return graph
 
@@ -50,11 +54,13 @@ def decoded(store: Path, models: Path, graph: Graph, stop: int = 0) -> tuple[lis
     return seen, result.outputs.get("video")
 
 
-@pytest.mark.parametrize(("model", "frames", "stop"), [("wan", 13, 9), ("wan", 9, 14), ("epsilon", 3, 2)])
+@pytest.mark.parametrize(
+    ("model", "frames", "stop"), [("wan", 13, 9), ("wan", 9, 14), ("epsilon", 3, 2), ("cogvideox", 17, 9)]
+)
 def test_a_clip_that_was_stopped_goes_on_at_its_part(
     tmp_path: Path, models: Path, zoo: Callable[[str], str], model: str, frames: int, stop: int
 ) -> None:
-    graph = decoding(zoo(model) if model == "wan" else model, frames)
+    graph = decoding(zoo(model) if model in CLIPS else model, frames)
     every, wanted = decoded(tmp_path / "whole", models, graph)
     before, nothing = decoded(tmp_path / "stopped", models, graph, stop)
     after, found = decoded(tmp_path / "stopped", models, graph)
