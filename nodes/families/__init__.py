@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from weft.nodes.families.chroma import CHROMA
+from weft.nodes.families.cogvideox import COGVIDEOX
 from weft.nodes.families.consistency import CM
 from weft.nodes.families.ddpm import DDPM
 from weft.nodes.families.dit import DIT
@@ -63,6 +64,7 @@ FAMILIES: tuple[Family, ...] = (
     WAN,
     WAN_5B,
     LTX_VIDEO,
+    COGVIDEOX,
     DIT,
     DDPM,
     CM,

@@ -70,6 +70,8 @@ TINY = {
     "wan_image": "wan-pictures",
     "wan_5b": "wan-5b",
     "wan_experts": "wan-experts",
+    "cogvideox": "cogvideox",
+    "cogvideox_image": "cogvideox-pictures",
     "ltx_video": "ltx",
     "ltx_video_image": "ltx",
 }
@@ -84,7 +86,16 @@ CONTROL_NETS = {
 }
 """A ControlNet for each graph that has one."""
 
-FRAMES = {"wan": 5, "wan_image": 5, "wan_5b": 5, "wan_experts": 5, "ltx_video": 9, "ltx_video_image": 9}
+FRAMES = {
+    "wan": 5,
+    "wan_image": 5,
+    "wan_5b": 5,
+    "wan_experts": 5,
+    "ltx_video": 9,
+    "cogvideox": 9,
+    "cogvideox_image": 9,
+    "ltx_video_image": 9,
+}
 """Frames of the clips of families that make some by themselves."""
 
 PARTS = {

@@ -767,6 +767,31 @@ def ltx(timed: bool = False) -> Any:
     )
 
 
+def cogvideox(kind: str = "CogVideoXPipeline", noise: str = "CogVideoXDDIMScheduler", **options: Any) -> Any:
+    """A CogVideoX pipeline: 64 pixels become 8 latent elements, 4 frames one."""
+    blocks: dict[str, Any] = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 2}
+    network = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        time_embed_dim=16,
+        text_embed_dim=T5_WIDTH,
+        num_layers=2,
+        sample_width=12,
+        sample_height=8,
+        sample_frames=9,
+        out_channels=16,
+        **options,
+    )
+    shift = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return getattr(diffusers, kind)(
+        tokenizer=t5_tokenizer(),
+        text_encoder=t5(),
+        vae=diffusers.AutoencoderKLCogVideoX(**blocks),
+        transformer=network,
+        scheduler=getattr(diffusers, noise)(snr_shift_scale=3.0 if noise.endswith("IMScheduler") else 1.0, **shift),
+    )
+
+
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
     """A pipeline of a UNet over 32 x 32 pixels."""
     network = diffusers.UNet2DModel(
@@ -858,6 +883,14 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "wan-experts-pictures": lambda: wan_experts("WanImageToVideoPipeline", 0.9, in_channels=36),
     "wan-128": lambda: wan(**ONE_HEAD),
     "wan-128-ends": lambda: wan_pictures(34, **ONE_HEAD, added_kv_proj_dim=128),
+    "cogvideox": cogvideox,
+    "cogvideox-turned": lambda: cogvideox(noise="CogVideoXDPMScheduler", use_rotary_positional_embeddings=True),
+    "cogvideox-pictures": lambda: cogvideox(
+        "CogVideoXImageToVideoPipeline", in_channels=32, use_rotary_positional_embeddings=True
+    ),
+    "cogvideox-learned": lambda: cogvideox(
+        use_learned_positional_embeddings=True, use_rotary_positional_embeddings=True
+    ),
     "ltx": ltx,
     "ltx-timed": lambda: ltx(timed=True),
     "dit": dit,
