@@ -47,6 +47,8 @@ READ_BY_WEFT: Mapping[str, Keys] = {
     "AutoencoderKL": dict.fromkeys(
         ("force_upcast", "latents_mean", "latents_std", "scaling_factor", "shift_factor"), VAES
     ),
+    "AutoencoderKLCogVideoX": {"scaling_factor": VAES, "invert_scale_latents": "families/cogvideox.py"},
+    "AutoencoderKLLTXVideo": {"scaling_factor": VAES},
     "AutoencoderKLQwenImage": dict.fromkeys(("latents_mean", "latents_std"), VAES),
     "AutoencoderKLWan": dict.fromkeys(("latents_mean", "latents_std"), VAES),
     "AutoencoderTiny": dict.fromkeys(("force_upcast", "shift_factor"), VAES),
@@ -62,6 +64,13 @@ READ_BY_WEFT: Mapping[str, Keys] = {
 LCM_STEPS = "the steps are those that the model was distilled on, whatever their spacing"
 
 UNUSED: Mapping[str, Keys] = {
+    "AutoencoderKLCogVideoX": dict.fromkeys(
+        ("force_upcast", "latents_mean", "latents_std", "shift_factor"),
+        "of AutoencoderKL, from which it was cut",
+    ),
+    "CogVideoXDPMScheduler": dict.fromkeys(
+        ("clip_sample", "clip_sample_range", "sample_max_value"), "its step clips nothing"
+    ),
     "AutoencoderKLWan": {"scale_factor_temporal": "follows from `temperal_downsample`, which is read"},
     "DiTTransformer2DModel": {"norm_num_groups": "of another class that this one was cut from; it has no such norms"},
     "PixArtTransformer2DModel": {"norm_num_groups": "of another class that this one was cut from, as DiT's"},
@@ -194,6 +203,8 @@ PIPELINES = (
     *("z_image/pipeline_z_image.py", "z_image/pipeline_z_image_img2img.py"),
     "qwenimage/pipeline_qwenimage_controlnet.py",
     *("qwenimage/pipeline_qwenimage.py", "qwenimage/pipeline_qwenimage_img2img.py"),
+    *("wan/pipeline_wan.py", "wan/pipeline_wan_i2v.py", "ltx/pipeline_ltx.py", "ltx/pipeline_ltx_image2video.py"),
+    *("cogvideo/pipeline_cogvideox.py", "cogvideo/pipeline_cogvideox_image2video.py"),
     *("dit/pipeline_dit.py", "ddpm/pipeline_ddpm.py", "consistency_models/pipeline_consistency_models.py"),
 )
 """diffusers' pipelines that make the pictures which Weft's graphs of the families make."""
@@ -220,7 +231,15 @@ READ_BY_PIPELINES: Keys = {
     "scheduler.use_dynamic_shifting": FLOWS,
     "scheduler.use_flow_sigmas": "sampling/scheduler_run.py",
     "text_encoder.use_attention_mask": "prompting/clip.py",
+    **dict.fromkeys(
+        (
+            *("transformer.attention_head_dim", "transformer.patch_size_t", "transformer.sample_height"),
+            *("transformer.sample_width", "transformer.use_rotary_positional_embeddings", "vae.invert_scale_latents"),
+        ),
+        "families/cogvideox.py",
+    ),
     "transformer.guidance_embeds": "families/flux.py",
+    "transformer.image_dim": "families/wan.py",
     "transformer.in_channels": "models/network_format.py",
     "transformer.joint_attention_dim": FLOWS,
     "transformer.out_channels": FLOWS,
@@ -229,6 +248,8 @@ READ_BY_PIPELINES: Keys = {
     "unet.in_channels": UNETS,
     "unet.num_class_embeds": "families/consistency.py",
     "unet.time_cond_proj_dim": UNETS,
+    **dict.fromkeys(("vae.scale_factor_spatial", "vae.temporal_compression_ratio"), VAES),
+    "vae.timestep_conditioning": "models/clip_autoencoders.py",
     "vae.block_out_channels": VAES,
     "vae.force_upcast": VAES,
     "vae.latent_channels": VAES,
@@ -242,11 +263,18 @@ READ_BY_PIPELINES: Keys = {
 
 READ_BY_PIPELINES_ALONE: Keys = {
     **dict.fromkeys(("index.requires_aesthetics_score", "index.requires_safety_checker"), "see IMPLIED_INDEX_ENTRIES"),
+    "index.boundary_ratio": "see IMPLIED_INDEX_ENTRIES",
+    "index.expand_timesteps": "see IMPLIED_INDEX_ENTRIES",
     "scheduler.original_inference_steps": "read by the scheduler's class too",
     "text_encoder_2.projection_dim": "the pooled prompt has as many channels",
+    "transformer.max_text_seq_length": "read by the transformer's class too",
+    "transformer.ofs_embed_dim": "of CogVideoX 1.5, which is refused",
+    "transformer.sample_frames": "the frames of clips that are given none; EmptyVideoLatent always has some",
     "transformer.sample_size": USUAL_SIZE,
+    **dict.fromkeys(("transformer_2.in_channels", "transformer_2.patch_size"), "as the first transformer's"),
     "unet._diffusers_version": "of a size that UNets before version 0.9 give wrongly",
     "unet.sample_size": USUAL_SIZE,
+    "vae.scale_factor_temporal": "follows from `temperal_downsample`, which is read",
     "unet.time_embedding_type": "read by the UNet's class too",
 }
 """Keys that diffusers' pipelines read and Weft does not, with the reason."""

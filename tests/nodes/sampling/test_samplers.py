@@ -12,6 +12,7 @@ import torch
 
 from weft.nodes.sampling.samplers import (
     EVERY_SCHEDULE,
+    FRAME_FIRST_SCHEDULER,
     SAMPLERS,
     SCHEDULES,
     SIGMAS_ALONE,
@@ -92,7 +93,7 @@ def test_alternatives_are_named() -> None:
 
 
 def test_the_classes_that_can_end_in_noise_alone_are_those_with_the_option() -> None:
-    classes = {row.scheduler for row in SAMPLERS.values()}
+    classes = {FRAME_FIRST_SCHEDULER, *(row.scheduler for row in SAMPLERS.values())}
     able = {
         name for name in classes if "rescale_betas_zero_snr" in inspect.signature(getattr(diffusers, name)).parameters
     }
