@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
@@ -55,7 +56,9 @@ def read_classes(folders: Sequence[Path], read: dict[Path, FileStamp | None]) ->
         files = [*_files(folder)]
         for file in files:
             read |= file.files
-        modules = run_files(files)
+        # Packages greet as they are imported, and stdout is for what a command gives.
+        with redirect_stdout(sys.stderr):
+            modules = run_files(files)
         for file, module in zip(files, modules, strict=True):
             read |= file.files
             for type in _types(file, module):

@@ -14,6 +14,10 @@ REASONS: Mapping[str, str] = {
     "LatentUpscaleModelLoader": "networks that scale latents of clips are not loaded; UpscaleImage scales pictures",
     "ModelSamplingContinuousEDM": "a model's noise levels are those of its file or its family, and continuous ones do "
     "not take their place",
+    **dict.fromkeys(
+        ("EmptyQwenImageLayeredLatentImage", "LatentCutToBatch"),
+        "layers of Qwen-Image-Layered are not sampled in parts here; RunPipeline runs its pipeline from its folder",
+    ),
     "LotusConditioning": "its prompt is a constant of ComfyUI's own code, which no file of the workflow has; "
     "EstimateDepth finds depths with models of transformers",
 }

@@ -131,7 +131,7 @@ NODE_CLASS_MAPPINGS = {"Read": Read, "Clock": Clock, "Split": Split, "Glue": Glu
 """
 
 FILES = {
-    "plain-pack/__init__.py": 'from .classes import NODE_CLASS_MAPPINGS\n__all__ = ["NODE_CLASS_MAPPINGS"]\n',
+    "plain-pack/__init__.py": 'print("hello")\nfrom .classes import NODE_CLASS_MAPPINGS as NODE_CLASS_MAPPINGS\n',
     "plain-pack/classes.py": PLAIN,
     "plain-pack/parts/limits.py": "def limited(image):\n    return image.clamp(0, 1)\n",
     "needs_folders/__init__.py": 'import folder_paths\nNODE_CLASS_MAPPINGS = {"Folders": object}\n',

@@ -172,6 +172,7 @@ def test_a_class_runs_where_the_user_names_its_folder_and_for_no_graph(
         ["show", path],
     ):
         assert call([*command, "--comfy-nodes", str(folder)]) == 0, capfd.readouterr().err
+        assert "hello" not in capfd.readouterr().out
     monkeypatch.setenv("WEFT_COMFY_NODES", str(folder))
     assert call(["check", path]) == 0 and call(["check", "graph.json"]) == 0
 
