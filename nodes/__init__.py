@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     )
     from weft.nodes.library.merging import AddModels, AddTextEncoders, MergeModels, MergeTextEncoders, MergeVAEs
     from weft.nodes.library.motion import ApplyMotionAdapter
+    from weft.nodes.library.motion_guide import MotionGuide
     from weft.nodes.library.native_size import ScaleImageToModel
     from weft.nodes.library.noise_mask import SetNoiseMask
     from weft.nodes.library.noise_values import AddNoise, DrawNoise, MixNoise, Noise
@@ -415,6 +416,7 @@ __all__ = [
     "Model",
     "ModelTraits",
     "MotionAdapter",
+    "MotionGuide",
     "Noise",
     "NoiseMask",
     "Number",

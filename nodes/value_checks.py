@@ -111,3 +111,23 @@ def has_some(input: str, what: str) -> Callable[[Mapping[str, Any], Limits], Ite
             yield NodeProblem.of(empty_list(what), input)
 
     return check
+
+
+def pictures_for_clips(pixels: Tensor, width: int, height: int, clips: int) -> Tensor:
+    """Pictures without alpha that clips begin with `[picture, height, width, 3]`: one for all clips, or one for each.
+
+    Raises:
+        InputError: where they are not as large as the clips, or neither one nor as many.
+    """
+    batch, found_height, found_width, _ = pixels.shape
+    if (found_width, found_height) != (width, height):
+        raise InputError(
+            f"the picture is {found_width} x {found_height}, and the clip is {width} x {height}",
+            f"put ScaleImage before it, for {width} x {height}",
+            "size-mismatch",
+        )
+    if batch not in (1, clips):
+        raise InputError(
+            f"there are {batch} pictures for {clips} clips", "give one for all, or one for each", "batch-mismatch"
+        )
+    return pixels[..., :3]

@@ -601,6 +601,11 @@ class Guide(Generic[F]):
             None takes them as they are.
         picture_tokens: what an image encoder makes of the pictures that a clip begins and ends with
             `[batch, token, channel]`, for networks that read it.
+        clip_numbers: what a network reads of a clip besides pictures: its frames a second less one, how much it moves,
+            and the share of noise in its picture; none for networks that read none.
+        first_scale: the scale for the first frame of a clip, from which that of the others rises to `scale`; None has
+            one for all frames.
+        withheld: whether the negative prompt goes without the pictures that clips begin with.
         later: the guide that takes over at lower noise levels; None goes on to the end.
         boundary: the timestep at which it does, as a share of those of the training.
         recorded: whether the attention of its prompts is recorded as it predicts.
@@ -630,6 +635,9 @@ class Guide(Generic[F]):
     first_frames: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     picture_tokens: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
     first_deviation: Tensor | None = field(default=None, repr=False, metadata=ADDED_LATER)
+    clip_numbers: tuple[float, ...] = field(default=(), metadata=ADDED_LATER)
+    first_scale: float | None = field(default=None, metadata=ADDED_LATER)
+    withheld: bool = field(default=False, metadata=ADDED_LATER)
     later: Guide[F] | None = field(default=None, metadata=ADDED_LATER)
     boundary: float = field(default=0.0, metadata=ADDED_LATER)
 

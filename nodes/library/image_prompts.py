@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Generic, NamedTuple
 
-from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node
+from weft.engine import ADDED_LATER, INJECTED, Context, InputError, Limits, NodeProblem, Range, Upstream, node
 from weft.nodes.families.image_prompt_sources import ImageEncoderSource, IPAdapterSource
 from weft.nodes.image_prompt_values import ImageEmbedding, ImageEncoder, ImagePrompt, IPAdapter
 from weft.nodes.library.control import check_range
@@ -48,7 +48,11 @@ def LoadImageEncoder(
     traits=(SizeTraits(no_size, batch_of=("image",)),),
 )
 def EncodeImage(
-    image_encoder: ImageEncoder, image: Image | list[Image], *, context: Context = INJECTED
+    image_encoder: ImageEncoder,
+    image: Image | list[Image],
+    *,
+    whole: Annotated[bool, ADDED_LATER] = False,
+    context: Context = INJECTED,
 ) -> ImageEmbedding:
     """Encode pictures for an adapter.
 
@@ -58,9 +62,10 @@ def EncodeImage(
     Args:
         image_encoder: from LoadImageEncoder.
         image: a picture, a batch, or a list of pictures, each of any size. Alpha is left out.
+        whole: smooth the picture and scale each side by itself, so that nothing is cut: for Stable Video Diffusion.
     """
     with context.weights(image_encoder, ImageReader) as reader:
-        encoded = reader.read(pictures_of(image))
+        encoded = reader.read(pictures_of(image), whole)
     return ImageEmbedding(image_encoder, *encoded)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from weft.engine import INJECTED, Context, InputError, node
+from weft.engine import INJECTED, Context, node
 from weft.nodes.families import family
 from weft.nodes.image_prompt_values import ImageEmbedding
 from weft.nodes.library.latent import check_multiple
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.clip_picture_checks import pictures_are_encoded, pictures_are_read
-from weft.nodes.sampling.size_checks import not_for_each
 from weft.nodes.sampling.traits import AS_READ, GuideTraits, always
+from weft.nodes.value_checks import pictures_for_clips
 from weft.nodes.values import VAE, F, Guide, Image, Latent
 
 if TYPE_CHECKING:
@@ -83,18 +83,5 @@ def _tokens(embedding: ImageEmbedding, pictures: int) -> Tensor:
 
 
 def _pictures(image: Image, latent: Latent[Any]) -> list[Tensor]:
-    """Pictures `[height, width, 3]`, one for all clips or one for each.
-
-    Raises:
-        InputError: where they are not as large as the clip, or neither one nor one for each clip.
-    """
-    batch, height, width, _ = image.pixels.shape
-    if (width, height) != (latent.width, latent.height):
-        raise InputError(
-            f"the picture is {width} x {height}, and the clip is {latent.width} x {latent.height}",
-            f"put ScaleImage before it, for {latent.width} x {latent.height}",
-            "size-mismatch",
-        )
-    if batch not in (1, latent.batch_size):
-        raise not_for_each(latent.batch_size, "the first picture", batch)
-    return [*image.pixels[..., :3]]
+    """Pictures `[height, width, 3]`, one for all clips or one for each."""
+    return [*pictures_for_clips(image.pixels, latent.width, latent.height, latent.batch_size)]

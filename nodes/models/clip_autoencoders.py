@@ -56,6 +56,28 @@ class ClipAutoencoder(Autoencoder):
         return {**least, **{f"tile_sample_stride_{side}": tile * 3 // 4 for side in sides}}
 
 
+class TemporalAutoencoder(Autoencoder):
+    """A VAE that encodes pictures, and decodes the frames of a clip together (Stable Video Diffusion)."""
+
+    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
+        """The clip whole, as diffusers' pipeline decodes it: a part alone shows other pictures."""
+        if begin == 0:
+            yield self.decode(latents)[0]
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        if latents.ndim == 4:
+            pixels: Tensor = self.network.decode(latents, num_frames=1, return_dict=False)[0]
+            return pixels
+        frames = latents.shape[2]
+        rows = latents.transpose(1, 2).flatten(0, 1)
+        decoded: Tensor = self.network.decode(rows, num_frames=frames, return_dict=False)[0]
+        return decoded.reshape(len(latents), frames, *decoded.shape[1:]).transpose(1, 2)
+
+    def in_tiles(self, side: int) -> Callable[[], None]:
+        """The network has no tiles."""
+        return lambda: None
+
+
 class CogVideoXAutoencoder(ClipAutoencoder):
     """CogVideoX's VAE, which decodes a few latent frames at a time and remembers what its layers saw of them."""
 

@@ -22,7 +22,10 @@ FIRST_FRAMES = "first_frames"
 PICTURE_TOKENS = "picture_tokens"
 """The name in `Conditions` of the tokens of the pictures that a clip begins and ends with."""
 
-HINT = "put ImageToVideoGuide after its guide"
+CLIP_NUMBERS = "clip_numbers"
+"""The name in `Conditions` of what a network reads of a clip besides pictures."""
+
+HINT = "put ImageToVideoGuide after its guide; MotionGuide for Stable Video Diffusion"
 """How a model gets the picture that it begins a clip with."""
 
 
@@ -34,11 +37,13 @@ class PictureReading:
         last: whether it reads one to end with.
         token_width: channels of the tokens that an image encoder makes of them, where it reads these too; 0 where not.
         tokens: that it reads of all pictures together; 0 takes those of any number of pictures.
+        sets_in_motion: whether it reads no prompt, but the vector of the picture, how much it moves and how fast.
     """
 
     last: bool = False
     token_width: int = 0
     tokens: int = 0
+    sets_in_motion: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +87,10 @@ def check_begins(reading: PictureReading | None, ends: bool) -> None:
             "the model makes clips from text alone, and reads no picture to begin with",
             "leave ImageToVideoGuide out, or load a model of the family for image to video",
             "unsupported-by-model",
+        )
+    if reading.sets_in_motion:
+        raise InputError(
+            "the model reads a picture with its motion and its rate", "use MotionGuide instead", "unsupported-by-model"
         )
     if ends and not reading.last:
         raise InputError(

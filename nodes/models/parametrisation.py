@@ -299,7 +299,8 @@ class EDM(Parametrisation):
 
     @classmethod
     def of(cls, config: SchedulerConfig) -> Self | None:
-        if not _class_name(config).startswith("EDM"):
+        # The first class is that of Stable Video Diffusion, whose timesteps are those of EDM.
+        if config.get("timestep_type") != "continuous" and not _class_name(config).startswith("EDM"):
             return None
         # The paper's c_out is positive. Where diffusers' EDM schedulers read `v_prediction`, they turn its sign.
         sign = -1 if config.get("prediction_type") == "v_prediction" else 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError
 from weft.nodes.models import single_file, single_file_wan_vae
 from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAutoencoder
-from weft.nodes.models.clip_autoencoders import CogVideoXAutoencoder, LTXVideoAutoencoder
+from weft.nodes.models.clip_autoencoders import CogVideoXAutoencoder, LTXVideoAutoencoder, TemporalAutoencoder
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.dense_autoencoder import dense_sizes, dense_vae
 from weft.nodes.models.diffusers_folder import component
@@ -149,6 +149,10 @@ def _wan_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -
     return VideoAutoencoder(network, *sizes, scale=scale, shift=tuple(map(float, network.config.latents_mean)))
 
 
+def _temporal_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -> Autoencoder:
+    return TemporalAutoencoder(network, *sizes, scale=float(network.config.scaling_factor))
+
+
 def _cogvideox_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
     side = 2 ** (len(config.get("block_out_channels", (128, 256, 256, 512))) - 1)
     return config.get("latent_channels", 16), side, int(config.get("temporal_compression_ratio", 4))
@@ -218,6 +222,7 @@ VAE_FORMATS = (
         _wan_sizes,
         _wan_autoencoder,
     ),
+    VAEFormat(("AutoencoderKLTemporalDecoder",), (), _kl_sizes, _temporal_autoencoder),
     VAEFormat(("AutoencoderKLCogVideoX",), (), _cogvideox_sizes, _cogvideox_autoencoder),
     VAEFormat(("AutoencoderKLLTXVideo",), (), _ltx_sizes, _ltx_autoencoder),
     TINY,

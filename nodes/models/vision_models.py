@@ -183,11 +183,16 @@ class ImageReader:
         """The modules whose weights the residency counts."""
         return (self.network,)
 
-    def read(self, pictures: Sequence[PIL.Image.Image]) -> EncodedImages:
-        """Encode RGB pictures of any size, each by itself."""
+    def read(self, pictures: Sequence[PIL.Image.Image], whole: bool = False) -> EncodedImages:
+        """Encode RGB pictures of any size, each by itself.
+
+        Args:
+            whole: whether each side is scaled to that of the network, in place of what its processor does.
+        """
         import torch
 
-        encoded = [self._encoded(self._prepared(picture)) for picture in pictures]
+        prepare = self._whole if whole else self._prepared
+        encoded = [self._encoded(prepare(picture)) for picture in pictures]
         return EncodedImages(*(torch.cat(parts) for parts in zip(*encoded, strict=True)))
 
     def _prepared(self, picture: PIL.Image.Image) -> Tensor:
@@ -195,6 +200,21 @@ class ImageReader:
         with network_call("what prepares pictures for an image encoder", {}):
             levels: Tensor = self.processor([picture], return_tensors="pt").pixel_values
         return levels
+
+    def _whole(self, picture: PIL.Image.Image) -> Tensor:
+        """A picture smoothed and scaled as a whole, as the authors of Stable Video Diffusion do."""
+        import numpy
+        import torch
+        from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion
+
+        side = self.network.config.image_size
+        levels = torch.from_numpy(numpy.asarray(picture, dtype=numpy.float32) / 255).movedim(-1, 0)[None]
+        resize: Any = pipeline_stable_video_diffusion._resize_with_antialiasing
+        scaled: Tensor = (resize(levels * 2 - 1, (side, side)) + 1) / 2
+        mean, deviation = (
+            torch.tensor(one)[:, None, None] for one in (self.processor.image_mean, self.processor.image_std)
+        )
+        return (scaled - mean) / deviation
 
     def blank(self) -> EncodedImages:
         """What the network makes of a picture whose prepared levels are 0: the average colour of its training."""

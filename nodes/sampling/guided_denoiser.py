@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from weft.engine import Context, InputError
-from weft.nodes.models.clip_pictures import FIRST_FRAMES, PICTURE_TOKENS, check_begins, check_tokens
+from weft.nodes.models.clip_pictures import CLIP_NUMBERS, FIRST_FRAMES, PICTURE_TOKENS, check_begins, check_tokens
 from weft.nodes.models.control_networks import ControlNetwork
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, REFERENCE, Conditions, Denoiser
 from weft.nodes.models.denoiser_facts import check_references
@@ -205,12 +205,19 @@ class GuidedDenoiser:
         positive = branches[len(self.scales)]
         guided = branches[0]
         for scale, before, after in zip(self.scales, branches, branches[1:], strict=False):
-            guided = guided + self.step(before, after, scale)
+            guided = guided + self.step(before, after, self._over_frames(scale, after))
         if self.scales and self.guide.normalised:
             guided = self.model.normalised(guided, positive)
         if self.guide.perturbation:
             guided = guided + self.guide.perturbation.scale * (positive - branches[-1])
         return rescaled(guided, positive, self.guide.rescale) if self.guide.rescale else guided
+
+    def _over_frames(self, scale: float, prediction: Tensor) -> Any:
+        """A scale of guidance; for each frame of a clip where it rises from the first to the last."""
+        if self.guide.first_scale is None or prediction.ndim < 5:
+            return scale
+        rising = torch.linspace(self.guide.first_scale, scale, prediction.shape[2], device=prediction.device)
+        return rising[:, None, None]
 
     def _branches(self, latents: Tensor, timestep: Tensor, position: Position) -> list[Tensor]:
         """The prediction of each branch; that of the positive one alone where guidance is off."""
@@ -407,11 +414,18 @@ def branches_of(guide: Guide[Any], distilled: bool) -> tuple[list[GuidanceBranch
     """
     given = {FIRST_FRAMES: guide.first_frames, PICTURE_TOKENS: guide.picture_tokens}
     pictures = tuple((name, one) for name, one in given.items() if one is not None)
-    positive = GuidanceBranch(guide.positive.prompts, False, guide.beside, False, guide.references, pictures)
+    numbers = ((CLIP_NUMBERS, torch.tensor([guide.clip_numbers])),) if guide.clip_numbers else ()
+    positive = GuidanceBranch(
+        guide.positive.prompts, False, guide.beside, False, guide.references, (*pictures, *numbers)
+    )
     last = [positive, *([replace(positive, perturbed=True)] if guide.perturbation else [])]
     if guide.negative is None or distilled:
         return last, ()
     negative = replace(positive, prompts=guide.negative.prompts, negative=True)
+    if guide.withheld:
+        nothing = tuple((name, torch.zeros_like(one)) for name, one in pictures)
+        extra = None if guide.beside is None else torch.zeros_like(guide.beside)
+        negative = replace(negative, extra=extra, clip_pictures=(*nothing, *numbers))
     if guide.middle is not None:
         middle = replace(positive, prompts=guide.middle.prompts)
         return [negative, middle, *last], (guide.middle_scale, guide.scale)
@@ -506,7 +520,8 @@ def _check_clip_pictures(given: Tensor, shape: Sequence[int], model: Denoiser, l
 def _check_pictures(guide: Guide[Any], model: Denoiser) -> None:
     """Raise `InputError` where a model does not read the pictures that a clip is to begin with, as they are encoded."""
     reading, tokens = model.reads_pictures(model.network.config), guide.picture_tokens
-    if guide.first_frames is not None or tokens is not None:
+    moves = reading is not None and reading.sets_in_motion
+    if (guide.first_frames is not None or tokens is not None) and not moves:
         check_begins(reading, ends=False)
     if reading is not None:
         check_tokens(reading, *((0, 0) if tokens is None else (tokens.shape[-1], tokens.shape[1])))

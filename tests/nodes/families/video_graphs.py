@@ -30,6 +30,7 @@ def video_graph(
     frames: int,
     batch: int = 1,
     rate: float | None = None,
+    texts: tuple[str, str] = (PROMPT, NEGATIVE),
     guided: Callable[[Any, Any, Any], Any] = lambda guide, loaded, start: guide,
     **sampling: Any,
 ) -> Graph:
@@ -40,7 +41,7 @@ def video_graph(
     """
     with Graph(outputs={"video": Link("vae_decode_video")}) as graph:
         loaded: Any = LoadCheckpoint(model)
-        prompts = [TextEncode(loaded.text_encoder, text) for text in (PROMPT, NEGATIVE)]
+        prompts = [TextEncode(loaded.text_encoder, text) for text in texts]
         start = EmptyVideoLatent(SIZE, SIZE, frames, batch, rate=rate)
         guide = guided(CFGGuide(loaded.model, *prompts, scale=SCALE), loaded, start)
         sampled = KSampler(guide, start, **{"seed": SEED, "steps": STEPS, "sampler": "model", **sampling})
