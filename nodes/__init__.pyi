@@ -292,6 +292,7 @@ __all__ = [
     "Model",
     "ModelTraits",
     "MotionAdapter",
+    "MotionGuide",
     "Noise",
     "NoiseMask",
     "Number",
@@ -693,7 +694,9 @@ def EmptyVideoLatent(
 def EncodeEditPrompt(
     text_encoder: TextEncoder[F], text: str, images: Image | list[Image], *, numbered: bool = ..., id: str | None = ...
 ) -> Conditioning[F]: ...
-def EncodeImage(image_encoder: ImageEncoder, image: Image | list[Image], *, id: str | None = ...) -> ImageEmbedding: ...
+def EncodeImage(
+    image_encoder: ImageEncoder, image: Image | list[Image], *, whole: bool = ..., id: str | None = ...
+) -> ImageEmbedding: ...
 def EncodePipelinePrompt(
     pipeline: Pipeline,
     prompt: str | list[str],
@@ -995,6 +998,20 @@ def MixNoise(
     method: Literal["angle", "variance"] = ...,
     id: str | None = ...,
 ) -> Noise[F]: ...
+def MotionGuide(
+    guide: Guide[F],
+    vae: VAE[F],
+    latent: Latent[F],
+    image: Image,
+    embedding: ImageEmbedding,
+    *,
+    rate: int = ...,
+    motion: int = ...,
+    noise: float = ...,
+    first_scale: float = ...,
+    seed: int = ...,
+    id: str | None = ...,
+) -> Guide[F]: ...
 def Number(value: float, *, id: str | None = ...) -> float: ...
 def NumberMath(a: float, b: float, operation: RealOperation = ..., *, id: str | None = ...) -> float: ...
 def Optimize(

@@ -22,6 +22,7 @@ from weft.nodes.families.sd1 import SD1
 from weft.nodes.families.sd2 import SD2
 from weft.nodes.families.sd3 import SD3
 from weft.nodes.families.sdxl import SDXL
+from weft.nodes.families.stable_video import STABLE_VIDEO
 from weft.nodes.families.wan import WAN
 from weft.nodes.families.wan_5b import WAN_5B
 from weft.nodes.families.z_image import Z_IMAGE
@@ -65,6 +66,7 @@ FAMILIES: tuple[Family, ...] = (
     WAN_5B,
     LTX_VIDEO,
     COGVIDEOX,
+    STABLE_VIDEO,
     DIT,
     DDPM,
     CM,

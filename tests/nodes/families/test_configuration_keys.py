@@ -50,6 +50,7 @@ READ_BY_WEFT: Mapping[str, Keys] = {
     "AutoencoderKLCogVideoX": {"scaling_factor": VAES, "invert_scale_latents": "families/cogvideox.py"},
     "AutoencoderKLLTXVideo": {"scaling_factor": VAES},
     "AutoencoderKLQwenImage": dict.fromkeys(("latents_mean", "latents_std"), VAES),
+    "AutoencoderKLTemporalDecoder": dict.fromkeys(("force_upcast", "scaling_factor"), VAES),
     "AutoencoderKLWan": dict.fromkeys(("latents_mean", "latents_std"), VAES),
     "AutoencoderTiny": dict.fromkeys(("force_upcast", "shift_factor"), VAES),
     "FlowMatchEulerDiscreteScheduler": dict.fromkeys(
@@ -64,6 +65,7 @@ READ_BY_WEFT: Mapping[str, Keys] = {
 LCM_STEPS = "the steps are those that the model was distilled on, whatever their spacing"
 
 UNUSED: Mapping[str, Keys] = {
+    "AutoencoderKLTemporalDecoder": {"sample_size": "of the training; it takes every size"},
     "AutoencoderKLCogVideoX": dict.fromkeys(
         ("force_upcast", "latents_mean", "latents_std", "shift_factor"),
         "of AutoencoderKL, from which it was cut",
@@ -204,6 +206,7 @@ PIPELINES = (
     "qwenimage/pipeline_qwenimage_controlnet.py",
     *("qwenimage/pipeline_qwenimage.py", "qwenimage/pipeline_qwenimage_img2img.py"),
     *("wan/pipeline_wan.py", "wan/pipeline_wan_i2v.py", "ltx/pipeline_ltx.py", "ltx/pipeline_ltx_image2video.py"),
+    "stable_video_diffusion/pipeline_stable_video_diffusion.py",
     *("cogvideo/pipeline_cogvideox.py", "cogvideo/pipeline_cogvideox_image2video.py"),
     *("dit/pipeline_dit.py", "ddpm/pipeline_ddpm.py", "consistency_models/pipeline_consistency_models.py"),
 )
@@ -273,6 +276,7 @@ READ_BY_PIPELINES_ALONE: Keys = {
     "transformer.sample_size": USUAL_SIZE,
     **dict.fromkeys(("transformer_2.in_channels", "transformer_2.patch_size"), "as the first transformer's"),
     "unet._diffusers_version": "of a size that UNets before version 0.9 give wrongly",
+    "unet.num_frames": "the frames of clips that are given none; EmptyVideoLatent always has some",
     "unet.sample_size": USUAL_SIZE,
     "vae.scale_factor_temporal": "follows from `temperal_downsample`, which is read",
     "unet.time_embedding_type": "read by the UNet's class too",

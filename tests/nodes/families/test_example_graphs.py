@@ -72,6 +72,7 @@ TINY = {
     "wan_experts": "wan-experts",
     "cogvideox": "cogvideox",
     "cogvideox_image": "cogvideox-pictures",
+    "stable_video": "svd",
     "ltx_video": "ltx",
     "ltx_video_image": "ltx",
 }
@@ -92,6 +93,7 @@ FRAMES = {
     "wan_5b": 5,
     "wan_experts": 5,
     "ltx_video": 9,
+    "stable_video": 4,
     "cogvideox": 9,
     "cogvideox_image": 9,
     "ltx_video_image": 9,
@@ -116,6 +118,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "gligen": {"checkpoint": "gligen"},
     "animatediff": {"motion": "motion"},
     "wan_image": {"image_encoder": "wan-pictures"},
+    "stable_video": {"image_encoder": "svd"},
     "wan_experts": {"low_noise": "wan-experts/transformer_2"},
     "gligen_pictures": dict.fromkeys(("checkpoint", "encoder", "projection"), "gligen-pictures"),
 }

@@ -15,6 +15,7 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModel,
+    CLIPVisionModelWithProjection,
     Gemma2Config,
     Gemma2Model,
     Mistral3Config,
@@ -792,6 +793,32 @@ def cogvideox(kind: str = "CogVideoXPipeline", noise: str = "CogVideoXDDIMSchedu
     )
 
 
+def stable_video() -> Any:
+    """A pipeline of Stable Video Diffusion: 64 pixels become 32 latent elements."""
+    network = diffusers.UNetSpatioTemporalConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+        cross_attention_dim=48,
+        num_attention_heads=(2, 4),
+        projection_class_embeddings_input_dim=96,
+        addition_time_embed_dim=32,
+        num_frames=4,
+    )
+    vae = {"block_out_channels": (32, 32), "down_block_types": ("DownEncoderBlock2D",) * 2, "layers_per_block": 1}
+    sizes: dict[str, Any] = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "image_size": 224, "patch_size": 56}
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 1, "projection_dim": 48}
+    levels = {"sigma_min": 0.002, "sigma_max": 700.0, "use_karras_sigmas": True, "timestep_type": "continuous"}
+    return diffusers.StableVideoDiffusionPipeline(
+        vae=diffusers.AutoencoderKLTemporalDecoder(**vae),
+        image_encoder=CLIPVisionModelWithProjection(CLIPVisionConfig(**sizes, **layers)),
+        unet=network,
+        scheduler=scheduler("EulerDiscreteScheduler", prediction_type="v_prediction", **levels),
+        feature_extractor=CLIPImageProcessor(),
+    )
+
+
 def pixels(kind: str, noise: Any, **options: Any) -> Any:
     """A pipeline of a UNet over 32 x 32 pixels."""
     network = diffusers.UNet2DModel(
@@ -891,6 +918,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "cogvideox-learned": lambda: cogvideox(
         use_learned_positional_embeddings=True, use_rotary_positional_embeddings=True
     ),
+    "svd": stable_video,
     "ltx": ltx,
     "ltx-timed": lambda: ltx(timed=True),
     "dit": dit,
