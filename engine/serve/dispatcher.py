@@ -11,7 +11,8 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,7 @@ class Dispatcher:
     ended: Callable[[ServedRun], None] = lambda run: None
     _running: dict[str, RunStop] = field(default_factory=dict, repr=False)
     _new: deque[str] = field(default_factory=deque, repr=False)
+    _to_cancel: set[str] = field(default_factory=set, repr=False)
     _plans: dict[str, Plan] = field(default_factory=dict, repr=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _stopping: bool = False
@@ -118,8 +120,10 @@ class Dispatcher:
             return None
         if run.state == "cancelled":
             self._close(run)
-        elif stop := self._running.get(id):
-            stop.by_caller = True
+        elif run.state == "running":
+            self._to_cancel.add(id)
+            if stop := self._running.get(id):
+                stop.by_caller = True
         return run
 
     @property
@@ -154,13 +158,26 @@ class Dispatcher:
 
     def _compute(self) -> None:
         while not self._stopping:
-            taken = self.queue.take()
-            if taken is None:
-                with self._changed:
-                    if not self._stopping:
-                        self._changed.wait(1.0)
-                continue
-            self._run(*taken)
+            with self._survived():
+                if (taken := self.queue.take()) is not None:
+                    self._run(*taken)
+                    continue
+            self._wait(1.0)
+
+    @contextmanager
+    def _survived(self) -> Iterator[None]:
+        """A queue that cannot be written, as on a full disk, ends no thread: it is tried again."""
+        try:
+            yield
+        except Exception:
+            LOGGER.exception("the queue cannot be used")
+            time.sleep(0.5)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until something has changed, for so long at the most."""
+        with self._changed:
+            if not self._stopping:
+                self._changed.wait(seconds)
 
     def _answer(self) -> None:
         """Run at once what needs nothing computed."""
@@ -171,8 +188,9 @@ class Dispatcher:
                 if self._stopping:
                     return
                 id = self._new.popleft()
-            if run := self._passed_over(id):
-                self._answer_if_stored(run)
+            with self._survived():
+                if run := self._passed_over(id):
+                    self._answer_if_stored(run)
 
     def _passed_over(self, id: str) -> ServedRun | None:
         """A new run that has to wait for others; None where it was begun."""
@@ -182,8 +200,7 @@ class Dispatcher:
                 return None
             if self.running >= self.at_once:
                 return run
-            with self._changed:
-                self._changed.wait(0.005)
+            self._wait(0.005)
         return run
 
     def _answer_if_stored(self, run: ServedRun) -> None:
@@ -204,6 +221,7 @@ class Dispatcher:
     def _run(self, run: ServedRun, document: bytes, planned: Plan | None = None) -> None:
         stop = RunStop(time.monotonic() + self.time_limit, by_server=self._stopping)
         self._running[run.id] = stop
+        stop.by_caller = run.id in self._to_cancel  # since it was taken from the queue
         log = self.logs.of(run.id)
         try:
             planned = self._plans.pop(run.id, planned) or self._planned(run, document)
@@ -216,6 +234,7 @@ class Dispatcher:
             self._end_by(run, stop, fault)
         finally:
             self._running.pop(run.id, None)
+            self._to_cancel.discard(run.id)
             with self._changed:
                 self._changed.notify_all()
 
@@ -267,9 +286,11 @@ class Dispatcher:
     def _sweep(self) -> None:
         """Forget old runs now and then."""
         while not self._stopping:
-            for id in self.queue.forget(self.keep_bytes, self.keep_runs):
-                if RUN_ID.match(id):
-                    shutil.rmtree(self.folder / id, ignore_errors=True)
+            with self._survived():
+                self.queue.give_back_all_but(self._running)
+                for id in self.queue.forget(self.keep_bytes, self.keep_runs):
+                    if RUN_ID.match(id):
+                        shutil.rmtree(self.folder / id, ignore_errors=True)
             end = time.monotonic() + SWEEP_SECONDS
             with self._changed:
                 while not self._stopping and time.monotonic() < end:

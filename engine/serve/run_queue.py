@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ VERSION = 1
 
 ATTEMPTS = 3
 """How often a run is begun whose server ended meanwhile, before it counts as what ends the server."""
+
+BEGINNING = 10.0
+"""Seconds after which a run that was begun is known to whoever runs it."""
 
 DAY = 86400.0
 
@@ -274,6 +277,15 @@ class RunQueue:
                 "WHERE id = ? AND state = 'running' AND attempt = ?",
                 (run.id, run.attempt),
             )
+
+    def give_back_all_but(self, ids: Collection[str]) -> None:
+        """Let runs wait again that were begun and that nobody runs: how they ended could not be written down."""
+        with self._transaction():
+            begun = self._base.execute(
+                "SELECT id FROM runs WHERE state = 'running' AND started < ?", (time.time() - BEGINNING,)
+            ).fetchall()
+            left = [(id,) for (id,) in begun if id not in ids]
+            self._base.executemany("UPDATE runs SET state = 'queued', started = 0 WHERE id = ?", left)
 
     def cancel(self, id: str) -> ServedRun | None:
         """Cancel a run that waits; one that runs is as it was, and whoever runs it must be asked. None if unknown."""

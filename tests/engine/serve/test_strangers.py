@@ -64,7 +64,13 @@ def test_files_beyond_the_limits_are_refused_and_old_ones_go(make: Make) -> None
 def test_a_body_that_breaks_off_leaves_nothing(make: Make) -> None:
     service, answers = make(), list[Any]()
     messages = [{"type": "http.request", "body": PNG, "more_body": True}, {"type": "http.disconnect"}]
-    scope = {"type": "http", "method": "POST", "path": "/api/files", "query_string": b"", "http_version": "1.1"}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/files",
+        "query_string": b"",
+        "http_version": "1.1",
+    }
     scope |= {"headers": [(b"host", b"localhost")], "scheme": "http", "server": ("localhost", 8420), "client": None}
 
     async def receive() -> Any:

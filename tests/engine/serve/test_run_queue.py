@@ -1,0 +1,117 @@
+"""The queue: written down before it is answered, fair between callers, and each run ends once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.refusals import refused
+from weft.engine.serve.callers import Quota
+from weft.engine.serve.run_queue import ATTEMPTS, QueueFull, RunQueue
+from weft.engine.serve.served_run import RunRequest, ServedRun
+
+QUOTAS = {"large": Quota(share=3.0), "narrow": Quota(running=1), "poor": Quota(seconds_a_day=0.001)}
+
+
+def opened(folder: Path) -> RunQueue:
+    return RunQueue(folder / "queue.sqlite", 1000, lambda name: QUOTAS.get(name, Quota()))
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[RunQueue]:
+    """An empty queue."""
+    made = opened(tmp_path)
+    yield made
+    made.close()
+
+
+def submit(queue: RunQueue, caller: str = "a", key: str = "", priority: int = 0) -> ServedRun:
+    request = RunRequest(caller, "g", "", {}, b"{}", key=key, fingerprint="same", priority=priority)
+    return queue.submit(request)[0]
+
+
+def taken(queue: RunQueue) -> ServedRun:
+    found = queue.take()
+    assert found is not None
+    return found[0]
+
+
+def test_callers_take_turns_by_their_shares_and_one_who_was_away_saves_nothing_up(queue: RunQueue) -> None:
+    for caller in ("a", "large"):
+        for _ in range(40):
+            submit(queue, caller)
+    counts = Counter(taken(queue).caller for _ in range(20))
+    assert counts == {"a": 5, "large": 15}
+    for _ in range(40):
+        submit(queue, "late")
+    counts = Counter(taken(queue).caller for _ in range(25))
+    assert counts["late"] in (5, 6)
+
+
+def test_priorities_go_first_and_some_callers_run_one_at_a_time(queue: RunQueue) -> None:
+    first, urgent = submit(queue), submit(queue, "b", priority=1)
+    assert [taken(queue).id, taken(queue).id] == [urgent.id, first.id]
+    one, other = submit(queue, "narrow"), submit(queue, "narrow")
+    assert taken(queue).id == one.id and queue.take() is None
+    running = queue.get(one.id)
+    assert running is not None and queue.end(running, "done", {}) is not None
+    assert taken(queue).id == other.id
+
+
+def test_a_run_ends_once_and_by_its_present_attempt(tmp_path: Path) -> None:
+    before = opened(tmp_path)
+    id = submit(before).id
+    first = taken(before)
+    before.close()
+    after = opened(tmp_path)
+    assert after.recover() == 1
+    second = taken(after)
+    assert (second.id, second.attempt) == (id, 2)
+    assert after.end(first, "failed") is None
+    ended = after.end(second, "done", {"files": []})
+    assert ended is not None and ended.state == "done" and after.end(second, "failed") is None
+    after.close()
+
+
+def test_a_run_that_ends_the_server_each_time_has_failed(queue: RunQueue) -> None:
+    id = submit(queue).id
+    for _ in range(ATTEMPTS):
+        taken(queue)
+        queue.recover()
+    run = queue.get(id)
+    assert run is not None and run.state == "failed" and run.error and run.error["code"] == "server-ended"
+    again = submit(queue)
+    for _ in range(2 * ATTEMPTS):
+        queue.give_back(taken(queue))
+    assert taken(queue).id == again.id
+
+
+def test_keys_find_their_run_and_spent_time_is_counted(queue: RunQueue) -> None:
+    assert submit(queue, key="k").id == submit(queue, key="k").id != submit(queue, "b", key="k").id
+    run = submit(queue, "poor", priority=5)
+    queue.end(taken(queue), "done", {})
+    with pytest.raises(QueueFull):
+        submit(queue, "poor")
+    assert queue.get(run.id) is not None
+
+
+def test_old_runs_are_forgotten_beyond_a_budget_and_others_never(queue: RunQueue) -> None:
+    ended = []
+    for _ in range(3):
+        run = submit(queue)
+        queue.end(taken(queue), "done", {}, bytes=100)
+        ended.append(run.id)
+    waits = submit(queue)
+    assert queue.forget(250, 100) == ended[:1] and queue.forget(0, 100) == ended[1:]
+    assert queue.get(waits.id) is not None
+
+
+def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+    made = opened(tmp_path)
+    made._base.execute("PRAGMA user_version=99")
+    made.close()
+    with refused("unsupported-version", 99):
+        opened(tmp_path)
