@@ -28,6 +28,8 @@ from tests.device.device_pictures import (
 from tests.device.pretended import MIB, PretendedDevices
 from weft.engine import Engine, Graph
 from weft.nodes import LoadCheckpoint, LoadImage, ScaleImage, VAEDecode, VAEEncode
+from weft.nodes.models import autoencoder
+from weft.nodes.models.autoencoder import signed
 
 FAMILIES = (EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "flux-schnell", "z-image", "qwen-image")
 
@@ -45,6 +47,20 @@ WAYS = [
 def test_a_family(request: pytest.FixtureRequest, tmp_path: Path, model: str, way: str) -> None:
     folders, lora = folders_of(request.getfixturevalue, model, way)
     check_everywhere(graph_of(model, way, lora), f"{model} {way}", way == "image", output=tmp_path, **folders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["sdxl", "sdxl-refiner"])
+def test_encoded_pictures_differ_by_the_layout_of_pixels_alone(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Where channels do not come last, a device paints in bfloat16 bit for bit what the host paints."""
+    monkeypatch.setattr(autoencoder, "signed", lambda pictures: signed(pictures).contiguous())
+    folders, _ = folders_of(request.getfixturevalue, model, "image")
+    graph = graph_of(model, "image")
+    want = painted(graph, "cpu", "bfloat16", output=tmp_path, **folders)
+    got, _ = painted_and_held(graph, "cuda:0", "bfloat16", output=tmp_path, **folders)
+    assert torch.equal(got, want)
 
 
 def test_a_picture_is_decoded_in_tiles_on_mps(tmp_path: Path) -> None:
