@@ -41,6 +41,25 @@ def not_yet() -> None:
     """The run goes on."""
 
 
+def test_who_is_first_in_the_queue_is_woken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both would be idle for a part of a pause at each change of hands; here a pause would last for ever."""
+    first, second, taken = cores(tmp_path, 2), cores(tmp_path, 1), threading.Event()
+
+    def wait() -> None:
+        with second.taken(not_yet):
+            taken.set()
+
+    with first.taken(not_yet):
+        monkeypatch.setattr(machine_cores, "PAUSE", 600.0)
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        while not first._waited_for():
+            time.sleep(0.001)
+        time.sleep(0.05)  # from its place in the queue to the wait
+    assert taken.wait(30)
+    waiting.join(30)
+
+
 def test_no_more_threads_compute_than_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_cores, "SLICE", 0.0)
     inside, most, seen = [0], [0], list[int]()
