@@ -35,11 +35,13 @@ class SizeLimits:
         multiple: that each side must be a multiple of: the side of a patch.
         most: the longest side, of networks whose table of positions ends there; 0 has no such limit.
         exact: the only width and height, of networks that have learned the place of each patch.
+        area: the most elements of a picture, of networks that have places for so many; 0 has no such limit.
     """
 
     multiple: int = 1
     most: int = 0
     exact: tuple[int, int] | None = None
+    area: int = 0
 
     def check(self, width: int, height: int, factor: int) -> None:
         """Raise `InputError` for a size that the network cannot take.
@@ -66,6 +68,14 @@ class SizeLimits:
             raise InputError(
                 f"the model takes pictures of up to {most} pixels along a side, found {width} x {height}",
                 f"ask for {min(width, most)} x {min(height, most)}",
+                "wrong-size",
+            )
+        if self.area and width * height > self.area * factor**2:
+            smaller = (self.area * factor**2 / (width * height)) ** 0.5
+            nearest = " x ".join(str(max(int(given * smaller) // side, 1) * side) for given in (width, height))
+            raise InputError(
+                f"the model takes pictures of up to {self.area * factor**2:,} pixels, found {width} x {height}",
+                f"ask for {nearest}",
                 "wrong-size",
             )
 

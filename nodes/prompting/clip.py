@@ -69,12 +69,15 @@ class Clip(TextModel):
         padding: the padding token of its tokenizer, where the checkpoint carries none; None takes the end token.
         unread: the number of last layers to leave out of OpenCLIP's file, as the family was trained.
         vector_alone: whether the family reads nothing but the pooled vector: that of the first chunk, unweighted.
+        longest: the most tokens of a chunk, with those that begin and end it, of text models that could read more; 0
+            leaves it to the tokenizer.
     """
 
     activation: str = "quick_gelu"
     padding: str | None = None
     unread: int = 0
     vector_alone: bool = False
+    longest: int = 0
 
     kind: ClassVar[str] = "clip"
     takes_embeddings: ClassVar[bool] = True
@@ -124,7 +127,7 @@ class Clip(TextModel):
             names = [name for name in files.facts.shapes if opened and not OPEN_NAMES.fullmatch(name)]
             notice_unread(files.root.name, [files.facts.prefix + name for name in names])
         tokenizer = clip_tokenizer(files.tokenizer, self.padding)
-        return ClipReader(self.name, ready(network, device), tokenizer, self.vector_alone)
+        return ClipReader(self.name, ready(network, device), tokenizer, self.vector_alone, self.longest)
 
     def _single_file(self, files: TextModelFiles, dtype: torch.dtype) -> tuple[Config, dict[str, Tensor]]:
         """The configuration of the model in a file, and its weights under transformers' names."""
@@ -151,14 +154,15 @@ class ClipReader(TextReader):
     """A text model of CLIP or OpenCLIP with its tokenizer.
 
     Args:
-        vector_alone: see `Clip`.
+        vector_alone, longest: see `Clip`.
     """
 
     takes_embeddings = True
 
-    def __init__(self, name: str, network: Any, tokenizer: Any, vector_alone: bool = False) -> None:
+    def __init__(self, name: str, network: Any, tokenizer: Any, vector_alone: bool = False, longest: int = 0) -> None:
         super().__init__(name, network, tokenizer)
-        self.length = int(tokenizer.model_max_length)
+        own = int(tokenizer.model_max_length)
+        self.length = min(own, longest or own)
         self.vector_alone = vector_alone
 
     def split(self, prompt: Weighted, words: Words = NO_WORDS) -> list[Chunk]:

@@ -57,6 +57,8 @@ class Architecture:
         config_class: transformers' class of their configuration.
         mark: the name of a tensor in the first layer, by which files are recognised.
         lacks: the names of tensors that its layers do not have, where files of other architectures have its mark too.
+        square: whether the queries of all heads together have as many channels as a token, where that tells it from
+            others; None does not ask.
         also: what names of other tensors begin with in its files, where files of other architectures have its mark too.
         head_channels: of an attention head, where `q_norm` does not say it.
         constants: fields of the configuration that shapes do not say.
@@ -67,6 +69,7 @@ class Architecture:
     config_class: str
     mark: str
     lacks: tuple[str, ...] = ()
+    square: bool | None = None
     also: tuple[str, ...] = ()
     head_channels: int = 128
     constants: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
@@ -76,6 +79,9 @@ class Architecture:
         names = (one for one in PREFIXES if f"{one}{TABLE}" in shapes and f"{one}layers.0.{self.mark}" in shapes)
         prefix = next(names, None)
         if any(f"{prefix}layers.0.{name}" in shapes for name in self.lacks):
+            return None
+        rows, columns = shapes.get(f"{prefix}layers.0.self_attn.q_proj.weight", (0, 0))
+        if self.square not in (None, rows == columns):
             return None
         known = not self.also or prefix in PREFIXES_WITH_PICTURES or any(name.startswith(self.also) for name in shapes)
         return prefix if known else None
@@ -122,22 +128,6 @@ QWEN2_5_VL = Architecture(
 """Qwen2.5-VL, the text model of Qwen-Image, without its part for pictures."""
 
 
-MISTRAL = Architecture(
-    kind="mistral3",
-    network_class="MistralModel",
-    config_class="MistralConfig",
-    mark="self_attn.q_proj.weight",
-    lacks=(QWEN3.mark, QWEN2_5_VL.mark),
-    constants={
-        "rope_theta": 1_000_000_000.0,
-        "rms_norm_eps": 1e-5,
-        "max_position_embeddings": 131_072,
-        "sliding_window": None,
-    },
-)
-"""Mistral Small 3, the text model of FLUX.2 dev, without its part for pictures."""
-
-
 GEMMA2 = Architecture(
     kind="gemma2",
     network_class="Gemma2Model",
@@ -150,8 +140,53 @@ GEMMA2 = Architecture(
 """Gemma 2, the text model of Sana and Lumina."""
 
 
+MISTRAL = Architecture(
+    kind="mistral3",
+    network_class="MistralModel",
+    config_class="MistralConfig",
+    mark="self_attn.q_proj.weight",
+    lacks=(QWEN3.mark, QWEN2_5_VL.mark, GEMMA2.mark),
+    square=False,
+    constants={
+        "rope_theta": 1_000_000_000.0,
+        "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 131_072,
+        "sliding_window": None,
+    },
+)
+"""Mistral Small 3, the text model of FLUX.2 dev, without its part for pictures."""
+
+
+LLAMA = Architecture(
+    kind="llama",
+    network_class="LlamaModel",
+    config_class="LlamaConfig",
+    mark="self_attn.q_proj.weight",
+    lacks=MISTRAL.lacks,
+    square=True,
+    constants={
+        "rope_theta": 500_000.0,
+        "rope_scaling": {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+        "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 131_072,
+    },
+)
+"""Llama 3.1, a text model of HiDream."""
+
+CARRYING = (LLAMA.kind,)
+"""Kinds that are published in folders of their own, with their tokenizers in the same folder."""
+
+
 def tokenizer_next_to(root: Path, kind: str) -> Path | None:
-    """The folder of the tokenizer of a language model next to its file, such as `qwen3_tokenizer`."""
+    """The folder of the tokenizer of a language model next to its file, such as `qwen3_tokenizer`, or its folder."""
+    if kind in CARRYING and root.is_dir():
+        return root if tokenizer_files(root) else None
     folder = root.parent / f"{kind}_tokenizer"
     return folder if root.is_file() and tokenizer_files(folder) else None
 

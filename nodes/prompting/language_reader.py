@@ -30,7 +30,7 @@ class LanguageReading:
     Args:
         chat: the conversation that a prompt is put into.
         states: the indices of the hidden states that are taken, counted from the end where they are negative; -1 is the
-            last, with its norm. Several follow each other along the channels.
+            last, with its norm. Several follow each other along the channels; none are those of all layers.
         dropped: leading tokens of the conversation that the denoiser does not read.
         longest: the most tokens of the rest; what is longer is cut at its end.
         filled: whether shorter ones are padded to `longest` with the tokenizer's own tokens, which the denoiser reads.
@@ -166,7 +166,7 @@ class LanguageModelReader(TextReader):
         length = self._most if filled else max(map(len, rows))
         left = filled and self.tokenizer.padding_side == "left"
         # Padding that is not read goes to the end, where no token of a causal model sees it; its number does not count.
-        number = self.tokenizer.pad_token_id if filled else 0
+        number = _padding(self.tokenizer) if filled else 0
         numbers = torch.tensor(padded(rows, length, number), device=device)
         mask = torch.tensor(padded([[1] * len(row) for row in rows], length, 0), device=device)
         if left:
@@ -182,8 +182,14 @@ class LanguageModelReader(TextReader):
         """The hidden states that are read `[text, token, channel]`, of those of all layers."""
         import torch
 
-        taken = [states[index] for index in self.reading.states]
+        taken = [states[index] for index in self.reading.states] or [*states[1:]]
         return taken[0] if len(taken) == 1 else torch.cat(taken, dim=-1)
+
+
+def _padding(tokenizer: Any) -> int:
+    """The number of the token that pads: the one that ends a text, where the tokenizer has none for it (Llama's)."""
+    number = tokenizer.pad_token_id
+    return int(tokenizer.eos_token_id if number is None else number)
 
 
 def _turned(rows: Tensor, chunks: Sequence[Sequence[int]], length: int) -> Tensor:
