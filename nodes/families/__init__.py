@@ -13,6 +13,7 @@ from weft.nodes.families.dit import DIT
 from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
 from weft.nodes.families.flux2 import FLUX2, FLUX2_KLEIN
+from weft.nodes.families.hidream import HIDREAM
 from weft.nodes.families.ltx_video import LTX_VIDEO
 from weft.nodes.families.lumina2 import LUMINA2
 from weft.nodes.families.pixart import PIXART, PIXART_ALPHA
@@ -56,6 +57,7 @@ FAMILIES: tuple[Family, ...] = (
     CHROMA,
     FLUX2,
     FLUX2_KLEIN,
+    HIDREAM,
     LUMINA2,
     Z_IMAGE,
     QWEN_IMAGE,

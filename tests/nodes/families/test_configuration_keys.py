@@ -98,6 +98,11 @@ UNUSED: Mapping[str, Keys] = {
         "initializer_range": "of the training",
         "tie_word_embeddings": "of the head that predicts tokens, which is not loaded",
     },
+    "LlamaConfig": {
+        **dict.fromkeys(("bos_token_id", "eos_token_id"), "of the generation of text"),
+        **dict.fromkeys(("initializer_range", "pretraining_tp"), "of the training"),
+        "tie_word_embeddings": "of the head that predicts tokens, which is not loaded",
+    },
     "MistralConfig": {
         **dict.fromkeys(("bos_token_id", "eos_token_id"), "of the generation of text"),
         "initializer_range": "of the training",

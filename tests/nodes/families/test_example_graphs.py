@@ -42,6 +42,7 @@ TINY = {
     "chroma": "chroma",
     "sana": "sana",
     "lumina2": "lumina2",
+    "hidream": "hidream-three",
     "flux2": "flux2",
     "flux2_klein": "flux2-klein",
     "pixart": "pixart",
@@ -100,13 +101,21 @@ FRAMES = {
 }
 """Frames of the clips of families that make some by themselves."""
 
-PARTS = {
-    "model.source": "transformer",
-    "texts.source": "text_encoder",
-    "texts.source_2": "text_encoder_2",
-    "vae.source": "vae",
+PARTS: Mapping[str, Mapping[str, str]] = {
+    "flux_parts": {
+        "model.source": "transformer",
+        "texts.source": "text_encoder",
+        "texts.source_2": "text_encoder_2",
+        "vae.source": "vae",
+    },
+    "hidream": {
+        "model.source": "",
+        "texts.source": "",
+        "texts.source_2": "../hidream/text_encoder_4",
+        "vae.source": "",
+    },
 }
-"""The folder of each part of FLUX.1."""
+"""The folder of each part in that of the checkpoint, of graphs from parts."""
 
 
 ADAPTERS: Mapping[str, Mapping[str, str]] = {
@@ -132,8 +141,8 @@ def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
         graph = graph.set(f"{place}.source", source)
     if "checkpoint" in graph.nodes and TINY[name] not in FOLDERS:
         graph = graph.set("checkpoint.source", zoo(TINY[name])).set("checkpoint.variant", "")
-    for part, folder in PARTS.items() if name == "flux_parts" else ():
-        graph = graph.set(part, f"{zoo(TINY[name])}/{folder}")
+    for part, folder in PARTS.get(name, {}).items():
+        graph = graph.set(part, (Path(zoo(TINY[name])) / folder).as_posix())
     if name in CONTROL_NETS:
         graph = graph.set("control_net.source", zoo(CONTROL_NETS[name]))
     if "refiner" in graph.nodes:

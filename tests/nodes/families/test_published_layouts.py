@@ -93,6 +93,7 @@ PUBLISHED: dict[str, Published] = {
     "flux-dev": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
     "flux-schnell": Published("FLUX", transformer(layouts.FLUX, layouts.FLUX_JOINED, r"^norm_out\."), VAES),
     "chroma": Published("Chroma", transformer(layouts.CHROMA, layouts.FLUX_JOINED), VAES),
+    "hidream": Published("HiDream", {"diffusers": diffusers_own("transformer")}, VAES),
     "lumina2": Published("Lumina2", transformer(layouts.LUMINA2, layouts.LUMINA2_JOINED), VAES),
     "flux2": Published("FLUX2", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "flux2-klein": Published("FLUX2Klein", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
@@ -138,6 +139,7 @@ TEXTS: dict[tuple[str, str], dict[str, Made]] = {
         ),
         "with sight": diffusers_own("text_encoder"),
     },
+    ("hidream", "llama_3.1_8b"): {"causal": diffusers_own("text_encoder_4")},
     ("lumina2", "gemma_2_2b"): {
         "bare": diffusers_own("text_encoder"),
         "causal": lambda folder: layouts.under(layouts.weights(folder, "text_encoder"), "model."),

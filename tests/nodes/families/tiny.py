@@ -18,6 +18,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
     Gemma2Config,
     Gemma2Model,
+    LlamaConfig,
+    LlamaForCausalLM,
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     PreTrainedTokenizerFast,
@@ -601,6 +603,48 @@ def lumina2() -> Any:
     )
 
 
+def hidream() -> Any:
+    """A pipeline of HiDream, with four text models."""
+    words, large = clip_tokenizer(), clip_tokenizer(padding="!")
+    places = {"max_position_embeddings": 248}
+    for tokenizer in (words, large):
+        tokenizer.model_max_length = 248
+    sizes = {**LANGUAGE, "num_attention_heads": 1, "hidden_size": 128, "rope_theta": 500_000.0}
+    reader = gemma_tokenizer()
+    reader.eos_token = "<|im_end|>"
+    llama = LlamaConfig(vocab_size=len(reader), num_hidden_layers=2, **sizes)
+    return diffusers.HiDreamImagePipeline(
+        scheduler=diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+        vae=vae(scaling_factor=0.3611, shift_factor=0.1159, **SIXTEEN),
+        text_encoder=text_model(CLIPTextModelWithProjection, len(words), **places),
+        tokenizer=words,
+        text_encoder_2=text_model(CLIPTextModelWithProjection, len(large), 3, **OPEN, **places),
+        tokenizer_2=large,
+        text_encoder_3=t5(),
+        tokenizer_3=t5_tokenizer(),
+        text_encoder_4=LlamaForCausalLM(llama),
+        tokenizer_4=reader,
+        transformer=diffusers.HiDreamImageTransformer2DModel(
+            patch_size=2,
+            in_channels=16,
+            out_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=128,
+            num_attention_heads=1,
+            caption_channels=[T5_WIDTH, 128],
+            text_emb_dim=2 * WIDTH,
+            num_routed_experts=2,
+            num_activated_experts=1,
+            axes_dims_rope=(64, 32, 32),
+            max_resolution=(16, 16),
+            llama_layers=[0, 1],
+        ),
+    )
+
+
 MISTRAL_TEMPLATE = (
     '{{ bos_token }}{% for message in messages %}{% if message.role == "system" %}[SYSTEM_PROMPT]'
     "{{ message.content[0].text }}[/SYSTEM_PROMPT]{% else %}[INST]{{ message.content[0].text }}[/INST]"
@@ -897,6 +941,10 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sana": sana,
     "sana-sprint": lambda: sana(guidance_embeds=True),
     "lumina2": lumina2,
+    "hidream": hidream,
+    "hidream-three": lambda: diffusers.HiDreamImagePipeline(
+        **{**hidream().components, "text_encoder_4": None, "tokenizer_4": None}
+    ),
     "flux2": flux2,
     "flux2-klein": flux2_klein,
     "pixart": lambda: pixart("PixArtSigmaPipeline", 0.13025),
