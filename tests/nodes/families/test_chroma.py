@@ -13,14 +13,14 @@ from tests.refusals import refused
 from weft.engine import Engine
 from weft.nodes import LoadCheckpoint, LoadImage, ReferenceGuide, VAEEncode
 
-SIZED = {"height": SIZE, "width": SIZE}
+SIZED: dict[str, Any] = {"height": SIZE, "width": SIZE}
 
 SHORT = 32
 """Tokens that prompts are padded to in tests that are run by default: all of them take long."""
 
 
 def test_a_picture_equals_that_of_the_pipeline(engine: Engine, zoo: Any, oracle: Oracle) -> None:
-    given = {"model": zoo("chroma"), "batch": 2, "max_sequence_length": SHORT, **SIZED}
+    given: dict[str, Any] = {"model": zoo("chroma"), "batch": 2, "max_sequence_length": SHORT, **SIZED}
     theirs = oracle.paint(diffusers.ChromaPipeline, "model", **given)
     assert_same(painted(engine, "chroma", sampler="model", batch=2, longest=SHORT), theirs)
 
@@ -41,7 +41,7 @@ def test_a_picture_made_of_another_equals_that_of_the_pipeline(
 ) -> None:
     vae = call(LoadCheckpoint, source=zoo("chroma")).vae
     mean = call(VAEEncode, vae=vae, image=call(LoadImage, path="ramp.png")).samples
-    given = {"model": "chroma", "image": mean, "strength": share, "max_sequence_length": SHORT, **SIZED}
+    given: dict[str, Any] = {"model": "chroma", "image": mean, "strength": share, "max_sequence_length": SHORT, **SIZED}
     theirs = oracle.paint(diffusers.ChromaImg2ImgPipeline, "model", **given)
     ours = painted(engine, "chroma", sampler="model", image="ramp.png", denoise=share, longest=SHORT)
     assert_same(ours, theirs)

@@ -14,7 +14,7 @@ from tests.refusals import refused
 from weft.engine import Engine
 from weft.nodes import LoadImage, ReferenceGuide
 
-SIZED = {"height": SIZE, "width": SIZE}
+SIZED: dict[str, Any] = {"height": SIZE, "width": SIZE}
 
 SAMPLERS = [
     pytest.param(one, marks=[] if one in ("model", "dpmpp_2m") else [pytest.mark.slow])
@@ -24,7 +24,7 @@ SAMPLERS = [
 
 def theirs_of_dev(oracle: Oracle, sampler: str = "model", **call: Any) -> Any:
     """What the pipeline makes, which has no negative prompt; Weft's is not read."""
-    given = {"prompt": [PROMPT] * call.get("batch", 1), "guidance_scale": SCALE, **SIZED, **call}
+    given: dict[str, Any] = {"prompt": [PROMPT] * call.get("batch", 1), "guidance_scale": SCALE, **SIZED, **call}
     return oracle.run(diffusers.Flux2Pipeline, sampler, model="flux2", **given)
 
 
@@ -37,7 +37,7 @@ def test_a_picture_of_dev_equals_that_of_the_pipeline(engine: Engine, zoo: Any, 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_picture_of_klein_equals_that_of_the_pipeline(engine: Engine, zoo: Any, oracle: Oracle, sampler: str) -> None:
-    given = {"prompt": [PROMPT], "guidance_scale": SCALE, **SIZED}
+    given: dict[str, Any] = {"prompt": [PROMPT], "guidance_scale": SCALE, **SIZED}
     theirs = oracle.run(diffusers.Flux2KleinPipeline, sampler, model=zoo("flux2-klein"), **given)
     assert_same(painted(engine, "flux2-klein", sampler=sampler, texts=(PROMPT, "")), theirs)
 

@@ -12,7 +12,7 @@ from tests.nodes.oracle import SIZE, Oracle, assert_same, diffusers
 from tests.refusals import refused
 from weft.engine import Engine
 
-SIZED = {"height": SIZE, "width": SIZE}
+SIZED: dict[str, Any] = {"height": SIZE, "width": SIZE}
 
 SHORT = 32
 """Tokens that prompts are padded to in tests that are run by default."""
@@ -24,7 +24,7 @@ def theirs_of(oracle: Oracle, sampler: str = "model", size: tuple[int, int] = (S
     def prepare(pipe: Any) -> None:
         pipe.default_sample_size = int((size[0] * size[1]) ** 0.5 + 1) // 8
 
-    given = {"model": "hidream", "width": size[0], "height": size[1], "prepare": prepare, **call}
+    given: dict[str, Any] = {"model": "hidream", "width": size[0], "height": size[1], "prepare": prepare, **call}
     return oracle.paint(diffusers.HiDreamImagePipeline, sampler, **given)
 
 

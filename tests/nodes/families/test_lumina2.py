@@ -12,7 +12,7 @@ from tests.nodes.oracle import PROMPT, SIZE, Oracle, assert_same, diffusers
 from tests.refusals import refused
 from weft.engine import Engine
 
-SIZED = {"height": SIZE, "width": SIZE}
+SIZED: dict[str, Any] = {"height": SIZE, "width": SIZE}
 
 SCHEDULES = [
     pytest.param(*one, marks=[] if one == ("model", "model") else [pytest.mark.slow])
@@ -35,7 +35,7 @@ def test_a_picture_equals_that_of_the_pipeline(
 def test_any_texts_are_read_as_by_the_pipeline(
     engine: Engine, zoo: Any, oracle: Oracle, texts: tuple[str, str | None]
 ) -> None:
-    given = {"prompt": [texts[0]], "negative_prompt": [texts[1] or ""], **SIZED, "width": 2 * SIZE}
+    given: dict[str, Any] = {"prompt": [texts[0]], "negative_prompt": [texts[1] or ""], **SIZED, "width": 2 * SIZE}
     theirs = oracle.paint(diffusers.Lumina2Pipeline, "model", model=zoo("lumina2"), **given)
     assert_same(painted(engine, "lumina2", sampler="model", texts=texts, size=(2 * SIZE, SIZE)), theirs)
 

@@ -18,7 +18,7 @@ QUICK = ("model", "euler", "dpmpp_2m_sde")
 TAKEN = ("model", *(one for one in SAMPLERS if one != "sa_solver"))
 """All but the one whose class of diffusers does not take the configuration of PixArt's scheduler as it is."""
 
-UNSIZED = {"use_resolution_binning": False, "height": SIZE, "width": SIZE}
+UNSIZED: dict[str, Any] = {"use_resolution_binning": False, "height": SIZE, "width": SIZE}
 """Pictures of the size that was asked for, in place of the nearest that PixArt was trained on."""
 
 
@@ -36,7 +36,8 @@ def test_a_picture_of_sigma_equals_that_of_the_pipeline(engine: Engine, zoo: Any
 def test_a_picture_of_alpha_that_reads_sizes_equals_that_of_the_pipeline(
     engine: Engine, zoo: Any, oracle: Oracle, sampler: str
 ) -> None:
-    kind, size = diffusers.PixArtAlphaPipeline, {**UNSIZED, "width": 2 * SIZE}
+    kind = diffusers.PixArtAlphaPipeline
+    size: dict[str, Any] = {**UNSIZED, "width": 2 * SIZE}
     theirs = oracle.paint(kind, sampler, model=zoo("pixart-alpha"), **size)
     assert_same(painted(engine, "pixart-alpha", sampler=sampler, size=(2 * SIZE, SIZE)), theirs)
 
@@ -44,7 +45,7 @@ def test_a_picture_of_alpha_that_reads_sizes_equals_that_of_the_pipeline(
 @pytest.mark.slow
 def test_a_prompt_is_cut_where_the_pipeline_cuts_it(engine: Engine, zoo: Any, oracle: Oracle) -> None:
     texts = "A Long  prompt " * 12, ""
-    given = {"prompt": [texts[0]], "negative_prompt": [""], **UNSIZED}
+    given: dict[str, Any] = {"prompt": [texts[0]], "negative_prompt": [""], **UNSIZED}
     theirs = oracle.paint(diffusers.PixArtAlphaPipeline, "model", model=zoo("pixart-alpha"), **given)
     assert_same(painted(engine, "pixart-alpha", sampler="model", texts=texts), theirs)
 
@@ -52,7 +53,7 @@ def test_a_prompt_is_cut_where_the_pipeline_cuts_it(engine: Engine, zoo: Any, or
 @pytest.mark.slow
 def test_perturbed_attention_equals_that_of_the_pipeline(engine: Engine, zoo: Any, oracle: Oracle) -> None:
     kind = diffusers.PixArtSigmaPAGPipeline
-    applied = {"parts": {"pag_applied_layers": "blocks.1"}, "pag_scale": 3.0}
+    applied: dict[str, Any] = {"parts": {"pag_applied_layers": "blocks.1"}, "pag_scale": 3.0}
     theirs = oracle.paint(kind, "model", model=zoo("pixart"), **applied, **UNSIZED)
 
     def lead(guide: Any, checkpoint: Any) -> Any:

@@ -71,6 +71,7 @@ UNETS: dict[str, Made] = {
     "diffusers": diffusers_own("unet"),
 }
 VAES: dict[str, Made] = {"original": lambda folder: layouts.vae(folder, ""), "diffusers": diffusers_own("vae")}
+SIDES = {"quant": "encoder", "post_quant": "decoder"}
 FLUX2_VAES: dict[str, Made] = {
     "original": lambda folder: {
         re.sub(r"^(quant|post_quant)_conv", lambda one: f"{SIDES[one[1]]}.{one[0]}", name): tensor
@@ -78,7 +79,6 @@ FLUX2_VAES: dict[str, Made] = {
     },
     "diffusers": diffusers_own("vae"),
 }
-SIDES = {"quant": "encoder", "post_quant": "decoder"}
 SD3_SWAPPED = (r"^norm_out\.", r"^transformer_blocks\.1\.norm1_context\.")
 
 PUBLISHED: dict[str, Published] = {

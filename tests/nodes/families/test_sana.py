@@ -12,7 +12,7 @@ from tests.nodes.oracle import PROMPT, SIZE, Oracle, assert_same, diffusers
 from tests.refusals import refused
 from weft.engine import Engine
 
-UNSIZED = {"use_resolution_binning": False, "height": SIZE, "width": SIZE}
+UNSIZED: dict[str, Any] = {"use_resolution_binning": False, "height": SIZE, "width": SIZE}
 """Pictures of the size that was asked for, in place of the nearest that Sana was trained on."""
 
 QUICK = ("model", "euler")
@@ -34,7 +34,7 @@ def test_a_picture_equals_that_of_the_pipeline(engine: Engine, zoo: Any, oracle:
 def test_any_texts_are_read_as_by_the_pipeline(
     engine: Engine, zoo: Any, oracle: Oracle, texts: tuple[str, str | None]
 ) -> None:
-    given = {"prompt": [texts[0]], "negative_prompt": [texts[1] or ""], **UNSIZED, "width": 2 * SIZE}
+    given: dict[str, Any] = {"prompt": [texts[0]], "negative_prompt": [texts[1] or ""], **UNSIZED, "width": 2 * SIZE}
     theirs = oracle.paint(diffusers.SanaPipeline, "model", model=zoo("sana"), **given)
     assert_same(painted(engine, "sana", sampler="model", texts=texts, size=(2 * SIZE, SIZE)), theirs)
 

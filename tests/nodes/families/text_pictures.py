@@ -51,11 +51,12 @@ def picture_graph(
         network: Any = (
             ApplyLoRA(LoadLoRA(lora), checkpoint.model, checkpoint.text_encoder).model if lora else checkpoint.model
         )
-        positive, negative = (
+        wanted, unwanted = (
             None if text is None else TextEncode(checkpoint.text_encoder, text, max_sequence_length=longest)
             for text in texts
         )
-        guide = lead(CFGGuide(network, positive, negative, scale=scale), checkpoint)
+        assert wanted is not None
+        guide = lead(CFGGuide(network, wanted, unwanted, scale=scale), checkpoint)
         start = VAEEncode(checkpoint.vae, LoadImage(image)) if image else EmptyLatent(*size, batch)
         latent = KSampler(guide, start, **{"seed": SEED, "steps": STEPS, **sampling})
         SaveImage(VAEDecode(checkpoint.vae, latent))

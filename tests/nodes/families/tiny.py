@@ -537,7 +537,8 @@ def gemma_tokenizer() -> Any:
     spelling = chat_tokenizer("<bos>").backend_tokenizer
     begun = [("<bos>", spelling.token_to_id("<bos>"))]
     spelling.post_processor = TemplateProcessing(single="<bos> $A", pair="<bos> $A $B", special_tokens=begun)
-    return PreTrainedTokenizerFast(tokenizer_object=spelling, bos_token="<bos>", pad_token="<|endoftext|>")
+    kind: Any = PreTrainedTokenizerFast
+    return kind(tokenizer_object=spelling, bos_token="<bos>", pad_token="<|endoftext|>")
 
 
 def gemma2() -> Any:
