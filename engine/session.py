@@ -31,7 +31,7 @@ from weft.engine.planning.replan import PLANS
 from weft.engine.running.demanded_judge import DemandedJudge
 from weft.engine.running.direct_calls import DirectCalls
 from weft.engine.running.emitter import raise_if_in_listener
-from weft.engine.running.engine_devices import EngineDevices
+from weft.engine.running.engine_devices import DeviceState, EngineDevices
 from weft.engine.running.graph_runner import GraphRunner, RunOptions
 from weft.engine.running.in_progress import InProgress
 from weft.engine.running.joint_calls import JointCalls
@@ -210,6 +210,10 @@ class Engine(Workspace):
     def resolved_precision(self) -> str:
         """In what nodes run: `float32`, `float16`, `bfloat16`; `auto-bfloat16` or `auto-float16` by part."""
         return self._precision
+
+    def device_states(self) -> tuple[DeviceState, ...]:
+        """The devices that nodes run on, with their memory and the weights that lie there now."""
+        return self._devices.states()
 
     def close(self) -> None:
         """Evict weights that nothing uses; the store on disk stays."""

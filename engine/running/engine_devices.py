@@ -15,8 +15,27 @@ from weft.engine.running.run_devices import RunDevice, RunDevices
 from weft.engine.spec.context import LEAST
 from weft.engine.weights.device_lane import DeviceLane, lane_of
 from weft.engine.weights.device_memory import DeviceMemory, begin_peak, is_in_use, memory_of, peak_of
-from weft.engine.weights.residency import Residency
+from weft.engine.weights.residency import Holding, Residency
 from weft.engine.weights.streaming import Streaming
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """A device of an engine as it is now, in bytes.
+
+    Args:
+        total, free: of its memory; None where that is not known, as of the CPU.
+        weights: what weights have of it.
+        most: what weights may have; None where no setting says it.
+        holdings: the weights that lie there, the largest first.
+    """
+
+    device: str
+    total: int | None
+    free: int | None
+    weights: int
+    most: int | None
+    holdings: tuple[Holding, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,15 @@ class EngineDevices:
     def streaming(self) -> Streaming:
         """Which parts of networks are sent to a device as they run, whatever there is room for."""
         return LEAST.get(self.residency.offload, "none")
+
+    def states(self) -> tuple[DeviceState, ...]:
+        """Each device as it is now."""
+        return tuple(map(self._state, self.names))
+
+    def _state(self, device: str) -> DeviceState:
+        memory, weights = _memory(device), self.residency.used_on(device)
+        total, free = (None, None) if memory is None else (memory.total, memory.free)
+        return DeviceState(device, total, free, weights, self.weights, tuple(self.residency.holdings(device)))
 
     def rooms(self) -> Sequence[Room]:
         """What a run may use of each device's memory, where that is known without torch or torch is loaded."""

@@ -19,6 +19,7 @@ from weft.engine.errors import WeftError
 from weft.engine.serve import file_routes, graph_routes, job_routes, operation_routes, run_routes
 from weft.engine.serve.answers import Refused, refusal, retry_later
 from weft.engine.serve.event_streams import run_socket
+from weft.engine.serve.page_routes import page_routes
 from weft.engine.serve.request_guard import RequestGuard
 from weft.engine.serve.service import Service
 
@@ -38,6 +39,7 @@ def routes() -> list[BaseRoute]:
         Route("/api/server", operation_routes.show_server),
         Route("/api/openapi.json", operation_routes.show_openapi),
         Route("/api/types.ts", operation_routes.show_typescript),
+        *page_routes(),
         Route("/api/graphs", graph_routes.list_graphs),
         Route(f"{graph}/runs", run_routes.submit_graph, methods=["POST"]),
         Route(f"{graph}/picture.svg", graph_routes.draw_graph),

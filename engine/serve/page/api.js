@@ -65,6 +65,9 @@ export async function call(path, options = {}) {
   }
 }
 
+/** Ask for another token with the next request. */
+export const forgetToken = () => sessionStorage.removeItem(KEPT);
+
 /** What a path answers, as values. */
 export const get = async (path, signal) => fromJson(await (await call(path, { signal })).text());
 
@@ -116,15 +119,22 @@ async function* eventsOf(run, after, signal) {
   const answer = await call(`/api/runs/${run}/events?previews=1`, { headers, signal });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    text += value;
-    const blocks = text.split("\n\n");
-    text = blocks.pop();
-    for (const block of blocks) {
-      const fields = new Map(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
-      if (fields.has("data")) yield [Number(fields.get("id")), fromJson(fields.get("data"))];
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      text += value;
+      const blocks = text.split("\n\n");
+      text = blocks.pop();
+      for (const fields of blocks.map(fieldsOf)) {
+        if (fields.has("data")) yield [Number(fields.get("id")), fromJson(fields.get("data"))];
+      }
     }
+  } finally {
+    reader.cancel().catch(() => {});
   }
 }
+
+/** The fields of a server-sent event, each on a line. */
+const fieldsOf = (block) =>
+  new Map(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));

@@ -1,13 +1,26 @@
 // The page: which view an address shows. Addresses are behind `#/`, so that nothing of them is sent to the server.
 
+import { showComparison } from "./compare.js";
+import { showDrawing } from "./drawing.js";
 import { add, faultBox, make } from "./elements.js";
-import * as graphs from "./graphs.js";
-import * as runs from "./run.js";
+import { showGallery } from "./gallery.js";
+import { showAgain, showGraph, showGraphs } from "./graphs.js";
+import { showItem, showJob, showJobs } from "./jobs.js";
+import { showQueue } from "./queue.js";
+import { showRun } from "./run.js";
 
 const VIEWS = [
-  [/^graphs$/, graphs.showGraphs],
-  [/^graphs\/(?<name>.+)$/, graphs.showGraph],
-  [/^runs\/(?<id>[0-9a-f]+)$/, runs.showRun],
+  [/^graphs$/, showGraphs],
+  [/^graphs\/(?<name>.+)$/, showGraph],
+  [/^again\/(?<place>.+)$/, showAgain],
+  [/^runs\/(?<id>[0-9a-f]+)$/, showRun],
+  [/^gallery$/, showGallery],
+  [/^compare$/, showComparison],
+  [/^drawing\/(?<place>(graphs|runs)\/.+)$/, showDrawing],
+  [/^jobs$/, showJobs],
+  [/^jobs\/(?<name>[^/]+)$/, showJob],
+  [/^jobs\/(?<name>[^/]+)\/(?<number>\d+)$/, showItem],
+  [/^queue$/, showQueue],
 ];
 
 const main = document.getElementById("main");
@@ -19,7 +32,7 @@ async function show() {
   leave = new AbortController();
   const { signal } = leave;
   const [path, query = ""] = location.hash.replace(/^#\//, "").split("?");
-  const place = decodeURIComponent(path) || "graphs";
+  const place = decoded(path) || "graphs";
   for (const entry of document.querySelectorAll("nav a")) {
     const section = entry.getAttribute("href").slice(2);
     if (section === sectionOf(place)) entry.setAttribute("aria-current", "page");
@@ -41,7 +54,16 @@ async function show() {
   }
 }
 
-const SECTIONS = { runs: "gallery", compare: "gallery", drawing: "graphs" };
+/** An address without its escapes; one that is malformed as it is. */
+function decoded(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
+const SECTIONS = { runs: "gallery", compare: "gallery", drawing: "graphs", again: "gallery" };
 
 const sectionOf = (place) => SECTIONS[place.split("/")[0]] ?? place.split("/")[0];
 

@@ -20,17 +20,18 @@ export function add(element, ...children) {
 /** A link to a place of the page. */
 export const link = (place, ...children) => make("a", { href: `#/${place}` }, ...children);
 
-/** A button that does something; it is disabled until that has ended. */
+/** A button that does something; until that has ended it does nothing else. It stays where the focus is. */
 export function button(text, work, properties = {}) {
   const made = make("button", { type: "button", ...properties }, text);
   made.addEventListener("click", async () => {
-    made.disabled = true;
+    if (made.hasAttribute("aria-busy")) return;
+    made.setAttribute("aria-busy", "true");
     try {
       await work();
     } catch (fault) {
-      if (fault.name !== "AbortError") report(made.closest("section, form, main") ?? document.body, fault);
+      if (fault.name !== "AbortError") report(made.closest("section, form, .view") ?? document.body, fault);
     } finally {
-      made.disabled = false;
+      made.removeAttribute("aria-busy");
     }
   });
   return made;

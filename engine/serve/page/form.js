@@ -3,7 +3,7 @@
 
 import { sendFile } from "./api.js";
 import { make, report, say } from "./elements.js";
-import { json, shown } from "./words.js";
+import { fromJson, json, shown } from "./words.js";
 
 const LARGE = 1e9;
 const FILE = "x-weft-file";
@@ -32,11 +32,14 @@ function makeField(name, schema, required, value) {
   const element = make("div", { class: `field ${first.class ?? ""}` });
   const label = make("label", { for: properties.id }, name.replaceAll("_", " "), required ? make("span", { class: "hint" }, " required") : null);
   const place = make("div", { class: "entry" }, widget.element);
-  const tools = make("div", { class: "tools" }, widget.tools ?? null);
+  const own = make("span", { class: "tools" }, first.tools ?? null);
+  const tools = make("div", { class: "tools" }, own);
   if (kind.single && kind.many) tools.append(severalButton(name, Array.isArray(value), (several) => {
-    widget = several ? manyLines(kind, properties, "") : single(name, kind, properties, schema.default, help);
+    const now = fromJson(safely(text) ?? "[]");
+    widget = several ? manyLines(kind, properties, [now].flat()) : single(name, kind, properties, [now].flat()[0], help);
+    own.replaceChildren(...[widget.tools ?? []].flat());
     place.replaceChildren(widget.element);
-    widget.focus?.();
+    widget.element.focus();
   }));
   element.append(label, place, tools, help);
   const text = () => {
@@ -113,6 +116,7 @@ function choice(schema, kind, properties, value, help) {
   const tell = () => { about.textContent = schema.enumDescriptions?.[Number(element.value)] ?? ""; };
   element.addEventListener("change", tell);
   tell();
+  help.querySelector(".hint")?.remove();
   if (schema.enumDescriptions) help.append(about);
   return { element, text: () => json(choices[Number(element.value)]) };
 }
@@ -182,7 +186,7 @@ function manyLines(kind, properties, value) {
   const read = (line) => (scalar.type === "integer" || scalar.type === "number" ? numberText(line, scalar.type === "integer", {}) : JSON.stringify(line));
   const lines = () => element.value.split("\n").filter((line) => line.trim() !== "");
   const written = () => (kind.empty && lines().length === 0 ? "null" : `[${lines().map(read).join(", ")}]`);
-  return { element, class: "long", text: written, focus: () => element.focus() };
+  return { element, class: "long", text: written };
 }
 
 /** Any value, as JSON. */

@@ -3,7 +3,7 @@
 import { get, part, post, requestKey } from "./api.js";
 import { add, button, link, make, report, say, state, table } from "./elements.js";
 import { makeForm } from "./form.js";
-import { moment } from "./words.js";
+import { json, moment } from "./words.js";
 
 /** Every graph, to be searched by name, title, description and keywords. */
 export async function showGraphs(view, { signal, query }) {
@@ -39,65 +39,69 @@ function card(graph) {
 
 /** One graph: its parameters to be set, what a run of it would do, and its latest runs. */
 export async function showGraph(view, { name, query, signal }) {
+  const from = query.get("from");
   const [graph, { runs }, values] = await Promise.all([
     get(`/api/graphs/${part(name)}`, signal),
     get(`/api/runs?graph=${encodeURIComponent(name)}&limit=5`, signal),
-    earlierValues(query, signal),
+    from?.startsWith("runs/") ? get(`/api/runs/${encodeURIComponent(from.slice(5))}`, signal).then((run) => run.parameters) : {},
   ]);
   const form = makeForm(graph.parameters, values);
-  const planned = make("section", { class: "planned", "aria-live": "polite" });
+  add(
+    view,
+    make("h1", {}, graph.title || graph.name),
+    graph.description ? make("p", {}, graph.description) : null,
+    from ? earlier(from) : null,
+    make("p", {}, link(`drawing/graphs/${part(name)}`, "The graph drawn"), make("span", { class: "hint" }, ` ${graph.name}`)),
+    formOf(form, JSON.stringify(graph.name), (key) => post(graph.runs_url, form.body(), { "idempotency-key": key }), signal),
+    latest(runs),
+  );
+}
+
+/** The graph of a result that is none of the server's own, to be run again: of a posted graph, or of a job's item. */
+export async function showAgain(view, { place, signal }) {
+  const [kind, name, number] = place.split("/").map(encodeURIComponent);
+  const found = kind === "runs" ? await get(`/api/runs/${name}/form`, signal) : await get(`/api/jobs/${name}/${number}/form`, signal);
+  const form = makeForm(found.parameters);
+  const asked = json(found.document);
+  const run = (key) => post("/api/runs", `{"graph": ${asked}, "parameters": ${form.body()}}`, { "idempotency-key": key });
+  add(view, make("h1", {}, found.title || "Run again"), make("p", {}, found.description), earlier(place), formOf(form, asked, run, signal));
+}
+
+const earlier = (place) => make("p", { class: "note" }, "The values are those of ", link(place, "an earlier result"), ": change what you want to see changed.");
+
+/** The fields with buttons below: run it, or look at what would run. */
+function formOf(form, graph, run, signal) {
+  const planned = make("section", { "aria-live": "polite" });
+  const pressed = make("button", { class: "first", id: "run" }, "Run");
+  const plan = button("What would run?", async () => {
+    element.querySelector(":scope > .fault")?.remove();
+    planned.replaceChildren(...(await planOf(`{"graph": ${graph}, "parameters": ${form.body()}}`, signal)));
+  }, { id: "plan" });
   const element = make(
-    "form", { class: "stack", "aria-label": "Parameters", novalidate: false },
+    "form", { class: "stack", "aria-label": "Parameters" },
     make("div", { class: "fields" }, form.elements.length ? form.elements : make("p", {}, "This graph has no parameters.")),
-    make(
-      "div", { class: "actions" },
-      make("button", { class: "first", id: "run" }, "Run"),
-      button("What would run?", async () => planned.replaceChildren(...(await planOf(graph, form, signal))), { id: "plan" }),
-    ),
+    make("div", { class: "actions" }, pressed, plan),
+    planned,
   );
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const pressed = element.querySelector("#run");
     pressed.disabled = true;
     try {
-      const run = await post(graph.runs_url, form.body(), { "idempotency-key": requestKey() });
-      location.hash = `#/runs/${run.id}`;
+      location.hash = `#/runs/${(await run(requestKey())).id}`;
     } catch (fault) {
       report(element, fault);
     } finally {
       pressed.disabled = false;
     }
   });
-  add(
-    view,
-    make("h1", {}, graph.title || graph.name),
-    make("p", {}, graph.description),
-    query.get("from") ? make("p", { class: "note" }, "The values are those of ", link(query.get("from"), "an earlier result"), ": change what you want to see changed.") : null,
-    element,
-    planned,
-    latest(runs),
-  );
-}
-
-/** The values of an earlier result, `?from=runs/ID` or `?from=jobs/NAME/NUMBER`. */
-async function earlierValues(query, signal) {
-  const [kind, name, number] = (query.get("from") ?? "").split("/");
-  if (kind === "runs") return (await get(`/api/runs/${name}`, signal)).parameters;
-  if (kind !== "jobs") return {};
-  const { items } = await get(`/api/jobs/${part(name)}`, signal);
-  return items.find((item) => String(item.number) === number)?.settings ?? {};
+  return element;
 }
 
 /** What a run would compute, and why. */
-async function planOf(graph, form, signal) {
-  const asked = `{"graph": ${JSON.stringify(graph.name)}, "parameters": ${form.body()}}`;
+async function planOf(asked, signal) {
   const plan = await post("/api/plan", asked, {}, signal);
-  return [make("h2", {}, "What would run"), make("p", {}, plan.summary), planTable(plan.steps)];
-}
-
-/** The steps of a plan, with the reason of each. */
-export function planTable(steps) {
-  return table("Steps of the plan", ["Node", "Type", "State", "Why"], steps.map((one) => [one.node, one.type, state(one.state), one.reason]));
+  const rows = plan.steps.map((one) => [one.node, one.type, state(one.state), one.reason]);
+  return [make("h2", {}, "What would run"), make("p", {}, plan.summary), table("Steps of the plan", ["Node", "Type", "State", "Why"], rows)];
 }
 
 function latest(runs) {

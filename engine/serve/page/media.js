@@ -13,7 +13,9 @@ function load(element, path) {
   const seen = new IntersectionObserver(async (entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     seen.disconnect();
-    const held = URL.createObjectURL(await (await call(path)).blob());
+    const content = await call(path).then((answer) => answer.blob()).catch(() => null);
+    if (!content) return;
+    const held = URL.createObjectURL(content);
     for (const event of ["load", "loadeddata", "error"]) element.addEventListener(event, () => release(element, held), { once: true });
     element.src = held;
   });

@@ -1,8 +1,9 @@
 // A run as it happens: its plan with reasons, bars, previews, pictures, and what went wrong.
 
-import { follow, get, part, post } from "./api.js";
+import { follow, get, post } from "./api.js";
 import { add, bar, button, facts, faultBox, link, make, say, state, table } from "./elements.js";
 import { fileBox } from "./media.js";
+import { again } from "./place.js";
 import { counted, moment, shown, span } from "./words.js";
 
 /** A run, from its first event to its last one. */
@@ -51,12 +52,14 @@ class RunView {
   }
 
   stepTable() {
-    const heads = ["Node", "State", "Progress", "Why"].map((head) => make("th", { scope: "col" }, head));
+    const heads = ["Node", "State", "Progress and reason"].map((head) => make("th", { scope: "col" }, head));
     const caption = make("caption", { class: "unseen" }, "The nodes of the run");
-    return make("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "The nodes of the run" }, make("table", {}, caption, make("thead", {}, make("tr", {}, heads)), this.rows));
+    return make("div", { class: "wide steps", tabindex: "0", role: "region", "aria-label": "The nodes of the run" }, make("table", {}, caption, make("thead", {}, make("tr", {}, heads)), this.rows));
   }
 
   hear(event) {
+    if (this.lost && event.event !== "connection_lost") this.setRun(this.run);
+    this.lost = event.event === "connection_lost";
     const heard = this[`on_${event.event}`];
     if (heard) heard.call(this, event);
   }
@@ -67,6 +70,7 @@ class RunView {
 
   on_plan({ steps }) {
     this.rows.replaceChildren();
+    this.previews.replaceChildren();
     this.nodes.clear();
     for (const step of steps) this.node(step.node, step).why.textContent = step.reason;
     for (const step of steps) this.set(step.node, step.state === "run" ? "waits" : step.state);
@@ -75,8 +79,8 @@ class RunView {
   }
 
   on_run_started({ run, cached }) {
-    this.toRun = run;
-    this.line.textContent = `Running: ${counted(run, "node")} to compute, ${cached} known already`;
+    this.line.replaceChildren(state("running"), ` ${counted(run, "node")} to compute, ${cached} known already`);
+    say(`Running, ${counted(run, "node")} to compute`);
   }
 
   on_node_started({ node, type }) {
@@ -108,7 +112,8 @@ class RunView {
   }
 
   on_node_cached({ node, type, tier }) {
-    this.node(node, { type }).count.textContent = tier ? `from the ${tier} store` : "";
+    const row = this.node(node, { type });
+    if (!row.why.textContent) row.why.textContent = `in the ${tier} store`;
     this.set(node, "cached");
     this.advance();
   }
@@ -160,8 +165,8 @@ class RunView {
   node(id, { type }) {
     let row = this.nodes.get(id);
     if (!row) {
-      row = { is: "", state: make("td", {}), bar: make("progress", { hidden: true, "aria-label": `Progress of ${id}` }), count: make("span", {}), why: make("td", {}) };
-      this.rows.append(make("tr", {}, make("th", { scope: "row" }, id, make("span", { class: "hint" }, type ?? "")), row.state, make("td", { class: "going" }, row.bar, row.count), row.why));
+      row = { is: "", state: make("td", {}), bar: make("progress", { hidden: true, "aria-label": `Progress of ${id}` }), count: make("span", {}), why: make("span", { class: "hint" }) };
+      this.rows.append(make("tr", {}, make("th", { scope: "row" }, id, make("span", { class: "hint" }, type ?? "")), row.state, make("td", { class: "going" }, row.bar, row.count, row.why)));
       this.nodes.set(id, row);
     }
     return row;
@@ -213,13 +218,14 @@ class RunView {
   }
 
   showActions(over) {
-    const again = this.run.graph ? link(`graphs/${part(this.run.graph)}?from=runs/${this.run.id}`, "Run again with a change") : null;
-    again?.classList.add("button");
     const cancel = over ? null : button("Cancel", () => this.cancel(), { id: "cancel" });
+    const changed = link(again({ place: `runs/${this.run.id}`, graph: this.run.graph }), "Run again with a change");
+    const drawn = link(`drawing/runs/${this.run.id}`, "Its graph drawn");
+    for (const one of [changed, drawn]) one.classList.add("button");
     const key = `${over} ${this.run.graph}`;
     if (this.actionsFor === key) return;
     this.actionsFor = key;
-    this.actions.replaceChildren(...[cancel, again].filter(Boolean));
+    this.actions.replaceChildren(...[cancel, changed, drawn].filter(Boolean));
   }
 
   async cancel() {
