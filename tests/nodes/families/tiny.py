@@ -853,7 +853,7 @@ def stable_video() -> Any:
     )
     vae = {"block_out_channels": (32, 32), "down_block_types": ("DownEncoderBlock2D",) * 2, "layers_per_block": 1}
     sizes: dict[str, Any] = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "image_size": 224, "patch_size": 56}
-    layers = {"num_hidden_layers": 2, "num_attention_heads": 1, "projection_dim": 48}
+    layers: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 1, "projection_dim": 48}
     levels = {"sigma_min": 0.002, "sigma_max": 700.0, "use_karras_sigmas": True, "timestep_type": "continuous"}
     return diffusers.StableVideoDiffusionPipeline(
         vae=diffusers.AutoencoderKLTemporalDecoder(**vae),
