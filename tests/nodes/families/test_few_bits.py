@@ -89,7 +89,8 @@ def test_four_bits_are_the_nearest_levels_of_each_block(rows: int, length: int, 
     stored = in_four_bits(weight)
     assert stored.shape == (rows, length) and stored.numbers.numel() == rows * -(-length // 64) * 32
     levels = torch.tensor(LEVELS)
-    for block, found in zip(weight.split(64, dim=1), stored.unpacked(torch.float32).split(64, dim=1), strict=True):
+    for first in range(0, length, 64):
+        block, found = (one[:, first : first + 64] for one in (weight, stored.unpacked(torch.float32)))
         most = block.abs().amax(dim=1, keepdim=True)
         nearest = levels[(block[..., None] / most[..., None] - levels).abs().argmin(dim=-1)] * most
         torch.testing.assert_close(found, nearest)
