@@ -72,9 +72,6 @@ OWN_TYPES = frozenset(
 
 WIDGETS = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 
-FAILED = "failed-class"
-"""The code of errors that a class raises."""
-
 
 class NotPlainError(Exception):
     """A class is not of the plain kind; the message says in what way."""
@@ -234,19 +231,20 @@ class PlainClass:
         else:
             message = f"{method} of {self.name} raised {type(fault).__name__}: {fault}{place}"
             hint = "it is the class's own code that failed; --debug shows where"
-        return InputError(message, hint, FAILED)
+        return InputError(message, hint, "failed-class")
 
     def _values(self, found: Any) -> Any:
         if isinstance(found, Mapping):
             if "expand" in found:
-                raise InputError(f"{self.name} makes further nodes while it runs", "that is not done here", FAILED)
+                message = f"{self.name} makes further nodes while it runs"
+                raise InputError(message, "that is not done here", "failed-class")
             shown, found = found.get("ui", {}), found.get("result", ())
         else:
             shown = {}
         results = [] if found is None else [*found] if isinstance(found, (tuple, list)) else [found]
         if len(results) < len(self.outputs):
             message = f"{self.name} gave {len(results)} outputs, expected {len(self.outputs)}"
-            raise InputError(message, "it is the class's own code that is wrong", FAILED)
+            raise InputError(message, "it is the class's own code that is wrong", "failed-class")
         made = [
             _made(self.name, name, one, item) for (name, one), item in zip(self.outputs.items(), results, strict=False)
         ]
@@ -390,7 +388,7 @@ def _made(owner: str, name: str, one: ClassOutput, item: Any) -> Any:
         return one.value(item)
     except InputError as fault:
         hint = fault.hint or "it is the class's own code that is wrong"
-        raise InputError(f"the output `{name}` of {owner}: {fault.message}", hint, FAILED) from None
+        raise InputError(f"the output `{name}` of {owner}: {fault.message}", hint, "failed-class") from None
 
 
 def _function(own: PlainClass) -> Callable[..., Any]:

@@ -25,7 +25,7 @@ KNOBS = {
     ("KSampler", "denoise"): {"strength"},
     ("MakeSigmas", "steps"): {"steps"},
     ("MakeSigmas", "schedule"): {"schedule"},
-    ("CFGGuide", "scale"): {"guidance", "scales", "inversion_guidance"},
+    ("CFGGuide", "scale"): {"guidance", "guidance_low", "scales", "inversion_guidance"},
     ("RunPipeline", "steps"): {"steps"},
     ("RunPipeline", "guidance"): {"guidance"},
     ("RunPipeline", "seed"): {"seed"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ def tensors(channels: int = CHANNELS, layers: int = LAYERS) -> dict[str, Tensor]
 def added(file: Mapping[str, Tensor], number: int, hidden: Tensor, patches: Tensor) -> Tensor:
     """What the block of a number adds to the hidden states of a picture's tokens."""
 
-    def own(name: str) -> Any:
+    def own(name: str) -> Tensor:
         return file[f"controlnet_blocks.{number}.{name}"]
 
     def normed(given: Tensor, name: str) -> Tensor:

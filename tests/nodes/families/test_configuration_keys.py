@@ -124,7 +124,12 @@ UNUSED: Mapping[str, Keys] = {
 
 NETWORKS = sorted(
     {known.network.class_name for known in FAMILIES}
-    | {format.class_name for known in FAMILIES for format in known.controls}
+    | {
+        format.class_name
+        for known in FAMILIES
+        for format in known.controls
+        if hasattr(diffusers, format.class_name)  # others are Weft's own
+    }
     | {name for known in VAE_FORMATS for name in known.classes}
     | CHECKPOINT_SCHEDULERS
 )
