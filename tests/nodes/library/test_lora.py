@@ -241,9 +241,15 @@ def checked(engine: Engine, lora: str, **applied: Any) -> Any:
 
 
 def test_a_lora_of_another_family_is_a_problem(fresh: Engine, models: Path) -> None:
-    tensors = files.peft(files.one("single_transformer_blocks.0.proj_out", 64, 64), "transformer.")
+    tensors = files.peft(files.one("single_transformer_blocks.0.norm.linear", 64, 64), "transformer.")
     (problem,) = checked(fresh, files.save(tensors, models / "flux.safetensors"))
     assert problem.code == "family-mismatch" and names(problem, "FLUX", "SD1")
+
+
+def test_a_lora_that_could_be_of_several_families_is_refused_by_its_modules(fresh: Engine, models: Path) -> None:
+    tensors = files.peft(files.one("single_transformer_blocks.0.proj_out", 64, 64), "transformer.")
+    (problem,) = checked(fresh, files.save(tensors, models / "flux.safetensors"))
+    assert problem.code == "wrong-lora" and names(problem, "single_transformer_blocks.0.proj_out")
 
 
 @pytest.mark.parametrize("width", [768, 96])
