@@ -23,7 +23,7 @@ COMPARED = ("compared with diffusers", "yes")
 PAINTING = frozenset({"oracle", "weft_paints", "zoo"})
 """The fixtures of tests that load tiny models of every family, and paint with them."""
 
-LARGE, SHARE = 8, 5
+LARGE, SHARE = 4, 5
 """Of how many cases on a table of pictures is painted in part by default, and one of how many cases is."""
 
 
@@ -50,18 +50,24 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Mark the tests that compare pictures with those of diffusers' own pipelines, and most of the largest tables.
 
     A table of `LARGE` cases or more that are painted, such as samplers by schedules by models, and each table marked
-    `wide` is run whole under `slow`. By default one of `SHARE` cases is, chosen by its name: the same ones each time,
-    from all rows and columns.
+    `wide` is run whole under `slow`. By default one of `SHARE` cases is, chosen by its name, and one of each table at
+    least: the same ones each time, from all rows and columns.
     """
     painting = [item for item in items if PAINTING & {*getattr(item, "fixturenames", ())}]
     cases = Counter(map(_function, painting))
     for item in painting:
         if "oracle" in getattr(item, "fixturenames", ()):
             item.user_properties.append(COMPARED)
+    tables: dict[str, list[pytest.Item]] = {}
     for item in items:
         large = item.get_closest_marker("wide") is not None or cases[_function(item)] >= LARGE
-        if large and crc32(item.name.encode()) % SHARE:
-            item.add_marker(pytest.mark.slow)
+        if large and item.get_closest_marker("slow") is None:
+            tables.setdefault(_function(item), []).append(item)
+    for table in tables.values():
+        by_name = {crc32(item.name.encode()): item for item in table}
+        kept = [number for number in by_name if number % SHARE == 0] or [min(by_name)]
+        for number in by_name.keys() - {*kept}:
+            by_name[number].add_marker(pytest.mark.slow)
 
 
 def _function(item: pytest.Item) -> str:

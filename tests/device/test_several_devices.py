@@ -1,4 +1,7 @@
-"""One engine on several devices: a text encoder lies on another one than the network, and branches run side by side."""
+"""One engine on several devices: a text encoder lies on another one than the network, and branches run side by side.
+
+The pictures of two devices: `pytest -m slow tests/device/test_several_devices.py`.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,7 @@ def painted(graph: Graph, device: str, heard: list[events.Event]) -> Sequence[to
     return [one.pixels for one in result.outputs.values()]
 
 
+@pytest.mark.slow
 def test_pictures_of_two_devices_are_those_of_one(cuda: PretendedDevices) -> None:
     alone: list[events.Event] = []
     together: list[events.Event] = []

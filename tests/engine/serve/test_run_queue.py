@@ -13,7 +13,7 @@ from weft.engine.serve.callers import Quota
 from weft.engine.serve.run_queue import ATTEMPTS, QueueFull, RunQueue
 from weft.engine.serve.served_run import RunRequest, ServedRun
 
-QUOTAS = {"large": Quota(share=3.0), "narrow": Quota(running=1), "poor": Quota(seconds_a_day=0.001)}
+QUOTAS = {"large": Quota(share=3.0), "narrow": Quota(running=1), "poor": Quota(seconds_a_day=1e-7)}
 
 
 def opened(folder: Path) -> RunQueue:
