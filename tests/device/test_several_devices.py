@@ -1,6 +1,6 @@
 """One engine on several devices: a text encoder lies on another one than the network, and branches run side by side.
 
-The pictures of two devices: `pytest -m slow tests/device/test_several_devices.py`.
+The pictures of two devices, and branches side by side: `pytest -m slow tests/device/test_several_devices.py`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def test_pictures_of_two_devices_are_those_of_one(cuda: PretendedDevices) -> Non
     assert sorted(map(str, map(type, alone))) == sorted(map(str, map(type, together)))
 
 
+@pytest.mark.slow
 def test_branches_run_side_by_side(cuda: PretendedDevices) -> None:
     samplers: list[str] = []
 

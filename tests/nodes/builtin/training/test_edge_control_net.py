@@ -1,7 +1,11 @@
-"""Edges: where they are, how two maps compare, and that the ControlNet's stage learns."""
+"""Edges: where they are, how two maps compare, and that the ControlNet's stage learns.
+
+The last one: `pytest -m slow tests/nodes/builtin/training/test_edge_control_net.py`.
+"""
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from weft.nodes.builtin.training.dataset import draw_dataset
@@ -31,6 +35,7 @@ def test_f1_forgives_two_pixels_and_no_more() -> None:
     assert f1(edges(square(13)), given) < 0.8
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_and_leave_the_unet_alone(tmp_path: Path) -> None:
     data = draw_dataset(tmp_path, count=8, seed=2)
     latents = torch.randn(8, 2, 4, 16, 16).half()

@@ -1,7 +1,11 @@
-"""Training: it learns, and a run that was stopped and resumed ends with the weights of one that was not."""
+"""Training: it learns, and a run that was stopped and resumed ends with the weights of one that was not.
+
+The denoiser: `pytest -m slow tests/nodes/builtin/training/test_loop.py`.
+"""
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from weft.nodes.builtin.training.autoencoder_stage import AutoencoderStage
@@ -36,6 +40,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_denoisers_loss(tmp_path: Path) -> None:
     data = dataset(tmp_path)
     latents = torch.zeros(8, 2, 4, 16, 16, dtype=torch.float16)
