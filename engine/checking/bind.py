@@ -11,7 +11,7 @@ from weft.engine.graph.graph import Given, Link, links_of
 from weft.engine.spec.call import Gather
 from weft.engine.spec.node import Output
 from weft.engine.spec.type_variables import literal_type
-from weft.engine.types import ListOf, Type, list_item, shown
+from weft.engine.types import SCALARS, ListOf, Type, list_item, shown
 
 
 def bound(draft: Draft, given: Given, wanted: Type) -> Any:
@@ -35,9 +35,6 @@ _ONE_OF_LIST = (
     "link one output, without [ ]; of a list choose one (Choose), or repeat what takes one in a subgraph (map:NAME)"
 )
 """The hint where a list leads to an input that takes one value."""
-
-SCALARS = frozenset({str, int, float, bool, type(None)})
-"""What nearly all literals are. Looked at first, since `isinstance` with an abstract class costs ten times as much."""
 
 
 def _thawed(given: Given) -> Any:

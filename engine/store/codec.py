@@ -15,10 +15,9 @@ from weft.engine.errors import StoreError
 from weft.engine.keys import Digest, EncodedBytes, digest, digest_bytes, encode
 from weft.engine.lazy_exports import import_exports
 from weft.engine.loaded_modules import loaded_module
-from weft.engine.types import VALUES, stored_values
+from weft.engine.types import SCALARS, VALUES, stored_values
 
 _PLAIN = (type(None), bool, int, str)
-_SCALARS = (*_PLAIN, float)
 
 _CONTENT = EncodedBytes(encode("content"))
 _NOTHING = EncodedBytes(encode([]))
@@ -89,7 +88,7 @@ def laid_out(item: Any) -> Any:
     could lead to other pictures than the same value out of a store. What was made in torch's inference mode could not
     be trained with.
     """
-    if type(item) in _SCALARS:
+    if type(item) in SCALARS:
         return item
     parts = flatten(item)
     if all(tensor.is_contiguous() and not tensor.is_inference() for tensor in parts.tensors):
@@ -149,7 +148,7 @@ def tensor_bytes(tensor: Any) -> bytes:
 
 def content_digest(item: object) -> Digest:
     """The digest of a value's content."""
-    if type(item) in _SCALARS:
+    if type(item) in SCALARS:
         return digest((_CONTENT, _flatten(item, _NO_PARTS), _NOTHING, _NOTHING))
     parts = flatten(item)
     tensors = [(str(one.dtype), list(one.shape), digest_bytes(tensor_bytes(one))) for one in parts.tensors]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, T5_PREFIX, JointFormat, SpacedDenoiser, packed, places, unpacked
-from weft.nodes.families.flux import RGB_FACTORS
+from weft.nodes.families.flux import FLUX_SCHEDULER, FLUX_VAE, RGB_FACTORS
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.original_modules import FLUX_MODULES, OriginalModules, numbered, parted_shapes
 from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
@@ -21,7 +21,6 @@ from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
 from weft.nodes.models.single_file_transformers import flux_names
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
-from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.prompt_encoder import OneTextModel
 from weft.nodes.prompting.t5 import T5
 
@@ -158,15 +157,6 @@ CHROMA = Family(
     latent_rgb_factors=RGB_FACTORS,  # its VAE is that of FLUX.1
     precisions=all_parts(IN_BFLOAT16, "lodestones/Chroma1-HD"),
     texts=(T5("t5xxl", "text_encoder", (T5_PREFIX,), masked=True),),
-    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
-    scheduler={
-        "_class_name": "FlowMatchEulerDiscreteScheduler",
-        "num_train_timesteps": 1000,
-        "shift": 3.0,
-        "use_dynamic_shifting": True,
-        "base_shift": 0.5,
-        "max_shift": 1.15,
-        "base_image_seq_len": 256,
-        "max_image_seq_len": 4096,
-    },
+    vae=FLUX_VAE,
+    scheduler=FLUX_SCHEDULER,
 )

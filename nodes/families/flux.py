@@ -249,6 +249,20 @@ def unshifted(network: Mapping[str, Any]) -> Mapping[str, Any]:
     return {} if network.get("guidance_embeds") else {"shift": 1.0, "use_dynamic_shifting": False}
 
 
+FLUX_VAE = VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159})
+"""The VAE of FLUX.1, which other families have too."""
+
+FLUX_SCHEDULER: Mapping[str, Any] = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+    "use_dynamic_shifting": True,
+    "base_shift": 0.5,
+    "max_shift": 1.15,
+    "base_image_seq_len": 256,
+    "max_image_seq_len": 4096,
+}
+
 FLUX = Family(
     name="FLUX",
     native_side=1024,
@@ -261,17 +275,8 @@ FLUX = Family(
         Clip("clip_l", "text_encoder", (CLIP_PREFIX,), vector_alone=True),
         T5("t5xxl", "text_encoder_2", (T5_PREFIX,), length=T5_TOKENS),
     ),
-    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
-    scheduler={
-        "_class_name": "FlowMatchEulerDiscreteScheduler",
-        "num_train_timesteps": 1000,
-        "shift": 3.0,
-        "use_dynamic_shifting": True,
-        "base_shift": 0.5,
-        "max_shift": 1.15,
-        "base_image_seq_len": 256,
-        "max_image_seq_len": 4096,
-    },
+    vae=FLUX_VAE,
+    scheduler=FLUX_SCHEDULER,
     scheduler_changes=unshifted,
     controls=(FluxControlNetFormat(),),
 )

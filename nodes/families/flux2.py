@@ -8,6 +8,7 @@ latents. Pictures to refer to follow as tokens of their own, ten apart in time (
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -299,13 +300,10 @@ FLUX2 = Family(
     scheduler=SCHEDULER,
 )
 
-FLUX2_KLEIN = Family(
+FLUX2_KLEIN = replace(
+    FLUX2,
     name="FLUX2Klein",
-    native_side=1024,
     network=Flux2KleinFormat(),
-    denoiser=Flux2Denoiser,
-    prompts=Flux2Prompts,
-    latent_rgb_factors=COLOURS,
     precisions=all_parts(IN_BFLOAT16, "black-forest-labs/FLUX.2-klein-4B"),
     texts=(
         LanguageModel(
@@ -316,6 +314,4 @@ FLUX2_KLEIN = Family(
             filled=True,
         ),
     ),
-    vae=VAE_SPEC,
-    scheduler=SCHEDULER,
 )

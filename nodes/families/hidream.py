@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, T5_PREFIX, FlowDenoiser
-from weft.nodes.families.flux import RGB_FACTORS
+from weft.nodes.families.flux import FLUX_VAE, RGB_FACTORS
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.denoiser_facts import SizeLimits
 from weft.nodes.models.facts import PromptWidths
@@ -22,7 +22,6 @@ from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
-from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.language_model import LLAMA, LanguageModel
@@ -175,7 +174,7 @@ HIDREAM = Family(
             filled=True,
         ),
     ),
-    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
+    vae=FLUX_VAE,
     scheduler={
         "_class_name": "UniPCMultistepScheduler",
         "num_train_timesteps": 1000,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, SpacedDenoiser
-from weft.nodes.families.flux import RGB_FACTORS
+from weft.nodes.families.flux import FLUX_VAE, RGB_FACTORS
 from weft.nodes.families.z_image_controls import ZImageControlNetFormat, layer_residuals, prompts_of
 from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.facts import PromptWidths
@@ -27,7 +27,6 @@ from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
 from weft.nodes.models.tensor_layouts import Config, TensorLayout
-from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.chat import Chat
 from weft.nodes.prompting.language_model import QWEN3, LanguageModel
 from weft.nodes.prompting.prompt_encoder import OneTextModel
@@ -141,7 +140,7 @@ Z_IMAGE = Family(
     latent_rgb_factors=RGB_FACTORS,  # its VAE is that of FLUX.1
     precisions=all_parts(IN_BFLOAT16, "Tongyi-MAI/Z-Image-Turbo"),
     texts=(LanguageModel("qwen3_4b", "text_encoder", (), architecture=QWEN3, chat=CHAT, states=(-2,)),),
-    vae=VAESpec(16, config={"scaling_factor": 0.3611, "shift_factor": 0.1159}),
+    vae=FLUX_VAE,
     controls=(ZImageControlNetFormat(),),
     scheduler={"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0},
 )

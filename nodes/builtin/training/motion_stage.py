@@ -3,7 +3,7 @@
     python -m weft.nodes.builtin.training.motion_stage [--clips N] [--steps N] [--work DIR] [--out DIR]
 
 The UNet and the text encoder stay as they are, so a clip's frames look like the model's pictures (Guo et al. 2023,
-"AnimateDiff", section 4.2). It resumes from its checkpoint in the work folder, and takes an hour of one core.
+"AnimateDiff", section 4.2). It resumes from its checkpoint in the work folder, and takes two hours of one core.
 """
 
 import argparse
@@ -35,7 +35,7 @@ __all__ = ["MotionStage", "main", "new_motion_adapter"]
 CLIPS, CLIPS_SEED = 1_200, 11
 ALIKE = 0.5
 """The share of the noise's variance that the frames of a clip have in common."""
-SCHEDULE = Schedule(steps=4_000, rate=1e-3, warmup=100, decay=0.5)
+SCHEDULE = Schedule(steps=6_000, rate=1e-3, warmup=100, decay=0.5)
 
 
 def new_motion_adapter() -> MotionAdapter:
