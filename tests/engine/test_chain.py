@@ -1,4 +1,4 @@
-"""A chain of 10,000 nodes loads, checks, plans and runs: nothing recurses, and nothing grows faster than the graph."""
+"""A chain of 20,000 nodes loads, checks, plans and runs: nothing recurses, and nothing grows faster than the graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weft.engine import Engine, Graph, GraphError, node
 from weft.engine.graph.document import read
 from weft.engine.store.memory import MemoryStore
 
-LENGTH = 10_000
+LENGTH = 20_000
 
 
 @node
