@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from weft.engine.errors import GraphError, WeftError
-from weft.engine.serve.dispatcher import plain_fault
+from weft.engine.serve.plain_faults import plain_fault
 from weft.engine.unicode_text import json_text
 
 PROBLEM = "application/problem+json"

@@ -11,23 +11,18 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from weft.engine import events
-from weft.engine.errors import GraphError, HintedError, Problem, WeftError, message_of
 from weft.engine.planning.planner import Plan
 from weft.engine.process_end import start_thread
-from weft.engine.running.result import Result
 from weft.engine.serve.admission import Admission
-from weft.engine.serve.event_log import EventLog, EventLogs
-from weft.engine.serve.result_files import described_files
+from weft.engine.serve.event_log import EventLogs
+from weft.engine.serve.run_attempt import RunAttempt, RunStop
 from weft.engine.serve.run_queue import RunQueue
-from weft.engine.serve.served_run import RUN_ID, RunState, ServedRun
+from weft.engine.serve.served_run import RUN_ID, ServedRun
 from weft.engine.session import Engine
 
 LOGGER = logging.getLogger("weft.serve")
@@ -37,35 +32,6 @@ KEPT_PLANS = 100
 
 SWEEP_SECONDS = 30.0
 """How often runs beyond the budget for files are forgotten."""
-
-
-@dataclass(eq=False)
-class RunStop:
-    """Whether a run is to stop, and why; asked in each step."""
-
-    until: float
-    by_caller: bool = False
-    by_server: bool = False
-
-    def __call__(self) -> bool:
-        return self.by_caller or self.by_server or self.late
-
-    @property
-    def late(self) -> bool:
-        """Whether its time is over."""
-        return time.monotonic() > self.until
-
-
-class WatchedPreviews(events.Previewed):
-    """A listener that receives previews while somebody wants to see them."""
-
-    def __init__(self, listener: events.Listener, log: EventLog) -> None:
-        super().__init__(listener)
-        self._log = log
-
-    def rendered(self, node: str, preview: events.Preview) -> bytes:
-        """A preview, where somebody looks."""
-        return super().rendered(node, preview) if self._log.watched else b""
 
 
 @dataclass(eq=False)
@@ -222,53 +188,18 @@ class Dispatcher:
         stop = RunStop(time.monotonic() + self.time_limit, by_server=self._stopping)
         self._running[run.id] = stop
         stop.by_caller = run.id in self._to_cancel  # since it was taken from the queue
-        log = self.logs.of(run.id)
+        attempt = RunAttempt(self.engine, run.id, self.logs.of(run.id), stop, self.folder / run.id, self.time_limit)
         try:
-            planned = self._plans.pop(run.id, planned) or self._planned(run, document)
-            log.add({"event": "plan", "steps": [step.plain() for step in planned.steps[:MOST_STEPS]]})
-            listener = WatchedPreviews(partial(self._hear, run, log), log)
-            output = self.folder / run.id
-            result = self.engine.execute(planned, listener=listener, cancelled=stop, output=output, metadata=True)
-            self._end(run, stop, result)
-        except BaseException as fault:
-            self._end_by(run, stop, fault)
+            outcome = attempt(lambda: self._plans.pop(run.id, planned) or self._planned(run, document))
+            if outcome is None:
+                self.queue.give_back(run)
+            else:
+                self._ended(self.queue.end(run, outcome))
         finally:
             self._running.pop(run.id, None)
             self._to_cancel.discard(run.id)
             with self._changed:
                 self._changed.notify_all()
-
-    def _hear(self, run: ServedRun, log: EventLog, event: events.Event) -> None:
-        record = event.plain()
-        if isinstance(event, events.ArtifactWritten):
-            name = Path(event.path).relative_to(self.folder / run.id).as_posix()
-            record = {**record, "path": name, "url": f"/api/runs/{run.id}/files/{name}"}
-        log.add(record)
-
-    def _end(self, run: ServedRun, stop: RunStop, result: Result) -> None:
-        """Write down how a run ended that has a result."""
-        if result.status == "cancelled" and not stop.by_caller and not stop.late:
-            self.queue.give_back(run)
-            return
-        files = described_files(result.paths, self.folder / run.id)
-        plain = {name: one for name, one in result.plain().items() if name != "paths"} | {"files": files}
-        state: RunState = {"done": "done", "failed": "failed"}.get(result.status, "cancelled")  # type: ignore[assignment]
-        error: Mapping[str, Any] | None = None
-        if state == "cancelled" and not stop.by_caller:
-            state = "failed"
-            error = {"message": f"it did not end within {self.time_limit:g} s", "code": "time-limit"}
-        elif state == "failed" and result.failures:
-            error = {"message": str(result.failures[0]), "code": plain["failures"][0]["code"] or "node-failed"}
-        self._ended(self.queue.end(run, state, plain, error, sum(one["bytes"] for one in files)))
-
-    def _end_by(self, run: ServedRun, stop: RunStop, fault: BaseException) -> None:
-        """Write down how a run ended that has none."""
-        if stop.by_server and not stop.by_caller:
-            self.queue.give_back(run)
-            return
-        if not isinstance(fault, WeftError):
-            LOGGER.error("a run failed", exc_info=fault, extra={"run": run.id})
-        self._ended(self.queue.end(run, "failed", error=plain_fault(fault)))
 
     def _ended(self, run: ServedRun | None) -> None:
         if run is None:
@@ -295,26 +226,3 @@ class Dispatcher:
             with self._changed:
                 while not self._stopping and time.monotonic() < end:
                     self._changed.wait(end - time.monotonic())
-
-
-MOST_STEPS = 2000
-"""Of a plan with more steps, the first ones are among the events."""
-
-
-def plain_fault(fault: BaseException) -> dict[str, Any]:
-    """An error of Weft as JSON values: its message, code and problems; of any other that there was one."""
-    if isinstance(fault, GraphError):
-        return plain_problems(fault.problems)
-    if isinstance(fault, HintedError):
-        return {"message": fault.message, "hint": fault.hint, "code": fault.code}
-    if isinstance(fault, WeftError):
-        return {"message": message_of(fault), "code": "failed"}
-    return {"message": f"the server failed ({type(fault).__name__}); its log says more", "code": "internal"}
-
-
-def plain_problems(problems: tuple[Problem, ...]) -> dict[str, Any]:
-    """Problems of a graph as one error: the first one's message, and all; of files only their names."""
-    found = [replace(one, file=Path(one.file).name, made_at="") for one in problems]
-    first = found[0] if found else Problem("the graph cannot run")
-    message = f"{first.where}: {first.message}" if first.where else first.message
-    return {"message": message, "hint": first.hint, "code": first.code, "problems": [one.plain() for one in found]}

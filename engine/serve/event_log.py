@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
+
+from weft.engine.serve.bell import Bell
 
 Numbered = tuple[int, Mapping[str, Any]]
 """An event with its number in its run, from 1 on."""
@@ -35,7 +35,8 @@ class EventLog:
     _count: int = 0
     _over: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _wake: set[Callable[[], object]] = field(default_factory=set, repr=False)
+    changed: Bell = field(default_factory=Bell, repr=False)
+    """Rings for each event, and at the end."""
     watched: int = 0
     """How many followers want previews."""
 
@@ -50,7 +51,7 @@ class EventLog:
                 self._drop_preview(str(event["node"]))
             if len(self._events) > MOST_EVENTS:
                 self._shorten()
-        self._notify()
+        self.changed.ring()
 
     def _drop_preview(self, node: str) -> None:
         """Forget the preview before the latest one of a node."""
@@ -59,7 +60,7 @@ class EventLog:
         if before is not None and (place := self._place(before)) < len(self._events):
             number, event = self._events[place]
             if number == before:
-                self._events[place] = number, {name: one for name, one in event.items() if name != "preview"}
+                self._events[place] = number, without_preview(event)
 
     def _shorten(self) -> None:
         half = len(self._events) // 2
@@ -79,12 +80,7 @@ class EventLog:
             self.add(last)
         with self._lock:
             self._over = True
-        self._notify()
-
-    def _notify(self) -> None:
-        for wake in tuple(self._wake):
-            with suppress(RuntimeError):  # its event loop is closed
-                wake()
+        self.changed.ring()
 
     @property
     def over(self) -> bool:
@@ -105,42 +101,40 @@ class EventLog:
             previews: whether reports of progress have their pictures.
             pause: seconds after which None is given.
         """
-        arrived = asyncio.Event()
-        wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
-        self._wake.add(wake)
         self.watched += previews
         try:
-            while True:
-                over = self._over  # looked at first: what comes in between is given before the end
-                for number, event in self.after(after):
-                    after = number
-                    yield number, event if previews else {name: one for name, one in event.items() if name != "preview"}
-                if over:
-                    return
-                try:
-                    await asyncio.wait_for(arrived.wait(), pause)
-                except TimeoutError:
-                    yield None
-                arrived.clear()
+            with self.changed.heard() as arrived:
+                while True:
+                    over = self._over  # looked at first: what comes in between is given before the end
+                    for number, event in self.after(after):
+                        after = number
+                        yield number, event if previews else without_preview(event)
+                    if over:
+                        return
+                    try:
+                        await asyncio.wait_for(arrived.wait(), pause)
+                    except TimeoutError:
+                        yield None
+                    arrived.clear()
         finally:
             self.watched -= previews
-            self._wake.discard(wake)
 
     async def ended(self, seconds: float) -> bool:
         """Wait for the end of the log for so long; whether it has ended."""
-        arrived = asyncio.Event()
-        wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
-        self._wake.add(wake)
-        try:
-            async with asyncio.timeout(seconds):
-                while not self._over:
-                    await arrived.wait()
-                    arrived.clear()
-        except TimeoutError:
-            return self._over
-        finally:
-            self._wake.discard(wake)
+        with self.changed.heard() as arrived:
+            try:
+                async with asyncio.timeout(seconds):
+                    while not self._over:
+                        await arrived.wait()
+                        arrived.clear()
+            except TimeoutError:
+                return self._over
         return True
+
+
+def without_preview(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event without its picture."""
+    return {name: one for name, one in event.items() if name != "preview"}
 
 
 class EventLogs:

@@ -14,7 +14,7 @@ from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
 from weft.engine.serve.admission import Asked, raise_if_any
 from weft.engine.serve.answers import Refused, json_answer, not_found, refusal
-from weft.engine.serve.dispatcher import plain_problems
+from weft.engine.serve.plain_faults import plain_problems
 from weft.engine.serve.request_bodies import read_json_body
 from weft.engine.serve.route_tools import caller_of, service_of
 from weft.engine.serve.service import Service

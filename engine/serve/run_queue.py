@@ -17,7 +17,7 @@ from typing import Any
 
 from weft.engine.errors import InputError, StoreError
 from weft.engine.serve.callers import Quota
-from weft.engine.serve.served_run import RunRequest, RunState, ServedRun, new_id
+from weft.engine.serve.served_run import RunEnd, RunRequest, ServedRun, new_id
 from weft.engine.unicode_text import exact_json, read_json
 
 VERSION = 1
@@ -245,23 +245,17 @@ class RunQueue:
             (caller, seconds / self.quota(caller).share),
         )
 
-    def end(
-        self,
-        run: ServedRun,
-        state: RunState,
-        result: Mapping[str, Any] | None = None,
-        error: Mapping[str, Any] | None = None,
-        bytes: int = 0,
-    ) -> ServedRun | None:
+    def end(self, run: ServedRun, outcome: RunEnd) -> ServedRun | None:
         """Write down how an attempt ended; None where the run is in another attempt, or over, by now."""
-        now = time.time()
+        now, result, error = time.time(), outcome.result, outcome.error
+        size = sum(one["bytes"] for one in outcome.files)
         with self._transaction():
             changed = self._base.execute(
                 "UPDATE runs SET state = ?, ended = ?, result = ?, error = ?, bytes = ? "
                 "WHERE id = ? AND state = 'running' AND attempt = ?",
                 (
-                    *(state, now, None if result is None else _text(result), None if error is None else _text(error)),
-                    *(bytes, run.id, run.attempt),
+                    *(outcome.state, now, None if result is None else _text(result)),
+                    *(None if error is None else _text(error), size, run.id, run.attempt),
                 ),
             )
             if not changed.rowcount:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from weft.engine.serve.result_files import FileRecord
+
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 ENDED: frozenset[RunState] = frozenset({"done", "failed", "cancelled"})
@@ -100,3 +102,18 @@ class ServedRun:
             "error": self.error,
             "url": f"/api/runs/{self.id}",
         }
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How an attempt ended: `ServedRun` has what the members mean."""
+
+    state: RunState
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def files(self) -> list[FileRecord]:
+        """The files that it gave."""
+        found: list[FileRecord] = (self.result or {}).get("files", [])
+        return found

@@ -10,8 +10,9 @@ import pytest
 
 from tests.refusals import refused
 from weft.engine.serve.callers import Quota
+from weft.engine.serve.result_files import FileRecord
 from weft.engine.serve.run_queue import ATTEMPTS, QueueFull, RunQueue
-from weft.engine.serve.served_run import RunRequest, ServedRun
+from weft.engine.serve.served_run import RunEnd, RunRequest, ServedRun
 
 QUOTAS = {"large": Quota(share=3.0), "narrow": Quota(running=1), "poor": Quota(seconds_a_day=1e-7)}
 
@@ -57,7 +58,7 @@ def test_priorities_go_first_and_some_callers_run_one_at_a_time(queue: RunQueue)
     one, other = submit(queue, "narrow"), submit(queue, "narrow")
     assert taken(queue).id == one.id and queue.take() is None
     running = queue.get(one.id)
-    assert running is not None and queue.end(running, "done", {}) is not None
+    assert running is not None and queue.end(running, RunEnd("done", {})) is not None
     assert taken(queue).id == other.id
 
 
@@ -70,9 +71,9 @@ def test_a_run_ends_once_and_by_its_present_attempt(tmp_path: Path) -> None:
     assert after.recover() == 1
     second = taken(after)
     assert (second.id, second.attempt) == (id, 2)
-    assert after.end(first, "failed") is None
-    ended = after.end(second, "done", {"files": []})
-    assert ended is not None and ended.state == "done" and after.end(second, "failed") is None
+    assert after.end(first, RunEnd("failed")) is None
+    ended = after.end(second, RunEnd("done", {"files": []}))
+    assert ended is not None and ended.state == "done" and after.end(second, RunEnd("failed")) is None
     after.close()
 
 
@@ -92,7 +93,7 @@ def test_a_run_that_ends_the_server_each_time_has_failed(queue: RunQueue) -> Non
 def test_keys_find_their_run_and_spent_time_is_counted(queue: RunQueue) -> None:
     assert submit(queue, key="k").id == submit(queue, key="k").id != submit(queue, "b", key="k").id
     run = submit(queue, "poor", priority=5)
-    queue.end(taken(queue), "done", {})
+    queue.end(taken(queue), RunEnd("done", {}))
     with pytest.raises(QueueFull):
         submit(queue, "poor")
     assert queue.get(run.id) is not None
@@ -102,7 +103,7 @@ def test_old_runs_are_forgotten_beyond_a_budget_and_others_never(queue: RunQueue
     ended = []
     for _ in range(3):
         run = submit(queue)
-        queue.end(taken(queue), "done", {}, bytes=100)
+        queue.end(taken(queue), RunEnd("done", {"files": [FileRecord(name="a", media_type="", bytes=100, digest="")]}))
         ended.append(run.id)
     waits = submit(queue)
     assert queue.forget(250, 100) == ended[:1] and queue.forget(0, 100) == ended[1:]
