@@ -54,6 +54,18 @@ def has_local_clock(device: int) -> bool:
     return hasattr(os, "major") and os.major(device) != 0
 
 
+def settled(stamp: FileStamp, device: int, now: int, seen: int) -> bool:
+    """Whether any write from now on shows in the stamp of a file.
+
+    It does once the clock of its file system has gone on for `SETTLING` since it was written. That clock may be another
+    than ours, and programs set times to the future; then it is known when the file was seen that long ago.
+
+    Args:
+        now, seen: the present, and when the file was first seen with this stamp, in nanoseconds since 1970.
+    """
+    return now - seen > SETTLING or now - stamp.written > (SETTLING if has_local_clock(device) else CLOCKS_AGREE)
+
+
 def wait_for_tick(stamp: FileStamp) -> bool:
     """Wait, if a file was written just now, until its next write would get a later time; whether it waited."""
     age = time.time_ns() - stamp.written

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weft.engine.errors import ChangedFile, InputError
-from weft.engine.file_stamp import CLOCKS_AGREE, SETTLING, FileStamp, has_local_clock, wait_for_tick
+from weft.engine.file_stamp import FileStamp, settled, wait_for_tick
 from weft.engine.keys import Digest, digest_open_file
 from weft.engine.unicode_text import escaped
 from weft.engine.weights.digest_memory import DigestMemory, Seen
@@ -118,26 +118,21 @@ class FileDigests:
     def _hashed(self, path: Path, name: str, before: os.stat_result) -> HashedFile | None:
         """A file with its digest; None where it was written meanwhile."""
         stamp, began = FileStamp.of(before), self.now()
-        settled, at = self._settled(name, stamp, before.st_dev, began)
+        at = self._first_seen(name, stamp, began)
+        certain = settled(stamp, before.st_dev, began, at)
         with _opened(path) as handle:
             if FileStamp.of(os.fstat(handle)) != stamp:
                 return None
             content = digest_open_file(handle)
             if FileStamp.of(os.fstat(handle)) != stamp:
                 return None
-        self._remember(name, Seen(stamp, content if settled else None, at))
-        return HashedFile(stamp, content, settled)
+        self._remember(name, Seen(stamp, content if certain else None, at))
+        return HashedFile(stamp, content, certain)
 
-    def _settled(self, name: str, stamp: FileStamp, device: int, now: int) -> tuple[bool, int]:
-        """Whether any write from now on shows in a file's stamp, and when the file was first seen with this stamp.
-
-        It does once the clock of its file system has gone on for `SETTLING` since it was written. That clock may be
-        another than ours, and programs set times to the future; then it is known when the file was seen that long ago.
-        """
+    def _first_seen(self, name: str, stamp: FileStamp, now: int) -> int:
+        """When a file was first seen with this stamp."""
         known = self._seen(name, stamp)
-        at = known.at if known and known.at <= now else now
-        age = now - stamp.written
-        return now - at > SETTLING or age > (SETTLING if has_local_clock(device) else CLOCKS_AGREE), at
+        return known.at if known and known.at <= now else now
 
     def _seen(self, name: str, stamp: FileStamp) -> Seen | None:
         """What is known of a file in this state, by this process or by others."""

@@ -47,8 +47,14 @@ class Quantisation:
     parts: tuple[str, ...] = ()
     marks: frozenset[str] = frozenset()
 
-    def found(self, header: Header) -> str | None:
-        """The name of a tensor of this format; None where there is none."""
+    def found(self, header: Header, names: str) -> str | None:
+        """The name of a tensor of this format; None where there is none.
+
+        Args:
+            names: of all tensors, one after the other: what is nowhere in there is in no name.
+        """
+        if not any(part in names for part in self.parts) and self.marks.isdisjoint(header.dtypes.values()):
+            return None
         ends = tuple(part for part in self.parts if not part.endswith("."))
         inner = tuple(part for part in self.parts if part.endswith("."))
         for name in header.shapes:
@@ -83,8 +89,9 @@ def refuse_quantised(where: str, header: Header) -> None:
     Args:
         where: what messages call the file.
     """
+    names = "\n".join(header.shapes)
     for one in QUANTISATIONS:
-        if name := one.found(header):
+        if name := one.found(header, names):
             raise _unsupported(where, f"weights in {one.name} (`{name}`)")
     for name, dtype in header.dtypes.items():
         if name.endswith((".weight", ".bias")) and dtype not in FLOATS and dtype not in BLOCKS:

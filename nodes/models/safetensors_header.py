@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from weft.engine import InputError
+from weft.engine.file_memory import FileMemory
 from weft.engine.regular_file import UNFIT, opened_regular
 from weft.nodes.models.gguf_header import read_gguf
 from weft.nodes.models.tensor_header import (
@@ -53,6 +54,11 @@ FORMATS: Mapping[str, tuple[int, str]] = {"F64": (8, "d"), "F32": (4, "f"), "F16
 MOST_NUMBERS = 64
 """The most elements of a tensor that `read_numbers` reads."""
 
+MOST_KEPT = 50_000
+"""Of so many tensors the headers are kept, some twenty megabytes: those of about twenty models."""
+
+_HEADERS: FileMemory[Header] = FileMemory(MOST_KEPT, lambda header: 1 + len(header.shapes))
+
 
 def read_shapes(path: Path) -> Shapes:
     """The shape of each tensor in a safetensors file, by name; raises as `read_header` does."""
@@ -60,7 +66,7 @@ def read_shapes(path: Path) -> Shapes:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a safetensors file, or of a GGUF file as one.
+    """The header of a safetensors file, or of a GGUF file as one; kept for the next time, until the file is written.
 
     Raises:
         InputError: for a pickle, for a file that is no safetensors file, and for one that is cut short.
@@ -68,17 +74,21 @@ def read_header(path: Path) -> Header:
     refuse_pickle(path)
     try:
         with opened_regular(path) as (descriptor, size):
-            if os.pread(descriptor, len(GGUF), 0) == GGUF:
-                return read_gguf(path, descriptor, size)
-            text = _text(path, descriptor, size)
-            header, end = _parsed(path, text)
-            _check_size(path, descriptor, size, 8 + len(text), end)
+            return _HEADERS.of(os.fstat(descriptor), lambda: _read_open(path, descriptor, size))
     except OSError as fault:
         if fault.errno not in UNFIT:
             raise
         raise InputError(
             f"`{path.name}` cannot be read: {fault.strerror}", "give a safetensors file", "wrong-kind-of-file"
         ) from None
+
+
+def _read_open(path: Path, descriptor: int, size: int) -> Header:
+    if os.pread(descriptor, len(GGUF), 0) == GGUF:
+        return read_gguf(path, descriptor, size)
+    text = _text(path, descriptor, size)
+    header, end = _parsed(path, text)
+    _check_size(path, descriptor, size, 8 + len(text), end)
     return header
 
 

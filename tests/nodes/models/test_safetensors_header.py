@@ -94,3 +94,11 @@ def test_a_file_whose_data_were_never_written_is_damaged(tmp_path: Path) -> None
     size = 2**40
     with refused("damaged-file", "empty.safetensors"):
         read_shapes(headed(tmp_path / "empty.safetensors", {"a": {**GOOD, "data_offsets": [0, size]}}, size))
+
+
+def test_a_header_is_read_again_where_the_file_was_written(tmp_path: Path) -> None:
+    path = headed(tmp_path / "a.safetensors", {"a": GOOD}, 24)
+    assert [*read_shapes(path)] == [*read_shapes(path)] == ["a"]
+    path.unlink()
+    headed(path, {"b": GOOD}, 24)
+    assert [*read_shapes(path)] == ["b"]
