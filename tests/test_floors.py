@@ -9,7 +9,7 @@ from tests.imports import arrows
 ENGINE = ["store", "weights", "graph", "spec", "checking"]
 ENGINE += ["graph_files shipped_graphs workspace", "planning", "running", "show"]
 ENGINE += ["session submission watching part_times graph_copy client"]
-ENGINE += ["farm interop", "serve", "cli", "__init__"]
+ENGINE += ["farm interop", "serve", "leased", "cli", "__init__"]
 NODES = ["builtin pictures", "models", "prompting", "families", "sampling", "fine_tuning", "library interop"]
 NODES += ["training", "__init__"]
 HOUSE = {"engine": ENGINE, "nodes": NODES}

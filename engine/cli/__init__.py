@@ -38,10 +38,11 @@ COMMANDS = (
     "bench",
     "schema",
     "serve",
+    "work",
 )
 """Modules of this package with one command each, in the order of the help."""
 
-MODULES = {"train": "run_training", "import": "import_graph", "export": "export_graph"}
+MODULES = {"train": "run_training", "work": "work_queue", "import": "import_graph", "export": "export_graph"}
 """The module of a command, where it does not have the command's name."""
 
 GROUPS = {"models": "models", "store": "store", "settings": "settings_listing", "farm": "farm"}

@@ -30,7 +30,7 @@ AddToken = Annotated[
     typer.Option("--add-token", metavar="NAME", help="Add a caller to --tokens, print their token once, and exit."),
 ]
 Scopes = Annotated[
-    str, typer.Option("--scopes", help="With --add-token: run, graphs, results, admin; several with commas.")
+    str, typer.Option("--scopes", help="With --add-token: run, graphs, results, work, admin; several with commas.")
 ]
 Data = Annotated[
     Path | None,
@@ -45,6 +45,16 @@ Allow = Annotated[
 ]
 AtOnce = Annotated[
     int, typer.Option("--at-once", min=1, max=64, help="Runs that are under way at a time; they take turns on devices.")
+]
+NoRun = Annotated[
+    bool, typer.Option("--no-run", help="Run nothing here: workers (weft work) run everything, with their own models.")
+]
+Lease = Annotated[
+    float,
+    typer.Option("--lease", min=1, metavar="SECONDS", help="After which a silent worker's run is given to another."),
+]
+ResultSize = Annotated[
+    str, typer.Option("--result", metavar="SIZE", help="All files that a worker may send for one run.")
 ]
 Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Runs that may wait; more are answered with 429.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", min=0.1, metavar="SECONDS", help="What a run may take.")]
@@ -69,6 +79,9 @@ def command(
     jobs: Jobs = None,
     allow: Allow = None,
     at_once: AtOnce = 8,
+    no_run: NoRun = False,
+    lease: Lease = 15.0,
+    result: ResultSize = "2G",
     waiting: Waiting = 1000,
     time_limit: TimeLimit = 3600.0,
     grace: Grace = 30.0,
@@ -101,7 +114,9 @@ def command(
         hosts=tuple(host_names or ()),
         jobs=tuple(jobs or ()),
         allowed=frozenset(allow or ()),
-        at_once=at_once,
+        at_once=0 if no_run else at_once,
+        lease=lease,
+        result_bytes=_bytes("--result", result),
         waiting=waiting,
         time_limit=time_limit,
         grace=grace,

@@ -13,7 +13,7 @@ from weft.engine.errors import GraphError, InputError, NodeError, Problem
 from weft.engine.running.result import Result
 from weft.engine.verdict import Verdict
 
-_EVENTS: Mapping[str, type[events.Event]] = {
+EVENTS: Mapping[str, type[events.Event]] = {
     "run_started": events.RunStarted,
     "node_started": events.NodeStarted,
     "node_progress": events.NodeProgress,
@@ -38,7 +38,7 @@ def event_of(plain: Mapping[str, Any], path: str = "") -> events.Event | None:
     Args:
         path: where the file of an artifact lies here.
     """
-    kind = _EVENTS.get(str(plain.get("event")))
+    kind = EVENTS.get(str(plain.get("event")))
     if kind is None:
         return None
     if kind is events.OutputGiven:

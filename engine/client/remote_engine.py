@@ -180,7 +180,7 @@ class Remote:
             self._workspace = Workspace(inputs=self.inputs, nodes=self.nodes)
         space = self._workspace
         read = as_graph(graph, space.limits.max_file_bytes)
-        sent = FilesSent(space, lambda content: self._patient(lambda: self._calls.send(content)))
+        sent = FilesSent(space, lambda path: self._patient(lambda: self._calls.send(path.read_bytes())))
         whole = sent(whole_graph(read, space))
         return {"graph": read_json(write(whole, None)), "only": list(one_or_many(only))}
 

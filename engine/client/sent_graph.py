@@ -39,12 +39,13 @@ class FilesSent:
     """Sends the files that graphs name, each once, and names them as the server does.
 
     Args:
-        send: sends the bytes of a file, and gives its name there.
+        send: gives the name that a file has there, having sent it where it is not.
     """
 
     workspace: Workspace
-    send: Callable[[bytes], str]
-    _names: dict[Path, str] = field(default_factory=dict, repr=False)
+    send: Callable[[Path], str]
+    names: dict[Path, str] = field(default_factory=dict, repr=False)
+    """The files that were named so far."""
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph with the names that its files have on the server; what is not here is left as it is."""
@@ -79,6 +80,6 @@ class FilesSent:
         return given if path is None or not path.is_file() else self._name(path.resolve())
 
     def _name(self, path: Path) -> str:
-        if path not in self._names:
-            self._names[path] = self.send(path.read_bytes())
-        return self._names[path]
+        if path not in self.names:
+            self.names[path] = self.send(path)
+        return self.names[path]

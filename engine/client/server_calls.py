@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
@@ -50,10 +51,12 @@ class ServerCalls:
     Args:
         url: of the server, without a path.
         token: goes into the header of every request.
+        silence: seconds without a byte after which a connection counts as lost.
     """
 
     url: str
     token: str | None = field(default=None, repr=False)
+    silence: float = SILENCE
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -84,6 +87,33 @@ class ServerCalls:
         headers = {"Content-Type": "application/octet-stream", "Content-Digest": f"sha-256=:{digest}:"}
         with self._opened("/api/files", content, headers) as answer:
             return str(_parsed(answer.read(), self.url)["name"])
+
+    def parsed(self, answer: HTTPResponse) -> Any:
+        """The JSON of an open answer.
+
+        Raises:
+            InputError: where it is none.
+        """
+        return _parsed(answer.read(), self.url)
+
+    def put(self, path: str, file: Path) -> Any:
+        """Send a file, as it is read, to the address that it is to have."""
+        with file.open("rb") as content:
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
+            with self._opened(path, content, headers, "PUT") as answer:
+                return self.parsed(answer)
+
+    def fetch(self, path: str, file: Path, most: int) -> None:
+        """Get what a path answers into a file.
+
+        Raises:
+            InputError: where it has more bytes than it may have.
+        """
+        with self.opened(path) as answer, file.open("xb") as part:
+            while chunk := answer.read(2**20):
+                if part.tell() + len(chunk) > most:
+                    raise InputError(f"{path} has more than {most:,} bytes", "", "unusable-input")
+                part.write(chunk)
 
     def events(self, answer: HTTPResponse) -> Iterator[tuple[int, dict[str, Any]]]:
         """The events of an open stream, with their numbers.
@@ -118,11 +148,15 @@ class ServerCalls:
         return self._opened(path, json.dumps(body).encode(), {**given, "Content-Type": "application/json"})
 
     @contextmanager
-    def _opened(self, path: str, content: bytes | None, headers: Mapping[str, str]) -> Iterator[HTTPResponse]:
+    def _opened(
+        self, path: str, content: bytes | BinaryIO | None, headers: Mapping[str, str], method: str | None = None
+    ) -> Iterator[HTTPResponse]:
         own = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        request = Request(f"{self.url.rstrip('/')}{quote(path, safe='/?=&%')}", content, {**headers, **own})
+        request = Request(
+            f"{self.url.rstrip('/')}{quote(path, safe='/?=&%')}", content, {**headers, **own}, method=method
+        )
         try:
-            answer: HTTPResponse = self._opener().open(request, timeout=SILENCE)
+            answer: HTTPResponse = self._opener().open(request, timeout=self.silence)
         except HTTPError as refusal:
             with refusal:
                 _raise(refusal.code, refusal.read(10**7), refusal.headers.get("retry-after"))

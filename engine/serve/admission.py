@@ -46,6 +46,9 @@ REMEMBERED = 10.0
 
 MOST_REMEMBERED = 200
 
+MODELS = frozenset({"unknown-model", "not-downloaded"})
+"""The problems of a graph whose models are not on this machine."""
+
 
 @dataclass(frozen=True)
 class _Admitted:
@@ -69,11 +72,13 @@ class Admission:
         workspace: what graphs are checked with.
         graphs: the server's own.
         allowed: the node types, and categories of such, that graphs which are posted may have; empty allows all.
+        elsewhere: whether models are those of workers alone, so that one which is not here is no problem.
     """
 
     workspace: Workspace
     graphs: GraphFolder
     allowed: frozenset[str] = frozenset()
+    elsewhere: bool = False
     _admitted: dict[Digest, _Admitted] = field(default_factory=dict, repr=False)
 
     def graph(self, asked: Asked) -> Graph:
@@ -101,6 +106,8 @@ class Admission:
 
     def _checked(self, graph: Graph, asked: Asked) -> Checked:
         checked = self.workspace.check(graph, asked.only)
+        if self.elsewhere:
+            checked = replace(checked, problems=tuple(one for one in checked.problems if one.code not in MODELS))
         if isinstance(asked.graph, str) or not self.allowed or checked.problems:
             return checked
         raise_if_any(self._refused(checked))
@@ -138,6 +145,16 @@ class Admission:
         title = printable(graph.title)[:200]
         request = RunRequest("", asked.name, title, asked.parameters, whole, asked.only, fingerprint=fingerprint)
         return _Admitted(request, source, now)
+
+    def recheck(self, graph: Graph, only: tuple[str, ...]) -> bool:
+        """Check once more what was written down, before others run it; whether all of it was checked.
+
+        Raises:
+            GraphError: where it cannot run any more, as a file that it names is gone.
+        """
+        problems = self.workspace.check(graph, only).problems
+        raise_if_any(one for one in problems if not self.elsewhere or one.code not in MODELS)
+        return not problems
 
     def read(self, name: str, content: bytes) -> Graph:
         """The graph of a request that was written down.

@@ -18,9 +18,10 @@ from typing import Literal, get_args
 from weft.engine.atomic_write import replace_file
 from weft.engine.errors import InputError, listed, nearest
 
-Scope = Literal["run", "graphs", "results", "admin"]
+Scope = Literal["run", "graphs", "results", "work", "admin"]
 """`run`: run the graphs of the server, and see the own runs; `graphs`: post any graph; `results`: see runs of others;
-`admin`: all of that, cancel runs of others, raise priorities, pause jobs."""
+`work`: take runs of everyone from the queue and say how they end; `admin`: all of that, cancel runs of others, raise
+priorities, pause jobs."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from weft.engine.planning.planner import Plan
 from weft.engine.process_end import start_thread
 from weft.engine.serve.admission import Admission
+from weft.engine.serve.bell import Bell
 from weft.engine.serve.event_log import EventLogs
 from weft.engine.serve.run_attempt import RunAttempt, RunStop
 from weft.engine.serve.run_queue import RunQueue
@@ -40,10 +41,11 @@ class Dispatcher:
 
     Args:
         folder: each run has its files in a folder of its id in there.
-        at_once: how many runs may compute at a time; they take turns on the devices.
+        at_once: how many runs may compute at a time; they take turns on the devices. With 0 workers run all.
         time_limit: seconds that a run may take.
         keep_bytes, keep_runs: beyond these the oldest runs that have ended are forgotten, with their files.
         ended: hears of each run that has ended.
+        leased: hears of each run of a worker's that is to be cancelled.
     """
 
     engine: Engine
@@ -56,6 +58,9 @@ class Dispatcher:
     keep_bytes: int = 10 * 10**9
     keep_runs: int = 100_000
     ended: Callable[[ServedRun], None] = lambda run: None
+    leased: Callable[[ServedRun], None] = lambda run: None
+    waits: Bell = field(default_factory=Bell, repr=False)
+    """Rings where a run waits, and where the server stops."""
     _running: dict[str, RunStop] = field(default_factory=dict, repr=False)
     _new: deque[str] = field(default_factory=deque, repr=False)
     _to_cancel: set[str] = field(default_factory=set, repr=False)
@@ -78,6 +83,7 @@ class Dispatcher:
         with self._changed:
             self._new.append(run.id)
             self._changed.notify_all()
+        self.waits.ring()
 
     def cancel(self, id: str) -> ServedRun | None:
         """Cancel a run, at once where it waits, else within its present step; the run as it is. None if unknown."""
@@ -86,6 +92,8 @@ class Dispatcher:
             return None
         if run.state == "cancelled":
             self._close(run)
+        elif run.lease and not run.over:
+            self.leased(run)
         elif run.state == "running":
             self._to_cancel.add(id)
             if stop := self._running.get(id):
@@ -192,16 +200,18 @@ class Dispatcher:
         try:
             outcome = attempt(lambda: self._plans.pop(run.id, planned) or self._planned(run, document))
             if outcome is None:
-                self.queue.give_back(run)
+                back = self.queue.give_back(run)
+                self.has_ended(back if back and back.over else None)  # cancelled at the last moment
             else:
-                self._ended(self.queue.end(run, outcome))
+                self.has_ended(self.queue.end(run, outcome))
         finally:
             self._running.pop(run.id, None)
             self._to_cancel.discard(run.id)
             with self._changed:
                 self._changed.notify_all()
 
-    def _ended(self, run: ServedRun | None) -> None:
+    def has_ended(self, run: ServedRun | None) -> None:
+        """A run has ended, by whoever ran it; None where it had before."""
         if run is None:
             return
         self._close(run)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from weft.engine.errors import WeftError
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
+from weft.engine.serve import hidden_places
 from weft.engine.serve.admission import Asked, raise_if_any
 from weft.engine.serve.answers import Refused, json_answer, not_found, refusal
 from weft.engine.serve.plain_faults import plain_problems
@@ -140,11 +141,7 @@ async def answered(service: Service, work: Any) -> Any:
 
 def without_places_in(service: Service, plain: Any) -> Any:
     """JSON values with texts that do not say where the server's folders lie."""
-    if isinstance(plain, str):
-        return service.without_places(plain)
-    if isinstance(plain, Mapping):
-        return {name: without_places_in(service, one) for name, one in plain.items()}
-    return [without_places_in(service, one) for one in plain] if isinstance(plain, list) else plain
+    return hidden_places.without_places_in(plain, service.places)
 
 
 def _graph_records(service: Service) -> dict[str, Any]:

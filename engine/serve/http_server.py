@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from weft.engine.errors import InputError
+from weft.engine.folder_lock import only_one
 from weft.engine.serve.request_guard import LOOPBACK, RequestGuard
 from weft.engine.serve.service import Service
 from weft.engine.serve.web_app import web_app
@@ -44,7 +44,7 @@ def serve(service: Service, host: str, port: int) -> None:
     """
     check_address(service, host)
     configure_logs()
-    with _only_one(service.options.data), _bound(host, port) as bound:
+    with only_one(service.options.data, "server"), _bound(host, port) as bound:
         server = _Server(_config(web_app(service), service.options.grace))
         server.service = service
         shown = f"[{host}]" if ":" in host else host
@@ -91,26 +91,6 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
             message = f"{host}:{port} cannot be used: {fault.strerror}"
             raise InputError(message, "choose another with --port", "address-in-use") from None
         yield found
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """A folder has one server: another would begin again what this one runs.
-
-    Raises:
-        InputError: where it has one already.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                message = f"another server has the folder {folder}"
-                raise InputError(message, "name another with --data DIR", "folder-in-use") from None
-        yield
 
 
 class _JsonLines(logging.Formatter):

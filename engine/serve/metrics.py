@@ -35,6 +35,13 @@ class Metrics:
         self._took = Histogram("weft_run_seconds", "Seconds that runs took.", buckets=SECONDS, registry=own)
         self._queue = Gauge("weft_queue_runs", "Runs that wait and that run.", ["state"], registry=own)
 
+        self._leases = Counter("weft_leases", "Runs that workers had, by how that ended.", ["end"], registry=own)
+        self._workers = Gauge("weft_workers", "Workers that asked for runs in the last minute.", registry=own)
+
+    def lease_ended(self, how: str) -> None:
+        """A worker has a run no longer: `done`, `failed`, `cancelled`, `returned`, `declined`, `expired` or `lost`."""
+        self._leases.labels(how).inc()
+
     def answered(self, method: str, status: int, seconds: float | None) -> None:
         """A request was answered.
 
@@ -52,12 +59,14 @@ class Metrics:
             self._waited.observe(max(0.0, run.started - run.submitted))
             self._took.observe(max(0.0, run.ended - run.started))
 
-    def text(self, counts: Mapping[str, int]) -> bytes:
+    def text(self, counts: Mapping[str, int], workers: int = 0) -> bytes:
         """All measures.
 
         Args:
             counts: how many runs are in each state now.
+            workers: how many take runs from the queue.
         """
+        self._workers.set(workers)
         for state in ("queued", "running"):
             self._queue.labels(state).set(counts.get(state, 0))
         return generate_latest(self.registry)

@@ -9,6 +9,7 @@ from typing import Any
 from weft.engine.farm.work.job_actions import ACTIONS
 from weft.engine.graph.graph import Graph
 from weft.engine.serve.callers import Scope
+from weft.engine.serve.lease_operations import LEASE_SCHEMAS, lease_paths
 from weft.engine.show.parameter_schema import parameters_schema
 from weft.engine.spec.catalog import Catalog
 
@@ -21,7 +22,7 @@ def openapi_document(graphs: Mapping[str, Graph], catalog: Catalog) -> dict[str,
     Args:
         graphs: those that the server offers, by name.
     """
-    paths: dict[str, Any] = {path: dict(operations) for path, operations in _fixed().items()}
+    paths: dict[str, Any] = {path: dict(operations) for path, operations in _fixed().items()} | lease_paths()
     for name, graph in graphs.items():
         paths[f"/api/graphs/{name}/runs"] = {"post": _run_of_graph(name, graph, catalog)}
         paths[f"/api/graphs/{name}"] = {"get": _operation(f"Show {name}", "run", f"show_{_id(name)}", "Graph")}
@@ -32,7 +33,7 @@ def openapi_document(graphs: Mapping[str, Graph], catalog: Catalog) -> dict[str,
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _SCHEMAS,
+            "schemas": {**_SCHEMAS, **LEASE_SCHEMAS},
             "responses": {"Problem": _content("A problem.", "Problem", "application/problem+json")},
         },
     }
@@ -257,6 +258,8 @@ _SCHEMAS: Mapping[str, Any] = {
         started=_TIME,
         ended=_TIME,
         attempt={"type": "integer"},
+        worker={"type": ["string", "null"], "description": "That runs it or ran it; null for the server itself."},
+        declined={"type": "object", "description": "Why workers cannot run it, by their names, while it waits."},
         ahead={"type": "integer", "description": "How many runs go first, while it waits."},
         result={"anyOf": [{"$ref": "#/components/schemas/Result"}, {"type": "null"}]},
         error={"type": ["object", "null"], "description": "`message`, `code` and perhaps `problems`."},

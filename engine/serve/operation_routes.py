@@ -31,7 +31,7 @@ async def measures(request: Request) -> Response:
     """What Prometheus reads; needs the scope `admin`."""
     caller_of(request, "admin")
     service = service_of(request)
-    text = await run_sync(lambda: service.metrics.text(service.queue.counts()))
+    text = await run_sync(lambda: service.metrics.text(service.queue.counts(), len(service.leases.workers())))
     return Response(text, media_type=service.metrics.content_type)
 
 
@@ -45,6 +45,7 @@ async def show_server(request: Request) -> Response:
             "caller": {"name": caller.name, "scopes": sorted(caller.scopes)},
             "queue": {"queued": counts.get("queued", 0), "running": counts.get("running", 0)},
             "callers": service.queue.counts_by_caller() if caller.may("results") else {},
+            "workers": service.leases.workers() if caller.may("results") else [],
             "limits": {
                 "waiting": min(caller.quota.waiting, service.options.waiting),
                 "time_limit": service.options.time_limit,

@@ -21,16 +21,21 @@ class FileRecord(TypedDict):
 
 def described_files(paths: Iterable[Path], folder: Path) -> list[FileRecord]:
     """The files that a run delivered into its folder, in their order."""
-    endings = {suffix: name for name, suffix in SUFFIXES.items()}
-    return [
-        {
-            "name": path.relative_to(folder).as_posix(),
-            "media_type": endings.get(path.suffix, "application/octet-stream"),
-            "bytes": path.stat().st_size,
-            "digest": digest_file(path),
-        }
-        for path in paths
-    ]
+    return [described(path, folder) for path in paths]
+
+
+def described(path: Path, folder: Path, digest: str | None = None) -> FileRecord:
+    """A file in the folder of a run.
+
+    Args:
+        digest: of its content, where that is known.
+    """
+    return {
+        "name": path.relative_to(folder).as_posix(),
+        "media_type": next((name for name, one in SUFFIXES.items() if one == path.suffix), "application/octet-stream"),
+        "bytes": path.stat().st_size,
+        "digest": digest_file(path) if digest is None else digest,
+    }
 
 
 def file_in(folder: Path, name: str) -> Path | None:

@@ -7,47 +7,30 @@ counts for its seconds and one more, divided by the caller's share; a caller who
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from weft.engine.errors import InputError, StoreError
 from weft.engine.serve.callers import Quota
-from weft.engine.serve.served_run import RunEnd, RunRequest, ServedRun, new_id
-from weft.engine.unicode_text import exact_json, read_json
-
-VERSION = 1
-"""The version of the tables, SQLite's `user_version`."""
+from weft.engine.serve.queue_tables import ADDED, COLUMNS, TABLES, VERSION, plain_text, run_of_row
+from weft.engine.serve.served_run import RunEnd, RunRequest, ServedRun, new_id, shown_worker
 
 ATTEMPTS = 3
-"""How often a run is begun whose server ended meanwhile, before it counts as what ends the server."""
+"""How often a run is begun whose server or worker ended meanwhile, before it counts as what ends them."""
+
+MOST_DECLINED = 20_000
+"""Of how many runs it is remembered at most that a worker cannot run them."""
 
 BEGINNING = 10.0
 """Seconds after which a run that was begun is known to whoever runs it."""
 
 DAY = 86400.0
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS runs(
-  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, caller TEXT NOT NULL, graph TEXT NOT NULL, title TEXT NOT NULL,
-  state TEXT NOT NULL, priority INTEGER NOT NULL, submitted REAL NOT NULL, started REAL NOT NULL DEFAULT 0,
-  ended REAL NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, parameters TEXT NOT NULL, wanted TEXT NOT NULL,
-  result TEXT, error TEXT, bytes INTEGER NOT NULL DEFAULT 0, key TEXT, fingerprint TEXT NOT NULL,
-  document BLOB NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS by_key ON runs(caller, key);
-CREATE INDEX IF NOT EXISTS by_state ON runs(state, number);
-CREATE INDEX IF NOT EXISTS by_caller ON runs(caller, number);
-CREATE TABLE IF NOT EXISTS shares(caller TEXT PRIMARY KEY, had REAL NOT NULL);
-"""
-
-_COLUMNS = (
-    "id, caller, graph, title, state, priority, submitted, started, ended, attempt, parameters, wanted, result, error, "
-    "bytes"
-)
 
 
 class QueueFull(Exception):  # noqa: N818 - an answer rather than a fault
@@ -66,6 +49,10 @@ class QueueFull(Exception):  # noqa: N818 - an answer rather than a fault
 
 class KeyReused(Exception):  # noqa: N818 - an answer rather than a fault
     """A key that names another request of this caller already."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - an answer rather than a fault
+    """A run is not under this lease any more."""
 
 
 class RunQueue:
@@ -98,7 +85,9 @@ class RunQueue:
             message = f"the queue {path} has version {version}, this Weft reads {VERSION}"
             raise InputError(message, "update Weft, or name another folder with --data DIR", "unsupported-version")
         with self._transaction():
-            for statement in _TABLES.split(";"):
+            for column in ADDED if version == 1 else ():
+                self._base.execute(f"ALTER TABLE runs ADD COLUMN {column}")
+            for statement in TABLES.split(";"):
                 self._base.execute(statement)
             self._base.execute(f"PRAGMA user_version={VERSION}")
 
@@ -120,18 +109,24 @@ class RunQueue:
                 raise
 
     def recover(self) -> int:
-        """Give back what ran when the last server ended; how many wait now.
+        """Give back what ran when the last server ended; how many wait now. What workers have goes on.
 
         What ended a server so often that it must be the cause has failed.
         """
-        error = {"message": f"the server ended while it ran, {ATTEMPTS} times", "code": "server-ended"}
         with self._transaction():
-            self._base.execute(
-                "UPDATE runs SET state = 'failed', ended = ?, error = ? WHERE state = 'running' AND attempt >= ?",
-                (time.time(), _text(error), ATTEMPTS),
-            )
-            self._base.execute("UPDATE runs SET state = 'queued', started = 0 WHERE state = 'running'")
+            self._give_up("state = 'running' AND lease = ''", _ended_while("server"))
+            self._base.execute("DELETE FROM declined")  # what a worker lacked it may have by now
         return self.counts().get("queued", 0)
+
+    def _give_up(self, test: str, error: Mapping[str, Any], *values: object) -> None:
+        """Let runs wait again whose attempts gave nothing; those that were to be cancelled, or were begun too often,
+        have ended by that."""
+        now, running = time.time(), f"WHERE state = 'running' AND {test}"
+        cancelled = f"UPDATE runs SET state = 'cancelled', ended = ? {running} AND stop"
+        self._base.execute(cancelled, (now, *values))
+        failed = f"UPDATE runs SET state = 'failed', ended = ?, error = ? {running} AND attempt >= ?"
+        self._base.execute(failed, (now, plain_text(error), *values, ATTEMPTS))
+        self._base.execute(f"UPDATE runs SET {_WAITING} {running}", values)
 
     def submit(self, request: RunRequest) -> tuple[ServedRun, bool]:
         """Write a request down, or find the one that has its key; whether it is a new one.
@@ -151,7 +146,7 @@ class RunQueue:
                 "fingerprint, document) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(id, request.caller, request.graph, request.title, request.priority, now),
-                    *(_text(dict(request.parameters)), _text(list(request.only)), request.key or None),
+                    *(plain_text(dict(request.parameters)), plain_text(list(request.only)), request.key or None),
                     *(request.fingerprint, request.document),
                 ),
             )
@@ -210,21 +205,36 @@ class RunQueue:
             (caller, row[0] or 0.0),
         )
 
-    def take(self) -> tuple[ServedRun, bytes] | None:
-        """Begin the run that is next; None where none waits that may run now. Gives its graph too."""
+    def take(self, worker: str = "", unfit: Callable[[str], str] = lambda id: "") -> tuple[ServedRun, bytes] | None:
+        """Begin the run that is next; None where none waits that may run now. Gives its graph too.
+
+        Args:
+            worker: that takes it under a lease; empty for the server itself. What it could not run is passed over.
+            unfit: why this worker cannot run one, by its id, which is remembered; empty where it can.
+        """
+        reasons = list[tuple[str, str, str]]()
         with self._transaction():
             running = dict(
                 self._base.execute("SELECT caller, COUNT(*) FROM runs WHERE state = 'running' GROUP BY caller")
             )
             waiting = self._base.execute(
                 "SELECT id, runs.caller FROM runs LEFT JOIN shares ON shares.caller = runs.caller "
-                "WHERE state = 'queued' ORDER BY priority DESC, COALESCE(had, 0), number"
+                "WHERE state = 'queued' AND NOT EXISTS "
+                "(SELECT 1 FROM declined WHERE run = runs.id AND declined.worker = ?) "
+                "ORDER BY priority DESC, COALESCE(had, 0), number",
+                (worker,),
             )
+            next: tuple[str, str] | None = None
             for id, caller in waiting:
-                if running.get(caller, 0) < self.quota(caller).running:
-                    waiting.close()
-                    return self._begin(id, caller)
-        return None
+                if running.get(caller, 0) >= self.quota(caller).running:
+                    continue
+                if not (reason := unfit(id)):
+                    next = id, caller
+                    break
+                reasons.append((id, worker, reason))
+            waiting.close()
+            self._decline(reasons)
+            return self._begin(*next, worker) if next else None
 
     def begin(self, id: str) -> tuple[ServedRun, bytes] | None:
         """Begin a run out of turn; None where it waits no more."""
@@ -232,9 +242,11 @@ class RunQueue:
             row = self._base.execute("SELECT caller FROM runs WHERE id = ? AND state = 'queued'", (id,)).fetchone()
             return self._begin(id, row[0]) if row else None
 
-    def _begin(self, id: str, caller: str) -> tuple[ServedRun, bytes]:
+    def _begin(self, id: str, caller: str, worker: str = "") -> tuple[ServedRun, bytes]:
+        lease = secrets.token_hex(16) if worker else ""
         self._base.execute(
-            "UPDATE runs SET state = 'running', started = ?, attempt = attempt + 1 WHERE id = ?", (time.time(), id)
+            "UPDATE runs SET state = 'running', started = ?, attempt = attempt + 1, lease = ?, worker = ? WHERE id = ?",
+            (time.time(), lease, worker, id),
         )
         self._charge(caller, 1.0)
         return self._one("id = ?", id), self.document(id)
@@ -245,48 +257,112 @@ class RunQueue:
             (caller, seconds / self.quota(caller).share),
         )
 
-    def end(self, run: ServedRun, outcome: RunEnd) -> ServedRun | None:
-        """Write down how an attempt ended; None where the run is in another attempt, or over, by now."""
+    def _decline(self, reasons: Iterable[tuple[str, str, str]]) -> None:
+        """Remember which runs are not to be offered to a worker again: id, worker and reason of each."""
+        self._base.executemany("INSERT OR REPLACE INTO declined(run, worker, reason) VALUES (?, ?, ?)", reasons)
+        self._base.execute(
+            "DELETE FROM declined WHERE number <= (SELECT MAX(number) FROM declined) - ?", (MOST_DECLINED,)
+        )
+
+    def declined(self, id: str) -> Mapping[str, str]:
+        """Why workers cannot run what waits, by the name of each; the latest ones."""
+        with self._lock:
+            statement = "SELECT worker, reason FROM declined WHERE run = ? ORDER BY number DESC LIMIT 20"
+            return {shown_worker(worker): reason for worker, reason in self._base.execute(statement, (id,))}
+
+    def end(self, run: ServedRun, outcome: RunEnd, publish: Callable[[], object] = lambda: None) -> ServedRun | None:
+        """Write down how an attempt ended; None where the run is in another attempt, or over, by now.
+
+        Args:
+            publish: called where this is the present attempt, before it is written down.
+        """
         now, result, error = time.time(), outcome.result, outcome.error
         size = sum(one["bytes"] for one in outcome.files)
         with self._transaction():
             changed = self._base.execute(
-                "UPDATE runs SET state = ?, ended = ?, result = ?, error = ?, bytes = ? "
-                "WHERE id = ? AND state = 'running' AND attempt = ?",
+                f"UPDATE runs SET state = ?, ended = ?, result = ?, error = ?, bytes = ? WHERE {_PRESENT}",
                 (
-                    *(outcome.state, now, None if result is None else _text(result)),
-                    *(None if error is None else _text(error), size, run.id, run.attempt),
+                    *(outcome.state, now, None if result is None else plain_text(result)),
+                    *(None if error is None else plain_text(error), size, *_present(run)),
                 ),
             )
             if not changed.rowcount:
                 return None
+            publish()
+            self._base.execute("DELETE FROM declined WHERE run = ?", (run.id,))
             self._charge(run.caller, now - run.started)
             return self._one("id = ?", run.id)
 
-    def give_back(self, run: ServedRun) -> None:
-        """Let a run wait again that was begun and is not to end here; this attempt does not count."""
+    def give_back(self, run: ServedRun, reason: str = "") -> ServedRun | None:
+        """Let a run wait again that was begun and is not to end here; this attempt does not count. None where it is in
+        another attempt, or over, by now.
+
+        Args:
+            reason: why its worker cannot run it, so that it is not offered to it again.
+        """
         with self._transaction():
-            self._base.execute(
-                "UPDATE runs SET state = 'queued', started = 0, attempt = attempt - 1 "
-                "WHERE id = ? AND state = 'running' AND attempt = ?",
-                (run.id, run.attempt),
-            )
+            changed = self._base.execute(f"UPDATE runs SET attempt = attempt - 1 WHERE {_PRESENT}", _present(run))
+            if not changed.rowcount:
+                return None
+            if reason:
+                self._decline([(run.id, run.worker, reason)])
+            self._give_up("id = ?", {}, run.id)
+            return self._one("id = ?", run.id)
+
+    def give_up(self, run: ServedRun) -> ServedRun | None:
+        """Let a run wait again whose worker is silent, unless that was so too often; None where it is over by now, or
+        in another attempt."""
+        with self._transaction():
+            if not self._base.execute(f"SELECT 1 FROM runs WHERE {_PRESENT}", _present(run)).fetchone():
+                return None
+            self._give_up("id = ?", _ended_while("worker"), run.id)
+            return self._one("id = ?", run.id)
+
+    @contextmanager
+    def holding(self, run: ServedRun) -> Iterator[None]:
+        """While the block runs, a run stays under its lease.
+
+        Raises:
+            LeaseLost: where it is not.
+        """
+        with self._transaction():
+            if not self._base.execute(f"SELECT 1 FROM runs WHERE {_PRESENT}", _present(run)).fetchone():
+                raise LeaseLost
+            yield
+
+    def leased(self) -> list[ServedRun]:
+        """What workers have."""
+        with self._lock:
+            statement = f"SELECT {COLUMNS} FROM runs WHERE state = 'running' AND lease != ''"
+            return [run_of_row(row) for row in self._base.execute(statement)]
+
+    def of_lease(self, lease: str) -> ServedRun | None:
+        """The run that is, or ended, under a lease."""
+        with self._lock:
+            return self._maybe("lease = ? AND lease != ''", lease)
+
+    def stop_asked(self, id: str) -> bool:
+        """Whether somebody asked for the end of a run that goes on."""
+        with self._lock:
+            return bool(self._base.execute("SELECT 1 FROM runs WHERE id = ? AND stop", (id,)).fetchone())
 
     def give_back_all_but(self, ids: Collection[str]) -> None:
         """Let runs wait again that were begun and that nobody runs: how they ended could not be written down."""
         with self._transaction():
             begun = self._base.execute(
-                "SELECT id FROM runs WHERE state = 'running' AND started < ?", (time.time() - BEGINNING,)
+                "SELECT id FROM runs WHERE state = 'running' AND lease = '' AND started < ?",
+                (time.time() - BEGINNING,),
             ).fetchall()
             left = [(id,) for (id,) in begun if id not in ids]
             self._base.executemany("UPDATE runs SET state = 'queued', started = 0 WHERE id = ?", left)
 
     def cancel(self, id: str) -> ServedRun | None:
-        """Cancel a run that waits; one that runs is as it was, and whoever runs it must be asked. None if unknown."""
+        """Cancel a run that waits; one that runs is marked, and whoever runs it must be asked. None if unknown."""
         with self._transaction():
             self._base.execute(
                 "UPDATE runs SET state = 'cancelled', ended = ? WHERE id = ? AND state = 'queued'", (time.time(), id)
             )
+            self._base.execute("UPDATE runs SET stop = 1 WHERE id = ? AND state = 'running'", (id,))
             return self._maybe("id = ?", id)
 
     def get(self, id: str) -> ServedRun | None:
@@ -339,8 +415,8 @@ class RunQueue:
             tests.append("number < COALESCE((SELECT number FROM runs WHERE id = ?), 0)")
             values.append(before)
         with self._lock:
-            statement = f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(tests)} ORDER BY number DESC LIMIT ?"
-            return [_run(row) for row in self._base.execute(statement, (*values, limit))]
+            statement = f"SELECT {COLUMNS} FROM runs WHERE {' AND '.join(tests)} ORDER BY number DESC LIMIT ?"
+            return [run_of_row(row) for row in self._base.execute(statement, (*values, limit))]
 
     def counts(self) -> Mapping[str, int]:
         """How many runs are in each state."""
@@ -378,22 +454,20 @@ class RunQueue:
         return found
 
     def _maybe(self, test: str, *values: object) -> ServedRun | None:
-        row = self._base.execute(f"SELECT {_COLUMNS} FROM runs WHERE {test}", values).fetchone()
-        return _run(row) if row else None
+        row = self._base.execute(f"SELECT {COLUMNS} FROM runs WHERE {test}", values).fetchone()
+        return run_of_row(row) if row else None
 
 
-def _run(row: tuple[Any, ...]) -> ServedRun:
-    id, caller, graph, title, state, priority, submitted, started, ended, attempt, *rest, bytes = row
-    parameters, only, result, error = rest
-    return ServedRun(
-        *(id, caller, graph, title, state, priority, submitted, started, ended, attempt),
-        parameters=read_json(parameters),
-        only=tuple(read_json(only)),
-        result=None if result is None else read_json(result),
-        error=None if error is None else read_json(error),
-        bytes=bytes,
-    )
+_WAITING = "state = 'queued', started = 0, lease = '', worker = ''"
+"""What is set of a run that is to wait again."""
+
+_PRESENT = "id = ? AND state = 'running' AND attempt = ? AND lease = ?"
+"""Whether an attempt is the present one of its run."""
 
 
-def _text(plain: object) -> str:
-    return exact_json(plain).decode()
+def _present(run: ServedRun) -> tuple[str, int, str]:
+    return run.id, run.attempt, run.lease
+
+
+def _ended_while(who: str) -> Mapping[str, Any]:
+    return {"message": f"the {who} ended while it ran, {ATTEMPTS} times", "code": f"{who}-ended"}

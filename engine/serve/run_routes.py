@@ -85,7 +85,10 @@ def run_record(service: Service, run: ServedRun) -> dict[str, Any]:
     """A run as the API gives it; of one that waits how many go first."""
     plain = run.plain()
     plain["error"] = without_places_in(service, plain["error"])
-    return {**plain, "ahead": service.queue.ahead(run)} if run.state == "queued" else plain
+    if run.state != "queued":
+        return plain
+    declined = service.queue.declined(run.id)
+    return {**plain, "ahead": service.queue.ahead(run), **({"declined": declined} if declined else {})}
 
 
 def _key(request: Request) -> str:

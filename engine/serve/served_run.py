@@ -19,6 +19,11 @@ ENDED: frozenset[RunState] = frozenset({"done", "failed", "cancelled"})
 RUN_ID = re.compile(r"[0-9a-f]{28}\Z")
 
 
+def shown_worker(holder: str) -> str:
+    """A worker as callers see it: `CALLER/NAME`."""
+    return holder.partition("#")[0]
+
+
 def new_id() -> str:
     """An id that sorts by time and that nobody guesses."""
     return f"{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
@@ -58,6 +63,8 @@ class ServedRun:
         result: `Result.plain` with `files` in place of `paths`, once it has ended well or with failures.
         error: why it ended otherwise: `message`, `code` and where there are some `problems`.
         bytes: the size of its files.
+        lease: of the worker that runs it; empty where the server does.
+        worker: that has or had it, as `CALLER/NAME#INSTANCE`; empty for the server.
     """
 
     id: str
@@ -75,6 +82,8 @@ class ServedRun:
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     bytes: int = 0
+    lease: str = ""
+    worker: str = ""
 
     @property
     def over(self) -> bool:
@@ -98,6 +107,7 @@ class ServedRun:
             "started": self.started or None,
             "ended": self.ended or None,
             "attempt": self.attempt,
+            "worker": shown_worker(self.worker) if self.worker else None,
             "result": {**self.result, "files": files} if self.result is not None else None,
             "error": self.error,
             "url": f"/api/runs/{self.id}",

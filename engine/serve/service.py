@@ -15,7 +15,9 @@ from weft.engine.serve.callers import Callers
 from weft.engine.serve.dispatcher import Dispatcher
 from weft.engine.serve.event_log import EventLogs
 from weft.engine.serve.graph_folder import GraphFolder
+from weft.engine.serve.hidden_places import Place, places_of, without_places
 from weft.engine.serve.job_folders import JobFolders
+from weft.engine.serve.leases import Leases
 from weft.engine.serve.metrics import Metrics
 from weft.engine.serve.run_queue import RunQueue
 from weft.engine.serve.uploads import Uploads
@@ -23,6 +25,7 @@ from weft.engine.session import Engine
 
 RUNS = "runs"
 UPLOADS = "uploads"
+PARTS = "parts"
 QUEUE = "queue.sqlite"
 """What lies in the folder of a server."""
 
@@ -37,7 +40,9 @@ class ServeOptions:
         hosts: names by which it is called, next to those of the loopback interface.
         jobs: folders of jobs, or folders that have such, to be looked at.
         allowed: node types or categories that graphs which are posted may have; empty allows all.
-        at_once: runs that compute at a time.
+        at_once: runs that compute at a time; 0 leaves all to workers, which have the models.
+        lease: seconds after which the run of a worker that is silent is given to another one.
+        result_bytes: of all files that a worker may send for one run.
         waiting: runs that may wait or run at a time.
         time_limit: seconds that a run may take.
         grace: seconds that runs have to end when the server stops, before they are given back.
@@ -53,6 +58,8 @@ class ServeOptions:
     jobs: tuple[Path, ...] = ()
     allowed: frozenset[str] = frozenset()
     at_once: int = 8
+    lease: float = 15.0
+    result_bytes: int = 2 * 2**30
     waiting: int = 1000
     time_limit: float = 3600.0
     grace: float = 30.0
@@ -83,7 +90,7 @@ class Service:
         self.queue = RunQueue(options.data / QUEUE, options.waiting, self.callers.quota)
         self.graphs = GraphFolder(options.graphs)
         self.jobs = JobFolders(options.jobs)
-        self.admission = Admission(self.engine, self.graphs, options.allowed)
+        self.admission = Admission(self.engine, self.graphs, options.allowed, options.at_once == 0)
         self.logs = EventLogs()
         self.metrics = Metrics()
         self.dispatcher = Dispatcher(
@@ -97,6 +104,19 @@ class Service:
             keep_bytes=options.keep_bytes,
             ended=self.metrics.run_ended,
         )
+        self.leases = Leases(
+            self.queue,
+            self.admission,
+            self.dispatcher,
+            self.logs,
+            self.folder(RUNS),
+            self.folder(PARTS),
+            options.lease,
+            options.time_limit,
+            options.result_bytes,
+            self.metrics.lease_ended,
+        )
+        self.dispatcher.leased = self.leases.cancel
         self.ready = False
 
     def folder(self, name: str) -> Path:
@@ -108,11 +128,13 @@ class Service:
         """While the block runs, what waits is run."""
         with settled_heap(), _quick_turns():
             self.dispatcher.start()
+            self.leases.start()
             self.ready = True
             try:
                 yield
             finally:
                 self.ready = False
+                self.leases.stop()
                 self.dispatcher.stop(self.options.grace)
                 self.queue.close()
                 self.engine.close()
@@ -120,22 +142,19 @@ class Service:
     def begin_to_stop(self) -> None:
         """Take nothing any more, and let those who follow a run go: they come back to the next server."""
         self.ready = False
+        self.leases.stop()
+        self.dispatcher.waits.ring()
         self.logs.close_all({"event": "server_stopping"})
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The server's folders, with the words that callers get for them."""
+        own = ((self.options.data, "DATA"), *(((self.options.graphs, "GRAPHS"),) if self.options.graphs else ()))
+        return (*own, *places_of(self.engine))
 
     def without_places(self, text: str) -> str:
         """A text without where the server's folders lie, as callers get it."""
-        places = self.engine.places()
-        named = [
-            (self.options.data, "DATA"),
-            (self.options.graphs, "GRAPHS"),
-            *((one, "INPUT") for one in places.inputs),
-        ]
-        named += [(one, "MODELS") for one in places.models]
-        for folder, word in named:
-            if folder is not None:
-                for spelling in {str(folder), str(folder.resolve())}:
-                    text = text.replace(spelling, word) if len(spelling) > 1 else text
-        return text
+        return without_places(text, self.places)
 
 
 @contextmanager

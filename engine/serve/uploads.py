@@ -21,6 +21,7 @@ from pathlib import Path
 from anyio.to_thread import run_sync
 
 from weft.engine.errors import InputError
+from weft.engine.folder_budget import keep_within
 
 UPLOAD_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,12}\Z")
 
@@ -112,21 +113,8 @@ class Uploads:
         name = f"{digest}{ending}"
         with self._lock:
             part.replace(self.folder / name)
-            self._shrink(keep=name)
+            keep_within(self.folder, UPLOAD_NAME, self.budget, name)
         return Upload(name, media_type, size)
-
-    def _shrink(self, keep: str) -> None:
-        files = sorted(
-            ((path.stat(), path) for path in self.folder.iterdir() if UPLOAD_NAME.match(path.name)),
-            key=lambda one: one[0].st_mtime,
-        )
-        total = sum(status.st_size for status, _ in files)
-        for status, path in files:
-            if total <= self.budget:
-                return
-            if path.name != keep:
-                path.unlink(missing_ok=True)
-                total -= status.st_size
 
     def find(self, name: str) -> Path | None:
         """The file of a name; None where there is none."""

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from weft.engine.errors import WeftError
-from weft.engine.serve import file_routes, graph_routes, job_routes, operation_routes, run_routes
+from weft.engine.serve import file_routes, graph_routes, job_routes, lease_routes, operation_routes, run_routes
 from weft.engine.serve.answers import Refused, refusal, retry_later
 from weft.engine.serve.event_streams import run_socket
 from weft.engine.serve.page_routes import page_routes
@@ -32,6 +32,7 @@ def routes() -> list[BaseRoute]:
     graph = "/api/graphs/{name:path}"
     run = "/api/runs/{id}"
     job = "/api/jobs/{job}"
+    lease = "/api/leases/{lease}"
     found: list[BaseRoute] = [
         Route("/healthz", operation_routes.health),
         Route("/readyz", operation_routes.readiness),
@@ -61,6 +62,11 @@ def routes() -> list[BaseRoute]:
         Route(f"{job}/logs/{{number}}", job_routes.show_logs),
         Route(f"{job}/files/{{name:path}}", job_routes.fetch_published),
         Route(f"{job}/{{action}}", job_routes.change_job, methods=["POST"]),
+        Route("/api/leases", lease_routes.take_lease, methods=["POST"]),
+        Route(lease, lease_routes.renew_lease, methods=["POST"]),
+        Route(f"{lease}/inputs/{{name}}", lease_routes.fetch_input),
+        Route(f"{lease}/files/{{name:path}}", lease_routes.send_result, methods=["PUT"]),
+        Route(f"{lease}/end", lease_routes.end_lease, methods=["POST"]),
         Route("/api/files", file_routes.send_file, methods=["POST"]),
         Route("/api/files/{name}", file_routes.fetch_upload),
     ]

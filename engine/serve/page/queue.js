@@ -12,6 +12,7 @@ export async function showQueue(view, { signal }) {
   const about = make("div", {});
   const runs = make("section", {});
   const callers = make("section", {});
+  const workers = make("section", {});
   const devices = make("section", {});
   let shownRuns = "";
 
@@ -25,6 +26,7 @@ export async function showQueue(view, { signal }) {
     ]), ...(server.stopping ? [make("p", { class: "fault" }, "The server stops: what waits goes on with the next one.")] : []));
     showRuns([...running.runs, ...waiting.runs.reverse()]);
     showCallers(server.callers);
+    showWorkers(server.workers);
     if (server.caller.scopes.some((one) => one === "results" || one === "admin")) showDevices(await get("/api/devices", signal), server.devices);
   }
 
@@ -35,7 +37,7 @@ export async function showQueue(view, { signal }) {
     shownRuns = key;
     runs.replaceChildren(found.length
       ? table("Runs that go on or wait", ["Run", "State", "Graph", "By", "Since", ""], found.map((run) => [
-        link(`runs/${run.id}`, run.title || run.graph || run.id), state(run.state), run.graph ?? "posted", run.caller, moment(run.started ?? run.submitted), cancel(run),
+        link(`runs/${run.id}`, run.title || run.graph || run.id), state(run.state), run.graph ?? "posted", run.worker ? `${run.caller}, on ${run.worker}` : run.caller, moment(run.started ?? run.submitted), cancel(run),
       ]))
       : make("p", {}, "Nothing runs and nothing waits."));
   }
@@ -55,6 +57,13 @@ export async function showQueue(view, { signal }) {
     callers.replaceChildren(...(rows.length > 1 ? [make("h2", {}, "Callers"), table("Callers", ["Caller", "Running", "Waiting"], rows)] : []));
   }
 
+  /** Who works on what, on other machines. */
+  function showWorkers(found) {
+    const ended = (one) => Object.entries(one.ended).map(([how, count]) => `${count} ${how}`).join(", ") || "none";
+    const rows = found.map((one) => [one.name, one.devices.join(", "), make("span", {}, ...one.runs.flatMap((id) => [link(`runs/${id}`, id), " "])), ended(one)]);
+    workers.replaceChildren(...(rows.length ? [make("h2", {}, "Workers"), table("Workers on other machines", ["Worker", "Devices", "Runs now", "Ended"], rows)] : []));
+  }
+
   function showDevices({ devices: found, loaded }, named) {
     devices.replaceChildren(make("h2", {}, "Devices"), ...(loaded ? found.map((one) => device(one, named)) : [make("p", {}, "No device is in use yet: the first run that computes takes it.")]));
   }
@@ -63,7 +72,7 @@ export async function showQueue(view, { signal }) {
     forgetToken();
     await look();
   })) : null;
-  add(view, make("h1", {}, "Queue"), about, runs, callers, devices, other);
+  add(view, make("h1", {}, "Queue"), about, runs, callers, workers, devices, other);
   await every(SECONDS, view, signal, look);
 }
 

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from tests.engine.serve.conftest import READ, SLOW, SUM, Make, make, until, written  # noqa: F401 - a fixture
+from tests.engine.serve.conftest import READ, SLOW, SUM, Make, answering, make  # noqa: F401 - a fixture
 from tests.refusals import refused
 from weft.engine import Graph, GraphError, NodeError, events
 from weft.engine.client import Remote
 from weft.engine.graph.document import built
 from weft.engine.serve.callers import Callers, add_token
-from weft.engine.serve.web_app import web_app
-
-
-class _Quiet(uvicorn.Server):
-    """A server in a thread, which gets no signals."""
-
-    def install_signal_handlers(self) -> None:
-        pass
 
 
 @pytest.fixture
 def url(make: Make) -> Iterator[str]:  # noqa: F811
     """The address of a server in a thread."""
-    config = uvicorn.Config(web_app(make()), port=0, log_config=None, timeout_graceful_shutdown=1)
-    server = _Quiet(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with answering(make()) as found:
+        yield found
 
 
 @pytest.fixture

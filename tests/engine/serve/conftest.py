@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from weft.engine import Engine
@@ -136,6 +139,30 @@ def client(service: Service) -> Iterator[TestClient]:
     """A caller of it."""
     with client_of(service) as made:
         yield made
+
+
+class _Quiet(uvicorn.Server):
+    """A server in a thread, which gets no signals."""
+
+    def install_signal_handlers(self) -> None:
+        pass
+
+
+@contextmanager
+def answering(service: Service) -> Iterator[str]:
+    """The address of a server in a thread, while the block runs."""
+    config = uvicorn.Config(web_app(service), port=0, log_config=None, timeout_graceful_shutdown=1)
+    server = _Quiet(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        service.begin_to_stop()
+        server.should_exit = True
+        thread.join()
 
 
 def run(client: TestClient, graph: str, **parameters: Any) -> dict[str, Any]:

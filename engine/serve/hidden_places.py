@@ -1,0 +1,35 @@
+"""Texts without where folders of this machine lie, as others get them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from weft.engine.workspace import Workspace
+
+Place = tuple[Path, str]
+"""A folder, and the word that stands for it."""
+
+
+def places_of(workspace: Workspace) -> tuple[Place, ...]:
+    """The folders that a workspace looks in."""
+    found = workspace.places()
+    return (*((one, "INPUT") for one in found.inputs), *((one, "MODELS") for one in found.models))
+
+
+def without_places(text: str, places: Iterable[Place]) -> str:
+    """A text with words for folders."""
+    for folder, word in places:
+        for spelling in {str(folder), str(folder.resolve())}:
+            text = text.replace(spelling, word) if len(spelling) > 1 else text
+    return text
+
+
+def without_places_in(plain: Any, places: tuple[Place, ...]) -> Any:
+    """JSON values whose texts have words for folders."""
+    if isinstance(plain, str):
+        return without_places(plain, places)
+    if isinstance(plain, Mapping):
+        return {name: without_places_in(one, places) for name, one in plain.items()}
+    return [without_places_in(one, places) for one in plain] if isinstance(plain, list) else plain
