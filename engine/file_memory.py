@@ -1,7 +1,8 @@
 """What was read of files, kept in this process by their stamps, so that a file is read again only where it was written.
 
-Used for what is asked for often and costs much to read: headers of weights for each check of a graph, the sidecars of a
-job for each look at it. Nothing is kept of a file whose next write might leave the same stamp (`weft.engine.file_stamp`).
+Used for what is asked for often and costs much to read: headers of weights for each check of a graph, the sidecars of
+a job for each look at it. Nothing is kept of a file whose next write might leave the same stamp (see
+`weft.engine.file_stamp`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Place = tuple[int, FileStamp]
 
 
 class _Seen(NamedTuple, Generic[Value]):
-    """A state of a file: when it was first seen, in nanoseconds since 1970, and what was read, where that is certain."""
+    """When a state of a file was first seen, in nanoseconds since 1970, and what was read, where that is certain."""
 
     at: int
     value: Value | None
@@ -64,7 +65,9 @@ class FileMemory(Generic[Value]):
                 self._seen.move_to_end(place)
                 return known.value
         value, at = read(), known.at if known is not None and known.at <= now else now
-        self._keep(place, _Seen(at, value, self._size(value)) if settled(stamp, place[0], now, at) else _Seen(at, None, 1))
+        self._keep(
+            place, _Seen(at, value, self._size(value)) if settled(stamp, place[0], now, at) else _Seen(at, None, 1)
+        )
         return value
 
     def _keep(self, place: Place, seen: _Seen[Value]) -> None:

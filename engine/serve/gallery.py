@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from weft.engine.serve.callers import Caller
-from weft.engine.serve.job_folders import published_records
+from weft.engine.serve.job_folders import PublishedItem, published_items
 from weft.engine.serve.served_run import ServedRun
 from weft.engine.serve.service import Service
 
-MOST_RUNS, MOST_ITEMS = 2000, 5000
+MOST_RUNS, MOST_ITEMS = 2000, 20_000
 """How many runs, and how many items of a job, are among the results."""
 
 PAGE = 200
@@ -40,31 +39,52 @@ class Wanted:
     score: str = ""
     least_first: bool = False
 
-    def has(self, result: Mapping[str, Any]) -> bool:
+    def has(self, result: GalleryResult) -> bool:
         """Whether a result is one of those."""
-        if self.graph and not self.job and result["graph"] != self.graph:
+        if self.graph and not self.job and result.graph != self.graph:
             return False
-        return not self.seed or self.seed in map(str, result["seeds"])
+        return not self.seed or self.seed in map(str, result.seeds)
 
 
-def results(service: Service, caller: Caller, wanted: Wanted) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class GalleryResult:
+    """What a result is chosen and ordered by.
+
+    Args:
+        graph: the name of the server's graph; None for one that was posted, and for items of jobs.
+        plain: makes the result as JSON values, which few of many are shown as.
+    """
+
+    graph: str | None
+    seeds: Sequence[int]
+    scores: Mapping[str, float]
+    ended: float
+    plain: Callable[[], dict[str, Any]]
+
+
+def results(service: Service, caller: Caller, wanted: Wanted) -> list[GalleryResult]:
     """The results that a caller may see; those without the score come last."""
     found = [one for one in _results(service, caller, wanted) if wanted.has(one)]
     if not wanted.score:
-        return sorted(found, key=lambda one: -one["ended"])
+        return sorted(found, key=lambda one: -one.ended)
     sign = 1.0 if wanted.least_first else -1.0
-    return sorted(found, key=lambda one: sign * one["scores"].get(wanted.score, sign * math.inf))
+    return sorted(found, key=lambda one: sign * one.scores.get(wanted.score, sign * math.inf))
 
 
-def _results(service: Service, caller: Caller, wanted: Wanted) -> Iterator[dict[str, Any]]:
+def _results(service: Service, caller: Caller, wanted: Wanted) -> Iterator[GalleryResult]:
     if not wanted.job:
-        yield from map(result_of_run, islice(_runs(service, caller, wanted.graph), MOST_RUNS))
+        for run in islice(_runs(service, caller, wanted.graph), MOST_RUNS):
+            outputs = (run.result or {}).get("outputs", {})
+            plain = partial(result_of_run, run)
+            yield GalleryResult(run.graph, seeds_of(run.parameters), scores_of(outputs), run.ended, plain)
     if caller.may("results") and not (wanted.graph and not wanted.job):
         for name in [wanted.job] if wanted.job else service.jobs.all():
             folder = service.jobs.find(name)
             if folder is not None:
-                for item in islice(published_records(name, folder), MOST_ITEMS):
-                    yield {**result_of_item(name, item), "ended": _written(folder, item)}
+                for item in published_items(folder)[:MOST_ITEMS]:
+                    settings, outputs = item.record["settings"] or {}, item.record["outputs"] or {}
+                    plain = partial(result_of_item, name, item)
+                    yield GalleryResult(None, seeds_of(settings), scores_of(outputs), item.written, plain)
 
 
 def _runs(service: Service, caller: Caller, graph: str) -> Iterator[ServedRun]:
@@ -77,13 +97,6 @@ def _runs(service: Service, caller: Caller, graph: str) -> Iterator[ServedRun]:
         if len(listed) < PAGE:
             return
         before = listed[-1].id
-
-
-def _written(folder: Path, item: Mapping[str, Any]) -> float:
-    """When the files of an item came; 0 where they are gone."""
-    with suppress(OSError):
-        return max(((folder / one["path"]).stat().st_mtime for one in item["files"]), default=0.0)
-    return 0.0
 
 
 def result_of_run(run: ServedRun) -> dict[str, Any]:
@@ -103,19 +116,20 @@ def result_of_run(run: ServedRun) -> dict[str, Any]:
     }
 
 
-def result_of_item(job: str, item: Mapping[str, Any]) -> dict[str, Any]:
+def result_of_item(job: str, item: PublishedItem) -> dict[str, Any]:
     """A published item of a job as the gallery has it."""
-    settings = item["settings"] or {}
+    plain = item.plain(job)
+    settings = plain["settings"] or {}
     return {
-        "place": f"jobs/{job}/{item['number']}",
-        "title": item["name"],
+        "place": f"jobs/{job}/{item.number}",
+        "title": plain["name"],
         "graph": None,
         "job": job,
         "settings": settings,
         "seeds": seeds_of(settings),
-        "scores": scores_of(item["outputs"] or {}),
-        "ended": 0.0,
-        "files": item["files"],
+        "scores": scores_of(plain["outputs"] or {}),
+        "ended": item.written,
+        "files": plain["files"],
     }
 
 

@@ -28,6 +28,12 @@ class _Server(uvicorn.Server):
     """Lets those who follow runs go as soon as it is to stop, since it waits for their connections; returns then."""
 
     service: Service
+    address: str
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and print the address once whoever reads it is answered."""
+        await super().startup(sockets)
+        print(self.address, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; a second Ctrl-C stops at once. The base class would end the process by the signal after it."""
@@ -48,7 +54,7 @@ def serve(service: Service, host: str, port: int) -> None:
         server = _Server(_config(web_app(service), service.options.grace))
         server.service = service
         shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{bound.getsockname()[1]}/", flush=True)
+        server.address = f"http://{shown}:{bound.getsockname()[1]}/"
         server.run(sockets=[bound])
 
 

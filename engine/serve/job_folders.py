@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.work.job_actions import ACTIONS
 from weft.engine.farm.work.ledger import Entry, Ledger
 from weft.engine.farm.work.ledger_file import ledger_path
-from weft.engine.farm.work.publishing import HIDDEN, published
+from weft.engine.farm.work.publishing import HIDDEN, SIDECAR, files_of, files_written, read_sidecar
+from weft.engine.file_memory import FileMemory
+from weft.engine.unicode_text import json_text
+
+Plain = Mapping[str, Any]
+"""JSON values by name."""
 
 JOB_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*\Z", re.ASCII)
 
@@ -61,10 +67,31 @@ def progress_record(name: str, folder: Path) -> dict[str, Any]:
         return {**urls, "state": "unreadable", "cause": str(fault)}
 
 
-def item_records(folder: Path) -> list[dict[str, Any]]:
-    """The items of a job in its order: state, settings, attempts, seconds, error."""
+def job_record(name: str, folder: Path, state: str = "", begin: int = 0, limit: int | None = None) -> dict[str, Any]:
+    """How a job goes, and its items in its order: state, settings, attempts, seconds, error.
+
+    `listed` is how many such items there are, `working` the names of those that workers execute.
+
+    Args:
+        state: of the items that are given; empty gives all.
+        begin, limit: the first one of these, and how many.
+    """
+    record, entries = progress_record(name, folder), _entries(folder)
+    chosen = [entry for entry in entries if not state or entry.state == state]
+    shown = chosen[begin : None if limit is None else begin + limit]
+    executed = {item: worker for worker, item in record.get("workers", {}).items()}
+    working = {executed[entry.id]: entry.name for entry in entries if entry.id in executed}
+    return {**record, "items": [*map(_item_record, shown)], "listed": len(chosen), "working": working}
+
+
+def item_record(folder: Path, number: int) -> Plain | None:
+    """An item of a job by its number; None where there is none."""
+    return next((_item_record(entry) for entry in _entries(folder) if entry.number == number), None)
+
+
+def _item_record(entry: Entry) -> Plain:
     names = ("id", "number", "name", "state", "settings", "attempt", "worker", "seconds", "ended", "error")
-    return [{one: plain[one] for one in names} for plain in map(asdict, _entries(folder))]
+    return {name: getattr(entry, name) for name in names}
 
 
 def _entries(folder: Path) -> list[Entry]:
@@ -74,12 +101,61 @@ def _entries(folder: Path) -> list[Entry]:
         return ledger.entries()
 
 
-def published_records(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """What the items of a job have published: settings, outputs, files."""
-    for sidecar in published(folder):
-        kept = {key: sidecar.get(key) for key in ("id", "number", "name", "settings", "outputs", "seconds", "safety")}
-        files = [{**one, "url": f"/api/jobs/{name}/files/{one['path']}"} for one in sidecar["files"]]
-        yield {**kept, "files": files}
+@dataclass(frozen=True)
+class PublishedItem:
+    """What an item of a job has published.
+
+    Args:
+        record: its id, number, name, settings, outputs, seconds, safety and files.
+        written: when the last of its files was, in seconds since 1970.
+    """
+
+    record: Plain
+    written: float
+
+    @property
+    def number(self) -> int:
+        """Its place in the job."""
+        return int(self.record["number"])
+
+    def plain(self, job: str) -> dict[str, Any]:
+        """As the API gives it: each file has its address."""
+        files = [{**one, "url": f"/api/jobs/{job}/files/{one['path']}"} for one in self.record["files"]]
+        return {**self.record, "files": files}
+
+
+MOST_REMEMBERED = 2**26
+"""Bytes of sidecars that are kept as they were read, for the next look at their jobs: those of about 50,000 items."""
+
+
+def _kept(path: str) -> Plain:
+    """Of a sidecar what is shown."""
+    sidecar = read_sidecar(Path(path))
+    return {name: sidecar.get(name) for name in _KEPT}
+
+
+_KEPT = ("id", "number", "name", "settings", "outputs", "seconds", "safety", "files")
+
+_SIDECARS: FileMemory[Plain] = FileMemory(MOST_REMEMBERED, lambda record: len(json_text(dict(record))))
+
+
+def published_items(folder: Path) -> list[PublishedItem]:
+    """What the items of a job have published whole, in its order. Sidecars are read again where they were written."""
+    found, files = [], files_of(folder)
+    for name, entry in files.items():
+        if not name.endswith(SIDECAR):
+            continue
+        with suppress(OSError, ValueError):
+            record = _SIDECARS.of(entry.stat(), partial(_kept, entry.path))
+            written = files_written(record["files"], lambda name: files[name].stat())
+            if written is not None:
+                found.append(PublishedItem(record, written))
+    return sorted(found, key=lambda item: item.number)
+
+
+def published_item(folder: Path, number: str) -> PublishedItem | None:
+    """What an item of a job has published; None where that is nothing."""
+    return next((item for item in published_items(folder) if str(item.number) == number), None)
 
 
 def logs_of(folder: Path, number: int) -> list[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from pathlib import Path
+from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -14,13 +15,15 @@ from weft.engine.farm.work.ledger_file import ledger_path
 from weft.engine.serve.answers import Refused, json_answer, not_found
 from weft.engine.serve.job_folders import (
     change,
-    item_records,
+    item_record,
+    job_record,
     logs_of,
     progress_record,
     published_file,
-    published_records,
+    published_item,
+    published_items,
 )
-from weft.engine.serve.route_tools import caller_of, service_of
+from weft.engine.serve.route_tools import caller_of, number, service_of
 
 
 async def list_jobs(request: Request) -> Response:
@@ -32,15 +35,50 @@ async def list_jobs(request: Request) -> Response:
 
 
 async def show_job(request: Request) -> Response:
-    """A job: its progress, and its items."""
+    """A job: its progress, and its items, or some: `?state=&from=0&limit=`; `listed` of them there are."""
     name, folder = _job(request)
-    return json_answer(await run_sync(lambda: {**progress_record(name, folder), "items": item_records(folder)}))
+    begin, limit = _part(request)
+    state = request.query_params.get("state", "")
+
+    return json_answer(await run_sync(job_record, name, folder, state, begin, limit))
+
+
+async def show_item(request: Request) -> Response:
+    """An item of a job, and what it has published."""
+    name, folder = _job(request)
+    text = request.path_params["number"]
+
+    def shown() -> dict[str, Any] | None:
+        item = item_record(folder, int(text))
+        published = published_item(folder, text)
+        if item is None:
+            return None
+        title = progress_record(name, folder).get("title", "")
+        return {"title": title, "item": item, "published": published and published.plain(name)}
+
+    found = await run_sync(shown) if text.isdecimal() and len(text) < 10 else None
+    if found is None:
+        raise not_found("item")
+    return json_answer(found)
 
 
 async def show_published(request: Request) -> Response:
-    """What a job has published, with outputs such as scores, and files."""
+    """What a job has published, with outputs such as scores, and files: all, or some (`?from=0&limit=`)."""
     name, folder = _job(request)
-    return json_answer(await run_sync(lambda: {"items": [*published_records(name, folder)]}))
+    begin, limit = _part(request)
+
+    def shown() -> dict[str, Any]:
+        items = published_items(folder)
+        part = items[begin : None if limit is None else begin + limit]
+        return {"items": [item.plain(name) for item in part], "listed": len(items)}
+
+    return json_answer(await run_sync(shown))
+
+
+def _part(request: Request) -> tuple[int, int | None]:
+    """From which item on, and how many of them; None is all."""
+    limit = int(number(request, "limit", 0, 0, 1e6))
+    return int(number(request, "from", 0, 0, 1e9)), limit or None
 
 
 async def show_logs(request: Request) -> Response:

@@ -22,7 +22,8 @@ def openapi_document(graphs: Mapping[str, Graph], catalog: Catalog) -> dict[str,
     Args:
         graphs: those that the server offers, by name.
     """
-    paths: dict[str, Any] = {path: dict(operations) for path, operations in _fixed().items()} | lease_paths()
+    fixed = {**_fixed(), **_of_the_page(), **lease_paths()}
+    paths: dict[str, Any] = {path: dict(operations) for path, operations in fixed.items()}
     for name, graph in graphs.items():
         paths[f"/api/graphs/{name}/runs"] = {"post": _run_of_graph(name, graph, catalog)}
         paths[f"/api/graphs/{name}"] = {"get": _operation(f"Show {name}", "run", f"show_{_id(name)}", "Graph")}
@@ -99,6 +100,13 @@ _SUBMIT = (
 _RUN = _given("id", {"type": "string", "pattern": "^[0-9a-f]{28}$"}, "The id of a run.", "path")
 _JOB = _given("job", _TEXT, "The name of a job.", "path")
 _FILE = _given("name", _TEXT, "The name of a file.", "path")
+_NUMBERED = _given("number", {"type": "integer", "minimum": 0}, "The number of an item.", "path")
+_GRAPH = _given("name", _TEXT, "The name of a graph of the server.", "path")
+_FROM = _given("from", {"type": "integer", "minimum": 0, "maximum": 10**9}, "How many to leave out at the beginning.")
+_PART = (
+    _FROM,
+    _given("limit", {"type": "integer", "minimum": 0, "maximum": 10**6}, "How many; 0, and without it, all."),
+)
 
 
 def _binary(summary: str, scope: Scope | None, id: str, media_type: str, *parameters: dict[str, Any]) -> dict[str, Any]:
@@ -155,14 +163,28 @@ def _fixed() -> dict[str, dict[str, Any]]:
         },
         "/api/files/{name}": {"get": _binary("A file that was sent", "run", "fetch_upload", "*/*", _FILE)},
         "/api/jobs": {"get": _operation("Jobs with their progress", "results", "list_jobs", "Jobs")},
-        job: {"get": {**_operation("A job and its items", "results", "show_job", "Job"), "parameters": [_JOB]}},
+        job: {
+            "get": {
+                **_operation("A job and its items", "results", "show_job", "Job"),
+                "parameters": [_JOB, _given("state", _TEXT, "Only items in this state."), *_PART],
+            }
+        },
+        f"{job}/items/{{number}}": {
+            "get": {
+                **_operation("An item, and what it has published", "results", "show_item", "Item"),
+                "parameters": [_JOB, _NUMBERED],
+            }
+        },
         f"{job}/published": {
-            "get": {**_operation("What it has published", "results", "show_published", "Items"), "parameters": [_JOB]}
+            "get": {
+                **_operation("What it has published", "results", "show_published", "Items"),
+                "parameters": [_JOB, *_PART],
+            }
         },
         f"{job}/logs/{{number}}": {
             "get": {
                 **_operation("The logs of an item", "results", "show_logs", "Logs"),
-                "parameters": [_JOB, _given("number", {"type": "integer"}, "The number of an item.", "path")],
+                "parameters": [_JOB, _NUMBERED],
             }
         },
         f"{job}/files/{{name}}": {"get": _binary("A published file", "results", "fetch_published", "*/*", _JOB, _FILE)},
@@ -178,6 +200,60 @@ def _fixed() -> dict[str, dict[str, Any]]:
                 "parameters": [_given("name", _TEXT, "Its name.", "path")],
             }
         },
+    }
+
+
+def _of_the_page() -> dict[str, dict[str, Any]]:
+    """The paths that the page asks for, and that other programs may."""
+    places = [
+        _given("first", _TEXT, "A result: `runs/ID`, or `jobs/NAME/NUMBER`."),
+        _given("second", _TEXT, "Another one."),
+    ]
+    narrowed = [
+        _given("graph", _TEXT, "Only results of this graph."),
+        _given("job", _TEXT, "Only results of this job."),
+        _given("seed", _TEXT, "Only results of this seed."),
+        _given("score", _TEXT, "The output by which the best come first; without it the newest do."),
+        _given("order", {"enum": ["least"]}, "Whether a smaller score is better."),
+        _FROM,
+        _given("limit", {"type": "integer", "minimum": 1, "maximum": 200}, "How many."),
+    ]
+    return {
+        "/api/openapi.json": {"get": _binary("This document", "run", "show_openapi", JSON)},
+        "/api/gallery": {
+            "get": {**_operation("Results to look at", None, "show_gallery", "Gallery"), "parameters": narrowed}
+        },
+        "/api/comparison": {
+            "get": {**_operation("Two results compared", None, "compare", "Comparison"), "parameters": places}
+        },
+        "/api/graphs/{name}/drawing": {
+            "get": {
+                **_operation("A graph drawn, with its boxes", "run", "draw_graph", "Drawing"),
+                "parameters": [_GRAPH],
+            }
+        },
+        "/api/graphs/{name}/picture.svg": {
+            "get": _binary("A graph drawn", "run", "picture_of_graph", "image/svg+xml", _GRAPH)
+        },
+        "/api/runs/{id}/drawing": {
+            "get": {
+                **_operation("The graph of a run drawn, with its boxes", None, "draw_run", "Drawing"),
+                "parameters": [_RUN],
+            }
+        },
+        "/api/runs/{id}/form": {
+            "get": {
+                **_operation("The parameters of a run's graph, and the graph", None, "form_of_run", "Form"),
+                "parameters": [_RUN],
+            }
+        },
+        "/api/jobs/{job}/{number}/form": {
+            "get": {
+                **_operation("The parameters of an item's graph, and the graph", "results", "form_of_item", "Form"),
+                "parameters": [_JOB, _NUMBERED],
+            }
+        },
+        "/api/devices": {"get": _operation("Devices and what lies on them", "results", "show_devices", "Devices")},
     }
 
 
@@ -293,10 +369,64 @@ _SCHEMAS: Mapping[str, Any] = {
         rate=_NUMBER,
         left={"type": ["number", "null"]},
         items={"type": "array", "items": {"type": "object"}},
+        listed={"type": "integer", "description": "How many items there are to list."},
+        working={"type": "object", "description": "The name of the item that each worker executes."},
         url=_TEXT,
     ),
     "Jobs": _object("Jobs.", ("jobs",), jobs=_list_of("Job")),
-    "Items": _object("Items of a job.", ("items",), items={"type": "array", "items": {"type": "object"}}),
+    "Items": _object(
+        "Items of a job.",
+        ("items", "listed"),
+        items={"type": "array", "items": {"type": "object"}},
+        listed={"type": "integer", "description": "How many there are to list."},
+    ),
+    "Item": _object(
+        "An item of a job.",
+        ("item", "published"),
+        title={"type": "string", "description": "That of the job."},
+        item={"type": "object", "description": "State, settings, attempts, seconds, error."},
+        published={"type": ["object", "null"], "description": "Outputs and files, where it has published any."},
+    ),
+    "Gallery": _object(
+        "Results, and by what they may be narrowed.",
+        ("results", "total", "scores", "graphs", "jobs"),
+        results={"type": "array", "items": {"type": "object"}},
+        total={"type": "integer"},
+        scores={"type": "array", "items": _TEXT},
+        graphs={"type": "array", "items": _TEXT},
+        jobs={"type": "array", "items": _TEXT},
+    ),
+    "Comparison": _object(
+        "Two results compared.",
+        ("first", "second", "settings", "changes"),
+        first={"type": "object"},
+        second={"type": "object"},
+        settings={"type": "array", "items": {"type": "object"}, "description": "Settings that differ."},
+        changes={"type": "array", "items": {"type": "object"}, "description": "As `weft diff` gives them."},
+    ),
+    "Drawing": _object(
+        "A graph drawn.",
+        ("title", "width", "height", "boxes", "svg"),
+        title=_TEXT,
+        width={"type": "integer"},
+        height={"type": "integer"},
+        boxes={"type": "array", "items": {"type": "object"}, "description": "Where each node lies, and its inputs."},
+        svg={"type": "string", "description": "The picture."},
+    ),
+    "Form": _object(
+        "The parameters of a result's graph, and the graph.",
+        ("title", "description", "parameters", "document"),
+        title=_TEXT,
+        description=_TEXT,
+        parameters={"type": "object", "description": "JSON Schema of the body that runs it."},
+        document={"type": "object", "description": "The graph file."},
+    ),
+    "Devices": _object(
+        "Devices; none before a run has loaded what computes.",
+        ("devices", "loaded"),
+        devices={"type": "array", "items": {"type": "object"}},
+        loaded={"type": "boolean"},
+    ),
     "Logs": _object("Logs.", ("attempts",), attempts={"type": "array", "items": _TEXT}),
     "Server": _object("A server.", ("caller", "queue"), caller={"type": "object"}, queue={"type": "object"}),
     "Problem": _object(

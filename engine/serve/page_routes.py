@@ -60,9 +60,9 @@ async def show_gallery(request: Request) -> Response:
 
     def found() -> dict[str, Any]:
         listed = results(service, caller, wanted)
-        scores = sorted({name for one in listed for name in one["scores"]})
+        scores = sorted({name for one in listed for name in one.scores})
         jobs = [*service.jobs.all()] if caller.may("results") else []
-        shown = {"results": listed[begin : begin + limit], "total": len(listed)}
+        shown = {"results": [one.plain() for one in listed[begin : begin + limit]], "total": len(listed)}
         return {**shown, "scores": scores, "graphs": [*service.graphs.paths()], "jobs": jobs}
 
     return json_answer(await answered(service, found))

@@ -15,7 +15,7 @@ from weft.engine.graph.graph import Graph
 from weft.engine.serve.answers import not_found
 from weft.engine.serve.callers import Caller
 from weft.engine.serve.gallery import result_of_item, result_of_run
-from weft.engine.serve.job_folders import published_records
+from weft.engine.serve.job_folders import published_item
 from weft.engine.serve.served_run import RUN_ID
 from weft.engine.serve.service import Service
 
@@ -42,10 +42,9 @@ def result_at(service: Service, caller: Caller, place: str) -> ComparedResult:
     elif kind == "jobs" and caller.may("results"):
         job, _, number = rest.rpartition("/")
         folder = service.jobs.find(job)
-        items = published_records(job, folder) if folder is not None else ()
-        item = next((one for one in items if str(one["number"]) == number), None)
+        item = published_item(folder, number) if folder is not None else None
         if folder is not None and item is not None:
-            graph = document.read(read_tasks(folder).facts.graph, None).replace(item["settings"] or {})
+            graph = document.read(read_tasks(folder).facts.graph, None).replace(item.record["settings"] or {})
             return ComparedResult(result_of_item(job, item), graph)
     raise not_found("result")
 

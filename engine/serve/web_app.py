@@ -59,6 +59,7 @@ def routes() -> list[BaseRoute]:
         Route("/api/jobs", job_routes.list_jobs),
         Route(job, job_routes.show_job),
         Route(f"{job}/published", job_routes.show_published),
+        Route(f"{job}/items/{{number}}", job_routes.show_item),
         Route(f"{job}/logs/{{number}}", job_routes.show_logs),
         Route(f"{job}/files/{{name:path}}", job_routes.fetch_published),
         Route(f"{job}/{{action}}", job_routes.change_job, methods=["POST"]),

@@ -14,7 +14,7 @@ import orjson
 from weft.engine.farm.launchers.tasks import Tasks
 from weft.engine.farm.report.job_progress import JobProgress
 from weft.engine.farm.work.ledger import Entry
-from weft.engine.farm.work.publishing import HIDDEN, SIDECAR, published, whole
+from weft.engine.farm.work.publishing import HIDDEN, published, sidecar_paths, whole
 
 
 def entries_of(tasks: Tasks) -> list[Entry]:
@@ -58,8 +58,9 @@ _HELD = b'"held":true'
 
 def held_back(folder: Path) -> list[str]:
     """The names of the published items with a picture that is held back."""
-    paths = (path for path in folder.rglob(f"*{SIDECAR}") if HIDDEN not in path.relative_to(folder).parts)
-    marked = (whole(folder, path) for path in paths if _HELD in path.read_bytes())  # few of many are read as a whole
+    marked = (
+        whole(folder, path) for path in sidecar_paths(folder) if _HELD in path.read_bytes()
+    )  # few of many are read as a whole
     return [one["name"] for one in marked if one and any(found["held"] for found in one.get("safety", ()))]
 
 

@@ -7,7 +7,8 @@ has one is done, whatever a ledger says; the manifest is made from them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,9 +131,28 @@ def _flush(path: Path) -> None:
 
 def published(folder: Path) -> Iterator[dict[str, Any]]:
     """The sidecars of a folder whose files are there whole, in the order of the job."""
-    paths = (path for path in folder.rglob(f"*{SIDECAR}") if HIDDEN not in path.relative_to(folder).parts)
-    found = [sidecar for path in paths if (sidecar := whole(folder, path))]
+    found = [sidecar for path in sidecar_paths(folder) if (sidecar := whole(folder, path))]
     return iter(sorted(found, key=lambda sidecar: int(sidecar["number"])))
+
+
+def sidecar_paths(folder: Path) -> list[Path]:
+    """The sidecars of a folder, in any order."""
+    return [Path(entry.path) for name, entry in files_of(folder).items() if name.endswith(SIDECAR)]
+
+
+def files_of(folder: Path) -> dict[str, os.DirEntry[str]]:
+    """What lies in the folder of a job and in those below, by name in it; the job's own files are left out."""
+    found: dict[str, os.DirEntry[str]] = {}
+    waiting = [("", str(folder))]
+    while waiting:
+        before, path = waiting.pop()
+        with suppress(OSError), os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    found[before + entry.name] = entry
+                elif entry.name != HIDDEN:
+                    waiting.append((f"{before}{entry.name}/", entry.path))
+    return found
 
 
 def listed(folder: Path) -> Iterator[dict[str, Any]]:
@@ -153,9 +173,42 @@ def listed(folder: Path) -> Iterator[dict[str, Any]]:
 def whole(folder: Path, path: Path) -> dict[str, Any] | None:
     """What a sidecar says; None where it or a file that it names is not there whole, so that the item runs again."""
     try:
-        sidecar: dict[str, Any] = orjson.loads(path.read_bytes())
-        typed = all(isinstance(sidecar[name], kind) for name, kind in _TYPES.items())
-        sizes = [(folder / one["path"]).stat().st_size == one["bytes"] for one in sidecar["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        sidecar = read_sidecar(path)
+    except ValueError:
         return None
-    return sidecar if typed and all(sizes) else None
+    there = files_written(sidecar["files"], lambda name: Path(folder, name).stat())
+    return None if there is None else sidecar
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """What a sidecar says.
+
+    Raises:
+        ValueError: where it cannot be read, or is none.
+    """
+    try:
+        sidecar: dict[str, Any] = orjson.loads(path.read_bytes())
+        if all(isinstance(sidecar[name], kind) for name, kind in _TYPES.items()):
+            _ = [(str(one["path"]), int(one["bytes"])) for one in sidecar["files"]]
+            return sidecar
+    except (OSError, KeyError, TypeError):
+        pass
+    raise ValueError(f"{path} is no sidecar")
+
+
+def files_written(files: Iterable[Mapping[str, Any]], status: Callable[[str], os.stat_result]) -> float | None:
+    """When the last of an item's files was written, in seconds since 1970, 0 of none; None where one is not whole.
+
+    Args:
+        status: that of a file by its name in the folder of the job; an `OSError` or a `LookupError` where it has none.
+    """
+    last = 0.0
+    for one in files:
+        try:
+            found = status(one["path"])
+        except (OSError, ValueError, LookupError):
+            return None
+        if found.st_size != one["bytes"]:
+            return None
+        last = max(last, found.st_mtime)
+    return last

@@ -8,6 +8,7 @@ import { counted, shown, span } from "./words.js";
 
 const SECONDS = 2;
 const MOST_ROWS = 500;
+const PICTURES = 96;
 
 /** Every job with its progress. */
 export async function showJobs(view, { signal }) {
@@ -53,6 +54,7 @@ export async function showJob(view, { name, signal }) {
   const faults = make("section", {});
   const pictures = make("ul", { class: "cards results small" });
   const none = make("p", {}, "Nothing is published yet.");
+  const more = button("More", () => showPublished(pictures.children.length + PICTURES), { hidden: true });
   const items = make("section", {});
   const only = make("select", { id: "only" }, ["all", "done", "failed", "leased", "waiting", "cancelled"].map((one) => make("option", {}, one)));
   const rows = new Map();
@@ -60,7 +62,7 @@ export async function showJob(view, { name, signal }) {
   let ended = -1;
 
   async function look() {
-    job = await get(`/api/jobs/${part(name)}`, signal);
+    job = await ask();
     head.replaceChildren(...progress(job), ...workers(job));
     offer();
     faults.replaceChildren(...failures(job));
@@ -68,6 +70,12 @@ export async function showJob(view, { name, signal }) {
     if (job.ended !== ended) await showPublished();
     if (ended >= 0 && job.ended !== ended && job.ended === job.total) say(`The job has ended: ${counted(job.total, "item")}`);
     ended = job.ended;
+  }
+
+  /** The job with the items that are shown. */
+  function ask() {
+    const asked = new URLSearchParams({ state: only.value === "all" ? "" : only.value, limit: MOST_ROWS });
+    return get(`/api/jobs/${part(name)}?${asked}`, signal);
   }
 
   /** Buttons for what can be done now; they stay in their place while that is the same. */
@@ -85,37 +93,46 @@ export async function showJob(view, { name, signal }) {
     if (focused) actions.querySelector("button")?.focus();
   }
 
-  async function showPublished() {
-    const { items: published } = await get(`/api/jobs/${part(name)}/published`, signal);
-    none.hidden = published.length > 0;
-    for (const item of published) {
-      const key = `picture-${item.id}`;
-      if (rows.has(key)) continue;
-      const file = item.files.find((one) => isSeen(one) && typeOf(one).startsWith("image/"));
-      rows.set(key, make("li", { class: "card" }, file ? picture(file.url, "") : null, make("h3", {}, link(`jobs/${part(name)}/${item.number}`, item.name)), make("p", { class: "hint" }, settings(item))));
-      pictures.append(rows.get(key));
+  /** What is published, the first so many, in the order of the job. */
+  async function showPublished(most = Math.max(PICTURES, pictures.children.length)) {
+    const { items: published, listed } = await get(`/api/jobs/${part(name)}/published?limit=${most}`, signal);
+    none.hidden = listed > 0;
+    more.hidden = listed <= published.length;
+    for (const item of published) if (!rows.has(item.id)) rows.set(item.id, pictureOf(item));
+    const wanted = published.map((item) => rows.get(item.id));
+    if (wanted.length !== pictures.children.length || wanted.some((one, index) => one !== pictures.children[index])) {
+      const focused = document.activeElement;
+      pictures.replaceChildren(...wanted);
+      if (pictures.contains(focused)) focused.focus();
     }
   }
 
+  function pictureOf(item) {
+    const file = item.files.find((one) => isSeen(one) && typeOf(one).startsWith("image/"));
+    return make("li", { class: "card" }, file ? picture(file.url, "") : null, make("h3", {}, link(`jobs/${part(name)}/${item.number}`, item.name)), make("p", { class: "hint" }, settings(item)));
+  }
+
   function showItems() {
-    const shownItems = job.items.filter((item) => only.value === "all" || item.state === only.value);
-    const key = JSON.stringify(shownItems);
+    const key = JSON.stringify([job.listed, job.items]);
     if (items.dataset.key === key) return;
     items.dataset.key = key;
-    const cells = shownItems.slice(0, MOST_ROWS).map((item) => [link(`jobs/${part(name)}/${item.number}`, item.name), state(item.state), settings(item), item.attempt, span(item.seconds || null), item.error]);
-    const rest = shownItems.length > MOST_ROWS ? make("p", { class: "hint" }, `The first ${MOST_ROWS} of ${shownItems.length} are shown.`) : null;
+    const cells = job.items.map((item) => [link(`jobs/${part(name)}/${item.number}`, item.name), state(item.state), settings(item), item.attempt, span(item.seconds || null), item.error]);
+    const rest = job.listed > job.items.length ? make("p", { class: "hint" }, `The first ${job.items.length} of ${job.listed} are shown.`) : null;
     const focused = items.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     items.replaceChildren(...[table("Items of the job", ["Item", "State", "Settings", "Attempts", "Time", "Error"], cells), rest].filter(Boolean));
     if (focused) items.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  only.addEventListener("change", showItems);
-  await get(`/api/jobs/${part(name)}`, signal).then((found) => { job = found; });
+  only.addEventListener("change", async () => {
+    job = await ask();
+    showItems();
+  });
+  job = await ask();
   add(
     view,
     make("h1", {}, job.title || job.name),
     head, actions, faults,
-    make("h2", {}, "Pictures"), none, pictures,
+    make("h2", {}, "Pictures"), none, pictures, more,
     make("h2", {}, "Items"), make("div", { class: "field narrow" }, make("label", { for: "only" }, "state"), only), items,
   );
   await every(SECONDS, view, signal, look);
@@ -124,8 +141,7 @@ export async function showJob(view, { name, signal }) {
 const settings = (item) => Object.entries(item.settings ?? {}).map(([name, value]) => `${name} ${shown(value)}`).join(", ");
 
 function workers(job) {
-  const names = new Map((job.items ?? []).map((item) => [item.id, item.name]));
-  const rows = Object.entries(job.workers ?? {}).map(([name, item]) => [`Worker ${name}`, names.get(item) ?? item]);
+  const rows = Object.entries(job.workers ?? {}).map(([name, item]) => [`Worker ${name}`, job.working?.[name] ?? item]);
   const apart = (job.quarantined ?? []).map((name) => [`Worker ${name}`, "gets no items: it failed where others succeed"]);
   return [facts([...rows, ...apart])];
 }
@@ -138,19 +154,16 @@ function failures(job) {
 
 /** One item of a job: its files, settings, outputs, and the logs of its attempts. */
 export async function showItem(view, { name, number, signal }) {
-  const [job, { items: published }, { attempts }] = await Promise.all([
-    get(`/api/jobs/${part(name)}`, signal),
-    get(`/api/jobs/${part(name)}/published`, signal),
+  const [{ title, item, published: result }, { attempts }] = await Promise.all([
+    get(`/api/jobs/${part(name)}/items/${number}`, signal),
     get(`/api/jobs/${part(name)}/logs/${number}`, signal),
   ]);
-  const item = job.items.find((one) => String(one.number) === number);
-  const result = published.find((one) => String(one.number) === number);
   const outputs = Object.entries(result?.outputs ?? {}).map(([key, value]) => [key, shown(value)]);
   const given = Object.entries(item.settings).map(([key, value]) => [key, shown(value)]);
   add(
     view,
     make("h1", {}, item.name),
-    make("p", {}, state(item.state), " an item of ", link(`jobs/${part(name)}`, job.title || name), item.seconds ? `, ${span(item.seconds)}` : null),
+    make("p", {}, state(item.state), " an item of ", link(`jobs/${part(name)}`, title || name), item.seconds ? `, ${span(item.seconds)}` : null),
     item.error ? make("p", { class: "fault" }, item.error) : null,
     result ? make("div", { class: "actions" }, make("a", { class: "button", href: `#/again/jobs/${part(name)}/${number}` }, "Run again with a change")) : null,
     make("div", { class: "pictures" }, (result?.files ?? []).map((file) => fileBox(file, item.name))),

@@ -38,7 +38,31 @@ def test_a_job_is_shown_before_and_after_its_items_are_worked(client: TestClient
     assert [one["outputs"]["total"]["value"] for one in items] == [4, 5, 6]
     picture = client.get(items[0]["files"][0]["url"])
     assert (picture.content[:4], picture.headers["content-type"]) == (b"\x89PNG", "image/png")
+    one = client.get("/api/jobs/sums/items/1").json()
+    assert (one["item"]["state"], one["published"]["outputs"]["total"]["value"]) == ("done", 5)
+    assert client.get("/api/jobs/sums/items/9").status_code == 404
     assert "node_finished" in client.get("/api/jobs/sums/logs/1").json()["attempts"][0]
+
+
+def test_of_a_large_job_a_part_is_shown(client: TestClient, tmp_path: Path) -> None:
+    Worker(tmp_path / "jobs" / "sums").work()
+    part = client.get("/api/jobs/sums", params={"from": 1, "limit": 1, "state": "done"}).json()
+    assert (part["listed"], [one["number"] for one in part["items"]]) == (3, [1])
+    assert client.get("/api/jobs/sums", params={"state": "failed"}).json()["items"] == []
+    published = client.get("/api/jobs/sums/published", params={"from": 2, "limit": 5}).json()
+    assert (published["listed"], [one["number"] for one in published["items"]]) == (3, [2])
+
+
+def test_what_is_published_is_read_again_where_it_was_written(client: TestClient, tmp_path: Path) -> None:
+    Worker(tmp_path / "jobs" / "sums").work()
+    path = "/api/gallery?job=sums"
+    assert client.get(path).json()["total"] == client.get(path).json()["total"] == 3
+    picture = next((tmp_path / "jobs" / "sums").glob("*.png"))
+    picture.write_bytes(b"half")
+    assert client.get(path).json()["total"] == 2
+    sidecar = next((tmp_path / "jobs" / "sums").glob("*.sidecar.json"))
+    sidecar.write_bytes(b"{}")
+    assert client.get(path).json()["total"] < 3
 
 
 def test_a_job_is_paused_and_resumed(client: TestClient) -> None:

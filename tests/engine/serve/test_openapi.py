@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from starlette.routing import Route
 from starlette.testclient import TestClient
+
+from weft.engine.serve.web_app import routes
 
 
 def test_each_graph_is_an_operation_whose_body_has_its_parameters(client: TestClient) -> None:
@@ -11,6 +16,19 @@ def test_each_graph_is_an_operation_whose_body_has_its_parameters(client: TestCl
     assert body["required"] == ["first"] and body["properties"]["second"]["default"] == 3
     assert (body["properties"]["second"]["minimum"], body["properties"]["second"]["maximum"]) == (0, 50)
     assert "/api/graphs/more/read/runs" in document["paths"] and "/api/graphs/no_graph/runs" not in document["paths"]
+
+
+def test_every_path_that_is_answered_is_in_the_document(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    answered = {
+        (re.sub(r":path", "", one.path), method.lower())
+        for one in routes()
+        if isinstance(one, Route)
+        for method in (one.methods or set()) - {"HEAD"}
+    }
+    of_graphs = {("/api/graphs/{name}", "get"), ("/api/graphs/{name}/runs", "post")}  # there is one for each graph
+    described = {(path, method) for path, operations in document["paths"].items() for method in operations}
+    assert answered - of_graphs == {one for one in described if not re.match(r"/api/graphs/[a-z]", one[0])}
 
 
 def test_types_for_typescript_have_answers_and_the_parameters_of_each_graph(client: TestClient) -> None:
