@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.attention import AttentionShown, KSamplerAttention
     from weft.nodes.library.audio import LoadAudio, SaveAudio, SetAudio, TakeAudio, TrimAudio
     from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
+    from weft.nodes.library.captioned_pictures import LoadCaptionedPictures, PicturesWithCaptions
     from weft.nodes.library.clip_scores import AestheticScore, ClipScore, LoadAestheticHead, LoadClipModel
     from weft.nodes.library.comfy_sigmas import MakeComfySigmas
     from weft.nodes.library.comparisons import Compare, Compared, LoadPerceptualNetwork, PerceptualDistance, Sharpness
@@ -374,6 +375,7 @@ __all__ = [
     "LoRA",
     "LoadAestheticHead",
     "LoadAudio",
+    "LoadCaptionedPictures",
     "LoadCheckpoint",
     "LoadClipModel",
     "LoadControlNet",
@@ -434,6 +436,7 @@ __all__ = [
     "PictureFeatures",
     "PictureProjection",
     "Pictured",
+    "PicturesWithCaptions",
     "Pipeline",
     "PipelineInputs",
     "PipelineOutput",

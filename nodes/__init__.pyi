@@ -19,6 +19,7 @@ from weft.nodes.image_prompt_values import (
 from weft.nodes.interop.class_tensors import ComfyValue
 from weft.nodes.library.adjust import Factor, Level, Reach
 from weft.nodes.library.attention import AttentionShown
+from weft.nodes.library.captioned_pictures import PicturesWithCaptions
 from weft.nodes.library.comparisons import Compared
 from weft.nodes.library.composite import Place
 from weft.nodes.library.conditioning import Pixels as Pixels3
@@ -250,6 +251,7 @@ __all__ = [
     "LoRA",
     "LoadAestheticHead",
     "LoadAudio",
+    "LoadCaptionedPictures",
     "LoadCheckpoint",
     "LoadClipModel",
     "LoadControlNet",
@@ -310,6 +312,7 @@ __all__ = [
     "PictureFeatures",
     "PictureProjection",
     "Pictured",
+    "PicturesWithCaptions",
     "Pipeline",
     "PipelineInputs",
     "PipelineOutput",
@@ -872,6 +875,9 @@ def ListPictures(
 def ListSigmas(levels: list[float], *, id: str | None = ...) -> Sigmas[Any]: ...
 def LoadAestheticHead(source: str, *, id: str | None = ...) -> AestheticHead: ...
 def LoadAudio(path: str, *, id: str | None = ...) -> Audio: ...
+def LoadCaptionedPictures(
+    folder: str, *, prefix: str = ..., resolution: int = ..., id: str | None = ...
+) -> PicturesWithCaptions: ...
 def LoadCheckpoint(
     source: str,
     *,
@@ -1294,6 +1300,7 @@ def TrainControlNet(
     caption_dropout: Share5 = ...,
     timesteps: TimestepDensity = ...,
     min_snr: float = ...,
+    debiased: bool = ...,
     precision: Literal["auto", "float32", "bfloat16"] = ...,
     seed: int = ...,
     id: str | None = ...,
@@ -1318,6 +1325,7 @@ def TrainEmbedding(
     caption_dropout: Share5 = ...,
     timesteps: TimestepDensity = ...,
     min_snr: float = ...,
+    debiased: bool = ...,
     precision: Literal["auto", "float32", "bfloat16"] = ...,
     sample_every: int = ...,
     seed: int = ...,
@@ -1351,6 +1359,7 @@ def TrainLoRA(
     timesteps: TimestepDensity = ...,
     flow_shift: float | None = ...,
     min_snr: float = ...,
+    debiased: bool = ...,
     noise_offset: Share5 = ...,
     precision: Literal["auto", "float32", "bfloat16"] = ...,
     gradient_checkpointing: bool = ...,

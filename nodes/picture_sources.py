@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,11 +101,16 @@ class PictureFolder(Resource):
         files = sorted((one for one in names if one.is_file()), key=lambda one: natural_order(one.name))
         if not files:
             raise InputError(f"the folder `{text}` has no picture", f"it takes {', '.join(ENDINGS)}", "empty-folder")
-        for one in files:
-            if one.is_symlink() and not inside(one, places.files):
-                message = f"`{one.name}` in `{text}` is a link to a file outside the folders that this run may read"
-                raise InputError(message, "name the folder that it leads to with --input DIR", "outside-folders")
+        _check_links(files, text, places)
         return Resolved(text, root, tuple(files))
+
+
+def _check_links(files: Iterable[Path], folder: str, places: SearchPaths) -> None:
+    """Refuse links that lead out of the folders that a run may read."""
+    for one in files:
+        if one.is_symlink() and not inside(one, places.files):
+            message = f"`{one.name}` in `{folder}` is a link to a file outside the folders that this run may read"
+            raise InputError(message, "name the folder that it leads to with --input DIR", "outside-folders")
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -114,3 +120,33 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 
 PICTURE_FOLDER = PictureFolder()
 """A folder of pictures that a node lists."""
+
+
+@dataclass(frozen=True)
+class CaptionedFolder(PictureFolder):
+    """A folder with pictures, and for each a text of its name: `1.png` and `1.txt`, as kohya's scripts read them."""
+
+    def resolve(self, text: str, places: SearchPaths) -> Resolved:
+        """The folder with its pictures and then their texts, each in natural order.
+
+        Raises:
+            InputError: where there is no such folder, or it lacks a picture or the text of one.
+        """
+        found = super().resolve(text, places)
+        texts = [*dict.fromkeys(caption_of(one) for one in found.files)]
+        lacking = [one.name for one in texts if not one.is_file()]
+        if lacking:
+            listed = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+            hint = "write a file with the caption next to each picture; an empty one is an empty caption"
+            raise InputError(f"the folder `{text}` has pictures without {listed}", hint, "missing-file")
+        _check_links(texts, text, places)
+        return replace(found, files=(*found.files, *texts))
+
+
+def caption_of(picture: Path) -> Path:
+    """The file with a picture's caption."""
+    return picture.with_suffix(".txt")
+
+
+CAPTIONED_FOLDER = CaptionedFolder()
+"""A folder of pictures with their captions that a node reads."""

@@ -207,15 +207,21 @@ class Context:
         Raises:
             ChangedFile: where the file has other content by now. The run answers it by planning again.
         """
-        found = self.found(text)
-        (path,) = found.resolved.files
-        try:
-            content = path.read_bytes()
-        except OSError as fault:
-            raise ChangedFile(str(path)) from fault
-        if found.resolved.digest_of([digest_bytes(content)]) != found.digest:
-            raise ChangedFile(str(path))
+        (content,) = self.contents(text).values()
         return content
+
+    def contents(self, text: str) -> dict[Path, bytes]:
+        """The bytes of each file of a resource input, in the order of its files, as `content` gives those of one."""
+        found = self.found(text)
+        contents: dict[Path, bytes] = {}
+        for path in found.resolved.files:
+            try:
+                contents[path] = path.read_bytes()
+            except OSError as fault:
+                raise ChangedFile(str(path)) from fault
+        if found.resolved.digest_of([digest_bytes(one) for one in contents.values()]) != found.digest:
+            raise ChangedFile(str(found.resolved.root))
+        return contents
 
     def located(self, digest: str) -> Resolved:
         """The files whose content has this digest, of any node of the graph: those that a recipe names.

@@ -64,6 +64,7 @@ class Objective:
         density: of the timesteps: `uniform`, or for `auto` of a flow `logit_normal`.
         shift: of a flow's levels towards noise; None is the model's own.
         min_snr: the gamma of min-SNR (https://arxiv.org/abs/2303.09556, section 3.4); 0 weighs all timesteps alike.
+        debiased: whether errors of the noise weigh SNR^-1/2 (https://arxiv.org/abs/2310.08442, section 3.3).
         noise_offset: of the noise by a number for each channel, which lets brightness be learned; 0 adds none.
     """
 
@@ -71,6 +72,7 @@ class Objective:
     density: TimestepDensity = "auto"
     shift: float | None = None
     min_snr: float = 0.0
+    debiased: bool = False
     noise_offset: float = 0.0
 
     @classmethod
@@ -88,9 +90,12 @@ class Objective:
                 "unsupported-by-model",
             )
         flow = isinstance(parametrisation, Flow)
-        if flow and options.get("min_snr"):
-            message = "min-SNR weighs the timesteps of a noise schedule, and a flow has none"
-            raise InputError(message, "leave `min_snr` at 0, and choose `timesteps`", "unsupported-by-model")
+        if flow and (options.get("min_snr") or options.get("debiased")):
+            message = "`min_snr` and `debiased` weigh the timesteps of a noise schedule, and a flow has none"
+            raise InputError(message, "leave both out, and choose `timesteps`", "unsupported-by-model")
+        if options.get("min_snr") and options.get("debiased"):
+            message = "`min_snr` and `debiased` weigh timesteps each in its own way"
+            raise InputError(message, "leave `min_snr` at 0, or `debiased` out", "conflicting-inputs")
         if not flow and options.get("shift") is not None:
             message = f"{parametrisation.title} has no levels that could be shifted"
             raise InputError(message, "leave `flow_shift` out", "unsupported-by-model")
@@ -138,13 +143,13 @@ class Objective:
         return (noise - sigmas * clean) / torch.hypot(torch.ones_like(sigmas), sigmas)
 
     def _weights(self, timesteps: Tensor) -> Tensor:
-        if not self.min_snr:
+        if not self.min_snr and not self.debiased:
             return torch.ones(len(timesteps), dtype=torch.float32)
         ratios = self._sigmas(timesteps).flatten() ** -2
-        clamped = ratios.clamp(max=self.min_snr)
+        of_sample = ratios.sqrt() if self.debiased else ratios.clamp(max=self.min_snr)
         match self.parametrisation:
             case Epsilon():
-                return clamped / ratios
+                return of_sample / ratios
             case Sample():
-                return clamped
-        return clamped / (ratios + 1)
+                return of_sample
+        return of_sample / (ratios + 1)

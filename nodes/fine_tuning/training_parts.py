@@ -34,6 +34,7 @@ class TaskOptions:
     timesteps: TimestepDensity = "auto"
     flow_shift: float | None = None
     min_snr: float = 0.0
+    debiased: bool = False
     noise_offset: float = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     class_weight: float = 1.0
@@ -111,6 +112,7 @@ def task_of(
         density=options.timesteps,
         shift=options.flow_shift,
         min_snr=options.min_snr,
+        debiased=options.debiased,
         noise_offset=options.noise_offset,
     )
     return DenoisingTask(

@@ -38,6 +38,7 @@ def TrainControlNet(
     caption_dropout: Share = 0.5,
     timesteps: TimestepDensity = "auto",
     min_snr: Annotated[float, Range(0.0, 100.0)] = 0.0,
+    debiased: bool = False,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: Annotated[int, Range(0, 2**64 - 1)] = 0,
     context: Context = INJECTED,
@@ -67,6 +68,7 @@ def TrainControlNet(
         caption_dropout: the share of captions that are left out, so that it reads its picture rather than the prompt.
         timesteps: as for TrainLoRA.
         min_snr: as for TrainLoRA.
+        debiased: as for TrainLoRA.
         precision: as for TrainLoRA.
         seed: of everything that is drawn.
     """
@@ -81,6 +83,7 @@ def TrainControlNet(
         caption_dropout=caption_dropout,
         timesteps=timesteps,
         min_snr=min_snr,
+        debiased=debiased,
         precision=precision,
     )
     parts: Any = (model, text_encoder, vae)

@@ -41,6 +41,7 @@ def TrainEmbedding(
     caption_dropout: Share = 0.0,
     timesteps: TimestepDensity = "auto",
     min_snr: Annotated[float, Range(0.0, 100.0)] = 0.0,
+    debiased: bool = False,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     sample_every: Annotated[int, Range(0, 1_000_000)] = 50,
     seed: Annotated[int, Range(0, 2**64 - 1)] = 0,
@@ -72,6 +73,7 @@ def TrainEmbedding(
         caption_dropout: the share of captions that are left out.
         timesteps: as for TrainLoRA.
         min_snr: as for TrainLoRA.
+        debiased: as for TrainLoRA.
         precision: as for TrainLoRA.
         sample_every: steps from one sample to the next, where previews are shown; 0 paints none.
         seed: of everything that is drawn.
@@ -87,6 +89,7 @@ def TrainEmbedding(
         caption_dropout=caption_dropout,
         timesteps=timesteps,
         min_snr=min_snr,
+        debiased=debiased,
         precision=precision,
         sample_every=sample_every,
     )

@@ -73,6 +73,7 @@ def TrainLoRA(
     timesteps: TimestepDensity = "auto",
     flow_shift: Annotated[float | None, Range(0.01, 100.0)] = None,
     min_snr: Annotated[float, Range(0.0, 100.0)] = 0.0,
+    debiased: bool = False,
     noise_offset: Share = 0.0,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     gradient_checkpointing: bool = False,
@@ -97,7 +98,8 @@ def TrainLoRA(
         text_encoder: from LoadCheckpoint.
         vae: from LoadCheckpoint.
         pictures: what is learned; 10 to 50 of a style or 4 to 10 of a subject are a good start. Those of different
-            sizes, in a list, train in batches of their own.
+            sizes, in a list, train in batches of their own. What the VAE cannot show is not learned: see what VAEEncode
+            and VAEDecode leave of one. LoadCaptionedPictures reads a folder.
         captions: of the pictures, in their order, or one for all. Describe what is to stay free; what no caption names
             is what is learned. For a subject take a rare word and its class: `a photo of sks dog`.
         class_pictures: of the class of a subject (`a photo of a dog`), painted by the model itself or not: prior
@@ -129,6 +131,8 @@ def TrainLoRA(
         flow_shift: of a flow's levels towards noise; left out it is the model's own, or 1 where that depends on the
             size.
         min_snr: the gamma of min-SNR weighting (https://arxiv.org/abs/2303.09556): 5 is its authors'; 0 is without.
+        debiased: weighs errors at high noise more, by SNR^-1/2 (https://arxiv.org/abs/2310.08442): colours and large
+            shapes, which are decided there, are learned in fewer steps. Not for flows, nor together with `min_snr`.
         noise_offset: lets brightness be learned: 0.05 to 0.1; 0 is without.
         precision: `bfloat16` computes in it, in less time on hardware that knows it; `auto` does so where the model's
             weights are in half precision. What is trained is in float32 always.
@@ -161,6 +165,7 @@ def TrainLoRA(
         timesteps=timesteps,
         flow_shift=flow_shift,
         min_snr=min_snr,
+        debiased=debiased,
         noise_offset=noise_offset,
         precision=precision,
         gradient_checkpointing=gradient_checkpointing,

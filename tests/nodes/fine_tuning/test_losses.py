@@ -102,6 +102,12 @@ def test_offset_noise_and_min_snr(trained: Trained, oracle: Oracle, model: str) 
     assert ours == pytest.approx(theirs, abs=1e-5)
 
 
+@pytest.mark.parametrize("model", ROOTS)
+def test_debiased_weights(trained: Trained, oracle: Oracle, model: str) -> None:
+    theirs = Restated(oracle.pipeline(model), NETWORKS[model], order, debiased=True).losses()
+    assert trained(model, debiased=True).losses == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+
+
 def painted(call: Call, model: str, lora: LoRA[Any]) -> Pixels:
     """Paint with a model under a LoRA."""
     checkpoint = call(LoadCheckpoint, source=model)

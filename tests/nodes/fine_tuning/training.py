@@ -127,6 +127,7 @@ class Restated:
     order: Callable[[int], list[int]]
     noise_offset: float = 0.0
     min_snr: float = 0.0
+    debiased: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def losses(self) -> list[float]:
@@ -178,6 +179,10 @@ class Restated:
             errors = (
                 errors * {"epsilon": least / ratio, "v_prediction": least / (ratio + 1), "sample": least}[prediction]
             )
+        if self.debiased:
+            ratio = diffusers.training_utils.compute_snr(ddpm, times)
+            of_noise = {"epsilon": 1.0, "v_prediction": ratio / (ratio + 1), "sample": ratio}[prediction]
+            errors = errors * of_noise / ratio.sqrt()
         return errors.mean()
 
     def _latents(self, row: int, drawn: torch.Generator) -> Any:

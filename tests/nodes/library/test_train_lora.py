@@ -194,6 +194,7 @@ def test_buckets_keep_proportions_nearly(source: tuple[int, int], resolution: in
         ({"captions": ["one"] * 3}, "batch-mismatch"),
         ({"pictures": []}, "empty-list"),
         ({"flow_shift": 2.0}, "unsupported-by-model"),
+        ({"debiased": True, "min_snr": 5.0}, "conflicting-inputs"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(call: Call, given: dict[str, Any], code: str) -> None:
