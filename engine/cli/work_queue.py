@@ -21,7 +21,7 @@ from weft.engine.errors import InputError
 from weft.engine.folder_lock import only_one
 
 Url = Annotated[
-    str | None, typer.Argument(metavar="[URL]", help="The server, such as https://render.example.org. Or WEFT_SERVER.")
+    str | None, typer.Argument(metavar="URL", help="The server, such as https://render.example.org. Or WEFT_SERVER.")
 ]
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="A file with the worker's token. Or WEFT_TOKEN.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from weft.engine.artifact import name_fault
 from weft.engine.keys import is_digest
 from weft.engine.serve.served_run import RunEnd
+from weft.engine.verdict import Verdict
 
 
 class MalformedReport(Exception):  # noqa: N818 - an answer rather than a fault
@@ -105,7 +107,8 @@ def _number(given: object) -> bool:
 
 
 def _verdicts(given: object) -> bool:
-    return isinstance(given, list) and all(isinstance(one, dict) and isinstance(one.get("file"), str) for one in given)
+    wanted = {"file", *(one.name for one in fields(Verdict))}
+    return isinstance(given, list) and all(isinstance(one, dict) and wanted <= {*one} for one in given)
 
 
 def _files(given: object) -> bool:
