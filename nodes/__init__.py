@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.image_vectors import ApplyReVision, ApplyUnCLIP
     from weft.nodes.library.inpaint import (
         ControlGuide,
+        DensePredictionGuide,
         EditGuide,
         ImageToMask,
         InpaintGuide,
@@ -173,6 +174,7 @@ if TYPE_CHECKING:
         ListSigmas,
         MakeSigmas,
         PlotSigmas,
+        SetFirstSigma,
         SigmaParts,
         Sigmas,
         SplitSigmas,
@@ -303,6 +305,7 @@ __all__ = [
     "CropToAspect",
     "CropToMask",
     "CroppedToMask",
+    "DensePredictionGuide",
     "DepthModel",
     "DepthToNormals",
     "Distance",
@@ -487,6 +490,7 @@ __all__ = [
     "SegmentationModel",
     "SetAlpha",
     "SetAudio",
+    "SetFirstSigma",
     "SetFrameRate",
     "SetLevels",
     "SetNoiseMask",

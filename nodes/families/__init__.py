@@ -14,6 +14,7 @@ from weft.nodes.families.family import Family
 from weft.nodes.families.flux import FLUX
 from weft.nodes.families.flux2 import FLUX2, FLUX2_KLEIN
 from weft.nodes.families.hidream import HIDREAM
+from weft.nodes.families.lotus import LOTUS
 from weft.nodes.families.ltx_video import LTX_VIDEO
 from weft.nodes.families.lumina2 import LUMINA2
 from weft.nodes.families.pixart import PIXART, PIXART_ALPHA
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 FAMILIES: tuple[Family, ...] = (
+    LOTUS,
     SD1,
     SD2,
     SDXL,

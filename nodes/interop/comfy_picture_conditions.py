@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from weft.nodes.interop.entries import UnmappableError
+from weft.nodes.interop.entries import PromptPart, UnmappableError
 from weft.nodes.interop.writing import MappedNode, maps, with_link
 
 
@@ -61,6 +61,20 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "uxo/uno": {"places": "diagonal"},
 }
 """What the guides of pictures to refer to are given, by the name of a method."""
+
+
+LOTUS_TEXTS = "jingheya/lotus-depth-d-v1-1/text_encoder/model.safetensors"
+"""The text encoder of SD 2.x as the authors of Lotus publish it."""
+
+
+@maps("LotusConditioning")
+def _empty_prompt(one: MappedNode) -> tuple[Any, ...]:
+    """The empty prompt, which ComfyUI has encoded once and for all; here its text encoder does so."""
+    if one.model is None:
+        raise UnmappableError("no model is loaded that it could belong to")
+    made = one.add("LoadTextEncoder", "text_encoder", model=one.model.link, source=LOTUS_TEXTS)
+    one.parameter("text_encoder", made, "source", "the text encoder of SD 2.x, of Lotus or of a model of SD 2.x")
+    return (PromptPart(one.add("TextEncode", "empty_prompt", text_encoder=made, text="").link, kind="lotus"),)
 
 
 @maps("unCLIPConditioning")

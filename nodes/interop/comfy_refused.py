@@ -18,8 +18,6 @@ REASONS: Mapping[str, str] = {
         ("EmptyQwenImageLayeredLatentImage", "LatentCutToBatch"),
         "layers of Qwen-Image-Layered are not sampled in parts here; RunPipeline runs its pipeline from its folder",
     ),
-    "LotusConditioning": "its prompt is a constant of ComfyUI's own code, which no file of the workflow has; "
-    "EstimateDepth finds depths with models of transformers",
 }
 
 

@@ -128,7 +128,8 @@ def _sampler(one: MappedNode) -> tuple[Any, ...]:
     model, denoise = one.model_part(), _float(one("denoise"))
     guide = guide_of(one, model, one.prompt("positive"), one.prompt("negative"), one("cfg"))
     sigmas = _sigmas(one, model, denoise=None if denoise == 1 else denoise)
-    return (_run(one, guide, sigmas.link, sampler_named(one.literal("sampler_name")), one("seed"), model),)
+    sampler, kind = sampler_named(one.literal("sampler_name")), one.prompt("positive").kind
+    return (_run(one, guide, sigmas.link, sampler, one("seed"), model, kind=kind),)
 
 
 @maps("KSamplerAdvanced")
@@ -147,14 +148,32 @@ def _part_of_a_run(one: MappedNode) -> tuple[Any, ...]:
     )
     adds = one.literal("add_noise") == "enable"
     sampler = sampler_named(one.literal("sampler_name"))
-    return (_run(one, guide, sigmas.link, sampler, one("noise_seed"), model, adds=adds),)
+    kind = one.prompt("positive").kind
+    return (_run(one, guide, sigmas.link, sampler, one("noise_seed"), model, adds=adds, kind=kind),)
 
 
 def _run(
-    one: MappedNode, guide: Any, sigmas: Any, sampler: SamplerPart, seed: Any, model: ModelPart, *, adds: bool = True
+    one: MappedNode,
+    guide: Any,
+    sigmas: Any,
+    sampler: SamplerPart,
+    seed: Any,
+    model: ModelPart,
+    *,
+    adds: bool = True,
+    kind: str = "",
 ) -> Link:
-    """A run of a sampler, with the noise of the whole batch from one generator."""
+    """A run of a sampler, with the noise of the whole batch from one generator.
+
+    Args:
+        adds: whether noise is added to the latents.
+        kind: of the positive prompt.
+    """
     latent = one.link("latent_image")
+    if kind == "lotus":
+        if adds:
+            raise UnmappableError("Lotus is mapped without noise (DisableNoise): it reads the picture itself")
+        guide = one.add("DensePredictionGuide", "mapping", guide=guide, latent=latent)
     if model.differential:
         latent = _differential(one, latent)
     made = one.add(
@@ -188,7 +207,7 @@ def _custom(one: MappedNode) -> tuple[Any, ...]:
     if not (isinstance(guide, GuidePart) and isinstance(sampler, SamplerPart) and isinstance(noise, NoisePart)):
         raise UnmappableError("its noise, guider or sampler is given nothing that a node here makes")
     adds = noise.seed is not None
-    link = _run(one, guide.link, one.link("sigmas"), sampler, noise.seed, guide.model, adds=adds)
+    link = _run(one, guide.link, one.link("sigmas"), sampler, noise.seed, guide.model, adds=adds, kind=guide.kind)
     return link, link
 
 
@@ -198,22 +217,22 @@ def _custom_with_model(one: MappedNode) -> tuple[Any, ...]:
     if not isinstance(sampler, SamplerPart):
         raise UnmappableError("its sampler is given nothing that a node here makes")
     guide = guide_of(one, model, one.prompt("positive"), one.prompt("negative"), one("cfg"))
-    adds = bool(one.literal("add_noise", True))
-    link = _run(one, guide, one.link("sigmas"), sampler, one("noise_seed"), model, adds=adds)
+    adds, kind = bool(one.literal("add_noise", True)), one.prompt("positive").kind
+    link = _run(one, guide, one.link("sigmas"), sampler, one("noise_seed"), model, adds=adds, kind=kind)
     return link, link
 
 
 @maps("BasicGuider")
 def _plain_guide(one: MappedNode) -> tuple[Any, ...]:
-    model = one.model_part()
-    return (GuidePart(guide_of(one, model, one.prompt("conditioning"), None, None).link, model),)
+    model, prompt = one.model_part(), one.prompt("conditioning")
+    return (GuidePart(guide_of(one, model, prompt, None, None).link, model, prompt.kind),)
 
 
 @maps("CFGGuider")
 def _guide(one: MappedNode) -> tuple[Any, ...]:
-    model = one.model_part()
-    made = guide_of(one, model, one.prompt("positive"), one.prompt("negative"), one("cfg"))
-    return (GuidePart(made.link, model),)
+    model, prompt = one.model_part(), one.prompt("positive")
+    made = guide_of(one, model, prompt, one.prompt("negative"), one("cfg"))
+    return (GuidePart(made.link, model, prompt.kind),)
 
 
 @maps("DualCFGGuider")
@@ -284,6 +303,11 @@ def _split(one: MappedNode) -> tuple[Any, ...]:
 @maps("FlipSigmas")
 def _flipped(one: MappedNode) -> tuple[Any, ...]:
     return (one.add("FlipSigmas", sigmas=one.link("sigmas"), least=0.0001).link,)
+
+
+@maps("SetFirstSigma")
+def _begun_elsewhere(one: MappedNode) -> tuple[Any, ...]:
+    return (one.add("SetFirstSigma", "sigmas", sigmas=one.link("sigmas"), sigma=_float(one("sigma"))).link,)
 
 
 @maps("ManualSigmas")

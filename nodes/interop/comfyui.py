@@ -31,7 +31,10 @@ MODULES = (
 """The modules of this room with entries."""
 
 MODEL_LOADERS = ("CheckpointLoaderSimple", "CheckpointLoader", "unCLIPCheckpointLoader", "UNETLoader")
-NEED_A_MODEL = ("VAELoader", "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader")
+NEED_A_MODEL = (
+    *("VAELoader", "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader"),
+    "LotusConditioning",
+)
 """Classes of loaders whose counterparts here need the model that the part is for."""
 
 MAX_NODES = 5_000
@@ -237,7 +240,9 @@ def _models(foreign: ForeignGraph, wanted: frozenset[str]) -> dict[str, str]:
         for link in links_of(foreign.nodes[id]):
             below[link.node].append(id)
     reached = {id: _reached(id, below) for id in (*loaders, *parts)}
-    return {part: _nearest(part, loaders, reached) for part in parts}
+    # A checkpoint has parts of its own: of two loaders that are as near, a part is for that of a network alone.
+    alone = sorted(loaders, key=lambda id: foreign.nodes[id].type != "UNETLoader")
+    return {part: _nearest(part, alone, reached) for part in parts}
 
 
 def _reached(start: str, below: Mapping[str, list[str]]) -> dict[str, int]:

@@ -81,10 +81,15 @@ class ControlPart:
 
 @dataclass(frozen=True)
 class GuidePart:
-    """A guide with its model."""
+    """A guide with its model.
+
+    Args:
+        kind: of its positive prompt.
+    """
 
     link: Link
     model: ModelPart
+    kind: str = ""
 
 
 @dataclass(frozen=True)

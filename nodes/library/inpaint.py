@@ -12,9 +12,10 @@ from weft.nodes.families.flows import PATCH
 from weft.nodes.library.latent import check_multiple
 from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.sampling.compatibility import references_fit
+from weft.nodes.sampling.model_links import model_behind
 from weft.nodes.sampling.size_checks import image_fits_vae, one_or_each, picture_is_as_large, sizes_match
 from weft.nodes.sampling.traits import GuideTraits, always
-from weft.nodes.sizes import SizeTraits, same_size
+from weft.nodes.sizes import SizeTraits, same_size, size_above
 from weft.nodes.value_checks import check_mask_size
 from weft.nodes.values import VAE, F, Guide, Image, Latent, Mask
 
@@ -102,11 +103,20 @@ def InpaintGuide(
     return replace(guide, beside=joined, picture_deviation=torch.cat(deviations) if deviations else None)
 
 
+def _edits_fit(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
+    """A model that makes a map of a picture edits none."""
+    yield from picture_is_as_large(guide, sampler)
+    model = model_behind(sampler)
+    if model and model.family.denoiser.maps_pictures:
+        message = f"`{guide.call.id}` is for models that edit pictures; {model}"
+        yield NodeProblem("guide", message, "use DensePredictionGuide", "wrong-guide")
+
+
 @node(
     category="guidance",
     lane="gpu",
     fits=image_fits_vae,
-    traits=(GuideTraits(4, edits=True, check_sampler=picture_is_as_large, for_items=always("image")),),
+    traits=(GuideTraits(4, edits=True, check_sampler=_edits_fit, for_items=always("image")),),
 )
 def EditGuide(
     guide: Guide[F],
@@ -132,6 +142,39 @@ def EditGuide(
         check_multiple(image, autoencoder.factor)
         latents = [autoencoder.encode_unscaled(picture[None, ..., :3]) for picture in image.pixels]
     return replace(guide, beside=torch.cat(latents), image_scale=image_scale)
+
+
+def _maps_fit(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
+    """The model must make maps of pictures, which takes it one step."""
+    latent, size = size_above(guide, "latent"), size_above(sampler, "latent")
+    if latent and size and latent != size:
+        message = f"the latents of `{guide.call.id}` are for {latent}, and those that are sampled for {size}"
+        yield NodeProblem("guide", message, "take the size of the picture (ImageSize)", "size-mismatch")
+    model = model_behind(sampler)
+    if model and not model.family.denoiser.maps_pictures:
+        message = f"`{guide.call.id}` is for models that make maps of pictures (Lotus); {model}"
+        yield NodeProblem("guide", message, "use EditGuide or ControlGuide", "wrong-guide")
+    elif model and sampler.literals.get("sigmas", "linked") is None and sampler.literals.get("steps", 1) != 1:
+        message = f"the model of `{model.node}` makes its map in one step, and the run has {sampler.literals['steps']}"
+        yield NodeProblem("steps", message, "set `steps` to 1", "out-of-range")
+
+
+@node(category="guidance", lane="cpu", traits=(GuideTraits(4, check_sampler=_maps_fit),))
+def DensePredictionGuide(guide: Guide[F], latent: Latent[F]) -> Guide[F]:
+    """Give a model of dense prediction the picture that it is to make a map of, such as its depth or its normals.
+
+    These models are Lotus-D and Lotus-G (https://arxiv.org/abs/2409.18124), which take one step (`steps` 1) without
+    guidance (`scale` 1) and read the empty prompt. Lotus-D makes the same map whatever the noise, Lotus-G another one
+    for each seed. Depth is dark where it is near.
+
+    Args:
+        guide: from CFGGuide, of a model of Lotus.
+        latent: of the picture, from VAEEncode; one for the whole batch, or one for each item. Its mask is left out.
+    """
+    if latent.samples is None:
+        hint = "encode a picture (VAEEncode)"
+        raise InputError("the latents are empty, and there is nothing to make a map of", hint, "empty-latent")
+    return replace(guide, beside=latent.samples)
 
 
 def _tokens_fit(guide: Upstream) -> Iterator[NodeProblem]:

@@ -1,4 +1,4 @@
-"""Noise levels as values: MakeSigmas, ListSigmas, SplitSigmas, FlipSigmas and PlotSigmas.
+"""Noise levels as values: MakeSigmas, ListSigmas, SplitSigmas, FlipSigmas, SetFirstSigma and PlotSigmas.
 
 KSampler walks them instead of a schedule of its own, by a sampler of `weft.nodes.sampling.sigma_samplers`.
 """
@@ -164,6 +164,25 @@ def FlipSigmas(sigmas: Sigmas[F], *, least: Annotated[float, Range(1e-6, 1.0)] =
             )
         flipped[0] = least
     return Sigmas(flipped)
+
+
+@node(category="sampling")
+def SetFirstSigma(sigmas: Sigmas[F], sigma: Annotated[float, Range(1e-6, 20_000.0)]) -> Sigmas[F]:
+    """Begin a run at another noise level.
+
+    Args:
+        sigmas: falling levels, of which the first one is replaced.
+        sigma: above the second one. A level beyond those of a model's training counts as the highest of these where its
+            timestep is looked up.
+    """
+    levels = sigmas.levels.clone()
+    if sigma <= levels[1]:
+        message = f"the first level would be {sigma:g}, and the second is {float(levels[1]):.4g}"
+        raise InputError(message, "give a higher one", "wrong-levels")
+    # A run that begins below noise alone begins with more than noise.
+    lower = sigma < levels[0]
+    levels[0] = sigma
+    return replace(sigmas, levels=levels, unit_start=False if lower and sigmas.unit_start else sigmas.unit_start)
 
 
 @node(category="sampling", version=2)

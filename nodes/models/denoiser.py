@@ -92,6 +92,9 @@ class Denoiser:
     reads_image_tokens: ClassVar[bool] = False
     """Whether the network reads tokens of pictures after those of the prompt (FLUX.1 Redux)."""
 
+    maps_pictures: ClassVar[bool] = False
+    """Whether the network makes a map of a picture, such as its depth, from the latents of the picture (Lotus)."""
+
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 

@@ -486,6 +486,9 @@ def _check_extra_channels(guide: Guide[Any], model: Denoiser, latent: Latent[Any
             extra_channels_hint(expected, model.clips is not None),
             "wrong-guide",
         )
+    if model.maps_pictures and guide.image_scale is not None:
+        message = f"a model of {model.family} makes a map of a picture, and the guide has one to edit"
+        raise InputError(message, "use DensePredictionGuide in place of EditGuide", "wrong-guide")
     *_, height, width = shape = model.latent_shape(latent)
     for given_clip in (guide.beside, guide.first_frames):
         if given_clip is not None and given_clip.ndim == 5:

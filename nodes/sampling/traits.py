@@ -107,7 +107,7 @@ class ModelTraits:
 
 EXTRA_CHANNEL_HINTS = {
     0: "guide it with CFGGuide alone",
-    4: "put EditGuide after its guide",
+    4: "put EditGuide after its guide, or DensePredictionGuide for a model of Lotus",
     5: "put InpaintGuide after its guide",
     16: "put ControlGuide after its guide",
     80: "put InpaintGuide after its guide",

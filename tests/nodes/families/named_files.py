@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.nodes import layouts
 from tests.nodes.families import blockwise
 from tests.nodes.families.image_adapters import FOLDERS, clip_vision
-from tests.nodes.families.lora_files import low_rank, named_adapter
+from tests.nodes.families.lora_files import low_rank, named_adapter, peft
 from tests.nodes.families.single_files import SINGLE_FILES
 from tests.nodes.families.tiny import SIGHT_TOKENS, WIDTH, chat_tokenizer, t5_tokenizer
 from tests.nodes.layouts import Tensors
@@ -57,6 +57,14 @@ def flux_lora(give: Give) -> Tensors:
     return named_adapter(changes, "transformer.")
 
 
+def flux_control_lora(give: Give) -> Tensors:
+    """One of a transformer that reads a picture too, as many channels as its latents have."""
+    changes = low_rank(network(give("flux-dev")), 1, modules="x_embedder")
+    narrow = changes["x_embedder"].down
+    changes["x_embedder"] = changes["x_embedder"]._replace(down=torch.cat([narrow, narrow.flip(1)], 1))
+    return peft(changes, "transformer.")
+
+
 def control(model: str, layout: Callable[[Tensors], Tensors] = dict) -> Callable[[Give], Tensors]:
     return lambda give: layout(load_file(give(model) / "diffusion_pytorch_model.safetensors"))
 
@@ -88,9 +96,13 @@ FILES: tuple[tuple[str, Callable[[Give], Tensors]], ...] = (
     ("flux1-schnell", flux_model("flux-schnell")),
     (r"(flux1-fill|flux\.1-fill).*", flux_model("flux-fill")),
     ("flux1-canny.*", flux_model("flux-canny")),
+    ("flux1-depth-dev-lora", flux_control_lora),
     ("flux1-redux.*", redux),
     (r"(uso-flux1|removal_timestep).*", flux_lora),
     ("flux1-.*", flux_model("flux-dev")),
+    ("lotus-depth-d.*", lambda give: layouts.weights(give("lotus"), "unet")),
+    ("model", lambda give: layouts.weights(give("lotus"), "text_encoder")),
+    ("vae-ft-mse.*", lambda give: layouts.vae(give("lotus"), "")),
     ("sigclip.*", sight),
     ("clip_vision_g", large_sight),
     ("clip_l", lambda give: layouts.text_weights(give("flux-dev"), "text_encoder", "text_model.")),

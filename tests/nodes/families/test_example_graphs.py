@@ -20,6 +20,7 @@ GRAPHS = Path(__file__).parents[3] / "graphs" / "families"
 TINY = {
     "sd1": "clip",
     "sd2": "sd2",
+    "lotus": "lotus",
     "sd_turbo": "sd-turbo",
     "sdxl": "sdxl",
     "sdxl_refiner": "sdxl",
@@ -156,7 +157,7 @@ def tiny(graph: Graph, zoo: Any, name: str) -> Graph:
         graph = graph.set("scaled.width", 64).set("scaled.height", 64)
     if TINY[name] == "consistency-classes":
         graph = graph.set("prompt", "7")
-    return graph if "levels" in graph.nodes else graph.set("sampler.steps", 4)
+    return graph if "levels" in graph.nodes or name == "lotus" else graph.set("sampler.steps", 4)
 
 
 def tiny_lora(models: Path, model: str) -> str:

@@ -85,6 +85,7 @@ PUBLISHED: dict[str, Published] = {
     "clip": Published("SD1", UNETS, VAES),
     "inpaint": Published("SD1", UNETS, VAES),
     "sd2": Published("SD2", UNETS, VAES),
+    "lotus": Published("Lotus", {"diffusers": UNETS["diffusers"]}, VAES),
     "sdxl": Published("SDXL", UNETS, VAES),
     "sdxl-refiner": Published("SDXL", UNETS, VAES),
     "sdxl-lcm": Published("SDXL", {"diffusers": UNETS["diffusers"]}, VAES),

@@ -45,7 +45,7 @@ NAMES = (
     *("image_qwen_image_edit_2511", "02_qwen_Image_edit_subgraphed", "templates-image_to_real"),
     *("templates-1_click_multiple_character_angles-v1.0", "templates-1_click_multiple_scene_angles-v1.0"),
     *("image_qwen_image_instantx_inpainting_controlnet", "image_z_image_turbo_fun_union_controlnet"),
-    "image_qwen_image_controlnet_patch",
+    *("image_qwen_image_controlnet_patch", "image_lotus_depth_v1_1", "flux_depth_lora_example", "sd3.5_large_depth"),
 )
 """The image templates of SD 1.x, SDXL, SD 3.5, FLUX.1, Z-Image and Qwen-Image that are imported whole."""
 
@@ -139,5 +139,5 @@ def small(node: Node) -> dict[str, Any]:
         inputs |= {side: min(value, 16) for side, value in inputs.items() if isinstance(value, int)}
     elif node.type == "MakeComfySigmas":
         parted = {name: 3 for name in ("start_step", "end_step") if inputs.get(name) not in (None, 0)}
-        inputs |= {**parted, "steps": 4 if parted else 2} if not inputs.get("to_zero") else {}
+        inputs |= {**parted, "steps": 4 if parted else min(inputs["steps"], 2)} if not inputs.get("to_zero") else {}
     return inputs

@@ -122,6 +122,13 @@ def stable_diffusion(noise: Any, tokenizer: Any = None, text: Mapping[str, Any] 
     )
 
 
+def lotus(channels: int) -> Any:
+    """A pipeline of Lotus, which reads so many channels: the picture's, or those of noise too."""
+    switches = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 4}
+    words = clip_tokenizer(padding="!")
+    return stable_diffusion(scheduler("DDIMScheduler"), words, OPEN, in_channels=channels, **switches, **LINEAR)
+
+
 def with_tiny_vae() -> Any:
     """A pipeline of SD 1.x with a tiny autoencoder as its VAE."""
     pipeline = stable_diffusion(scheduler("PNDMScheduler"))
@@ -897,6 +904,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sd2": lambda: stable_diffusion(
         scheduler("DDIMScheduler", prediction_type="v_prediction"), clip_tokenizer(padding="!"), OPEN, **LINEAR
     ),
+    "lotus": lambda: lotus(4),
+    "lotus-noisy": lambda: lotus(8),
     "tiny-vae": with_tiny_vae,
     "sd-turbo": lambda: stable_diffusion(scheduler("EulerDiscreteScheduler", **TURBO), text=OPEN, **LINEAR),
     "sdxl": lambda: sdxl(tokenizers=(clip_tokenizer(), clip_tokenizer(padding="!"))),
