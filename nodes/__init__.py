@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.latent_geometry import CompositeLatents, CropLatent, FlipLatent, RotateLatent, ScaleLatent
     from weft.nodes.library.latent_math import BlendLatents, LatentMath, LatentValues, MakeLatent
     from weft.nodes.library.latent_views import LatentChannels
+    from weft.nodes.library.layered_pictures import EmptyLayeredLatent, SplitLayers
     from weft.nodes.library.loaders import (
         Checkpoint,
         LoadCheckpoint,
@@ -317,6 +318,7 @@ __all__ = [
     "EditGuide",
     "Embedding",
     "EmptyLatent",
+    "EmptyLayeredLatent",
     "EmptyVideoLatent",
     "EncodeEditPrompt",
     "EncodeImage",
@@ -503,6 +505,7 @@ __all__ = [
     "Size",
     "SizeTraits",
     "SplitBatch",
+    "SplitLayers",
     "SplitSigmas",
     "SplitVideo",
     "StitchImage",

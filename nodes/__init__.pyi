@@ -191,6 +191,7 @@ __all__ = [
     "EditGuide",
     "Embedding",
     "EmptyLatent",
+    "EmptyLayeredLatent",
     "EmptyVideoLatent",
     "EncodeEditPrompt",
     "EncodeImage",
@@ -377,6 +378,7 @@ __all__ = [
     "Size",
     "SizeTraits",
     "SplitBatch",
+    "SplitLayers",
     "SplitSigmas",
     "SplitVideo",
     "StitchImage",
@@ -671,6 +673,7 @@ def DrawNoise(
     seed: int | list[int] = ...,
     generator: GeneratorScope = ...,
     alike: float = ...,
+    by_frame: bool | None = ...,
     id: str | None = ...,
 ) -> Noise[F]: ...
 def DrawPose(
@@ -687,6 +690,9 @@ def EditGuide(
 ) -> Guide[F]: ...
 def EmptyLatent(
     width: Side3 = ..., height: Side3 = ..., batch_size: int = ..., *, id: str | None = ...
+) -> Latent[Any]: ...
+def EmptyLayeredLatent(
+    width: Side3 = ..., height: Side3 = ..., layers: int = ..., batch_size: int = ..., *, id: str | None = ...
 ) -> Latent[Any]: ...
 def EmptyVideoLatent(
     width: Side3 = ...,
@@ -1257,6 +1263,7 @@ def SharpenImage(
 ) -> Image: ...
 def Sharpness(image: Image, *, id: str | None = ...) -> Scored: ...
 def SplitBatch(image: P, *, id: str | None = ...) -> list[P]: ...
+def SplitLayers(latent: Latent[F], *, whole: bool = ..., id: str | None = ...) -> Latent[F]: ...
 def SplitSigmas(sigmas: Sigmas[F], *, step: int = ..., id: str | None = ...) -> SigmaParts[F]: ...
 def SplitVideo(video: Video, *, id: str | None = ...) -> Image: ...
 def StitchImage(

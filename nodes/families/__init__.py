@@ -50,9 +50,9 @@ __all__ = [
 ]
 
 FAMILIES: tuple[Family, ...] = (
-    LOTUS,
     SD1,
     SD2,
+    LOTUS,
     SDXL,
     SD3,
     FLUX,

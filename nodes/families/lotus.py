@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import InputError
 from weft.nodes.families.family import Family
-from weft.nodes.families.sd2 import SD2, is_sd2
+from weft.nodes.families.sd2 import SD2, has_switches, is_like_sd2
 from weft.nodes.families.unets import LATENT_CHANNELS, SCHEDULER, UNetDenoiser, UNetFormat, heads_of_64
 from weft.nodes.models.denoiser import EXTRA_CHANNELS, Conditions, Residuals
 from weft.nodes.models.parametrisation import SchedulerConfig
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from weft.nodes.values import Latent, Prompt
 
-TASK_NUMBERS = 4
-"""Numbers that say what is to be made: the sine and the cosine of each of the two switches."""
-
 LAST_STEP: Mapping[str, Any] = {
     **SCHEDULER,
     "_class_name": "DDIMScheduler",
@@ -43,8 +40,7 @@ LAST_STEP: Mapping[str, Any] = {
 
 def is_lotus(config: Mapping[str, Any]) -> bool:
     """Whether a UNet of this configuration is the family's."""
-    embedded = config.get("class_embed_type"), config.get("projection_class_embeddings_input_dim")
-    return is_sd2(config) and embedded == ("projection", TASK_NUMBERS)
+    return is_like_sd2(config) and has_switches(config)
 
 
 def of_one_step(scheduler: SchedulerConfig) -> SchedulerConfig:
@@ -53,7 +49,7 @@ def of_one_step(scheduler: SchedulerConfig) -> SchedulerConfig:
 
 
 class LotusDenoiser(UNetDenoiser):
-    """Lotus' UNet, whose guide has the latents of the picture beside those that are sampled (`maps_pictures`)."""
+    """Lotus' UNet, whose guide has the latents of the picture next to those that are sampled (`maps_pictures`)."""
 
     maps_pictures = True
 

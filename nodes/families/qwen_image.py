@@ -2,6 +2,10 @@
 
 Qwen2.5-VL reads a prompt as a turn of a conversation that asks for a description. The transformer has joint attention
 over patches of latents and the prompt. The VAE is one of clips; a picture is a clip of one frame.
+
+Qwen-Image-Layered (arXiv:2512.15603) divides a picture into layers with alpha. Its latents have a frame for the picture
+and one for each layer, from the back to the front, and the picture's own latents are those of a picture to refer to.
+Its VAE has four channels of pixels and decodes each frame by itself.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from weft.engine import InputError
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH, JointFormat, SpacedDenoiser, packed, unpacked
 from weft.nodes.families.qwen_image_controls import (
@@ -17,7 +22,7 @@ from weft.nodes.families.qwen_image_controls import (
     transformer_sizes,
 )
 from weft.nodes.models.denoiser import Conditions, Residuals, references_in
-from weft.nodes.models.denoiser_facts import References
+from weft.nodes.models.denoiser_facts import ClipLimits, References
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
@@ -79,8 +84,20 @@ RGB_FACTORS = LatentRGBFactors(
 """What its latents look like, for 0..1: the factors in wide use for the VAE of Wan 2.1, whose latents are alike."""
 
 
+LAYERS = ClipLimits(by_frame=True, layers=True)
+"""What Qwen-Image-Layered makes: a frame for the picture and one for each layer."""
+
+BASE_TOKENS = 256
+"""Tokens of the picture at which the levels of Qwen-Image-Layered are not shifted: 256 x 256 pixels."""
+
+
+def is_layered(config: Mapping[str, Any]) -> bool:
+    """Whether a transformer of this configuration divides a picture into layers."""
+    return bool(config.get("use_layer3d_rope") and config.get("use_additional_t_cond"))
+
+
 class QwenImageDenoiser(SpacedDenoiser):
-    """Qwen-Image's transformer. Edit reads pictures as tokens that follow those of the latents."""
+    """Qwen-Image's transformer. Edit reads pictures as tokens that follow those of the latents, and Layered one."""
 
     references = References(clean=True)
 
@@ -89,20 +106,47 @@ class QwenImageDenoiser(SpacedDenoiser):
     dispatches_attention = skips_blocks = True
 
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        import torch
+
         masked = {} if prompt.attention_mask is None else {"encoder_hidden_states_mask": prompt.attention_mask}
-        return {"encoder_hidden_states": prompt.embeddings, **masked}
+        # 0 says that the layers have alpha.
+        stated = {"additional_t_cond": torch.zeros(1, dtype=torch.long)} if self.clips else {}
+        return {"encoder_hidden_states": prompt.embeddings, **masked, **stated}
+
+    @classmethod
+    def clip_limits(cls, config: Mapping[str, Any]) -> ClipLimits | None:
+        return LAYERS if is_layered(config) else None
+
+    def timing(self, steps: int, latent: Latent[Any]) -> Mapping[str, Any]:
+        """With layers the shift is the root of the picture's tokens (SD 3, arXiv:2403.03206, equation 23)."""
+        found = super().timing(steps, latent)
+        if self.clips is None or "mu" not in found:
+            return found
+        side = PATCH * self.latent_factor
+        return {**found, "mu": ((latent.height // side) * (latent.width // side) / BASE_TOKENS) ** 0.5}
 
     def predict(
         self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
     ) -> Tensor:
-        """The transformer reads a row of patches, whose places it takes from the size of the picture."""
+        """The transformer reads a row of patches, whose places it takes from the size of the picture.
+
+        Raises:
+            InputError: where a picture is to be divided into layers, and there is not one.
+        """
         import torch
 
         from weft.nodes.models.blockwise_control import block_samples
 
         given = dict(conditions)
-        pictures = [sample, *references_in(given)]
-        rows, count = len(sample), sample.shape[-2] * sample.shape[-1] // PATCH**2
+        frames, references = [*sample.unbind(2)] if sample.ndim == 5 else [sample], references_in(given)
+        if self.clips and len(references) != 1:
+            raise InputError(
+                f"the model divides one picture into layers, and the guide refers to {len(references)}",
+                "give it the picture by ReferenceGuide, or by ReferenceLatentGuide",
+                "wrong-guide",
+            )
+        pictures = [*frames, *references]
+        rows, count = len(sample), len(frames) * sample.shape[-2] * sample.shape[-1] // PATCH**2
         sizes = [(1, picture.shape[-2] // PATCH, picture.shape[-1] // PATCH) for picture in pictures]
         velocity: Tensor = self.network(
             hidden_states=torch.cat([packed(picture) for picture in pictures], dim=1),
@@ -112,17 +156,29 @@ class QwenImageDenoiser(SpacedDenoiser):
             **block_samples(residuals or {}, "controlnet_block_samples"),
             return_dict=False,
         )[0]
-        return unpacked(velocity[:, :count], sample.shape)
+        parts = [unpacked(part, frames[0].shape) for part in velocity[:, :count].chunk(len(frames), 1)]
+        return torch.stack(parts, dim=2) if sample.ndim == 5 else parts[0]
 
     def normalised(self, guided: Tensor, positive: Tensor) -> Tensor:
         """Each patch as long as it is in the positive prediction, as diffusers' `true_cfg_scale` has it."""
+        if guided.ndim == 5:
+            folded = (one.transpose(1, 2).flatten(0, 1) for one in (guided, positive))
+            frames = self.normalised(*folded)
+            return frames.reshape(len(guided), -1, *frames.shape[1:]).transpose(1, 2)
         patches, wanted = packed(guided), packed(positive).norm(dim=-1, keepdim=True)
         return unpacked(patches * (wanted / patches.norm(dim=-1, keepdim=True)), guided.shape)
 
 
 def qwen_image_config(shapes: Shapes) -> Config:
     """The configuration of a QwenImageTransformer2DModel, from shapes."""
-    return {**transformer_sizes(shapes), "out_channels": shapes["proj_out.weight"][0] // PATCH**2}
+    layered = "time_text_embed.addition_t_embedding.weight" in shapes
+    layers = {"use_additional_t_cond": True, "use_layer3d_rope": True} if layered else {}
+    return {**transformer_sizes(shapes), "out_channels": shapes["proj_out.weight"][0] // PATCH**2, **layers}
+
+
+def layered_levels(network: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the levels of Qwen-Image-Layered are shifted, where no file says it: as `timing` has it, and no further."""
+    return {"time_shift_type": "linear", "shift_terminal": None} if is_layered(network) else {}
 
 
 UNSUPPORTED: Mapping[str, str] = {
@@ -130,7 +186,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "use_additional_t_cond": "a further condition with the timestep",
     "use_layer3d_rope": "several layers of a picture",
 }
-"""Entries of a configuration that ask for an input which no node gives, with the input."""
+"""Entries of a configuration that ask for an input which no node gives, with the input: of the last two each alone."""
 
 
 class QwenImageFormat(JointFormat):
@@ -140,7 +196,8 @@ class QwenImageFormat(JointFormat):
     layouts = (TensorLayout("transformer_blocks.0.txt_mod.1.weight", qwen_image_config),)
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
-        return next((reads for name, reads in UNSUPPORTED.items() if config.get(name)), "")
+        together = ("use_additional_t_cond", "use_layer3d_rope") if is_layered(config) else ()
+        return next((reads for name, reads in UNSUPPORTED.items() if config.get(name) and name not in together), "")
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:
         return int(config["in_channels"]) // PATCH**2
@@ -179,4 +236,5 @@ QWEN_IMAGE = Family(
         "max_image_seq_len": 8192,
         "shift_terminal": 0.02,
     },
+    scheduler_changes=layered_levels,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from weft.engine import InputError
 from weft.nodes.families.flows import PATCH, check_same_width, over_blocks, packed
 from weft.nodes.models.control_networks import (
     ControlNetwork,
@@ -29,6 +30,17 @@ ROPE_SIXTEENTHS = (2, 7, 7)
 """Sixteenths of an attention head's channels that encode the frame, the row and the column."""
 
 
+def check_one_picture(steered: Mapping[str, Any]) -> None:
+    """Raise `InputError` where a control network is to steer a model that divides a picture into layers.
+
+    Args:
+        steered: the configuration of the model's network.
+    """
+    if steered.get("use_layer3d_rope"):
+        message = "control networks act on one picture, and the model divides one into layers"
+        raise InputError(message, "leave ApplyControlNet out", "wrong-control-net")
+
+
 class QwenImageControlNet(ControlNetwork):
     """A ControlNet for Qwen-Image."""
 
@@ -37,6 +49,7 @@ class QwenImageControlNet(ControlNetwork):
 
     @classmethod
     def check_steered(cls, control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
+        check_one_picture(steered)
         check_same_width(control, steered)
 
     @classmethod
@@ -108,6 +121,7 @@ class BlockwiseControl(QwenImageControlNet):
 
     @classmethod
     def check_steered(cls, control: Mapping[str, Any], steered: Mapping[str, Any]) -> None:
+        check_one_picture(steered)
         width = steered["num_attention_heads"] * steered["attention_head_dim"]
         check_equal(control, {"num_layers": steered["num_layers"], "width": width}, ("num_layers", "width"))
 

@@ -22,6 +22,7 @@ from weft.nodes.families.unets import (
 )
 from weft.nodes.models import single_file as original
 from weft.nodes.models.part_precisions import IN_FLOAT16, all_parts
+from weft.nodes.models.single_file_unets import SWITCH_NUMBERS
 from weft.nodes.models.training_marks import trained_as_marked
 from weft.nodes.models.vae_formats import VAESpec
 from weft.nodes.prompting.clip import Clip
@@ -31,10 +32,21 @@ WIDTH = 1024
 """The width of the prompts that it reads."""
 
 
-def is_sd2(config: Mapping[str, Any]) -> bool:
-    """Whether a UNet or a ControlNet of this configuration is the family's."""
+def is_like_sd2(config: Mapping[str, Any]) -> bool:
+    """Whether a UNet or a ControlNet of this configuration is the family's, or that of a family trained from it."""
     linear = config.get("use_linear_projection") or config.get("cross_attention_dim") == WIDTH
     return bool(linear) and config.get("addition_embed_type") is None
+
+
+def has_switches(config: Mapping[str, Any]) -> bool:
+    """Whether a UNet of this configuration reads what it is to make: Lotus, which was trained from SD 2.1."""
+    embedded = config.get("class_embed_type"), config.get("projection_class_embeddings_input_dim")
+    return embedded == ("projection", SWITCH_NUMBERS)
+
+
+def is_sd2(config: Mapping[str, Any]) -> bool:
+    """Whether a UNet or a ControlNet of this configuration is the family's."""
+    return is_like_sd2(config) and not has_switches(config)
 
 
 def inpainting(network: Mapping[str, Any]) -> Mapping[str, Any]:

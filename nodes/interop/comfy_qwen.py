@@ -86,3 +86,20 @@ def _controlled_model(one: MappedNode) -> tuple[Any, ...]:
     given = {"control_net": one.link("model_patch"), "vae": one.link("vae"), "image": one.link("image")}
     control = {**given, "strength": float(one.literal("strength"))}
     return (replace(model, controls=(*model.controls, control)),)
+
+
+@maps("EmptyQwenImageLayeredLatentImage")
+def _layered(one: MappedNode) -> tuple[Any, ...]:
+    batch = one("batch_size")
+    size = {"width": one("width"), "height": one("height"), "layers": one("layers")}
+    made = one.add("EmptyLayeredLatent", **size, batch_size=None if batch == 1 else batch)
+    one.parameter("layers", made, "layers", "that the picture is divided into")
+    return (made.link,)
+
+
+@maps("LatentCutToBatch")
+def _split(one: MappedNode) -> tuple[Any, ...]:
+    """The picture as a whole comes first there."""
+    if one.literal("dim") != "t" or one.literal("slice_size") != 1:
+        raise UnmappableError("it is mapped for frames (`dim` is `t`) one by one (`slice_size` 1)")
+    return (one.add("SplitLayers", "layers", latent=one.link("samples"), whole=True).link,)

@@ -14,10 +14,6 @@ REASONS: Mapping[str, str] = {
     "LatentUpscaleModelLoader": "networks that scale latents of clips are not loaded; UpscaleImage scales pictures",
     "ModelSamplingContinuousEDM": "a model's noise levels are those of its file or its family, and continuous ones do "
     "not take their place",
-    **dict.fromkeys(
-        ("EmptyQwenImageLayeredLatentImage", "LatentCutToBatch"),
-        "layers of Qwen-Image-Layered are not sampled in parts here; RunPipeline runs its pipeline from its folder",
-    ),
 }
 
 

@@ -181,6 +181,7 @@ def _run(
         guide=guide,
         latent=latent,
         sigmas=sigmas,
+        noise=_noise_of_layers(one, latent, seed, model) if adds else None,
         seed=seed,
         sampler=sampler.name,
         add_noise=None if adds else False,
@@ -189,6 +190,16 @@ def _run(
     )
     one.parameter("seed", made, "seed", "of the noise")
     return made.link
+
+
+def _noise_of_layers(one: MappedNode, latent: Link, seed: Any, model: ModelPart) -> Made | None:
+    """The noise of a picture's layers, which is drawn here layer by layer and there all together; else None."""
+    if one.draft.nodes[latent.node].type != "EmptyLayeredLatent":
+        return None
+    given = {"model": model.link, "latent": latent, "seed": seed}
+    made = one.add("DrawNoise", "noise", **given, generator="batch", by_frame=False)
+    one.parameter("seed", made, "seed", "of the noise")
+    return made
 
 
 def _differential(one: MappedNode, latent: Link) -> Link:

@@ -221,7 +221,7 @@ def ReferenceGuide(
     """Give a model that edits by instruction the picture to refer to.
 
     These models are FLUX.1 Kontext (https://arxiv.org/abs/2506.15742) and Qwen-Image-Edit
-    (https://arxiv.org/abs/2508.02324).
+    (https://arxiv.org/abs/2508.02324), and Qwen-Image-Layered, which divides the picture into layers.
     The picture's latents become tokens that follow those of the picture that is painted; both may differ in size. The
     prompt says what to change. Several of these nodes in a row give several pictures, which Qwen-Image-Edit reads from
     version 2509 on. FLUX.1 dev and Qwen-Image cannot be distinguished from the models that edit by their files, and
@@ -232,7 +232,8 @@ def ReferenceGuide(
             are from EncodeEditPrompt.
         vae: from LoadCheckpoint.
         image: the picture, one for the whole batch, or one for each item; its sides must be multiples of 16. The models
-            were trained with about 1024 x 1024 pixels: scale others before. Alpha is left out.
+            were trained with about 1024 x 1024 pixels: scale others before. Alpha is left out, but for
+            Qwen-Image-Layered.
         clean: whether the transformer reads that the picture has no noise, as Qwen-Image-Edit from version 2511 on was
             trained. A diffusers folder says it itself; set it for a file of that version alone.
         places: where the picture lies for FLUX.1: `numbered` is beneath the one that is painted, as for Kontext;
@@ -271,7 +272,7 @@ def _encoded(vae: VAE[F], image: Image, context: Context) -> Tensor:
 
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor * PATCH)
-        return torch.cat([autoencoder.encode(picture[None, ..., :3]) for picture in image.pixels])
+        return torch.cat([autoencoder.encode(autoencoder.taken(picture[None])) for picture in image.pixels])
 
 
 def _referring(guide: Guide[F], latents: Tensor, clean: bool, places: Places) -> Guide[F]:

@@ -90,7 +90,8 @@ def VAEEncode(
 
     Args:
         vae: from LoadCheckpoint.
-        image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out.
+        image: the picture; its sides must be multiples of the VAE's factor (8). Alpha is left out, but for the VAE of
+            Qwen-Image-Layered.
         tile: encode in pieces, for large pictures, as VAEDecode decodes them. 0 encodes each picture whole.
         precision: as for VAEDecode.
         sample: whether samplers draw the latents from the VAE's distribution, before the noise and by the same
@@ -102,7 +103,7 @@ def VAEEncode(
     batch, height, width, _ = image.pixels.shape
     with autoencoder_of(_in_precision(vae, precision), tile, context) as autoencoder:
         check_multiple(image, autoencoder.factor)
-        items = [autoencoder.distribution(picture[None, ..., :3]) for picture in image.pixels]
+        items = [autoencoder.distribution(autoencoder.taken(picture[None])) for picture in image.pixels]
     deviations = [one.deviation for one in items if sample and one.deviation is not None]
     deviation = torch.cat(deviations) if deviations else None
     return Latent(width, height, batch, torch.cat([one.mean for one in items]), deviation=deviation)

@@ -46,6 +46,7 @@ def DrawNoise(
     seed: Annotated[int | list[int], Range(0, 2**64 - 1)] = 0,
     generator: Annotated[GeneratorScope, ADDED_LATER] = "item",
     alike: Annotated[float, Range(0.0, 1.0), ADDED_LATER] = 0.0,
+    by_frame: Annotated[bool | None, ADDED_LATER] = None,
     context: Context = INJECTED,
 ) -> Noise[F]:
     """Draw noise of unit variance: exactly that which KSampler draws for this seed, where `alike` is 0.
@@ -59,16 +60,18 @@ def DrawNoise(
         generator: whether each item has a generator, or the batch has one, as for KSampler.
         alike: the share of the variance that all frames of a clip have in common, for models that were trained so, as
             `builtin:landscapes-motion` with 0.5 ("Preserve Your Own Correlation", Ge et al., 2023, section 4.1).
+        by_frame: whether all channels of a frame are drawn before those of the next one; null is as the pipeline of the
+            model in diffusers draws clips and layers. In ComfyUI no noise is drawn so.
     """
     from weft.nodes.sampling.noise import draw_noise, generators_for
     from weft.nodes.sampling.sampling_call import seeds_of
 
     with context.weights(model, Denoiser) as denoiser:
         shape = denoiser.latent_shape(latent) if latent.samples is None else latent.samples.shape[1:]
-        by_frame = denoiser.draws_by_frame
+        turned = denoiser.draws_by_frame if by_frame is None else by_frame
     generators = generators_for(seeds_of(seed, latent.batch_size, generator))
     rows = latent.batch_size // len(generators)
-    noise = draw_noise(generators, shape, "cpu", rows, by_frame)
+    noise = draw_noise(generators, shape, "cpu", rows, turned)
     if not alike or len(shape) < 4:
         return Noise(noise)
     channels, _, *sides = shape

@@ -112,7 +112,8 @@ def load_model(recipe: Model[Any], loading: Loading) -> Denoiser:
         latent_rgb_factors_of(source.root, family.latent_rgb_factors),
         facts.corrections,
     )
-    denoiser.clips = ClipLimits(longest=longest, in_rows=True) if longest else denoiser.clips
+    own = family.denoiser.clip_limits(facts.network.config)
+    denoiser.clips = ClipLimits(longest=longest, in_rows=True) if longest else own
     denoiser.scheduler = with_training(
         denoiser.scheduler,
         training_options(recipe.prediction, recipe.noise, recipe.terminal_snr, (recipe.beta_start, recipe.beta_end)),

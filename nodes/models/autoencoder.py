@@ -94,6 +94,19 @@ class Autoencoder:
         """The network, under the empty name."""
         return {"": self.network}
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether its pictures have a fourth channel."""
+        return False
+
+    def taken(self, pictures: Tensor) -> Tensor:
+        """Pictures `[batch, height, width, 3 or 4]` with the channels that it encodes; opaque where they lack alpha."""
+        import torch
+
+        if not self.has_alpha or pictures.shape[-1] == 4:
+            return pictures if self.has_alpha else pictures[..., :3]
+        return torch.cat([pictures, torch.ones_like(pictures[..., :1])], dim=-1)
+
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures or clips from latents."""
         scaled = self._unscaled(latents)
@@ -237,6 +250,11 @@ class Autoencoder:
 
 class VideoAutoencoder(Autoencoder):
     """A VAE whose network takes clips `[batch, channel, frame, height, width]`; a picture is a clip of one frame."""
+
+    @property
+    def has_alpha(self) -> bool:
+        """Qwen-Image-Layered's has four channels of pixels."""
+        return bool(self.network.config.get("input_channels") == 4)
 
     def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
         """A latent frame at a time, with what the network remembers of those before it; whole in its own tiles."""

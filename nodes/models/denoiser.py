@@ -114,7 +114,9 @@ class Denoiser:
     """Whether diffusers can skip all of the network's blocks but the first."""
 
     clips: ClipLimits | None = None
-    """The clips that the network makes, by itself or by motion modules that were added to it; None makes pictures."""
+    """The clips that the network makes, by itself or by motion modules that were added to it; None makes pictures.
+
+    Of a class, those that each of its networks makes by itself; `clip_limits` has those of a configuration."""
 
     def __init__(
         self,
@@ -313,6 +315,11 @@ class Denoiser:
         """
         hint = "leave ImageToVideoGuide out"
         raise InputError("no model of this family begins a clip with a picture", hint, "unsupported-by-model")
+
+    @classmethod
+    def clip_limits(cls, config: Mapping[str, Any]) -> ClipLimits | None:
+        """The clips that a network of this configuration makes by itself; None where it makes pictures."""
+        return cls.clips
 
     def image_processor(self, inner: Any, number: int) -> Any:
         """The attention processor of an image layer that adds pictures to what another processor gives.

@@ -90,6 +90,7 @@ class ClipLimits:
         together: latent frames, after the first one, that its VAE decodes together: a clip has a multiple of them.
         in_rows: whether the network sees frames as rows of a batch (motion modules).
         by_frame: whether noise is drawn for all channels of a frame before the next one.
+        layers: whether what it makes is no clip, but a picture and the layers that it is divided into.
     """
 
     step: int = 1
@@ -97,6 +98,7 @@ class ClipLimits:
     together: int = 1
     in_rows: bool = False
     by_frame: bool = False
+    layers: bool = False
 
     def latent_frames(self, pictures: int) -> int:
         """Latent frames of a clip of so many pictures."""
@@ -122,6 +124,12 @@ def check_clip(made: ClipLimits | None, is_clip: bool, pictures: int) -> None:
                 "wrong-latent",
             )
         return
+    if not is_clip and made.layers:
+        raise InputError(
+            "the model divides a picture into layers, and the latent is one of pictures",
+            "link `latent` to EmptyLayeredLatent",
+            "wrong-latent",
+        )
     if not is_clip:
         raise InputError(
             "the model makes clips, and the latent is one of pictures",

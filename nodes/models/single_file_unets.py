@@ -47,6 +47,9 @@ ZERO_CONVOLUTION = re.compile(r"zero_convs\.(\d+)\.0\.")
 UNCLIP_WIDTH = 1024
 """Channels of the prompts of SD 2.x: a UNet of theirs with a second embedding is unCLIP's, else it is SDXL's."""
 
+SWITCH_NUMBERS = 4
+"""Numbers that a second embedding reads which says what Lotus is to make: the sine and the cosine of two switches."""
+
 
 def diffusers_names(found: Mapping[str, T]) -> dict[str, T]:
     """What is found under names of the original layout, by diffusers' names."""
@@ -66,7 +69,8 @@ def _renamed(found: Mapping[str, T], modules: Mapping[str, str]) -> Iterator[tup
 def _embedding(found: Mapping[str, T]) -> dict[str, str]:
     """Where the second embedding goes: into SDXL's of a pooled prompt and sizes, or unCLIP's of a picture."""
     width = next((_width(one) for name, one in found.items() if name.endswith("attn2.to_k.weight")), 0)
-    name = "class_embedding" if width == UNCLIP_WIDTH else "add_embedding"
+    numbers = next((_width(one) for name, one in found.items() if name.endswith("label_emb.0.0.weight")), 0)
+    name = "class_embedding" if width == UNCLIP_WIDTH or numbers == SWITCH_NUMBERS else "add_embedding"
     return {"label_emb.0.0": f"{name}.linear_1", "label_emb.0.2": f"{name}.linear_2"}
 
 

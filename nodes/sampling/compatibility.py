@@ -122,7 +122,8 @@ def _clip_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
     if latent is None or traits is None:
         return
     motion = next(motion_behind(sampler), None)
-    clips = model.family.denoiser.clips if motion is None else ClipLimits(longest=motion)
+    own = model.family.denoiser.clip_limits(model.facts.network.config)
+    clips = own if motion is None else ClipLimits(longest=motion)
     try:
         check_clip(clips, traits.clip, latent.literals.get("frames", 1))
     except InputError as refusal:

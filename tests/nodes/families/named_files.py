@@ -40,7 +40,12 @@ def qwen_text(give: Give) -> Tensors:
 
 
 def wan_vae(give: Give) -> Tensors:
-    return layouts.renamed(layouts.weights(give("qwen-image"), "vae"), layouts.WAN_VAE, "")
+    return qwen_vae(give("qwen-image"))
+
+
+def qwen_vae(folder: Path) -> Tensors:
+    """A VAE of Qwen-Image in the layout of its authors."""
+    return layouts.renamed(layouts.weights(folder, "vae"), layouts.WAN_VAE, "")
 
 
 def network(folder: Path) -> Any:
@@ -113,6 +118,8 @@ FILES: tuple[tuple[str, Callable[[Give], Tensors]], ...] = (
     ("Z-Image-Turbo-Fun.*", control("z-six-edges")),
     (r"qwen_2\.5_vl.*", qwen_text),
     ("qwen_image_vae", wan_vae),
+    ("qwen_image_layered_vae", lambda give: qwen_vae(give("qwen-layered"))),
+    ("qwen_image_layered.*", lambda give: layouts.weights(give("qwen-layered"), "transformer")),
     ("Qwen-Image-InstantX-ControlNet-Union", control("qwen-edges")),
     ("Qwen-Image-InstantX-ControlNet-Inpainting", control("qwen-masked")),
     ("qwen_image_canny_diffsynth_controlnet", lambda give: blockwise.tensors()),

@@ -40,6 +40,7 @@ TINY = {
     "t2i_adapter": "sdxl",
     "z_image": "z-image",
     "qwen_image": "qwen-image",
+    "qwen_image_layered": "qwen-layered",
     "chroma": "chroma",
     "sana": "sana",
     "lumina2": "lumina2",

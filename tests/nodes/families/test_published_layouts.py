@@ -79,13 +79,17 @@ FLUX2_VAES: dict[str, Made] = {
     },
     "diffusers": diffusers_own("vae"),
 }
+QWEN_VAES: dict[str, Made] = {
+    "original": lambda folder: layouts.renamed(layouts.weights(folder, "vae"), layouts.WAN_VAE, ""),
+    "diffusers": diffusers_own("vae"),
+}
 SD3_SWAPPED = (r"^norm_out\.", r"^transformer_blocks\.1\.norm1_context\.")
 
 PUBLISHED: dict[str, Published] = {
     "clip": Published("SD1", UNETS, VAES),
     "inpaint": Published("SD1", UNETS, VAES),
     "sd2": Published("SD2", UNETS, VAES),
-    "lotus": Published("Lotus", {"diffusers": UNETS["diffusers"]}, VAES),
+    "lotus": Published("Lotus", UNETS, VAES),
     "sdxl": Published("SDXL", UNETS, VAES),
     "sdxl-refiner": Published("SDXL", UNETS, VAES),
     "sdxl-lcm": Published("SDXL", {"diffusers": UNETS["diffusers"]}, VAES),
@@ -99,14 +103,8 @@ PUBLISHED: dict[str, Published] = {
     "flux2": Published("FLUX2", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "flux2-klein": Published("FLUX2Klein", transformer(layouts.FLUX2, layouts.FLUX_JOINED, r"^norm_out\."), FLUX2_VAES),
     "z-image": Published("ZImage", {"original": layouts.z_image, "diffusers": diffusers_own("transformer")}, VAES),
-    "qwen-image": Published(
-        "QwenImage",
-        {"diffusers": diffusers_own("transformer")},
-        {
-            "original": lambda folder: layouts.renamed(layouts.weights(folder, "vae"), layouts.WAN_VAE, ""),
-            "diffusers": diffusers_own("vae"),
-        },
-    ),
+    "qwen-image": Published("QwenImage", {"diffusers": diffusers_own("transformer")}, QWEN_VAES),
+    "qwen-layered": Published("QwenImage", {"diffusers": diffusers_own("transformer")}, QWEN_VAES),
 }
 """The table that is walked."""
 

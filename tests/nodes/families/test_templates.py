@@ -46,6 +46,7 @@ NAMES = (
     *("templates-1_click_multiple_character_angles-v1.0", "templates-1_click_multiple_scene_angles-v1.0"),
     *("image_qwen_image_instantx_inpainting_controlnet", "image_z_image_turbo_fun_union_controlnet"),
     *("image_qwen_image_controlnet_patch", "image_lotus_depth_v1_1", "flux_depth_lora_example", "sd3.5_large_depth"),
+    *("image_qwen_image_layered", "image_qwen_image_instantx_controlnet"),
 )
 """The image templates of SD 1.x, SDXL, SD 3.5, FLUX.1, Z-Image and Qwen-Image that are imported whole."""
 
@@ -128,8 +129,8 @@ def smaller(graph: Graph) -> Graph:
 
 def small(node: Node) -> dict[str, Any]:
     """The inputs of a node, set down."""
-    inputs = dict(node.inputs)
-    if node.type in ("EmptyLatent", "ScaleImage"):
+    inputs: dict[str, Any] = dict(node.inputs)
+    if node.type in ("EmptyLatent", "EmptyLayeredLatent", "ScaleImage"):
         inputs |= {side: SIDE for side in ("width", "height") if isinstance(inputs.get(side), int)}
     elif node.type == "ScaleImageToKontext":
         inputs |= {"width": SIDE, "height": SIDE}

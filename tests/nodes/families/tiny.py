@@ -477,17 +477,33 @@ def qwen_image() -> Any:
         vae=diffusers.AutoencoderKLQwenImage(base_dim=8),
         text_encoder=qwen_vl(),
         tokenizer=chat_tokenizer(),
-        transformer=diffusers.QwenImageTransformer2DModel(
-            in_channels=64,
-            out_channels=16,
-            num_layers=2,
-            attention_head_dim=32,
-            num_attention_heads=2,
-            joint_attention_dim=VL_WIDTH,
-            axes_dims_rope=(4, 14, 14),
-        ),
+        transformer=qwen_transformer(),
         scheduler=flow(1.0, base_image_seq_len=256, max_image_seq_len=8192, **shifting),
     )
+
+
+def qwen_transformer(**options: Any) -> Any:
+    return diffusers.QwenImageTransformer2DModel(
+        in_channels=64,
+        out_channels=16,
+        num_layers=2,
+        attention_head_dim=32,
+        num_attention_heads=2,
+        joint_attention_dim=VL_WIDTH,
+        axes_dims_rope=(4, 14, 14),
+        **options,
+    )
+
+
+def qwen_layered() -> Any:
+    """A pipeline of Qwen-Image-Layered, without what prepares pictures for captions."""
+    own = {
+        "vae": diffusers.AutoencoderKLQwenImage(base_dim=8, input_channels=4),
+        "transformer": qwen_transformer(use_additional_t_cond=True, use_layer3d_rope=True),
+        "scheduler": flow(1.0, use_dynamic_shifting=True, time_shift_type="linear"),
+        "processor": None,
+    }
+    return diffusers.QwenImageLayeredPipeline(**{**qwen_image().components, **own})
 
 
 def qwen_edit() -> Any:
@@ -945,6 +961,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "z-wide-edges": lambda: z_image_control_net(dim=128),
     "qwen-image": qwen_image,
     "qwen-edit": qwen_edit,
+    "qwen-layered": qwen_layered,
     "qwen-edges": qwen_image_control_net,
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
     "chroma": chroma,
