@@ -19,7 +19,9 @@ from weft.nodes.interop.class_entries import write_own_class
 from weft.nodes.interop.comfy_classes import PlainClass
 from weft.nodes.interop.comfyui import definitions
 from weft.nodes.interop.entries import UnmappableError
+from weft.nodes.interop.export_edit_prompts import edit_parts
 from weft.nodes.interop.export_entries import ExportedNode, ExportEntry, Outputs, UnwrittenError
+from weft.nodes.interop.export_guides import inner_guides
 from weft.nodes.interop.export_pictures import EXPORTS
 from weft.nodes.interop.export_sampling import sampler_parts
 
@@ -101,7 +103,7 @@ def _inner(nodes: Mapping[str, Node]) -> set[str]:
         for id, node in nodes.items()
         if node.type == "LoadLoRA" and used[id] and all(nodes[one].type in loras for one in used[id])
     }
-    return found | {*sampler_parts(nodes, used)}
+    return found | {*sampler_parts(nodes, used), *inner_guides(nodes, used), *edit_parts(nodes, used)}
 
 
 @dataclass
@@ -147,6 +149,10 @@ class ExportDraft:
             return
         except UnmappableError as fault:
             yield Problem(str(fault), "change it, or leave it out", id, code=CODE)
+
+    def give(self, id: str, outputs: Outputs) -> None:
+        """Say what the outputs of a node are there which is written with another one."""
+        self.outputs[id] = outputs
 
     def add(self, type: str, inputs: Mapping[str, Any], title: str = "") -> str:
         """Write a node of ComfyUI's; inputs that are None take their defaults."""

@@ -84,7 +84,7 @@ def _controlled_model(one: MappedNode) -> tuple[Any, ...]:
         raise UnmappableError("`mask` is linked, which has no counterpart here")
     model = one.model_part()
     given = {"control_net": one.link("model_patch"), "vae": one.link("vae"), "image": one.link("image")}
-    control = {**given, "strength": float(one.literal("strength"))}
+    control = {**given, "strength": float(one.literal("strength")), "start": 0.0, "end": 1.0}
     return (replace(model, controls=(*model.controls, control)),)
 
 

@@ -40,6 +40,9 @@ class WrittenGraph(Protocol):
     def add(self, type: str, inputs: Mapping[str, Any], title: str = "") -> str:
         """Write a node of ComfyUI's; inputs that are None take their defaults."""
 
+    def give(self, id: str, outputs: Outputs) -> None:
+        """Say what the outputs of a node are there which is written with another one."""
+
 
 @dataclass
 class ExportedNode:
@@ -60,8 +63,8 @@ class ExportedNode:
         self.read.add(name)
         given = self.node.inputs.get(name, self.defaults.get(name))
         if isinstance(given, tuple):
-            return [self._there(one) if isinstance(one, Link) else one for one in given]
-        return self._there(given) if isinstance(given, Link) else given
+            return [self.there(one) if isinstance(one, Link) else one for one in given]
+        return self.there(given) if isinstance(given, Link) else given
 
     def literal(self, name: str) -> Any:
         """The literal that an input is given.
@@ -96,7 +99,8 @@ class ExportedNode:
         given = self.node.inputs.get(name)
         return (given.node, self.draft.nodes[given.node]) if isinstance(given, Link) else None
 
-    def _there(self, link: Link) -> Output | str:
+    def there(self, link: Link) -> Output | str:
+        """What a link of the graph leads to there."""
         found = self.draft.outputs.get(link.node)
         if found is None:
             raise UnwrittenError(link.node)
@@ -190,9 +194,6 @@ EXPORTS: dict[str, ExportEntry] = {
         {"width": "width", "height": "height", "batch_size": "batch_size"},
         usual=("empty_latent",),
     ),
-    "SetNoiseMask": Plain(
-        "SetLatentNoiseMask", {"latent": "samples", "mask": "mask"}, needs={"mode": "soft"}, usual=("set_noise_mask",)
-    ),
     "RepeatLatent": Plain("RepeatLatentBatch", {"latent": "samples", "times": "amount"}, usual=("repeat_latent",)),
     "TakeLatents": Plain(
         "LatentFromBatch", {"latent": "samples", "first": "batch_index", "count": "length"}, usual=("take_latents",)
@@ -242,6 +243,9 @@ EXPORTS: dict[str, ExportEntry] = {
     "SplitSigmas": Plain(
         "SplitSigmas", {"sigmas": "sigmas", "step": "step"}, ("before", "after"), usual=("split_sigmas",)
     ),
+    "SetFirstSigma": Plain(
+        "SetFirstSigma", {"sigmas": "sigmas", "sigma": "sigma"}, usual=("set_first_sigma", "sigmas")
+    ),
     "FlipSigmas": Plain("FlipSigmas", {"sigmas": "sigmas"}, needs={"least": 0.0001}, usual=("flip_sigmas",)),
     "EncodeImage": Plain(
         "CLIPVisionEncode", {"image_encoder": "clip_vision", "image": "image"}, usual=("encode_image",)
@@ -251,15 +255,17 @@ EXPORTS: dict[str, ExportEntry] = {
         {"prompt": "conditioning", "redux": "style_model", "embedding": "clip_vision_output", "strength": "strength"},
         usual=("apply_redux",),
     ),
-    "ApplyControlNet": Plain(
-        "ControlNetApplyAdvanced",
-        {
-            **{name: name for name in ("positive", "negative", "control_net", "image", "vae", "strength")},
-            "start": "start_percent",
-            "end": "end_percent",
-        },
-        ("positive", "negative"),
-        usual=("apply_control_net",),
+    "EmptyLayeredLatent": Plain(
+        "EmptyQwenImageLayeredLatentImage",
+        {name: name for name in ("width", "height", "layers", "batch_size")},
+        usual=("empty_layered_latent",),
+    ),
+    "SplitLayers": Plain(
+        "LatentCutToBatch",
+        {"latent": "samples"},
+        fixed={"dim": "t", "slice_size": 1},
+        needs={"whole": True},
+        usual=("split_layers", "layers"),
     ),
 }
 """Every node type that has a counterpart."""
@@ -273,6 +279,26 @@ def exports(type: str) -> Callable[[ExportEntry], ExportEntry]:
         return entry
 
     return register
+
+
+@exports("SetNoiseMask")
+def _masked(one: ExportedNode) -> Outputs:
+    """Where it says in which steps a place is painted, a node of the model does so there."""
+    if one.literal("mode") not in ("soft", "differential"):
+        raise UnmappableError(f"`mode` is {one.literal('mode')}, and there it is soft, or differential by the model")
+    inputs = {"samples": one("latent"), "mask": one("mask")}
+    return _only(one.add("SetLatentNoiseMask", inputs, "set_noise_mask", "mask"))
+
+
+@exports("ApplyControlNet")
+def _controlled(one: ExportedNode) -> Outputs:
+    names = ("positive", "negative", "control_net", "image", "vae", "strength")
+    inputs = {**{name: one(name) for name in names}, "start_percent": one("start"), "end_percent": one("end")}
+    if (mask := one("mask")) is not None:
+        id = one.add("ControlNetInpaintingAliMamaApply", {**inputs, "mask": mask}, "apply_control_net")
+    else:
+        id = one.add("ControlNetApplyAdvanced", inputs, "apply_control_net")
+    return {"positive": [id, 0], "negative": [id, 1]}
 
 
 @exports("LoadDiffusionModel")
@@ -321,14 +347,25 @@ def _text(one: ExportedNode) -> Outputs:
     if layer := one.literal("clip_layer"):
         clip = one.draft.add("CLIPSetLastLayer", {"clip": encoder, "stop_at_clip_layer": -layer})
         encoder = [clip, 0]
+    if (other := one("text_2")) is not None:
+        if one("text_3") is not None or _kind_of_texts(one) != "flux":
+            raise UnmappableError("texts of several text models are written for FLUX.1 alone")
+        both = {"clip": encoder, "clip_l": text, "t5xxl": other, "guidance": 3.5}
+        return _only(one.add("CLIPTextEncodeFlux", both, "text_encode"))
     return _only(one.add("CLIPTextEncode", {"text": text, "clip": encoder}, "text_encode"))
 
 
 def _reads_no_weights(one: ExportedNode) -> bool:
     """Whether its text encoders are of models that read no weights there."""
+    return _kind_of_texts(one) in ("qwen_image", "lumina2")
+
+
+def _kind_of_texts(one: ExportedNode) -> str:
+    """What ComfyUI calls the models that its text encoders are for; empty where no node says it."""
     found = one.behind("text_encoder")
-    names = [str(found[1].inputs.get("source"))] if found and found[1].type == "LoadTextEncoder" else []
-    return bool(names) and text_kind(names) in ("qwen_image", "lumina2")
+    inputs = found[1].inputs if found and found[1].type == "LoadTextEncoder" else {}
+    names = [str(inputs[name]) for name in ("source", "source_2", "source_3") if inputs.get(name)]
+    return text_kind(names) if names else ""
 
 
 @exports("ChooseWords")
@@ -423,48 +460,3 @@ def _encoded(one: ExportedNode) -> Outputs:
     if tile := one.literal("tile"):
         return _only(one.add("VAEEncodeTiled", {**inputs, "tile_size": tile}, "vae_encode"))
     return _only(one.add("VAEEncode", inputs, "vae_encode"))
-
-
-@exports("BatchImages")
-def _batched(one: ExportedNode) -> Outputs:
-    images = one("images")
-    if not isinstance(images, list) or len(images) != 2:
-        raise UnmappableError("there, two pictures go into this node; write one node for each pair")
-    return _only(one.add("ImageBatch", {"image1": images[0], "image2": images[1]}, "batch_images"))
-
-
-FILTERS = {"nearest": "nearest-exact", "box": "area"}
-"""Filters that have another name there."""
-
-
-@exports("ScaleImage")
-def _scaled(one: ExportedNode) -> Outputs:
-    fits = {"stretch": "disabled", "fill": "center"}
-    if one.literal("fit") == "inside" and one("width") == one("height"):
-        method, sides = one.literal("filter"), {"image": one("image"), "largest_size": one("width")}
-        inside = {**sides, "upscale_method": FILTERS.get(method, method)}
-        return _only(one.add("ImageScaleToMaxDimension", inside, "scale_image"))
-    if one.literal("fit") not in fits:
-        raise UnmappableError(f"`fit` is {one.literal('fit')}, expected one of {', '.join(fits)}")
-    inputs = {"image": one("image"), "width": one("width"), "height": one("height"), "crop": fits[one.literal("fit")]}
-    method = one.literal("filter")
-    return _only(one.add("ImageScale", {**inputs, "upscale_method": FILTERS.get(method, method)}, "scale_image"))
-
-
-@exports("ScaleImageBy")
-def _scaled_by(one: ExportedNode) -> Outputs:
-    method = one.literal("filter")
-    inputs = {"image": one("image"), "scale_by": one("factor"), "upscale_method": FILTERS.get(method, method)}
-    return _only(one.add("ImageScaleBy", inputs, "scale_image_by"))
-
-
-@exports("ImageToMask")
-def _mask(one: ExportedNode) -> Outputs:
-    """The mask of what is transparent in a picture that is loaded is an output of its loader there."""
-    found = one.behind("image")
-    if one.literal("channel") == "alpha" and one.literal("invert") and found and found[1].type == "LoadImage":
-        return {"": [one("image")[0], 1]}
-    if one.literal("invert"):
-        raise UnmappableError("`invert` is on, which there is a node of its own")
-    inputs = {"image": one("image"), "channel": one.literal("channel")}
-    return _only(one.add("ImageToMask", inputs, "image_to_mask"))

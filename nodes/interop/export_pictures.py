@@ -53,6 +53,51 @@ def method_of(one: ExportedNode) -> str:
     return found
 
 
+@exports("BatchImages")
+def _batched(one: ExportedNode) -> Outputs:
+    images = one("images")
+    if not isinstance(images, list) or len(images) != 2:
+        raise UnmappableError("there, two pictures go into this node; write one node for each pair")
+    return _only(one.add("ImageBatch", {"image1": images[0], "image2": images[1]}, "batch_images"))
+
+
+OTHER_NAMES = {"nearest": "nearest-exact", "box": "area"}
+"""Filters that have another name there."""
+
+
+@exports("ScaleImage")
+def _scaled(one: ExportedNode) -> Outputs:
+    fits = {"stretch": "disabled", "fill": "center"}
+    if one.literal("fit") == "inside" and one("width") == one("height"):
+        method, sides = one.literal("filter"), {"image": one("image"), "largest_size": one("width")}
+        inside = {**sides, "upscale_method": OTHER_NAMES.get(method, method)}
+        return _only(one.add("ImageScaleToMaxDimension", inside, "scale_image"))
+    if one.literal("fit") not in fits:
+        raise UnmappableError(f"`fit` is {one.literal('fit')}, expected one of {', '.join(fits)}")
+    inputs = {"image": one("image"), "width": one("width"), "height": one("height"), "crop": fits[one.literal("fit")]}
+    method = one.literal("filter")
+    return _only(one.add("ImageScale", {**inputs, "upscale_method": OTHER_NAMES.get(method, method)}, "scale_image"))
+
+
+@exports("ScaleImageBy")
+def _scaled_by(one: ExportedNode) -> Outputs:
+    method = one.literal("filter")
+    inputs = {"image": one("image"), "scale_by": one("factor"), "upscale_method": OTHER_NAMES.get(method, method)}
+    return _only(one.add("ImageScaleBy", inputs, "scale_image_by"))
+
+
+@exports("ImageToMask")
+def _mask(one: ExportedNode) -> Outputs:
+    """The mask of what is transparent in a picture that is loaded is an output of its loader there."""
+    found = one.behind("image")
+    if one.literal("channel") == "alpha" and one.literal("invert") and found and found[1].type == "LoadImage":
+        return {"": [one("image")[0], 1]}
+    if one.literal("invert"):
+        raise UnmappableError("`invert` is on, which there is a node of its own")
+    inputs = {"image": one("image"), "channel": one.literal("channel")}
+    return _only(one.add("ImageToMask", inputs, "image_to_mask"))
+
+
 @exports("ScaleImageToPixels")
 def _scaled_to_pixels(one: ExportedNode) -> Outputs:
     inputs = {"image": one("image"), "megapixels": one("megapixels"), "upscale_method": method_of(one)}

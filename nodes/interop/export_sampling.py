@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from weft.engine.graph.graph import Link, Node
 from weft.nodes.interop.entries import UnmappableError
-from weft.nodes.interop.export_entries import SAMPLER_NAMES, ExportedNode, Output, Outputs, exports, text_kind
+from weft.nodes.interop.export_entries import (
+    EXPORTS,
+    SAMPLER_NAMES,
+    ExportedNode,
+    Output,
+    Outputs,
+    exports,
+    text_kind,
+)
+from weft.nodes.interop.export_guides import (
+    ALONE,
+    AROUND,
+    GuidedPrompts,
+    check_noise,
+    differential,
+    empty_prompt,
+    guide_chain,
+)
 
 
 def sampler_parts(nodes: Mapping[str, Node], used: Mapping[str, set[str]]) -> Iterator[str]:
     """The guides and noise levels that their only sampler writes: those that one node there stands for."""
     for id, node in nodes.items():
         parts = merged_parts(id, node, nodes) if node.type == "KSampler" else None
-        if parts and all(used[part] == {id} for part in parts):
-            yield from parts
+        if parts:
+            guides, sigmas = parts
+            users = zip((*guides, sigmas), (id, *guides[:-1], id), strict=True)
+            if all(used[part] == {user} for part, user in users):
+                yield from (*guides, sigmas)
 
 
-def merged_parts(id: str, node: Node, nodes: Mapping[str, Node]) -> tuple[str, str] | None:
-    """The guide and the noise levels of a sampler that has the ids of one node there; None where it has not."""
+def merged_parts(id: str, node: Node, nodes: Mapping[str, Node]) -> tuple[tuple[str, ...], str] | None:
+    """The guides and the noise levels of a sampler that has the ids of one node there; None where it has not.
+
+    The last guide is a CFGGuide, and those before it are around it.
+    """
     guide, sigmas = node.inputs.get("guide"), node.inputs.get("sigmas")
-    if not (isinstance(guide, Link) and isinstance(sigmas, Link)):
+    if not (isinstance(guide, Link) and isinstance(sigmas, Link) and {guide.node, sigmas.node} <= nodes.keys()):
         return None
-    types = [nodes[link.node].type for link in (guide, sigmas) if link.node in nodes]
-    usual = r"(_\d+)?" if re.fullmatch(r"k_sampler(_\d+)?", id) else None
-    wanted = [rf"{part}{usual}" if usual else rf"{re.escape(id)}_{part}" for part in ("guide", "sigmas")]
-    named = re.fullmatch(wanted[0], guide.node) and re.fullmatch(wanted[1], sigmas.node)
-    if types != ["CFGGuide", "MakeComfySigmas"] or not named:
+    guides = guide_chain(guide.node, nodes)
+    usual = re.fullmatch(r"k_sampler(_\d+)?", id)
+    wanted = [part if usual else rf"{re.escape(id)}_{part}" for part in ("guide", "sigmas")]
+    named = [re.fullmatch(rf"{wanted[0]}(_\d+)?", one) for one in guides]
+    if not (all(named) and re.fullmatch(rf"{wanted[1]}(_\d+)?", sigmas.node)):
         return None
-    same = nodes[guide.node].inputs.get("model") == nodes[sigmas.node].inputs.get("model")
-    return (guide.node, sigmas.node) if same else None
+    types = [nodes[guides[-1]].type, nodes[sigmas.node].type]
+    if types != ["CFGGuide", "MakeComfySigmas"] or any(nodes[one].type in ALONE for one in guides):
+        return None
+    same = nodes[guides[-1]].inputs.get("model") == nodes[sigmas.node].inputs.get("model")
+    return (guides, sigmas.node) if same else None
 
 
 def _is_flux(one: ExportedNode) -> bool:
@@ -70,10 +96,15 @@ def _model_name(one: ExportedNode) -> str:
     return str(found[1].inputs["source"]) if found else ""
 
 
-def _guided(one: ExportedNode, model: Output) -> tuple[Output, Output, Output | None, Any]:
-    """The model, the prompts and the scale of a CFGGuide, with the nodes that say what ComfyUI's guiders have not."""
-    positive, negative = one("positive"), one("negative")
-    scale, true_scale = one("scale"), one("true_scale")
+def _guided(one: ExportedNode, model: Output, around: Sequence[ExportedNode] = ()) -> GuidedPrompts:
+    """What a CFGGuide gives a sampler, with the nodes that say what ComfyUI's guiders have not.
+
+    Args:
+        around: the guides around it, the outermost first.
+    """
+    dense = next((guide for guide in around if guide.node.type == "DensePredictionGuide"), None)
+    positive = empty_prompt(one, dense) if dense else one("positive")
+    negative, scale, true_scale = one("negative"), one("scale"), one("true_scale")
     if one.literal("normalise") and negative is not None and _kind(one) == "qwen_image":
         model = [one.draft.add("CFGNorm", {"model": model, "strength": 1.0}), 0]
     if rescale := one.literal("rescale"):
@@ -82,18 +113,49 @@ def _guided(one: ExportedNode, model: Output) -> tuple[Output, Output, Output | 
     if reads:
         positive = [one.draft.add("FluxGuidance", {"conditioning": positive, "guidance": scale}), 0]
         scale = 1.0 if true_scale is None else true_scale
-    return model, positive, negative, scale
+    found = GuidedPrompts(model, positive, negative, scale)
+    for guide in reversed(around):
+        found = AROUND[guide.node.type](guide, found, one)
+        guide.read.add("guide")
+        if left := guide.unread():
+            raise UnmappableError(f"`{left[0]}` of {guide.node.type} cannot be written there")
+    return found
 
 
 @exports("CFGGuide")
 def _guide(one: ExportedNode) -> Outputs:
-    model, positive, negative, scale = _guided(one, one("model"))
-    if negative is None:
-        id = one.add("BasicGuider", {"model": model, "conditioning": positive}, suffix="guide")
+    return _guider(one, ())
+
+
+def _guider(one: ExportedNode, around: Sequence[ExportedNode]) -> Outputs:
+    """A guider of the nodes that a CFGGuide and those around it are."""
+    found = _guided(one, one("model"), around)
+    if found.middle is not None:
+        prompts = {"cond1": found.positive, "cond2": found.middle, "negative": found.negative or found.positive}
+        scales = {"cfg_conds": found.scale, "cfg_cond2_negative": found.middle_scale, "style": "regular"}
+        id = one.add("DualCFGGuider", {"model": found.model, **prompts, **scales}, suffix="guide")
+    elif found.negative is None:
+        id = one.add("BasicGuider", {"model": found.model, "conditioning": found.positive}, suffix="guide")
     else:
-        inputs = {"model": model, "positive": positive, "negative": negative, "cfg": scale}
+        inputs = {"model": found.model, "positive": found.positive, "negative": found.negative, "cfg": found.scale}
         id = one.add("CFGGuider", inputs, suffix="guide")
     return {"": [id, 0]}
+
+
+def _around(one: ExportedNode) -> Outputs:
+    """The outermost of the guides around a CFGGuide, which writes them all as one guider."""
+    around = [one, *(one.other(id) for id in guide_chain(one.id, one.draft.nodes)[1:])]
+    *around, plain = around
+    if plain.node.type != "CFGGuide":
+        raise UnmappableError("it is around a guide that has no counterpart there")
+    found = _guider(plain, around)
+    if left := plain.unread():
+        raise UnmappableError(f"`{left[0]}` of CFGGuide cannot be written there")
+    one.read |= {*one.node.inputs}
+    return found
+
+
+EXPORTS.update(dict.fromkeys(AROUND, _around))
 
 
 def _shifted(one: ExportedNode, model: Output, flux: bool = False) -> Output:
@@ -130,8 +192,9 @@ def _run(one: ExportedNode) -> Outputs:
         raise UnmappableError("`seed` is a list, and there one seed draws the noise of a batch")
     if one.literal("generator") != "batch" and not _is_single(one):
         raise UnmappableError('`generator` is not "batch", and there one generator draws the noise of a batch')
+    check_noise(one)
     parts = merged_parts(one.id, one.node, one.draft.nodes)
-    if parts and all(part not in one.draft.outputs for part in parts):
+    if parts and all(part not in one.draft.outputs for part in (*parts[0], parts[1])):
         one.read |= {"guide", "sigmas"}
         return {"": [_classic(one, *parts, seed, sampler), 0]}
     noise = {"noise_seed": seed} if one.literal("add_noise") else {}
@@ -150,15 +213,17 @@ def _is_single(one: ExportedNode) -> bool:
     return found is not None and found[1].type == "EmptyLatent" and found[1].inputs.get("batch_size", 1) == 1
 
 
-def _classic(one: ExportedNode, guide_id: str, sigmas_id: str, seed: Any, sampler: str) -> str:
-    """A KSampler of ComfyUI's, or a KSamplerAdvanced, with the guide and the levels of this one."""
-    guide, levels = one.other(guide_id), one.other(sigmas_id)
-    model, positive, negative, scale = _guided(guide, _shifted(levels, levels("model"), _is_flux(guide)))
+def _classic(one: ExportedNode, guides: Sequence[str], sigmas_id: str, seed: Any, sampler: str) -> str:
+    """A KSampler of ComfyUI's, or a KSamplerAdvanced, with the guides and the levels of this one."""
+    *around, guide = (one.other(id) for id in guides)
+    levels = one.other(sigmas_id)
+    model = differential(one, _shifted(levels, levels("model"), _is_flux(guide)))
+    found = _guided(guide, model, around)
     guide("model")
     steps, denoise = levels("steps"), levels.literal("denoise")
-    given = {"model": model, "positive": positive, "latent_image": one("latent"), "steps": steps}
+    given = {"model": found.model, "positive": found.positive, "latent_image": one("latent"), "steps": steps}
     # Without guidance the second prompt is not read.
-    given |= {"negative": negative or positive, "cfg": scale if negative else 1.0}
+    given |= {"negative": found.negative or found.positive, "cfg": found.scale if found.negative else 1.0}
     given |= {"sampler_name": sampler, "scheduler": levels.literal("schedule")}
     start, end, to_zero = (levels(name) for name in ("start_step", "end_step", "to_zero"))
     adds = one.literal("add_noise")

@@ -9,6 +9,7 @@ The templates are on PyPI (MIT); these tests fetch nothing:
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,9 +22,10 @@ import pytest
 from PIL import Image as Pictures
 
 from tests.nodes.families.named_files import VISION, add_named, add_tokenizers
-from weft.engine import Engine, Graph
+from weft.engine import Engine, Graph, GraphError
 from weft.engine.graph import document
 from weft.engine.graph.graph import Node
+from weft.nodes.interop.comfy_export import export_comfyui
 from weft.nodes.interop.folder_report import report, summary
 
 pytestmark = pytest.mark.templates
@@ -65,6 +67,27 @@ def test_every_template_is_read_and_nearly_all_of_core_nodes_resolve(templates: 
     assert counts["workflows"] == 220
     assert counts["core_resolved"] / counts["core"] >= 0.97
     assert counts["imported"] >= len(NAMES)
+
+
+def test_imported_templates_are_exported_and_nearly_all_are_read_again_as_they_were(templates: Path) -> None:
+    catalog = Engine(store=None, device="cpu").catalog
+    graphs = [graph for path in sorted(templates.rglob("*.json")) if (graph := imported(path)) is not None]
+    again = [document.read(json.dumps(export_comfyui(graph, catalog))) for graph in graphs]
+    assert len(graphs) >= len(NAMES) and not any(one.faults for one in again)
+    assert sum(nodes(one) == nodes(other) for one, other in zip(graphs, again, strict=True)) >= 41
+
+
+def imported(path: Path) -> Graph | None:
+    """The graph of a template; None where it is none, or not imported whole."""
+    try:
+        graph = document.load(path)
+    except (GraphError, ValueError):
+        return None
+    return graph if graph.foreign and not graph.faults else None
+
+
+def nodes(graph: Graph) -> dict[str, Any]:
+    return {id: (node.type, dict(node.inputs)) for id, node in graph.nodes.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.nodes.interop.classic import api, editor
+from tests.nodes.interop.test_qwen import editing
 from weft.engine import Engine, Graph, GraphError
 from weft.engine.cli import call
 from weft.engine.graph import document
@@ -140,7 +141,90 @@ def of_prompts() -> Tree:
     return tree
 
 
+def inpainting(kind: str) -> Tree:
+    """FLUX.1 with pictures that its prompts have: under a mask, at places that a model says, and to refer to."""
+    tree = custom()
+    tree["20"] = node("LoadImage", image="in.png")
+    prompts = {"positive": ["10", 0], "negative": ["10", 0], "vae": ["3", 0], "pixels": ["20", 0]}
+    if kind == "InpaintModelConditioning":
+        tree["21"] = node(kind, **prompts, mask=["20", 1], noise_mask=True)
+        tree["22"] = node("DifferentialDiffusion", model=["1", 0], strength=1.0)
+        tree["11"]["inputs"]["model"] = ["22", 0]
+    else:
+        tree["21"] = node(kind, **prompts)
+    tree["11"]["inputs"]["conditioning"] = ["21", 0]
+    tree["14"]["inputs"]["latent_image"] = ["21", 2]
+    return tree
+
+
+def referring() -> Tree:
+    """Latents to refer to, at places along the diagonal, with texts for both text models."""
+    tree = custom()
+    tree["6"] = node("CLIPTextEncodeFlux", clip=["2", 0], clip_l="a house", t5xxl="a red house", guidance=3.5)
+    tree["20"] = node("LoadImage", image="in.png")
+    tree["21"] = node("VAEEncode", pixels=["20", 0], vae=["3", 0])
+    tree["22"] = node("ReferenceLatent", conditioning=["10", 0], latent=["21", 0])
+    method = {"reference_latents_method": "uxo/uno"}
+    tree["23"] = node("FluxKontextMultiReferenceLatentMethod", conditioning=["22", 0], **method)
+    tree["11"]["inputs"]["conditioning"] = ["23", 0]
+    return tree
+
+
+def lotus() -> Tree:
+    """A map by Lotus, which reads the empty prompt."""
+    tree = custom()
+    del tree["2"], tree["5"], tree["6"], tree["10"]
+    tree["1"]["inputs"]["unet_name"] = "lotus-depth-d.safetensors"
+    tree["10"] = node("LotusConditioning")
+    tree["15"] = node("DisableNoise")
+    tree["16"] = node("SetFirstSigma", sigmas=["12", 0], sigma=999.0)
+    tree["20"] = node("LoadImage", image="in.png")
+    tree["21"] = node("VAEEncode", pixels=["20", 0], vae=["3", 0])
+    tree["14"]["inputs"] |= {"sigmas": ["16", 0], "latent_image": ["21", 0]}
+    return tree
+
+
+def layers() -> Tree:
+    """A picture that is divided into layers."""
+    tree = editing("TextEncodeQwenImageEdit")
+    tree |= {
+        "text": node("CLIPTextEncode", clip=["clip", 0], text="a house"),
+        "none": node("CLIPTextEncode", clip=["clip", 0], text=""),
+        "one": node("ReferenceLatent", conditioning=["text", 0], latent=["start", 0]),
+        "other": node("ReferenceLatent", conditioning=["none", 0], latent=["start", 0]),
+        "size": node("GetImageSize", image=["a", 0]),
+        "split": node("LatentCutToBatch", samples=["run", 0], dim="t", slice_size=1),
+    }
+    size = {"width": ["size", 0], "height": ["size", 1]}
+    tree["empty"] = node("EmptyQwenImageLayeredLatentImage", **size, layers=2, batch_size=1)
+    tree["run"]["inputs"] |= {"positive": ["one", 0], "negative": ["other", 0], "latent_image": ["empty", 0]}
+    tree["run"]["inputs"]["model"] = ["unet", 0]
+    tree["decode"]["inputs"]["samples"] = ["split", 0]
+    del tree["b"], tree["norm"]
+    return tree
+
+
+def two_scales() -> Tree:
+    """Guidance by two prompts, and by perturbed attention."""
+    tree = custom()
+    tree["7"] = node("CLIPTextEncode", clip=["2", 0], text="")
+    tree["20"] = node("CLIPTextEncode", clip=["2", 0], text="a house")
+    tree["21"] = node("PerturbedAttentionGuidance", model=["1", 0], scale=2.0)
+    prompts = {"cond1": ["10", 0], "cond2": ["20", 0], "negative": ["7", 0]}
+    scales = {"cfg_conds": 3.0, "cfg_cond2_negative": 2.0, "style": "regular"}
+    tree["11"] = node("DualCFGGuider", model=["21", 0], **prompts, **scales)
+    return tree
+
+
 TREES: dict[str, Tree] = {
+    "edit": editing("TextEncodeQwenImageEdit"),
+    "later edit": editing("TextEncodeQwenImageEditPlus"),
+    "inpainting": inpainting("InpaintModelConditioning"),
+    "following": inpainting("InstructPixToPixConditioning"),
+    "referring": referring(),
+    "lotus": lotus(),
+    "layers": layers(),
+    "two scales": two_scales(),
     "classic": api(),
     "editor": editor(1),
     "titles": titled(api(), n3="Base sampler", n6="The prompt", n4="4 Model", n5="Size"),
