@@ -20,6 +20,8 @@ def bound(draft: Draft, given: Given, wanted: Type) -> Any:
     Raises:
         LiteralError: where the type takes neither the literal nor the output.
     """
+    if type(given) in SCALARS:
+        return wanted.literal(given)
     if isinstance(given, Link):
         return _fitting(draft, given, wanted)
     if isinstance(given, tuple) and any(links_of(given)):
@@ -39,14 +41,12 @@ _ONE_OF_LIST = (
 
 def _thawed(given: Given) -> Any:
     """A literal as nodes receive it: lists instead of tuples, dicts instead of read-only mappings."""
-    if type(given) in SCALARS:
-        return given
     if isinstance(given, Link):
         message = f"found a link to `{given}` inside a literal"
         hint = "link it as an input or a list's element; JoinLists makes one list of two"
         raise LiteralError(message, hint, "link-in-literal")
     if isinstance(given, Mapping):
-        return {name: _thawed(part) for name, part in given.items()}
+        return {name: part if type(part) in SCALARS else _thawed(part) for name, part in given.items()}
     if isinstance(given, Sequence) and not isinstance(given, str):
         return [part if type(part) in SCALARS else _thawed(part) for part in given]
     return given
@@ -91,16 +91,9 @@ def output_of(draft: Draft, link: Link) -> Output | None:
     Raises:
         LiteralError: where there is no such node or output, or none of several is named.
     """
-    node = draft.flat.nodes.get(link.node)
-    if link.node in draft.flat.subgraphs:
-        raise _no_subgraph_output(link, draft.flat.subgraphs[link.node])
-    if node is None and link.node in draft.reported:
-        return None
-    if node is None:
-        hint = nearest(link.node, draft.flat.nodes) or f"the nodes are: {listed(draft.flat.nodes)}"
-        raise LiteralError(f"links to `{link}`, but there is no node `{link.node}`", hint, "unknown-node")
     type = draft.types.get(link.node)
     if type is None:
+        _raise_if_nowhere(draft, link)
         return None
     if link.output is None:
         if len(type.outputs) > 1:
@@ -111,6 +104,15 @@ def output_of(draft: Draft, link: Link) -> Output | None:
         message = f"links to `{link}`, but {type.name} has no output `{link.output}`"
         raise LiteralError(message, hint, "unknown-output")
     return type.outputs[link.output]
+
+
+def _raise_if_nowhere(draft: Draft, link: Link) -> None:
+    """Raise `LiteralError` for a link to no node that makes something, where that is reported nowhere else."""
+    if link.node in draft.flat.subgraphs:
+        raise _no_subgraph_output(link, draft.flat.subgraphs[link.node])
+    if link.node not in draft.flat.nodes and link.node not in draft.reported:
+        hint = nearest(link.node, draft.flat.nodes) or f"the nodes are: {listed(draft.flat.nodes)}"
+        raise LiteralError(f"links to `{link}`, but there is no node `{link.node}`", hint, "unknown-node")
 
 
 def _no_subgraph_output(link: Link, outputs: tuple[str, ...]) -> LiteralError:

@@ -232,7 +232,7 @@ def _warnings(calls: Mapping[str, Call], advised: bool) -> Iterator[Problem]:
         for name, text in call.inputs.items() if call.resources else ():
             for one in call.resources[text].notices if isinstance(text, str) and text in call.resources else ():
                 yield Problem(one.message, one.hint, call.id, name, code=one.code)
-        if advised and (advice := call.type.trait(Advice)) is not None:
+        if advised and call.type.traits and (advice := call.type.trait(Advice)) is not None:
             yield from found_by(call, partial(advice.find, Upstream(call, calls)))
 
 

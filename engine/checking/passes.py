@@ -75,14 +75,14 @@ def find_files(draft: Draft) -> Draft:
     unusable: dict[Place, InputError] = {}
     for id, call in draft.calls.items():
         resources: dict[str, Resolved] = {}
-        for name, one in call.type.inputs.items():
-            text = call.inputs.get(name)
-            if one.resource is None or not isinstance(text, str):
+        for one in call.type.file_inputs:
+            text = call.inputs.get(one.name)
+            if not isinstance(text, str):
                 continue
-            place = (call.type.name, name, text)
+            place = (call.type.name, one.name, text)
             found = known[place] = known.get(place) or _resolved(draft, one, text)
             if isinstance(found, InputError):
-                unusable[id, name] = found
+                unusable[id, one.name] = found
             else:
                 resources[text] = found
         if resources:

@@ -38,10 +38,10 @@ def known_inputs(draft: Draft) -> Iterator[Problem]:
             if name not in type.inputs:
                 hint = nearest(name, type.inputs) or f"{type.name} takes: {listed(type.inputs)}"
                 yield Problem(f"{type.name} has no input `{name}`", hint, id, name, code="unknown-input")
-        for name, one in type.inputs.items():
-            if one.required and name not in node.inputs and f"{id}.{name}" not in draft.reported:
-                message = f"the required input `{name}` ({one.type}) is missing"
-                yield Problem(message, _missing_hint(one), id, name, code="missing-input")
+        for one in type.required:
+            if one.name not in node.inputs and f"{id}.{one.name}" not in draft.reported:
+                message = f"the required input `{one.name}` ({one.type}) is missing"
+                yield Problem(message, _missing_hint(one), id, one.name, code="missing-input")
 
 
 def _missing_hint(one: Input) -> str:
@@ -157,7 +157,11 @@ def compatible_calls(draft: Draft) -> Iterator[Problem]:
 
 def given_outputs(draft: Draft) -> Iterator[Problem]:
     """Links lead to outputs that the nodes give, as far as it is known before a run."""
-    giving = {id: (call, trait) for id, call in draft.calls.items() if (trait := call.type.trait(Gives)) is not None}
+    giving = {
+        id: (call, trait)
+        for id, call in draft.calls.items()
+        if call.type.traits and (trait := call.type.trait(Gives)) is not None
+    }
     ends = [(call.id, name, link) for call in draft.calls.values() for name, link in call.links] if giving else []
     ends += [("", name, link) for name, link in draft.flat.outputs.items()]
     for id, name, link in ends:

@@ -13,13 +13,15 @@ from weft.engine.graph.graph import Link, Node, links_of
 T = TypeVar("T")
 
 
-def links_above(node: Node) -> Iterator[Link]:
+def links_above(node: Node) -> list[Link]:
     """Every link among the inputs of a node."""
+    found: list[Link] = []
     for given in node.inputs.values():
         if type(given) is Link:
-            yield given
+            found.append(given)
         elif type(given) is tuple:
-            yield from links_of(given)
+            found += links_of(given)
+    return found
 
 
 def sources(nodes: Mapping[str, Node]) -> dict[str, list[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from weft.engine.graph.graph import Link
@@ -25,6 +24,7 @@ class Call:
 
     Args:
         state: of what it depends on besides its inputs (`weft.engine.spec.changing`); empty for nearly all.
+        links: every link with the name of its input.
     """
 
     id: str
@@ -32,19 +32,22 @@ class Call:
     inputs: Mapping[str, Any]
     resources: Mapping[str, Resolved] = field(default_factory=dict)
     state: str = ""
+    links: tuple[tuple[str, Link], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "links", tuple(_links(self.inputs)))
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """The part of its keys that no input says."""
         return (*self.type.identity, self.state) if self.state else self.type.identity
 
-    @cached_property
-    def links(self) -> tuple[tuple[str, Link], ...]:
-        """Every link with the name of its input."""
-        found: list[tuple[str, Link]] = []
-        for name, given in self.inputs.items():
-            if type(given) is Link:
-                found.append((name, given))
-            elif type(given) is Gather:
-                found += [(name, item) for item in given.items if type(item) is Link]
-        return tuple(found)
+
+def _links(inputs: Mapping[str, Any]) -> list[tuple[str, Link]]:
+    found: list[tuple[str, Link]] = []
+    for name, given in inputs.items():
+        if type(given) is Link:
+            found.append((name, given))
+        elif type(given) is Gather:
+            found += [(name, item) for item in given.items if type(item) is Link]
+    return found

@@ -18,8 +18,6 @@ class _Input(Protocol):
     def name(self) -> str: ...
     @property
     def type(self) -> Type: ...
-    @property
-    def required(self) -> bool: ...
 
 
 class _Callable(Protocol):
@@ -31,6 +29,8 @@ class _Callable(Protocol):
     def signature(self) -> inspect.Signature: ...
     @property
     def inputs(self) -> Mapping[str, _Input]: ...
+    @property
+    def required(self) -> Sequence[_Input]: ...
 
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -77,8 +77,8 @@ def _mistake(type: _Callable, arguments: Sequence[Any], named: Mapping[str, Any]
     if twice := next((name for name in positional[: len(arguments)] if name in named), ""):
         return f"`{twice}` is given twice, by position and by name (remove one)"
     given = {*positional[: len(arguments)], *named}
-    missing = [f"`{one.name}` ({one.type})" for one in type.inputs.values() if one.required and one.name not in given]
-    hint = f"the call is {type.name}({', '.join(one.name for one in type.inputs.values() if one.required)}, ...)"
+    missing = [f"`{one.name}` ({one.type})" for one in type.required if one.name not in given]
+    hint = f"the call is {type.name}({', '.join(one.name for one in type.required)}, ...)"
     return f"missing a required argument: {listed(missing)} ({hint})" if missing else ""
 
 

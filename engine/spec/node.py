@@ -241,6 +241,16 @@ class NodeType:
         return frozenset(name for name, one in self.inputs.items() if one.added_later)
 
     @cached_property
+    def required(self) -> tuple[Input, ...]:
+        """The inputs that a graph must give."""
+        return tuple(one for one in self.inputs.values() if one.required)
+
+    @cached_property
+    def file_inputs(self) -> tuple[Input, ...]:
+        """The inputs that name files."""
+        return tuple(one for one in self.inputs.values() if one.resource is not None)
+
+    @cached_property
     def generic(self) -> bool:
         """Whether its signature has type variables, which a graph fills in."""
         return any(_has_variable(one.type) for one in self.inputs.values())
