@@ -135,15 +135,16 @@ def digest_open_file(handle: int) -> Digest:
     return Digest(hasher.hexdigest())
 
 
-def reference(kind: str, digest: Digest, name: str | None = None) -> EncodedBytes:
+def reference(kind: str, digest: Digest, name: str | None = None) -> bytes:
     """`(kind, digest, name)` or `(kind, digest)`, encoded: the form of most linked inputs in keys."""
     content = _name(kind) + _KEY + bytes.fromhex(digest) + (b"" if name is None else _name(name))
-    return EncodedBytes(b"L" + _LENGTH(len(content)) + content)
+    return b"L" + _LENGTH(len(content)) + content
 
 
 def literal(value: Any) -> bytes:
     """`("literal", value)`, encoded: the form of most other inputs in keys."""
-    return _sized(b"L", _LITERAL + _ENCODERS.get(type(value), encode)(value))
+    content = _LITERAL + _ENCODERS.get(type(value), encode)(value)
+    return b"L" + _LENGTH(len(content)) + content
 
 
 class KeyHeads(NamedTuple):
@@ -182,7 +183,8 @@ def named(name: str, content: bytes) -> bytes:
 def encode_inputs(inputs: list[bytes]) -> bytes:
     """The canonical bytes of a mapping, by its encoded pairs; sorts them."""
     inputs.sort()
-    return _sized(b"M", b"".join(inputs))
+    content = b"".join(inputs)
+    return b"M" + _LENGTH(len(content)) + content
 
 
 def call_key(head: bytes, inputs: bytes) -> Digest:
@@ -192,7 +194,13 @@ def call_key(head: bytes, inputs: bytes) -> Digest:
         head: of its node type, by the kind of the key.
         inputs: what it is given, by `encode_inputs`.
     """
-    return Digest(blake3(_sized(b"L", head + inputs)).hexdigest())
+    return digest_sequence(head, inputs)
+
+
+def digest_sequence(*encoded: bytes) -> Digest:
+    """The digest of a sequence, by its encoded elements, one after another."""
+    content = b"".join(encoded)
+    return Digest(blake3(b"L" + _LENGTH(len(content)) + content).hexdigest())
 
 
 @lru_cache(1024)

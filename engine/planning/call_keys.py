@@ -24,10 +24,10 @@ from weft.engine.spec.changing import ALWAYS
 from weft.engine.types import is_default
 from weft.engine.weights.resources import HashedResource
 
-_LINK = EncodedBytes(encode(("link",)))
+_LINK = encode(("link",))
 
-OfLink = Callable[[Link], EncodedBytes]
-"""What stands for a link in a key."""
+OfLink = Callable[[Link], bytes]
+"""What stands for a link in a key, encoded."""
 
 
 class CallKeys(NamedTuple):
@@ -63,16 +63,17 @@ class CallKeys(NamedTuple):
     def _key(self, head: bytes, of_link: OfLink) -> Digest:
         if self.whole is not None:
             return call_key(head, self.whole)
-        linked = [named(name, _linked(given, of_link)) for name, given in self.linked]
-        return call_key(head, encode_inputs([*self.given, *linked]))
+        linked = [
+            named(name, of_link(given) if type(given) is Link else _gathered(given, of_link))
+            for name, given in self.linked
+        ]
+        return call_key(head, encode_inputs(self.given + linked))
 
 
-def _linked(given: Link | Gather, of_link: OfLink) -> bytes:
-    """An input with links, encoded."""
-    if type(given) is Link:
-        return of_link(given)
+def _gathered(given: Link | Gather, of_link: OfLink) -> bytes:
+    """A list with links, encoded."""
     assert type(given) is Gather
-    items = [of_link(item) if type(item) is Link else ("literal", item) for item in given.items]
+    items = [EncodedBytes(of_link(item)) if type(item) is Link else ("literal", item) for item in given.items]
     return encode(("gather", items))
 
 
@@ -87,7 +88,7 @@ def call_keys(call: Call, found: Mapping[str, HashedResource], settings: Mapping
     linked: list[tuple[str, Link | Gather]] = []
     later = call.type.added_later
     for name, one in call.inputs.items():
-        if name in later and is_default(one, call.type.inputs[name].default):
+        if later and name in later and is_default(one, call.type.inputs[name].default):
             continue
         if type(one) is Link or type(one) is Gather:
             linked.append((name, one))
@@ -95,5 +96,5 @@ def call_keys(call: Call, found: Mapping[str, HashedResource], settings: Mapping
             given.append(named(name, reference("file", found[one].digest)))
         else:
             given.append(named(name, literal(one)))
-    heads = key_heads(call.identity, tuple((name, settings[name]) for name in call.type.settings))
+    heads = key_heads(call.identity, tuple([(name, settings[name]) for name in call.type.settings]))
     return CallKeys(heads, given, linked, None if linked else encode_inputs(given), call.state == ALWAYS)

@@ -13,7 +13,7 @@ from typing import Any
 from weft.engine.checking.checker import Checked, check
 from weft.engine.errors import GraphError
 from weft.engine.graph.graph import Graph
-from weft.engine.planning.last_run import MAX_NODES, history_key, memo, pack, unpack
+from weft.engine.planning.last_run import MAX_NODES, history_key, pack, unpack
 from weft.engine.planning.memory_needs import Room
 from weft.engine.planning.planner import Plan, plan, raise_if_changed
 from weft.engine.planning.replan import Values, cached_values, decided, instant_part, replan, while_files_change
@@ -89,8 +89,8 @@ class GraphPlanner:
     def remember(self, planned: Plan) -> None:
         """Remember what ran, for the reasons of the next plan."""
         if self.history and len(planned.steps) <= MAX_NODES:
-            memos = ((step.call.id, memo(step.call, step.found)) for step in planned.steps)
-            self.store.remember(history_key(planned.checked.graph), pack(memos))
+            packed = pack((step.call, step.found) for step in planned.steps)
+            self.store.remember(history_key(planned.checked.graph), packed)
 
     def _checked(
         self,

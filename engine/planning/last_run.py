@@ -29,14 +29,32 @@ class Memo:
     inputs: Mapping[str, str]
 
 
-Snapshot = Mapping[str, Memo]
-"""A graph's nodes as they were, by id."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A graph's nodes as they were.
+
+    Args:
+        rows: the fields of each node's memo, by id.
+    """
+
+    rows: Mapping[str, Any]
+
+    def get(self, id: str) -> Memo | None:
+        """A node as it was; None where there was none, or where that cannot be read."""
+        try:
+            return Memo(*self.rows[id])
+        except (KeyError, TypeError):
+            return None
 
 
 def memo(call: Call, found: Mapping[str, HashedResource]) -> Memo:
     """A node as it is."""
+    return Memo(*_row(call, found))
+
+
+def _row(call: Call, found: Mapping[str, HashedResource]) -> tuple[str, int, str, dict[str, str]]:
     inputs = {name: _text(given, found) for name, given in call.inputs.items()}
-    return Memo(call.type.name, call.type.version, call.type.origin, inputs)
+    return call.type.name, call.type.version, call.type.origin, inputs
 
 
 def _text(given: Any, found: Mapping[str, HashedResource]) -> str:
@@ -74,15 +92,15 @@ def history_key(graph: Graph) -> Digest:
     return digest(("history 2", str(graph.path.resolve()) if graph.path else None, graph.title))
 
 
-def pack(memos: Iterable[tuple[str, Memo]]) -> HistoryNote:
-    """A snapshot as a note."""
-    plain = {id: [one.type, one.version, one.origin, one.inputs] for id, one in memos}
-    return HistoryNote(orjson.dumps(plain).decode())
+def pack(calls: Iterable[tuple[Call, Mapping[str, HashedResource]]]) -> HistoryNote:
+    """The nodes of calls with their files, as a note."""
+    return HistoryNote(orjson.dumps({call.id: _row(call, found) for call, found in calls}).decode())
 
 
 def unpack(note: HistoryNote | None) -> Snapshot | None:
     """A snapshot from its note; None where there is none or it cannot be read: reasons then name no changes."""
     try:
-        return {id: Memo(*fields) for id, fields in orjson.loads(note.snapshot).items()} if note else None
-    except (ValueError, TypeError, AttributeError):
+        rows = orjson.loads(note.snapshot) if note else None
+    except ValueError:
         return None
+    return Snapshot(rows) if isinstance(rows, dict) else None

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from weft.engine.graph.graph import Link
-from weft.engine.keys import Digest, memory_key, reference
+from weft.engine.keys import Digest, EncodedBytes, memory_key, reference
 from weft.engine.quantities import shown_size
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.workload import MemoryUse
@@ -131,7 +131,7 @@ class MemoryKeys:
 
     def _linked(self, link: Link) -> Any:
         key = self._known.get(link.node)
-        return reference("link", key, link.output) if key and link.output else str(link)
+        return EncodedBytes(reference("link", key, link.output)) if key and link.output else str(link)
 
 
 class MemoryForecast:

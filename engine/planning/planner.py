@@ -280,10 +280,13 @@ class _Planner:
         return Plan(self.checked, self.settings, tuple(known), self.waits)
 
     def _keyed(self, call: Call) -> _Node:
-        call = as_of_now(call, self.checked.calls)
-        found = {text: self.digests.of(one) for text, one in call.resources.items()}
+        call = as_of_now(call, self.checked.calls) if call.type.traits else call
+        found = {text: self.digests.of(one) for text, one in call.resources.items()} if call.resources else {}
         keys = call_keys(call, found, self.settings)
-        return _Node(call, found, keys, keys.recipe(lambda id: self.nodes[id].recipe))
+        return _Node(call, found, keys, keys.recipe(self._recipe))
+
+    def _recipe(self, id: str) -> Digest:
+        return self.nodes[id].recipe
 
     def _find_refused(self) -> None:
         """Find the nodes that cannot run, and those that need them, each with the one that is at fault."""
@@ -346,9 +349,10 @@ class _Planner:
 
     def _note(self, key: Digest, kind: type[N]) -> N | None:
         """The store's note under a key, asked for once in a plan."""
-        if key not in self.notes:
-            self.notes[key] = self.store.recall(key, kind)
-        note = self.notes[key]
+        try:
+            note = self.notes[key]
+        except KeyError:
+            note = self.notes[key] = self.store.recall(key, kind)
         return note if isinstance(note, kind) else None
 
     def _recalled(self, recipe: Digest) -> Digest | None:
@@ -381,8 +385,8 @@ class _Planner:
         if node.call.state == ALWAYS:
             node.partial, node.state = node.keys.partial(), "run"
             return
-        above = dict.fromkeys(link.node for _, link in node.call.links)
-        unknown = tuple(id for id in above if self.nodes[id].record is None)
+        above = dict.fromkeys([link.node for _, link in node.call.links])
+        unknown = tuple([id for id in above if self.nodes[id].record is None])
         if unknown:
             node.content = None
         else:
@@ -476,7 +480,7 @@ class _Planner:
         changed = self._changes(node)
         if node.call.state == ALWAYS:
             return "it runs each time, as its class says"
-        running = tuple(id for id in dict.fromkeys(link.node for _, link in node.call.links) if self._may_run(id))
+        running = tuple([id for id in dict.fromkeys([link.node for _, link in node.call.links]) if self._may_run(id)])
         if node.state == "undecided":
             return ", ".join([*changed, f"depends on the result of {listed_ids(node.after)}"])
         if changed:

@@ -26,5 +26,5 @@ class Changing(NamedTuple):
 
 def as_of_now(call: Call, calls: Mapping[str, Call]) -> Call:
     """A call with what it depends on besides its inputs, as that is now."""
-    changing = call.type.trait(Changing) if call.type.traits else None
+    changing = call.type.trait(Changing)
     return replace(call, state=changing.find(Upstream(call, calls).literals)) if changing else call

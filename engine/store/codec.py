@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.errors import StoreError
-from weft.engine.keys import Digest, EncodedBytes, digest, digest_bytes, encode
+from weft.engine.keys import Digest, digest, digest_bytes, digest_sequence, encode
 from weft.engine.lazy_exports import import_exports
 from weft.engine.loaded_modules import loaded_module
 from weft.engine.types import SCALARS, VALUES, stored_values
 
 _PLAIN = (type(None), bool, int, str)
 
-_CONTENT = EncodedBytes(encode("content"))
-_NOTHING = EncodedBytes(encode([]))
+_CONTENT, _NOTHING = encode("content"), encode([])
 
 
 @dataclass
@@ -149,7 +148,7 @@ def tensor_bytes(tensor: Any) -> bytes:
 def content_digest(item: object) -> Digest:
     """The digest of a value's content."""
     if type(item) in SCALARS:
-        return digest((_CONTENT, _flatten(item, _NO_PARTS), _NOTHING, _NOTHING))
+        return digest_sequence(_CONTENT, encode(_flatten(item, _NO_PARTS)), _NOTHING, _NOTHING)
     parts = flatten(item)
     tensors = [(str(one.dtype), list(one.shape), digest_bytes(tensor_bytes(one))) for one in parts.tensors]
     return digest(("content", parts.tree, tensors, [digest_bytes(blob) for blob in parts.blobs]))
