@@ -29,18 +29,20 @@ class Begun(NamedTuple):
     release: Callable[[], None] = _nothing
 
     def __enter__(self) -> bool:
-        try:
-            self.claim.__enter__()
-        except BaseException:
-            self.release()
-            raise
+        if self.claim is not UNCLAIMED:
+            try:
+                self.claim.__enter__()
+            except BaseException:
+                self.release()
+                raise
         return self.may_be_there
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.claim.__exit__(kind, fault, trace)
+            if self.claim is not UNCLAIMED:
+                self.claim.__exit__(kind, fault, trace)
         finally:
             self.release()
 

@@ -49,6 +49,9 @@ WORTH_CLAIMING = 0.2
 """Expected seconds from which on a node is claimed, so that other processes wait for it rather than compute it too: ten
 times their pause between two looks."""
 
+NO_CHECKPOINTS = Checkpoints()
+"""Those of calls that can keep none."""
+
 READABLE_ALONE = suppress(StoreError)
 """Entered by every cached node: a store that can only be read serves all that it has."""
 
@@ -66,12 +69,13 @@ class _Run:
         self.results: dict[str, Mapping[str, Handle | Computed]] = {}
         self.announced = {*result.ran, *result.cached}
         self.faulty = result.faulty
-        self.uses: Counter[str] = Counter(link.node for link in plan.checked.outputs.values())
+        self.uses: Counter[str] = Counter()
         self.steps_by_key: dict[Digest, Step] = {}
         self.finished_before: int | None = None
         self.taken: dict[str, RunDevice] = {}
         sinks = (step.call.id for step in plan.of("run", "cached", "undecided", "refused") if self._delivers(step))
         self.deliveries = DeliveryOrder(sinks)
+        self.several_devices = environment.devices.several
 
     def go(self) -> PartialResult:
         """Run the plan; a damaged record is reported as an event before it is raised."""
@@ -84,8 +88,8 @@ class _Run:
 
     def _go(self) -> None:
         steps = [step for step in self.plan.steps if step.state in ("run", "undecided", "refused")]
-        for step in steps:
-            self.uses.update(link.node for _, link in step.call.links)
+        taken = [link.node for step in steps for _, link in step.call.links]
+        self.uses.update([*taken, *(link.node for link in self.plan.checked.outputs.values())])
         with ReadyQueue(steps, self._swaps if self.environment.resident else None, self._pause) as queue:
             try:
                 self._serve_cached()
@@ -114,13 +118,15 @@ class _Run:
             for step, record in queue.finished():
                 self._settle(step, record)
                 queue.settle(step)
-            next_step = queue.next_without_device() if self.environment.devices.full else queue.next()
+            full = self.several_devices and self.environment.devices.full
+            next_step = queue.next_without_device() if full else queue.next()
             if next_step is not None:
                 self._start(next_step, queue)
 
     def _start(self, step: Step, queue: ReadyQueue) -> None:
-        self._fail_refused(step)
-        culprit = self._culprit(step)
+        if self.plan.checked.refused:
+            self._fail_refused(step)
+        culprit = self._culprit(step) if self.faulty else None
         if culprit is not None:
             self._block(step, culprit)
         else:
@@ -128,7 +134,7 @@ class _Run:
             if queue.runs_in_thread(step):
                 queue.start(step, partial(self._record, step, content))
                 return
-            if step.call.type.lane == "gpu" and self.environment.devices.several:
+            if step.call.type.lane == "gpu" and self.several_devices:
                 self._start_on_a_device(step, content, queue)
                 return
             if not self._run_once(step, content):
@@ -210,8 +216,6 @@ class _Run:
 
     def _culprit(self, step: Step) -> str | None:
         """The failed node because of which a step cannot run; empty where that was reported already."""
-        if not self.faulty:
-            return None
         if step.call.id in self.faulty:
             return ""
         above = [*(link.node for _, link in step.call.links), *self.plan.waits.get(step.call.id, ())]
@@ -265,7 +269,7 @@ class _Run:
         arrived = self._arrived(step)
         if arrived is None:
             return None
-        checkpoints = Checkpoints(self.environment.store, content, self.environment.checkpoint_every)
+        checkpoints = self._checkpoints(step, content)
         warn, device = self.result.warnings.append, self._device_of(step)
         call = StepCall(step, arrived, device, self.environment, checkpoints, self._digest, warn)
         # No event but progress is emitted within the turn: a slow listener keeps the device from no other run.
@@ -278,11 +282,18 @@ class _Run:
             self._failed(step, outputs)
             return None
         self.result.ran.append(step.call.id)
-        self.result.peak = max(self.result.peak, peak)
+        if peak > self.result.peak:
+            self.result.peak = peak
         self.report(events.NodeFinished, step, seconds=round(seconds, 6), peak=peak)
         self._keep(step, content, outputs, seconds, together)
         checkpoints.drop()
         return Record(outputs, seconds)
+
+    def _checkpoints(self, step: Step, content: Digest) -> Checkpoints:
+        """Keeps how far a call has come, where its node asks for a context to do so by."""
+        if not step.call.type.context_name:
+            return NO_CHECKPOINTS
+        return Checkpoints(self.environment.store, content, self.environment.checkpoint_every)
 
     def _arrived(self, step: Step) -> dict[Link, Any] | None:
         """The values behind a step's links; None where one cannot be loaded, which counts as a failure of the node."""

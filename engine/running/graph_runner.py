@@ -276,8 +276,9 @@ class _Stop:
 
 
 def _report_begin(planned: Plan, result: PartialResult, emit: Emitter) -> None:
-    counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
-    emit(events.RunStarted(**counts))
+    if not emit.unheard:
+        counts = {state: len([*planned.of(state)]) for state in ("run", "cached", "undecided")}
+        emit(events.RunStarted(**counts))
     result.warnings += planned.checked.warnings
     for one in planned.checked.warnings:
         emit(events.WarningGiven(one.node, one.input, one.message, one.hint, one.code))
@@ -293,4 +294,4 @@ def _makes_files(planned: Plan) -> bool:
     sinks = {id for id in planned.checked.wanted if calls[id].type.sink}
     if planned.checked.pending:
         return bool(sinks)
-    return any(step.call.id in sinks for step in planned.of("run", "undecided"))
+    return bool(sinks) and any(step.call.id in sinks for step in planned.of("run", "undecided"))

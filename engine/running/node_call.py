@@ -44,10 +44,7 @@ def given_values(call: Call, arrived: Mapping[Link, Any], limits: Limits) -> dic
 
 def declared_outputs(type: NodeType, outputs: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """What a call gave, in the declared types of its outputs. Errors are those of `called`."""
-    given = {name: _given(type.outputs[name], item) for name, item in outputs.items()}
-    for name, item in given.items():
-        _within(limits, item, f"output `{name}`")
-    return given
+    return {name: _given(type.outputs[name], item, limits) for name, item in outputs.items()}
 
 
 def _check_arrived(call: Call, values: Mapping[str, Any], limits: Limits) -> None:
@@ -70,9 +67,14 @@ def _within(limits: Limits, item: object, what: str) -> None:
         raise InputError(f"{what}: {fault.message}", fault.hint, fault.code) from None
 
 
-def _given(output: Output, item: Any) -> Any:
-    """A value of an output in its declared type; None where the call does not give it."""
-    return None if item is None and not output.always else _declared(output.type, item, output.name)
+def _given(output: Output, item: Any, limits: Limits) -> Any:
+    """A value of an output in its declared type, within the limits; None where the call does not give it."""
+    if item is None and not output.always:
+        return None
+    made = _declared(output.type, item, output.name)
+    if type(made) not in BOUNDED:
+        _within(limits, made, f"output `{output.name}`")
+    return made
 
 
 def _declared(wanted: Type, item: Any, name: str) -> Any:
@@ -82,8 +84,8 @@ def _declared(wanted: Type, item: Any, name: str) -> Any:
         InputError: where a value in it cannot be used.
         TypeError: where it is not of that type.
     """
-    made = item if wanted.admits(item) else wanted.converted(item)
-    if not wanted.admits(made):
+    made = item
+    if not wanted.admits(item) and not wanted.admits(made := wanted.converted(item)):
         raise TypeError(f"output `{name}` is {shown(item)}, its annotation says {wanted}")
     try:
         check_values(made)

@@ -71,7 +71,7 @@ class ReadyQueue:
         self._deferred = 0
         self._added = 0
         for step in steps:
-            above = {link.node for _, link in step.call.links}.union(step.after) & self._consumers.keys()
+            above = {id for id in (*(link.node for _, link in step.call.links), *step.after) if id in self._consumers}
             self._missing[step.call.id] = len(above)
             for id in above:
                 self._consumers[id].append(step)

@@ -32,6 +32,9 @@ from weft.engine.weights.device_lane import DeviceLane
 from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.savings import Savings
 
+NO_SAVINGS = Savings()
+"""Those of calls that can save nothing: they have no context to look it up in."""
+
 
 class StepCall(NamedTuple):
     """A call of a step's node.
@@ -59,6 +62,8 @@ class StepCall(NamedTuple):
             BaseException: what ends the run itself: an interrupt of the user, a cancel.
         """
         limit = self.environment.node_timeout
+        if not self._uses_device and limit is None:
+            return self._timed(self.device.lane, None)
         joint = self._joint() if self._uses_device and self.device.lane.busy else None
         if limit is None and joint is None:
             return self._in_turn()
@@ -176,13 +181,13 @@ class StepCall(NamedTuple):
 
     def _computed(self, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Outputs:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
-        savings = Savings()
+        savings = Savings() if self.step.call.type.context_name else NO_SAVINGS
         outputs = self._tried(lane, limited, savings)
         if isinstance(outputs, BaseException):
             clear_frames(outputs)
             if is_out_of_memory(outputs):
                 outputs = self._with_room(partial(self._tried, lane, limited), savings)
-        return self._verified(outputs)
+        return self._verified(outputs) if self.step.found else outputs
 
     def _verified(self, outputs: Outputs) -> Outputs:
         """The outputs; `ChangedFile` where the files that the call names are others by now."""
@@ -278,8 +283,11 @@ class StepCall(NamedTuple):
 
 
 def _with_digests(given: Mapping[str, Any]) -> dict[str, Computed]:
-    values = {name: laid_out(item) for name, item in given.items()}
-    return {name: Computed(item, content_digest(item)) for name, item in values.items()}
+    return {name: _with_digest(laid_out(item)) for name, item in given.items()}
+
+
+def _with_digest(item: Any) -> Computed:
+    return Computed(item, content_digest(item))
 
 
 def raise_unless_own(fault: BaseException, cancelled: Callable[[], bool]) -> None:

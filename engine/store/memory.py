@@ -18,7 +18,7 @@ _NOTE_BYTES = 300
 """About what a record and a note take by themselves."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     record: Record
     size: int
@@ -62,10 +62,12 @@ class MemoryStore(Store):
         if size > self.budget:
             return
         with self._lock:
-            self._remove(key)
+            if key in self._entries:
+                self._remove(key)
             self._entries[key] = _Entry(Record(outputs, seconds, "memory"), size, self._clock + seconds / size)
             self._used += size
-            self._evict()
+            if self._used > self.budget:
+                self._shrink(self.budget * 0.9)
 
     def drop(self, key: Digest) -> None:
         """Forget a key."""
@@ -82,7 +84,7 @@ class MemoryStore(Store):
         with self._lock:
             self._notes.pop(key, None)
             self._notes[key] = note
-            while len(self._notes) > max(self.budget // (10 * _NOTE_BYTES), 1):
+            while len(self._notes) * 10 * _NOTE_BYTES > self.budget and len(self._notes) > 1:
                 del self._notes[next(iter(self._notes))]
 
     def stats(self) -> Stats:
@@ -100,10 +102,6 @@ class MemoryStore(Store):
     def _remove(self, key: Digest) -> None:
         entry = self._entries.pop(key, None)
         self._used -= entry.size if entry else 0
-
-    def _evict(self) -> None:
-        if self._used > self.budget:
-            self._shrink(self.budget * 0.9)
 
     def _shrink(self, size: float) -> None:
         for key in sorted(self._entries, key=lambda key: self._entries[key].worth):

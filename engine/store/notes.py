@@ -20,15 +20,13 @@ from typing import NamedTuple, TypeVar
 from weft.engine.keys import Digest, is_digest
 
 
-@dataclass(frozen=True, slots=True)
-class ResultNote:
+class ResultNote(NamedTuple):
     """The content key that a recipe key led to, so that a record is found without running what is upstream."""
 
     content: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class CostNote:
+class CostNote(NamedTuple):
     """How many seconds a call took."""
 
     seconds: float
