@@ -13,7 +13,6 @@ import typing
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pickle import PicklingError
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from weft.engine.errors import CatalogError, InputError, LiteralError
@@ -217,6 +216,8 @@ class NodeType:
             PicklingError: where no module has it, such as a type of a file that was loaded with `--nodes`.
         """
         if not is_importable(self):
+            from pickle import PicklingError
+
             raise PicklingError(f"the node type {self.name} cannot be imported in another process: no module has it")
         return str(self.__dict__["__qualname__"])
 

@@ -1,33 +1,15 @@
-"""The families of models that this library knows, one file each. Importing this package imports no torch."""
+"""The families of models that this library knows, one file each. Importing this package imports no torch.
+
+A family is imported when it is asked whether a file is its own, in the order of `PLACES`: a check imports few of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 
-from weft.nodes.families.chroma import CHROMA
-from weft.nodes.families.cogvideox import COGVIDEOX
-from weft.nodes.families.consistency import CM
-from weft.nodes.families.ddpm import DDPM
-from weft.nodes.families.dit import DIT
 from weft.nodes.families.family import Family
-from weft.nodes.families.flux import FLUX
-from weft.nodes.families.flux2 import FLUX2, FLUX2_KLEIN
-from weft.nodes.families.hidream import HIDREAM
-from weft.nodes.families.lotus import LOTUS
-from weft.nodes.families.ltx_video import LTX_VIDEO
-from weft.nodes.families.lumina2 import LUMINA2
-from weft.nodes.families.pixart import PIXART, PIXART_ALPHA
-from weft.nodes.families.qwen_image import QWEN_IMAGE
-from weft.nodes.families.sana import SANA
-from weft.nodes.families.sd1 import SD1
-from weft.nodes.families.sd2 import SD2
-from weft.nodes.families.sd3 import SD3
-from weft.nodes.families.sdxl import SDXL
-from weft.nodes.families.stable_video import STABLE_VIDEO
-from weft.nodes.families.wan import WAN
-from weft.nodes.families.wan_5b import WAN_5B
-from weft.nodes.families.z_image import Z_IMAGE
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.facts import CheckpointFacts, ControlNetFacts, TextModelFacts, TextSourceFacts, VAEFacts
 from weft.nodes.models.recognition import is_sound, recognised
@@ -49,32 +31,47 @@ __all__ = [
     "vae_in",
 ]
 
-FAMILIES: tuple[Family, ...] = (
-    SD1,
-    SD2,
-    LOTUS,
-    SDXL,
-    SD3,
-    FLUX,
-    CHROMA,
-    FLUX2,
-    FLUX2_KLEIN,
-    HIDREAM,
-    LUMINA2,
-    Z_IMAGE,
-    QWEN_IMAGE,
-    SANA,
-    PIXART,
-    PIXART_ALPHA,
-    WAN,
-    WAN_5B,
-    LTX_VIDEO,
-    COGVIDEOX,
-    STABLE_VIDEO,
-    DIT,
-    DDPM,
-    CM,
+PLACES = (
+    "sd1.SD1",
+    "sd2.SD2",
+    "lotus.LOTUS",
+    "sdxl.SDXL",
+    "sd3.SD3",
+    "flux.FLUX",
+    "chroma.CHROMA",
+    "flux2.FLUX2",
+    "flux2.FLUX2_KLEIN",
+    "hidream.HIDREAM",
+    "lumina2.LUMINA2",
+    "z_image.Z_IMAGE",
+    "qwen_image.QWEN_IMAGE",
+    "sana.SANA",
+    "pixart.PIXART",
+    "pixart.PIXART_ALPHA",
+    "wan.WAN",
+    "wan_5b.WAN_5B",
+    "ltx_video.LTX_VIDEO",
+    "cogvideox.COGVIDEOX",
+    "stable_video.STABLE_VIDEO",
+    "dit.DIT",
+    "ddpm.DDPM",
+    "consistency.CM",
 )
+"""The module of each family in this package, and its name there; the first that recognises a file has it."""
+
+
+class _Families(Iterable[Family]):
+    """Every family, in the order of `PLACES`, each imported when it is reached."""
+
+    def __iter__(self) -> Iterator[Family]:
+        for place in PLACES:
+            module, name = place.split(".")
+            found: Family = getattr(import_module(f"{__name__}.{module}"), name)
+            yield found
+
+
+FAMILIES: Iterable[Family] = _Families()
+"""Every family; going through them imports those that are reached."""
 
 
 def family(name: str) -> Family:

@@ -17,15 +17,13 @@ from zlib import crc32
 from weft.engine import Resolved
 from weft.engine.regular_file import read_regular
 from weft.nodes import builtin
-from weft.nodes.families import FAMILIES
+from weft.nodes.families import family
 from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.models.hub import CARD
 from weft.nodes.models.quantised_weights import SCALES
 from weft.nodes.models.safetensors_header import ENDINGS, read_header
 from weft.nodes.models.task_models import TaskFacts
 from weft.nodes.sizes import Size
-
-SIDES = {family.name: family.native_side for family in FAMILIES}
 
 SD2_BASE = 512
 """The side, in pixels, of the pictures of an SD 2.x that predicts noise; `Family.native_side` is for those that predict
@@ -78,7 +76,7 @@ def native_size(facts: CheckpointFacts) -> Size | None:
     if type(down) is int and type(across) is int and down > 0 and across > 0:
         return Size(across * facts.latent_factor, down * facts.latent_factor)
     base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
-    side = SD2_BASE if base else SIDES[facts.family]
+    side = SD2_BASE if base else family(facts.family).native_side
     return Size(side, side) if side else None
 
 

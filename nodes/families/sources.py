@@ -53,10 +53,8 @@ from weft.nodes.models.tiny_halves import OTHER, half_of, named, other_half
 from weft.nodes.models.unclip import NOISE, NORMALISER
 from weft.nodes.models.unread import outside, unread_tensors
 from weft.nodes.models.vision_models import FOLDER, PROCESSORS
+from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.embeddings import sizes_of, word_of
-from weft.nodes.prompting.language_model import tokenizer_next_to
-from weft.nodes.prompting.t5 import separate_tokenizer
-from weft.nodes.prompting.tokenizers import tokenizer_files
 
 BUILTIN = "builtin:"
 
@@ -157,10 +155,17 @@ class ModelSource(Resource):
             InputError: where they lead out of the folders that the run may read.
         """
 
+        models = [model for model in _text_models(found) if model.kind != Clip.kind]  # CLIP's is never elsewhere
+        if not models:
+            return found
+        from weft.nodes.prompting.language_model import tokenizer_next_to
+        from weft.nodes.prompting.t5 import separate_tokenizer
+        from weft.nodes.prompting.tokenizers import tokenizer_files
+
         def apart(root: Path, model: TextModelFacts) -> Path | None:
             return separate_tokenizer(root, model) or tokenizer_next_to(root, model.kind)
 
-        folders = [folder for model in _text_models(found) if (folder := apart(found.root, model))]
+        folders = [folder for model in models if (folder := apart(found.root, model))]
         for folder in folders:
             check_component(folder, (*_searched(places), hub.cache_folder()))
         files = (path for folder in folders for path in tokenizer_files(folder))

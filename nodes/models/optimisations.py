@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from weft.engine import InputError, Loading, Patch, value
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.models.replaced_forward import replaced_forward
 
 _COMPILED = "_weft_compiled"
 """The attribute in which a block keeps what it was compiled to, so that it is never compiled twice."""
@@ -99,19 +100,6 @@ class CapturedNetwork(Patch[Denoiser]):
             captured.forget()
 
         return undo
-
-
-def replaced_forward(network: Any, forward: Callable[..., Any]) -> Callable[[], None]:
-    """Have a network be computed by another function; gives the function that puts back what was there."""
-    before = vars(network).get("forward")
-    vars(network)["forward"] = forward
-
-    def undo() -> None:
-        vars(network).pop("forward")
-        if before is not None:
-            vars(network)["forward"] = before
-
-    return undo
 
 
 @value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.engine import Context, Loading, Patch, value
 from weft.nodes.models.denoiser import Denoiser
-from weft.nodes.models.optimisations import replaced_forward
+from weft.nodes.models.replaced_forward import replaced_forward
 
 if TYPE_CHECKING:
     from torch import Tensor
