@@ -17,7 +17,7 @@ from zlib import crc32
 from weft.engine import Resolved
 from weft.engine.regular_file import read_regular
 from weft.nodes import builtin
-from weft.nodes.families import family
+from weft.nodes.families import FAMILIES
 from weft.nodes.models.facts import CheckpointFacts
 from weft.nodes.models.hub import CARD
 from weft.nodes.models.quantised_weights import SCALES
@@ -76,7 +76,8 @@ def native_size(facts: CheckpointFacts) -> Size | None:
     if type(down) is int and type(across) is int and down > 0 and across > 0:
         return Size(across * facts.latent_factor, down * facts.latent_factor)
     base = facts.family == "SD2" and facts.scheduler.get("prediction_type") == "epsilon"
-    side = SD2_BASE if base else family(facts.family).native_side
+    native = next(known.native_side for known in FAMILIES if known.name == facts.family)
+    side = SD2_BASE if base else native
     return Size(side, side) if side else None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weft.engine import InputError, Notice, Resolved, Resource, SearchPaths, find, inside, listed, nearest
 from weft.engine.weights.merge_request import MergeRequest
@@ -39,8 +40,6 @@ from weft.nodes.models.facts import (
     TextSourceFacts,
     VAEFacts,
 )
-from weft.nodes.models.hypernetwork_files import HypernetworkFacts, hypernetwork_facts
-from weft.nodes.models.lora_facts import LoRAFacts, lora_facts
 from weft.nodes.models.model_folder import check_component, check_folder
 from weft.nodes.models.network_format import SECOND_DENOISER
 from weft.nodes.models.quantised_weights import refuse_quantised, refuse_quantised_config, refuse_scales_in_folder
@@ -55,6 +54,10 @@ from weft.nodes.models.unread import outside, unread_tensors
 from weft.nodes.models.vision_models import FOLDER, PROCESSORS
 from weft.nodes.prompting.clip import Clip
 from weft.nodes.prompting.embeddings import sizes_of, word_of
+
+if TYPE_CHECKING:
+    from weft.nodes.models.hypernetwork_files import HypernetworkFacts
+    from weft.nodes.models.lora_facts import LoRAFacts
 
 BUILTIN = "builtin:"
 
@@ -104,7 +107,7 @@ class ModelSource(Resource):
                 facts,
                 reading=reading,
                 notices=notices,
-                about=str(facts) if isinstance(facts, LoRAFacts) else "",
+                about=self.about(facts),
             )
             return self.with_tokenizers(found, places)
 
@@ -117,6 +120,10 @@ class ModelSource(Resource):
     def details(self, found: Resolved) -> Mapping[str, str]:
         """The size that it was trained at, and its licence."""
         return details(found)
+
+    def about(self, facts: object) -> str:
+        """What its headers say of it in words, for listings; empty for most."""
+        return ""
 
     def structure(self, found: Resolved) -> str:
         """Its kind and family, its configurations, and about how large its files are, which tells their precision."""
@@ -403,6 +410,8 @@ class LoRASource(ModelSource):
         Raises:
             InputError: for what any other source is refused for, and where the configuration cannot be read.
         """
+        from weft.nodes.models.lora_facts import lora_facts
+
         found = super().resolve(text, places)
         config = found.root.with_name("adapter_config.json")
         if found.root.name != "adapter_model.safetensors" or not config.is_file():
@@ -418,7 +427,13 @@ class LoRASource(ModelSource):
             facts = lora_facts(contents.shapes, contents.metadata, diffusers_folder.read_config(config))
         return replace(found, files=(*found.files, config), facts=facts, about=str(facts))
 
+    def about(self, facts: object) -> str:
+        """Its rank and what it changes."""
+        return str(facts)
+
     def facts(self, contents: Contents, root: Path) -> LoRAFacts | None:
+        from weft.nodes.models.lora_facts import lora_facts
+
         return lora_facts(contents.shapes, contents.metadata)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:
@@ -449,6 +464,8 @@ class HypernetworkSource(ModelSource):
         return root, (root,)
 
     def facts(self, contents: Contents, root: Path) -> HypernetworkFacts | None:
+        from weft.nodes.models.hypernetwork_files import hypernetwork_facts
+
         return hypernetwork_facts(contents.shapes, contents.metadata)
 
     def refusal(self, root: Path, contents: Contents) -> InputError:

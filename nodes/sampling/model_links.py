@@ -11,11 +11,7 @@ from typing import Any
 
 from weft.engine import Upstream
 from weft.nodes.families import Family, family
-from weft.nodes.lora_values import LoRA
 from weft.nodes.models.facts import CheckpointFacts
-from weft.nodes.models.lora_binding import read_columns
-from weft.nodes.models.lora_facts import LoRAFacts
-from weft.nodes.models.lora_file import DENOISER
 from weft.nodes.models.parametrisation import ZERO_SNR, SchedulerConfig, retrained, training_options
 from weft.nodes.sampling.traits import ModelTraits
 from weft.nodes.values import Conditioning, Guide, Model
@@ -98,7 +94,14 @@ def _channels_read(node: Upstream, model: Loaded) -> int:
     """The channels that the model of a sampler or a guide reads in addition to its latents: more by a Control LoRA."""
     denoiser, config = model.family.denoiser, model.facts.network.config
     read, above = model.extra_channels, node.above_by_type(Guide)
-    while above and denoiser.widened_module:
+    if not denoiser.widened_module:
+        return read
+    from weft.nodes.lora_values import LoRA
+    from weft.nodes.models.lora_binding import read_columns
+    from weft.nodes.models.lora_facts import LoRAFacts
+    from weft.nodes.models.lora_file import DENOISER
+
+    while above:
         lora = above.above_by_type(LoRA)
         source = lora.source("source") if lora and above.literals.get("strength", 1.0) else None
         if source and isinstance(source.facts, LoRAFacts):
