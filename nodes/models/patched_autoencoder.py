@@ -51,8 +51,8 @@ def patched_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
 
 def patched_vae(network: Any, sizes: tuple[int, int, int], spec: object) -> Autoencoder:
     """The VAE with the mean and the deviation of each channel of patches, as its training counted them."""
-    variance = network.bn.running_var.double() + network.config.batch_norm_eps
-    scale, shift = (1 / variance.sqrt()).tolist(), network.bn.running_mean.double().tolist()
+    mean, variance = (one.cpu().double() for one in (network.bn.running_mean, network.bn.running_var))  # MPS has none
+    scale, shift = (1 / (variance + network.config.batch_norm_eps).sqrt()).tolist(), mean.tolist()
     return PatchedAutoencoder(network, *sizes, scale=tuple(scale), shift=tuple(shift))
 
 

@@ -147,9 +147,13 @@ class LanguageModelReader(TextReader):
         return Encoded(self._taken(states)[:, chat.dropped :])
 
     def _states_without_words(self) -> Callable[[Sequence[Chunk]], list[Tensor]]:
-        """Encodes as `_states`; for an empty chunk, gives the token that ends the empty prompt at every place."""
+        """Encodes as `_states`; for an empty chunk, gives the token that ends the empty prompt at every place.
+
+        Where nothing comes after a prompt, that is the token in front of it.
+        """
         tokens, leading = self._tokens(PLAIN.of(""))
-        end = self._states([tokens])[0][leading].expand(self._most, -1)
+        states = self._states([tokens])[0]
+        end = states[min(leading, len(states) - 1)].expand(self._most, -1)
 
         def encode(chunks: Sequence[Chunk]) -> list[Tensor]:
             states = iter(self._states([chunk for chunk in chunks if chunk]))

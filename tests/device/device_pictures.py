@@ -18,12 +18,14 @@ from weft.nodes import (
     ApplyLoRA,
     CFGGuide,
     EmptyLatent,
+    EncodeEditPrompt,
     KSampler,
     LoadCheckpoint,
     LoadControlNet,
     LoadImage,
     LoadLoRA,
     MakeSigmas,
+    ReferenceGuide,
     ScaleImage,
     TextEncode,
     VAEDecode,
@@ -51,6 +53,9 @@ CONTROLS = {
     "qwen-image": "qwen-edges",
 }
 """A ControlNet for a model of each family that has them."""
+
+SEEING = ("qwen-edit",)
+"""Models whose prompts are read with pictures."""
 
 DEVICES = ("cuda:0", "cuda:1", "mps")
 
@@ -85,15 +90,19 @@ def graph_of(
         network, text_encoder = checkpoint.model, checkpoint.text_encoder
         if way == "LoRA":
             network, text_encoder = ApplyLoRA(LoadLoRA(lora), network, text_encoder, strength=0.7)
-        positive: Any = TextEncode(text_encoder, TEXTS.get(model, "a (red:1.3) house"))
+        text, seen = TEXTS.get(model, "a (red:1.3) house"), model in SEEING
+        picture: Any = LoadImage("lake.png") if seen or way in ("control", "image", "reference") else None
+        positive: Any = EncodeEditPrompt(text_encoder, text, [picture]) if seen else TextEncode(text_encoder, text)
         if way == "control":
             net = LoadControlNet(CONTROLS[model])
-            positive = ApplyControlNet(positive, None, net, LoadImage("lake.png"), checkpoint.vae).positive
-        guide = CFGGuide(network, positive, scale=4.0)
+            positive = ApplyControlNet(positive, None, net, picture, checkpoint.vae).positive
+        guide: Any = CFGGuide(network, positive, scale=4.0)
+        if seen or way == "reference":
+            guide = ReferenceGuide(guide, checkpoint.vae, picture)
         side = SIDE // 2 if model in PIXELS else 2 * SIDE if way == "tiled" else side
         latent: Any = EmptyLatent(side, side, 2)
         if way == "image":
-            latent = VAEEncode(checkpoint.vae, ScaleImage(LoadImage("lake.png"), side, side))
+            latent = VAEEncode(checkpoint.vae, ScaleImage(picture, side, side))
         levels: Any = {"sigmas": MakeSigmas(network, latent, steps=3)} if sigmas else {"steps": 3}
         sampled = KSampler(guide, latent, sampler=sampler, denoise=0.5 if way == "image" else 1.0, **levels)
         graph.output("image", VAEDecode(checkpoint.vae, sampled, tile=SIDE if way == "tiled" else 0))

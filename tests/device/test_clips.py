@@ -1,6 +1,7 @@
 """Models that make clips run on CUDA devices and on MPS in every precision: no tensor meets one of another device.
 
-`pytest -m slow -s tests/device/test_clips.py` prints how far frames are from those of the host in the same precision.
+How far frames are from those of the host in the same precision:
+`pytest -m "slow or not slow" -s tests/device/test_clips.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.device.device_pictures import check_everywhere
+from tests.device.device_pictures import check_everywhere, write_lora
 from weft.engine import Graph, Link
 from weft.nodes import (
+    ApplyLoRA,
     CFGGuide,
     EmptyVideoLatent,
     EncodeImage,
@@ -23,6 +25,8 @@ from weft.nodes import (
     LoadDiffusionModel,
     LoadImage,
     LoadImageEncoder,
+    LoadLoRA,
+    MotionGuide,
     ScaleImage,
     SplitVideo,
     SwitchGuide,
@@ -32,29 +36,69 @@ from weft.nodes import (
 
 SIDE = 64
 
-PICTURED = ("wan-pictures", "wan-5b-pictures", "ltx-pictures", "cogvideox-pictures")
+WIDE = 320
+"""Pixels across clips that are decoded in tiles, of which the VAEs of clips have none below 256."""
+
+PICTURED = (
+    *("wan-pictures", "wan-ends", "wan-5b-pictures", "wan-experts-pictures"),
+    *("ltx-pictures", "cogvideox-pictures", "svd"),
+)
+"""Models whose clips begin with a picture."""
+
+SEEING = ("wan-pictures", "wan-ends", "svd")
+"""Those that read it by an image encoder too."""
+
+MODELS = (
+    *("wan", "wan-5b", "wan-experts", "ltx", "ltx-timed"),
+    *("cogvideox", "cogvideox-turned", "cogvideox-learned", *PICTURED),
+)
+
+WAYS = [
+    *((model, "clip") for model in MODELS),
+    *((model, "LoRA") for model in ("wan", "wan-5b", "ltx", "cogvideox")),
+    *((model, "tiled") for model in ("wan", "wan-5b", "ltx", "cogvideox")),
+]
 
 
-def clip_graph(model: str) -> Graph:
+def source_of(model: str) -> str:
+    """The checkpoint: LTX-Video has one for clips with and without pictures."""
+    return model.removesuffix("-pictures") if model.startswith("ltx") else model
+
+
+def clip_graph(model: str, way: str = "clip", lora: str = "") -> Graph:
     """A clip in two steps."""
-    source = model.removesuffix("-pictures") if model.startswith("ltx") else model
+    source = source_of(model)
     with Graph(outputs={"image": Link("split_video")}) as graph:
         loaded: Any = LoadCheckpoint(source)
-        prompts = [TextEncode(loaded.text_encoder, text) for text in ("a red house", "night")]
-        guide = CFGGuide(loaded.model, *prompts, scale=4.0)
-        latent = EmptyVideoLatent(SIDE, SIDE, 9)
-        if model == "wan-experts":
+        network = ApplyLoRA(LoadLoRA(lora), loaded.model, loaded.text_encoder).model if lora else loaded.model
+        texts = ("", "") if model == "svd" else ("a red house", "night")
+        prompts = [TextEncode(loaded.text_encoder, text) for text in texts]
+        guide: Any = CFGGuide(network, *prompts, scale=4.0)
+        tile, frames = (256, 5) if way == "tiled" else (0, 9)
+        latent = EmptyVideoLatent(WIDE if tile else SIDE, SIDE, frames)
+        if "experts" in model:
             guide = SwitchGuide(guide, CFGGuide(LoadDiffusionModel(f"{source}/transformer_2"), *prompts, scale=2.0))
         if model in PICTURED:
             picture = ScaleImage(LoadImage("lake.png"), SIDE, SIDE)
-            seen = EncodeImage(LoadImageEncoder(source), picture) if model == "wan-pictures" else None
-            guide = ImageToVideoGuide(guide, loaded.vae, latent, picture, None, seen)
-        SplitVideo(VAEDecodeVideo(loaded.vae, KSampler(guide, latent, seed=1, steps=2, sampler="model")))
+            seen: Any = None
+            if model in SEEING:
+                seen = EncodeImage(LoadImageEncoder(source), picture, whole=model == "svd")
+            if model == "svd":
+                guide = MotionGuide(guide, loaded.vae, latent, picture, seen)
+            else:
+                last = picture if model == "wan-ends" else None
+                guide = ImageToVideoGuide(guide, loaded.vae, latent, picture, last, seen)
+        sampled = KSampler(guide, latent, seed=1, steps=2, sampler="model")
+        SplitVideo(VAEDecodeVideo(loaded.vae, sampled, tile=tile))
     return graph
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["wan", "wan-5b", "wan-experts", "ltx", "cogvideox", "cogvideox-turned", *PICTURED])
-def test_a_clip(zoo: Callable[[str], str], models: Path, tmp_path: Path, model: str) -> None:
-    zoo(model.removesuffix("-pictures") if model.startswith("ltx") else model)
-    check_everywhere(clip_graph(model), model, model in PICTURED, models=[models], output=tmp_path)
+@pytest.mark.parametrize(("model", "way"), WAYS)
+def test_a_clip(zoo: Callable[[str], str], models: Path, tmp_path: Path, model: str, way: str) -> None:
+    name = zoo(source_of(model))
+    lora = f"{name}-lora.safetensors" if way == "LoRA" else ""
+    if lora:
+        write_lora(models, name, models / lora)
+    graph = clip_graph(model, way, lora)
+    check_everywhere(graph, f"{model} {way}", model in PICTURED, models=[models], output=tmp_path)

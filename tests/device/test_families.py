@@ -31,14 +31,21 @@ from weft.nodes import LoadCheckpoint, LoadImage, ScaleImage, VAEDecode, VAEEnco
 from weft.nodes.models import autoencoder
 from weft.nodes.models.autoencoder import signed
 
-FAMILIES = (EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "flux-schnell", "z-image", "qwen-image")
+FAMILIES = (
+    *(EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "flux-schnell", "z-image", "qwen-image", "qwen-edit"),
+    *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana"),
+)
+
+VARIANTS = ("sd-turbo", "sdxl-turbo", "sdxl-lcm", "tiny-vae", "sd3-short", "pixart-alpha")
+"""What a family reads otherwise."""
 
 WAYS = [
-    *((model, "text") for model in (*FAMILIES, "sd-turbo", "sdxl-turbo", "sdxl-lcm", "tiny-vae", "sd3-short", *TEXTS)),
+    *((model, "text") for model in (*FAMILIES, *VARIANTS, *TEXTS)),
     *((model, "image") for model in (*FAMILIES, "sdxl-refiner", "tiny-vae")),
     *((model, "control") for model in CONTROLS),
     *((model, "LoRA") for model in FAMILIES),
     *((model, "tiled") for model in FAMILIES),
+    ("flux2", "reference"),
 ]
 
 

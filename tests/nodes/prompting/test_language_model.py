@@ -213,3 +213,13 @@ def test_at_weight_0_words_read_as_the_end_of_an_empty_prompt(pipelines: Any, na
     start = len(empty) - len(reader.tokenizer("<|im_end|>\n<|im_start|>assistant\n").input_ids)
     assert torch.allclose(none[start : start + 3], empty[start].expand(3, -1), atol=1e-5)
     assert torch.allclose(none[start + 3 :], empty[start:], atol=1e-5)
+
+
+def test_words_have_weights_where_nothing_comes_after_a_prompt(pipelines: Any) -> None:
+    """As of Sana and Lumina, whose prompts come behind an instruction."""
+    files = in_folder("z-image", pipelines["z-image"][1])
+    ours = OneTextModel([replace(SPECS["z-image"], chat=Chat("Paint: {}")).reader(files, "", torch.float32, "cpu")])
+    none = ours.encode(["(red:0)"], Reading(weights=True)).embeddings[0]
+    front = ours.encode([""]).embeddings[0]
+    assert torch.allclose(none[: len(front)], front, atol=1e-5)
+    assert torch.allclose(none[len(front) :], front[-1].expand(3, -1), atol=1e-5)
