@@ -155,7 +155,8 @@ class MemoryRelieved(Event):
 
     Args:
         action: `evicted`: weights left the device; `streamed`: a network is sent to the device in parts, as they run;
-            `retried`: the node ran out of memory and is called again.
+            `retried`: the node ran out of memory and is called again; `foreseen`: calls like this one needed more than
+            the device has, so it is called with less at once.
         what: the weights; how the node is called again.
         freed: bytes of the weights that left the device, or that stay on the host until they run.
     """

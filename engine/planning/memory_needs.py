@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from weft.engine.graph.graph import Link
 from weft.engine.keys import Digest, EncodedBytes, memory_key, reference
@@ -16,7 +16,7 @@ from weft.engine.quantities import shown_size
 from weft.engine.spec.call import Call, Gather
 from weft.engine.spec.workload import MemoryUse
 from weft.engine.store import MemoryNote
-from weft.engine.weights.savings import SAVINGS, WORDS
+from weft.engine.weights.savings import SAVINGS, WORDS, Saving
 from weft.engine.weights.streaming import Streaming
 
 
@@ -47,6 +47,7 @@ class MemoryNeed:
         fits: whether the device has as many; None where that is not known.
         action: what is done so that it fits, in words; empty where nothing is.
         device: that it is foreseen for, where there are several.
+        saving: in which way its call is made at once, so that it needs less; empty where it is made as it is.
     """
 
     peak: int
@@ -54,11 +55,23 @@ class MemoryNeed:
     fits: bool | None = None
     action: str = ""
     device: str = ""
+    saving: Saving | Literal[""] = ""
 
     @property
     def work(self) -> int:
         """Bytes besides the weights: what they are loaded through, or what the step computes with."""
         return max(self.peak - self.weights, 0)
+
+    def items_within(self, memory: int | None, items: int) -> int | None:
+        """How many items of a batch go into some memory together; None where that is not known.
+
+        Args:
+            memory: bytes; a tenth of it is left, by which needs are uncertain.
+            items: that the step has.
+        """
+        if memory is None or not self.work:
+            return None
+        return max((memory * 9 // 10 - self.weights) * items // self.work, items)
 
     def plain(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -159,7 +172,8 @@ class MemoryForecast:
         for what in own:
             held.move_to_end(what)
         fits = None if room.memory is None else note.peak <= room.memory
-        return MemoryNeed(note.peak, weights, fits, _action(note, fits, evicted, room), room.device)
+        saving = _saving(note, room) if fits is False else ""
+        return MemoryNeed(note.peak, weights, fits, _action(note, fits, evicted, room), room.device, saving)
 
     def _place(self, own: Mapping[str, int]) -> int:
         """The device that a step with these weights takes, by its number."""
@@ -183,10 +197,23 @@ def _evicted(room: Room, held: OrderedDict[str, int], own: Mapping[str, int], pe
     return evicted
 
 
+def _streams(note: MemoryNote, room: Room) -> bool:
+    """Whether a step fits whose weights are sent to the device in parts, as far as there is no room for them."""
+    if "blocks" not in note.savings or room.weights is None or room.memory is None:
+        return False
+    weights = sum(one.bytes for one in note.weights)
+    return note.peak - max(weights - room.weights, 0) <= room.memory
+
+
+def _saving(note: MemoryNote, room: Room) -> Saving | Literal[""]:
+    """The way in which a step that does not fit is called; none where its weights alone are too many."""
+    return "" if _streams(note, room) else next((one for one in SAVINGS if one in note.savings), "")
+
+
 def _action(note: MemoryNote, fits: bool | None, evicted: int, room: Room) -> str:
     """What is done so that a step fits, in words."""
     if fits is False:
-        way = next((one for one in SAVINGS if one in note.savings), None)
+        way = "blocks" if _streams(note, room) else _saving(note, room)
         return f"so it runs {WORDS[way]}" if way else ""
     if evicted and room.alone:
         return f"while {shown_size(evicted)} of other weights wait on the host"

@@ -10,7 +10,6 @@ from typing import Any
 from weft.engine.accelerators import accelerators
 from weft.engine.out_of_memory import release_memory
 from weft.engine.planning.memory_needs import Room
-from weft.engine.quantities import shown_size
 from weft.engine.running.run_devices import RunDevice, RunDevices
 from weft.engine.spec.context import LEAST
 from weft.engine.weights.device_lane import DeviceLane, lane_of
@@ -111,7 +110,8 @@ class EngineDevices:
             device,
             lane_of(device),
             make_room=partial(self._make_room, device),
-            holds=partial(self._holds, device),
+            holdings=partial(self.residency.holdings, device),
+            room=lambda: self._room(device).memory,
             begin_peak=partial(begin_peak, device),
             peak=partial(peak_of, device),
             resident=partial(self.residency.resident, device=device),
@@ -121,10 +121,6 @@ class EngineDevices:
     def _make_room(self, device: str) -> None:
         self.residency.vacate(device)
         release_memory()
-
-    def _holds(self, device: str) -> list[str]:
-        found = self.residency.holdings(device)
-        return [f"{one.what} ({shown_size(one.size)}{', in use' if one.used else ''})" for one in found]
 
 
 def _memory(device: str) -> DeviceMemory | None:

@@ -108,6 +108,7 @@ class GraphRunner:
         for name, item in found.outputs.items():
             emit(events.OutputGiven(name, plain_output(item)))
         self._remember(planned, found)
+        self._count_short(planned, found)
         unstable = self._audited(planned, audit, emit, stops) if audit and found.status == "done" else ()
         seconds = time.perf_counter() - started
         if emit.failed():
@@ -243,6 +244,13 @@ class GraphRunner:
             return
         self.planner.remember(planned)
         self.store.keep_within(self.planner.workspace.limits.max_store_bytes)
+
+    def _count_short(self, planned: Plan, found: PartialResult) -> None:
+        """Count what steps need that ran out of memory, so that calls like them are made with less at once."""
+        short = {one.node for one in found.warnings if one.code == "out-of-memory"}
+        if short and self.store.keeps:
+            asked = [one if one.call.id in short else one._replace(memory_key=None) for one in planned.steps]
+            self.measured(replace(planned, steps=tuple(asked)))
 
     def _audited(self, planned: Plan, share: float, emit: Emitter, stops: Callable[[], bool]) -> tuple[str, ...]:
         """Compute hits again; the nodes whose outputs differ."""

@@ -5,8 +5,9 @@ are. A call that finds its device in use waits in a list; the first of a list th
 like it too, and each run goes on with its own result, under the key that it has alone. A call that finds its device
 free is made at once. So nobody waits longer than for one call of each other run, as without batches.
 
-A run that is cancelled leaves its place and stops nobody. Where a batch fails, its calls are made one by one; where it
-runs out of memory, in smaller ones.
+A run that is cancelled leaves its place and stops nobody. A batch has no more items than the device has memory for,
+where it is known what a call needs. Where a batch fails, its calls are made one by one; where it runs out of memory,
+in smaller ones.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class JointCall:
         values: of its inputs.
         hears: what hears of it.
         finished: takes what it gave; its outputs, or what is wrong with them.
+        most: how many items of a batch like it go into the device's memory; None where that is not known.
         by_itself: whether it is to be made by itself, since a batch with it failed.
         left: whether its run waits for it no longer.
         outcome: how it ended, once another run has made it.
@@ -69,6 +71,7 @@ class JointCall:
     values: Mapping[str, Any]
     hears: Hears
     finished: Callable[[Any], Outputs]
+    most: int | None = None
     by_itself: bool = False
     left: bool = False
     outcome: Outcome | None = None
@@ -176,7 +179,8 @@ class JointCalls:
 
     def batch(self, first: JointCall) -> CallBatch:
         """A call with those that are to be made with it, in the order in which they came."""
-        calls, left = [first], self._fitting.get(first.place, self._most) - first.items
+        fitting = self._fitting.get(first.place, self._most)
+        calls, left = [first], (fitting if first.most is None else min(fitting, first.most)) - first.items
         with self._lock:
             others = [call for call in self._waiting.get(first.place, ()) if call is not first]
         for call in others if not first.by_itself else ():

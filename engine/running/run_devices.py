@@ -14,9 +14,11 @@ from typing import Any
 
 from weft.engine.out_of_memory import release_memory
 from weft.engine.planning.planner import Step
+from weft.engine.quantities import shown_size
 from weft.engine.spec.workload import Work
 from weft.engine.weights.device_lane import DeviceLane
 from weft.engine.weights.recipes import Recipe
+from weft.engine.weights.residency import Holding
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class RunDevice:
     Args:
         lane: in which nodes of the `gpu` lane take turns.
         make_room: evicts weights that nothing uses, and gives memory back.
-        holds: names the weights on the device with their sizes.
+        holdings: the weights on the device.
+        room: bytes that a call may take, its weights included; None where that is not known.
         begin_peak: has the peak of the device's memory counted from now on; `peak` gives it, 0 where it is not counted.
         resident: whether the weights of all these recipes are on it.
         free: bytes that weights may still take; the more, the sooner others are loaded there.
@@ -35,11 +38,16 @@ class RunDevice:
     device: str
     lane: DeviceLane
     make_room: Callable[[], None] = release_memory
-    holds: Callable[[], Sequence[str]] = tuple
+    holdings: Callable[[], Sequence[Holding]] = tuple
+    room: Callable[[], int | None] = lambda: None
     begin_peak: Callable[[], object] = tuple
     peak: Callable[[], int] = int
     resident: Callable[[Iterable[Recipe[Any]]], bool] = lambda recipes: True
     free: Callable[[], int] = int
+
+    def holds(self) -> list[str]:
+        """The weights on the device, with their sizes."""
+        return [f"{one.what} ({shown_size(one.size)}{', in use' if one.used else ''})" for one in self.holdings()]
 
 
 @dataclass

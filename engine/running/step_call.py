@@ -17,6 +17,7 @@ from weft.engine.keys import Digest
 from weft.engine.notices import Notice, receiving
 from weft.engine.out_of_memory import clear_frames, is_out_of_memory, missing_memory
 from weft.engine.planning.planner import Step
+from weft.engine.running.call_memory import CallMemory
 from weft.engine.running.joint_calls import CallBatch, Hears, JointCall, MadeByAnother, place_of
 from weft.engine.running.node_call import called, declared_outputs, given_values
 from weft.engine.running.outcome import Outcome, Outputs
@@ -29,6 +30,7 @@ from weft.engine.spec.context import Context
 from weft.engine.store import Computed
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
+from weft.engine.weights.recipes import Recipe
 from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.savings import Savings
 
@@ -45,6 +47,7 @@ class StepCall(NamedTuple):
         checkpoints: keeps how far it has come.
         digest: of the value behind a link.
         warn: adds a warning to the result of the run.
+        memory: counts what it takes of the device, in its turn there.
     """
 
     step: Step
@@ -54,6 +57,7 @@ class StepCall(NamedTuple):
     checkpoints: Checkpoints
     digest: Callable[[Link], Digest]
     warn: Callable[[Problem], object]
+    memory: CallMemory | None = None
 
     def outcome(self) -> Outcome:
         """Call the node, within the time limit.
@@ -88,7 +92,12 @@ class StepCall(NamedTuple):
             return None
         place = place_of(self.step, type, values, self.device.device, self.digest)
         hears = Hears(partial(self._progress, None), self._warned, self._relieved, self.environment.cancelled)
-        return None if place is None else JointCall(type, place, values, hears, self._finished)
+        if place is None:
+            return None
+        call = JointCall(type, place, values, hears, self._finished)
+        if need := self.step.memory:
+            call.most = need.items_within(self.device.room(), call.items)
+        return call
 
     def _finished(self, given: Any) -> Outputs:
         """The outputs of a call that was made with others."""
@@ -105,8 +114,11 @@ class StepCall(NamedTuple):
             with self.device.lane.turn(partial(self._look, joint)) as lane:
                 if joint is not None and limited is not None and (outcome := self._together(joint, lane, limited)):
                     return outcome
-                self.device.begin_peak()
-                return self._timed(lane, limited)._replace(peak=self.device.peak())
+                memory = CallMemory(self.device)
+                outcome = self._replace(memory=memory)._timed(lane, limited)._replace(peak=self.device.peak())
+                if not isinstance(outcome.outputs, BaseException):
+                    memory.remember(self.step, self.environment.store)
+                return outcome
         except InputError as fault:  # there is no turn to be had: the device is lost
             return Outcome(fault, 0.0)
         except MadeByAnother:
@@ -181,13 +193,24 @@ class StepCall(NamedTuple):
 
     def _computed(self, lane: DeviceLane, limited: LimitedCall[Any] | None) -> Outputs:
         """The outputs of a call, or what it raised; `ChangedFile` where it may have read what its key does not say."""
-        savings = Savings() if self.step.call.type.context_name else NO_SAVINGS
+        savings = self._foreseen() if self.step.call.type.context_name else NO_SAVINGS
+        if self.memory:
+            self.memory.savings = savings
         outputs = self._tried(lane, limited, savings)
         if isinstance(outputs, BaseException):
             clear_frames(outputs)
             if is_out_of_memory(outputs):
                 outputs = self._with_room(partial(self._tried, lane, limited), savings)
         return self._verified(outputs) if self.step.found else outputs
+
+    def _foreseen(self) -> Savings:
+        """What the call is asked to save at once: the device has too little memory for it, by calls like it."""
+        need = self.step.memory
+        if need is None or not need.saving:
+            return Savings()
+        savings = Savings(frozenset((need.saving,)))
+        self._relieved(Relief("foreseen", str(savings)))
+        return savings
 
     def _verified(self, outputs: Outputs) -> Outputs:
         """The outputs; `ChangedFile` where the files that the call names are others by now."""
@@ -240,7 +263,7 @@ class StepCall(NamedTuple):
     def _context(self, lane: DeviceLane, limited: LimitedCall[Any] | None, savings: Savings) -> Context:
         return self.environment.context(
             device=self.device.device,
-            on_weights=partial(self.environment.devices.used, self.step),
+            on_weights=self._uses,
             resources=self.step.found,
             on_progress=partial(self._progress, limited),
             cancelled=limited.cancelled if limited else self.environment.cancelled,
@@ -248,6 +271,11 @@ class StepCall(NamedTuple):
             savings=savings,
             checkpoints=self.checkpoints,
         )
+
+    def _uses(self, recipe: Recipe[Any]) -> None:
+        self.environment.devices.used(self.step, recipe)
+        if self.memory:
+            self.memory.uses(recipe)
 
     def _raise_if_changed(self) -> None:
         for name, link in self.step.call.links:
@@ -278,6 +306,8 @@ class StepCall(NamedTuple):
         self.environment.emit(events.WarningGiven(id, "", notice.message, notice.hint, notice.code))
 
     def _relieved(self, relief: Relief) -> None:
+        if self.memory:
+            self.memory.relieved(relief)
         given = {"action": relief.action, "what": relief.what, "freed": relief.freed}
         self.environment.report(events.MemoryRelieved, self.step, **given)
 

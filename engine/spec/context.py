@@ -176,7 +176,7 @@ class Context:
         return asked[-1] if asked else LEAST.get(self.residency.offload, "none")
 
     def saves(self, saving: Saving) -> bool:
-        """Whether the node is to save memory in this way, since it ran out of memory before. Its result is the same."""
+        """Whether the node is to save memory in this way, since it or one like it ran out. Its result is the same."""
         return self.savings.asks_for(saving)
 
     def look(self) -> None:

@@ -16,8 +16,9 @@ class Relief:
 
     Args:
         action: `evicted`: weights left the device. `streamed`: parts of a network are sent to the device as they run.
-            `retried`: a node that ran out of memory is called again.
-        what: it was done with: the recipe of the weights; how a node is called again.
+            `retried`: a node that ran out of memory is called again. `foreseen`: one that would, by calls like it, is
+            called so that it needs less.
+        what: it was done with: the recipe of the weights; how a node is called.
         freed: bytes that it freed, or kept from the device; 0 where that is not known.
     """
 

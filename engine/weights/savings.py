@@ -1,4 +1,4 @@
-"""What a call of a node is asked to save, where it ran out of memory before, and what it could save."""
+"""What a call of a node is asked to save, where it or one like it ran out of memory before, and what it could save."""
 
 from __future__ import annotations
 

@@ -49,3 +49,16 @@ def test_steps_go_where_their_weights_are_and_others_where_most_room_is() -> Non
     assert [one.device for one in found] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     assert not any(one.action for one in found)
     assert not forecast.need(MemoryNote(950, (HeldWeights("network", 400),))).fits
+
+
+def test_a_call_that_does_not_fit_saves_the_first_of_what_it_can() -> None:
+    streamed = MemoryNote(700, (HeldWeights("network", 400),), ("blocks", "calls", "layers"))
+    found = [MemoryForecast(Room(600, weights)).need(streamed) for weights in (500, 250)]
+    assert [one.saving for one in found] == ["calls", ""]
+    assert "block by block" in found[1].action
+    assert not MemoryForecast(Room(800, 250)).need(streamed).saving
+
+
+def test_a_batch_has_the_items_that_go_into_nine_tenths_of_the_memory() -> None:
+    need = MemoryForecast(Room(10_000)).need(SAMPLE)
+    assert [need.items_within(memory, 2) for memory in (None, 800, 3600, 10_000)] == [None, 2, 18, 57]

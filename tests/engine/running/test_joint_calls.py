@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.engine.running.joint_nodes import DoubledBatch
 from weft.engine import Engine, Graph, Submission, events, node
 from weft.engine.graph.graph import Link, Node
+from weft.engine.running.joint_calls import Hears, JointCall, JointCalls
 from weft.engine.store.memory import MemoryStore
 
 LONG = 30.0
@@ -110,6 +112,16 @@ def test_a_batch_has_so_many_items_at_most(made: Made, batch: int, size: int, wa
     with waiting(made(batch=batch), [doubling(number, size=size) for number in range(5)]) as runs:
         pass
     assert counts(runs) == wanted
+
+
+def test_a_batch_has_no_more_items_than_there_is_memory_for() -> None:
+    hears = Hears(lambda *progress: None, lambda notice: None, lambda relief: None, lambda: False)
+    calls = [JointCall(DoubledBatch, 0, {"size": 1}, hears, lambda given: {}, most) for most in (3, None, 3, 3, 3)]
+    joint = JointCalls({}, 4)
+    with ExitStack() as held:
+        for call in calls:
+            held.enter_context(joint.waiting(call))
+        assert [len(joint.batch(call).calls) for call in calls] == [3, 4, 3, 3, 3]
 
 
 @pytest.mark.parametrize(

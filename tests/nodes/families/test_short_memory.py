@@ -17,6 +17,7 @@ import torch
 from tests.device.pretended import MIB, PretendedDevices
 from tests.nodes.families.conftest import Zoo
 from weft.engine import Engine, Graph, InputError, events
+from weft.engine.store.memory import MemoryStore
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, VAEDecode
 
 PROMPT = "a lake"
@@ -57,11 +58,14 @@ def sampling_by_two_prompts(name: str, side: int) -> Graph:
 class Painted:
     """A graph that was run on the pretended device: its result, what was heard, and bytes."""
 
-    def __init__(self, cuda: PretendedDevices, graph: Graph, models: Path, **budget: Any) -> None:
+    def __init__(
+        self, cuda: PretendedDevices, graph: Graph, models: Path, counted: bool = False, **budget: Any
+    ) -> None:
         heard: list[events.Event] = []
         cuda.reset()
-        with Engine(store=None, device="cuda:0", precision="float32", models=[models], **budget) as engine:
-            self.result = engine.execute(engine.plan(graph), listener=heard.append)
+        given: dict[str, Any] = {"store": None, "models": [models], **budget}
+        with Engine(device="cuda:0", precision="float32", **given) as engine:
+            self.result = engine.execute(engine.plan(graph, memory=counted), listener=heard.append)
         self.peak = self.result.peak
         self.reliefs = [one for one in heard if isinstance(one, events.MemoryRelieved)]
         self.left = cuda.held
@@ -129,6 +133,27 @@ def test_prompts_are_computed_one_after_the_other_where_both_do_not_fit(
     print(f"\n{short.peak / free.peak:.2f} of the memory, {float((want - found).abs().max())} apart", *short.reliefs)
     assert torch.allclose(want, found, atol=1e-4)
     assert [one.what for one in short.reliefs if one.action == "retried"][-1].endswith("for each prompt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", ["by a plan", "by a run", "by a run that ran out"])
+def test_prompts_are_computed_one_after_the_other_at_once_where_both_are_known_not_to_fit(
+    cuda: PretendedDevices, zoo: Zoo, models: Path, told: str
+) -> None:
+    graph = sampling_by_two_prompts(zoo("sd2"), 384)
+    whole: dict[str, Any] = {"offload": "none", "weights": 0, "store": MemoryStore()}
+    free = Painted(cuda, graph.set("k_sampler.seed", 2), models, **whole | {"store": None})
+    if told == "by a run":
+        Painted(cuda, graph.set("k_sampler.seed", 2), models, **whole)
+    cuda["cuda:0"].capacity = int(TILED_SHARE * free.peak)
+    if told == "by a run that ran out":
+        Painted(cuda, graph.set("k_sampler.seed", 2), models, **whole)
+    short = Painted(cuda, graph, models, counted=told == "by a plan", **whole)
+    assert [(one.action, one.what) for one in short.reliefs if one.type == "KSampler" and one.action != "evicted"] == [
+        ("foreseen", "with a call of the network for each prompt")
+    ]
+    assert short.result.status == "done" and not short.result.warnings
+    assert short.peak <= cuda["cuda:0"].capacity
 
 
 def test_where_nothing_helps_what_holds_memory_is_named(cuda: PretendedDevices, zoo: Zoo, models: Path) -> None:
