@@ -161,6 +161,10 @@ class Resident:
         by = "layer by layer" if streamed.by_layers else "block by block"
         report_relief(Relief("streamed", f"{self.base!r}, {by}", streamed.on_host))
 
+    def _forget_ahead(self) -> None:
+        if self._streamed:
+            self._streamed.forget_ahead()
+
     def _end_streaming(self) -> None:
         if self._streamed:
             self._streamed.end()
@@ -169,6 +173,7 @@ class Resident:
     def _end(self, use: _Use) -> None:
         """End a use; a block around it, if there is one, gets its own patches again."""
         self._uses.remove(use)
+        self._forget_ahead()
         try:
             if self._uses and self.module is not None:
                 self._settle(self._uses[-1])
@@ -177,6 +182,7 @@ class Resident:
 
     def _settle(self, use: _Use) -> None:
         """Undo and enter patches until those of a use are in, in their order; common first ones stay as they are."""
+        self._forget_ahead()
         pairs = zip(self._digests(), use.digests, strict=False)
         common = next((place for place, (one, other) in enumerate(pairs) if one != other), None)
         self._settling = True

@@ -1,7 +1,8 @@
 """Networks of which parts lie in the host's memory, and are on the device only while they run.
 
-Before a part runs, its tensors are copied to the device. After it they are those of the host again: nothing is copied
-back, since nothing changes weights while a network runs. So a patch changes what the host has, as often as others are
+Before a part runs, its tensors are copied to the device; where that has streams, while the part before it computes.
+After it they are those of the host again: nothing is copied back, since nothing changes weights while a network runs.
+So a patch changes what the host has, as often as others are
 wanted, and results are those of a network that lies on the device whole, bit for bit. Parts are called as modules of
 torch; a network whose parts are read by others without being called cannot be streamed.
 
@@ -14,9 +15,10 @@ Imports torch in functions alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +36,12 @@ SHARE = 16
 
 PAGE_LOCKED = frozenset(("cuda", "xpu"))
 """Kinds of devices that read page-locked memory of the host by themselves, several times as fast."""
+
+BESIDE = PAGE_LOCKED | {"meta"}
+"""Kinds of devices that copy beside their work, and the one on which is counted what they would hold."""
+
+_Sent: TypeAlias = "tuple[Any, str, Tensor, Tensor]"
+"""The tensors of a module, the name of one, and what it is on the host and on the device."""
 
 _DEVICE = "_weft_streamed_to"
 """The attribute in which a network has the device that its parts are sent to."""
@@ -87,8 +95,11 @@ class StreamedNetworks:
         self._networks = tuple(networks)
         total = sum(Part(one, True).size for one in self._networks)
         parts, room = _parts(self._networks, total, placing), 0
+        largest, beside = _largest(parts), device.partition(":")[0] in BESIDE
         if placing.streaming == "fitting":
-            room = placing.room - (total - sum(one.size for one in parts)) - _largest(parts)
+            room = placing.room - (total - sum(one.size for one in parts)) - largest
+            beside = beside and largest <= room
+            room -= largest if beside else 0
         kept = []
         for one in parts:
             if one.size > room:
@@ -98,9 +109,12 @@ class StreamedNetworks:
         streamed = parts[len(kept) :]
         self.by_layers = any(not one.whole for one in streamed) or placing.streaming == "layers"
         self.on_host = sum(one.size for one in streamed)
-        self.size = total - self.on_host + _largest(streamed)
+        # Of layers, which are many and small, only what goes beside the one that runs into the room of the largest.
+        largest = _largest(streamed) if self.by_layers else min(2 * _largest(streamed), self.on_host)
+        self.size = total - self.on_host + (largest if beside else _largest(streamed))
         self._place(streamed, device)
-        self._ends = [_stream(one, device) for one in streamed]
+        self._sender = PartSender(device, largest if beside else 0)
+        self._ends = [self._sender.streamed(one) for one in streamed]
         for network in self._networks:
             vars(network)[_DEVICE] = device
 
@@ -117,8 +131,13 @@ class StreamedNetworks:
                 if id(owner) not in on_host:
                     _move(owner, device, moved)
 
+    def forget_ahead(self) -> None:
+        """Drop what was sent ahead of its call."""
+        self._sender.forget()
+
     def end(self) -> None:
         """Send nothing more; tensors stay where they are."""
+        self.forget_ahead()
         for end in self._ends:
             end()
         for network in self._networks:
@@ -221,40 +240,131 @@ def _moved(tensor: Tensor, device: str, lock: bool) -> Tensor:
         return there
 
 
-def _stream(part: Part, device: str) -> Callable[[], None]:
-    """Send a part before each of its calls, and put the tensors of the host back after it, also where it fails.
+class PartSender:
+    """Sends parts to a device, each before its calls, and ahead of that where the device copies beside its work.
 
-    It is no hook of torch: those keep what a call that failed was given, as long as its traceback is kept.
+    What is sent goes by a stream of its own, which waits for the work that was asked for before the part that runs now.
+    So a part is copied while the one before it computes, two are there at most, and their memory is used again.
 
-    Returns:
-        what ends it.
+    Args:
+        ahead: bytes of the part that runs and the next one, up to which that is sent ahead.
     """
-    module, own = part.module, part.module.forward
-    before = vars(module).get("forward")
 
-    def forward(*given: Any, **named: Any) -> Any:
-        kept: list[tuple[Any, str, Tensor]] = []
+    def __init__(self, device: str, ahead: int) -> None:
+        self._device = device
+        self._ahead = ahead
+        self._stream = _SideStream(device)
+        self._sizes: dict[int, int] = {}
+        self._following: dict[int, Part | None] = {}  # of each part, the one that is called after it, where that is one
+        self._last: Part | None = None
+        self._coming: tuple[Part, list[_Sent]] | None = None
+
+    def forget(self) -> None:
+        """Drop what was sent ahead: nothing is called next, or weights of the host are changed."""
+        self._coming = self._last = None
+
+    def streamed(self, part: Part) -> Callable[[], None]:
+        """Send a part before each of its calls, and put the tensors of the host back after it, also where it fails.
+
+        It is no hook of torch: those keep what a call that failed was given, as long as its traceback is kept.
+
+        Returns:
+            what ends it.
+        """
+        module, own = part.module, part.module.forward
+        before = vars(module).get("forward")
+        self._sizes[id(part)] = part.size
+
+        def forward(*given: Any, **named: Any) -> Any:
+            sent: list[_Sent] = []
+            try:
+                self._send(part, sent)
+                return own(*given, **named)
+            except BaseException:
+                self.forget()
+                raise
+            finally:
+                for tensors, name, tensor, _ in sent:
+                    tensors[name] = tensor
+                sent.clear()
+
+        def end() -> None:
+            vars(module).pop("forward", None)
+            if before is not None:
+                vars(module)["forward"] = before
+
+        vars(module)["forward"] = update_wrapper(forward, own)
+        return end
+
+    def _send(self, part: Part, sent: list[_Sent]) -> None:
+        """Have a part on the device; what its tensors were is added to `sent`."""
+        coming, self._coming = self._coming, None
+        if coming and coming[0] is part:
+            sent += coming[1]
+        else:
+            coming = None  # another one, whose memory this one takes
+            with self._stream.copying():
+                sent += self._copied(part)
+        del coming
+        self._stream.join()
+        for tensors, name, _, there in sent:
+            tensors[name] = there
+        self._send_ahead(part)
+
+    def _send_ahead(self, part: Part) -> None:
+        """Send the part that comes after one which is about to run, where there is room for both."""
+        import torch
+
+        following = self._next(part)
+        if following is None or self._sizes[id(part)] + self._sizes[id(following)] > self._ahead:
+            return
         try:
-            _send(module, part.whole, device, kept)
-            return own(*given, **named)
-        finally:
-            for tensors, name, tensor in kept:
-                tensors[name] = tensor
+            with self._stream.copying():
+                self._coming = following, self._copied(following)
+        except torch.OutOfMemoryError:
+            self._ahead = 0
 
-    def end() -> None:
-        vars(module).pop("forward", None)
-        if before is not None:
-            vars(module)["forward"] = before
+    def _next(self, part: Part) -> Part | None:
+        """The part that was called after this one, each time; notes that this one comes after the last."""
+        if self._last is not None:
+            known = self._following.setdefault(id(self._last), part)
+            if known is not part:
+                self._following[id(self._last)] = None
+        self._last = part
+        return self._following.get(id(part))
 
-    vars(module)["forward"] = update_wrapper(forward, own)
-    return end
+    def _copied(self, part: Part) -> list[_Sent]:
+        return [
+            (tensors, name, tensor, tensor.to(self._device, non_blocking=True))
+            for owner in _owners(part)
+            for tensors in (owner._parameters, owner._buffers)
+            for name, tensor in tensors.items()
+            if tensor is not None and tensor.device.type == "cpu"
+        ]
 
 
-def _send(module: nn.Module, whole: bool, device: str, kept: list[tuple[Any, str, Tensor]]) -> None:
-    """Copy tensors of the host to the device; what they were is added to `kept`."""
-    for owner in module.modules() if whole else (module,):
-        for tensors in (owner._parameters, owner._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and tensor.device.type == "cpu":
-                    kept.append((tensors, name, tensor))
-                    tensors[name] = tensor.to(device, non_blocking=True)  # type: ignore[assignment]
+class _SideStream:
+    """A stream beside that of a device's work, for copies; where the device has none, both are one."""
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        kind = device.partition(":")[0]
+        self._device = device
+        self._module: Any = getattr(torch, kind) if kind in PAGE_LOCKED else None
+        self._side = self._module and self._module.Stream(device)
+
+    @contextmanager
+    def copying(self) -> Iterator[None]:
+        """What is copied in the block goes by this stream, after the work that was asked for before."""
+        if self._side is None:
+            yield
+            return
+        self._side.wait_stream(self._module.current_stream(self._device))
+        with self._module.stream(self._side):
+            yield
+
+    def join(self) -> None:
+        """Have further work wait for the copies."""
+        if self._side is not None:
+            self._module.current_stream(self._device).wait_stream(self._side)

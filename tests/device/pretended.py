@@ -47,7 +47,7 @@ from tests.device.device_memory import DeviceMemory
 from tests.device.device_rules import COPIES, FREE, VIEWS, check_devices, check_dtypes, waits_of
 from tests.device.pretended_tensor import KINDS, PretendedTensor, changed, home_of, host_of, leaves, named_home
 from tests.device.torch_calls import TorchCalls
-from tests.device.torch_names import torch_with
+from tests.device.torch_names import PretendedStream, torch_with
 from weft.engine.accelerators import Accelerator, Accelerators
 
 MIB = 2**20
@@ -73,6 +73,7 @@ class PretendedDevices:
         self.waits: Counter[str] = Counter()
         self.launches: Counter[str] = Counter()
         self.current: list[int] = []
+        self.streams: list[PretendedStream] = []
         self.pinned: dict[int, torch.UntypedStorage] = {}
         self.on_wait: Callable[[str], None] = lambda kind: None
         self._open = ExitStack()
@@ -102,7 +103,7 @@ class PretendedDevices:
     def __enter__(self) -> PretendedDevices:
         assert PretendedTensor.run is None, "one machine at a time is pretended"
         enter = self._open.enter_context
-        enter(torch_with(self.memories, self.kind, self.wait, self.current))
+        enter(torch_with(self.memories, self.kind, self.wait, self.current, self.streams))
         enter(patch.object(PretendedTensor, "run", self.run))
         found = Accelerators(tuple(Accelerator(str(home)) for home in self.memories if home.type == "cuda"))
         enter(

@@ -16,6 +16,7 @@ from tests.device.device_pictures import check_everywhere, write_lora
 from weft.engine import Graph, Link
 from weft.nodes import (
     ApplyLoRA,
+    BatchImages,
     CFGGuide,
     EmptyVideoLatent,
     EncodeImage,
@@ -65,7 +66,7 @@ def source_of(model: str) -> str:
     return model.removesuffix("-pictures") if model.startswith("ltx") else model
 
 
-def clip_graph(model: str, way: str = "clip", lora: str = "") -> Graph:
+def clip_graph(model: str, way: str = "clip", lora: str = "", side: int = SIDE, frames: int = 9) -> Graph:
     """A clip in two steps."""
     source = source_of(model)
     with Graph(outputs={"image": Link("split_video")}) as graph:
@@ -74,15 +75,16 @@ def clip_graph(model: str, way: str = "clip", lora: str = "") -> Graph:
         texts = ("", "") if model == "svd" else ("a red house", "night")
         prompts = [TextEncode(loaded.text_encoder, text) for text in texts]
         guide: Any = CFGGuide(network, *prompts, scale=4.0)
-        tile, frames = (256, 5) if way == "tiled" else (0, 9)
-        latent = EmptyVideoLatent(WIDE if tile else SIDE, SIDE, frames)
+        tile, frames = (256, 9) if way == "tiled" else (0, frames)
+        latent = EmptyVideoLatent(WIDE if tile else side, side, frames)
         if "experts" in model:
             guide = SwitchGuide(guide, CFGGuide(LoadDiffusionModel(f"{source}/transformer_2"), *prompts, scale=2.0))
         if model in PICTURED:
-            picture = ScaleImage(LoadImage("lake.png"), SIDE, SIDE)
+            picture = ScaleImage(LoadImage("lake.png"), side, side)
             seen: Any = None
             if model in SEEING:
-                seen = EncodeImage(LoadImageEncoder(source), picture, whole=model == "svd")
+                pictures = BatchImages([picture, picture]) if model == "wan-ends" else picture
+                seen = EncodeImage(LoadImageEncoder(source), pictures, whole=model == "svd")
             if model == "svd":
                 guide = MotionGuide(guide, loaded.vae, latent, picture, seen)
             else:

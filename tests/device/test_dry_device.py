@@ -13,14 +13,22 @@ from typing import Any
 
 import pytest
 
+from tests.device.device_pictures import PICTURES, SEEING
+from tests.device.device_pictures import graph_of as painting
 from tests.device.pretended import PretendedDevices
+from tests.device.test_clips import clip_graph
 from weft.engine import Engine, Graph, events
 from weft.engine.planning.planner import Plan
 from weft.nodes import CFGGuide, EmptyLatent, KSampler, LoadCheckpoint, TextEncode, VAEDecode
 
 EMBEDDED = "builtin:landscapes"
 
-FAMILIES = (EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "z-image", "qwen-image", "dit", "ddpm", "consistency")
+FAMILIES = (
+    *(EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "z-image", "qwen-image", "dit", "ddpm", "consistency"),
+    *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana", "qwen-edit"),
+)
+
+CLIPS = ("wan", "wan-5b", "ltx", "cogvideox", "svd")
 
 TEXTS = {"dit": "207", "ddpm": "", "consistency": ""}
 
@@ -29,12 +37,18 @@ SIZES = ((64, 1), (128, 1), (192, 2))
 
 PIXELS = ((32, 1), (32, 2), (32, 4))
 
+CLIP_SIZES = ((64, 5), (64, 9), (128, 9))
+"""Sides in pixels, and frames."""
+
 FIXED = {"dit": ((128, 1), (128, 2), (128, 3)), "ddpm": PIXELS, "consistency": PIXELS}
 """Those of models that take one size alone."""
 
 LARGEST_ERROR = 0.1
 
-CASES = [(model, *size) for model in FAMILIES for size in FIXED.get(model, SIZES)]
+CASES = [
+    *((model, *size) for model in FAMILIES for size in FIXED.get(model, SIZES)),
+    *((model, *size) for model in CLIPS for size in CLIP_SIZES),
+]
 
 
 def graph_of(model: str, side: int, batch: int = 1, seed: int = 0, steps: int = 4) -> Graph:
@@ -90,8 +104,12 @@ def test_a_step_needs_what_the_plan_says(
     folders: dict[str, Any] = {"models": [request.getfixturevalue("models")]} if model != EMBEDDED else {}
     if folders:
         request.getfixturevalue("zoo")(model)
-    plan, counted = plan_and_counts(graph_of(model, side, batch), store=None, output=tmp_path, **folders)
-    assert {"text_encode", "k_sampler"} <= counted.keys()
+    if model in CLIPS:
+        graph = clip_graph(model, side=side, frames=batch)
+    else:
+        graph = painting(model, side=side) if model in SEEING else graph_of(model, side, batch)
+    plan, counted = plan_and_counts(graph, store=None, output=tmp_path, inputs=[PICTURES], **folders)
+    assert {"encode_edit_prompt" if model in SEEING else "text_encode", "k_sampler"} <= counted.keys()
     for node, predicted in needs(plan).items():
         print(f"\n{model:20} {side:4} x {batch} {node:14} {predicted:10} predicted {counted[node]:10} counted", end="")
         assert abs(predicted - counted[node]) <= LARGEST_ERROR * counted[node]

@@ -33,15 +33,31 @@ class PretendedEvent:
         """Nothing is waited for where the work has been done, as it has here."""
 
 
+class PretendedStream:
+    """A stream of a pretended device, where all work is done at once."""
+
+    def __init__(self, device: Any = None, **kwargs: Any) -> None:
+        self.waited = 0
+
+    def wait_stream(self, other: PretendedStream) -> None:
+        self.waited += 1
+
+
 @contextmanager
 def torch_with(
-    memories: Mapping[torch.device, DeviceMemory], kind: str, wait: Callable[[str], None], current: list[int]
+    memories: Mapping[torch.device, DeviceMemory],
+    kind: str,
+    wait: Callable[[str], None],
+    current: list[int],
+    streams: list[PretendedStream],
 ) -> Iterator[None]:
     """Let torch say that it has these devices, of one kind, while the block runs.
 
     Args:
         current: is given each device that a thread takes as its present one.
+        streams: is given each stream that a thread gives work to besides that of a device.
     """
+    works = {index: PretendedStream() for index in range(len(memories))}
     first, count = next(iter(memories.values())), len(memories)
 
     def memory(device: Any = None) -> DeviceMemory:
@@ -70,7 +86,15 @@ def torch_with(
         current.append(index)
         yield
 
+    @contextmanager
+    def stream(given: PretendedStream) -> Iterator[None]:
+        streams.append(given)
+        yield
+
     cuda: dict[str, Any] = {
+        "Stream": PretendedStream,
+        "stream": stream,
+        "current_stream": lambda device=None: works[torch.device(device or "cuda").index or 0],
         "device": device,
         "is_available": lambda: True,
         "device_count": lambda: count,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,8 @@ from PIL import Image as Pictures
 from torch import Tensor
 
 from tests.device.device_pictures import CONTROLS, EMBEDDED, PICTURES, graph_of, painted, write_lora
+from tests.device.test_clips import MODELS as CLIP_MODELS
+from tests.device.test_clips import clip_graph, source_of
 from tests.device.test_families import WAYS
 from tests.gpu.card import Place
 from tests.gpu.figures import Figure, Measurement
@@ -49,7 +51,12 @@ def measurements(place: Place) -> Iterator[Measurement]:
         yield Measurement(
             f"sampler {sampler}{' over sigmas' if sigmas else ''}", partial(_sampler, place, sampler, sigmas)
         )
-    for model, way in WAYS[:: 12 if place.tiny else 1]:
+    texts, others = ([one for one in WAYS if (one[1] == "text") is text] for text in (True, False))
+    for model, way in texts[:: 12 if place.tiny else 1]:
+        yield Measurement(f"{model} {way}", partial(_family, place, model, way))
+    for model in CLIP_MODELS[:: 8 if place.tiny else 1]:
+        yield Measurement(f"{model} clip", partial(_clip, place, model))
+    for model, way in others[:: 12 if place.tiny else 1]:
         yield Measurement(f"{model} {way}", partial(_family, place, model, way))
 
 
@@ -169,16 +176,31 @@ def _given(engine: Engine, steps: int, sigmas: bool, side: int) -> dict[str, Any
     return found if sigmas else {**found, "steps": steps}
 
 
-def _family(place: Place, model: str, way: str) -> Iterable[Figure]:
+def _family(place: Place, model: str, way: str) -> Iterator[Figure]:
     zoo = place.folder / "zoo"
-    for name in [model, CONTROLS[model]] if way == "control" else [model]:
-        if not name.startswith("builtin:") and not (zoo / name).exists():
-            torch.manual_seed(0)
-            PIPELINES[name]().to(torch.float16).save_pretrained(zoo / name)
+    _make(zoo, *([model, CONTROLS[model]] if way == "control" else [model]))
     lora = "builtin:landscapes-autumn" if model == EMBEDDED else f"{model}-lora.safetensors"
     if way == "LoRA" and model != EMBEDDED:
         write_lora(zoo, model, zoo / lora)
-    graph = graph_of(model, way, lora)
+    yield from _off_the_cpu(place, graph_of(model, way, lora), zoo)
+
+
+def _clip(place: Place, model: str) -> Iterator[Figure]:
+    zoo = place.folder / "zoo"
+    _make(zoo, source_of(model))
+    yield from _off_the_cpu(place, clip_graph(model), zoo)
+
+
+def _make(zoo: Path, *names: str) -> None:
+    """Make tiny checkpoints that are not there yet."""
+    for name in names:
+        if not name.startswith("builtin:") and not (zoo / name).exists():
+            torch.manual_seed(0)
+            PIPELINES[name]().to(torch.float16).save_pretrained(zoo / name)
+
+
+def _off_the_cpu(place: Place, graph: Graph, zoo: Path) -> Iterator[Figure]:
+    """How far pictures of a graph are from those of the CPU in float32."""
     folders: dict[str, Any] = {"models": [zoo], "output": place.folder}
     want = painted(graph, "cpu", "float32", **folders)
     for precision, (kind, most) in APART_OF_FEW_STEPS.items():

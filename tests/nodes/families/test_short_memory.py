@@ -125,7 +125,8 @@ def test_a_large_picture_is_decoded_in_tiles_where_it_does_not_fit(
 def test_prompts_are_computed_one_after_the_other_where_both_do_not_fit(
     cuda: PretendedDevices, zoo: Zoo, models: Path
 ) -> None:
-    graph, whole = sampling_by_two_prompts(zoo("sd2"), 384), {"offload": "none", "weights": 0}
+    graph = sampling_by_two_prompts(zoo("sd2"), 384)
+    whole: dict[str, Any] = {"offload": "none", "weights": 0}
     free = Painted(cuda, graph, models, **whole)
     cuda["cuda:0"].capacity = int(TILED_SHARE * free.peak)
     short = Painted(cuda, graph, models, **whole)
@@ -152,7 +153,8 @@ def test_prompts_are_computed_one_after_the_other_at_once_where_both_are_known_n
     assert [(one.action, one.what) for one in short.reliefs if one.type == "KSampler" and one.action != "evicted"] == [
         ("foreseen", "with a call of the network for each prompt")
     ]
-    assert short.result.status == "done" and not short.result.warnings
+    assert short.result.status == "done"
+    assert "out-of-memory" not in {one.code for one in short.result.warnings}
     assert short.peak <= cuda["cuda:0"].capacity
 
 
