@@ -37,8 +37,8 @@ SHARE = 16
 PAGE_LOCKED = frozenset(("cuda", "xpu"))
 """Kinds of devices that read page-locked memory of the host by themselves, several times as fast."""
 
-BESIDE = PAGE_LOCKED | {"meta"}
-"""Kinds of devices that copy beside their work, and the one on which is counted what they would hold."""
+OVERLAPPING = PAGE_LOCKED | {"meta"}
+"""Kinds of devices that copy during their work, and the one on which is counted what they would hold."""
 
 _Sent: TypeAlias = "tuple[Any, str, Tensor, Tensor]"
 """The tensors of a module, the name of one, and what it is on the host and on the device."""
@@ -95,11 +95,11 @@ class StreamedNetworks:
         self._networks = tuple(networks)
         total = sum(Part(one, True).size for one in self._networks)
         parts, room = _parts(self._networks, total, placing), 0
-        largest, beside = _largest(parts), device.partition(":")[0] in BESIDE
+        largest, overlaps = _largest(parts), device.partition(":")[0] in OVERLAPPING
         if placing.streaming == "fitting":
             room = placing.room - (total - sum(one.size for one in parts)) - largest
-            beside = beside and largest <= room
-            room -= largest if beside else 0
+            overlaps = overlaps and largest <= room
+            room -= largest if overlaps else 0
         kept = []
         for one in parts:
             if one.size > room:
@@ -109,11 +109,11 @@ class StreamedNetworks:
         streamed = parts[len(kept) :]
         self.by_layers = any(not one.whole for one in streamed) or placing.streaming == "layers"
         self.on_host = sum(one.size for one in streamed)
-        # Of layers, which are many and small, only what goes beside the one that runs into the room of the largest.
+        # Of layers, which are many and small, only what fits with the one that runs into the room of the largest.
         largest = _largest(streamed) if self.by_layers else min(2 * _largest(streamed), self.on_host)
-        self.size = total - self.on_host + (largest if beside else _largest(streamed))
+        self.size = total - self.on_host + (largest if overlaps else _largest(streamed))
         self._place(streamed, device)
-        self._sender = PartSender(device, largest if beside else 0)
+        self._sender = PartSender(device, largest if overlaps else 0)
         self._ends = [self._sender.streamed(one) for one in streamed]
         for network in self._networks:
             vars(network)[_DEVICE] = device
@@ -241,7 +241,7 @@ def _moved(tensor: Tensor, device: str, lock: bool) -> Tensor:
 
 
 class PartSender:
-    """Sends parts to a device, each before its calls, and ahead of that where the device copies beside its work.
+    """Sends parts to a device, each before its calls, and ahead of that where the device copies during its work.
 
     What is sent goes by a stream of its own, which waits for the work that was asked for before the part that runs now.
     So a part is copied while the one before it computes, two are there at most, and their memory is used again.
@@ -344,7 +344,7 @@ class PartSender:
 
 
 class _SideStream:
-    """A stream beside that of a device's work, for copies; where the device has none, both are one."""
+    """A stream apart from that of a device's work, for copies; where the device has none, both are one."""
 
     def __init__(self, device: str) -> None:
         import torch

@@ -137,19 +137,19 @@ def test_prompts_are_computed_one_after_the_other_where_both_do_not_fit(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("told", ["by a plan", "by a run", "by a run that ran out"])
+@pytest.mark.parametrize("known", ["by a plan", "by a run", "by a run that ran out"])
 def test_prompts_are_computed_one_after_the_other_at_once_where_both_are_known_not_to_fit(
-    cuda: PretendedDevices, zoo: Zoo, models: Path, told: str
+    cuda: PretendedDevices, zoo: Zoo, models: Path, known: str
 ) -> None:
     graph = sampling_by_two_prompts(zoo("sd2"), 384)
     whole: dict[str, Any] = {"offload": "none", "weights": 0, "store": MemoryStore()}
     free = Painted(cuda, graph.set("k_sampler.seed", 2), models, **whole | {"store": None})
-    if told == "by a run":
+    if known == "by a run":
         Painted(cuda, graph.set("k_sampler.seed", 2), models, **whole)
     cuda["cuda:0"].capacity = int(TILED_SHARE * free.peak)
-    if told == "by a run that ran out":
+    if known == "by a run that ran out":
         Painted(cuda, graph.set("k_sampler.seed", 2), models, **whole)
-    short = Painted(cuda, graph, models, counted=told == "by a plan", **whole)
+    short = Painted(cuda, graph, models, counted=known == "by a plan", **whole)
     assert [(one.action, one.what) for one in short.reliefs if one.type == "KSampler" and one.action != "evicted"] == [
         ("foreseen", "with a call of the network for each prompt")
     ]
