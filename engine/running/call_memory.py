@@ -30,8 +30,8 @@ class CallMemory:
         self._less = False  # something was done so that it takes less: calls like it may take more
         self._evicted = 0
         self._device = device
-        self._before = {one.what: one.size for one in device.holdings()}
         self._held = device.peak()
+        self._before = {one.what: one.size for one in device.holdings()} if self._held else {}
         self._used: set[str] = set()
 
     def uses(self, recipe: Recipe[Any]) -> None:
