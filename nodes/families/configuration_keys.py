@@ -96,6 +96,7 @@ IMPLIED_INDEX_ENTRIES: Mapping[str, str] = {
 
 COMPONENTS_LEFT_OUT: Mapping[str, str] = {
     "feature_extractor": "prepares pictures for the safety checker or an image encoder; LoadImageEncoder reads it",
+    "guider": "CFGGuide has its scale as an input",
     "image_encoder": "LoadImageEncoder reads it",
     "image_processor": "prepares pictures for an image encoder; LoadImageEncoder reads it",
     "image_normalizer": "ApplyUnCLIP reads it",

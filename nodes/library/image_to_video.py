@@ -47,7 +47,8 @@ def ImageToVideoGuide(
         image: the first frame; one picture for all clips of a batch, or one for each. Alpha is left out.
         last: the last frame, for models that read one (Wan 2.1 for first and last frames, Wan 2.2 A14B).
         embedding: from EncodeImage, of `image`, and of `last` too where it is given, in this order, for one clip after
-            the other: for models that read pictures by an image encoder too (Wan 2.1), which is in their folder.
+            the other: for models that read pictures by an image encoder too (Wan 2.1, HunyuanVideo 1.5), which is in
+            their folder.
         sample: whether samplers draw the latents of the first frame from the VAE's distribution, before the noise and
             by the same generators, as diffusers' pipelines of LTX-Video do; else they are its mean.
     """
@@ -60,26 +61,30 @@ def ImageToVideoGuide(
     pairs = [(firsts[item % len(firsts)], lasts[item % len(lasts)]) for item in range(count)]
     with context.weights(vae, Autoencoder) as autoencoder:
         check_multiple(image, autoencoder.factor)
-        encode = family(vae.family).denoiser.encoded_pictures
-        found = [encode(autoencoder, first, end, frames) for first, end in pairs]
+        denoiser = family(vae.family).denoiser
+        found = [denoiser.encoded_pictures(autoencoder, first, end, frames) for first, end in pairs]
 
     def joined(name: str) -> Tensor | None:
         parts = [getattr(one, name) for one in found]
         return None if parts[0] is None else torch.cat(parts)
 
-    tokens = None if embedding is None else _tokens(embedding, 2 if last else 1)
+    tokens = None
+    if embedding is not None:
+        made = embedding.last if denoiser.reads_last_tokens else embedding.tokens
+        tokens = _tokens(made, 2 if last else 1)
     deviation = joined("deviation") if sample else None
     return guide.beginning(joined("extra"), joined("first_frames"), tokens, deviation)
 
 
-def _tokens(embedding: ImageEmbedding, pictures: int) -> Tensor:
+def _tokens(made: Tensor, pictures: int) -> Tensor:
     """The tokens of the pictures of each clip in a row `[clip, token, channel]`.
 
     Args:
+        made: of each picture `[picture, token, channel]`.
         pictures: of each clip; where other numbers were encoded, they are all for each clip.
     """
-    clips = embedding.count // pictures if embedding.count % pictures == 0 else 1
-    return embedding.tokens.reshape(clips, -1, embedding.tokens.shape[-1])
+    clips = len(made) // pictures if len(made) % pictures == 0 else 1
+    return made.reshape(clips, -1, made.shape[-1])
 
 
 def _pictures(image: Image, latent: Latent[Any]) -> list[Tensor]:

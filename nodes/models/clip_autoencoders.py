@@ -108,6 +108,39 @@ class CogVideoXAutoencoder(ClipAutoencoder):
         return {"layers": _moved(self.remembered, torch.empty(0))} if self.remembered else {}
 
 
+class HunyuanVideoAutoencoder(ClipAutoencoder):
+    """HunyuanVideo 1.5's VAE, which never looks ahead."""
+
+    remembered: Mapping[str, Tensor] = NO_MEMORY
+
+    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
+        """A latent frame at a time, with what layers remember of those before it; whole in tiles."""
+        from weft.nodes.models.causal_frames import RememberingDecoder
+
+        if self.network.use_tiling:
+            yield from super().decoded_parts(latents, begin)
+            return
+        placed = self._unscaled(latents)
+        decoder = RememberingDecoder(self.network.decoder, _moved(memory, placed))
+        try:
+            for frame in range(begin, placed.shape[2]):
+                with network_call("the VAE", {"latents": placed}, f"latents of {self.channels} channels"):
+                    pixels = decoder(placed[:, :, frame : frame + 1])
+                self.remembered = decoder.memory
+                yield picture(pixels)[0]
+        finally:
+            self.remembered = NO_MEMORY
+
+    def decoding_memory(self) -> Mapping[str, Any]:
+        return {name: one.cpu() for name, one in self.remembered.items()}
+
+    def _tiling(self, tile: int) -> Mapping[str, Any]:
+        """Tiles that overlap by a quarter, as diffusers' own do."""
+        sides = ("height", "width")
+        least = {f"tile_sample_min_{side}": tile for side in sides}
+        return {**least, **{f"tile_latent_min_{side}": tile // self.factor for side in sides}}
+
+
 def _moved(kept: Any, like: Tensor) -> Any:
     """Tensors in dicts on a device, in a dtype."""
     if isinstance(kept, Mapping):

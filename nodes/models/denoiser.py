@@ -95,6 +95,9 @@ class Denoiser:
     maps_pictures: ClassVar[bool] = False
     """Whether the network makes a map of a picture, such as its depth, from the latents of the picture (Lotus)."""
 
+    reads_last_tokens: ClassVar[bool] = False
+    """Whether it reads what an image encoder's last layer makes of pictures, and not the layer before it."""
+
     takes_size_conditions: ClassVar[bool] = False
     """Whether the network reads the size of the original picture and the corner of its crop (SDXL)."""
 

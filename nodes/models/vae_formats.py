@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from weft.engine import InputError
 from weft.nodes.models import single_file, single_file_wan_vae
 from weft.nodes.models.autoencoder import Autoencoder, TinyAutoencoder, VideoAutoencoder
-from weft.nodes.models.clip_autoencoders import CogVideoXAutoencoder, LTXVideoAutoencoder, TemporalAutoencoder
+from weft.nodes.models.clip_autoencoders import (
+    CogVideoXAutoencoder,
+    HunyuanVideoAutoencoder,
+    LTXVideoAutoencoder,
+    TemporalAutoencoder,
+)
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.dense_autoencoder import dense_sizes, dense_vae
 from weft.nodes.models.diffusers_folder import component
@@ -162,6 +167,15 @@ def _cogvideox_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAES
     return CogVideoXAutoencoder(network, *sizes, scale=float(network.config.scaling_factor))
 
 
+def _hunyuan_video_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    side, time = config.get("spatial_compression_ratio", 16), config.get("temporal_compression_ratio", 4)
+    return config.get("latent_channels", 32), side, time
+
+
+def _hunyuan_video_autoencoder(network: Any, sizes: tuple[int, int, int], spec: VAESpec) -> Autoencoder:
+    return HunyuanVideoAutoencoder(network, *sizes, scale=float(network.config.scaling_factor))
+
+
 def _ltx_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
     halved = sum(config.get("spatio_temporal_scaling", (True, True, True, False)))
     side = config.get("spatial_compression_ratio") or config.get("patch_size", 4) * 2**halved
@@ -225,6 +239,7 @@ VAE_FORMATS = (
     VAEFormat(("AutoencoderKLTemporalDecoder",), (), _kl_sizes, _temporal_autoencoder),
     VAEFormat(("AutoencoderKLCogVideoX",), (), _cogvideox_sizes, _cogvideox_autoencoder),
     VAEFormat(("AutoencoderKLLTXVideo",), (), _ltx_sizes, _ltx_autoencoder),
+    VAEFormat(("AutoencoderKLHunyuanVideo15",), (), _hunyuan_video_sizes, _hunyuan_video_autoencoder),
     TINY,
 )
 

@@ -26,15 +26,18 @@ class Chat:
             for a tokenizer that carries none.
         system: the message in front of the prompt's, for such a template; empty has none.
         listed: whether such a template takes a message as a list of texts.
+        blank: what is read in place of an empty prompt.
     """
 
     text: str
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     system: str = ""
     listed: bool = False
+    blank: str = ""
 
     def rendered(self, tokenizer: Any, prompt: str) -> tuple[str, int]:
         """The conversation with a prompt in it, and the index of the prompt's first character."""
+        prompt = prompt or self.blank
         if not (self.options and getattr(tokenizer, "chat_template", None)):
             head, tail = self.text.split("{}")
             return f"{head}{prompt}{tail}", len(head)

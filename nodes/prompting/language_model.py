@@ -53,6 +53,7 @@ class Architecture:
 
     Args:
         kind: as `model_type` in a configuration has it.
+        text_kind: as it has it where the layers that read text come alone; empty where they have no other name.
         network_class: transformers' class of the layers that read text.
         config_class: transformers' class of their configuration.
         mark: the name of a tensor in the first layer, by which files are recognised.
@@ -73,6 +74,12 @@ class Architecture:
     also: tuple[str, ...] = ()
     head_channels: int = 128
     constants: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    text_kind: str = ""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What `model_type` may be."""
+        return tuple(filter(None, (self.kind, self.text_kind)))
 
     def prefix(self, shapes: Shapes) -> str | None:
         """What the names of its tensors begin with in a file; None where the file is of another architecture."""
@@ -124,6 +131,7 @@ QWEN2_5_VL = Architecture(
         "rms_norm_eps": 1e-6,
         "max_position_embeddings": 128_000,
     },
+    text_kind="qwen2_5_vl_text",
 )
 """Qwen2.5-VL, the text model of Qwen-Image, without its part for pictures."""
 
@@ -226,7 +234,7 @@ class LanguageModel(TextModel):
         return f"give `tokenizer`: {own}, or put the folder next to a single file as `{self.kind}_tokenizer`"
 
     def of_config(self, config: Mapping[str, Any]) -> TextModelFacts | None:
-        if config.get("model_type") != self.kind:
+        if config.get("model_type") not in self.architecture.kinds:
             return None
         text = {**config, **config.get("text_config", {})}
         if "hidden_size" not in text:
@@ -266,8 +274,7 @@ class LanguageModel(TextModel):
         network = assembled_text(network_class, config, weights, dtype, files.root.name)
         notice_unread(files.root.name, self.unread(files.facts.shapes))
         if files.root.is_dir():
-            kinds: Any = transformers.CONFIG_MAPPING
-            notice_unread_entries(files.root, network, kinds[self.kind])
+            notice_unread_entries(files.root, network, self._config_class(files.root))
         reading = LanguageReading(self.chat, self.states, self.dropped, self.longest, self.filled)
         return LanguageModelReader(self.name, ready(network, device), tokenizer, reading)
 
@@ -277,6 +284,13 @@ class LanguageModel(TextModel):
         kept = (*(prefix + one for one in TEXT_PARTS), *OTHER_PARTS)
         return [name for name in shapes if not name.startswith(kept)]
 
+    def _config_class(self, root: Path) -> Any:
+        """transformers' class of the configuration of a folder."""
+        import transformers
+
+        kinds: Any = transformers.CONFIG_MAPPING
+        return kinds[diffusers_folder.read_config(root / "config.json")["model_type"]]
+
     def _config(self, files: TextModelFiles) -> Any:
         """The configuration of the layers that read text: that of the folder, or from the shapes of a file."""
         import transformers
@@ -285,8 +299,7 @@ class LanguageModel(TextModel):
             from weft.nodes.models.loading import own_config
 
             found = own_config(diffusers_folder.read_config(files.root / "config.json"))
-            kinds: Any = transformers.CONFIG_MAPPING
-            return kinds[self.kind].from_dict(found).get_text_config()
+            return self._config_class(files.root).from_dict(found).get_text_config()
         shapes = files.facts.shapes
         found = self.architecture.config(original.below(self.architecture.prefix(shapes) or "", shapes))
         return getattr(transformers, self.architecture.config_class)(**found)

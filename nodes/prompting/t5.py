@@ -113,7 +113,7 @@ class T5(TextModel):
         from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
         from weft.nodes.models.weights_file import file_weights, reading_onto
 
-        folder = t5_tokenizer_folder(files)
+        tokenizer = self.tokenizer(files)
         if files.root.is_dir():
             given = T5Config.from_dict(own_config(read_config(files.root / "config.json")))
             with reading_onto(device):
@@ -124,10 +124,22 @@ class T5(TextModel):
             if TABLE not in weights:
                 weights[TABLE] = weights[original.T5_TABLE]
             network = assembled_text(T5EncoderModel, config, weights, dtype, files.root.name)
+        longest = max(self.length, self.longest)
+        return self.reader_class(self.name, ready(network, device), tokenizer, self.length, longest)
+
+    @property
+    def reader_class(self) -> type[T5Reader]:
+        """What reads prompts by it."""
+        return MaskedT5Reader if self.masked else MarkedT5Reader if self.marked else T5Reader
+
+    def tokenizer(self, files: TextModelFiles) -> Any:
+        """Its tokenizer.
+
+        Raises:
+            InputError: where there is none.
+        """
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-        tokenizer = load_tokenizer(folder, self.tokenizer_hint, **special)
-        kind = MaskedT5Reader if self.masked else MarkedT5Reader if self.marked else T5Reader
-        return kind(self.name, ready(network, device), tokenizer, self.length, max(self.length, self.longest))
+        return load_tokenizer(t5_tokenizer_folder(files), self.tokenizer_hint, **special)
 
 
 class T5Reader(TextReader):

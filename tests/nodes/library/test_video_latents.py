@@ -26,6 +26,7 @@ from weft.nodes import (
     VAEEncodeVideo,
 )
 from weft.nodes.models.autoencoder import VideoAutoencoder
+from weft.nodes.models.clip_autoencoders import HunyuanVideoAutoencoder
 from weft.nodes.values import Latent
 
 
@@ -78,6 +79,18 @@ def test_a_vae_of_clips_decodes_in_parts_what_it_decodes_whole(kind: str) -> Non
     parts = [*autoencoder.decoded_parts(latents)]
     assert [len(one) for one in parts] == [1, 4, 4]
     assert torch.equal(torch.cat(parts), autoencoder.decode(latents)[0])
+
+
+def test_the_vae_of_hunyuan_video_decodes_in_parts_what_it_decodes_whole() -> None:
+    torch.manual_seed(0)
+    widths: Any = {"block_out_channels": (32, 32, 32, 32, 32), "layers_per_block": 1}
+    classes: Any = diffusers
+    network = classes.AutoencoderKLHunyuanVideo15(**widths).eval()
+    autoencoder = HunyuanVideoAutoencoder(network, 32, 16, 4, scale=1.03682)
+    latents = torch.randn(1, 32, 4, 3, 2)
+    parts = [*autoencoder.decoded_parts(latents)]
+    assert [len(one) for one in parts] == [1, 4, 4, 4]
+    assert (torch.cat(parts) - autoencoder.decode(latents)[0]).abs().max() < 1e-5
 
 
 def test_a_long_decode_ends_within_one_frame_of_its_cancellation(engine: Engine) -> None:
