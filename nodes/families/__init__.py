@@ -52,6 +52,7 @@ PLACES = (
     "wan_5b.WAN_5B",
     "ltx_video.LTX_VIDEO",
     "cogvideox.COGVIDEOX",
+    "hunyuan_video.HUNYUAN_VIDEO",
     "stable_video.STABLE_VIDEO",
     "dit.DIT",
     "ddpm.DDPM",

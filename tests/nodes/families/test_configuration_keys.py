@@ -48,6 +48,7 @@ READ_BY_WEFT: Mapping[str, Keys] = {
         ("force_upcast", "latents_mean", "latents_std", "scaling_factor", "shift_factor"), VAES
     ),
     "AutoencoderKLCogVideoX": {"scaling_factor": VAES, "invert_scale_latents": "families/cogvideox.py"},
+    "AutoencoderKLHunyuanVideo15": {"scaling_factor": VAES},
     "AutoencoderKLLTXVideo": {"scaling_factor": VAES},
     "AutoencoderKLQwenImage": dict.fromkeys(("latents_mean", "latents_std"), VAES),
     "AutoencoderKLTemporalDecoder": dict.fromkeys(("force_upcast", "scaling_factor"), VAES),
@@ -56,11 +57,14 @@ READ_BY_WEFT: Mapping[str, Keys] = {
     "FlowMatchEulerDiscreteScheduler": dict.fromkeys(
         ("base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift"), FLOWS
     ),
+    "HunyuanVideo15Transformer3DModel": {"task_type": "families/hunyuan_video.py"},
     "QwenImageTransformer2DModel": {"guidance_embeds": "families/qwen_image.py"},
     "SanaTransformer2DModel": {"timestep_scale": "families/sana.py"},
     "SD3ControlNetModel": {"force_zeros_for_pooled_projection": "families/sd3_controls.py"},
 }
 """Keys that a class takes and does not use itself, by class, with the module of Weft's that reads them."""
+
+USUAL_SIZE = "the size of pictures that are given none; EmptyLatent always has one"
 
 LCM_STEPS = "the steps are those that the model was distilled on, whatever their spacing"
 
@@ -77,6 +81,7 @@ UNUSED: Mapping[str, Keys] = {
     "DiTTransformer2DModel": {"norm_num_groups": "of another class that this one was cut from; it has no such norms"},
     "PixArtTransformer2DModel": {"norm_num_groups": "of another class that this one was cut from, as DiT's"},
     "QwenImageControlNetModel": {"patch_size": "it is given patches, not latents"},
+    "HunyuanVideo15Transformer3DModel": {"target_size": USUAL_SIZE},
     "LCMScheduler": dict.fromkeys(("steps_offset", "timestep_spacing"), LCM_STEPS),
     "TCDScheduler": {
         **dict.fromkeys(("steps_offset", "timestep_spacing"), LCM_STEPS),
@@ -216,13 +221,13 @@ PIPELINES = (
     "qwenimage/pipeline_qwenimage_controlnet.py",
     *("qwenimage/pipeline_qwenimage.py", "qwenimage/pipeline_qwenimage_img2img.py"),
     *("wan/pipeline_wan.py", "wan/pipeline_wan_i2v.py", "ltx/pipeline_ltx.py", "ltx/pipeline_ltx_image2video.py"),
+    "hunyuan_video1_5/pipeline_hunyuan_video1_5.py",
+    "hunyuan_video1_5/pipeline_hunyuan_video1_5_image2video.py",
     "stable_video_diffusion/pipeline_stable_video_diffusion.py",
     *("cogvideo/pipeline_cogvideox.py", "cogvideo/pipeline_cogvideox_image2video.py"),
     *("dit/pipeline_dit.py", "ddpm/pipeline_ddpm.py", "consistency_models/pipeline_consistency_models.py"),
 )
 """diffusers' pipelines that make the pictures which Weft's graphs of the families make."""
-
-USUAL_SIZE = "the size of pictures that are given none; EmptyLatent always has one"
 
 READ_BY_PIPELINES: Keys = {
     "controlnet.global_pool_conditions": "families/unet_controls.py",
@@ -253,6 +258,7 @@ READ_BY_PIPELINES: Keys = {
     ),
     "transformer.guidance_embeds": "families/flux.py",
     "transformer.image_dim": "families/wan.py",
+    **dict.fromkeys(("transformer.image_embed_dim", "transformer.use_meanflow"), "families/hunyuan_video.py"),
     "transformer.in_channels": "models/network_format.py",
     "transformer.joint_attention_dim": FLOWS,
     "transformer.out_channels": FLOWS,
@@ -279,11 +285,13 @@ READ_BY_PIPELINES_ALONE: Keys = {
     "index.boundary_ratio": "see IMPLIED_INDEX_ENTRIES",
     "index.expand_timesteps": "see IMPLIED_INDEX_ENTRIES",
     "scheduler.original_inference_steps": "read by the scheduler's class too",
+    "text_encoder.d_model": "of ByT5's zeros where a prompt has no quotes, which are as wide as its states",
     "text_encoder_2.projection_dim": "the pooled prompt has as many channels",
     "transformer.max_text_seq_length": "read by the transformer's class too",
     "transformer.ofs_embed_dim": "of CogVideoX 1.5, which is refused",
     "transformer.sample_frames": "the frames of clips that are given none; EmptyVideoLatent always has some",
     "transformer.sample_size": USUAL_SIZE,
+    "transformer.target_size": USUAL_SIZE,
     **dict.fromkeys(("transformer_2.in_channels", "transformer_2.patch_size"), "as the first transformer's"),
     "unet._diffusers_version": "of a size that UNets before version 0.9 give wrongly",
     "unet.num_frames": "the frames of clips that are given none; EmptyVideoLatent always has some",

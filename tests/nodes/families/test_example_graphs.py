@@ -75,6 +75,8 @@ TINY = {
     "wan_experts": "wan-experts",
     "cogvideox": "cogvideox",
     "cogvideox_image": "cogvideox-pictures",
+    "hunyuan_video": "hunyuan-video",
+    "hunyuan_video_image": "hunyuan-video-pictures",
     "stable_video": "svd",
     "ltx_video": "ltx",
     "ltx_video_image": "ltx",
@@ -99,6 +101,8 @@ FRAMES = {
     "stable_video": 4,
     "cogvideox": 9,
     "cogvideox_image": 9,
+    "hunyuan_video": 5,
+    "hunyuan_video_image": 5,
     "ltx_video_image": 9,
 }
 """Frames of the clips of families that make some by themselves."""
@@ -129,6 +133,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "gligen": {"checkpoint": "gligen"},
     "animatediff": {"motion": "motion"},
     "wan_image": {"image_encoder": "wan-pictures"},
+    "hunyuan_video_image": {"image_encoder": "hunyuan-video-pictures"},
     "stable_video": {"image_encoder": "svd"},
     "wan_experts": {"low_noise": "wan-experts/transformer_2"},
     "gligen_pictures": dict.fromkeys(("checkpoint", "encoder", "projection"), "gligen-pictures"),

@@ -26,17 +26,18 @@ from weft.nodes.values import Latent
 def GiveNoise(frames: int, channels: int, step: int) -> Latent[Any]:
     """Latents of two clips of random colours."""
     numbers = torch.Generator().manual_seed(1)
-    samples = torch.randn(2, channels, (frames - 1) // step + 1, 4, 4, generator=numbers)
+    side = 2 if channels == 32 else 4
+    samples = torch.randn(2, channels, (frames - 1) // step + 1, side, side, generator=numbers)
     return Latent(32, 32, 2, samples, length=frames)
 
 
-CLIPS = ("wan", "cogvideox")
-"""Models whose VAEs remember frames."""
+CLIPS = {"wan": 16, "cogvideox": 16, "hunyuan-video": 32}
+"""Models whose VAEs remember frames, and channels of their latents."""
 
 
 def decoding(model: str, frames: int) -> Graph:
     with Graph(outputs={"video": Link("vae_decode_video")}) as graph:
-        sizes = {"channels": 16, "step": 4} if model in CLIPS else {"channels": 4, "step": 1}
+        sizes = {"channels": CLIPS[model], "step": 4} if model in CLIPS else {"channels": 4, "step": 1}
         VAEDecodeVideo(LoadCheckpoint(model).vae, GiveNoise(frames=frames, **sizes))
     return graph
 
@@ -55,7 +56,8 @@ def decoded(store: Path, models: Path, graph: Graph, stop: int = 0) -> tuple[lis
 
 
 @pytest.mark.parametrize(
-    ("model", "frames", "stop"), [("wan", 13, 9), ("wan", 9, 14), ("epsilon", 3, 2), ("cogvideox", 17, 9)]
+    ("model", "frames", "stop"),
+    [("wan", 13, 9), ("wan", 9, 14), ("epsilon", 3, 2), ("cogvideox", 17, 9), ("hunyuan-video", 9, 14)],
 )
 def test_a_clip_that_was_stopped_goes_on_at_its_part(
     tmp_path: Path, models: Path, zoo: Callable[[str], str], model: str, frames: int, stop: int

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import (
+    ByT5Tokenizer,
     CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
@@ -25,10 +26,15 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLTextConfig,
+    Qwen2_5_VLTextModel,
     Qwen2Tokenizer,
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
+    SiglipImageProcessorPil,
+    SiglipVisionConfig,
+    SiglipVisionModel,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -37,7 +43,7 @@ from transformers import (
 )
 
 from tests.nodes.conftest import SCHEDULER, tiny_tokenizer
-from tests.nodes.oracle import diffusers
+from tests.nodes.oracle import SCALE, diffusers
 from weft.nodes.prompting.clip_tokenizer import clip_tokenizer
 
 WIDTH = 64
@@ -861,6 +867,49 @@ def cogvideox(kind: str = "CogVideoXPipeline", noise: str = "CogVideoXDDIMSchedu
     )
 
 
+def hunyuan_video(task: str = "t2v") -> Any:
+    """A HunyuanVideo 1.5 pipeline: 64 pixels become 4 latent elements, 4 frames one.
+
+    Args:
+        task: `t2v`, or `i2v` for clips that begin with a picture.
+    """
+    pictured = task == "i2v"
+    words, glyphs = chat_tokenizer(), ByT5Tokenizer()
+    turned = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1_000_000.0}
+    sizes = {**LANGUAGE, "vocab_size": len(words), "num_hidden_layers": 4, "rope_parameters": turned}
+    bytes_read: dict[str, Any] = {"d_model": 32, "d_ff": 32, "d_kv": 16, "num_heads": 2, "num_layers": 2}
+    vision: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 48, "image_size": 32, "patch_size": 8}
+    network = diffusers.HunyuanVideo15Transformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=2,
+        num_refiner_layers=1,
+        text_embed_dim=WIDTH,
+        text_embed_2_dim=32,
+        image_embed_dim=48,
+        rope_axes_dim=(4, 6, 6),
+        target_size=64,
+        task_type=task,
+    )
+    vae = diffusers.AutoencoderKLHunyuanVideo15(block_out_channels=(32, 32, 32, 64, 64), layers_per_block=1)
+    seen = {
+        "image_encoder": SiglipVisionModel(SiglipVisionConfig(**vision, num_hidden_layers=2, num_attention_heads=1)),
+        "feature_extractor": SiglipImageProcessorPil(size={"height": 32, "width": 32}),
+    }
+    kind = "HunyuanVideo15ImageToVideoPipeline" if pictured else "HunyuanVideo15Pipeline"
+    return getattr(diffusers, kind)(
+        text_encoder=Qwen2_5_VLTextModel(Qwen2_5_VLTextConfig(**sizes)),
+        tokenizer=words,
+        transformer=network,
+        vae=vae,
+        scheduler=flow(5.0),
+        text_encoder_2=T5EncoderModel(T5Config(vocab_size=384, feed_forward_proj="gated-gelu", **bytes_read)),
+        tokenizer_2=glyphs,
+        guider=diffusers.ClassifierFreeGuidance(guidance_scale=SCALE),
+        **(seen if pictured else {}),
+    )
+
+
 def stable_video() -> Any:
     """A pipeline of Stable Video Diffusion: 64 pixels become 32 latent elements."""
     network = diffusers.UNetSpatioTemporalConditionModel(
@@ -993,6 +1042,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "cogvideox-learned": lambda: cogvideox(
         use_learned_positional_embeddings=True, use_rotary_positional_embeddings=True
     ),
+    "hunyuan-video": hunyuan_video,
+    "hunyuan-video-pictures": lambda: hunyuan_video("i2v"),
     "svd": stable_video,
     "ltx": ltx,
     "ltx-timed": lambda: ltx(timed=True),

@@ -32,18 +32,23 @@ def video_graph(
     rate: float | None = None,
     texts: tuple[str, str] = (PROMPT, NEGATIVE),
     guided: Callable[[Any, Any, Any], Any] = lambda guide, loaded, start: guide,
+    changed: Callable[[Any], Any] = lambda model: model,
+    size: tuple[int, int] = (SIZE, SIZE),
+    scale: float = SCALE,
     **sampling: Any,
 ) -> Graph:
     """A clip of a checkpoint.
 
     Args:
+        changed: makes another model.
+        size: width and height.
         guided: makes another guide, of a guide, the checkpoint and the latent.
     """
     with Graph(outputs={"video": Link("vae_decode_video")}) as graph:
         loaded: Any = LoadCheckpoint(model)
         prompts = [TextEncode(loaded.text_encoder, text) for text in texts]
-        start = EmptyVideoLatent(SIZE, SIZE, frames, batch, rate=rate)
-        guide = guided(CFGGuide(loaded.model, *prompts, scale=SCALE), loaded, start)
+        start = EmptyVideoLatent(*size, frames, batch, rate=rate)
+        guide = guided(CFGGuide(changed(loaded.model), *prompts, scale=scale), loaded, start)
         sampled = KSampler(guide, start, **{"seed": SEED, "steps": STEPS, "sampler": "model", **sampling})
         VAEDecodeVideo(loaded.vae, sampled)
     return graph
