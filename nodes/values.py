@@ -684,7 +684,7 @@ class Guide(Generic[F]):
         first = None if self.first_frames is None else self.first_frames + drawn
         extra = self.beside
         if extra is not None:
-            extra = extra.clone()
+            extra = extra.expand(max(len(extra), len(drawn)), -1, -1, -1, -1).clone()
             extra[:, -drawn.shape[1] :, : drawn.shape[2]] += drawn
         return replace(self, first_frames=first, beside=extra, first_deviation=None)
 

@@ -2,15 +2,18 @@
 
 T5 reads a prompt. The transformer has joint attention over patches of latents and the prompt, and predicts the velocity
 under a noise schedule that ends in noise alone. Models for pictures see the latents of the first frame next to their
-own. Models of version 1.5, which have patches over frames too, are refused.
+own. The patches of version 1.5 take several latent frames: where those of a clip do not fill them, it samples further
+ones in front, which are not decoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from weft.engine import InputError
 from weft.nodes.families.family import Family
 from weft.nodes.families.flows import PATCH
 from weft.nodes.models.clip_pictures import EncodedPictures, PictureReading, check_begins
@@ -32,15 +35,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.autoencoder import Autoencoder
+    from weft.nodes.values import Latent
 
 CHANNELS, FRAMES, TOKENS = 16, 4, 226
 """Channels of latents, frames to a latent frame, and tokens of a prompt."""
+
+OFFSET = 2.0
+"""A further number that the models of version 1.5 for pictures read, as in diffusers' pipeline."""
 
 
 class CogVideoXDenoiser(Denoiser):
     """CogVideoX's transformer."""
 
-    clips = ClipLimits(FRAMES, together=2, by_frame=True)
+    clips = ClipLimits(FRAMES, together=2, by_frame=True, led=True)
     perturbable = False
     skips_blocks = True
     repeated_blocks = ("CogVideoXBlock",)
@@ -49,8 +56,9 @@ class CogVideoXDenoiser(Denoiser):
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
         learned = config.get("use_learned_positional_embeddings")
-        exact = (config.get("sample_width", 90), config.get("sample_height", 60)) if learned else None
-        return SizeLimits(PATCH, exact=exact)
+        trained = (config.get("sample_width", 90), config.get("sample_height", 60))
+        most = min(trained) if config.get("patch_size_t") else 0
+        return SizeLimits(PATCH, most=most, exact=trained if learned else None)
 
     @property
     def prompt_width(self) -> int:
@@ -68,18 +76,33 @@ class CogVideoXDenoiser(Denoiser):
     def encoded_pictures(
         cls, autoencoder: Autoencoder, first: Tensor, last: Tensor | None, frames: int
     ) -> EncodedPictures:
-        """The latents of the picture, and zeros for the other frames."""
-        import torch
-
+        """The latents of the picture; the other frames are zeros."""
         check_begins(PictureReading(), ends=last is not None)
         found = autoencoder.distribution(first[None, None])
         if autoencoder.network.config.invert_scale_latents:
             assert isinstance(autoencoder.scale, float)
             inverse = autoencoder.scale**-2  # as the authors trained
             found = found.each(lambda part: part * inverse)
-        rest = (frames - 1) // FRAMES
-        nothing = torch.zeros_like(found.mean).expand(-1, -1, rest, -1, -1)
-        return EncodedPictures(torch.cat([found.mean, nothing], dim=2), deviation=found.deviation)
+        return EncodedPictures(found.mean, deviation=found.deviation)
+
+    @property
+    def patch_frames(self) -> int:
+        """Latent frames of a patch."""
+        return int(self.network.config.patch_size_t or 1)
+
+    def latent_shape(self, latent: Latent[Any]) -> tuple[int, ...]:
+        channels, frames, *sides = super().latent_shape(latent)
+        return (channels, frames + -frames % self.patch_frames, *sides)
+
+    def check_clip(self, latent: Latent[Any]) -> None:
+        super().check_clip(latent)
+        if latent.frames and latent.frames % self.patch_frames:
+            raise InputError(
+                f"the model takes latent frames by {self.patch_frames}, and the latent has {latent.frames}: it goes on "
+                "with its own latents alone",
+                "link `latent` to EmptyVideoLatent",
+                "wrong-latent",
+            )
 
     def predict(
         self, sample: Tensor, timestep: Tensor, conditions: Conditions, residuals: Residuals | None = None
@@ -88,45 +111,81 @@ class CogVideoXDenoiser(Denoiser):
         import torch
 
         given = dict(conditions)
-        extra = given.pop(EXTRA_CHANNELS, None)
-        seen = sample if extra is None else torch.cat([sample, extra], dim=1)
-        config = self.network.config
-        turned = None
-        if config.use_rotary_positional_embeddings:
-            sides = (config.sample_height // PATCH, config.sample_width // PATCH)
-            turned = self._turned(*sample.shape[2:], sides, config.attention_head_dim, str(sample.device))
-        velocity: Tensor = self.network(
-            seen.transpose(1, 2),
-            timestep=timestep.expand(len(sample)),
-            image_rotary_emb=turned,
-            **given,
-            return_dict=False,
-        )[0]
+        extra, config = given.pop(EXTRA_CHANNELS, None), self.network.config
+        seen = sample if extra is None else torch.cat([sample, _filled(extra, sample)], dim=1)
+        if config.ofs_embed_dim:
+            given["ofs"] = sample.new_full((1,), OFFSET)
+        with self._placed(sample) as turned:
+            velocity: Tensor = self.network(
+                seen.transpose(1, 2),
+                timestep=timestep.expand(len(sample)),
+                image_rotary_emb=turned,
+                **given,
+                return_dict=False,
+            )[0]
         return velocity.transpose(1, 2)
 
-    def _turned(self, *size: Any) -> Any:
-        """The rotations of patches for a size; those of the last size are kept with the network."""
+    @contextmanager
+    def _placed(self, sample: Tensor) -> Iterator[Any]:
+        """The rotations of patches, or None where the network adds a table of places: the one for this size then.
+
+        What was computed for the last size is kept with the network.
+        """
+        turns = self.network.config.use_rotary_positional_embeddings
+        size = (*sample.shape[2:], str(sample.device), sample.dtype)
         if self.places is None or self.places[0] != size:
-            self.places = (size, _places(*size))
-        return self.places[1]
+            self.places = (size, _rotations(self.network.config, sample) if turns else _table(self.network, sample))
+        if turns:
+            yield self.places[1]
+            return
+        frames, height, width = sample.shape[2:]
+        given = {"sample_frames": (frames - 1) * FRAMES + 1, "sample_height": height, "sample_width": width}
+        embedding = self.network.patch_embed
+        before = {name: getattr(embedding, name) for name in (*given, "pos_embedding")}
+        try:
+            for name, one in {**given, "pos_embedding": self.places[1]}.items():
+                setattr(embedding, name, one)
+            yield None
+        finally:
+            for name, one in before.items():
+                setattr(embedding, name, one)
 
 
-def _places(frames: int, height: int, width: int, trained: tuple[int, int], head: int, device: str) -> Any:
-    """The rotation of each patch by its frame, row and column, scaled to the size of the training.
+def _filled(extra: Tensor, sample: Tensor) -> Tensor:
+    """What is seen of the first frame, with zeros for the others."""
+    import torch
 
-    Args:
-        height: in latent elements, as is the width.
-        trained: rows and columns of patches of the training.
-        head: channels of an attention head.
+    return torch.nn.functional.pad(extra, (0, 0, 0, 0, 0, sample.shape[2] - extra.shape[2]))
+
+
+def _rotations(config: Any, sample: Tensor) -> Any:
+    """The rotation of each patch by its frame, row and column.
+
+    They are scaled to the size of the training, but for those of version 1.5, which are counted from a corner.
     """
     from diffusers.models import embeddings
     from diffusers.pipelines.cogvideo import pipeline_cogvideox
 
+    frames, height, width = sample.shape[2:]
     grid = (height // PATCH, width // PATCH)
-    crop: Any = pipeline_cogvideox.get_resize_crop_region_for_grid
+    trained = (config.sample_height // PATCH, config.sample_width // PATCH)
     rotations: Any = embeddings.get_3d_rotary_pos_embed
-    corners = crop(grid, trained[1], trained[0])
-    return rotations(embed_dim=head, crops_coords=corners, grid_size=grid, temporal_size=frames, device=device)
+    given = {"embed_dim": config.attention_head_dim, "grid_size": grid, "device": str(sample.device)}
+    if config.patch_size_t:
+        counted = {"crops_coords": None, "grid_type": "slice", "max_size": trained}
+        return rotations(**given, **counted, temporal_size=frames // config.patch_size_t)
+    crop: Any = pipeline_cogvideox.get_resize_crop_region_for_grid
+    return rotations(**given, crops_coords=crop(grid, trained[1], trained[0]), temporal_size=frames)
+
+
+def _table(network: Any, sample: Tensor) -> Tensor:
+    """The table of places for a size.
+
+    It is computed on the host, in double precision: MPS has none, and the network computes it on its device.
+    """
+    frames, height, width = sample.shape[2:]
+    made: Tensor = network.patch_embed._get_positional_embeddings(height, width, (frames - 1) * FRAMES + 1)
+    return made.to(sample.dtype).to(sample.device)
 
 
 class CogVideoXFormat(NetworkFormat):
@@ -139,11 +198,13 @@ class CogVideoXFormat(NetworkFormat):
         from weft.nodes.models.weights_file import reading_onto
 
         with reading_onto("cpu"):
-            return super().load(facts, root, variant, dtype)
+            network = super().load(facts, root, variant, dtype)
+        table = getattr(network.patch_embed, "pos_embedding", None)
+        if table is not None:
+            network.patch_embed.pos_embedding = table.to(dtype)
+        return network
 
     def unsupported(self, config: Mapping[str, Any]) -> str:
-        if config.get("patch_size_t") is not None:
-            return "patches over several frames (version 1.5)"
         return "" if _extra_channels(config) in (0, CHANNELS) else "further channels next to its latents"
 
     def latent_channels(self, config: Mapping[str, Any]) -> int:

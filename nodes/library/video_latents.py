@@ -20,9 +20,11 @@ from weft.engine import (
     check_pixels,
     node,
 )
+from weft.nodes.families import family
 from weft.nodes.library.latent import Side, Tile, autoencoder_of, check_multiple, finite
 from weft.nodes.media_values import Video
 from weft.nodes.models.autoencoder import Autoencoder
+from weft.nodes.models.denoiser_facts import ClipLimits
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.sampling.workloads import decoding_work
 from weft.nodes.sizes import SizeTraits, literal_size, literals_of, same_size
@@ -124,6 +126,7 @@ def VAEDecodeVideo(
             "the latent is only a size, with nothing in it to decode", "sample it first, with KSampler", "empty-latent"
         )
     samples = latent.samples if latent.samples.ndim == 5 else latent.samples.unsqueeze(2)
+    samples = _own_frames(samples, latent.length, family(vae.family).denoiser.clips)
     with autoencoder_of(vae, tile, context) as autoencoder:
         count = latent.batch_size * autoencoder.frames_of(samples.shape[2])
         check_pixels(latent.width, latent.height * count, 1, context.limits)
@@ -138,6 +141,18 @@ def VAEDecodeVideo(
                 context.progress(reached.done, count)
             reached = DecodedSoFar(number + 1, done=reached.done)
     return Video(frames, rate)
+
+
+def _own_frames(samples: Tensor, length: int | None, made: ClipLimits | None) -> Tensor:
+    """Samples without the frames in front of a clip that its model sampled to fill a patch (CogVideoX 1.5).
+
+    Args:
+        length: pictures of the clip; None where it is not known.
+        made: the clips that models of the family make.
+    """
+    if made is None or not made.led or length is None:
+        return samples
+    return samples[:, :, -made.latent_frames(length) :]
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ class ClipLimits:
         in_rows: whether the network sees frames as rows of a batch (motion modules).
         by_frame: whether noise is drawn for all channels of a frame before the next one.
         layers: whether what it makes is no clip, but a picture and the layers that it is divided into.
+        led: whether samples may have further latent frames in front of those of a clip, which are not decoded.
     """
 
     step: int = 1
@@ -99,6 +100,7 @@ class ClipLimits:
     in_rows: bool = False
     by_frame: bool = False
     layers: bool = False
+    led: bool = False
 
     def latent_frames(self, pictures: int) -> int:
         """Latent frames of a clip of so many pictures."""

@@ -21,6 +21,10 @@ from weft.engine import Engine
 
 FRAMES = 9
 
+PATCHED, PATCHED_PICTURES = "cogvideox-patched", "cogvideox-patched-pictures"
+
+MODELS = ("cogvideox", "cogvideox-turned", "cogvideox-pictures", "cogvideox-learned", PATCHED, PATCHED_PICTURES)
+
 Clip = Callable[..., Pixels]
 
 
@@ -34,7 +38,7 @@ def shifted(scheduler: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def theirs(zoo: Callable[[str], str], oracle: Oracle) -> Clip:
     """The frames of diffusers' pipelines, `[clip, frame, height, width, 3]` of bytes."""
-    for name in ("cogvideox", "cogvideox-turned", "cogvideox-pictures", "cogvideox-learned"):
+    for name in MODELS:
         zoo(name)
 
     def made(sampler: str = "model", model: str = "cogvideox", **call: Any) -> Pixels:
@@ -85,6 +89,26 @@ def test_clips_of_any_length_equal_those_of_the_pipeline(engine: Engine, theirs:
     assert_same(frames_of(engine, video_graph("cogvideox", frames, batch)), numpy.concatenate(both))
 
 
+@pytest.mark.parametrize("frames", [9, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 17))])
+@pytest.mark.parametrize("sampler", ["model", *(pytest.param(one, marks=pytest.mark.slow) for one in SAMPLERS[1:])])
+def test_a_clip_of_version_1_5_equals_that_of_the_pipeline(
+    engine: Engine, theirs: Clip, frames: int, sampler: str
+) -> None:
+    made = frames_of(engine, video_graph(PATCHED, frames, sampler=sampler))
+    assert_same(made, theirs(sampler, PATCHED, num_frames=frames)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_clip_of_version_1_5_that_begins_with_a_picture_equals_that_of_the_pipeline(
+    engine: Engine, theirs: Clip, pictures: Path, sampler: str, batch: int
+) -> None:
+    graph = video_graph(PATCHED_PICTURES, FRAMES, batch, guided=beginning(sample=True), sampler=sampler)
+    both = theirs(sampler, PATCHED_PICTURES, batch=batch, image=[Pictures.open(pictures / "ramp.png")] * batch)
+    assert_same(frames_of(engine, graph), numpy.concatenate(both))
+
+
 def test_what_makes_no_clip_is_refused_before_a_run(engine: Engine, theirs: Clip) -> None:
     with refused("wrong-size", 9, 17):
         engine.run(video_graph("cogvideox", 13))
@@ -92,5 +116,7 @@ def test_what_makes_no_clip_is_refused_before_a_run(engine: Engine, theirs: Clip
         engine.run(video_graph("cogvideox", FRAMES, guided=beginning()))
     with refused("wrong-size", 96, 64):
         engine.run(video_graph("cogvideox-learned", FRAMES))
+    with refused("wrong-size", 64):
+        engine.run(video_graph(PATCHED, FRAMES, size=(96, 64)))
     with refused("wrong-guide"):
         engine.run(video_graph("cogvideox-pictures", FRAMES))

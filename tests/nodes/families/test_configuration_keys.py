@@ -251,7 +251,8 @@ READ_BY_PIPELINES: Keys = {
     "text_encoder.use_attention_mask": "prompting/clip.py",
     **dict.fromkeys(
         (
-            *("transformer.attention_head_dim", "transformer.patch_size_t", "transformer.sample_height"),
+            *("transformer.attention_head_dim", "transformer.ofs_embed_dim", "transformer.patch_size_t"),
+            "transformer.sample_height",
             *("transformer.sample_width", "transformer.use_rotary_positional_embeddings", "vae.invert_scale_latents"),
         ),
         "families/cogvideox.py",
@@ -288,7 +289,6 @@ READ_BY_PIPELINES_ALONE: Keys = {
     "text_encoder.d_model": "of ByT5's zeros where a prompt has no quotes, which are as wide as its states",
     "text_encoder_2.projection_dim": "the pooled prompt has as many channels",
     "transformer.max_text_seq_length": "read by the transformer's class too",
-    "transformer.ofs_embed_dim": "of CogVideoX 1.5, which is refused",
     "transformer.sample_frames": "the frames of clips that are given none; EmptyVideoLatent always has some",
     "transformer.sample_size": USUAL_SIZE,
     "transformer.target_size": USUAL_SIZE,

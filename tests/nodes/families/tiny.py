@@ -842,8 +842,21 @@ def ltx(timed: bool = False) -> Any:
     )
 
 
-def cogvideox(kind: str = "CogVideoXPipeline", noise: str = "CogVideoXDDIMScheduler", **options: Any) -> Any:
-    """A CogVideoX pipeline: 64 pixels become 8 latent elements, 4 frames one."""
+IN_PATCHES: dict[str, Any] = {"patch_size_t": 2, "patch_bias": False}
+"""What tells the transformers of CogVideoX 1.5."""
+
+
+def cogvideox(
+    kind: str = "CogVideoXPipeline",
+    noise: str = "CogVideoXDDIMScheduler",
+    inverted: bool = False,
+    **options: Any,
+) -> Any:
+    """A CogVideoX pipeline: 64 pixels become 8 latent elements, 4 frames one; `options` are the transformer's.
+
+    Args:
+        inverted: whether latents of given pictures are divided by the scale of its VAE.
+    """
     blocks: dict[str, Any] = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 2}
     network = diffusers.CogVideoXTransformer3DModel(
         num_attention_heads=2,
@@ -861,7 +874,7 @@ def cogvideox(kind: str = "CogVideoXPipeline", noise: str = "CogVideoXDDIMSchedu
     return getattr(diffusers, kind)(
         tokenizer=t5_tokenizer(),
         text_encoder=t5(),
-        vae=diffusers.AutoencoderKLCogVideoX(**blocks),
+        vae=diffusers.AutoencoderKLCogVideoX(**blocks, invert_scale_latents=inverted),
         transformer=network,
         scheduler=getattr(diffusers, noise)(snr_shift_scale=3.0 if noise.endswith("IMScheduler") else 1.0, **shift),
     )
@@ -1038,6 +1051,15 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "cogvideox-turned": lambda: cogvideox(noise="CogVideoXDPMScheduler", use_rotary_positional_embeddings=True),
     "cogvideox-pictures": lambda: cogvideox(
         "CogVideoXImageToVideoPipeline", in_channels=32, use_rotary_positional_embeddings=True
+    ),
+    "cogvideox-patched": lambda: cogvideox(use_rotary_positional_embeddings=True, **IN_PATCHES),
+    "cogvideox-patched-pictures": lambda: cogvideox(
+        "CogVideoXImageToVideoPipeline",
+        inverted=True,
+        in_channels=32,
+        use_rotary_positional_embeddings=True,
+        ofs_embed_dim=16,
+        **IN_PATCHES,
     ),
     "cogvideox-learned": lambda: cogvideox(
         use_learned_positional_embeddings=True, use_rotary_positional_embeddings=True
