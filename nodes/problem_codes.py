@@ -76,7 +76,7 @@ CODES: Mapping[str, str] = {
     "size-mismatch": "Pictures, masks, latents or prompts that go together differ in size.",
     "unwritable-picture": "The format cannot hold a picture of this size.",
     "wrong-size": "Sides or a number of frames are not multiples of what the model takes, or a clip is longer.",
-    "unusual-scale": "Guidance has a scale below 1, at which diffusers turns it off.",
+    "unusual-scale": "Guidance has a scale at which diffusers turns it off: below 1, or any for some models.",
     "unusual-size": "Pictures have far fewer or far more pixels than those that the model was trained on.",
     "batch-mismatch": "A list or a batch has neither one element nor one for each item of another.",
     "empty-mask": "A mask that must be above 0 somewhere is 0 everywhere.",

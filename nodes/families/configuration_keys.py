@@ -83,6 +83,7 @@ FORMER_SCHEDULER_ENTRIES: Mapping[str, str] = {
 INDEX_ENTRIES: Mapping[str, frozenset[str]] = {
     "force_zeros_for_empty_prompt": frozenset({"SDXL"}),
     "id2label": frozenset({"DiT"}),
+    "is_distilled": frozenset({"FLUX2Klein"}),
 }
 """Entries of `model_index.json` that are read, with the families that read them."""
 

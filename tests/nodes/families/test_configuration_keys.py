@@ -328,7 +328,8 @@ def test_each_key_that_a_pipeline_reads_is_read_or_has_a_reason() -> None:
 def test_the_entries_of_an_index_are_those_of_the_pipelines() -> None:
     known = {f"index.{entry}" for entry in (*INDEX_ENTRIES, *IMPLIED_INDEX_ENTRIES)}
     # What names the classes of DiT is an entry that its pipeline takes and does not register.
-    assert known - {"index.id2label"} == {key for key in read_by_pipelines() if key.startswith("index.")}
+    others = {"index.id2label", "index.is_distilled"}
+    assert known - others == {key for key in read_by_pipelines() if key.startswith("index.")}
 
 
 def test_the_entries_of_schedulers_are_those_of_the_classes() -> None:
@@ -374,7 +375,13 @@ def test_components_that_nothing_loads_are_named(component: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "families"), [("force_zeros_for_empty_prompt", {"SDXL"}), ("id2label", {"DiT"}), ("is_distilled", set())]
+    ("entry", "families"),
+    [
+        ("force_zeros_for_empty_prompt", {"SDXL"}),
+        ("id2label", {"DiT"}),
+        ("is_distilled", {"FLUX2Klein"}),
+        ("is_unread", set()),
+    ],
 )
 def test_entries_of_an_index_are_known_where_they_are_read(entry: str, families: set[str]) -> None:
     for known in FAMILIES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,18 @@ def test_a_lora_equals_that_of_the_pipeline(engine: Engine, zoo: Any, oracle: Or
     with with_lora(oracle, models, "flux2", r"attn\.to_|ff\.linear") as lora:
         theirs = theirs_of_dev(oracle)
     assert_same(painted(engine, "flux2", sampler="model", lora=lora), theirs)
+
+
+def test_guidance_of_a_model_that_was_distilled_to_do_without_is_warned_of(
+    engine: Engine, zoo: Any, models: Path
+) -> None:
+    shutil.copytree(models / zoo("flux2-klein"), models / "flux2-distilled", dirs_exist_ok=True)
+    place = models / "flux2-distilled" / "model_index.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "is_distilled": True}))
+    graphs = [picture_graph(name) for name in ("flux2-klein", "flux2-distilled")]
+    graphs.append(picture_graph("flux2-distilled", scale=1.0))
+    found = ["unusual-scale" in {one.code for one in engine.check(graph).warnings} for graph in graphs]
+    assert found == [False, True, False]
 
 
 def test_what_the_pipeline_does_not_take_is_refused_before_a_run(engine: Engine, zoo: Any) -> None:
