@@ -72,7 +72,7 @@ class LongCaptionsStage:
                 wanted = self._predict(noisy, alone)
             guess = self._predict(noisy, self._read(self.text_encoder, long, count))
             kept = functional.mse_loss(self._read(self.text_encoder, captions, 1).float(), alone.float())
-        off = (guess - wanted).square().mean((1, 2, 3))
+        off = (guess - wanted).square()
         return (off * noisy.weights).mean() + self.keep * kept
 
     def _predict(self, noisy: Noisy, words: Tensor) -> Tensor:

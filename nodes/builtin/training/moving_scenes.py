@@ -47,7 +47,7 @@ def render_clip(scene: Scene, frames: int = FRAMES) -> npt.NDArray[np.uint8]:
 
 
 def draw_moving_scenes(count: int, seed: int) -> tuple[Scene, ...]:
-    """Scenes, more than half with a boat and two thirds with clouds; the first ones do not depend on `count`."""
+    """Scenes, two thirds with a boat and three quarters with clouds; the first ones do not depend on `count`."""
     generator = np.random.default_rng([seed, 1])
     return tuple(_moving(scene, generator) for scene in draw_scenes(count, seed))
 
@@ -66,7 +66,7 @@ def encode_clips(scenes: Sequence[Scene], file: Path) -> Tensor:
 
 
 def _moving(scene: Scene, generator: np.random.Generator) -> Scene:
-    boat, clouds, ground = generator.random() < 0.45, generator.random() < 0.4, str(generator.choice(WATER))
+    boat, clouds, ground = generator.random() < 0.6, generator.random() < 0.5, str(generator.choice(WATER))
     scene = replace(scene, subject="boat", ground=ground) if boat else scene
     return replace(scene, weather="clouds") if clouds else scene
 

@@ -18,17 +18,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import Tensor
 
 from weft.nodes.builtin import FOLDER, LORA, path
 
 from .captions import draw_caption
 from .dataset import draw_scenes, to_tensor
+from .frozen_model import FrozenModel, layers_named
 from .loop import Schedule, channels_last, device, generators, train_stage
 from .scene import Scene
 from .styles import STYLES, styled
@@ -57,14 +56,10 @@ class StyleStage:
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.seed)
-        folder = path("landscapes")
-        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-        self.text_encoder = channels_last(CLIPTextModel.from_pretrained(folder / "text_encoder")).requires_grad_(False)
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
-        self.unet = channels_last(unet).requires_grad_(False)
+        self.model = FrozenModel()
+        self.unet = self.model.unet
         self.unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=TARGETS))
-        layers = {name: one for name, one in self.unet.named_modules() if name.endswith(("lora_A", "lora_B"))}
-        self.modules = nn.ModuleDict({name.replace(".", "/"): one for name, one in layers.items()})
+        self.modules = layers_named(self.unet, "lora_A", "lora_B")
 
     def loss(self, step: int) -> Tensor:
         """The weighted error of the noise in one batch."""
@@ -72,10 +67,8 @@ class StyleStage:
         rows = numbers.integers(len(self.scenes), size=self.batch)
         captions = [draw_caption(self.scenes[row], numbers).text for row in rows]
         noisy = draw_noisy(self.latents[rows], noise)
-        tokens = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
         with torch.autocast(device().type, torch.bfloat16):
-            words = self.text_encoder(tokens.to(device())).last_hidden_state
-            return noisy.loss(self.unet(noisy.latents, noisy.times, words).sample)
+            return noisy.loss(self.unet(noisy.latents, noisy.times, self.model.encode(captions)).sample)
 
 
 @torch.no_grad()

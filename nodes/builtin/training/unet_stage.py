@@ -80,7 +80,10 @@ def alpha_bars() -> Tensor:
 
 @dataclass(frozen=True)
 class Noisy:
-    """A batch of noisy latents at `times` `[batch]`, the noise in them, and how much each item's error weighs."""
+    """A batch of noisy latents at `times` `[batch]`, the noise in them, and how much each error weighs.
+
+    `weights` are `[batch, 1, 1, 1]`, or `[batch, 1, height, width]` where places differ.
+    """
 
     latents: Tensor
     times: Tensor
@@ -89,7 +92,7 @@ class Noisy:
 
     def loss(self, guess: Tensor) -> Tensor:
         """The weighted mean square error of a guess at the noise."""
-        return ((guess.float() - self.noise).square().mean((1, 2, 3)) * self.weights).mean()
+        return ((guess.float() - self.noise).square() * self.weights).mean()
 
 
 @dataclass
@@ -159,7 +162,7 @@ def draw_noisy(moments: Tensor, generator: torch.Generator) -> Noisy:
     times = draw_times(len(mean), generator)
     left = alpha_bars()[times].view(-1, 1, 1, 1)
     latents = (left.sqrt() * clean + (1 - left).sqrt() * noise).to(device(), memory_format=torch.channels_last)
-    return Noisy(latents, times.to(device()), noise.to(device()), error_weights(left.flatten()).to(device()))
+    return Noisy(latents, times.to(device()), noise.to(device()), error_weights(left).to(device()))
 
 
 def draw_times(count: int, generator: torch.Generator) -> Tensor:

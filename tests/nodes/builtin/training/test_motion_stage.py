@@ -13,8 +13,9 @@ import torch
 from weft.engine import SearchPaths
 from weft.nodes.builtin.training import motion_stage
 from weft.nodes.builtin.training.loop import Schedule, train_stage
-from weft.nodes.builtin.training.motion_stage import MotionStage
+from weft.nodes.builtin.training.motion_stage import MotionStage, draw_noisy_clips, moving_weights
 from weft.nodes.builtin.training.moving_scenes import FRAMES, draw_moving_scenes, encode_clips
+from weft.nodes.builtin.training.unet_stage import Noisy, alpha_bars
 from weft.nodes.families.motion_sources import MotionAdapterSource
 from weft.nodes.models.motion_files import MotionAdapterFacts
 
@@ -51,6 +52,44 @@ def test_some_steps_lower_the_loss_and_leave_the_model_alone(tmp_path: Path) -> 
     assert loss_of(stage) < 0.9 * before
     changed = {name for name, one in stage.unet.state_dict().items() if not torch.equal(one, unet[name])}
     assert changed and all(".motion_modules." in name for name in changed)
+
+
+def test_errors_weigh_more_where_a_clip_changes() -> None:
+    clean = torch.zeros(2, FRAMES, 4, 16, 16)
+    clean[:, :, :, 10:13, 4:8] = torch.linspace(-1, 1, FRAMES)[:, None, None, None]
+    weights = moving_weights(clean)
+    assert weights.shape == (2, 1, 1, 16, 16)
+    torch.testing.assert_close(weights.mean((1, 2, 3, 4)), torch.ones(2))
+    assert weights[..., 10:13, 4:8].min() > 2 * weights[..., :8, :].max()
+    torch.testing.assert_close(moving_weights(torch.ones(2, FRAMES, 4, 16, 16)), torch.ones(2, 1, 1, 16, 16))
+
+
+def test_clips_are_noised_as_a_sampler_has_them_that_began_with_a_still_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the timestep at which it begins, nothing of the clip is in its latents; from there on the model sees it."""
+    clean = torch.randn(3, FRAMES, 4, 16, 16)
+    monkeypatch.setattr(motion_stage, "LOWEST", 999)
+    plain, begun = (noisy_with(share, clean, monkeypatch) for share in (0.0, 1.0))
+    torch.testing.assert_close(begun.latents, noised(clean, begun))
+    torch.testing.assert_close(plain.latents, noised(clean, plain))
+    left = alpha_bars()[999]
+    carried = (begun.noise - plain.noise).unflatten(0, (3, FRAMES)) / (left / (1 - left)).sqrt() + clean
+    torch.testing.assert_close(carried, carried[:, :1].expand_as(carried), atol=1e-3, rtol=0)
+    middle = clean[:, FRAMES // 2]
+    torch.testing.assert_close(
+        carried[:, 0, :, motion_stage.SKY :], middle[:, :, motion_stage.SKY :], atol=1e-3, rtol=0
+    )
+
+
+def noisy_with(share: float, clean: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Noisy:
+    """Clips of which `share` begin with a still frame, all else alike."""
+    monkeypatch.setattr(motion_stage, "FROM_STILL", share)
+    return draw_noisy_clips(clean, torch.Generator().manual_seed(5))
+
+
+def noised(clean: torch.Tensor, noisy: Noisy) -> torch.Tensor:
+    """Latents `[batch, 4, frame, 16, 16]` by the definition of what a timestep leaves of clips."""
+    left = alpha_bars()[noisy.times].view(-1, 1, 1, 1, 1)
+    return (left.sqrt() * clean + (1 - left).sqrt() * noisy.noise.unflatten(0, clean.shape[:2])).transpose(1, 2)
 
 
 def loss_of(stage: MotionStage) -> float:
