@@ -23,18 +23,20 @@ class ServerProcess:
 
     Args:
         arguments: of the command, next to its folders and port.
+        environment: what its environment has besides.
     """
 
     folder: Path
     arguments: tuple[str, ...] = ()
     port: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] = field(init=False, repr=False)
 
     def start(self) -> None:
         """Start it, and wait until it takes requests."""
         options = ["--data", "data", "--store", "store", "--device", "cpu", "--port", str(self.port)]
         log = (self.folder / "log").open("ab")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", **self.environment}
         self.process = subprocess.Popen(
             [*WEFT, "serve", *self.arguments, *options],
             cwd=self.folder,
@@ -91,6 +93,12 @@ class ServerProcess:
         """The bytes of memory that it has."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def processor_seconds(self) -> float:
+        """How long it has computed, on all cores together."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def has_loaded(self, library: str) -> bool:
         """Whether a library is in its memory."""

@@ -3,6 +3,12 @@
 The suite sends a few; 2,000 are sent by
 
     pytest -m slow -n 0 -s tests/engine/serve/test_fuzzed_requests.py
+
+schemathesis (`pip install schemathesis`, which brings much and is therefore not among the packages for tests) reads the
+same document, and compares answers with it too:
+
+    schemathesis run http://127.0.0.1:8420/api/openapi.json --phases coverage,fuzzing --max-examples 30 \\
+        --continue-on-failure --checks not_a_server_error,response_schema_conformance,status_code_conformance
 """
 
 from __future__ import annotations
