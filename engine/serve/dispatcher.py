@@ -77,9 +77,12 @@ class Dispatcher:
         self._threads.append(start_thread(self._answer, "weft serve stored", self.ask_to_stop))
         self._threads.append(start_thread(self._sweep, "weft serve sweep", self.ask_to_stop))
 
-    def submitted(self, run: ServedRun) -> None:
-        """A run is in the queue."""
+    def begin_log(self, run: ServedRun) -> None:
+        """Note that a run waits, its first event, before the queue gives it to anyone."""
         self.logs.of(run.id).add({"event": "queued", "ahead": self.queue.ahead(run)})
+
+    def submitted(self, run: ServedRun) -> None:
+        """Begin a run that is in the queue where there is room for it."""
         with self._changed:
             self._new.append(run.id)
             self._changed.notify_all()

@@ -377,6 +377,7 @@ class Leases:
         if run.over:
             self.dispatcher.has_ended(run)
         else:
+            self.dispatcher.begin_log(run)
             self.dispatcher.submitted(run)
 
     def _watch(self) -> None:

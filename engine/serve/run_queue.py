@@ -128,8 +128,13 @@ class RunQueue:
         self._base.execute(failed, (now, plain_text(error), *values, ATTEMPTS))
         self._base.execute(f"UPDATE runs SET {_WAITING} {running}", values)
 
-    def submit(self, request: RunRequest) -> tuple[ServedRun, bool]:
+    def submit(
+        self, request: RunRequest, accepted: Callable[[ServedRun], None] = lambda run: None
+    ) -> tuple[ServedRun, bool]:
         """Write a request down, or find the one that has its key; whether it is a new one.
+
+        Args:
+            accepted: called with a new run before anyone can take it.
 
         Raises:
             KeyReused: where its key names another request.
@@ -150,7 +155,9 @@ class RunQueue:
                     *(request.fingerprint, request.document),
                 ),
             )
-            return self._one("id = ?", id), True
+            run = self._one("id = ?", id)
+            accepted(run)
+            return run, True
 
     def find(self, caller: str, key: str) -> ServedRun | None:
         """The run that a caller gave a key."""

@@ -54,7 +54,7 @@ async def _submitted(request: Request, asked: Asked) -> Response:
     def accept() -> tuple[ServedRun, bool]:
         wanted = service.admission.request(asked, caller.name, key, priority)
         service.uploads.used(wanted.document)
-        run, new = service.queue.submit(wanted)
+        run, new = service.queue.submit(wanted, service.dispatcher.begin_log)
         if new:
             service.dispatcher.submitted(run)
         return run, new

@@ -92,7 +92,7 @@ def working(url: str, folder: Path) -> Iterator[Work]:
             history=False,
         )
         lines: list[str] = []
-        calls = LeaseCalls(ServerCalls(url, token, silence=5.0), lambda: worker.stopping)
+        calls = LeaseCalls(ServerCalls(url, token, silence=2.0), lambda: worker.stopping)
         given: dict[str, Any] = {"places": ((kept, "DATA"),), "say": lines.append, **options}
         worker = QueueWorker(engine, calls, FetchedInputs(kept / "inputs"), kept / "runs", name, **given)
         made = WorkerThread(worker, lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,19 @@ def test_callers_take_turns_by_their_shares_and_one_who_was_away_saves_nothing_u
         submit(queue, "late")
     counts = Counter(taken(queue).caller for _ in range(25))
     assert counts["late"] in (5, 6)
+
+
+def test_nobody_takes_a_run_before_its_log_has_begun(queue: RunQueue) -> None:
+    takes = []
+    with ThreadPoolExecutor(1) as others:
+
+        def accepted(run: ServedRun) -> None:
+            takes.append(others.submit(queue.take))
+            assert wait(takes, timeout=0.1).not_done
+
+        run, _ = queue.submit(RunRequest("a", "g", "", {}, b"{}", fingerprint="same"), accepted)
+        found = takes[0].result()
+    assert found is not None and found[0].id == run.id
 
 
 def test_priorities_go_first_and_some_callers_run_one_at_a_time(queue: RunQueue) -> None:
