@@ -72,7 +72,7 @@ def test_clips_are_noised_as_a_sampler_has_them_that_began_with_a_still_frame(mo
     torch.testing.assert_close(begun.latents, noised(clean, begun))
     torch.testing.assert_close(plain.latents, noised(clean, plain))
     left = alpha_bars()[999]
-    carried = (begun.noise - plain.noise).unflatten(0, (3, FRAMES)) / (left / (1 - left)).sqrt() + clean
+    carried = (begun.noise - plain.noise).reshape(3, FRAMES, 4, 16, 16) / (left / (1 - left)).sqrt() + clean
     torch.testing.assert_close(carried, carried[:, :1].expand_as(carried), atol=1e-3, rtol=0)
     middle = clean[:, FRAMES // 2]
     torch.testing.assert_close(
@@ -89,7 +89,7 @@ def noisy_with(share: float, clean: torch.Tensor, monkeypatch: pytest.MonkeyPatc
 def noised(clean: torch.Tensor, noisy: Noisy) -> torch.Tensor:
     """Latents `[batch, 4, frame, 16, 16]` by the definition of what a timestep leaves of clips."""
     left = alpha_bars()[noisy.times].view(-1, 1, 1, 1, 1)
-    return (left.sqrt() * clean + (1 - left).sqrt() * noisy.noise.unflatten(0, clean.shape[:2])).transpose(1, 2)
+    return (left.sqrt() * clean + (1 - left).sqrt() * noisy.noise.reshape(clean.shape)).transpose(1, 2)
 
 
 def loss_of(stage: MotionStage) -> float:
