@@ -6,11 +6,11 @@ A node type that gives pictures, masks or latents declares its size: `@node(...,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from weft.engine import Upstream
+from weft.engine import InputError, Limits, NodeProblem, Upstream, check_pixels
 
 MOST_NODES = 200
 """Nodes that are followed upwards from an input; the size of what comes from further away is not known."""
@@ -74,6 +74,25 @@ def literals_of(node: Upstream, *names: str) -> list[Any] | None:
     """The literals of some inputs; None where one of them comes over a link, or is refused."""
     given = node.literals
     return [given[name] for name in names] if given.keys() >= {*names} else None
+
+
+def check_frames(input: str, others: int, inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
+    """Find what is wrong with the size of empty latents with frames, which are within the limits all together.
+
+    Args:
+        input: that says how many frames there are, `others` not counted.
+    """
+    try:
+        height = inputs.get("height", 1) * (inputs.get(input, 1 - others) + others)
+        check_pixels(inputs.get("width", 1), height, inputs.get("batch_size", 1), limits)
+    except InputError as fault:
+        yield NodeProblem.of(fault, "batch_size" if fault.code == "batch-too-large" else input)
+
+
+def frames_of(input: str, others: int, node: Upstream, _: int) -> int | None:
+    """The frames of empty latents, which count as items; None for several: a picture may be for all or for a frame."""
+    given = literals_of(node, input, "batch_size")
+    return int(given[0]) + others if given and given[1] == 1 else None
 
 
 def size_above(node: Upstream, input: str) -> Size | None:

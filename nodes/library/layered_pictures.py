@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
-from weft.engine import InputError, Limits, NodeProblem, Range, Upstream, check_pixels, node
+from weft.engine import InputError, Range, node
 from weft.nodes.library.latent import Side
 from weft.nodes.library.latent_parts import have_samples, samples_of
 from weft.nodes.sampling.traits import LatentTraits
-from weft.nodes.sizes import SizeTraits, literal_size, literals_of, same_size
+from weft.nodes.sizes import SizeTraits, check_frames, frames_of, literal_size, same_size
 from weft.nodes.values import F, Latent
 
 MOST_LAYERS = 64
 
 
-def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The layers must be within the engine's limits, all together."""
-    try:
-        height = inputs.get("height", 1) * (inputs.get("layers", 0) + 1)
-        check_pixels(inputs.get("width", 1), height, inputs.get("batch_size", 1), limits)
-    except InputError as fault:
-        yield NodeProblem.of(fault, "batch_size" if fault.code == "batch-too-large" else "layers")
-
-
-def _frames(node: Upstream, _: int) -> int | None:
-    """The frames of a layered picture, which count as items; None for several pictures."""
-    given = literals_of(node, "layers", "batch_size")
-    return int(given[0]) + 1 if given and given[1] == 1 else None
-
-
 @node(
     category="latent",
     lane="cpu",
-    check=_check_size,
-    traits=(LatentTraits(empty=True, clip=True), SizeTraits(literal_size, batch=_frames)),
+    check=partial(check_frames, "layers", 1),
+    traits=(LatentTraits(empty=True, clip=True), SizeTraits(literal_size, batch=partial(frames_of, "layers", 1))),
 )
 def EmptyLayeredLatent(
     width: Side = 640,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +12,7 @@ from weft.engine import (
     INJECTED,
     Context,
     InputError,
-    Limits,
-    NodeProblem,
     Range,
-    Upstream,
     Work,
     check_pixels,
     node,
@@ -27,7 +24,7 @@ from weft.nodes.models.autoencoder import Autoencoder
 from weft.nodes.models.denoiser_facts import ClipLimits
 from weft.nodes.sampling.traits import LatentTraits
 from weft.nodes.sampling.workloads import decoding_work
-from weft.nodes.sizes import SizeTraits, literal_size, literals_of, same_size
+from weft.nodes.sizes import SizeTraits, check_frames, frames_of, literal_size, same_size
 from weft.nodes.values import VAE, F, Image, Latent
 
 if TYPE_CHECKING:
@@ -36,26 +33,11 @@ if TYPE_CHECKING:
 MOST_FRAMES = 100_000
 
 
-def _check_size(inputs: Mapping[str, Any], limits: Limits) -> Iterable[NodeProblem]:
-    """The frames must be within the engine's limits, all together."""
-    try:
-        height = inputs.get("height", 1) * inputs.get("frames", 1)
-        check_pixels(inputs.get("width", 1), height, inputs.get("batch_size", 1), limits)
-    except InputError as fault:
-        yield NodeProblem.of(fault, "batch_size" if fault.code == "batch-too-large" else "frames")
-
-
-def _frames(node: Upstream, _: int) -> int | None:
-    """The frames of a clip, which count as items; None for several clips: a picture may be for a clip or a frame."""
-    given = literals_of(node, "frames", "batch_size")
-    return int(given[0]) if given and given[1] == 1 else None
-
-
 @node(
     category="video",
     lane="cpu",
-    check=_check_size,
-    traits=(LatentTraits(empty=True, clip=True), SizeTraits(literal_size, batch=_frames)),
+    check=partial(check_frames, "frames", 0),
+    traits=(LatentTraits(empty=True, clip=True), SizeTraits(literal_size, batch=partial(frames_of, "frames", 0))),
 )
 def EmptyVideoLatent(
     width: Side = 512,
