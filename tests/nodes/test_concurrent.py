@@ -131,6 +131,7 @@ def equal(found: Pictures, wanted: Pictures) -> list[bool]:
     return [torch.equal(one, other) for one, other in zip(found, wanted, strict=True)]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("stored", [False, True], ids=["no store", "store"])
 @pytest.mark.parametrize("count", MANY)
 def test_submissions_at_once_give_what_they_give_alone(

@@ -187,6 +187,7 @@ def test_a_session_of_edits_runs_the_least_that_it_can(opened: Callable[..., Eng
     assert number == 40
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("target", "new", "ran"), [("ids", ("second", "refine"), 0), ("save.name", "house", 1)])
 def test_a_session_goes_on_in_another_process(
     target: str, new: Any, ran: int, opened: Callable[..., Engine], models: Path, pictures: Path, tmp_path: Path

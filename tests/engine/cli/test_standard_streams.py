@@ -40,6 +40,7 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
     return done
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("line", "code"),
     [

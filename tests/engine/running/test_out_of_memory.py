@@ -22,6 +22,7 @@ FAULTS: list[Callable[[], BaseException]] = [
 ]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_node_has_a_second_try_with_the_weights_of_others_evicted(
     fault: Callable[[], BaseException], engine: Engine

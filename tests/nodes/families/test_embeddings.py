@@ -81,6 +81,7 @@ def called_with(model: str) -> dict[str, Any]:
     return {"model": model, **prompts, "guidance_scale": SCALE, "height": SIZE, "width": SIZE}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("count", [1, 3])
 def test_words_are_read_as_in_diffusers(engine: Engine, files: Path, oracle: Oracle, count: int) -> None:
     """In both prompts, and whatever the case; diffusers repeats words of several vectors as they are written alone."""

@@ -55,6 +55,7 @@ def painting(source: str, *, encoder: str = "", start: str = "", control: str = 
     return graph
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_another_source_is_another_family(zoo: Any, engine: Engine, one: str, other: str) -> None:
     zoo(one), zoo(other)

@@ -80,6 +80,7 @@ def test_at_weight_0_the_padding_reads_as_if_the_words_were_not_there(encode: En
     assert torch.equal(weighted[0, :2], plain[0, :2])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("model", ["sdxl", "sd3"])
 def test_layers_of_clip_are_left_out_as_in_diffusers(encode: Encode, oracle: Oracle, zoo: Any, model: str) -> None:
     pipeline = oracle.pipeline(zoo(model))

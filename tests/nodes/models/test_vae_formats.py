@@ -119,6 +119,7 @@ def test_a_picture_alone_is_a_clip_of_one_frame(kind: tuple[str, Path]) -> None:
     assert torch.allclose(own.encode(pictures), own.encode(pictures[:, None])[:, :, 0], atol=1e-5)
 
 
+@pytest.mark.wide
 def test_tiles_are_those_of_diffusers_and_end_with_the_call(kind: tuple[str, Path]) -> None:
     """Those of clips; pictures are the same in strips. Tiles of clips are 256 pixels at least."""
     frames = () if kind[0] == "AutoencoderKL" else (2,)

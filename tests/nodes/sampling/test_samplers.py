@@ -49,6 +49,7 @@ def noise_levels(sampler: SamplerName, schedule: ScheduleName) -> list[float]:
     return [*made.timesteps.tolist(), *getattr(made, "sigmas", torch.empty(0)).tolist()]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in OTHERWISE])
 def test_a_sampler_follows_the_schedules_it_claims_and_no_other(sampler: SamplerName) -> None:
     def levels(schedule: ScheduleName) -> list[float]:

@@ -138,6 +138,7 @@ def test_a_sampler_of_a_model_of_edm_equals_its_adapter(sampler: SamplerName, pr
     assert_same(*Painter("epsilon").both(config, sampler, "model"))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("sampler", SIGMA_SAMPLERS)
 def test_an_item_is_the_same_alone(sampler: SamplerName) -> None:
     painter, levels = Painter("epsilon"), [10.0, 3.0, 1.0, 0.3, 0.0]
