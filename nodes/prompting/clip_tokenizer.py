@@ -6,6 +6,7 @@ Imports transformers: only families import this module.
 from __future__ import annotations
 
 import gzip
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,19 @@ def clip_tokenizer(folder: Path | None = None, padding: str | None = None) -> An
     if folder and folder.is_dir():
         with copied(folder) as copy:
             return CLIPTokenizer.from_pretrained(copy, local_files_only=True)
-    merges: Any = _merges()
+    vocabulary, merges = _shipped()
+    own = {"pad_token": padding} if padding else {}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH, **own)
+
+
+@cache
+def _shipped() -> tuple[Any, Any]:
+    """The numbers of words and the merges of OpenAI's CLIP, read once: a model may have two text models of CLIP's."""
+    merges = _merges()
     letters = _byte_letters()
     words = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges)]
     words += ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: index for index, word in enumerate(words)}
-    own = {"pad_token": padding} if padding else {}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH, **own)
+    return {word: index for index, word in enumerate(words)}, merges
 
 
 def _merges() -> list[tuple[str, str]]:
