@@ -109,6 +109,7 @@ def lumina2_config(shapes: Shapes) -> Config:
         "layers.{}.attention.out.weight",
         "noise_refiner.{}.attention.out.weight",
         "cap_embedder.0.weight",
+        "layers.0.feed_forward.w1.weight",
     )
 
 
@@ -122,10 +123,11 @@ def diffusers_lumina2_config(shapes: Shapes) -> Config:
         "layers.{}.attn.to_out.0.weight",
         "noise_refiner.{}.attn.to_out.0.weight",
         "time_caption_embed.caption_embedder.0.weight",
+        "layers.0.feed_forward.linear_1.weight",
     )
 
 
-def _config(shapes: Shapes, keys: int, head: int, block: str, refiner: str, caption: str) -> Config:
+def _config(shapes: Shapes, keys: int, head: int, block: str, refiner: str, caption: str, inner: str) -> Config:
     width, patch = shapes["x_embedder.weight"]
     return {
         "in_channels": patch // PATCH**2,
@@ -137,6 +139,7 @@ def _config(shapes: Shapes, keys: int, head: int, block: str, refiner: str, capt
         "axes_dim_rope": (head // 3,) * 3,
         "axes_lens": (300, 512, 512),
         "cap_feat_dim": shapes[caption][0],
+        "multiple_of": shapes[inner][0],  # the layers between are four times as wide, rounded up to a multiple of this
     }
 
 

@@ -197,7 +197,8 @@ def control_weights(found: dict[str, Tensor], config: Config) -> dict[str, Tenso
         InputError: for one of version 2.0, whose layers are used otherwise than its tensors tell.
     """
     before = found.get(BEFORE)
-    if before is not None and not before.any():
+    # Renaming is run on tensors without data too, to learn which of them are used; those have no values to look at.
+    if before is not None and not before.is_meta and not before.any():
         raise InputError(
             "the ControlNet is version 2.0 of Z-Image's Fun ControlNet, whose file does not say how it is used",
             "give version 2.1, or a folder in diffusers' layout (`hlky/Z-Image-Turbo-Fun-Controlnet-Union-2.0`)",

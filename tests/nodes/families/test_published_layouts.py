@@ -17,6 +17,7 @@ from tests.nodes.conftest import read_pixels
 from tests.nodes.families.tiny import DEEP, LINEAR, unet
 from tests.nodes.layouts import Tensors
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, STEPS, assert_same, diffusers
+from tests.refusals import refused
 from weft.engine import Engine, Graph
 from weft.nodes import (
     CFGGuide,
@@ -30,12 +31,14 @@ from weft.nodes import (
     VAEDecode,
 )
 from weft.nodes.families import FAMILIES, family, of_checkpoint, of_control_net, of_denoiser, of_text_models, of_vae
+from weft.nodes.families.z_image_controls import BEFORE, control_weights
 from weft.nodes.models.contents import Contents
 from weft.nodes.models.diffusers_folder import configs
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.network_format import NetworkFormat
 from weft.nodes.models.tensor_layouts import CONTROL_PREFIXES, DENOISER_PREFIXES, VAE_PREFIXES
 from weft.nodes.models.vae_formats import load_autoencoder
+from weft.nodes.prompting.language_model import PREFIXES_WITH_PICTURES
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 
 Made = Callable[[Path], Tensors]
@@ -130,9 +133,10 @@ TEXTS: dict[tuple[str, str], dict[str, Made]] = {
     ("flux2", "mistral_3_small"): {
         "bare": lambda folder: layouts.under(
             {
-                name.removeprefix("model.language_model."): tensor
+                name.removeprefix(prefix): tensor
                 for name, tensor in layouts.weights(folder, "text_encoder").items()
-                if name.startswith("model.language_model.")
+                for prefix in PREFIXES_WITH_PICTURES
+                if name.startswith(prefix)
             },
             "model.",
         ),
@@ -274,6 +278,14 @@ def test_a_control_net_is_read_in_each_layout(
     path = written(tmp_path / "file.safetensors", layouts.under(tensors, prefix))
     ours = format.load(found.network, path, "", torch.float32)
     assert equal(ours, format.load(whole.network, folder(model), "", torch.float32))
+
+
+def test_a_control_net_is_renamed_without_its_data() -> None:
+    """To learn which of a file's tensors are used; only values tell version 2.0 of Z-Image's from 2.1."""
+    found = {BEFORE: torch.empty(2, 2, device="meta")}
+    assert control_weights(found, {}) == found
+    with refused("unsupported-weights"):
+        control_weights({BEFORE: torch.zeros(2, 2)}, {})
 
 
 STRUCTURES: dict[str, dict[str, Any]] = {
