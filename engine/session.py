@@ -45,6 +45,7 @@ from weft.engine.verdict import SafetyDemand
 from weft.engine.weights.file_digests import FileDigests
 from weft.engine.weights.header_check import HeaderCheck
 from weft.engine.weights.machine_cores import spin_briefly
+from weft.engine.weights.openmp_team import dismiss_team
 from weft.engine.weights.recipes import Sources
 from weft.engine.weights.residency import Residency
 from weft.engine.workspace import Workspace
@@ -286,6 +287,7 @@ class Engine(Workspace):
             listener: gets every event too, in the thread of the run.
         """
         wanted = one_or_many(only)
+        dismiss_team()
 
         def work(emit: events.Listener, cancelled: Callable[[], bool]) -> Result:
             def hear(event: events.Event) -> None:

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from weft.engine.process_end import start_thread
+from weft.engine.weights.openmp_team import dismiss_team
 
 T = TypeVar("T")
 
@@ -68,3 +69,5 @@ def _do(future: Future[T], work: Callable[[], T]) -> None:
         future.set_exception(fault)
     else:
         future.set_result(result)
+    finally:
+        dismiss_team()

@@ -30,6 +30,7 @@ from weft.engine.spec.context import Context
 from weft.engine.store import Computed
 from weft.engine.store.codec import content_digest, laid_out
 from weft.engine.weights.device_lane import DeviceLane
+from weft.engine.weights.openmp_team import dismiss_team
 from weft.engine.weights.recipes import Recipe
 from weft.engine.weights.relief import Relief, reliefs_to
 from weft.engine.weights.savings import Savings
@@ -67,7 +68,10 @@ class StepCall(NamedTuple):
         """
         limit = self.environment.node_timeout
         if not self._uses_device and limit is None:
-            return self._timed(self.device.lane, None)
+            try:
+                return self._timed(self.device.lane, None)
+            finally:
+                dismiss_team()
         joint = self._joint() if self._uses_device and self.device.lane.busy else None
         if limit is None and joint is None:
             return self._in_turn()

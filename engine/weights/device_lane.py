@@ -48,8 +48,8 @@ class DeviceLane:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody holds the device; who asks for it now has to wait."""
-        return bool(self._tickets)
+        """Whether who asks for the device now has to wait: others hold it, or the turn that the present code holds."""
+        return bool(self._innermost()._tickets)
 
     @contextmanager
     def turn(self, look: Callable[[], None] = raise_if_ending) -> Iterator[DeviceLane]:
@@ -81,11 +81,15 @@ class DeviceLane:
     def _entered(self, look: Callable[[], None]) -> tuple[DeviceLane, object]:
         """Wait for a turn, in the innermost turn of this device that is still held; the lane that gave it."""
         ticket = object()
-        lane = next((held for held in reversed(_TURNS.get()) if held.device == self.device), self)
+        lane = self._innermost()
         while not lane._enter(ticket, look):
             assert lane._outer is not None, "a device's own lane is never closed"
             lane = lane._outer
         return lane, ticket
+
+    def _innermost(self) -> DeviceLane:
+        """The lane within the last turn on this device that the present code took; this one where it took none."""
+        return next((held for held in reversed(_TURNS.get()) if held.device == self.device), self)
 
     def _enter(self, ticket: object, look: Callable[[], None]) -> bool:
         """Wait until `ticket` has the turn; False where the lane is closed, since the turn that it divides is over."""

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from weft.engine.loaded_modules import loaded_module
 from weft.engine.process import cpu_seconds
+from weft.engine.weights.openmp_team import dismiss_team
 
 SLICE = 0.2
 """Seconds for which cores are held at least before they go to another process."""
@@ -98,6 +99,7 @@ class MachineCores:
             self.give_way(look)
             yield
         finally:
+            dismiss_team()
             self.release()
 
     def give_way(self, look: Callable[[], None]) -> None:

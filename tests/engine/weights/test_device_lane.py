@@ -56,6 +56,17 @@ def test_turns_never_overlap() -> None:
     assert most == [1] and inside == [0]
 
 
+def test_a_lane_is_not_busy_for_who_holds_it() -> None:
+    lane, seen = DeviceLane("cpu"), list[bool]()
+    assert not lane.busy
+    with lane.turn():
+        assert not lane.busy
+        in_thread(lambda: seen.append(lane.busy)).join(LONG)
+        with lane.turn():
+            assert not lane.busy
+    assert seen == [True] and not lane.busy
+
+
 def test_first_come_first_served() -> None:
     lane, order = DeviceLane("cpu"), list[int]()
 
