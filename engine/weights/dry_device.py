@@ -1,15 +1,17 @@
 """A device without memory: nodes run there without computing anything, and the bytes that they would hold are counted.
 
-Tensors there have a shape and a type, and no numbers (torch's meta tensors). What is brought from there to the host is
-zeros, and a number that the host reads there is 1. Attention and norms that GPUs have one kernel for are one operation.
-Nothing of it outlives the block. Imports torch.
+Tensors there have a shape and a type, and no numbers (torch's meta tensors), but for those that follow from the whole
+numbers of the host: masks, tokens, lengths and places are known there too, since networks are called for as many tokens
+as a mask has. Of what is not known, the host gets zeros, and reads 1 where it reads a number; where sizes follow from
+such numbers, all are 1: a mask has all tokens, and one expert of a network gets all of them. Attention and norms that
+GPUs have one kernel for are one operation. Nothing of it outlives the block. Imports torch.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from types import TracebackType
@@ -28,6 +30,12 @@ HOME = torch.device(DRY_DEVICE)
 BLOCK = 512
 """CUDA's allocator gives memory in multiples of so many bytes."""
 
+MOST_BROUGHT = 2**16
+"""Elements of a tensor that keeps its numbers where it comes from the host."""
+
+MOST_KNOWN = 2**20
+"""Elements of one that is computed from such."""
+
 FUSED: Mapping[Any, Callable[..., Tensor]] = {
     torch.nn.functional.scaled_dot_product_attention: lambda query, key, value, *others, **options: torch.empty(
         (*query.shape[:-1], value.shape[-1]), dtype=query.dtype, device=query.device
@@ -45,16 +53,18 @@ class DryTensor(torch.Tensor):
 
     Args:
         blank: its shape and type, a tensor of torch's meta device.
+        known: its numbers, on the host; views of one storage are views of one here too.
     """
 
     blank: Tensor
+    known: Tensor | None
 
     device_in_use: ClassVar[DryDevice | None] = None
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
-    def __new__(cls, blank: Tensor) -> DryTensor:
+    def __new__(cls, blank: Tensor, known: Tensor | None = None) -> DryTensor:
         # In inference mode a view of a tensor that was made outside of it is one of its kind too.
         with torch.inference_mode(blank.is_inference()):
             made: DryTensor = torch.Tensor._make_wrapper_subclass(
@@ -67,7 +77,7 @@ class DryTensor(torch.Tensor):
                 device=HOME,
                 requires_grad=False,
             )
-        made.blank = blank
+        made.blank, made.known = blank, known
         return made
 
     def __repr__(self) -> str:  # type: ignore[override]
@@ -95,6 +105,7 @@ class DryDevice:
     def __init__(self) -> None:
         self.held = self.peak = 0
         self._tensors: dict[int, tuple[int, int]] = {}  # bytes and tensors of each storage
+        self._overwritten: set[int] = set()  # storages that were given numbers that are not known
         self._open = ExitStack()
 
     def __enter__(self) -> DryDevice:
@@ -131,26 +142,94 @@ class DryDevice:
                 return func.decompose(*args, **kwargs)
         name = func._schema.name.removeprefix("aten::")
         if name == "_local_scalar_dense":
-            return _one(args[0].dtype)
+            known = self._known_of(args[0])
+            return _one(args[0].dtype) if known is None else known.item()
+        if name == "equal":
+            pair = self._numbers(func, args, kwargs)
+            return func(*pair[0]) if pair else True
         if name == "copy_" and not isinstance(args[0], DryTensor):
-            return args[0].zero_()
-        blank_args, blank_kwargs = tree_map(_blank_of, (tuple(args), dict(kwargs)))
+            known = self._known_of(args[1])
+            return args[0].zero_() if known is None else args[0].copy_(known)
+        numbers = self._numbers(func, args, kwargs)
+        if torch.Tag.dynamic_output_shape in func.tags and not _is_indexed(args):
+            sizing = numbers or self._numbers(func, args, kwargs, torch.ones_like)
+            found = func(*sizing[0], **sizing[1])
+            results, known = tree_map(_blank_like, found), found if numbers or not found.is_floating_point() else None
+        else:
+            blank_args, blank_kwargs = tree_map(_blank_of, (self._by_rows(args), dict(kwargs)))
+            if wanted is not None:
+                blank_kwargs["device"] = torch.device("meta")
+            results = func(*blank_args, **blank_kwargs)
+            known = func(*numbers[0], **numbers[1]) if numbers and _are_few(results) else None
+        if known is None:
+            self._overwritten.update(one.blank.untyped_storage()._cdata for one in _written(func, args, kwargs))
         if wanted is not None and wanted != HOME:
-            return _like_on_host(func(*blank_args, **{**blank_kwargs, "device": torch.device("meta")}), wanted)
-        if wanted is not None:
-            blank_kwargs["device"] = torch.device("meta")
-        return self._placed(func(*blank_args, **blank_kwargs), [one for one in leaves if isinstance(one, DryTensor)])
+            return _zeros_on(results, wanted) if known is None else known
+        return self._placed(results, known, [one for one in leaves if isinstance(one, DryTensor)])
 
-    def _placed(self, results: Any, given: Sequence[DryTensor]) -> Any:
+    def _known_of(self, tensor: Tensor) -> Tensor | None:
+        """The numbers of a tensor, where they are known; those of the host are where they are few and whole."""
+        if isinstance(tensor, DryTensor):
+            stale = tensor.blank.untyped_storage()._cdata in self._overwritten
+            return None if stale else tensor.known
+        few = tensor.numel() <= (1 if tensor.is_floating_point() or tensor.is_complex() else MOST_BROUGHT)
+        return tensor if few and tensor.device.type == "cpu" else None
+
+    def _numbers(
+        self,
+        func: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        unknown: Callable[..., Tensor] | None = None,
+    ) -> Any:
+        """The arguments of an operation as those of one on the host; None where not all numbers are known.
+
+        Args:
+            unknown: gives numbers in place of those that are not, like a tensor.
+        """
+        # What is drawn would be drawn from the host's generator, which others use.
+        if torch.Tag.nondeterministic_seeded in func.tags or "empty" in func._schema.name:
+            return None
+        given = [one for one in tree_leaves((args, dict(kwargs))) if isinstance(one, Tensor)]
+        if unknown is None and any(self._known_of(one) is None for one in given):
+            return None
+
+        def on_host(value: Any) -> Any:
+            if isinstance(value, torch.device):
+                return torch.device("cpu")
+            if not isinstance(value, DryTensor):
+                return value
+            known = self._known_of(value)
+            return unknown(value.blank, device="cpu") if known is None and unknown else known
+
+        return tree_map(on_host, (tuple(args), dict(kwargs)))
+
+    def _by_rows(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """Arguments of an operation with the masks that it is indexed by as numbers of rows, as many as are true."""
+        if not _is_indexed(args):
+            return tuple(args)
+        indices: list[Any] = []
+        for one in args[1]:
+            if isinstance(one, DryTensor) and one.dtype in (torch.bool, torch.uint8):
+                known = self._known_of(one)
+                mask = torch.ones_like(one.blank, device="cpu") if known is None else known
+                indices += [_blank_like(rows) for rows in mask.nonzero().unbind(1)]
+            else:
+                indices.append(one)
+        return (args[0], indices, *args[2:])
+
+    def _placed(self, results: Any, known: Any, given: Sequence[DryTensor]) -> Any:
         """Results on the device; what an operation has changed and gives back is the same tensor as before."""
-        known = {id(one.blank): one for one in given}
+        same = {id(one.blank): one for one in given}
 
-        def placed(one: Any) -> Any:
+        def placed(one: Any, number: Any) -> Any:
             if not isinstance(one, Tensor):
                 return one
-            return known[id(one)] if id(one) in known else self._taken(DryTensor(one))
+            return same[id(one)] if id(one) in same else self._taken(DryTensor(one, number))
 
-        return tree_map(placed, results)
+        if known is None:
+            return tree_map(lambda one: placed(one, None), results)
+        return tree_map(placed, results, known)
 
     def _taken(self, tensor: DryTensor) -> DryTensor:
         """A tensor that is counted; those that share a storage count once."""
@@ -170,6 +249,7 @@ class DryDevice:
             self._tensors[key] = (size, tensors - 1)
         else:
             self.held -= size
+            self._overwritten.discard(key)
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -206,9 +286,31 @@ def _blank_of(value: Any) -> Any:
     return value.blank if isinstance(value, DryTensor) else value
 
 
-def _like_on_host(blanks: Any, device: torch.device) -> Any:
+def _blank_like(value: Any) -> Any:
+    return torch.empty_like(value, device="meta") if isinstance(value, Tensor) else value
+
+
+def _zeros_on(blanks: Any, device: torch.device) -> Any:
     """Zeros on the host in place of what is brought from the device."""
     return tree_map(lambda one: torch.zeros_like(one, device=device) if isinstance(one, Tensor) else one, blanks)
+
+
+def _is_indexed(args: Sequence[Any]) -> bool:
+    """Whether an operation has a list of indices, as `index` and `index_put`."""
+    return len(args) > 1 and isinstance(args[1], (list, tuple)) and any(isinstance(one, Tensor) for one in args[1])
+
+
+def _are_few(results: Any) -> bool:
+    """Whether results are small enough to be computed on the host."""
+    return sum(one.numel() for one in tree_leaves(results) if isinstance(one, Tensor)) <= MOST_KNOWN
+
+
+def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[DryTensor]:
+    """The tensors on the device that an operation writes to."""
+    for place, one in enumerate(func._schema.arguments):
+        if one.alias_info is not None and one.alias_info.is_write:
+            given = args[place] if place < len(args) else kwargs.get(one.name)
+            yield from (tensor for tensor in tree_leaves(given) if isinstance(tensor, DryTensor))
 
 
 def _one(dtype: torch.dtype) -> bool | int | float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from weft.engine import (
     ADDED_LATER,
@@ -15,7 +15,6 @@ from weft.engine import (
     NodeProblem,
     Range,
     Upstream,
-    all_but,
     node,
 )
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
@@ -32,9 +31,20 @@ def _fits(encoder: Upstream) -> Iterator[NodeProblem]:
     yield from other_texts_fit(encoder)
 
 
-@node(
-    category="conditioning", lane="gpu", version=3, fits=_fits, traits=(MemoryUse(all_but("text", "text_2", "text_3")),)
-)
+SHORT = 127
+"""Characters of a text that takes as much memory as any shorter one."""
+
+
+def _length_counts(literals: Mapping[str, Any]) -> dict[str, Any]:
+    """The literals of a call with the lengths of its texts in place of these, in powers of two.
+
+    Language models and the networks that read them compute as many tokens as a text has.
+    """
+    texts = {name: literals[name] or "" for name in ("text", "text_2", "text_3") if name in literals}
+    return {**literals, **{name: max(len(text), SHORT).bit_length() for name, text in texts.items()}}
+
+
+@node(category="conditioning", lane="gpu", version=3, fits=_fits, traits=(MemoryUse(_length_counts),))
 def TextEncode(
     text_encoder: TextEncoder[F],
     text: str,

@@ -82,12 +82,8 @@ def sampled(
         InputError: where the guide, the latents and the settings do not go together.
     """
     with ExitStack() as held, torch.inference_mode():
-        with context.weights(guide.model, Denoiser, patches=patches_of(guide)) as model:
-            run = _run(guide, model, latent, settings, context)
-            guide = _begun(guide, run, latent.batch_size)
-            start = _start(latent, model, run, settings)
-        trained = int(model.scheduler.get("num_train_timesteps", 1000))
-        predict = held.enter_context(predictions_of(guide, latent, run, trained, context))
+        guide, run, start, trained, colours = _prepared(guide, latent, settings, context, held)
+        predict = predictions_of(guide, latent, run, trained, context, held)
         mask = start.mask_for_the_rest(latent.mask)
 
         def recorded(noisy: Tensor, denoised: Tensor) -> None:
@@ -99,7 +95,7 @@ def sampled(
         samples = run.sample(
             predict,
             start.latents,
-            _step_callback(context, _colours(model, context)),
+            _step_callback(context, colours),
             keep_noise=settings.keep_noise,
             record=recorded if record else None,
             repainting=start.repainting,
@@ -107,6 +103,23 @@ def sampled(
         samples = _with_first_frames(samples, guide)
     goes_on = settings.keep_noise and not run.complete
     return replace(latent, samples=samples.cpu(), mask=mask if goes_on else None, deviation=None)
+
+
+def _prepared(
+    guide: Guide[Any], latent: Latent[Any], settings: SamplingSettings, context: Context, held: ExitStack
+) -> tuple[Guide[Any], SamplingRun, RunStart, int, LatentRGBFactors]:
+    """A guide with its first pictures drawn, a walk, what it starts from, the timesteps of training, and colours.
+
+    Args:
+        held: is given the guide's model, which nothing that is returned refers to: where another model takes over, no
+            memory is to be kept for this one.
+    """
+    model = held.enter_context(context.weights(guide.model, Denoiser, patches=patches_of(guide)))
+    run = _run(guide, model, latent, settings, context)
+    guide = _begun(guide, run, latent.batch_size)
+    start = _start(latent, model, run, settings)
+    trained = int(model.scheduler.get("num_train_timesteps", 1000))
+    return guide, run, start, trained, _colours(model, context)
 
 
 def _begun(guide: Guide[Any], run: SamplingRun, batch: int) -> Guide[Any]:

@@ -5,8 +5,8 @@ Imports torch: only the bodies of nodes import this module. Read next: `weft.nod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor
@@ -27,33 +27,44 @@ class SwitchedPredictions:
         above: the guide of high levels.
         below: the other one.
         limit: the first timestep that is one of the high levels.
+        held: has the model of the first guide already.
     """
 
     def __init__(
-        self, enter: Callable[[ExitStack, Guide[Any]], Predict], above: Guide[Any], below: Guide[Any], limit: float
+        self,
+        enter: Callable[[ExitStack, Guide[Any]], Predict],
+        above: Guide[Any],
+        below: Guide[Any],
+        limit: float,
+        held: ExitStack,
     ) -> None:
         self.enter = enter
         self.guides = (above, below)
         self.limit = limit
-        self.held = ExitStack()
-        self.entered: tuple[bool, Predict] | None = None
+        self.held = held
+        self.below = False
+        self.predict: Predict | None = None
 
     def __call__(self, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         below = position.time < self.limit
-        if self.entered is None or self.entered[0] is not below:
+        if below is not self.below:
+            self.predict = None  # refers to the model, which is to be gone before the other one comes
             self.held.close()
-            self.entered = (below, self.enter(self.held, self.guides[below]))
-        return self.entered[1](latents, timestep, position)
+            self.below = below
+        if self.predict is None:
+            self.predict = self.enter(self.held, self.guides[below])
+        return self.predict(latents, timestep, position)
 
 
-@contextmanager
 def predictions_of(
-    guide: Guide[Any], latent: Latent[Any], run: SamplingRun, trained_steps: int, context: Context
-) -> Iterator[Predict]:
+    guide: Guide[Any], latent: Latent[Any], run: SamplingRun, trained_steps: int, context: Context, held: ExitStack
+) -> Predict:
     """The predictions of a guide for latents; of the guide that takes over from it at lower noise levels, if any.
 
     Args:
         trained_steps: timesteps of the training.
+        held: has the model of the guide, and is given the rest; closed before the model of a guide that takes over is
+            loaded.
 
     Raises:
         InputError: where a guide does not fit its model or the latents.
@@ -63,10 +74,6 @@ def predictions_of(
         model = held.enter_context(context.weights(one.model, Denoiser, patches=patches_of(one)))
         return held.enter_context(guided(seen_pictures(one, model, latent, run), model, latent, context))
 
-    with ExitStack() as held:
-        if guide.later is None:
-            yield entered(held, guide)
-            return
-        switched = SwitchedPredictions(entered, guide, guide.later, guide.boundary * trained_steps)
-        held.callback(lambda: switched.held.close())
-        yield switched
+    if guide.later is None:
+        return entered(held, guide)
+    return SwitchedPredictions(entered, guide, guide.later, guide.boundary * trained_steps, held)

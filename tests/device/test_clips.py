@@ -42,22 +42,21 @@ WIDE = 320
 
 PICTURED = (
     *("wan-pictures", "wan-ends", "wan-5b-pictures", "wan-experts-pictures"),
-    *("ltx-pictures", "cogvideox-pictures", "svd"),
+    *("ltx-pictures", "cogvideox-pictures", "cogvideox-patched-pictures", "hunyuan-video-pictures", "svd"),
 )
 """Models whose clips begin with a picture."""
 
-SEEING = ("wan-pictures", "wan-ends", "svd")
+SEEING = ("wan-pictures", "wan-ends", "hunyuan-video-pictures", "svd")
 """Those that read it by an image encoder too."""
 
 MODELS = (
     *("wan", "wan-5b", "wan-experts", "ltx", "ltx-timed"),
-    *("cogvideox", "cogvideox-turned", "cogvideox-learned", *PICTURED),
+    *("cogvideox", "cogvideox-turned", "cogvideox-learned", "cogvideox-patched", "hunyuan-video", *PICTURED),
 )
 
 WAYS = [
     *((model, "clip") for model in MODELS),
-    *((model, "LoRA") for model in ("wan", "wan-5b", "ltx", "cogvideox")),
-    *((model, "tiled") for model in ("wan", "wan-5b", "ltx", "cogvideox")),
+    *((model, way) for way in ("LoRA", "tiled") for model in ("wan", "wan-5b", "ltx", "cogvideox", "hunyuan-video")),
 ]
 
 

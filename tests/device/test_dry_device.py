@@ -28,7 +28,10 @@ FAMILIES = (
     *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana", "qwen-edit"),
 )
 
-CLIPS = ("wan", "wan-5b", "ltx", "cogvideox", "svd")
+CLIPS = (
+    *("wan", "wan-pictures", "wan-5b", "wan-experts", "ltx", "svd"),
+    *("cogvideox", "cogvideox-patched", "cogvideox-patched-pictures", "hunyuan-video", "hunyuan-video-pictures"),
+)
 
 TEXTS = {"dit": "207", "ddpm": "", "consistency": ""}
 
@@ -37,7 +40,7 @@ SIZES = ((64, 1), (128, 1), (192, 2))
 
 PIXELS = ((32, 1), (32, 2), (32, 4))
 
-CLIP_SIZES = ((64, 5), (64, 9), (128, 9))
+CLIP_SIZES = ((64, 9), (64, 17), (128, 9))
 """Sides in pixels, and frames."""
 
 FIXED = {"dit": ((128, 1), (128, 2), (128, 3)), "ddpm": PIXELS, "consistency": PIXELS}
@@ -147,6 +150,19 @@ def without_torch(store: Path, graph: Path) -> int:
     """What a plan says of the peak, in a process that imports no torch."""
     asked = [sys.executable, "-c", LIGHT, str(store), str(graph)]
     return int(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
+
+
+def test_a_long_text_is_counted_apart(tmp_path: Path) -> None:
+    def graph(text: str) -> Graph:
+        with Graph() as graph:
+            graph.output("prompt", TextEncode(LoadCheckpoint(EMBEDDED).text_encoder, text))
+        return graph
+
+    with Engine(store=tmp_path / "store", device="cpu") as engine:
+        short = needs(engine.plan(graph("a lake"), memory=True))
+        assert needs(engine.plan(graph("a lake at night"))) == short
+        assert not needs(engine.plan(graph("a lake at night, " * 30)))
+        assert needs(engine.plan(graph("a lake at night, " * 30), memory=True))["text_encode"] > short["text_encode"]
 
 
 def test_needs_are_those_of_the_device_and_known_later_without_torch(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def Multiply(side: int, rounds: int = 1, seed: int = 0, *, context: Context = IN
 
 @node(lane="gpu")
 def CountOthers(side: int, *, context: Context = INJECTED) -> int:
-    """Count what is not 0, which takes numbers."""
-    return len(torch.ones(side, device=context.device).nonzero())
+    """Count what is not 0 by a library that reads the memory of the host."""
+    return int(torch.ones(side, device=context.device).numpy().astype(bool).sum())
 
 
 @node(lane="gpu")

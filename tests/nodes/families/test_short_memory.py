@@ -107,6 +107,14 @@ def test_a_picture_fits_into_less_than_its_models_need_together(
     assert not short.left
 
 
+def test_a_sampler_loads_its_network_once_where_nothing_stays_in_memory() -> None:
+    heard: list[events.Event] = []
+    with Engine(store=None, device="cpu", weights=1) as engine:
+        engine.run(sampling_by_two_prompts("builtin:landscapes", 32), listener=heard.append)
+    reliefs = [one for one in heard if isinstance(one, events.MemoryRelieved) and one.type == "KSampler"]
+    assert [one.action for one in reliefs] == ["evicted"]
+
+
 @pytest.mark.slow
 def test_a_large_picture_is_decoded_in_tiles_where_it_does_not_fit(
     cuda: PretendedDevices, zoo: Zoo, models: Path
