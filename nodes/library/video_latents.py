@@ -87,9 +87,13 @@ def VAEDecodeVideo(
     *,
     rate: Annotated[float, Range(0.01, 1000.0)] = 8.0,
     tile: Tile = 0,
+    chunk: Annotated[int, Range(0, MOST_FRAMES), ADDED_LATER] = 0,
     context: Context = INJECTED,
 ) -> Video:
     """Decode the latents of a clip into its frames, a few at a time, so that long clips take no more memory.
+
+    Frames are those that the VAE gives for the whole clip at once. Stable Video Diffusion's norms a frame by all that
+    it decodes together, which is the whole clip, as in diffusers' pipeline; `chunk` decodes fewer.
 
     The clips of a batch come one after the other; TakeLatents takes one of them. A clip that was stopped on the way, or
     whose process was killed, goes on at the part where it was (the setting `checkpoint_every` says how often that is
@@ -100,6 +104,9 @@ def VAEDecodeVideo(
         latent: from KSampler or VAEEncodeVideo.
         rate: frames a second: 8 for AnimateDiff, as it was trained.
         tile: decode frames in pieces of about this side, in pixels, as VAEDecode does. 0 decodes each whole.
+        chunk: frames that Stable Video Diffusion's VAE decodes together at most (diffusers' `decode_chunk_size`), so
+            that long clips take no more memory; colours may change a little from one chunk to the next, so give 8 or
+            more. 0 decodes all together. Other VAEs need none.
     """
     import torch
 
@@ -115,7 +122,7 @@ def VAEDecodeVideo(
         frames = torch.empty((count, latent.height, latent.width, 3), dtype=torch.uint8)
         reached = DecodedSoFar.of(context.checkpointed(), frames)
         for number in range(reached.item, latent.batch_size):
-            for pixels in autoencoder.decoded_parts(samples[number, None], reached.part, reached.memory):
+            for pixels in autoencoder.decoded_parts(samples[number, None], reached.part, reached.memory, chunk):
                 part = finite(pixels, vae.dtype)
                 frames[reached.done : reached.done + len(part)] = (part.clamp(0, 1) * 255).round_().byte()
                 reached = reached.further(len(part))

@@ -122,12 +122,15 @@ class Autoencoder:
         """Frames of a clip of so many latent frames."""
         return (frames - 1) * self.time_factor + 1
 
-    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
+    def decoded_parts(
+        self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY, chunk: int = 0
+    ) -> Iterator[Tensor]:
         """The frames of one clip `[1, channel, frame, height, width]` as pictures, a few at a time.
 
         Args:
             begin: the first part that is decoded.
             memory: what `decoding_memory` gave after the part before it.
+            chunk: frames that are decoded together at most, by a VAE that decodes those of a clip together; 0 for all.
         """
         for frame in range(begin, latents.shape[2]):
             yield self.decode(latents[:, :, frame])
@@ -256,7 +259,9 @@ class VideoAutoencoder(Autoencoder):
         """Qwen-Image-Layered's has four channels of pixels."""
         return bool(self.network.config.get("input_channels") == 4)
 
-    def decoded_parts(self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY) -> Iterator[Tensor]:
+    def decoded_parts(
+        self, latents: Tensor, begin: int = 0, memory: Mapping[str, Any] = NO_MEMORY, chunk: int = 0
+    ) -> Iterator[Tensor]:
         """A latent frame at a time, with what the network remembers of those before it; whole in its own tiles."""
         network = self.network
         if network.use_tiling:

@@ -1,60 +1,42 @@
 """The decoder of HunyuanVideo 1.5 over one latent frame at a time: the same result as over the whole clip.
 
 Nothing in it looks ahead: a convolution over time sees the two frames before its own, attention all that came before,
-norms one place. So a frame follows from itself and from what layers saw of those before it. The layers of diffusers'
-class take a clip whole and know of nothing before it, so that for the time of a decoding they are called in other ways.
+norms one place. So a frame follows from itself and from what layers saw of those before it.
 
 Imports torch: only bodies of methods that nodes call import this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from weft.nodes.models.remembering_decoder import LayerCall, RememberingDecoder
+
 CONVOLUTION, ATTENTION, UPSAMPLING = "HunyuanVideo15CausalConv3d", "HunyuanVideo15AttnBlock", "HunyuanVideo15Upsample"
 """The classes of diffusers whose layers look at other frames."""
 
 
-class RememberingDecoder:
-    """A decoder that goes on with the frames that it is given.
+class CausalDecoder(RememberingDecoder):
+    """The decoder, which is given a latent frame at a time.
 
-    Args:
-        decoder: diffusers' own.
-        memory: what its layers saw of the frames before, by their names: tensors of `[batch, channel, frame, height,
-            width]`, and of the keys and values of attention `[batch, element, channel]`.
+    It remembers frames `[batch, channel, frame, height, width]`, and keys and values of attention `[batch, element,
+    channel]`.
     """
 
-    def __init__(self, decoder: Any, memory: Mapping[str, Tensor]) -> None:
-        self.decoder = decoder
-        self.memory = dict(memory)
-
-    def __call__(self, latents: Tensor) -> Tensor:
-        """Pixels in -1..1 of the next latent frame `[batch, channel, 1, height, width]`."""
-        with self._calls(begins=not self.memory):
-            pixels: Tensor = self.decoder(latents)
+    def part(self, latents: Tensor, number: int, **options: Any) -> Tensor:
+        with self.remembering():
+            pixels: Tensor = self.decoder(latents[:, :, number : number + 1], **options)
         return pixels
 
-    @contextmanager
-    def _calls(self, begins: bool) -> Iterator[None]:
-        """The layers over time are called with what they remember, while it is open.
-
-        Args:
-            begins: whether the frame is the first of its clip, which stands for one picture alone.
-        """
-        calls: Mapping[str, Callable[..., Tensor]] = {CONVOLUTION: self._convolution, ATTENTION: self._attention}
-        if not begins:
-            calls = {**calls, UPSAMPLING: _upsampling}
-        with ExitStack() as undone:
-            for name, layer in self.decoder.named_modules():
-                if call := calls.get(type(layer).__name__):
-                    undone.callback(_called(layer, partial(call, name, layer)))
-            yield
+    def calls(self) -> Mapping[str, LayerCall]:
+        """The first frame of a clip stands for one picture alone, so that its upsampling is diffusers' own."""
+        calls: Mapping[str, LayerCall] = {CONVOLUTION: self._convolution, ATTENTION: self._attention}
+        return {**calls, UPSAMPLING: _upsampling} if self.memory else calls
 
     def _convolution(self, name: str, layer: Any, frames: Tensor) -> Tensor:
         """A convolution over the frames and those before them; the first frame of a clip stands for these."""
@@ -84,17 +66,3 @@ def _upsampling(name: str, layer: Any, frames: Tensor) -> Tensor:
     spread = partial(layer._dcae_upsample_rearrange, r1=2 if layer.add_temporal_upsample else 1)
     larger: Tensor = spread(layer.conv(frames)) + spread(frames.repeat_interleave(layer.repeats, dim=1))
     return larger
-
-
-def _called(layer: Any, call: Callable[..., Tensor]) -> Callable[[], None]:
-    """Have a layer do another thing; gives the function that undoes it."""
-    before = layer.__dict__.get("forward")
-    layer.forward = call
-
-    def undo() -> None:
-        if before is None:
-            del layer.forward
-        else:
-            layer.forward = before
-
-    return undo

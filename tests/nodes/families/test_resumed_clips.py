@@ -23,22 +23,29 @@ from weft.nodes.values import Latent
 
 
 @node(lane="cpu")
-def GiveNoise(frames: int, channels: int, step: int) -> Latent[Any]:
+def GiveNoise(frames: int, channels: int, step: int, factor: int) -> Latent[Any]:
     """Latents of two clips of random colours."""
     numbers = torch.Generator().manual_seed(1)
-    side = 2 if channels == 32 else 4
+    side = 32 // factor
     samples = torch.randn(2, channels, (frames - 1) // step + 1, side, side, generator=numbers)
     return Latent(32, 32, 2, samples, length=frames)
 
 
-CLIPS = {"wan": 16, "cogvideox": 16, "hunyuan-video": 32}
-"""Models whose VAEs remember frames, and channels of their latents."""
+CLIPS = {
+    "wan": (16, 4, 8),
+    "cogvideox": (16, 4, 8),
+    "hunyuan-video": (32, 4, 16),
+    "ltx": (128, 8, 32),
+    "svd": (4, 1, 2),
+}
+"""Models whose VAEs remember frames or decode several together: channels, frames and pixels to a latent element."""
 
 
 def decoding(model: str, frames: int) -> Graph:
     with Graph(outputs={"video": Link("vae_decode_video")}) as graph:
-        sizes = {"channels": CLIPS[model], "step": 4} if model in CLIPS else {"channels": 4, "step": 1}
-        VAEDecodeVideo(LoadCheckpoint(model).vae, GiveNoise(frames=frames, **sizes))
+        channels, step, factor = CLIPS.get(model, (4, 1, 8))
+        noise = GiveNoise(frames=frames, channels=channels, step=step, factor=factor)
+        VAEDecodeVideo(LoadCheckpoint(model).vae, noise, chunk=3)
     return graph
 
 
@@ -57,7 +64,15 @@ def decoded(store: Path, models: Path, graph: Graph, stop: int = 0) -> tuple[lis
 
 @pytest.mark.parametrize(
     ("model", "frames", "stop"),
-    [("wan", 13, 9), ("wan", 9, 14), ("epsilon", 3, 2), ("cogvideox", 17, 9), ("hunyuan-video", 9, 14)],
+    [
+        ("wan", 13, 9),
+        ("wan", 9, 14),
+        ("epsilon", 3, 2),
+        ("cogvideox", 17, 9),
+        ("hunyuan-video", 9, 14),
+        ("ltx", 9, 9),
+        ("svd", 5, 3),
+    ],
 )
 def test_a_clip_that_was_stopped_goes_on_at_its_part(
     tmp_path: Path, models: Path, zoo: Callable[[str], str], model: str, frames: int, stop: int

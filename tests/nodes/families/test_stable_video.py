@@ -82,6 +82,14 @@ def test_rate_motion_and_noise_act_as_in_the_pipeline(engine: Engine, theirs: Cl
     assert_same(frames_of(engine, graph), theirs(frames=6, **given)[0])
 
 
+@pytest.mark.slow
+def test_frames_are_decoded_in_chunks_as_in_the_pipeline(engine: Engine, theirs: Clip) -> None:
+    graph = video_graph("svd", 5, texts=WORDLESS, guided=moving()).replace({"vae_decode_video.chunk": 2})
+    made = frames_of(engine, graph)
+    assert_same(made, theirs(frames=5, decode_chunk_size=2)[0])
+    assert numpy.abs(made.astype(int) - theirs(frames=5)[0]).max() > 2
+
+
 def test_what_sets_nothing_in_motion_is_refused_before_a_run(engine: Engine, theirs: Clip) -> None:
     with refused("wrong-guide"):
         engine.run(video_graph("svd", FRAMES, texts=WORDLESS))

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.nodes.clips import clip
+from tests.nodes.library.test_latent import LargestAmount
 from tests.refusals import refused
 from weft.engine import Engine, Graph, Link, node
 from weft.nodes import (
@@ -26,7 +27,7 @@ from weft.nodes import (
     VAEEncodeVideo,
 )
 from weft.nodes.models.autoencoder import VideoAutoencoder
-from weft.nodes.models.clip_autoencoders import HunyuanVideoAutoencoder
+from weft.nodes.models.clip_autoencoders import HunyuanVideoAutoencoder, LTXVideoAutoencoder
 from weft.nodes.values import Latent
 
 
@@ -91,6 +92,69 @@ def test_the_vae_of_hunyuan_video_decodes_in_parts_what_it_decodes_whole() -> No
     parts = [*autoencoder.decoded_parts(latents)]
     assert [len(one) for one in parts] == [1, 4, 4, 4]
     assert (torch.cat(parts) - autoencoder.decode(latents)[0]).abs().max() < 1e-5
+
+
+LTX: dict[str, dict[str, Any]] = {
+    "0.9": {},
+    "0.9.1": {"timestep_conditioning": True, "decoder_inject_noise": (True, True, True, False, False)},
+    "0.9.5": {
+        "timestep_conditioning": True,
+        "decoder_block_out_channels": (8, 16, 32),
+        "decoder_spatio_temporal_scaling": (True,) * 3,
+        "decoder_layers_per_block": (1,) * 4,
+        "decoder_inject_noise": (False,) * 4,
+        "upsample_residual": (True,) * 3,
+        "upsample_factor": (2,) * 3,
+    },
+    "that never looks ahead": {"decoder_causal": True},
+}
+"""What differs between the VAEs of LTX-Video."""
+
+
+def ltx(version: str) -> LTXVideoAutoencoder:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"block_out_channels": (8,) * 4, "decoder_block_out_channels": (8,) * 4}
+    sizes |= {"layers_per_block": (1,) * 5, "decoder_layers_per_block": (1,) * 5, "latent_channels": 16}
+    classes: Any = diffusers
+    network = classes.AutoencoderKLLTXVideo(**{**sizes, **LTX[version]}).eval().requires_grad_(False)
+    for name, scale in network.named_parameters():
+        if "per_channel_scale" in name:
+            scale.normal_()
+    return LTXVideoAutoencoder(network, 16, 32, 8)
+
+
+@pytest.mark.parametrize("version", LTX)
+@pytest.mark.parametrize("frames", [1, 2, 10])
+def test_the_vae_of_ltx_video_decodes_in_parts_what_it_decodes_whole(version: str, frames: int) -> None:
+    autoencoder, latents = ltx(version), torch.randn(1, 16, frames, 2, 1)
+    parts = [*autoencoder.decoded_parts(latents)]
+    assert max(map(len, parts)) <= 8 and sum(map(len, parts)) == 8 * frames - 7
+    assert (torch.cat(parts) - whole_of(autoencoder, latents)).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def whole_of(autoencoder: LTXVideoAutoencoder, latents: torch.Tensor) -> torch.Tensor:
+    """What diffusers' network decodes; the noise of each block is drawn by its number."""
+    network = autoencoder.network
+    blocks = [one for one in network.decoder.modules() if type(one).__name__ == "LTXVideoResnetBlock3d"]
+    for number, block in enumerate(blocks):
+        block.register_forward_pre_hook(
+            lambda _, given, number=number: (*given[:2], torch.Generator().manual_seed(number))
+        )
+    pixels = network.decode(latents, **autoencoder.decoding_options(latents), return_dict=False)[0]
+    pictures: torch.Tensor = ((pixels[0].movedim(0, -1) + 1) / 2).clamp(0, 1)
+    return pictures
+
+
+def test_the_vae_of_ltx_video_takes_no_more_memory_for_long_clips() -> None:
+    autoencoder, peaks = ltx("0.9.1"), []
+    for frames in (12, 48):
+        latents = torch.randn(1, 16, frames, 1, 1)
+        with LargestAmount() as amount:
+            for _ in autoencoder.decoded_parts(latents):
+                pass
+        peaks.append(amount.peak)
+    assert peaks[1] <= 1.1 * peaks[0]
 
 
 def test_a_long_decode_ends_within_one_frame_of_its_cancellation(engine: Engine) -> None:
