@@ -18,7 +18,7 @@ class TrainedControlNet(NamedTuple, Generic[F]):
     losses: list[float]
 
 
-@node(category="training", lane="gpu", check=check_optimizer, traits=(Work(training_work),))
+@node(category="training", version=2, lane="gpu", check=check_optimizer, traits=(Work(training_work),))
 def TrainControlNet(
     model: Model[F],
     text_encoder: TextEncoder[F],
@@ -46,9 +46,9 @@ def TrainControlNet(
     """Train a ControlNet for a UNet on pairs of pictures (https://arxiv.org/abs/2302.05543).
 
     It begins as a copy of the UNet's first half and learns what its own pictures say about the others: edges, depth,
-    poses. It takes far more pictures and steps than a LoRA: hundreds of pictures for the embedded model, tens of
-    thousands for others. Equal inputs give the same weights, bit for bit, also where the training was stopped and went
-    on.
+    poses. It takes more pictures and steps than a LoRA: for the embedded model 200 pictures and 400 steps of 8, with
+    `debiased`, since what lies where is decided at high noise; for others tens of thousands of pictures. Equal inputs
+    give the same weights, bit for bit, also where the training was stopped and went on.
 
     Args:
         model: from LoadCheckpoint: SD 1.x, SD 2.x or SDXL.

@@ -1,6 +1,6 @@
 """What the embedded model learns of a few pictures, as judges of its pictures see it.
 
-`pytest -m slow tests/nodes/fine_tuning/test_what_is_learned.py`: about six minutes of one core.
+`pytest -m slow tests/nodes/fine_tuning/test_what_is_learned.py`: about nine minutes of one core.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.training import KINDS, Figures, Options
+
+ASKED = ("prompts of all", "prompts of the time")
+"""How figures of edges end."""
 
 pytestmark = pytest.mark.slow
 
@@ -37,3 +40,8 @@ def test_a_subject_is_learned_under_its_word_and_its_class_is_kept_by_pictures_o
 
 def test_a_word_is_learned(tmp_path: Path) -> None:
     assert figures("word", tmp_path)["way"] > 0.75
+
+
+def test_edges_of_pictures_that_were_not_seen_are_followed(tmp_path: Path) -> None:
+    found = figures("edges", tmp_path)
+    assert all(found[f"with, {asked}"] > found[f"without, {asked}"] + 0.2 for asked in ASKED)

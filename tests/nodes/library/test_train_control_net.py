@@ -62,6 +62,9 @@ class RestatedControlNet(Restated):
         unet = self.pipeline.unet
         torch.manual_seed(SEED)
         network = diffusers.ControlNetModel.from_unet(unet).train()
+        for layer in (network.controlnet_cond_embedding.conv_in, *network.controlnet_cond_embedding.blocks):
+            torch.nn.init.kaiming_normal_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
         optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
         found = []
         for step in range(STEPS):
