@@ -16,6 +16,7 @@ from weft.engine.graph import document
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.graph import Graph
 from weft.engine.keys import Digest, digest
+from weft.engine.latest_entries import LatestEntries
 from weft.engine.serve.graph_folder import GraphFolder
 from weft.engine.serve.served_run import RunRequest
 from weft.engine.unicode_text import exact_json
@@ -79,7 +80,9 @@ class Admission:
     graphs: GraphFolder
     allowed: frozenset[str] = frozenset()
     elsewhere: bool = False
-    _admitted: dict[Digest, _Admitted] = field(default_factory=dict, repr=False)
+    _admitted: LatestEntries[Digest, _Admitted] = field(
+        default_factory=lambda: LatestEntries(MOST_REMEMBERED), repr=False
+    )
 
     def graph(self, asked: Asked) -> Graph:
         """The graph with its parameters set.
@@ -130,10 +133,7 @@ class Admission:
         found = self._admitted.get(same)
         if found is None or found.source is not source or time.monotonic() - found.at > REMEMBERED:
             found = self._admit(asked, source)
-            self._admitted.pop(same, None)
-            self._admitted[same] = found
-            while len(self._admitted) > MOST_REMEMBERED:
-                self._admitted.pop(next(iter(self._admitted)), None)
+            self._admitted.put(same, found)
         return replace(found.request, caller=caller, key=key, priority=priority)
 
     def _admit(self, asked: Asked, source: Graph | None) -> _Admitted:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from weft.engine.latest_entries import LatestEntries
 from weft.engine.planning.planner import Plan
 from weft.engine.process_end import start_thread
 from weft.engine.serve.admission import Admission
@@ -64,7 +65,7 @@ class Dispatcher:
     _running: dict[str, RunStop] = field(default_factory=dict, repr=False)
     _new: deque[str] = field(default_factory=deque, repr=False)
     _to_cancel: set[str] = field(default_factory=set, repr=False)
-    _plans: dict[str, Plan] = field(default_factory=dict, repr=False)
+    _plans: LatestEntries[str, Plan] = field(default_factory=lambda: LatestEntries(KEPT_PLANS), repr=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _stopping: bool = False
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
@@ -186,9 +187,7 @@ class Dispatcher:
         except Exception:  # whatever it is: the run finds and reports it in its turn
             return
         if planned.runs:
-            self._plans[run.id] = planned  # it may be old by its turn: a run finds what was computed since
-            while len(self._plans) > KEPT_PLANS:
-                self._plans.pop(next(iter(self._plans)), None)
+            self._plans.put(run.id, planned)  # it may be old by its turn: a run finds what was computed since
         elif taken := self.queue.begin(run.id):
             self._run(*taken, planned)
 
@@ -201,7 +200,7 @@ class Dispatcher:
         stop.by_caller = run.id in self._to_cancel  # since it was taken from the queue
         attempt = RunAttempt(self.engine, run.id, self.logs.of(run.id), stop, self.folder / run.id, self.time_limit)
         try:
-            outcome = attempt(lambda: self._plans.pop(run.id, planned) or self._planned(run, document))
+            outcome = attempt(lambda: self._plans.take(run.id) or planned or self._planned(run, document))
             if outcome is None:
                 back = self.queue.give_back(run)
                 self.has_ended(back if back and back.over else None)  # cancelled at the last moment

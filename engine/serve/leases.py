@@ -13,7 +13,6 @@ import logging
 import re
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from weft.engine.errors import WeftError
 from weft.engine.graph.document import write
 from weft.engine.graph.graph import Graph
 from weft.engine.keys import digest_file
+from weft.engine.latest_entries import LatestEntries
 from weft.engine.process_end import start_thread
 from weft.engine.serve.admission import Admission
 from weft.engine.serve.bell import Bell
@@ -145,7 +145,7 @@ class Leases:
     """Rings where a run under a lease is to be cancelled, and where the server stops."""
     _held: dict[str, HeldRun] = field(default_factory=dict, repr=False)
     _seen: SeenWorkers = field(default_factory=SeenWorkers, repr=False)
-    _types: OrderedDict[str, frozenset[str]] = field(default_factory=OrderedDict, repr=False)
+    _types: LatestEntries[str, frozenset[str]] = field(default_factory=lambda: LatestEntries(KEPT_TYPES), repr=False)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def start(self) -> None:
@@ -180,11 +180,11 @@ class Leases:
 
     def _unfit(self, id: str, worker: WorkerRecord) -> str:
         """Why a worker cannot run what waits; empty where it can."""
-        if id not in self._types:
-            self._types[id] = node_types(self.queue.document(id))
-            while len(self._types) > KEPT_TYPES:
-                self._types.popitem(last=False)
-        return unfit(self._types[id], self.admission.workspace.catalog, worker)
+        types = self._types.get(id)
+        if types is None:
+            types = node_types(self.queue.document(id))
+            self._types.put(id, types)
+        return unfit(types, self.admission.workspace.catalog, worker)
 
     def _work(self, held: HeldRun, content: bytes) -> LeasedWork:
         run, graph, files = held.run, *self._named(held.run, content)

@@ -32,6 +32,9 @@ BEGINNING = 10.0
 
 DAY = 86400.0
 
+CACHE_KIB = 256
+"""Of pages of the file in memory: the system has them besides, and a request needs a few."""
+
 
 class QueueFull(Exception):  # noqa: N818 - an answer rather than a fault
     """No more runs are taken now.
@@ -76,6 +79,7 @@ class RunQueue:
             self._base = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=FULL")
+            self._base.execute(f"PRAGMA cache_size={-CACHE_KIB}")
             version = int(self._base.execute("PRAGMA user_version").fetchone()[0])
         except (sqlite3.DatabaseError, OSError) as fault:
             message = f"the queue {path} cannot be opened: {fault}"

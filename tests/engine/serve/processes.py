@@ -36,7 +36,7 @@ class ServerProcess:
         """Start it, and wait until it takes requests."""
         options = ["--data", "data", "--store", "store", "--device", "cpu", "--port", str(self.port)]
         log = (self.folder / "log").open("ab")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", **self.environment}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
         self.process = subprocess.Popen(
             [*WEFT, "serve", *self.arguments, *options],
             cwd=self.folder,

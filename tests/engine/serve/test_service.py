@@ -120,11 +120,10 @@ def test_a_server_that_is_asked_to_stop_hands_back_what_runs(served: Callable[..
 
 
 def test_callers_have_equal_shares_and_lose_nothing_under_load(
-    served: Callable[..., ServerProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     tokens = [add_token(tmp_path / "tokens.toml", f"caller_{n}", ["run"]) for n in range(10)]
     boss = add_token(tmp_path / "tokens.toml", "boss", ["admin"])
-    monkeypatch.setenv("WEFT_MEMORY", "100000")
     server = served(*LIGHT, "--tokens", "tokens.toml", "--waiting", "5000")
     found = asyncio.run(_load(server, tokens, boss))
     print(f"\n{found}")
@@ -135,10 +134,7 @@ def test_callers_have_equal_shares_and_lose_nothing_under_load(
 
 
 async def _load(server: ServerProcess, tokens: list[str], boss: str) -> dict[str, Any]:
-    """200 callers at a time, ten requests each, of light nodes; then 400 of what is stored.
-
-    The memory that the store may use for results is small, so that it is full when 200 runs have ended.
-    """
+    """200 callers at a time, ten requests each, of light nodes; then 400 of what is stored."""
     ended: list[tuple[str, str, str]] = []
     memory: list[int] = []
     limits = httpx2.Limits(max_connections=250, max_keepalive_connections=250)
