@@ -20,7 +20,7 @@ export async function showComparison(view, { query, signal }) {
   if (names.length) add(view, make("h2", {}, "Scores"), table("Scores", ["Name", "First", "Second"], names.map((name) => [name, ...sides.map((one) => shown(one.scores[name]))])));
   add(view, make("h2", {}, "Differences of the graphs"));
   add(view, found.changes.length
-    ? table("Nodes that differ", ["Node", "Type", "Change", "Details"], found.changes.map((one) => [one.node, one.type, one.kind, one.details.join(", ")]))
+    ? table("Nodes that differ", ["Node", "Change", "Details"], found.changes.map((one) => [[one.node, make("span", { class: "hint" }, one.type)], one.kind, one.details.join(", ")]))
     : make("p", {}, "Every node is the same."));
 }
 
