@@ -154,7 +154,8 @@ class DryDevice:
         if torch.Tag.dynamic_output_shape in func.tags and not _is_indexed(args):
             sizing = numbers or self._numbers(func, args, kwargs, torch.ones_like)
             found = func(*sizing[0], **sizing[1])
-            results, known = tree_map(_blank_like, found), found if numbers or not found.is_floating_point() else None
+            results = tree_map(_blank_like, found)
+            known = found if numbers else tree_map(lambda one: None if one.is_floating_point() else one, found)
         else:
             blank_args, blank_kwargs = tree_map(_blank_of, (self._by_rows(args), dict(kwargs)))
             if wanted is not None:

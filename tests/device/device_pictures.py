@@ -17,6 +17,7 @@ from weft.nodes import (
     ApplyControlNet,
     ApplyLoRA,
     CFGGuide,
+    DensePredictionGuide,
     EmptyLatent,
     EncodeEditPrompt,
     KSampler,
@@ -39,7 +40,7 @@ PICTURES = Path(__file__).parents[2] / "graphs" / "pictures"
 
 SIDE = 64
 
-TEXTS = {"dit": "207", "ddpm": "", "consistency": "", "consistency-classes": "7"}
+TEXTS = {"dit": "207", "ddpm": "", "consistency": "", "consistency-classes": "7", "lotus": ""}
 
 PIXELS = ("ddpm", "consistency", "consistency-classes")
 
@@ -56,6 +57,9 @@ CONTROLS = {
 
 SEEING = ("qwen-edit",)
 """Models whose prompts are read with pictures."""
+
+MAPPING = ("lotus",)
+"""Models that make maps of pictures, by the empty prompt."""
 
 DEVICES = ("cuda:0", "cuda:1", "mps")
 
@@ -91,19 +95,24 @@ def graph_of(
         if way == "LoRA":
             network, text_encoder = ApplyLoRA(LoadLoRA(lora), network, text_encoder, strength=0.7)
         text, seen = TEXTS.get(model, "a (red:1.3) house"), model in SEEING
-        picture: Any = LoadImage("lake.png") if seen or way in ("control", "image", "reference") else None
+        pictured = seen or model in MAPPING or way in ("control", "image", "reference")
+        picture: Any = LoadImage("lake.png") if pictured else None
         positive: Any = EncodeEditPrompt(text_encoder, text, [picture]) if seen else TextEncode(text_encoder, text)
         if way == "control":
             net = LoadControlNet(CONTROLS[model])
             positive = ApplyControlNet(positive, None, net, picture, checkpoint.vae).positive
-        guide: Any = CFGGuide(network, positive, scale=4.0)
+        guide: Any = CFGGuide(network, positive, scale=1.0 if model in MAPPING else 4.0)
         if seen or way == "reference":
             guide = ReferenceGuide(guide, checkpoint.vae, picture)
         side = SIDE // 2 if model in PIXELS else 2 * SIDE if way == "tiled" else side
+        if model in MAPPING:
+            guide = DensePredictionGuide(guide, VAEEncode(checkpoint.vae, ScaleImage(picture, side, side)))
         latent: Any = EmptyLatent(side, side, 2)
         if way == "image":
             latent = VAEEncode(checkpoint.vae, ScaleImage(picture, side, side))
-        levels: Any = {"sigmas": MakeSigmas(network, latent, steps=3)} if sigmas else {"steps": 3}
+        levels: Any = (
+            {"sigmas": MakeSigmas(network, latent, steps=3)} if sigmas else {"steps": 1 if model in MAPPING else 3}
+        )
         sampled = KSampler(guide, latent, sampler=sampler, denoise=0.5 if way == "image" else 1.0, **levels)
         graph.output("image", VAEDecode(checkpoint.vae, sampled, tile=SIDE if way == "tiled" else 0))
     return graph

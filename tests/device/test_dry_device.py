@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.device.device_pictures import PICTURES, SEEING
+from tests.device.device_pictures import MAPPING, PICTURES, SEEING
 from tests.device.device_pictures import graph_of as painting
 from tests.device.pretended import PretendedDevices
 from tests.device.test_clips import clip_graph
@@ -25,7 +25,7 @@ EMBEDDED = "builtin:landscapes"
 
 FAMILIES = (
     *(EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "z-image", "qwen-image", "dit", "ddpm", "consistency"),
-    *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana", "qwen-edit"),
+    *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana", "qwen-edit", "lotus"),
 )
 
 CLIPS = (
@@ -110,7 +110,7 @@ def test_a_step_needs_what_the_plan_says(
     if model in CLIPS:
         graph = clip_graph(model, side=side, frames=batch)
     else:
-        graph = painting(model, side=side) if model in SEEING else graph_of(model, side, batch)
+        graph = painting(model, side=side) if model in (*SEEING, *MAPPING) else graph_of(model, side, batch)
     plan, counted = plan_and_counts(graph, store=None, output=tmp_path, inputs=[PICTURES], **folders)
     assert {"encode_edit_prompt" if model in SEEING else "text_encode", "k_sampler"} <= counted.keys()
     for node, predicted in needs(plan).items():
