@@ -46,7 +46,8 @@ def measured(plan: Plan, residency: Residency, setting: str, limits: Limits) -> 
             asked.setdefault(step.memory_key, step.call.id)
     wanted = _needed(plan, asked.values())
     with DryDevice() as device, running(_refused), receiving(lambda notice: None):
-        run = _DryRun(device, Residency(residency.sources, offload=residency.offload), setting, limits)
+        own = Residency(residency.sources, offload=residency.offload, alone=True)
+        run = _DryRun(device, own, setting, limits)
         for step in plan.steps:
             if step.call.id not in wanted:
                 continue

@@ -56,12 +56,14 @@ class Residency:
             the reserve; on the CPU it is no limit.
         reserve: bytes of a device that are kept for work; None is as `device_memory` says.
         offload: what leaves a device for the host (`weft.engine.device.OFFLOADS`).
+        alone: whether all that is not used leaves a device before more is loaded, as where there is least room.
     """
 
     sources: Sources = field(default_factory=Sources)
     budget: int | None = None
     reserve: int | None = None
     offload: Offload = "auto"
+    alone: bool = False
     _held: OrderedDict[tuple[Digest, str], Resident] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -95,7 +97,7 @@ class Residency:
         try:
             placing = Placing(streaming)
             if not resident.on_device:
-                if self.waits_on_host(device):
+                if self.alone or self.waits_on_host(device):
                     self.vacate(device)
                 size = _size(base, loading)
                 self._shrink(device, size)

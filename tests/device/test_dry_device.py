@@ -43,8 +43,13 @@ PIXELS = ((32, 1), (32, 2), (32, 4))
 CLIP_SIZES = ((64, 9), (64, 17), (128, 9))
 """Sides in pixels, and frames."""
 
-FIXED = {"dit": ((128, 1), (128, 2), (128, 3)), "ddpm": PIXELS, "consistency": PIXELS}
-"""Those of models that take one size alone."""
+FIXED = {
+    "dit": ((128, 1), (128, 2), (128, 3)),
+    "ddpm": PIXELS,
+    "consistency": PIXELS,
+    "hidream": ((64, 1), (128, 1), (128, 2)),
+}
+"""Those of models that take one size alone, or no larger one."""
 
 LARGEST_ERROR = 0.1
 

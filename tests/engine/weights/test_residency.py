@@ -118,6 +118,14 @@ def test_what_is_in_use_stays() -> None:
     assert residency.used == LAYER
 
 
+def test_alone_what_is_not_in_use_goes_before_more_is_loaded() -> None:
+    residency = Residency(alone=True)
+    with residency.hold(Layer("a"), "cpu"):
+        for name in "bc":
+            held(residency, name)
+    assert [one.what for one in residency.holdings("cpu")] == [repr(Layer("a")), repr(Layer("c"))]
+
+
 def test_clear_evicts() -> None:
     residency = Residency()
     held(residency, "a")
