@@ -114,11 +114,14 @@ def KSamplerAttention(
             for one in (text, *words)
         )
         tokens = {word: [number for chunk in each for number in chunk] for word, each in zip(words, named, strict=True)}
-        places = places_of(chunks, tokens, int(reader.tokenizer.model_max_length))
-    if len(chunks) * int(reader.tokenizer.model_max_length) != prompt.embeddings.shape[1]:
+        length = int(reader.tokenizer.model_max_length)
+        places = places_of(chunks, tokens, length)
+    del encoder, reader  # would keep their weights in memory where they were evicted for the next ones
+    if len(chunks) * length != prompt.embeddings.shape[1]:
         raise InputError("`text` is not the prompt of the guide", "give the same text as TextEncode", "wrong-prompt")
     with context.weights(guide.model, Denoiser) as model:
         _, *_, high, wide = model.latent_shape(latent)
+    del model
     seen = AttentionRecord(prompt.embeddings[0], places, (high, wide), latent.batch_size, active=start == 0)
     done = 0
 

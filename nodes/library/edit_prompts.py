@@ -61,6 +61,7 @@ def EncodeEditPrompt(
     sight = LanguageSight[F](source, text_encoder.family, text_encoder.variant, text_encoder.dtype)
     with context.weights(sight, SightReader) as reader:
         seen = reader.read(pictures_of(images))
+    del reader  # would keep its weights in memory where they were evicted for the next ones
     with context.weights(text_encoder, PromptEncoder) as encoder:
         encoded = encoder.encode_with_pictures(text, seen, model.pictures, numbered)
     return Conditioning((Prompt(encoded.embeddings, text_encoder.without_words),))
