@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from weft.engine.errors import Problem
+from weft.engine.errors import GraphError, Problem
 from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
 from weft.engine.types import shown
 
@@ -16,6 +16,9 @@ FAULTY = "foreign-graph"
 MAX_INPUTS = 1_000
 """Inputs of a node."""
 
+MAX_NODES = 5_000
+"""Nodes of a graph, those in subgraphs included."""
+
 
 def is_api(tree: Mapping[str, Any]) -> bool:
     """Whether a JSON object is a graph of this format."""
@@ -23,7 +26,15 @@ def is_api(tree: Mapping[str, Any]) -> bool:
 
 
 def read_api(tree: Mapping[str, Any]) -> ForeignGraph:
-    """The graph of an object that `is_api`."""
+    """The graph of an object that `is_api`.
+
+    Raises:
+        GraphError: where it is too large.
+    """
+    count = sum(isinstance(one, dict) and "class_type" in one for one in tree.values())
+    if count > MAX_NODES:
+        message = f"{count:,} nodes, more than {MAX_NODES:,}"
+        raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
     faults: list[Problem] = []
     nodes = {str(id): node for id, one in tree.items() if (node := _node(str(id), one, faults)) is not None}
     return ForeignGraph(nodes, faults=tuple(faults))

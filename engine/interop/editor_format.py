@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.engine.errors import GraphError, Problem
-from weft.engine.interop.api_format import FAULTY
+from weft.engine.interop.api_format import FAULTY, MAX_NODES
 from weft.engine.interop.definitions import Definitions, fits
 from weft.engine.interop.editor_file import INPUT_BOX, SET, EditorFile, EditorLink, EditorNode, Sheet
 from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
@@ -23,9 +23,6 @@ VIRTUAL = NOTES | {REROUTE, PRIMITIVE, GET, SET}
 """Types of nodes that only an editor has."""
 
 RUNS, MUTED, BYPASSED = 0, 2, 4
-
-MAX_NODES = 5_000
-"""Nodes of a graph, those in subgraphs included."""
 
 MAX_LEVELS = 50
 """How deep subgraphs may be nested."""

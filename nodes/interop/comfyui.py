@@ -37,9 +37,6 @@ NEED_A_MODEL = (
 )
 """Classes of loaders whose counterparts here need the model that the part is for."""
 
-MAX_NODES = 5_000
-"""Nodes of a graph that is mapped."""
-
 UNMAPPED = "unmapped-node"
 """The code of problems of nodes that have no counterpart here."""
 
@@ -120,9 +117,6 @@ def mapped(foreign: ForeignGraph, path: Path | None = None, known: KnownClasses 
     known = KnownClasses({}) if known is None else known
     wanted = needed(foreign, known)
     draft = ForeignDraft(drafted=foreign.drafted, seed=_seed(foreign))
-    if len(foreign.nodes) > MAX_NODES:
-        message = f"{len(foreign.nodes):,} nodes, more than {MAX_NODES:,}"
-        raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
     found = [*problems_of(foreign, known, wanted)]
     faulty = {one.node for one in found}
     used = defaultdict[str, set[int]](set)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from weft.nodes.models.parametrisation import parametrisation_of
-from weft.nodes.sampling.comfy_schedules import comfy_levels, training_levels
+from weft.nodes.sampling.comfy_schedules import COMFY_SCHEDULES, comfy_levels, training_levels
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
 from weft.nodes.sampling.sigma_walk import State, walk
 
 SD1 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
-LEVELS = comfy_levels(training_levels(parametrisation_of(SD1), "SD1"), "normal", 7)
+TRAINED = training_levels(parametrisation_of(SD1), "SD1")
 
 Model = Callable[[Tensor, float], Tensor]
 Draw = Callable[[], Tensor]
@@ -39,22 +39,22 @@ def ancestral(sigma: float, target: float) -> tuple[float, float]:
     return math.sqrt(max(target**2 - up**2, 0)), up
 
 
-def euler(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    for sigma, target in pairwise(LEVELS):
+def euler(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    for sigma, target in pairwise(levels):
         x = x + (x - model(x, sigma)) / sigma * (target - sigma)
     return x
 
 
-def euler_ancestral(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    for sigma, target in pairwise(LEVELS):
+def euler_ancestral(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    for sigma, target in pairwise(levels):
         down, up = ancestral(sigma, target)
         x = x + (x - model(x, sigma)) / sigma * (down - sigma)
         x = x + draw() * up if target else x
     return x
 
 
-def heun(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    for sigma, target in pairwise(LEVELS):
+def heun(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    for sigma, target in pairwise(levels):
         slope = (x - model(x, sigma)) / sigma
         ahead = x + slope * (target - sigma)
         if target:
@@ -63,8 +63,8 @@ def heun(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def dpm2(model: Model, x: Tensor, draw: Draw, noisy: bool = False) -> Tensor:
-    for sigma, target in pairwise(LEVELS):
+def dpm2(model: Model, x: Tensor, draw: Draw, levels: list[float], noisy: bool = False) -> Tensor:
+    for sigma, target in pairwise(levels):
         down, up = ancestral(sigma, target) if noisy else (target, 0.0)
         slope = (x - model(x, sigma)) / sigma
         if down == 0:
@@ -77,12 +77,12 @@ def dpm2(model: Model, x: Tensor, draw: Draw, noisy: bool = False) -> Tensor:
     return x
 
 
-def dpm2_ancestral(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    return dpm2(model, x, draw, noisy=True)
+def dpm2_ancestral(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    return dpm2(model, x, draw, levels, noisy=True)
 
 
-def dpmpp_2s_ancestral(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    for sigma, target in pairwise(LEVELS):
+def dpmpp_2s_ancestral(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    for sigma, target in pairwise(levels):
         down, up = ancestral(sigma, target)
         denoised = model(x, sigma)
         if down == 0:
@@ -95,9 +95,9 @@ def dpmpp_2s_ancestral(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def dpmpp_2m(model: Model, x: Tensor, draw: Draw) -> Tensor:
+def dpmpp_2m(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
     old, h_last = None, 0.0
-    for sigma, target in pairwise(LEVELS):
+    for sigma, target in pairwise(levels):
         denoised = model(x, sigma)
         h = math.log(sigma / target) if target else math.inf
         r = h_last / h
@@ -107,9 +107,9 @@ def dpmpp_2m(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def dpmpp_2m_sde(model: Model, x: Tensor, draw: Draw) -> Tensor:
+def dpmpp_2m_sde(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
     old, h_last = None, 0.0
-    for sigma, target in pairwise(LEVELS):
+    for sigma, target in pairwise(levels):
         denoised = model(x, sigma)
         if not target:
             return denoised
@@ -122,9 +122,9 @@ def dpmpp_2m_sde(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def dpmpp_3m_sde(model: Model, x: Tensor, draw: Draw) -> Tensor:
+def dpmpp_3m_sde(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
     seen: list[tuple[Tensor, float]] = []
-    for sigma, target in pairwise(LEVELS):
+    for sigma, target in pairwise(levels):
         denoised = model(x, sigma)
         if not target:
             return denoised
@@ -144,11 +144,11 @@ def dpmpp_3m_sde(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def lms(model: Model, x: Tensor, draw: Draw) -> Tensor:
+def lms(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
     slopes: list[Tensor] = []
-    for at, (sigma, target) in enumerate(pairwise(LEVELS)):
+    for at, (sigma, target) in enumerate(pairwise(levels)):
         slopes = [*slopes, (x - model(x, sigma)) / sigma][-4:]
-        points = LEVELS[: at + 1][-4:]
+        points = levels[: at + 1][-4:]
         for own, slope in zip(points, slopes, strict=True):
             x = x + integral(own, points, sigma, target) * slope
     return x
@@ -164,10 +164,10 @@ def integral(own: float, points: list[float], start: float, end: float) -> float
     return half * sum(a * b for a, b in zip(weights, values, strict=True))
 
 
-def res_multistep(model: Model, x: Tensor, draw: Draw) -> Tensor:
+def res_multistep(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
     old: Any = None
     before = 0.0
-    for sigma, target in pairwise(LEVELS):
+    for sigma, target in pairwise(levels):
         denoised = model(x, sigma)
         if old is None or not target:
             x = x + (x - denoised) / sigma * (target - sigma)
@@ -181,15 +181,15 @@ def res_multistep(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def lcm(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    for sigma, target in pairwise(LEVELS):
+def lcm(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    for sigma, target in pairwise(levels):
         x = model(x, sigma)
         x = x + target * draw() if target else x
     return x
 
 
-def dpmpp_sde(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    for sigma, target in pairwise(LEVELS):
+def dpmpp_sde(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    for sigma, target in pairwise(levels):
         denoised = model(x, sigma)
         if not target:
             return denoised
@@ -202,9 +202,9 @@ def dpmpp_sde(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def ddim(model: Model, x: Tensor, draw: Draw) -> Tensor:
+def ddim(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
     """With latents that keep their variance, as the paper has them: z = x sqrt(alpha-bar)."""
-    for sigma, target in pairwise(LEVELS):
+    for sigma, target in pairwise(levels):
         now, then = 1 / (1 + sigma**2), 1 / (1 + target**2)
         z = x * math.sqrt(now)
         epsilon = (z - math.sqrt(now) * model(x, sigma)) / math.sqrt(1 - now)
@@ -213,9 +213,9 @@ def ddim(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def unipc_bh1(model: Model, x: Tensor, draw: Draw, second: bool = False) -> Tensor:
+def unipc_bh1(model: Model, x: Tensor, draw: Draw, levels: list[float], second: bool = False) -> Tensor:
     """Predictor and corrector by the paper's matrix R, its functions phi as integrals, B_1(h) = h or B_2."""
-    levels = [*LEVELS[:-1], 0.001]
+    levels = [*levels[:-1], 0.001]
     times = [-math.log(level) for level in levels]
     seen, steps = [model(x, levels[0])], len(levels) - 1
     for at in range(1, steps + 1):
@@ -235,8 +235,8 @@ def unipc_bh1(model: Model, x: Tensor, draw: Draw, second: bool = False) -> Tens
     return x
 
 
-def unipc_bh2(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    return unipc_bh1(model, x, draw, second=True)
+def unipc_bh2(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    return unipc_bh1(model, x, draw, levels, second=True)
 
 
 def solved(ratios: list[float], h: float, big: float) -> list[float]:
@@ -250,15 +250,15 @@ def solved(ratios: list[float], h: float, big: float) -> list[float]:
     return found
 
 
-def deis_tab(model: Model, x: Tensor, draw: Draw) -> Tensor:
+def deis_tab(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
     """Slopes as polynomials in the time of VP, whose integrals are sums over a fine grid."""
     low, high, first = math.log(1 + 0.002**2), math.log(1 + 80.0**2), 0.001
     # log(1 + sigma^2) = d t^2 / 2 + b t at both ends.
     ends = torch.tensor([[first**2 / 2, first], [0.5, 1.0]], dtype=torch.float64)
     d, b = torch.linalg.solve(ends, torch.tensor([low, high], dtype=torch.float64)).tolist()
     slopes: list[Tensor] = []
-    times = [(-b + math.sqrt(b * b + 2 * d * math.log(1 + level**2))) / d for level in LEVELS]
-    for at, (sigma, target) in enumerate(pairwise(LEVELS)):
+    times = [(-b + math.sqrt(b * b + 2 * d * math.log(1 + level**2))) / d for level in levels]
+    for at, (sigma, target) in enumerate(pairwise(levels)):
         slopes = [*slopes, (x - model(x, sigma)) / sigma][-3:]
         if not target:
             return x + (target - sigma) * slopes[-1]
@@ -273,16 +273,24 @@ def deis_tab(model: Model, x: Tensor, draw: Draw) -> Tensor:
     return x
 
 
-def dpm_fast(model: Model, x: Tensor, draw: Draw) -> Tensor:
-    """Seven predictions: two groups of three, and one, from the highest level to the lowest above 0."""
-    times = torch.linspace(-math.log(LEVELS[0]), -math.log(LEVELS[-2]), 4, dtype=torch.float64).tolist()
+def dpm_fast(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor:
+    """As many predictions as there are steps, three in a group, from the highest level to the lowest above 0."""
+    count = len(levels) - 1
+    orders = [3] * (count // 3) + [count % 3] if count % 3 else [3] * (count // 3 - 1) + [2, 1]
+    ends = -math.log(levels[0]), -math.log(levels[-2])
+    times = torch.linspace(*ends, len(orders) + 1, dtype=torch.float64).tolist()
 
     def epsilon(x: Tensor, time: float) -> Tensor:
         return (x - model(x, math.exp(-time))) / math.exp(-time)
 
-    for t, t_next, order in zip(times, times[1:], (3, 3, 1), strict=False):
+    for t, t_next, order in zip(times, times[1:], orders, strict=False):
         h, first = t_next - t, epsilon(x, t)
-        if order == 3:
+        last = torch.zeros_like(x)
+        if order == 2:
+            half = t + h / 2
+            u = x - math.exp(-half) * math.expm1(h / 2) * first
+            last = math.expm1(h) * (epsilon(u, half) - first)
+        elif order == 3:
             third, two = t + h / 3, t + 2 * h / 3
             u = x - math.exp(-third) * math.expm1(h / 3) * first
             change = epsilon(u, third) - first
@@ -290,13 +298,11 @@ def dpm_fast(model: Model, x: Tensor, draw: Draw) -> Tensor:
                 math.expm1(2 * h / 3) * first + 2 * (math.expm1(2 * h / 3) * 1.5 / h - 1) * change
             )
             last = 1.5 * (math.expm1(h) / h - 1) * (epsilon(u, two) - first)
-            x = x - math.exp(-t_next) * (math.expm1(h) * first + last)
-        else:
-            x = x - math.exp(-t_next) * math.expm1(h) * first
+        x = x - math.exp(-t_next) * (math.expm1(h) * first + last)
     return x
 
 
-STATEMENTS: dict[str, Callable[[Model, Tensor, Draw], Tensor]] = {
+STATEMENTS: dict[str, Callable[[Model, Tensor, Draw, list[float]], Tensor]] = {
     one.__name__: one
     for one in (
         *(euler, euler_ancestral, heun, dpm2, dpm2_ancestral, dpmpp_2s_ancestral, dpmpp_2m, dpmpp_2m_sde),
@@ -316,14 +322,16 @@ def draws() -> Iterator[Tensor]:
 
 
 @pytest.mark.parametrize("sampler", STATEMENTS)
-def test_a_sampler_equals_its_algorithm(sampler: Any) -> None:
-    model, ours, theirs = Curved(), draws(), draws()
+def test_a_sampler_equals_its_algorithm_over_every_schedule(sampler: Any) -> None:
     row = SIGMA_SAMPLERS[NAMES.get(sampler, sampler)]
-    first = next(draws()) * LEVELS[0]
-    _, *targets = row.walked(LEVELS)
-    *_, last = walk(model, row.step, State(first, LEVELS[0]), targets, lambda sigma, target: next(ours))
-    stated = STATEMENTS[sampler](model, first, lambda: next(theirs))
-    assert (last.x - stated).abs().max() <= 1e-4 * stated.abs().max()
+    for schedule in COMFY_SCHEDULES:
+        levels = comfy_levels(TRAINED, schedule, 7)
+        model, ours, theirs = Curved(), draws(), draws()
+        first = next(draws()) * levels[0]
+        _, *targets = row.walked(levels)
+        *_, last = walk(model, row.step, State(first, levels[0]), targets, lambda *_: next(ours))  # noqa: B023
+        stated = STATEMENTS[sampler](model, first, lambda: next(theirs), levels)  # noqa: B023
+        assert (last.x - stated).abs().max() <= 1e-4 * stated.abs().max(), schedule
 
 
 @pytest.mark.parametrize("steps", range(1, 8))
@@ -334,7 +342,7 @@ def test_every_number_of_steps_ends_at_the_picture(steps: int) -> None:
         def __call__(self, x: Tensor, sigma: float) -> Tensor:
             return torch.full_like(x, 0.3)
 
-    levels = comfy_levels(training_levels(parametrisation_of(SD1), "SD1"), "karras", steps)
+    levels = comfy_levels(TRAINED, "karras", steps)
     for name in ("deis_tab", "unipc_bh1", "unipc_bh2", "dpm_fast"):
         row = SIGMA_SAMPLERS[name]
         _, *targets = row.walked(levels)
