@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from weft.nodes.library.batch import BatchImages, PickFromBatch, SplitBatch
     from weft.nodes.library.captioned_pictures import LoadCaptionedPictures, PicturesWithCaptions
     from weft.nodes.library.clip_scores import AestheticScore, ClipScore, LoadAestheticHead, LoadClipModel
-    from weft.nodes.library.comfy_sigmas import MakeComfySigmas
+    from weft.nodes.library.comfy_sigmas import MakeComfySigmas, MakeFlux2Sigmas
     from weft.nodes.library.comparisons import Compare, Compared, LoadPerceptualNetwork, PerceptualDistance, Sharpness
     from weft.nodes.library.composite import CompositeImages
     from weft.nodes.library.conditioning import (
@@ -408,6 +408,7 @@ __all__ = [
     "LoadVideo",
     "MakeComfySigmas",
     "MakeFaceEmbedding",
+    "MakeFlux2Sigmas",
     "MakeLatent",
     "MakeSigmas",
     "MakeVideo",

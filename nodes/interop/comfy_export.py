@@ -24,6 +24,7 @@ from weft.nodes.interop.export_entries import ExportedNode, ExportEntry, Outputs
 from weft.nodes.interop.export_guides import inner_guides
 from weft.nodes.interop.export_pictures import EXPORTS
 from weft.nodes.interop.export_sampling import sampler_parts
+from weft.nodes.interop.export_video import seen_pictures
 
 CODE = "unmapped-node"
 
@@ -103,7 +104,12 @@ def _inner(nodes: Mapping[str, Node]) -> set[str]:
         for id, node in nodes.items()
         if node.type == "LoadLoRA" and used[id] and all(nodes[one].type in loras for one in used[id])
     }
-    return found | {*sampler_parts(nodes, used), *inner_guides(nodes, used), *edit_parts(nodes, used)}
+    return found | {
+        *sampler_parts(nodes, used),
+        *inner_guides(nodes, used),
+        *edit_parts(nodes, used),
+        *seen_pictures(nodes, used),
+    }
 
 
 @dataclass

@@ -8,7 +8,7 @@ from weft.nodes.interop.entries import UnmappableError
 from weft.nodes.interop.writing import Made, MappedNode, maps
 
 
-@maps("EmptyLatentImage", "EmptySD3LatentImage")
+@maps("EmptyLatentImage", "EmptySD3LatentImage", "EmptyFlux2LatentImage")
 def _empty(one: MappedNode) -> tuple[Any, ...]:
     batch = one("batch_size")
     made = one.add("EmptyLatent", width=one("width"), height=one("height"), batch_size=None if batch == 1 else batch)

@@ -41,13 +41,14 @@ def _vae(one: MappedNode) -> tuple[Any, ...]:
     return (one.add("LoadVAE", model=_model(one).link, source=one.file("vae_name")).link,)
 
 
-@maps("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")
+@maps("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader")
 def _text_encoders(one: MappedNode) -> tuple[Any, ...]:
     inputs = [name for name in one.node.inputs if re.fullmatch(r"clip_name\d?", name)]
     names = [one.file(name) for name in sorted(inputs)]
-    sources = dict(zip(("source", "source_2", "source_3"), names, strict=False))
+    sources = dict(zip(("source", "source_2", "source_3", "source_4"), names, strict=False))
     made = one.add("LoadTextEncoder", model=_model(one).link, **sources)
-    kind = str(one("type") or ("sd3" if one.node.type == "TripleCLIPLoader" else ""))
+    unsaid = {"TripleCLIPLoader": "sd3", "QuadrupleCLIPLoader": "hidream"}
+    kind = str(one("type") or unsaid.get(one.node.type, ""))
     return (TextPart(made.link, kind=kind),)
 
 

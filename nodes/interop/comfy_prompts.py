@@ -16,8 +16,11 @@ EMBEDDING = re.compile(r"embedding:([^\s,()]+)")
 MAX_EMBEDDINGS = 100
 """Embeddings that a prompt names."""
 
-LANGUAGE_MODELS = frozenset({"qwen_image", "lumina2"})
+LANGUAGE_MODELS = frozenset({"qwen_image", "lumina2", "flux2"})
 """What the text encoders are for that read prompts without weights."""
+
+LENGTHS = {"wan": 512}
+"""Tokens that prompts are padded to, by what the text encoders are for, where diffusers has others (Wan's own code)."""
 
 
 def encoded(one: MappedNode, name: str, suffix: str = "", **others: str) -> Made:
@@ -41,6 +44,7 @@ def encoded(one: MappedNode, name: str, suffix: str = "", **others: str) -> Made
         weights=None if weighted else False,
         weighting="empty_prompt" if weighted else None,
         clip_layer=part.layer or None,
+        max_sequence_length=LENGTHS.get(part.kind),
         **further,
     )
 
@@ -203,9 +207,23 @@ def _style(one: MappedNode) -> tuple[Any, ...]:
     return (with_link(part, made),)
 
 
+def is_siglip(file: str) -> bool:
+    """Whether the file of an image encoder is named after SigLIP."""
+    return "siglip" in file.lower() or "sigclip" in file.lower()
+
+
 @maps("CLIPVisionEncode")
 def _seen(one: MappedNode) -> tuple[Any, ...]:
-    return (one.add("EncodeImage", image_encoder=one.link("clip_vision"), image=one.link("image")).link,)
+    """Here CLIP sees the middle of a picture, and SigLIP all of it, each side scaled by itself; there it is chosen."""
+    encoder, image = one.link("clip_vision"), one.link("image")
+    file = str(one.draft.nodes[encoder.node].inputs.get("source", "")).lower()
+    wide, middle = is_siglip(file), one.literal("crop", "center") == "center"
+    if wide is middle:
+        side = 384 if wide else 336 if "336" in file else 224
+        one.assume(f"CLIPVisionEncode: the image encoder sees {side} x {side} pixels")
+        size = {"width": side, "height": side, "fit": "fill" if middle else "stretch", "filter": "bicubic"}
+        image = one.add("ScaleImage", "square", image=image, **size).link
+    return (one.add("EncodeImage", image_encoder=encoder, image=image).link,)
 
 
 def _float(given: Any) -> Any:

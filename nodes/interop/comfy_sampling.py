@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +64,8 @@ def guide_of(one: MappedNode, model: ModelPart, positive: PromptPart, negative: 
     guidance = positive.guidance
     if guidance is None and positive.kind == "flux" and not any("schnell" in name.lower() for name in model.names):
         guidance = 3.5
+    if guidance is None and positive.kind == "flux2" and not any("klein" in name.lower() for name in model.names):
+        raise UnmappableError("its prompt says no scale that FLUX.2 reads; put FluxGuidance after it")
     scale = 1.0 if scale is None else _float(scale)
     negative = negative if scale != 1.0 else None
     if negative and [type for type, _ in negative.guides] != [type for type, _ in positive.guides]:
@@ -108,6 +111,11 @@ def _controlled(one: MappedNode, model: ModelPart, positive: Link, negative: Lin
     return positive, negative
 
 
+def _usual_shift(model: ModelPart) -> float | None:
+    """The shift of a model whose graph says none, where ComfyUI has another one than its scheduler in diffusers."""
+    return 8.0 if any(re.match(r"wan\d", name.rpartition("/")[2].lower()) for name in model.names) else None
+
+
 def _sigmas(one: MappedNode, model: ModelPart, **inputs: Any) -> Made:
     """The noise levels of a schedule."""
     made = one.add(
@@ -116,7 +124,7 @@ def _sigmas(one: MappedNode, model: ModelPart, **inputs: Any) -> Made:
         model=model.link,
         steps=one("steps"),
         schedule=one.literal("scheduler"),
-        shift=model.shift,
+        shift=_usual_shift(model) if model.shift is None else model.shift,
         **inputs,
     )
     one.parameter("steps", made, "steps")
@@ -323,8 +331,6 @@ def _begun_elsewhere(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("ManualSigmas")
 def _listed(one: MappedNode) -> tuple[Any, ...]:
-    import re
-
     levels = [float(part) for part in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", str(one.literal("sigmas")))]
     if not all(map(math.isfinite, levels)):
         raise UnmappableError("its noise levels are no finite numbers")

@@ -26,7 +26,7 @@ from weft.nodes.interop.writing import ENTRIES, ForeignDraft, MappedNode
 PACKAGE = "comfy_"
 MODULES = (
     *("loading", "prompts", "sampling", "latents", "pictures", "values"),
-    *("picture_conditions", "picture_sizes", "masks", "qwen", "more_sampling", "refused"),
+    *("picture_conditions", "picture_sizes", "masks", "qwen", "more_sampling", "video", "refused"),
 )
 """The modules of this room with entries."""
 
@@ -176,10 +176,13 @@ def _unknown(id: str, node: ForeignNode) -> Problem:
     if node.type.startswith(("workflow>", "workflow/")):
         hint = "convert it to a subgraph, or to its nodes, in ComfyUI, and save the graph again"
         return Problem(f"the group node {node.type} is of an old form that is not read", hint, id, code="group-node")
-    where = f"of the package {node.package}, " if node.package else ""
-    own = "" if node.type in definitions() or node.package else "no node of ComfyUI's own, "
-    message = f"the node class {node.type}, {own or where}has no counterpart here"
-    hint = "--comfy-nodes FOLDER runs classes that need nothing of ComfyUI; --partial imports what does not need it"
+    without = "--partial imports what does not need it"
+    if node.type in definitions():
+        return Problem(f"ComfyUI's node class {node.type} has no counterpart here", without, id, code=UNMAPPED)
+    where = f"the package {node.package}" if node.package else "no package that the file names"
+    asks = "; if it asks a service in the network, nothing here does so" if not node.package else ""
+    message = f"the node class {node.type}, of {where}, has no counterpart here"
+    hint = f"--comfy-nodes FOLDER runs classes that need nothing of ComfyUI{asks}; {without}"
     return Problem(message, hint, id, code=UNMAPPED)
 
 

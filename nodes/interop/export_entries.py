@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from weft.engine.graph.graph import Link, Node
+from weft.nodes.interop.comfy_prompts import LANGUAGE_MODELS, LENGTHS, is_siglip
 from weft.nodes.interop.comfy_sampling import SAMPLERS
 from weft.nodes.interop.entries import UnmappableError
 from weft.nodes.prompting.dynamic_text import chosen
+
+TEXT_SOURCES = ("source", "source_2", "source_3", "source_4")
+"""The inputs of LoadTextEncoder that have files."""
 
 Output = list[Any]
 """An output of ComfyUI's: the id of a node and the index of its output."""
@@ -247,9 +251,6 @@ EXPORTS: dict[str, ExportEntry] = {
         "SetFirstSigma", {"sigmas": "sigmas", "sigma": "sigma"}, usual=("set_first_sigma", "sigmas")
     ),
     "FlipSigmas": Plain("FlipSigmas", {"sigmas": "sigmas"}, needs={"least": 0.0001}, usual=("flip_sigmas",)),
-    "EncodeImage": Plain(
-        "CLIPVisionEncode", {"image_encoder": "clip_vision", "image": "image"}, usual=("encode_image",)
-    ),
     "ApplyRedux": Plain(
         "StyleModelApply",
         {"prompt": "conditioning", "redux": "style_model", "embedding": "clip_vision_output", "strength": "strength"},
@@ -320,19 +321,22 @@ def _vae(one: ExportedNode) -> Outputs:
 def _text_encoders(one: ExportedNode) -> Outputs:
     """Its kind follows from the names of the files: T5 with CLIP-L is FLUX.1's pair, two of CLIP's are SDXL's."""
     one("model")
-    names = [name for source in ("source", "source_2", "source_3") if (name := one.file(source))]
-    type = ("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")[len(names) - 1]
+    names = [name for source in TEXT_SOURCES if (name := one.file(source))]
+    type = ("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader")[len(names) - 1]
     keys = ["clip_name"] if len(names) == 1 else [f"clip_name{number}" for number in range(1, len(names) + 1)]
-    kind = {} if len(names) == 3 else {"type": text_kind(names), "device": "default"}
+    kind = {} if len(names) > 2 else {"type": text_kind(names), "device": "default"}
     return _only(one.add(type, {**dict(zip(keys, names, strict=True)), **kind}, "load_text_encoder"))
 
 
 def text_kind(names: list[str]) -> str:
     """What ComfyUI calls the models that text encoders of these names are for."""
     plain = " ".join(names).lower()
+    if len(names) == 4:
+        return "hidream"
     if len(names) == 2:
         return "sdxl" if "t5" not in plain else "sd3" if "clip_g" in plain else "flux"
-    kinds = {"qwen_2.5_vl": "qwen_image", "qwen_3": "lumina2", "qwen3": "lumina2", "t5": "sd3"}
+    kinds = {"qwen_2.5_vl": "qwen_image", "qwen_3": "lumina2", "qwen3": "lumina2", "umt5": "wan", "t5": "sd3"}
+    kinds |= {"mistral_3": "flux2"}
     return next((kind for mark, kind in kinds.items() if mark in plain), "stable_diffusion")
 
 
@@ -344,6 +348,8 @@ def _text(one: ExportedNode) -> Outputs:
     if not (plain or (weights and weighting == "empty_prompt") or (not weights and _reads_no_weights(one))):
         hint = 'set `weighting` to "empty_prompt", as ComfyUI has it'
         raise UnmappableError(f"its text has weights of words, which mean something else there; {hint}")
+    if (length := one.literal("max_sequence_length")) and length != LENGTHS.get(_kind_of_texts(one)):
+        raise UnmappableError("`max_sequence_length` is chosen, and there it is that of the family")
     if layer := one.literal("clip_layer"):
         clip = one.draft.add("CLIPSetLastLayer", {"clip": encoder, "stop_at_clip_layer": -layer})
         encoder = [clip, 0]
@@ -357,14 +363,14 @@ def _text(one: ExportedNode) -> Outputs:
 
 def _reads_no_weights(one: ExportedNode) -> bool:
     """Whether its text encoders are of models that read no weights there."""
-    return _kind_of_texts(one) in ("qwen_image", "lumina2")
+    return _kind_of_texts(one) in LANGUAGE_MODELS
 
 
 def _kind_of_texts(one: ExportedNode) -> str:
     """What ComfyUI calls the models that its text encoders are for; empty where no node says it."""
     found = one.behind("text_encoder")
     inputs = found[1].inputs if found and found[1].type == "LoadTextEncoder" else {}
-    names = [str(inputs[name]) for name in ("source", "source_2", "source_3") if inputs.get(name)]
+    names = [str(inputs[name]) for name in TEXT_SOURCES if inputs.get(name)]
     return text_kind(names) if names else ""
 
 
@@ -450,6 +456,21 @@ def _decoded(one: ExportedNode) -> Outputs:
     if tile := one.literal("tile"):
         return _only(one.add("VAEDecodeTiled", {**inputs, "tile_size": tile}, "vae_decode"))
     return _only(one.add("VAEDecode", inputs, "vae_decode"))
+
+
+@exports("EncodeImage")
+def _seen(one: ExportedNode) -> Outputs:
+    inputs = {"clip_vision": one("image_encoder"), "image": one("image"), "crop": crop_of(one)}
+    if not isinstance(one.node.inputs.get("image"), Link):
+        raise UnmappableError("`image` is a list, and there each picture is encoded by a node of its own")
+    return _only(one.add("CLIPVisionEncode", inputs, "encode_image"))
+
+
+def crop_of(one: ExportedNode) -> str:
+    """What an image encoder sees of a picture: SigLIP all of it, and CLIP the middle."""
+    found = one.behind("image_encoder")
+    file = str(found[1].inputs.get("source", "")).lower() if found else ""
+    return "none" if is_siglip(file) else "center"
 
 
 @exports("VAEEncode")

@@ -12,6 +12,7 @@ from weft.nodes.interop.entries import UnmappableError
 from weft.nodes.interop.export_entries import (
     EXPORTS,
     SAMPLER_NAMES,
+    TEXT_SOURCES,
     ExportedNode,
     Output,
     Outputs,
@@ -78,9 +79,7 @@ def _kind(one: ExportedNode) -> str:
         seen.add(id)
         inputs = nodes[id].inputs
         if nodes[id].type == "LoadTextEncoder":
-            names = [
-                str(inputs[name]) for name in ("source", "source_2", "source_3") if isinstance(inputs.get(name), str)
-            ]
+            names = [str(inputs[name]) for name in TEXT_SOURCES if isinstance(inputs.get(name), str)]
             return text_kind(names)
         flat = (one for some in inputs.values() for one in (some if isinstance(some, tuple) else (some,)))
         stack += (link.node for link in flat if isinstance(link, Link))
@@ -178,6 +177,12 @@ def _sigmas(one: ExportedNode) -> Outputs:
 def _listed(one: ExportedNode) -> Outputs:
     levels = ", ".join(map(repr, one.literal("levels")))
     return {"": [one.add("ManualSigmas", {"sigmas": levels}, "list_sigmas"), 0]}
+
+
+@exports("MakeFlux2Sigmas")
+def _levels_by_size(one: ExportedNode) -> Outputs:
+    inputs = {name: one(name) for name in ("steps", "width", "height")}
+    return {"": [one.add("Flux2Scheduler", inputs, suffix="sigmas"), 0]}
 
 
 @exports("KSampler")

@@ -1,4 +1,4 @@
-"""Noise levels as ComfyUI counts them: MakeComfySigmas."""
+"""Noise levels as ComfyUI counts them: MakeComfySigmas and MakeFlux2Sigmas."""
 
 from __future__ import annotations
 
@@ -69,6 +69,33 @@ def MakeComfySigmas(
     dynamic = bool(config.get("use_dynamic_shifting"))
     training = training_levels(parametrisation_of(config), model.family, dynamic=dynamic, shift=shift)
     return sigmas_of(comfy_levels(training, schedule, steps, denoise), training.most, start_step, end_step, to_zero)
+
+
+@node(category="sampling")
+def MakeFlux2Sigmas(
+    width: Annotated[int, Range(16, 65536)] = 1024,
+    height: Annotated[int, Range(16, 65536)] = 1024,
+    *,
+    steps: Annotated[int, Range(1, 10_000)] = 20,
+) -> Sigmas[Any]:
+    """The noise levels of FLUX.2: evenly spaced, then shifted by the size of the picture and by the number of steps.
+
+    KSampler's own schedule (`model`) has the same for the size of its latents; this is for graphs that come from
+    ComfyUI, where a node of its own has the size (the schedule of https://github.com/black-forest-labs/flux2).
+
+    Args:
+        width: in pixels; a token is 16 of them wide.
+        height: in pixels.
+        steps: of the run.
+    """
+    import torch
+
+    from weft.nodes.families.flux2 import shift_of
+
+    shift = math.exp(shift_of(round(width * height / 256), steps))
+    even = [1 - step / steps for step in range(steps + 1)]
+    levels = [shift * level / (1 + (shift - 1) * level) for level in even]
+    return Sigmas(torch.tensor(levels, dtype=torch.float32))
 
 
 def sigmas_of(levels: list[float], most: float, start: int, end: int | None, to_zero: bool) -> Sigmas[Any]:

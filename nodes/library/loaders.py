@@ -281,6 +281,7 @@ def LoadTextEncoder(
     source: Annotated[str, TextEncoderSource()],
     source_2: Annotated[str | None, TextEncoderSource()] = None,
     source_3: Annotated[str | None, TextEncoderSource()] = None,
+    source_4: Annotated[str | None, TextEncoderSource(), ADDED_LATER] = None,
     *,
     tokenizer: Annotated[str | None, TokenizerSource(), ADDED_LATER] = None,
     precision: Annotated[PartPrecision, ADDED_LATER] = "auto",
@@ -303,11 +304,12 @@ def LoadTextEncoder(
             are part of.
         source_2: another one.
         source_3: a third.
+        source_4: a fourth, as HiDream has.
         tokenizer: that of T5 or of a language model: its folder (`MODEL/tokenizer`), or its `tokenizer.json`.
         precision: that they run in, as `text_encoder_precision` of LoadCheckpoint.
         weights: how they are kept in memory, as `model_weights` of LoadCheckpoint.
     """
-    found = [context.found(text) for text in (source, source_2, source_3) if text is not None]
+    found = [context.found(text) for text in (source, source_2, source_3, source_4) if text is not None]
     checkpoint = checkpoint_in(context.located(model.source).facts)
     widths = checkpoint.widths if checkpoint else PromptWidths(0)
     given = assigned(family(model.family), [one.resolved for one in found], widths)

@@ -51,6 +51,24 @@ T5_IN_HUB = {
 }
 """Models of the hub that carry T5's tokenizer, and the folder that it is in."""
 
+UMT5_TOKENIZER = "umt5_tokenizer"
+"""The name of the folder next to a single file in which UMT5's tokenizer may be."""
+
+UMT5_IN_HUB = {
+    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": "tokenizer",
+    "Wan-AI/Wan2.1-T2V-14B-Diffusers": "tokenizer",
+    "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": "tokenizer",
+    "Wan-AI/Wan2.2-T2V-A14B-Diffusers": "tokenizer",
+    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": "tokenizer",
+}
+"""Models of the hub that carry UMT5's tokenizer, and the folder that it is in."""
+
+TOKENIZERS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "t5": ("T5", T5_TOKENIZER, T5_IN_HUB),
+    "umt5": ("UMT5", UMT5_TOKENIZER, UMT5_IN_HUB),
+}
+"""For each kind of text model: its name, and where its tokenizer may be. Of one kind, numbers stand for other words."""
+
 TABLE = "shared.weight"
 """T5's table of tokens."""
 
@@ -95,8 +113,10 @@ class T5(TextModel):
         entry = self.entry(shapes)
         if entry is None:
             return None
-        if GATE not in shapes or SECOND_BIAS in shapes:
-            found = "UMT5" if SECOND_BIAS in shapes else "a T5 without the gated layers of T5 1.1"
+        if SECOND_BIAS in shapes:
+            return None
+        if GATE not in shapes:
+            found = "a T5 without the gated layers of T5 1.1"
             raise InputError(
                 f"the text encoder is {found}, which no family reads", "give T5 1.1 (t5xxl)", "wrong-text-models"
             )
@@ -110,22 +130,10 @@ class T5(TextModel):
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> T5Reader:
         from transformers import T5Config, T5EncoderModel
 
-        from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
-        from weft.nodes.models.weights_file import file_weights, reading_onto
-
         tokenizer = self.tokenizer(files)
-        if files.root.is_dir():
-            given = T5Config.from_dict(own_config(read_config(files.root / "config.json")))
-            with reading_onto(device):
-                network = pretrained(T5EncoderModel, files.root, variant, dtype=dtype, config=given)
-        else:
-            config = T5Config(**original.t5_config(files.facts.shapes))
-            weights = file_weights(files.root, files.facts.prefix)
-            if TABLE not in weights:
-                weights[TABLE] = weights[original.T5_TABLE]
-            network = assembled_text(T5EncoderModel, config, weights, dtype, files.root.name)
+        network = t5_network(T5Config, T5EncoderModel, files, variant, dtype, device)
         longest = max(self.length, self.longest)
-        return self.reader_class(self.name, ready(network, device), tokenizer, self.length, longest)
+        return self.reader_class(self.name, network, tokenizer, self.length, longest)
 
     @property
     def reader_class(self) -> type[T5Reader]:
@@ -140,6 +148,29 @@ class T5(TextModel):
         """
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         return load_tokenizer(t5_tokenizer_folder(files), self.tokenizer_hint, **special)
+
+
+def t5_network(
+    configuration: Any, network: Any, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str
+) -> Any:
+    """An encoder of T5's or UMT5's, from a folder or from a single file.
+
+    Args:
+        configuration: its class in transformers.
+        network: its class in transformers.
+    """
+    from weft.nodes.models.loading import assembled_text, own_config, pretrained, ready
+    from weft.nodes.models.weights_file import file_weights, reading_onto
+
+    if files.root.is_dir():
+        given = configuration.from_dict(own_config(read_config(files.root / "config.json")))
+        with reading_onto(device):
+            return ready(pretrained(network, files.root, variant, dtype=dtype, config=given), device)
+    weights = file_weights(files.root, files.facts.prefix)
+    if TABLE not in weights:
+        weights[TABLE] = weights[original.T5_TABLE]
+    given = configuration(**original.t5_config(files.facts.shapes))
+    return ready(assembled_text(network, given, weights, dtype, files.root.name), device)
 
 
 class T5Reader(TextReader):
@@ -238,24 +269,25 @@ def separate_tokenizer(root: Path, facts: TextModelFacts) -> Path | None:
 
     Args:
         root: of the source.
-        facts: about the text model; any but T5 has none.
+        facts: about the text model; any but T5 and UMT5 has none.
     """
-    return _tokenizer(TextModelFiles.of(root, facts)) if facts.kind == T5.kind else None
+    return _tokenizer(TextModelFiles.of(root, facts)) if facts.kind in TOKENIZERS else None
 
 
 def t5_tokenizer_folder(files: TextModelFiles) -> Path:
-    """The folder of T5's tokenizer, or the `tokenizer.json` that was given.
+    """The folder of the tokenizer of T5 or UMT5, or the `tokenizer.json` that was given.
 
     Raises:
         InputError: where it is neither next to the weights nor in the hub's cache.
     """
     present = _tokenizer(files)
     if present is None:
-        wanted = files.tokenizer or files.root.parent / T5_TOKENIZER
+        name, beside, in_hub = TOKENIZERS[files.facts.kind]
+        wanted = files.tokenizer or files.root.parent / beside
+        carriers = ", ".join(f"`{folder}` of {model}" for model, folder in [*in_hub.items()][:3])
         raise InputError(
-            f"`{files.root.name}` has T5's weights, and T5's tokenizer is neither next to it nor in the hub's cache",
-            f"put the folder `tokenizer_3` of SD 3, or `tokenizer_2` of FLUX.1, next to it as `{wanted.name}`, or give "
-            "it to LoadTextEncoder as `tokenizer`",
+            f"`{files.root.name}` has weights of {name}, whose tokenizer is neither next to it nor in the hub's cache",
+            f"put the folder {carriers} next to it as `{wanted.name}`, or give it to LoadTextEncoder as `tokenizer`",
             "no-tokenizer",
         )
     return present
@@ -265,8 +297,9 @@ def _tokenizer(files: TextModelFiles) -> Path | None:
     """What `t5_tokenizer_folder` says; None where there is none. Only names of files are read."""
     if files.tokenizer and files.tokenizer.is_file():
         return files.tokenizer
-    found = [files.tokenizer or files.root.parent / T5_TOKENIZER]
-    for hub_id, folder in T5_IN_HUB.items():
+    _, beside, in_hub = TOKENIZERS[files.facts.kind]
+    found = [files.tokenizer or files.root.parent / beside]
+    for hub_id, folder in in_hub.items():
         snapshot = hub.snapshot(hub_id, hub.cache_folder())
         found += [snapshot / folder] if snapshot else []
     return next((folder for folder in found if tokenizer_files(folder)), None)

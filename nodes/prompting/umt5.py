@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weft.nodes.models.diffusers_folder import read_config
+from weft.nodes.models import single_file as original
 from weft.nodes.models.facts import TextModelFacts
 from weft.nodes.models.safetensors_header import Shapes
-from weft.nodes.prompting.t5 import MaskedT5Reader, t5_tokenizer_folder
+from weft.nodes.prompting.t5 import SECOND_BIAS, TABLE, MaskedT5Reader, t5_network, t5_tokenizer_folder
 from weft.nodes.prompting.text_encoders import TextModel, TextModelFiles
 from weft.nodes.prompting.text_reader import Chunk, Encoded
 from weft.nodes.prompting.tokenizers import load_tokenizer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UMT5(TextModel):
-    """UMT5's encoder, from a folder.
+    """UMT5's encoder.
 
     Args:
         length: tokens that a shorter prompt is padded to; a longer one is padded to 512 and cut there.
@@ -33,7 +33,7 @@ class UMT5(TextModel):
     length: int = 512
 
     kind: ClassVar[str] = "umt5"
-    entries: ClassVar[tuple[str, ...]] = ()
+    entries: ClassVar[tuple[str, ...]] = (TABLE, original.T5_TABLE)
     takes_tokenizer: ClassVar[bool] = True
     takes_length: ClassVar[bool] = True
 
@@ -44,8 +44,12 @@ class UMT5(TextModel):
         return TextModelFacts(self.kind, config["d_model"], config.get("num_layers", 0), vocabulary=known)
 
     def of_shapes(self, shapes: Shapes) -> TextModelFacts | None:
-        """Single files of UMT5 are not read."""
-        return None
+        entry = self.entry(shapes)
+        if entry is None or SECOND_BIAS not in shapes:
+            return None
+        layers = original.count(shapes, "encoder.block.{}.layer.0.layer_norm.weight")
+        known, width = shapes[entry][0], shapes[entry][1]
+        return TextModelFacts(self.kind, width, layers, shapes=shapes, vocabulary=known)
 
     def check_tokenizer(self, files: TextModelFiles) -> None:
         t5_tokenizer_folder(files)
@@ -53,15 +57,10 @@ class UMT5(TextModel):
     def reader(self, files: TextModelFiles, variant: str, dtype: torch.dtype, device: str) -> UMT5Reader:
         from transformers import UMT5Config, UMT5EncoderModel
 
-        from weft.nodes.models.loading import own_config, pretrained, ready
-        from weft.nodes.models.weights_file import reading_onto
-
-        given = UMT5Config.from_dict(own_config(read_config(files.root / "config.json")))
-        with reading_onto(device):
-            network = pretrained(UMT5EncoderModel, files.root, variant, dtype=dtype, config=given)
         special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
         tokenizer = load_tokenizer(t5_tokenizer_folder(files), self.tokenizer_hint, **special)
-        return UMT5Reader(self.name, ready(network, device), tokenizer, self.length)
+        network = t5_network(UMT5Config, UMT5EncoderModel, files, variant, dtype, device)
+        return UMT5Reader(self.name, network, tokenizer, self.length)
 
 
 class UMT5Reader(MaskedT5Reader):

@@ -87,7 +87,7 @@ def _texts(loader: Upstream) -> tuple[Assigned, list[Resolved]]:
         InputError: where they are not the model's.
     """
     model = model_loader_of(loader)
-    found, names = checkpoint_facts(model) if model else None, ("source", "source_2", "source_3")
+    found, names = checkpoint_facts(model) if model else None, ("source", "source_2", "source_3", "source_4")
     given = [name for name in names if loader.call.inputs.get(name) is not None]
     sources = [one for name in given if (one := loader.source(name))]
     if found is None or len(sources) < len(given):

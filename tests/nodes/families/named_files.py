@@ -15,7 +15,14 @@ from tests.nodes.families import blockwise
 from tests.nodes.families.image_adapters import FOLDERS, clip_vision
 from tests.nodes.families.lora_files import low_rank, named_adapter, peft
 from tests.nodes.families.single_files import SINGLE_FILES
-from tests.nodes.families.tiny import SIGHT_TOKENS, WIDTH, chat_tokenizer, t5_tokenizer
+from tests.nodes.families.tiny import (
+    SIGHT_TOKENS,
+    WIDTH,
+    chat_tokenizer,
+    gemma_tokenizer,
+    mistral_tokenizer,
+    t5_tokenizer,
+)
 from tests.nodes.layouts import Tensors
 from tests.nodes.oracle import diffusers
 
@@ -55,6 +62,21 @@ def network(folder: Path) -> Any:
 
 def qwen_lora(give: Give) -> Tensors:
     return named_adapter(low_rank(network(give("qwen-image")), 1, modules="attn"), "transformer.")
+
+
+def wan(model: str) -> Callable[[Give], Tensors]:
+    """A transformer of Wan alone, in the layout of its authors."""
+    return lambda give: layouts.renamed(layouts.weights(give(model), "transformer"), layouts.WAN, "")
+
+
+def wan_lora(give: Give) -> Tensors:
+    own = diffusers.WanTransformer3DModel.from_pretrained(give("wan-128"), subfolder="transformer")
+    return peft(low_rank(own, 1, modules=r"blocks.*attn1"), "transformer.")
+
+
+def flux2(give: Give) -> Tensors:
+    """A transformer of FLUX.2 alone."""
+    return layouts.transformer(give("flux2"), layouts.FLUX2, layouts.FLUX_JOINED, (r"^norm_out\.",))
 
 
 def flux_lora(give: Give) -> Tensors:
@@ -108,6 +130,25 @@ FILES: tuple[tuple[str, Callable[[Give], Tensors]], ...] = (
     ("lotus-depth-d.*", lambda give: layouts.weights(give("lotus"), "unet")),
     ("model", lambda give: layouts.weights(give("lotus"), "text_encoder")),
     ("vae-ft-mse.*", lambda give: layouts.vae(give("lotus"), "")),
+    (r"wan2\.2_.*lora.*", wan_lora),
+    (r"wan2\.1_t2v.*", wan("wan-128")),
+    (r"wan2\.2_t2v.*", wan("wan-128")),
+    (r"wan2\.1_i2v.*", wan("wan-128-pictures")),
+    (r"wan2\.1_flf2v.*", wan("wan-128-ends")),
+    (r"wan2\.2_i2v.*", wan("wan-128-experts")),
+    ("umt5_xxl.*", lambda give: layouts.weights(give("wan-128"), "text_encoder")),
+    (r"wan_2\.1_vae", wan_vae),
+    ("clip_vision_h", lambda give: layouts.weights(give("wan-128-pictures"), "image_encoder")),
+    (
+        "flux2[-_]dev.*",
+        flux2,
+    ),
+    ("flux2-vae", lambda give: layouts.weights(give("flux2"), "vae")),
+    ("mistral_3_small_flux2.*", lambda give: layouts.weights(give("flux2"), "text_encoder")),
+    ("hidream_i1.*", lambda give: layouts.weights(give("hidream"), "transformer")),
+    ("clip_l_hidream", lambda give: layouts.weights(give("hidream"), "text_encoder")),
+    ("clip_g_hidream", lambda give: layouts.weights(give("hidream"), "text_encoder_2")),
+    ("llama_3.1_8b.*", lambda give: layouts.weights(give("hidream"), "text_encoder_4")),
     ("sigclip.*", sight),
     ("clip_vision_g", large_sight),
     ("clip_l", lambda give: layouts.text_weights(give("flux-dev"), "text_encoder", "text_model.")),
@@ -145,5 +186,8 @@ def add_named(models: Path, name: str, give: Give) -> bool:
 def add_tokenizers(models: Path) -> None:
     """Put the tokenizers of text models that come in files next to them."""
     t5_tokenizer().save_pretrained(models / "t5_tokenizer")
+    t5_tokenizer().save_pretrained(models / "umt5_tokenizer")
     chat_tokenizer().save_pretrained(models / "qwen3_tokenizer")
+    mistral_tokenizer().save_pretrained(models / "mistral3_tokenizer")
+    gemma_tokenizer().save_pretrained(models / "llama_tokenizer")
     chat_tokenizer(*SIGHT_TOKENS).save_pretrained(models / "qwen2_5_vl_tokenizer")

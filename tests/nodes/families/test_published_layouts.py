@@ -147,6 +147,7 @@ TEXTS: dict[tuple[str, str], dict[str, Made]] = {
         "bare": diffusers_own("text_encoder"),
         "causal": lambda folder: layouts.under(layouts.weights(folder, "text_encoder"), "model."),
     },
+    ("wan", "umt5_xxl"): {"transformers": diffusers_own("text_encoder")},
     ("qwen-image", "qwen_2.5_vl_7b"): {"transformers": diffusers_own("text_encoder")},
 }
 TEXT_MODELS = [(model, name, layout) for (model, name), made in TEXTS.items() for layout in made]

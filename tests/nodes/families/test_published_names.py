@@ -116,12 +116,6 @@ def test_a_file_without_a_projection_that_is_read_is_refused(zoo: Any, models: P
     ("name", "change"),
     [
         ("wi_0", lambda found: {name.replace("wi_0", "wi"): one for name, one in found.items() if "wi_1" not in name}),
-        (
-            "UMT5",
-            lambda found: (
-                found | {"encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight": torch.ones(32, 1)}
-            ),
-        ),
     ],
 )
 def test_other_kinds_of_t5_are_refused(zoo: Any, models: Path, name: str, change: Callable[[Tensors], Tensors]) -> None:

@@ -1046,6 +1046,8 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "wan-experts": lambda: wan_experts("WanPipeline", 0.875),
     "wan-experts-pictures": lambda: wan_experts("WanImageToVideoPipeline", 0.9, in_channels=36),
     "wan-128": lambda: wan(**ONE_HEAD),
+    "wan-128-pictures": lambda: wan_pictures(**ONE_HEAD, added_kv_proj_dim=128),
+    "wan-128-experts": lambda: wan_experts("WanImageToVideoPipeline", 0.9, in_channels=36, **ONE_HEAD),
     "wan-128-ends": lambda: wan_pictures(34, **ONE_HEAD, added_kv_proj_dim=128),
     "cogvideox": cogvideox,
     "cogvideox-turned": lambda: cogvideox(noise="CogVideoXDPMScheduler", use_rotary_positional_embeddings=True),
