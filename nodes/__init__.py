@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         PromptMask,
         PromptSteps,
         PromptWindow,
+        PromptWindowShare,
         ZeroPrompt,
     )
     from weft.nodes.library.control import ApplyControlNet, Controlled
@@ -461,6 +462,7 @@ __all__ = [
     "PromptSteps",
     "PromptTraits",
     "PromptWindow",
+    "PromptWindowShare",
     "Redux",
     "ReferenceGuide",
     "ReferenceLatentGuide",

@@ -281,6 +281,7 @@ __all__ = [
     "LoadVideo",
     "MakeComfySigmas",
     "MakeFaceEmbedding",
+    "MakeFlux2Sigmas",
     "MakeLatent",
     "MakeSigmas",
     "MakeVideo",
@@ -333,6 +334,7 @@ __all__ = [
     "PromptSteps",
     "PromptTraits",
     "PromptWindow",
+    "PromptWindowShare",
     "Redux",
     "ReferenceGuide",
     "ReferenceLatentGuide",
@@ -946,6 +948,7 @@ def LoadTextEncoder(
     source: str,
     source_2: str | None = ...,
     source_3: str | None = ...,
+    source_4: str | None = ...,
     *,
     tokenizer: str | None = ...,
     precision: PartPrecision = ...,
@@ -970,6 +973,7 @@ def MakeComfySigmas(
     id: str | None = ...,
 ) -> Sigmas[F]: ...
 def MakeFaceEmbedding(numbers: list[float], *, id: str | None = ...) -> FaceEmbedding: ...
+def MakeFlux2Sigmas(width: int = ..., height: int = ..., *, steps: int = ..., id: str | None = ...) -> Sigmas[Any]: ...
 def MakeLatent(
     values: list[float],
     *,
@@ -1105,6 +1109,16 @@ def PromptWindow(
     height: int,
     left: Pixels3 = ...,
     top: Pixels3 = ...,
+    strength: Strength2 = ...,
+    id: str | None = ...,
+) -> Conditioning[F]: ...
+def PromptWindowShare(
+    prompt: Conditioning[F],
+    *,
+    width: float,
+    height: float,
+    left: Share3 = ...,
+    top: Share3 = ...,
     strength: Strength2 = ...,
     id: str | None = ...,
 ) -> Conditioning[F]: ...

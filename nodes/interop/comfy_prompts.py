@@ -159,6 +159,22 @@ def _windowed(one: MappedNode) -> tuple[Any, ...]:
     return (with_link(part, made),)
 
 
+@maps("ConditioningSetAreaPercentage")
+def _windowed_by_share(one: MappedNode) -> tuple[Any, ...]:
+    """The same area as a share of the picture, rounded to elements of its latents."""
+    part = one.prompt("conditioning")
+    one.assume(
+        "ConditioningSetAreaPercentage: as ConditioningSetArea, each side rounded to elements of latents, one at least"
+    )
+    sides = {name: float(one.literal(own)) for name, own in SHARES.items()}
+    kept = {name: side for name, side in sides.items() if side or name in ("width", "height")}
+    made = one.add("PromptWindowShare", prompt=part.link, **kept, strength=_float(one("strength")))
+    return (with_link(part, made),)
+
+
+SHARES = {"width": "width", "height": "height", "left": "x", "top": "y"}
+
+
 @maps("ConditioningSetMask")
 def _masked(one: MappedNode) -> tuple[Any, ...]:
     part = one.prompt("conditioning")

@@ -256,14 +256,23 @@ def _guide(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("DualCFGGuider")
 def _dual_guide(one: MappedNode) -> tuple[Any, ...]:
-    """From the negative prompt to `cond2` and on to `cond1`, each way with a scale (style `regular`)."""
+    """From the negative prompt to `cond2` and on to `cond1`, each way with a scale (style `regular`).
+
+    `nested` guides from the negative prompt to a prediction that is guided from `cond2` to `cond1`, so that its second
+    way has the product of both scales.
+    """
     model, middle = one.model_part(), one.prompt("cond2")
-    if one.literal("style", "regular") != "regular":
-        raise UnmappableError("`style` is `nested`, whose guidance by a guided prediction has no counterpart here")
-    if float(one.literal("cfg_conds")) == 1:
-        raise UnmappableError("`cfg_conds` is 1, at which guidance is off here; give it 1.01")
-    guide = guide_of(one, model, one.prompt("cond1"), one.prompt("negative"), one("cfg_conds"))
-    scale = _float(one("cfg_cond2_negative"))
+    scale, further = _float(one("cfg_cond2_negative")), _float(one("cfg_conds"))
+    if one.literal("style", "regular") == "nested":
+        scale, further = (float(one.literal(name)) for name in ("cfg_cond2_negative", "cfg_conds"))
+        further = round(scale * further, 6)
+        one.assume(
+            "DualCFGGuider, nested: negative + cfg_cond2_negative (guided - negative), guided = cond2 + cfg_conds "
+            "(cond1 - cond2)"
+        )
+    if further == 1:
+        raise UnmappableError("its guidance to `cond1` is 1, at which guidance is off here; give it 1.01")
+    guide = guide_of(one, model, one.prompt("cond1"), one.prompt("negative"), further)
     return (GuidePart(one.add("MiddlePromptGuide", "guide", guide=guide, prompt=middle.link, scale=scale).link, model),)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from weft.engine.graph.graph import Link, Node
-from weft.nodes.interop.comfy_prompts import LANGUAGE_MODELS, LENGTHS, is_siglip
+from weft.nodes.interop.comfy_prompts import LANGUAGE_MODELS, LENGTHS, SHARES, is_siglip
 from weft.nodes.interop.comfy_sampling import SAMPLERS
 from weft.nodes.interop.entries import UnmappableError
 from weft.nodes.prompting.dynamic_text import chosen
@@ -229,15 +229,13 @@ EXPORTS: dict[str, ExportEntry] = {
     ),
     "PromptWindow": Plain(
         "ConditioningSetArea",
-        {
-            "prompt": "conditioning",
-            "width": "width",
-            "height": "height",
-            "left": "x",
-            "top": "y",
-            "strength": "strength",
-        },
+        {"prompt": "conditioning", **SHARES, "strength": "strength"},
         usual=("prompt_window",),
+    ),
+    "PromptWindowShare": Plain(
+        "ConditioningSetAreaPercentage",
+        {"prompt": "conditioning", **SHARES, "strength": "strength"},
+        usual=("prompt_window_share",),
     ),
     "PromptMask": Plain(
         "ConditioningSetMask",

@@ -161,6 +161,31 @@ def PromptWindow(
     return _changed(prompt, strength, window=(left, top, width, height))
 
 
+@node(category="conditioning", lane="cpu")
+def PromptWindowShare(
+    prompt: Conditioning[F],
+    *,
+    width: Annotated[float, Range(0.01, 1.0)],
+    height: Annotated[float, Range(0.01, 1.0)],
+    left: Share = 0.0,
+    top: Share = 0.0,
+    strength: Strength = 1.0,
+) -> Conditioning[F]:
+    """Let the denoiser see only a share of the picture with a prompt: PromptWindow for pictures of any size.
+
+    Each side is rounded to elements of latents, and is one at least. In ComfyUI it is ConditioningSetAreaPercentage.
+
+    Args:
+        prompt: the prompt; a window that it has is replaced.
+        width: of the window, as a fraction of the picture.
+        height: of the window, as a fraction of the picture.
+        left: the left edge, as a fraction of the picture.
+        top: the top edge, as a fraction of the picture.
+        strength: as of PromptWindow.
+    """
+    return _changed(prompt, strength, window=(left, top, width, height))
+
+
 @node(category="conditioning", lane="cpu", traits=(PromptTraits(for_items=always("mask")),))
 def PromptMask(prompt: Conditioning[F], mask: Mask, *, strength: Strength = 1.0) -> Conditioning[F]:
     """Restrict a prompt to a mask; combine it with others (CombinePrompts).

@@ -49,13 +49,15 @@ EDGE = 8
 """Elements over which the weight of a window rises from its edges."""
 
 
-def window_slices(window: tuple[int, int, int, int], height: int, width: int, factor: int) -> tuple[slice, slice]:
+def window_slices(
+    window: tuple[float, float, float, float], height: int, width: int, factor: int
+) -> tuple[slice, slice]:
     """The rows and columns of latents in a window, an even number of them where the latents have.
 
     Raises:
         InputError: where it lies beyond the picture.
     """
-    left, top, wide, high = (side // factor for side in window)
+    left, top, wide, high = _elements(window, height, width, factor)
     rows, columns = slice(top, min(top + high, height)), slice(left, min(left + wide, width))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         message = (
@@ -63,6 +65,20 @@ def window_slices(window: tuple[int, int, int, int], height: int, width: int, fa
         )
         raise InputError(message, "move it into the picture", "out-of-range")
     return rows, columns
+
+
+def _elements(
+    window: tuple[float, float, float, float], height: int, width: int, factor: int
+) -> tuple[int, int, int, int]:
+    """The left edge, the top edge, the width and the height of a window in elements of latents.
+
+    A share of a side is rounded to elements; of pixels, whole elements count.
+    """
+    if all(isinstance(side, int) for side in window):
+        return tuple(int(side) // factor for side in window)  # type: ignore[return-value]
+    left, top, wide, high = window
+    sides = round(left * width), round(top * height), round(wide * width), round(high * height)
+    return sides[0], sides[1], max(sides[2], 1), max(sides[3], 1)
 
 
 def _faded(length: int, part: slice) -> Tensor:

@@ -79,6 +79,11 @@ def flux2(give: Give) -> Tensors:
     return layouts.transformer(give("flux2"), layouts.FLUX2, layouts.FLUX_JOINED, (r"^norm_out\.",))
 
 
+def flux2_lora(give: Give) -> Tensors:
+    own = diffusers.Flux2Transformer2DModel.from_pretrained(give("flux2"), subfolder="transformer")
+    return peft(low_rank(own, 1, modules=r"transformer_blocks.*attn\.to_q"), "transformer.")
+
+
 def flux_lora(give: Give) -> Tensors:
     changes = low_rank(network(give("flux-dev")), 1, modules="single_transformer_blocks.*(proj_out|norm)")
     return named_adapter(changes, "transformer.")
@@ -138,11 +143,12 @@ FILES: tuple[tuple[str, Callable[[Give], Tensors]], ...] = (
     (r"wan2\.2_i2v.*", wan("wan-128-experts")),
     ("umt5_xxl.*", lambda give: layouts.weights(give("wan-128"), "text_encoder")),
     (r"wan_2\.1_vae", wan_vae),
-    ("clip_vision_h", lambda give: layouts.weights(give("wan-128-pictures"), "image_encoder")),
+    ("clip_vision_h", lambda give: load_file(give("wan-128-pictures") / "image_encoder" / "model.safetensors")),
     (
         "flux2[-_]dev.*",
         flux2,
     ),
+    ("Flux2.*", flux2_lora),
     ("flux2-vae", lambda give: layouts.weights(give("flux2"), "vae")),
     ("mistral_3_small_flux2.*", lambda give: layouts.weights(give("flux2"), "text_encoder")),
     ("hidream_i1.*", lambda give: layouts.weights(give("hidream"), "transformer")),

@@ -105,7 +105,9 @@ def test_guidance_by_two_prompts_goes_by_the_second_one() -> None:
     assert not graph.faults and of_type(graph, "CFGGuide")["scale"] == 3.0
     assert of_type(graph, "MiddlePromptGuide")["scale"] == 5.0
     nested = read(g=("DualCFGGuider", {"model": ["4", 0], **two, "cond2": ["6", 0], "style": "nested"}), **sampled("g"))
-    assert [one.node for one in nested.faults] == ["g"]
+    # n + 5 (m + 3 (p - m) - n) is n + 5 (m - n) + 15 (p - m).
+    assert not nested.faults and of_type(nested, "CFGGuide")["scale"] == 15.0
+    assert of_type(nested, "MiddlePromptGuide")["scale"] == 5.0
 
 
 def sampled(guider: str) -> dict[str, Added]:
@@ -185,3 +187,28 @@ def test_an_area_of_a_prompt_is_a_window() -> None:
     graph = read(a=("ConditioningSetArea", area), c=("ConditioningCombine", both), **{"3": ("KSampler", start)})
     window = of_type(graph, "PromptWindow")
     assert not graph.faults and (window["left"], window["width"], window["strength"]) == (8, 64, 1.5)
+
+
+def test_an_area_in_shares_is_a_window_for_any_size() -> None:
+    area = {"conditioning": ["6", 0], "width": 0.5, "height": 1.0, "x": 0.25, "y": 0, "strength": 1.5}
+    start = {**api()["3"]["inputs"], "positive": ["a", 0]}
+    graph = read(a=("ConditioningSetAreaPercentage", area), **{"3": ("KSampler", start)})
+    window = of_type(graph, "PromptWindowShare")
+    assert not graph.faults and (window["left"], window["width"], window["height"]) == (0.25, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("file", "crop", "fits"), [("h", "none", ["stretch"]), ("h", "center", []), ("s", "center", ["fill"])]
+)
+def test_an_image_encoder_sees_what_the_graph_says(file: str, crop: str, fits: list[str]) -> None:
+    name = {"h": "clip_vision_h.safetensors", "s": "sigclip_vision_patch14_384.safetensors"}[file]
+    see = {"clip_vision": ["v", 0], "image": ["i", 0], "crop": crop}
+    given = {"conditioning": ["6", 0], "clip_vision_output": ["e", 0], "strength": 1.0, "noise_augmentation": 0.0}
+    graph = read(
+        v=("CLIPVisionLoader", {"clip_name": name}),
+        i=("LoadImage", {"image": "a.png"}),
+        e=("CLIPVisionEncode", see),
+        u=("unCLIPConditioning", given),
+        **{"3": ("KSampler", {**api()["3"]["inputs"], "positive": ["u", 0]})},
+    )
+    assert [one.inputs["fit"] for one in graph.nodes.values() if one.type == "ScaleImage"] == fits

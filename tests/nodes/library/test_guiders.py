@@ -25,6 +25,7 @@ from weft.nodes import (
     PerturbedAttention,
     ProjectedGuidance,
     PromptWindow,
+    PromptWindowShare,
     TextEncode,
 )
 from weft.nodes.sampling.guided_denoiser import guided
@@ -122,6 +123,11 @@ def test_a_window_is_predicted_alone_and_weighs_less_towards_edges_inside_of_the
     expected = whole.clone()
     expected[..., 3:] = (whole[..., 3:] + weight * alone) / (1 + weight)
     assert torch.allclose(found, expected, atol=1e-5) and not torch.allclose(found, whole, atol=1e-3)
+    wide = NOISE.shape[-1]
+    sides = {"left": 3 / wide, "width": 1 - 3 / wide, "height": 1.0}
+    shared = scene.call(PromptWindowShare, prompt=scene.negative, **sides, strength=2.0)
+    both = scene.call(CombinePrompts, prompts=[scene.positive, shared])
+    assert torch.equal(predicted(scene, scene.guide(both, None, 1.0), FIRST)[0], found)
     with refused("conflicting-inputs"):
         steered = scene.call(PromptWindow, prompt=scene.steered_positive, width=32, height=32)
         predicted(scene, scene.guide(steered, None, 1.0), FIRST)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from weft.nodes import (
     Latent,
     ListSigmas,
     LoadCheckpoint,
+    MakeFlux2Sigmas,
     MakeSigmas,
     PlotSigmas,
     Sigmas,
@@ -169,3 +171,15 @@ def test_a_plot_falls_from_left_to_right(call: Call) -> None:
     dark = call(PlotSigmas, sigmas=levels(call, 2, 1, 0)).pixels[0, :280, :, 0] < 0.5
     left, right = (int(dark[:, column].nonzero()[0]) for column in (60, 480))
     assert left < right and dark.shape == (280, 512)
+
+
+@pytest.mark.parametrize(("side", "steps"), [(512, 8), (2048, 50)])
+def test_levels_by_size_are_those_of_the_scheduler_of_flux_2(call: Call, side: int, steps: int) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0)
+    mu = compute_empirical_mu((side // 16) ** 2, steps)
+    scheduler.set_timesteps(sigmas=numpy.linspace(1, 1 / steps, steps).tolist(), mu=mu)
+    ours = call(MakeFlux2Sigmas, width=side, height=side, steps=steps)
+    assert torch.allclose(ours.levels, scheduler.sigmas, atol=1e-6)
