@@ -90,7 +90,8 @@ def _carried(path: Path, limit: int) -> Carried:
     found = carried(path, limit)
     if found is None:
         hint = (
-            "only pictures that Weft wrote without --no-metadata carry their graph, while no other program removes it"
+            "pictures of Weft (without --no-metadata), ComfyUI and A1111 carry theirs until another program or a site "
+            "removes it"
         )
         raise GraphError([Problem("this picture carries no graph", hint, code="not-a-graph")])
     return found

@@ -14,10 +14,25 @@ from weft.engine.interop.editor_format import resolved
 from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
 from weft.engine.types import shown
 
+WRAPPED = ("prompt", "output", "workflow")
+"""Keys under which programs send a graph, or keep it: what is asked of ComfyUI's server, and what its editor gives."""
+
 
 def is_foreign(tree: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is a graph in one of ComfyUI's formats."""
+    """Whether a JSON object is a graph in one of ComfyUI's formats, or has one as a program sends it."""
+    return _is_graph(_unwrapped(tree))
+
+
+def _is_graph(tree: Mapping[str, Any]) -> bool:
     return is_api(tree) or is_editor_file(tree)
+
+
+def _unwrapped(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The graph in an object that a program sends; else the object."""
+    if _is_graph(tree):
+        return tree
+    inner = (one for name in WRAPPED if isinstance(one := tree.get(name), dict))
+    return next((one for one in inner if _is_graph(one)), tree)
 
 
 def read_foreign(tree: Mapping[str, Any], definitions: Definitions) -> ForeignGraph:
@@ -26,6 +41,7 @@ def read_foreign(tree: Mapping[str, Any], definitions: Definitions) -> ForeignGr
     Raises:
         GraphError: where it is too large, or subgraphs contain themselves.
     """
+    tree = _unwrapped(tree)
     return read_api(tree) if is_api(tree) else resolved(read_editor_file(tree), definitions)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from weft.engine.errors import Problem
 from weft.engine.graph.graph import Graph, Link
+from weft.engine.types import shown
+from weft.nodes.interop.a1111_prompts import prompts_in
 from weft.nodes.interop.a1111_text import Parameters, has_parameters, read_parameters
 from weft.nodes.interop.writing import ForeignDraft
 from weft.nodes.sampling.sampler_choices import named_elsewhere
@@ -44,8 +46,22 @@ SAMPLERS: Mapping[str, SamplerName] = {
 }
 """Samplers over noise levels for those whose name means a schedule's own steps here."""
 
-UNREAD = ("Hires upscale", "Denoising strength", "ControlNet 0", "Refiner", "Mask blur")
+NOTES = (
+    "A1111 weights words by scaling their embeddings and bringing back the mean of all; here they are moved away from "
+    "the prompt without these words. It draws noise on the GPU unless `RNG` is CPU; here it is drawn on the CPU."
+)
+"""What every graph of its parameters says."""
+
+UNREAD = (
+    *("Hires upscale", "Denoising strength", "ControlNet", "Refiner", "Mask blur", "Variation seed", "Seed resize"),
+    *("Tiling", "Face restoration", "Eta", "ENSD", "RP Active", "ADetailer model", "AddNet Enabled", "SD upscale"),
+    *("Dynamic thresholding enabled", "Conditional mask", "Noise multiplier", "Token merging ratio", "Hypernet"),
+    *("Schedule min sigma", "Schedule max sigma", "Schedule rho", "NGMS", "Skip Early CFG", "SGM noise multiplier"),
+)
 """Settings that change the picture and are not mapped, by the beginnings of their names."""
+
+OFF = frozenset({"", "0", "0.0", "false", "none", "off"})
+"""Values of settings that change nothing."""
 
 
 def read_a1111(tree: Mapping[str, Any], path: Path | None) -> Graph | None:
@@ -57,7 +73,7 @@ def read_a1111(tree: Mapping[str, Any], path: Path | None) -> Graph | None:
     _written(read_parameters(text), draft)
     title = path.stem if path else ""
     problems = tuple(replace(one, file=str(path) if path else "") for one in draft.problems)
-    return replace(draft.graph(title, ""), path=path, faults=problems, foreign=True)
+    return replace(draft.graph(title, NOTES), path=path, faults=problems, foreign=True)
 
 
 def _written(given: Parameters, draft: ForeignDraft) -> None:
@@ -66,11 +82,12 @@ def _written(given: Parameters, draft: ForeignDraft) -> None:
     model, text_encoder = _with_loras(given, loaded.output("model"), loaded.output("text_encoder"), draft)
     layer = _whole(settings.get("Clip skip", "1"), 1)
     texts = {"text_encoder": text_encoder, "clip_layer": layer if layer > 1 else None}
-    positive = draft.add("positive", "TextEncode", {**texts, "text": given.prompt})
-    against = draft.add("negative", "TextEncode", {**texts, "text": given.negative})
+    positive, share = _prompt("positive", given.prompt, texts, draft)
+    against, _ = _prompt("negative", given.negative, texts, draft)
     width, height = (_whole(part, 512) for part in (*settings.get("Size", "512x512").split("x"), "512")[:2])
     latent = draft.add("latent", "EmptyLatent", {"width": width, "height": height})
-    scale = _real(settings.get("CFG scale", "7"), 7.0)
+    # The guidance of several prompts is added there, each by its weight, and here that of their mean counts.
+    scale = _real(settings.get("CFG scale", "7"), 7.0) * share
     guided = {"model": model, "positive": positive, "negative": against, "scale": scale}
     guide = draft.add("guide", "CFGGuide", guided)
     sampler, schedule = _sampling(settings, draft)
@@ -79,15 +96,44 @@ def _written(given: Parameters, draft: ForeignDraft) -> None:
     sigmas = draft.add("sigmas", "MakeComfySigmas", spaced)
     run = {"guide": guide, "latent": latent, "sigmas": sigmas, "sampler": sampler}
     sampled = draft.add("sampler", "KSampler", {**run, "seed": _whole(settings.get("Seed", "0"), 0)})
-    decoded = draft.add("decode", "VAEDecode", {"vae": loaded.output("vae"), "latent": sampled})
+    vae = loaded.output("vae")
+    if settings.get("VAE", "").lower() not in OFF | {"automatic"}:
+        vae = draft.add("vae", "LoadVAE", {"model": loaded.output("model"), "source": _file(settings["VAE"])}).link
+    decoded = draft.add("decode", "VAEDecode", {"vae": vae, "latent": sampled})
     draft.add("save", "SaveImage", {"image": decoded, "name": "image"})
     targets = {"prompt": "positive.text", "negative_prompt": "negative.text", "seed": "sampler.seed"}
     targets |= {"steps": "sigmas.steps", "cfg": "guide.scale", "width": "latent.width", "height": "latent.height"}
     for name, target in {**targets, "checkpoint": "checkpoint.source"}.items():
-        draft.parameter(name, target, "")
+        # A prompt of several parts is no single text.
+        if f"{target.partition('.')[0]}_2" not in draft.nodes:
+            draft.parameter(name, target, "")
     for name in settings:
-        if name.startswith(UNREAD):
+        if name.startswith(UNREAD) and settings[name].lower() not in OFF:
             draft.problems.append(_unread(f"the setting `{name}` is not mapped, and changes the picture"))
+
+
+def _prompt(id: str, text: str, texts: Mapping[str, Any], draft: ForeignDraft) -> tuple[Link, float]:
+    """A prompt, and the sum of the weights of those that `AND` puts side by side."""
+    made: list[Link] = []
+    prompts = prompts_in(text, several=id == "positive")
+    for one in prompts:
+        parts = [draft.add(id, "TextEncode", {**texts, "text": text}).link for text in one.texts]
+        whole = draft.add(f"{id}_joined", "ConcatPrompts", {"prompts": parts}).link if len(parts) > 1 else parts[0]
+        for change in one.changes:
+            message = f"the prompt changes on the way, which is not mapped: {shown(change)}"
+            draft.problems.append(_unread(message))
+        if len(prompts) > 1 and one.weight != 1:
+            everywhere = {"prompt": whole, "width": 1.0, "height": 1.0, "strength": one.weight}
+            whole = draft.add(f"{id}_weighted", "PromptArea", everywhere).link
+        made.append(whole)
+    if len(made) == 1:
+        return made[0], 1.0
+    weights = [one.weight for one in prompts]
+    if min(weights) < 0 or not sum(weights):
+        draft.problems.append(
+            _unread("a prompt after AND has a weight below 0, and prompts are weighed from 0 on here")
+        )
+    return draft.add(f"{id}_combined", "CombinePrompts", {"prompts": made}).link, sum(weights)
 
 
 def _with_loras(given: Parameters, model: Link, text_encoder: Link, draft: ForeignDraft) -> tuple[Link, Link]:

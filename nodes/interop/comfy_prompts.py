@@ -10,7 +10,7 @@ from weft.engine.graph.graph import Link
 from weft.nodes.interop.entries import ControlPart, PromptPart, TextPart, UnmappableError
 from weft.nodes.interop.writing import Made, MappedNode, maps, with_link
 
-EMBEDDING = re.compile(r"embedding:([^\s,()]+)")
+EMBEDDING = re.compile(r"embedding:([^\s,():]+)")
 """A textual inversion in a prompt."""
 
 MAX_EMBEDDINGS = 100

@@ -308,3 +308,16 @@ def test_choices_in_a_prompt_follow_from_the_seed_and_comments_are_left_out() ->
     queued = api()
     queued["6"]["inputs"]["text"] = text
     assert nodes(read(queued))["positive"][1]["text"] == text
+
+
+def test_a_graph_is_read_as_programs_send_it() -> None:
+    for sent in ({"prompt": api(), "client_id": "x"}, {"output": api(), "workflow": editor()}, {"workflow": editor()}):
+        assert nodes(read(sent)) == expected()
+
+
+def test_the_weight_of_an_embedding_is_no_part_of_its_name() -> None:
+    tree = api()
+    tree["6"]["inputs"]["text"] = "a house, (embedding:red_one:1.2)"
+    found = nodes(read(tree))
+    assert found["positive_embedding"][1]["source"] == "red_one.safetensors"
+    assert found["positive"][1]["text"] == "a house, (red_one:1.2)"
