@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.nodes.families.tiny import PIPELINES
+from tests.nodes.oracle import diffusers
 from tests.refusals import names, refused
 from weft.engine import Engine, Graph
 from weft.nodes import (
@@ -175,10 +176,9 @@ def test_a_plot_falls_from_left_to_right(call: Call) -> None:
 
 @pytest.mark.parametrize(("side", "steps"), [(512, 8), (2048, 50)])
 def test_levels_by_size_are_those_of_the_scheduler_of_flux_2(call: Call, side: int, steps: int) -> None:
-    from diffusers import FlowMatchEulerDiscreteScheduler
     from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 
-    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0)
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0)
     mu = compute_empirical_mu((side // 16) ** 2, steps)
     scheduler.set_timesteps(sigmas=numpy.linspace(1, 1 / steps, steps).tolist(), mu=mu)
     ours = call(MakeFlux2Sigmas, width=side, height=side, steps=steps)

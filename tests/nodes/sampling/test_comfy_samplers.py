@@ -263,13 +263,13 @@ def deis_tab(model: Model, x: Tensor, draw: Draw, levels: list[float]) -> Tensor
         if not target:
             return x + (target - sigma) * slopes[-1]
         grid = torch.linspace(times[at], times[at + 1], 2_001, dtype=torch.float64)
-        levels = torch.sqrt(torch.exp(d * grid**2 / 2 + b * grid) - 1)
+        fine = torch.sqrt(torch.exp(d * grid**2 / 2 + b * grid) - 1)
         points = times[: at + 1][-3:]
         for own, slope in zip(points, slopes, strict=True):
             values = torch.ones_like(grid)
             for other in points:
                 values = values * ((grid - other) / (own - other) if other != own else 1)
-            x = x + torch.trapezoid(values, levels) * slope
+            x = x + torch.trapezoid(values, fine) * slope
     return x
 
 
