@@ -31,7 +31,7 @@ def read_api(tree: Mapping[str, Any]) -> ForeignGraph:
     Raises:
         GraphError: where it is too large.
     """
-    count = sum(isinstance(one, dict) and "class_type" in one for one in tree.values())
+    count = sum(isinstance(one, dict) and isinstance(one.get("class_type"), str) for one in tree.values())
     if count > MAX_NODES:
         message = f"{count:,} nodes, more than {MAX_NODES:,}"
         raise GraphError([Problem(message, "split the graph", code="too-many-nodes")])
