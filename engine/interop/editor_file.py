@@ -181,7 +181,12 @@ def _check_size(sheets: Sequence[Sheet]) -> None:
 
 
 def _sheet(tree: Mapping[str, Any], scope: str, faults: list[Problem]) -> Sheet:
-    nodes = {one.id: one for one in _nodes(tree.get("nodes"), scope, faults)}
+    nodes: dict[str, EditorNode] = {}
+    for one in _nodes(tree.get("nodes"), scope, faults):
+        if one.id in nodes:
+            message = f"two nodes have the id {one.id} ({nodes[one.id].type} and {one.type})"
+            faults.append(Problem(message, "save the graph again", scope.rstrip(":"), code=FAULTY))
+        nodes.setdefault(one.id, one)
     links = dict(_links(tree.get("links"), scope, faults))
     return Sheet(nodes, links, tuple(_names(tree.get("inputs"))), tuple(_names(tree.get("outputs"))))
 

@@ -116,6 +116,12 @@ def test_large_and_circular_files_end_in_a_problem(name: str, size: int) -> None
     assert code in {one.code for one in problems_of(tree if isinstance(tree, str) else json.dumps(tree))}
 
 
+def test_two_nodes_of_one_id_are_said() -> None:
+    tree = editor()
+    tree["nodes"] = [*tree["nodes"], {**tree["nodes"][0], "id": str(tree["nodes"][0]["id"])}]
+    assert [one.code for one in problems_of(json.dumps(tree))] == ["foreign-graph"]
+
+
 ODD: list[Any] = [
     *(None, True, -1, 2**63, -(10**18), 1e308, 0.5, "", "x", "nan", "\0", "é" * 300, [], {}, [[]], [1]),
     *(["4", 0], ["4", 99], ["4", -1], [4, 0], ["nowhere", 0], ["4", "0"], {"__value__": [1, 2]}, {"link": "a"}),
