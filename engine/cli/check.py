@@ -31,7 +31,7 @@ def command(
     workspace = Workspace(models=models or (), inputs=inputs or (), nodes=nodes or (), comfy_nodes=comfy_nodes or ())
     count = 0
     for name in graphs:
-        problems, warnings = _problems(workspace, name, partial)
+        problems, warnings = _problems(workspace, name, partial, json)
         count += len(problems)
         say_problems(problems, json)
         say_warnings(warnings, json)
@@ -45,10 +45,12 @@ def command(
     return Exit.WRONG if count else Exit.DONE
 
 
-def _problems(workspace: Workspace, name: str, partial: bool) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+def _problems(
+    workspace: Workspace, name: str, partial: bool, json: bool
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """The problems of a graph, and its warnings."""
     try:
-        read = whole_part(read_graph(name, workspace.limits, workspace.catalog), partial)
+        read = whole_part(read_graph(name, workspace.limits, workspace.catalog), partial, json)
         checked = workspace.check(read)
     except GraphError as fault:
         return fault.problems, ()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from weft.engine.checking.parameters import read_text, target_type
+from weft.engine.cli.output import say_warnings
 from weft.engine.errors import GraphError, InputError, Problem
 from weft.engine.graph import document
 from weft.engine.graph.graph import Graph
@@ -32,9 +33,16 @@ def read_graph(name: str, limits: Limits, types: Mapping[str, object] = document
     return as_graph(name, limits.max_file_bytes, types)
 
 
-def whole_part(graph: Graph, partial: bool) -> Graph:
-    """The graph; of another program's, where only a part is wanted, without the problems of what is left out."""
-    return replace(graph, faults=()) if partial and graph.foreign else graph
+def whole_part(graph: Graph, partial: bool, json: bool = False) -> Graph:
+    """The graph; of another program's, where only a part is wanted, without what is left out, which is said.
+
+    Args:
+        json: whether it is said as JSON lines too.
+    """
+    if not (partial and graph.foreign):
+        return graph
+    say_warnings((replace(one, message=f"left out: {one.message}") for one in graph.faults), json)
+    return replace(graph, faults=())
 
 
 def _as_utf8(argument: str) -> str:

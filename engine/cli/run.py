@@ -49,7 +49,7 @@ def command(
         metadata=False if no_metadata else None,
     )
     made = engine.engine(settings, no_cache=no_cache, guarded=guard)
-    read = whole_part(read_graph(graph, made.limits, made.catalog), partial)
+    read = whole_part(read_graph(graph, made.limits, made.catalog), partial, json)
     if read.foreign:
         from weft.engine.cli.missing_models import settle_missing  # a graph of Weft's needs none of it
 

@@ -31,6 +31,9 @@ MAX_LINKS = 50_000
 MAX_VALUES = 1_000
 """Values of a node's widgets; further ones are left out."""
 
+OWN_PACKAGE = "comfy-core"
+"""What files call ComfyUI's own package."""
+
 SET = "SetNode"
 """The type of nodes that give a variable its value."""
 
@@ -96,9 +99,9 @@ class EditorNode:
 
     @property
     def package(self) -> str:
-        """The package that its class is in; empty for the program's own."""
+        """The package that its class is in, as the file says it: `OWN_PACKAGE`, another one, or empty."""
         found = next((self.properties[key] for key in ("cnr_id", "aux_id") if self.properties.get(key)), "")
-        return "" if found == "comfy-core" or not isinstance(found, str) else found
+        return found if isinstance(found, str) else ""
 
     @property
     def files(self) -> tuple[ForeignFile, ...]:

@@ -60,7 +60,7 @@ class ForeignNode:
         type: its class, by the name that the program has for it.
         inputs: by name: literals, and `ForeignLink`s.
         title: that a user gave it; empty where it has none.
-        package: that its class is in, where it is not the program's own.
+        package: that its class is in, as the file says it.
         files: where the files that it names can be found.
     """
 

@@ -15,6 +15,7 @@ from typing import Any
 from weft.engine.errors import GraphError, Problem, capped
 from weft.engine.graph.graph import Graph
 from weft.engine.interop.definitions import ClassDefinition, Definitions, definitions_of
+from weft.engine.interop.editor_file import OWN_PACKAGE
 from weft.engine.interop.foreign_formats import is_foreign, links_of, needed, problems_of, read_foreign
 from weft.engine.interop.foreign_graph import ForeignGraph, ForeignLink, ForeignNode
 from weft.nodes.interop.a1111 import read_a1111
@@ -179,10 +180,12 @@ def _unknown(id: str, node: ForeignNode) -> Problem:
     without = "--partial imports what does not need it"
     if node.type in definitions():
         return Problem(f"ComfyUI's node class {node.type} has no counterpart here", without, id, code=UNMAPPED)
+    if node.package == OWN_PACKAGE:
+        message = f"ComfyUI's node class {node.type}, which asks a service in the network or is a newer one, has no "
+        return Problem(f"{message}counterpart here", without, id, code=UNMAPPED)
     where = f"the package {node.package}" if node.package else "no package that the file names"
-    asks = "; if it asks a service in the network, nothing here does so" if not node.package else ""
     message = f"the node class {node.type}, of {where}, has no counterpart here"
-    hint = f"--comfy-nodes FOLDER runs classes that need nothing of ComfyUI{asks}; {without}"
+    hint = f"--comfy-nodes FOLDER runs classes that need nothing of ComfyUI; {without}"
     return Problem(message, hint, id, code=UNMAPPED)
 
 

@@ -18,6 +18,7 @@ from tests.nodes import layouts
 from tests.nodes.interop.classic import api, editor
 from tests.nodes.oracle import diffusers
 from weft.engine import Engine, Graph
+from weft.engine.cli import call
 from weft.engine.graph import document
 
 
@@ -55,6 +56,15 @@ def test_what_has_no_counterpart_is_named_all_at_once_with_its_package() -> None
     graph = read(tree)
     assert [(one.node, one.code) for one in graph.faults] == [("20", "unmapped-node"), ("21", "unmapped-node")]
     assert all("comfyui-sharp" in one.message for one in graph.faults) and len(graph.nodes) == 9
+
+
+def test_a_part_is_run_with_what_is_left_out_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = {"class_type": "FancyNode", "inputs": {"image": ["8", 0]}}
+    saved = {"class_type": "SaveImage", "inputs": {"images": ["20", 0], "filename_prefix": "y"}}
+    (tmp_path / "made.json").write_text(json.dumps({**api(), "20": other, "21": saved}))
+    for verb in ("check", "plan", "show", "run"):
+        call([verb, str(tmp_path / "made.json"), "--partial"])
+        assert "FancyNode" in capsys.readouterr().err
 
 
 def test_a_link_to_nowhere_is_a_problem_of_its_node() -> None:
