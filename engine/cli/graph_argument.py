@@ -34,10 +34,10 @@ def read_graph(name: str, limits: Limits, types: Mapping[str, object] = document
 
 
 def whole_part(graph: Graph, partial: bool, json: bool = False) -> Graph:
-    """The graph; of another program's, where only a part is wanted, without what is left out, which is said.
+    """The graph; of another program's, where only a part is wanted, without what is left out, which is reported.
 
     Args:
-        json: whether it is said as JSON lines too.
+        json: whether it is reported as JSON lines too.
     """
     if not (partial and graph.foreign):
         return graph

@@ -282,8 +282,8 @@ def t5_tokenizer_folder(files: TextModelFiles) -> Path:
     """
     present = _tokenizer(files)
     if present is None:
-        name, beside, in_hub = TOKENIZERS[files.facts.kind]
-        wanted = files.tokenizer or files.root.parent / beside
+        name, next_to, in_hub = TOKENIZERS[files.facts.kind]
+        wanted = files.tokenizer or files.root.parent / next_to
         carriers = ", ".join(f"`{folder}` of {model}" for model, folder in [*in_hub.items()][:3])
         raise InputError(
             f"`{files.root.name}` has weights of {name}, whose tokenizer is neither next to it nor in the hub's cache",
@@ -297,8 +297,8 @@ def _tokenizer(files: TextModelFiles) -> Path | None:
     """What `t5_tokenizer_folder` says; None where there is none. Only names of files are read."""
     if files.tokenizer and files.tokenizer.is_file():
         return files.tokenizer
-    _, beside, in_hub = TOKENIZERS[files.facts.kind]
-    found = [files.tokenizer or files.root.parent / beside]
+    _, next_to, in_hub = TOKENIZERS[files.facts.kind]
+    found = [files.tokenizer or files.root.parent / next_to]
     for hub_id, folder in in_hub.items():
         snapshot = hub.snapshot(hub_id, hub.cache_folder())
         found += [snapshot / folder] if snapshot else []

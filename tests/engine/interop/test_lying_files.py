@@ -116,7 +116,7 @@ def test_large_and_circular_files_end_in_a_problem(name: str, size: int) -> None
     assert code in {one.code for one in problems_of(tree if isinstance(tree, str) else json.dumps(tree))}
 
 
-def test_two_nodes_of_one_id_are_said() -> None:
+def test_two_nodes_of_one_id_are_reported() -> None:
     tree = editor()
     tree["nodes"] = [*tree["nodes"], {**tree["nodes"][0], "id": str(tree["nodes"][0]["id"])}]
     assert [one.code for one in problems_of(json.dumps(tree))] == ["foreign-graph"]

@@ -65,13 +65,13 @@ def test_a_break_is_encoded_apart_and_other_words_stay_in_a_negative_prompt() ->
         {"ControlNet 1": '"Module: canny"'},
     ],
 )
-def test_settings_that_change_the_picture_are_said(settings: dict[str, str]) -> None:
+def test_settings_that_change_the_picture_are_named(settings: dict[str, str]) -> None:
     (fault,) = read("a house", **settings).faults
     assert fault.code == "unmapped-node" and next(iter(settings)) in fault.message
     assert not read("a house", **dict.fromkeys(settings, "None")).faults
 
 
-def test_a_prompt_that_changes_on_the_way_is_said_and_a_vae_is_loaded() -> None:
+def test_a_prompt_that_changes_on_the_way_is_named_and_a_vae_is_loaded() -> None:
     graph = read("a [cat:dog:0.5]", VAE="fine.safetensors")
     (fault,) = graph.faults
     assert fault.code == "unmapped-node" and inputs_of(graph, "LoadVAE")[0]["source"] == "fine.safetensors"

@@ -58,7 +58,7 @@ def test_what_has_no_counterpart_is_named_all_at_once_with_its_package() -> None
     assert all("comfyui-sharp" in one.message for one in graph.faults) and len(graph.nodes) == 9
 
 
-def test_a_part_is_run_with_what_is_left_out_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_is_run_with_what_is_left_out_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = {"class_type": "FancyNode", "inputs": {"image": ["8", 0]}}
     saved = {"class_type": "SaveImage", "inputs": {"images": ["20", 0], "filename_prefix": "y"}}
     (tmp_path / "made.json").write_text(json.dumps({**api(), "20": other, "21": saved}))
