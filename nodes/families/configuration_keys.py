@@ -46,7 +46,7 @@ SCHEDULER_ENTRIES = frozenset(
             "time_shift_type",
             "invert_sigmas",
         ),
-        *("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len"),
+        *("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len", "scale_factors", "upscale_mode"),
         *(
             "algorithm_type",
             "solver_type",

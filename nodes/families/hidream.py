@@ -2,7 +2,8 @@
 
 Four text models read a prompt: two of CLIP make a vector of it, T5 and Llama 3.1 its tokens, and the transformer reads
 another layer of Llama's in each of its blocks. Its experts are chosen by token. It predicts the velocity from noise to
-picture. Llama is published apart: LoadTextEncoder takes its folder as a further source.
+picture. Llama is published apart: LoadTextEncoder takes its folder as a further source. Dev and Fast were distilled to
+do without guidance, in 28 and 16 steps of LCM.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from weft.nodes.models.denoiser import Conditions, Residuals
 from weft.nodes.models.denoiser_facts import SizeLimits
 from weft.nodes.models.facts import PromptWidths
 from weft.nodes.models.network_format import NetworkFormat
+from weft.nodes.models.parametrisation import SchedulerConfig
 from weft.nodes.models.part_precisions import IN_BFLOAT16, all_parts
 from weft.nodes.models.safetensors_header import Shapes
 from weft.nodes.models.single_file import count
@@ -153,6 +155,12 @@ class HiDreamFormat(NetworkFormat):
         return PromptWidths(0, config.get("text_emb_dim", 2048))
 
 
+def restated(scheduler: SchedulerConfig) -> SchedulerConfig:
+    """The configuration of the scheduler by diffusers' name of its class; the authors' own code has another one."""
+    distilled = scheduler.get("_class_name") == "FlashFlowMatchEulerDiscreteScheduler"
+    return {**scheduler, "_class_name": "FlowMatchLCMScheduler"} if distilled else scheduler
+
+
 HIDREAM = Family(
     name="HiDream",
     native_side=1024,
@@ -175,6 +183,7 @@ HIDREAM = Family(
         ),
     ),
     vae=FLUX_VAE,
+    restated=restated,
     scheduler={
         "_class_name": "UniPCMultistepScheduler",
         "num_train_timesteps": 1000,

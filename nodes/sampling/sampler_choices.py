@@ -43,7 +43,7 @@ SAMPLER_TEXTS: Mapping[SamplerName, str] = {
     "unipc_bh2": "the same with the paper's B_2 (`uni_pc_bh2`); for strong guidance",
     "dpm_fast": "DPM-Solver in groups of three predictions, at levels of its own; only over `sigmas`; 15 to 30 steps",
     "sa_solver": "stochastic Adams, predictor and corrector; 20 to 50 steps",
-    "lcm": "for latent consistency models and LCM-LoRAs: 4 to 8 steps, guidance 1 to 2",
+    "lcm": "for latent consistency models, LCM-LoRAs and distilled flows (HiDream Dev): few steps, guidance 1 to 2",
     "tcd": "for trajectory consistency models: 4 to 8 steps; eta sets the share of noise",
 }
 
@@ -99,6 +99,7 @@ _SAMPLERS: Mapping[str, SamplerName] = {
     "unipcmultistepscheduler": "unipc",
     "sasolverscheduler": "sa_solver",
     "lcmscheduler": "lcm",
+    "flowmatchlcmscheduler": "lcm",
     "tcdscheduler": "tcd",
 }
 """Names of samplers elsewhere, in the form of `_plain`: diffusers' classes, ComfyUI's names, A1111's labels."""

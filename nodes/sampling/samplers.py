@@ -169,7 +169,7 @@ SAMPLERS: Mapping[SamplerName, Sampler] = {
     ),
     "unipc": Sampler("UniPCMultistepScheduler", solvers={"flow": Solver("UniPCMultistepScheduler")}),
     "sa_solver": Sampler("SASolverScheduler"),
-    "lcm": Sampler("LCMScheduler", ("model",)),
+    "lcm": Sampler("LCMScheduler", ("model",), solvers={"flow": Solver("FlowMatchLCMScheduler", SIGMAS)}),
     "tcd": Sampler("TCDScheduler", ("model",), takes_eta=True),
 }
 """Every sampler but `model`, which is the one that a checkpoint came with, and those over sigmas alone.

@@ -122,6 +122,7 @@ def solver_for(config: SchedulerConfig, sampler: SamplerName, schedule: Schedule
         _check_spacing(config, model, sampler, schedule, found)
         found = replace(found, options={**found.options, **model.solver_options})
     _check_zero_snr(config, found.scheduler, sampler)
+    _check_one_size(config, found.scheduler, sampler)
     _check_last_level(config, found, sampler)
     return found
 
@@ -202,6 +203,18 @@ def _check_zero_snr(config: SchedulerConfig, scheduler: str, sampler: SamplerNam
         raise InputError(
             f"the sampler `{sampler}` ({scheduler}) has no noise schedule that ends in noise alone (zero terminal SNR)",
             f"choose one of: {', '.join(able)}",
+            "sampler-cannot-follow",
+        )
+
+
+def _check_one_size(config: SchedulerConfig, scheduler: str, sampler: SamplerName) -> None:
+    """Raise `InputError` where the class would make small pictures first and enlarge them between steps."""
+    if scheduler == "FlowMatchLCMScheduler" and config.get("scale_factors"):
+        others = (one for one in samplers_of(parametrisation_of(config).kind) if one != "lcm")
+        raise InputError(
+            f"the sampler `{sampler}` ({scheduler}) cannot enlarge pictures between steps, as the model has it "
+            "(`scale_factors`)",
+            f"choose one of: {', '.join(others)}",
             "sampler-cannot-follow",
         )
 

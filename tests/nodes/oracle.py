@@ -76,6 +76,7 @@ FLOW_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "deis": ("DEISMultistepScheduler", OVER_FLOW),
     "unipc": ("UniPCMultistepScheduler", OVER_FLOW),
+    "lcm": ("FlowMatchLCMScheduler", {}),
 }
 
 EDM_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {

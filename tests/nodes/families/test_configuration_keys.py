@@ -57,6 +57,9 @@ READ_BY_WEFT: Mapping[str, Keys] = {
     "FlowMatchEulerDiscreteScheduler": dict.fromkeys(
         ("base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift"), FLOWS
     ),
+    "FlowMatchLCMScheduler": dict.fromkeys(
+        ("base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift"), FLOWS
+    ),
     "HunyuanVideo15Transformer3DModel": {"task_type": "families/hunyuan_video.py"},
     "QwenImageTransformer2DModel": {"guidance_embeds": "families/qwen_image.py"},
     "SanaTransformer2DModel": {"timestep_scale": "families/sana.py"},

@@ -45,6 +45,7 @@ TINY = {
     "sana": "sana",
     "lumina2": "lumina2",
     "hidream": "hidream-three",
+    "hidream_dev": "hidream-three",
     "flux2": "flux2",
     "flux2_klein": "flux2-klein",
     "pixart": "pixart",
@@ -107,6 +108,8 @@ FRAMES = {
 }
 """Frames of the clips of families that make some by themselves."""
 
+_HIDREAM = {"model.source": "", "texts.source": "", "texts.source_2": "../hidream/text_encoder_4", "vae.source": ""}
+
 PARTS: Mapping[str, Mapping[str, str]] = {
     "flux_parts": {
         "model.source": "transformer",
@@ -114,12 +117,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "texts.source_2": "text_encoder_2",
         "vae.source": "vae",
     },
-    "hidream": {
-        "model.source": "",
-        "texts.source": "",
-        "texts.source_2": "../hidream/text_encoder_4",
-        "vae.source": "",
-    },
+    "hidream": _HIDREAM,
+    "hidream_dev": _HIDREAM,
 }
 """The folder of each part in that of the checkpoint, of graphs from parts."""
 
@@ -183,7 +182,7 @@ def test_every_family_has_its_graph() -> None:
 def test_an_example_paints(zoo: Any, adapters: Path, folders: Any, models: Path, tmp_path: Path, name: str) -> None:
     for folder in FOLDERS:
         folders(folder)
-    if name == "hidream":
+    if name.startswith("hidream"):
         zoo("hidream")  # has Llama, which the published folder lacks
     graph = tiny(Graph.load(GRAPHS / f"{name}.json"), zoo, name)
     if "other" in graph.nodes:

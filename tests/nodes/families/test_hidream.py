@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.nodes.families.text_pictures import painted, picture_graph, with_lora
-from tests.nodes.oracle import SIZE, Oracle, assert_same, diffusers
+from tests.nodes.oracle import PROMPT, SIZE, Oracle, assert_same, diffusers, one_each
 from tests.refusals import refused
 from weft.engine import Engine
+from weft.nodes.families.hidream import HIDREAM
 
 SIZED: dict[str, Any] = {"height": SIZE, "width": SIZE}
 
@@ -38,6 +40,36 @@ def test_a_picture_equals_that_of_the_pipeline(engine: Engine, zoo: Any, oracle:
     batch = 2 if sampler == "model" else 1
     theirs = theirs_of(oracle, sampler, batch=batch, max_sequence_length=SHORT)
     assert_same(painted(engine, "hidream", sampler=sampler, batch=batch, longest=SHORT), theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["model", "euler", "unipc"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_picture_of_a_distilled_model_equals_that_of_the_pipeline(
+    engine: Engine, zoo: Any, oracle: Oracle, sampler: str, batch: int
+) -> None:
+    """Dev, Fast. The pipeline leaves noise of later steps to torch's own generator, whatever seeds it is given."""
+    zoo("hidream-dev")
+    seeds = one_each(batch)
+
+    def prepare(pipe: Any) -> None:
+        pipe.default_sample_size = SIZE // 8
+        if sampler == "model":
+            pipe.scheduler.step = partial(pipe.scheduler.step, generator=seeds)
+
+    given: dict[str, Any] = {"generators": lambda _: seeds, "guidance_scale": 0.0, "max_sequence_length": SHORT}
+    kind = diffusers.HiDreamImagePipeline
+    theirs = oracle.paint(kind, sampler, model="hidream-dev", batch=batch, prepare=prepare, **SIZED, **given)
+    unguided: dict[str, Any] = {"scale": 1.0, "texts": (PROMPT, None)}
+    made = painted(engine, "hidream-dev", sampler=sampler, batch=batch, longest=SHORT, **unguided)
+    assert_same(made, theirs)
+    if sampler == "model":
+        assert_same(painted(engine, "hidream-dev", sampler="lcm", batch=batch, longest=SHORT, **unguided), theirs)
+
+
+def test_the_scheduler_of_the_authors_code_is_read() -> None:
+    own = {"_class_name": "FlashFlowMatchEulerDiscreteScheduler", "shift": 6.0}
+    assert HIDREAM.restated(own) == {"_class_name": "FlowMatchLCMScheduler", "shift": 6.0}
 
 
 @pytest.mark.slow

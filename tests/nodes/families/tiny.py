@@ -633,8 +633,12 @@ def lumina2() -> Any:
     )
 
 
-def hidream() -> Any:
-    """A pipeline of HiDream, with four text models."""
+def hidream(steps: Any = None) -> Any:
+    """A pipeline of HiDream, with four text models.
+
+    Args:
+        steps: its scheduler; None is that of HiDream-I1-Full.
+    """
     words, large = clip_tokenizer(), clip_tokenizer(padding="!")
     places = {"max_position_embeddings": 248}
     for tokenizer in (words, large):
@@ -644,9 +648,8 @@ def hidream() -> Any:
     reader.eos_token = "<|im_end|>"
     llama = LlamaConfig(vocab_size=len(reader), num_hidden_layers=2, **sizes)
     return diffusers.HiDreamImagePipeline(
-        scheduler=diffusers.UniPCMultistepScheduler(
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
-        ),
+        scheduler=steps
+        or diffusers.UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0),
         vae=vae(scaling_factor=0.3611, shift_factor=0.1159, **SIXTEEN),
         text_encoder=text_model(CLIPTextModelWithProjection, len(words), **places),
         tokenizer=words,
@@ -1031,6 +1034,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "sana-sprint": lambda: sana(guidance_embeds=True),
     "lumina2": lumina2,
     "hidream": hidream,
+    "hidream-dev": lambda: hidream(diffusers.FlowMatchLCMScheduler(shift=6.0)),
     "hidream-three": lambda: diffusers.HiDreamImagePipeline(
         **{**hidream().components, "text_encoder_4": None, "tokenizer_4": None}
     ),

@@ -142,7 +142,7 @@ def test_options_of_another_class_do_not_leak() -> None:
 @pytest.mark.parametrize("name", ["flow karras", "flow exponential", "flow beta"])
 def test_flows_with_sigmas_of_their_own_are_followed_by_those_that_know_them(name: str) -> None:
     able = [sampler for sampler in NAMES if refusal_of(PUBLISHED[name], sampler, "model", 4) == ""]
-    assert able == ["model", "euler"]
+    assert able == ["model", "euler", "lcm"]
 
 
 def test_a_size_that_shifts_the_levels_is_refused_where_a_class_takes_none() -> None:
@@ -150,9 +150,17 @@ def test_a_size_that_shifts_the_levels_is_refused_where_a_class_takes_none() -> 
         make_scheduler(PUBLISHED["flux dev"], "heun", "model")
 
 
+def test_pictures_that_grow_between_steps_are_refused() -> None:
+    growing = {"_class_name": "FlowMatchLCMScheduler", "scale_factors": [0.5, 1.0]}
+    for sampler in ("model", "lcm"):
+        with refused("sampler-cannot-follow", "scale_factors", "euler"):
+            make_scheduler(growing, sampler, "model")
+    assert refusal_of(growing, "euler", "model", 4) == ""
+
+
 def test_an_unknown_class_is_refused_with_the_samplers_that_can_follow() -> None:
-    flow = {"_class_name": "FlowMatchLCMScheduler"}
-    with refused("sampler-cannot-follow", "FlowMatchLCMScheduler", "unipc"):
+    flow = {"_class_name": "FlowMatchNewScheduler"}
+    with refused("sampler-cannot-follow", "FlowMatchNewScheduler", "unipc"):
         make_scheduler(flow, "model", "model")
     with pytest.raises(InputError) as caught:
         make_scheduler(flow, "model", "model")
