@@ -46,6 +46,7 @@ PLACES = (
     "z_image.Z_IMAGE",
     "qwen_image.QWEN_IMAGE",
     "sana.SANA",
+    "sana_sprint.SANA_SPRINT",
     "pixart.PIXART",
     "pixart.PIXART_ALPHA",
     "wan.WAN",

@@ -102,8 +102,9 @@ class SanaFormat(NetworkFormat):
 
     class_name = "SanaTransformer2DModel"
 
-    def unsupported(self, config: Mapping[str, Any]) -> str:
-        return "a scale of guidance, in steps of its own (Sana-Sprint)" if config.get("guidance_embeds") else ""
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        """Sana-Sprint's reads a scale of guidance too."""
+        return not config.get("guidance_embeds")
 
     def prompt_widths(self, config: Mapping[str, Any]) -> PromptWidths:
         return PromptWidths(config.get("caption_channels", 2304))

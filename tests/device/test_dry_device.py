@@ -25,7 +25,7 @@ EMBEDDED = "builtin:landscapes"
 
 FAMILIES = (
     *(EMBEDDED, "sd2", "sdxl", "sd3", "sd35", "flux-dev", "z-image", "qwen-image", "dit", "ddpm", "consistency"),
-    *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana", "qwen-edit", "lotus"),
+    *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana", "sana-sprint", "qwen-edit", "lotus"),
 )
 
 CLIPS = (

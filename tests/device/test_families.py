@@ -36,7 +36,7 @@ FAMILIES = (
     *("chroma", "flux2", "flux2-klein", "hidream", "lumina2", "pixart", "sana"),
 )
 
-VARIANTS = ("sd-turbo", "sdxl-turbo", "sdxl-lcm", "tiny-vae", "sd3-short", "pixart-alpha")
+VARIANTS = ("sd-turbo", "sdxl-turbo", "sdxl-lcm", "tiny-vae", "sd3-short", "pixart-alpha", "sana-sprint")
 """What a family reads otherwise."""
 
 WAYS = [

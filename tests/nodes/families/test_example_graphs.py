@@ -43,6 +43,7 @@ TINY = {
     "qwen_image_layered": "qwen-layered",
     "chroma": "chroma",
     "sana": "sana",
+    "sana_sprint": "sana-sprint",
     "lumina2": "lumina2",
     "hidream": "hidream-three",
     "hidream_dev": "hidream-three",

@@ -50,5 +50,3 @@ def test_a_lora_equals_that_of_the_pipeline(engine: Engine, zoo: Any, oracle: Or
 def test_what_the_model_does_not_take_is_refused_before_a_run(engine: Engine, zoo: Any) -> None:
     with refused("wrong-size", 32):
         engine.run(picture_graph(zoo("sana"), size=(SIZE + 16, SIZE)))
-    with refused("unsupported-network"):
-        engine.run(picture_graph(zoo("sana-sprint")))

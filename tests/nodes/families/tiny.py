@@ -612,6 +612,12 @@ def sana(**options: Any) -> Any:
     )
 
 
+def sana_sprint() -> Any:
+    """A pipeline of Sana-Sprint."""
+    parts = sana(guidance_embeds=True).components
+    return diffusers.SanaSprintPipeline(**{**parts, "scheduler": diffusers.SCMScheduler()})
+
+
 def lumina2() -> Any:
     """A pipeline of Lumina-Image 2.0."""
     return diffusers.Lumina2Pipeline(
@@ -1031,7 +1037,7 @@ PIPELINES: dict[str, Callable[[], Any]] = {
     "qwen-masked": lambda: qwen_image_control_net(extra_condition_channels=4),
     "chroma": chroma,
     "sana": sana,
-    "sana-sprint": lambda: sana(guidance_embeds=True),
+    "sana-sprint": sana_sprint,
     "lumina2": lumina2,
     "hidream": hidream,
     "hidream-dev": lambda: hidream(diffusers.FlowMatchLCMScheduler(shift=6.0)),
