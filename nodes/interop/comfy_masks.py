@@ -50,3 +50,10 @@ def _combined(one: MappedNode) -> tuple[Any, ...]:
     if mode is None or one("x", 0) or one("y", 0):
         raise UnmappableError("masks are combined here by " + ", ".join(OPERATIONS) + ", at the same place")
     return (one.add("CombineMasks", mask=one.link("destination"), other=one.link("source"), mode=mode).link,)
+
+
+@maps("JoinImageWithAlpha")
+def _transparent(one: MappedNode) -> tuple[Any, ...]:
+    """Transparent where the mask is 1."""
+    opaque = one.add("SetLevels", "opaque", image=one.link("alpha"), low=1.0, high=0.0)
+    return (one.add("SetAlpha", image=one.link("image"), mask=opaque).link,)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from weft.nodes.interop.comfy_prompts import encoded, name_prompt
+from weft.nodes.interop.comfy_sampling import sigmas_of_schedule
 from weft.nodes.interop.entries import ControlPart, PromptPart, SamplerPart, UnmappableError
 from weft.nodes.interop.writing import MappedNode, maps, with_link
 
@@ -123,7 +124,14 @@ def _cropped(one: MappedNode) -> tuple[Any, ...]:
 
 @maps("SolidMask")
 def _solid(one: MappedNode) -> tuple[Any, ...]:
-    if float(one.literal("value")) != 1:
-        raise UnmappableError("`value` is not 1: a mask that covers all of a picture is drawn by ShapeMask")
-    box = {"left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0}
-    return (one.add("ShapeMask", width=one("width"), height=one("height"), **box).link,)
+    value, box = float(one.literal("value")), {"left": 0.0, "top": 0.0, "right": 1.0, "bottom": 1.0}
+    made = one.add("ShapeMask", "solid_mask", width=one("width"), height=one("height"), **box)
+    return (made.link if value == 1 else one.add("SetLevels", "grey", image=made, high=value).link,)
+
+
+@maps("BetaSamplingScheduler")
+def _by_beta(one: MappedNode) -> tuple[Any, ...]:
+    """The schedule `beta`, whose distribution has 0.6 twice."""
+    if (float(one.literal("alpha")), float(one.literal("beta"))) != (0.6, 0.6):
+        raise UnmappableError("`alpha` and `beta` are mapped at 0.6, as the schedule `beta` has them")
+    return (sigmas_of_schedule(one, one.model_part(), "beta").link,)

@@ -117,13 +117,18 @@ def _usual_shift(model: ModelPart) -> float | None:
 
 
 def _sigmas(one: MappedNode, model: ModelPart, **inputs: Any) -> Made:
+    """The noise levels of the schedule that a node names."""
+    return sigmas_of_schedule(one, model, one.literal("scheduler"), **inputs)
+
+
+def sigmas_of_schedule(one: MappedNode, model: ModelPart, schedule: str, **inputs: Any) -> Made:
     """The noise levels of a schedule."""
     made = one.add(
         "MakeComfySigmas",
         "sigmas",
         model=model.link,
         steps=one("steps"),
-        schedule=one.literal("scheduler"),
+        schedule=schedule,
         shift=_usual_shift(model) if model.shift is None else model.shift,
         **inputs,
     )

@@ -23,4 +23,7 @@ def _joined(one: MappedNode) -> tuple[Any, ...]:
     first, second, between = one("string_a"), one("string_b"), one("delimiter")
     if isinstance(first, str) and isinstance(second, str) and isinstance(between, str):
         return (f"{first}{between}{second}",)
-    return (one.add("JoinText", texts=[first, second], separator=between).link,)
+    if between == "":
+        return (one.add("JoinText", texts=[first, second], separator=between).link,)
+    # JoinText leaves out empty texts with what is between them, and the delimiter stays there.
+    return (one.add("FormatText", template="{0}{1}{2}", values=[first, between, second]).link,)

@@ -104,6 +104,18 @@ def _saved(one: MappedNode) -> tuple[Any, ...]:
     return ()
 
 
+@maps("SaveAnimatedWEBP")
+def _saved_as_a_picture(one: MappedNode) -> tuple[Any, ...]:
+    images, rate, prefix = one.link("images"), one("fps"), one("filename_prefix")
+    if one.draft.nodes[images.node].type == "SetAlpha":
+        raise UnmappableError("its pictures are transparent, and clips are not here")
+    name = saved_name(prefix) if isinstance(prefix, str) else prefix
+    clip = one.add("MakeVideo", "clip", images=images, rate=float(rate) if isinstance(rate, int) else rate)
+    quality = "lossless" if one.literal("lossless") else "high"
+    one.add("SaveVideo", video=clip, name=name, format="webp", quality=quality)
+    return ()
+
+
 @maps("LoadVideo")
 def _loaded(one: MappedNode) -> tuple[Any, ...]:
     made = one.add("LoadVideo", path=one.file("file"))

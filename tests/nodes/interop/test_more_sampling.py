@@ -212,3 +212,12 @@ def test_an_image_encoder_sees_what_the_graph_says(file: str, crop: str, fits: l
         **{"3": ("KSampler", {**api()["3"]["inputs"], "positive": ["u", 0]})},
     )
     assert [one.inputs["fit"] for one in graph.nodes.values() if one.type == "ScaleImage"] == fits
+
+
+@pytest.mark.parametrize(("alpha", "faults"), [(0.6, []), (0.5, ["l"])])
+def test_the_schedule_of_a_beta_distribution_is_that_of_its_name(alpha: float, faults: list[str]) -> None:
+    schedule = {"model": ["4", 0], "steps": 3, "alpha": alpha, "beta": 0.6}
+    guided = {name: LINKS[name] for name in ("model", "positive", "negative")}
+    nodes = {**sampled("g"), "g": ("CFGGuider", {**guided, "cfg": 2.0}), "l": ("BetaSamplingScheduler", schedule)}
+    graph = read(**nodes)
+    assert [one.node for one in graph.faults] == faults

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from PIL import Image as Pictures
 
 from weft.engine import Engine, Graph
 from weft.engine.graph import document
@@ -97,3 +100,44 @@ def test_two_models_take_turns_over_one_clip() -> None:
 def test_a_clip_without_what_it_begins_with_is_refused(lacks: str) -> None:
     given = {name: one for name, one in BOTH.items() if name != lacks}
     assert [one.node for one in read(clip(wan=("WanFirstLastFrameToVideo", given))).faults] == ["wan"]
+
+
+def ran(folder: Path, **nodes: tuple[str, Tree]) -> list[Any]:
+    """The pictures of a graph over the picture `a.png`, which is grey."""
+    Pictures.new("RGB", (32, 32), (128, 128, 128)).save(folder / "a.png")
+    given: dict[str, tuple[str, Tree]] = {"a": ("LoadImage", {"image": "a.png"}), **nodes}
+    graph = read({id: {"class_type": name, "inputs": inputs} for id, (name, inputs) in given.items()})
+    assert not graph.faults
+    with Engine(store=None, inputs=[folder], output=folder / "out", device="cpu") as engine:
+        result = engine.run(graph)
+    assert result.status == "done"
+    return [Pictures.open(path) for path in result.paths]
+
+
+def test_an_animated_picture_has_the_frames_of_a_batch(tmp_path: Path) -> None:
+    save = {
+        "images": ["both", 0],
+        "filename_prefix": "a",
+        "fps": 8,
+        "lossless": True,
+        "quality": 80,
+        "method": "default",
+    }
+    two = {"image1": ["a", 0], "image2": ["light", 0]}
+    (made,) = ran(
+        tmp_path,
+        light=("ImageInvert", {"image": ["a", 0]}),
+        both=("ImageBatch", two),
+        save=("SaveAnimatedWEBP", save),
+    )
+    assert made.n_frames == 2
+
+
+def test_a_mask_may_be_grey_and_makes_pictures_transparent(tmp_path: Path) -> None:
+    (made,) = ran(
+        tmp_path,
+        mask=("SolidMask", {"value": 0.25, "width": 32, "height": 32}),
+        join=("JoinImageWithAlpha", {"image": ["a", 0], "alpha": ["mask", 0]}),
+        save=("SaveImage", {"images": ["join", 0], "filename_prefix": "a"}),
+    )
+    assert numpy.unique(numpy.asarray(made)[..., 3]).tolist() == [191]
