@@ -32,6 +32,11 @@ LOGGER = logging.getLogger("weft.serve")
 KEPT_PLANS = 100
 """Of how many runs that wait the plans are kept."""
 
+LOOK_SECONDS = 1.0
+"""For how long a new run is not offered to workers until it was looked at whether its result is here."""
+
+MOST_UNSEEN = 10_000
+
 SWEEP_SECONDS = 30.0
 """How often runs beyond the budget for files are forgotten."""
 
@@ -66,6 +71,8 @@ class Dispatcher:
     _new: deque[str] = field(default_factory=deque, repr=False)
     _to_cancel: set[str] = field(default_factory=set, repr=False)
     _plans: LatestEntries[str, Plan] = field(default_factory=lambda: LatestEntries(KEPT_PLANS), repr=False)
+    _unseen: LatestEntries[str, float] = field(default_factory=lambda: LatestEntries(MOST_UNSEEN), repr=False)
+    """Until when, in seconds of the monotonic clock, runs are not offered to workers."""
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _stopping: bool = False
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
@@ -81,6 +88,12 @@ class Dispatcher:
     def begin_log(self, run: ServedRun) -> None:
         """Note that a run waits, its first event, before the queue gives it to anyone."""
         self.logs.of(run.id).add({"event": "queued", "ahead": self.queue.ahead(run)})
+        self._unseen.put(run.id, time.monotonic() + LOOK_SECONDS)
+
+    def offers(self, id: str) -> bool:
+        """Whether workers may have a run that waits: not while it may be answered from the store at once."""
+        until = self._unseen.get(id)
+        return until is None or time.monotonic() >= until
 
     def submitted(self, run: ServedRun) -> None:
         """Begin a run that is in the queue where there is room for it."""
@@ -169,6 +182,8 @@ class Dispatcher:
             with self._survived():
                 if run := self._passed_over(id):
                     self._answer_if_stored(run)
+            self._unseen.take(id)
+            self.waits.ring()
 
     def _passed_over(self, id: str) -> ServedRun | None:
         """A new run that has to wait for others; None where it was begun."""
@@ -218,6 +233,8 @@ class Dispatcher:
             return
         self._close(run)
         if same := self.queue.waiting_like(run.id):
+            for id in same:
+                self._unseen.put(id, time.monotonic() + LOOK_SECONDS)
             with self._changed:
                 self._new.extend(same)
                 self._changed.notify_all()

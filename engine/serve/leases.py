@@ -168,7 +168,12 @@ class Leases:
     def take(self, worker: WorkerRecord) -> LeasedWork | None:
         """Begin the run that is next of those that a worker can run; None where none waits."""
         self._seen.asks(worker)
-        while taken := self.queue.take(worker.holder, lambda id: self._unfit(id, worker)):
+        while taken := self.queue.take(
+            worker.holder,
+            lambda id: self._unfit(id, worker),
+            offered=self.dispatcher.offers,
+            once=self.dispatcher.engine.shared is not None,
+        ):
             run, content = taken
             held = self._held[run.lease] = HeldRun(run, time.monotonic() + self.seconds)
             held.stop = self.queue.stop_asked(run.lease)  # since it was taken from the queue

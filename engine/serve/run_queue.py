@@ -216,12 +216,21 @@ class RunQueue:
             (caller, row[0] or 0.0),
         )
 
-    def take(self, worker: str = "", unfit: Callable[[str], str] = lambda id: "") -> tuple[ServedRun, bytes] | None:
+    def take(
+        self,
+        worker: str = "",
+        unfit: Callable[[str], str] = lambda id: "",
+        *,
+        offered: Callable[[str], bool] = lambda id: True,
+        once: bool = False,
+    ) -> tuple[ServedRun, bytes] | None:
         """Begin the run that is next; None where none waits that may run now. Gives its graph too.
 
         Args:
             worker: that takes it under a lease; empty for the server itself. What it could not run is passed over.
             unfit: why this worker cannot run one, by its id, which is remembered; empty where it can.
+            offered: whether one may be begun yet, by its id.
+            once: whether what equals a run that goes on waits for its end.
         """
         reasons = list[tuple[str, str, str]]()
         with self._transaction():
@@ -232,12 +241,14 @@ class RunQueue:
                 "SELECT id, runs.caller FROM runs LEFT JOIN shares ON shares.caller = runs.caller "
                 "WHERE state = 'queued' AND NOT EXISTS "
                 "(SELECT 1 FROM declined WHERE run = runs.id AND declined.worker = ?) "
+                "AND NOT (? AND EXISTS (SELECT 1 FROM runs AS other "
+                "WHERE other.state = 'running' AND other.fingerprint = runs.fingerprint)) "
                 "ORDER BY priority DESC, COALESCE(had, 0), number",
-                (worker,),
+                (worker, once),
             )
             next: tuple[str, str] | None = None
             for id, caller in waiting:
-                if running.get(caller, 0) >= self.quota(caller).running:
+                if running.get(caller, 0) >= self.quota(caller).running or not offered(id):
                     continue
                 if not (reason := unfit(id)):
                     next = id, caller

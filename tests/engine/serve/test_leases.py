@@ -61,7 +61,7 @@ def submitted(user: TestClient, **parameters: Any) -> str:
 
 
 def leased(client: TestClient, service: Service, headers: Headers | None = None) -> str:
-    answer = client.post("/api/leases", json=worker(service), headers=headers)
+    answer = client.post("/api/leases?wait=5", json=worker(service), headers=headers)
     assert answer.status_code == 200, answer.text
     return f"/api/leases/{answer.json()['lease']}"
 
@@ -90,8 +90,8 @@ def test_only_workers_with_their_token_and_the_same_versions_get_runs(
     for wrong in wrongs:
         assert client.post("/api/leases", json=wrong).status_code == 422
     none = worker(service, types={})
-    assert client.post("/api/leases", json=none).status_code == 204
-    assert client.post("/api/leases", json=worker(service)).status_code == 204  # the same instance
+    assert client.post("/api/leases?wait=0.2", json=none).status_code == 204
+    assert client.post("/api/leases?wait=0.2", json=worker(service)).status_code == 204  # the same instance
 
 
 def test_a_file_has_its_digest_a_name_and_a_size_or_is_refused(
@@ -178,7 +178,7 @@ def test_a_worker_reads_the_files_of_its_graph_alone(client: TestClient, user: T
     picture = user.post("/api/files", content=b"\x89PNG\r\n\x1a\n1").json()["name"]
     other = user.post("/api/files", content=b"\x89PNG\r\n\x1a\n2").json()["name"]
     user.post("/api/runs", json={"graph": READ, "parameters": {"path": picture}})
-    given = client.post("/api/leases", json=worker(service)).json()
+    given = client.post("/api/leases?wait=5", json=worker(service)).json()
     assert other not in str(given) and picture not in given["graph"]
     [named] = given["inputs"]
     address = f"/api/leases/{given['lease']}/inputs"
@@ -244,3 +244,30 @@ def test_models_that_only_workers_have_are_no_problem_where_nothing_is_run(make:
         with client_of(make(at_once=at_once)) as local:
             assert local.post("/api/runs", json={"graph": graph}).status_code == status
             assert local.post("/api/runs", json={"graph": {**SUM, "nodes": {}}}).status_code == 422
+
+
+def test_workers_get_nothing_that_the_server_has_in_its_store(make: Make, given: Given) -> None:
+    with client_of(make(given[0], at_once=1), **given[1]["user"]) as user:
+        service: Service = user.app.app.state.service  # type: ignore[attr-defined]
+        assert user.post("/api/graphs/sum/runs?wait=60", json={"first": 4}).status_code == 200
+        busy = user.post("/api/graphs/slow/runs", json={"steps": 5000}).json()
+        until(lambda: user.get(busy["url"]).json()["state"] == "running")
+        for _ in range(5):
+            run = user.post("/api/graphs/sum/runs", json={"first": 4}).json()
+            answer = user.post("/api/leases", json=worker(service), headers=given[1]["one"])
+            ended = user.get(f"{run['url']}?wait=60").json()
+            assert (answer.status_code, ended["state"], ended["worker"]) == (204, "done", None)
+        user.post(f"{busy['url']}/cancel")
+
+
+def test_of_equal_runs_workers_with_a_shared_store_get_one_at_a_time(make: Make, given: Given, tmp_path: Path) -> None:
+    service = make(given[0], at_once=0)
+    service.engine.shared = str(tmp_path / "shared")
+    with client_of(service, **given[1]["one"]) as client:
+        user = TestClient(client.app, base_url=str(client.base_url), headers=dict(given[1]["user"]))
+        submitted(user), submitted(user), submitted(user, first=2)
+        first = leased(client, service)
+        leased(client, service)
+        assert client.post("/api/leases?wait=0.3", json=worker(service)).status_code == 204
+        assert client.post(f"{first}/end", json={"state": "returned"}).status_code == 200
+        leased(client, service)
