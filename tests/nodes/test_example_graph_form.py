@@ -48,7 +48,10 @@ def inputs(graph: Graph, wanted: str, name: str) -> Iterator[str]:
     for id, node in graph.nodes.items():
         replaced = bool(INSTEAD.get(name, set()) & node.inputs.keys())
         whole = name == "denoise" and node.inputs.get(name, 1.0) == 1.0  # all steps, as from noise alone
-        if node.type == wanted and not isinstance(node.inputs.get(name), Link) and not replaced and not whole:
+        # Not every pipeline takes a size: one of sound has none, and others have that of their picture.
+        unsized = wanted == "RunPipeline" and name in ("width", "height") and name not in node.inputs
+        left_out = replaced or whole or unsized
+        if node.type == wanted and not isinstance(node.inputs.get(name), Link) and not left_out:
             yield f"{id}.{name}"
         inner = graph.graphs.get(node.type.partition(":")[2]) if node.type.startswith(("graph:", "map:")) else None
         if inner:
