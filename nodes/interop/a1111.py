@@ -48,7 +48,9 @@ SAMPLERS: Mapping[str, SamplerName] = {
 
 NOTES = (
     "A1111 weights words by scaling their embeddings and bringing back the mean of all; here they are moved away from "
-    "the prompt without these words. It draws noise on the GPU unless `RNG` is CPU; here it is drawn on the CPU."
+    "the prompt without these words. It draws noise on the GPU unless `RNG` is CPU; here it is drawn on the CPU. "
+    "Prompts after AND guide side by side by their weights, parts between BREAK are encoded one by one, and [word] "
+    "weighs 1/1.1."
 )
 """What every graph of its parameters says."""
 

@@ -55,5 +55,6 @@ def _combined(one: MappedNode) -> tuple[Any, ...]:
 @maps("JoinImageWithAlpha")
 def _transparent(one: MappedNode) -> tuple[Any, ...]:
     """Transparent where the mask is 1."""
+    one.assume("JoinImageWithAlpha: the picture is transparent where the mask is 1")
     opaque = one.add("SetLevels", "opaque", image=one.link("alpha"), low=1.0, high=0.0)
     return (one.add("SetAlpha", image=one.link("image"), mask=opaque).link,)

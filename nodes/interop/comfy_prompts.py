@@ -36,6 +36,8 @@ def encoded(one: MappedNode, name: str, suffix: str = "", **others: str) -> Made
         part, text = _with_embeddings(one, part, text)
     further = {model: one.words(other, one(other)) for model, other in others.items() if one(other) != given}
     weighted = part.kind not in LANGUAGE_MODELS
+    if not weighted:
+        one.assume("prompts of language models: round brackets are read as they stand, not as weights")
     return one.add(
         "TextEncode",
         suffix,

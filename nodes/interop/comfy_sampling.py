@@ -111,9 +111,16 @@ def _controlled(one: MappedNode, model: ModelPart, positive: Link, negative: Lin
     return positive, negative
 
 
-def _usual_shift(model: ModelPart) -> float | None:
-    """The shift of a model whose graph says none, where ComfyUI has another one than its scheduler in diffusers."""
-    return 8.0 if any(re.match(r"wan\d", name.rpartition("/")[2].lower()) for name in model.names) else None
+USUAL_SHIFT = 8.0
+"""Of Wan where a graph says none."""
+
+
+def _shift(one: MappedNode, model: ModelPart) -> float | None:
+    """The shift of a model, also where the graph says none and ComfyUI has another one than diffusers."""
+    if model.shift is None and any(re.match(r"wan\d", name.rpartition("/")[2].lower()) for name in model.names):
+        one.assume(f"Wan: a shift of {USUAL_SHIFT:g} where the graph has none")
+        return USUAL_SHIFT
+    return model.shift
 
 
 def _sigmas(one: MappedNode, model: ModelPart, **inputs: Any) -> Made:
@@ -129,7 +136,7 @@ def sigmas_of_schedule(one: MappedNode, model: ModelPart, schedule: str, **input
         model=model.link,
         steps=one("steps"),
         schedule=schedule,
-        shift=_usual_shift(model) if model.shift is None else model.shift,
+        shift=_shift(one, model),
         **inputs,
     )
     one.parameter("steps", made, "steps")

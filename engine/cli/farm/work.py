@@ -17,6 +17,7 @@ from weft.engine.cli import options
 from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.farm.app import JobArgument, Out, app, job_folder, opened, setup_of, stopping
 from weft.engine.cli.farm.board import changes, shown_on
+from weft.engine.cli.graph_argument import whole_part
 from weft.engine.cli.output import Exit, json_line, say, table
 from weft.engine.device import dealt_devices
 from weft.engine.errors import InputError, WeftError
@@ -79,15 +80,22 @@ Price = Annotated[float, typer.Option("--price", min=0, help="Price of one worke
 
 
 def read_job(
-    path: Path, engine: EngineOptions, batch: int | None, item_timeout: float | None = None, partial: bool = False
+    path: Path,
+    engine: EngineOptions,
+    batch: int | None,
+    item_timeout: float | None = None,
+    partial: bool = False,
+    json: bool = False,
 ) -> Job:
     """The job of a file, with its batch size and its time limit replaced if they are given.
 
     Args:
         engine: has the folders of classes that a graph of another program may name.
-        partial: whether of such a graph what has no counterpart here is left out.
+        partial: whether of such a graph what has no counterpart here is left out, which is reported.
+        json: whether it is reported as JSON lines too.
     """
-    job = load(path, Workspace(comfy_nodes=engine.comfy_nodes or ()).catalog, partial)
+    types = Workspace(comfy_nodes=engine.comfy_nodes or ()).catalog
+    job = load(path, types, lambda graph: whole_part(graph, partial, json))
     return replace(job, batch=batch or job.batch, item_timeout=item_timeout or job.item_timeout)
 
 
@@ -104,7 +112,7 @@ def plan(
     debug: options.Debug = False,
 ) -> int:
     """Show how many items, node executions and cache hits a job has, and its time and cost. Nothing is run."""
-    read = read_job(job, engine, batch, partial=partial)
+    read = read_job(job, engine, batch, partial=partial, json=json)
     found = planned(read, setup_of(engine, read, job.parent).engine())
     if json:
         json_line({"event": "job_plan", **_figures(found, workers, price)})
@@ -213,7 +221,7 @@ def run(
     debug: options.Debug = False,
 ) -> int:
     """Submit a job and run it. Run the command again to continue an interrupted job."""
-    folder, read = job_folder(job, out), read_job(job, engine, batch, item_timeout, partial)
+    folder, read = job_folder(job, out), read_job(job, engine, batch, item_timeout, partial, json)
     needs = {**read.resources, **amounts(resource or ())}
     refuse_what_ray_decides(ray, devices, resource)
     setup = setup_of(engine, read)

@@ -13,8 +13,8 @@ in one list of `zip` are walked together. `values` reads their values, `items` e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,12 +120,17 @@ class Job:
         return total
 
 
-def load(path: Path, types: Mapping[str, object] = document.NO_TYPES, partial: bool = False) -> Job:
+def as_read(graph: Graph) -> Graph:
+    """The graph of a job as it is."""
+    return graph
+
+
+def load(path: Path, types: Mapping[str, object] = document.NO_TYPES, part: Callable[[Graph], Graph] = as_read) -> Job:
     """Read a job file.
 
     Args:
         types: the node types that classes of another program's graph may be, by name.
-        partial: whether of such a graph what has no counterpart here is left out.
+        part: gives what is wanted of the job's graph.
 
     Raises:
         GraphError: with every problem of the job.
@@ -147,7 +152,7 @@ def load(path: Path, types: Mapping[str, object] = document.NO_TYPES, partial: b
                 )
             ]
         ) from None
-    return read(content, path, limit, types, partial)
+    return read(content, path, limit, types, part)
 
 
 @few_suggestions()
@@ -156,7 +161,7 @@ def read(
     path: Path,
     limit: int = Limits.max_file_bytes,
     types: Mapping[str, object] = document.NO_TYPES,
-    partial: bool = False,
+    part: Callable[[Graph], Graph] = as_read,
 ) -> Job:
     """The job that a JSON text says.
 
@@ -164,7 +169,7 @@ def read(
         path: the file it comes from; its graph and files are looked up in its folder.
         limit: the greatest size that is read, in bytes.
         types: the node types that classes of another program's graph may be, by name.
-        partial: whether of such a graph what has no counterpart here is left out.
+        part: gives what is wanted of the job's graph.
 
     Raises:
         GraphError: with every problem of the job.
@@ -174,9 +179,7 @@ def read(
         model = _model(parse(content, faults, limit))
         problems: list[Problem] = []
         graph = _graph(model.graph, path.parent, types, problems)
-        if partial and graph is not None and graph.foreign:
-            graph = replace(graph, faults=())
-        job = made(model, path.parent, graph, problems)
+        job = made(model, path.parent, part(graph) if graph else None, problems)
         if faults:
             raise GraphError([])
     except GraphError as fault:

@@ -65,6 +65,9 @@ def test_a_part_is_run_with_what_is_left_out_reported(tmp_path: Path, capsys: py
     for verb in ("check", "plan", "show", "run"):
         call([verb, str(tmp_path / "made.json"), "--partial"])
         assert "FancyNode" in capsys.readouterr().err
+    (tmp_path / "job.json").write_text(json.dumps({"weft_job": 1, "graph": "made.json", "sweep": {"seed": [1, 2]}}))
+    call(["farm", "plan", str(tmp_path / "job.json"), "--partial"])
+    assert "FancyNode" in capsys.readouterr().err
 
 
 def test_a_link_to_nowhere_is_a_problem_of_its_node() -> None:
