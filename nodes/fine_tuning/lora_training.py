@@ -12,6 +12,7 @@ from torch import nn
 from weft.engine import Context
 from weft.engine.keys import digest_bytes
 from weft.nodes.families import family
+from weft.nodes.fine_tuning.authors_layers import untrained_rows
 from weft.nodes.fine_tuning.denoising_task import Captions
 from weft.nodes.fine_tuning.lora_writing import lora_file
 from weft.nodes.fine_tuning.trainable_lora import Layers, TrainableLoRA, begin, trained_parameters
@@ -79,8 +80,15 @@ def train_lora(
         samples = samples_of(task, trained, vae, settings, options, context)
         losses = TrainingLoop(parameters, task.loss, settings, samples.at).run(context)
         made = made_of(parts, learned, kept, settings, options)
-        file = lora_file(parameters, model.family, options.rank, options.alpha, made)
+        untrained = _untrained(denoiser)
+        file = lora_file(parameters, model.family, options.rank, options.alpha, made, untrained)
     return LoRA(digest_bytes(file), model.family, file), losses
+
+
+def _untrained(denoiser: Denoiser) -> dict[str, int]:
+    """The rows of modules of a denoiser that its authors join with trained ones."""
+    trained = {name.partition(".lora_")[0] for name in trained_parameters(denoiser)}
+    return untrained_rows(denoiser.network, trained, denoiser.original_modules(trained))
 
 
 def _parameters(denoiser: Denoiser, encoder: PromptEncoder | None, name: str) -> dict[str, nn.Parameter]:

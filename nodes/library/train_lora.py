@@ -44,7 +44,7 @@ Rate = Annotated[float, Range(1e-9, 10.0)]
 Steps = Annotated[int, Range(1, 1_000_000)]
 
 
-@node(category="training", lane="gpu", check=check_packages, traits=(Work(training_work),))
+@node(category="training", version=2, lane="gpu", check=check_packages, traits=(Work(training_work),))
 def TrainLoRA(
     model: Model[F],
     text_encoder: TextEncoder[F],
@@ -194,16 +194,15 @@ def SaveLoRA(lora: LoRA[F], name: str = "lora", *, layout: Literal["diffusers", 
         lora: from TrainLoRA.
         name: of the file, without number and suffix.
         layout: `diffusers` is read by diffusers and by this library; `kohya` has the names of kohya's scripts, which
-            other programs read, for SD 1.x, SD 2.x and SDXL.
+            other programs read, for SD 1.x, 2.x, SDXL, SD 3 and FLUX.1.
     """
+    from weft.nodes.families import family
     from weft.nodes.fine_tuning.lora_writing import in_layout
 
-    if layout == "kohya" and lora.family not in ("SD1", "SD2", "SDXL"):
-        message = f"a LoRA of {lora.family} has no layout of kohya's that others read"
-        raise InputError(message, "save it in the layout `diffusers`, which ComfyUI reads too", "unsupported-by-model")
     if not lora.file:
         raise InputError("the LoRA comes from a file already", "link the output of TrainLoRA", "unused-input")
-    return Artifact(in_layout(lora.file, layout), "application/x-safetensors", name)
+    content = in_layout(lora.file, layout, lora.family, family(lora.family).denoiser.original_modules)
+    return Artifact(content, "application/x-safetensors", name)
 
 
 @node(category="training", lane="cpu")
