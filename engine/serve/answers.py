@@ -60,6 +60,11 @@ def retry_later(status: int, code: str, message: str, seconds: float) -> Refused
     return Refused(status, code, message, "try again later", {"retry-after": str(math.ceil(seconds))})
 
 
+def unwritable(fault: OSError) -> Refused:
+    """The answer where a file cannot be kept, as on a full disk."""
+    return retry_later(503, "storage-unwritable", f"the file cannot be kept: {fault.strerror}", 30.0)
+
+
 def refusal(fault: WeftError) -> Refused:
     """The answer for an error of Weft: 404 for a graph that is not there, else 422 with every problem."""
     plain = plain_fault(fault)

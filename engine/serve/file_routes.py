@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from weft.engine.errors import InputError
-from weft.engine.serve.answers import Refused, json_answer, not_found, refusal
+from weft.engine.serve.answers import Refused, json_answer, not_found, refusal, unwritable
 from weft.engine.serve.request_bodies import check_plain, chunks_of
 from weft.engine.serve.route_tools import caller_of, service_of
 from weft.engine.serve.uploads import TooLarge, WrongDigest, media_type_of
@@ -34,6 +34,8 @@ async def send_file(request: Request) -> Response:
         raise Refused(422, "wrong-digest", "the file is not what Content-Digest says", "send it again") from None
     except InputError as fault:
         raise refusal(fault) from None
+    except OSError as fault:
+        raise unwritable(fault) from None
     return json_answer({**asdict(kept), "url": f"/api/files/{kept.name}"}, 201, {"location": f"/api/files/{kept.name}"})
 
 

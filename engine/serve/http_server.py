@@ -134,7 +134,7 @@ def configure_logs() -> None:
     """Write what is logged to stderr, as JSON lines; requests with their ids, without queries, headers and bodies."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
-    for name, level in (("weft.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):
+    for name, level in (("weft.serve", logging.INFO), ("uvicorn.error", logging.WARNING), ("asyncio", logging.ERROR)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

@@ -14,6 +14,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -23,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from weft.engine.keys import is_digest
-from weft.engine.serve.answers import Refused, json_answer, not_found, retry_later
+from weft.engine.serve.answers import Refused, json_answer, not_found, retry_later, unwritable
 from weft.engine.serve.callers import NAME
 from weft.engine.serve.leases import HeldRun
 from weft.engine.serve.request_bodies import check_plain, chunks_of, read_json_body
@@ -156,6 +157,7 @@ async def send_result(request: Request) -> Response:
     part = leases.parts / secrets.token_hex(8)
     hasher, size = blake3(), 0
     try:
+        leases.parts.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             async for chunk in chunks_of(request, most):
                 size += len(chunk)
@@ -165,8 +167,11 @@ async def send_result(request: Request) -> Response:
             raise Refused(422, "wrong-digest", "the file is not what `digest` says", "send it again")
         held = _held(request)
         await _answered(lambda: leases.keep(held, name, part, size, digest))
+    except OSError as fault:
+        raise unwritable(fault) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return json_answer({"name": name, "bytes": size, "digest": digest}, 201)
 
 

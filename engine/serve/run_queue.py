@@ -68,6 +68,7 @@ class RunQueue:
 
     Raises:
         InputError: where it is one of a newer version of Weft.
+        StoreError: where it cannot be opened, or is damaged.
     """
 
     def __init__(self, path: Path, most: int = 1000, quota: Callable[[str], Quota] = lambda name: Quota()) -> None:
@@ -81,9 +82,12 @@ class RunQueue:
             self._base.execute("PRAGMA synchronous=FULL")
             self._base.execute(f"PRAGMA cache_size={-CACHE_KIB}")
             version = int(self._base.execute("PRAGMA user_version").fetchone()[0])
+            if (found := self._base.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(f"it is damaged: {found}")
         except (sqlite3.DatabaseError, OSError) as fault:
             message = f"the queue {path} cannot be opened: {fault}"
-            raise StoreError(message, "name a folder that can be written to with --data DIR") from fault
+            hint = "name a folder that can be written to with --data DIR, or move the file away and lose what waits"
+            raise StoreError(message, hint) from fault
         if version > VERSION:
             self.close()
             message = f"the queue {path} has version {version}, this Weft reads {VERSION}"

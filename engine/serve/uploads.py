@@ -90,10 +90,12 @@ class Uploads:
             TooLarge: where it has more bytes than may be sent.
             WrongDigest: where it is not what the sender says.
             InputError: where it is of no kind that may be sent (`wrong-kind-of-file`).
+            OSError: where it cannot be written, as on a full disk.
         """
         part = self.folder / f".part-{secrets.token_hex(8)}"
         sha, size, head = hashlib.sha256(), 0, b""
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have emptied the server's folder
             with part.open("xb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
@@ -106,7 +108,8 @@ class Uploads:
                 raise WrongDigest
             return await run_sync(self._keep, part, head, sha.hexdigest(), size)
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _keep(self, part: Path, head: bytes, digest: str, size: int) -> Upload:
         ending, media_type = kind_of(head)

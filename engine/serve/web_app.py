@@ -95,7 +95,7 @@ def web_app(service: Service) -> RequestGuard:
             Refused: _refused,
             WeftError: _wrong,
             HTTPException: _without_route,
-            sqlite3.OperationalError: _unwritable,
+            sqlite3.DatabaseError: _unwritable,
             Exception: _failed,
         },
     )
@@ -127,5 +127,5 @@ async def _failed(request: Request, fault: Exception) -> Response:
 
 
 async def _unwritable(request: Request, fault: Exception) -> Response:
-    """The answer where the queue cannot be written, as on a full disk."""
-    return retry_later(503, "queue-unwritable", f"the queue cannot be written: {fault}", 30.0).answer()
+    """The answer where the queue cannot be read or written, as on a full disk."""
+    return retry_later(503, "queue-unwritable", f"the queue cannot be used: {fault}", 30.0).answer()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.refusals import refused
+from weft.engine.errors import StoreError
 from weft.engine.serve.callers import Quota
 from weft.engine.serve.result_files import FileRecord
 from weft.engine.serve.run_queue import ATTEMPTS, QueueFull, RunQueue
@@ -129,4 +130,17 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     made._base.execute("PRAGMA user_version=99")
     made.close()
     with refused("unsupported-version", 99):
+        opened(tmp_path)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite"
+    queue = opened(tmp_path)
+    for number in range(50):
+        submit(queue, key=str(number))
+    queue.close()
+    content = bytearray(path.read_bytes())
+    content[5000:9000] = b"\xff" * 4000
+    path.write_bytes(content)
+    with pytest.raises(StoreError):
         opened(tmp_path)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -174,3 +175,15 @@ def test_a_header_cannot_end_a_line(client: TestClient) -> None:
     assert bad["state"] == "failed"
     odd = client.post("/api/runs?wait=30", json={"graph": graph("päckchen; x=1")}).json()["result"]["files"][0]
     assert "x-evil" not in client.get(odd["url"]).headers
+
+
+def test_files_are_taken_where_somebody_has_emptied_the_folder_and_refused_where_they_cannot_lie(
+    client: TestClient, service: Service
+) -> None:
+    folder = service.folder("uploads")
+    folder.rmdir()
+    assert send(client, PNG).status_code == 201
+    shutil.rmtree(folder)
+    folder.write_bytes(b"a file")
+    answer = send(client, PNG)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage-unwritable") and answer.headers["retry-after"]
