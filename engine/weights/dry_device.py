@@ -3,8 +3,8 @@
 Tensors there have a shape and a type, and no numbers (torch's meta tensors), but for those that follow from the whole
 numbers of the host: masks, tokens, lengths and places are known there too, since networks are called for as many tokens
 as a mask has. Of what is not known, the host gets zeros, and reads 1 where it reads a number; where sizes follow from
-such numbers, all are 1: a mask has all tokens, and one expert of a network gets all of them. Attention and norms that
-GPUs have one kernel for are one operation. Nothing of it outlives the block. Imports torch.
+such numbers, all are 1: a mask has all tokens, its opposite none, and one expert gets all of them. Attention and norms
+that GPUs have one kernel for are one operation. Nothing of it outlives the block. Imports torch.
 """
 
 from __future__ import annotations
@@ -226,6 +226,8 @@ class DryDevice:
         def placed(one: Any, number: Any) -> Any:
             if not isinstance(one, Tensor):
                 return one
+            if number is None and one.dtype is torch.bool and one.numel() <= MOST_KNOWN:
+                number = torch.ones_like(one, device="cpu")  # rows of a mask and of its opposite are as many as rows
             return same[id(one)] if id(one) in same else self._taken(DryTensor(one, number))
 
         if known is None:

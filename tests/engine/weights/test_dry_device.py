@@ -51,7 +51,9 @@ def test_rows_are_taken_by_a_mask(device: DryDevice) -> None:
 def test_where_sizes_follow_from_numbers_that_are_not_known_they_are_one(device: DryDevice) -> None:
     chosen = torch.empty(6, 4, device=HOME).topk(1).indices.flatten()
     assert chosen.bincount().tolist() == [0, 6]  # one expert has all tokens
-    assert torch.empty(6, 8, device=HOME)[chosen > 2].shape == (6, 8)
+    seen = chosen > 2
+    assert torch.empty(6, 8, device=HOME)[seen].shape == (6, 8)
+    assert torch.empty(6, 8, device=HOME)[~seen].shape == (0, 8)
     found, places = torch.empty(6, device=HOME).unique(return_inverse=True)  # type: ignore[no-untyped-call]
     assert found.shape == (1,) and found.cpu().tolist() == [0] and places.tolist() == [0] * 6
 
