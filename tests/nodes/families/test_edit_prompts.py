@@ -25,7 +25,9 @@ from weft.nodes import (
     LoadCheckpoint,
     LoadImage,
     ReferenceGuide,
+    SamplerName,
     SaveImage,
+    ScheduleName,
     VAEDecode,
 )
 from weft.nodes.prompting.language_sight import places_of_tokens
@@ -42,7 +44,15 @@ def edit(models: Path) -> str:
     return "qwen-edit"
 
 
-def painting(model: str, images: tuple[str, ...], numbered: bool, clean: bool = False, normalise: bool = True) -> Graph:
+def painting(
+    model: str,
+    images: tuple[str, ...],
+    numbered: bool,
+    clean: bool = False,
+    normalise: bool = True,
+    schedule: ScheduleName = "model",
+) -> Graph:
+    sampler: SamplerName = "model" if schedule == "model" else "euler"
     with Graph() as graph:
         checkpoint: Any = LoadCheckpoint(model)
         shown: Any = [LoadImage(name) for name in images]
@@ -52,7 +62,7 @@ def painting(model: str, images: tuple[str, ...], numbered: bool, clean: bool = 
         guide: Any = CFGGuide(checkpoint.model, *prompts, scale=SCALE, normalise=normalise)
         for one in shown:
             guide = ReferenceGuide(guide, checkpoint.vae, one, clean=clean)
-        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler="model")
+        latent = KSampler(guide, EmptyLatent(SIZE, SIZE), seed=SEED, steps=STEPS, sampler=sampler, schedule=schedule)
         SaveImage(VAEDecode(checkpoint.vae, latent))
     return graph
 
@@ -87,11 +97,12 @@ def place_tokens(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 BOTH = ("ramp.png", "stripes.png")
 
-CASES: dict[str, tuple[str, tuple[str, ...], dict[str, bool]]] = {
+CASES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "the first version": ("QwenImageEditPipeline", BOTH[:1], {}),
     "2509": ("QwenImageEditPlusPipeline", BOTH, {}),
     "2511": ("QwenImageEditPlusPipeline", BOTH, {"clean": True}),
     "without the norm of guidance": ("QwenImageEditPlusPipeline", BOTH[:1], {"normalise": False}),
+    **{f"over {name}": ("QwenImageEditPlusPipeline", BOTH[:1], {"schedule": name}) for name in ("karras", "beta")},
 }
 """Pipelines of diffusers, with their pictures and what differs."""
 
@@ -110,6 +121,8 @@ def test_an_edited_picture(
     whole = diffusers.QwenImagePipeline.from_pretrained(oracle.models / edit, torch_dtype=torch.float32)
     pipe = kind(**whole.components, processor=Processor(whole.tokenizer))
     place_tokens(pipe, monkeypatch)
+    if "schedule" in options:
+        pipe.scheduler = oracle.scheduler(edit, "euler", options["schedule"], {})
     if options.get("clean"):
         config = {**whole.transformer.config, "zero_cond_t": True}
         pipe.transformer = diffusers.QwenImageTransformer2DModel.from_config(config)
