@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import update_wrapper
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class StreamedNetworks:
         self._place(streamed, device)
         self._sender = PartSender(device, largest if overlaps else 0)
         self._ends = [self._sender.streamed(one) for one in streamed]
+        self._sender.expect(streamed)
         for network in self._networks:
             vars(network)[_DEVICE] = device
 
@@ -256,12 +258,19 @@ class PartSender:
         self._stream = _SideStream(device)
         self._sizes: dict[int, int] = {}
         self._following: dict[int, Part | None] = {}  # of each part, the one that is called after it, where that is one
+        self._guessed: set[int] = set()  # parts of which that is not known yet
         self._last: Part | None = None
         self._coming: tuple[Part, list[_Sent]] | None = None
 
     def forget(self) -> None:
         """Drop what was sent ahead: nothing is called next, or weights of the host are changed."""
         self._coming = self._last = None
+
+    def expect(self, parts: Sequence[Part]) -> None:
+        """Take parts to be called in this order until it is known, so that what runs once is sent ahead too."""
+        for one, following in pairwise(parts):
+            self._following[id(one)] = following
+            self._guessed.add(id(one))
 
     def streamed(self, part: Part) -> Callable[[], None]:
         """Send a part before each of its calls, and put the tensors of the host back after it, also where it fails.
@@ -327,9 +336,12 @@ class PartSender:
     def _next(self, part: Part) -> Part | None:
         """The part that was called after this one, each time; notes that this one comes after the last."""
         if self._last is not None:
-            known = self._following.setdefault(id(self._last), part)
-            if known is not part:
-                self._following[id(self._last)] = None
+            last = id(self._last)
+            if last in self._guessed:
+                self._guessed.remove(last)
+                self._following[last] = part
+            elif self._following.setdefault(last, part) is not part:
+                self._following[last] = None
         self._last = part
         return self._following.get(id(part))
 
