@@ -23,7 +23,7 @@ COMPARED = ("compared with diffusers", "yes")
 PAINTING = frozenset({"oracle", "weft_paints", "zoo"})
 """The fixtures of tests that load tiny models of every family, and paint with them."""
 
-LARGE, SHARE = 3, 6
+LARGE, SHARE = 3, 7
 """Of how many cases on a table of pictures is painted in part by default, and one of how many cases is."""
 
 
