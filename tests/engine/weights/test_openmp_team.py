@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,20 +48,22 @@ def OnDevice(number: float = 1.0) -> float:
     return compute() * number
 
 
-def threads_left(work: Callable[[], Any]) -> int:
-    """How many more threads the process has after some work than before."""
-    tasks = Path("/proc/self/task")
+def threads_left(work: Callable[[], Any], want: int) -> int:
+    """How many more threads the process has after some work than before; one that ends takes a moment until it has."""
+    tasks, end = Path("/proc/self/task"), time.monotonic() + 5.0
     before = len(list(tasks.iterdir()))
     work()
-    return len(list(tasks.iterdir())) - before
+    while (left := len(list(tasks.iterdir())) - before) != want and time.monotonic() < end:
+        time.sleep(0.01)
+    return left
 
 
 def test_a_team_stays_until_it_is_dismissed() -> None:
     dismiss_team()
-    assert threads_left(compute) == 1
-    assert threads_left(dismiss_team) == -1
+    assert threads_left(compute, 1) == 1
+    assert threads_left(dismiss_team, -1) == -1
     dismiss_team()
-    assert threads_left(compute) == 1
+    assert threads_left(compute, 1) == 1
 
 
 def test_a_dismissed_team_keeps_its_size() -> None:
@@ -83,14 +85,14 @@ def test_a_run_leaves_no_team(type: Any, tmp_path: Path) -> None:
         dismiss_team()
         with ThreadPoolExecutor(1) as kept:
             kept.submit(int).result()
-            assert threads_left(lambda: kept.submit(engine.run, graph).result()) == 0
+            assert threads_left(lambda: kept.submit(engine.run, graph).result(), 0) == 0
 
 
 def test_threads_of_files_leave_no_team() -> None:
-    threads, done = FileThreads[float](1), threading.Event()
+    threads = FileThreads[float](1)
     threads.start(lambda: 0.0).result()
     try:
-        assert threads_left(lambda: threads.start(compute).result() and threads.start(done.is_set).result()) == 0
+        assert threads_left(lambda: threads.start(compute).result(), 0) == 0
     finally:
         threads.close()
 
@@ -99,4 +101,4 @@ def test_who_submits_leaves_no_team(tmp_path: Path) -> None:
     graph = graph_of(Exponential)
     with Engine(store=None, device="cpu", output=tmp_path) as engine:
         dismiss_team()
-        assert threads_left(lambda: (compute(), engine.submit(graph).result())) == 0
+        assert threads_left(lambda: (compute(), engine.submit(graph).result()), 0) == 0
