@@ -472,8 +472,9 @@ class Prompt(Generic[F]):
         strength: its weight among the prompts that act together.
         area: where it acts: left, top, width and height in shares of the picture; None acts everywhere.
         mask: how much it acts, `[batch, height, width]` in 0..1, stretched over the picture; None is 1 everywhere.
-        window: what the denoiser sees of the picture with it, and where it acts: left, top, width and height, in
-            pixels where they are whole numbers, else in shares of the picture; None is the whole picture.
+        window: what the denoiser sees of the picture with it, and where it acts: left, top, width and height; None is
+            the whole picture.
+        window_in_shares: whether the window is in shares of the picture, 0..1, rather than in pixels.
         start: the fraction of the steps at which it begins.
         end: the fraction of the steps at which it ends.
         attention_mask: which tokens the denoiser reads, 1 or 0, `[batch, token]`; None is all of them.
@@ -498,6 +499,7 @@ class Prompt(Generic[F]):
     image_vector: Tensor | None = field(default=None, metadata=ADDED_LATER)
     grounding: Grounding | None = field(default=None, metadata=ADDED_LATER)
     window: tuple[float, float, float, float] | None = field(default=None, metadata=ADDED_LATER)
+    window_in_shares: bool = field(default=False, metadata=ADDED_LATER)
 
     def check_value(self) -> None:
         """Raise `InputError` for embeddings, a pooled vector or a mask of another shape or type."""

@@ -158,7 +158,7 @@ def PromptWindow(
         strength: the weight of the prompt among those that act there; it rises over 64 pixels from edges that lie
             inside of the picture. Multiplied with the weight that it has.
     """
-    return _changed(prompt, strength, window=(left, top, width, height))
+    return _changed(prompt, strength, window=(left, top, width, height), window_in_shares=False)
 
 
 @node(category="conditioning", lane="cpu")
@@ -183,7 +183,7 @@ def PromptWindowShare(
         top: the top edge, as a fraction of the picture.
         strength: as of PromptWindow.
     """
-    return _changed(prompt, strength, window=(left, top, width, height))
+    return _changed(prompt, strength, window=(left, top, width, height), window_in_shares=True)
 
 
 @node(category="conditioning", lane="cpu", traits=(PromptTraits(for_items=always("mask")),))

@@ -27,8 +27,8 @@ def prompt_weight(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, dev
         return prompt.strength
     *_, height, width = model.latent_shape(latent)
     weight = torch.full((1, 1, height, width), prompt.strength, dtype=torch.float32)
-    if prompt.window is not None:
-        rows, columns = window_slices(prompt.window, height, width, model.latent_factor)
+    if (window := window_slices(prompt, height, width, model.latent_factor)) is not None:
+        rows, columns = window
         faded = _faded(height, rows)[:, None] * _faded(width, columns)
         weight = weight * (faded if prompt.mask is None else (faded > 0).float())
     if prompt.area is not None:
@@ -49,36 +49,36 @@ EDGE = 8
 """Elements over which the weight of a window rises from its edges."""
 
 
-def window_slices(
-    window: tuple[float, float, float, float], height: int, width: int, factor: int
-) -> tuple[slice, slice]:
-    """The rows and columns of latents in a window, an even number of them where the latents have.
+def window_slices(prompt: Prompt[Any], height: int, width: int, factor: int) -> tuple[slice, slice] | None:
+    """The rows and columns of latents in a prompt's window, an even number of them where the latents have.
+
+    Of pixels, whole elements of latents count; shares are rounded to elements, of which a window has one at least.
+
+    Args:
+        height: of the latents.
+        width: of the latents.
+        factor: pixels of an element's side.
+
+    Returns:
+        None where the prompt has no window.
 
     Raises:
         InputError: where it lies beyond the picture.
     """
-    left, top, wide, high = _elements(window, height, width, factor)
-    rows, columns = slice(top, min(top + high, height)), slice(left, min(left + wide, width))
+    if prompt.window is None:
+        return None
+    left, top, wide, high = prompt.window
+    if prompt.window_in_shares:
+        begin, size = (round(top * height), round(left * width)), (round(high * height), round(wide * width))
+        size = max(size[0], 1), max(size[1], 1)
+    else:
+        begin, size = (int(top // factor), int(left // factor)), (int(high // factor), int(wide // factor))
+    rows = slice(begin[0], min(begin[0] + size[0], height))
+    columns = slice(begin[1], min(begin[1] + size[1], width))
     if rows.start >= rows.stop or columns.start >= columns.stop:
-        message = (
-            f"the window at {window[0]}, {window[1]} lies beyond the picture of {width * factor} x {height * factor}"
-        )
+        message = f"the window at {left:g}, {top:g} lies beyond the picture of {width * factor} x {height * factor}"
         raise InputError(message, "move it into the picture", "out-of-range")
     return rows, columns
-
-
-def _elements(
-    window: tuple[float, float, float, float], height: int, width: int, factor: int
-) -> tuple[int, int, int, int]:
-    """The left edge, the top edge, the width and the height of a window in elements of latents.
-
-    A share of a side is rounded to elements; of pixels, whole elements count.
-    """
-    if all(isinstance(side, int) for side in window):
-        return tuple(int(side) // factor for side in window)  # type: ignore[return-value]
-    left, top, wide, high = window
-    sides = round(left * width), round(top * height), round(wide * width), round(high * height)
-    return sides[0], sides[1], max(sides[2], 1), max(sides[3], 1)
 
 
 def _faded(length: int, part: slice) -> Tensor:

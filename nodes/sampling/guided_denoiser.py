@@ -98,8 +98,8 @@ class BranchPrompt:
 
     def joins(self, other: BranchPrompt) -> bool:
         """Whether both can go through the network in one batch."""
-        alike = self.grounded == other.grounded and self.prompt.window == other.prompt.window
-        return alike and {name: tensor.shape for name, tensor in self.conditions.items()} == {
+        seen = [(one.grounded, one.prompt.window, one.prompt.window_in_shares) for one in (self, other)]
+        return seen[0] == seen[1] and {name: tensor.shape for name, tensor in self.conditions.items()} == {
             name: tensor.shape for name, tensor in other.conditions.items()
         }
 
@@ -137,11 +137,11 @@ class NetworkCall:
 
     def _computed(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The network's predictions for all prompts; zero where it does not see the picture with them."""
-        window = self.prompts[0].prompt.window
+        height, width = latents.shape[-2:]
+        window = window_slices(self.prompts[0].prompt, height, width, model.latent_factor)
         if window is None:
             return self._predicted(model, latents, timestep, position)
-        height, width = latents.shape[-2:]
-        rows, columns = window_slices(window, height, width, model.latent_factor)
+        rows, columns = window
         seen = self._predicted(model, latents[..., rows, columns], timestep, position)
         whole = seen.new_zeros((*seen.shape[:-2], *latents.shape[-2:]))
         whole[..., rows, columns] = seen
