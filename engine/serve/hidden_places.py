@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,18 @@ def places_of(workspace: Workspace) -> tuple[Place, ...]:
 def without_places(text: str, places: Iterable[Place]) -> str:
     """A text with words for folders."""
     for folder, word in places:
-        for spelling in {str(folder), str(folder.resolve())}:
-            text = text.replace(spelling, word) if len(spelling) > 1 else text
+        for spelling in {str(folder), str(folder.absolute()), str(folder.resolve())}:
+            text = _pattern(spelling).sub(word, text) if len(spelling) > 1 else text
     return text
+
+
+@cache
+def _pattern(spelling: str) -> re.Pattern[str]:
+    """Where a text names a folder: `graphs` does so in `graphs/a.json` alone, since it is a word too, and `/srv/a` not in
+    `/srv/ab`."""
+    if Path(spelling).is_absolute():
+        return re.compile(rf"(?<!\w){re.escape(spelling)}(?!\w|[.-]\w)")
+    return re.compile(rf"(?<![\w./-]){re.escape(spelling)}(?=/)")
 
 
 def without_places_in(plain: Any, places: tuple[Place, ...]) -> Any:
