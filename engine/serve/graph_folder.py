@@ -21,6 +21,9 @@ GRAPH_NAME = re.compile(r"[A-Za-z0-9_+-][\w.+-]*(/[A-Za-z0-9_+-][\w.+-]*)*\Z", r
 hidden files."""
 
 
+PARTS = ("runs", "drawing", "picture.svg")
+"""What the address of a graph may go on with, so that no name of a graph in a folder ends in one."""
+
 MOST_CHARACTERS = 200
 """Of the name of a graph."""
 
@@ -40,14 +43,14 @@ class GraphFolder:
     def paths(self) -> Mapping[str, Path]:
         """The files by name; among them may be some that are no graphs."""
         if self.folder is None:
-            return {name: path for name, path in _shipped().items() if GRAPH_NAME.match(name)}
+            return {name: path for name, path in _shipped().items() if _can_be(name)}
         root = self.folder.resolve()
         named = {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.json"))}
-        return {name: path for name, path in named.items() if GRAPH_NAME.match(name) and path.is_file()}
+        return {name: path for name, path in named.items() if _can_be(name) and path.is_file()}
 
     def path(self, name: str) -> Path | None:
         """The file of a graph; None where there is none."""
-        if len(name) > MOST_CHARACTERS or not GRAPH_NAME.match(name):
+        if not _can_be(name):
             return None
         if self.folder is None:
             return _shipped().get(name)
@@ -87,6 +90,14 @@ class GraphFolder:
         with self._lock:
             self._read[path] = stamp, graph
         return graph
+
+
+def _can_be(name: str) -> bool:
+    """Whether a graph may have a name."""
+    if len(name) > MOST_CHARACTERS or not GRAPH_NAME.match(name):
+        return False
+    folder, _, last = name.rpartition("/")
+    return not folder or last not in PARTS
 
 
 @cache

@@ -30,7 +30,7 @@ def without_places(text: str, places: Iterable[Place]) -> str:
 
 @cache
 def _pattern(spelling: str) -> re.Pattern[str]:
-    """Where a text names a folder: `graphs` does so in `graphs/a.json` alone, since it is a word too, and `/srv/a` not in
+    """Where a text names a folder: `graphs` in `graphs/a.json` alone, since it is a word too, and `/srv/a` not in
     `/srv/ab`."""
     if Path(spelling).is_absolute():
         return re.compile(rf"(?<!\w){re.escape(spelling)}(?!\w|[.-]\w)")

@@ -23,7 +23,7 @@ from weft.engine.serve.job_folders import (
     published_item,
     published_items,
 )
-from weft.engine.serve.route_tools import caller_of, number, service_of
+from weft.engine.serve.route_tools import caller_of, query, service_of, whole
 
 
 async def list_jobs(request: Request) -> Response:
@@ -38,7 +38,7 @@ async def show_job(request: Request) -> Response:
     """A job: its progress, and its items, or some: `?state=&from=0&limit=`; `listed` of them there are."""
     name, folder = _job(request)
     begin, limit = _part(request)
-    state = request.query_params.get("state", "")
+    state = query(request, "state") or ""
 
     return json_answer(await run_sync(job_record, name, folder, state, begin, limit))
 
@@ -77,8 +77,8 @@ async def show_published(request: Request) -> Response:
 
 def _part(request: Request) -> tuple[int, int | None]:
     """From which item on, and how many of them; None is all."""
-    limit = int(number(request, "limit", 0, 0, 1e6))
-    return int(number(request, "from", 0, 0, 1e9)), limit or None
+    limit = whole(request, "limit", 0, 0, 10**6)
+    return whole(request, "from", 0, 0, 10**9), limit or None
 
 
 async def show_logs(request: Request) -> Response:

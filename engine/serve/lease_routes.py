@@ -28,7 +28,7 @@ from weft.engine.serve.answers import Refused, json_answer, not_found, retry_lat
 from weft.engine.serve.callers import NAME
 from weft.engine.serve.leases import HeldRun
 from weft.engine.serve.request_bodies import check_plain, chunks_of, read_json_body
-from weft.engine.serve.route_tools import caller_of, number, service_of
+from weft.engine.serve.route_tools import caller_of, number, query, service_of
 from weft.engine.serve.run_queue import LeaseLost
 from weft.engine.serve.seen_workers import WorkerRecord, differences
 from weft.engine.serve.worker_reports import MalformedReport, run_end, text_of
@@ -149,7 +149,7 @@ async def fetch_input(request: Request) -> Response:
 async def send_result(request: Request) -> Response:
     """Keep a file of a run; nothing of it is kept unless it comes whole, with the digest that its sender says."""
     leases, held, name = service_of(request).leases, _held(request), request.path_params["name"]
-    digest = request.query_params.get("digest", "")
+    digest = query(request, "digest") or ""
     if not is_digest(digest):
         raise Refused(400, "malformed-digest", "`digest` is no BLAKE3 in hexadecimal")
     check_plain(request)

@@ -84,8 +84,9 @@ def _given(name: str, schema: Mapping[str, Any], about: str, where: str = "query
 
 
 _TEXT = {"type": "string"}
+_DIGEST = {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"}
 _WAIT = _given("wait", {"type": "number", "minimum": 0, "maximum": 300}, "Seconds to wait for the end of the run.")
-_PREVIEWS = _given("previews", {"enum": ["1"]}, "Give reports of progress with their pictures, where events are given.")
+_PREVIEWS = _given("previews", {"enum": ["0", "1"]}, "With 1, reports of progress have their pictures.")
 _SUBMIT = (
     _WAIT,
     _PREVIEWS,
@@ -157,7 +158,7 @@ def _fixed() -> dict[str, dict[str, Any]]:
         "/api/files": {
             "post": {
                 **_operation("Send a file for graphs to name", "run", "send_file", "Upload", statuses=("201",)),
-                "parameters": [_given("Content-Digest", _TEXT, "sha-256=:BASE64:, to be compared.", "header")],
+                "parameters": [_given("Content-Digest", _DIGEST, "sha-256=:BASE64:, to be compared.", "header")],
                 "requestBody": sent,
             }
         },

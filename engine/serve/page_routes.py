@@ -17,7 +17,7 @@ from weft.engine.serve.answers import Refused, json_answer
 from weft.engine.serve.gallery import Wanted, results
 from weft.engine.serve.graph_routes import answered
 from weft.engine.serve.result_comparison import comparison, result_at
-from weft.engine.serve.route_tools import caller_of, number, run_of, service_of
+from weft.engine.serve.route_tools import caller_of, choice, query, run_of, service_of, whole
 from weft.engine.serve.service import Service
 from weft.engine.show.draw.placement import place
 from weft.engine.show.draw.sketch import sketch
@@ -37,7 +37,7 @@ def page_routes() -> list[BaseRoute]:
     return [
         Route("/api/gallery", show_gallery),
         Route("/api/comparison", show_comparison),
-        Route("/api/graphs/{name:path}/drawing", show_graph_drawing),
+        Route("/api/graphs/{name:graph}/drawing", show_graph_drawing),
         Route("/api/runs/{id}/drawing", show_run_drawing),
         Route("/api/runs/{id}/form", show_form),
         Route("/api/jobs/{job}/{number}/form", show_form),
@@ -48,15 +48,9 @@ def page_routes() -> list[BaseRoute]:
 async def show_gallery(request: Request) -> Response:
     """Results: `?graph=&job=&seed=&score=OUTPUT&order=least&from=0&limit=50`; and by what they may be narrowed."""
     service, caller = service_of(request), caller_of(request)
-    query = request.query_params
-    wanted = Wanted(
-        query.get("graph", ""),
-        query.get("job", ""),
-        query.get("seed", "").strip(),
-        query.get("score", ""),
-        query.get("order") == "least",
-    )
-    begin, limit = int(number(request, "from", 0, 0, 1e9)), int(number(request, "limit", 50, 1, LISTED))
+    graph, job, seed, score = (query(request, name) or "" for name in ("graph", "job", "seed", "score"))
+    wanted = Wanted(graph, job, seed.strip(), score, choice(request, "order", ("least",)) == "least")
+    begin, limit = whole(request, "from", 0, 0, 10**9), whole(request, "limit", 50, 1, LISTED)
 
     def found() -> dict[str, Any]:
         listed = results(service, caller, wanted)
@@ -71,7 +65,7 @@ async def show_gallery(request: Request) -> Response:
 async def show_comparison(request: Request) -> Response:
     """Two results side by side: `?first=runs/ID&second=jobs/NAME/NUMBER`."""
     service, caller = service_of(request), caller_of(request)
-    places = [request.query_params.get(name, "") for name in ("first", "second")]
+    places = [query(request, name) or "" for name in ("first", "second")]
 
     def found() -> dict[str, Any]:
         first, second = (result_at(service, caller, one) for one in places)

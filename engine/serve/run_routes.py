@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 from anyio.to_thread import run_sync
@@ -18,9 +18,9 @@ from weft.engine.serve.event_streams import event_stream
 from weft.engine.serve.graph_routes import answered, checked_parameters, read_asked, without_places_in
 from weft.engine.serve.request_bodies import read_json_body
 from weft.engine.serve.result_files import file_in
-from weft.engine.serve.route_tools import caller_of, number, run_of, service_of
+from weft.engine.serve.route_tools import caller_of, choice, number, previews, query, run_of, service_of, whole
 from weft.engine.serve.run_queue import KeyReused, QueueFull
-from weft.engine.serve.served_run import ServedRun
+from weft.engine.serve.served_run import RunState, ServedRun
 from weft.engine.serve.service import RUNS, Service
 
 KEY = re.compile(r"[\x21-\x7e]{1,128}\Z")
@@ -47,7 +47,7 @@ async def submit_any(request: Request) -> Response:
 async def _submitted(request: Request, asked: Asked) -> Response:
     service, caller = service_of(request), caller_of(request, "run")
     key, priority = _key(request), _priority(request, caller)
-    seconds = number(request, "wait", 0.0, 0.0, service.options.most_wait)
+    seconds, pictures = number(request, "wait", 0.0, 0.0, service.options.most_wait), previews(request)
     if not service.ready:
         raise retry_later(503, "stopping", "the server stops", 5.0)
 
@@ -67,7 +67,7 @@ async def _submitted(request: Request, asked: Asked) -> Response:
         message = "this Idempotency-Key names another request of yours"
         raise Refused(409, "key-reused", message, "give each request a key of its own") from None
     if "text/event-stream" in request.headers.get("accept", ""):
-        return event_stream(service, run, 0, request.query_params.get("previews") == "1")
+        return event_stream(service, run, 0, pictures)
     return await _shown(service, run, seconds, 202)
 
 
@@ -92,16 +92,16 @@ def run_record(service: Service, run: ServedRun) -> dict[str, Any]:
 
 
 def _key(request: Request) -> str:
-    key = request.headers.get("idempotency-key", "")
-    if key and not KEY.match(key):
-        raise Refused(400, "malformed-key", "the Idempotency-Key has other than 1 to 128 visible ASCII characters")
-    return key
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1 or not all(KEY.match(one) for one in keys):
+        raise Refused(400, "malformed-key", "expected one Idempotency-Key, of 1 to 128 visible ASCII characters")
+    return "".join(keys)
 
 
 def _priority(request: Request, caller: Caller) -> int:
     """The priority that a request asks for; above 0 only for those who administer the server."""
     low, high = PRIORITIES
-    found = int(number(request, "priority", 0, low, high))
+    found = whole(request, "priority", 0, low, high)
     if found > 0 and not caller.may("admin"):
         raise Refused(403, "scope-missing", "a priority above 0 needs the scope `admin`", "leave it out")
     return found
@@ -110,18 +110,16 @@ def _priority(request: Request, caller: Caller) -> int:
 async def list_runs(request: Request) -> Response:
     """Runs, the newest first: `?graph=&state=&caller=&before=ID&limit=50`. Those of others need the scope `results`."""
     service, caller = service_of(request), caller_of(request)
-    query = request.query_params
-    whose = query.get("caller", "") if caller.may("results") else caller.name
-    limit = int(number(request, "limit", 50, 1, LISTED))
+    whose = query(request, "caller") or ""
+    if whose not in ("", caller.name):
+        caller_of(request, "results")
     wanted: Mapping[str, Any] = {
-        "caller": whose,
-        "graph": query.get("graph"),
-        "state": query.get("state", ""),
-        "before": query.get("before", ""),
-        "limit": limit,
+        "caller": whose if caller.may("results") else caller.name,
+        "graph": query(request, "graph"),
+        "state": choice(request, "state", get_args(RunState)),
+        "before": query(request, "before") or "",
+        "limit": whole(request, "limit", 50, 1, LISTED),
     }
-    if any("\ud800" <= character <= "\udfff" for one in query.values() for character in one):
-        raise Refused(400, "malformed-query", "the query is no UTF-8")
     found = await run_sync(lambda: service.queue.listed(**wanted))
     return json_answer({"runs": [run_record(service, run) for run in found]})
 
@@ -143,7 +141,7 @@ async def follow_run(request: Request) -> Response:
     run = await run_sync(run_of, request)
     last = request.headers.get("last-event-id", "")
     after = int(last) if last.isdecimal() and len(last) < 12 else 0
-    return event_stream(service_of(request), run, after, request.query_params.get("previews") == "1")
+    return event_stream(service_of(request), run, after, previews(request))
 
 
 async def cancel_run(request: Request) -> Response:

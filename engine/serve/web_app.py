@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from weft.engine.errors import WeftError
 from weft.engine.serve import file_routes, graph_routes, job_routes, lease_routes, operation_routes, run_routes
 from weft.engine.serve.answers import Refused, refusal, retry_later
 from weft.engine.serve.event_streams import run_socket
+from weft.engine.serve.graph_folder import PARTS
 from weft.engine.serve.page_routes import page_routes
 from weft.engine.serve.request_guard import RequestGuard
 from weft.engine.serve.service import Service
@@ -27,9 +31,18 @@ PAGE = Path(__file__).parent / "page"
 """The files of the page that people look at."""
 
 
+class GraphName(PathConvertor):
+    """The name of a graph in an address: with slashes, and without what the address goes on with."""
+
+    regex = ".*" + "".join(f"(?<!/{re.escape(part)})" for part in PARTS)
+
+
+register_url_convertor("graph", GraphName())
+
+
 def routes() -> list[BaseRoute]:
     """Every path; names of graphs and files may have slashes, so what ends in more comes first."""
-    graph = "/api/graphs/{name:path}"
+    graph = "/api/graphs/{name:graph}"
     run = "/api/runs/{id}"
     job = "/api/jobs/{job}"
     lease = "/api/leases/{lease}"
@@ -116,9 +129,20 @@ async def _wrong(request: Request, fault: Exception) -> Response:
 async def _without_route(request: Request, fault: Exception) -> Response:
     """The answer for an address or a method that there is not."""
     assert isinstance(fault, HTTPException)
-    codes = {404: "not-found", 405: "method-not-allowed"}
-    code = codes.get(fault.status_code, "refused")
-    return Refused(fault.status_code, code, str(fault.detail), headers=fault.headers).answer()
+    if fault.status_code not in (404, 405):
+        return Refused(fault.status_code, "refused", str(fault.detail), headers=fault.headers).answer()
+    methods = _methods(request.app.routes, request.scope)
+    if methods or fault.status_code == 405:
+        allowed = ", ".join(methods or ("GET", "HEAD"))  # of files of the page
+        message = f"{request.method[:20]} is not answered at this address"
+        return Refused(405, "method-not-allowed", message, f"send {allowed}", {"allow": allowed}).answer()
+    return Refused(404, "not-found", "there is no such address", "/api/openapi.json has all of them").answer()
+
+
+def _methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """What an address answers to; nothing where there is none, or only a file of the page."""
+    found = [one.methods or () for one in routes if isinstance(one, Route) and one.matches(scope)[0] != Match.NONE]
+    return sorted({method for methods in found for method in methods})
 
 
 async def _failed(request: Request, fault: Exception) -> Response:

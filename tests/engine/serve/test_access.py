@@ -80,7 +80,8 @@ def test_runs_of_others_are_not_there(make: Make, tokens: tuple[Callers, Mapping
             assert client.get(address, headers=given["two"]).status_code == 404
             assert client.get(address, headers=given["boss"]).status_code == 200
         assert client.post(f"{own['url']}/cancel", headers=given["two"]).status_code == 404
-        assert client.get("/api/runs?caller=one", headers=given["two"]).json()["runs"] == []
+        assert client.get("/api/runs?caller=one", headers=given["two"]).status_code == 403
+        assert client.get("/api/runs", headers=given["two"]).json()["runs"] == []
         key = {"idempotency-key": "k"}
         mine = client.post("/api/graphs/sum/runs", json={"first": 1}, headers=key).json()["id"]
         other = client.post("/api/graphs/sum/runs", json={"first": 1}, headers={**given["two"], **key}).json()["id"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
 
 from tests.engine.serve.conftest import SLOW, SUM, Make, client_of, run, until
@@ -43,6 +44,42 @@ def test_events_are_followed_from_the_first_to_the_last_and_from_any_between(cli
     assert events(client.get(follow, headers={"last-event-id": str(len(found) - 2)}).text) == found[-2:]
     with client.websocket_connect(follow.replace("events", "socket"), headers={"host": "localhost"}) as socket:
         assert [socket.receive_json()["event"] for _ in found] == [one["event"] for one in found]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/leases", "POST"),
+        ("OPTIONS", "/api/runs", "GET, HEAD, POST"),
+        ("GET", "/api/graphs/more/read/runs", "POST"),
+        ("PUT", "/api/graphs/more/read", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+    ],
+)
+def test_an_address_says_which_methods_it_answers(client: TestClient, method: str, path: str, allowed: str) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("graphs/slow/runs?priority=0.5", "graphs/slow/runs?wait=1_0", "graphs/slow/runs?wait=1&wait=2"),
+        *("graphs/slow/runs?previews=yes", "runs?state=ended", "runs?limit=1.5", "runs?graph=a&graph=b"),
+        "gallery?order=most",
+    ],
+)
+def test_what_a_query_says_is_not_guessed(client: TestClient, query: str) -> None:
+    method = "POST" if "slow" in query else "GET"
+    answer = client.request(method, f"/api/{query}", json={"steps": 0} if method == "POST" else None)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed-query")
+    assert client.get("/api/runs").json()["runs"] == []
+
+
+def test_a_key_that_is_empty_or_given_twice_is_refused_since_it_would_be_no_key(client: TestClient) -> None:
+    for keys in ([("idempotency-key", "")], [("idempotency-key", "a"), ("idempotency-key", "b")]):
+        answer = client.post("/api/graphs/slow/runs", json={"steps": 0}, headers=keys)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed-key")
 
 
 def test_previews_come_where_they_are_wanted_and_the_latest_is_kept(client: TestClient) -> None:
