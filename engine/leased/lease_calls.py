@@ -12,6 +12,7 @@ from urllib.parse import quote
 from weft.engine.client.server_calls import ServerCalls, Unreachable
 from weft.engine.errors import InputError
 from weft.engine.serve.event_log import Numbered
+from weft.engine.serve.run_recipe import RunRecipe
 
 T = TypeVar("T")
 
@@ -56,6 +57,11 @@ class LeaseCalls:
         body = {"after": after, "events": [[number, dict(event)] for number, event in events]}
         found: dict[str, Any] = self._known(lambda: self.calls.json(f"/api/leases/{lease}?wait={wait:g}", body))
         return found
+
+    def planned(self, lease: str, recipe: RunRecipe) -> bool:
+        """Say what decides the result of a run; whether an earlier one has that already, so that this one has ended."""
+        body = {"recipe": recipe._asdict()}
+        return bool(self._known(lambda: self.calls.json(f"/api/leases/{lease}/plan", body))["known"])
 
     def fetch(self, lease: str, name: str, path: Path, size: int) -> None:
         """A file that the graph names, of so many bytes at most."""

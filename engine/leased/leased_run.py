@@ -29,6 +29,7 @@ from weft.engine.process_end import start_thread
 from weft.engine.serve.event_log import EventLog, Numbered
 from weft.engine.serve.hidden_places import without_places_in
 from weft.engine.serve.run_attempt import RunAttempt, RunStop
+from weft.engine.serve.run_recipe import NOTHING, RunRecipe, recipe_of
 from weft.engine.serve.served_run import RunEnd
 from weft.engine.session import Engine
 
@@ -64,6 +65,9 @@ class LeasedRun:
     log: EventLog = field(default_factory=EventLog, repr=False)
     stop: RunStop = field(init=False, repr=False)
     _gone: bool = False
+    _ended: bool = False
+    """Whether the server has ended it already."""
+    _recipe: RunRecipe = NOTHING
     _have: int = 0
     _refused: str = ""
     _faulty: GraphError | None = None
@@ -111,7 +115,13 @@ class LeasedRun:
             self._refused = "" if isinstance(fault, GivenUp) else fault.message
             return None
         attempt = RunAttempt(
-            self.engine, str(self.given["run"]), self.log, self.stop, self.folder, float(self.given["left"])
+            self.engine,
+            str(self.given["run"]),
+            self.log,
+            self.stop,
+            self.folder,
+            float(self.given["left"]),
+            self._known,
         )
         return attempt(self._planned)
 
@@ -124,6 +134,19 @@ class LeasedRun:
         except GraphError as fault:
             self._faulty = fault
             raise
+
+    def _known(self, plan: Plan) -> RunEnd | None:
+        """The end of a run whose result the server has of an earlier one; None where it is to run."""
+        self._recipe = recipe_of(plan)
+        if self.given["earlier"] and self._recipe.key:
+            try:
+                known = self.calls.patiently(partial(self.calls.planned, self.lease, self._recipe), PATIENCE)
+                self._ended = known
+            except LeaseGone:
+                self._lost()
+            except (GivenUp, InputError):  # it is computed
+                pass
+        return RunEnd("done") if self._ended else None
 
     # what the server hears
 
@@ -203,6 +226,8 @@ class LeasedRun:
 
     def _reported(self, end: RunEnd | None) -> str:
         """Say how it ended; in a word."""
+        if self._ended:
+            return "done, by an earlier run"
         if self._gone:
             return "lost: the server has given it to somebody else, or has ended it"
         reason = self._reason(end)
@@ -235,7 +260,8 @@ class LeasedRun:
             self._send_file(one["name"], one["digest"])
         files = [{"name": one["name"], "digest": one["digest"]} for one in end.files]
         result = None if end.result is None else {**self._plain(end.result), "files": files}
-        self.calls.end(self.lease, {"state": end.state, "result": result, "error": self._plain(end.error)})
+        body = {"state": end.state, "result": result, "error": self._plain(end.error)}
+        self.calls.end(self.lease, {**body, "recipe": self._recipe._asdict()})
 
     def _given_back(self, reason: str) -> str:
         body = {"state": "returned", **({"reason": reason} if reason else {})}

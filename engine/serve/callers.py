@@ -82,6 +82,10 @@ class Callers:
         known = (LOCAL,) if self.by_digest is None else self.by_digest.values()
         return next((one.quota for one in known if one.name == name), Quota())
 
+    def work(self, name: str) -> bool:
+        """Whether one of a name may take runs and say how they end, still."""
+        return self.by_digest is None or any(one.name == name and one.may("work") for one in self.by_digest.values())
+
     @classmethod
     def load(cls, path: Path) -> Callers:
         """The callers of a file.

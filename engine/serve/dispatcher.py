@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from weft.engine.latest_entries import LatestEntries
@@ -21,10 +22,11 @@ from weft.engine.planning.planner import Plan
 from weft.engine.process_end import start_thread
 from weft.engine.serve.admission import Admission
 from weft.engine.serve.bell import Bell
+from weft.engine.serve.earlier_runs import EarlierRuns
 from weft.engine.serve.event_log import EventLogs
 from weft.engine.serve.run_attempt import RunAttempt, RunStop
 from weft.engine.serve.run_queue import RunQueue
-from weft.engine.serve.served_run import RUN_ID, ServedRun
+from weft.engine.serve.served_run import RUN_ID, RunEnd, ServedRun
 from weft.engine.session import Engine
 
 LOGGER = logging.getLogger("weft.serve")
@@ -52,6 +54,7 @@ class Dispatcher:
         keep_bytes, keep_runs: beyond these the oldest runs that have ended are forgotten, with their files.
         ended: hears of each run that has ended.
         leased: hears of each run of a worker's that is to be cancelled.
+        trusted: whether results of a worker are given again, by the name of its caller.
     """
 
     engine: Engine
@@ -65,6 +68,7 @@ class Dispatcher:
     keep_runs: int = 100_000
     ended: Callable[[ServedRun], None] = lambda run: None
     leased: Callable[[ServedRun], None] = lambda run: None
+    trusted: Callable[[str], bool] = lambda caller: True
     waits: Bell = field(default_factory=Bell, repr=False)
     """Rings where a run waits, and where the server stops."""
     _running: dict[str, RunStop] = field(default_factory=dict, repr=False)
@@ -76,6 +80,9 @@ class Dispatcher:
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _stopping: bool = False
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.earlier = EarlierRuns(self.queue, self.logs, self.folder, self.trusted)
 
     def start(self) -> None:
         """Begin with what waits, as of an earlier server."""
@@ -90,10 +97,14 @@ class Dispatcher:
         self.logs.of(run.id).add({"event": "queued", "ahead": self.queue.ahead(run)})
         self._unseen.put(run.id, time.monotonic() + LOOK_SECONDS)
 
-    def offers(self, id: str) -> bool:
-        """Whether workers may have a run that waits: not while it may be answered from the store at once."""
+    def offers(self, id: str, twin: bool) -> bool:
+        """Whether workers may have a run that waits: not while it may be answered at once, or soon from one that equals
+        it and goes on (`twin`)."""
         until = self._unseen.get(id)
-        return until is None or time.monotonic() >= until
+        return self._begins(id, twin) and (until is None or time.monotonic() >= until)
+
+    def _begins(self, id: str, twin: bool) -> bool:
+        return not twin or self.earlier.may_differ(id)
 
     def submitted(self, run: ServedRun) -> None:
         """Begin a run that is in the queue where there is room for it."""
@@ -150,7 +161,7 @@ class Dispatcher:
     def _compute(self) -> None:
         while not self._stopping:
             with self._survived():
-                if (taken := self.queue.take()) is not None:
+                if (taken := self.queue.take(offered=self._begins)) is not None:
                     self._run(*taken)
                     continue
             self._wait(1.0)
@@ -201,10 +212,28 @@ class Dispatcher:
             planned = self._planned(run, self.queue.document(run.id))
         except Exception:  # whatever it is: the run finds and reports it in its turn
             return
-        if planned.runs:
+        self.earlier.planned(run, planned)
+        if not planned.runs:
+            if taken := self.queue.begin(run.id):
+                self._run(*taken, planned)
+        elif self.earlier.equal_to(run) is None or not self._answered_by_earlier(run.id):
             self._plans.put(run.id, planned)  # it may be old by its turn: a run finds what was computed since
-        elif taken := self.queue.begin(run.id):
-            self._run(*taken, planned)
+
+    def _answered_by_earlier(self, id: str) -> bool:
+        """Give a run the result of an earlier one; whether it waits no more."""
+        taken = self.queue.begin(id)
+        if taken is None:
+            return True
+        run, _ = taken
+        outcome = self.earlier.answer(run)
+        ended = self.queue.end(run, outcome) if outcome else self.queue.give_back(run)
+        self.has_ended(ended if ended and ended.over else None)
+        return ended is None or ended.over
+
+    def _known(self, run: ServedRun, planned: Plan) -> RunEnd | None:
+        """How a run ends whose result an earlier one has; None where it is to run."""
+        self.earlier.planned(run, planned)
+        return self.earlier.answer(run) if planned.runs else None
 
     def _planned(self, run: ServedRun, document: bytes) -> Plan:
         return self.engine.plan(self.admission.read(run.graph, document), run.only)
@@ -213,14 +242,15 @@ class Dispatcher:
         stop = RunStop(time.monotonic() + self.time_limit, by_server=self._stopping)
         self._running[run.id] = stop
         stop.by_caller = run.id in self._to_cancel  # since it was taken from the queue
-        attempt = RunAttempt(self.engine, run.id, self.logs.of(run.id), stop, self.folder / run.id, self.time_limit)
+        log, known = self.logs.of(run.id), partial(self._known, run)
+        attempt = RunAttempt(self.engine, run.id, log, stop, self.folder / run.id, self.time_limit, known)
         try:
             outcome = attempt(lambda: self._plans.take(run.id) or planned or self._planned(run, document))
             if outcome is None:
                 back = self.queue.give_back(run)
                 self.has_ended(back if back and back.over else None)  # cancelled at the last moment
             else:
-                self.has_ended(self.queue.end(run, outcome))
+                self.has_ended(self.queue.end(run, self.earlier.remembered(run, outcome)))
         finally:
             self._running.pop(run.id, None)
             self._to_cancel.discard(run.id)

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response
 from weft.engine.errors import InputError
 from weft.engine.serve.answers import Refused, json_answer, not_found, refusal, unwritable
 from weft.engine.serve.request_bodies import check_plain, chunks_of
-from weft.engine.serve.route_tools import caller_of, service_of
+from weft.engine.serve.route_tools import caller_of, service_of, unchanged
 from weft.engine.serve.uploads import TooLarge, WrongDigest, media_type_of
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):\Z")
@@ -58,5 +58,8 @@ async def fetch_upload(request: Request) -> Response:
     path = await run_sync(service_of(request).uploads.find, name)
     if path is None:
         raise not_found("file")
-    headers = {"content-security-policy": "default-src 'none'; sandbox", "etag": f'"{name.partition(".")[0]}"'}
+    etag = f'"{name.partition(".")[0]}"'
+    headers = {"content-security-policy": "default-src 'none'; sandbox", "etag": etag}
+    if unchanged(request, etag):
+        return Response(status_code=304, headers=headers)
     return FileResponse(path, headers=headers, media_type=media_type_of(name))

@@ -43,6 +43,7 @@ def lease_paths() -> dict[str, Any]:
     lease = "/api/leases/{lease}"
     taken = {"200": _json("Lease", "A run to do."), "204": {"description": "None waits."}}
     heard = {"200": _json("LeaseNews", "Whether to go on.")}
+    known = {"200": _json("LeaseKnown", "Whether an earlier run has the result; the run has ended then.")}
     ended = {"200": _json("LeaseEnded", "How the run is now.")}
     kept = {"201": _json("LeaseFile", "The file is kept.")}
     content = {"200": {"description": "Its bytes.", "content": {"application/octet-stream": {}}}}
@@ -54,6 +55,11 @@ def lease_paths() -> dict[str, Any]:
         lease: {
             "post": _operation(
                 "renew_lease", "Send events, go on", [_LEASE, _WAIT], requestBody=_body("LeaseReport"), responses=heard
+            )
+        },
+        f"{lease}/plan": {
+            "post": _operation(
+                "send_plan", "Say what decides the result", [_LEASE], requestBody=_body("LeasePlan"), responses=known
             )
         },
         f"{lease}/inputs/{{name}}": {
@@ -80,6 +86,15 @@ _TEXT = {"type": "string"}
 _TEXTS = {"type": "object", "additionalProperties": _TEXT}
 _RECORDS = {"type": "array", "items": {"type": "object"}}
 
+_RECIPE = {
+    **_object(
+        "What decides its result, by the plan of the worker; both empty where an equal run may give another one.",
+        ("key", "files"),
+        key={**_TEXT, "description": "BLAKE3 of the recipe keys of what is wanted."},
+        files={**_TEXT, "description": "BLAKE3 of the digests of all files that it reads."},
+    ),
+}
+
 LEASE_SCHEMAS: Mapping[str, Any] = {
     "Worker": _object(
         "A worker.",
@@ -92,7 +107,7 @@ LEASE_SCHEMAS: Mapping[str, Any] = {
     ),
     "Lease": _object(
         "A run that a worker has, until it is silent for some seconds.",
-        ("lease", "run", "graph", "only", "inputs", "seconds", "left", "checked"),
+        ("lease", "run", "graph", "only", "inputs", "seconds", "left", "checked", "earlier"),
         lease=_TEXT,
         run=_TEXT,
         title=_TEXT,
@@ -102,7 +117,10 @@ LEASE_SCHEMAS: Mapping[str, Any] = {
         seconds={"type": "number", "description": "For which the lease lasts from each request on."},
         left={"type": "number", "description": "Seconds that the run may take."},
         checked={"type": "boolean", "description": "Whether the server has checked all of it, models too."},
+        earlier={"type": "boolean", "description": "Whether an earlier run may have the result: the plan says it."},
     ),
+    "LeasePlan": _object("What decides the result of a run.", (), recipe=_RECIPE),
+    "LeaseKnown": _object("What the server knows.", ("known",), known={"type": "boolean"}),
     "LeaseReport": _object(
         "What has happened.",
         (),
@@ -125,6 +143,7 @@ LEASE_SCHEMAS: Mapping[str, Any] = {
         reason={"type": "string", "description": "Why this worker cannot run what it gives back."},
         result={"anyOf": [{"$ref": "#/components/schemas/Result"}, {"type": "null"}]},
         error={"type": ["object", "null"]},
+        recipe=_RECIPE,
     ),
     "LeaseEnded": _object("A run.", ("state",), state=_TEXT),
 }

@@ -2,6 +2,7 @@
 
 POST /api/leases                      the next run, or 204 after `?wait=SECONDS` where none waits
 POST /api/leases/LEASE                events; extends the lease, says whether to stop; `?wait=SECONDS` waits for that
+POST /api/leases/LEASE/plan           the recipe of its plan; answers whether an earlier run has given the result
 GET  /api/leases/LEASE/inputs/NAME    a file that the graph names
 PUT  /api/leases/LEASE/files/NAME     a file of the result, with `?digest=BLAKE3`
 POST /api/leases/LEASE/end            how it ended, or that it is given back
@@ -31,7 +32,7 @@ from weft.engine.serve.request_bodies import check_plain, chunks_of, read_json_b
 from weft.engine.serve.route_tools import caller_of, number, query, service_of
 from weft.engine.serve.run_queue import LeaseLost
 from weft.engine.serve.seen_workers import WorkerRecord, differences
-from weft.engine.serve.worker_reports import MalformedReport, run_end, text_of
+from weft.engine.serve.worker_reports import MalformedReport, recipe_given, run_end, text_of
 
 T = TypeVar("T")
 
@@ -136,6 +137,14 @@ async def renew_lease(request: Request) -> Response:
     )
 
 
+async def send_plan(request: Request) -> Response:
+    """Hear what decides the result of a run; it has ended where an earlier one has that already (`known`)."""
+    leases, held = service_of(request).leases, _held(request)
+    body = await read_json_body(request, service_of(request).options.body_bytes)
+    known = await _answered(lambda: leases.planned(held, recipe_given(body).key))
+    return json_answer({"known": known})
+
+
 async def fetch_input(request: Request) -> Response:
     """A file that the graph of a lease names."""
     held, name = _held(request), request.path_params["name"]
@@ -187,7 +196,7 @@ async def end_lease(request: Request) -> Response:
             held = leases.of(lease, caller.name)
             if isinstance(body, dict) and body.get("state") == "returned":
                 return leases.give_back(held, str(body.get("reason", ""))[:500])
-            return leases.end(held, run_end(body))
+            return leases.end(held, run_end(body), recipe_given(body))
         except LeaseLost:
             if found := leases.ended_before(lease, caller.name):
                 return found

@@ -37,6 +37,7 @@ from weft.engine.serve.plain_faults import plain_fault
 from weft.engine.serve.result_files import FileRecord, described, file_in
 from weft.engine.serve.run_attempt import late_error
 from weft.engine.serve.run_queue import LeaseLost, RunQueue
+from weft.engine.serve.run_recipe import NOTHING, RunRecipe
 from weft.engine.serve.seen_workers import SeenWorkers, WorkerRecord, node_types, unfit
 from weft.engine.serve.served_run import RunEnd, ServedRun
 from weft.engine.serve.worker_reports import MalformedReport
@@ -94,6 +95,7 @@ class LeasedWork:
         seconds: for which the lease lasts from each request on.
         left: seconds that the run may take.
         checked: whether all of it was checked here; else models are the workers' alone.
+        earlier: whether an earlier run may have its result, which the plan of the worker says.
     """
 
     run: ServedRun
@@ -102,6 +104,7 @@ class LeasedWork:
     seconds: float
     left: float
     checked: bool
+    earlier: bool
 
     def plain(self) -> dict[str, Any]:
         """The lease as one JSON object."""
@@ -115,6 +118,7 @@ class LeasedWork:
             "seconds": self.seconds,
             "left": self.left,
             "checked": self.checked,
+            "earlier": self.earlier,
         }
 
 
@@ -172,7 +176,6 @@ class Leases:
             worker.holder,
             lambda id: self._unfit(id, worker),
             offered=self.dispatcher.offers,
-            once=self.dispatcher.engine.shared is not None,
         ):
             run, content = taken
             held = self._held[run.lease] = HeldRun(run, time.monotonic() + self.seconds)
@@ -201,7 +204,7 @@ class Leases:
             for name, path in held.inputs.items()
         ]
         left = max(1.0, run.started + self.time_limit - time.time())
-        return LeasedWork(run, document, inputs, self.seconds, left, checked)
+        return LeasedWork(run, document, inputs, self.seconds, left, checked, self.dispatcher.earlier.may_equal(run))
 
     def _named(self, run: ServedRun, content: bytes) -> tuple[Graph, FilesSent]:
         return self.admission.read(run.graph, content), FilesSent(self.admission.workspace, input_name)
@@ -311,11 +314,30 @@ class Leases:
 
     # how it ends
 
-    def end(self, held: HeldRun, outcome: RunEnd) -> ServedRun:
+    def planned(self, held: HeldRun, recipe: str) -> bool:
+        """End a run with the result of an earlier one, where the plan of its worker says that they are equal; whether
+        it was so.
+
+        Args:
+            recipe: the key of its recipe.
+
+        Raises:
+            LeaseLost: where the lease has ended meanwhile.
+        """
+        with held.lock:
+            outcome = self.dispatcher.earlier.answer(held.run, recipe, self.queue.holding(held.run))
+        if outcome is None:
+            return False
+        if self._end(held, outcome) is None:
+            raise LeaseLost
+        return True
+
+    def end(self, held: HeldRun, outcome: RunEnd, recipe: RunRecipe = NOTHING) -> ServedRun:
         """Write down how a run ended.
 
         Args:
             outcome: its files have only names and digests.
+            recipe: what decides its result, by the plan of its worker.
 
         Raises:
             LeaseLost: where the lease has ended meanwhile.
@@ -323,7 +345,8 @@ class Leases:
         """
         files = [self._sent(held, one) for one in outcome.files]
         result = None if outcome.result is None else {**outcome.result, "files": files}
-        ended = self._end(held, RunEnd(outcome.state, result, outcome.error))
+        whole = self.dispatcher.earlier.remembered(held.run, RunEnd(outcome.state, result, outcome.error), recipe)
+        ended = self._end(held, whole)
         if ended is None:
             raise LeaseLost
         return ended

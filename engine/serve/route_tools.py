@@ -77,6 +77,13 @@ def choice(request: HTTPConnection, name: str, choices: Collection[str]) -> str:
     return text
 
 
+def unchanged(request: HTTPConnection, etag: str) -> bool:
+    """Whether the caller has what an ETag names, by `If-None-Match`: one, several, or any (RFC 9110, 13.1.2)."""
+    given = ",".join(request.headers.getlist("if-none-match"))
+    known = {one.strip().removeprefix("W/") for one in given.split(",")}
+    return etag in known or known == {"*"}
+
+
 def number(request: HTTPConnection, name: str, otherwise: float, least: float, most: float) -> float:
     """A number in the query of an address.
 

@@ -8,18 +8,17 @@ counts for its seconds and one more, divided by the caller's share; a caller who
 from __future__ import annotations
 
 import secrets
-import sqlite3
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weft.engine.errors import InputError, StoreError
 from weft.engine.serve.callers import Quota
-from weft.engine.serve.queue_tables import ADDED, COLUMNS, TABLES, VERSION, plain_text, run_of_row
+from weft.engine.serve.queue_file import QueueFile
+from weft.engine.serve.queue_tables import COLUMNS, plain_text, run_of_row
 from weft.engine.serve.served_run import RunEnd, RunRequest, ServedRun, new_id, shown_worker
+from weft.engine.unicode_text import read_json
 
 ATTEMPTS = 3
 """How often a run is begun whose server or worker ended meanwhile, before it counts as what ends them."""
@@ -31,9 +30,6 @@ BEGINNING = 10.0
 """Seconds after which a run that was begun is known to whoever runs it."""
 
 DAY = 86400.0
-
-CACHE_KIB = 256
-"""Of pages of the file in memory: the system has them besides, and a request needs a few."""
 
 
 class QueueFull(Exception):  # noqa: N818 - an answer rather than a fault
@@ -74,56 +70,20 @@ class RunQueue:
     def __init__(self, path: Path, most: int = 1000, quota: Callable[[str], Quota] = lambda name: Quota()) -> None:
         self.most = most
         self.quota = quota
-        self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._base = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._base.execute("PRAGMA journal_mode=WAL")
-            self._base.execute("PRAGMA synchronous=FULL")
-            self._base.execute(f"PRAGMA cache_size={-CACHE_KIB}")
-            version = int(self._base.execute("PRAGMA user_version").fetchone()[0])
-            if (found := self._base.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(f"it is damaged: {found}")
-        except (sqlite3.DatabaseError, OSError) as fault:
-            message = f"the queue {path} cannot be opened: {fault}"
-            hint = "name a folder that can be written to with --data DIR, or move the file away and lose what waits"
-            raise StoreError(message, hint) from fault
-        if version > VERSION:
-            self.close()
-            message = f"the queue {path} has version {version}, this Weft reads {VERSION}"
-            raise InputError(message, "update Weft, or name another folder with --data DIR", "unsupported-version")
-        with self._transaction():
-            for column in ADDED if version == 1 else ():
-                self._base.execute(f"ALTER TABLE runs ADD COLUMN {column}")
-            for statement in TABLES.split(";"):
-                self._base.execute(statement)
-            self._base.execute(f"PRAGMA user_version={VERSION}")
+        self.file = QueueFile(path)
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._base.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                self._base.execute("BEGIN IMMEDIATE")
-                yield
-                self._base.execute("COMMIT")
-            except BaseException:
-                if self._base.in_transaction:
-                    self._base.execute("ROLLBACK")
-                raise
+        self.file.close()
 
     def recover(self) -> int:
         """Give back what ran when the last server ended; how many wait now. What workers have goes on.
 
         What ended a server so often that it must be the cause has failed.
         """
-        with self._transaction():
+        with self.file.transaction():
             self._give_up("state = 'running' AND lease = ''", _ended_while("server"))
-            self._base.execute("DELETE FROM declined")  # what a worker lacked it may have by now
+            self.file.base.execute("DELETE FROM declined")  # what a worker lacked it may have by now
         return self.counts().get("queued", 0)
 
     def _give_up(self, test: str, error: Mapping[str, Any], *values: object) -> None:
@@ -131,10 +91,10 @@ class RunQueue:
         have ended by that."""
         now, running = time.time(), f"WHERE state = 'running' AND {test}"
         cancelled = f"UPDATE runs SET state = 'cancelled', ended = ? {running} AND stop"
-        self._base.execute(cancelled, (now, *values))
+        self.file.base.execute(cancelled, (now, *values))
         failed = f"UPDATE runs SET state = 'failed', ended = ?, error = ? {running} AND attempt >= ?"
-        self._base.execute(failed, (now, plain_text(error), *values, ATTEMPTS))
-        self._base.execute(f"UPDATE runs SET {_WAITING} {running}", values)
+        self.file.base.execute(failed, (now, plain_text(error), *values, ATTEMPTS))
+        self.file.base.execute(f"UPDATE runs SET {_WAITING} {running}", values)
 
     def submit(
         self, request: RunRequest, accepted: Callable[[ServedRun], None] = lambda run: None
@@ -148,13 +108,13 @@ class RunQueue:
             KeyReused: where its key names another request.
             QueueFull: where no more are taken now.
         """
-        with self._transaction():
+        with self.file.transaction():
             if request.key and (found := self._of_key(request)):
                 return found, False
             self._check_room(request.caller)
             self._catch_up(request.caller)
             now, id = time.time(), new_id()
-            self._base.execute(
+            self.file.base.execute(
                 "INSERT INTO runs(id, caller, graph, title, state, priority, submitted, parameters, wanted, key, "
                 "fingerprint, document) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -169,12 +129,12 @@ class RunQueue:
 
     def find(self, caller: str, key: str) -> ServedRun | None:
         """The run that a caller gave a key."""
-        with self._lock:
+        with self.file.lock:
             return self._maybe("caller = ? AND key = ?", caller, key)
 
     def _of_key(self, request: RunRequest) -> ServedRun | None:
         values = (request.caller, request.key)
-        row = self._base.execute("SELECT fingerprint FROM runs WHERE caller = ? AND key = ?", values).fetchone()
+        row = self.file.base.execute("SELECT fingerprint FROM runs WHERE caller = ? AND key = ?", values).fetchone()
         if row is None:
             return None
         if row[0] != request.fingerprint:
@@ -182,7 +142,7 @@ class RunQueue:
         return self._one("caller = ? AND key = ?", *values)
 
     def _check_room(self, caller: str) -> None:
-        rows = self._base.execute(
+        rows = self.file.base.execute(
             "SELECT caller = ?, COUNT(*) FROM runs WHERE state IN ('queued', 'running') GROUP BY 1", (caller,)
         ).fetchall()
         own, all_of_them = dict(rows).get(1, 0), sum(count for _, count in rows)
@@ -196,13 +156,13 @@ class RunQueue:
 
     def seconds_since(self, caller: str, since: float) -> float:
         """For how long runs of a caller have run that ended since then."""
-        with self._lock:
+        with self.file.lock:
             statement = "SELECT TOTAL(ended - started) FROM runs WHERE caller = ? AND ended > ? AND started > 0"
-            return float(self._base.execute(statement, (caller, since)).fetchone()[0])
+            return float(self.file.base.execute(statement, (caller, since)).fetchone()[0])
 
     def _pace(self, ahead: int) -> float:
         """Seconds until one of so many runs has probably ended."""
-        row = self._base.execute(
+        row = self.file.base.execute(
             "SELECT COUNT(*), MIN(ended) FROM (SELECT ended FROM runs WHERE ended > ? ORDER BY ended DESC LIMIT 20)",
             (time.time() - 600,),
         ).fetchone()
@@ -212,10 +172,10 @@ class RunQueue:
     def _catch_up(self, caller: str) -> None:
         """One who had nothing in the queue begins where those are who had least of those in it."""
         busy = "SELECT DISTINCT caller FROM runs WHERE state IN ('queued', 'running')"
-        if self._base.execute(f"{busy} AND caller = ?", (caller,)).fetchone():
+        if self.file.base.execute(f"{busy} AND caller = ?", (caller,)).fetchone():
             return
-        row = self._base.execute(f"SELECT MIN(had) FROM shares WHERE caller IN ({busy})").fetchone()
-        self._base.execute(
+        row = self.file.base.execute(f"SELECT MIN(had) FROM shares WHERE caller IN ({busy})").fetchone()
+        self.file.base.execute(
             "INSERT INTO shares VALUES (?, ?) ON CONFLICT(caller) DO UPDATE SET had = MAX(had, excluded.had)",
             (caller, row[0] or 0.0),
         )
@@ -225,34 +185,33 @@ class RunQueue:
         worker: str = "",
         unfit: Callable[[str], str] = lambda id: "",
         *,
-        offered: Callable[[str], bool] = lambda id: True,
-        once: bool = False,
+        offered: Callable[[str, bool], bool] = lambda id, twin: True,
     ) -> tuple[ServedRun, bytes] | None:
         """Begin the run that is next; None where none waits that may run now. Gives its graph too.
 
         Args:
             worker: that takes it under a lease; empty for the server itself. What it could not run is passed over.
             unfit: why this worker cannot run one, by its id, which is remembered; empty where it can.
-            offered: whether one may be begun yet, by its id.
-            once: whether what equals a run that goes on waits for its end.
+            offered: whether one may be begun yet, by its id, and whether one that equals it goes on: with a worker, or
+                for a worker anywhere.
         """
         reasons = list[tuple[str, str, str]]()
-        with self._transaction():
+        with self.file.transaction():
             running = dict(
-                self._base.execute("SELECT caller, COUNT(*) FROM runs WHERE state = 'running' GROUP BY caller")
+                self.file.base.execute("SELECT caller, COUNT(*) FROM runs WHERE state = 'running' GROUP BY caller")
             )
-            waiting = self._base.execute(
-                "SELECT id, runs.caller FROM runs LEFT JOIN shares ON shares.caller = runs.caller "
+            waiting = self.file.base.execute(
+                "SELECT id, runs.caller, EXISTS (SELECT 1 FROM runs AS other WHERE other.state = 'running' "
+                "AND other.fingerprint = runs.fingerprint AND (other.lease != '' OR ? != '')) "
+                "FROM runs LEFT JOIN shares ON shares.caller = runs.caller "
                 "WHERE state = 'queued' AND NOT EXISTS "
                 "(SELECT 1 FROM declined WHERE run = runs.id AND declined.worker = ?) "
-                "AND NOT (? AND EXISTS (SELECT 1 FROM runs AS other "
-                "WHERE other.state = 'running' AND other.fingerprint = runs.fingerprint)) "
                 "ORDER BY priority DESC, COALESCE(had, 0), number",
-                (worker, once),
+                (worker, worker),
             )
             next: tuple[str, str] | None = None
-            for id, caller in waiting:
-                if running.get(caller, 0) >= self.quota(caller).running or not offered(id):
+            for id, caller, twin in waiting:
+                if running.get(caller, 0) >= self.quota(caller).running or not offered(id, bool(twin)):
                     continue
                 if not (reason := unfit(id)):
                     next = id, caller
@@ -264,13 +223,13 @@ class RunQueue:
 
     def begin(self, id: str) -> tuple[ServedRun, bytes] | None:
         """Begin a run out of turn; None where it waits no more."""
-        with self._transaction():
-            row = self._base.execute("SELECT caller FROM runs WHERE id = ? AND state = 'queued'", (id,)).fetchone()
+        with self.file.transaction():
+            row = self.file.base.execute("SELECT caller FROM runs WHERE id = ? AND state = 'queued'", (id,)).fetchone()
             return self._begin(id, row[0]) if row else None
 
     def _begin(self, id: str, caller: str, worker: str = "") -> tuple[ServedRun, bytes]:
         lease = secrets.token_hex(16) if worker else ""
-        self._base.execute(
+        self.file.base.execute(
             "UPDATE runs SET state = 'running', started = ?, attempt = attempt + 1, lease = ?, worker = ? WHERE id = ?",
             (time.time(), lease, worker, id),
         )
@@ -278,23 +237,23 @@ class RunQueue:
         return self._one("id = ?", id), self.document(id)
 
     def _charge(self, caller: str, seconds: float) -> None:
-        self._base.execute(
+        self.file.base.execute(
             "INSERT INTO shares VALUES (?, ?) ON CONFLICT(caller) DO UPDATE SET had = had + excluded.had",
             (caller, seconds / self.quota(caller).share),
         )
 
     def _decline(self, reasons: Iterable[tuple[str, str, str]]) -> None:
         """Remember which runs are not to be offered to a worker again: id, worker and reason of each."""
-        self._base.executemany("INSERT OR REPLACE INTO declined(run, worker, reason) VALUES (?, ?, ?)", reasons)
-        self._base.execute(
+        self.file.base.executemany("INSERT OR REPLACE INTO declined(run, worker, reason) VALUES (?, ?, ?)", reasons)
+        self.file.base.execute(
             "DELETE FROM declined WHERE number <= (SELECT MAX(number) FROM declined) - ?", (MOST_DECLINED,)
         )
 
     def declined(self, id: str) -> Mapping[str, str]:
         """Why workers cannot run what waits, by the name of each; the latest ones."""
-        with self._lock:
+        with self.file.lock:
             statement = "SELECT worker, reason FROM declined WHERE run = ? ORDER BY number DESC LIMIT 20"
-            return {shown_worker(worker): reason for worker, reason in self._base.execute(statement, (id,))}
+            return {shown_worker(worker): reason for worker, reason in self.file.base.execute(statement, (id,))}
 
     def end(self, run: ServedRun, outcome: RunEnd, publish: Callable[[], object] = lambda: None) -> ServedRun | None:
         """Write down how an attempt ended; None where the run is in another attempt, or over, by now.
@@ -304,18 +263,20 @@ class RunQueue:
         """
         now, result, error = time.time(), outcome.result, outcome.error
         size = sum(one["bytes"] for one in outcome.files)
-        with self._transaction():
-            changed = self._base.execute(
-                f"UPDATE runs SET state = ?, ended = ?, result = ?, error = ?, bytes = ? WHERE {_PRESENT}",
+        with self.file.transaction():
+            changed = self.file.base.execute(
+                "UPDATE runs SET state = ?, ended = ?, result = ?, error = ?, bytes = ?, recipe = ?, replayed = ? "
+                f"WHERE {_PRESENT}",
                 (
                     *(outcome.state, now, None if result is None else plain_text(result)),
-                    *(None if error is None else plain_text(error), size, *_present(run)),
+                    *(None if error is None else plain_text(error), size, outcome.recipe),
+                    *(plain_text([*outcome.replayed]) if outcome.recipe else None, *_present(run)),
                 ),
             )
             if not changed.rowcount:
                 return None
             publish()
-            self._base.execute("DELETE FROM declined WHERE run = ?", (run.id,))
+            self.file.base.execute("DELETE FROM declined WHERE run = ?", (run.id,))
             self._charge(run.caller, now - run.started)
             return self._one("id = ?", run.id)
 
@@ -326,8 +287,8 @@ class RunQueue:
         Args:
             reason: why its worker cannot run it, so that it is not offered to it again.
         """
-        with self._transaction():
-            changed = self._base.execute(f"UPDATE runs SET attempt = attempt - 1 WHERE {_PRESENT}", _present(run))
+        with self.file.transaction():
+            changed = self.file.base.execute(f"UPDATE runs SET attempt = attempt - 1 WHERE {_PRESENT}", _present(run))
             if not changed.rowcount:
                 return None
             if reason:
@@ -338,8 +299,8 @@ class RunQueue:
     def give_up(self, run: ServedRun) -> ServedRun | None:
         """Let a run wait again whose worker is silent, unless that was so too often; None where it is over by now, or
         in another attempt."""
-        with self._transaction():
-            if not self._base.execute(f"SELECT 1 FROM runs WHERE {_PRESENT}", _present(run)).fetchone():
+        with self.file.transaction():
+            if not self.file.base.execute(f"SELECT 1 FROM runs WHERE {_PRESENT}", _present(run)).fetchone():
                 return None
             self._give_up("id = ?", _ended_while("worker"), run.id)
             return self._one("id = ?", run.id)
@@ -351,76 +312,99 @@ class RunQueue:
         Raises:
             LeaseLost: where it is not.
         """
-        with self._transaction():
-            if not self._base.execute(f"SELECT 1 FROM runs WHERE {_PRESENT}", _present(run)).fetchone():
+        with self.file.transaction():
+            if not self.file.base.execute(f"SELECT 1 FROM runs WHERE {_PRESENT}", _present(run)).fetchone():
                 raise LeaseLost
             yield
 
     def leased(self) -> list[ServedRun]:
         """What workers have."""
-        with self._lock:
+        with self.file.lock:
             statement = f"SELECT {COLUMNS} FROM runs WHERE state = 'running' AND lease != ''"
-            return [run_of_row(row) for row in self._base.execute(statement)]
+            return [run_of_row(row) for row in self.file.base.execute(statement)]
 
     def of_lease(self, lease: str) -> ServedRun | None:
         """The run that is, or ended, under a lease."""
-        with self._lock:
+        with self.file.lock:
             return self._maybe("lease = ? AND lease != ''", lease)
 
     def stop_asked(self, id: str) -> bool:
         """Whether somebody asked for the end of a run that goes on."""
-        with self._lock:
-            return bool(self._base.execute("SELECT 1 FROM runs WHERE id = ? AND stop", (id,)).fetchone())
+        with self.file.lock:
+            return bool(self.file.base.execute("SELECT 1 FROM runs WHERE id = ? AND stop", (id,)).fetchone())
 
     def give_back_all_but(self, ids: Collection[str]) -> None:
         """Let runs wait again that were begun and that nobody runs: how they ended could not be written down."""
-        with self._transaction():
-            begun = self._base.execute(
+        with self.file.transaction():
+            begun = self.file.base.execute(
                 "SELECT id FROM runs WHERE state = 'running' AND lease = '' AND started < ?",
                 (time.time() - BEGINNING,),
             ).fetchall()
             left = [(id,) for (id,) in begun if id not in ids]
-            self._base.executemany("UPDATE runs SET state = 'queued', started = 0 WHERE id = ?", left)
+            self.file.base.executemany("UPDATE runs SET state = 'queued', started = 0 WHERE id = ?", left)
 
     def cancel(self, id: str) -> ServedRun | None:
         """Cancel a run that waits; one that runs is marked, and whoever runs it must be asked. None if unknown."""
-        with self._transaction():
-            self._base.execute(
+        with self.file.transaction():
+            self.file.base.execute(
                 "UPDATE runs SET state = 'cancelled', ended = ? WHERE id = ? AND state = 'queued'", (time.time(), id)
             )
-            self._base.execute("UPDATE runs SET stop = 1 WHERE id = ? AND state = 'running'", (id,))
+            self.file.base.execute("UPDATE runs SET stop = 1 WHERE id = ? AND state = 'running'", (id,))
             return self._maybe("id = ?", id)
 
     def get(self, id: str) -> ServedRun | None:
         """A run by its id."""
-        with self._lock:
+        with self.file.lock:
             return self._maybe("id = ?", id)
 
     def document(self, id: str) -> bytes:
         """The graph of a run, as a graph file has it."""
-        with self._lock:
-            return bytes(self._base.execute("SELECT document FROM runs WHERE id = ?", (id,)).fetchone()[0])
+        with self.file.lock:
+            return bytes(self.file.base.execute("SELECT document FROM runs WHERE id = ?", (id,)).fetchone()[0])
 
     def waiting(self) -> list[str]:
         """The ids of runs that wait, the oldest first."""
-        with self._lock:
-            return [id for (id,) in self._base.execute("SELECT id FROM runs WHERE state = 'queued' ORDER BY number")]
+        with self.file.lock:
+            statement = "SELECT id FROM runs WHERE state = 'queued' ORDER BY number"
+            return [id for (id,) in self.file.base.execute(statement)]
 
     def waiting_like(self, id: str) -> list[str]:
         """The ids of runs that wait for what another one asked for too."""
-        with self._lock:
+        with self.file.lock:
             asked = "(SELECT fingerprint FROM runs WHERE id = ?)"
             statement = f"SELECT id FROM runs WHERE state = 'queued' AND fingerprint = {asked}"
-            return [found for (found,) in self._base.execute(statement, (id,))]
+            return [found for (found,) in self.file.base.execute(statement, (id,))]
+
+    def with_recipe(self, id: str, recipes: Collection[str]) -> ServedRun | None:
+        """The latest run that a request equal to that of a run has asked for, and whose recipe is one of these, or any
+        where none are given."""
+        chosen = f"AND recipe IN ({', '.join('?' * len(recipes))})" if recipes else ""
+        with self.file.lock:
+            return self._maybe(
+                "fingerprint = (SELECT fingerprint FROM runs WHERE id = ?) AND recipe != '' "
+                f"{chosen} ORDER BY number DESC LIMIT 1",
+                *(id, *recipes),
+            )
+
+    def replayed(self, id: str) -> list[Mapping[str, Any]]:
+        """The events of a run that later ones are given."""
+        with self.file.lock:
+            row = self.file.base.execute("SELECT replayed FROM runs WHERE id = ?", (id,)).fetchone()
+        return read_json(row[0]) if row and row[0] else []
+
+    def forget_recipe(self, id: str) -> None:
+        """Answer nothing from a run any more."""
+        with self.file.transaction():
+            self.file.base.execute("UPDATE runs SET recipe = '', replayed = NULL WHERE id = ?", (id,))
 
     def ahead(self, run: ServedRun) -> int:
         """How many runs that wait are older, or of greater priority: about how many go first."""
-        with self._lock:
+        with self.file.lock:
             statement = (
                 "SELECT COUNT(*) FROM runs WHERE state = 'queued' AND id != ? AND (priority > ? OR "
                 "(priority = ? AND submitted < ?))"
             )
-            row = self._base.execute(statement, (run.id, run.priority, run.priority, run.submitted)).fetchone()
+            row = self.file.base.execute(statement, (run.id, run.priority, run.priority, run.submitted)).fetchone()
             return int(row[0])
 
     def listed(
@@ -440,14 +424,14 @@ class RunQueue:
         if before:
             tests.append("number < COALESCE((SELECT number FROM runs WHERE id = ?), 0)")
             values.append(before)
-        with self._lock:
+        with self.file.lock:
             statement = f"SELECT {COLUMNS} FROM runs WHERE {' AND '.join(tests)} ORDER BY number DESC LIMIT ?"
-            return [run_of_row(row) for row in self._base.execute(statement, (*values, limit))]
+            return [run_of_row(row) for row in self.file.base.execute(statement, (*values, limit))]
 
     def counts(self) -> Mapping[str, int]:
         """How many runs are in each state."""
-        with self._lock:
-            return dict(self._base.execute("SELECT state, COUNT(*) FROM runs GROUP BY state"))
+        with self.file.lock:
+            return dict(self.file.base.execute("SELECT state, COUNT(*) FROM runs GROUP BY state"))
 
     def counts_by_caller(self) -> Mapping[str, Mapping[str, int]]:
         """How many runs of each caller wait and run."""
@@ -455,23 +439,23 @@ class RunQueue:
         statement = (
             "SELECT caller, state, COUNT(*) FROM runs WHERE state IN ('queued', 'running') GROUP BY caller, state"
         )
-        with self._lock:
-            for caller, state, count in self._base.execute(statement):
+        with self.file.lock:
+            for caller, state, count in self.file.base.execute(statement):
                 found.setdefault(caller, {})[state] = count
         return found
 
     def forget(self, most_bytes: int, most_runs: int) -> list[str]:
         """Drop the oldest runs that have ended, where their files or their number are beyond a limit; their ids."""
-        with self._transaction():
-            total, count = self._base.execute("SELECT TOTAL(bytes), COUNT(*) FROM runs").fetchone()
+        with self.file.transaction():
+            total, count = self.file.base.execute("SELECT TOTAL(bytes), COUNT(*) FROM runs").fetchone()
             dropped = []
             ended = "SELECT id, bytes FROM runs WHERE state IN ('done', 'failed', 'cancelled') ORDER BY number"
-            for id, size in self._base.execute(ended):
+            for id, size in self.file.base.execute(ended):
                 if total <= most_bytes and count <= most_runs:
                     break
                 total, count = total - size, count - 1
                 dropped.append(id)
-            self._base.executemany("DELETE FROM runs WHERE id = ?", [(id,) for id in dropped])
+            self.file.base.executemany("DELETE FROM runs WHERE id = ?", [(id,) for id in dropped])
         return dropped
 
     def _one(self, test: str, *values: object) -> ServedRun:
@@ -480,7 +464,7 @@ class RunQueue:
         return found
 
     def _maybe(self, test: str, *values: object) -> ServedRun | None:
-        row = self._base.execute(f"SELECT {COLUMNS} FROM runs WHERE {test}", values).fetchone()
+        row = self.file.base.execute(f"SELECT {COLUMNS} FROM runs WHERE {test}", values).fetchone()
         return run_of_row(row) if row else None
 
 

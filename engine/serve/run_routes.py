@@ -11,6 +11,7 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from weft.engine.keys import digest_bytes
 from weft.engine.serve.admission import Asked
 from weft.engine.serve.answers import Refused, json_answer, not_found, retry_later
 from weft.engine.serve.callers import Caller
@@ -18,7 +19,17 @@ from weft.engine.serve.event_streams import event_stream
 from weft.engine.serve.graph_routes import answered, checked_parameters, read_asked, without_places_in
 from weft.engine.serve.request_bodies import read_json_body
 from weft.engine.serve.result_files import file_in
-from weft.engine.serve.route_tools import caller_of, choice, number, previews, query, run_of, service_of, whole
+from weft.engine.serve.route_tools import (
+    caller_of,
+    choice,
+    number,
+    previews,
+    query,
+    run_of,
+    service_of,
+    unchanged,
+    whole,
+)
 from weft.engine.serve.run_queue import KeyReused, QueueFull
 from weft.engine.serve.served_run import RunState, ServedRun
 from weft.engine.serve.service import RUNS, Service
@@ -78,7 +89,10 @@ async def _shown(service: Service, run: ServedRun, seconds: float, unfinished: i
         found: ServedRun | None = await run_sync(service.queue.get, run.id)
         run = found or run
     status = 200 if run.over else unfinished
-    return json_answer(run_record(service, run), status, {"location": f"/api/runs/{run.id}"})
+    answer = json_answer(run_record(service, run), status, {"location": f"/api/runs/{run.id}"})
+    if run.over:
+        answer.headers["etag"] = f'"{digest_bytes(bytes(answer.body))}"'
+    return answer
 
 
 def run_record(service: Service, run: ServedRun) -> dict[str, Any]:
@@ -125,9 +139,15 @@ async def list_runs(request: Request) -> Response:
 
 
 async def show_run(request: Request) -> Response:
-    """A run; `?wait=SECONDS` waits for its end."""
+    """A run; `?wait=SECONDS` waits for its end. One that has ended has the digest of its record as ETag."""
     service, run = service_of(request), await run_sync(run_of, request)
-    return await _shown(service, run, number(request, "wait", 0.0, 0.0, service.options.most_wait), 200)
+    answer = await _shown(service, run, number(request, "wait", 0.0, 0.0, service.options.most_wait), 200)
+    if etag := answer.headers.get("etag"):
+        kept = {"etag": etag, "cache-control": "private, no-cache"}
+        answer.headers["cache-control"] = kept["cache-control"]
+        if unchanged(request, etag):
+            return Response(status_code=304, headers=kept)
+    return answer
 
 
 async def show_document(request: Request) -> Response:
@@ -171,7 +191,7 @@ async def fetch_file(request: Request) -> Response:
     headers = {"content-security-policy": "default-src 'none'; sandbox", "cache-control": "private, no-cache"}
     if known is not None:
         headers["etag"] = f'"{known["digest"]}"'
-        if request.headers.get("if-none-match") == headers["etag"]:
+        if unchanged(request, headers["etag"]):
             return Response(status_code=304, headers=headers)
     media_type = known["media_type"] if known else None
     return FileResponse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -116,11 +116,18 @@ class ServedRun:
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How an attempt ended: `ServedRun` has what the members mean."""
+    """How an attempt ended: `ServedRun` has what the members mean.
+
+    Args:
+        recipe: by which later runs are answered from this one (`earlier_runs`); empty where none is.
+        replayed: the events that they are given then.
+    """
 
     state: RunState
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    recipe: str = ""
+    replayed: Sequence[Mapping[str, Any]] = ()
 
     @property
     def files(self) -> list[FileRecord]:

@@ -103,6 +103,7 @@ class Service:
             time_limit=options.time_limit,
             keep_bytes=options.keep_bytes,
             ended=self.metrics.run_ended,
+            trusted=self.callers.work,
         )
         self.leases = Leases(
             self.queue,

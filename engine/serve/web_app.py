@@ -78,6 +78,7 @@ def routes() -> list[BaseRoute]:
         Route(f"{job}/{{action}}", job_routes.change_job, methods=["POST"]),
         Route("/api/leases", lease_routes.take_lease, methods=["POST"]),
         Route(lease, lease_routes.renew_lease, methods=["POST"]),
+        Route(f"{lease}/plan", lease_routes.send_plan, methods=["POST"]),
         Route(f"{lease}/inputs/{{name}}", lease_routes.fetch_input),
         Route(f"{lease}/files/{{name:path}}", lease_routes.send_result, methods=["PUT"]),
         Route(f"{lease}/end", lease_routes.end_lease, methods=["POST"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 from weft.engine.artifact import name_fault
 from weft.engine.keys import is_digest
+from weft.engine.serve.run_recipe import NOTHING, RunRecipe
 from weft.engine.serve.served_run import RunEnd
 from weft.engine.verdict import Verdict
 
@@ -45,6 +46,24 @@ def run_end(body: object) -> RunEnd:
     if kept is not None and kept["status"] != state and (kept["status"], state) != ("cancelled", "failed"):
         raise MalformedReport("the result has another state than the run")
     return RunEnd(state, kept, None if error is None else _error(error))  # type: ignore[arg-type]  # one of the three
+
+
+def recipe_given(body: object) -> RunRecipe:
+    """What decides the result of a run, as its worker says it; nothing where that says nothing.
+
+    Args:
+        body: `{"recipe": {"key": DIGEST, "files": DIGEST}}`.
+
+    Raises:
+        MalformedReport: where it is of another form.
+    """
+    given = body.get("recipe") if isinstance(body, dict) else None
+    if given is None:
+        return NOTHING
+    found = RunRecipe(text_of(given, "key"), text_of(given, "files"))
+    if found != NOTHING and not (is_digest(found.key) and is_digest(found.files)):
+        raise MalformedReport("`recipe` has other than two digests")
+    return found
 
 
 def text_of(body: object, name: str) -> str:

@@ -89,6 +89,7 @@ def working(url: str, folder: Path) -> Iterator[Work]:
             nodes=[folder / nodes],
             working=kept / "inputs",
             inputs=(),
+            models=(kept / "models",),
             history=False,
         )
         lines: list[str] = []

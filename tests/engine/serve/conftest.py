@@ -25,7 +25,19 @@ import time
 from io import BytesIO
 from typing import Annotated
 
-from weft.engine import INJECTED, Artifact, Context, InputFile, Range, node
+from weft.engine import INJECTED, Artifact, Context, InputError, InputFile, Range, Resolved, Resource, find, node
+from weft.engine.spec.changing import ALWAYS, Changing
+
+
+class Weights(Resource):
+    """A file in the folders of models."""
+
+    def resolve(self, text, places):
+        """The file, where this machine has it."""
+        path = find(text, places.models) if places.models else None
+        if path is None:
+            raise InputError(f"there is no model `{text}`", "", "unknown-model")
+        return Resolved(text, path, (path,))
 
 
 @node(category="numbers")
@@ -53,6 +65,18 @@ def Slow(steps: int, seed: int = 0, *, context: Context = INJECTED) -> int:
 def FirstByte(path: Annotated[str, InputFile((".png", ".txt", ".json"))], *, context: Context = INJECTED) -> int:
     """The first byte of a file."""
     return context.resources[path].resolved.root.read_bytes()[0]
+
+
+@node(category="files")
+def FirstWeight(source: Annotated[str, Weights()], *, context: Context = INJECTED) -> int:
+    """The first byte of a model."""
+    return context.resources[source].resolved.root.read_bytes()[0]
+
+
+@node(category="numbers", traits=[Changing(lambda literals: ALWAYS)])
+def Now() -> int:
+    """What no two calls give."""
+    return time.monotonic_ns()
 
 
 @node(category="picture")

@@ -260,9 +260,9 @@ def test_workers_get_nothing_that_the_server_has_in_its_store(make: Make, given:
         user.post(f"{busy['url']}/cancel")
 
 
-def test_of_equal_runs_workers_with_a_shared_store_get_one_at_a_time(make: Make, given: Given, tmp_path: Path) -> None:
+def test_of_equal_runs_workers_get_one_at_a_time_unless_they_may_differ(make: Make, given: Given) -> None:
     service = make(given[0], at_once=0)
-    service.engine.shared = str(tmp_path / "shared")
+    now = {"weft": 1, "nodes": {"now": {"type": "Now", "inputs": {}}}, "outputs": {"now": {"link": "now"}}}
     with client_of(service, **given[1]["one"]) as client:
         user = TestClient(client.app, base_url=str(client.base_url), headers=dict(given[1]["user"]))
         submitted(user), submitted(user), submitted(user, first=2)
@@ -271,3 +271,22 @@ def test_of_equal_runs_workers_with_a_shared_store_get_one_at_a_time(make: Make,
         assert client.post("/api/leases?wait=0.3", json=worker(service)).status_code == 204
         assert client.post(f"{first}/end", json={"state": "returned"}).status_code == 200
         leased(client, service)
+        for _ in range(2):
+            assert user.post("/api/runs", json={"graph": now}).status_code == 202
+        leased(client, service), leased(client, service)
+
+
+def test_a_recipe_is_two_digests_and_a_worker_names_no_result_of_another_request(
+    client: TestClient, user: TestClient, service: Service
+) -> None:
+    ones = [submitted(user, first=n) for n in (1, 2)]
+    recipe: dict[str, Any] = {"recipe": {"key": "1" * 64, "files": "2" * 64}}
+    wrongs: list[Any] = [[], {"key": "x", "files": ""}, {"key": "1" * 64}]
+    for id in ones:
+        lease = leased(client, service)
+        assert client.post(f"{lease}/plan", json=recipe).json() == {"known": False}
+        for wrong in wrongs:
+            assert client.post(f"{lease}/plan", json={"recipe": wrong}).status_code == 422
+            assert client.post(f"{lease}/end", json={**ending(), "recipe": wrong}).status_code == 422
+        outputs = {"total": {"value": id}}
+        assert client.post(f"{lease}/end", json={**ending(outputs=outputs), **recipe}).json() == {"state": "done"}

@@ -127,7 +127,7 @@ def test_old_runs_are_forgotten_beyond_a_budget_and_others_never(queue: RunQueue
 
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     made = opened(tmp_path)
-    made._base.execute("PRAGMA user_version=99")
+    made.file.base.execute("PRAGMA user_version=99")
     made.close()
     with refused("unsupported-version", 99):
         opened(tmp_path)

@@ -24,6 +24,12 @@ def test_a_graph_is_run_with_its_parameters_and_gives_files_with_types_digests_a
     assert got.content[:4] == b"\x89PNG" and got.headers["content-type"] == "image/png"
     assert len(got.content) == file["bytes"] and got.headers["etag"] == f'"{file["digest"]}"'
     assert client.get(file["url"], headers={"if-none-match": got.headers["etag"]}).status_code == 304
+    for given in ('"0", W/' + got.headers["etag"], "*"):
+        assert client.get(file["url"], headers={"if-none-match": given}).status_code == 304
+    assert client.get(file["url"], headers={"if-none-match": '"0"'}).status_code == 200
+    address = f"/api/runs/{done['id']}"
+    etag = client.get(address).headers["etag"]
+    assert client.get(address, headers={"if-none-match": etag}).status_code == 304
     part = client.get(file["url"], headers={"range": "bytes=1-3"})
     assert (part.status_code, part.content) == (206, b"PNG")
     assert client.get(f"/api/runs/{done['id']}/graph").json()["parameters"]["first"]["default"] == 2
