@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
-from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.convertors import PathConvertor, StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from weft.engine.errors import WeftError
+from weft.engine.farm.work.job_actions import ACTIONS
 from weft.engine.serve import file_routes, graph_routes, job_routes, lease_routes, operation_routes, run_routes
 from weft.engine.serve.answers import Refused, refusal, retry_later
 from weft.engine.serve.event_streams import run_socket
@@ -37,7 +38,14 @@ class GraphName(PathConvertor):
     regex = ".*" + "".join(f"(?<!/{re.escape(part)})" for part in PARTS)
 
 
+class JobAction(StringConvertor):
+    """What is done with a job, in an address."""
+
+    regex = "|".join(ACTIONS)
+
+
 register_url_convertor("graph", GraphName())
+register_url_convertor("action", JobAction())
 
 
 def routes() -> list[BaseRoute]:
@@ -75,7 +83,7 @@ def routes() -> list[BaseRoute]:
         Route(f"{job}/items/{{number}}", job_routes.show_item),
         Route(f"{job}/logs/{{number}}", job_routes.show_logs),
         Route(f"{job}/files/{{name:path}}", job_routes.fetch_published),
-        Route(f"{job}/{{action}}", job_routes.change_job, methods=["POST"]),
+        Route(f"{job}/{{action:action}}", job_routes.change_job, methods=["POST"]),
         Route("/api/leases", lease_routes.take_lease, methods=["POST"]),
         Route(lease, lease_routes.renew_lease, methods=["POST"]),
         Route(f"{lease}/plan", lease_routes.send_plan, methods=["POST"]),
@@ -133,8 +141,10 @@ async def _without_route(request: Request, fault: Exception) -> Response:
     if fault.status_code not in (404, 405):
         return Refused(fault.status_code, "refused", str(fault.detail), headers=fault.headers).answer()
     methods = _methods(request.app.routes, request.scope)
-    if methods or fault.status_code == 405:
-        allowed = ", ".join(methods or ("GET", "HEAD"))  # of files of the page
+    if not methods and fault.status_code == 405 and not request.url.path.startswith("/api/"):
+        methods = ["GET", "HEAD"]  # of files of the page
+    if methods:
+        allowed = ", ".join(methods)
         message = f"{request.method[:20]} is not answered at this address"
         return Refused(405, "method-not-allowed", message, f"send {allowed}", {"allow": allowed}).answer()
     return Refused(404, "not-found", "there is no such address", "/api/openapi.json has all of them").answer()
