@@ -25,6 +25,16 @@ _SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, nam
 """The signals whose handlers are noted, as far as the system has them."""
 
 
+def end_signals() -> tuple[int, ...]:
+    """The signals that ask a process to end in order: SIGTERM, Ctrl-C, and the end of its terminal (SIGHUP).
+
+    SIGHUP is left out where it is ignored, as under `nohup`.
+    """
+    hang_up = getattr(signal, "SIGHUP", None)
+    heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *((hang_up,) if heard else ()))
+
+
 @dataclass(frozen=True)
 class _Marking:
     """A signal handler that marks what another one raises."""

@@ -19,6 +19,7 @@ from weft.engine.cli.engine_options import EngineOptions
 from weft.engine.cli.output import Exit, say
 from weft.engine.errors import InputError
 from weft.engine.folder_lock import only_one
+from weft.engine.interrupts import end_signals
 
 Url = Annotated[
     str | None, typer.Argument(metavar="URL", help="The server, such as https://render.example.org. Or WEFT_SERVER.")
@@ -114,11 +115,11 @@ def _host_name() -> str:
 
 
 def _stopped_by_signals(stop: Callable[[], None]) -> None:
-    """Stop in order at SIGTERM and Ctrl-C; a second Ctrl-C ends at once."""
+    """Stop in order at SIGTERM, Ctrl-C and the end of the terminal; a second Ctrl-C ends at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    for one in (signal.SIGTERM, signal.SIGINT):
+    for one in end_signals():
         signal.signal(one, handle)

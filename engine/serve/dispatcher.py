@@ -7,6 +7,7 @@ once: it is written down with its attempt, and what another attempt wrote down b
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import threading
 import time
@@ -38,6 +39,9 @@ LOOK_SECONDS = 1.0
 """For how long a new run is not offered to workers until it was looked at whether its result is here."""
 
 MOST_UNSEEN = 10_000
+
+HAND_BACK_SECONDS = 10.0
+"""What a run has to end in that is to be handed back: a step."""
 
 SWEEP_SECONDS = 30.0
 """How often runs beyond the budget for files are forgotten."""
@@ -79,6 +83,8 @@ class Dispatcher:
     """Until when, in seconds of the monotonic clock, runs are not offered to workers."""
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _stopping: bool = False
+    _until: float = math.inf
+    """When what runs is handed back, in seconds of the monotonic clock."""
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -146,17 +152,26 @@ class Dispatcher:
                 stop.by_server = True
             self._changed.notify_all()
 
-    def stop(self, grace: float) -> None:
-        """Begin nothing any more; after so many seconds what still runs is given back to the queue."""
+    def begin_to_stop(self, grace: float) -> None:
+        """Begin nothing any more; what runs has so many seconds to end, from the first call on."""
         with self._changed:
             self._stopping = True
+            self._until = min(self._until, time.monotonic() + grace)
             self._changed.notify_all()
-        end = time.monotonic() + grace
-        while self._running and time.monotonic() < end:
+        self.waits.ring()
+
+    def hurry(self) -> None:
+        """Leave what runs no more seconds, once it is to stop; for signal handlers, which may take no lock."""
+        self._until = 0.0
+
+    def stop(self, grace: float) -> None:
+        """Begin nothing any more; after so many seconds what still runs is given back to the queue."""
+        self.begin_to_stop(grace)
+        while self._running and time.monotonic() < self._until:
             time.sleep(0.05)
         self.ask_to_stop()
         for thread in self._threads:
-            thread.join(max(10.0, end - time.monotonic()))
+            thread.join(HAND_BACK_SECONDS)
 
     def _compute(self) -> None:
         while not self._stopping:

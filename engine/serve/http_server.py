@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import math
 import signal
 import socket
 import sys
@@ -14,9 +15,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
+from anyio.to_thread import run_sync
 
 from weft.engine.errors import InputError
 from weft.engine.folder_lock import only_one
+from weft.engine.interrupts import end_signals
 from weft.engine.serve.request_guard import LOOPBACK, RequestGuard
 from weft.engine.serve.service import Service
 from weft.engine.serve.web_app import web_app
@@ -26,7 +29,7 @@ MOST_CONNECTIONS = 2000
 
 
 class _Server(uvicorn.Server):
-    """Lets those who follow runs go as soon as it is to stop, since it waits for their connections; returns then."""
+    """Lets those who follow runs go before it waits for their connections; returns where it was asked to stop."""
 
     service: Service
     address: str
@@ -37,14 +40,25 @@ class _Server(uvicorn.Server):
         print(self.address, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop in order; a second Ctrl-C stops at once. The base class would end the process by the signal after it."""
-        self.service.begin_to_stop()
-        self.force_exit = self.should_exit and sig == signal.SIGINT
+        """Stop in order; a second Ctrl-C hands back at once what runs. No lock is taken: the main thread may have it.
+
+        The base class would end the process by the signal after it.
+        """
+        if self.should_exit and sig == signal.SIGINT:
+            self.service.dispatcher.hurry()
+            self.force_exit = True
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nothing any more, and end connections and what runs within the same seconds."""
+        await run_sync(self.service.begin_to_stop)
+        await super().shutdown(sockets)
+        if self.force_exit:  # the base class leaves it out then
+            await self.lifespan.shutdown()
 
 
 def serve(service: Service, host: str, port: int) -> None:
-    """Answer requests until SIGTERM or Ctrl-C.
+    """Answer requests until SIGTERM, Ctrl-C or the end of the terminal.
 
     Raises:
         InputError: where the address is taken, or another server has the folder.
@@ -57,6 +71,8 @@ def serve(service: Service, host: str, port: int) -> None:
         server.service = service
         shown = f"[{host}]" if ":" in host else host
         server.address = f"http://{shown}:{bound.getsockname()[1]}/"
+        for one in end_signals():
+            signal.signal(one, server.handle_exit)
         server.run(sockets=[bound])
 
 
@@ -95,7 +111,7 @@ def _config(app: RequestGuard, grace: float) -> uvicorn.Config:
         proxy_headers=False,  # who calls is known by their token, not by their address
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=int(grace) + 10,
+        timeout_graceful_shutdown=math.ceil(grace),
         ws_max_size=65536,
         lifespan="on",
     )

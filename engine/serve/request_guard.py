@@ -7,6 +7,7 @@ another site is refused. There are no cookies and no CORS headers.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weft.engine.serve.answers import Refused
+from weft.engine.serve.answers import Refused, retry_later
 from weft.engine.serve.callers import Caller, Callers
 
 ACCESS = logging.getLogger("weft.serve.access")
@@ -97,6 +98,9 @@ class RequestGuard:
             await self.app(scope, receive, answer)
         except Refused as refused:
             await refused.answer()(scope, receive, answer)
+        except asyncio.CancelledError:  # the server stops, and this has not ended in time
+            if not seen["status"]:
+                await retry_later(503, "stopping", "the server stops", 5.0).answer()(scope, receive, answer)
         except Exception:  # the application has answered with 500 already, or nobody is there any more
             LOGGER.exception("a request failed", extra={"request": id})
             if not seen["status"]:

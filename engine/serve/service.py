@@ -144,7 +144,7 @@ class Service:
         """Take nothing any more, and let those who follow a run go: they come back to the next server."""
         self.ready = False
         self.leases.stop()
-        self.dispatcher.waits.ring()
+        self.dispatcher.begin_to_stop(self.options.grace)
         self.logs.close_all({"event": "server_stopping"})
 
     @property

@@ -10,6 +10,8 @@ import asyncio
 import json
 import random
 import re
+import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -117,6 +119,33 @@ def test_a_server_that_is_asked_to_stop_hands_back_what_runs(served: Callable[..
     server.start()
     ended = json.loads(server.get(f"/api/runs/{run['id']}?wait=60"))
     assert (ended["state"], ended["attempt"]) == ("done", 1)
+
+
+@pytest.mark.parametrize(
+    ("signals", "grace", "seconds"),
+    [
+        ([signal.SIGHUP], 0.2, 3.0),
+        ([signal.SIGTERM, signal.SIGTERM], 1.0, 4.0),
+        ([signal.SIGTERM, signal.SIGINT], 60.0, 3.0),  # the second one hands back at once
+    ],
+)
+def test_signals_stop_it_in_order_within_its_grace_whoever_sends_slowly(
+    served: Callable[..., ServerProcess], signals: list[signal.Signals], grace: float, seconds: float
+) -> None:
+    server = served(*LIGHT, "--grace", str(grace))
+    run = server.post("/api/graphs/slow/runs", {"steps": 500})[1]
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.sendall(b"POST /api/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n\x89PNG")
+        time.sleep(1.0)
+        began = time.monotonic()
+        for one in signals:
+            server.process.send_signal(one)
+            time.sleep(0.3)
+        assert server.process.wait(30) == 0 and time.monotonic() - began < seconds
+    assert "Traceback" not in (server.folder / "log").read_text()
+    server.start()
+    again = json.loads(server.get(f"/api/runs/{run['id']}"))
+    assert (again["state"], again["attempt"]) in (("queued", 0), ("running", 1))
 
 
 def test_callers_have_equal_shares_and_lose_nothing_under_load(
