@@ -66,6 +66,7 @@ class HeldRun:
 
     Args:
         until: when the lease ends, in seconds of the monotonic clock.
+        begun: when the lease began by that clock, or when this server began to know it.
         stop: whether the run is to be cancelled.
         have: the number of the last event that came.
         event_bytes: of its events so far.
@@ -82,6 +83,7 @@ class HeldRun:
     previewed: set[str] = field(default_factory=set)
     files: dict[str, FileRecord] = field(default_factory=dict)
     inputs: Mapping[str, Path] | None = None
+    begun: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
@@ -203,8 +205,8 @@ class Leases:
             {"name": name, "bytes": path.stat().st_size, "digest": name.partition(".")[0]}
             for name, path in held.inputs.items()
         ]
-        left = max(1.0, run.started + self.time_limit - time.time())
-        return LeasedWork(run, document, inputs, self.seconds, left, checked, self.dispatcher.earlier.may_equal(run))
+        earlier = self.dispatcher.earlier.may_equal(run)
+        return LeasedWork(run, document, inputs, self.seconds, self.time_limit, checked, earlier)
 
     def _named(self, run: ServedRun, content: bytes) -> tuple[Graph, FilesSent]:
         return self.admission.read(run.graph, content), FilesSent(self.admission.workspace, input_name)
@@ -409,15 +411,24 @@ class Leases:
             self.dispatcher.submitted(run)
 
     def _watch(self) -> None:
-        while not self._over.wait(min(1.0, self.seconds / 4)):
+        pause = min(1.0, self.seconds / 4)
+        looked = time.monotonic()
+        while not self._over.wait(pause):
+            looked, before = time.monotonic(), looked
             try:
-                self._check()
+                self._check(looked - before - pause)
             except Exception:  # as on a full disk: it is tried again
                 LOGGER.exception("the queue cannot be used")
 
-    def _check(self) -> None:
-        """Give back what workers are silent about, and end what takes too long."""
+    def _check(self, late: float = 0.0) -> None:
+        """Give back what workers are silent about, and end what takes too long.
+
+        Args:
+            late: seconds by which this is too late: the process stood still, and heard nobody meanwhile.
+        """
         now = time.monotonic()
+        for held in list(self._held.values()) if late > LATE else ():
+            held.until, held.begun = held.until + late, held.begun + late
         for held in list(self._held.values()):
             if held.until < now:
                 self._held.pop(held.run.lease, None)
@@ -425,7 +436,7 @@ class Leases:
                     LOGGER.warning("a worker is silent", extra={"run": held.run.id})
                     self._forget(held, "expired")
                     self._again(found)
-            elif time.time() > held.run.started + self.time_limit + 2 * self.seconds:  # its worker should have ended it
+            elif now > held.begun + self.time_limit + 2 * self.seconds:  # its worker should have ended it
                 self._end(held, RunEnd("failed", error=late_error(self.time_limit)))
 
     # who works
@@ -446,6 +457,9 @@ def _numbered(one: object) -> Numbered:
         return one[0], one[1]
     raise MalformedReport("an event is no pair of a number and an object")
 
+
+LATE = 0.5
+"""Seconds by which a look at leases may be late, as on a busy machine."""
 
 _ENDING = re.compile(r"\.[a-z0-9]{1,12}\Z")
 

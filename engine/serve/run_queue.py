@@ -17,6 +17,7 @@ from typing import Any
 from weft.engine.serve.callers import Quota
 from weft.engine.serve.queue_file import QueueFile
 from weft.engine.serve.queue_tables import COLUMNS, plain_text, run_of_row
+from weft.engine.serve.run_clock import RunClock
 from weft.engine.serve.served_run import RunEnd, RunRequest, ServedRun, new_id, shown_worker
 from weft.engine.unicode_text import read_json
 
@@ -71,6 +72,7 @@ class RunQueue:
         self.most = most
         self.quota = quota
         self.file = QueueFile(path)
+        self.clock = RunClock()
 
     def close(self) -> None:
         """Close the file."""
@@ -233,6 +235,7 @@ class RunQueue:
             "UPDATE runs SET state = 'running', started = ?, attempt = attempt + 1, lease = ?, worker = ? WHERE id = ?",
             (time.time(), lease, worker, id),
         )
+        self.clock.begin(id)
         self._charge(caller, 1.0)
         return self._one("id = ?", id), self.document(id)
 
@@ -261,14 +264,14 @@ class RunQueue:
         Args:
             publish: called where this is the present attempt, before it is written down.
         """
-        now, result, error = time.time(), outcome.result, outcome.error
+        now, seconds, result, error = time.time(), self.clock.seconds(run), outcome.result, outcome.error
         size = sum(one["bytes"] for one in outcome.files)
         with self.file.transaction():
             changed = self.file.base.execute(
-                "UPDATE runs SET state = ?, ended = ?, result = ?, error = ?, bytes = ?, recipe = ?, replayed = ? "
-                f"WHERE {_PRESENT}",
+                "UPDATE runs SET state = ?, started = ?, ended = ?, result = ?, error = ?, bytes = ?, recipe = ?, "
+                f"replayed = ? WHERE {_PRESENT}",
                 (
-                    *(outcome.state, now, None if result is None else plain_text(result)),
+                    *(outcome.state, now - seconds, now, None if result is None else plain_text(result)),
                     *(None if error is None else plain_text(error), size, outcome.recipe),
                     *(plain_text([*outcome.replayed]) if outcome.recipe else None, *_present(run)),
                 ),
@@ -277,7 +280,8 @@ class RunQueue:
                 return None
             publish()
             self.file.base.execute("DELETE FROM declined WHERE run = ?", (run.id,))
-            self._charge(run.caller, now - run.started)
+            self._charge(run.caller, seconds)
+            self.clock.forget(run.id)
             return self._one("id = ?", run.id)
 
     def give_back(self, run: ServedRun, reason: str = "") -> ServedRun | None:
@@ -336,11 +340,8 @@ class RunQueue:
     def give_back_all_but(self, ids: Collection[str]) -> None:
         """Let runs wait again that were begun and that nobody runs: how they ended could not be written down."""
         with self.file.transaction():
-            begun = self.file.base.execute(
-                "SELECT id FROM runs WHERE state = 'running' AND lease = '' AND started < ?",
-                (time.time() - BEGINNING,),
-            ).fetchall()
-            left = [(id,) for (id,) in begun if id not in ids]
+            begun = self.file.base.execute("SELECT id FROM runs WHERE state = 'running' AND lease = ''").fetchall()
+            left = [(id,) for (id,) in begun if id not in ids and self.clock.has_begun(id, BEGINNING)]
             self.file.base.executemany("UPDATE runs SET state = 'queued', started = 0 WHERE id = ?", left)
 
     def cancel(self, id: str) -> ServedRun | None:
@@ -402,9 +403,9 @@ class RunQueue:
         with self.file.lock:
             statement = (
                 "SELECT COUNT(*) FROM runs WHERE state = 'queued' AND id != ? AND (priority > ? OR "
-                "(priority = ? AND submitted < ?))"
+                "(priority = ? AND number < (SELECT number FROM runs WHERE id = ?)))"
             )
-            row = self.file.base.execute(statement, (run.id, run.priority, run.priority, run.submitted)).fetchone()
+            row = self.file.base.execute(statement, (run.id, run.priority, run.priority, run.id)).fetchone()
             return int(row[0])
 
     def listed(

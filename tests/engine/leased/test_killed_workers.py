@@ -171,6 +171,18 @@ def test_every_accepted_run_ends_once_whenever_one_of_them_is_killed(
     print(f"\n{KILLS} kills of {killed}: {len(caller.accepted)} accepted, {dict(check(caller))}")
 
 
+def test_a_server_that_stood_still_takes_no_run_from_its_worker(
+    server: ServerProcess, workers: list[WorkerProcess]
+) -> None:
+    run = server.post("/api/graphs/slow/runs", {"steps": 500, "seed": 5})[1]
+    until(lambda: json.loads(server.get(f"/api/runs/{run['id']}"))["worker"], 60)
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(6)
+    server.process.send_signal(signal.SIGCONT)
+    ended = json.loads(server.get(f"/api/runs/{run['id']}?wait=120"))
+    assert (ended["state"], ended["attempt"]) == ("done", 1)
+
+
 def test_a_worker_that_is_asked_to_stop_hands_back_what_runs(
     server: ServerProcess, workers: list[WorkerProcess]
 ) -> None:

@@ -92,6 +92,22 @@ def test_a_run_ends_once_and_by_its_present_attempt(tmp_path: Path) -> None:
     after.close()
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_the_clock_of_the_machine_set_ahead_or_back_changes_neither_shares_nor_order(
+    queue: RunQueue, hours: int
+) -> None:
+    run = submit(queue)
+    taken(queue)
+    queue.file.base.execute("UPDATE runs SET started = started - ?, submitted = submitted - ?", (hours * 3600.0,) * 2)
+    present, waits = queue.get(run.id), [submit(queue, "b"), submit(queue, "b")]
+    queue.file.base.execute("UPDATE runs SET submitted = submitted - ? WHERE id = ?", (hours * 3600.0, waits[0].id))
+    assert [queue.ahead(one) for one in waits] == [0, 1]
+    queue.give_back_all_but(())
+    assert present is not None and (ended := queue.end(present, RunEnd("done", {}))) is not None
+    assert 0 <= ended.ended - ended.started < 60 and 0 <= queue.seconds_since("a", 0.0) < 60
+    assert submit(queue).id and taken(queue).caller == "b"  # who had least: a has had one run
+
+
 def test_a_run_that_ends_the_server_each_time_has_failed(queue: RunQueue) -> None:
     id = submit(queue).id
     for _ in range(ATTEMPTS):
