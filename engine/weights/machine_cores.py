@@ -10,8 +10,9 @@ given the cores away. `spin_briefly` makes that half a millisecond: longer than 
 so that a process alone is as fast.
 
 A core is a locked file, so it comes back when its process ends, however it ends. Whoever waits is first in a queue (one
-more file), so that none waits for ever. A holder that computes nothing is not waited for: it was stopped, it sleeps, or
-it waits for this very process. Where files cannot be locked, nobody waits.
+more file), so that none waits for ever. A holder that computes nothing loses its cores to whoever waits: it was
+stopped, it sleeps, or it waits for this very process. Its files are removed and made again, so those that compute go on
+taking turns, and it takes turns with them again from its next step on. Where files cannot be locked, nobody waits.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,13 +46,17 @@ LOOK = 1.0
 """Seconds over which it is looked at whether the holders compute."""
 
 IDLE = 0.1
-"""The share of that time that they must have computed."""
+"""The share of that time that a holder must have computed."""
+
+LOOKS = 4
+"""Looks that find a holder idle until a process that is not first in the queue goes on without cores: whoever is first
+would have taken them long before, so it was stopped too."""
 
 EXCUSED = 30.0
-"""Seconds for which a process does not wait again after it went on without cores."""
+"""Seconds for which such a process does not wait again."""
 
 PATIENCE = 60.0
-"""Seconds after which it goes on without them where the system does not say whether their holders compute."""
+"""Seconds after which cores are taken from holders of which the system does not say whether they compute."""
 
 
 def spin_briefly() -> None:
@@ -115,7 +120,7 @@ class MachineCores:
             wanted = min(self.threads(), len(self.numbers))
             if not wanted or now < self._excused or not self._usable():
                 return
-            if self._held and not self._waited_for():
+            if self._held and self._holds_files() and not self._waited_for():
                 self._since = now
                 return
             self._release()
@@ -128,23 +133,38 @@ class MachineCores:
 
     def _waited_for(self) -> bool:
         """Whether another process waits for cores: it has the queue."""
-        queue = self._locked("queue")
+        queue = self._locked(self.folder / "queue")
         if queue is not None:
             os.close(queue)
         return queue is None
 
+    def _holds_files(self) -> bool:
+        """Whether the files that this process has locked are still those that others try to lock."""
+        try:
+            return all(os.path.samestat(os.fstat(held), self._path(n).lstat()) for n, held in self._held.items())
+        except OSError:
+            return False
+
     def _take(self, wanted: int, look: Callable[[], None]) -> None:
-        """Wait for so many cores, unless nobody computes on them."""
+        """Wait for so many cores, and take them from those that compute nothing on them."""
         queue, watch = None, _Watch()
         freed: threading.Event | None = None
+        looks = 0
         try:
             while len(self._held) < wanted:
                 look()
-                queue = self._locked("queue") if queue is None else queue
+                queue = self._locked(self.folder / "queue") if queue is None else queue
                 if queue is not None:
                     self._take_free(wanted)
                 if len(self._held) < wanted:
-                    if not watch.worth_waiting(self._holders()):
+                    holders = self._holders()
+                    idle = watch.idle(holders)
+                    if idle and queue is not None:
+                        self._take_from(number for number, pid in holders.items() if pid in idle)
+                        freed = None
+                        continue
+                    looks += bool(idle)
+                    if looks == LOOKS:
                         self._excused = time.monotonic() + EXCUSED
                         self._release()
                         return
@@ -165,14 +185,14 @@ class MachineCores:
     def _take_free(self, wanted: int) -> None:
         for number in self.numbers:
             if len(self._held) < wanted and number not in self._held:
-                handle = self._locked(f"core{number}")
+                handle = self._locked(self._path(number))
                 if handle is not None:
                     os.pwrite(handle, f"{os.getpid():10}".encode(), 0)
                     self._held[number] = handle
 
     def _freed(self) -> threading.Event:
         """Set as soon as a core that others have now is free; a thread waits for that."""
-        path = self.folder / f"core{next(number for number in self.numbers if number not in self._held)}"
+        path = self._path(next(number for number in self.numbers if number not in self._held))
         freed = threading.Event()
 
         def wait() -> None:
@@ -190,20 +210,29 @@ class MachineCores:
         threading.Thread(target=wait, name="weft cores", daemon=True).start()
         return freed
 
-    def _holders(self) -> set[int]:
-        """The processes that held the other cores last."""
-        found = set()
+    def _take_from(self, numbers: Iterable[int]) -> None:
+        """Remove the files of cores, for whoever is first in the queue: nobody else takes cores meanwhile."""
+        for number in numbers:
+            with suppress(OSError):
+                self._path(number).unlink()
+
+    def _holders(self) -> dict[int, int]:
+        """The process that held each of the other cores last."""
+        found = {}
         for number in self.numbers:
             if number not in self._held:
                 with suppress(OSError, ValueError):
-                    found.add(int((self.folder / f"core{number}").read_bytes()))
-        return found - {os.getpid()}
+                    found[number] = int(self._path(number).read_bytes())
+        return {number: pid for number, pid in found.items() if pid != os.getpid()}
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"core{number}"
 
     def _release(self) -> None:
         while self._held:
             os.close(self._held.popitem()[1])
 
-    def _locked(self, name: str) -> int | None:
+    def _locked(self, path: Path) -> int | None:
         """A file, locked; None where another process has it, or none can."""
         if sys.platform == "win32":
             return None
@@ -211,7 +240,7 @@ class MachineCores:
 
         handle = None
         try:
-            handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             if handle is not None:
@@ -237,20 +266,28 @@ class _Watch:
 
     _began: float = field(default_factory=time.monotonic)
     _at: float = field(default_factory=time.monotonic)
-    _before: dict[int, float] = field(default_factory=dict)
+    _before: dict[int, float | None] = field(default_factory=dict)
 
-    def worth_waiting(self, holders: Iterable[int]) -> bool:
-        """Whether one of them computed of late, or it is too early to tell."""
+    def idle(self, holders: Mapping[int, int]) -> set[int]:
+        """The processes that computed nothing of late; none where it is too early to tell.
+
+        Args:
+            holders: the process that has each core.
+        """
         now = time.monotonic()
         if self._before and now - self._at < LOOK:
-            return True
-        spent = {pid: seconds for pid in holders if (seconds := cpu_seconds(pid)) is not None}
-        if not spent:
-            return now - self._began < PATIENCE
-        known = spent.keys() & self._before.keys()
-        idle = known == spent.keys() and sum(spent[pid] - self._before[pid] for pid in known) < IDLE * (now - self._at)
+            return set()
+        spent = {pid: cpu_seconds(pid) for pid in holders.values()}
+        least = IDLE * (now - self._at)
+        found = {pid for pid, seconds in spent.items() if self._is_idle(pid, seconds, least, now)}
         self._at, self._before = now, spent
-        return not idle
+        return found
+
+    def _is_idle(self, pid: int, seconds: float | None, least: float, now: float) -> bool:
+        if seconds is None:
+            return now - self._began >= PATIENCE
+        before = self._before.get(pid)
+        return before is not None and seconds - before < least
 
 
 def _threads() -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +25,31 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nobody waits th
 NUMBERS = (0, 1)
 
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
-from weft.engine.weights.machine_cores import SPINS, MachineCores
-with MachineCores(Path(sys.argv[1]), (0, 1), lambda: 2).taken(lambda: None):
+from weft.engine.weights import machine_cores
+machine_cores.SLICE = 0.0
+cores = machine_cores.MachineCores(Path(sys.argv[1]), (0, 1), lambda: 2)
+with cores.taken(lambda: None):
     print("held", flush=True)
-    time.sleep(600)
+    sys.stdin.readline()
+    cores.give_way(lambda: None)
+    print("again", flush=True)
+    sys.stdin.readline()
 """
-"""Another process that holds all cores and computes nothing."""
+"""Another process that holds all cores and computes nothing; a line on, it lets others have them."""
+
+
+@contextmanager
+def idle_holder(tmp_path: Path) -> Iterator[Any]:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "cores")]
+    process: Any = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def cores(tmp_path: Path, threads: int) -> MachineCores:
@@ -60,14 +80,20 @@ def test_who_is_first_in_the_queue_is_woken(tmp_path: Path, monkeypatch: pytest.
     waiting.join(30)
 
 
-def test_no_more_threads_compute_than_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_no_more_threads_compute_than_there_are_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """Also where a process that was stopped has them all."""
     monkeypatch.setattr(machine_cores, "SLICE", 0.0)
+    monkeypatch.setattr(machine_cores, "LOOK", 0.1)
     inside, most, seen = [0], [0], list[int]()
 
     def work(number: int, threads: int) -> None:
         own = cores(tmp_path, threads)
         for _ in range(5):
             with own.taken(not_yet):
+                assert len(own._held) == threads
                 inside[0] += threads
                 most[0] = max(most[0], inside[0])
                 seen.append(number)
@@ -75,10 +101,13 @@ def test_no_more_threads_compute_than_there_are_cores(tmp_path: Path, monkeypatc
                 inside[0] -= threads
 
     threads = [threading.Thread(target=work, args=(number, count)) for number, count in enumerate((2, 1, 1, 2))]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    with ExitStack() as held:
+        if stopped:
+            os.kill(held.enter_context(idle_holder(tmp_path)).pid, signal.SIGSTOP)
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
     assert most[0] <= len(NUMBERS) and sorted(seen) == sorted([0, 1, 2, 3] * 5)
 
 
@@ -94,7 +123,7 @@ def test_whoever_waits_gets_the_cores_between_two_steps(tmp_path: Path, monkeypa
         first.give_way(not_yet)
         thread = threading.Thread(target=other)
         thread.start()
-        while (free := first._locked("queue")) is not None:  # until the other one waits
+        while (free := first._locked(first.folder / "queue")) is not None:  # until the other one waits
             os.close(free)
             time.sleep(0.001)
         order.append("first")
@@ -120,21 +149,19 @@ def test_a_process_without_threads_of_torch_takes_none(tmp_path: Path) -> None:
         assert not (tmp_path / "cores").exists() or not [*(tmp_path / "cores").glob("core*")]
 
 
-def test_a_holder_that_computes_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_that_computes_nothing_waits_for_its_turn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine_cores, "LOOK", 0.1)
     own = cores(tmp_path, 2)
-    with ExitStack() as held:
-        process: Any = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "cores")], stdout=subprocess.PIPE)
-        held.callback(process.wait)
-        held.callback(process.kill)
-        assert process.stdout.readline() == b"held\n"
+    with idle_holder(tmp_path) as process:
         with own.taken(not_yet):
-            assert not own._held
-        process.kill()
-        process.wait()
-        own._excused = 0.0
-        with own.taken(not_yet):
-            assert len(own._held) == 2
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            while not own._waited_for():
+                time.sleep(0.001)
+            assert not select.select([process.stdout], [], [], 0.3)[0]
+        assert process.stdout.readline() == b"again\n"
 
 
 def test_cores_that_cannot_be_locked_are_not_waited_for(tmp_path: Path) -> None:
