@@ -56,10 +56,10 @@ class ClipAutoencoder(Autoencoder):
         return self._in_own_tiles(max(side, LEAST_TILE))
 
     def _tiling(self, tile: int) -> Mapping[str, Any]:
-        """Tiles that overlap by a quarter, as diffusers' own do."""
-        sides = ("height", "width")
+        """Tiles that overlap by about a quarter, as diffusers' own do; from one to the next it is whole latents."""
+        sides, stride = ("height", "width"), tile * 3 // 4 // self.factor * self.factor
         least = {f"tile_sample_min_{side}": tile for side in sides}
-        return {**least, **{f"tile_sample_stride_{side}": tile * 3 // 4 for side in sides}}
+        return {**least, **{f"tile_sample_stride_{side}": stride for side in sides}}
 
 
 class TemporalAutoencoder(Autoencoder):
@@ -118,6 +118,15 @@ class CogVideoXAutoencoder(ClipAutoencoder):
         import torch
 
         return {"layers": _moved(self.remembered, torch.empty(0))} if self.remembered else {}
+
+    def _tiling(self, tile: int) -> Mapping[str, Any]:
+        """Tiles that overlap by a quarter: by its own fifth and sixth, parts of a latent would be left over."""
+        sides = ("height", "width")
+        return {
+            **{f"tile_sample_min_{side}": tile for side in sides},
+            **{f"tile_latent_min_{side}": tile // self.factor for side in sides},
+            **{f"tile_overlap_factor_{side}": 0.25 for side in sides},
+        }
 
 
 class FrameByFrameAutoencoder(ClipAutoencoder):
