@@ -1,7 +1,7 @@
 """The page in a browser: a form is filled, previews move, the picture comes; a run is cancelled, two are compared, a
 job of 60 pictures is looked at while it runs.
 
-Needs Chromium (`apt-get install chromium`) and what drives it (`pip install playwright axe-core-python`):
+Needs Chromium (`apt-get install chromium`) and what drives it (`pip install -c constraints.txt -e ".[browser]"`):
 
     pytest -m browser -n 0 tests/engine/serve/test_page_browser.py
 
@@ -118,7 +118,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page whose errors, and whatever its policy refuses, fail the test."""
     faults: list[str] = []
     made = browser.new_page(viewport={"width": 1440, "height": 900})
-    made.set_default_timeout(30_000)
+    made.set_default_timeout(120_000)
     made.on("pageerror", lambda fault: faults.append(str(fault)))
     made.on("console", lambda line: faults.append(line.text) if is_fault(line) else None)
     yield made
@@ -176,9 +176,7 @@ def test_a_form_is_filled_previews_move_and_the_picture_comes(page: Page, addres
     start(page, address, prompt="a lake at night", seed=18446744073709551615, steps=24)
     page.wait_for_selector(".preview")
     first = page.get_attribute(".preview", "src")
-    page.wait_for_function(
-        "before => { const now = document.querySelector('.preview'); return now && now.src !== before; }", arg=first
-    )
+    page.wait_for_function(MOVED, arg=first)
     look(page, "running")
     page.wait_for_selector(".line .done")
     page.wait_for_function(CAME)
@@ -258,10 +256,10 @@ def test_a_graph_is_drawn_zoomed_and_a_node_says_its_inputs(page: Page, address:
 def test_a_job_of_60_pictures_is_looked_at_while_it_runs(page: Page, address: str, job: str) -> None:
     page.goto(f"{address}#/jobs")
     page.click("text=Sixty lakes")
-    page.wait_for_selector(".results .card img", timeout=120_000)
+    page.wait_for_selector(".results .card img")
     before = page.locator(".results .card").count()
     more = "before => document.querySelectorAll('.results .card').length > before"
-    page.wait_for_function(more, arg=before, timeout=120_000)
+    page.wait_for_function(more, arg=before)
     assert page.locator("tbody tr").count() == 60
     look(page, "job")
     page.click("#pause")
