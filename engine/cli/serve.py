@@ -57,6 +57,9 @@ ResultSize = Annotated[
     str, typer.Option("--result", metavar="SIZE", help="All files that a worker may send for one run.")
 ]
 Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Runs that may wait; more are answered with 429.")]
+Followers = Annotated[
+    int, typer.Option("--followers", min=1, help="Requests that follow a run or wait for its end; 429 beyond it.")
+]
 TimeLimit = Annotated[float, typer.Option("--time-limit", min=0.1, metavar="SECONDS", help="What a run may take.")]
 Grace = Annotated[
     float, typer.Option("--grace", min=0, metavar="SECONDS", help="What runs have to end in when the server stops.")
@@ -83,6 +86,7 @@ def command(
     lease: Lease = 15.0,
     result: ResultSize = "2G",
     waiting: Waiting = 1000,
+    followers: Followers = 1000,
     time_limit: TimeLimit = 3600.0,
     grace: Grace = 30.0,
     keep: Keep = "10G",
@@ -118,6 +122,7 @@ def command(
         lease=lease,
         result_bytes=_bytes("--result", result),
         waiting=waiting,
+        followers=followers,
         time_limit=time_limit,
         grace=grace,
         keep_bytes=_bytes("--keep", keep),

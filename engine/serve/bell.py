@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 
 
 class Bell:
@@ -32,6 +31,11 @@ class Bell:
     @contextmanager
     def heard(self) -> Iterator[asyncio.Event]:
         """An event of the running loop that each ring sets, while the block runs."""
-        arrived = asyncio.Event()
-        with self.calling(partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)):
+        arrived, wake = asyncio.Event(), asyncio.get_running_loop().call_soon_threadsafe
+
+        def ring() -> None:
+            if not arrived.is_set():  # who has heard a ring clears it before they look, so that one is enough
+                wake(arrived.set)
+
+        with self.calling(ring):
             yield arrived

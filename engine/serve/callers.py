@@ -37,12 +37,14 @@ class Quota:
         running: runs of theirs that run at a time, at most.
         share: their part of the time, compared with that of others who wait too.
         seconds_a_day: seconds of running within 24 hours; None is no limit.
+        following: requests of theirs at a time that follow a run or wait for its end; more are answered with 429.
     """
 
     waiting: int = 100
     running: int = 1000
     share: float = 1.0
     seconds_a_day: float | None = None
+    following: int = 200
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Caller:
         return scope in self.scopes or "admin" in self.scopes
 
 
-LOCAL = Caller("local", frozenset(SCOPES), Quota(waiting=10_000))
+LOCAL = Caller("local", frozenset(SCOPES), Quota(waiting=10_000, following=500))
 """Everyone, at a server that answers on the loopback interface alone and has no tokens."""
 
 
@@ -153,7 +155,7 @@ def _quota(path: Path, name: str, table: Mapping[str, object]) -> Quota:
             raise _wrong(path, f"{name} has an unknown key `{key}`, expected {listed(known)}")
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < 1e9:
             raise _wrong(path, f"`{key}` of {name} is {given!r}, expected a number above 0")
-        numbers[key] = int(given) if key in ("waiting", "running") else float(given)
+        numbers[key] = int(given) if key in ("waiting", "running", "following") else float(given)
     return Quota(**numbers)  # type: ignore[arg-type]  # the keys and the kinds of their numbers were looked at
 
 

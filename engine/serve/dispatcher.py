@@ -25,6 +25,7 @@ from weft.engine.serve.admission import Admission
 from weft.engine.serve.bell import Bell
 from weft.engine.serve.earlier_runs import EarlierRuns
 from weft.engine.serve.event_log import EventLogs
+from weft.engine.serve.heap import Heap
 from weft.engine.serve.run_attempt import RunAttempt, RunStop
 from weft.engine.serve.run_queue import RunQueue
 from weft.engine.serve.served_run import RUN_ID, RunEnd, ServedRun
@@ -86,6 +87,7 @@ class Dispatcher:
     _until: float = math.inf
     """When what runs is handed back, in seconds of the monotonic clock."""
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
+    _heap: Heap = field(default_factory=Heap, repr=False)
 
     def __post_init__(self) -> None:
         self.earlier = EarlierRuns(self.queue, self.logs, self.folder, self.trusted)
@@ -296,6 +298,7 @@ class Dispatcher:
                 for id in self.queue.forget(self.keep_bytes, self.keep_runs):
                     if RUN_ID.match(id):
                         shutil.rmtree(self.folder / id, ignore_errors=True)
+            self._heap.give_back_unused()
             end = time.monotonic() + SWEEP_SECONDS
             with self._changed:
                 while not self._stopping and time.monotonic() < end:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,8 @@ class EventLog:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     changed: Bell = field(default_factory=Bell, repr=False)
     """Rings for each event, and at the end."""
+    closed: Bell = field(default_factory=Bell, repr=False)
+    """Rings at the end."""
     watched: int = 0
     """How many followers want previews."""
 
@@ -81,6 +83,7 @@ class EventLog:
         with self._lock:
             self._over = True
         self.changed.ring()
+        self.closed.ring()
 
     @property
     def over(self) -> bool:
@@ -93,35 +96,39 @@ class EventLog:
             return self._events[self._place(number + 1) :]
 
     async def follow(
-        self, after: int = 0, *, previews: bool = False, pause: float = 15.0
-    ) -> AsyncIterator[Numbered | None]:
-        """The events after a number as they come, to the last one; None where nothing came for a while.
+        self, after: int = 0, *, previews: bool = False, pause: float = 15.0, pace: Callable[[], float] = lambda: 0.0
+    ) -> AsyncIterator[list[Numbered]]:
+        """The events after a number as they come, to the last one, those together that are there; none where nothing
+        came for a while.
 
         Args:
             previews: whether reports of progress have their pictures.
-            pause: seconds after which None is given.
+            pause: seconds after which none are given.
+            pace: how many seconds lie between two times at least.
         """
         self.watched += previews
         try:
             with self.changed.heard() as arrived:
                 while True:
                     over = self._over  # looked at first: what comes in between is given before the end
-                    for number, event in self.after(after):
-                        after = number
-                        yield number, event if previews else without_preview(event)
+                    if events := self.after(after):
+                        after = events[-1][0]
+                        yield events if previews else [(number, without_preview(event)) for number, event in events]
                     if over:
                         return
+                    if events and (seconds := pace()):
+                        await asyncio.sleep(seconds)
                     try:
                         await asyncio.wait_for(arrived.wait(), pause)
                     except TimeoutError:
-                        yield None
+                        yield []
                     arrived.clear()
         finally:
             self.watched -= previews
 
     async def ended(self, seconds: float) -> bool:
         """Wait for the end of the log for so long; whether it has ended."""
-        with self.changed.heard() as arrived:
+        with self.closed.heard() as arrived:
             try:
                 async with asyncio.timeout(seconds):
                     while not self._over:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import math
@@ -11,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -20,8 +19,10 @@ from anyio.to_thread import run_sync
 from weft.engine.errors import InputError
 from weft.engine.folder_lock import only_one
 from weft.engine.interrupts import end_signals
+from weft.engine.serve.heap import share_one_heap
 from weft.engine.serve.request_guard import LOOPBACK, RequestGuard
 from weft.engine.serve.service import Service
+from weft.engine.serve.unread_answers import IMPATIENT_SOCKETS, ImpatientHTTP
 from weft.engine.serve.web_app import web_app
 
 MOST_CONNECTIONS = 2000
@@ -65,7 +66,7 @@ def serve(service: Service, host: str, port: int) -> None:
     """
     check_address(service, host)
     configure_logs()
-    _share_one_heap()
+    share_one_heap()
     with only_one(service.options.data, "server"), _bound(host, port) as bound:
         server = _Server(_config(web_app(service), service.options.grace))
         server.service = service
@@ -87,20 +88,6 @@ def check_address(service: Service, host: str) -> None:
         raise InputError(message, "make tokens: weft serve --tokens FILE --add-token NAME", "tokens-needed")
 
 
-M_ARENA_MAX = -8
-"""Of glibc's `mallopt`."""
-
-
-def _share_one_heap() -> None:
-    """Have all threads that begin from now on allocate from one heap, where the C library is glibc.
-
-    It gives threads up to eight heaps for each core, and what one of them has freed the others do not use: a server,
-    whose requests are answered by forty threads, would grow for hours. Threads of Python hardly allocate at once.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
-
-
 def _config(app: RequestGuard, grace: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -109,6 +96,8 @@ def _config(app: RequestGuard, grace: float) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         proxy_headers=False,  # who calls is known by their token, not by their address
+        http=ImpatientHTTP,
+        ws=IMPATIENT_SOCKETS,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=math.ceil(grace),

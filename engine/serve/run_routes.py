@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from typing import Any, get_args
 
 import anyio
@@ -16,6 +17,7 @@ from weft.engine.serve.admission import Asked
 from weft.engine.serve.answers import Refused, json_answer, not_found, retry_later
 from weft.engine.serve.callers import Caller
 from weft.engine.serve.event_streams import event_stream
+from weft.engine.serve.followers import while_connected
 from weft.engine.serve.graph_routes import answered, checked_parameters, read_asked, without_places_in
 from weft.engine.serve.request_bodies import read_json_body
 from weft.engine.serve.result_files import file_in
@@ -59,8 +61,20 @@ async def _submitted(request: Request, asked: Asked) -> Response:
     service, caller = service_of(request), caller_of(request, "run")
     key, priority = _key(request), _priority(request, caller)
     seconds, pictures = number(request, "wait", 0.0, 0.0, service.options.most_wait), previews(request)
+    stream = "text/event-stream" in request.headers.get("accept", "")
     if not service.ready:
         raise retry_later(503, "stopping", "the server stops", 5.0)
+    with ExitStack() as places:
+        if stream or seconds:  # before it is accepted
+            places.enter_context(service.followers.place(caller))
+        run = await _accepted(service, caller, asked, key, priority)
+        if stream:
+            return event_stream(service, run, 0, pictures, places.pop_all())
+        return await _shown(request, run, seconds, 202)
+
+
+async def _accepted(service: Service, caller: Caller, asked: Asked, key: str, priority: int) -> ServedRun:
+    """The run of a request, written down; the one that has its key where there is one."""
 
     def accept() -> tuple[ServedRun, bool]:
         wanted = service.admission.request(asked, caller.name, key, priority)
@@ -71,21 +85,20 @@ async def _submitted(request: Request, asked: Asked) -> Response:
         return run, new
 
     try:
-        run, _ = await answered(service, accept)
+        run: ServedRun = (await answered(service, accept))[0]
     except QueueFull as full:
         raise retry_later(429, "queue-full", full.reason, full.seconds) from None
     except KeyReused:
         message = "this Idempotency-Key names another request of yours"
         raise Refused(409, "key-reused", message, "give each request a key of its own") from None
-    if "text/event-stream" in request.headers.get("accept", ""):
-        return event_stream(service, run, 0, pictures)
-    return await _shown(service, run, seconds, 202)
+    return run
 
 
-async def _shown(service: Service, run: ServedRun, seconds: float, unfinished: int) -> Response:
+async def _shown(request: Request, run: ServedRun, seconds: float, unfinished: int) -> Response:
     """A run, after a wait for its end."""
+    service = service_of(request)
     if seconds and not run.over:
-        await service.logs.of(run.id).ended(seconds)
+        await while_connected(request.receive, service.logs.of(run.id).ended(seconds))
         found: ServedRun | None = await run_sync(service.queue.get, run.id)
         run = found or run
     status = 200 if run.over else unfinished
@@ -141,7 +154,9 @@ async def list_runs(request: Request) -> Response:
 async def show_run(request: Request) -> Response:
     """A run; `?wait=SECONDS` waits for its end. One that has ended has the digest of its record as ETag."""
     service, run = service_of(request), await run_sync(run_of, request)
-    answer = await _shown(service, run, number(request, "wait", 0.0, 0.0, service.options.most_wait), 200)
+    seconds = number(request, "wait", 0.0, 0.0, service.options.most_wait)
+    with service.followers.place(caller_of(request)) if seconds and not run.over else nullcontext():
+        answer = await _shown(request, run, seconds, 200)
     if etag := answer.headers.get("etag"):
         kept = {"etag": etag, "cache-control": "private, no-cache"}
         answer.headers["cache-control"] = kept["cache-control"]
@@ -161,7 +176,8 @@ async def follow_run(request: Request) -> Response:
     run = await run_sync(run_of, request)
     last = request.headers.get("last-event-id", "")
     after = int(last) if last.isdecimal() and len(last) < 12 else 0
-    return event_stream(service_of(request), run, after, previews(request))
+    service = service_of(request)
+    return event_stream(service, run, after, previews(request), service.followers.place(caller_of(request)))
 
 
 async def cancel_run(request: Request) -> Response:

@@ -14,6 +14,7 @@ from weft.engine.serve.admission import Admission
 from weft.engine.serve.callers import Callers
 from weft.engine.serve.dispatcher import Dispatcher
 from weft.engine.serve.event_log import EventLogs
+from weft.engine.serve.followers import Followers
 from weft.engine.serve.graph_folder import GraphFolder
 from weft.engine.serve.hidden_places import Place, places_of, without_places
 from weft.engine.serve.job_folders import JobFolders
@@ -50,6 +51,7 @@ class ServeOptions:
         upload_bytes: the largest file that may be sent; `uploads_bytes` all of them together.
         body_bytes: the largest request in JSON.
         most_wait: seconds that a request may wait for the end of its run.
+        followers: requests at a time that follow a run or wait for its end, of all callers.
     """
 
     data: Path
@@ -68,6 +70,7 @@ class ServeOptions:
     uploads_bytes: int = 4 * 2**30
     body_bytes: int = 10**7
     most_wait: float = 300.0
+    followers: int = 1000
 
 
 @dataclass(eq=False)
@@ -92,6 +95,7 @@ class Service:
         self.jobs = JobFolders(options.jobs)
         self.admission = Admission(self.engine, self.graphs, options.allowed, options.at_once == 0)
         self.logs = EventLogs()
+        self.followers = Followers(options.followers)
         self.metrics = Metrics()
         self.dispatcher = Dispatcher(
             self.engine,
