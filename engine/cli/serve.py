@@ -95,8 +95,8 @@ def command(
     download: options.Download = False,
     debug: options.Debug = False,
 ) -> int:
-    """Answer HTTP: each graph of a folder is an endpoint with its parameters; runs wait in a queue that outlasts the
-    process. `weft-engine[serve]` has what it needs. engine/serve/README.md describes it all."""
+    r"""Answer HTTP: each graph of a folder is an endpoint with its parameters; runs wait in a queue that outlasts the
+    process. `weft-engine\[serve]` has what it needs. engine/serve/README.md describes it all."""
     try:
         from weft.engine.serve.callers import Callers
         from weft.engine.serve.callers import add_token as added
