@@ -42,6 +42,7 @@ class FetchedInputs:
 
         Raises:
             InputError: where what came is not what the server states.
+            OSError: where it cannot be kept, as on a full disk.
         """
         name, size, digest = str(wanted["name"]), int(wanted["bytes"]), str(wanted["digest"])
         if not INPUT_NAME.match(name):
@@ -51,6 +52,7 @@ class FetchedInputs:
             os.utime(path)
             return
         part = self.folder / f".part-{secrets.token_hex(8)}"
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         try:
             fetch(name, part, size)
             if digest_file(part) != digest:

@@ -114,6 +114,9 @@ class LeasedRun:
         except (GivenUp, InputError) as fault:
             self._refused = "" if isinstance(fault, GivenUp) else fault.message
             return None
+        except OSError as fault:
+            self._refused = f"a file that the graph names cannot be kept: {fault.strerror}"
+            return None
         attempt = RunAttempt(
             self.engine,
             str(self.given["run"]),

@@ -67,7 +67,8 @@ def serve(service: Service, host: str, port: int) -> None:
     check_address(service, host)
     configure_logs()
     share_one_heap()
-    with only_one(service.options.data, "server"), _bound(host, port) as bound:
+    with only_one(service.options.data, "server") as lock, _bound(host, port) as bound:
+        service.hold(lock)
         server = _Server(_config(web_app(service), service.options.grace))
         server.service = service
         shown = f"[{host}]" if ":" in host else host

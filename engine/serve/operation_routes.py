@@ -22,9 +22,10 @@ async def health(request: Request) -> Response:
 
 
 async def readiness(request: Request) -> Response:
-    """Whether requests are taken: 503 while the server starts or stops."""
+    """Whether requests are taken: 503 while the server starts or stops, and where the queue cannot be written."""
     service = service_of(request)
-    return PlainTextResponse("ready\n" if service.ready else "not ready\n", 200 if service.ready else 503)
+    fault = await run_sync(service.fault_of_files) if service.ready else "the server starts or stops"
+    return PlainTextResponse(f"not ready: {fault}\n" if fault else "ready\n", 503 if fault else 200)
 
 
 async def measures(request: Request) -> Response:

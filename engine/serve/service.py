@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from weft.engine.errors import InputError
+from weft.engine.folder_lock import FolderLock
 from weft.engine.gc import settled_heap
+from weft.engine.process_end import start_thread
 from weft.engine.serve.admission import Admission
 from weft.engine.serve.callers import Callers
 from weft.engine.serve.dispatcher import Dispatcher
@@ -20,9 +25,15 @@ from weft.engine.serve.hidden_places import Place, places_of, without_places
 from weft.engine.serve.job_folders import JobFolders
 from weft.engine.serve.leases import Leases
 from weft.engine.serve.metrics import Metrics
+from weft.engine.serve.queue_file import QueueReplaced
 from weft.engine.serve.run_queue import RunQueue
 from weft.engine.serve.uploads import Uploads
 from weft.engine.session import Engine
+
+LOGGER = logging.getLogger("weft.serve")
+
+WATCH_SECONDS = 1.0
+"""How often it is looked whether the queue is still there."""
 
 RUNS = "runs"
 UPLOADS = "uploads"
@@ -123,6 +134,7 @@ class Service:
         )
         self.dispatcher.leased = self.leases.cancel
         self.ready = False
+        self._over = threading.Event()
 
     def folder(self, name: str) -> Path:
         """A folder of the server's own."""
@@ -134,6 +146,7 @@ class Service:
         with settled_heap(), _quick_turns():
             self.dispatcher.start()
             self.leases.start()
+            watch = start_thread(self._watch_files, "weft serve files", self._over.set)
             self.ready = True
             try:
                 yield
@@ -141,6 +154,8 @@ class Service:
                 self.ready = False
                 self.leases.stop()
                 self.dispatcher.stop(self.options.grace)
+                self._over.set()
+                watch.join()
                 self.queue.close()
                 self.engine.close()
 
@@ -150,6 +165,33 @@ class Service:
         self.leases.stop()
         self.dispatcher.begin_to_stop(self.options.grace)
         self.logs.close_all({"event": "server_stopping"})
+
+    def hold(self, lock: FolderLock) -> None:
+        """Write to the queue only while the folder is this server's: somebody may delete it, and start another one."""
+
+        def held() -> None:
+            try:
+                lock.check()
+            except (InputError, OSError) as fault:
+                raise QueueReplaced(f"the folder of the server: {fault}") from None
+
+        self.queue.file.held = held
+
+    def fault_of_files(self) -> str:
+        """Why nothing can be accepted now, as where another file lies in the place of the queue; empty where it can."""
+        try:
+            self.queue.file.check()
+        except sqlite3.DatabaseError as fault:
+            return str(fault)
+        return ""
+
+    def _watch_files(self) -> None:
+        """See now and then to it that the queue is where the next server looks for it."""
+        before = ""
+        while not self._over.wait(WATCH_SECONDS):
+            if (fault := self.fault_of_files()) != before and fault:
+                LOGGER.error("nothing is accepted: %s", fault)
+            before = fault
 
     @property
     def places(self) -> tuple[Place, ...]:

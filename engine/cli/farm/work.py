@@ -229,9 +229,11 @@ def run(
     notifier = Notifier(engine.settings(notify=notify).notify, folder, say)
     lines = changes(json)
     with stopping() as asked:
+        seen = _progress(folder)
 
         def look(ledger: Ledger) -> None:
-            current = progress(ledger)
+            nonlocal seen
+            seen = current = progress(ledger)
             notifier.look(current)
             show(current, ledger)
 
@@ -243,7 +245,7 @@ def run(
                     places = devices.split(",") if devices else dealt_devices(setup.device, workers)
                     Launcher(folder, places, look, asked.is_set).run()
         except WeftError as fault:
-            notifier.end(_progress(folder), cause=str(fault))
+            notifier.end(seen, cause=str(fault))  # the ledger may be what is at fault
             raise
     notifier.end(_progress(folder), asked.is_set())
     return _ended(folder, contact_sheet, json, asked.is_set())

@@ -40,6 +40,16 @@ class DamagedLedgerError(StoreError):
     """The file of a ledger is not what was written, such as one that was cut short."""
 
 
+class LostLedgerError(StoreError):
+    """Somebody has deleted the file of a ledger that is open, or put another one in its place."""
+
+    @classmethod
+    def of(cls, path: Path) -> LostLedgerError:
+        """The error for a ledger."""
+        hint = "submit the job again: what is published is done, and the ledger is made again from that"
+        return cls(f"the ledger {path} was deleted or replaced while it was open", hint)
+
+
 class _Connection(sqlite3.Connection):
     """Raises `StoreError` where the file cannot be written, `DamagedLedgerError` where it is damaged."""
 
@@ -93,6 +103,7 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self._known: tuple[int, int] | None = None
         try:
             self._base = sqlite3.connect(
                 path, timeout=60, isolation_level=None, check_same_thread=False, factory=_Connection
@@ -103,6 +114,7 @@ class LedgerFile:
         self._base.path = path
         try:
             self._open()
+            self._known = self._present()
         except BaseException:
             self.close()
             raise
@@ -137,8 +149,18 @@ class LedgerFile:
         """Close the file."""
         self._base.close()
 
+    def _present(self) -> tuple[int, int] | None:
+        """Which file lies where this one is looked for; None where there is none."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self._known and self._present() != self._known:  # what is written to it nobody would read
+            raise LostLedgerError.of(self.path)
         try:
             self._base.execute("BEGIN IMMEDIATE")
             yield

@@ -148,3 +148,23 @@ def test_what_killed_workers_left_is_cleared(place: Place) -> None:
         left.mkdir(parents=True)
     assert place.run() == 0
     assert [*lives.parent.iterdir()] == [lives]
+
+
+@pytest.mark.slow
+def test_a_ledger_that_somebody_deletes_ends_the_job_with_words_and_what_is_published_is_done(place: Place) -> None:
+    graph = json.loads((place.folder / "graph.json").read_text())
+    graph["nodes"]["sample"]["inputs"]["seconds"] = 0.1
+    (place.folder / "graph.json").write_text(json.dumps(graph))
+    place.job({"seed": {"count": 12}}, retries=0)
+    options = ["--out", "out", "--nodes", "nodes.py", "--store", "store", "--device", "cpu"]
+    process = place.start("run", "job.json", *options)
+    until(lambda: len(place.pictures()) >= 2)
+    ledger_path(place.out).unlink()
+    assert process.wait(60) != 0
+    log = (place.folder / "log").read_text()
+    assert "ledger" in log and "Traceback" not in log
+    published = place.pictures()
+    assert 2 <= len(published) < 12
+    assert place.run() == 0 and len(place.pictures()) == 12
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        assert ledger.counts()["cached"] + ledger.counts()["done"] == 12

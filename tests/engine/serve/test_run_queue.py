@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -12,6 +13,7 @@ import pytest
 from tests.refusals import refused
 from weft.engine.errors import StoreError
 from weft.engine.serve.callers import Quota
+from weft.engine.serve.queue_file import QueueReplaced
 from weft.engine.serve.result_files import FileRecord
 from weft.engine.serve.run_queue import ATTEMPTS, QueueFull, RunQueue
 from weft.engine.serve.served_run import RunEnd, RunRequest, ServedRun
@@ -160,3 +162,40 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("gone", ["queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "*"])
+def test_what_was_accepted_outlasts_a_file_that_somebody_deletes(tmp_path: Path, gone: str) -> None:
+    queue = opened(tmp_path)
+    submit(queue, key="1")
+    for path in tmp_path.glob(gone):
+        path.unlink()
+    submit(queue, key="2")
+    killed = shutil.copytree(tmp_path, tmp_path / "killed")  # what there would be for the next process
+    for made in (opened(killed), queue):
+        assert len(made.waiting()) == 2
+        made.close()
+    queue = opened(tmp_path)
+    assert len(queue.waiting()) == 2
+    queue.close()
+
+
+def test_a_queue_in_whose_place_another_file_lies_accepts_nothing_until_that_is_gone(queue: RunQueue) -> None:
+    submit(queue)
+    path = queue.file.path
+    Path(shutil.copy(path, path.with_name("other"))).replace(path)
+    with pytest.raises(QueueReplaced):
+        submit(queue)
+    path.unlink()
+    submit(queue)
+    assert len(queue.waiting()) == 2
+
+
+def test_a_queue_that_was_being_written_again_as_the_process_ended_is_taken_up(tmp_path: Path) -> None:
+    queue = opened(tmp_path)
+    submit(queue)
+    queue.close()
+    queue.file.path.rename(tmp_path / "queue.sqlite.again")
+    queue = opened(tmp_path)
+    assert len(queue.waiting()) == 1
+    queue.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,3 +172,21 @@ def test_runs_are_listed_the_newest_first_in_pages(client: TestClient) -> None:
     page = client.get("/api/runs?graph=sum&limit=2").json()["runs"]
     rest = client.get(f"/api/runs?graph=sum&before={page[-1]['id']}").json()["runs"]
     assert [one["id"] for one in page + rest] == ids[::-1]
+
+
+def test_a_server_whose_folder_somebody_empties_goes_on_and_one_whose_queue_is_another_says_so(
+    client: TestClient, service: Service
+) -> None:
+    queue = service.queue.file.path
+    before = run(client, "sum", first=1)["id"]
+    shutil.rmtree(service.options.data)
+    assert client.get("/readyz").status_code == 200 and queue.is_file()
+    assert run(client, "sum", first=2)["state"] == "done"
+    assert client.post("/api/files", content=b"\x89PNG\r\n\x1a\n").status_code == 201
+    assert client.get(f"/api/runs/{before}").json()["state"] == "done"
+    Path(shutil.copy(queue, queue.with_name("other"))).replace(queue)
+    refused = client.post("/api/graphs/sum/runs", json={"first": 3})
+    assert (refused.status_code, refused.json()["code"]) == (503, "queue-unwritable")
+    assert client.get("/readyz").status_code == 503 and client.get("/healthz").status_code == 200
+    queue.unlink()
+    assert run(client, "sum", first=3)["state"] == "done" and client.get("/readyz").status_code == 200

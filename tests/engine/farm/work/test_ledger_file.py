@@ -14,7 +14,7 @@ from weft.engine.farm.launchers.tasks import read_tasks
 from weft.engine.farm.report.manifest import write_manifest
 from weft.engine.farm.submit import submit
 from weft.engine.farm.work.ledger import Ledger
-from weft.engine.farm.work.ledger_file import DamagedLedgerError, ledger_path
+from weft.engine.farm.work.ledger_file import DamagedLedgerError, LostLedgerError, ledger_path
 from weft.engine.farm.work.publishing import listed
 
 
@@ -85,3 +85,15 @@ def test_after_an_edit_no_two_pictures_have_one_number(place: Place) -> None:
     submitted(place, "b")
     found = [(sidecar["number"], sidecar["settings"]["prompt"]) for sidecar in listed(place.out)]
     assert found[0] == (0, "b") and sorted(found[1:], key=str) == [(None, "a"), (None, "c")]
+
+
+def test_nothing_is_written_to_a_ledger_that_somebody_has_deleted_or_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path)) as ledger:
+        ledger.set_state("paused")
+        path.unlink()
+        with pytest.raises(LostLedgerError):
+            ledger.set_state("running")
+        with closing(Ledger(path)) as other, pytest.raises(LostLedgerError):
+            other.set_state("paused")
+            ledger.set_state("running")
