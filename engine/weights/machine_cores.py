@@ -49,8 +49,8 @@ IDLE = 0.1
 """The share of that time that a holder must have computed."""
 
 LOOKS = 4
-"""Looks that find a holder idle until a process that is not first in the queue goes on without cores: whoever is first
-would have taken them long before, so it was stopped too."""
+"""Looks that find a holder idle until a process goes on without cores: whoever is first in the queue would have taken
+them long before, so it was stopped too."""
 
 EXCUSED = 30.0
 """Seconds for which such a process does not wait again."""
@@ -149,7 +149,6 @@ class MachineCores:
         """Wait for so many cores, and take them from those that compute nothing on them."""
         queue, watch = None, _Watch()
         freed: threading.Event | None = None
-        looks = 0
         try:
             while len(self._held) < wanted:
                 look()
@@ -163,8 +162,7 @@ class MachineCores:
                         self._take_from(number for number, pid in holders.items() if pid in idle)
                         freed = None
                         continue
-                    looks += bool(idle)
-                    if looks == LOOKS:
+                    if watch.idle_looks >= LOOKS:
                         self._excused = time.monotonic() + EXCUSED
                         self._release()
                         return
@@ -264,6 +262,8 @@ class MachineCores:
 class _Watch:
     """Looks whether those compute that are waited for."""
 
+    idle_looks: int = 0
+    """How many looks found that one computed nothing."""
     _began: float = field(default_factory=time.monotonic)
     _at: float = field(default_factory=time.monotonic)
     _before: dict[int, float | None] = field(default_factory=dict)
@@ -281,6 +281,7 @@ class _Watch:
         least = IDLE * (now - self._at)
         found = {pid for pid, seconds in spent.items() if self._is_idle(pid, seconds, least, now)}
         self._at, self._before = now, spent
+        self.idle_looks += bool(found)
         return found
 
     def _is_idle(self, pid: int, seconds: float | None, least: float, now: float) -> bool:
