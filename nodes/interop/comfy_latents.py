@@ -50,7 +50,12 @@ def _taken(one: MappedNode) -> tuple[Any, ...]:
     return (one.add("TakeLatents", latent=one.link("samples"), first=one("batch_index"), count=one("length")).link,)
 
 
-METHODS = {"bilinear": "bilinear", "nearest-exact": "nearest", "bicubic": "bicubic", "area": "area"}
+METHODS = {
+    "bilinear": "bilinear_aliased",
+    "nearest-exact": "nearest",
+    "bicubic": "bicubic_aliased",
+    "area": "area",
+}
 
 
 def _scaled(one: MappedNode, **size: Any) -> Made:

@@ -70,7 +70,7 @@ def _blended(one: MappedNode) -> tuple[Any, ...]:
         )
     size = one.add("ImageSize", "size", image=below)
     sides = {name: size.output(name) for name in ("width", "height")}
-    above = one.add("ScaleImage", "second", image=one.link("image2"), **sides, fit="fill", filter="bicubic")
+    above = one.add("ScaleImage", "second", image=one.link("image2"), **sides, fit="fill", filter="bicubic_aliased")
     opacity = float(one.literal("blend_factor"))
     return (one.add("CompositeImages", below=below, above=above, mode=MODES[mode], opacity=opacity).link,)
 

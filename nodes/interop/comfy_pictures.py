@@ -35,8 +35,8 @@ def saved_name(prefix: str) -> str:
 
 FILTERS = {
     "lanczos": "lanczos",
-    "bicubic": "bicubic",
-    "bilinear": "bilinear",
+    "bicubic": "bicubic_aliased",
+    "bilinear": "bilinear_aliased",
     "nearest-exact": "nearest",
     "area": "box",
 }

@@ -53,7 +53,7 @@ def _between_pictures(one: MappedNode, *seen: str) -> tuple[Any, ...]:
     if not one.has("start_image"):
         return (*both, latent.link)
     one.assume(f"{one.node.type}: pictures are scaled to cover the frames, bilinearly, and cut to them in the middle")
-    size = {"width": one("width"), "height": one("height"), "fit": "fill", "filter": "bilinear"}
+    size = {"width": one("width"), "height": one("height"), "fit": "fill", "filter": "bilinear_aliased"}
     shown = {
         input: one.add("ScaleImage", "scaled", image=one.link(name), **size).link
         for input, name in (("image", "start_image"), ("last", "end_image"))

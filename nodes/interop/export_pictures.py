@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.nodes.interop import comfy_latents
 from weft.nodes.interop.comfy_masks import OPERATIONS
 from weft.nodes.interop.comfy_pictures import FILTERS
 from weft.nodes.interop.entries import UnmappableError
@@ -9,7 +10,10 @@ from weft.nodes.interop.export_entries import EXPORTS, ExportedNode, Outputs, Pl
 
 __all__ = ["EXPORTS"]
 
-METHODS = {own: name for name, own in FILTERS.items()}
+METHODS = {**{own: name for name, own in FILTERS.items()}, "bilinear": "bilinear", "bicubic": "bicubic"}
+"""Filters by name; the last two take fewer pixels there where a picture is reduced."""
+
+OF_LATENTS = {own: name for name, own in comfy_latents.METHODS.items()}
 """ComfyUI's names of filters."""
 
 SIDES = ("left", "top", "right", "bottom")
@@ -61,28 +65,21 @@ def _batched(one: ExportedNode) -> Outputs:
     return _only(one.add("ImageBatch", {"image1": images[0], "image2": images[1]}, "batch_images"))
 
 
-OTHER_NAMES = {"nearest": "nearest-exact", "box": "area"}
-"""Filters that have another name there."""
-
-
 @exports("ScaleImage")
 def _scaled(one: ExportedNode) -> Outputs:
     fits = {"stretch": "disabled", "fill": "center"}
     if one.literal("fit") == "inside" and one("width") == one("height"):
-        method, sides = one.literal("filter"), {"image": one("image"), "largest_size": one("width")}
-        inside = {**sides, "upscale_method": OTHER_NAMES.get(method, method)}
+        inside = {"image": one("image"), "largest_size": one("width"), "upscale_method": method_of(one)}
         return _only(one.add("ImageScaleToMaxDimension", inside, "scale_image"))
     if one.literal("fit") not in fits:
         raise UnmappableError(f"`fit` is {one.literal('fit')}, expected one of {', '.join(fits)}")
     inputs = {"image": one("image"), "width": one("width"), "height": one("height"), "crop": fits[one.literal("fit")]}
-    method = one.literal("filter")
-    return _only(one.add("ImageScale", {**inputs, "upscale_method": OTHER_NAMES.get(method, method)}, "scale_image"))
+    return _only(one.add("ImageScale", {**inputs, "upscale_method": method_of(one)}, "scale_image"))
 
 
 @exports("ScaleImageBy")
 def _scaled_by(one: ExportedNode) -> Outputs:
-    method = one.literal("filter")
-    inputs = {"image": one("image"), "scale_by": one("factor"), "upscale_method": OTHER_NAMES.get(method, method)}
+    inputs = {"image": one("image"), "scale_by": one("factor"), "upscale_method": method_of(one)}
     return _only(one.add("ImageScaleBy", inputs, "scale_image_by"))
 
 
@@ -190,9 +187,13 @@ def _composed_latents(one: ExportedNode) -> Outputs:
 
 @exports("ScaleLatent")
 def _scaled_latents(one: ExportedNode) -> Outputs:
-    method = {"nearest": "nearest-exact"}.get(one.literal("method"), one.literal("method"))
-    inputs = {"samples": one("latent"), "upscale_method": method}
-    width, height = one("width"), one("height")
+    width, height, method = one("width"), one("height"), one.literal("method")
+    enlarged = width is None and height is None and float(one.literal("factor")) >= 1
+    # The two differ only where they reduce.
+    found = OF_LATENTS.get("bilinear_aliased" if method == "bilinear" and enlarged else method)
+    if found is None:
+        raise UnmappableError(f"`method` is {method}; there are {', '.join(OF_LATENTS)}")
+    inputs = {"samples": one("latent"), "upscale_method": found}
     if width is None and height is None:
         return _only(one.add("LatentUpscaleBy", {**inputs, "scale_by": one("factor")}, "scale_latent"))
     sides = {"width": width or 0, "height": height or 0, "crop": "disabled"}

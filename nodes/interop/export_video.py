@@ -75,11 +75,12 @@ def _unscaled(one: ExportedNode, name: str, latent: ExportedNode) -> Output:
     """The picture before it is scaled to the size of the clip, which that node does there."""
     found = one.behind(name)
     one.read.add(name)
-    wanted = {"fit": "fill", "filter": "bilinear", **{side: latent.literal(side) for side in ("width", "height")}}
+    wanted = {"fit": "fill", **{side: latent.literal(side) for side in ("width", "height")}}
     if found is None or found[1].type != "ScaleImage":
         raise UnmappableError(f"`{name}` is not of ScaleImage, and there pictures are scaled to the size of the clip")
     scaled = one.other(found[0])
-    if any(scaled.literal(key) != value for key, value in wanted.items()):
+    bilinear = scaled.literal("filter") in ("bilinear_aliased", "bilinear")
+    if not bilinear or any(scaled.literal(key) != value for key, value in wanted.items()):
         raise UnmappableError(f"`{name}` is scaled otherwise than to cover the clip, bilinearly, as it is there")
     picture: Output = scaled("image")
     return picture

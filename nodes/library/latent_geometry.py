@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from weft.engine import INJECTED, Context, InputError, Limits, NodeProblem, Range, check_pixels, node
 from weft.nodes.library.latent_parts import elements, have_samples, like, planes, reshaped, samples_of
+from weft.nodes.pictures.resampling import ALIASED, AliasedFilter
 from weft.nodes.sizes import Size
 from weft.nodes.values import F, Latent, Mask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "area", AliasedFilter]
 
 Pixels = Annotated[int, Range(0, 2**30, step=8)]
 """A place in pixels, a multiple of 8: the VAE factor of most families."""
@@ -66,7 +67,8 @@ def ScaleLatent(
         factor: of both sides, instead of a size; rounded to whole elements.
         method: how elements between the given ones are found. `bilinear` is smooth; `bicubic` is sharper and goes
             beyond the range of its neighbours; `nearest` keeps each element's values, which leaves noise as strong as
-            it is; `area` averages, for smaller sizes.
+            it is; `area` averages, for smaller sizes. `bilinear_aliased` and `bicubic_aliased` are ComfyUI's of these
+            names: without antialiasing where they reduce, and `bicubic` is sharper.
     """
     unit = latent.factor or UNKNOWN_FACTOR
     wide, high = _scaled_size(latent, width, height, factor, unit)
@@ -100,6 +102,8 @@ def _interpolated(pictures: Tensor, size: tuple[int, int], method: Interpolation
     """Pictures `[picture, channel, height, width]` at another size, height first."""
     import torch
 
+    if method in ALIASED:
+        return torch.nn.functional.interpolate(pictures, size, mode=ALIASED[method])
     if method in ("bilinear", "bicubic"):
         return torch.nn.functional.interpolate(pictures, size, mode=method, antialias=True)
     return torch.nn.functional.interpolate(pictures, size, mode="nearest-exact" if method == "nearest" else method)

@@ -66,7 +66,8 @@ def ScaleImage(
             smaller along one side; `fill` keeps them and cuts off what is too much; `pad` keeps the whole picture and
             adds background.
         filter: `lanczos` is the sharpest and best for photographs; `bicubic` and `bilinear` are softer; `box` averages
-            whole blocks; `nearest` takes single pixels, for pixel art and masks with hard edges.
+            whole blocks; `nearest` takes single pixels, for pixel art and masks with hard edges. `bilinear_aliased` and
+            `bicubic_aliased` see 4 and 16 pixels however much is reduced, as ComfyUI's `bilinear` and `bicubic` do.
         multiple: both sides become multiples of this; 8 suits every VAE, 16 every model, 64 old models best.
         anchor: which part is kept by `fill`, and where the picture lies in `pad`.
         background: of `pad`: a colour such as `#808080` or `white`; transparent where the picture has alpha, and 0 in

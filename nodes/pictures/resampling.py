@@ -1,8 +1,9 @@
-"""Pixels scaled and rotated by Pillow's filters, which widen where they reduce, on floating-point levels."""
+"""Pixels scaled and rotated by Pillow's filters, which widen where they reduce, on floating-point levels; and scaled by
+torch's, which do not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from weft.nodes.pictures.alpha import weighted
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
     import PIL.Image
     from torch import Tensor
 
-Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+AliasedFilter = Literal["bilinear_aliased", "bicubic_aliased"]
+"""Filters that see 4 and 16 elements, however much is reduced; torch's cubic has a = -0.75, and Pillow's -0.5."""
+
+ALIASED: Mapping[str, str] = {"bilinear_aliased": "bilinear", "bicubic_aliased": "bicubic"}
+"""Their modes of torch's `interpolate`."""
+
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos", AliasedFilter]
 
 RotationFilter = Literal["nearest", "bilinear", "bicubic"]
 
@@ -29,12 +36,26 @@ def resized(pixels: Tensor, size: Size, filter: Filter, box: SourceBox | None = 
     box = box or whole
     if size == size_of(pixels) and box == whole:
         return pixels
+    if filter in ALIASED:
+        return weighted(pixels, lambda levels: within_range(_aliased(levels, size, filter, box), levels))
     method = PIL.Image.Resampling[filter.upper()]
 
     def one(channel: PIL.Image.Image) -> PIL.Image.Image:
         return channel.resize(size, method, (box.left, box.top, box.right, box.bottom))
 
     return weighted(pixels, lambda levels: within_range(each_channel(levels, one), levels))
+
+
+def _aliased(pixels: Tensor, size: Size, filter: str, box: SourceBox) -> Tensor:
+    """The whole pixels of a box in another size."""
+    import torch
+
+    height, width = pixels.shape[1:3]
+    down, across = (
+        slice(round(a), b - round(b - c)) for a, b, c in ((box.top, height, box.bottom), (box.left, width, box.right))
+    )
+    planes = pixels[:, down, across].movedim(-1, 1)
+    return torch.nn.functional.interpolate(planes, (size.height, size.width), mode=ALIASED[filter]).movedim(1, -1)
 
 
 def rotated(pixels: Tensor, angle: float, filter: RotationFilter, expand: bool) -> Tensor:

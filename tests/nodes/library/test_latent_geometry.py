@@ -19,6 +19,7 @@ from weft.nodes import (
     RotateLatent,
     ScaleLatent,
 )
+from weft.nodes.pictures.resampling import ALIASED
 
 
 def latent(height: int = 6, width: int = 8, batch: int = 1, channels: int = 4) -> Latent[Any]:
@@ -29,12 +30,13 @@ def latent(height: int = 6, width: int = 8, batch: int = 1, channels: int = 4) -
 def test_scaling_is_that_of_torch() -> None:
     given = latent(batch=2)
     assert given.samples is not None
-    modes = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic", "area": "area"}
+    modes = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic", "area": "area", **ALIASED}
     for method, mode in modes.items():
-        options = {"antialias": True} if method.startswith("bi") else {}
-        scaled = ScaleLatent(given, factor=1.5, method=method)  # type: ignore[arg-type]
-        assert (scaled.width, scaled.height) == (96, 72) and scaled.samples is not None
-        assert torch.equal(scaled.samples, interpolate(given.samples, (9, 12), mode=mode, **options))
+        options = {"antialias": True} if method in ("bilinear", "bicubic") else {}
+        for factor, size in ((1.5, (9, 12)), (0.5, (3, 4))):
+            scaled = ScaleLatent(given, factor=factor, method=method)  # type: ignore[arg-type]
+            assert scaled.samples is not None and scaled.samples.shape[2:] == size
+            assert torch.equal(scaled.samples, interpolate(given.samples, size, mode=mode, **options))
 
 
 def test_a_size_is_scaled_without_samples_and_one_side_follows_the_other() -> None:

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pictures
 from PIL import ImageOps
+from torch.nn.functional import interpolate
 
 from tests.refusals import refused
 from weft.engine import Engine, Graph, Limits
 from weft.nodes import Image, Mask, SaveImage, ScaleImage, ScaleImageBy, ScaleImageToPixels
-from weft.nodes.pictures.resampling import Filter
+from weft.nodes.pictures.resampling import ALIASED, Filter
 
-FILTERS: list[Any] = [*typing.get_args(Filter)]
+FILTERS: list[Any] = [one for one in typing.get_args(Filter) if one not in ALIASED]
 LEVEL = 1 / 255
 SIDES = st.integers(1, 40)
 
@@ -94,6 +95,16 @@ def test_filters_that_overshoot_end_where_levels_end() -> None:
     large = ScaleImage(Image(edge), 64, 32, filter="lanczos").pixels
     assert large.min() == 0 and large.max() == 1
     assert ScaleImage(Image(edge * 4), 64, 32, filter="lanczos").pixels.max() == 4
+
+
+@pytest.mark.parametrize(("filter", "mode"), ALIASED.items())
+@pytest.mark.parametrize("size", [(7, 5), (30, 40)])
+def test_filters_without_antialiasing_are_those_of_torch(filter: Any, mode: str, size: tuple[int, int]) -> None:
+    pixels = torch.rand(2, 12, 16, 3)
+    whole = interpolate(pixels.movedim(-1, 1), size[::-1], mode=mode).movedim(1, -1).clamp(0, 1)
+    assert torch.equal(ScaleImage(Image(pixels), *size, filter=filter).pixels, whole)
+    square = interpolate(pixels[:, :, 2:14].movedim(-1, 1), (6, 6), mode=mode).movedim(1, -1).clamp(0, 1)
+    assert torch.equal(ScaleImage(Image(pixels), 6, 6, fit="fill", filter=filter).pixels, square)
 
 
 def test_masks_are_scaled_as_pictures_are() -> None:
