@@ -14,12 +14,14 @@ from typing import Any
 from weft.engine.errors import Problem
 from weft.engine.graph.graph import Graph, Link
 from weft.engine.types import shown
+from weft.nodes.interop.a1111_hires import READ, SECOND_SIZE, FirstPass, enlarged, painted_share, second_size
 from weft.nodes.interop.a1111_prompts import prompts_in
-from weft.nodes.interop.a1111_text import Parameters, has_parameters, read_parameters
-from weft.nodes.interop.writing import ForeignDraft
+from weft.nodes.interop.a1111_text import Parameters, has_parameters, read_parameters, without_loras
+from weft.nodes.interop.writing import ForeignDraft, Made
 from weft.nodes.sampling.sampler_choices import named_elsewhere
 from weft.nodes.sampling.samplers import SamplerName
 from weft.nodes.sampling.sigma_samplers import SIGMA_SAMPLERS
+from weft.nodes.sizes import Size
 
 KEY = "parameters"
 """The name of the text in a picture, and of the only key of the object that carries it to here."""
@@ -55,12 +57,20 @@ NOTES = (
 """What every graph of its parameters says."""
 
 UNREAD = (
-    *("Hires upscale", "Denoising strength", "ControlNet", "Refiner", "Mask blur", "Variation seed", "Seed resize"),
+    *("Hires", "Denoising strength", "ControlNet", "Refiner", "Mask blur", "Variation seed", "Seed resize"),
     *("Tiling", "Face restoration", "Eta", "ENSD", "RP Active", "ADetailer model", "AddNet Enabled", "SD upscale"),
     *("Dynamic thresholding enabled", "Conditional mask", "Noise multiplier", "Token merging ratio", "Hypernet"),
     *("Schedule min sigma", "Schedule max sigma", "Schedule rho", "NGMS", "Skip Early CFG", "SGM noise multiplier"),
 )
 """Settings that change the picture and are not mapped, by the beginnings of their names."""
+
+PARAMETERS = (
+    *(("prompt", "positive.text"), ("negative_prompt", "negative.text"), ("seed", "sampler.seed")),
+    *(("steps", "sigmas.steps"), ("cfg", "guide.scale"), ("width", "latent.width"), ("height", "latent.height")),
+    *(("checkpoint", "checkpoint.source"), ("seed", "sampler_larger.seed"), ("steps", "sigmas_larger.steps")),
+    *(("denoise", "sigmas_larger.denoise"), ("upscaler", "upscaler.source")),
+)
+"""Parameters, and the inputs that they set; two of one name and one value are one."""
 
 OFF = frozenset({"", "0", "0.0", "false", "none", "off"})
 """Values of settings that change nothing."""
@@ -97,27 +107,76 @@ def _written(given: Parameters, draft: ForeignDraft) -> None:
     spaced = {"model": model, "steps": steps, "schedule": schedule}
     sigmas = draft.add("sigmas", "MakeComfySigmas", spaced)
     run = {"guide": guide, "latent": latent, "sigmas": sigmas, "sampler": sampler}
-    sampled = draft.add("sampler", "KSampler", {**run, "seed": _whole(settings.get("Seed", "0"), 0)})
+    run["seed"] = _whole(settings.get("Seed", "0"), 0)
+    sampled = draft.add("sampler", "KSampler", run)
     vae = loaded.output("vae")
     if settings.get("VAE", "").lower() not in OFF | {"automatic"}:
         vae = draft.add("vae", "LoadVAE", {"model": loaded.output("model"), "source": _file(settings["VAE"])}).link
+    read = frozenset[str]()
+    if any(settings.get(name, "").lower() not in OFF for name in SECOND_SIZE):
+        read = READ
+        first = FirstPass(Size(width, height), sampled, vae)
+        sampled = _second_pass(settings, first, {**texts, **spaced, **guided, **run, "share": share}, draft)
     decoded = draft.add("decode", "VAEDecode", {"vae": vae, "latent": sampled})
     draft.add("save", "SaveImage", {"image": decoded, "name": "image"})
-    targets = {"prompt": "positive.text", "negative_prompt": "negative.text", "seed": "sampler.seed"}
-    targets |= {"steps": "sigmas.steps", "cfg": "guide.scale", "width": "latent.width", "height": "latent.height"}
-    for name, target in {**targets, "checkpoint": "checkpoint.source"}.items():
+    for name, target in PARAMETERS:
+        node = target.partition(".")[0]
         # A prompt of several parts is no single text.
-        if f"{target.partition('.')[0]}_2" not in draft.nodes:
+        if node in draft.nodes and f"{node}_2" not in draft.nodes:
             draft.parameter(name, target, "")
     for name in settings:
-        if name.startswith(UNREAD) and settings[name].lower() not in OFF:
+        if name not in read and name.startswith(UNREAD) and settings[name].lower() not in OFF:
             draft.problems.append(_unread(f"the setting `{name}` is not mapped, and changes the picture"))
+
+
+def _second_pass(settings: Mapping[str, str], first: FirstPass, given: Mapping[str, Any], draft: ForeignDraft) -> Made:
+    """What is sampled in the second pass; what the first one sampled, with a problem, where it is not mapped.
+
+    Args:
+        given: the inputs of the nodes of the first pass.
+    """
+    size = second_size(settings, first.size)
+    larger = enlarged(settings, first, size, draft) if size else "it cuts the picture, or has no size"
+    if isinstance(larger, str):
+        draft.problems.append(_unread(f"the second pass (hires. fix) is not mapped: {larger}"))
+        return first.sampled
+    share = painted_share(settings)
+    if not share:
+        return larger
+    sampler, schedule = given["sampler"], given["schedule"]
+    named = {"Sampler": settings.get("Hires sampler"), "Schedule type": settings.get("Hires schedule type")}
+    if changed := {name: one for name, one in named.items() if one and not one.lower().startswith("use same")}:
+        sampler, schedule = _sampling({**settings, **changed}, draft)
+    steps = _whole(settings.get("Hires steps", "0"), 0) or given["steps"]
+    spaced = {"model": given["model"], "steps": steps, "schedule": schedule, "denoise": share}
+    sigmas = draft.add("sigmas_larger", "MakeComfySigmas", spaced)
+    run = {"guide": _second_guide(settings, given, draft), "latent": larger, "sigmas": sigmas, "sampler": sampler}
+    return draft.add("sampler_larger", "KSampler", {**run, "seed": given["seed"]})
+
+
+def _second_guide(settings: Mapping[str, str], given: Mapping[str, Any], draft: ForeignDraft) -> Any:
+    """The guidance of the second pass: the first one's, unless it has texts or a scale of its own."""
+    names = ("Hires prompt", "Hires negative prompt", "Hires CFG Scale")
+    if not any(settings.get(name) for name in names):
+        return given["guide"]
+    for name in names[:2]:
+        if "<lora:" in settings.get(name, ""):
+            draft.problems.append(_unread(f"LoRAs of `{name}` are not mapped, and change the picture"))
+    texts = {name: given[name] for name in ("text_encoder", "clip_layer")}
+    positive, against, share = given["positive"], given["negative"], given["share"]
+    if text := settings.get(names[0]):
+        positive, share = _prompt("positive_larger", without_loras(text), texts, draft)
+    if text := settings.get(names[1]):
+        against, _ = _prompt("negative_larger", without_loras(text), texts, draft)
+    scale = _real(settings.get(names[2], ""), given["scale"] / given["share"]) * share
+    guided = {"model": given["model"], "positive": positive, "negative": against, "scale": scale}
+    return draft.add("guide_larger", "CFGGuide", guided)
 
 
 def _prompt(id: str, text: str, texts: Mapping[str, Any], draft: ForeignDraft) -> tuple[Link, float]:
     """A prompt, and the sum of the weights of those that `AND` puts side by side."""
     made: list[Link] = []
-    prompts = prompts_in(text, several=id == "positive")
+    prompts = prompts_in(text, several=id.startswith("positive"))
     for one in prompts:
         parts = [draft.add(id, "TextEncode", {**texts, "text": text}).link for text in one.texts]
         whole = draft.add(f"{id}_joined", "ConcatPrompts", {"prompts": parts}).link if len(parts) > 1 else parts[0]

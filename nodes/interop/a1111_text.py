@@ -55,8 +55,12 @@ def read_parameters(text: str) -> Parameters:
     before, rest = text[:place].replace("\r\n", "\n"), text[place:]
     prompt, _, negative = before.partition(NEGATIVE)
     loras = tuple(_loras(prompt))
-    prompt, negative = (_LORA.sub("", one).strip() for one in (prompt, negative))
-    return Parameters(prompt, negative, dict(_settings(rest)), loras)
+    return Parameters(without_loras(prompt), without_loras(negative), dict(_settings(rest)), loras)
+
+
+def without_loras(prompt: str) -> str:
+    """A prompt without the LoRAs that it names."""
+    return _LORA.sub("", prompt).strip()
 
 
 def _place(text: str) -> int | None:
