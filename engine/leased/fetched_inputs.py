@@ -60,4 +60,4 @@ class FetchedInputs:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-        keep_within(self.folder, INPUT_NAME, self.budget, name)
+        keep_within(self.folder, INPUT_NAME, self.budget, (name,))

@@ -94,7 +94,6 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin with what waits, as of an earlier server."""
-        self.queue.recover()
         for number in range(self.at_once):
             self._threads.append(start_thread(self._compute, f"weft serve {number + 1}", self.ask_to_stop))
         self._threads.append(start_thread(self._answer, "weft serve stored", self.ask_to_stop))

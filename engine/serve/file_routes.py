@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from weft.engine.errors import InputError
-from weft.engine.serve.answers import Refused, json_answer, not_found, refusal, unwritable
+from weft.engine.serve.answers import Refused, json_answer, not_found, refusal, retry_later, unwritable
 from weft.engine.serve.request_bodies import check_plain, chunks_of
 from weft.engine.serve.route_tools import caller_of, service_of, unchanged
-from weft.engine.serve.uploads import TooLarge, WrongDigest, media_type_of
+from weft.engine.serve.uploads import NoRoom, TooLarge, WrongDigest, media_type_of
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):\Z")
 
@@ -29,6 +29,9 @@ async def send_file(request: Request) -> Response:
         kept = await uploads.receive(chunks_of(request, uploads.most_bytes), digest)
     except TooLarge:
         raise Refused(413, "too-large", f"a file may have {uploads.most_bytes:,} bytes") from None
+    except NoRoom:
+        message = f"runs need all the {uploads.budget:,} bytes that files may have"
+        raise retry_later(503, "no-room", message, 30.0) from None
     except WrongDigest:
         raise Refused(422, "wrong-digest", "the file is not what Content-Digest says", "send it again") from None
     except InputError as fault:

@@ -363,10 +363,10 @@ class RunQueue:
         with self.file.lock:
             return bytes(self.file.base.execute("SELECT document FROM runs WHERE id = ?", (id,)).fetchone()[0])
 
-    def waiting(self) -> list[str]:
-        """The ids of runs that wait, the oldest first."""
+    def unfinished(self) -> list[str]:
+        """The ids of runs that wait or run, the oldest first."""
         with self.file.lock:
-            statement = "SELECT id FROM runs WHERE state = 'queued' ORDER BY number"
+            statement = "SELECT id FROM runs WHERE state IN ('queued', 'running') ORDER BY number"
             return [id for (id,) in self.file.base.execute(statement)]
 
     def waiting_like(self, id: str) -> list[str]:

@@ -78,8 +78,13 @@ async def _accepted(service: Service, caller: Caller, asked: Asked, key: str, pr
 
     def accept() -> tuple[ServedRun, bool]:
         wanted = service.admission.request(asked, caller.name, key, priority)
-        service.uploads.used(wanted.document)
-        run, new = service.queue.submit(wanted, service.dispatcher.begin_log)
+        named = service.uploads.used(wanted.document)
+
+        def accepted(run: ServedRun) -> None:
+            service.uploads.hold(run.id, named)
+            service.dispatcher.begin_log(run)
+
+        run, new = service.queue.submit(wanted, accepted)
         if new:
             service.dispatcher.submitted(run)
         return run, new

@@ -27,6 +27,7 @@ from weft.engine.serve.leases import Leases
 from weft.engine.serve.metrics import Metrics
 from weft.engine.serve.queue_file import QueueReplaced
 from weft.engine.serve.run_queue import RunQueue
+from weft.engine.serve.served_run import ServedRun
 from weft.engine.serve.uploads import Uploads
 from weft.engine.session import Engine
 
@@ -117,7 +118,7 @@ class Service:
             at_once=options.at_once,
             time_limit=options.time_limit,
             keep_bytes=options.keep_bytes,
-            ended=self.metrics.run_ended,
+            ended=self._run_ended,
             trusted=self.callers.work,
         )
         self.leases = Leases(
@@ -144,6 +145,8 @@ class Service:
     def open(self) -> Iterator[None]:
         """While the block runs, what waits is run."""
         with settled_heap(), _quick_turns():
+            self.queue.recover()
+            self._hold_uploads()
             self.dispatcher.start()
             self.leases.start()
             watch = start_thread(self._watch_files, "weft serve files", self._over.set)
@@ -158,6 +161,15 @@ class Service:
                 watch.join()
                 self.queue.close()
                 self.engine.close()
+
+    def _hold_uploads(self) -> None:
+        """Keep the files that the runs of an earlier server need."""
+        for id in self.queue.unfinished():
+            self.uploads.hold(id, self.uploads.used(self.queue.document(id)))
+
+    def _run_ended(self, run: ServedRun) -> None:
+        self.uploads.release(run.id)
+        self.metrics.run_ended(run)
 
     def begin_to_stop(self) -> None:
         """Take nothing any more, and let those who follow a run go: they come back to the next server."""

@@ -2,7 +2,7 @@
 
 The name of an upload is its SHA-256 with an ending that its first bytes decide, such as `3f7a....png`; a graph gives
 that as the path of a picture. Whoever does not know the content cannot name it. What was unused for longest goes
-first.
+first, but nothing that a run which waits or runs needs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import os
 import re
 import secrets
 import threading
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 from anyio.to_thread import run_sync
 
 from weft.engine.errors import InputError
-from weft.engine.folder_budget import keep_within
+from weft.engine.folder_budget import MOST_FILES, keep_within
 
 UPLOAD_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,12}\Z")
 
@@ -52,6 +51,10 @@ class WrongDigest(Exception):  # noqa: N818 - an answer rather than a fault
     """A file is not what its sender says it is."""
 
 
+class NoRoom(Exception):  # noqa: N818 - an answer rather than a fault
+    """What runs need takes all the room that there is."""
+
+
 @dataclass(frozen=True)
 class Upload:
     """A file that was sent."""
@@ -68,11 +71,18 @@ class Uploads:
     Args:
         most_bytes: the largest file.
         budget: bytes of all files; those that were not used for longest are removed beyond it.
+        most: all files, however small they are.
     """
 
     folder: Path
     most_bytes: int = 256 * 2**20
     budget: int = 4 * 2**30
+    most: int = MOST_FILES
+    _held: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    """The files that runs need which wait or run, by their ids."""
+    _bytes_left: int = -1
+    _files_left: int = -1
+    """What may still come before the folder is looked at again."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +100,7 @@ class Uploads:
             TooLarge: where it has more bytes than may be sent.
             WrongDigest: where it is not what the sender says.
             InputError: where it is of no kind that may be sent (`wrong-kind-of-file`).
+            NoRoom: where what runs need leaves none.
             OSError: where it cannot be written, as on a full disk.
         """
         part = self.folder / f".part-{secrets.token_hex(8)}"
@@ -116,8 +127,29 @@ class Uploads:
         name = f"{digest}{ending}"
         with self._lock:
             part.replace(self.folder / name)
-            keep_within(self.folder, UPLOAD_NAME, self.budget, name)
+            self._bytes_left, self._files_left = self._bytes_left - size, self._files_left - 1
+            if self._bytes_left < 0 or self._files_left < 0:
+                self._make_room(name)
         return Upload(name, media_type, size)
+
+    def _make_room(self, new: str) -> None:
+        """Remove what was unused for longest, and a tenth more than has to go, so that this is seldom."""
+        held = frozenset[str]().union(*list(self._held.values()))
+        most = int(self.most * 0.9)
+        total, count = keep_within(self.folder, UPLOAD_NAME, int(self.budget * 0.9), held | {new}, most)
+        if (total > self.budget or count > self.most) and new not in held:
+            (self.folder / new).unlink(missing_ok=True)
+            raise NoRoom
+        self._bytes_left, self._files_left = self.budget - total, self.most - count
+
+    def hold(self, run: str, names: Iterable[str]) -> None:
+        """Keep files for a run that waits or runs."""
+        if found := frozenset(names):
+            self._held[run] = found
+
+    def release(self, run: str) -> None:
+        """A run has ended."""
+        self._held.pop(run, None)
 
     def find(self, name: str) -> Path | None:
         """The file of a name; None where there is none."""
@@ -126,16 +158,17 @@ class Uploads:
         path = self.folder / name
         return path if path.is_file() else None
 
-    def used(self, text: bytes) -> None:
-        """Count the files that a graph names as used now.
+    def used(self, text: bytes) -> frozenset[str]:
+        """Count the files that a graph names as used now; their names.
 
         Args:
             text: the graph, as a graph file has it.
         """
-        now = time.time()
-        for name in {*re.findall(rb"\b[0-9a-f]{64}\.[a-z0-9]{1,12}\b", text)}:
+        names = frozenset(name.decode() for name in re.findall(rb"\b[0-9a-f]{64}\.[a-z0-9]{1,12}\b", text))
+        for name in names:
             with suppress(OSError):
-                os.utime(self.folder / name.decode(), (now, now))
+                os.utime(self.folder / name)
+        return names
 
 
 def kind_of(head: bytes) -> tuple[str, str]:

@@ -173,10 +173,10 @@ def test_what_was_accepted_outlasts_a_file_that_somebody_deletes(tmp_path: Path,
     submit(queue, key="2")
     killed = shutil.copytree(tmp_path, tmp_path / "killed")  # what there would be for the next process
     for made in (opened(killed), queue):
-        assert len(made.waiting()) == 2
+        assert len(made.unfinished()) == 2
         made.close()
     queue = opened(tmp_path)
-    assert len(queue.waiting()) == 2
+    assert len(queue.unfinished()) == 2
     queue.close()
 
 
@@ -188,7 +188,7 @@ def test_a_queue_in_whose_place_another_file_lies_accepts_nothing_until_that_is_
         submit(queue)
     path.unlink()
     submit(queue)
-    assert len(queue.waiting()) == 2
+    assert len(queue.unfinished()) == 2
 
 
 def test_a_queue_that_was_being_written_again_as_the_process_ended_is_taken_up(tmp_path: Path) -> None:
@@ -197,5 +197,5 @@ def test_a_queue_that_was_being_written_again_as_the_process_ended_is_taken_up(t
     queue.close()
     queue.file.path.rename(tmp_path / "queue.sqlite.again")
     queue = opened(tmp_path)
-    assert len(queue.waiting()) == 1
+    assert len(queue.unfinished()) == 1
     queue.close()

@@ -62,6 +62,25 @@ def test_files_beyond_the_limits_are_refused_and_old_ones_go(make: Make) -> None
         assert len([*service.uploads.folder.iterdir()]) == 2
 
 
+def test_files_that_runs_wait_for_stay_whatever_others_send(make: Make) -> None:
+    content = PNG + bytes(600)
+    for _ in range(2):  # a server that comes after knows them too
+        service = make(uploads_bytes=1500, at_once=0)
+        with client_of(service) as client:
+            name = send(client, content).json()["name"]
+            assert client.post("/api/graphs/more/read/runs", json={"path": name}).status_code == 202
+            assert [send(client, PNG + bytes(600) + bytes([n])).status_code for n in range(3)] == [201] * 3
+            assert service.uploads.find(name)
+            full = send(client, PNG + bytes(900))
+            assert (full.status_code, full.json()["code"]) == (503, "no-room") and full.headers["retry-after"]
+            assert send(client, content).status_code == 201
+    runs = client_of(make(uploads_bytes=1500))
+    with runs as client:
+        for one in client.get("/api/runs").json()["runs"]:
+            assert client.get(f"{one['url']}?wait=20").json()["state"] == "done"
+        assert send(client, PNG + bytes(1300)).status_code == 201
+
+
 def test_a_body_that_breaks_off_leaves_nothing(make: Make) -> None:
     service, answers = make(), list[Any]()
     messages = [{"type": "http.request", "body": PNG, "more_body": True}, {"type": "http.disconnect"}]
