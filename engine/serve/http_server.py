@@ -19,14 +19,12 @@ from anyio.to_thread import run_sync
 from weft.engine.errors import InputError
 from weft.engine.folder_lock import only_one
 from weft.engine.interrupts import end_signals
+from weft.engine.serve.connections import ACCEPTED, BoundedHTTP, most_connections
 from weft.engine.serve.heap import share_one_heap
 from weft.engine.serve.request_guard import LOOPBACK, RequestGuard
 from weft.engine.serve.service import Service
-from weft.engine.serve.unread_answers import IMPATIENT_SOCKETS, ImpatientHTTP
+from weft.engine.serve.unread_answers import IMPATIENT_SOCKETS
 from weft.engine.serve.web_app import web_app
-
-MOST_CONNECTIONS = 2000
-"""Connections beyond this are answered with 503."""
 
 
 class _Server(uvicorn.Server):
@@ -67,6 +65,7 @@ def serve(service: Service, host: str, port: int) -> None:
     check_address(service, host)
     configure_logs()
     share_one_heap()
+    BoundedHTTP.most = most_connections()
     with only_one(service.options.data, "server") as lock, _bound(host, port) as bound:
         service.hold(lock)
         server = _Server(_config(web_app(service), service.options.grace))
@@ -97,9 +96,9 @@ def _config(app: RequestGuard, grace: float) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         proxy_headers=False,  # who calls is known by their token, not by their address
-        http=ImpatientHTTP,
+        http=BoundedHTTP,
+        backlog=ACCEPTED,
         ws=IMPATIENT_SOCKETS,
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=math.ceil(grace),
         ws_max_size=65536,

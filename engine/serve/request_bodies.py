@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,9 @@ JSON_SECONDS = 30.0
 
 STALL_SECONDS = 20.0
 """How long nothing may come of a file."""
+
+FIRST_SECONDS, LEAST_RATE = 60.0, 10_000
+"""A file that has not come after so many seconds comes by so many bytes a second, or not at all."""
 
 
 def check_plain(request: Request) -> None:
@@ -52,9 +56,9 @@ async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
     """The body of a request as it comes.
 
     Raises:
-        Refused: where it has more than `most` bytes, stalls or breaks off.
+        Refused: where it has more than `most` bytes, stalls, comes too slowly or breaks off.
     """
-    size = 0
+    size, began = 0, time.monotonic()
     length = request.headers.get("content-length", "")
     if len(length) > 15 or (length.isdecimal() and int(length) > most):
         raise _too_large(most)
@@ -72,6 +76,8 @@ async def chunks_of(request: Request, most: int) -> AsyncIterator[bytes]:
         size += len(chunk)
         if size > most:
             raise _too_large(most)
+        if time.monotonic() - began > FIRST_SECONDS + size / LEAST_RATE:
+            raise Refused(408, "slow-body", f"the body comes by less than {LEAST_RATE:,} bytes a second")
         yield chunk
 
 

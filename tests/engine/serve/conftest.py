@@ -16,8 +16,9 @@ from starlette.testclient import TestClient
 
 from weft.engine import Engine
 from weft.engine.serve.callers import Callers
+from weft.engine.serve.connections import BoundedHTTP
 from weft.engine.serve.service import UPLOADS, ServeOptions, Service
-from weft.engine.serve.unread_answers import IMPATIENT_SOCKETS, ImpatientHTTP
+from weft.engine.serve.unread_answers import IMPATIENT_SOCKETS
 from weft.engine.serve.web_app import web_app
 
 NODES = '''"""Nodes that need nothing heavy."""
@@ -176,7 +177,7 @@ class _Quiet(uvicorn.Server):
 @contextmanager
 def answering(service: Service) -> Iterator[str]:
     """The address of a server in a thread, while the block runs."""
-    kinds: Any = {"http": ImpatientHTTP, "ws": IMPATIENT_SOCKETS}
+    kinds: Any = {"http": BoundedHTTP, "ws": IMPATIENT_SOCKETS}
     config = uvicorn.Config(web_app(service), port=0, log_config=None, timeout_graceful_shutdown=1, **kinds)
     server = _Quiet(config)
     thread = threading.Thread(target=server.run)
