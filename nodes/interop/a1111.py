@@ -113,7 +113,7 @@ def _written(given: Parameters, draft: ForeignDraft) -> None:
     if settings.get("VAE", "").lower() not in OFF | {"automatic"}:
         vae = draft.add("vae", "LoadVAE", {"model": loaded.output("model"), "source": _file(settings["VAE"])}).link
     read = frozenset[str]()
-    if any(settings.get(name, "").lower() not in OFF for name in SECOND_SIZE):
+    if any(not _is_off(settings.get(name, "")) for name in SECOND_SIZE):
         read = READ
         first = FirstPass(Size(width, height), sampled, vae)
         sampled = _second_pass(settings, first, {**texts, **spaced, **guided, **run, "share": share}, draft)
@@ -125,7 +125,7 @@ def _written(given: Parameters, draft: ForeignDraft) -> None:
         if node in draft.nodes and f"{node}_2" not in draft.nodes:
             draft.parameter(name, target, "")
     for name in settings:
-        if name not in read and name.startswith(UNREAD) and settings[name].lower() not in OFF:
+        if name not in read and name.startswith(UNREAD) and not _is_off(settings[name]):
             draft.problems.append(_unread(f"the setting `{name}` is not mapped, and changes the picture"))
 
 
@@ -145,7 +145,7 @@ def _second_pass(settings: Mapping[str, str], first: FirstPass, given: Mapping[s
         return larger
     sampler, schedule = given["sampler"], given["schedule"]
     named = {"Sampler": settings.get("Hires sampler"), "Schedule type": settings.get("Hires schedule type")}
-    if changed := {name: one for name, one in named.items() if one and not one.lower().startswith("use same")}:
+    if changed := {name: one for name, one in named.items() if one and not _is_off(one)}:
         sampler, schedule = _sampling({**settings, **changed}, draft)
     steps = _whole(settings.get("Hires steps", "0"), 0) or given["steps"]
     spaced = {"model": given["model"], "steps": steps, "schedule": schedule, "denoise": share}
@@ -228,6 +228,11 @@ def _sampling(settings: Mapping[str, str], draft: ForeignDraft) -> tuple[str, st
         message = f"there is no schedule `{schedule}` here"
         draft.problems.append(Problem(message, "--partial takes normal", "sigmas", "schedule", code="unmapped-node"))
     return sampler, SCHEDULES.get(schedule, "normal")
+
+
+def _is_off(value: str) -> bool:
+    """Whether a setting changes nothing; `Use same sampler` and the like are of a second pass."""
+    return value.lower() in OFF or value.lower().startswith("use same")
 
 
 def _file(model: str) -> str:

@@ -121,7 +121,7 @@ def test_what_is_sampled_is_enlarged_and_sampled_again(
 
 def test_the_second_pass_has_settings_of_its_own() -> None:
     own = {"Hires steps": "6", "Hires sampler": "DPM++ 2M", "Hires schedule type": "Karras", "Hires CFG Scale": "5"}
-    texts = {"Hires prompt": "a lake", "Hires negative prompt": "fog"}
+    texts = {"Hires prompt": "a lake", "Hires negative prompt": "fog", "Hires Module 1": "Use same choices"}
     graph = read("a house", **{"Hires upscale": "2", "Denoising strength": "1", **own, **texts})
     first, second = inputs_of(graph, "KSampler")
     assert (first["sampler"], second["sampler"]) == ("euler", "dpmpp_2m") and not graph.faults
