@@ -16,6 +16,7 @@ from torch import Tensor
 from tests.device.device_pictures import (
     CONTROLS,
     EMBEDDED,
+    MAPPING,
     PICTURES,
     PIXELS,
     TEXTS,
@@ -53,11 +54,12 @@ WAYS = [
 @pytest.mark.parametrize(("model", "way"), WAYS)
 def test_a_family(request: pytest.FixtureRequest, tmp_path: Path, model: str, way: str) -> None:
     folders, lora = folders_of(request.getfixturevalue, model, way)
-    check_everywhere(graph_of(model, way, lora), f"{model} {way}", way == "image", output=tmp_path, **folders)
+    encoded = way == "image" or model in MAPPING
+    check_everywhere(graph_of(model, way, lora), f"{model} {way}", encoded, output=tmp_path, **folders)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["sdxl", "sdxl-refiner"])
+@pytest.mark.parametrize("model", ["sdxl", "sdxl-refiner", "lotus"])
 def test_encoded_pictures_differ_by_the_layout_of_pixels_alone(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
