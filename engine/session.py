@@ -328,7 +328,6 @@ class Engine(Workspace):
             GraphError: where a file was changed since, and the graph cannot run with what it is now.
             InputError: in a listener, which cannot run a graph (`inside-listener`); where files are to be made and the
                 output folder cannot be written (`unwritable-file`).
-            StoreError: where something is to be computed and the store cannot be written.
             Exception: what the listener raised, after the run has ended.
             Cancelled: in a node whose own run was cancelled meanwhile.
         """

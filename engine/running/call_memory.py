@@ -5,10 +5,8 @@ What a plan counts without computing (`weft.engine.running.dry_run`) is not note
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
-from weft.engine.errors import StoreError
 from weft.engine.planning.planner import Step
 from weft.engine.running.run_devices import RunDevice
 from weft.engine.store import HeldWeights, MemoryNote, Store
@@ -54,5 +52,4 @@ class CallMemory:
         weights = [HeldWeights(one.what, one.size) for one in self._device.holdings() if one.what in self._used]
         others = self._held - sum(self._before.get(one, 0) for one in self._used) - self._evicted
         note = MemoryNote(peak - max(others, 0), tuple(weights), tuple(sorted(self.savings.possible)))
-        with suppress(StoreError):  # a store that can only be read keeps no more than it has
-            store.remember(key, note)
+        store.remember(key, note)

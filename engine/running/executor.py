@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,6 @@ from weft.engine.errors import (
     ChangedFile,
     InputError,
     NodeError,
-    StoreError,
 )
 from weft.engine.gc import settled_heap
 from weft.engine.graph.graph import Link
@@ -51,9 +49,6 @@ times their pause between two looks."""
 
 NO_CHECKPOINTS = Checkpoints()
 """Those of calls that can keep none."""
-
-READABLE_ALONE = suppress(StoreError)
-"""Entered by every cached node: a store that can only be read serves all that it has."""
 
 
 def _report_nothing(event: Callable[..., events.Event], step: Step, **details: Any) -> None:
@@ -248,8 +243,7 @@ class _Run:
 
     def _found(self, step: Step, content: Digest, record: Record) -> Record:
         self.steps_by_key[content] = step
-        with READABLE_ALONE:
-            self._remember(step.recipe, ResultNote(content))
+        self._remember(step.recipe, ResultNote(content))
         if step.call.id not in self.announced:
             self.result.cached.append(step.call.id)
             self.report(events.NodeCached, step, tier=record.tier)
@@ -407,7 +401,6 @@ def run(plan: Plan, environment: RunEnvironment, before: PartialResult | None = 
     Raises:
         CorruptRecord: where a cached result cannot be used after all; the caller drops it and plans again.
         ChangedFile: where a file was changed while a node read it; the caller checks and plans again.
-        StoreError: where a result cannot be kept; what was kept before is whole.
     """
     with settled_heap():
         return _Run(plan, environment, before.continued() if before else PartialResult()).go()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.engine import events
-from weft.engine.errors import Cancelled, ChangedFile, GraphError, StoreError
+from weft.engine.errors import Cancelled, ChangedFile, GraphError, Problem, StoreError
 from weft.engine.graph.bundle import self_contained
 from weft.engine.graph.document import write
 from weft.engine.graph.foreign import carried_texts
@@ -32,6 +32,7 @@ from weft.engine.running.partial_result import PartialResult
 from weft.engine.running.result import Result
 from weft.engine.running.run_environment import RunEnvironment
 from weft.engine.running.run_in_parts import RunInParts
+from weft.engine.running.run_store import RunStore
 from weft.engine.spec.at_once import cancelled_around, inside_a_run, running
 from weft.engine.spec.context import Context, never
 from weft.engine.spec.node import NodeType
@@ -96,8 +97,12 @@ class GraphRunner:
         emit = Emitter(self._unjudged_left_out(options.listener))
         around = cancelled_around() or never
         stops = _Stop(emit, options.cancelled, around)
-        parts = self._parts(self._store_for(planned), options, emit, stops, plans)
+        lost: list[Problem] = []
+        store = self._store_for(planned, partial(_report_lost, emit, lost))
+        parts = self._parts(store, options, emit, stops, plans)
         _report_begin(planned, parts.result, emit)
+        if next(planned.of("run"), None) is not None:
+            store.check_writable()
         try:
             with running(self.run_now, stops), interrupts_noted():
                 planned = parts.run(planned)
@@ -105,9 +110,10 @@ class GraphRunner:
             _report_end(parts.result, "failed", time.perf_counter() - started, emit)
             raise
         found = parts.result
+        found.warnings += lost
         for name, item in found.outputs.items():
             emit(events.OutputGiven(name, plain_output(item)))
-        self._remember(planned, found)
+        self._remember(planned, found, store)
         self._count_short(planned, found)
         unstable = self._audited(planned, audit, emit, stops) if audit and found.status == "done" else ()
         seconds = time.perf_counter() - started
@@ -149,8 +155,6 @@ class GraphRunner:
         """Refuse what cannot end well before anything is computed."""
         if _makes_files(planned):
             check_output(options.output)
-        if next(planned.of("run"), None) is not None:
-            self.store.check_writable()
         if self.judge:
             self.judge.check()
 
@@ -163,18 +167,20 @@ class GraphRunner:
     ) -> RunInParts:
         """A run over a store, which shares what it computes with others unless it is inside of a node."""
         outermost = not inside_a_run()
-        in_progress = self.in_progress if outermost and store is self.store and store.keeps else None
+        shared = isinstance(store, RunStore) and store.store is self.store and store.keeps
+        in_progress = self.in_progress if outermost and shared else None
         joint = self.joint if outermost else None
         environment = partial(self._environment, store, options, emit, stops, in_progress, joint)
         return RunInParts(environment, self.planner.over(store), plans)
 
-    def _store_for(self, planned: Plan) -> Store:
-        """The store of a run: one that lasts as long as the run where parts of it must find what others gave."""
-        if planned.checked.pending and not self.store.keeps:
-            from weft.engine.store.memory import MemoryStore
+    def _store_for(self, planned: Plan, report: Callable[[StoreError], None]) -> RunStore:
+        """The store of a run, with one that lasts as long as the run where parts of it must find what others gave."""
+        if not planned.checked.pending:
+            return RunStore(self.store, report)
+        from weft.engine.store.memory import MemoryStore
 
-            return MemoryStore(self.memory)
-        return self.store
+        own = MemoryStore(self.memory)
+        return RunStore(self.store, report, own) if self.store.keeps else RunStore(own, report)
 
     def _environment(
         self,
@@ -236,14 +242,11 @@ class GraphRunner:
         judged = self.judge.judged if self.judge else None
         return Folder(options.output, text if options.metadata else None, planned.contents, judged)
 
-    def _remember(self, planned: Plan, found: PartialResult) -> None:
+    def _remember(self, planned: Plan, found: PartialResult, store: Store) -> None:
         """Keep what the next plan compares with, and the store below its size."""
-        if not found.ran:
-            with suppress(StoreError):  # a store that can only be read serves a run that needs nothing else
-                self.planner.remember(planned)
-            return
-        self.planner.remember(planned)
-        self.store.keep_within(self.planner.workspace.limits.max_store_bytes)
+        self.planner.over(store).remember(planned)
+        if found.ran:
+            store.keep_within(self.planner.workspace.limits.max_store_bytes)
 
     def _count_short(self, planned: Plan, found: PartialResult) -> None:
         """Count what steps need that ran out of memory, so that calls like them are made with less at once."""
@@ -290,6 +293,13 @@ def _report_begin(planned: Plan, result: PartialResult, emit: Emitter) -> None:
     result.warnings += planned.checked.warnings
     for one in planned.checked.warnings:
         emit(events.WarningGiven(one.node, one.input, one.message, one.hint, one.code))
+
+
+def _report_lost(emit: Emitter, lost: list[Problem], fault: StoreError) -> None:
+    """Report that results are not kept."""
+    problem = Problem(f"{fault.message}; the run goes on, and its results are not kept", fault.hint, code=fault.code)
+    lost.append(problem)
+    emit(events.WarningGiven("", "", problem.message, problem.hint, problem.code))
 
 
 def _report_end(found: PartialResult, status: str, seconds: float, emit: Emitter) -> None:

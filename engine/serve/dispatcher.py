@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from weft.engine.latest_entries import LatestEntries
 from weft.engine.planning.planner import Plan
@@ -59,6 +60,7 @@ class Dispatcher:
         keep_bytes, keep_runs: beyond these the oldest runs that have ended are forgotten, with their files.
         ended: hears of each run that has ended.
         leased: hears of each run of a worker's that is to be cancelled.
+        hidden: JSON values without where things lie on this machine.
         trusted: whether results of a worker are given again, by the name of its caller.
     """
 
@@ -74,6 +76,7 @@ class Dispatcher:
     ended: Callable[[ServedRun], None] = lambda run: None
     leased: Callable[[ServedRun], None] = lambda run: None
     trusted: Callable[[str], bool] = lambda caller: True
+    hidden: Callable[[Any], Any] = lambda plain: plain
     waits: Bell = field(default_factory=Bell, repr=False)
     """Rings where a run waits, and where the server stops."""
     _running: dict[str, RunStop] = field(default_factory=dict, repr=False)
@@ -259,7 +262,8 @@ class Dispatcher:
         self._running[run.id] = stop
         stop.by_caller = run.id in self._to_cancel  # since it was taken from the queue
         log, known = self.logs.of(run.id), partial(self._known, run)
-        attempt = RunAttempt(self.engine, run.id, log, stop, self.folder / run.id, self.time_limit, known)
+        folder, limit = self.folder / run.id, self.time_limit
+        attempt = RunAttempt(self.engine, run.id, log, stop, folder, limit, known, self.hidden)
         try:
             outcome = attempt(lambda: self._plans.take(run.id) or planned or self._planned(run, document))
             if outcome is None:

@@ -8,16 +8,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from weft.engine.workspace import Workspace
+from weft.engine.session import Engine
 
 Place = tuple[Path, str]
 """A folder, and the word that stands for it."""
 
 
-def places_of(workspace: Workspace) -> tuple[Place, ...]:
-    """The folders that a workspace looks in."""
-    found = workspace.places()
-    return (*((one, "INPUT") for one in found.inputs), *((one, "MODELS") for one in found.models))
+def places_of(engine: Engine) -> tuple[Place, ...]:
+    """The folders that an engine looks in, and keeps results in."""
+    found = engine.places()
+    kept = [(Path(one), "STORE") for one in (engine.store, engine.shared) if isinstance(one, (str, Path))]
+    return (*((one, "INPUT") for one in found.inputs), *((one, "MODELS") for one in found.models), *kept)
 
 
 def without_places(text: str, places: Iterable[Place]) -> str:

@@ -28,6 +28,10 @@ MOST_STEPS = 2000
 """Of a plan with more steps, the first ones are among the events."""
 
 
+WORDED = (events.WarningGiven, events.StoreDamaged, events.FileChanged, events.NodeFailed)
+"""The events with texts that may name files of this machine."""
+
+
 @dataclass(eq=False)
 class RunStop:
     """Whether a run is to stop, and why; asked in each step."""
@@ -66,6 +70,7 @@ class RunAttempt:
         folder: of its files.
         time_limit: seconds that it may take, for the words that say so; `stop` keeps it.
         known: how it ends without being run, by its plan; None where it is to run.
+        hidden: words events and results in texts that callers may read, without where things lie on this machine.
     """
 
     engine: Engine
@@ -75,6 +80,7 @@ class RunAttempt:
     folder: Path
     time_limit: float
     known: Callable[[Plan], RunEnd | None] = lambda plan: None
+    hidden: Callable[[Any], Any] = lambda plain: plain
 
     def __call__(self, planned: Callable[[], Plan]) -> RunEnd | None:
         """How it ended; None where it is to begin again elsewhere."""
@@ -96,6 +102,8 @@ class RunAttempt:
         if isinstance(event, events.ArtifactWritten):
             name = Path(event.path).relative_to(self.folder).as_posix()
             record = {**record, "path": name, "url": f"/api/runs/{self.id}/files/{name}"}
+        elif isinstance(event, WORDED):
+            record = self.hidden(record)
         self.log.add(record)
 
     def _of_result(self, result: Result) -> RunEnd | None:
@@ -104,6 +112,7 @@ class RunAttempt:
             return None
         files = described_files(result.paths, self.folder)
         plain = {name: one for name, one in result.plain().items() if name != "paths"} | {"files": files}
+        plain |= {name: self.hidden(plain[name]) for name in ("warnings", "failures") if plain[name]}
         state: RunState = {"done": "done", "failed": "failed"}.get(result.status, "cancelled")  # type: ignore[assignment]
         if state == "cancelled" and not stop.by_caller:
             return RunEnd("failed", plain, late_error(self.time_limit))

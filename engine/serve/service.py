@@ -21,7 +21,7 @@ from weft.engine.serve.dispatcher import Dispatcher
 from weft.engine.serve.event_log import EventLogs
 from weft.engine.serve.followers import Followers
 from weft.engine.serve.graph_folder import GraphFolder
-from weft.engine.serve.hidden_places import Place, places_of, without_places
+from weft.engine.serve.hidden_places import Place, places_of, without_places, without_places_in
 from weft.engine.serve.job_folders import JobFolders
 from weft.engine.serve.leases import Leases
 from weft.engine.serve.metrics import Metrics
@@ -120,6 +120,7 @@ class Service:
             keep_bytes=options.keep_bytes,
             ended=self._run_ended,
             trusted=self.callers.work,
+            hidden=lambda plain: without_places_in(plain, self.places),
         )
         self.leases = Leases(
             self.queue,

@@ -179,15 +179,18 @@ class DiskStore(FileStore):
         """Prune to nine tenths of a size where it is exceeded, the longest unused first.
 
         Measuring walks every file, so it is done once a day, and where this process alone wrote a fiftieth of the size.
+
+        Raises:
+            StoreError: where the folder cannot be read or written.
         """
         stamp = self.root / "weighed"
         due = time.time() - _modified(stamp) >= MEASURED_EVERY
-        if not self.root.is_dir() or (self.files.written <= max_bytes // 50 and not due):
-            return
-        if self.stats().bytes > max_bytes:
-            self.prune(max_bytes * 9 // 10)
-        self.files.written = 0
         with self._naming_the_folder():
+            if not self.root.is_dir() or (self.files.written <= max_bytes // 50 and not due):
+                return
+            if self.stats().bytes > max_bytes:
+                self.prune(max_bytes * 9 // 10)
+            self.files.written = 0
             replace_file(stamp, b"")  # in place of a link, if somebody put one there
 
     def migrate(self) -> Migration:

@@ -63,9 +63,9 @@ class Store(Protocol):
     costs time and never a wrong result.
 
     Errors: `CorruptRecord` (from `has`, `get` and `Handle.load`) for a record that is damaged or partly missing; the
-    run then calls `drop` and computes the record again. `StoreError` (from `put`, `drop` and `remember`) where nothing
-    can be written; it ends the run. A store that others may not reach should rather report that once, and then have
-    nothing and keep nothing.
+    run then calls `drop` and computes the record again. `StoreError` (from the methods that write) where nothing
+    can be written; the run goes on without, and warns of it once (`weft.engine.running.run_store`). A store that others
+    may not reach should rather report that once, and then have nothing and keep nothing.
     """
 
     @property

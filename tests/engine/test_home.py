@@ -13,7 +13,7 @@ import pytest
 from tests.engine.test_robust_full import ROOT, may_mount
 from tests.engine.workers.light import woven
 from tests.refusals import refused
-from weft.engine import Engine, Graph, SettingsError, StoreError, node
+from weft.engine import Engine, Graph, SettingsError, events, node
 from weft.engine.home import with_home
 from weft.engine.settings import resolve
 from weft.engine.settings_file import trust, trusted_folders, user_file
@@ -73,8 +73,8 @@ def test_a_store_that_the_user_names_is_used_or_refused(tmp_path: Path) -> None:
     assert settings.usable_store == tmp_path / "new" / "store"
 
 
-def test_a_store_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
-    called = []
+def test_a_store_that_cannot_be_written_is_warned_of_before_the_work_which_is_done(tmp_path: Path) -> None:
+    called: list[object] = []
 
     @node
     def Called(number: int) -> int:
@@ -85,9 +85,12 @@ def test_a_store_that_cannot_be_written_is_found_before_the_work(tmp_path: Path)
         graph.output("out", Called(1))
     (tmp_path / "file").write_bytes(b"")
     for place in (tmp_path / "file", tmp_path / "file" / "store"):
-        with Engine(store=place, output=tmp_path, device="cpu") as engine, pytest.raises(StoreError):
-            engine.run(graph)
-    assert not called
+        with Engine(store=place, output=tmp_path, device="cpu") as engine:
+            result = engine.run(graph, listener=called.append)
+        assert result.outputs == {"out": 1} and [one.code for one in result.warnings] == ["unusable-store"]
+        kinds = [type(one) for one in called]
+        assert kinds.index(events.WarningGiven) == 1 and kinds.index(int) > 1
+        called.clear()
 
 
 def test_a_store_that_can_only_be_read_serves_all_that_it_has(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class JobProgress:
         failures: for each failed item its number, name and cause.
         workers: for each worker the item that it executes.
         quarantined: workers that get no items, because they fail at items where others succeed.
+        unkept: why the store keeps no results, so that equal parts of items are computed again; empty where it does.
         held: items with a picture that is held back; counted when a job has ended, and for `weft farm status`.
     """
 
@@ -39,6 +40,7 @@ class JobProgress:
     workers: Mapping[str, str]
     quarantined: tuple[str, ...] = ()
     held: int = 0
+    unkept: str = ""
 
     @property
     def ended(self) -> int:
@@ -56,10 +58,11 @@ class JobProgress:
         held = f", {self.held} held back" if self.held else ""
         head = f"{self.title or 'job'}: {self.state}, {self.ended} of {self.total} ({counts}){held}{pace}{left}"
         cause = [f"  stopped: {self.cause}"] if self.state == "stopped" and self.cause else []
+        unkept = [f"  warning: {self.unkept}"] if self.unkept else []
         failures = [f"  failed  {name}: {error}" for _, name, error in self.failures[:10]]
         more = [f"  and {len(self.failures) - 10} more"] if len(self.failures) > 10 else []
         apart = [f"  quarantined: worker {name}, which failed at {FAULTS} items in a row" for name in self.quarantined]
-        return "\n".join([head, *cause, *apart, *failures, *more])
+        return "\n".join([head, *cause, *unkept, *apart, *failures, *more])
 
 
 def progress(ledger: Ledger) -> JobProgress:
@@ -81,4 +84,5 @@ def progress(ledger: Ledger) -> JobProgress:
         failures=tuple((one.number, one.name, one.error) for one in ledger.entries("failed")),
         workers={name: item for name, _, item in ledger.workers()},
         quarantined=tuple(ledger.quarantined()),
+        unkept=ledger.unkept,
     )

@@ -54,6 +54,7 @@ class AttemptOutcome:
         error: what the item is blamed for.
         exhausted: whether memory ran out, so that the same would fail again.
         cause: what is wrong with the place that it ran at, such as a full disk, so that the whole job stops.
+        unkept: why the store kept nothing of it, where that could not be written.
     """
 
     staging: Path
@@ -63,6 +64,7 @@ class AttemptOutcome:
     error: str = ""
     exhausted: bool = False
     cause: str = ""
+    unkept: str = ""
 
     @property
     def stopped(self) -> bool:
@@ -224,7 +226,8 @@ class ItemRunner:
         sidecar |= {"peak": result.peak} if result.peak else {}
         sidecar |= {"safety": [one.plain() for one in result.verdicts.values()]} if result.verdicts else {}
         finished = partial(stage, self.folder, entry.name, result.paths, sidecar)
-        return AttemptOutcome(staging, finished, seconds=seconds)
+        unkept = next((one.message for one in result.warnings if one.code == "unusable-store"), "")
+        return AttemptOutcome(staging, finished, seconds=seconds, unkept=unkept)
 
     def _executed(self, graph: Graph, log: Log, stopped: Callable[[], bool], staging: Path) -> tuple[Plan, Result]:
         """Run a graph by a plan that goes by the same files as the ids of the items.

@@ -18,6 +18,8 @@ def commit(ledger: Ledger, worker: str, entry: Entry, outcome: AttemptOutcome) -
     """Write the outcome of an attempt to a ledger; whether that published the item."""
     outcome = outcome.ready()
     try:
+        if outcome.unkept:
+            ledger.warn(outcome.unkept)
         if outcome.cause:
             ledger.stop(outcome.cause)
         elif outcome.error:

@@ -78,7 +78,7 @@ class Ledger(LedgerFile):
         """Keep a job, which runs from now on; of one that was submitted before, items keep their history."""
         with self._transaction():
             self._keep(facts.plain())
-            self._keep({"state": "running", "submitted": time.time()})
+            self._keep({"state": "running", "submitted": time.time(), "unkept": ""})
             self._add(entries)
 
     def _add(self, entries: Iterable[Entry]) -> None:

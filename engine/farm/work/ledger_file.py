@@ -198,6 +198,17 @@ class LedgerFile:
         return str(self._fact("cause", ""))
 
     @property
+    def unkept(self) -> str:
+        """Why the store keeps no results of this job; empty where it does."""
+        return str(self._fact("unkept", ""))
+
+    def warn(self, unkept: str) -> None:
+        """Note that the store keeps no results; the job goes on."""
+        if unkept != self.unkept:
+            with self._transaction():
+                self._keep({"unkept": unkept})
+
+    @property
     def submitted(self) -> float:
         """When the job was submitted, in seconds since 1970."""
         return float(self._fact("submitted", 0.0))

@@ -21,6 +21,7 @@ from tests.engine.farm.test_farm import whole, worked
 from tests.engine.test_robust_full import may_mount
 from weft.engine.cli import call
 from weft.engine.farm import Ledger
+from weft.engine.farm.report.job_progress import progress
 from weft.engine.farm.submit import submit
 from weft.engine.farm.work.attempt import log_path, staging_path
 from weft.engine.farm.work.ledger import Entry
@@ -168,3 +169,11 @@ def test_a_ledger_that_somebody_deletes_ends_the_job_with_words_and_what_is_publ
     assert place.run() == 0 and len(place.pictures()) == 12
     with closing(Ledger(ledger_path(place.out))) as ledger:
         assert ledger.counts()["cached"] + ledger.counts()["done"] == 12
+
+
+def test_a_job_whose_store_cannot_be_written_is_done_all_the_same_and_says_so(place: Place) -> None:
+    (place.folder / "store").write_bytes(b"in the place of the store")
+    submit(place.job({"seed": [1, 2]}, retries=0), place.out, place.setup)
+    assert worked(place) == {"done": 2}
+    with closing(Ledger(ledger_path(place.out))) as ledger:
+        assert str(place.folder / "store") in progress(ledger).unkept and "warning" in str(progress(ledger))

@@ -190,3 +190,17 @@ def test_a_server_whose_folder_somebody_empties_goes_on_and_one_whose_queue_is_a
     assert client.get("/readyz").status_code == 503 and client.get("/healthz").status_code == 200
     queue.unlink()
     assert run(client, "sum", first=3)["state"] == "done" and client.get("/readyz").status_code == 200
+
+
+def test_a_store_that_cannot_be_written_costs_no_result_and_is_named_without_its_place(make: Make) -> None:
+    service = make()
+    folder = Path(str(service.engine.store))
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_bytes(b"in the place of the store")
+    with client_of(service) as client:
+        done = run(client, "sum", first=1)
+        [warning] = done["result"]["warnings"]
+        assert done["state"] == "done" and warning["code"] == "unusable-store" and str(folder) not in warning["message"]
+        text = client.get(f"{done['url']}/events").text
+        assert '"unusable-store"' in text and str(folder) not in text
+        assert client.get(done["result"]["files"][0]["url"]).content[:4] == b"\x89PNG"
