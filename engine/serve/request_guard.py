@@ -132,10 +132,11 @@ class RequestGuard:
         self._check_source(scope, headers)
         caller = self.callers.of(headers.get("authorization"))
         if caller is None and _needs_caller(scope["path"]):
+            given = headers.get("authorization") is not None
             raise Refused(
                 401,
                 "no-token",
-                "this server wants a token",
+                "your token is not known here" if given else "this server wants a token",
                 "send it as Authorization: Bearer TOKEN",
                 {"www-authenticate": "Bearer"},
             )
