@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.engine.client.server_calls import Unreachable
-from weft.engine.errors import GraphError, InputError
+from weft.engine.errors import Cancelled, GraphError, InputError
 from weft.engine.graph import document
 from weft.engine.keys import digest_file
 from weft.engine.leased.fetched_inputs import FetchedInputs
@@ -54,6 +54,7 @@ class LeasedRun:
         given: the lease, as the server says it.
         folder: of the files of this run alone; it is removed afterwards.
         places: folders whose names nobody else is to read, each with the word that stands for it.
+        known: whether it is given back where no earlier run has its result.
     """
 
     engine: Engine
@@ -62,6 +63,7 @@ class LeasedRun:
     given: Mapping[str, Any]
     folder: Path
     places: tuple[tuple[Path, str], ...] = ()
+    known: bool = False
     log: EventLog = field(default_factory=EventLog, repr=False)
     stop: RunStop = field(init=False, repr=False)
     _gone: bool = False
@@ -149,6 +151,9 @@ class LeasedRun:
                 self._lost()
             except (GivenUp, InputError):  # it is computed
                 pass
+        if self.known and not self._ended:
+            self.ask_to_stop()
+            raise Cancelled("no earlier run has the result")
         return RunEnd("done") if self._ended else None
 
     # what the server hears

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,6 @@ from weft.engine.process_end import start_thread
 from weft.engine.running.delivery import versions
 from weft.engine.serve.seen_workers import type_version
 from weft.engine.session import Engine
-
-WAIT = 5.0
-"""Seconds that the server may let a request for a run wait."""
 
 FINAL = frozenset({"no-token", "scope-missing", "worker-differs", "not-found", "foreign-host", "malformed-body"})
 """Refusals that asking again does not change."""
@@ -43,6 +40,7 @@ class QueueWorker:
         at_once: runs at a time.
         places: folders whose names the server is not to read, each with the word that stands for it.
         say: hears what happens, in words.
+        wait: seconds that the server may let a request for a run wait.
     """
 
     engine: Engine
@@ -53,6 +51,7 @@ class QueueWorker:
     at_once: int = 1
     places: tuple[tuple[Path, str], ...] = ()
     say: Callable[[str], None] = lambda text: None
+    wait: float = 5.0
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _running: dict[str, LeasedRun] = field(default_factory=dict, repr=False)
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -68,6 +67,7 @@ class QueueWorker:
         slots = [
             start_thread(self._slot, f"weft work {number + 1}", self._hurry) for number in range(max(1, self.at_once))
         ]
+        slots.append(start_thread(partial(self._slot, known=True), "weft work known", self._hurry))
         while not self._stop.wait(1.0):
             pass
         end = time.monotonic() + grace
@@ -75,7 +75,7 @@ class QueueWorker:
             time.sleep(0.05)
         self._hurry()
         for slot in slots:
-            slot.join(WAIT + 10.0)
+            slot.join(self.wait + 10.0)
         if self._fault is not None:
             raise self._fault
 
@@ -94,11 +94,16 @@ class QueueWorker:
         for run in list(self._running.values()):
             run.ask_to_stop()
 
-    def _slot(self) -> None:
+    def _slot(self, known: bool = False) -> None:
+        """Take runs.
+
+        Args:
+            known: only those of which an earlier run may have the result: they wait for no device.
+        """
         tried = 0
         while not self._stop.is_set():
             try:
-                given = self.calls.take(self._record, WAIT)
+                given = self.calls.take({**self._record, "known": known}, self.wait)
                 if self._away:
                     self.say("the server answers again")
                 self._away, tried = False, 0
@@ -116,7 +121,7 @@ class QueueWorker:
                 tried += 1
             else:
                 if given is not None:
-                    self._run(given)
+                    self._run(given, known)
 
     def _missing(self, reason: str) -> None:
         """Say once that there is no server."""
@@ -124,12 +129,12 @@ class QueueWorker:
             self.say(f"{reason}; it is asked again")
         self._away = True
 
-    def _run(self, given: dict[str, Any]) -> None:
+    def _run(self, given: dict[str, Any], known: bool) -> None:
         lease, began = str(given["lease"]), time.monotonic()
         if not LEASE.match(lease):
             raise InputError(f"the server gives a lease the name `{lease[:80]}`", "", "malformed-path")
         folder = self.folder / lease
-        run = LeasedRun(self.engine, self.calls, self.inputs, given, folder, self.places)
+        run = LeasedRun(self.engine, self.calls, self.inputs, given, folder, self.places, known)
         self._running[lease] = run
         if self._stop.is_set():  # it was asked for before
             run.ask_to_stop()
@@ -139,6 +144,8 @@ class QueueWorker:
             how = f"lost: {type(fault).__name__}: {fault}"
         finally:
             self._running.pop(lease, None)
+        if known and how == "given back":
+            return  # nobody has lost anything by it
         what = printable(f"{given['run']} {given['title']}: {how}")
         self.say(f"{what} ({time.monotonic() - began:.1f} s)")
 

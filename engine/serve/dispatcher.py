@@ -107,9 +107,15 @@ class Dispatcher:
         self.logs.of(run.id).add({"event": "queued", "ahead": self.queue.ahead(run)})
         self._unseen.put(run.id, time.monotonic() + LOOK_SECONDS)
 
-    def offers(self, id: str, twin: bool) -> bool:
+    def offers(self, id: str, twin: bool, known: bool = False) -> bool:
         """Whether workers may have a run that waits: not while it may be answered at once, or soon from one that equals
-        it and goes on (`twin`)."""
+        it and goes on (`twin`).
+
+        Args:
+            known: for a worker that only looks whether an earlier run has its result.
+        """
+        if known and not self.earlier.unknown(id):
+            return False
         until = self._unseen.get(id)
         return self._begins(id, twin) and (until is None or time.monotonic() >= until)
 
@@ -263,6 +269,8 @@ class Dispatcher:
         stop.by_caller = run.id in self._to_cancel  # since it was taken from the queue
         log, known = self.logs.of(run.id), partial(self._known, run)
         folder, limit = self.folder / run.id, self.time_limit
+        if folder.exists():  # a server was killed while it wrote
+            shutil.rmtree(folder, ignore_errors=True)
         attempt = RunAttempt(self.engine, run.id, log, stop, folder, limit, known, self.hidden)
         try:
             outcome = attempt(lambda: self._plans.take(run.id) or planned or self._planned(run, document))

@@ -50,6 +50,7 @@ class EarlierRuns:
     logs: EventLogs
     folder: Path
     trusted: Callable[[str], bool] = lambda caller: True
+    _without: LatestEntries[str, bool] = field(default_factory=lambda: LatestEntries(KEPT_RECIPES), repr=False)
     _recipes: LatestEntries[str, RunRecipe] = field(default_factory=lambda: LatestEntries(KEPT_RECIPES), repr=False)
 
     def planned(self, run: ServedRun, plan: Plan) -> None:
@@ -59,6 +60,14 @@ class EarlierRuns:
     def may_differ(self, id: str) -> bool:
         """Whether it is known of a run that an equal one may give another result."""
         return self._recipes.get(id) == NOTHING
+
+    def is_none(self, run: ServedRun) -> None:
+        """Note that a worker has found no earlier run that equals one."""
+        self._without.put(run.id, True)
+
+    def unknown(self, id: str) -> bool:
+        """Whether nobody knows yet if an earlier run equals one."""
+        return self._recipes.get(id) is None and self._without.get(id) is None
 
     def equal_to(self, run: ServedRun, theirs: str = "") -> ServedRun | None:
         """An earlier run that gives what a run would; None where there is none.

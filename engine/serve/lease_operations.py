@@ -104,6 +104,10 @@ LEASE_SCHEMAS: Mapping[str, Any] = {
         versions={**_TEXTS, "description": "Of Weft and its libraries; the server's have to be the same."},
         types={**_TEXTS, "description": "Its node types with their versions."},
         devices={"type": "array", "items": _TEXT},
+        known={
+            "type": "boolean",
+            "description": "Whether it only looks if an earlier run has a result.",
+        },
     ),
     "Lease": _object(
         "A run that a worker has, until it is silent for some seconds.",

@@ -101,6 +101,7 @@ async def _worker(request: Request) -> WorkerRecord:
             _texts(body, "versions"),
             _texts(body, "types"),
             tuple(str(one)[:100] for one in devices),
+            body.get("known") is True,
         )
     except MalformedReport as fault:
         raise _malformed(fault) from None
@@ -129,7 +130,7 @@ async def renew_lease(request: Request) -> Response:
     await _answered(lambda: leases.hear(held, after, given))
     until = time.monotonic() + seconds
     with leases.stopped.heard() as arrived:
-        while not held.stop and service.ready and await _rings(arrived, until):
+        while not held.stop and held.goes_on and service.ready and await _rings(arrived, until):
             arrived.clear()
     held = _held(request)
     return json_answer(

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ class HeldRun:
         until: when the lease ends, in seconds of the monotonic clock.
         begun: when the lease began by that clock, or when this server began to know it.
         stop: whether the run is to be cancelled.
+        goes_on: whether the lease has not ended.
+        known: whether its worker only looks whether an earlier run has the result.
         have: the number of the last event that came.
         event_bytes: of its events so far.
         files: what was sent of its files, by name.
@@ -78,6 +81,8 @@ class HeldRun:
     run: ServedRun
     until: float
     stop: bool = False
+    goes_on: bool = True
+    known: bool = False
     have: int = 0
     event_bytes: int = 0
     previewed: set[str] = field(default_factory=set)
@@ -148,7 +153,7 @@ class Leases:
     most_bytes: int = 2 * 2**30
     counted: Callable[[str], None] = lambda how: None
     stopped: Bell = field(default_factory=Bell)
-    """Rings where a run under a lease is to be cancelled, and where the server stops."""
+    """Rings where a run under a lease is to be cancelled, where a lease has ended, and where the server stops."""
     _held: dict[str, HeldRun] = field(default_factory=dict, repr=False)
     _seen: SeenWorkers = field(default_factory=SeenWorkers, repr=False)
     _types: LatestEntries[str, frozenset[str]] = field(default_factory=lambda: LatestEntries(KEPT_TYPES), repr=False)
@@ -177,10 +182,11 @@ class Leases:
         while taken := self.queue.take(
             worker.holder,
             lambda id: self._unfit(id, worker),
-            offered=self.dispatcher.offers,
+            offered=partial(self.dispatcher.offers, known=worker.known),
+            known=worker.known,
         ):
             run, content = taken
-            held = self._held[run.lease] = HeldRun(run, time.monotonic() + self.seconds)
+            held = self._held[run.lease] = HeldRun(run, time.monotonic() + self.seconds, known=worker.known)
             held.stop = self.queue.stop_asked(run.lease)  # since it was taken from the queue
             try:
                 return self._work(held, content)
@@ -385,6 +391,8 @@ class Leases:
         Raises:
             LeaseLost: where the lease has ended meanwhile.
         """
+        if held.known:
+            self.dispatcher.earlier.is_none(held.run)
         found = self.queue.give_back(held.run, reason)
         self._forget(held, "lost" if found is None else "declined" if reason else "returned")
         if found is None:
@@ -399,6 +407,8 @@ class Leases:
 
     def _forget(self, held: HeldRun, how: str) -> None:
         self._held.pop(held.run.lease, None)
+        held.goes_on = False
+        self.stopped.ring()  # its worker asks for the next run once nothing waits for an answer about this one
         self.counted(how)
         self._seen.ends(held.run.worker, how)
 

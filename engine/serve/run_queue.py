@@ -188,6 +188,7 @@ class RunQueue:
         unfit: Callable[[str], str] = lambda id: "",
         *,
         offered: Callable[[str, bool], bool] = lambda id, twin: True,
+        known: bool = False,
     ) -> tuple[ServedRun, bytes] | None:
         """Begin the run that is next; None where none waits that may run now. Gives its graph too.
 
@@ -196,6 +197,7 @@ class RunQueue:
             unfit: why this worker cannot run one, by its id, which is remembered; empty where it can.
             offered: whether one may be begun yet, by its id, and whether one that equals it goes on: with a worker, or
                 for a worker anywhere.
+            known: whether only what an earlier run may have the result of.
         """
         reasons = list[tuple[str, str, str]]()
         with self.file.transaction():
@@ -208,8 +210,10 @@ class RunQueue:
                 "FROM runs LEFT JOIN shares ON shares.caller = runs.caller "
                 "WHERE state = 'queued' AND NOT EXISTS "
                 "(SELECT 1 FROM declined WHERE run = runs.id AND declined.worker = ?) "
+                "AND (NOT ? OR EXISTS (SELECT 1 FROM runs AS done "
+                "WHERE done.fingerprint = runs.fingerprint AND done.recipe != '')) "
                 "ORDER BY priority DESC, COALESCE(had, 0), number",
-                (worker, worker),
+                (worker, worker, known),
             )
             next: tuple[str, str] | None = None
             for id, caller, twin in waiting:

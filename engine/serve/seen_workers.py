@@ -32,6 +32,8 @@ class WorkerRecord:
         versions: of Weft and of the libraries that pictures depend on.
         types: its node types with what their keys are made of (`type_version`).
         devices: that it runs on.
+        known: whether it asks only for what an earlier run may have the result of, to plan that and run nothing: so
+            such a run waits for no device.
     """
 
     caller: str
@@ -40,6 +42,7 @@ class WorkerRecord:
     versions: Mapping[str, str]
     types: Mapping[str, str]
     devices: tuple[str, ...] = ()
+    known: bool = False
 
     @property
     def holder(self) -> str:

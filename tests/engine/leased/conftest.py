@@ -94,7 +94,7 @@ def working(url: str, folder: Path) -> Iterator[Work]:
         )
         lines: list[str] = []
         calls = LeaseCalls(ServerCalls(url, token, silence=2.0), lambda: worker.stopping)
-        given: dict[str, Any] = {"places": ((kept, "DATA"),), "say": lines.append, **options}
+        given: dict[str, Any] = {"places": ((kept, "DATA"),), "say": lines.append, "wait": 0.5, **options}
         worker = QueueWorker(engine, calls, FetchedInputs(kept / "inputs"), kept / "runs", name, **given)
         made = WorkerThread(worker, lines)
         made.start()

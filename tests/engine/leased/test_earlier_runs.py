@@ -104,6 +104,22 @@ def test_a_model_that_only_workers_have_counts_by_its_content(http: TestClient, 
     assert ran(http, WEIGHT)["result"]["outputs"]["first"]["value"] == ord("2")
 
 
+def test_a_result_that_a_workers_plan_finds_waits_for_no_device(http: TestClient, work: Work, tmp_path: Path) -> None:
+    models = tmp_path / "worker_one" / "models"
+    models.mkdir(parents=True)
+    (models / "a.bin").write_bytes(b"1")
+    work()
+    ran(http, WEIGHT)
+    slow = http.post("/api/runs", json={"graph": SLOW, "parameters": {"steps": 2000}}).json()
+    until(lambda: http.get(slow["url"]).json()["state"] == "running")
+    assert ran(http, WEIGHT)["result"]["ran"] == [] and http.get(slow["url"]).json()["state"] == "running"
+    (models / "a.bin").write_bytes(b"2")
+    other = http.post("/api/runs?wait=1", json={"graph": WEIGHT}).json()
+    assert (other["state"], other["attempt"]) == ("queued", 0)
+    http.post(f"{slow['url']}/cancel")
+    assert http.get(f"{other['url']}?wait=20").json()["result"]["outputs"]["first"]["value"] == ord("2")
+
+
 @pytest.mark.parametrize("loss", ["gone", "damaged", "forgotten", "distrusted"])
 def test_a_result_that_is_not_kept_is_computed_again(http: TestClient, work: Work, service: Service, loss: str) -> None:
     work()
