@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weft.engine import InputError
+from weft.engine.weights.streaming import device_of
 from weft.nodes.models import diffusers_folder
 from weft.nodes.models import single_file as original
 from weft.nodes.models.network_calls import network_call
@@ -76,7 +77,7 @@ class SightReader:
         with network_call("what prepares pictures for a language model", {}):
             prepared = self.processor([picture], return_tensors="pt")
         grid = prepared.image_grid_thw
-        levels = prepared.pixel_values.to(self.network.device, self.network.dtype)
+        levels = prepared.pixel_values.to(device_of(self.network), self.network.dtype)
         with network_call("the part of a language model that reads pictures", {"picture": levels}):
             found = self.network(levels, grid_thw=grid.to(levels.device)).pooler_output
         _, rows, columns = grid[0].tolist()
