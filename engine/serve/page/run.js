@@ -113,7 +113,7 @@ class RunView {
 
   on_node_cached({ node, type, tier }) {
     const row = this.node(node, { type });
-    if (!row.why.textContent) row.why.textContent = `in the ${tier} store`;
+    if (!row.why.textContent) row.why.textContent = tier === "earlier run" ? "given by an earlier run" : `in the ${tier} store`;
     this.set(node, "cached");
     this.advance();
   }
