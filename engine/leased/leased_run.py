@@ -142,7 +142,7 @@ class LeasedRun:
 
     def _known(self, plan: Plan) -> RunEnd | None:
         """The end of a run whose result the server has of an earlier one; None where it is to run."""
-        self._recipe = recipe_of(plan)
+        self._recipe = recipe_of(plan, self.engine.safety)
         if self.given["earlier"] and self._recipe.key:
             try:
                 known = self.calls.patiently(partial(self.calls.planned, self.lease, self._recipe), PATIENCE)

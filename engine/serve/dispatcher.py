@@ -93,7 +93,7 @@ class Dispatcher:
     _heap: Heap = field(default_factory=Heap, repr=False)
 
     def __post_init__(self) -> None:
-        self.earlier = EarlierRuns(self.queue, self.logs, self.folder, self.trusted)
+        self.earlier = EarlierRuns(self.queue, self.logs, self.folder, self.trusted, self.engine.safety)
 
     def start(self) -> None:
         """Begin with what waits, as of an earlier server."""

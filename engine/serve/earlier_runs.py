@@ -26,6 +26,7 @@ from weft.engine.serve.result_files import FileRecord, file_in
 from weft.engine.serve.run_queue import RunQueue
 from weft.engine.serve.run_recipe import NOTHING, RunRecipe, recipe_of
 from weft.engine.serve.served_run import RunEnd, ServedRun
+from weft.engine.verdict import SafetyDemand
 
 TIER = "earlier run"
 """What events call the place where a result was found."""
@@ -36,6 +37,9 @@ KEPT_RECIPES = 10_000
 _RESULTS = frozenset({"artifact", "output", "warning"})
 """The events of an earlier run that are its results."""
 
+_OF_THEN = frozenset({"unusable-store", "out-of-memory"})
+"""The codes of warnings that are about the machine as it was then."""
+
 
 @dataclass(frozen=True, eq=False)
 class EarlierRuns:
@@ -44,18 +48,20 @@ class EarlierRuns:
     Args:
         folder: each run has its files in a folder of its id in there.
         trusted: whether what a worker gives is still believed, by the name of its caller.
+        demand: what pictures are judged by.
     """
 
     queue: RunQueue
     logs: EventLogs
     folder: Path
     trusted: Callable[[str], bool] = lambda caller: True
+    demand: SafetyDemand | None = None
     _without: LatestEntries[str, bool] = field(default_factory=lambda: LatestEntries(KEPT_RECIPES), repr=False)
     _recipes: LatestEntries[str, RunRecipe] = field(default_factory=lambda: LatestEntries(KEPT_RECIPES), repr=False)
 
     def planned(self, run: ServedRun, plan: Plan) -> None:
         """Remember what decides the result of a run."""
-        self._recipes.put(run.id, recipe_of(plan))
+        self._recipes.put(run.id, recipe_of(plan, self.demand))
 
     def may_differ(self, id: str) -> bool:
         """Whether it is known of a run that an equal one may give another result."""
@@ -118,6 +124,7 @@ class EarlierRuns:
         counts = {"ran": 0, "cached": len(nodes), "seconds": seconds}
         log.add({"event": "run_finished", "status": "done", **counts})
         kept = {name: one for name, one in result.items() if name != "peak"}
+        kept["warnings"] = [one for one in result["warnings"] if one.get("code") not in _OF_THEN]
         return RunEnd("done", {**kept, "ran": [], "cached": nodes, "seconds": seconds})
 
     def remembered(self, run: ServedRun, outcome: RunEnd, theirs: RunRecipe = NOTHING) -> RunEnd:
@@ -152,7 +159,7 @@ def _replayed(log: EventLog) -> tuple[list[Mapping[str, Any]], bool]:
                 "type": event["type"],
                 "tier": TIER,
             }
-        elif kind in _RESULTS:
+        elif kind in _RESULTS and event.get("code") not in _OF_THEN:
             replayed[str(number)] = {name: one for name, one in event.items() if name != "url"}
         changed = changed or kind == "file_changed"
     return [*replayed.values()], changed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import NamedTuple
 
 from weft.engine.keys import digest
 from weft.engine.planning.planner import Plan
 from weft.engine.spec.changing import ALWAYS
+from weft.engine.verdict import SafetyDemand
 
 
 class RunRecipe(NamedTuple):
@@ -25,14 +27,18 @@ NOTHING = RunRecipe("", "")
 """That of a run which says nothing of later ones."""
 
 
-def recipe_of(plan: Plan) -> RunRecipe:
+def recipe_of(plan: Plan, demand: SafetyDemand | None) -> RunRecipe:
     """The recipe of a run.
 
     Nothing is known of a run with a node whose result is never used again, nor of one whose course is decided by values
     that it computes: what it reads and runs is not known before.
+
+    Args:
+        demand: what its pictures are judged by, which decides what is given out.
     """
     if plan.checked.pending or plan.checked.refused or any(step.call.state == ALWAYS for step in plan.steps):
         return NOTHING
     recipes = {step.call.id: step.recipe for step in plan.steps}
-    key = digest([[id, recipes[id]] for id in sorted(plan.checked.wanted)])
+    judged = list(map(str, astuple(demand))) if demand else []
+    key = digest([[[id, recipes[id]] for id in sorted(plan.checked.wanted)], judged])
     return RunRecipe(key, digest(sorted({found.digest for found in plan.resources})))

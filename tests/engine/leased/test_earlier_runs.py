@@ -12,7 +12,10 @@ from starlette.testclient import TestClient
 
 from tests.engine.leased.conftest import Work
 from tests.engine.serve.conftest import SLOW, SUM, client_of, until
+from weft.engine.graph.document import built
+from weft.engine.serve.run_recipe import NOTHING, recipe_of
 from weft.engine.serve.service import Service
+from weft.engine.verdict import SafetyDemand
 
 NOW = {"weft": 1, "nodes": {"now": {"type": "Now", "inputs": {}}}, "outputs": {"now": {"link": "now"}}}
 
@@ -145,3 +148,10 @@ def test_a_run_that_failed_answers_nothing(http: TestClient, work: Work) -> None
     for _ in range(2):
         run = http.post("/api/runs?wait=20", json={"graph": graph}).json()
         assert (run["state"], run["worker"]) == ("failed", "local/one")
+
+
+def test_what_is_demanded_of_pictures_is_part_of_a_recipe_and_some_graphs_have_none(service: Service) -> None:
+    plan = service.engine.plan(built(SUM).replace({"first": 1}))
+    assert recipe_of(plan, None) == recipe_of(service.engine.plan(built(SUM).replace({"first": 1})), None) != NOTHING
+    assert len({recipe_of(plan, one).key for one in (None, SafetyDemand("a"), SafetyDemand("a", threshold=0.9))}) == 3
+    assert recipe_of(service.engine.plan(built(NOW)), None) == NOTHING
