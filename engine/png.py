@@ -18,13 +18,15 @@ MAX_CHUNKS = 1_000_000
 
 
 def with_text(content: bytes, texts: Mapping[str, str]) -> bytes:
-    """The PNG with an uncompressed `iTXt` chunk for each text, before its end.
+    """The PNG with an uncompressed `iTXt` chunk for each text, before its end; one that has no end stays as it is.
 
     Args:
         content: a whole PNG.
         texts: UTF-8 texts by keyword (1 to 79 Latin-1 characters).
     """
-    end = content.rindex(b"IEND") - 4
+    end = content.rfind(b"IEND") - 4
+    if end < 0:
+        return content
     chunks = b"".join(_chunk(keyword, text) for keyword, text in texts.items())
     return content[:end] + chunks + content[end:]
 

@@ -94,3 +94,7 @@ def test_a_damaged_text_is_left_out(kind: bytes, body: bytes, picture: bytes) ->
         {"b": "text"},
         {"b": "text", "weft": ""},
     )
+
+
+def test_a_picture_without_an_end_stays_as_it_is(picture: bytes) -> None:
+    assert with_text(picture[:30], {"a": "text"}) == picture[:30]
