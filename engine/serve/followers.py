@@ -78,4 +78,6 @@ async def while_connected(receive: Receive, work: Awaitable[object]) -> None:
 
 
 def _too_many(reason: str) -> Refused:
-    return retry_later(429, "too-many-followers", reason, AGAIN)
+    refused = retry_later(429, "too-many-followers", reason, AGAIN)
+    refused.headers["connection"] = "close"  # those who are refused in thousands would keep connections from others
+    return refused
