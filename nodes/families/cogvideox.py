@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weft.nodes.models.autoencoder import Autoencoder
-    from weft.nodes.values import Latent
+    from weft.nodes.values import Latent, Prompt
 
 CHANNELS, FRAMES, TOKENS = 16, 4, 226
 """Channels of latents, frames to a latent frame, and tokens of a prompt."""
@@ -84,6 +84,18 @@ class CogVideoXDenoiser(Denoiser):
             inverse = autoencoder.scale**-2  # as the authors trained
             found = found.each(lambda part: part * inverse)
         return EncodedPictures(found.mean, deviation=found.deviation)
+
+    def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
+        """The prompt's tokens; models with a table of positions have places for so many."""
+        config, tokens = self.network.config, prompt.embeddings.shape[1]
+        table = config.use_learned_positional_embeddings or not config.use_rotary_positional_embeddings
+        if table and tokens != config.max_text_seq_length:
+            raise InputError(
+                f"the model reads prompts of {config.max_text_seq_length} tokens, found {tokens}",
+                "use CombinePrompts in place of ConcatPrompts, and leave `max_sequence_length` out",
+                "wrong-prompt",
+            )
+        return super().conditions(prompt, latent, negative)
 
     @property
     def patch_frames(self) -> int:

@@ -41,7 +41,7 @@ class DiTDenoiser(Denoiser):
 
     @classmethod
     def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
-        return SizeLimits(int(config.get("patch_size", 2)))
+        return SizeLimits(int(config.get("patch_size", 2)), square=True)
 
     @property
     def prompt_width(self) -> int:

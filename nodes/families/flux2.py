@@ -75,7 +75,7 @@ class Flux2Denoiser(SpacedDenoiser):
 
     repeated_blocks = ("Flux2TransformerBlock", "Flux2SingleTransformerBlock")
 
-    dispatches_attention = skips_blocks = True
+    dispatches_attention = True
 
     @classmethod
     def original_modules(cls, modules: Collection[str]) -> OriginalModules:

@@ -23,6 +23,10 @@ class PixelDenoiser(Denoiser):
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         return {}
 
+    @classmethod
+    def guided(cls, config: Mapping[str, Any]) -> bool:
+        return False
+
     def guidance_conditions(self, scale: float) -> Conditions:
         """None, and no guidance from outside: there is no prompt to guide by."""
         return {}

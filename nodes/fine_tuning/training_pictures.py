@@ -70,7 +70,7 @@ def examples_of(
     Args:
         resolution: the side of a square with as many pixels as a picture is to have; 0 keeps its size.
     """
-    multiple = denoiser.latent_factor * denoiser.size_limits(denoiser.network.config).multiple
+    multiple = denoiser.latent_factor * denoiser.limits.multiple
     with context.weights(vae, Autoencoder) as autoencoder:
         for one in pictures:
             source = size_of(one.pixels)

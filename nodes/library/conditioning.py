@@ -6,15 +6,17 @@ PromptSteps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from weft.engine import InputError, Limits, NodeProblem, Range, node
+from weft.engine import InputError, Limits, NodeProblem, Range, Upstream, node
+from weft.nodes.families import family
 from weft.nodes.library.control import check_range
+from weft.nodes.sampling.model_links import checkpoint_facts, loader_above, prompt_nodes
 from weft.nodes.sampling.traits import PromptTraits, always
 from weft.nodes.value_checks import empty_list, has_some
-from weft.nodes.values import Conditioning, F, Mask, Prompt
+from weft.nodes.values import Conditioning, F, Mask, Prompt, TextEncoder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +38,19 @@ def CombinePrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
     return Conditioning(tuple(one for prompt in _some(prompts) for one in prompt.prompts))
 
 
-@node(category="conditioning", lane="cpu", check=has_some("prompts", "prompt"))
+def _has_words(node: Upstream) -> Iterator[NodeProblem]:
+    """The prompts must be of words: numbers of classes are neither joined nor averaged."""
+    loaders = [loader for prompt in prompt_nodes(node) if (loader := loader_above(prompt, TextEncoder))]
+    for loader in loaders:
+        facts = checkpoint_facts(loader)
+        if facts and not family(facts.family).texts:
+            message = f"prompts of {facts.family} have no words that could be changed; `{loader.call.id}`"
+            input = next(iter(node.call.type.inputs))
+            yield NodeProblem(input, message, f"leave `{node.call.id}` out", "unsupported-by-model")
+            return
+
+
+@node(category="conditioning", lane="cpu", check=has_some("prompts", "prompt"), fits=_has_words)
 def ConcatPrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
     """Concatenate the embeddings of prompts along the tokens, as for one long prompt.
 
@@ -51,7 +65,7 @@ def ConcatPrompts(prompts: list[Conditioning[F]]) -> Conditioning[F]:
     return Conditioning(tuple(_lengthened(one, tails) for one in first.prompts))
 
 
-@node(category="conditioning", lane="cpu")
+@node(category="conditioning", lane="cpu", fits=_has_words)
 def AveragePrompts(first: Conditioning[F], second: Conditioning[F], *, weight: Share = 0.5) -> Conditioning[F]:
     """Interpolate between the embeddings of two prompts, token by token.
 
@@ -78,7 +92,7 @@ def AveragePrompts(first: Conditioning[F], second: Conditioning[F], *, weight: S
     return Conditioning((replace(one, embeddings=embeddings, pooled=pooled, attention_mask=mask),))
 
 
-@node(category="conditioning", lane="cpu")
+@node(category="conditioning", lane="cpu", fits=_has_words)
 def ZeroPrompt(prompt: Conditioning[F]) -> Conditioning[F]:
     """Zeros in place of a prompt's embeddings and of its pooled vector: a negative prompt that says nothing.
 
@@ -151,7 +165,8 @@ def PromptWindow(
 
     Args:
         prompt: the prompt; a window that it has is replaced.
-        width: of the window in pixels; what reaches over the picture's edge is cut off.
+        width: of the window in pixels; what reaches over the picture's edge is cut off. Whole elements of latents count
+            (8 pixels for most models), one at least, widened to whole patches of models that read latents in patches.
         height: of the window in pixels.
         left: the left edge, in pixels from that of the picture.
         top: the top edge, in pixels from that of the picture.

@@ -13,7 +13,7 @@ from weft.engine import InputError, NodeProblem, Range, Upstream, listed, node
 from weft.nodes.models.network_blocks import lies_in
 from weft.nodes.sampling.lora_compatibility import shapes_of
 from weft.nodes.sampling.model_links import guides_of, model_behind, model_loader_behind
-from weft.nodes.sampling.traits import GuideTraits, nothing_to_project, two_directions
+from weft.nodes.sampling.traits import GuideTraits, nothing_between, nothing_to_project, two_directions
 from weft.nodes.values import Conditioning, F, Guide, Perturbation, Projection
 
 
@@ -55,7 +55,14 @@ def PerturbedAttention(
     return replace(guide, perturbation=Perturbation(scale, tuple(layers or ())) if scale else None)
 
 
-@node(category="guidance", lane="cpu", traits=(GuideTraits(edits=True),))
+def _has_a_middle(led: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
+    """The model must see the negative prompt and the middle one."""
+    model = model_behind(sampler)
+    if model and not model.family.denoiser.guided(model.facts.network.config):
+        yield NodeProblem.of(nothing_between(), "guide", after=f"; `{led.call.id}`, and {model}")
+
+
+@node(category="guidance", lane="cpu", traits=(GuideTraits(edits=True, check_sampler=_has_a_middle),))
 def MiddlePromptGuide(
     guide: Guide[F], prompt: Conditioning[F], *, scale: Annotated[float, Range(0.0, 100.0)] = 4.0
 ) -> Guide[F]:
@@ -83,7 +90,7 @@ def _can_be_projected(projected: Upstream, sampler: Upstream) -> Iterator[NodePr
     if edits:
         yield NodeProblem.of(two_directions(), "guide", after=f"; `{projected.call.id}` and `{edits.call.id}`")
     has_own_scale = any(one.call.inputs.get("true_scale", 1.0) != 1.0 for one in guides)
-    if model and not has_own_scale and model.family.denoiser.distilled(model.facts.network.config):
+    if model and not has_own_scale and not model.family.denoiser.guided(model.facts.network.config):
         yield NodeProblem.of(nothing_to_project(), "guide", after=f"; `{projected.call.id}`, and {model}")
 
 

@@ -20,6 +20,7 @@ from weft.engine import (
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import Reading
 from weft.nodes.sampling.loader_checks import length_fits, other_texts_fit
+from weft.nodes.sampling.traits import PromptTraits
 from weft.nodes.values import Conditioning, F, Prompt, TextEncoder
 
 Weighting = Literal["without_words", "empty_prompt"]
@@ -109,7 +110,7 @@ def TextEncode(
 Pixels = Annotated[int, Range(0, 2**30)]
 
 
-@node(category="conditioning", lane="cpu")
+@node(category="conditioning", lane="cpu", traits=(PromptTraits(framing=True),))
 def Framing(
     prompt: Conditioning[F], *, width: Pixels, height: Pixels, left: Pixels = 0, top: Pixels = 0
 ) -> Conditioning[F]:

@@ -189,7 +189,11 @@ class Autoencoder:
     def _decoded(self, latents: Tensor) -> Tensor:
         """Pixels in -1..1, channels first, from latents in the network's own scale; frames are decoded one by one."""
         if latents.ndim == 5:
-            return _unfolded(self._decoded(_folded(latents)), len(latents))
+            return _unfolded(self._decoded_pictures(_folded(latents)), len(latents))
+        return self._decoded_pictures(latents)
+
+    def _decoded_pictures(self, latents: Tensor) -> Tensor:
+        """Pixels `[batch, channel, height, width]` of such latents."""
         if self.strip and _area(latents) * self.factor**2 > self.strip:
             from weft.nodes.models import vae_strips
 
@@ -200,7 +204,11 @@ class Autoencoder:
     def _encoded(self, pixels: Tensor) -> LatentDistribution:
         """The distribution of pixels in -1..1, channels first; frames are encoded one by one."""
         if pixels.ndim == 5:
-            return self._encoded(_folded(pixels)).each(partial(_unfolded, batch=len(pixels)))
+            return self._encoded_pictures(_folded(pixels)).each(partial(_unfolded, batch=len(pixels)))
+        return self._encoded_pictures(pixels)
+
+    def _encoded_pictures(self, pixels: Tensor) -> LatentDistribution:
+        """The distribution of pixels `[batch, channel, height, width]`."""
         if self.strip and _area(pixels) > self.strip:
             from weft.nodes.models import vae_strips
 
@@ -353,17 +361,15 @@ class VideoAutoencoder(Autoencoder):
 class TinyAutoencoder(Autoencoder):
     """A tiny autoencoder, which encodes to latents themselves and has no distribution of them."""
 
-    def _encoded(self, pixels: Tensor) -> LatentDistribution:
-        if pixels.ndim == 5:
-            return self._encoded(_folded(pixels)).each(partial(_unfolded, batch=len(pixels)))
+    def _encoded_pictures(self, pixels: Tensor) -> LatentDistribution:
         return LatentDistribution(self.network.encode(pixels).latents)
 
-    def _decoded(self, latents: Tensor) -> Tensor:
-        if latents.ndim == 4 and self.strip and _area(latents) * self.factor**2 > self.strip:
+    def _decoded_pictures(self, latents: Tensor) -> Tensor:
+        if self.strip and _area(latents) * self.factor**2 > self.strip:
             from weft.nodes.models import vae_strips
 
             return vae_strips.decoded_by_convolutions(self.network, latents, self.strip // self.factor**2)
-        return super()._decoded(latents)
+        return super()._decoded_pictures(latents)
 
     @property
     def tiles_exactly(self) -> bool:

@@ -209,6 +209,11 @@ class Denoiser:
         return int(self.network.config.cross_attention_dim)
 
     @property
+    def limits(self) -> SizeLimits:
+        """The sizes of latents that it takes."""
+        return self.size_limits(self.network.config)
+
+    @property
     def extra_channels(self) -> int:
         """Input channels that are concatenated to the latents: an inpainting model's mask and masked picture."""
         return 0
@@ -337,6 +342,11 @@ class Denoiser:
     def distilled(cls, config: Mapping[str, Any]) -> bool:
         """Whether a network of this configuration was distilled with guidance, and needs no negative prompt."""
         return False
+
+    @classmethod
+    def guided(cls, config: Mapping[str, Any]) -> bool:
+        """Whether predictions of a network of this configuration are guided away from those for a negative prompt."""
+        return not cls.distilled(config)
 
     def guidance_conditions(self, scale: float) -> Conditions | None:
         """The inputs by which a network that was distilled with guidance reads the scale; None for other networks.

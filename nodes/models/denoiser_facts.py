@@ -36,12 +36,14 @@ class SizeLimits:
         most: the longest side, of networks whose table of positions ends there; 0 has no such limit.
         exact: the only width and height, of networks that have learned the place of each patch.
         area: the most elements of a picture, of networks that have places for so many; 0 has no such limit.
+        square: whether it must be as wide as it is high.
     """
 
     multiple: int = 1
     most: int = 0
     exact: tuple[int, int] | None = None
     area: int = 0
+    square: bool = False
 
     def check(self, width: int, height: int, factor: int) -> None:
         """Raise `InputError` for a size that the network cannot take.
@@ -62,6 +64,12 @@ class SizeLimits:
             raise InputError(
                 f"the model takes {only[0]} x {only[1]} pixels alone, found {width} x {height}",
                 f"ask for {only[0]} x {only[1]}",
+                "wrong-size",
+            )
+        if self.square and width != height:
+            raise InputError(
+                f"the model takes square pictures alone, found {width} x {height}",
+                f"ask for {min(width, height)} x {min(width, height)}",
                 "wrong-size",
             )
         if most and max(width, height) > most:
@@ -164,7 +172,9 @@ class References:
     diagonal: bool = False
 
 
-def check_references(family: str, read: References | None, clean: bool, diagonal: bool) -> None:
+def check_references(
+    family: str, read: References | None, clean: bool, diagonal: bool, extra_channels: int = 0
+) -> None:
     """Raise `InputError` where a model does not read pictures to refer to, or not in this way.
 
     Args:
@@ -172,8 +182,14 @@ def check_references(family: str, read: References | None, clean: bool, diagonal
         read: how the model reads them; None where it does not.
         clean: whether they are to be read with the timestep 0.
         diagonal: whether their places are to go on along the diagonal.
+        extra_channels: that the model reads beside its latents, which such pictures lack.
     """
-    if read is None:
+    if read is not None and extra_channels:
+        message = (
+            f"a model of {family} that reads {extra_channels} channels beside its latents reads no picture to refer to"
+        )
+        hint = "leave the reference out, or use a model that reads latents alone"
+    elif read is None:
         message = f"a model of {family} reads no picture to refer to"
         hint = "leave the reference out, or use a model that edits, such as FLUX.1 Kontext or Qwen-Image-Edit"
     elif diagonal and not read.diagonal:

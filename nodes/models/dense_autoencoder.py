@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class DenseAutoencoder(Autoencoder):
     """An autoencoder that encodes to latents themselves."""
 
-    def _encoded(self, pixels: Tensor) -> LatentDistribution:
+    def _encoded_pictures(self, pixels: Tensor) -> LatentDistribution:
         return LatentDistribution(self.network.encode(pixels).latent)
 
     def in_exact_tiles(self, side: int) -> Callable[[], None]:

@@ -82,6 +82,7 @@ class FusedProjections(Patch[Denoiser]):
             return lambda: None
         processors = dict(network.attn_processors)
         network.fuse_qkv_projections()
+        network.set_attn_processor({**network.attn_processors, **_alone(network, processors)})
         fused = [*_fused(attentions)]
         own = network.forward
 
@@ -101,6 +102,19 @@ class FusedProjections(Patch[Denoiser]):
             network.set_attn_processor(processors)
 
         return undo
+
+
+def _alone(network: Any, before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The processors of attention within the picture alone, which diffusers' fused one for SD 3 takes for a joint one.
+
+    Args:
+        before: the processors of the network as it is without fused projections.
+    """
+    from diffusers.models.attention_processor import FusedJointAttnProcessor2_0
+
+    fused = {name for name, one in network.attn_processors.items() if isinstance(one, FusedJointAttnProcessor2_0)}
+    inner = {name: network.get_submodule(name.removesuffix(".processor")) for name in fused}
+    return {name: before[name] for name, attention in inner.items() if attention.add_q_proj is None}
 
 
 def _fused(attentions: list[Any]) -> Iterator[_Fused]:

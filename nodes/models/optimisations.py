@@ -110,12 +110,15 @@ class ChannelsLast(Patch[Any]):
     def enter(self, module: Any, loading: Loading) -> Callable[[], None]:
         import torch
 
-        def laid_out(memory_format: torch.memory_format) -> None:
+        def laid_out(pictures: torch.memory_format, clips: torch.memory_format) -> None:
+            formats = {4: pictures, 5: clips}
             for network in module.networks:
-                network.to(memory_format=memory_format)
+                for tensor in (*network.parameters(), *network.buffers()):
+                    if tensor.ndim in formats:
+                        tensor.data = tensor.data.contiguous(memory_format=formats[tensor.ndim])
 
-        laid_out(torch.channels_last)
-        return partial(laid_out, torch.contiguous_format)
+        laid_out(torch.channels_last, torch.channels_last_3d)
+        return partial(laid_out, torch.contiguous_format, torch.contiguous_format)
 
 
 AttentionName = Literal["model", "math", "efficient", "flash", "cudnn", "flash_attn", "sage", "xformers", "sliced"]

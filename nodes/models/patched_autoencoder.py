@@ -29,15 +29,15 @@ COUNTED = "bn."
 class PatchedAutoencoder(Autoencoder):
     """A VAE whose models see patches of its latents."""
 
-    def _decoded(self, latents: Tensor) -> Tensor:
+    def _decoded_pictures(self, latents: Tensor) -> Tensor:
         import torch
 
-        return super()._decoded(torch.nn.functional.pixel_shuffle(latents, PATCH))
+        return super()._decoded_pictures(torch.nn.functional.pixel_shuffle(latents, PATCH))
 
-    def _encoded(self, pixels: Tensor) -> LatentDistribution:
+    def _encoded_pictures(self, pixels: Tensor) -> LatentDistribution:
         import torch
 
-        return super()._encoded(pixels).each(lambda part: torch.nn.functional.pixel_unshuffle(part, PATCH))
+        return super()._encoded_pictures(pixels).each(lambda part: torch.nn.functional.pixel_unshuffle(part, PATCH))
 
     def _tiling(self, tile: int) -> Mapping[str, int]:
         return {"tile_sample_min_size": tile, "tile_latent_min_size": tile * PATCH // self.factor}

@@ -21,7 +21,7 @@ from weft.nodes.sampling.traits import (
     LatentTraits,
     extra_channels_hint,
 )
-from weft.nodes.sizes import size_above
+from weft.nodes.sizes import batch_above, size_above
 from weft.nodes.values import Guide, Latent
 
 
@@ -33,6 +33,7 @@ def sampling_fits(sampler: Upstream) -> Iterator[NodeProblem]:
         yield from follows(sampler, model)
         yield from _size_fits(sampler, model)
         yield from _clip_fits(sampler, model)
+        yield from _seeds_fit(sampler, model)
         yield from prompts_fit(sampler, model)
         yield from additions_fit(sampler, model)
     yield from items_fit(sampler, prompt_nodes(sampler))
@@ -66,7 +67,8 @@ def references_fit(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
     if model := model_behind(sampler):
         clean, diagonal = guide.literals.get("clean"), guide.literals.get("places") == "diagonal"
         try:
-            check_references(model.family.name, model.family.denoiser.references, bool(clean), diagonal)
+            denoiser, extra = model.family.denoiser, model.extra_channels
+            check_references(model.family.name, denoiser.references, bool(clean), diagonal, extra)
         except InputError as refusal:
             yield NodeProblem.of(refusal, "guide", after=f"; `{guide.call.id}`, and {model}")
 
@@ -113,6 +115,19 @@ def _size_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
         limits.check(*size, model.facts.latent_factor)
     except InputError as refusal:
         yield NodeProblem.of(refusal, "latent", after=f"; {model}")
+
+
+def _seeds_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
+    """A list of seeds must have one for each picture; how many clips arrive is known only in the run."""
+    seeds, batch = sampler.literals.get("seed"), batch_above(sampler, "latent")
+    clips = (
+        model.family.denoiser.clip_limits(model.facts.network.config) or next(motion_behind(sampler), None) is not None
+    )
+    if batch is None or clips or not isinstance(seeds, list) or sampler.literals.get("generator", "item") != "item":
+        return
+    if len(seeds) != batch:
+        message = f"there are {len(seeds)} seeds for {batch} items"
+        yield NodeProblem("seed", message, "give one seed, or one for each item", "batch-mismatch")
 
 
 def _clip_fits(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:

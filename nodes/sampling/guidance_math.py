@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from weft.engine import InputError
 from weft.nodes.models.denoiser import Denoiser
+from weft.nodes.models.denoiser_facts import SizeLimits
 from weft.nodes.models.silence_libraries import quietly
 from weft.nodes.sampling.controlnets import repeated
 from weft.nodes.values import Latent, Projection, Prompt
@@ -27,7 +28,7 @@ def prompt_weight(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, dev
         return prompt.strength
     *_, height, width = model.latent_shape(latent)
     weight = torch.full((1, 1, height, width), prompt.strength, dtype=torch.float32)
-    if (window := window_slices(prompt, height, width, model.latent_factor)) is not None:
+    if (window := window_slices(prompt, height, width, model.latent_factor, model.limits)) is not None:
         rows, columns = window
         faded = _faded(height, rows)[:, None] * _faded(width, columns)
         weight = weight * (faded if prompt.mask is None else (faded > 0).float())
@@ -45,40 +46,60 @@ def prompt_weight(prompt: Prompt[Any], latent: Latent[Any], model: Denoiser, dev
     return weight.to(device)
 
 
+ANY_SIZE = SizeLimits()
+"""Of networks that take latents of every size."""
+
 EDGE = 8
 """Elements over which the weight of a window rises from its edges."""
 
 
-def window_slices(prompt: Prompt[Any], height: int, width: int, factor: int) -> tuple[slice, slice] | None:
-    """The rows and columns of latents in a prompt's window, an even number of them where the latents have.
+def window_slices(
+    prompt: Prompt[Any], height: int, width: int, factor: int, limits: SizeLimits = ANY_SIZE
+) -> tuple[slice, slice] | None:
+    """The rows and columns of latents in a prompt's window.
 
-    Of pixels, whole elements of latents count; shares are rounded to elements, of which a window has one at least.
+    Of pixels, whole elements of latents count; shares are rounded to elements; a window has one at least along a side.
+    For networks that read latents in patches, each side is then widened to whole ones, backwards at the picture's edge.
 
     Args:
         height: of the latents.
         width: of the latents.
         factor: pixels of an element's side.
+        limits: the sizes that the network takes.
 
     Returns:
         None where the prompt has no window.
 
     Raises:
-        InputError: where it lies beyond the picture.
+        InputError: where it lies beyond the picture, or the network takes no part of one.
     """
     if prompt.window is None:
         return None
     left, top, wide, high = prompt.window
     if prompt.window_in_shares:
         begin, size = (round(top * height), round(left * width)), (round(high * height), round(wide * width))
-        size = max(size[0], 1), max(size[1], 1)
     else:
         begin, size = (int(top // factor), int(left // factor)), (int(high // factor), int(wide // factor))
+    size = max(size[0], 1), max(size[1], 1)
     rows = slice(begin[0], min(begin[0] + size[0], height))
     columns = slice(begin[1], min(begin[1] + size[1], width))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         message = f"the window at {left:g}, {top:g} lies beyond the picture of {width * factor} x {height * factor}"
         raise InputError(message, "move it into the picture", "out-of-range")
+    rows, columns = _in_patches(rows, height, limits.multiple), _in_patches(columns, width, limits.multiple)
+    try:
+        limits.check((columns.stop - columns.start) * factor, (rows.stop - rows.start) * factor, factor)
+    except InputError as refusal:
+        message = f"a window shows the model a part of the picture: {refusal.message}"
+        raise InputError(message, "use PromptArea, with which it sees all of it", refusal.code) from refusal
     return rows, columns
+
+
+def _in_patches(part: slice, length: int, patch: int) -> slice:
+    """A part of a side whose length is a multiple of a patch, as one is that the network can read."""
+    size = -(-(part.stop - part.start) // patch) * patch
+    begin = min(part.start, length - size)
+    return slice(begin, begin + size)
 
 
 def _faded(length: int, part: slice) -> Tensor:

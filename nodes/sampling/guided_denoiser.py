@@ -49,6 +49,7 @@ from weft.nodes.sampling.timed_loras import TimedLoRAs
 from weft.nodes.sampling.traits import (
     TRUE_SCALE_HINT,
     extra_channels_hint,
+    nothing_between,
     nothing_to_project,
     two_directions,
 )
@@ -138,7 +139,7 @@ class NetworkCall:
     def _computed(self, model: Denoiser, latents: Tensor, timestep: Tensor, position: Position) -> Tensor:
         """The network's predictions for all prompts; zero where it does not see the picture with them."""
         height, width = latents.shape[-2:]
-        window = window_slices(self.prompts[0].prompt, height, width, model.latent_factor)
+        window = window_slices(self.prompts[0].prompt, height, width, model.latent_factor, model.limits)
         if window is None:
             return self._predicted(model, latents, timestep, position)
         rows, columns = window
@@ -292,7 +293,8 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
     _check_extra_channels(guide, model, latent)
     _check_pictures(guide, model)
     if guide.references:
-        check_references(model.family, model.references, guide.clean_references, guide.diagonal_references)
+        clean, diagonal = guide.clean_references, guide.diagonal_references
+        check_references(model.family, model.references, clean, diagonal, model.extra_channels)
     scale_conditions = model.guidance_conditions(guide.scale)
     distilled = scale_conditions is not None
     if guide.true_scale != 1 and not distilled:
@@ -302,6 +304,8 @@ def guided(guide: Guide[Any], model: Denoiser, latent: Latent[Any], context: Con
             "unsupported-by-model",
         )
     distilled = distilled and guide.true_scale == 1
+    if distilled and guide.middle is not None:
+        raise nothing_between()
     step = _guidance_step(guide, model, distilled)
     branches, scales = branches_of(guide, distilled)
     prompts = [(number, prompt) for number, branch in enumerate(branches) for prompt in branch.prompts]

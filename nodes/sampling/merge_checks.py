@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from weft.engine import InputError, NodeProblem, Upstream, listed
+from weft.nodes.families import family
 from weft.nodes.models.facts import TextModelFacts, VAEFacts
 from weft.nodes.models.mergeable import MergedModel, check_models, check_structure, common_weights
 from weft.nodes.models.network_blocks import BlockNumber, check_modules, check_unet_blocks, is_unet_block, read_blocks
@@ -121,8 +122,9 @@ def _refuse_unet_blocks(blocks: Sequence[BlockNumber]) -> None:
 
 
 def texts_merge(node: Upstream) -> Iterator[NodeProblem]:
-    """Text encoders must have the same text models, of the same sizes."""
+    """Text encoders must be there, and have the same text models, of the same sizes."""
     yield from _blocks_fit(node)
+    yield from _is_there(node, TextEncoder, "text_encoder", "read no words, and have no text encoder")
     first = _texts(node, "text_encoder")
     for name in OTHERS:
         other = _texts(node, name)
@@ -145,6 +147,21 @@ def texts_merge(node: Upstream) -> Iterator[NodeProblem]:
             yield NodeProblem(name, message, "merge text encoders of one tokenizer", "wrong-text-models")
 
 
+def _is_there(node: Upstream, value: type, input: str, why: str) -> Iterator[NodeProblem]:
+    """What is merged must be a part that models of the family have.
+
+    Args:
+        value: the class of what arrives at the input.
+        why: what models do that do not have it.
+    """
+    loader = loader_above(node, value)
+    facts = checkpoint_facts(loader) if loader else None
+    made = family(facts.family) if facts else None
+    if loader and made and not (made.vae if value is VAE else made.texts):
+        message = f"models of {made.name} {why} that could be merged; `{loader.call.id}`"
+        yield NodeProblem(input, message, f"leave `{node.call.id}` out", "unsupported-by-model")
+
+
 def _share_words(one: TextModelFacts, other: TextModelFacts) -> bool:
     """Whether two text models have equal vocabularies, as far as headers say it."""
     return one.vocabulary == other.vocabulary or 0 in (one.vocabulary, other.vocabulary)
@@ -163,8 +180,9 @@ def _texts(node: Upstream, input: str) -> tuple[str, Mapping[str, TextModelFacts
 
 
 def vaes_merge(node: Upstream) -> Iterator[NodeProblem]:
-    """VAEs must be of the same kind and structure."""
+    """VAEs must be there, and of the same kind and structure."""
     yield from _blocks_fit(node)
+    yield from _is_there(node, VAE, "vae", "sample pixels, and have no VAE")
     first, other = _vae(node, "vae"), _vae(node, "other")
     if not first or not other:
         return

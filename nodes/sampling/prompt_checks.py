@@ -67,6 +67,7 @@ def additions_fit(sampler: Upstream, model: Loaded) -> Iterator[NodeProblem]:
             (traits and traits.image_vector, reads, "the vector of a picture"),
             (traits and traits.grounding, grounds, "objects at places"),
             (traits and traits.grounding_pictures, shown, "pictures of objects at places"),
+            (traits and traits.framing, denoiser.takes_size_conditions, "size conditions"),
         ):
             if given and not read:
                 message = f"`{node.call.id}` gives {what}, and the model of `{model.node}` reads none"

@@ -215,14 +215,22 @@ def _step_callback(context: Context, factors: LatentRGBFactors) -> StepCallback:
 def _start(latent: Latent[Any], model: Denoiser, run: SamplingRun, settings: SamplingSettings) -> RunStart:
     """What sampling starts from."""
     model.check_clip(latent)
-    model.size_limits(model.network.config).check(latent.width, latent.height, model.latent_factor)
+    model.limits.check(latent.width, latent.height, model.latent_factor)
+    shape = model.latent_shape(latent)
+    if latent.samples is not None and tuple(latent.samples.shape[1:]) != shape:
+        raise InputError(
+            f"the latents have the shape {list(latent.samples.shape[1:])} for {latent.width} x {latent.height} pixels, "
+            f"and those of the model {list(shape)}",
+            "give latents of a VAE of the model's family",
+            "wrong-latent",
+        )
     begin = Fraction(0)
     if settings.walk is None:
         begin = Fraction(model.skipped_steps(settings.steps, settings.denoise), settings.steps)
     return start_of(
         run,
         latent,
-        model.latent_shape(latent),
+        shape,
         add_noise=settings.add_noise,
         given_noise=settings.noise,
         begin=begin,

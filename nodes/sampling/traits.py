@@ -80,6 +80,7 @@ class PromptTraits:
         image_vector: whether its prompts have the vector of a picture, which some denoisers read (unCLIP).
         grounding: whether its prompts have objects at places, which some denoisers read (GLIGEN).
         grounding_pictures: whether these objects have pictures, which fewer read.
+        framing: whether its prompts say how a picture is framed, which some denoisers read (SDXL).
         for_items: gives the inputs of a node whose pictures or masks are one for all items that are sampled, or one for
             each: `always("image", "mask")`.
     """
@@ -87,6 +88,7 @@ class PromptTraits:
     image_vector: bool = False
     grounding: bool = False
     grounding_pictures: bool = False
+    framing: bool = False
     for_items: Callable[[Upstream], Sequence[str]] = no_inputs
 
 
@@ -132,10 +134,19 @@ def two_directions() -> InputError:
 
 
 def nothing_to_project() -> InputError:
-    """The error where a model that was distilled with guidance is to have it projected."""
+    """The error where a model that is not guided from outside is to have its guidance projected."""
     return InputError(
-        "the model was distilled with guidance, so there is none to project",
+        "the model is called with the positive prompt alone, so there is no guidance to project",
         "leave ProjectedGuidance out",
+        "unsupported-by-model",
+    )
+
+
+def nothing_between() -> InputError:
+    """The error where a model that is not guided from outside is to be led by a middle prompt."""
+    return InputError(
+        "the model is called with the positive prompt alone, so a middle one leads nowhere",
+        "leave MiddlePromptGuide out",
         "unsupported-by-model",
     )
 

@@ -6,6 +6,7 @@ What compiles takes a minute: `pytest -m "slow or not slow" tests/nodes/families
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.families import lora_files as files
+from tests.nodes.families.video_graphs import frames_of, video_graph
 from tests.nodes.oracle import NEGATIVE, PROMPT, SEED, SIZE, Oracle, Pixels, assert_same, diffusers
 from tests.refusals import refused
 from weft.engine import Engine, Graph
@@ -101,6 +103,7 @@ def test_pictures_with_a_cache_are_those_of_diffusers(cache: str, zoo: Zoo, orac
         ("epsilon", {"separate": True}),
         ("flux-dev", {"attention": "math"}),
         ("flux-dev", {"attention": "flash"}),
+        ("sd35", {"fuse": True}),
     ],
 )
 def test_other_layouts_and_kernels_change_rounding_alone_and_leave_nothing_behind(
@@ -110,6 +113,15 @@ def test_other_layouts_and_kernels_change_rounding_alone_and_leave_nothing_behin
     plain = painted(engine, source)
     assert_same(painted(engine, source, **options), plain)
     assert numpy.array_equal(painted(engine, source), plain)
+
+
+@pytest.mark.slow
+def test_a_clip_with_channels_last_changes_by_rounding_alone(zoo: Zoo, engine: Engine) -> None:
+    plain, faster = (
+        frames_of(engine, video_graph(zoo("wan"), 5, changed=partial(Optimize, channels_last=last)))
+        for last in (False, True)
+    )
+    assert_same(faster, plain)
 
 
 def test_a_vae_with_channels_last_decodes_the_same(engine: Engine) -> None:
