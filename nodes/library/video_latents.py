@@ -75,7 +75,7 @@ def VAEEncodeVideo(vae: VAE[F], video: Video, *, tile: Tile = 0, context: Contex
     with autoencoder_of(vae, tile, context) as autoencoder:
         check_multiple(Image(video.frames[:1].float() / 255), autoencoder.factor)
         for start, stop in autoencoder.parts_to_encode(count):
-            parts.append(autoencoder.encode(video.frames[None, start:stop].float() / 255))
+            parts.append(autoencoder.encode(autoencoder.taken(video.frames[None, start:stop].float() / 255)))
             context.progress(stop, count)
     return Latent(width, height, 1, torch.cat(parts, dim=2), length=count)
 
@@ -92,8 +92,8 @@ def VAEDecodeVideo(
 ) -> Video:
     """Decode the latents of a clip into its frames, a few at a time, so that long clips take no more memory.
 
-    Frames are those that the VAE gives for the whole clip at once. Stable Video Diffusion's norms a frame by all that
-    it decodes together, which is the whole clip, as in diffusers' pipeline; `chunk` decodes fewer.
+    Frames are those that the VAE gives for a whole clip at once, without alpha. Stable Video Diffusion's norms a frame
+    by all that it decodes together, which is the whole clip, as in diffusers' pipeline; `chunk` decodes fewer.
 
     The clips of a batch come one after the other; TakeLatents takes one of them. A clip that was stopped on the way, or
     whose process was killed, goes on at the part where it was (the setting `checkpoint_every` says how often that is
@@ -123,7 +123,7 @@ def VAEDecodeVideo(
         reached = DecodedSoFar.of(context.checkpointed(), frames)
         for number in range(reached.item, latent.batch_size):
             for pixels in autoencoder.decoded_parts(samples[number, None], reached.part, reached.memory, chunk):
-                part = finite(pixels, vae.dtype)
+                part = finite(pixels[..., :3], vae.dtype)
                 frames[reached.done : reached.done + len(part)] = (part.clamp(0, 1) * 255).round_().byte()
                 reached = reached.further(len(part))
                 context.checkpoint(partial(reached.state, frames, autoencoder))

@@ -130,6 +130,7 @@ class Base:
         layers: into which it divides a picture; 0 for others.
         lead: the guide that it needs besides CFGGuide.
         motion: the motion adapter that it has.
+        steps: in which it is sampled.
     """
 
     source: str
@@ -139,6 +140,7 @@ class Base:
     layers: int = 0
     lead: Lead = plain
     motion: str = ""
+    steps: int = 2
 
 
 BASES: Mapping[str, Base] = {
@@ -154,7 +156,7 @@ BASES: Mapping[str, Base] = {
     **{name: Base(name, lead=inpainting) for name in ("inpaint", "sd2-inpaint", "sdxl-inpaint", "flux-fill")},
     "edit": Base("edit", lead=editing),
     "flux-canny": Base("flux-canny", lead=controlling),
-    "lotus": Base("lotus", text="", lead=mapping),
+    "lotus": Base("lotus", text="", lead=mapping, steps=1),
     "qwen-edit": Base("qwen-edit", lead=referring),
     "qwen-layered": Base("qwen-layered", layers=2, lead=referring),
     **{name: Base(name, frames=5) for name in ("wan", "wan-5b", "hunyuan-video")},
@@ -224,7 +226,7 @@ class Scene:
         return self.base.lead(guide, self)
 
     def sampled(self, guide: Any = None, latent: Any = None, **options: Any) -> Any:
-        given = {"seed": 1, "steps": 2, "sampler": "model", **options}
+        given = {"seed": 1, "steps": self.base.steps, "sampler": "model", **options}
         return KSampler(guide or self.guide(), latent or self.size, **given)
 
     def shown(self, latent: Any, **options: Any) -> Any:
