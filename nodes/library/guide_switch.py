@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from weft.engine import NodeProblem, Range, Upstream, node
+from weft.nodes.sampling.compatibility import wrong_channels
 from weft.nodes.sampling.model_links import guides_of, model_of_guide
 from weft.nodes.sampling.traits import AS_READ, GuideTraits
 from weft.nodes.values import F, Guide
@@ -28,15 +29,24 @@ def _fits(switch: Upstream) -> Iterator[NodeProblem]:
 
 
 def _comes_last(switch: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
-    """What a guide behind the switch adds would act on one of the models alone, but for a picture to begin with."""
+    """What a guide behind the switch adds would act on one of the models alone, but for a picture to begin with.
+
+    The second model has to read one too, from there or from its own guide.
+    """
+    begins = False
     for guide in guides_of(sampler):
-        if guide.call.id == switch.call.id:
-            return
         traits = guide.call.type.trait(GuideTraits)
+        if guide.call.id == switch.call.id:
+            break
+        begins = begins or (traits is not None and traits.extra_channels == AS_READ)
         if traits is None or traits.extra_channels != AS_READ:
             message = f"`{guide.call.id}` comes after `{switch.call.id}`, and acts on the first of its models alone"
             hint = f"put it before `{switch.call.id}`, for each of its guides"
             yield NodeProblem("guide", message, hint, "wrong-guide")
+    later = switch.above("later")
+    model = model_of_guide(later) if later else None
+    if later and model and not begins and (problem := wrong_channels(later, model)):
+        yield problem
 
 
 @node(category="guidance", lane="cpu", fits=_fits, traits=(GuideTraits(check_sampler=_comes_last),))

@@ -76,19 +76,29 @@ def references_fit(guide: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
 def _extra_channels_fit(sampler: Upstream) -> Iterator[NodeProblem]:
     """The guide must concatenate as many channels to the latents as the model reads."""
     guide, model = sampler.above_by_type(Guide), model_behind(sampler)
-    traits = guide.call.type.trait(GuideTraits) if guide else None
-    while guide and traits and traits.extra_channels is None:
-        guide = guide.above_by_type(Guide)
-        traits = guide.call.type.trait(GuideTraits) if guide else None
-    if guide is None or model is None or traits is None:
-        return
-    if not traits.gives(model.extra_channels):
-        message = (
-            f"the model of `{model.node}` reads {model.extra_channels} channels in addition to its latents, "
-            f"and the guide of `{guide.call.id}` gives {' or '.join(map(str, traits.channel_counts))}"
-        )
-        hint = extra_channels_hint(model.extra_channels, model.family.denoiser.clips is not None)
-        yield NodeProblem("guide", message, hint, "wrong-guide")
+    if guide and model and (problem := wrong_channels(guide, model)):
+        yield problem
+
+
+def wrong_channels(guide: Upstream, model: Loaded) -> NodeProblem | None:
+    """What is wrong with how many channels a guide concatenates to the latents of its model.
+
+    Args:
+        guide: the last node of the guide; what those before it give counts where it passes that on.
+    """
+    giver: Upstream | None = guide
+    traits = guide.call.type.trait(GuideTraits)
+    while giver and traits and traits.extra_channels is None:
+        giver = giver.above_by_type(Guide)
+        traits = giver.call.type.trait(GuideTraits) if giver else None
+    if giver is None or traits is None or traits.gives(model.extra_channels):
+        return None
+    message = (
+        f"the model of `{model.node}` reads {model.extra_channels} channels in addition to its latents, "
+        f"and the guide of `{giver.call.id}` gives {' or '.join(map(str, traits.channel_counts))}"
+    )
+    hint = extra_channels_hint(model.extra_channels, model.family.denoiser.clips is not None)
+    return NodeProblem("guide", message, hint, "wrong-guide")
 
 
 def _begins_with_latents(sampler: Upstream) -> Iterator[NodeProblem]:

@@ -314,6 +314,9 @@ CHANGES: Mapping[str, Change] = {
     "APG": of_guide(lambda guide, scene: ProjectedGuidance(guide)),
     "a middle prompt": of_guide(lambda guide, scene: MiddlePromptGuide(guide, scene.other)),
     "another guide later": of_guide(lambda guide, scene: SwitchGuide(guide, scene.guide(scale=1.0), boundary=0.9)),
+    "a plain guide later": of_guide(
+        lambda guide, scene: SwitchGuide(guide, CFGGuide(scene.model, scene.positive, scale=1.0), boundary=0.9)
+    ),
     "rescaled guidance": of_guide(plain, rescale=0.7),
     "a true scale": of_guide(plain, true_scale=3.0),
     "a mask and a picture": of_guide(inpainting),

@@ -87,6 +87,7 @@ REFUSED = [
     ("ddpm", "a merged VAE", "unsupported-by-model"),
     ("dit", "prompts in a row", "unsupported-by-model"),
     ("dit", "another size", "wrong-size"),
+    ("inpaint", "a plain guide later", "wrong-guide"),
 ]
 """What had no effect, or failed in the middle of a run."""
 
