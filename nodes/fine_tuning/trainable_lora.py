@@ -78,11 +78,13 @@ class TrainableLoRA(Patch[Any]):
         config = LoraConfig(r=self.rank, lora_alpha=cast(int, self.alpha), target_modules=targets)
         inject_adapter_in_model(config, network, ADAPTER)
         cast_training_params(network)
-        if self.checkpointing:
+        # transformers' classes have another method, which acts where dropout acts too.
+        checkpointing = self.checkpointing and hasattr(network, "enable_gradient_checkpointing")
+        if checkpointing:
             network.enable_gradient_checkpointing()
 
         def undo() -> None:
-            if self.checkpointing:
+            if checkpointing:
                 network.disable_gradient_checkpointing()
             for target in targets:
                 network.set_submodule(target, network.get_submodule(target).base_layer)

@@ -8,12 +8,13 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from weft.engine import Context, InputError
+from weft.engine import Context
 from weft.engine.store.codec import content_digest
 from weft.nodes.fine_tuning.denoising_task import Captions, DenoisingTask, Predict
 from weft.nodes.fine_tuning.examples import Examples
 from weft.nodes.fine_tuning.library_versions import library_versions
 from weft.nodes.fine_tuning.objective import Objective
+from weft.nodes.fine_tuning.trainable_models import check_learns
 from weft.nodes.fine_tuning.training_pictures import captioned, examples_of
 from weft.nodes.fine_tuning.training_samples import TrainingSamples, guide_of
 from weft.nodes.fine_tuning.training_settings import TimestepDensity, TrainingSettings
@@ -71,7 +72,7 @@ def training_data(
         controls: the pictures that a ControlNet reads with those that are learned.
 
     Raises:
-        InputError: where captions and pictures do not fit each other.
+        InputError: where captions and pictures do not fit each other, or the model learns from others.
     """
 
     def examples(given: Captioned, controls: Image | list[Image] | None = None) -> Examples:
@@ -79,6 +80,7 @@ def training_data(
         return Examples(encoded, settings.batch_size, settings.seed)
 
     with context.weights(model, Denoiser) as denoiser:
+        check_learns(denoiser.family, type(denoiser), denoiser.network.config, denoiser.extra_channels)
         return TrainingData(examples(learned, controls), examples(kept) if kept else None)
 
 
@@ -101,12 +103,6 @@ def task_of(
     Raises:
         InputError: where it cannot be trained so.
     """
-    if denoiser.extra_channels:
-        raise InputError(
-            f"the model reads {denoiser.extra_channels} channels in addition to its latents, and pictures have none",
-            "train with the plain model of its family; what is trained acts with this one too",
-            "unsupported-by-model",
-        )
     objective = Objective.of(
         denoiser.scheduler,
         density=options.timesteps,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Artifact, Context, Range, Work, node
+from weft.nodes.fine_tuning.trainable_models import learns_from_pictures
 from weft.nodes.fine_tuning.training_settings import RateSchedule, TimestepDensity, TrainingSettings
 from weft.nodes.fine_tuning.training_workload import training_work
 from weft.nodes.library.train_lora import Rate, Share, Steps, check_artifact_name
@@ -20,7 +21,7 @@ class TrainedEmbedding(NamedTuple, Generic[F]):
     losses: list[float]
 
 
-@node(category="training", lane="gpu", traits=(Work(training_work),))
+@node(category="training", lane="gpu", fits=learns_from_pictures, traits=(Work(training_work),))
 def TrainEmbedding(
     model: Model[F],
     text_encoder: TextEncoder[F],

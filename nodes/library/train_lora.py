@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Artifact, Context, InputError, Limits, NodeProblem, Range, Work, name_fault, node
 from weft.engine.show.plots import PlotAxis
+from weft.nodes.fine_tuning.trainable_models import learns_from_pictures
 from weft.nodes.fine_tuning.training_settings import Optimizer, RateSchedule, TimestepDensity, TrainingSettings
 from weft.nodes.fine_tuning.training_workload import training_work
 from weft.nodes.lora_values import LoRA
@@ -44,7 +45,14 @@ Rate = Annotated[float, Range(1e-9, 10.0)]
 Steps = Annotated[int, Range(1, 1_000_000)]
 
 
-@node(category="training", version=2, lane="gpu", check=check_packages, traits=(Work(training_work),))
+@node(
+    category="training",
+    version=2,
+    lane="gpu",
+    check=check_packages,
+    fits=learns_from_pictures,
+    traits=(Work(training_work),),
+)
 def TrainLoRA(
     model: Model[F],
     text_encoder: TextEncoder[F],
@@ -136,7 +144,7 @@ def TrainLoRA(
         noise_offset: lets brightness be learned: 0.05 to 0.1; 0 is without.
         precision: `bfloat16` computes in it, in less time on hardware that knows it; `auto` does so where the model's
             weights are in half precision. What is trained is in float32 always.
-        gradient_checkpointing: takes less memory, and about a third more time.
+        gradient_checkpointing: the denoiser takes less memory, and about a third more time.
         sample_prompt: of previews; empty is the first caption.
         sample_every: steps from one sample to the next, where previews are shown; 0 paints none.
         seed: of everything that is drawn: weights, noise, timesteps, order.

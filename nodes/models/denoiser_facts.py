@@ -182,12 +182,10 @@ def check_references(
         read: how the model reads them; None where it does not.
         clean: whether they are to be read with the timestep 0.
         diagonal: whether their places are to go on along the diagonal.
-        extra_channels: that the model reads beside its latents, which such pictures lack.
+        extra_channels: that the model reads in addition to its latents, which such pictures lack.
     """
     if read is not None and extra_channels:
-        message = (
-            f"a model of {family} that reads {extra_channels} channels beside its latents reads no picture to refer to"
-        )
+        message = f"this model of {family} reads {extra_channels} further channels, and no picture to refer to"
         hint = "leave the reference out, or use a model that reads latents alone"
     elif read is None:
         message = f"a model of {family} reads no picture to refer to"

@@ -64,6 +64,7 @@ from weft.nodes import (
     SplitLayers,
     SwitchGuide,
     TextEncode,
+    TrainLoRA,
     VAEDecode,
     VAEDecodeVideo,
     VAEEncode,
@@ -352,8 +353,19 @@ CHANGES: Mapping[str, Change] = {
     "merged text encoders": lambda scene: TextEncode(
         MergeTextEncoders(scene.loaded.text_encoder, scene.loaded.text_encoder), scene.base.text
     ),
+    "a trained LoRA": lambda scene: trained(scene),
+    "a LoRA trained with less memory": lambda scene: trained(
+        scene, train_text_encoder=bool(scene.base.text), gradient_checkpointing=True
+    ),
     "a picture for the model": lambda scene: ScaleImageToModel(scene.picture, scene.model),
 }
+
+
+def trained(scene: Scene, **options: Any) -> Any:
+    """A LoRA that was trained for a step."""
+    given = {"steps": 1, "rank": 2, "resolution": 64, "sample_every": 0, **options}
+    parts = (scene.model, scene.loaded.text_encoder, scene.vae)
+    return TrainLoRA(*parts, [scene.picture], [scene.base.text], **given).lora
 
 
 def decoded(scene: Scene, vae: Any) -> Any:

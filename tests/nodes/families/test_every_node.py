@@ -88,6 +88,7 @@ REFUSED = [
     ("dit", "prompts in a row", "unsupported-by-model"),
     ("dit", "another size", "wrong-size"),
     ("inpaint", "a plain guide later", "wrong-guide"),
+    ("wan", "a trained LoRA", "unsupported-by-model"),
 ]
 """What had no effect, or failed in the middle of a run."""
 
