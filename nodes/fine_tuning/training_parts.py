@@ -80,7 +80,8 @@ def training_data(
         return Examples(encoded, settings.batch_size, settings.seed)
 
     with context.weights(model, Denoiser) as denoiser:
-        check_learns(denoiser.family, type(denoiser), denoiser.network.config, denoiser.extra_channels)
+        vector = denoiser.image_vector_width(denoiser.network.config)
+        check_learns(denoiser.family, denoiser.clips, vector, denoiser.extra_channels)
         return TrainingData(examples(learned, controls), examples(kept) if kept else None)
 
 

@@ -12,7 +12,7 @@ from weft.nodes.models.denoiser import Denoiser
 from weft.nodes.prompting.prompt_encoder import PromptEncoder
 from weft.nodes.prompting.prompts import PLAIN
 from weft.nodes.sampling.compatibility import sampling_fits
-from weft.nodes.sampling.model_links import guides_of, model_behind
+from weft.nodes.sampling.model_links import guides_of, model_behind, motion_behind
 from weft.nodes.sampling.sampler_choices import SamplerInput, ScheduleInput
 from weft.nodes.sampling.workloads import SAMPLING_MEMORY
 from weft.nodes.values import F, Guide, Image, Latent, Mask, Prompt, TextEncoder
@@ -47,6 +47,9 @@ def _fits(sampler: Upstream) -> Iterator[NodeProblem]:
     if model and not model.family.denoiser.has_cross_attention:
         message = f"the network has no cross-attention, whose words could be shown; {model}"
         yield NodeProblem("guide", message, "use a model of SD 1, SD 2 or SDXL", "unsupported-by-model")
+    if next(motion_behind(sampler), None) is not None:
+        message = "the model makes clips, and words are shown in pictures"
+        yield NodeProblem("guide", message, "leave ApplyMotionAdapter out", "unsupported-by-model")
     yield from _says_the_prompt(sampler)
 
 

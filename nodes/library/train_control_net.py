@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Generic, Literal, NamedTuple
 
 from weft.engine import INJECTED, Artifact, Context, Range, Work, node
-from weft.nodes.fine_tuning.trainable_models import learns_from_pictures
+from weft.nodes.fine_tuning.trainable_models import is_plain_unet
 from weft.nodes.fine_tuning.training_settings import Optimizer, RateSchedule, TimestepDensity, TrainingSettings
 from weft.nodes.fine_tuning.training_workload import training_work
 from weft.nodes.library.train_lora import Rate, Share, Steps, check_artifact_name, check_optimizer
@@ -24,7 +24,7 @@ class TrainedControlNet(NamedTuple, Generic[F]):
     version=2,
     lane="gpu",
     check=check_optimizer,
-    fits=learns_from_pictures,
+    fits=is_plain_unet,
     traits=(Work(training_work),),
 )
 def TrainControlNet(

@@ -127,6 +127,10 @@ def solver_for(config: SchedulerConfig, sampler: SamplerName, schedule: Schedule
     return found
 
 
+SHIFT_LINEARLY = ("FlowMatchEulerDiscreteScheduler", "FlowMatchLCMScheduler")
+"""The classes that know `time_shift_type` `linear`."""
+
+
 def check_timing(config: SchedulerConfig, sampler: SamplerName, solver: Solver, spaces_steps: bool) -> None:
     """Raise `InputError` where a model's own spacing of steps is not taken by a class.
 
@@ -139,6 +143,15 @@ def check_timing(config: SchedulerConfig, sampler: SamplerName, solver: Solver, 
             f"the sampler `{sampler}` ({solver.scheduler}) cannot shift its steps by the size of the picture, as the "
             "model asks",
             f"choose one of: {', '.join(samplers_that_take_shift(kind))}",
+            "sampler-cannot-follow",
+        )
+    linear = config.get("use_dynamic_shifting") and config.get("time_shift_type") == "linear"
+    if linear and solver.scheduler not in SHIFT_LINEARLY:
+        solvers = {name: SAMPLERS[name].solver(kind) for name in samplers_of(kind)}
+        able = [name for name, one in solvers.items() if one and one.scheduler in SHIFT_LINEARLY]
+        raise InputError(
+            f"the sampler `{sampler}` ({solver.scheduler}) cannot shift its steps linearly, as the model asks",
+            f"choose one of: {', '.join(able)}",
             "sampler-cannot-follow",
         )
     if spaces_steps and not solver.takes_sigmas:

@@ -64,6 +64,7 @@ from weft.nodes import (
     SplitLayers,
     SwitchGuide,
     TextEncode,
+    TrainControlNet,
     TrainLoRA,
     VAEDecode,
     VAEDecodeVideo,
@@ -352,6 +353,15 @@ CHANGES: Mapping[str, Change] = {
     ),
     "merged text encoders": lambda scene: TextEncode(
         MergeTextEncoders(scene.loaded.text_encoder, scene.loaded.text_encoder), scene.base.text
+    ),
+    "a multistep sampler": of_latent(lambda scene: scene.size, sampler="dpmpp_2m"),
+    "a trained ControlNet": lambda scene: (
+        TrainControlNet(
+            *(scene.model, scene.loaded.text_encoder, scene.vae),
+            *([scene.picture], [scene.picture], [scene.base.text]),
+            steps=1,
+            resolution=64,
+        ).control_net
     ),
     "a trained LoRA": lambda scene: trained(scene),
     "a LoRA trained with less memory": lambda scene: trained(
