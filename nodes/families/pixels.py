@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.nodes.models.denoiser import Conditions, Denoiser
+from weft.nodes.models.denoiser_facts import SizeLimits
 from weft.nodes.models.latent_preview import LatentRGBFactors
 from weft.nodes.models.network_format import NetworkFormat
 
 if TYPE_CHECKING:
     from weft.nodes.values import Latent, Prompt
+
+
+LEVELS = (224, 448, 672, 896)
+"""Channels of the levels of UNets whose configuration has none: diffusers' own."""
 
 
 class PixelDenoiser(Denoiser):
@@ -22,6 +27,11 @@ class PixelDenoiser(Denoiser):
 
     def conditions(self, prompt: Prompt[Any], latent: Latent[Any], negative: bool) -> Conditions:
         return {}
+
+    @classmethod
+    def size_limits(cls, config: Mapping[str, Any]) -> SizeLimits:
+        """Each level but the last halves the sides, and diffusers' class meets them again on the way up."""
+        return SizeLimits(2 ** (len(config.get("block_out_channels", LEVELS)) - 1))
 
     @classmethod
     def guided(cls, config: Mapping[str, Any]) -> bool:

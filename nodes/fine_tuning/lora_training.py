@@ -102,6 +102,7 @@ def _parameters(denoiser: Denoiser, encoder: PromptEncoder | None, name: str) ->
     found = {f"{known.network.folder}.{own}": one for own, one in trained_parameters(denoiser).items()}
     folders = {text.name: text.folder for text in known.texts}
     for full, one in trained_parameters(encoder).items() if encoder else ():
-        part, _, own = full.partition(".")
+        part = next(name for name in folders if full.startswith(f"{name}."))  # names have dots: qwen_2.5_vl_7b
+        own = full.removeprefix(f"{part}.")
         found[f"{folders[part]}.{TEXT}{own.removeprefix(TEXT)}"] = one
     return found
