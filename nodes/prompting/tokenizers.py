@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from weft.engine import InputError
+from weft.engine import InputError, WeftError
 from weft.engine.regular_file import read_regular
 from weft.nodes.models import diffusers_folder
 
@@ -53,6 +53,8 @@ def load_tokenizer(place: Path, hint: str, **special: str) -> Any:
             if copy.is_dir():
                 return AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
             return from_file(tokenizer_file=str(copy), **special)
+    except WeftError:
+        raise
     except BaseException as fault:  # plain `Exception`, or a panic of the tokenizers library, which is none
         if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
             raise
@@ -70,14 +72,24 @@ def copied(place: Path) -> Iterator[Path]:
 
     Raises:
         OSError: where a file is none, or absurdly large.
+        InputError: where the folder of temporary files takes no copy.
     """
-    with TemporaryDirectory(prefix="weft-tokenizer-") as name:
-        folder = Path(name)
-        for path in tokenizer_files(place) if place.is_dir() else (place,):
-            content = read_regular(path, LARGEST_FILE)
-            cleaned = _without_names(content) if path.name in CONFIGURATIONS else content
-            (folder / path.name).write_bytes(cleaned)
+    files = {path.name: _cleaned(path) for path in (tokenizer_files(place) if place.is_dir() else (place,))}
+    with ExitStack() as kept:
+        try:
+            folder = Path(kept.enter_context(TemporaryDirectory(prefix="weft-tokenizer-", ignore_cleanup_errors=True)))
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+        except OSError as fault:
+            message = f"the files of a tokenizer cannot be copied into the folder of temporary files: {fault.strerror}"
+            hint = "make room there, or name another folder by the environment variable TMPDIR"
+            raise InputError(message, hint, "unwritable-file") from fault
         yield folder if place.is_dir() else folder / place.name
+
+
+def _cleaned(path: Path) -> bytes:
+    content = read_regular(path, LARGEST_FILE)
+    return _without_names(content) if path.name in CONFIGURATIONS else content
 
 
 def _without_names(content: bytes) -> bytes:

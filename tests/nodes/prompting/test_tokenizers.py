@@ -48,3 +48,12 @@ def test_what_decides_how_a_tokenizer_reads_is_in_its_files(models: Path) -> Non
 def test_what_is_no_tokenizer_is_refused(models: Path, text: str, code: str) -> None:
     with refused(code, Path(text).name):
         TokenizerSource().resolve(text, SearchPaths(models=(models,)))
+
+
+def test_a_full_folder_of_temporary_files_is_no_fault_of_the_model(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with refused("unwritable-file"):
+        load_tokenizer(models / "model" / "tokenizer", "")
