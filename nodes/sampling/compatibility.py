@@ -16,6 +16,7 @@ from weft.nodes.sampling.prompt_checks import additions_fit, prompts_fit
 from weft.nodes.sampling.schedule_checks import follows
 from weft.nodes.sampling.size_checks import items_fit
 from weft.nodes.sampling.traits import (
+    AS_READ,
     TRUE_SCALE_HINT,
     GuideTraits,
     LatentTraits,
@@ -91,11 +92,15 @@ def wrong_channels(guide: Upstream, model: Loaded) -> NodeProblem | None:
     while giver and traits and traits.extra_channels is None:
         giver = giver.above_by_type(Guide)
         traits = giver.call.type.trait(GuideTraits) if giver else None
-    if giver is None or traits is None or traits.gives(model.extra_channels):
+    clip = model.extra_channels and model.family.denoiser.reads_pictures(model.facts.network.config)
+    if giver is None or traits is None:
+        return None
+    if traits.extra_channels == AS_READ if clip else traits.gives(model.extra_channels):
         return None
     message = (
         f"the model of `{model.node}` reads {model.extra_channels} channels in addition to its latents, "
         f"and the guide of `{giver.call.id}` gives {' or '.join(map(str, traits.channel_counts))}"
+        f"{' of a picture' if clip else ''}"
     )
     hint = extra_channels_hint(model.extra_channels, model.family.denoiser.clips is not None)
     return NodeProblem("guide", message, hint, "wrong-guide")

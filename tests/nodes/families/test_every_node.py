@@ -88,6 +88,7 @@ REFUSED = [
     ("wan", "a trained LoRA", "unsupported-by-model"),
     ("motion", "a trained LoRA", "unsupported-by-model"),
     ("distilled", "a trained ControlNet", "unsupported-by-model"),
+    ("cogvideox-pictures", "a control picture", "wrong-guide"),
     ("qwen-layered", "a multistep sampler", "sampler-cannot-follow"),
 ]
 """What had no effect, or failed in the middle of a run."""
