@@ -43,9 +43,11 @@ def _comes_last(switch: Upstream, sampler: Upstream) -> Iterator[NodeProblem]:
             message = f"`{guide.call.id}` comes after `{switch.call.id}`, and acts on the first of its models alone"
             hint = f"put it before `{switch.call.id}`, for each of its guides"
             yield NodeProblem("guide", message, hint, "wrong-guide")
-    later = switch.above("later")
-    model = model_of_guide(later) if later else None
-    if later and model and not begins and (problem := wrong_channels(later, model)):
+    given, later = switch.above("guide"), switch.above("later")
+    first, model = (model_of_guide(above) if above else None for above in (given, later))
+    # Models of other channels than each other are a problem of `_fits`.
+    alike = model and (first is None or first.extra_channels == model.extra_channels)
+    if later and model and alike and not begins and (problem := wrong_channels(later, model)):
         yield problem
 
 

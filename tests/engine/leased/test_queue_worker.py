@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -92,14 +90,8 @@ def test_a_worker_that_stops_gives_back_what_it_has(remote: Remote, work: Work, 
 
 def test_a_worker_has_several_runs_at_a_time(remote: Remote, work: Work, service: Service) -> None:
     work(at_once=2)
-    results: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda seed=seed: results.append(remote.run(graph(SLOW, steps=20, seed=seed))))
-        for seed in (1, 2)
-    ]
-    for thread in threads:
-        thread.start()
+    submissions = [remote.submit(graph(SLOW, steps=5000, seed=seed)) for seed in (1, 2)]
     until(lambda: service.leases.workers() and len(service.leases.workers()[0]["runs"]) == 2)
-    for thread in threads:
-        thread.join()
-    assert sorted(one.outputs["seed"] for one in results) == [1, 2]
+    for one in submissions:
+        one.cancel()
+    assert [one.result(20).status for one in submissions] == ["cancelled"] * 2

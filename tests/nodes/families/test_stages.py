@@ -11,7 +11,6 @@ from PIL import Image as Pictures
 
 from tests.nodes.conftest import read_pixels
 from tests.nodes.oracle import NEGATIVE, PROMPT, SCALE, SEED, SIZE, Oracle, assert_same, diffusers
-from tests.refusals import refused
 from weft.engine import Engine, Graph, HashedResource, Loading, SearchPaths
 from weft.engine.keys import digest
 from weft.engine.weights.recipes import Sources
@@ -222,5 +221,5 @@ def test_sdxl_gets_the_framing(zoo: Any, engine: Engine, oracle: Oracle) -> None
 
 
 def test_a_family_without_size_conditioning_refuses_framing(engine: Engine) -> None:
-    with refused("unsupported-by-model", "SD1", "Framing"):
-        engine.run(framed("epsilon", left=0))
+    problems = engine.check(framed("epsilon", left=0)).problems
+    assert [one.code for one in problems] == ["unsupported-by-model"] * 2
