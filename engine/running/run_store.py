@@ -60,23 +60,15 @@ class RunStore(Store):
     def put(self, key: Digest, outputs: Mapping[str, Computed], seconds: float, trace: Mapping[str, Any]) -> None:
         """Keep a record, where that can be."""
         self._computes = True
-        if not self._waits():
-            try:
-                self.store.put(key, outputs, seconds, trace)
-                self._dropped.discard(key)
-                return
-            except StoreError as fault:
-                self._unkept(fault)
-        if self.instead:
+        if not self._waits() and self._kept(lambda: self.store.put(key, outputs, seconds, trace)):
+            self._dropped.discard(key)
+        elif self.instead:
             self.instead.put(key, outputs, seconds, trace)
 
     def drop(self, key: Digest) -> None:
         """Forget a damaged record; one that cannot be removed is there no more for this run."""
-        try:
-            self.store.drop(key)
-        except StoreError as fault:
+        if not self._kept(lambda: self.store.drop(key)):
             self._dropped.add(key)
-            self._unkept(fault)
 
     def recall(self, key: Digest, kind: type[N]) -> N | None:
         """The note of a type under a key."""
@@ -85,13 +77,8 @@ class RunStore(Store):
 
     def remember(self, key: Digest, note: Note) -> None:
         """Keep a note, where that can be."""
-        if not self._waits():
-            try:
-                self.store.remember(key, note)
-                return
-            except StoreError as fault:
-                self._unkept(fault)
-        if self.instead:
+        kept = not self._waits() and self._kept(lambda: self.store.remember(key, note))
+        if not kept and self.instead:
             self.instead.remember(key, note)
 
     def claim(self, key: Digest, expected: float | None = None) -> Claim | None:
@@ -106,10 +93,7 @@ class RunStore(Store):
         """Keep how far a call has come, where that can be."""
         self._computes = True
         if not self._waits():
-            try:
-                self.store.keep_state(key, state)
-            except StoreError as fault:
-                self._unkept(fault)
+            self._kept(lambda: self.store.keep_state(key, state))
 
     def kept_state(self, key: Digest) -> Mapping[str, Any] | None:
         """The state that was kept last."""
@@ -117,29 +101,33 @@ class RunStore(Store):
 
     def drop_state(self, key: Digest) -> None:
         """Forget the state of a call."""
-        try:
-            self.store.drop_state(key)
-        except StoreError as fault:
-            self._unkept(fault)
+        self._kept(lambda: self.store.drop_state(key))
 
     def check_writable(self) -> None:
         """Report, before anything is computed, where nothing can be kept."""
         self._computes = True
-        try:
-            self.store.check_writable()
-        except StoreError as fault:
-            self._unkept(fault)
+        self._kept(lambda: self.store.check_writable())
 
     def keep_within(self, max_bytes: int) -> None:
         """Keep the store within its size, where that can be."""
-        try:
-            self.store.keep_within(max_bytes)
-        except StoreError as fault:
-            self._unkept(fault)
+        self._kept(lambda: self.store.keep_within(max_bytes))
 
     def _waits(self) -> bool:
         """Whether it is not tried again yet."""
         return self._again > 0 and self._again > time.monotonic()
+
+    def _kept(self, write: Callable[[], object]) -> bool:
+        """Whether the store could be written; where it could not, the first fault is reported.
+
+        Raises:
+            CorruptRecord: for what is damaged, which others answer.
+        """
+        try:
+            write()
+        except StoreError as fault:
+            self._unkept(fault)
+            return False
+        return True
 
     def _unkept(self, fault: StoreError) -> None:
         """Go on without, and report it the first time."""

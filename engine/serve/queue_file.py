@@ -9,22 +9,21 @@ written again.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from weft.engine.errors import InputError, StoreError
+from weft.engine.flushed_files import flush
 from weft.engine.serve.queue_tables import ADDED, TABLES, VERSION
+from weft.engine.sqlite_transaction import written_whole
 
 LOGGER = logging.getLogger("weft.serve")
 
 CACHE_KIB = 256
 """Of pages of the file in memory: the system has them besides, and a request needs a few."""
-
 
 COMPANIONS = ("-wal", "-shm")
 """The endings of what SQLite keeps next to a file: what was written last, and who reads what."""
@@ -93,14 +92,8 @@ class QueueFile:
         """What the block writes is written whole and on the disk afterwards, or not at all."""
         with self.lock:
             self.check()
-            try:
-                self.base.execute("BEGIN IMMEDIATE")
+            with written_whole(self.base):
                 yield
-                self.base.execute("COMMIT")
-            except BaseException:
-                if self.base.in_transaction:
-                    self.base.execute("ROLLBACK")
-                raise
             self.check()
 
     def check(self) -> None:
@@ -155,7 +148,7 @@ class QueueFile:
                 path.unlink(missing_ok=True)
             with closing(sqlite3.connect(part)) as copy:
                 self.base.backup(copy)
-            _on_disk(part)
+            flush(part)
             part.replace(self._again)
             self.base.close()
             self._closed = True
@@ -172,15 +165,4 @@ class QueueFile:
         for path in self._companions(self.path):
             path.unlink(missing_ok=True)
         self._again.replace(self.path)
-        _on_disk(self.path.parent)
-
-
-def _on_disk(path: Path) -> None:
-    """Have a file, or what a folder lists, on the disk."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        flush(self.path.parent)

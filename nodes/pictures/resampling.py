@@ -50,11 +50,10 @@ def _aliased(pixels: Tensor, size: Size, filter: str, box: SourceBox) -> Tensor:
     """The whole pixels of a box in another size."""
     import torch
 
-    height, width = pixels.shape[1:3]
-    down, across = (
-        slice(round(a), b - round(b - c)) for a, b, c in ((box.top, height, box.bottom), (box.left, width, box.right))
-    )
-    planes = pixels[:, down, across].movedim(-1, 1)
+    width, height = size_of(pixels)
+    rows = slice(round(box.top), height - round(height - box.bottom))
+    columns = slice(round(box.left), width - round(width - box.right))
+    planes = pixels[:, rows, columns].movedim(-1, 1)
     return torch.nn.functional.interpolate(planes, (size.height, size.width), mode=ALIASED[filter]).movedim(1, -1)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from weft.engine.errors import StoreError
 from weft.engine.farm.work.job_facts import VERSION, JobFacts, refuse_newer
 from weft.engine.farm.work.publishing import HIDDEN
+from weft.engine.sqlite_transaction import written_whole
 from weft.engine.unicode_text import exact_json, read_json
 
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
@@ -161,14 +162,8 @@ class LedgerFile:
     def _transaction(self) -> Iterator[None]:
         if self._known and self._present() != self._known:  # what is written to it nobody would read
             raise LostLedgerError.of(self.path)
-        try:
-            self._base.execute("BEGIN IMMEDIATE")
+        with written_whole(self._base):
             yield
-            self._base.execute("COMMIT")
-        except BaseException:
-            if self._base.in_transaction:
-                self._base.execute("ROLLBACK")
-            raise
 
     def facts(self) -> JobFacts:
         """The facts of the job."""

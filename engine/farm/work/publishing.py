@@ -17,6 +17,7 @@ import orjson
 
 from weft.engine.atomic_write import make_folder, place_new
 from weft.engine.errors import InputError
+from weft.engine.flushed_files import flush
 from weft.engine.keys import digest_bytes
 from weft.engine.unicode_text import json_text
 
@@ -107,7 +108,7 @@ def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, 
         final = folder / f"{name}{f'_{index + 1}' if index else ''}{picture.suffix}"
         make_folder(final.parent)
         content = picture.read_bytes()
-        _flush(picture)
+        flush(picture)
         files.append(
             {"path": final.relative_to(folder).as_posix(), "bytes": len(content), "blake3": digest_bytes(content)}
         )
@@ -115,18 +116,9 @@ def stage(folder: Path, name: str, pictures: Sequence[Path], sidecar: dict[str, 
     staged = pictures[0].with_name(f"item{SIDECAR}")
     plain = {"weft_item": 1, "number": 0, "name": name, **sidecar, "files": files}
     staged.write_bytes(json_text(plain, orjson.OPT_APPEND_NEWLINE))
-    _flush(staged)
+    flush(staged)
     # The sidecar is the last to get its name: what has one is done, so all that it lists must be there before.
     return Staged(folder, str(sidecar["id"]), (*moves, (staged, folder / f"{name}{SIDECAR}")))
-
-
-def _flush(path: Path) -> None:
-    """Have a file on the disk, not in the memory of the system."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def published(folder: Path) -> Iterator[dict[str, Any]]:
